@@ -1,0 +1,150 @@
+"""Serves a playground's Telegram over HTTP on loopback, and posts its webhook's updates."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from tornado.httpclient import AsyncHTTPClient, HTTPError
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from bot.playground.parameters import parameters
+from bot.playground.shapes import ApiError, ConnectionDropped, Json
+from bot.playground.telegram import Telegram
+from bot.playground.updates import Webhook
+
+LOOPBACK = "127.0.0.1"
+LARGEST_BODY = 60 * 2**20
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
+FIRST_PAUSE = 0.05
+LONGEST_PAUSE = 1.0
+UNAUTHORIZED = ApiError(401, "Unauthorized")
+
+
+class MethodHandler(RequestHandler):
+    """Answers `/bot<token>/<method>`."""
+
+    def initialize(self, telegram: Telegram) -> None:
+        """Keep the Telegram to ask; tornado calls this before each request."""
+        self._telegram = telegram
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def get(self, token: str, method: str) -> None:
+        """Answer as for POST: the Bot API makes no difference."""
+        await self.post(token, method)
+
+    async def post(self, token: str, method: str) -> None:
+        """Answer in the Bot API's envelope, or drop the connection where that is planned."""
+        try:
+            if token != self._telegram.token:
+                raise UNAUTHORIZED
+            result = await self._call(method, parameters(self.request))
+        except ConnectionDropped:
+            self.detach().close()
+        except ApiError as error:
+            self._refuse(error)
+        else:
+            self.finish({"ok": True, "result": result})
+
+    def on_connection_close(self) -> None:
+        """Note that nobody waits for the answer any more."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    async def _call(self, method: str, params: Json) -> object:
+        """Call the method; end a poll, which changes nothing, with its connection."""
+        call = asyncio.ensure_future(self._telegram.call(method, params))
+        if method == "getUpdates":
+            ends: set[asyncio.Future[Any]] = {call, self._closed}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._closed.done():
+                call.cancel()
+                raise ConnectionDropped(method)
+        return await call
+
+    def _refuse(self, error: ApiError) -> None:
+        body: Json = {"ok": False, "error_code": error.code, "description": error.description}
+        if error.parameters:
+            body["parameters"] = error.parameters
+        self.set_status(error.code)
+        self.finish(body)
+
+
+class FileHandler(RequestHandler):
+    """Answers `/file/bot<token>/<path>` with the file's content."""
+
+    def initialize(self, telegram: Telegram) -> None:
+        """Keep the Telegram to ask; tornado calls this before each request."""
+        self._telegram = telegram
+
+    async def get(self, token: str, path: str) -> None:
+        """Answer 401 for another bot's token and 404 for a file that getFile did not name."""
+        upload = self._telegram.world.files.get(path.removeprefix("documents/"))
+        if token != self._telegram.token:
+            self.set_status(UNAUTHORIZED.code)
+        elif upload is None:
+            self.set_status(404)
+        else:
+            self.set_header("Content-Type", "application/octet-stream")
+            self.finish(upload.content)
+
+
+@asynccontextmanager
+async def serve(telegram: Telegram, port: int = 0) -> AsyncIterator[str]:
+    """Serve a Telegram while the block runs and yield its URL; port 0 takes a free one.
+
+    A bot's base_url is that URL + "/bot", its base_file_url that URL + "/file/bot".
+    """
+    given = {"telegram": telegram}
+    routes = [
+        (r"/bot([^/]+)/(\w+)", MethodHandler, given),
+        (r"/file/bot([^/]+)/(.+)", FileHandler, given),
+    ]
+    quiet = Application(routes, log_function=lambda _: None)  # its lines would hold the token
+    server = HTTPServer(quiet, max_body_size=LARGEST_BODY)
+    sockets = bind_sockets(port, LOOPBACK)
+    server.add_sockets(sockets)
+    client = AsyncHTTPClient(force_instance=True)
+    delivery = asyncio.create_task(deliver(telegram, client))
+    try:
+        yield f"http://{LOOPBACK}:{sockets[0].getsockname()[1]}"
+    finally:
+        delivery.cancel()
+        with suppress(asyncio.CancelledError):
+            await delivery
+        client.close()
+        server.stop()
+        await server.close_all_connections()
+
+
+async def deliver(telegram: Telegram, client: AsyncHTTPClient) -> None:
+    """Post each update to the webhook, in order, again and again until it is taken."""
+    pause = FIRST_PAUSE
+    while True:
+        webhook, update = await telegram.updates.next_delivery()
+        error = await _post(client, webhook, update)
+        if error is None:
+            telegram.updates.delivered(update)
+            pause = FIRST_PAUSE
+        else:
+            telegram.updates.last_error = error
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _post(client: AsyncHTTPClient, webhook: Webhook, update: Json) -> str | None:
+    """Post one update; return what went wrong, if anything did."""
+    headers = {"Content-Type": "application/json"}
+    if webhook.secret:
+        headers[SECRET_HEADER] = webhook.secret
+    body = json.dumps(update)
+    try:
+        await client.fetch(webhook.url, method="POST", headers=headers, body=body)
+    except HTTPError as error:
+        return f"Wrong response from the webhook: {error.code} {error.message}"
+    except OSError as error:
+        return f"Connection failed: {error.strerror}"
+    return None

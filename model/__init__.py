@@ -1,0 +1,1 @@
+"""The voice: what training and serving share."""

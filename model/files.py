@@ -1,0 +1,34 @@
+"""Writing files so that nobody else can read them and nobody ever sees half of one."""
+
+import os
+import tempfile
+from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place, readable by its owner alone, then put it there."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, and those above it, that only its owner can enter; return it."""
+    path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    return path
+
+
+def make_private(folder: Path) -> None:
+    """Let only the owner read a folder that a library has written."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)

@@ -1,0 +1,114 @@
+"""A context and a reply as text, and back: the one rendering of training and serving."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from model.conversation import Message, Window, context_before
+from model.eligible import WITHHELD, Line, lines_of
+from model.marker import spoken
+from model.roster import Person, Roster
+
+TEMPLATE = "Continue writing the following text.\n\n"
+LINE_BREAK = "\r"
+"""Stands for a line break inside a message: a newline always ends one."""
+
+_LABEL = re.compile(r"[^\s:][^:\n\r]{0,60}:(?=\s|$)")
+
+
+def context_at(
+    earlier: Iterable[Message], at: datetime, roster: Roster, window: Window
+) -> tuple[str, ...]:
+    """Return the rendered lines that a reply given `at` may look at, oldest first.
+
+    `earlier` are all messages of one chat and topic before that place, in order, or at least so
+    many that `window.reach` of them are eligible.
+    """
+    return render_context(context_before(lines_of(earlier, roster), at, window))
+
+
+def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
+    """Return one line a message; withheld ones that follow each other are one."""
+    rendered: list[str] = []
+    for line in lines:
+        text = WITHHELD if line.speaker is None else f"{line.speaker}: {_inline(line.text)}"
+        if not (text == WITHHELD and rendered and rendered[-1] == WITHHELD):
+            rendered.append(text)
+    return tuple(rendered)
+
+
+def render_prompt(context: Iterable[str]) -> str:
+    """Return what a model reads before a reply."""
+    return TEMPLATE + "".join(f"{line}\n" for line in context)
+
+
+def label(name: str) -> str:
+    """Return the beginning of a reply, which forces its voice."""
+    return f"{name}:"
+
+
+def render_reply(texts: Sequence[str]) -> str:
+    """Return what follows `label`: each message of the turn on a line of its own.
+
+    A message after the first that looks like a speaker's label is indented by a space, so that it
+    cannot pass for another speaker's line.
+    """
+    lines = [_inline(text) for text in texts]
+    rest = [f" {line}" if _LABEL.match(line) else line for line in lines[1:]]
+    return " " + "\n".join([*lines[:1], *rest])
+
+
+def parse_reply(text: str) -> tuple[str, ...]:
+    """Return the messages of a reply, the inverse of `render_reply`.
+
+    What a model writes after it let somebody else speak is cut.
+    """
+    messages: list[str] = []
+    for number, line in enumerate(text.split("\n")):
+        if number and _LABEL.match(line):
+            break
+        if words := line.replace(LINE_BREAK, "\n").strip():
+            messages.append(words)
+    return tuple(messages)
+
+
+def speaker_of(rendered: str) -> str | None:
+    """Return who speaks in a rendered line, None where it is withheld."""
+    return None if rendered == WITHHELD else rendered.partition(":")[0]
+
+
+def line_as(name: str, text: str) -> str:
+    """Return the rendered line of words that `name` says."""
+    return f"{name}: {_inline(text.strip())}"
+
+
+def fingerprint() -> str:
+    """Return 12 hex digits that change when any rule between a chat and its prompt does."""
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    people = (
+        Person("João", (1,), imitate="yes"),
+        Person("Hugo", (2,)),
+        Person("Raul", (3,), learn="no"),
+    )
+    said = [
+        (1, "old", 0),
+        (2, "two\nlines", 200),
+        (3, "private", 201),
+        (2, "/as joao and you?", 202),
+        (9, spoken("João", "me: too"), 203),
+        (8, "[photo] a stranger's", 204),
+        (2, "/help", 205),
+    ]
+    chat = [
+        Message(-1, n, author, "Hugo Sá", text, start + timedelta(minutes=m))
+        for n, (author, text, m) in enumerate(said)
+    ]
+    roster = Roster(people, understudies=frozenset({9}))
+    context = context_at(chat, start + timedelta(minutes=206), roster, Window())
+    whole = render_prompt(context) + label("João") + render_reply(["a\nb", "Hugo: c"])
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def _inline(text: str) -> str:
+    return text.replace("\n", LINE_BREAK)

@@ -1,0 +1,113 @@
+"""Versions of trained models in a folder: which there are, which one serves, which served before.
+
+`versions/0007-3f2a9c01/` are artifacts, `current` is a line that names one of them, `served` the
+names that `current` ever held, oldest first.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.artifact import Artifact, content_hash, load
+from model.errors import ArtifactError
+from model.files import make_folder, make_private, write_text
+
+_NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The versions in one folder; nothing is made before the first `add`."""
+
+    root: Path
+
+    @property
+    def names(self) -> list[str]:
+        """Return the versions, oldest first."""
+        folder = self.root / "versions"
+        found = [p.name for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
+        return sorted(found, key=lambda name: int(name.split("-")[0]))
+
+    @property
+    def current(self) -> str | None:
+        """Return the name of the version that serves, None if none does."""
+        try:
+            name = (self.root / "current").read_text("utf-8").strip()
+        except FileNotFoundError:
+            return None
+        if not _NAME.fullmatch(name):
+            raise ArtifactError(f"{self.root / 'current'} names no version: {name!r}")
+        return name
+
+    def find(self, wanted: str) -> str:
+        """Return the name of the version called `current`, `7`, `0007` or by its full name.
+
+        Raises:
+            ArtifactError: There is none.
+        """
+        if wanted == "current":
+            if name := self.current:
+                return name
+            raise ArtifactError(
+                f"there is no model in {self.root}: make one with `understudy train`, "
+                "or `make demo`"
+            )
+        by_number = {int(name.split("-")[0]): name for name in self.names}
+        if wanted in by_number.values():
+            return wanted
+        if wanted.isdecimal() and int(wanted) in by_number:
+            return by_number[int(wanted)]
+        known = ", ".join(self.names) or "none"
+        raise ArtifactError(f"no version {wanted!r} in {self.root}; there is {known}")
+
+    def open(self, wanted: str = "current") -> Artifact:
+        """Load a version's card, by any of its names or as a folder."""
+        as_path = Path(wanted)
+        if wanted != "current" and (as_path / "model.json").is_file():
+            return load(as_path)
+        return load(self.root / "versions" / self.find(wanted))
+
+    def add(self, finished: Path) -> str:
+        """Move a finished artifact in as the newest version and return its name."""
+        versions = make_folder(self.root / "versions")
+        make_private(finished)
+        newest = max((int(name.split("-")[0]) for name in self.names), default=0)
+        name = f"{newest + 1:04d}-{content_hash(finished)[:8]}"
+        shutil.move(finished, versions / name)
+        return name
+
+    def promote(self, wanted: str) -> str:
+        """Let a version serve, once it is sure that it loads; return its name."""
+        name = self.find(wanted)
+        load(self.root / "versions" / name)
+        if name != self.current:
+            write_text(self.root / "served", "".join(f"{n}\n" for n in [*self.served, name]))
+            write_text(self.root / "current", f"{name}\n")
+        return name
+
+    def rollback(self) -> str:
+        """Let the version serve that did before the current one; return its name.
+
+        Raises:
+            ArtifactError: None did that is still there.
+        """
+        current = self.find("current")
+        served = self.served
+        while served and served[-1] == current:
+            served.pop()
+        earlier = [name for name in served if name in self.names]
+        if not earlier:
+            raise ArtifactError(f"no version served before {current}: nothing to roll back to")
+        load(self.root / "versions" / earlier[-1])
+        write_text(self.root / "served", "".join(f"{name}\n" for name in earlier))
+        write_text(self.root / "current", f"{earlier[-1]}\n")
+        return earlier[-1]
+
+    @property
+    def served(self) -> list[str]:
+        """Return the names that `current` ever held, oldest first, less those rolled back."""
+        try:
+            return (self.root / "served").read_text("utf-8").split()
+        except FileNotFoundError:
+            return []

@@ -1,0 +1,1 @@
+"""Offline work: from a Telegram export to a trained model."""

@@ -12,6 +12,9 @@ from model.errors import RosterError, VoiceError
 Learn = Literal["yes", "no"]
 Imitate = Literal["yes", "no", "ask"]
 
+MAX_NAME = 40
+"""A longer name is cut: each of its owner's lines in a prompt begins with it."""
+
 _FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
 _SUGGESTIONS = 3
 _ALIKE = 0.6  # difflib's own cut-off for close matches
@@ -94,7 +97,8 @@ class Roster:
 
 def clean_name(name: str) -> str:
     """Return a name that can begin a prompt's line: no colon, bracket or line break in it."""
-    return _FORBIDDEN.sub(" ", unicodedata.normalize("NFC", name)).strip()[:40].strip() or "somebody"
+    tidy = _FORBIDDEN.sub(" ", unicodedata.normalize("NFC", name)).strip()
+    return tidy[:MAX_NAME].strip() or "somebody"
 
 
 def fold(text: str) -> str:

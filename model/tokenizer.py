@@ -1,0 +1,132 @@
+"""Text to token ids and back, alike for training and serving; T5's vocabulary made lossless."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from model.errors import BaseError
+from model.prompt import LINE_BREAK, label, render_prompt
+
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+_SPACE = "▁"
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A tokenizer and the ids of its end and padding tokens."""
+
+    tokenizer: Tokenizer
+    end_id: int
+    pad_id: int
+
+    def prompt_ids(self, context: Sequence[str], limit: int) -> list[int]:
+        """Return a prompt's ids, with the special tokens that the base expects around it.
+
+        Where they are more than `limit` the oldest lines go; of a newest line that is still too
+        long, the beginning of its text.
+        """
+        lines = list(context)
+        ids = self._with_specials(render_prompt(lines))
+        while len(ids) > limit and lines:
+            if len(lines) > 1:
+                del lines[0]
+            else:
+                name, colon, text = lines[0].partition(": ")
+                shorter = text[len(text) // 8 + 1 :]
+                lines = [f"{name}{colon}{shorter}"] if shorter else []
+            ids = self._with_specials(render_prompt(lines))
+        return ids
+
+    def reply_ids(self, name: str, reply: str) -> tuple[list[int], list[int]]:
+        """Return the ids that force a voice and those of the reply that follows, without an end."""
+        forced = self._plain(label(name))
+        whole = self._plain(label(name) + reply)
+        if whole[: len(forced)] == forced:
+            return forced, whole[len(forced) :]
+        return forced, self._plain(reply)
+
+    def label_ids(self, name: str) -> list[int]:
+        """Return the ids that force a voice."""
+        return self._plain(label(name))
+
+    def reply_text(self, name: str, ids: Sequence[int]) -> str:
+        """Return the text of a reply's ids, what `reply_ids` was given."""
+        forced = self.label_ids(name)
+        whole = self.tokenizer.decode([*forced, *ids], skip_special_tokens=True)
+        return whole[len(label(name)) :]
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """Return the pieces of ids, as CTranslate2 takes them."""
+        return [self.tokenizer.id_to_token(number) for number in ids]
+
+    def ids(self, tokens: Iterable[str]) -> list[int]:
+        """Return the ids of pieces, leaving out those that only pad the weights' rows."""
+        numbers = (self.tokenizer.token_to_id(token) for token in tokens)
+        return [number for number in numbers if number is not None]
+
+    def save(self, path: Path) -> None:
+        """Write the tokenizer, with its end and padding tokens, as one file."""
+        value = json.loads(self.tokenizer.to_str())
+        value["understudy"] = {"end_id": self.end_id, "pad_id": self.pad_id}
+        path.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
+
+    def _plain(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def _with_specials(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=True).ids
+        return ids
+
+
+def codec_of(tokenizer: Tokenizer, end_id: int, pad_id: int) -> Codec:
+    """Return a codec in which nobody can type a special token: `</s>` in a chat is text."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return Codec(tokenizer, end_id, pad_id)
+
+
+def load_codec(path: Path) -> Codec:
+    """Read what `Codec.save` wrote."""
+    value = json.loads(path.read_text("utf-8"))
+    ours = value.pop("understudy")
+    return codec_of(Tokenizer.from_str(json.dumps(value)), ours["end_id"], ours["pad_id"])
+
+
+def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
+    """Return T5's tokenizer with all that it would lose in such texts added to its vocabulary.
+
+    New pieces (newlines, the texts' characters, 256 bytes for whatever is left) stand behind the
+    old ones, whose ids and scores stay, so that a text which the old one keeps whole has the same
+    ids. Its normalizer, which loses characters and runs of spaces, goes.
+
+    Raises:
+        BaseError: The vocabulary is no unigram one.
+    """
+    value = json.loads(tokenizer.to_str())
+    if value["model"]["type"] != "Unigram":
+        raise BaseError(
+            f"this base's tokenizer is of type {value['model']['type']}; T5, T5 v1.1, FLAN-T5 and "
+            "mT5 have a unigram vocabulary"
+        )
+    vocabulary: list[list[Any]] = value["model"]["vocab"]
+    known = {piece for piece, _ in vocabulary} | {t["content"] for t in value["added_tokens"]}
+    seen = Counter(character for text in texts for character in text if character != " ")
+    wanted = ["\n", LINE_BREAK, *sorted(seen, key=lambda c: (-seen[c], c)), *_BYTES]
+    score = min(score for _, score in vocabulary)
+    added = [piece for piece in dict.fromkeys(wanted) if piece not in known and piece != _SPACE]
+    top = max([len(vocabulary) - 1, *(token["id"] for token in value["added_tokens"])])
+    filler = [[f"<unused_{n}>", score] for n in range(top + 1 - len(vocabulary))]
+    vocabulary += [*filler, *([piece, score] for piece in added)]
+    value["model"]["byte_fallback"] = True
+    value["normalizer"] = None
+    space = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "always", "split": True}
+    value["pre_tokenizer"] = space
+    value["decoder"] = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, space]}
+    return Tokenizer.from_str(json.dumps(value))

@@ -1,0 +1,231 @@
+"""The offline programs: `understudy sample | build | train | chat | simulate | models | demo`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from model.artifact import Artifact, Decoding
+from model.base import DEFAULT
+from model.errors import TrainingError, UnderstudyError
+from model.registry import Registry
+from model.training import Hyperparameters
+from pipeline import models, options, report
+from pipeline.options import DECODING, HYPER, hyper
+
+app = typer.Typer(
+    help="Train on a group's chat, and talk with what came of it. The bot is `understudy-bot`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(models.app, name="models")
+
+ModelsDir = options.ModelsDir
+Start = Annotated[
+    str, typer.Option(help="begin with `held-out` talk of the dataset, `nothing`, or a text FILE")
+]
+Data = Annotated[
+    str | None, typer.Option(help="the dataset, if it is no longer where the model was trained")
+]
+Seed = Annotated[int | None, typer.Option(help="the same seed gives the same talk")]
+Base = Annotated[
+    str, typer.Option(help="a hub id, a folder with config.json, or smollm2 (no download)")
+]
+ArtifactName = Annotated[str, typer.Option("--model", help="current, a version, or a folder")]
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="where result.json and roster.toml go")],
+) -> None:
+    """Write the demo's chat, exactly as Telegram Desktop would export it."""
+    from pipeline.sample import write_sample
+
+    print(f"wrote {write_sample(folder)}")  # noqa: T201  the answer
+
+
+@app.command()
+def build(  # noqa: PLR0913  a command's options
+    export: Annotated[Path, typer.Argument(help="result.json, or the folder that holds it")],
+    out: Annotated[Path, typer.Option(help="the dataset's folder")],
+    roster: Annotated[
+        Path | None, typer.Option(help="roster.toml; else the one beside the export, else made")
+    ] = None,
+    session_minutes: Annotated[float, typer.Option(help="a silence this long ends a session")] = 120,
+    window: Annotated[int, typer.Option(help="messages that a reply may look at")] = 10,
+    last: Annotated[int | None, typer.Option(help="only the last so many messages")] = None,
+    public: Annotated[  # noqa: FBT002  a flag of the command line
+        bool, typer.Option("--public", help="the chat is nobody's secret: the bot may speak anywhere")
+    ] = False,
+) -> None:
+    """Turn an export of one chat into a dataset of contexts and replies."""
+    from pipeline.build import build as build_dataset
+
+    summary = build_dataset(
+        export,
+        out,
+        window=options.window(window, session_minutes),
+        roster_path=roster,
+        last=last,
+        public=public,
+    )
+    report.print_summary(summary, Console(highlight=False))
+    print(f"\nNext: understudy train {out}")  # noqa: T201
+
+
+@app.command()
+def train(  # noqa: PLR0913
+    dataset: Annotated[Path, typer.Argument(help="a folder that `understudy build` made")],
+    base: Base = DEFAULT,
+    models_dir: ModelsDir = options.MODELS,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,  # noqa: FBT002
+    epochs: Annotated[float, hyper("epochs")] = HYPER.epochs,
+    minutes: Annotated[float, hyper("minutes")] = HYPER.minutes,
+    batch_size: Annotated[int, hyper("batch_size")] = HYPER.batch_size,
+    learning_rate: Annotated[float, hyper("learning_rate")] = HYPER.learning_rate,
+    warmup: Annotated[float, hyper("warmup")] = HYPER.warmup,
+    weight_decay: Annotated[float, hyper("weight_decay")] = HYPER.weight_decay,
+    max_prompt_tokens: Annotated[int, hyper("max_prompt_tokens")] = HYPER.max_prompt_tokens,
+    max_reply_tokens: Annotated[int, hyper("max_reply_tokens")] = HYPER.max_reply_tokens,
+    seed: Annotated[int, hyper("seed")] = HYPER.seed,
+    temperature: options.Temperature = DECODING.temperature,
+    top_k: options.TopK = DECODING.top_k,
+    top_p: options.TopP = DECODING.top_p,
+    repetition_penalty: options.RepetitionPenalty = DECODING.repetition_penalty,
+) -> None:
+    """Fine-tune a base on a dataset; the first version is promoted for the bot by itself."""
+    settings = Hyperparameters(
+        epochs, minutes, batch_size, learning_rate, warmup, weight_decay,
+        max_prompt_tokens, max_reply_tokens, seed,
+    )  # fmt: skip
+    decoding = Decoding().with_options(
+        temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty
+    )
+    _require_training()
+    from pipeline.dataset import load_dataset
+    from pipeline.train import train as train_dataset
+
+    console = Console()
+    registry = Registry(models_dir)
+    trained = train_dataset(
+        load_dataset(dataset), base, registry, settings, decoding, console, resume=resume
+    )
+    if trained is None:
+        raise TrainingError("stopped; a checkpoint is kept: the same command with --resume goes on")
+    report.print_trained(trained, console)
+
+
+@app.command()
+def chat(  # noqa: PLR0913
+    voice: Annotated[str, typer.Option("--as", help="the friend who answers")],
+    me: Annotated[str, typer.Option(help="the name you speak under")] = "You",
+    start: Start = "held-out",
+    data: Data = None,
+    model: ArtifactName = "current",
+    models_dir: ModelsDir = options.MODELS,
+    seed: Seed = None,
+    temperature: options.TemperatureOrKept = None,
+    top_k: options.TopKOrKept = None,
+    top_p: options.TopPOrKept = None,
+    repetition_penalty: options.RepetitionPenaltyOrKept = None,
+) -> None:
+    """Talk with a voice in the terminal: type a line, get an answer; Ctrl-D ends."""
+    from pipeline import talk
+
+    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p,
+             "repetition_penalty": repetition_penalty}  # fmt: skip
+    open_talk = _talk(models_dir, model, start, data, seed, drawn)
+    open_talk.console.print(
+        "An empty line lets the voice go on, /as NAME changes it, Ctrl-D ends.\n", style="dim"
+    )
+    talk.chat(open_talk, voice, me, talk.typed_lines(open_talk.console, f" │ {me}: "))
+
+
+@app.command()
+def simulate(  # noqa: PLR0913
+    turns: Annotated[int, typer.Option(min=1, help="how many turns the model writes")] = 10,
+    start: Start = "held-out",
+    data: Data = None,
+    model: ArtifactName = "current",
+    models_dir: ModelsDir = options.MODELS,
+    seed: Seed = None,
+    temperature: options.TemperatureOrKept = None,
+    top_k: options.TopKOrKept = None,
+    top_p: options.TopPOrKept = None,
+    repetition_penalty: options.RepetitionPenaltyOrKept = None,
+) -> None:
+    """Let the model write a thread among the friends, choosing who speaks."""
+    from pipeline import talk
+
+    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p,
+             "repetition_penalty": repetition_penalty}  # fmt: skip
+    talk.simulate(_talk(models_dir, model, start, data, seed, drawn), turns)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="where the sample and its dataset go")] = Path("demo"),
+    base: Base = "smollm2",
+    minutes: Annotated[float, typer.Option(help="how long to train")] = 5,
+    models_dir: ModelsDir = options.MODELS,
+) -> None:
+    """Go from the demo's export to a model, and promote it for the bot."""
+    _require_training()
+    from pipeline.demo import run_demo
+
+    run_demo(folder, base, minutes, Registry(models_dir), Console())
+
+
+def _talk(  # noqa: PLR0913, PLR0917  one caller more than is worth a class
+    models_dir: Path,
+    model: str,
+    start: str,
+    data: str | None,
+    seed: int | None,
+    drawn: dict[str, float | None],
+) -> Any:  # noqa: ANN401  a Talk, imported where it is needed
+    from model.speaker import open_speaker
+    from pipeline.talk import Talk, opening
+
+    artifact = Registry(models_dir).open(model)
+    lines = opening(start, data or _dataset_of(artifact), artifact.card.window.size, seed)
+    speaker = open_speaker(
+        artifact, seed=seed, decoding=artifact.card.decoding.with_options(**drawn)
+    )
+    return Talk(speaker, Console(highlight=False), lines)
+
+
+def _dataset_of(artifact: Artifact) -> str | None:
+    """Return where the model's dataset was when it was trained."""
+    folder: str | None = artifact.card.provenance.get("dataset", {}).get("folder")
+    return folder
+
+
+def _require_training() -> None:
+    """Say in one line what to install where the training extra is missing."""
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("datasets") is None:
+        raise TrainingError("this command needs the training extra: pip install '.[train]'")
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is one line and exit status 1."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    try:
+        app(prog_name="understudy")
+    except UnderstudyError as error:
+        print(f"understudy: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The offline half of `make demo`: sample, build, train, judge, promote."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from model.artifact import Decoding
+from model.conversation import Window
+from model.files import make_folder, write_text
+from model.registry import Registry
+from model.training import Hyperparameters
+from pipeline.build import build
+from pipeline.dataset import Dataset, load_dataset
+from pipeline.progress import step
+from pipeline.report import print_summary, print_trained
+from pipeline.sample import write_sample
+from pipeline.talk import opening
+from pipeline.train import train
+
+CONVERSATION = "conversation.txt"
+
+
+def run_demo(
+    folder: Path, base: str, minutes: float, registry: Registry, console: Console
+) -> None:
+    """Leave a promoted model in the registry, and a held-out conversation for the bot's part."""
+    make_folder(folder)
+    console.rule("1 · A chat, as Telegram Desktop exports it", align="left")
+    with step(console, "Writing the sample"):
+        export = write_sample(folder / "export")
+    console.rule("2 · A dataset of contexts and replies", align="left")
+    with step(console, "Building"):
+        summary = build(
+            export, folder / "dataset", window=Window(), roster_path=None, last=None, public=True
+        )
+    print_summary(summary, console)
+    console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
+    dataset = load_dataset(folder / "dataset")
+    trained = train(
+        dataset, base, registry, Hyperparameters(minutes=minutes), Decoding(), console
+    )
+    if trained is None:
+        return
+    registry.promote(trained.name)
+    _write_conversation(folder / CONVERSATION, dataset)
+    console.rule("4 · Loss on held-out replies", align="left")
+    print_trained(trained, console)
+
+
+def _write_conversation(path: Path, dataset: Dataset) -> None:
+    """Write a held-out conversation, for the friends to say in the bot's group."""
+    lines = opening("held-out", str(dataset.folder), dataset.window.size, seed=1)
+    write_text(path, "".join(f"{line}\n" for line in lines))

@@ -1,0 +1,47 @@
+"""Options that several commands share, and their defaults."""
+
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from model.artifact import Decoding
+from model.conversation import Window
+from model.training import Hyperparameters
+
+MODELS = Path("artifacts")
+HYPER = Hyperparameters()
+DECODING = Decoding()
+
+ModelsDir = Annotated[Path, typer.Option("--models", help="the folder of trained models")]
+
+_TEMPERATURE = "how bold replies are: 0.1 the likeliest words, 1 as the model thinks"
+_TOP_K = "draw from so many likeliest pieces; 0: all"
+_TOP_P = "draw from the likeliest pieces that make up this share"
+_PENALTY = "above 1: avoid words already said"
+_KEPT = "; unless given, the model's own"
+
+Temperature = Annotated[float, typer.Option(help=_TEMPERATURE)]
+TopK = Annotated[int, typer.Option(help=_TOP_K)]
+TopP = Annotated[float, typer.Option(help=_TOP_P)]
+RepetitionPenalty = Annotated[float, typer.Option(help=_PENALTY)]
+TemperatureOrKept = Annotated[float | None, typer.Option(help=_TEMPERATURE + _KEPT)]
+TopKOrKept = Annotated[int | None, typer.Option(help=_TOP_K + _KEPT)]
+TopPOrKept = Annotated[float | None, typer.Option(help=_TOP_P + _KEPT)]
+RepetitionPenaltyOrKept = Annotated[float | None, typer.Option(help=_PENALTY + _KEPT)]
+
+
+def hyper(name: str) -> Any:  # noqa: ANN401  typer's own type
+    """Return the option of a hyperparameter, its help taken from the dataclass."""
+    metadata = {field.name: field.metadata for field in fields(Hyperparameters)}
+    return typer.Option(help=metadata[name]["help"])
+
+
+def window(size: int, session_minutes: float) -> Window:
+    """Return the window of these options, as a usage error where they make none."""
+    try:
+        return Window(size=size, gap=timedelta(minutes=session_minutes))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

@@ -1,0 +1,72 @@
+"""What a person sees of long work: a bar in a terminal, a line now and then elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.status import Status
+
+from model import training
+
+_EVERY = 30.0
+
+
+class TrainingBar:
+    """Shows a training run's loss, speed and time left; a `training.Watcher`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("      "), BarColumn(28), TextColumn("{task.description}"), console=console
+        )
+        self._task: TaskID | None = None
+        self._told = 0.0
+
+    def __call__(self, progress: training.Progress) -> None:
+        """See training.Watcher."""
+        text = describe(progress)
+        if not self._console.is_terminal:
+            if time.monotonic() - self._told > _EVERY or progress.share >= 1:
+                self._told = time.monotonic()
+                self._console.print(f"      {text}")
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(text, total=1.0)
+            self._bar.start()
+        self._bar.update(self._task, completed=progress.share, description=text)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()
+
+
+def describe(progress: training.Progress) -> str:
+    """Return a step as words of at most 45 characters."""
+    loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
+    left = progress.seconds * (1 - progress.share) / max(progress.share, 1e-9)
+    return (
+        f"{progress.share:4.0%}  loss {loss}  {progress.examples_per_second:.1f} pairs/s  "
+        f"{clock(left)} left"
+    )
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as a person would say them: 45 s, 4 min, 2 h 05."""
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d}"  # noqa: PLR2004
+
+
+@contextmanager
+def step(console: Console, title: str) -> Iterator[None]:
+    """Show a step while it runs, then the time it took."""
+    started = time.monotonic()
+    if console.is_terminal:
+        with Status(f"  {title} …", console=console):
+            yield
+    else:
+        yield
+    console.print(f"  {title} [dim]({clock(time.monotonic() - started)})[/dim]", highlight=False)

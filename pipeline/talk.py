@@ -1,0 +1,131 @@
+"""A conversation in the terminal, without Telegram: real lines and generated ones told apart."""
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from model.errors import DatasetError, VoiceError
+from model.marker import MASK
+from model.prompt import LINE_BREAK, line_as
+from model.roster import Person, clean_name, find_voice
+from model.speaker import Speaker
+from pipeline.dataset import load_dataset
+
+HELD_OUT, NOTHING = "held-out", "nothing"
+
+
+@dataclass(slots=True)
+class Talk:
+    """An open conversation: its rendered lines, and the model that speaks in it."""
+
+    speaker: Speaker
+    console: Console
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def voices(self) -> tuple[Person, ...]:
+        """Return whom the model may speak as: in one's own terminal, anybody but a no."""
+        return self.speaker.artifact.card.roster.voices
+
+    @property
+    def window(self) -> Sequence[str]:
+        """Return the lines that a reply may look at."""
+        return self.lines[-self.speaker.artifact.card.window.size :]
+
+    def hear(self, line: str) -> None:
+        """Take a real line into the conversation."""
+        self.lines.append(line)
+
+    def show(self) -> None:
+        """Print the conversation as it stands."""
+        for line in self.lines:
+            self.console.print(as_text(line, generated=False), soft_wrap=True)
+
+    def speak(self, voice: str) -> None:
+        """Let a voice take its turn, and print it."""
+        for message in self.speaker.reply(self.window, voice):
+            line = line_as(voice, message)
+            self.lines.append(line)
+            self.console.print(as_text(line, generated=True), soft_wrap=True)
+
+
+def as_text(line: str, *, generated: bool) -> Text:
+    """Return a line for the terminal: a mask and colour on what the model said."""
+    name, colon, words = line.partition(": ")
+    shown = words.replace(LINE_BREAK, "\n     ")
+    if generated:
+        return Text.assemble(f"{MASK} ", (f"{name}{colon}", "bold magenta"), (shown, "magenta"))
+    return Text.assemble(" │ ", (f"{name}{colon}", "bold"), shown)
+
+
+def opening(start: str, data: str | None, window: int, seed: int | None) -> list[str]:
+    """Return the lines a talk starts from: a held-out conversation, nothing, or a file's.
+
+    Raises:
+        DatasetError: The file or the dataset is missing or has no lines.
+    """
+    if start == NOTHING:
+        return []
+    if start != HELD_OUT:
+        return _from_file(Path(start))
+    if not data or not Path(data).is_dir():
+        raise DatasetError(
+            "the dataset of this model is not here: name it with --data, "
+            "or begin with --start nothing or --start FILE"
+        )
+    test = load_dataset(Path(data)).test
+    full = [pair for pair in test if len(pair.context) >= min(4, window)] or list(test)
+    if not full:
+        raise DatasetError(f"{data} has no held-out conversation: use --start nothing")
+    return list(random.Random(seed).choice(full).context)
+
+
+def _from_file(path: Path) -> list[str]:
+    try:
+        written = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot read {path}: --start takes {HELD_OUT}, {NOTHING} or a text "
+                           "file of lines `Name: words`") from error  # fmt: skip
+    lines = [line.strip() for line in written if line.strip()]
+    if wrong := [line for line in lines if ": " not in line]:
+        raise DatasetError(f"{path}: a line needs a name and a colon: {wrong[0]!r}")
+    return [line_as(clean_name(line.partition(": ")[0]), line.partition(": ")[2]) for line in lines]
+
+
+def chat(talk: Talk, voice: str, me: str, typed: Iterable[str]) -> None:
+    """Answer each typed line in a voice; `/as NAME` changes it, an empty line lets it go on."""
+    name = find_voice(voice, talk.voices).name
+    mine = clean_name(me)
+    talk.show()
+    for line in typed:
+        words = line.strip()
+        try:
+            if words.startswith("/as"):
+                name = find_voice(words.removeprefix("/as"), talk.voices).name
+            elif words:
+                talk.hear(line_as(mine, words))
+            talk.speak(name)
+        except VoiceError as error:
+            talk.console.print(f"   {error}", style="yellow", highlight=False)
+
+
+def simulate(talk: Talk, turns: int) -> None:
+    """Let the model choose who speaks and write so many turns, its window over its own lines."""
+    talk.show()
+    names = [person.name for person in talk.voices]
+    for _ in range(turns):
+        talk.speak(talk.speaker.next_voice(talk.window, names))
+
+
+def typed_lines(console: Console, prompt: str) -> Iterator[str]:
+    """Yield what a person types until the end of the input."""
+    while True:
+        try:
+            yield console.input(prompt)
+        except (EOFError, KeyboardInterrupt):
+            console.print()
+            return

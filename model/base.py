@@ -51,7 +51,7 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
     )
 
 
-def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:  # noqa: ANN401  a transformers model
+def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:
     """Load a T5 whose output layer stays its own where the checkpoint has one.
 
     transformers 5 sets `tie_word_embeddings` on every T5 config; what the checkpoint said decides
@@ -59,15 +59,19 @@ def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:  # noqa: ANN4
     """
     import transformers
 
-    kind = transformers.MT5ForConditionalGeneration if raw["model_type"] == "mt5" else (
-        transformers.T5ForConditionalGeneration
+    kind = (
+        transformers.MT5ForConditionalGeneration
+        if raw["model_type"] == "mt5"
+        else (transformers.T5ForConditionalGeneration)
     )
     weights = kind.from_pretrained(source, dtype="float32")
     weights.config.tie_word_embeddings = raw.get("tie_word_embeddings", True)
     return weights
 
 
-def _open_encoder_decoder(name: str, source: str, raw: dict[str, Any], texts: Iterable[str]) -> Base:
+def _open_encoder_decoder(
+    name: str, source: str, raw: dict[str, Any], texts: Iterable[str]
+) -> Base:
     weights = load_encoder_decoder(source, raw)
     stock = _tokenizer(source)
     config = weights.config
@@ -75,15 +79,19 @@ def _open_encoder_decoder(name: str, source: str, raw: dict[str, Any], texts: It
     rows = max(config.vocab_size, tokenizer.get_vocab_size(with_added_tokens=True))
     if rows > config.vocab_size:
         _grow(weights, rows)
-    return Base(name, "encoder-decoder", weights, codec_of(tokenizer, config.eos_token_id, config.pad_token_id))
+    return Base(
+        name,
+        "encoder-decoder",
+        weights,
+        codec_of(tokenizer, config.eos_token_id, config.pad_token_id),
+    )
 
 
-def _grow(weights: Any, rows: int) -> None:  # noqa: ANN401
-    """Add rows to the embedding and the output layer: the mean of the old ones and a little noise."""
+def _grow(weights: Any, rows: int) -> None:
+    """Add rows to embedding and output layer: the mean of the old ones and a little noise."""
     import torch
 
-    layers = {id(m.weight): m for m in (weights.get_input_embeddings(), weights.get_output_embeddings())}
-    old = next(iter(layers.values())).weight.shape[0]
+    old = weights.get_input_embeddings().weight.shape[0]
     weights.resize_token_embeddings(rows, mean_resizing=False)
     generator = torch.Generator().manual_seed(0)
     for layer in (weights.get_input_embeddings(), weights.get_output_embeddings()):
@@ -103,7 +111,7 @@ def _open_decoder_only(name: str, source: str) -> Base:
     return Base(name, "decoder-only", weights, codec_of(stock.backend_tokenizer, end, pad))
 
 
-def _tokenizer(source: str) -> Any:  # noqa: ANN401
+def _tokenizer(source: str) -> Any:
     import transformers
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(source)
@@ -121,13 +129,14 @@ def _raw_config(source: str) -> dict[str, Any]:
             f"the model hub cannot be reached to fetch {source}: go online, name a folder with "
             "--base, or train on the base that needs no download with --base smollm2"
         )
+    wanted = f"a hub id such as {DEFAULT}, a folder with config.json, or {WHEEL}"
     try:
         raw, _ = transformers.PretrainedConfig.get_config_dict(source)
     except (OSError, ValueError) as error:
-        raise BaseError(
-            f"no base {source!r}: --base takes a hub id such as {DEFAULT}, a folder with "
-            f"config.json, or {WHEEL} ({str(error).splitlines()[0]})"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise BaseError(f"no base {source!r}: --base takes {wanted} ({reason})") from error
+    if not raw:
+        raise BaseError(f"{source} holds no config.json: --base takes {wanted}")
     return dict(raw)
 
 

@@ -71,7 +71,7 @@ class Window:
     @property
     def reach(self) -> int:
         """Return how many messages before a reply decide its context."""
-        return max(self.size, self.short - 1 + self.fill)
+        return max(self.size, self.short, self.short - 1 + self.fill)
 
 
 TURN_GAP = timedelta(seconds=60)

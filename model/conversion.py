@@ -104,8 +104,16 @@ class _Pieces:
         self._pieces = [known.get(row, f"<row_{row}>") for row in range(rows)]
         self.pad_token = known[codec.pad_id]
         self.eos_token = known[codec.end_id]
-        self.bos_token = known.get(base.weights.config.bos_token_id, self.eos_token)
-        self.unk_token = next((p for p in ("<unk>", "<|endoftext|>") if p in self._pieces), self.eos_token)
+        self.bos_token = known.get(
+            getattr(base.weights.config, "bos_token_id", None), self.eos_token
+        )
+        self.unk_token = next(
+            (p for p in ("<unk>", "<|endoftext|>") if p in self._pieces), self.eos_token
+        )
+
+    def convert_ids_to_tokens(self, number: int) -> str:
+        """Return the piece of a row."""
+        return self._pieces[number]
 
     def get_vocab(self) -> dict[str, int]:
         """Return a piece for every row of the weights."""

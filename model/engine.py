@@ -16,7 +16,7 @@ class Engine(Protocol):
     def candidates(
         self, prompt: Sequence[int], forced: Sequence[int], decoding: Decoding
     ) -> list[list[int]]:
-        """Draw `decoding.candidates` replies after a forced beginning, without it and without ends."""
+        """Draw `decoding.candidates` replies after a forced beginning, without it and an end."""
 
     def scores(
         self,
@@ -26,9 +26,7 @@ class Engine(Protocol):
     ) -> list[list[float]]:
         """Return the log-probability of each token of each reply and of its end."""
 
-    def label_scores(
-        self, prompt: Sequence[int], labels: Sequence[Sequence[int]]
-    ) -> list[float]:
+    def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
         """Return the log-probability of each label right after the prompt."""
 
 
@@ -82,9 +80,7 @@ class EncoderDecoder:
             [self._codec.tokens([*f, *r]) for f, r in zip(forced, replies, strict=True)],
             max_input_length=0,
         )
-        return [
-            list(result.log_probs)[len(f) :] for result, f in zip(results, forced, strict=True)
-        ]
+        return [list(result.log_probs)[len(f) :] for result, f in zip(results, forced, strict=True)]
 
     def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
         """See Engine."""

@@ -39,15 +39,15 @@ def encode(
     cut = reply[: limits[1] - 1]
     kept = text if len(cut) == len(reply) else codec.reply_text(voice, cut)
     prompt = codec.prompt_ids(context, limits[0])
-    return Example(voice, tuple(prompt), tuple(forced), (*cut, codec.end_id), max(1, len(kept.strip())))
+    return Example(
+        voice, tuple(prompt), tuple(forced), (*cut, codec.end_id), max(1, len(kept.strip()))
+    )
 
 
 def features(examples: Iterable[Example], family: Family) -> list[dict[str, Any]]:
     """Return what transformers' Trainer takes, one dict an example; the loss covers the target."""
     if family == "encoder-decoder":
-        return [
-            {"input_ids": list(e.prompt), "labels": [*e.forced, *e.reply]} for e in examples
-        ]
+        return [{"input_ids": list(e.prompt), "labels": [*e.forced, *e.reply]} for e in examples]
     return [
         {
             "input_ids": [*e.prompt, *e.forced, *e.reply],
@@ -58,7 +58,7 @@ def features(examples: Iterable[Example], family: Family) -> list[dict[str, Any]
 
 
 def collate_encoder_decoder(rows: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
-    """Pad prompts and targets to the longest of the batch, on the right; tensors [batch, length]."""
+    """Pad to the longest of the batch, on the right; tensors are [batch, length]."""
     import torch
 
     width = max(len(row["input_ids"]) for row in rows)

@@ -24,7 +24,9 @@ def write_text(path: Path, text: str) -> None:
 
 def make_folder(path: Path) -> Path:
     """Make a folder, and those above it, that only its owner can enter; return it."""
-    path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_FOLDER)
+    for folder in (*reversed(path.parents), path):  # mkdir(parents=True) leaves those above open
+        if not folder.exists():
+            folder.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
     return path
 
 

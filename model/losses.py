@@ -26,7 +26,9 @@ class Loss:
         return self.nats / self.characters
 
 
-def reply_log_probabilities(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[list[float]]:
+def reply_log_probabilities(
+    base: Base, examples: Sequence[Example], *, bf16: bool
+) -> list[list[float]]:
     """Return for each example the natural log-probability of each of the reply's tokens."""
     import torch
 
@@ -60,16 +62,20 @@ def losses_by_voice(base: Base, examples: Sequence[Example], *, bf16: bool) -> M
     return {name: Loss(nats[name], characters[name], replies[name]) for name in sorted(nats)}
 
 
-def _log_probabilities(weights: Any, batch: dict[str, Any], family: Family) -> Iterator[list[float]]:  # noqa: ANN401
+def _log_probabilities(
+    weights: Any, batch: dict[str, Any], family: Family
+) -> Iterator[list[float]]:
     """Yield each row's log-probabilities at the positions that have a label."""
     labels = batch["labels"]
     logits = weights(**batch).logits
     if family == "decoder-only":  # the logits at a position foresee the next one
         logits, labels = logits[:, :-1], labels[:, 1:]
-    chosen = logits.float().log_softmax(-1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    chosen = (
+        logits.float().log_softmax(-1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    )
     for row, label in zip(chosen, labels, strict=True):
         yield row[label != IGNORED].tolist()
 
 
-def _on(batch: dict[str, Any], device: Any) -> dict[str, Any]:  # noqa: ANN401
+def _on(batch: dict[str, Any], device: Any) -> dict[str, Any]:
     return {k: v.to(device) if hasattr(v, "to") else v for k, v in batch.items()}

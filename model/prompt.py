@@ -84,30 +84,61 @@ def line_as(name: str, text: str) -> str:
 
 
 def fingerprint() -> str:
-    """Return 12 hex digits that change when any rule between a chat and its prompt does."""
-    start = datetime(2020, 1, 1, tzinfo=UTC)
+    """Return 12 hex digits that change when any rule between a chat and its prompt does.
+
+    They are of the prompts at every place of a chat that has each rule's case in it.
+    """
     people = (
         Person("João", (1,), imitate="yes"),
         Person("Hugo", (2,)),
         Person("Raul", (3,), learn="no"),
     )
+    roster = Roster(people, bots=frozenset({7}), understudies=frozenset({9}))
+    window = Window(size=4, gap=timedelta(minutes=120), short=2, fill=2)
+    chat = _specimen()
+    prompts = (
+        render_prompt(context_at(chat[:place], message.sent_at, roster, window))
+        for place, message in enumerate(chat)
+    )
+    whole = "".join(prompts) + label("João") + render_reply(["a\nb", "Hugo: c"])
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def _specimen() -> list[Message]:
+    """Return a chat of lone words, commands, bots, forwards, strangers and the withheld."""
     said = [
         (1, "old", 0),
-        (2, "two\nlines", 200),
-        (3, "private", 201),
-        (2, "/as joao and you?", 202),
-        (9, spoken("João", "me: too"), 203),
-        (8, "[photo] a stranger's", 204),
-        (2, "/help", 205),
+        (2, "new session", 120),
+        (1, "still open", 239),
+        (2, "two\r\nlines ", 240),
+        (3, "private", 241),
+        (3, "and more", 242),
+        (2, "/as joao and you?", 243),
+        (9, spoken("João", "me: too"), 244),
+        (8, "[photo] a stranger's", 245),
+        (2, "/help", 246),
+        (7, "a bot's", 247),
+        (6, "by way of a bot", 248),
+        (5, "a forward", 249),
+        (8, "last", 250),
+        (1, "late", 500),
+        (2, "the end", 501),
+        (2, "", 502),
     ]
-    chat = [
-        Message(-1, n, author, "Hugo Sá", text, start + timedelta(minutes=m))
-        for n, (author, text, m) in enumerate(said)
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    return [
+        Message(
+            chat_id=-1,
+            message_id=number,
+            author_id=author,
+            author_name="Hugo: Sá",
+            text=text,
+            sent_at=start + timedelta(minutes=minute),
+            is_forward=author == 5,  # noqa: PLR2004  the chat's own ids
+            is_from_bot=author == 6,  # noqa: PLR2004
+        )
+        for number, (author, text, minute) in enumerate(said)
     ]
-    roster = Roster(people, understudies=frozenset({9}))
-    context = context_at(chat, start + timedelta(minutes=206), roster, Window())
-    whole = render_prompt(context) + label("João") + render_reply(["a\nb", "Hugo: c"])
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
 def _inline(text: str) -> str:

@@ -26,7 +26,8 @@ class Registry:
     def names(self) -> list[str]:
         """Return the versions, oldest first."""
         folder = self.root / "versions"
-        found = [p.name for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
+        entries = folder.iterdir() if folder.is_dir() else ()
+        found = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
         return sorted(found, key=lambda name: int(name.split("-")[0]))
 
     @property

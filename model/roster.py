@@ -144,17 +144,17 @@ def nearest_names(said: str, people: Iterable[Person]) -> list[str]:
     if not words:
         return []
     tries = [" ".join(words[:n]) for n in range(1, len(words) + 1)]
-    likeness = {
-        person.name: max(_likeness(attempt, name) for attempt in tries)
-        for name, person in _labels(list(people))
-    }
+    likeness: dict[str, float] = {}
+    for name, person in _labels(list(people)):
+        best = max(_likeness(attempt, name) for attempt in tries)
+        likeness[person.name] = max(best, likeness.get(person.name, 0.0))
     near = [name for name, ratio in likeness.items() if ratio >= _ALIKE]
     return sorted(near, key=lambda name: -likeness[name])[:_SUGGESTIONS]
 
 
 def _likeness(said: str, name: str) -> float:
     """Return 0 to 1; a beginning of the name, or its first word, is as like as can be."""
-    whole = name.startswith(said) or said == name.split(" ")[0]
+    whole = name.startswith(said) or said == name.split(" ", maxsplit=1)[0]
     return 1.0 if whole else difflib.SequenceMatcher(None, said, name).ratio()
 
 
@@ -164,7 +164,9 @@ def _listed(people: list[Person]) -> str:
 
 def _labels(people: list[Person]) -> list[tuple[str, Person]]:
     """Return every folded name and alias, and the first names that only one person has."""
-    labels = [(fold(label), person) for person in people for label in (person.name, *person.aliases)]
+    labels = [
+        (fold(label), person) for person in people for label in (person.name, *person.aliases)
+    ]
     firsts: dict[str, list[Person]] = {}
     for person in people:
         firsts.setdefault(fold(person.name).split(" ")[0], []).append(person)
@@ -197,14 +199,26 @@ def from_json(value: Mapping[str, Any]) -> Roster:
         RosterError: A field is missing, of the wrong kind or unknown.
     """
     try:
-        people = tuple(
-            Person(**{k: tuple(v) if isinstance(v, list) else v for k, v in person.items()})
-            for person in value.get("people", ())
-        )
+        if unknown := set(value) - {"people", "bots", "understudies"}:
+            raise RosterError(f"what is {min(unknown)!r}? A roster has people, bots, understudies")
         return Roster(
-            people,
-            bots=frozenset(int(n) for n in value.get("bots", ())),
-            understudies=frozenset(int(n) for n in value.get("understudies", ())),
+            tuple(map(_person, value.get("people", ()))),
+            bots=frozenset(map(_id, value.get("bots", ()))),
+            understudies=frozenset(map(_id, value.get("understudies", ()))),
         )
     except (TypeError, ValueError, AttributeError) as error:
         raise RosterError(f"a person needs a name and ids = […]: {error}") from error
+
+
+def _person(value: Mapping[str, Any]) -> Person:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    person = Person(**fields)
+    for number in person.ids:
+        _id(number)
+    return person
+
+
+def _id(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"an id is a number, {value!r} is not")
+    return value

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from model.errors import ArtifactError, VoiceError
 from model.prompt import parse_reply
 from model.tokenizer import Codec, load_codec
 
+_SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
 _TRIES = 3
 _ECHO_WORDS = 4
 
@@ -37,11 +39,17 @@ class Speaker:
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         forced = self.codec.label_ids(voice)
         said = {line.partition(": ")[2].casefold() for line in context}
+        fallback: tuple[str, ...] = ()
         for _ in range(_TRIES):
             for ids in self.engine.candidates(prompt, forced, self.decoding):
                 messages = parse_reply(self.codec.reply_text(voice, ids))
-                if _is_good(messages, said):
+                if not _is_good(messages, said):
+                    continue
+                if len(ids) < self.decoding.max_new_tokens:
                     return messages
+                fallback = fallback or _whole_sentences(messages)
+        if fallback:
+            return fallback
         raise VoiceError(f"{voice} has nothing to say to that")
 
     def next_voice(self, context: Sequence[str], voices: Sequence[str]) -> str:
@@ -85,9 +93,27 @@ def open_speaker(
 
 def _is_good(messages: tuple[str, ...], said: set[str]) -> bool:
     """Whether a candidate may be spoken: all of it is words, none of it a parrot's."""
-    return bool(messages) and all(
-        is_speakable(text)
-        and "\ufffd" not in text
-        and not (len(text.split()) >= _ECHO_WORDS and text.casefold() in said)
-        for text in messages
+    return (
+        bool(messages)
+        and all(
+            is_speakable(text)
+            and "\ufffd" not in text
+            and not (len(text.split()) >= _ECHO_WORDS and text.casefold() in said)
+            for text in messages
+        )
+        and not _goes_in_circles(" ".join(messages))
     )
+
+
+def _goes_in_circles(text: str) -> bool:
+    """Whether four words in a row come twice."""
+    words = text.casefold().split()
+    runs = [tuple(words[n : n + _ECHO_WORDS]) for n in range(len(words) - _ECHO_WORDS + 1)]
+    return len(set(runs)) < len(runs)
+
+
+def _whole_sentences(messages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a turn that was cut for its length without its unfinished end, () if all of it is."""
+    *whole, last = messages
+    ends = [match.end() for match in _SENTENCE_END.finditer(last)]
+    return (*whole, last[: ends[-1]]) if ends else tuple(whole)

@@ -14,6 +14,7 @@ from model.prompt import LINE_BREAK, label, render_prompt
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _SPACE = "▁"
+_NEVER = -1e4  # the score of a piece that spelling out its characters always beats
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Codec:
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the pieces of ids, as CTranslate2 takes them."""
-        return [self.tokenizer.id_to_token(number) for number in ids]
+        return [self.tokenizer.id_to_token(number) or "" for number in ids]
 
     def ids(self, tokens: Iterable[str]) -> list[int]:
         """Return the ids of pieces, leaving out those that only pad the weights' rows."""
@@ -116,11 +117,15 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
             "mT5 have a unigram vocabulary"
         )
     vocabulary: list[list[Any]] = value["model"]["vocab"]
-    known = {piece for piece, _ in vocabulary} | {t["content"] for t in value["added_tokens"]}
-    seen = Counter(character for text in texts for character in text if character != " ")
+    special = {token["content"] for token in value["added_tokens"]}
+    known = {piece for piece, _ in vocabulary} | special
+    seen = Counter(c for text in [*texts, *special] for c in text if c != " ")
     wanted = ["\n", LINE_BREAK, *sorted(seen, key=lambda c: (-seen[c], c)), *_BYTES]
     score = min(score for _, score in vocabulary)
     added = [piece for piece in dict.fromkeys(wanted) if piece not in known and piece != _SPACE]
+    for entry in vocabulary:  # SentencePiece never takes control pieces from text; this would
+        if entry[0] in special:
+            entry[1] = _NEVER
     top = max([len(vocabulary) - 1, *(token["id"] for token in value["added_tokens"])])
     filler = [[f"<unused_{n}>", score] for n in range(top + 1 - len(vocabulary))]
     vocabulary += [*filler, *([piece, score] for piece in added)]

@@ -21,7 +21,7 @@ Step = Callable[[str], None]
 """Is told what begins now, in a few words."""
 
 
-def build(  # noqa: PLR0913  these are the command's options
+def build(
     export_path: Path,
     out: Path,
     *,

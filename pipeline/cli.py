@@ -46,21 +46,24 @@ def sample(
     """Write the demo's chat, exactly as Telegram Desktop would export it."""
     from pipeline.sample import write_sample
 
-    print(f"wrote {write_sample(folder)}")  # noqa: T201  the answer
+    print(f"wrote {write_sample(folder)}")
 
 
 @app.command()
-def build(  # noqa: PLR0913  a command's options
+def build(
     export: Annotated[Path, typer.Argument(help="result.json, or the folder that holds it")],
     out: Annotated[Path, typer.Option(help="the dataset's folder")],
     roster: Annotated[
         Path | None, typer.Option(help="roster.toml; else the one beside the export, else made")
     ] = None,
-    session_minutes: Annotated[float, typer.Option(help="a silence this long ends a session")] = 120,
+    session_minutes: Annotated[
+        float, typer.Option(help="a silence this long ends a session")
+    ] = 120,
     window: Annotated[int, typer.Option(help="messages that a reply may look at")] = 10,
     last: Annotated[int | None, typer.Option(help="only the last so many messages")] = None,
-    public: Annotated[  # noqa: FBT002  a flag of the command line
-        bool, typer.Option("--public", help="the chat is nobody's secret: the bot may speak anywhere")
+    public: Annotated[
+        bool,
+        typer.Option("--public", help="the chat is nobody's secret: the bot may speak anywhere"),
     ] = False,
 ) -> None:
     """Turn an export of one chat into a dataset of contexts and replies."""
@@ -75,15 +78,15 @@ def build(  # noqa: PLR0913  a command's options
         public=public,
     )
     report.print_summary(summary, Console(highlight=False))
-    print(f"\nNext: understudy train {out}")  # noqa: T201
+    print(f"\nNext: understudy train {out}")
 
 
 @app.command()
-def train(  # noqa: PLR0913
+def train(
     dataset: Annotated[Path, typer.Argument(help="a folder that `understudy build` made")],
     base: Base = DEFAULT,
     models_dir: ModelsDir = options.MODELS,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,  # noqa: FBT002
+    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
     epochs: Annotated[float, hyper("epochs")] = HYPER.epochs,
     minutes: Annotated[float, hyper("minutes")] = HYPER.minutes,
     batch_size: Annotated[int, hyper("batch_size")] = HYPER.batch_size,
@@ -121,7 +124,7 @@ def train(  # noqa: PLR0913
 
 
 @app.command()
-def chat(  # noqa: PLR0913
+def chat(
     voice: Annotated[str, typer.Option("--as", help="the friend who answers")],
     me: Annotated[str, typer.Option(help="the name you speak under")] = "You",
     start: Start = "held-out",
@@ -147,7 +150,7 @@ def chat(  # noqa: PLR0913
 
 
 @app.command()
-def simulate(  # noqa: PLR0913
+def simulate(
     turns: Annotated[int, typer.Option(min=1, help="how many turns the model writes")] = 10,
     start: Start = "held-out",
     data: Data = None,
@@ -169,7 +172,9 @@ def simulate(  # noqa: PLR0913
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="where the sample and its dataset go")] = Path("demo"),
+    folder: Annotated[Path, typer.Option(help="where the sample and its dataset go")] = Path(
+        "demo"
+    ),
     base: Base = "smollm2",
     minutes: Annotated[float, typer.Option(help="how long to train")] = 5,
     models_dir: ModelsDir = options.MODELS,
@@ -181,7 +186,7 @@ def demo(
     run_demo(folder, base, minutes, Registry(models_dir), Console())
 
 
-def _talk(  # noqa: PLR0913, PLR0917  one caller more than is worth a class
+def _talk(
     models_dir: Path,
     model: str,
     start: str,
@@ -223,7 +228,7 @@ def main() -> None:
     try:
         app(prog_name="understudy")
     except UnderstudyError as error:
-        print(f"understudy: {error}", file=sys.stderr)  # noqa: T201
+        print(f"understudy: {error}", file=sys.stderr)
         sys.exit(1)
 
 

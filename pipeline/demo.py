@@ -20,9 +20,7 @@ from pipeline.train import train
 CONVERSATION = "conversation.txt"
 
 
-def run_demo(
-    folder: Path, base: str, minutes: float, registry: Registry, console: Console
-) -> None:
+def run_demo(folder: Path, base: str, minutes: float, registry: Registry, console: Console) -> None:
     """Leave a promoted model in the registry, and a held-out conversation for the bot's part."""
     make_folder(folder)
     console.rule("1 · A chat, as Telegram Desktop exports it", align="left")
@@ -36,9 +34,7 @@ def run_demo(
     print_summary(summary, console)
     console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
     dataset = load_dataset(folder / "dataset")
-    trained = train(
-        dataset, base, registry, Hyperparameters(minutes=minutes), Decoding(), console
-    )
+    trained = train(dataset, base, registry, Hyperparameters(minutes=minutes), Decoding(), console)
     if trained is None:
         return
     registry.promote(trained.name)

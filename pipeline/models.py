@@ -23,7 +23,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, the newest last; the star marks the one that serves."""
     registry = Registry(models_dir)
     if not registry.names:
-        print(f"no models in {models_dir}: make one with `understudy train`")  # noqa: T201
+        print(f"no models in {models_dir}: make one with `understudy train`")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "version", "trained", "base", "nats/char", "voices"):
@@ -39,13 +39,13 @@ def promote(
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Let a version serve."""
-    print(f"{Registry(models_dir).promote(version)} serves now")  # noqa: T201
+    print(f"{Registry(models_dir).promote(version)} serves now")
 
 
 @app.command()
 def rollback(models_dir: ModelsDir = MODELS) -> None:
     """Let the version serve that did before the current one."""
-    print(f"{Registry(models_dir).rollback()} serves again")  # noqa: T201
+    print(f"{Registry(models_dir).rollback()} serves again")
 
 
 def _facts(registry: Registry, name: str) -> list[str]:

@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.status import Status
 
-from model import training
+from model import conduct
 
 _EVERY = 30.0
 
 
 class TrainingBar:
-    """Shows a training run's loss, speed and time left; a `training.Watcher`."""
+    """Shows a training run's loss, speed and time left; a `conduct.Watcher`."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -24,8 +24,8 @@ class TrainingBar:
         self._task: TaskID | None = None
         self._told = 0.0
 
-    def __call__(self, progress: training.Progress) -> None:
-        """See training.Watcher."""
+    def __call__(self, progress: conduct.Progress) -> None:
+        """See conduct.Watcher."""
         text = describe(progress)
         if not self._console.is_terminal:
             if time.monotonic() - self._told > _EVERY or progress.share >= 1:
@@ -42,7 +42,7 @@ class TrainingBar:
         self._bar.stop()
 
 
-def describe(progress: training.Progress) -> str:
+def describe(progress: conduct.Progress) -> str:
     """Return a step as words of at most 45 characters."""
     loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
     left = progress.seconds * (1 - progress.share) / max(progress.share, 1e-9)

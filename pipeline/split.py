@@ -48,7 +48,8 @@ def split(sessions: Sequence[Session]) -> Splits:
     """
     if len(sessions) < len(SPLITS):
         raise DatasetError(
-            f"{len(sessions)} conversations are too few to split by time: export more of the chat, "
+            f"a split by time needs {len(SPLITS)} conversations and there "
+            f"{'is 1' if len(sessions) == 1 else f'are {len(sessions)}'}: export more of the chat, "
             "or give a smaller --session-minutes"
         )
     ends = list(accumulate(len(session.lines) for session in sessions))

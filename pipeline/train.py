@@ -217,7 +217,7 @@ def _commit() -> str | None:
     """Return the commit of the code that trains, None outside a checkout."""
     here = Path(__file__).parent
     try:
-        said = subprocess.run(
+        said = subprocess.run(  # noqa: S603  words of our own
             ["git", "-C", str(here), "rev-parse", "HEAD"],  # noqa: S607  whichever git there is
             capture_output=True, text=True, check=True,
         )  # fmt: skip

@@ -1,0 +1,40 @@
+"""Really trained small models of both families, once a test run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from model.artifact import Decoding
+from model.conversation import Window
+from model.registry import Registry
+from model.training import Hyperparameters
+from pipeline.build import build
+from pipeline.dataset import load_dataset
+from pipeline.train import train
+from tests import checkpoints, habits
+
+torch.set_num_threads(1)  # these models are so small that threads only wait for each other
+
+FAMILIES = {"encoder-decoder": checkpoints.save_t5, "decoder-only": checkpoints.save_llama}
+SETTINGS = Hyperparameters(epochs=5, batch_size=8, learning_rate=3e-3, max_reply_tokens=32)
+
+
+@pytest.fixture(scope="session")
+def habits_dataset(tmp_path_factory) -> Path:
+    """The synthetic chat as a dataset."""
+    folder = tmp_path_factory.mktemp("habits")
+    build(habits.write_export(folder / "export"), folder / "dataset", window=Window(size=4))
+    return folder / "dataset"
+
+
+@pytest.fixture(scope="session", params=FAMILIES, ids=lambda family: f"a {family} model")
+def trained(request, tmp_path_factory, habits_dataset) -> Registry:
+    """A registry whose current version has really learned the habits."""
+    folder = tmp_path_factory.mktemp("trained")
+    base = FAMILIES[request.param](folder / "base", texts=[" ".join(habits.HABITS.values())])
+    registry = Registry(folder / "artifacts")
+    dataset = load_dataset(habits_dataset)
+    train(dataset, str(base), registry, SETTINGS, Decoding(), Console(quiet=True))
+    return registry

@@ -1,0 +1,188 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from model.errors import ArtifactError
+from model.registry import Registry
+from tests.model.artifacts import make
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return Registry(tmp_path / "models")
+
+
+@pytest.fixture
+def three(registry, tmp_path):
+    """A registry of three versions, none of which serves."""
+    for number in range(1, 4):
+        registry.add(make(tmp_path / f"made{number}", words=str(number)))
+    return registry
+
+
+def test_nothing_is_there_and_nothing_is_made_before_the_first_version(registry):
+    assert (registry.names, registry.current, registry.served) == ([], None, [])
+    with pytest.raises(ArtifactError, match="there is no model in"):
+        registry.find("current")
+    with pytest.raises(ArtifactError, match="there is none"):
+        registry.find("1")
+    assert not registry.root.exists()
+
+
+def test_a_finished_artifact_moves_in_under_the_next_number(registry, tmp_path):
+    finished = make(tmp_path / "made")
+
+    name = registry.add(finished)
+
+    assert name.startswith("0001-")
+    assert registry.names == [name]
+    assert not finished.exists()
+    assert registry.open("1").path == registry.root / "versions" / name
+
+
+def test_numbers_go_on_after_the_newest_and_are_never_given_twice(three, tmp_path):
+    (three.root / "versions" / three.names[1] / "model.json").unlink()
+    (three.root / "versions" / "notes.txt").write_text("x")
+
+    name = three.add(make(tmp_path / "made4"))
+
+    assert name.startswith("0004-")
+    assert [n[:4] for n in three.names] == ["0001", "0002", "0003", "0004"]
+
+
+def test_versions_are_in_order_of_number_beyond_four_digits(registry):
+    for name in ("10000-00000000", "9999-00000000", "0002-ffffffff"):
+        (registry.root / "versions" / name).mkdir(parents=True)
+
+    assert [n.split("-")[0] for n in registry.names] == ["0002", "9999", "10000"]
+
+
+@pytest.mark.parametrize("wanted", ["2", "0002", "00002"])
+def test_a_version_is_found_by_number(three, wanted):
+    assert three.find(wanted) == three.names[1]
+
+
+def test_a_version_is_found_by_name_and_as_the_current_one(three):
+    name = three.names[2]
+    three.promote(name)
+
+    assert three.find(name) == three.find("current") == three.current == name
+
+
+@pytest.mark.parametrize("wanted", ["4", "0", "x", "", "../made1", "-1"])
+def test_a_version_that_is_not_there_is_refused_and_those_there_are_named(three, wanted):
+    with pytest.raises(ArtifactError, match="there is 0001-"):
+        three.find(wanted)
+
+
+def test_an_artifact_is_opened_as_a_folder_too(registry, tmp_path):
+    folder = make(tmp_path / "elsewhere", base="mine")
+
+    assert registry.open(str(folder)).card.base == "mine"
+
+
+def test_promoting_twice_changes_nothing(three):
+    three.promote("1")
+    three.promote("1")
+
+    assert three.served == [three.names[0]]
+
+
+def test_a_version_that_does_not_load_is_not_promoted(three):
+    three.promote("1")
+    (three.root / "versions" / three.names[1] / "tokenizer.json").unlink()
+
+    with pytest.raises(ArtifactError, match="incomplete"):
+        three.promote("2")
+
+    assert three.current == three.names[0]
+
+
+def test_rolling_back_goes_to_what_served_before_and_ends_at_the_first(three):
+    first, second, third = three.names
+    for name in (first, second, third):
+        three.promote(name)
+
+    assert [three.rollback(), three.rollback()] == [second, first]
+    assert three.current == first
+    with pytest.raises(ArtifactError, match=f"no version served before {first}"):
+        three.rollback()
+    assert three.current == first
+
+
+def test_rolling_back_after_one_served_twice_gives_what_served_between(three):
+    first, _, third = three.names
+    for wanted in ("1", "3", "1"):
+        three.promote(wanted)
+
+    assert three.rollback() == third
+    assert three.rollback() == first
+
+
+def test_a_version_that_served_and_is_gone_is_passed_over(three):
+    first, second, third = three.names
+    for name in (first, second, third):
+        three.promote(name)
+    (three.root / "versions" / second).rename(three.root / "gone")
+
+    assert three.rollback() == first
+
+
+def test_rolling_back_and_promoting_again_is_remembered(three):
+    first, second, third = three.names
+    three.promote(first)
+    three.promote(second)
+    three.rollback()
+    three.promote(third)
+
+    assert three.rollback() == first
+
+
+def test_nothing_to_roll_back_to_is_said(three):
+    with pytest.raises(ArtifactError, match="there is no model"):
+        three.rollback()
+
+
+def test_current_is_one_line_that_is_switched_at_once(three, monkeypatch):
+    three.promote("1")
+    seen = []
+    replace = Path.replace
+
+    def watch(path, target):
+        if target.name == "current":
+            seen.append((path.parent, target.read_text(), path.read_text()))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    three.promote("2")
+
+    first, second, _ = three.names
+    assert seen == [(three.root, f"{first}\n", f"{second}\n")]
+    assert {path.name for path in three.root.iterdir()} == {"current", "served", "versions"}
+
+
+@pytest.mark.parametrize("line", ["", "../../etc", "0001", "0001-xyz"])
+def test_a_current_that_names_no_version_is_refused(three, line):
+    (three.root / "current").write_text(line)
+
+    with pytest.raises(ArtifactError, match="names no version"):
+        three.find("current")
+
+
+def test_a_current_whose_version_is_gone_is_refused(three):
+    (three.root / "current").write_text("0009-00000000\n")
+
+    with pytest.raises(ArtifactError):
+        three.open()
+
+
+def test_only_the_owner_reads_models(three):
+    three.promote("1")
+
+    modes = {
+        path.is_dir(): stat.S_IMODE(path.stat().st_mode)
+        for path in [three.root, *three.root.rglob("*")]
+    }
+
+    assert modes == {True: 0o700, False: 0o600}

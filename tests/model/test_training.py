@@ -1,0 +1,129 @@
+"""Training runs that end early, go on, and repeat themselves."""
+
+import os
+import signal
+
+import pytest
+
+from model.base import open_base
+from model.errors import TrainingError
+from model.examples import encode
+from model.losses import losses_by_voice
+from model.training import Hyperparameters, Precision, train
+from tests.checkpoints import save_llama, save_t5
+from tests.habits import HABITS
+
+FLOAT32 = Precision(bf16=False, reason="a test")
+BASES = {"encoder-decoder": save_t5, "decoder-only": save_llama}
+
+
+@pytest.fixture(params=BASES)
+def folder(request, tmp_path):
+    return BASES[request.param](tmp_path / "base")
+
+
+def load(folder):
+    base = open_base(str(folder), folder, [])
+    context = ("Hugo: shall we go?", "Raul: hello there")
+    examples = [
+        encode(base.codec, name, context[: 1 + n % 2], (f"hello there {habit}",), (200, 32))
+        for n in range(8)
+        for name, habit in HABITS.items()
+    ]
+    return base, examples
+
+
+def run(folder, work, **options):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
+    seen = []
+    outcome = train(
+        base, examples, settings, work, precision=FLOAT32, watch=seen.append, **options
+    )
+    return base, examples, outcome, seen
+
+
+def test_training_makes_replies_likelier(folder, tmp_path):
+    base, examples = load(folder)
+    before = losses_by_voice(base, examples, bf16=False)
+
+    base, examples, outcome, _ = run(folder, tmp_path / "work")
+
+    after = losses_by_voice(base, examples, bf16=False)
+    assert outcome.steps == 12
+    assert set(after) == {*HABITS, "all"}
+    assert all(after[name].per_character < before[name].per_character for name in after)
+
+
+def test_two_runs_with_one_seed_give_the_same_loss(folder, tmp_path):
+    _, _, first, _ = run(folder, tmp_path / "first")
+    _, _, second, _ = run(folder, tmp_path / "second")
+
+    assert first.loss == second.loss
+
+
+def test_padding_does_not_change_a_reply_s_probability(folder):
+    base, examples = load(folder)
+
+    together = losses_by_voice(base, examples[:6], bf16=False)["all"].nats
+    alone = sum(losses_by_voice(base, [e], bf16=False)["all"].nats for e in examples[:6])
+
+    assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_run(folder, tmp_path):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
+
+    def press(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = train(base, examples, settings, tmp_path / "w", precision=FLOAT32, watch=press)
+    _, _, resumed, seen = run(folder, tmp_path / "w", resume=True)
+
+    assert stopped.interrupted
+    assert stopped.steps == 5
+    assert not resumed.interrupted
+    assert [progress.step for progress in seen] == list(range(6, 13))
+    assert resumed.seconds > stopped.seconds
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(folder, tmp_path):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
+
+    def press(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(base, examples, settings, tmp_path / "broken", precision=FLOAT32, watch=press)
+    resumed, _, _, _ = run(folder, tmp_path / "broken", resume=True)
+    whole, _, _, _ = run(folder, tmp_path / "whole")
+
+    ends = [losses_by_voice(b, examples, bf16=False)["all"].nats for b in (resumed, whole)]
+    assert ends[0] == pytest.approx(ends[1], rel=1e-4)
+
+
+def test_a_limit_of_minutes_ends_a_run(folder, tmp_path):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=10_000, minutes=0.02, batch_size=4)
+
+    outcome = train(base, examples, settings, tmp_path / "work", precision=FLOAT32)
+
+    assert 1.2 <= outcome.seconds < 20
+    assert not outcome.interrupted
+
+
+def test_nothing_to_resume_is_said(folder, tmp_path):
+    base, examples = load(folder)
+
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        train(base, examples, Hyperparameters(), tmp_path, precision=FLOAT32, resume=True)
+
+
+def test_nothing_to_learn_from_is_said(folder, tmp_path):
+    base, _ = load(folder)
+
+    with pytest.raises(TrainingError, match="no training pairs"):
+        train(base, [], Hyperparameters(), tmp_path, precision=FLOAT32)

@@ -1,0 +1,210 @@
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.conversation import Window
+from model.errors import DatasetError, RosterError
+from pipeline import dataset
+from pipeline.build import build
+from pipeline.dataset import load_dataset
+from tests.pipeline.chats import chat, conversation, entry, write
+
+WORD = "xylophonequartet"
+
+
+@pytest.fixture
+def export(tmp_path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    return write(folder, chat(*conversation()))
+
+
+@pytest.fixture
+def built(export, tmp_path):
+    build(export, tmp_path / "ds", window=Window())
+    return tmp_path / "ds"
+
+
+def test_a_dataset_is_read_back_as_it_was_built(export, tmp_path):
+    summary = build(export, tmp_path / "ds", window=Window(size=7), public=True)
+
+    loaded = load_dataset(tmp_path / "ds")
+
+    assert loaded.summary == summary
+    assert (loaded.window, loaded.public) == (Window(size=7), True)
+    assert [chat.title for chat in loaded.chats] == ["Friends"]
+    assert [p.name for p in loaded.roster.people] == ["Friend 1", "Friend 2"]
+    assert len(loaded.train) + len(loaded.validation) + len(loaded.test) == summary.pairs
+    first = loaded.train[0]
+    assert (first.voice, first.target) == ("Friend 2", ("words 4", "words 5"))
+    assert first.context == ("Friend 1: words 2", "Friend 1: words 3")
+    assert (first.id, first.context_ids) == ("-1000000000077/4", (2, 3))
+
+
+def test_the_hash_is_of_what_is_learned_and_not_of_when_it_was_built(export, tmp_path):
+    hashes = [
+        build(export, tmp_path / name, window=window).content_hash
+        for name, window in [("a", Window()), ("b", Window()), ("c", Window(size=3))]
+    ]
+
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_other_programs_read_the_pairs(built):
+    import datasets
+
+    stored = datasets.load_from_disk(str(built / "pairs"))
+
+    assert set(stored) == {"train", "validation", "test"}
+    assert {"id", "voice", "context", "target", "sent_at"} <= set(stored["train"].column_names)
+
+
+def test_only_the_owner_reads_it(built):
+    modes = {
+        path.is_dir(): stat.S_IMODE(path.stat().st_mode) for path in [built, *built.rglob("*")]
+    }
+
+    assert modes == {True: 0o700, False: 0o600}
+
+
+def test_an_older_dataset_is_replaced_whole(built, export):
+    (built / "pairs" / "left-over").write_text("x")
+
+    build(export, built, window=Window(size=3))
+
+    assert load_dataset(built).window.size == 3
+    assert not (built / "pairs" / "left-over").exists()
+    assert sorted(path.name for path in built.parent.iterdir()) == ["ds", "export"]
+
+
+@pytest.mark.parametrize("failing", ["write_summary", "_put"])
+def test_a_build_that_fails_leaves_the_older_dataset_and_nothing_else(
+    built, export, monkeypatch, failing
+):
+    before = {path: path.stat().st_mtime_ns for path in built.rglob("*")}
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dataset, failing, fail)
+    with pytest.raises(OSError, match="No space left"):
+        build(export, built, window=Window(size=3))
+
+    assert {path: path.stat().st_mtime_ns for path in built.rglob("*")} == before
+    assert sorted(path.name for path in built.parent.iterdir()) == ["ds", "export"]
+
+
+def test_a_folder_that_cannot_be_put_in_place_gives_the_older_one_back(built, export, monkeypatch):
+    rename = Path.rename
+
+    def fail(path, target):
+        if path.name == "new":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        build(export, built, window=Window(size=3))
+
+    assert load_dataset(built).window.size == 10
+
+
+def test_a_folder_with_something_else_in_it_is_refused_before_anything_is_read(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_text("x")
+
+    with pytest.raises(DatasetError, match="something else than a dataset"):
+        build(tmp_path / "no-export", photos, window=Window())
+
+    assert [path.name for path in photos.iterdir()] == ["a.jpg"]
+
+
+def test_a_file_is_refused_as_the_place(tmp_path, export):
+    (tmp_path / "file").write_text("x")
+
+    with pytest.raises(DatasetError, match="is a file"):
+        build(export, tmp_path / "file", window=Window())
+
+
+def test_an_empty_folder_is_taken(tmp_path, export):
+    (tmp_path / "ds").mkdir()
+
+    build(export, tmp_path / "ds", window=Window())
+
+    assert load_dataset(tmp_path / "ds").train
+
+
+def test_a_place_by_a_link_or_below_new_folders_is_reached(tmp_path, export):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    build(export, tmp_path / "link", window=Window())
+    build(export, tmp_path / "a b" / "c", window=Window())
+
+    assert load_dataset(tmp_path / "real").train == load_dataset(tmp_path / "a b" / "c").train
+
+
+def test_a_missing_dataset_says_how_to_make_one(tmp_path):
+    with pytest.raises(DatasetError, match="make one with `understudy build`"):
+        load_dataset(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("summary.json", "{", "cannot be read"),
+        ("summary.json", "[]", "not of this version's"),
+        ("summary.json", '{"kind": "understudy dataset", "format": 0}', "not of this version's"),
+        ("summary.json", '{"kind": "understudy dataset", "format": 1}', "is damaged"),
+        ("pairs/dataset_dict.json", "{}", "build the dataset again"),
+        ("pairs/train/data-00000-of-00001.arrow", "", "build the dataset again"),
+        ("pairs/train/state.json", "{", "build the dataset again"),
+    ],
+)
+def test_a_damaged_dataset_is_refused_in_one_line(built, file, content, says):
+    (built / file).write_text(content)
+
+    with pytest.raises(DatasetError, match=says) as caught:
+        load_dataset(built)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dataset_without_its_roster_is_refused(built):
+    (built / "roster.toml").unlink()
+
+    with pytest.raises(RosterError, match="no roster"):
+        load_dataset(built)
+
+
+def test_no_plain_text_is_left_anywhere_but_in_the_dataset(tmp_path, pytestconfig):
+    export = write(tmp_path, chat(*conversation(), entry(9999, 1, WORD, 10**6)))
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    places = ("HOME", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR")
+    program = (
+        "import sys; from pathlib import Path; from model.conversation import Window\n"
+        "from pipeline.build import build; from pipeline.dataset import load_dataset\n"
+        "build(Path(sys.argv[1]), Path('ds'), window=Window()); load_dataset(Path('ds'))"
+    )
+
+    subprocess.run(
+        [sys.executable, "-c", program, str(export)],
+        cwd=work,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(pytestconfig.rootpath),
+            **dict.fromkeys(places, str(home)),
+        },
+        check=True,
+    )
+
+    left = [path for path in [*home.rglob("*"), *work.rglob("*")] if path.is_file()]
+    assert left
+    assert [path for path in left if not path.is_relative_to(work / "ds")] == []
+    assert any(WORD in path.read_text("utf-8", "replace") for path in left)

@@ -1,1 +1,1 @@
-"""The schema of the bot's database, one revision a file."""
+"""The history of the bot's database, for Alembic; `understudy-bot db upgrade` runs it."""

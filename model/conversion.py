@@ -104,9 +104,8 @@ class _Pieces:
         self._pieces = [known.get(row, f"<row_{row}>") for row in range(rows)]
         self.pad_token = known[codec.pad_id]
         self.eos_token = known[codec.end_id]
-        self.bos_token = known.get(
-            getattr(base.weights.config, "bos_token_id", None), self.eos_token
-        )
+        begins = getattr(base.weights.config, "bos_token_id", None)
+        self.bos_token = self.eos_token if begins is None else known[begins]
         self.unk_token = next(
             (p for p in ("<unk>", "<|endoftext|>") if p in self._pieces), self.eos_token
         )

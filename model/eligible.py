@@ -7,7 +7,7 @@ from datetime import datetime
 
 from model.conversation import Message
 from model.marker import parse_spoken
-from model.roster import Roster, fold, match_voice
+from model.roster import Roster, fold
 
 WITHHELD = "[…]"
 """Stands for the turn of somebody who may not be learned from."""
@@ -91,8 +91,8 @@ def _words(text: str, roster: Roster) -> str:
     """Return a message's own words: all of it, or what follows `/as NAME`."""
     words = text.strip()
     if asked := _AS.match(words):
-        found = match_voice(words[asked.end() :], roster.voices)
-        return _tidy(found[1]) if found else ""
+        found = roster.named(words[asked.end() :])
+        return _tidy(found[1]) if found and found[0].may_be_target else ""
     return "" if _COMMAND.match(words) else _tidy(words)
 
 

@@ -81,6 +81,14 @@ class Roster:
         """The friends that the model may speak as, in the roster's order."""
         return tuple(person for person in self.people if person.may_be_target)
 
+    def named(self, said: str) -> tuple[Person, str] | None:
+        """Return whom `/as` names and the words after it, None if nobody.
+
+        Those who said no are looked for first: "Hugo Silva" must not be the other Hugo, who said
+        yes. A first name that only one voice has still names that voice.
+        """
+        return match_voice(said, self.people) or match_voice(said, self.voices)
+
     def with_understudy(self, bot_id: int) -> "Roster":
         """Return this roster knowing one more id as our own bot's."""
         return replace(self, understudies=self.understudies | {bot_id})

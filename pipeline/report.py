@@ -34,7 +34,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     if summary.silent:
         console.print(
             f"  The bot will not speak as {', '.join(summary.silent)} until they agree: with their "
-            'word, write imitate = "yes" in the roster and build again',
+            'word, write imitate = "yes" for them in the dataset\'s roster.toml, then train',
             style="yellow",
             highlight=False,
         )

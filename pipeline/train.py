@@ -18,7 +18,7 @@ from model.artifact import Card, Decoding, save_card
 from model.base import Base, open_base
 from model.errors import TrainingError
 from model.examples import Example, encode
-from model.files import make_folder
+from model.files import make_folder, make_private
 from model.registry import Registry
 from model.training import Hyperparameters, Outcome, choose_precision
 from model.training import train as tune
@@ -198,6 +198,7 @@ def _add(registry: Registry, base: Base, card: Card, checked: Sequence[Example])
 def _keep_records(registry: Registry, work: Path, name: str) -> None:
     """Keep TensorBoard's records under the version's name; checkpoints hold the chat: they go."""
     records = make_folder(registry.root / "tensorboard")
+    make_private(work / "tensorboard")
     shutil.move(work / "tensorboard", records / name)
     shutil.rmtree(work)
 

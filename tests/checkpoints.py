@@ -7,8 +7,17 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from tokenizers import processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 WORDS = [
     "Continue writing the following text.",
@@ -27,7 +36,7 @@ def t5_tokenizer(texts: Iterable[str]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")  # noqa: S106
+    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
     tokenizer.train_from_iterator([*texts, *WORDS] * 20, trainer)
     tokenizer.add_special_tokens([AddedToken(f"<extra_id_{n}>", special=True) for n in range(10)])
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -59,7 +68,7 @@ def save_t5(folder: Path, *, tied: bool = False, texts: Iterable[str] = ()) -> P
         tokenizer_object=tokenizer,
         eos_token="</s>",
         unk_token="<unk>",
-        pad_token="<pad>",  # noqa: S106
+        pad_token="<pad>",
     ).save_pretrained(folder)
     return folder
 
@@ -85,6 +94,6 @@ def save_llama(folder: Path, texts: Iterable[str] = ()) -> Path:
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
-        unk_token="<|endoftext|>",  # noqa: S106
+        unk_token="<|endoftext|>",
     ).save_pretrained(folder)
     return folder

@@ -37,9 +37,7 @@ def run(folder, work, **options):
     base, examples = load(folder)
     settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
     seen = []
-    outcome = train(
-        base, examples, settings, work, precision=FLOAT32, watch=seen.append, **options
-    )
+    outcome = train(base, examples, settings, work, precision=FLOAT32, watch=seen.append, **options)
     return base, examples, outcome, seen
 
 

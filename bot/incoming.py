@@ -1,0 +1,109 @@
+"""Telegram's messages as ours: what a reader sees, who said it, and where it stands."""
+
+from datetime import UTC, timedelta
+
+import telegram
+
+from bot.store.messages import Place
+from model.conversation import Message
+from model.media import MediaKind, media_text, sticker_text
+
+_MEDIA: tuple[tuple[str, MediaKind], ...] = (
+    ("photo", "photo"),
+    ("animation", "animation"),  # before the document that comes with it
+    ("video", "video"),
+    ("video_note", "video message"),
+    ("voice", "voice"),
+    ("audio", "audio"),
+    ("document", "file"),
+    ("contact", "contact"),
+    ("location", "location"),  # a venue has one too
+    ("poll", "poll"),
+    ("game", "game"),
+    ("invoice", "invoice"),
+    ("giveaway", "giveaway"),
+    ("giveaway_winners", "giveaway"),
+    ("checklist", "checklist"),
+)
+"""Message's attributes by kind. Dice and stories are left out: exports show nothing of them."""
+
+
+def message_of(message: telegram.Message) -> Message | None:
+    """Return the message as a reader sees it, None where there is nothing to read.
+
+    Service messages, and media that an export shows nothing of, are nothing to read.
+    """
+    text = _text(message)
+    author = _author(message)
+    if text is None or author is None:
+        return None
+    return Message(
+        chat_id=message.chat.id,
+        message_id=message.message_id,
+        author_id=author[0],
+        author_name=author[1],
+        text=text,
+        sent_at=message.date.astimezone(UTC),
+        topic_id=topic_of(message),
+        reply_to=_reply_to(message),
+        is_forward=message.forward_origin is not None,
+        is_from_bot=_is_from_bot(message),
+    )
+
+
+def topic_of(message: telegram.Message) -> int | None:
+    """Return the topic that a message stands in; a thread of replies is no topic."""
+    return message.message_thread_id if message.is_topic_message else None
+
+
+def place_of(message: telegram.Message) -> Place:
+    """Return the chat and topic that a message stands in."""
+    return Place(message.chat.id, topic_of(message))
+
+
+def after_command(message: telegram.Message) -> str:
+    """Return what a command's message says after the command."""
+    _, *words = (message.text or "").split(maxsplit=1)
+    return words[0] if words else ""
+
+
+def _text(message: telegram.Message) -> str | None:
+    if message.text is not None:
+        return message.text
+    if message.sticker:
+        return sticker_text(message.sticker.emoji)
+    for attribute, kind in _MEDIA:
+        if medium := getattr(message, attribute):
+            return media_text(kind, _seconds(medium), message.caption or "")
+    return message.caption
+
+
+def _seconds(medium: object) -> int | None:
+    """Return how long a medium lasts; PTB_TIMEDELTA decides which type its library gives."""
+    if not isinstance(medium, telegram.Voice | telegram.VideoNote):
+        return None
+    duration = medium.duration
+    return int(duration.total_seconds() if isinstance(duration, timedelta) else duration)
+
+
+def _author(message: telegram.Message) -> tuple[int, str | None] | None:
+    """Return id and name; who speaks as a channel or as the group has its id and title."""
+    if message.sender_chat:
+        return message.sender_chat.id, message.sender_chat.title
+    if message.from_user:
+        return message.from_user.id, message.from_user.full_name
+    return None
+
+
+def _is_from_bot(message: telegram.Message) -> bool:
+    """Whether a bot wrote it; the user beside a `sender_chat` is only Telegram's stand-in."""
+    by_bot = message.from_user is not None and message.from_user.is_bot
+    return message.via_bot is not None or (by_bot and message.sender_chat is None)
+
+
+def _reply_to(message: telegram.Message) -> int | None:
+    """Return the message answered; in a topic the one that opened it stands where none is."""
+    replied = message.reply_to_message
+    if replied is None or replied.forum_topic_created:
+        return None
+    return None if replied.message_id == topic_of(message) else replied.message_id

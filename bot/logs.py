@@ -1,0 +1,70 @@
+"""How the bot logs: to stderr, as text or JSON, without tokens and without what people wrote."""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+from bot.settings import LogFormat, LogLevel
+
+REDACTED = "[token]"
+
+_LAYOUT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class RedactingFormatter(logging.Formatter):
+    """Writes a record as a line of text, its traceback below it, with the token blotted out."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(_LAYOUT)
+        self._token = token
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's text without the token."""
+        return self._blot(super().format(record))
+
+    def _blot(self, text: str) -> str:
+        return text.replace(self._token, REDACTED) if self._token else text
+
+
+class JsonFormatter(RedactingFormatter):
+    """Writes a record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON without the token."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            "time": moment.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return self._blot(json.dumps(line, ensure_ascii=False))
+
+
+def without_updates(record: logging.LogRecord) -> bool:
+    """Drop the arguments and the exception's text of python-telegram-bot's records.
+
+    It logs updates whole, with what people wrote, where it cannot parse one. A logging filter.
+    """
+    if record.name.split(".")[0] == "telegram":
+        kind = record.exc_info[0] if record.exc_info else None
+        record.args = ()
+        record.msg = f"{record.msg} ({kind.__name__})" if kind else record.msg
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def set_up(level: LogLevel, layout: LogFormat, token: str) -> None:
+    """Let the process log to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter(token) if layout == "json" else RedactingFormatter(token))
+    handler.addFilter(without_updates)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("httpx", "httpcore", "aiosqlite", "alembic", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # httpx logs addresses with the token
+    for noisy in ("telegram", "apscheduler"):
+        logging.getLogger(noisy).setLevel(max(logging.INFO, logging.getLevelName(level)))
+    # Its errors are retries that the bot's own rate limiter makes.
+    logging.getLogger("telegram.ext.AIORateLimiter").setLevel(logging.CRITICAL)

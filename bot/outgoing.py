@@ -1,0 +1,100 @@
+"""What the bot sends: texts, buttons and the sign that it types; and how fast."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from telegram.constants import ChatAction, MessageLimit
+from telegram.error import RetryAfter, TelegramError
+from telegram.ext import AIORateLimiter
+
+from bot.store.messages import Place
+from model.roster import Person
+
+TYPING_SECONDS = 4.5  # Telegram shows it for five
+BUTTONS_A_ROW = 2
+MOST_BUTTONS = 100  # Telegram's limit under one message
+UNCOUNTED = frozenset({"sendChatAction", "getChat", "getChatMember", "getChatAdministrators"})
+"""Methods that Telegram's limit of 20 messages a minute in a group does not count."""
+
+_PREFIX = "as:"
+AS_BUTTON = rf"^{_PREFIX}(-?\d+)$"
+"""What a voice's button holds, as a pattern."""
+
+
+class Limiter(AIORateLimiter):
+    """Keeps to Telegram's limits; a chat that must wait does not keep other chats waiting."""
+
+    async def process_request(
+        self,
+        callback: Callable[..., Coroutine[Any, Any, Any]],
+        args: Any,  # noqa: ANN401
+        kwargs: dict[str, Any],
+        endpoint: str,
+        data: dict[str, Any],
+        rate_limit_args: int | None,
+    ) -> Any:  # noqa: ANN401
+        """Call at once what is not counted; call again, once, what was told to wait."""
+        if endpoint in UNCOUNTED:
+            return await callback(*args, **kwargs)
+        request = (callback, args, kwargs, endpoint, data, rate_limit_args)
+        try:
+            return await super().process_request(*request)
+        except RetryAfter as error:
+            await asyncio.sleep(_seconds(error))
+        return await super().process_request(*request)
+
+
+async def send(bot: Bot, place: Place, text: str, voices: Sequence[Person] = ()) -> Message:
+    """Send a text, with a button for each of `voices`; return the message as it stands there."""
+    return await bot.send_message(
+        place.chat_id,
+        fitting(text),
+        message_thread_id=place.topic_id,
+        reply_markup=_buttons(voices) if voices else None,
+    )
+
+
+@asynccontextmanager
+async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
+    """Show in a chat that the bot types, while the block runs."""
+    task = asyncio.create_task(_type(bot, place))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def fitting(text: str) -> str:
+    """Cut a text to what one message holds, which Telegram counts in UTF-16 units."""
+    units = text.encode("utf-16-le")
+    return units[: 2 * MessageLimit.MAX_TEXT_LENGTH].decode("utf-16-le", "ignore")
+
+
+async def _type(bot: Bot, place: Place) -> None:
+    while True:
+        with suppress(TelegramError):  # a sign that is lost is no reason to lose the reply
+            await bot.send_chat_action(
+                place.chat_id, ChatAction.TYPING, message_thread_id=place.topic_id
+            )
+        await asyncio.sleep(TYPING_SECONDS)
+
+
+def _buttons(voices: Sequence[Person]) -> InlineKeyboardMarkup:
+    buttons = [
+        InlineKeyboardButton(person.name, callback_data=f"{_PREFIX}{person.ids[0]}")
+        for person in voices[:MOST_BUTTONS]
+        if person.ids
+    ]
+    rows = range(0, len(buttons), BUTTONS_A_ROW)
+    return InlineKeyboardMarkup([buttons[start : start + BUTTONS_A_ROW] for start in rows])
+
+
+def _seconds(error: RetryAfter) -> float:
+    """Return how long Telegram wants us to wait; PTB_TIMEDELTA decides the type it comes in."""
+    wait = error.retry_after
+    return 0.1 + (wait if isinstance(wait, int) else wait.total_seconds())

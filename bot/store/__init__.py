@@ -1,0 +1,1 @@
+"""The bot's memory: every message and edit it saw, in SQLite."""

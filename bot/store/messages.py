@@ -1,0 +1,95 @@
+"""Keeps messages and gives back those before a reply."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, or_, select, tuple_
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.store.tables import messages
+from model.conversation import Message
+
+PAGE = 64
+
+_FIELDS = [column for column in messages.columns if column.name != "edited_at"]
+_ORDER = (messages.c.sent_at, messages.c.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a conversation goes on: a chat, and its topic if it has any."""
+
+    chat_id: int
+    topic_id: int | None = None
+
+
+class Store:
+    """The messages of all chats; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def save(self, message: Message, edited_at: datetime | None = None) -> None:
+        """Keep a message, or its text after an edit; what is kept already stays.
+
+        An older text never replaces a newer one, in whatever order they come.
+        """
+        new = insert(messages).values(
+            {column.name: getattr(message, column.name) for column in _FIELDS}
+            | {"edited_at": edited_at}
+        )
+        later = or_(messages.c.edited_at.is_(None), messages.c.edited_at <= new.excluded.edited_at)
+        upsert = new.on_conflict_do_update(
+            index_elements=[messages.c.chat_id, messages.c.message_id],
+            set_={"text": new.excluded.text, "edited_at": new.excluded.edited_at},
+            where=new.excluded.edited_at.is_not(None) & later,
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(upsert)
+
+    async def find(self, chat_id: int, message_id: int) -> Message | None:
+        """Return a message, None where it was never seen."""
+        query = select(*_FIELDS).where(
+            messages.c.chat_id == chat_id, messages.c.message_id == message_id
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return _message(row) if row else None
+
+    async def earlier(
+        self, place: Place, reach: int, counts: Callable[[Message], bool]
+    ) -> list[Message]:
+        """Return a place's newest messages in order, at least `reach` of which count.
+
+        Fewer count only where the place has no more.
+        """
+        found: list[Message] = []
+        counted = 0
+        async with self._engine.connect() as connection:
+            while counted < reach:
+                page = (await connection.execute(_page(place, found))).all()
+                fresh = [_message(row) for row in page]
+                found += fresh
+                counted += sum(map(counts, fresh))
+                if len(page) < PAGE:
+                    break
+        return found[::-1]
+
+
+def _page(place: Place, found: list[Message]) -> Select[Any]:
+    """Return the query for the messages before those found so far, newest first."""
+    query = select(*_FIELDS).where(
+        messages.c.chat_id == place.chat_id,
+        messages.c.topic_id.is_not_distinct_from(place.topic_id),
+    )
+    if found:
+        oldest = found[-1]
+        query = query.where(tuple_(*_ORDER) < tuple_(oldest.sent_at, oldest.message_id))
+    return query.order_by(*(column.desc() for column in _ORDER)).limit(PAGE)
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(**row._mapping)  # noqa: SLF001  the documented name

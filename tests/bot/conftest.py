@@ -1,0 +1,167 @@
+"""The real bot at a playground's Telegram, with a fake model, and friends who talk to it."""
+
+import threading
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.app import ALLOWED_UPDATES, build
+from bot.playground.server import serve
+from bot.playground.telegram import TOKEN, Telegram
+from bot.settings import Settings
+from model.artifact import Artifact, Card, Chat
+from model.conversation import Window
+from model.errors import VoiceError
+from model.roster import Person, Roster
+
+FRIENDS = -1001234
+PEOPLE = (
+    Person("Hugo Silva", (11,), imitate="yes"),
+    Person("Hugo Sá", (12,), imitate="yes"),
+    Person("João", (13,), imitate="yes"),
+    Person("李雷", (14,), aliases=("Lei",), imitate="yes"),
+    Person("Ana", (15,), imitate="ask"),
+    Person("Rui", (16,), imitate="no"),
+    Person("Eva", (17,), learn="no"),
+)
+
+
+class FakeSpeaker:
+    """A model with a queue of what it will say, and a history of what it was asked."""
+
+    def __init__(self):
+        self.replies = deque()
+        self.next_voices = deque()
+        self.asked = []
+        self.offered = []
+        self.open = threading.Event()
+        self.open.set()
+
+    def reply(self, context, voice):
+        self.asked.append((voice, context))
+        assert self.open.wait(10)
+        said = self.replies.popleft() if self.replies else (f"{voice} number {len(self.asked)}",)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def next_voice(self, context, voices):
+        self.offered.append(voices)
+        return self.next_voices.popleft() if self.next_voices else voices[0]
+
+    @property
+    def context(self):
+        """What it was asked last."""
+        return self.asked[-1][1]
+
+
+NOTHING_CAME_OUT = VoiceError("nothing sayable came out")
+
+
+@dataclass
+class Stage:
+    """A playground, the fake model, and where the bot keeps things."""
+
+    telegram: Telegram
+    url: str
+    speaker: FakeSpeaker
+    folder: object
+    card: Card
+    lines: list = field(default_factory=list)
+
+    def settings(self, **changes):
+        given = {
+            "bot_token": TOKEN,
+            "telegram_api_url": self.url,
+            "database_url": f"sqlite+aiosqlite:///{self.folder}/bot.db",
+            **changes,
+        }
+        return Settings(_env_file=None, **given)
+
+    @asynccontextmanager
+    async def running(self, card=None, **settings):
+        artifact = Artifact(self.folder / "0001-abcdef01", card or self.card)
+        app = build(self.settings(**settings), artifact, lambda _: self.speaker, self.lines.append)
+        try:
+            await app.initialize()
+            await app.post_init(app)
+            await app.updater.start_polling(allowed_updates=ALLOWED_UPDATES)
+            await app.start()
+            yield app
+        finally:
+            self.speaker.open.set()
+            if app.running:
+                await app.updater.stop()
+                await app.stop()
+            await app.shutdown()
+            await app.post_shutdown(app)
+
+    async def answer(self, chat, user, text, **more):
+        """Say something and return the next message that the bot sends."""
+        since = len(self.telegram.calls)
+        await self.telegram.say(chat, user, text, **more)
+        return (await self.telegram.wait_for("sendMessage", since=since)).result
+
+    async def press(self, asked, user, data):
+        """Press a button and return the next message that the bot sends."""
+        since = len(self.telegram.calls)
+        await self.telegram.press(asked, user, data)
+        return (await self.telegram.wait_for("sendMessage", since=since)).result
+
+    def said(self):
+        """Return the texts of all that the bot sent."""
+        return [call.params["text"] for call in self.telegram.sent("sendMessage")]
+
+
+@pytest.fixture(autouse=True)
+def _durations(monkeypatch):
+    monkeypatch.setenv("PTB_TIMEDELTA", "1")
+
+
+@pytest.fixture
+def card():
+    return Card(
+        base="google/flan-t5-small",
+        family="encoder-decoder",
+        roster=Roster(PEOPLE),
+        chats=(Chat(FRIENDS, "Friends"),),
+        window=Window(),
+        max_prompt_tokens=512,
+    )
+
+
+@pytest.fixture
+async def stage(tmp_path, card):
+    telegram = Telegram(can_read_all=True)
+    async with serve(telegram) as url:
+        yield Stage(telegram, url, FakeSpeaker(), tmp_path, card)
+
+
+@pytest.fixture
+async def live(stage):
+    """The stage with the bot up."""
+    async with stage.running():
+        yield stage
+
+
+@pytest.fixture
+def group(stage):
+    return stage.telegram.chat(FRIENDS, title="Friends")
+
+
+@pytest.fixture
+def hugo(stage):
+    return stage.telegram.user(11, "Hugo", "Silva")
+
+
+@pytest.fixture
+def joao(stage):
+    return stage.telegram.user(13, "João")
+
+
+@pytest.fixture
+def zoe(stage):
+    """A stranger."""
+    return stage.telegram.user(99, "Zoe", "Martin")

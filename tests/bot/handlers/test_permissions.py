@@ -1,0 +1,132 @@
+"""Who may be imitated, where the bot may speak, and what it says of itself."""
+
+from dataclasses import replace
+
+import pytest
+
+VOICES = "Hugo Silva, Hugo Sá, João, 李雷."
+
+
+class TestConsent:
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("Ana", "Ana has not agreed to be imitated"),
+            ("Rui", "Rui does not want to be imitated"),
+            ("Eva", "Eva does not want to be imitated"),
+        ],
+    )
+    async def test_a_friend_who_did_not_agree_stays_silent(self, live, group, zoe, name, words):
+        answer = await live.answer(group, zoe, f"/as {name} hello")
+
+        assert words in answer["text"]
+        assert not live.speaker.asked
+
+    async def test_what_the_admin_can_do_is_said(self, live, group, zoe):
+        answer = await live.answer(group, zoe, "/as Ana")
+
+        assert 'imitate = "yes"' in answer["text"]
+
+    async def test_the_roster_may_speak_for_who_was_not_asked(self, stage, group, zoe):
+        async with stage.running(consent="roster"):
+            asked = await stage.answer(group, zoe, "/as Ana")
+            refused = await stage.answer(group, zoe, "/as Rui")
+
+        assert asked["text"].startswith("🎭 Ana\n")
+        assert "does not want" in refused["text"]
+
+    async def test_a_friend_who_said_no_is_not_taken_for_another(self, stage, group, zoe, card):
+        first, *others = card.roster.people
+        people = (replace(first, imitate="no"), *others)
+        changed = replace(card, roster=replace(card.roster, people=people))
+        async with stage.running(changed):
+            answer = await stage.answer(group, zoe, "/as Hugo Silva")
+
+        assert answer["text"] == "Hugo Silva does not want to be imitated, so I will not."
+
+    async def test_without_any_voice_all_commands_say_why(self, stage, group, zoe, card):
+        people = tuple(replace(person, imitate="ask") for person in card.roster.people)
+        changed = replace(card, roster=replace(card.roster, people=people))
+        async with stage.running(changed):
+            answers = [
+                (await stage.answer(group, zoe, command))["text"]
+                for command in ("/as", "/simulate", "/as Nobody", "/help")
+            ]
+
+        assert all("Nobody has agreed to be imitated yet" in answer for answer in answers)
+
+    async def test_a_button_asks_again_whether_its_friend_agreed(self, stage, group, zoe, card):
+        async with stage.running(consent="roster"):
+            question = await stage.answer(group, zoe, "/as")
+        async with stage.running(consent="ask"):
+            answer = await stage.press(question, zoe, "as:15")
+
+        assert "Ana has not agreed" in answer["text"]
+
+
+class TestLeakGuard:
+    @pytest.fixture
+    def elsewhere(self, stage):
+        return stage.telegram.chat(-1009999, title="Other people")
+
+    @pytest.mark.parametrize("command", ["/as João", "/as", "/simulate", "/help", "/start"])
+    async def test_another_group_gets_one_line_without_names(self, live, elsewhere, zoe, command):
+        answer = await live.answer(elsewhere, zoe, command)
+
+        assert answer["text"].startswith("I learned to talk from another group's messages")
+        assert not any(person.name in answer["text"] for person in live.card.roster.people)
+        assert not live.speaker.asked
+
+    async def test_a_public_model_speaks_anywhere(self, stage, elsewhere, zoe, card):
+        async with stage.running(replace(card, public=True)):
+            answer = await stage.answer(elsewhere, zoe, "/as João")
+
+        assert answer["text"].startswith("🎭 João\n")
+
+    async def test_an_admin_may_try_it_in_private(self, stage, joao, zoe):
+        async with stage.running(admins="13"):
+            answer = await stage.answer(stage.telegram.private(joao), joao, "/as João")
+            refusal = await stage.answer(stage.telegram.private(zoe), zoe, "/as João")
+
+        assert answer["text"].startswith("🎭 João\n")
+        assert refusal["text"].startswith("I learned to talk from another group's")
+
+    async def test_replies_and_buttons_of_before_stay_silent(self, stage, elsewhere, zoe, card):
+        async with stage.running(replace(card, public=True)):
+            voiced = await stage.answer(elsewhere, zoe, "/as João")
+            question = await stage.answer(elsewhere, zoe, "/as")
+        async with stage.running():
+            await stage.telegram.say(elsewhere, zoe, "go on", reply_to=voiced)
+            await stage.telegram.press(question, zoe, "as:13")
+            await stage.answer(elsewhere, zoe, "/help")
+
+        assert len(stage.speaker.asked) == 1
+
+
+class TestAbout:
+    async def test_start_tells_the_id_while_there_is_no_admin(self, live, zoe):
+        answer = await live.answer(live.telegram.private(zoe), zoe, "/start")
+
+        assert "Your Telegram id is 99" in answer["text"]
+        assert answer["text"].endswith("\nADMINS=99")
+
+    async def test_start_tells_no_id_once_there_is_one(self, stage, joao):
+        async with stage.running(admins="13"):
+            answer = await stage.answer(stage.telegram.private(joao), joao, "/start")
+
+        assert "ADMINS" not in answer["text"]
+        assert "/simulate" in answer["text"]
+
+    async def test_help_names_the_voices_that_may_speak(self, live, group, zoe):
+        answer = await live.answer(group, zoe, "/help")
+
+        assert answer["text"].endswith(f"The voices here: {VOICES}")
+
+    async def test_commands_are_listed(self, live):
+        [call] = live.telegram.sent("setMyCommands")
+
+        names = [command["command"] for command in call.params["commands"]]
+        assert names == ["as", "simulate", "help"]
+
+    async def test_it_says_in_a_line_that_it_is_up(self, live):
+        assert live.lines == ["@understudy_bot is up, model 0001-abcdef01, speaking as " + VOICES]

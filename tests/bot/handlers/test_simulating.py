@@ -1,0 +1,105 @@
+"""`/simulate`, through the real bot over HTTP."""
+
+import pytest
+
+from bot.handlers.simulating import turns_of
+from model.errors import VoiceError
+from model.marker import spoken
+
+
+async def test_the_model_chooses_who_speaks_and_each_sees_the_one_before(live, group, joao):
+    live.speaker.next_voices.extend(["Hugo Sá", "李雷", "Hugo Sá", "João", "李雷", "João"])
+
+    await live.telegram.say(group, joao, "who has news?")
+    await live.telegram.say(group, joao, "/simulate 6")
+    await live.telegram.wait_for("sendMessage", text=spoken("João", "João number 6"))
+
+    assert live.said()[:2] == [
+        spoken("Hugo Sá", "Hugo Sá number 1"),
+        spoken("李雷", "李雷 number 2"),
+    ]
+    assert len(live.said()) == 6
+    assert live.speaker.context == (
+        "João: who has news?",
+        "Hugo Sá: Hugo Sá number 1",
+        "李雷: 李雷 number 2",
+        "Hugo Sá: Hugo Sá number 3",
+        "João: João number 4",
+        "李雷: 李雷 number 5",
+    )
+
+
+async def test_only_voices_that_may_speak_are_offered_to_the_model(live, group, joao):
+    await live.answer(group, joao, "/simulate 1")
+
+    assert live.speaker.offered == [("Hugo Silva", "Hugo Sá", "João", "李雷")]
+
+
+async def test_a_voice_with_nothing_to_say_leaves_the_turn_to_another(live, group, joao):
+    live.speaker.replies.append(VoiceError("nothing"))
+
+    answer = await live.answer(group, joao, "/simulate 1")
+
+    assert answer["text"] == spoken("Hugo Sá", "Hugo Sá number 2")
+
+
+async def test_it_ends_where_nobody_has_anything_to_say(live, group, joao):
+    live.speaker.replies.extend([VoiceError("nothing")] * 4)
+
+    answer = await live.answer(group, joao, "/simulate 3")
+
+    assert answer["text"].startswith("They have nothing to say")
+    assert len(live.speaker.asked) == 4
+
+
+async def test_a_second_one_has_to_wait(live, group, joao, hugo):
+    live.speaker.open.clear()
+
+    await live.telegram.say(group, joao, "/simulate 1")
+    refusal = await live.answer(group, hugo, "/simulate")
+    live.speaker.open.set()
+    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 1"))
+    await live.answer(group, hugo, "/as João")  # it waits until the turn is over
+    again = await live.answer(group, hugo, "/simulate 1")
+
+    assert refusal["text"].startswith("They are talking already")
+    assert again["text"].startswith("🎭")
+
+
+async def test_two_chats_may_have_one_each(stage, group, joao):
+    async with stage.running(admins="13"):
+        stage.speaker.open.clear()
+        await stage.telegram.say(group, joao, "/simulate 1")
+        await stage.telegram.say(stage.telegram.private(joao), joao, "/simulate 1")
+        await stage.telegram.wait_for("sendChatAction", chat_id=joao.id)
+        stage.speaker.open.set()
+        await stage.telegram.wait_for("sendMessage", chat_id=joao.id)
+        await stage.telegram.wait_for("sendMessage", chat_id=group.id)
+
+    assert not [text for text in stage.said() if "already" in text]
+
+
+async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, hugo):
+    live.speaker.open.clear()
+    await live.telegram.say(group, joao, "/as João")
+
+    answer = await live.answer(group, hugo, "/help")
+    await live.telegram.say(group, hugo, "meanwhile")
+    await live.telegram.say(group, hugo, "/as Hugo Sá")
+    live.speaker.open.set()
+    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Sá", "Hugo Sá number 2"))
+
+    assert answer["text"].startswith("I learned how")
+    assert "Hugo Silva: meanwhile" in live.speaker.context
+
+
+@pytest.mark.parametrize("wrong", ["0", "21", "many", "-3", "5 please", "٥", "9" * 5000])
+async def test_a_wrong_number_is_told_which_are_right(live, group, joao, wrong):
+    answer = await live.answer(group, joao, f"/simulate {wrong}"[:4000])
+
+    assert answer["text"] == ("How many turns? Write a number from 1 to 20, such as /simulate 5.")
+
+
+@pytest.mark.parametrize(("words", "turns"), [("", 5), ("1", 1), ("20", 20), ("007", None)])
+def test_turns_are_five_unless_told(words, turns):
+    assert turns_of(words) == turns

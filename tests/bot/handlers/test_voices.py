@@ -1,0 +1,182 @@
+"""`/as`, replies and buttons, through the real bot over HTTP."""
+
+import pytest
+
+from model.errors import VoiceError
+from model.marker import spoken
+
+
+class TestAs:
+    async def test_answers_what_was_said_last(self, live, group, hugo, joao):
+        await live.telegram.say(group, hugo, "who brings the wine?")
+
+        answer = await live.answer(group, joao, "/as Hugo Silva")
+
+        assert answer["text"] == "🎭 Hugo Silva\nHugo Silva number 1"
+        assert live.speaker.asked == [("Hugo Silva", ("Hugo Silva: who brings the wine?",))]
+
+    async def test_takes_the_words_as_the_askers_message(self, live, group, hugo, joao):
+        await live.telegram.say(group, hugo, "who brings the wine?")
+
+        await live.answer(group, joao, "/as Hugo Silva: what about Friday?\nor Saturday")
+
+        assert live.speaker.context == (
+            "Hugo Silva: who brings the wine?",
+            "João: what about Friday?\ror Saturday",
+        )
+
+    async def test_a_burst_is_several_messages(self, live, group, joao):
+        live.speaker.replies.append(("no", "wait", "yes"))
+
+        await live.answer(group, joao, "/as João and you?")
+        await live.telegram.wait_for("sendMessage", text=spoken("João", "yes"))
+
+        assert live.said() == [spoken("João", words) for words in ("no", "wait", "yes")]
+
+    async def test_what_the_bot_said_is_part_of_the_conversation(self, live, group, joao):
+        await live.answer(group, joao, "/as Hugo Sá shall we?")
+
+        await live.answer(group, joao, "/as 李雷")
+
+        assert live.speaker.context == ("João: shall we?", "Hugo Sá: Hugo Sá number 1")
+
+    async def test_it_types_while_it_thinks(self, live, group, joao):
+        await live.answer(group, joao, "/as João")
+
+        assert live.telegram.sent("sendChatAction", chat_id=group.id, action="typing")
+
+    @pytest.mark.parametrize(
+        ("said", "voice"),
+        [
+            ("hugo sa", "Hugo Sá"),
+            ("HUGO SILVA", "Hugo Silva"),
+            ("joao", "João"),
+            ("lei, hello", "李雷"),
+            ("李雷 好吗", "李雷"),
+        ],
+    )
+    async def test_names_are_matched(self, live, group, zoe, said, voice):
+        answer = await live.answer(group, zoe, f"/as {said}")
+
+        assert answer["text"].startswith(f"🎭 {voice}\n")
+
+    async def test_a_model_with_nothing_to_say_is_admitted(self, live, group, joao):
+        live.speaker.replies.append(VoiceError("nothing"))
+
+        answer = await live.answer(group, joao, "/as João")
+
+        assert "could not think of anything" in answer["text"]
+
+    async def test_a_model_that_breaks_is_apologised_for(self, live, group, joao, caplog):
+        live.speaker.replies.append(RuntimeError("CUDA exploded"))
+
+        answer = await live.answer(group, joao, "/as João my secret")
+
+        assert "Something went wrong" in answer["text"]
+        assert "CUDA exploded" in caplog.text
+        assert "my secret" not in caplog.text
+
+
+class TestNames:
+    async def test_a_first_name_of_two_gets_buttons(self, live, group, joao):
+        question = await live.answer(group, joao, "/as Hugo what about Friday?")
+
+        [row] = question["reply_markup"]["inline_keyboard"]
+        assert [(button["text"], button["callback_data"]) for button in row] == [
+            ("Hugo Silva", "as:11"),
+            ("Hugo Sá", "as:12"),
+        ]
+        assert not live.speaker.asked
+
+    async def test_a_slip_gets_the_nearest_name(self, live, group, zoe):
+        question = await live.answer(group, zoe, "/as Joaozinho")
+
+        assert "Did you mean João?" in question["text"]
+        assert question["reply_markup"]["inline_keyboard"][0][0]["callback_data"] == "as:13"
+
+    async def test_nobody_near_gets_the_list(self, live, group, zoe):
+        answer = await live.answer(group, zoe, "/as Bartholomew")
+
+        assert answer["text"] == (
+            "I know nobody of that name. There is Hugo Silva, Hugo Sá, João, 李雷."
+        )
+
+
+class TestButtons:
+    async def test_no_name_offers_the_voices_that_may_speak(self, live, group, zoe):
+        question = await live.answer(group, zoe, "/as")
+
+        buttons = [b["text"] for row in question["reply_markup"]["inline_keyboard"] for b in row]
+        assert buttons == ["Hugo Silva", "Hugo Sá", "João", "李雷"]
+
+    async def test_a_press_answers_in_place_of_the_question(self, live, group, hugo, zoe):
+        await live.telegram.say(group, hugo, "anyone?")
+        question = await live.answer(group, zoe, "/as")
+
+        answer = await live.press(question, zoe, "as:14")
+
+        assert answer["text"] == spoken("李雷", "李雷 number 1")
+        assert live.speaker.context == ("Hugo Silva: anyone?",)
+        assert live.telegram.sent("answerCallbackQuery")
+        with pytest.raises(KeyError):
+            live.telegram.message(group, question["message_id"])
+
+    async def test_a_press_in_a_topic_answers_there(self, live, stage, hugo):
+        forum = stage.telegram.chat(-1001234, title="Friends", is_forum=True)
+        trips = stage.telegram.topic(forum, "Trips")
+        await live.telegram.say(forum, hugo, "in general")
+        await live.telegram.say(forum, hugo, "Peru?", thread=trips)
+        question = await live.answer(forum, hugo, "/as", thread=trips)
+
+        answer = await live.press(question, hugo, "as:13")
+
+        assert answer["message_thread_id"] == trips
+        assert live.speaker.context == ("Hugo Silva: Peru?",)
+
+    async def test_two_presses_get_one_answer(self, live, group, hugo, zoe):
+        question = await live.answer(group, zoe, "/as")
+
+        await live.telegram.press(question, zoe, "as:14")
+        await live.telegram.press(question, hugo, "as:13")
+        await live.telegram.wait_for("sendMessage", text=spoken("李雷", "李雷 number 1"))
+        await live.answer(group, zoe, "/help")
+
+        assert len(live.speaker.asked) == 1
+
+
+class TestReplies:
+    async def test_a_reply_goes_on_in_the_same_voice(self, live, group, joao, zoe):
+        first = await live.answer(group, joao, "/as Hugo Sá shall we?")
+
+        answer = await live.answer(group, zoe, "why not", reply_to=first)
+
+        assert answer["text"] == spoken("Hugo Sá", "Hugo Sá number 2")
+        assert live.speaker.context == (
+            "João: shall we?",
+            "Hugo Sá: Hugo Sá number 1",
+            "Zoe: why not",
+        )
+
+    async def test_the_store_knows_a_voice_that_telegram_does_not_repeat(self, live, group, joao):
+        first = await live.answer(group, joao, "/as Hugo Sá shall we?")
+        bare = {key: value for key, value in first.items() if key != "text"}
+
+        answer = await live.answer(group, joao, "why not", reply_to=bare)
+
+        assert answer["text"].startswith("🎭 Hugo Sá\n")
+
+    async def test_a_reply_to_the_bots_own_words_gets_none(self, live, group, joao):
+        about = await live.answer(group, joao, "/help")
+
+        await live.telegram.say(group, joao, "thanks", reply_to=about)
+        await live.answer(group, joao, "/help")
+
+        assert not live.speaker.asked
+
+    async def test_a_reply_to_a_friend_gets_none(self, live, group, hugo, joao):
+        faked = await live.telegram.say(group, hugo, spoken("João", "I am João"))
+
+        await live.telegram.say(group, joao, "no", reply_to=faked)
+        await live.answer(group, joao, "/help")
+
+        assert not live.speaker.asked

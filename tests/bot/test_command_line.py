@@ -1,0 +1,245 @@
+"""The real `understudy-bot` process: what it says where something is missing or wrong."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.store.database import prepare
+from model.artifact import save_card
+from model.registry import Registry
+
+FAKE_SPEAKER = """
+import sys, types
+fake = types.ModuleType("model.speaker")
+class Speaker:
+    def reply(self, context, voice): return (f"{voice} heard {len(context)}",)
+    def next_voice(self, context, voices): return voices[0]
+fake.open_speaker = lambda artifact, device: Speaker()
+sys.modules["model.speaker"] = fake
+sys.argv[0] = "understudy-bot"
+from bot.__main__ import main
+main()
+"""
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Desk:
+    """A folder that the bot is started in, and what is in its .env."""
+
+    folder: Path
+    env: dict
+
+    @asynccontextmanager
+    async def started(self, *command):
+        lines = "".join(f"{name}={value}\n" for name, value in self.env.items())
+        (self.folder / ".env").write_text(lines, "utf-8")
+        bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *command),
+            cwd=self.folder,
+            env=bare,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    async def call(self, *words):
+        async with self.started("-m", "bot", *words) as process, asyncio.timeout(20):
+            out, err = await process.communicate()
+            return Outcome(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def desk(stage, tmp_path, card):
+    finished = tmp_path / "finished"
+    (finished / "engine").mkdir(parents=True)
+    (finished / "engine" / "model.bin").touch()
+    (finished / "tokenizer.json").touch()
+    save_card(card, finished)
+    folder = tmp_path / "a desk"
+    registry = Registry(folder / "artifacts")
+    registry.promote(registry.add(finished))
+    env = {"BOT_TOKEN": stage.telegram.token, "TELEGRAM_API_URL": stage.url, "ADMINS": "13"}
+    return Desk(folder, env)
+
+
+def database(desk):
+    return desk.folder / "understudy.db"
+
+
+def says_one_line(outcome, words):
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.startswith("understudy-bot: ")
+    assert words in outcome.err
+    assert "PLAYGROUND" not in outcome.err
+    return outcome.code == 1 and not outcome.out
+
+
+async def test_no_token(desk):
+    del desk.env["BOT_TOKEN"]
+
+    outcome = await desk.call("run")
+
+    assert says_one_line(outcome, "BOT_TOKEN is not set")
+    assert not database(desk).exists()
+
+
+async def test_a_wrong_token(desk):
+    desk.env["BOT_TOKEN"] = "42:PLAYGROUNDS"  # noqa: S105
+
+    outcome = await desk.call("run")
+
+    assert says_one_line(outcome, "Telegram does not know this BOT_TOKEN")
+    assert not database(desk).exists()
+
+
+async def test_no_model(desk):
+    desk.env["MODELS_DIR"] = "elsewhere"
+
+    outcome = await desk.call("run")
+
+    assert says_one_line(outcome, "there is no model in elsewhere")
+    assert not database(desk).exists()
+
+
+async def test_no_telegram(desk):
+    desk.env["TELEGRAM_API_URL"] = "http://127.0.0.1:9"
+
+    outcome = await desk.call("run")
+
+    assert says_one_line(outcome, "Telegram cannot be reached")
+    assert not database(desk).exists()
+
+
+async def test_a_setting_that_cannot_be(desk):
+    desk.env["CONSENT"] = "never"
+
+    assert says_one_line(await desk.call("run"), "CONSENT: Input should be 'ask' or 'roster'")
+
+
+async def test_an_older_database_is_refused(desk):
+    await prepare(f"sqlite+aiosqlite:///{database(desk)}")
+    connection = sqlite3.connect(database(desk))
+    connection.executescript("DROP TABLE messages; DELETE FROM alembic_version; CREATE TABLE a (b)")
+    connection.close()
+
+    refused = await desk.call("run")
+
+    assert says_one_line(refused, "run `understudy-bot db upgrade`")
+
+
+async def test_an_upgrade_makes_the_database(desk):
+    first = await desk.call("db", "upgrade")
+    second = await desk.call("db", "upgrade")
+
+    assert (first.code, first.out) == (0, "understudy.db is up to date now\n")
+    assert (second.code, second.out) == (0, "understudy.db was up to date already\n")
+
+
+async def test_a_check_of_what_is_well(desk):
+    outcome = await desk.call("check")
+
+    assert outcome.code == 0, outcome.out
+    assert [line.split(":")[0] for line in outcome.out.splitlines()] == [
+        f"ok     {about}"
+        for about in (
+            "settings",
+            "BOT_TOKEN",
+            "privacy mode",
+            "database",
+            "model",
+            "voices",
+            "ADMINS",
+        )
+    ]
+    assert not database(desk).exists()
+
+
+async def test_a_check_says_all_that_is_wrong(desk, stage):
+    stage.telegram.world.can_read_all = False
+    desk.env |= {
+        "ADMINS": "",
+        "MODELS_DIR": "elsewhere",
+        "DATABASE_URL": "sqlite+aiosqlite:///.env",
+    }
+
+    outcome = await desk.call("check")
+
+    wrong = [line for line in outcome.out.splitlines() if line.startswith("WRONG  ")]
+    assert outcome.code == 1
+    assert len(wrong) == 4
+    assert "privacy mode: Privacy mode is on" in wrong[0]
+    assert "database: .env cannot be read as a database" in wrong[1]
+    assert "model: there is no model in elsewhere" in wrong[2]
+    assert "ADMINS: nobody yet" in wrong[3]
+
+
+async def test_a_check_of_a_wrong_token(desk):
+    desk.env["BOT_TOKEN"] = "nonsense"  # noqa: S105
+
+    outcome = await desk.call("check")
+
+    assert outcome.code == 1
+    assert "WRONG  BOT_TOKEN: Telegram does not know this BOT_TOKEN" in outcome.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_process_speaks_stops_and_remembers(desk, stage, group, joao, number):
+    for said, heard in (("/as João hello", 1), ("/as Hugo Sá", 2)):
+        async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(20):
+            up = await process.stdout.readline()
+            since = len(stage.telegram.calls)
+            await stage.telegram.say(group, joao, said)
+            call = await stage.telegram.wait_for("sendMessage", since=since, timeout=10)
+            process.send_signal(number)
+            out, err = await process.communicate()
+
+        assert up.decode().startswith("@understudy_bot is up, model 0001-")
+        assert f"heard {heard}" in call.params["text"]
+        assert (process.returncode, out) == (0, b"")
+        assert "hello" not in err.decode()
+        assert "Traceback" not in err.decode()
+
+
+async def test_replies_in_progress_are_finished(desk, stage, group, joao):
+    slow = FAKE_SPEAKER.replace("return (f", "import time; time.sleep(1); return (f")
+    async with desk.started("-c", slow, "run") as process, asyncio.timeout(20):
+        await process.stdout.readline()
+        await stage.telegram.say(group, joao, "/as João hello")
+        await stage.telegram.wait_for("sendChatAction", timeout=10)
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+
+    assert process.returncode == 0
+    assert len(stage.said()) == 1
+
+
+def test_the_bot_imports_neither_torch_nor_the_pipeline():
+    code = (
+        "import sys, bot.app, bot.checks, bot.__main__, model.speaker\n"
+        "print([name for name in ('torch', 'transformers', 'pipeline') if name in sys.modules])"
+    )
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout == "[]\n"

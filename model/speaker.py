@@ -3,7 +3,7 @@
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import ctranslate2
@@ -17,7 +17,7 @@ from model.tokenizer import Codec, load_codec
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
 _TRIES = 3
-_ECHO_WORDS = 4
+_RUN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +39,22 @@ class Speaker:
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         forced = self.codec.label_ids(voice)
         said = {line.partition(": ")[2].casefold() for line in context}
-        fallback: tuple[str, ...] = ()
+        spare: tuple[str, ...] = ()
         for _ in range(_TRIES):
+            fresh: dict[tuple[str, ...], list[int]] = {}
             for ids in self.engine.candidates(prompt, forced, self.decoding):
                 messages = parse_reply(self.codec.reply_text(voice, ids))
-                if not _is_good(messages, said):
+                is_whole = len(ids) < self.decoding.max_new_tokens
+                messages = messages if is_whole else _whole_sentences(messages)
+                if not _is_sayable(messages):
                     continue
-                if len(ids) < self.decoding.max_new_tokens:
-                    return messages
-                fallback = fallback or _whole_sentences(messages)
-        if fallback:
-            return fallback
+                if is_whole and _is_fresh(messages, said):
+                    fresh.setdefault(messages, ids)
+                spare = spare or messages
+            if fresh:
+                return self._fittest(prompt, forced, fresh)
+        if spare:
+            return spare
         raise VoiceError(f"{voice} has nothing to say to that")
 
     def next_voice(self, context: Sequence[str], voices: Sequence[str]) -> str:
@@ -64,6 +69,26 @@ class Speaker:
         scores = self.engine.label_scores(prompt, [self.codec.label_ids(name) for name in voices])
         best = max(scores)
         return self.chance.choices(voices, [math.exp(score - best) for score in scores])[0]
+
+    def _fittest(
+        self,
+        prompt: Sequence[int],
+        forced: Sequence[int],
+        replies: Mapping[tuple[str, ...], Sequence[int]],
+    ) -> tuple[str, ...]:
+        """Return the reply that the context makes likelier the most, in nats.
+
+        So "I don't know", which fits everywhere, gives way to what fits here (the mutual
+        information of Li et al. 2016, arXiv:1510.03055).
+        """
+        if len(replies) == 1:
+            return next(iter(replies))
+        count, ids = len(replies), list(replies.values())
+        nothing = self.codec.prompt_ids((), self.artifact.card.max_prompt_tokens)
+        here = self.engine.scores([prompt] * count, [forced] * count, ids)
+        anywhere = self.engine.scores([nothing] * count, [forced] * count, ids)
+        gains = [sum(h) - sum(a) for h, a in zip(here, anywhere, strict=True)]
+        return max(zip(gains, replies, strict=True))[1]
 
 
 def open_speaker(
@@ -91,24 +116,23 @@ def open_speaker(
     return Speaker(artifact, engine, codec, decoding or artifact.card.decoding, random.Random(seed))
 
 
-def _is_good(messages: tuple[str, ...], said: set[str]) -> bool:
-    """Whether a candidate may be spoken: all of it is words, none of it a parrot's."""
-    return (
-        bool(messages)
-        and all(
-            is_speakable(text)
-            and "\ufffd" not in text
-            and not (len(text.split()) >= _ECHO_WORDS and text.casefold() in said)
-            for text in messages
-        )
-        and not _goes_in_circles(" ".join(messages))
+def _is_sayable(messages: tuple[str, ...]) -> bool:
+    """Whether a candidate is all words: no bracketed one, no piece of a character."""
+    return bool(messages) and all(is_speakable(m) and "\ufffd" not in m for m in messages)
+
+
+def _is_fresh(messages: tuple[str, ...], said: set[str]) -> bool:
+    """Whether a candidate neither repeats what was just said nor goes in circles."""
+    repeats = len(set(messages)) < len(messages) or not said.isdisjoint(
+        message.casefold() for message in messages
     )
+    return not repeats and not _goes_in_circles(" ".join(messages))
 
 
 def _goes_in_circles(text: str) -> bool:
     """Whether four words in a row come twice."""
     words = text.casefold().split()
-    runs = [tuple(words[n : n + _ECHO_WORDS]) for n in range(len(words) - _ECHO_WORDS + 1)]
+    runs = [tuple(words[n : n + _RUN]) for n in range(len(words) - _RUN + 1)]
     return len(set(runs)) < len(runs)
 
 

@@ -1,10 +1,13 @@
 """Figures as tables in the terminal, for 80 columns."""
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from pipeline.summary import Summary
 from pipeline.train import Trained
+
+_INDENT = (0, 0, 0, 2)
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -16,8 +19,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         highlight=False,
     )
     console.print(
-        f"  A reply sees up to {summary.window.size} messages; {summary.dropped} pairs that reach "
-        "into another split are left out",
+        f"  {summary.dropped} pairs whose context reaches into another split are left out",
         highlight=False,
     )
     splits = _table("split", "conversations", "messages", "pairs", "from", "to")
@@ -25,12 +27,12 @@ def print_summary(summary: Summary, console: Console) -> None:
         figures = (part.sessions, part.lines, part.pairs)
         days = (f"{part.first:%Y-%m-%d}", f"{part.last:%Y-%m-%d}")
         splits.add_row(part.name, *(f"{n:,}" for n in figures), *days)
-    console.print(splits)
+    console.print(Padding(splits, _INDENT))
     voices = _table("voice", "messages", "train", "validation", "test", "may be imitated")
     for voice in summary.voices:
         counts = (voice.lines, voice.train, voice.validation, voice.test)
         voices.add_row(voice.name, *(f"{n:,}" for n in counts), voice.imitate)
-    console.print(voices)
+    console.print(Padding(voices, _INDENT))
     if summary.silent:
         console.print(
             f"  The bot will not speak as {', '.join(summary.silent)} until they agree: with their "
@@ -47,7 +49,7 @@ def print_trained(trained: Trained, console: Console) -> None:
     for voice in order:
         before, after = trained.before[voice], trained.after[voice]
         table.add_row(voice, f"{before:.3f}", f"{after:.3f}", f"{1 - after / before:.0%}")
-    console.print(table)
+    console.print(Padding(table, _INDENT))
     console.print("  in nats a character of replies it never saw; lower is better", style="dim")
     if trained.promoted:
         console.print(f"\n  {trained.name} serves now", highlight=False)
@@ -61,6 +63,5 @@ def print_trained(trained: Trained, console: Console) -> None:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, heading in enumerate(headings):
-        table.add_column(f"  {heading}" if number == 0 else heading,
-                         justify="left" if number == 0 else "right")  # fmt: skip
+        table.add_column(heading, justify="right" if number else "left")
     return table

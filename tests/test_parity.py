@@ -4,7 +4,6 @@ The same chat reaches the bot as Telegram's updates and the pipeline as an expor
 """
 
 import asyncio
-import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,21 +67,38 @@ def empty_database(tmp_path_factory):
     return path
 
 
-@settings(max_examples=int(os.environ.get("PARITY_EXAMPLES", "100")), deadline=None)
-@given(
+places = given(
     said=chats,
     end=ends,
     window=windows | st.just(Window()),
     kind=st.sampled_from(["private_supergroup", "private_group"]),
     page=st.sampled_from([2, 64]),
 )
-def test_the_bots_prompt_is_the_pipelines(empty_database, said, end, window, kind, page):
-    chat = Chat([*said, end], kind)
 
+
+def both_contexts(empty_database, said, end, window, kind, page):
+    chat = Chat([*said, end], kind)
     with TemporaryDirectory() as folder, page_of(page):
         database = shutil.copy(empty_database, Path(folder) / "bot.db")
         live = asyncio.run(bots_context(chat, database, window))
-        offline = pipelines_context(chat, Path(folder), window)
+        return live, pipelines_context(chat, Path(folder), window)
+
+
+@settings(max_examples=100, deadline=None)
+@places
+def test_the_bots_prompt_is_the_pipelines(empty_database, said, end, window, kind, page):
+    live, offline = both_contexts(empty_database, said, end, window, kind, page)
 
     assert live == offline
     assert render_prompt(live) == render_prompt(offline)
+
+
+@pytest.mark.soak
+@settings(max_examples=5_000, deadline=None)
+@places
+def test_the_bots_prompt_is_the_pipelines_in_5000_chats(
+    empty_database, said, end, window, kind, page
+):
+    live, offline = both_contexts(empty_database, said, end, window, kind, page)
+
+    assert live == offline

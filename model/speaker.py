@@ -3,7 +3,7 @@
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import ctranslate2
@@ -12,7 +12,7 @@ from model.artifact import Artifact, Decoding
 from model.eligible import is_speakable
 from model.engine import Engine, open_engine
 from model.errors import ArtifactError, VoiceError
-from model.prompt import parse_reply
+from model.prompt import LINE_BREAK, own_part, parse_reply, render_reply
 from model.tokenizer import Codec, load_codec
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
@@ -38,24 +38,35 @@ class Speaker:
         """
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         forced = self.codec.label_ids(voice)
-        said = {line.partition(": ")[2].casefold() for line in context}
         spare: tuple[str, ...] = ()
         for _ in range(_TRIES):
-            fresh: dict[tuple[str, ...], list[int]] = {}
-            for ids in self.engine.candidates(prompt, forced, self.decoding):
-                messages = parse_reply(self.codec.reply_text(voice, ids))
-                is_whole = len(ids) < self.decoding.max_new_tokens
-                messages = messages if is_whole else _whole_sentences(messages)
-                if not _is_sayable(messages):
-                    continue
-                if is_whole and _is_fresh(messages, said):
-                    fresh.setdefault(messages, ids)
-                spare = spare or messages
-            if fresh:
-                return self._fittest(prompt, forced, fresh)
+            drawn = [
+                messages
+                for ids in self.engine.candidates(prompt, forced, self.decoding)
+                if _is_sayable(messages := self._messages(voice, ids))
+            ]
+            if fresh := [messages for messages in drawn if _is_fresh(messages, context)]:
+                return self._fittest(prompt, voice, list(dict.fromkeys(fresh)))
+            spare = spare or next(iter(drawn), ())
         if spare:
             return spare
-        raise VoiceError(f"{voice} has nothing to say to that")
+        raise VoiceError(f"{voice} has nothing to say to that: say something else, then try again")
+
+    def turn(self, context: Sequence[str], voices: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """Return who of `voices` speaks next, and what they say; who is speechless is passed over.
+
+        Raises:
+            VoiceError: All of them are, or there is nobody to choose from.
+        """
+        left = list(voices)
+        while True:
+            voice = self.next_voice(context, left)
+            try:
+                return voice, self.reply(context, voice)
+            except VoiceError:
+                left.remove(voice)
+                if not left:
+                    raise
 
     def next_voice(self, context: Sequence[str], voices: Sequence[str]) -> str:
         """Draw who speaks next from the model's own distribution over these voices.
@@ -73,8 +84,8 @@ class Speaker:
     def _fittest(
         self,
         prompt: Sequence[int],
-        forced: Sequence[int],
-        replies: Mapping[tuple[str, ...], Sequence[int]],
+        voice: str,
+        replies: Sequence[tuple[str, ...]],
     ) -> tuple[str, ...]:
         """Return the reply that the context makes likelier the most, in nats.
 
@@ -82,13 +93,21 @@ class Speaker:
         information of Li et al. 2016, arXiv:1510.03055).
         """
         if len(replies) == 1:
-            return next(iter(replies))
-        count, ids = len(replies), list(replies.values())
+            return replies[0]
+        count, forced = len(replies), self.codec.label_ids(voice)
+        ids = [self.codec.reply_ids(voice, render_reply(messages))[1] for messages in replies]
         nothing = self.codec.prompt_ids((), self.artifact.card.max_prompt_tokens)
         here = self.engine.scores([prompt] * count, [forced] * count, ids)
         anywhere = self.engine.scores([nothing] * count, [forced] * count, ids)
         gains = [sum(h) - sum(a) for h, a in zip(here, anywhere, strict=True)]
         return max(zip(gains, replies, strict=True))[1]
+
+    def _messages(self, voice: str, ids: Sequence[int]) -> tuple[str, ...]:
+        """Return a candidate's messages, less a sentence that the token limit cut off."""
+        text = self.codec.reply_text(voice, ids)
+        messages = parse_reply(text)
+        is_cut = len(ids) >= self.decoding.max_new_tokens and own_part(text) == text
+        return _whole_sentences(messages) if is_cut else messages
 
 
 def open_speaker(
@@ -112,7 +131,10 @@ def open_speaker(
             artifact.engine, artifact.card.family, codec, device=device, threads=threads
         )
     except (RuntimeError, ValueError, KeyError, OSError) as error:
-        raise ArtifactError(f"the model in {artifact.path} cannot be loaded: {error}") from error
+        raise ArtifactError(
+            f"the model in {artifact.path} cannot be loaded on device {device!r} ({error}): "
+            "try another device, or train again"
+        ) from error
     return Speaker(artifact, engine, codec, decoding or artifact.card.decoding, random.Random(seed))
 
 
@@ -121,11 +143,14 @@ def _is_sayable(messages: tuple[str, ...]) -> bool:
     return bool(messages) and all(is_speakable(m) and "\ufffd" not in m for m in messages)
 
 
-def _is_fresh(messages: tuple[str, ...], said: set[str]) -> bool:
-    """Whether a candidate neither repeats what was just said nor goes in circles."""
-    repeats = len(set(messages)) < len(messages) or not said.isdisjoint(
-        message.casefold() for message in messages
-    )
+def _is_fresh(messages: tuple[str, ...], context: Sequence[str]) -> bool:
+    """Whether a candidate neither repeats what was said nor goes in circles.
+
+    A short everyday line may come again, but not right after itself.
+    """
+    said = [line.partition(": ")[2].replace(LINE_BREAK, "\n").casefold() for line in context]
+    stale = {text for text in said if len(text.split()) >= _RUN} | set(said[-1:])
+    repeats = any(message.casefold() in stale for message in messages)
     return not repeats and not _goes_in_circles(" ".join(messages))
 
 
@@ -138,6 +163,8 @@ def _goes_in_circles(text: str) -> bool:
 
 def _whole_sentences(messages: tuple[str, ...]) -> tuple[str, ...]:
     """Return a turn that was cut for its length without its unfinished end, () if all of it is."""
+    if not messages:
+        return ()
     *whole, last = messages
     ends = [match.end() for match in _SENTENCE_END.finditer(last)]
     return (*whole, last[: ends[-1]]) if ends else tuple(whole)

@@ -11,6 +11,8 @@ from model.conduct import Clock, Watcher, callbacks, schedule
 from model.errors import TrainingError
 from model.examples import COLLATORS, Example, features
 
+_LEAST_TOKENS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
@@ -30,6 +32,22 @@ class Hyperparameters:
     max_prompt_tokens: int = field(default=384, metadata={"help": "longer prompts lose old lines"})
     max_reply_tokens: int = field(default=96, metadata={"help": "longer replies are cut"})
     seed: int = field(default=0, metadata={"help": "of order and dropout"})
+
+    def __post_init__(self) -> None:
+        """Refuse what no run can use."""
+        ranges = {
+            "epochs": self.epochs > 0,
+            "minutes": self.minutes >= 0,
+            "batch-size": self.batch_size >= 1,
+            "learning-rate": self.learning_rate >= 0,
+            "warmup": 0 <= self.warmup < 1,
+            "weight-decay": self.weight_decay >= 0,
+            "max-prompt-tokens": self.max_prompt_tokens >= _LEAST_TOKENS,
+            "max-reply-tokens": self.max_reply_tokens >= _LEAST_TOKENS,
+        }
+        if wrong := [name for name, right in ranges.items() if not right]:
+            value = getattr(self, wrong[0].replace("-", "_"))
+            raise TrainingError(f"--{wrong[0]} {value} is out of range; see --help")
 
     def rate(self, family: Family) -> float:
         """Return the peak learning rate for a family."""
@@ -69,6 +87,16 @@ def choose_precision() -> Precision:
     if able.get("amx_bf16") or able.get("avx512_bf16"):
         return Precision(bf16=True, reason="bf16 on this CPU, which has instructions for it")
     return Precision(bf16=False, reason="float32: this CPU has no bf16 instructions")
+
+
+def to_training_device(base: Base) -> None:
+    """Move a base's weights to where they will be trained."""
+    import torch
+
+    gpu = "cuda" if torch.cuda.is_available() else "mps"
+    base.weights.to(
+        gpu if torch.cuda.is_available() or torch.backends.mps.is_available() else "cpu"
+    )
 
 
 def train(

@@ -3,18 +3,19 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from model.artifact import Artifact, Decoding
+from model.artifact import Artifact
 from model.base import DEFAULT
-from model.errors import TrainingError, UnderstudyError
+from model.errors import UnderstudyError
 from model.registry import Registry
+from model.speaker import open_speaker
 from model.training import Hyperparameters
-from pipeline import models, options, report
-from pipeline.options import DECODING, HYPER, hyper
+from pipeline import models, options, report, talk
+from pipeline.options import DECODING, HYPER, WINDOW, Drawn, hyper, require_training
 
 app = typer.Typer(
     help="Train on a group's chat, and talk with what came of it. The bot is `understudy-bot`.",
@@ -58,8 +59,8 @@ def build(
     ] = None,
     session_minutes: Annotated[
         float, typer.Option(help="a silence this long ends a session")
-    ] = 120,
-    window: Annotated[int, typer.Option(help="messages that a reply may look at")] = 10,
+    ] = WINDOW.gap.total_seconds() / 60,
+    window: Annotated[int, typer.Option(help="messages that a reply may look at")] = WINDOW.size,
     last: Annotated[int | None, typer.Option(help="only the last so many messages")] = None,
     public: Annotated[
         bool,
@@ -69,6 +70,7 @@ def build(
     """Turn an export of one chat into a dataset of contexts and replies."""
     from pipeline.build import build as build_dataset
 
+    console = Console(highlight=False, markup=False)
     summary = build_dataset(
         export,
         out,
@@ -76,8 +78,9 @@ def build(
         roster_path=roster,
         last=last,
         public=public,
+        step=lambda what: console.print(f"  {what} …", style="dim"),
     )
-    report.print_summary(summary, Console(highlight=False))
+    report.print_summary(summary, console)
     print(f"\nNext: understudy train {out}")
 
 
@@ -103,13 +106,19 @@ def train(
 ) -> None:
     """Fine-tune a base on a dataset; the first version is promoted for the bot by itself."""
     settings = Hyperparameters(
-        epochs, minutes, batch_size, learning_rate, warmup, weight_decay,
-        max_prompt_tokens, max_reply_tokens, seed,
-    )  # fmt: skip
-    decoding = Decoding().with_options(
-        temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty
+        epochs=epochs,
+        minutes=minutes,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        max_prompt_tokens=max_prompt_tokens,
+        max_reply_tokens=max_reply_tokens,
+        seed=seed,
     )
-    _require_training()
+    drawn = Drawn(temperature, top_k, top_p, repetition_penalty)
+    decoding = drawn.over(DECODING)
+    require_training()
     from pipeline.dataset import load_dataset
     from pipeline.train import train as train_dataset
 
@@ -118,9 +127,7 @@ def train(
     trained = train_dataset(
         load_dataset(dataset), base, registry, settings, decoding, console, resume=resume
     )
-    if trained is None:
-        raise TrainingError("stopped; a checkpoint is kept: the same command with --resume goes on")
-    report.print_trained(trained, console)
+    report.print_outcome(trained, console)
 
 
 @app.command()
@@ -138,15 +145,12 @@ def chat(
     repetition_penalty: options.RepetitionPenaltyOrKept = None,
 ) -> None:
     """Talk with a voice in the terminal: type a line, get an answer; Ctrl-D ends."""
-    from pipeline import talk
-
-    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p,
-             "repetition_penalty": repetition_penalty}  # fmt: skip
+    drawn = Drawn(temperature, top_k, top_p, repetition_penalty)
     open_talk = _talk(models_dir, model, start, data, seed, drawn)
     open_talk.console.print(
         "An empty line lets the voice go on, /as NAME changes it, Ctrl-D ends.\n", style="dim"
     )
-    talk.chat(open_talk, voice, me, talk.typed_lines(open_talk.console, f" │ {me}: "))
+    talk.chat(open_talk, voice, me)
 
 
 @app.command()
@@ -163,10 +167,7 @@ def simulate(
     repetition_penalty: options.RepetitionPenaltyOrKept = None,
 ) -> None:
     """Let the model write a thread among the friends, choosing who speaks."""
-    from pipeline import talk
-
-    drawn = {"temperature": temperature, "top_k": top_k, "top_p": top_p,
-             "repetition_penalty": repetition_penalty}  # fmt: skip
+    drawn = Drawn(temperature, top_k, top_p, repetition_penalty)
     talk.simulate(_talk(models_dir, model, start, data, seed, drawn), turns)
 
 
@@ -180,7 +181,7 @@ def demo(
     models_dir: ModelsDir = options.MODELS,
 ) -> None:
     """Go from the demo's export to a model, and promote it for the bot."""
-    _require_training()
+    require_training()
     from pipeline.demo import run_demo
 
     run_demo(folder, base, minutes, Registry(models_dir), Console())
@@ -192,31 +193,20 @@ def _talk(
     start: str,
     data: str | None,
     seed: int | None,
-    drawn: dict[str, float | None],
-) -> Any:  # noqa: ANN401  a Talk, imported where it is needed
-    from model.speaker import open_speaker
-    from pipeline.talk import Talk, opening
-
+    drawn: Drawn,
+) -> talk.Talk:
     artifact = Registry(models_dir).open(model)
-    lines = opening(start, data or _dataset_of(artifact), artifact.card.window.size, seed)
-    speaker = open_speaker(
-        artifact, seed=seed, decoding=artifact.card.decoding.with_options(**drawn)
-    )
-    return Talk(speaker, Console(highlight=False), lines)
+    dataset = data or _dataset_of(artifact)
+    lines = talk.opening(start, dataset, artifact.card.window.size, seed)
+    decoding = drawn.over(artifact.card.decoding)
+    speaker = open_speaker(artifact, seed=seed, decoding=decoding)
+    return talk.Talk(speaker, Console(highlight=False, markup=False), lines)
 
 
 def _dataset_of(artifact: Artifact) -> str | None:
     """Return where the model's dataset was when it was trained."""
     folder: str | None = artifact.card.provenance.get("dataset", {}).get("folder")
     return folder
-
-
-def _require_training() -> None:
-    """Say in one line what to install where the training extra is missing."""
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None or importlib.util.find_spec("datasets") is None:
-        raise TrainingError("this command needs the training extra: pip install '.[train]'")
 
 
 def main() -> None:
@@ -229,6 +219,10 @@ def main() -> None:
         app(prog_name="understudy")
     except UnderstudyError as error:
         print(f"understudy: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder that is read-only, a file in a folder's place
+        place = f" {error.filename}" if error.filename else ""
+        print(f"understudy: cannot use{place}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -132,9 +132,7 @@ def _library() -> Iterator[Any]:
     try:
         import datasets
     except ImportError as error:
-        raise UnderstudyError(
-            "datasets need the training extra: pip install 'understudy[train]'"
-        ) from error
+        raise UnderstudyError("datasets need the training extra: pip install '.[train]'") from error
     shown = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:

@@ -12,7 +12,7 @@ from model.training import Hyperparameters
 from pipeline.build import build
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.progress import step
-from pipeline.report import print_summary, print_trained
+from pipeline.report import print_judgement, print_summary
 from pipeline.sample import write_sample
 from pipeline.talk import opening
 from pipeline.train import train
@@ -28,19 +28,16 @@ def run_demo(folder: Path, base: str, minutes: float, registry: Registry, consol
         export = write_sample(folder / "export")
     console.rule("2 · A dataset of contexts and replies", align="left")
     with step(console, "Building"):
-        summary = build(
-            export, folder / "dataset", window=Window(), roster_path=None, last=None, public=True
-        )
+        summary = build(export, folder / "dataset", window=Window(), public=True)
     print_summary(summary, console)
     console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
     dataset = load_dataset(folder / "dataset")
     trained = train(dataset, base, registry, Hyperparameters(minutes=minutes), Decoding(), console)
-    if trained is None:
-        return
     registry.promote(trained.name)
     _write_conversation(folder / CONVERSATION, dataset)
     console.rule("4 · Loss on held-out replies", align="left")
-    print_trained(trained, console)
+    print_judgement(trained.judgement, console)
+    console.print(f"\n  {trained.name} serves now", highlight=False)
 
 
 def _write_conversation(path: Path, dataset: Dataset) -> None:

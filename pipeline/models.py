@@ -29,7 +29,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     for heading in ("", "version", "trained", "base", "nats/char", "voices"):
         table.add_column(heading, overflow="fold")
     for name in registry.names:
-        table.add_row("*" if name == registry.current else "", name, *_facts(registry, name))
+        table.add_row("*" if registry.serves(name) else "", name, *_facts(registry, name))
     Console(highlight=False).print(table)
 
 
@@ -54,6 +54,6 @@ def _facts(registry: Registry, name: str) -> list[str]:
     except ArtifactError as error:
         return ["", "", "", f"cannot be used: {error}"]
     trained = str(card.provenance.get("trained_at", ""))[:10]
-    after = card.scores.get("nats_per_character", {}).get("after", {}).get("all")
+    after = card.scores.get("nats_per_character", {}).get("whole", {}).get("tuned")
     voices = ", ".join(person.name for person in card.roster.voices)
     return [trained, card.base, "" if after is None else f"{after:.2f}", voices]

@@ -1,6 +1,7 @@
 """Options that several commands share, and their defaults."""
 
-from dataclasses import fields
+import importlib.util
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,11 +10,13 @@ import typer
 
 from model.artifact import Decoding
 from model.conversation import Window
+from model.errors import ArtifactError, TrainingError
 from model.training import Hyperparameters
 
 MODELS = Path("artifacts")
 HYPER = Hyperparameters()
 DECODING = Decoding()
+WINDOW = Window()
 
 ModelsDir = Annotated[Path, typer.Option("--models", help="the folder of trained models")]
 
@@ -33,6 +36,38 @@ TopPOrKept = Annotated[float | None, typer.Option(help=_TOP_P + _KEPT)]
 RepetitionPenaltyOrKept = Annotated[float | None, typer.Option(help=_PENALTY + _KEPT)]
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The decoding options of a command; None where one is not given."""
+
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    repetition_penalty: float | None
+
+    def over(self, decoding: Decoding) -> Decoding:
+        """Return decoding settings with the given options in place of theirs.
+
+        Raises:
+            ArtifactError: One is out of range.
+        """
+        given = {k: v for k, v in asdict(self).items() if v is not None}
+        try:
+            return replace(decoding, **given)
+        except ValueError as error:
+            raise ArtifactError(str(error)) from error
+
+
+def require_training() -> None:
+    """Say in one line what to install where the training extra is missing.
+
+    Raises:
+        TrainingError: It is.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "datasets")):
+        raise TrainingError("this needs the training extra: pip install '.[train]'")
+
+
 def hyper(name: str) -> Any:  # noqa: ANN401  typer's own type
     """Return the option of a hyperparameter, its help taken from the dataclass."""
     metadata = {field.name: field.metadata for field in fields(Hyperparameters)}
@@ -43,5 +78,5 @@ def window(size: int, session_minutes: float) -> Window:
     """Return the window of these options, as a usage error where they make none."""
     try:
         return Window(size=size, gap=timedelta(minutes=session_minutes))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error)) from error

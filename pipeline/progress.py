@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.status import Status
+from rich.text import Text
 
 from model import conduct
 
-_EVERY = 30.0
+_EVERY = 30.0  # seconds between lines where nobody watches
+_MINUTE = 60
 
 
 class TrainingBar:
@@ -54,10 +56,10 @@ def describe(progress: conduct.Progress) -> str:
 
 def clock(seconds: float) -> str:
     """Return seconds as a person would say them: 45 s, 4 min, 2 h 05."""
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < _MINUTE:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d}"  # noqa: PLR2004
+    return f"{minutes} min" if minutes < _MINUTE else f"{minutes // 60} h {minutes % 60:02d}"
 
 
 @contextmanager
@@ -65,8 +67,9 @@ def step(console: Console, title: str) -> Iterator[None]:
     """Show a step while it runs, then the time it took."""
     started = time.monotonic()
     if console.is_terminal:
-        with Status(f"  {title} …", console=console):
+        with Status(Text(f"  {title} …"), console=console):
             yield
     else:
         yield
-    console.print(f"  {title} [dim]({clock(time.monotonic() - started)})[/dim]", highlight=False)
+    took = clock(time.monotonic() - started)
+    console.print(Text.assemble(f"  {title} ", (f"({took})", "dim")))

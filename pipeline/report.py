@@ -3,7 +3,9 @@
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
+from pipeline.card import Judgement
 from pipeline.summary import Summary
 from pipeline.train import Trained
 
@@ -17,6 +19,7 @@ def print_summary(summary: Summary, console: Console) -> None:
         f"  {chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
         f"conversations, {summary.pairs:,} pairs",
         highlight=False,
+        markup=False,
     )
     console.print(
         f"  {summary.dropped} pairs whose context reaches into another split are left out",
@@ -31,7 +34,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     voices = _table("voice", "messages", "train", "validation", "test", "may be imitated")
     for voice in summary.voices:
         counts = (voice.lines, voice.train, voice.validation, voice.test)
-        voices.add_row(voice.name, *(f"{n:,}" for n in counts), voice.imitate)
+        voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)
     console.print(Padding(voices, _INDENT))
     if summary.silent:
         console.print(
@@ -39,25 +42,26 @@ def print_summary(summary: Summary, console: Console) -> None:
             'word, write imitate = "yes" for them in the dataset\'s roster.toml, then train',
             style="yellow",
             highlight=False,
+            markup=False,
         )
 
 
-def print_trained(trained: Trained, console: Console) -> None:
+def print_judgement(judgement: Judgement, console: Console) -> None:
     """Print a new version's loss on held-out replies beside the untuned base's."""
     table = _table("voice", "untuned", "tuned", "better by")
-    order = sorted(trained.before, key=lambda name: (name == "all", name))
-    for voice in order:
-        before, after = trained.before[voice], trained.after[voice]
-        table.add_row(voice, f"{before:.3f}", f"{after:.3f}", f"{1 - after / before:.0%}")
+    for voice, nats in [*judgement.voices.items(), ("all of them", judgement.whole)]:
+        better = 1 - nats.tuned / nats.untuned
+        table.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
     console.print(Padding(table, _INDENT))
     console.print("  in nats a character of replies it never saw; lower is better", style="dim")
-    if trained.promoted:
-        console.print(f"\n  {trained.name} serves now", highlight=False)
-    else:
-        console.print(
-            f"\n  {trained.name} is ready: understudy models promote {trained.name.split('-')[0]}",
-            highlight=False,
-        )
+
+
+def print_outcome(trained: Trained, console: Console) -> None:
+    """Say which version came of it, and whether it serves."""
+    print_judgement(trained.judgement, console)
+    number = trained.name.split("-")[0]
+    state = "serves now" if trained.promoted else f"is ready: understudy models promote {number}"
+    console.print(f"\n  {trained.name} {state}", highlight=False)
 
 
 def _table(*headings: str) -> Table:

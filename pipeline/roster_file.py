@@ -19,7 +19,8 @@ _HEAD = """\
 # names    the names that Telegram showed for them
 # aliases  what else they may be called after /as: aliases = ["Huguinho"]
 # learn    "yes": the model learns from their messages; "no": they stand as […] in it
-# imitate  "yes": the bot may speak as them; "ask": only once they say /optin; "no": never
+# imitate  "yes": the bot may speak as them; "ask": silent until you have
+#          their word and write "yes"; "no": never
 
 # Ids of other bots: what they write is left out.
 bots = {bots}

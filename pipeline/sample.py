@@ -73,7 +73,7 @@ def _conversations() -> list[list[Said]]:
         import chitchat_dataset
     except ImportError as error:
         raise UnderstudyError(
-            "the demo's chat needs the training extra: pip install 'understudy[train]'"
+            "the demo's chat needs the training extra: pip install '.[train]'"
         ) from error
     values = json.loads(Path(chitchat_dataset.__file__).with_name("dataset.json").read_bytes())
     conversations = (

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from model.errors import DatasetError, VoiceError
 from model.marker import MASK
-from model.prompt import LINE_BREAK, line_as
+from model.prompt import LINE_BREAK, line_as, read_lines
 from model.roster import Person, clean_name, find_voice
 from model.speaker import Speaker
 from pipeline.dataset import load_dataset
@@ -47,7 +47,11 @@ class Talk:
 
     def speak(self, voice: str) -> None:
         """Let a voice take its turn, and print it."""
-        for message in self.speaker.reply(self.window, voice):
+        self.say(voice, self.speaker.reply(self.window, voice))
+
+    def say(self, voice: str, messages: Iterable[str]) -> None:
+        """Take a turn of the model's into the conversation, and print it."""
+        for message in messages:
             line = line_as(voice, message)
             self.lines.append(line)
             self.console.print(as_text(line, generated=True), soft_wrap=True)
@@ -62,7 +66,7 @@ def as_text(line: str, *, generated: bool) -> Text:
     return Text.assemble(" │ ", (f"{name}{colon}", "bold"), shown)
 
 
-def opening(start: str, data: str | None, window: int, seed: int | None) -> list[str]:
+def opening(start: str, dataset: str | None, window: int, seed: int | None) -> list[str]:
     """Return the lines a talk starts from: a held-out conversation, nothing, or a file's.
 
     Raises:
@@ -72,36 +76,34 @@ def opening(start: str, data: str | None, window: int, seed: int | None) -> list
         return []
     if start != HELD_OUT:
         return _from_file(Path(start))
-    if not data or not Path(data).is_dir():
+    if not dataset or not Path(dataset).is_dir():
         raise DatasetError(
             "the dataset of this model is not here: name it with --data, "
             "or begin with --start nothing or --start FILE"
         )
-    test = load_dataset(Path(data)).test
+    test = load_dataset(Path(dataset)).test
     full = [pair for pair in test if len(pair.context) >= min(4, window)] or list(test)
     if not full:
-        raise DatasetError(f"{data} has no held-out conversation: use --start nothing")
+        raise DatasetError(f"{dataset} has no held-out conversation: use --start nothing")
     return list(random.Random(seed).choice(full).context)
 
 
 def _from_file(path: Path) -> list[str]:
     try:
-        written = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"cannot read {path}: --start takes {HELD_OUT}, {NOTHING} or a text "
-                           "file of lines `Name: words`") from error  # fmt: skip
-    lines = [line.strip() for line in written if line.strip()]
-    if wrong := [line for line in lines if ": " not in line]:
-        raise DatasetError(f"{path}: a line needs a name and a colon: {wrong[0]!r}")
-    return [line_as(clean_name(line.partition(": ")[0]), line.partition(": ")[2]) for line in lines]
+        return read_lines(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"cannot use {path} ({error}): --start takes {HELD_OUT}, {NOTHING} or a text file of "
+            "lines `Name: words`"
+        ) from error
 
 
-def chat(talk: Talk, voice: str, me: str, typed: Iterable[str]) -> None:
+def chat(talk: Talk, voice: str, me: str) -> None:
     """Answer each typed line in a voice; `/as NAME` changes it, an empty line lets it go on."""
     name = find_voice(voice, talk.voices).name
     mine = clean_name(me)
     talk.show()
-    for line in typed:
+    for line in typed_lines(talk.console, f" │ {mine}: "):
         words = line.strip()
         try:
             if words.startswith("/as"):
@@ -110,7 +112,7 @@ def chat(talk: Talk, voice: str, me: str, typed: Iterable[str]) -> None:
                 talk.hear(line_as(mine, words))
             talk.speak(name)
         except VoiceError as error:
-            talk.console.print(f"   {error}", style="yellow", highlight=False)
+            talk.console.print(Text(f"   {error}", "yellow"))
 
 
 def simulate(talk: Talk, turns: int) -> None:
@@ -118,7 +120,7 @@ def simulate(talk: Talk, turns: int) -> None:
     talk.show()
     names = [person.name for person in talk.voices]
     for _ in range(turns):
-        talk.speak(talk.speaker.next_voice(talk.window, names))
+        talk.say(*talk.speaker.turn(talk.window, names))
 
 
 def typed_lines(console: Console, prompt: str) -> Iterator[str]:

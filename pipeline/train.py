@@ -2,15 +2,11 @@
 
 import random
 import shutil
-import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -20,24 +16,24 @@ from model.errors import TrainingError
 from model.examples import Example, encode
 from model.files import make_folder, make_private
 from model.registry import Registry
-from model.training import Hyperparameters, Outcome, choose_precision
+from model.training import Hyperparameters, Outcome, Precision, choose_precision, to_training_device
 from model.training import train as tune
+from pipeline.card import Judgement, Nats, card_of
 from pipeline.dataset import Dataset
 from pipeline.pairs import Pair
 from pipeline.progress import TrainingBar, clock, step
 
 _JUDGED_PER_VOICE = 40
-_CHECKED = 16
+_CHECKED = 16  # held-out pairs that the conversion must agree on, over all voices
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A new version and what its held-out loss was, voice by voice, before and after."""
+    """A new version, whether it serves, and how well it foresees held-out replies."""
 
     name: str
     promoted: bool
-    before: Mapping[str, float]
-    after: Mapping[str, float]
+    judgement: Judgement
 
 
 def train(
@@ -49,43 +45,38 @@ def train(
     console: Console,
     *,
     resume: bool = False,
-) -> Trained | None:
-    """Train on a dataset; return None if somebody stopped it with Ctrl-C.
+) -> Trained:
+    """Train on a dataset; the new version is promoted only where none serves yet.
 
-    The new version is promoted only where none serves yet.
+    Raises:
+        TrainingError: Somebody stopped it with Ctrl-C; a checkpoint is kept.
     """
     work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(base_name)}"
-    if not resume and work.is_dir():
-        shutil.rmtree(work)
     with step(console, f"Loading {base_name}"):
         base = open_base(base_name, registry.root / "bases", _texts(dataset))
         encoder = _Encoder(base, settings)
         examples = encoder(dataset.train)
-        judged = encoder(even(dataset.test, _JUDGED_PER_VOICE, settings.seed))
     precision = choose_precision()
     console.print(f"  Precision: {precision.reason}", highlight=False)
-    with step(console, f"Loss of the untuned base on {len(judged)} held-out replies"):
-        before = _per_character(base, judged, bf16=precision.bf16)
-    make_folder(work)
-    outcome = _tune(base, examples, settings, work, console, resume=resume)
-    if outcome.interrupted:
-        return None
+    judge = _Judge(base, encoder(even(dataset.test, _JUDGED_PER_VOICE, settings.seed)), precision)
+    with step(console, f"Loss of the untuned base on {len(judge.replies)} held-out replies"):
+        untuned = judge()
+    outcome = _tune(base, examples, settings, work, precision, console, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
-        after = _per_character(base, judged, bf16=precision.bf16)
-    scores = {"nats_per_character": {"before": before, "after": after}}
+        judgement = _compared(untuned, judge())
     with step(console, "Converting for the bot, checked against the original"):
-        provenance = _provenance(dataset, settings, outcome)
-        card = _card(dataset, base, settings, decoding, scores, provenance)
-        checked = encoder(even(dataset.validation or dataset.test, _CHECKED, settings.seed))
-        name = _add(registry, base, card, checked[:_CHECKED])
+        card = card_of(dataset, base, settings, decoding, outcome, judgement)
+        per_voice = max(1, _CHECKED // len(dataset.roster.voices))
+        checked = even(dataset.validation or dataset.test, per_voice, settings.seed)
+        name = _add(registry, base, card, encoder(checked))
     _keep_records(registry, work, name)
     if promoted := registry.current is None:
         registry.promote(name)
-    return Trained(name, promoted, before, after)
+    return Trained(name, promoted, judgement)
 
 
 def even(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair]:
-    """Return at most so many pairs of each voice, drawn once by the seed, in order."""
+    """Return at most so many pairs of each voice, drawn once by the seed, voice by voice."""
     by_voice: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         by_voice[pair.voice].append(pair)
@@ -99,6 +90,8 @@ def even(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair]:
 
 @dataclass(frozen=True, slots=True)
 class _Encoder:
+    """Pairs as the base's ids."""
+
     base: Base
     settings: Hyperparameters
 
@@ -108,90 +101,81 @@ class _Encoder:
         return [encode(codec, pair.voice, pair.context, pair.target, limits) for pair in pairs]
 
 
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Held-out replies, and how well the base's weights of the moment foresee them."""
+
+    base: Base
+    replies: Sequence[Example]
+    precision: Precision
+
+    def __call__(self) -> tuple[float, dict[str, float]]:
+        """Return nats a character over all, and voice by voice."""
+        from model.losses import Loss, losses_by_voice
+
+        if not self.replies:
+            raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
+        to_training_device(self.base)
+        losses = losses_by_voice(self.base, self.replies, bf16=self.precision.bf16)
+        whole = sum(losses.values(), Loss()).per_character
+        return round(whole, 4), {name: round(x.per_character, 4) for name, x in losses.items()}
+
+
+def _compared(
+    untuned: tuple[float, Mapping[str, float]], tuned: tuple[float, Mapping[str, float]]
+) -> Judgement:
+    voices = {name: Nats(before, tuned[1][name]) for name, before in untuned[1].items()}
+    return Judgement(Nats(untuned[0], tuned[0]), voices)
+
+
 def _tune(
     base: Base,
     examples: Sequence[Example],
     settings: Hyperparameters,
     work: Path,
+    precision: Precision,
     console: Console,
     *,
     resume: bool,
 ) -> Outcome:
+    """Tune the weights, with a bar; an older run's checkpoint goes unless it is resumed."""
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    make_folder(work)
     limit = f", for {settings.minutes:g} min" if settings.minutes else ""
-    console.print(f"  Training on {len(examples)} pairs{limit}", highlight=False)
+    console.print(f"  Training on {len(examples):,} pairs{limit}", highlight=False)
     bar = TrainingBar(console)
     try:
         outcome = tune(
-            base, examples, settings, work,
-            precision=choose_precision(), resume=resume, watch=bar,
-        )  # fmt: skip
+            base, examples, settings, work, precision=precision, resume=resume, watch=bar
+        )
     finally:
         bar.close()
-    seen = outcome.steps * settings.batch_size
-    console.print(
-        f"  {'Stopped after' if outcome.interrupted else 'Trained'} {outcome.steps} steps, "
-        f"{seen} pairs, {clock(outcome.seconds)}",
-        highlight=False,
-    )
+    seen = f"{outcome.steps} steps, {outcome.steps * settings.batch_size:,} pairs"
+    if outcome.interrupted:
+        raise TrainingError(
+            f"stopped after {seen}; a checkpoint is kept: the same command with --resume goes on"
+        )
+    console.print(f"  Trained {seen}, {clock(outcome.seconds)}", highlight=False)
     return outcome
 
 
-def _per_character(base: Base, examples: Sequence[Example], *, bf16: bool) -> dict[str, float]:
-    from model.losses import losses_by_voice
-
-    if not examples:
-        raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
-    losses = losses_by_voice(base, examples, bf16=bf16)
-    return {voice: round(loss.per_character, 4) for voice, loss in losses.items()}
-
-
-def _card(
-    dataset: Dataset,
-    base: Base,
-    settings: Hyperparameters,
-    decoding: Decoding,
-    scores: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-) -> Card:
-    return Card(
-        base=base.name,
-        family=base.family,
-        roster=dataset.roster,
-        chats=dataset.chats,
-        window=dataset.window,
-        max_prompt_tokens=settings.max_prompt_tokens,
-        decoding=decoding,
-        public=dataset.public,
-        scores=scores,
-        provenance=provenance,
-    )
-
-
-def _provenance(dataset: Dataset, settings: Hyperparameters, outcome: Outcome) -> dict[str, Any]:
-    return {
-        "understudy": version("understudy"),
-        "commit": _commit(),
-        "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},
-        "hyperparameters": asdict(settings),
-        "steps": outcome.steps,
-        "seconds": round(outcome.seconds, 1),
-        "training_loss": round(outcome.loss, 4),
-    }
-
-
 def _add(registry: Registry, base: Base, card: Card, checked: Sequence[Example]) -> str:
-    """Write the artifact beside the registry's versions, then move it in."""
+    """Write the artifact beside the registry's versions, then move it in.
+
+    `weights/` is for training on from this version; the bot needs it not.
+    """
     import torch
 
     from model.conversion import convert
 
     with tempfile.TemporaryDirectory(dir=registry.root, prefix=".new-") as temporary:
         folder = make_folder(Path(temporary) / "artifact")
-        convert(base, folder / "engine", checked)
+        drift = convert(base, folder / "engine", checked)
         base.codec.save(folder / "tokenizer.json")
         base.weights.to(torch.bfloat16).save_pretrained(folder / "weights")
-        save_card(card, folder)
+        nats = {"exact": round(drift.exact, 6), "int8": round(drift.quantized, 4)}
+        save_card(replace(card, scores={**card.scores, "drift_per_token": nats}), folder)
         return registry.add(folder)
 
 
@@ -204,6 +188,7 @@ def _keep_records(registry: Registry, work: Path, name: str) -> None:
 
 
 def _texts(dataset: Dataset) -> Iterable[str]:
+    """Yield what the vocabulary must hold."""
     for pair in dataset.train:
         yield from pair.context[-1:]
         yield from pair.target
@@ -212,16 +197,3 @@ def _texts(dataset: Dataset) -> Iterable[str]:
 
 def _slug(name: str) -> str:
     return "".join(c if c.isalnum() else "-" for c in name)[-40:].strip("-")
-
-
-def _commit() -> str | None:
-    """Return the commit of the code that trains, None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        said = subprocess.run(  # noqa: S603  words of our own
-            ["git", "-C", str(here), "rev-parse", "HEAD"],  # noqa: S607  whichever git there is
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return said.stdout.strip()

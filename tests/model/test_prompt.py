@@ -19,9 +19,13 @@ from model.prompt import (
     render_context,
     render_prompt,
     render_reply,
-    speaker_of,
 )
 from model.roster import Person, Roster, clean_name
+
+
+def speaker_of(rendered):
+    return None if rendered == "[…]" else rendered.partition(":")[0]
+
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HUGO, ANA, RUI = 1, 2, 3

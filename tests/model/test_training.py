@@ -41,6 +41,10 @@ def run(folder, work, **options):
     return base, examples, outcome, seen
 
 
+def total(base, examples):
+    return sum(loss.nats for loss in losses_by_voice(base, examples, bf16=False).values())
+
+
 def test_training_makes_replies_likelier(folder, tmp_path):
     base, examples = load(folder)
     before = losses_by_voice(base, examples, bf16=False)
@@ -49,7 +53,7 @@ def test_training_makes_replies_likelier(folder, tmp_path):
 
     after = losses_by_voice(base, examples, bf16=False)
     assert outcome.steps == 12
-    assert set(after) == {*HABITS, "all"}
+    assert set(after) == set(HABITS)
     assert all(after[name].per_character < before[name].per_character for name in after)
 
 
@@ -63,8 +67,8 @@ def test_two_runs_with_one_seed_give_the_same_loss(folder, tmp_path):
 def test_padding_does_not_change_a_reply_s_probability(folder):
     base, examples = load(folder)
 
-    together = losses_by_voice(base, examples[:6], bf16=False)["all"].nats
-    alone = sum(losses_by_voice(base, [e], bf16=False)["all"].nats for e in examples[:6])
+    together = total(base, examples[:6])
+    alone = sum(total(base, [example]) for example in examples[:6])
 
     assert together == pytest.approx(alone, rel=1e-4)
 
@@ -99,7 +103,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(folder, tmp_path):
     resumed, _, _, _ = run(folder, tmp_path / "broken", resume=True)
     whole, _, _, _ = run(folder, tmp_path / "whole")
 
-    ends = [losses_by_voice(b, examples, bf16=False)["all"].nats for b in (resumed, whole)]
+    ends = [total(b, examples) for b in (resumed, whole)]
     assert ends[0] == pytest.approx(ends[1], rel=1e-4)
 
 
@@ -125,3 +129,11 @@ def test_nothing_to_learn_from_is_said(folder, tmp_path):
 
     with pytest.raises(TrainingError, match="no training pairs"):
         train(base, [], Hyperparameters(), tmp_path, precision=FLOAT32)
+
+
+@pytest.mark.parametrize(
+    "option", ["epochs", "minutes", "batch_size", "warmup", "max_prompt_tokens"]
+)
+def test_settings_that_no_run_can_use_are_refused(option):
+    with pytest.raises(TrainingError, match="out of range"):
+        Hyperparameters(**{option: -1})

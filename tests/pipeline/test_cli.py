@@ -91,7 +91,7 @@ def test_models_list_shows_which_one_serves(models, trained):
     [
         (["chat", "--as", "Hugoo", "--start", "nothing"], "did you mean Hugo?"),
         (["chat", "--as", "Zzz", "--start", "nothing"], "there is Hugo, Tiago, Raul"),
-        (["simulate", "--start", "no-such-file"], "cannot read no-such-file"),
+        (["simulate", "--start", "no-such-file"], "cannot use no-such-file"),
         (["simulate", "--temperature", "0"], "--temperature 0.0 is out of range"),
         (["simulate", "--data", "nowhere"], "name it with --data"),
         (["models", "promote", "9"], "no version '9'"),

@@ -122,7 +122,7 @@ def test_another_chats_export_is_never_overwritten(tmp_path):
 def test_without_the_training_extra_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "chitchat_dataset", None)
 
-    with pytest.raises(UnderstudyError, match=r"pip install 'understudy\[train\]'"):
+    with pytest.raises(UnderstudyError, match=r"training extra: pip install '.\[train\]'"):
         write_sample(tmp_path / "sample")
 
     assert not (tmp_path / "sample").exists()

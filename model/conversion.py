@@ -1,6 +1,7 @@
 """Tuned weights into CTranslate2's files, checked against the original."""
 
 import copy
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from model.base import Base
 from model.engine import Engine, open_engine
-from model.errors import ArtifactError
+from model.errors import ArtifactError, TrainingError
 from model.examples import Example
 from model.losses import reply_log_probabilities
 
@@ -36,9 +37,12 @@ def convert(base: Base, folder: Path, held_out: Sequence[Example]) -> Drift:
 
     Raises:
         ArtifactError: They differ by more than quantisation explains.
+        TrainingError: The weights are no numbers any more.
     """
     base.weights.float().cpu()
     truth = reply_log_probabilities(base, held_out, bf16=False)
+    if not all(math.isfinite(value) for row in truth for value in row):
+        raise TrainingError("training has diverged: try again with a lower --learning-rate")
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         exact_folder = Path(temporary) / "float32"
         _convert(base, exact_folder, "float32")

@@ -59,7 +59,7 @@ class EncoderDecoder:
             target_prefix=[self._codec.tokens(forced)],
             max_input_length=0,
             max_decoding_length=len(forced) + decoding.max_new_tokens,
-            **_sampling(decoding),
+            **_sampling(decoding, self._codec),
         )[0]
         return [self._codec.ids(tokens)[len(forced) :] for tokens in result.hypotheses]
 
@@ -106,7 +106,7 @@ class DecoderOnly:
             include_prompt_in_result=False,
             max_length=decoding.max_new_tokens,
             end_token=[self._codec.end_id],
-            **_sampling(decoding),
+            **_sampling(decoding, self._codec),
         )[0]
         return [list(ids) for ids in result.sequences_ids]
 
@@ -138,11 +138,11 @@ class DecoderOnly:
         ]
 
 
-def _sampling(decoding: Decoding) -> dict[str, float]:
+def _sampling(decoding: Decoding, codec: Codec) -> dict[str, float]:
     return {
         "beam_size": 1,
         "num_hypotheses": decoding.candidates,
-        "sampling_topk": decoding.top_k,
+        "sampling_topk": min(decoding.top_k, codec.tokenizer.get_vocab_size()),
         "sampling_topp": decoding.top_p,
         "sampling_temperature": decoding.temperature,
         "repetition_penalty": decoding.repetition_penalty,

@@ -1,7 +1,10 @@
 """Writing files so that nobody else can read them and nobody ever sees half of one."""
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
@@ -34,3 +37,19 @@ def make_private(folder: Path) -> None:
     """Let only the owner read a folder that a library has written."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold a lock on a file among processes; without waiting, yield False if another has it."""
+    make_folder(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)

@@ -5,14 +5,14 @@ names that `current` ever held, oldest first.
 """
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.artifact import Artifact, content_hash, load
 from model.errors import ArtifactError
-from model.files import make_folder, make_private, write_text
+from model.files import locked, make_folder, make_private, write_text
 
+_DIGITS = 10
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
@@ -34,7 +34,7 @@ class Registry:
     def current(self) -> str | None:
         """Return the name of the version that serves, None if none does."""
         try:
-            name = (self.root / "current").read_text("utf-8").strip()
+            name = (self.root / "current").read_text("utf-8", errors="replace").strip()
         except FileNotFoundError:
             return None
         if not _NAME.fullmatch(name):
@@ -67,7 +67,7 @@ class Registry:
         by_number = {int(name.split("-")[0]): name for name in self.names}
         if wanted in by_number.values():
             return wanted
-        if wanted.isdecimal() and int(wanted) in by_number:
+        if wanted.isdecimal() and len(wanted) < _DIGITS and int(wanted) in by_number:
             return by_number[int(wanted)]
         known = ", ".join(self.names) or "none"
         raise ArtifactError(f"no version {wanted!r} in {self.root}; there is {known}")
@@ -86,45 +86,69 @@ class Registry:
         return load(self.root / "versions" / name)
 
     def add(self, finished: Path) -> str:
-        """Move a finished artifact in as the newest version and return its name."""
+        """Move a finished artifact, of the same disk, in as the newest version; return its name."""
         versions = make_folder(self.root / "versions")
         make_private(finished)
-        newest = max((int(name.split("-")[0]) for name in self.names), default=0)
-        name = f"{newest + 1:04d}-{content_hash(finished)[:8]}"
-        shutil.move(finished, versions / name)
+        digest = content_hash(finished)[:8]
+        with locked(self.root / "lock", wait=True):
+            newest = max((int(name.split("-")[0]) for name in self.names), default=0)
+            name = f"{newest + 1:04d}-{digest}"
+            finished.rename(versions / name)
         return name
 
     def promote(self, wanted: str) -> str:
-        """Let a version serve, once it is sure that it loads; return its name."""
+        """Let a version serve, once it is sure that it is whole; return its name.
+
+        Raises:
+            ArtifactError: There is none, or it is not what was added.
+        """
         name = self.find(wanted)
-        load(self.root / "versions" / name)
-        if not self.serves(name):
-            write_text(self.root / "served", "".join(f"{n}\n" for n in [*self.served, name]))
-            write_text(self.root / "current", f"{name}\n")
+        self._check(name)
+        with locked(self.root / "lock", wait=True):
+            if not self.serves(name):
+                self._write_served([*self.served, name])
+                write_text(self.root / "current", f"{name}\n")
         return name
 
     def rollback(self) -> str:
         """Let the version serve that did before the current one; return its name.
 
         Raises:
-            ArtifactError: None did that is still there.
+            ArtifactError: None did that is still there, or it is not what was added.
         """
         current = self.find("current")
-        served = self.served
-        while served and served[-1] == current:
-            served.pop()
-        earlier = [name for name in served if name in self.names]
-        if not earlier:
-            raise ArtifactError(f"no version served before {current}: nothing to roll back to")
-        load(self.root / "versions" / earlier[-1])
-        write_text(self.root / "served", "".join(f"{name}\n" for name in earlier))
-        write_text(self.root / "current", f"{earlier[-1]}\n")
+        with locked(self.root / "lock", wait=True):
+            earlier = [name for name in self.served if name in self.names]
+            while earlier and earlier[-1] == current:
+                earlier.pop()
+            if not earlier:
+                raise ArtifactError(f"no version served before {current}: nothing to roll back to")
+            self._check(earlier[-1])
+            self._write_served(earlier)
+            write_text(self.root / "current", f"{earlier[-1]}\n")
         return earlier[-1]
+
+    def _check(self, name: str) -> None:
+        """Make sure that a version fits this code and that its files are those that were added."""
+        folder = self.root / "versions" / name
+        load(folder)
+        if content_hash(folder)[:8] != name.split("-")[1]:
+            raise ArtifactError(
+                f"{name} was damaged since it was made: train again, or copy it anew"
+            )
 
     @property
     def served(self) -> list[str]:
-        """Return the names that `current` ever held, oldest first, less those rolled back."""
+        """Return the names that `current` held, oldest first, up to the one it holds.
+
+        A kill between the writing of `served` and of `current` leaves one name more: it is cut.
+        """
         try:
-            return (self.root / "served").read_text("utf-8").split()
+            names = (self.root / "served").read_text("utf-8", errors="replace").split()
         except FileNotFoundError:
-            return []
+            names = []
+        held = [number for number, name in enumerate(names) if self.serves(name)]
+        return names[: held[-1] + 1] if held else names
+
+    def _write_served(self, names: list[str]) -> None:
+        write_text(self.root / "served", "".join(f"{name}\n" for name in names))

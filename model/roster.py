@@ -17,6 +17,9 @@ MAX_NAME = 40
 
 _FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
 _SUGGESTIONS = 3
+_MOST_WORDS = 5
+_JOINERS = "\u200c\u200d"
+_ID_LIMIT = 2**63
 _ALIKE = 0.6  # difflib's own cut-off for close matches
 
 
@@ -104,15 +107,26 @@ class Roster:
 
 
 def clean_name(name: str) -> str:
-    """Return a name that can begin a prompt's line: no colon, bracket or line break in it."""
-    tidy = _FORBIDDEN.sub(" ", unicodedata.normalize("NFC", name)).strip()
-    return tidy[:MAX_NAME].strip() or "somebody"
+    """Return a name that can begin a prompt's line: no colon, bracket or line break in it.
+
+    Joiners, which Persian and Hindi names need, stay; other invisible characters go.
+    """
+    seen = "".join(c for c in name if c in _JOINERS or c.isspace() or not _is_invisible(c))
+    cut = _FORBIDDEN.sub(" ", unicodedata.normalize("NFC", seen)).strip()[:MAX_NAME].strip()
+    return cut if fold(cut) else "somebody"
 
 
 def fold(text: str) -> str:
-    """Return text without case and accents, for comparing names."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    """Return text without case, accents and invisible characters, for comparing names."""
+    seen = "".join(c for c in text if c.isspace() or not _is_invisible(c))
+    decomposed = unicodedata.normalize("NFKD", seen.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c)).strip()
+
+
+def _is_invisible(character: str) -> bool:
+    """Whether this is a control, format or surrogate character, or selects a variation."""
+    is_selector = "\ufe00" <= character <= "\ufe0f"
+    return is_selector or unicodedata.category(character) in {"Cf", "Cc", "Cs"}
 
 
 def match_voice(said: str, people: Iterable[Person]) -> tuple[Person, str] | None:
@@ -148,7 +162,7 @@ def find_voice(said: str, people: Iterable[Person]) -> Person:
 
 def nearest_names(said: str, people: Iterable[Person]) -> list[str]:
     """Return the names most like the beginning of `said`, best first, at most three."""
-    words = fold(said).split()
+    words = fold(said[: 2 * MAX_NAME]).split()[:_MOST_WORDS]  # anybody may send 4,096 characters
     if not words:
         return []
     tries = [" ".join(words[:n]) for n in range(1, len(words) + 1)]
@@ -221,12 +235,21 @@ def from_json(value: Mapping[str, Any]) -> Roster:
 def _person(value: Mapping[str, Any]) -> Person:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
     person = Person(**fields)
-    for number in person.ids:
+    for number in _listed_under("ids", person.ids):
         _id(number)
+    for key, words in (("names", person.names), ("aliases", person.aliases)):
+        if wrong := [word for word in _listed_under(key, words) if not isinstance(word, str)]:
+            raise TypeError(f"{person.name}: {key} are words in quotes, {wrong[0]!r} is not")
     return person
 
 
+def _listed_under(key: str, value: object) -> tuple[Any, ...]:
+    if not isinstance(value, tuple):
+        raise TypeError(f"{key} is a list, such as {key} = [{value!r}]")
+    return value
+
+
 def _id(value: object) -> int:
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _ID_LIMIT:
         raise TypeError(f"an id is a number, {value!r} is not")
     return value

@@ -125,12 +125,12 @@ def open_speaker(
     """
     if seed is not None:
         ctranslate2.set_random_seed(seed)
+    codec = load_codec(artifact.tokenizer)
     try:
-        codec = load_codec(artifact.tokenizer)
         engine = open_engine(
             artifact.engine, artifact.card.family, codec, device=device, threads=threads
         )
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except (RuntimeError, ValueError) as error:
         raise ArtifactError(
             f"the model in {artifact.path} cannot be loaded on device {device!r} ({error}): "
             "try another device, or train again"

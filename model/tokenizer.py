@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from model.errors import BaseError
+from model.errors import ArtifactError, BaseError
 from model.prompt import LINE_BREAK, label, render_prompt
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -94,10 +94,22 @@ def codec_of(tokenizer: Tokenizer, end_id: int, pad_id: int) -> Codec:
 
 
 def load_codec(path: Path) -> Codec:
-    """Read what `Codec.save` wrote."""
-    value = json.loads(path.read_text("utf-8"))
-    ours = value.pop("understudy")
-    return codec_of(Tokenizer.from_str(json.dumps(value)), ours["end_id"], ours["pad_id"])
+    """Read what `Codec.save` wrote.
+
+    Raises:
+        ArtifactError: The file is missing or damaged.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        ours = value.pop("understudy")
+        end_id, pad_id = int(ours["end_id"]), int(ours["pad_id"])
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+    try:
+        tokenizer = Tokenizer.from_str(json.dumps(value))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+    return codec_of(tokenizer, end_id, pad_id)
 
 
 def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
@@ -119,7 +131,7 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
     vocabulary: list[list[Any]] = value["model"]["vocab"]
     special = {token["content"] for token in value["added_tokens"]}
     known = {piece for piece, _ in vocabulary} | special
-    seen = Counter(c for text in [*texts, *special] for c in text if c != " ")
+    seen = Counter(c for text in [*texts, *special, *_BYTES] for c in text if c != " ")
     wanted = ["\n", LINE_BREAK, *sorted(seen, key=lambda c: (-seen[c], c)), *_BYTES]
     score = min(score for _, score in vocabulary)
     added = [piece for piece in dict.fromkeys(wanted) if piece not in known and piece != _SPACE]
@@ -128,7 +140,8 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
             entry[1] = _NEVER
     top = max([len(vocabulary) - 1, *(token["id"] for token in value["added_tokens"])])
     filler = [[f"<unused_{n}>", score] for n in range(top + 1 - len(vocabulary))]
-    vocabulary += [*filler, *([piece, score] for piece in added)]
+    scores = dict.fromkeys(_BYTES, _NEVER)  # falling back to bytes asks for no score
+    vocabulary += [*filler, *([piece, scores.get(piece, score)] for piece in added)]
     value["model"]["byte_fallback"] = True
     value["normalizer"] = None
     space = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "always", "split": True}

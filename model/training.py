@@ -12,6 +12,8 @@ from model.errors import TrainingError
 from model.examples import COLLATORS, Example, features
 
 _LEAST_TOKENS = 16
+_MOST_EPOCHS = 10_000
+_SEEDS = 2**32
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,14 @@ class Hyperparameters:
     def __post_init__(self) -> None:
         """Refuse what no run can use."""
         ranges = {
-            "epochs": self.epochs > 0,
+            "epochs": 0 < self.epochs <= _MOST_EPOCHS,
             "minutes": self.minutes >= 0,
             "batch-size": self.batch_size >= 1,
-            "learning-rate": self.learning_rate >= 0,
+            "learning-rate": 0 <= self.learning_rate <= 1,
             "warmup": 0 <= self.warmup < 1,
             "weight-decay": self.weight_decay >= 0,
             "max-prompt-tokens": self.max_prompt_tokens >= _LEAST_TOKENS,
+            "seed": 0 <= self.seed < _SEEDS,
             "max-reply-tokens": self.max_reply_tokens >= _LEAST_TOKENS,
         }
         if wrong := [name for name, right in ranges.items() if not right]:

@@ -33,7 +33,9 @@ Start = Annotated[
 Data = Annotated[
     str | None, typer.Option(help="the dataset, if it is no longer where the model was trained")
 ]
-Seed = Annotated[int | None, typer.Option(help="the same seed gives the same talk")]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=2**32 - 1, help="the same seed gives the same talk")
+]
 Base = Annotated[
     str, typer.Option(help="a hub id, a folder with config.json, or smollm2 (no download)")
 ]

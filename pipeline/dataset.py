@@ -110,7 +110,7 @@ def load_dataset(folder: Path) -> Dataset:
     """Read a dataset.
 
     Raises:
-        DatasetError: There is none, or it is damaged.
+        DatasetError: There is none, it is damaged, or its roster no longer fits.
         RosterError: Its roster.toml says something impossible.
     """
     summary = read_summary(folder / SUMMARY)
@@ -123,7 +123,21 @@ def load_dataset(folder: Path) -> Dataset:
             raise DatasetError(
                 f"{folder / PAIRS} cannot be read ({error}): build the dataset again"
             ) from error
-    return Dataset(folder, roster=roster, summary=summary, **splits)
+    dataset = Dataset(folder, roster=roster, summary=summary, **splits)
+    _check_roster(dataset)
+    return dataset
+
+
+def _check_roster(dataset: Dataset) -> None:
+    """Make sure that nobody said no, or got another name, since the pairs were made."""
+    voices = {person.name for person in dataset.roster.voices}
+    withheld = tuple(f"{p.name}:" for p in dataset.roster.people if p.learn == "no")
+    for pair in (*dataset.train, *dataset.validation, *dataset.test):
+        if pair.voice not in voices or any(line.startswith(withheld) for line in pair.context):
+            raise DatasetError(
+                f"{dataset.folder / ROSTER} has changed who may be learned from or what they are "
+                f"called: build again, with --roster {dataset.folder / ROSTER}"
+            )
 
 
 @contextmanager
@@ -180,7 +194,6 @@ def _put(fresh: Path, place: Path, old: Path) -> None:
         place.rename(old)
     try:
         fresh.rename(place)
-    except OSError:
-        if old.exists():
+    finally:
+        if old.exists() and not place.exists():
             old.rename(place)
-        raise

@@ -19,6 +19,7 @@ CHANNEL_OFFSET = 10**12
 
 UNNAMED = "a chat without a name"
 
+_TOO_LARGE = 2**62
 _HOW = "in Telegram Desktop open the chat, then ⋮ → Export chat history, format JSON"
 _CHANNELS = ("private_supergroup", "public_supergroup", "private_channel", "public_channel")
 _SIGNS: tuple[tuple[str, MediaKind], ...] = (
@@ -218,7 +219,8 @@ def _clean(text: object) -> str:
 
 
 def _is_whole(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
+    """Whether this is a whole number that a dataset's 64 bits hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
 
 
 def _place(message: Message) -> tuple[datetime, int]:

@@ -1,6 +1,7 @@
 """A conversation in the terminal, without Telegram: real lines and generated ones told apart."""
 
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from model.roster import Person, clean_name, find_voice
 from model.speaker import Speaker
 from pipeline.dataset import load_dataset
 
+_AS = re.compile(r"/as(?=\s|$)")
 HELD_OUT, NOTHING = "held-out", "nothing"
 
 
@@ -104,10 +106,10 @@ def chat(talk: Talk, voice: str, me: str) -> None:
     mine = clean_name(me)
     talk.show()
     for line in typed_lines(talk.console, f" │ {mine}: "):
-        words = line.strip()
+        words = line.encode("utf-8", "replace").decode().strip()  # a terminal may send any byte
         try:
-            if words.startswith("/as"):
-                name = find_voice(words.removeprefix("/as"), talk.voices).name
+            if asked := _AS.match(words):
+                name = find_voice(words[asked.end() :], talk.voices).name
             elif words:
                 talk.hear(line_as(mine, words))
             talk.speak(name)
@@ -127,7 +129,7 @@ def typed_lines(console: Console, prompt: str) -> Iterator[str]:
     """Yield what a person types until the end of the input."""
     while True:
         try:
-            yield console.input(prompt)
+            yield console.input(prompt, markup=False)
         except (EOFError, KeyboardInterrupt):
             console.print()
             return

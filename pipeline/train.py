@@ -14,7 +14,7 @@ from model.artifact import Card, Decoding, save_card
 from model.base import Base, open_base
 from model.errors import TrainingError
 from model.examples import Example, encode
-from model.files import make_folder, make_private
+from model.files import locked, make_folder, make_private
 from model.registry import Registry
 from model.training import Hyperparameters, Outcome, Precision, choose_precision, to_training_device
 from model.training import train as tune
@@ -24,6 +24,7 @@ from pipeline.pairs import Pair
 from pipeline.progress import TrainingBar, clock, step
 
 _JUDGED_PER_VOICE = 40
+_NEW = ".new-"
 _CHECKED = 16  # held-out pairs that the conversion must agree on, over all voices
 
 
@@ -49,8 +50,27 @@ def train(
     """Train on a dataset; the new version is promoted only where none serves yet.
 
     Raises:
-        TrainingError: Somebody stopped it with Ctrl-C; a checkpoint is kept.
+        TrainingError: Somebody stopped it with Ctrl-C, and a checkpoint is kept; or another
+            training goes on in the same folder of models.
     """
+    with locked(registry.root / "training.lock", wait=False) as is_alone:
+        if not is_alone:
+            raise TrainingError(f"another training goes on in {registry.root}: wait for its end")
+        for stale in registry.root.glob(f"{_NEW}*"):  # of a run that was killed
+            shutil.rmtree(stale)
+        return _train(dataset, base_name, registry, settings, decoding, console, resume=resume)
+
+
+def _train(
+    dataset: Dataset,
+    base_name: str,
+    registry: Registry,
+    settings: Hyperparameters,
+    decoding: Decoding,
+    console: Console,
+    *,
+    resume: bool,
+) -> Trained:
     work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(base_name)}"
     with step(console, f"Loading {base_name}"):
         base = open_base(base_name, registry.root / "bases", _texts(dataset))
@@ -169,7 +189,7 @@ def _add(registry: Registry, base: Base, card: Card, checked: Sequence[Example])
 
     from model.conversion import convert
 
-    with tempfile.TemporaryDirectory(dir=registry.root, prefix=".new-") as temporary:
+    with tempfile.TemporaryDirectory(dir=registry.root, prefix=_NEW) as temporary:
         folder = make_folder(Path(temporary) / "artifact")
         drift = convert(base, folder / "engine", checked)
         base.codec.save(folder / "tokenizer.json")

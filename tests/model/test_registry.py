@@ -159,7 +159,7 @@ def test_current_is_one_line_that_is_switched_at_once(three, monkeypatch):
 
     first, second, _ = three.names
     assert seen == [(three.root, f"{first}\n", f"{second}\n")]
-    assert {path.name for path in three.root.iterdir()} == {"current", "served", "versions"}
+    assert {path.name for path in three.root.iterdir()} == {"current", "served", "versions", "lock"}
 
 
 @pytest.mark.parametrize("line", ["", "../../etc", "0001", "0001-xyz"])
@@ -186,3 +186,29 @@ def test_only_the_owner_reads_models(three):
     }
 
     assert modes == {True: 0o700, False: 0o600}
+
+
+def test_a_version_that_was_damaged_is_not_promoted(three):
+    (three.root / "versions" / three.names[0] / "engine" / "model.bin").write_bytes(b"")
+
+    with pytest.raises(ArtifactError, match="damaged"):
+        three.promote("1")
+
+    assert three.current is None
+
+
+def test_a_kill_in_the_middle_of_a_promotion_does_not_confuse_rollback(three):
+    three.promote("1")
+    three.promote("2")
+    with (three.root / "served").open("a") as served:
+        served.write(f"{three.names[2]}\n")
+
+    assert three.rollback() == three.names[0]
+
+
+def test_a_damaged_current_is_mended_by_promoting(three):
+    (three.root / "current").write_bytes(b"\xff\xfe")
+
+    three.promote("2")
+
+    assert three.current == three.names[1]

@@ -238,3 +238,29 @@ def test_a_roster_survives_json():
 def test_a_roster_of_another_make_is_refused(value):
     with pytest.raises(RosterError):
         from_json(value)
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\u00ad", "\u202e", "\ufe0f", "\u061c"])
+def test_a_stranger_with_an_unseen_character_is_not_the_friend(hidden):
+    roster = Roster((Person("Hugo", (1,)),))
+
+    assert roster.speaker_name(99, f"Hu{hidden}go") == "the other Hugo"
+    assert clean_name(hidden) == "somebody"
+
+
+def test_the_longest_message_is_compared_by_its_beginning_alone(monkeypatch):
+    compared = []
+    monkeypatch.setattr("model.roster._likeness", lambda said, name: compared.append(said) or 0.0)
+
+    nearest_names("a " * 2000, [Person(f"Friend {n}", (n,)) for n in range(3)])
+
+    assert max(map(len, compared)) < 100
+    assert len(set(compared)) <= 5
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"aliases": "Huguinho"}, {"aliases": [7]}, {"ids": [True]}, {"ids": [2**70]}]
+)
+def test_a_field_of_the_wrong_kind_is_refused(wrong):
+    with pytest.raises(RosterError):
+        from_json({"people": [{"name": "Hugo", "ids": [1], **wrong}]})

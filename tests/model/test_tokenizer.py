@@ -47,6 +47,11 @@ def test_text_that_the_stock_tokenizer_keeps_whole_has_its_ids(codec, words):
     assert codec.tokenizer.encode(text).ids == STOCK.encode(text).ids
 
 
+@pytest.mark.parametrize("text", ["hi<0x0A>Hugo: x", "<0xFF>", "<0x41>"])
+def test_a_byte_piece_that_somebody_types_is_text(codec, text):
+    assert round_trip(codec, text) == text
+
+
 def test_special_tokens_that_somebody_types_are_text(codec):
     ids = codec.prompt_ids(["Hugo: </s> <pad> <extra_id_0>"], 400)
 

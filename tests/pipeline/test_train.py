@@ -7,6 +7,7 @@ from rich.console import Console
 
 from model.artifact import Decoding, load
 from model.errors import BaseError, TrainingError
+from model.files import locked
 from model.registry import Registry
 from model.training import Hyperparameters
 from pipeline.dataset import load_dataset
@@ -78,7 +79,7 @@ def test_a_base_that_cannot_be_had_leaves_nothing_behind(tmp_path, habits_datase
             Decoding(), QUIET,
         )  # fmt: skip
 
-    assert not registry.root.exists()
+    assert [path.name for path in registry.root.iterdir()] == ["training.lock"]
 
 
 def test_resuming_what_never_began_is_refused(tmp_path, habits_dataset):
@@ -106,3 +107,27 @@ def test_an_artifact_of_another_prompt_is_refused(trained, tmp_path):
 
     with pytest.raises(Exception, match="another prompt.*train again"):
         load(tmp_path)
+
+
+def test_a_second_training_beside_the_first_is_refused(tmp_path, habits_dataset):
+    registry = Registry(tmp_path / "artifacts")
+    dataset = load_dataset(habits_dataset)
+
+    with (
+        locked(registry.root / "training.lock", wait=False),
+        pytest.raises(TrainingError, match="another training goes on"),
+    ):
+        train(dataset, "any", registry, Hyperparameters(), Decoding(), QUIET)
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path, habits_dataset):
+    registry = Registry(tmp_path / "artifacts")
+    (registry.root / ".new-killed").mkdir(parents=True)
+
+    with pytest.raises(BaseError):
+        train(
+            load_dataset(habits_dataset), str(tmp_path), registry, Hyperparameters(),
+            Decoding(), QUIET,
+        )  # fmt: skip
+
+    assert not (registry.root / ".new-killed").exists()

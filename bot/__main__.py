@@ -12,7 +12,8 @@ from rich.console import Console
 from bot import logs
 from bot.replies import Speaker
 from bot.settings import Settings, load_settings
-from bot.store import database
+from bot.store.database import upgrade as bring_up_to_date
+from bot.store.version import database_file
 from model.artifact import Artifact
 from model.errors import UnderstudyError
 from model.registry import Registry
@@ -45,12 +46,12 @@ def run() -> None:
 @cli.command()
 def check() -> None:
     """Look at settings, token, privacy mode, database, model and admins; say what to mend."""
-    from bot.checks import findings
+    from bot.checks import Verdict, findings
 
     found = asyncio.run(findings(load_settings()))
     for finding in found:
         typer.echo(finding)
-    if not all(finding.is_good for finding in found):
+    if any(finding.verdict is Verdict.WRONG for finding in found):
         raise typer.Exit(1)
 
 
@@ -75,9 +76,9 @@ def playground(
 def upgrade() -> None:
     """Bring the database up to date; stop the bot first and keep a copy of the file."""
     url = load_settings().database_url
-    was_older = asyncio.run(database.upgrade(url))
+    was_older = asyncio.run(bring_up_to_date(url))
     state = "is up to date now" if was_older else "was up to date already"
-    typer.echo(f"{database.database_file(url)} {state}")
+    typer.echo(f"{database_file(url)} {state}")
 
 
 def open_speaker(artifact: Artifact, settings: Settings) -> Speaker:

@@ -33,7 +33,7 @@ from bot.replies import Replies, Speaker
 from bot.settings import Settings
 from bot.store.database import opened, prepare
 from bot.store.messages import Store
-from model.artifact import Artifact
+from model.artifact import Artifact, Card
 
 App: TypeAlias = Application[
     ExtBot[Any], ContextTypes.DEFAULT_TYPE, dict[Any, Any], dict[Any, Any], dict[Any, Any], Any
@@ -49,7 +49,6 @@ READ_SECONDS = 20  # a send that times out may have been delivered: be patient
 class Me:
     """What Telegram says of the bot."""
 
-    bot_id: int
     username: str
     reads_all: bool
 
@@ -70,14 +69,9 @@ def build(
     open_things = AsyncExitStack()
 
     async def set_up(app: App) -> None:
-        await prepare(settings.database_url)
-        store = Store(await open_things.enter_async_context(opened(settings.database_url)))
-        roster = artifact.card.roster.with_understudy(app.bot.id)
+        store = await _store(settings, open_things)
         speaker = await asyncio.to_thread(open_speaker, artifact)
-        replies = Replies(speaker, store, roster, artifact.card.window)
-        open_things.callback(replies.close)
-        access = access_of(artifact.card, roster, settings.admins, settings.consent)
-        _add_handlers(app, access, store, Acting(app.bot, store, replies))
+        access = _assemble(app, settings, artifact.card, speaker, store, open_things)
         await app.bot.set_my_commands(texts.COMMANDS)
         on_up(_up(app.bot, artifact, access))
 
@@ -95,6 +89,28 @@ def build(
         .post_shutdown(tear_down)
         .build()
     )
+
+
+async def _store(settings: Settings, open_things: AsyncExitStack) -> Store:
+    await prepare(settings.database_url)
+    return Store(await open_things.enter_async_context(opened(settings.database_url)))
+
+
+def _assemble(
+    app: App,
+    settings: Settings,
+    card: Card,
+    speaker: Speaker,
+    store: Store,
+    open_things: AsyncExitStack,
+) -> Access:
+    """Give the bot its handlers; return what they are allowed."""
+    roster = card.roster.with_understudy(app.bot.id)
+    replies = Replies(speaker, store, roster, card.window)
+    open_things.callback(replies.close)
+    access = access_of(card, roster, settings.admins, settings.consent)
+    _add_handlers(app, access, store, Acting(app.bot, store, replies))
+    return access
 
 
 def run(settings: Settings, app: App) -> None:
@@ -137,7 +153,7 @@ async def who_am_i(settings: Settings) -> Me:
             me = bot.bot
     except TelegramError as error:
         raise _unreachable(error) from error
-    return Me(me.id, me.username or "", bool(me.can_read_all_group_messages))
+    return Me(me.username or "", bool(me.can_read_all_group_messages))
 
 
 def _add_handlers(app: App, access: Access, store: Store, acting: Acting) -> None:
@@ -145,7 +161,7 @@ def _add_handlers(app: App, access: Access, store: Store, acting: Acting) -> Non
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
     voices = Voices(access, acting, store)
     about = About(access)
-    app.add_handler(keeping(store), group=FIRST)
+    app.add_handler(keeping(store, access), group=FIRST)
     app.add_handler(CommandHandler("as", voices.command, new, block=False))
     app.add_handler(
         CommandHandler("simulate", Simulating(access, acting).command, new, block=False)

@@ -9,7 +9,6 @@ from typing import ParamSpec, Protocol, TypeVar
 from bot.store.messages import Place, Store
 from model.conversation import Window
 from model.eligible import line_of
-from model.errors import VoiceError
 from model.prompt import context_at
 from model.roster import Roster
 
@@ -27,8 +26,12 @@ class Speaker(Protocol):
             VoiceError: Nothing came out that could be said.
         """
 
-    def next_voice(self, context: Sequence[str], voices: Sequence[str]) -> str:
-        """Return which of `voices` would speak next."""
+    def turn(self, context: Sequence[str], voices: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+        """Return which of `voices` speaks next, and the messages of that turn.
+
+        Raises:
+            VoiceError: Nothing came out that could be said, of none of them.
+        """
 
 
 async def context_for(
@@ -69,14 +72,7 @@ class Replies:
             VoiceError: Nothing came out that could be said, of none of them.
         """
         context = await context_for(self._store, place, at, self._roster, self._window)
-        left = list(voices)
-        while left:
-            voice = await self._in_thread(self._speaker.next_voice, context, tuple(left))
-            try:
-                return voice, await self._in_thread(self._speaker.reply, context, voice)
-            except VoiceError:
-                left.remove(voice)
-        raise VoiceError(f"none of {len(voices)} voices has anything to say")
+        return await self._in_thread(self._speaker.turn, context, voices)
 
     def close(self) -> None:
         """Wait for the reply in progress and end the thread."""

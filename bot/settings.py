@@ -1,9 +1,10 @@
 """All settings of the bot, from the environment or a file `.env`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsError
@@ -14,6 +15,8 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["text", "json"]
 
 SQLITE = "sqlite+aiosqlite:///"
+
+_ADDRESS = re.compile(r"https?://[^\s/]\S*")
 
 
 class Settings(BaseSettings):
@@ -31,7 +34,7 @@ class Settings(BaseSettings):
     admins: Annotated[frozenset[int], NoDecode] = frozenset()
     database_url: str = f"{SQLITE}understudy.db"
     models_dir: Path = Path("artifacts")
-    telegram_api_url: str = Field(default="https://api.telegram.org", pattern=r"^https?://")
+    telegram_api_url: str = "https://api.telegram.org"
     consent: Consent = "ask"
     device: Device = "auto"
     log_level: LogLevel = "INFO"
@@ -62,7 +65,10 @@ class Settings(BaseSettings):
 
     @field_validator("telegram_api_url")
     @classmethod
-    def _without_slash(cls, value: str) -> str:
+    def _is_an_address(cls, value: str) -> str:
+        """Take an address without the slash at its end."""
+        if not _ADDRESS.fullmatch(value):
+            raise ValueError("write an address such as https://api.telegram.org")
         return value.rstrip("/")
 
     @property
@@ -88,6 +94,8 @@ def load_settings() -> Settings:
     """
     try:
         return Settings()
+    except UnicodeDecodeError as error:
+        raise SettingsError(".env is not UTF-8 text: save it again as UTF-8") from error
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "settings"

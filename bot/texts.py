@@ -19,12 +19,17 @@ SILENT_HERE = (
     "I learned to talk from another group's messages, so I stay silent here. "
     "They belong to the people who wrote them."
 )
+_TO_AGREE = (
+    'write imitate = "yes" in the dataset\'s roster.toml, train again and restart me, '
+    "or set CONSENT=roster"
+)
 NO_VOICES = (
-    "Nobody has agreed to be imitated yet, so I have no voice to use. The admin can write "
-    'imitate = "yes" in the roster for each friend who says yes.'
+    "Nobody has agreed to be imitated yet, so I have no voice to use. For each friend who says yes "
+    f"the admin can {_TO_AGREE}."
 )
 CHOOSE_VOICE = "Whose voice?"
 SEVERAL_FIT = "I am not sure whom you mean. One of these?"
+SEVERAL_HAVE_IT = "Several friends have that name. Whom do you mean?"
 ALREADY_ON = "They are talking already. Let them finish, then ask again."
 TURNS_WANTED = "How many turns? Write a number from 1 to {most}, such as /simulate {usual}."
 NOTHING_TO_SAY = "They have nothing to say to that. Say something, then try again."
@@ -65,10 +70,7 @@ def did_you_mean(name: str) -> str:
 
 def not_agreed(name: str) -> str:
     """Say why a voice is silent and how that can change."""
-    return (
-        f"{name} has not agreed to be imitated. Once {name} has, the admin can write "
-        'imitate = "yes" for them in the roster.'
-    )
+    return f"{name} has not agreed to be imitated. Once {name} has, the admin can {_TO_AGREE}."
 
 
 def said_no(name: str) -> str:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from telegram import Update
 
+from bot.access import Access
 from bot.handlers.keeping import keeping
 from bot.incoming import message_of, place_of
 from bot.replies import context_for
@@ -31,7 +32,8 @@ async def bots_context(chat, database, window):
     """Return the context that the live bot builds for the chat's last message."""
     async with opened(f"sqlite+aiosqlite:///{database}") as engine:
         store = Store(engine)
-        keep = keeping(store).callback
+        access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
+        keep = keeping(store, access).callback
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             message = update.effective_message

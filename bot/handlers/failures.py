@@ -3,7 +3,7 @@
 import logging
 from contextlib import suppress
 
-from telegram import Update
+from telegram import Message, Update
 from telegram.error import Forbidden, NetworkError, TelegramError
 from telegram.ext import ContextTypes
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 async def report(update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
-    """Log a handler's failure, and say so where a command or a press waits for an answer."""
+    """Log a handler's failure, and say so to whoever waits for an answer."""
     chat = update.effective_chat if isinstance(update, Update) else None
     number = update.update_id if isinstance(update, Update) else None
     logger.error(
@@ -23,8 +23,20 @@ async def report(update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
     )
     if not isinstance(update, Update) or isinstance(context.error, Forbidden | NetworkError):
         return  # Telegram does not listen: a BadRequest is a NetworkError too
-    message = update.message
-    waits = message is not None and (message.text or "").startswith("/")
-    if message is not None and waits:
+    if waits := _waits(update, context.bot.id):
         with suppress(TelegramError):
-            await send(context.bot, place_of(message), texts.FAILED)
+            await send(context.bot, place_of(waits), texts.FAILED)
+
+
+def _waits(update: Update, bot_id: int) -> Message | None:
+    """Return the message beside which somebody waits for an answer; nobody does by just talking."""
+    if update.callback_query:
+        pressed = update.callback_query.message
+        return pressed if isinstance(pressed, Message) else None
+    message = update.message
+    if message is None:
+        return None
+    replied = message.reply_to_message
+    author = replied.from_user if replied else None
+    answers_us = author is not None and author.id == bot_id
+    return message if answers_us or (message.text or "").startswith("/") else None

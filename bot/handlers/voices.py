@@ -1,6 +1,7 @@
 """`/as NAME words`, a reply to something the bot said in a voice, and the buttons of `/as`."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -100,12 +101,18 @@ def question(said: str, access: Access) -> tuple[str, tuple[Person, ...]]:
     if not said.strip():
         return texts.CHOOSE_VOICE, voices
     near = nearest_names(said, voices)
+    fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
+    if _have_the_name(said, access.roster.people) > 1:
+        return texts.SEVERAL_HAVE_IT, fitting
     if not near:
         return texts.unknown_voice([person.name for person in voices]), ()
-    fitting = [person for name in near for person in voices if fold(person.name) == fold(name)]
-    if len(near) == 1:
-        return texts.did_you_mean(near[0]), tuple(fitting)
-    return texts.SEVERAL_FIT, tuple(fitting)
+    return (texts.did_you_mean(near[0]) if len(near) == 1 else texts.SEVERAL_FIT), fitting
+
+
+def _have_the_name(said: str, people: Sequence[Person]) -> int:
+    """Return how many friends, voices or not, have the first name that `said` begins with."""
+    first = re.split(r"[\s,:]", fold(said), maxsplit=1)[0]
+    return sum(fold(person.name).split(" ")[0] == first for person in people)
 
 
 async def _confirm(query: CallbackQuery, text: str | None = None) -> None:

@@ -18,12 +18,14 @@ from bot.playground.server import serve
 from bot.playground.shapes import Chat, Json, User
 from bot.playground.telegram import Telegram
 from model.artifact import Artifact
-from model.marker import MASK
+from model.marker import MASK, parse_spoken
 
 GROUP = -1_000_000_000_042
 START_SECONDS = 60.0
 REPLY_SECONDS = 60.0
 SETTLED_SECONDS = 4.0  # longer than a turn takes on one slow core, so that a thread has ended
+
+SILENT = "the bot did not answer: run `understudy-bot check`, which says what to mend"
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class Group:
         try:
             await self.telegram.wait_for("sendMessage", since=since, timeout=REPLY_SECONDS)
         except TimeoutError as error:
-            raise PlaygroundError("the bot did not answer in the playground's group") from error
+            raise PlaygroundError(SILENT) from error
         shown, last = since, {}
         while len(self.telegram.calls) > shown or await self._speaks_again(shown):
             for call in self.telegram.calls[shown:]:
@@ -68,9 +70,8 @@ class Group:
         return True
 
     def _show(self, text: str) -> None:
-        head, _, words = text.partition("\n")
-        name = head.removeprefix(MASK).strip()
-        if head.startswith(MASK):
+        if played := parse_spoken(text):
+            name, words = played
             line = Text.assemble(f"{MASK} ", (f"{name}: ", "bold magenta"), (words, "magenta"))
         else:
             line = Text(f"    {text}", "yellow")
@@ -155,11 +156,21 @@ async def _bot(token: str, url: str, models_dir: str) -> AsyncIterator[str]:
         if process.stdout is None:
             raise PlaygroundError("the bot's output cannot be read")
         try:
-            said = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
-            if not said:
-                raise PlaygroundError("the bot did not start; its own line above says why")
-            yield said.decode().strip()
+            yield await _greeting(process.stdout)
         finally:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
+
+
+async def _greeting(output: asyncio.StreamReader) -> str:
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            said = await output.readline()
+    except TimeoutError as error:
+        raise PlaygroundError(
+            f"the bot did not start within {START_SECONDS:.0f} seconds: run `understudy-bot check`"
+        ) from error
+    if not said:
+        raise PlaygroundError("the bot did not start; its own line above says why")
+    return said.decode().strip()

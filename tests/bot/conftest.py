@@ -51,6 +51,16 @@ class FakeSpeaker:
         self.offered.append(voices)
         return self.next_voices.popleft() if self.next_voices else voices[0]
 
+    def turn(self, context, voices):
+        left = list(voices)
+        while left:
+            voice = self.next_voice(context, tuple(left))
+            try:
+                return voice, self.reply(context, voice)
+            except VoiceError:
+                left.remove(voice)
+        raise NOTHING_CAME_OUT
+
     @property
     def context(self):
         """What it was asked last."""

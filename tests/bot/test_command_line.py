@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.store.database import prepare
 from model.artifact import save_card
 from model.registry import Registry
 
@@ -21,7 +20,7 @@ import sys, types
 fake = types.ModuleType("model.speaker")
 class Speaker:
     def reply(self, context, voice): return (f"{voice} heard {len(context)}",)
-    def next_voice(self, context, voices): return voices[0]
+    def turn(self, context, voices): return voices[0], self.reply(context, voices[0])
 fake.open_speaker = lambda artifact, device: Speaker()
 sys.modules["model.speaker"] = fake
 sys.argv[0] = "understudy-bot"
@@ -137,15 +136,35 @@ async def test_a_setting_that_cannot_be(desk):
     assert says_one_line(await desk.call("run"), "CONSENT: Input should be 'ask' or 'roster'")
 
 
-async def test_an_older_database_is_refused(desk):
-    await prepare(f"sqlite+aiosqlite:///{database(desk)}")
+@pytest.mark.parametrize("words", [("run",), ("db", "upgrade")], ids=["run", "upgrade"])
+async def test_another_programs_database_is_refused(desk, words):
     connection = sqlite3.connect(database(desk))
-    connection.executescript("DROP TABLE messages; DELETE FROM alembic_version; CREATE TABLE a (b)")
+    connection.execute("CREATE TABLE messages (id)")
     connection.close()
 
-    refused = await desk.call("run")
+    refused = await desk.call(*words)
+    checked = await desk.call("check")
 
-    assert says_one_line(refused, "run `understudy-bot db upgrade`")
+    assert says_one_line(refused, "understudy.db is another program's database: name another file")
+    assert "WRONG  database: understudy.db is another program's database" in checked.out
+    assert checked.code == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (".", "is there and is no file"),
+        (".env/bot.db", "cannot be made below a file"),
+        ("/proc/bot.db", "the database /proc/bot.db"),
+        (".env", "cannot be read as a database"),
+    ],
+    ids=["a folder", "below a file", "a folder that cannot be written", "no database"],
+)
+@pytest.mark.parametrize("command", [("run",), ("db", "upgrade")], ids=["run", "upgrade"])
+async def test_a_place_for_no_database_is_refused(desk, place, words, command):
+    desk.env["DATABASE_URL"] = f"sqlite+aiosqlite:///{place}"
+
+    assert says_one_line(await desk.call(*command), words)
 
 
 async def test_an_upgrade_makes_the_database(desk):
@@ -185,13 +204,23 @@ async def test_a_check_says_all_that_is_wrong(desk, stage):
 
     outcome = await desk.call("check")
 
+    [note] = [line for line in outcome.out.splitlines() if line.startswith("note   ")]
     wrong = [line for line in outcome.out.splitlines() if line.startswith("WRONG  ")]
     assert outcome.code == 1
-    assert len(wrong) == 4
-    assert "privacy mode: Privacy mode is on" in wrong[0]
-    assert "database: .env cannot be read as a database" in wrong[1]
-    assert "model: there is no model in elsewhere" in wrong[2]
-    assert "ADMINS: nobody yet" in wrong[3]
+    assert len(wrong) == 3
+    assert "privacy mode: Privacy mode is on" in note
+    assert "database: .env cannot be read as a database" in wrong[0]
+    assert "model: there is no model in elsewhere" in wrong[1]
+    assert "ADMINS: nobody yet" in wrong[2]
+
+
+async def test_privacy_mode_alone_is_nothing_wrong(desk, stage):
+    stage.telegram.world.can_read_all = False
+
+    outcome = await desk.call("check")
+
+    assert outcome.code == 0
+    assert "\nnote   privacy mode: Privacy mode is on" in outcome.out
 
 
 async def test_a_check_of_a_wrong_token(desk):

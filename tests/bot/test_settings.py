@@ -68,13 +68,21 @@ def test_the_environment_wins_over_the_file(monkeypatch):
         ("CONSENT", "always", "CONSENT: Input should be 'ask' or 'roster'"),
         ("DATABASE_URL", "mysql://db", "DATABASE_URL: it names a file as sqlite"),
         ("DATABASE_URL", "sqlite+aiosqlite:///:memory:", "DATABASE_URL: it names a file"),
-        ("TELEGRAM_API_URL", "api.telegram.org", "TELEGRAM_API_URL: "),
+        ("TELEGRAM_API_URL", "api.telegram.org", "TELEGRAM_API_URL: write an address such as http"),
+        ("TELEGRAM_API_URL", "https://", "TELEGRAM_API_URL: write an address such as https://api."),
     ],
 )
 def test_an_impossible_setting_is_named(monkeypatch, name, value, words):
     monkeypatch.setenv(name, value)
 
     with pytest.raises(SettingsError, match=re.escape(words)):
+        load_settings()
+
+
+def test_a_file_that_is_not_utf_8_is_named():
+    Path(".env").write_bytes("BOT_TOKEN=é".encode("latin-1"))
+
+    with pytest.raises(SettingsError, match=".env is not UTF-8 text"):
         load_settings()
 
 

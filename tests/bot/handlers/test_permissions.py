@@ -25,7 +25,11 @@ class TestConsent:
     async def test_what_the_admin_can_do_is_said(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/as Ana")
 
-        assert 'imitate = "yes"' in answer["text"]
+        assert answer["text"] == (
+            "Ana has not agreed to be imitated. Once Ana has, the admin can write "
+            'imitate = "yes" in the dataset\'s roster.toml, train again and restart me, '
+            "or set CONSENT=roster."
+        )
 
     async def test_the_roster_may_speak_for_who_was_not_asked(self, stage, group, zoe):
         async with stage.running(consent="roster"):

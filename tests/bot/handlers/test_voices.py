@@ -1,9 +1,12 @@
 """`/as`, replies and buttons, through the real bot over HTTP."""
 
+from dataclasses import replace
+
 import pytest
 
 from model.errors import VoiceError
 from model.marker import spoken
+from model.roster import Roster
 
 
 class TestAs:
@@ -87,6 +90,16 @@ class TestNames:
             ("Hugo Sá", "as:12"),
         ]
         assert not live.speaker.asked
+
+    async def test_a_first_name_of_two_of_whom_one_may_speak_is_known(self, stage, group, joao):
+        first, second, *others = stage.card.roster.people
+        people = (first, replace(second, imitate="ask"), *others)
+        async with stage.running(replace(stage.card, roster=Roster(people))):
+            question = await stage.answer(group, joao, "/as Hugo, what about Friday?")
+
+        [[button]] = question["reply_markup"]["inline_keyboard"]
+        assert question["text"] == "Several friends have that name. Whom do you mean?"
+        assert button["text"] == "Hugo Silva"
 
     async def test_a_slip_gets_the_nearest_name(self, live, group, zoe):
         question = await live.answer(group, zoe, "/as Joaozinho")

@@ -1,14 +1,19 @@
 """The database file: made by Alembic, private, refused where it is of another version."""
 
+import os
 import sqlite3
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from bot.errors import StoreError
-from bot.store.database import Version, opened, prepare, upgrade, version_of
+from bot.store.database import opened, prepare, upgrade
 from bot.store.tables import metadata
+from bot.store.version import Version, version_of
+
+REVISIONS = "CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES"
 
 
 @pytest.fixture
@@ -40,6 +45,27 @@ async def test_asking_for_the_version_makes_nothing(url, path):
     await version_of(url)
 
     assert not path.parent.exists()
+
+
+async def test_asking_for_the_version_changes_nothing(url, path):
+    await prepare(url)
+    path.chmod(0o644)
+    before = path.read_bytes()
+
+    await version_of(url)
+
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (before, 0o644)
+
+
+async def test_the_version_is_known_while_the_bot_writes(url):
+    await upgrade(url)
+
+    async with opened(url) as engine, engine.begin() as connection:
+        await connection.exec_driver_sql("DELETE FROM messages")
+        found = await version_of(url)
+
+    assert found is Version.CURRENT
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(url):
@@ -77,23 +103,48 @@ async def test_it_is_set_up_to_be_read_while_it_is_written(url):
     assert found == ["wal", 1, 5000]
 
 
-@pytest.mark.parametrize(
-    ("statement", "version", "words"),
-    [
-        ("DELETE FROM alembic_version", Version.OLDER, "run `understudy-bot db upgrade`"),
-        ("UPDATE alembic_version SET version_num = '9999'", Version.NEWER, "newer version"),
-    ],
-    ids=["older", "newer"],
-)
-async def test_another_version_is_refused(url, path, statement, version, words):
+async def test_an_older_version_is_refused(url, monkeypatch):
     await prepare(url)
-    rewrite(path, statement)
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "0002")
 
-    found = await version_of(url)
-    with pytest.raises(StoreError, match=words):
+    with pytest.raises(StoreError, match="run `understudy-bot db upgrade`"):
         await prepare(url)
 
-    assert found is version
+    assert await version_of(url) is Version.OLDER
+
+
+async def test_a_newer_version_is_refused(url, path):
+    await prepare(url)
+    rewrite(path, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(StoreError, match="newer version"):
+        await prepare(url)
+
+    assert await version_of(url) is Version.NEWER
+
+
+@pytest.mark.parametrize("use", [prepare, upgrade])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE notes (words)",
+        "CREATE TABLE messages (id, words)",
+        "CREATE TABLE messages (chat_id, message_id)",
+        f"CREATE TABLE notes (words); {REVISIONS} ('0001')",
+        f"CREATE TABLE notes (words); {REVISIONS} ('a'), ('b')",
+    ],
+    ids=["notes", "messages", "messages like ours", "our revision", "two branches"],
+)
+async def test_another_programs_database_is_left_alone(url, path, statement, use):
+    path.parent.mkdir()
+    rewrite(path, statement)
+    before = path.read_bytes()
+
+    with pytest.raises(StoreError, match=f"{path} is another program's database: name another"):
+        await use(url)
+
+    assert await version_of(url) is Version.FOREIGN
+    assert path.read_bytes() == before
 
 
 async def test_an_upgrade_of_a_newer_one_is_refused(url, path):
@@ -136,3 +187,44 @@ async def test_another_file_is_no_database(url, path):
 
     with pytest.raises(StoreError, match="cannot be read as a database"):
         await prepare(url)
+
+
+@pytest.mark.parametrize("use", [version_of, prepare, upgrade])
+async def test_a_folder_is_no_database(url, path, use):
+    path.mkdir(parents=True)
+
+    with pytest.raises(StoreError, match=r"is there and is no file: name another file in DATABASE"):
+        await use(url)
+
+
+@pytest.mark.parametrize("use", [version_of, prepare, upgrade])
+async def test_nothing_can_be_made_below_a_file(url, path, use):
+    path.parent.touch()
+
+    with pytest.raises(StoreError, match="cannot be made below a file"):
+        await use(url)
+
+
+async def test_a_folder_in_which_nobody_can_write_is_named():
+    with pytest.raises(StoreError, match=r"^the database /proc/understudy\.db .*name another file"):
+        await prepare("sqlite+aiosqlite:////proc/understudy.db")
+
+
+@pytest.mark.parametrize("use", [version_of, prepare, upgrade])
+async def test_a_folder_of_somebody_else_is_named(url, monkeypatch, use):
+    await prepare(url)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write anywhere
+
+    with pytest.raises(StoreError, match="in a folder that is not yours"):
+        await use(url)
+
+
+async def test_a_database_that_cannot_be_written_is_named(url, path, monkeypatch):
+    await prepare(url)
+    monkeypatch.setattr("bot.store.database.BUSY_SECONDS", 0)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreError, match=r"cannot be written \(database is locked\)"):
+        await prepare(url)
+    writer.close()

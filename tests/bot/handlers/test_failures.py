@@ -1,0 +1,46 @@
+"""What people are told when something fails inside, through the real bot over HTTP."""
+
+from sqlalchemy.exc import OperationalError
+
+from bot import texts
+from bot.store.messages import Store
+
+BROKEN = RuntimeError("CUDA exploded")
+
+
+async def test_a_press_is_apologised_for_where_it_was_made(live, stage, hugo):
+    forum = stage.telegram.chat(-1001234, title="Friends", is_forum=True)
+    trips = stage.telegram.topic(forum, "Trips")
+    question = await live.answer(forum, hugo, "/as", thread=trips)
+    live.speaker.replies.append(BROKEN)
+
+    answer = await live.press(question, hugo, "as:13")
+
+    assert answer["text"] == texts.FAILED
+    assert answer["message_thread_id"] == trips
+
+
+async def test_a_reply_to_a_voice_is_apologised_for(live, group, joao, zoe):
+    voiced = await live.answer(group, joao, "/as João")
+    live.speaker.replies.append(BROKEN)
+
+    answer = await live.answer(group, zoe, "why?", reply_to=voiced)
+
+    assert answer["text"] == texts.FAILED
+
+
+async def test_who_only_talks_is_told_nothing(live, group, hugo, joao, monkeypatch):
+    said = await live.telegram.say(group, hugo, "hello")
+
+    async def fails(*_, **__):
+        raise OperationalError("INSERT", {}, Exception("disk full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save", fails)
+        await live.telegram.say(group, joao, "hello to you")
+        await live.telegram.say(group, joao, "and again", reply_to=said)
+        answer = await live.answer(group, joao, "/help")
+
+    assert answer["text"] == texts.FAILED  # the command's, which came last
+    assert live.said().index(texts.FAILED) == 0
+    assert live.said().count(texts.FAILED) == 1

@@ -28,7 +28,8 @@ from bot.handlers.failures import report
 from bot.handlers.keeping import keeping
 from bot.handlers.simulating import Simulating
 from bot.handlers.voices import Voices
-from bot.outgoing import AS_BUTTON, Limiter
+from bot.outgoing import AS_BUTTON
+from bot.polling import client_of
 from bot.replies import Replies, Speaker
 from bot.settings import Settings
 from bot.store.database import opened, prepare
@@ -42,7 +43,6 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query")
 FIRST = -1  # the group of handlers that runs before all others
-READ_SECONDS = 20  # a send that times out may have been delivered: be patient
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,7 @@ def build(
 
     return (
         Application.builder()
-        .token(settings.token)
-        .base_url(f"{settings.telegram_api_url}/bot")
-        .base_file_url(f"{settings.telegram_api_url}/file/bot")
-        .read_timeout(READ_SECONDS)
-        .rate_limiter(Limiter())
+        .bot(client_of(settings))
         .post_init(set_up)
         .post_shutdown(tear_down)
         .build()

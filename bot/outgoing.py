@@ -16,7 +16,16 @@ from model.roster import Person
 TYPING_SECONDS = 4.5  # Telegram shows it for five
 BUTTONS_A_ROW = 2
 MOST_BUTTONS = 100  # Telegram's limit under one message
-UNCOUNTED = frozenset({"sendChatAction", "getChat", "getChatMember", "getChatAdministrators"})
+UNCOUNTED = frozenset(
+    {
+        "sendChatAction",
+        "getChat",
+        "getChatMember",
+        "getChatAdministrators",
+        "deleteMessage",
+        "editMessageReplyMarkup",
+    }
+)
 """Methods that Telegram's limit of 20 messages a minute in a group does not count."""
 
 _PREFIX = "as:"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from telegram import CallbackQuery, Message, Update
-from telegram.error import BadRequest
+from telegram.error import BadRequest, TelegramError
 from telegram.ext import ContextTypes
 
 from bot import texts
@@ -116,7 +116,7 @@ def _have_the_name(said: str, people: Sequence[Person]) -> int:
 
 
 async def _confirm(query: CallbackQuery, text: str | None = None) -> None:
-    with suppress(BadRequest):  # Telegram forgets a press after a while; the reply still counts
+    with suppress(TelegramError):  # the press is only shown as done; the reply still counts
         await query.answer(text)
 
 
@@ -126,6 +126,8 @@ async def _removed(asked: Message) -> bool:
         return await asked.delete()
     except BadRequest:
         pass
+    except TelegramError:  # whether it went is not known: better answer twice than never
+        return True
     try:  # older than 48 hours it stays, without buttons
         await asked.edit_reply_markup(None)
     except BadRequest:

@@ -9,8 +9,6 @@ from pipeline.card import Judgement
 from pipeline.summary import Summary
 from pipeline.train import Trained
 
-_INDENT = (0, 0, 0, 2)
-
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Print what a dataset holds, and who stays silent until they agree."""
@@ -30,12 +28,12 @@ def print_summary(summary: Summary, console: Console) -> None:
         figures = (part.sessions, part.lines, part.pairs)
         days = (f"{part.first:%Y-%m-%d}", f"{part.last:%Y-%m-%d}")
         splits.add_row(part.name, *(f"{n:,}" for n in figures), *days)
-    console.print(Padding(splits, _INDENT))
+    console.print(Padding.indent(splits, 2))
     voices = _table("voice", "messages", "train", "validation", "test", "may be imitated")
     for voice in summary.voices:
         counts = (voice.lines, voice.train, voice.validation, voice.test)
         voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)
-    console.print(Padding(voices, _INDENT))
+    console.print(Padding.indent(voices, 2))
     if summary.silent:
         console.print(
             f"  The bot will not speak as {', '.join(summary.silent)} until they agree: with their "
@@ -52,7 +50,7 @@ def print_judgement(judgement: Judgement, console: Console) -> None:
     for voice, nats in [*judgement.voices.items(), ("all of them", judgement.whole)]:
         better = 1 - nats.tuned / nats.untuned
         table.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
-    console.print(Padding(table, _INDENT))
+    console.print(Padding.indent(table, 2))
     console.print("  in nats a character of replies it never saw; lower is better", style="dim")
 
 

@@ -45,7 +45,9 @@ class Talk:
     def show(self) -> None:
         """Print the conversation as it stands."""
         for line in self.lines:
-            self.console.print(as_text(line, generated=False), soft_wrap=True)
+            self.console.print(
+                as_text(line, generated=False), soft_wrap=not self.console.is_terminal
+            )
 
     def speak(self, voice: str) -> None:
         """Let a voice take its turn, and print it."""
@@ -56,7 +58,9 @@ class Talk:
         for message in messages:
             line = line_as(voice, message)
             self.lines.append(line)
-            self.console.print(as_text(line, generated=True), soft_wrap=True)
+            self.console.print(
+                as_text(line, generated=True), soft_wrap=not self.console.is_terminal
+            )
 
 
 def as_text(line: str, *, generated: bool) -> Text:
@@ -109,7 +113,7 @@ def chat(talk: Talk, voice: str, me: str) -> None:
         words = line.encode("utf-8", "replace").decode().strip()  # a terminal may send any byte
         try:
             if asked := _AS.match(words):
-                name = find_voice(words[asked.end() :], talk.voices).name
+                name = find_voice(words[asked.end() :].strip(), talk.voices).name
             elif words:
                 talk.hear(line_as(mine, words))
             talk.speak(name)

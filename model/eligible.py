@@ -7,7 +7,7 @@ from datetime import datetime
 
 from model.conversation import Message
 from model.marker import parse_spoken
-from model.roster import Roster, fold
+from model.roster import Roster
 
 WITHHELD = "[…]"
 """Stands for the turn of somebody who may not be learned from."""
@@ -81,7 +81,7 @@ def _played(message: Message, roster: Roster) -> Line | None:
     if not played:
         return None
     name, words = played
-    person = next((p for p in roster.people if fold(p.name) == fold(name)), None)
+    person = roster.called(name)
     if person and person.learn == "no":
         return Line(message.message_id, message.author_id, None, WITHHELD, message.sent_at)
     return Line(message.message_id, message.author_id, name, _tidy(words), message.sent_at)

@@ -60,6 +60,7 @@ class Roster:
     bots: frozenset[int] = frozenset()
     understudies: frozenset[int] = frozenset()
     _by_id: Mapping[int, Person] = field(init=False, repr=False, compare=False)
+    _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index people by id; refuse an id or a name that two of them share."""
@@ -74,14 +75,19 @@ class Roster:
                 raise RosterError(f"two people are called {person.name}: give one another name")
             by_name[fold(person.name)] = person
         object.__setattr__(self, "_by_id", by_id)
+        object.__setattr__(self, "_by_name", by_name)
 
     def person(self, author_id: int) -> Person | None:
         """Return the friend with this Telegram id, None for a stranger."""
         return self._by_id.get(author_id)
 
+    def called(self, name: str) -> Person | None:
+        """Return the friend of this whole name, without regard to case or accents."""
+        return self._by_name.get(fold(name))
+
     @property
     def voices(self) -> tuple[Person, ...]:
-        """The friends that the model may speak as, in the roster's order."""
+        """Return the friends that the model may speak as, in the roster's order."""
         return tuple(person for person in self.people if person.may_be_target)
 
     def named(self, said: str) -> tuple[Person, str] | None:
@@ -101,7 +107,7 @@ class Roster:
         if person := self.person(author_id):
             return person.name
         first = clean_name(next(iter((full_name or "").split()), ""))
-        if any(fold(first) == fold(person.name) for person in self.people):
+        if self.called(first):
             return f"the other {first}"
         return first
 

@@ -89,8 +89,7 @@ class Voices:
             kept = await self.store.find(replied.chat.id, replied.message_id)
             text = kept.text if kept else ""
         played = parse_spoken(text)
-        people = self.access.roster.people
-        return next((p for p in people if played and fold(p.name) == fold(played[0])), None)
+        return self.access.roster.called(played[0]) if played else None
 
 
 def question(said: str, access: Access) -> tuple[str, tuple[Person, ...]]:

@@ -19,6 +19,7 @@ from bot.playground.shapes import Chat, Json, User
 from bot.playground.telegram import Telegram
 from model.artifact import Artifact
 from model.marker import MASK, parse_spoken
+from model.prompt import read_lines
 
 GROUP = -1_000_000_000_042
 START_SECONDS = 60.0
@@ -90,12 +91,11 @@ def read_conversation(path: Path) -> list[str]:
         PlaygroundError: There is no such file, or a line without a name.
     """
     try:
-        lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+        return read_lines(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise PlaygroundError(f"cannot read {path}: a text file of lines `Name: words`") from error
-    if wrong := [line for line in lines if ": " not in line]:
-        raise PlaygroundError(f"{path}: a line needs a name and a colon: {wrong[0]!r}")
-    return lines
+    except ValueError as error:
+        raise PlaygroundError(f"{path}: {error}") from error
 
 
 async def show(

@@ -3,6 +3,8 @@
 Run from the repository root: `python tests/model/make_private_lines.py`.
 """
 
+# ruff: noqa: E501 - a kind's templates read best on one line.
+
 import hashlib
 import json
 import random

@@ -28,7 +28,7 @@ class Access:
         return self.public or chat_id in self.chats or chat_id in self.admins
 
     def may_imitate(self, person: Person) -> bool:
-        """Whether a friend agreed to be imitated, by the rule that CONSENT sets."""
+        """Whether a friend agreed, by the rule that CONSENT sets; the quiet are no voice."""
         agreed = person.imitate == "yes" or (person.imitate == "ask" and self.consent == "roster")
         return person.may_be_target and agreed
 

@@ -78,6 +78,11 @@ def said_no(name: str) -> str:
     return f"{name} does not want to be imitated, so I will not."
 
 
+def too_quiet(name: str) -> str:
+    """Say that the model never learned a voice, for want of messages."""
+    return f"I have heard too little of {name} to know how they talk."
+
+
 def speechless(name: str) -> str:
     """Say that nothing came out."""
     return f"I could not think of anything that {name} would say to that. Try again?"

@@ -1,4 +1,4 @@
-"""A trained model on disk: its weights, its tokenizer and what model.json says of them."""
+"""A trained model on disk: weights, tokenizer, what model.json says of them, and roster.json."""
 
 import hashlib
 import json
@@ -15,7 +15,9 @@ from model.files import write_text
 from model.prompt import fingerprint
 from model.roster import Roster
 
-FORMAT = 1
+FORMAT = 2
+CARD = "model.json"
+ROSTER = "roster.json"
 Family = Literal["encoder-decoder", "decoder-only"]
 
 
@@ -58,10 +60,11 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What model.json says: all that a bot needs besides weights and tokenizer.
+    """What model.json and roster.json say: all that a bot needs besides weights and tokenizer.
 
     `scores` are figures by name, such as nats a character by voice; `provenance` holds seed,
-    dataset, commit and hyperparameters, for people to read.
+    dataset, commit and hyperparameters, for people to read. `learned` names the voices that the
+    weights know: those of the roster at the time of training, unless given.
     """
 
     base: str
@@ -75,6 +78,13 @@ class Card:
     scores: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     prompt: str = field(default_factory=fingerprint)
+    learned: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take the roster's voices for those that are learned."""
+        if not self.learned:
+            names = tuple(person.name for person in self.roster.voices)
+            object.__setattr__(self, "learned", names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +115,20 @@ class Artifact:
 
 
 def save_card(card: Card, folder: Path) -> None:
-    """Write model.json into an artifact's folder."""
+    """Write model.json and roster.json into an artifact's folder."""
     value = {
         "format": FORMAT,
         **asdict(replace(card, roster=Roster())),
-        "roster": rosters.to_json(card.roster),
         "window": window_to_json(card.window),
     }
-    write_text(folder / "model.json", json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    del value["roster"]
+    save_roster(card.roster, folder)
+    _write_json(value, folder / CARD)
+
+
+def save_roster(roster: Roster, folder: Path) -> None:
+    """Write roster.json into an artifact's folder."""
+    _write_json(rosters.to_json(roster), folder / ROSTER)
 
 
 def load(folder: Path) -> Artifact:
@@ -121,24 +137,28 @@ def load(folder: Path) -> Artifact:
     Raises:
         ArtifactError: There is none, it is incomplete, or it was made for another prompt.
     """
-    card = _read_card(folder / "model.json")
+    card = _read_card(folder / CARD)
     if card.prompt != fingerprint():
         raise ArtifactError(
             f"{folder} was trained with another prompt ({card.prompt}, this version's is "
             f"{fingerprint()}): train again, or use the version of understudy that made it"
         )
     artifact = Artifact(folder, card)
-    for needed in (artifact.tokenizer, artifact.engine / "model.bin"):
+    for needed in (folder / ROSTER, artifact.tokenizer, artifact.engine / "model.bin"):
         if not needed.is_file():
             raise ArtifactError(f"{folder} is incomplete, {needed.name} is missing: train again")
-    return artifact
+    return Artifact(folder, replace(card, roster=_read_roster(folder / ROSTER)))
 
 
 def content_hash(folder: Path) -> str:
-    """Return the sha256, in hex, of an artifact's files and their names."""
+    """Return the sha256, in hex, of an artifact's files and their names.
+
+    Not of roster.json: what people agree to changes after training, and the version stays the same.
+    Nor of hidden files, which a write that was killed leaves beside it.
+    """
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path != folder / ROSTER and not path.name.startswith("."):
             total.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
@@ -161,32 +181,52 @@ def window_from_json(value: Mapping[str, Any]) -> Window:
     return Window(int(value["size"]), gap, int(value["short"]), int(value["fill"]))
 
 
-def _read_card(path: Path) -> Card:
+def _write_json(value: Mapping[str, Any], path: Path) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
     try:
-        value = json.loads(path.read_text("utf-8"))
+        return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(
             f"there is no model in {path.parent}: make one with `understudy train`"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}): train again") from error
+
+
+def _read_roster(path: Path) -> Roster:
+    try:
+        return rosters.from_json(_read_json(path))
+    except RosterError as error:
+        raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+
+
+def _read_card(path: Path) -> Card:
+    """Read model.json; the roster is still empty."""
+    value = _read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ArtifactError(f"{path} is not of this version's format {FORMAT}: train again")
     try:
-        if value["family"] not in get_args(Family):
-            raise ValueError(f"no family {value['family']!r}")  # noqa: TRY301  one way out
-        for field_name, kind in (("base", str), ("max_prompt_tokens", int), ("scores", dict),
-                                 ("provenance", dict), ("public", bool)):  # fmt: skip
-            if not isinstance(value[field_name], kind):
-                raise TypeError(f"{field_name} is {value[field_name]!r}")  # noqa: TRY301
-        return Card(
-            **{
-                **{key: item for key, item in value.items() if key != "format"},
-                "roster": rosters.from_json(value["roster"]),
-                "window": window_from_json(value["window"]),
-                "chats": tuple(Chat(**chat) for chat in value["chats"]),
-                "decoding": Decoding(**value["decoding"]),
-            }
-        )
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RosterError) as error:
+        return Card(roster=Roster(), **_card_fields(value))
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+
+
+def _card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    if value["family"] not in get_args(Family):
+        raise ValueError(f"no family {value['family']!r}")
+    for name, kind in (("base", str), ("max_prompt_tokens", int), ("scores", dict),
+                       ("provenance", dict), ("public", bool), ("prompt", str)):  # fmt: skip
+        if not isinstance(value[name], kind):
+            raise TypeError(f"{name} is {value[name]!r}")
+    if not all(isinstance(name, str) for name in value["learned"]):
+        raise TypeError(f"learned is {value['learned']!r}")
+    return {
+        **{key: item for key, item in value.items() if key != "format"},
+        "window": window_from_json(value["window"]),
+        "chats": tuple(Chat(**chat) for chat in value["chats"]),
+        "decoding": Decoding(**value["decoding"]),
+        "learned": tuple(value["learned"]),
+    }

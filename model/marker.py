@@ -1,6 +1,6 @@
 """The bot's marker: the first line of all that it says in a friend's voice."""
 
-from model.roster import clean_name
+from model.naming import clean_name
 
 MASK = "🎭"
 

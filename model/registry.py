@@ -8,9 +8,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact import Artifact, content_hash, load
+from model.artifact import Artifact, content_hash, load, save_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
+from model.roster import Roster, revised
 
 _DIGITS = 10
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
@@ -77,13 +78,7 @@ class Registry:
         as_path = Path(wanted)
         if wanted != "current" and (as_path / "model.json").is_file():
             return load(as_path)
-        name = self.find(wanted)
-        if name not in self.names:
-            raise ArtifactError(
-                f"{self.root / 'current'} names {name}, which is gone: "
-                "choose another with `understudy models promote`"
-            )
-        return load(self.root / "versions" / name)
+        return self._load(self.find(wanted))
 
     def add(self, finished: Path) -> str:
         """Move a finished artifact, of the same disk, in as the newest version; return its name."""
@@ -127,6 +122,28 @@ class Registry:
             self._write_served(earlier)
             write_text(self.root / "current", f"{earlier[-1]}\n")
         return earlier[-1]
+
+    def change_roster(self, wanted: str, roster: Roster) -> str:
+        """Give a version, at once and without training, what people agreed to; return its name.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be used.
+            RosterError: The roster lacks somebody, or calls them otherwise than the weights do.
+        """
+        name = self.find(wanted)
+        with locked(self.root / "lock", wait=True):
+            artifact = self._load(name)
+            card = artifact.card
+            save_roster(revised(card.roster, roster, card.learned), artifact.path)
+        return name
+
+    def _load(self, name: str) -> Artifact:
+        if name not in self.names:
+            raise ArtifactError(
+                f"{self.root / 'current'} names {name}, which is gone: "
+                "choose another with `understudy models promote`"
+            )
+        return load(self.root / "versions" / name)
 
     def _check(self, name: str) -> None:
         """Make sure that a version fits this code and that its files are those that were added."""

@@ -1,31 +1,24 @@
 """Who is who in a group, what they are called in prompts, and what they agreed to."""
 
-import difflib
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from model.errors import RosterError, VoiceError
+from model.errors import RosterError
+from model.naming import clean_name, fold, match_voice
 
 Learn = Literal["yes", "no"]
 Imitate = Literal["yes", "no", "ask"]
 
-MAX_NAME = 40
-"""A longer name is cut: each of its owner's lines in a prompt begins with it."""
-
-_FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
-_SUGGESTIONS = 3
-_MOST_WORDS = 5
-_JOINERS = "\u200c\u200d"
 _ID_LIMIT = 2**63
-_ALIKE = 0.6  # difflib's own cut-off for close matches
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A friend: `name` is what prompts call them, `names` what Telegram ever showed."""
+    """A friend: `name` is what prompts call them, `names` what Telegram ever showed.
+
+    The `quiet` wrote too little to be a voice; they are learned from as anybody.
+    """
 
     name: str
     ids: tuple[int, ...]
@@ -33,6 +26,7 @@ class Person:
     aliases: tuple[str, ...] = ()
     learn: Learn = "yes"
     imitate: Imitate = "ask"
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a name that a prompt could not hold, or an answer nobody offers."""
@@ -49,7 +43,7 @@ class Person:
     @property
     def may_be_target(self) -> bool:
         """Whether a model may learn to speak like them."""
-        return self.learn == "yes" and self.imitate != "no"
+        return self.learn == "yes" and self.imitate != "no" and not self.quiet
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,107 +106,40 @@ class Roster:
         return first
 
 
-def clean_name(name: str) -> str:
-    """Return a name that can begin a prompt's line: no colon, bracket or line break in it.
+def revised(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
+    """Return what people agreed to since a model was trained, as its roster.
 
-    Joiners, which Persian and Hindi names need, stay; other invisible characters go.
-    """
-    seen = "".join(c for c in name if c in _JOINERS or c.isspace() or not _is_invisible(c))
-    cut = _FORBIDDEN.sub(" ", unicodedata.normalize("NFC", seen)).strip()[:MAX_NAME].strip()
-    return cut if fold(cut) else "somebody"
-
-
-def fold(text: str) -> str:
-    """Return text without case, accents and invisible characters, for comparing names."""
-    seen = "".join(c for c in text if c.isspace() or not _is_invisible(c))
-    decomposed = unicodedata.normalize("NFKD", seen.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).strip()
-
-
-def _is_invisible(character: str) -> bool:
-    """Whether this is a control, format or surrogate character, or selects a variation."""
-    is_selector = "\ufe00" <= character <= "\ufe0f"
-    return is_selector or unicodedata.category(character) in {"Cf", "Cc", "Cs"}
-
-
-def match_voice(said: str, people: Iterable[Person]) -> tuple[Person, str] | None:
-    """Return the person whose name begins `said`, and the words after it; None if nobody's does.
-
-    The longest name or alias wins, without regard to case or accents; a first name counts if only
-    one person has it. A name ends at a space, a comma, a colon or the end.
-    """
-    candidates = _labels(list(people))
-    words = said.strip()
-    best: tuple[int, Person, str] | None = None
-    for label, person in candidates:
-        end = _prefix_end(words, label)
-        if end is not None and (best is None or len(label) > best[0]):
-            best = (len(label), person, words[end:].lstrip(" ,:\n\t"))
-    return (best[1], best[2]) if best else None
-
-
-def find_voice(said: str, people: Iterable[Person]) -> Person:
-    """Return the person called exactly `said`.
+    Whoever is not among the `learned` is quiet: the weights do not know their voice.
 
     Raises:
-        VoiceError: Nobody is; the text names the nearest.
+        RosterError: It lacks somebody, or calls them otherwise than the weights do.
     """
-    everybody = list(people)
-    found = match_voice(said, everybody)
-    if found and not found[1]:
-        return found[0]
-    near = nearest_names(said, everybody)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there is {_listed(everybody)}"
-    raise VoiceError(f"no voice is called {said!r}: {hint}")
+    names = {person.name for person in trained.people}
+    for person in trained.people:
+        _check_is_in(newer, person, names)
+    people = (replace(person, quiet=person.name not in learned) for person in newer.people)
+    return replace(newer, people=tuple(people))
 
 
-def nearest_names(said: str, people: Iterable[Person]) -> list[str]:
-    """Return the names most like the beginning of `said`, best first, at most three."""
-    words = fold(said[: 2 * MAX_NAME]).split()[:_MOST_WORDS]  # anybody may send 4,096 characters
-    if not words:
-        return []
-    tries = [" ".join(words[:n]) for n in range(1, len(words) + 1)]
-    likeness: dict[str, float] = {}
-    for name, person in _labels(list(people)):
-        best = max(_likeness(attempt, name) for attempt in tries)
-        likeness[person.name] = max(best, likeness.get(person.name, 0.0))
-    near = [name for name, ratio in likeness.items() if ratio >= _ALIKE]
-    return sorted(near, key=lambda name: -likeness[name])[:_SUGGESTIONS]
-
-
-def _likeness(said: str, name: str) -> float:
-    """Return 0 to 1; a beginning of the name, or its first word, is as like as can be."""
-    whole = name.startswith(said) or said == name.split(" ", maxsplit=1)[0]
-    return 1.0 if whole else difflib.SequenceMatcher(None, said, name).ratio()
-
-
-def _listed(people: list[Person]) -> str:
-    return ", ".join(person.name for person in people) or "nobody"
-
-
-def _labels(people: list[Person]) -> list[tuple[str, Person]]:
-    """Return every folded name and alias, and the first names that only one person has."""
-    labels = [
-        (fold(label), person) for person in people for label in (person.name, *person.aliases)
-    ]
-    firsts: dict[str, list[Person]] = {}
-    for person in people:
-        firsts.setdefault(fold(person.name).split(" ")[0], []).append(person)
-    taken = {label for label, _ in labels}
-    alone = [(f, owners[0]) for f, owners in firsts.items() if len(owners) == 1 and f not in taken]
-    return [(label, person) for label, person in labels + alone if label]
-
-
-def _prefix_end(text: str, label: str) -> int | None:
-    """Return where in `text` the folded `label` ends, None if it is not its beginning."""
-    for end in range(1, min(len(text), 4 * len(label)) + 1):
-        if fold(text[:end]) == label and (end == len(text) or text[end] in " ,:\n\t"):
-            return end
-    return None
+def _check_is_in(roster: Roster, person: Person, trained: Container[str]) -> None:
+    """Make sure that a roster has this person under this very name."""
+    namesake = roster.called(person.name)
+    if namesake and namesake.name == person.name:
+        return
+    found = (namesake, *map(roster.person, person.ids))
+    if renamed := [other.name for other in found if other and other.name not in trained]:
+        raise RosterError(
+            f"{person.name} is called {renamed[0]} in this roster, and the model knows only "
+            f'{person.name}: keep name = "{person.name}", write the other name as an alias'
+        )
+    raise RosterError(
+        f"{person.name} is missing in this roster: write them in, "
+        'with learn = "no" where the model must not see what they say'
+    )
 
 
 def to_json(roster: Roster) -> dict[str, Any]:
-    """Return the roster as plain values, for an artifact's model.json and for roster.toml."""
+    """Return the roster as plain values, for an artifact's roster.json."""
     return {
         "people": [asdict(person) for person in roster.people],
         "bots": sorted(roster.bots),
@@ -246,6 +173,8 @@ def _person(value: Mapping[str, Any]) -> Person:
     for key, words in (("names", person.names), ("aliases", person.aliases)):
         if wrong := [word for word in _listed_under(key, words) if not isinstance(word, str)]:
             raise TypeError(f"{person.name}: {key} are words in quotes, {wrong[0]!r} is not")
+    if not isinstance(person.quiet, bool):
+        raise TypeError(f"{person.name}: quiet is true or false, {person.quiet!r} is not")
     return person
 
 

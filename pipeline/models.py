@@ -1,5 +1,6 @@
-"""`understudy models list | promote | rollback`: which trained model serves."""
+"""`understudy models list | show | promote | rollback | roster`: the trained models."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,10 +10,14 @@ from rich.table import Table
 from model.artifact import load
 from model.errors import ArtifactError
 from model.registry import Registry
+from pipeline import show
 from pipeline.options import MODELS, ModelsDir
+from pipeline.roster_file import read_roster
+
+Version = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]
 
 app = typer.Typer(
-    help="See the trained models and choose which one serves.",
+    help="See the trained models, choose which one serves, and whom it may speak as.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -33,9 +38,36 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     Console(highlight=False).print(table)
 
 
+@app.command("show")
+def show_model(version: Version = "current", models_dir: ModelsDir = MODELS) -> None:
+    """Show where a version comes from, what it was trained on and how well it foresees replies."""
+    registry = Registry(models_dir)
+    artifact = registry.open(version)
+    show.print_artifact(
+        artifact, Console(highlight=False, markup=False), serves=registry.serves(artifact.path.name)
+    )
+
+
+@app.command()
+def roster(
+    version: Version,
+    file: Annotated[Path, typer.Argument(help="a roster.toml, such as the dataset's")],
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Give a version, without training, what people agreed to since.
+
+    Names cannot change: they are what the model knows people by.
+    """
+    registry, wanted = Registry(models_dir), read_roster(file)
+    before = registry.open(registry.find(version)).card
+    name = registry.change_roster(version, wanted)
+    after = registry.open(name).card
+    show.print_changes(before, after, Console(highlight=False, markup=False))
+
+
 @app.command()
 def promote(
-    version: Annotated[str, typer.Argument(help="a number such as 7, or a full name")],
+    version: Version,
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Let a version serve."""

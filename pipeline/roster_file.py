@@ -1,42 +1,52 @@
 """roster.toml: the people of a chat, as a file that their admin can edit."""
 
 import json
+import textwrap
 import tomllib
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from model.conversation import Message
 from model.errors import RosterError
 from model.files import write_text
-from model.roster import MAX_NAME, Person, Roster, clean_name, fold, from_json
+from model.naming import JOINERS, MAX_NAME, NOBODY, clean_name, fold
+from model.redact import redact
+from model.roster import Person, Roster, from_json
+from pipeline.authors import Author, written
+from pipeline.questions import questions
 
+MIN_MESSAGES = 200
+"""Who wrote fewer is too quiet to be a voice."""
+
+_WIDTH = 80
+_UNSEEN = {"Cc", "Cf", "Zl", "Zp"}
+_SHORT = 0xFFFF  # TOML writes what is beyond with eight digits
 _HEAD = """\
 # Who is who in this chat. Edit it, then build and train again.
 #
-# name     what they are called in prompts and after /as; no colon and no brackets in it
-# ids      their Telegram ids; two accounts of one person stand together: ids = [7, 8]
+# name     what they are called in prompts and after /as; no colon and no
+#          brackets in it
+# ids      their Telegram ids; two accounts of one person stand together:
+#          ids = [7, 8]
 # names    the names that Telegram showed for them
 # aliases  what else they may be called after /as: aliases = ["Huguinho"]
-# learn    "yes": the model learns from their messages; "no": they stand as […] in it
+# learn    "yes": the model learns from their messages; "no": they stand as […]
+#          in it
 # imitate  "yes": the bot may speak as them; "ask": silent until you have
 #          their word and write "yes"; "no": never
+# quiet    true: they wrote too little to be a voice
+#
+# Above some people stands a question (?) that only you can answer. What you
+# leave as it is does no harm. To delete one, delete their lines from [[people]]
+# to imitate or quiet.
 
 # Ids of other bots: what they write is left out.
 bots = {bots}
 
-# Ids of our own bot: what it wrote counts as said by the friend it played, and is not learned.
+# Ids of our own bot: what it wrote counts as said by the friend it played, and
+# is not learned.
 understudies = {understudies}
-"""
-
-_PERSON = """
-[[people]]
-name = {name}
-ids = {ids}
-names = {names}
-aliases = {aliases}
-learn = {learn}
-imitate = {imitate}
 """
 
 
@@ -56,40 +66,76 @@ def read_roster(path: Path) -> Roster:
         raise RosterError(f"{path}: {error}") from error
 
 
-def write_roster(roster: Roster, path: Path) -> None:
-    """Write a roster.toml that `read_roster` reads back and a person can edit."""
+def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> None:
+    """Write a roster.toml that `read_roster` reads back and a person can edit.
+
+    With its authors, who wrote most comes first, and comments say how much each wrote and ask what
+    only a person can know.
+    """
+    authors = tuple(authors)
+    counts = written(authors)
+    people = sorted(roster.people, key=lambda person: -_total(person, counts))
+    asked = questions(people, authors) if authors else {}
+    tables = []
+    for person in people:
+        said = [_how_much(person, _total(person, counts))] if authors else []
+        tables.append(_table(person, [*said, *asked.get(person.name, ())]))
     head = _HEAD.format(
         bots=_listed(sorted(roster.bots)), understudies=_listed(sorted(roster.understudies))
     )
-    write_text(path, head + "".join(map(_table, roster.people)))
+    write_text(path, head + "".join(tables))
 
 
-def roster_of(messages: Iterable[Message], known: Roster | None = None) -> Roster:
-    """Return the people who wrote these messages: learned from, silent until they agree.
+def roster_of(
+    authors: Iterable[Author], known: Roster | None = None, min_messages: int = MIN_MESSAGES
+) -> Roster:
+    """Return the people among these authors: learned from, silent until they agree.
 
-    Each is called by the name that Telegram showed last. Authors whose every message came by way
-    of a bot are bots. Who is `known` stays as they are.
+    Each is called by the name that Telegram showed last; who wrote most comes first. Who is `known`
+    stays as they are, but for names not seen before. Who wrote fewer than `min_messages` is quiet.
     """
+    authors = tuple(authors)
     known = known or Roster()
-    settled = known.bots | known.understudies
-    names: dict[int, dict[str, None]] = {}
-    people_too: set[int] = set()
-    for message in messages:
-        if known.person(message.author_id) or message.author_id in settled:
-            continue
-        shown = names.setdefault(message.author_id, {})
-        if message.author_name:
-            shown.pop(message.author_name, None)
-            shown[message.author_name] = None
-        if not message.is_from_bot:
-            people_too.add(message.author_id)
-    people = list(known.people)
+    strangers = [author for author in authors if not _is_known(author, known)]
+    strangers.sort(key=lambda author: -author.messages)
+    shown = {author.author_id: author.names for author in authors}
+    people = [_with_names(person, shown) for person in known.people]
     taken = {fold(person.name) for person in people}
-    for number in (n for n in names if n in people_too):
-        name = _distinct(clean_name(next(reversed(names[number]), "")), taken)
+    for author in (author for author in strangers if not author.is_bot):
+        name = _distinct(_name_of(author), taken)
         taken.add(fold(name))
-        people.append(Person(name, (number,), tuple(names[number])))
-    return replace(known, people=tuple(people), bots=known.bots | (names.keys() - people_too))
+        people.append(Person(name, (author.author_id,), author.names))
+    bots = known.bots | {author.author_id for author in strangers if author.is_bot}
+    return with_quiet(replace(known, people=tuple(people), bots=bots), authors, min_messages)
+
+
+def with_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> Roster:
+    """Return a roster in which they are quiet who wrote too little, and nobody else is."""
+    counts = written(authors)
+    people = (replace(p, quiet=_total(p, counts) < min_messages) for p in roster.people)
+    return replace(roster, people=tuple(people))
+
+
+def _is_known(author: Author, roster: Roster) -> bool:
+    number = author.author_id
+    is_person = roster.person(number) is not None
+    return is_person or number in roster.bots or number in roster.understudies
+
+
+def _with_names(person: Person, shown: Mapping[int, tuple[str, ...]]) -> Person:
+    seen = (name for number in person.ids for name in shown.get(number, ()))
+    return replace(person, names=tuple(dict.fromkeys((*person.names, *seen))))
+
+
+def _total(person: Person, counts: Mapping[int, int]) -> int:
+    return sum(counts[number] for number in person.ids if number in counts)
+
+
+def _name_of(author: Author) -> str:
+    """Return what prompts call somebody: nobody's phone number or address."""
+    shown = author.names[-1] if author.names else ""
+    name = clean_name(shown)
+    return name if (redact(shown), redact(name)) == (shown, name) else NOBODY
 
 
 def _distinct(name: str, taken: set[str]) -> str:
@@ -101,21 +147,54 @@ def _distinct(name: str, taken: set[str]) -> str:
     return distinct
 
 
-def _table(person: Person) -> str:
-    return _PERSON.format(
-        name=_quoted(person.name),
-        ids=_listed(person.ids),
-        names=_listed(person.names),
-        aliases=_listed(person.aliases),
-        learn=_quoted(person.learn),
-        imitate=_quoted(person.imitate),
-    )
+def _how_much(person: Person, messages: int) -> str:
+    said = f"{messages:,} message{'s' if messages != 1 else ''}."
+    return f"{said} That is too little to be a voice: quiet." if person.quiet else said
+
+
+def _table(person: Person, comments: Iterable[str]) -> str:
+    """Return somebody's lines; comments hold clean names alone, so that none can end a line."""
+    fields = {
+        "name": _quoted(person.name),
+        "ids": _listed(person.ids),
+        "names": _listed(person.names),
+        "aliases": _listed(person.aliases),
+        "learn": _quoted(person.learn),
+        "imitate": _quoted(person.imitate),
+        **({"quiet": "true  # build decides this anew each time"} if person.quiet else {}),
+    }
+    lines = [
+        *(f"# {line}" for comment in comments for line in _wrapped(comment)),
+        "[[people]]",
+        *(f"{key} = {value}" for key, value in fields.items()),
+    ]
+    return "\n" + "".join(f"{line}\n" for line in lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH - 2, break_long_words=False, break_on_hyphens=False)
 
 
 def _listed(values: Iterable[int | str]) -> str:
-    return f"[{', '.join(_quoted(v) if isinstance(v, str) else str(v) for v in values)}]"
+    """Return a list, on several lines where one would be too long."""
+    items = [_quoted(value) if isinstance(value, str) else str(value) for value in values]
+    line = f"[{', '.join(items)}]"
+    if len(line) <= _WIDTH - len("understudies = "):
+        return line
+    return "[\n" + "".join(f"  {item},\n" for item in items) + "]"
 
 
 def _quoted(text: str) -> str:
-    """Return a basic string: JSON's escapes are TOML's, which forbids a bare DEL as well."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+    """Return a basic string: JSON's escapes are TOML's; what cannot be seen is escaped too.
+
+    Half of a surrogate pair, which a damaged export may hold and no TOML can, becomes "�".
+    """
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return "".join(map(_escaped, json.dumps(whole, ensure_ascii=False)))
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) not in _UNSEEN or character in JOINERS:
+        return character
+    number = ord(character)
+    return f"\\u{number:04X}" if number <= _SHORT else f"\\U{number:08X}"

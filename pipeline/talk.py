@@ -11,8 +11,9 @@ from rich.text import Text
 
 from model.errors import DatasetError, VoiceError
 from model.marker import MASK
+from model.naming import clean_name, find_voice
 from model.prompt import LINE_BREAK, line_as, read_lines
-from model.roster import Person, clean_name, find_voice
+from model.roster import Person
 from model.speaker import Speaker
 from pipeline.dataset import load_dataset
 

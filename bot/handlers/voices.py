@@ -17,7 +17,8 @@ from bot.incoming import after_command, place_of
 from bot.outgoing import AS_BUTTON, send
 from bot.store.messages import Place, Store
 from model.marker import parse_spoken
-from model.roster import Person, fold, nearest_names
+from model.naming import fold, nearest_names
+from model.roster import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ class Voices:
             await self.acting.answer(place, person.name, at)
         elif person.may_be_target:
             await send(context.bot, place, texts.not_agreed(person.name))
+        elif person.quiet and person.learn == "yes" and person.imitate != "no":
+            await send(context.bot, place, texts.too_quiet(person.name))
         else:
             await send(context.bot, place, texts.said_no(person.name))
 

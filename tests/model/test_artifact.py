@@ -10,16 +10,18 @@ from model.artifact import (
     content_hash,
     load,
     save_card,
+    save_roster,
     window_from_json,
     window_to_json,
 )
 from model.conversation import Window
 from model.errors import ArtifactError
+from model.roster import Person, Roster
 from tests.model.artifacts import card, make
 
 
-def edit(folder, **changes):
-    path = folder / "model.json"
+def edit(folder, file="model.json", **changes):
+    path = folder / file
     value = {**json.loads(path.read_text("utf-8")), **changes}
     path.write_text(json.dumps({k: v for k, v in value.items() if v is not ...}), "utf-8")
 
@@ -47,7 +49,11 @@ def test_its_card_can_be_read_by_people_and_by_its_owner_alone(tmp_path):
 
     text = path.read_text("utf-8")
 
+    roster = path.with_name("roster.json")
     assert "João" in text
+    assert "João Silva" not in text
+    assert "João Silva" in roster.read_text("utf-8")
+    assert stat.S_IMODE(roster.stat().st_mode) == 0o600
     assert '"gap_minutes": 120.0' in text
     assert "_by_id" not in text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -72,7 +78,7 @@ def test_a_change_to_the_prompt_refuses_what_was_trained_before_it(tmp_path, mon
         load(folder)
 
 
-@pytest.mark.parametrize("lost", ["tokenizer.json", "engine/model.bin"])
+@pytest.mark.parametrize("lost", ["tokenizer.json", "engine/model.bin", "roster.json"])
 def test_an_incomplete_one_is_refused(tmp_path, lost):
     folder = make(tmp_path / "a")
     (folder / lost).unlink()
@@ -91,7 +97,7 @@ def test_where_there_is_none_it_says_how_to_make_one(tmp_path, place):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "\x00", "[1]", "3", '{"format": 0}', '{"format": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "\x00", "[1]", "3", '{"format": 1}', '{"format": 2}'])
 def test_a_damaged_card_is_refused_in_one_line(tmp_path, text):
     folder = make(tmp_path / "a")
     (folder / "model.json").write_text(text)
@@ -105,8 +111,11 @@ def test_a_damaged_card_is_refused_in_one_line(tmp_path, text):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"roster": ...},
-        {"roster": {"people": [{"name": "a:b", "ids": [1]}]}},
+        {"roster": {"people": []}},
+        {"learned": ...},
+        {"learned": [7]},
+        {"learned": None},
+        {"prompt": ...},
         {"window": {"size": 0, "gap_minutes": 1, "short": 2, "fill": 5}},
         {"window": {"size": 10}},
         {"window": None},
@@ -129,11 +138,42 @@ def test_a_card_that_says_something_impossible_is_refused_in_one_line(tmp_path, 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"people": [{"name": "a:b", "ids": [1]}]},
+        {"people": [{"name": "a", "ids": [1], "quiet": "yes"}]},
+        {"people": 3},
+        {"surprise": 1},
+    ],
+    ids=str,
+)
+def test_a_damaged_roster_is_refused_in_one_line(tmp_path, changes):
+    folder = make(tmp_path / "a")
+    edit(folder, "roster.json", **changes)
+
+    with pytest.raises(ArtifactError, match=r"roster\.json is damaged") as caught:
+        load(folder)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[", "\x00"])
+def test_a_roster_that_is_no_json_is_refused_in_one_line(tmp_path, text):
+    folder = make(tmp_path / "a")
+    (folder / "roster.json").write_text(text)
+
+    with pytest.raises(ArtifactError, match=r"roster\.json cannot be read") as caught:
+        load(folder)
+
+    assert "\n" not in str(caught.value)
+
+
 def test_a_card_of_another_format_is_refused(tmp_path):
     folder = make(tmp_path / "a")
-    edit(folder, format=2)
+    edit(folder, format=1)
 
-    with pytest.raises(ArtifactError, match="format 1"):
+    with pytest.raises(ArtifactError, match="not of this version's format 2: train again"):
         load(folder)
 
 
@@ -164,10 +204,39 @@ def test_the_hash_is_of_names_and_contents(tmp_path):
     assert content_hash(same[0]) != content_hash(same[1])
 
 
+def test_the_hash_stays_whatever_people_agree_to_and_whatever_a_killed_write_left(tmp_path):
+    folder = make(tmp_path / "a")
+    before = content_hash(folder)
+
+    save_roster(Roster(), folder)
+    (folder / ".roster.json.x1y2").write_text("{")
+
+    assert content_hash(folder) == before
+
+
+def test_a_roster_of_the_same_name_further_down_is_hashed(tmp_path):
+    folder = make(tmp_path / "a")
+    before = content_hash(folder)
+
+    (folder / "engine" / "roster.json").write_text("{}")
+
+    assert content_hash(folder) != before
+
+
+def test_the_voices_at_the_time_of_training_stay_those_that_the_weights_know(tmp_path):
+    folder = make(tmp_path / "a")
+
+    save_roster(Roster((Person("Zé", (9,)),)), folder)
+
+    assert load(folder).card.learned == ("João", "李雷")
+    assert load(folder).card.roster.people == (Person("Zé", (9,)),)
+
+
 def test_a_card_is_replaced_whole(tmp_path):
     folder = make(tmp_path / "a")
 
     save_card(card(base="other"), folder)
 
+    files = sorted(path.name for path in folder.iterdir())
     assert load(folder).card.base == "other"
-    assert sorted(p.name for p in folder.iterdir()) == ["engine", "model.json", "tokenizer.json"]
+    assert files == ["engine", "model.json", "roster.json", "tokenizer.json"]

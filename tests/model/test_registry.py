@@ -1,11 +1,14 @@
+import fcntl
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from model.errors import ArtifactError
+from model.errors import ArtifactError, RosterError
 from model.registry import Registry
-from tests.model.artifacts import make
+from model.roster import Person, Roster
+from tests.model.artifacts import ROSTER, make
 
 
 @pytest.fixture
@@ -212,3 +215,57 @@ def test_a_damaged_current_is_mended_by_promoting(three):
     three.promote("2")
 
     assert three.current == three.names[1]
+
+
+JOAO, LI = ROSTER.people
+AGREED = replace(ROSTER, people=(JOAO, replace(LI, imitate="yes", ids=(8, 88))))
+
+
+def test_a_version_gets_another_roster_and_stays_the_same_version(three):
+    name = three.change_roster("2", AGREED)
+
+    assert name == three.names[1]
+    assert three.open("2").card.roster == AGREED
+    assert three.open("1").card.roster == ROSTER
+    assert three.promote("2") == name
+
+
+def test_a_newcomer_in_a_version_s_roster_is_no_voice(three):
+    ze = Person("Zé", (9,), imitate="yes")
+
+    three.change_roster("2", replace(ROSTER, people=(*ROSTER.people, ze)))
+
+    assert three.open("2").card.roster.called("Zé") == replace(ze, quiet=True)
+
+
+@pytest.mark.parametrize(
+    "people", [(JOAO,), (JOAO, Person("Lei", (8,)))], ids=["somebody missing", "another name"]
+)
+def test_a_roster_that_does_not_fit_leaves_the_version_as_it_was(three, people):
+    with pytest.raises(RosterError, match="李雷"):
+        three.change_roster("2", Roster(people))
+
+    assert three.open("2").card.roster == ROSTER
+
+
+def test_a_roster_for_no_version_is_refused_and_nothing_is_made(registry):
+    with pytest.raises(ArtifactError, match="there is none"):
+        registry.change_roster("2", ROSTER)
+
+    assert not registry.root.exists()
+
+
+def test_a_roster_is_changed_at_once_while_no_other_program_changes_versions(three, monkeypatch):
+    seen = []
+    put = Path.replace
+
+    def watch(path, target):
+        with (three.root / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append((target.name, "88" in target.read_text(), "88" in path.read_text()))
+        return put(path, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    three.change_roster("2", AGREED)
+
+    assert seen == [("roster.json", False, True)]

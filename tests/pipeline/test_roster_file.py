@@ -1,21 +1,18 @@
 import stat
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.conversation import Message
 from model.errors import RosterError
-from model.marker import spoken
-from model.roster import Person, Roster, clean_name, fold
-from pipeline.roster_file import read_roster, roster_of, write_roster
-from tests.pipeline.chats import NOON
+from model.naming import clean_name, fold
+from model.roster import Person, Roster
+from pipeline.authors import Author
+from pipeline.roster_file import read_roster, roster_of, with_quiet, write_roster
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-
-
-def message(author_id, name, text="hi", **more):
-    return Message(-1, 1, author_id, name, text, NOON, **more)
+ANY_TEXT = st.text(max_size=30)
 
 
 @st.composite
@@ -29,11 +26,27 @@ def rosters(draw):
             aliases=tuple(draw(st.lists(TEXT, max_size=3))),
             learn=draw(st.sampled_from(["yes", "no"])),
             imitate=draw(st.sampled_from(["yes", "no", "ask"])),
+            quiet=draw(st.booleans()),
         )
         for number, name in enumerate(names, 1)
     )
     bots, understudies = (draw(st.frozensets(st.integers(100, 10**15))) for _ in range(2))
     return Roster(people, bots, understudies)
+
+
+@st.composite
+def authors(draw, names=TEXT):
+    numbers = st.lists(st.integers(-(10**12), 10**12), max_size=5, unique=True)
+    return [
+        Author(
+            number,
+            tuple(draw(st.lists(names, max_size=3, unique=True))),
+            draw(st.integers(0, 400)),
+            is_bot=draw(st.booleans()),
+            by_name=draw(st.booleans()),
+        )
+        for number in draw(numbers)
+    ]
 
 
 @given(roster=rosters())
@@ -43,6 +56,77 @@ def test_a_roster_is_read_back_as_it_was_written(tmp_path_factory, roster):
     write_roster(roster, path)
 
     assert read_roster(path) == roster
+
+
+@given(wrote=authors(), known=rosters())
+def test_a_roster_with_its_questions_is_read_back_too_who_wrote_most_first(
+    tmp_path_factory, wrote, known
+):
+    path = tmp_path_factory.mktemp("roster") / "roster.toml"
+    roster = roster_of(wrote, known)
+    counts = {author.author_id: author.messages for author in wrote}
+
+    write_roster(roster, path, wrote)
+
+    found = read_roster(path)
+    totals = [sum(counts.get(number, 0) for number in person.ids) for person in found.people]
+    assert totals == sorted(totals, reverse=True)
+    assert {person.name: person for person in found.people} == {p.name: p for p in roster.people}
+    assert replace(found, people=()) == replace(roster, people=())
+
+
+@given(wrote=authors(names=ANY_TEXT))
+def test_no_name_breaks_the_file_and_what_cannot_be_seen_is_written_so_that_it_can(
+    tmp_path_factory, wrote
+):
+    path = tmp_path_factory.mktemp("roster") / "roster.toml"
+    roster = roster_of(wrote)
+
+    write_roster(roster, path, wrote)
+
+    text = path.read_text("utf-8")
+    assert [p.ids for p in read_roster(path).people] == [p.ids for p in _by_messages(roster, wrote)]
+    assert not set(text) & set("\u202e\u2066\u2028\x85\x7f\x00\r\ufeff")
+
+
+def _by_messages(roster, wrote):
+    counts = {author.author_id: author.messages for author in wrote}
+    return sorted(roster.people, key=lambda person: -counts[person.ids[0]])
+
+
+def test_half_a_surrogate_pair_and_marks_that_turn_the_line_do_no_harm(tmp_path):
+    path = tmp_path / "roster.toml"
+    wrote = [Author(7, ("Hu\ud83dgo\u202e\n[[people]]\x07",), 300)]
+
+    write_roster(roster_of(wrote), path, wrote)
+
+    assert read_roster(path).people == (
+        Person("Hugo people", (7,), names=("Hu\ufffdgo\u202e\n[[people]]\x07",)),
+    )
+    assert "\\u202E" in path.read_text("utf-8")
+
+
+def test_who_is_quiet_says_so_and_nobody_else(tmp_path):
+    path = tmp_path / "roster.toml"
+
+    write_roster(Roster((Person("Hugo", (7,)), Person("Rita", (8,), quiet=True))), path)
+
+    hugo, rita = path.read_text("utf-8").split("[[people]]\n")[-2:]
+    assert "quiet" not in hugo
+    assert 'imitate = "ask"\nquiet = true  # build decides this anew each time\n' in rita
+
+
+def test_the_file_fits_80_columns_and_says_how_much_each_wrote(tmp_path):
+    path = tmp_path / "roster.toml"
+    names = tuple(f"Name number {n}" for n in range(9))
+    wrote = [Author(n, (*names, f"Hugo {'de ' * n}Silva"), 10**n) for n in range(1, 6)]
+
+    write_roster(roster_of(wrote), path, wrote)
+
+    lines = path.read_text("utf-8").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "# 100,000 messages." in lines
+    assert "# 10 messages. That is too little to be a voice: quiet." in lines
 
 
 def test_a_roster_file_explains_itself_and_is_its_owners_alone(tmp_path):
@@ -72,13 +156,15 @@ def test_a_roster_written_by_hand_may_leave_out_what_has_a_default(tmp_path):
         ('[[people]]\nname = "Hugo"\nids = 7\n', "a person needs"),
         ('[[people]]\nname = "Hugo"\nids = [7]\nconsent = "yes"\n', "consent"),
         ('[[people]]\nname = "Hugo"\nids = [7]\nimitate = "maybe"\n', '"yes", "no" or "ask"'),
+        ('[[people]]\nname = "Hugo"\nids = [7]\nquiet = "yes"\n', "quiet is true or false"),
         ('[[people]]\nname = "Hugo: me"\nids = [7]\n', "cannot stand in a prompt"),
         ('[[person]]\nname = "Hugo"\nids = [7]\n', "what is 'person'"),
         ('people = ["Hugo"]\n', "a person needs"),
         ('bots = ["@gif"]\n', "an id is a number"),
     ],
     ids=["no TOML", "no name", "ids in words", "one id", "an unknown field", "an unknown answer",
-         "a colon in a name", "an unknown table", "people in words", "bots in words"],
+         "quiet in words", "a colon in a name", "an unknown table", "people in words",
+         "bots in words"],
 )  # fmt: skip
 def test_a_roster_that_cannot_be_is_refused_in_one_line_with_its_path(tmp_path, text, says):
     path = tmp_path / "roster.toml"
@@ -102,66 +188,85 @@ def test_a_roster_that_cannot_be_read_is_refused(tmp_path, content):
 
 
 def test_whoever_wrote_is_learned_from_and_silent_until_they_agree():
-    roster = roster_of([message(7, "Hugo Silva"), message(8, "João"), message(7, "Hugo Silva")])
+    roster = roster_of([Author(7, ("Hugo Silva",), 300), Author(8, ("João",), 300)])
 
-    assert [(p.name, p.ids, p.learn, p.imitate) for p in roster.people] == [
-        ("Hugo Silva", (7,), "yes", "ask"),
-        ("João", (8,), "yes", "ask"),
+    assert [(p.name, p.ids, p.learn, p.imitate, p.quiet) for p in roster.people] == [
+        ("Hugo Silva", (7,), "yes", "ask", False),
+        ("João", (8,), "yes", "ask", False),
     ]
 
 
 def test_a_person_is_called_by_their_last_name_and_all_are_kept():
-    shown = ["Hugo", "H.", "Hugo", None, "Hugo 🎭 Silva"]
+    names = ("H.", "Hugo", "Hugo 🎭 Silva")
 
-    person = roster_of([message(7, name) for name in shown]).people[0]
+    person = roster_of([Author(7, names, 300)]).people[0]
 
-    assert person.name == "Hugo Silva"
-    assert person.names == ("H.", "Hugo", "Hugo 🎭 Silva")
+    assert (person.name, person.names) == ("Hugo Silva", names)
 
 
-def test_names_that_two_share_are_made_distinct():
+def test_names_that_two_share_are_made_distinct_and_who_wrote_most_has_the_plain_one():
     names = ["Hugo", "hugo", "Húgo", "Hugo 2", "x" * 60, "x" * 60, None, None]
+    wrote = [Author(n, (name,) if name else (), 900 - n) for n, name in enumerate(names, 1)]
 
-    people = roster_of([message(n, name) for n, name in enumerate(names, 1)]).people
+    people = roster_of([*wrote, Author(99, ("HUGO",), 1000)]).people
 
     assert [p.name for p in people] == [
-        "Hugo", "hugo 2", "Húgo 3", "Hugo 2 2", "x" * 40, "x" * 38 + " 2", "somebody", "somebody 2",
+        "HUGO", "Hugo 2", "hugo 3", "Húgo 4", "Hugo 2 2", "x" * 40, "x" * 38 + " 2",
+        "somebody", "somebody 2",
     ]  # fmt: skip
 
 
-def test_who_only_wrote_by_way_of_a_bot_is_one_and_who_also_wrote_is_not():
-    roster = roster_of(
-        [
-            message(7, "Gif", is_from_bot=True),
-            message(8, "Hugo", is_from_bot=True),
-            message(8, "Hugo"),
-        ]
-    )
+def test_bots_stand_apart():
+    roster = roster_of([Author(7, ("Gif",), 300, is_bot=True), Author(8, ("Hugo",), 300)])
 
     assert [p.name for p in roster.people] == ["Hugo"]
     assert roster.bots == {7}
 
 
-def test_the_bots_marker_alone_makes_nobody_an_understudy():
-    roster = roster_of([message(7, "Joker", spoken("Hugo", "hello"))])
+@pytest.mark.parametrize("name", ["+351 912 345 678", "Hugo 912 345 678", "hugo@example.com"])
+def test_a_phone_number_or_an_address_is_no_name_for_prompts(name):
+    person = roster_of([Author(7, ("Hugo", name), 300)]).people[0]
 
-    assert [p.name for p in roster.people] == ["Joker"]
-    assert not roster.understudies
+    assert (person.name, person.names) == ("somebody", ("Hugo", name))
 
 
-def test_whom_a_roster_knows_already_stays_as_they_are():
-    known = Roster((Person("Hugo", (7,), learn="no"),), frozenset({5}), frozenset({6}))
-    messages = [
-        message(7, "Renamed"),
-        message(8, "Hugo"),
-        message(5, "Gif"),
-        message(6, "Understudy"),
+def test_whom_a_roster_knows_already_stays_as_they_are_but_for_names_newly_seen():
+    hugo = Person("Hugo", (7, 70), names=("H.",), aliases=("h",), learn="no", imitate="yes")
+    known = Roster((hugo,), frozenset({5}), frozenset({6}))
+    wrote = [
+        Author(7, ("H.", "Renamed"), 300),
+        Author(70, ("Hugo's phone",), 1),
+        Author(8, ("Hugo",), 300),
+        Author(5, ("Gif",), 300),
+        Author(6, ("Understudy",), 300),
     ]
 
-    roster = roster_of(messages, known)
+    roster = roster_of(wrote, known)
 
-    assert [(p.name, p.ids, p.learn) for p in roster.people] == [
-        ("Hugo", (7,), "no"),
-        ("Hugo 2", (8,), "yes"),
-    ]
+    assert roster.people == (
+        replace(hugo, names=("H.", "Renamed", "Hugo's phone")),
+        Person("Hugo 2", (8,), ("Hugo",)),
+    )
     assert (roster.bots, roster.understudies) == ({5}, {6})
+
+
+def test_who_wrote_too_little_is_quiet_over_all_their_accounts_together():
+    known = Roster((Person("Hugo", (7, 8)), Person("Rita", (9,)), Person("Gone", (10,))))
+    wrote = [Author(7, ("Hugo",), 4), Author(8, ("Hugo",), 6), Author(9, ("Rita",), 9)]
+
+    roster = roster_of([*wrote, Author(11, ("Zé",), 10)], known, min_messages=10)
+
+    assert [(p.name, p.quiet) for p in roster.people] == [
+        ("Hugo", False),
+        ("Rita", True),
+        ("Gone", True),
+        ("Zé", False),
+    ]
+
+
+def test_who_is_quiet_is_decided_anew_each_time():
+    roster = Roster((Person("Hugo", (7,), quiet=True), Person("Rita", (8,))))
+
+    again = with_quiet(roster, [Author(7, (), 10), Author(8, (), 9)], 10)
+
+    assert [(p.name, p.quiet) for p in again.people] == [("Hugo", False), ("Rita", True)]

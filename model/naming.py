@@ -1,0 +1,137 @@
+"""Names: what a prompt can call somebody, and whom a name said after `/as` means."""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
+from model.errors import VoiceError
+
+MAX_NAME = 40
+"""A longer name is cut: each of its owner's lines in a prompt begins with it."""
+
+NOBODY = "somebody"
+"""What a prompt calls an author whose name is unknown, or nobody's to read."""
+
+JOINERS = "\u200c\u200d"
+"""Invisible characters that Persian and Hindi names, and emoji, need."""
+
+_FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
+_SUGGESTIONS = 3
+_MOST_WORDS = 5
+_ALIKE = 0.6  # difflib's own cut-off for close matches
+
+
+class Named(Protocol):
+    """Whoever has a name and may have others."""
+
+    @property
+    def name(self) -> str:
+        """Return what prompts call them."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Return what else they may be called after `/as`."""
+
+
+Friend = TypeVar("Friend", bound=Named)
+
+
+def clean_name(name: str) -> str:
+    """Return a name that can begin a prompt's line: no colon, bracket or line break in it.
+
+    Joiners, which Persian and Hindi names need, stay; other invisible characters go.
+    """
+    seen = "".join(c for c in name if c in JOINERS or c.isspace() or not is_invisible(c))
+    cut = _FORBIDDEN.sub(" ", unicodedata.normalize("NFC", seen)).strip()[:MAX_NAME].strip()
+    return cut if fold(cut) else NOBODY
+
+
+def fold(text: str) -> str:
+    """Return text without case, accents and invisible characters, for comparing names."""
+    seen = "".join(c for c in text if c.isspace() or not is_invisible(c))
+    decomposed = unicodedata.normalize("NFKD", seen.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).strip()
+
+
+def is_invisible(character: str) -> bool:
+    """Whether this is a control, format or surrogate character, or selects a variation."""
+    is_selector = "\ufe00" <= character <= "\ufe0f"
+    return is_selector or unicodedata.category(character) in {"Cf", "Cc", "Cs"}
+
+
+def match_voice(said: str, people: Iterable[Friend]) -> tuple[Friend, str] | None:
+    """Return the person whose name begins `said`, and the words after it; None if nobody's does.
+
+    The longest name or alias wins, without regard to case or accents; a first name counts if only
+    one person has it. A name ends at a space, a comma, a colon or the end.
+    """
+    candidates = _labels(list(people))
+    words = said.strip()
+    best: tuple[int, Friend, str] | None = None
+    for label, person in candidates:
+        end = _prefix_end(words, label)
+        if end is not None and (best is None or len(label) > best[0]):
+            best = (len(label), person, words[end:].lstrip(" ,:\n\t"))
+    return (best[1], best[2]) if best else None
+
+
+def find_voice(said: str, people: Iterable[Friend]) -> Friend:
+    """Return the person called exactly `said`.
+
+    Raises:
+        VoiceError: Nobody is; the text names the nearest.
+    """
+    everybody = list(people)
+    found = match_voice(said, everybody)
+    if found and not found[1]:
+        return found[0]
+    near = nearest_names(said, everybody)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there is {_listed(everybody)}"
+    raise VoiceError(f"no voice is called {said!r}: {hint}")
+
+
+def nearest_names(said: str, people: Iterable[Named]) -> list[str]:
+    """Return the names most like the beginning of `said`, best first, at most three."""
+    words = fold(said[: 2 * MAX_NAME]).split()[:_MOST_WORDS]  # anybody may send 4,096 characters
+    if not words:
+        return []
+    tries = [" ".join(words[:n]) for n in range(1, len(words) + 1)]
+    likeness: dict[str, float] = {}
+    for name, person in _labels(list(people)):
+        best = max(_likeness(attempt, name) for attempt in tries)
+        likeness[person.name] = max(best, likeness.get(person.name, 0.0))
+    near = [name for name, ratio in likeness.items() if ratio >= _ALIKE]
+    return sorted(near, key=lambda name: -likeness[name])[:_SUGGESTIONS]
+
+
+def _likeness(said: str, name: str) -> float:
+    """Return 0 to 1; a beginning of the name, or its first word, is as like as can be."""
+    whole = name.startswith(said) or said == name.split(" ", maxsplit=1)[0]
+    return 1.0 if whole else difflib.SequenceMatcher(None, said, name).ratio()
+
+
+def _listed(people: Iterable[Named]) -> str:
+    return ", ".join(person.name for person in people) or "nobody"
+
+
+def _labels(people: list[Friend]) -> list[tuple[str, Friend]]:
+    """Return every folded name and alias, and the first names that only one person has."""
+    labels = [
+        (fold(label), person) for person in people for label in (person.name, *person.aliases)
+    ]
+    firsts: dict[str, list[Friend]] = {}
+    for person in people:
+        firsts.setdefault(fold(person.name).split(" ")[0], []).append(person)
+    taken = {label for label, _ in labels}
+    alone = [(f, owners[0]) for f, owners in firsts.items() if len(owners) == 1 and f not in taken]
+    return [(label, person) for label, person in labels + alone if label]
+
+
+def _prefix_end(text: str, label: str) -> int | None:
+    """Return where in `text` the folded `label` ends, None if it is not its beginning."""
+    for end in range(1, min(len(text), 4 * len(label)) + 1):
+        if fold(text[:end]) == label and (end == len(text) or text[end] in " ,:\n\t"):
+            return end
+    return None

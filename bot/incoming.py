@@ -74,7 +74,8 @@ def _text(message: telegram.Message) -> str | None:
         return sticker_text(message.sticker.emoji)
     for attribute, kind in _MEDIA:
         if medium := getattr(message, attribute):
-            return media_text(kind, _seconds(medium), message.caption or "")
+            words = message.poll.question if message.poll else message.caption
+            return media_text(kind, _seconds(medium), words or "")
     return message.caption
 
 

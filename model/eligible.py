@@ -4,14 +4,25 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from model.conversation import Message
 from model.marker import parse_spoken
+from model.media import without_medium
+from model.naming import fold
+from model.redact import redact
 from model.roster import Roster
 
 WITHHELD = "[…]"
 """Stands for the turn of somebody who may not be learned from."""
 
+WALL = "[long text]"
+"""Stands for what was cut of a pasted wall."""
+
+MAX_WORDS = 1_500
+"""Characters: what is longer was pasted, not said, and would fill a model's whole view."""
+
+_SHOWN_OF_WALL = 200  # characters, cut back to a whole word
 _COMMAND = re.compile(r"/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{1,64})?(?=\s|$)")
 _AS = re.compile(r"/as(@[A-Za-z0-9_]{1,64})?(?=\s|$)", re.IGNORECASE)
 _BRACKETED = re.compile(r"\[[^\[\]\n]{1,60}\]")
@@ -34,7 +45,8 @@ def line_of(message: Message, roster: Roster) -> Line | None:
 
     Commands, other bots' messages, forwards and empty messages are no part. The words after
     `/as NAME` are: they are said to the friends. What our own bot says is a line of the voice it
-    plays, never a target. Somebody whom the roster withholds stands as `[…]`.
+    plays, never a target. Somebody whom the roster withholds stands as `[…]`. Private data are
+    placeholders, and of a wall the beginning stands.
     """
     if message.is_forward:
         return None
@@ -43,14 +55,7 @@ def line_of(message: Message, roster: Roster) -> Line | None:
     if message.is_from_bot or message.author_id in roster.bots:
         return None
     text = _words(message.text, roster)
-    if not text:
-        return None
-    person = roster.person(message.author_id)
-    if person and person.learn == "no":
-        return Line(message.message_id, message.author_id, None, WITHHELD, message.sent_at)
-    name = roster.speaker_name(message.author_id, message.author_name)
-    is_target = person is not None and person.may_be_target
-    return Line(message.message_id, message.author_id, name, text, message.sent_at, is_target)
+    return _said(message, text, roster) if text else None
 
 
 def lines_of(messages: Iterable[Message], roster: Roster) -> list[Line]:
@@ -61,14 +66,17 @@ def lines_of(messages: Iterable[Message], roster: Roster) -> list[Line]:
 def target_text(line: Line) -> str | None:
     """Return what of a line a model may learn to say, None if nothing.
 
-    A caption may be learned without its `[photo]`; any other bracketed word rules a line out.
+    A caption may be learned without its `[photo]`; any other bracketed word rules a line out, and
+    so does a command as a caption.
     """
     if not line.is_target:
         return None
     text = line.text
-    if head := _BRACKETED.match(text):
-        text = text[head.end() :].strip()
-    return text if text and not _BRACKETED.search(text) else None
+    if "[" in text:
+        text = without_medium(text)
+        if not text or _BRACKETED.search(text) or _COMMAND.match(text):
+            return None
+    return text
 
 
 def is_speakable(text: str) -> bool:
@@ -76,15 +84,57 @@ def is_speakable(text: str) -> bool:
     return bool(text.strip()) and not _BRACKETED.search(text)
 
 
+def _said(message: Message, text: str, roster: Roster) -> Line:
+    """Return the line of a person's own words."""
+    person = roster.person(message.author_id)
+    if person is None:
+        name = roster.speaker_name(message.author_id, _presentable_name(message.author_name))
+        return Line(
+            message.message_id, message.author_id, name, _presentable(text), message.sent_at
+        )
+    author = person.ids[0]  # two accounts of one friend are one speaker
+    if person.learn == "no":
+        return Line(message.message_id, author, None, WITHHELD, message.sent_at)
+    words, is_target = _presentable(text), person.may_be_target
+    return Line(message.message_id, author, person.name, words, message.sent_at, is_target)
+
+
+def _presentable(text: str) -> str:
+    """Return words that a prompt may hold: no private data, of a wall its beginning."""
+    shown = redact(text)
+    if len(text) <= MAX_WORDS:
+        return shown
+    head = shown[:_SHOWN_OF_WALL]
+    return f"{head.rsplit(maxsplit=1)[0] if ' ' in head else ''} {WALL}".strip()
+
+
+@lru_cache(4096)
+def _presentable_name(name: str | None) -> str | None:
+    """Return a stranger's name, None where it is private data, such as a phone number."""
+    return name if name is None or redact(name) == name else None
+
+
 def _played(message: Message, roster: Roster) -> Line | None:
     played = parse_spoken(message.text)
     if not played:
         return None
     name, words = played
-    person = roster.called(name)
-    if person and person.learn == "no":
+    if _is_withheld(name, roster):
         return Line(message.message_id, message.author_id, None, WITHHELD, message.sent_at)
-    return Line(message.message_id, message.author_id, name, _tidy(words), message.sent_at)
+    text = _presentable(_tidy(words))
+    return Line(message.message_id, message.author_id, name, text, message.sent_at)
+
+
+def _is_withheld(name: str, roster: Roster) -> bool:
+    """Whether our bot played somebody who may not be learned from, by any name they ever had."""
+    if person := roster.called(name):
+        return person.learn == "no"
+    wanted = fold(name)
+    return any(
+        wanted in map(fold, (*person.aliases, *person.names))
+        for person in roster.people
+        if person.learn == "no"
+    )
 
 
 def _words(text: str, roster: Roster) -> str:

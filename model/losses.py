@@ -1,4 +1,4 @@
-"""How well weights foresee held-out replies, in nats a character, voice by voice."""
+"""How well weights foresee held-out replies, in nats a character."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,14 +49,10 @@ def reply_log_probabilities(
     return [found[number] for number in range(len(examples))]
 
 
-def losses_by_voice(base: Base, examples: Sequence[Example], *, bf16: bool) -> dict[str, Loss]:
-    """Return the loss of each voice's replies."""
-    losses: dict[str, Loss] = {}
+def losses(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[Loss]:
+    """Return the loss of each reply."""
     values = reply_log_probabilities(base, examples, bf16=bf16)
-    for example, row in zip(examples, values, strict=True):
-        loss = Loss(-sum(row), example.characters)
-        losses[example.voice] = losses.get(example.voice, Loss()) + loss
-    return losses
+    return [Loss(-sum(row), e.characters) for e, row in zip(examples, values, strict=True)]
 
 
 def _log_probabilities(

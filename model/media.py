@@ -1,5 +1,6 @@
 """What stands in a message's text for a sticker, a photo or anything else that is not words."""
 
+import re
 from types import MappingProxyType
 from typing import Literal
 
@@ -38,6 +39,8 @@ EXPORTED: MappingProxyType[str, MediaKind] = MappingProxyType(
 
 STICKER = "[sticker]"
 
+_CAPTIONED = re.compile(r"\[(?:photo|video|animation|audio|file|voice(?: \d+:\d\d)?)\](?:\s+|$)")
+
 
 def media_text(kind: MediaKind, seconds: int | None = None, caption: str = "") -> str:
     """Return `[photo]` or `[voice 0:07]`, with the caption after a space.
@@ -55,3 +58,9 @@ def media_text(kind: MediaKind, seconds: int | None = None, caption: str = "") -
 def sticker_text(emoji: str | None) -> str:
     """Return a sticker's emoji, or a bracketed word where it has none."""
     return emoji or STICKER
+
+
+def without_medium(text: str) -> str:
+    """Return a caption without the word for what it is the caption of."""
+    head = _CAPTIONED.match(text)
+    return text[head.end() :] if head else text

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from model.conversation import Message, Window, context_before
 from model.eligible import WITHHELD, Line, lines_of
 from model.marker import spoken
-from model.roster import Person, Roster, clean_name
+from model.naming import clean_name
+from model.roster import Person, Roster
 
 TEMPLATE = "Continue writing the following text.\n\n"
 LINE_BREAK = "\r"
@@ -30,12 +31,24 @@ def context_at(
 
 def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
     """Return one line a message; withheld ones that follow each other are one."""
-    rendered: list[str] = []
-    for line in lines:
-        text = WITHHELD if line.speaker is None else f"{line.speaker}: {_inline(line.text)}"
-        if not (text == WITHHELD and rendered and rendered[-1] == WITHHELD):
-            rendered.append(text)
-    return tuple(rendered)
+    return joined(map(render_line, lines))
+
+
+def render_line(line: Line) -> str:
+    """Return a line as it stands in a prompt."""
+    return WITHHELD if line.speaker is None else f"{line.speaker}: {_inline(line.text)}"
+
+
+def joined(rendered: Iterable[str]) -> tuple[str, ...]:
+    """Return rendered lines with the withheld that follow each other as one."""
+    rendered = tuple(rendered)
+    if WITHHELD not in rendered:
+        return rendered
+    lines: list[str] = []
+    for line in rendered:
+        if not (line == WITHHELD and lines and lines[-1] == WITHHELD):
+            lines.append(line)
+    return tuple(lines)
 
 
 def render_prompt(context: Iterable[str]) -> str:
@@ -99,7 +112,7 @@ def fingerprint() -> str:
     They are of the prompts at every place of a chat that has each rule's case in it.
     """
     people = (
-        Person("João", (1,), imitate="yes"),
+        Person("João", (1, 10), imitate="yes"),
         Person("Hugo", (2,)),
         Person("Raul", (3,), learn="no"),
     )
@@ -138,6 +151,11 @@ def _specimen() -> list[Message]:
         (1, "late", 500),
         (2, "the end", 501),
         (2, "", 502),
+        (1, "call +351 912 345 678 or write to a.b@example.com", 503),
+        (2, "[photo] of https://zoom.us/j/81234567890?pwd=abc", 504),
+        (1, "word " * 400, 505),
+        (10, "my other account", 505),
+        (1, "bye", 506),
     ]
     start = datetime(2020, 1, 1, tzinfo=UTC)
     names = {8: "Hugo: Sá", 4: f"[{'Lu🎭ís' * 12}]:"}

@@ -1,105 +1,141 @@
-"""From an export to a dataset."""
+"""From exports to a dataset."""
 
 import hashlib
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from model.artifact import Chat
-from model.conversation import Message, Window
-from model.eligible import lines_of
-from model.errors import DatasetError, ExportError
+from model.errors import DatasetError, RosterError
 from model.roster import Roster
-from pipeline.dataset import ROSTER, check_place, content_hash, write_dataset
-from pipeline.export import Export, export_file, read_chat
-from pipeline.pairs import sessions_of
-from pipeline.roster_file import read_roster, roster_of
-from pipeline.split import Splits, split
-from pipeline.summary import Summary, split_figures, voice_figures
+from pipeline.authors import Author
+from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, check_place, new_dataset
+from pipeline.draft import Draft
+from pipeline.export.archive import opened
+from pipeline.export.files import export_files
+from pipeline.leaks import leaks
+from pipeline.pairing import Choices, Pairing
+from pipeline.review import Review, read_struck, write_review, write_struck
+from pipeline.roster_file import read_roster, roster_of, with_quiet, write_roster
+from pipeline.split import GAP, SPLITS, Written, split
+from pipeline.summary import Summary, VoiceFigures, split_figures, write_summary
 
 Step = Callable[[str], None]
 """Is told what begins now, in a few words."""
 
 
 def build(
-    export_path: Path,
-    out: Path,
-    *,
-    window: Window,
-    roster_path: Path | None = None,
-    last: int | None = None,
-    public: bool = False,
-    step: Step = lambda _: None,
+    exports: Sequence[Path], out: Path, choices: Choices, step: Step = lambda _: None
 ) -> Summary:
-    """Build a dataset from one chat's export, of its `last` messages if that is given.
+    """Build a dataset from one chat of one export, or of several that are merged.
 
-    The roster is the one given, else the roster.toml beside the export, else made of those who
+    The roster is the one given, else the roster.toml beside an export, else made of those who
     wrote: learned from, and silent until they agree. What a person wrote into the roster.toml of
-    an earlier dataset in `out` still holds then.
+    an earlier dataset in `out` still holds then, and so does what they struck out of it.
 
     Raises:
-        ExportError: The export cannot be used, or a single person speaks in it.
+        ExportError: The exports cannot be used, or a single person speaks in the chat.
         RosterError: The roster cannot be used.
         DatasetError: Too little is said, or `out` holds something else.
     """
     check_place(out)
-    if last is not None and last < 1:
-        raise DatasetError(f"--last {last} leaves no message: give 1 or more")
-    file = export_file(export_path)
-    step("reading the export")
-    export = read_chat(file)
-    messages = export.messages[-last:] if last else export.messages
-    beside = file.with_name(ROSTER)
-    given = roster_path or (beside if beside.is_file() else None)
-    roster = read_roster(given) if given else _roster(export, messages, out)
-    _check_authors(messages, roster, file)
-    step("pairing contexts and replies")
-    splits = split(sessions_of(messages, roster, window))
-    _check_pairs(splits)
-    summary = Summary(
-        chats=(Chat(export.chat_id, export.title),),
-        export_sha256=_sha256(file),
-        content_hash=content_hash(splits),
-        public=public,
-        window=window,
-        messages=len(messages),
-        dropped=splits.dropped,
-        splits=split_figures(splits),
-        voices=voice_figures(splits, roster),
-    )
-    step("writing the dataset")
-    write_dataset(out, splits, roster, summary)
+    files = export_files(exports)
+    struck = read_struck(choices.review, out / STRUCK)
+    with opened(files, choices.chat, choices.zone, step) as found, Draft() as draft:
+        chat = found.only(choices.chat)
+        authors = found.spool.authors(chat.chat_id, own_words=True)
+        roster = _roster(choices, files, authors, out)
+        _check_voices(roster, authors, choices.min_messages)
+        pairing, review = Pairing(found.spool, chat, roster, choices), Review(struck)
+        step("pairing contexts and replies")
+        for session in pairing.sessions():
+            for pair in session.pairs:
+                if review.passes(pair):
+                    draft.add(pair)
+        pairing.check_authors()
+        splits = split(pairing.spans, choices.window.reach, choices.test_share)
+        step("writing the dataset")
+        with new_dataset(out) as folder:
+            written = draft.write(folder / PAIRS, splits)
+            _check_pairs(written)
+            summary = _summary(pairing, splits, written, folder)
+            summary = replace(
+                summary, struck=review.found, export_sha256=tuple(map(_sha256, files))
+            )
+            write_roster(roster, folder / ROSTER, authors)
+            write_struck(folder / STRUCK, struck)
+            write_summary(summary, folder / SUMMARY)
+        if choices.review:
+            write_review(choices.review, review)
     return summary
 
 
-def _roster(export: Export, messages: Sequence[Message], out: Path) -> Roster:
-    """Make a roster of who wrote; whom the earlier dataset's knows of them stays as they are."""
+def _roster(
+    choices: Choices, files: Sequence[Path], authors: Sequence[Author], out: Path
+) -> Roster:
+    """Return the roster to build with; who wrote too little is quiet in it."""
+    beside = {file.with_name(ROSTER) for file in files if file.with_name(ROSTER).is_file()}
+    if not choices.roster and len(beside) > 1:
+        raise RosterError("there is a roster.toml beside several exports: choose with --roster")
+    if given := choices.roster or next(iter(beside), None):
+        return with_quiet(read_roster(given), authors, choices.min_messages)
     if not (out / ROSTER).is_file():
-        return roster_of(messages)
+        return roster_of(authors, min_messages=choices.min_messages)
     earlier = read_roster(out / ROSTER)
-    wrote = {message.author_id for message in export.messages}
+    wrote = {author.author_id for author in authors}
     known = tuple(person for person in earlier.people if wrote.intersection(person.ids))
-    return roster_of(messages, replace(earlier, people=known))
+    return roster_of(authors, replace(earlier, people=known), choices.min_messages)
 
 
-def _check_authors(messages: Sequence[Message], roster: Roster, file: Path) -> None:
-    lines = lines_of(messages, roster)
-    if not lines:
-        raise ExportError(f"nobody talks in {file}: it holds only commands, forwards or bots")
-    if len({line.author_id for line in lines}) == 1:
-        raise ExportError(
-            f"only {lines[0].speaker or 'somebody who may not be learned from'} speaks in {file}: "
-            "a model learns from two or more who talk"
+def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
+    """Make sure that somebody may become a voice, where only the threshold forbids it."""
+    if not roster.voices and any(person.quiet for person in roster.people):
+        most = max((author.messages for author in authors), default=0)
+        raise DatasetError(
+            f"nobody wrote {min_messages} messages, the most is {most:,}: export more of the chat, "
+            "or give a smaller --min-messages"
         )
 
 
-def _check_pairs(splits: Splits) -> None:
-    if all(part.pairs for part in splits):
+def _check_pairs(written: Written) -> None:
+    counts = [sum(voices.values()) for voices in written.voices]
+    if all(counts):
         return
-    found = ", ".join(f"{len(part.pairs)} to {part.name}" for part in splits)
+    found = ", ".join(f"{n} to {name}" for n, name in zip(counts, SPLITS, strict=True))
     raise DatasetError(
         f"too few replies to learn from ({found}): export more of the chat, "
         'or let more people in the roster say learn = "yes"'
+    )
+
+
+def _summary(pairing: Pairing, splits: "array[int]", written: Written, folder: Path) -> Summary:
+    choices, chat, roster = pairing.choices, pairing.chat, pairing.roster
+    return Summary(
+        chats=(Chat(chat.chat_id, chat.name),),
+        content_hash=written.content_hash,
+        public=choices.public,
+        window=choices.window,
+        min_messages=choices.min_messages,
+        messages=pairing.messages,
+        gap=sum(n for n, place in zip(pairing.spans.lines, splits, strict=True) if place == GAP),
+        dropped=written.dropped,
+        repeated=pairing.repeated,
+        leaks=leaks(folder / PAIRS),
+        splits=split_figures(pairing.spans, splits, written),
+        voices=tuple(
+            VoiceFigures(
+                person.name,
+                person.imitate,
+                pairing.lines[person.name],
+                *(voices.get(person.name, 0) for voices in written.voices),
+            )
+            for person in roster.voices
+        ),
+        quiet=tuple(person.name for person in roster.people if person.quiet),
+        redacted=dict(pairing.redacted.most_common()),
+        repaired=dict(chat.tally.repaired.most_common()),
+        skipped=dict(chat.tally.skipped.most_common()),
     )
 
 

@@ -23,9 +23,13 @@ class Nats:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How well a model foresees held-out replies, over all of them and voice by voice."""
+    """How well a model foresees held-out replies, over all of them and voice by voice.
+
+    `fresh` is over those that are not, word for word, replies it was trained on.
+    """
 
     whole: Nats
+    fresh: Nats
     voices: Mapping[str, Nats]
 
 

@@ -1,12 +1,12 @@
-"""A dataset on disk: pairs/ for the datasets library, roster.toml, summary.json."""
+"""A dataset on disk: pairs/ as Parquet, one file a split, roster.toml, summary.json."""
 
-import hashlib
-import json
+import glob
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,21 @@ from model.errors import DatasetError, UnderstudyError
 from model.files import make_folder, make_private
 from model.roster import Roster
 from pipeline.pairs import Pair
-from pipeline.roster_file import read_roster, write_roster
-from pipeline.split import SPLITS, Splits
-from pipeline.summary import Summary, is_summary, read_summary, write_summary
+from pipeline.roster_file import read_roster
+from pipeline.split import SPLITS, SplitName
+from pipeline.summary import Summary, is_summary, read_summary
 
 PAIRS = "pairs"
 ROSTER = "roster.toml"
 SUMMARY = "summary.json"
+STRUCK = "struck.txt"
+
+_STALE = 3600  # seconds: no build takes so long
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset's pairs, in order of time in each split, and what training must know of them."""
+    """A dataset's pairs, topic by topic and in order of time, and what training must know."""
 
     folder: Path
     train: tuple[Pair, ...]
@@ -58,16 +61,6 @@ class Dataset:
         return self.summary.content_hash
 
 
-def content_hash(splits: Splits) -> str:
-    """Return the sha256, in hex, of every pair and the split it is in."""
-    total = hashlib.sha256()
-    for part in splits:
-        for pair in part.pairs:
-            row = [part.name, pair.id, pair.voice, pair.context, pair.target]
-            total.update(json.dumps(row).encode() + b"\n")
-    return total.hexdigest()
-
-
 def check_place(folder: Path) -> None:
     """Make sure that a dataset may be written there.
 
@@ -83,10 +76,11 @@ def check_place(folder: Path) -> None:
         raise DatasetError(f"{folder} is a file: give --out a folder")
 
 
-def write_dataset(folder: Path, splits: Splits, roster: Roster, summary: Summary) -> None:
-    """Write a dataset beside its place, readable by its owner alone, then put it there.
+@contextmanager
+def new_dataset(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the dataset's place, which takes that place at the end.
 
-    An older dataset there is replaced.
+    It can be read by its owner alone; an older dataset is replaced; on an error all stays as it is.
 
     Raises:
         DatasetError: Something else is there.
@@ -94,12 +88,14 @@ def write_dataset(folder: Path, splits: Splits, roster: Roster, summary: Summary
     check_place(folder)
     place = folder.resolve()
     make_folder(place.parent)
+    for stale in place.parent.glob(f".{glob.escape(place.name)}.*"):  # of a build that was killed
+        if stale.stat().st_mtime < time.time() - _STALE:
+            shutil.rmtree(stale, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
     try:
         fresh = make_folder(beside / "new")
-        _write_pairs(fresh / PAIRS, splits)
-        write_roster(roster, fresh / ROSTER)
-        write_summary(summary, fresh / SUMMARY)
+        make_folder(fresh / PAIRS)
+        yield fresh
         make_private(fresh)
         _put(fresh, place, beside / "old")
     finally:
@@ -115,17 +111,37 @@ def load_dataset(folder: Path) -> Dataset:
     """
     summary = read_summary(folder / SUMMARY)
     roster = read_roster(folder / ROSTER)
-    with _library() as datasets:
-        try:
-            stored = datasets.DatasetDict.load_from_disk(str(folder / PAIRS))
-            splits = {name: tuple(map(_pair, stored[name].to_list())) for name in SPLITS}
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise DatasetError(
-                f"{folder / PAIRS} cannot be read ({error}): build the dataset again"
-            ) from error
+    splits = {name: _read_pairs(folder, name) for name in SPLITS}
     dataset = Dataset(folder, roster=roster, summary=summary, **splits)
     _check_roster(dataset)
     return dataset
+
+
+def parquet() -> Any:  # noqa: ANN401  pyarrow ships no types
+    """Return pyarrow's Parquet module.
+
+    Raises:
+        UnderstudyError: The training extra is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise UnderstudyError("datasets need the training extra: pip install '.[train]'") from error
+    return pyarrow.parquet
+
+
+def _read_pairs(folder: Path, name: SplitName) -> tuple[Pair, ...]:
+    file = folder / PAIRS / f"{name}.parquet"
+    reader = parquet()
+    try:
+        return tuple(map(_pair, reader.read_table(file).to_pylist()))
+    except (OSError, KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors
+        raise DatasetError(f"{file} cannot be read ({error}): build the dataset again") from error
+
+
+def _pair(row: Mapping[str, Any]) -> Pair:
+    fields = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items() if key != "id"}
+    return Pair(**{**fields, "sent_at": row["sent_at"].astimezone(UTC)})
 
 
 def _check_roster(dataset: Dataset) -> None:
@@ -138,54 +154,6 @@ def _check_roster(dataset: Dataset) -> None:
                 f"{dataset.folder / ROSTER} has changed who may be learned from or what they are "
                 f"called: build again, with --roster {dataset.folder / ROSTER}"
             )
-
-
-@contextmanager
-def _library() -> Iterator[Any]:
-    """Import the datasets library and keep its progress bars, which know no step's name, quiet."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise UnderstudyError("datasets need the training extra: pip install '.[train]'") from error
-    shown = not datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        yield datasets
-    finally:
-        if shown:
-            datasets.enable_progress_bars()
-
-
-def _write_pairs(folder: Path, splits: Splits) -> None:
-    """Save the pairs from memory: what goes through files leaves plain text in a cache."""
-    with _library() as datasets:
-        features = datasets.Features(
-            {
-                "id": datasets.Value("string"),
-                "chat_id": datasets.Value("int64"),
-                "message_ids": datasets.List(datasets.Value("int64")),
-                "context_ids": datasets.List(datasets.Value("int64")),
-                "voice": datasets.Value("string"),
-                "context": datasets.List(datasets.Value("string")),
-                "target": datasets.List(datasets.Value("string")),
-                "sent_at": datasets.Value("timestamp[s, tz=UTC]"),
-            }
-        )
-        stored = {
-            part.name: datasets.Dataset.from_dict(_columns(part.pairs, features), features)
-            for part in splits
-        }
-        datasets.DatasetDict(stored).save_to_disk(str(folder))
-
-
-def _columns(pairs: Iterable[Pair], names: Iterable[str]) -> dict[str, list[Any]]:
-    rows = [{"id": pair.id, **asdict(pair)} for pair in pairs]
-    return {name: [row[name] for row in rows] for name in names}
-
-
-def _pair(row: Mapping[str, Any]) -> Pair:
-    fields = {key: tuple(v) if isinstance(v, list) else v for key, v in row.items() if key != "id"}
-    return Pair(**{**fields, "sent_at": row["sent_at"].astimezone(UTC)})
 
 
 def _put(fresh: Path, place: Path, old: Path) -> None:

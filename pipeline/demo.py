@@ -5,12 +5,12 @@ from pathlib import Path
 from rich.console import Console
 
 from model.artifact import Decoding
-from model.conversation import Window
 from model.files import make_folder, write_text
 from model.registry import Registry
 from model.training import Hyperparameters
 from pipeline.build import build
 from pipeline.dataset import Dataset, load_dataset
+from pipeline.pairing import Choices
 from pipeline.progress import step
 from pipeline.report import print_judgement, print_summary
 from pipeline.sample import write_sample
@@ -28,7 +28,7 @@ def run_demo(folder: Path, base: str, minutes: float, registry: Registry, consol
         export = write_sample(folder / "export")
     console.rule("2 · A dataset of contexts and replies", align="left")
     with step(console, "Building"):
-        summary = build(export, folder / "dataset", window=Window(), public=True)
+        summary = build([export], folder / "dataset", Choices(public=True))
     print_summary(summary, console)
     console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
     dataset = load_dataset(folder / "dataset")

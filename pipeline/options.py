@@ -2,9 +2,10 @@
 
 import importlib.util
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
@@ -17,6 +18,7 @@ MODELS = Path("artifacts")
 HYPER = Hyperparameters()
 DECODING = Decoding()
 WINDOW = Window()
+SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)
 
 ModelsDir = Annotated[Path, typer.Option("--models", help="the folder of trained models")]
 
@@ -64,7 +66,7 @@ def require_training() -> None:
     Raises:
         TrainingError: It is.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "datasets")):
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "pyarrow")):
         raise TrainingError("this needs the training extra: pip install '.[train]'")
 
 
@@ -80,3 +82,22 @@ def window(size: int, session_minutes: float) -> Window:
         return Window(size=size, gap=timedelta(minutes=session_minutes))
     except (ValueError, OverflowError) as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def since(date: str | None, timezone: tzinfo | None) -> datetime | None:
+    """Return the time that `--since` names, a day's beginning, as a usage error where none."""
+    if date is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError as error:
+        raise typer.BadParameter(f"--since {date}: give a day such as 2024-03-31") from error
+    return moment.replace(tzinfo=timezone or UTC) if moment.tzinfo is None else moment
+
+
+def zone(name: str | None) -> tzinfo | None:
+    """Return the time zone of this name, as a usage error where there is none."""
+    try:
+        return ZoneInfo(name) if name else None
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise typer.BadParameter(f"--timezone {name}: give one such as Europe/Lisbon") from error

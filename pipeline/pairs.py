@@ -1,13 +1,18 @@
 """A chat's messages as pairs of a context and the turn that answers it."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import groupby
 
 from model.conversation import Message, Window, context_before, sessions, turns
-from model.eligible import Line, lines_of, target_text
-from model.prompt import render_context
+from model.eligible import Line, line_of, target_text
+from model.prompt import joined, render_line
 from model.roster import Roster
+from pipeline.doubts import doubts
+
+Keeps = Callable[[Message], bool]
+"""Whether what a message says may be a target; it is context in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,8 @@ class Pair:
 
     `message_ids` are all of the turn's, `target` what of them may be learned: a photo begins a
     turn, and its words are not the model's to say. `context` are rendered lines, oldest first.
+    `session` is the number of the turn's session, `since` that of its oldest context's. `marks` say
+    what is doubtful about the target; it is `seen` where it is a training target too.
     """
 
     chat_id: int
@@ -25,6 +32,10 @@ class Pair:
     context: tuple[str, ...]
     target: tuple[str, ...]
     sent_at: datetime
+    session: int = 0
+    since: int = 0
+    marks: tuple[str, ...] = ()
+    seen: bool = False
 
     @property
     def id(self) -> str:
@@ -36,6 +47,7 @@ class Pair:
 class Session:
     """One session of one topic: its lines, and the pairs whose turns are in it."""
 
+    number: int
     lines: tuple[Line, ...]
     pairs: tuple[Pair, ...]
 
@@ -45,46 +57,69 @@ class Session:
         return self.lines[0].sent_at
 
 
-def sessions_of(messages: Iterable[Message], roster: Roster, window: Window) -> list[Session]:
-    """Return one chat's sessions with their pairs, by when they began.
+class _Recent:
+    """The last lines of a topic, within a window's reach: as lines, as text, by session."""
 
-    `messages` are in order. A turn that nothing came before, and one of whose words nothing may
-    be learned, make no pair.
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._lines: list[Line] = []
+        self._texts: list[str] = []
+        self._sessions: list[int] = []
+
+    def answer(self, chat_id: int, session: int, turn: Sequence[Line]) -> Pair | None:
+        """Take in a turn; return it as the answer to what came before it, None if it is none."""
+        context = context_before(self._lines, turn[0].sent_at, self._window)
+        target = tuple(text for line in turn if (text := target_text(line)))
+        pair = None
+        if context and target and (voice := turn[0].speaker):
+            seen = joined(self._texts[-len(context) :])
+            pair = Pair(
+                chat_id=chat_id,
+                message_ids=tuple(line.message_id for line in turn),
+                context_ids=tuple(line.message_id for line in context),
+                voice=voice,
+                context=seen,
+                target=target,
+                sent_at=turn[0].sent_at,
+                session=session,
+                since=self._sessions[-len(context)],
+                marks=doubts(seen, target),
+            )
+        self._take_in(session, turn)
+        return pair
+
+    def _take_in(self, session: int, turn: Sequence[Line]) -> None:
+        reach = self._window.reach
+        self._lines = [*self._lines, *turn][-reach:]
+        self._texts = [*self._texts, *map(render_line, turn)][-reach:]
+        self._sessions = [*self._sessions, *(session for _ in turn)][-reach:]
+
+
+def sessions_of(
+    messages: Iterable[Message],
+    roster: Roster,
+    window: Window,
+    keeps: Keeps = lambda _: True,
+) -> Iterator[Session]:
+    """Yield one chat's sessions with their pairs, topic by topic, numbered from 0.
+
+    `messages` come topic by topic too, each in order. A turn that nothing came before, and one of
+    whose words nothing may be learned, make no pair.
     """
-    topics: dict[int | None, list[Message]] = {}
-    for message in messages:
-        topics.setdefault(message.topic_id, []).append(message)
-    found = [
-        session
-        for topic in topics.values()
-        for session in _topic_sessions(topic[0].chat_id, lines_of(topic, roster), window)
-    ]
-    return sorted(found, key=lambda session: session.start)
+    number = 0
+    places = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
+    for (chat_id, _), topic in places:
+        recent = _Recent(window)
+        for lines in sessions(_lines(topic, roster, keeps), window.gap):
+            pairs = tuple(
+                pair for turn in turns(lines) if (pair := recent.answer(chat_id, number, turn))
+            )
+            yield Session(number, tuple(lines), pairs)
+            number += 1
 
 
-def _topic_sessions(chat_id: int, lines: Sequence[Line], window: Window) -> Iterator[Session]:
-    start = 0
-    for session in sessions(lines, window.gap):
-        pairs: list[Pair] = []
-        for turn in turns(session):
-            earlier = lines[max(0, start - window.reach) : start]
-            if pair := _pair(chat_id, context_before(earlier, turn[0].sent_at, window), turn):
-                pairs.append(pair)
-            start += len(turn)
-        yield Session(tuple(session), tuple(pairs))
-
-
-def _pair(chat_id: int, context: Sequence[Line], turn: Sequence[Line]) -> Pair | None:
-    voice = turn[0].speaker
-    target = tuple(text for line in turn if (text := target_text(line)))
-    if voice is None or not context or not target:
-        return None
-    return Pair(
-        chat_id=chat_id,
-        message_ids=tuple(line.message_id for line in turn),
-        context_ids=tuple(line.message_id for line in context),
-        voice=voice,
-        context=render_context(context),
-        target=target,
-        sent_at=turn[0].sent_at,
-    )
+def _lines(topic: Iterable[Message], roster: Roster, keeps: Keeps) -> Iterator[Line]:
+    for message in topic:
+        if line := line_of(message, roster):
+            may_be = line.is_target and keeps(message)
+            yield line if may_be == line.is_target else replace(line, is_target=False)

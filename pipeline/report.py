@@ -1,56 +1,83 @@
 """Figures as tables in the terminal, for 80 columns."""
 
+from collections.abc import Iterator, Sequence
+
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.card import Judgement
 from pipeline.summary import Summary
+from pipeline.tables import table
 from pipeline.train import Trained
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print what a dataset holds, and who stays silent until they agree."""
+    """Print what a dataset holds, what was left out, and who stays silent until they agree."""
     chats = ", ".join(chat.title or str(chat.chat_id) for chat in summary.chats)
     console.print(
         f"  {chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
-        f"conversations, {summary.pairs:,} pairs",
-        highlight=False,
-        markup=False,
+        f"conversations, {summary.pairs:,} pairs"
     )
-    console.print(
-        f"  {summary.dropped} pairs whose context reaches into another split are left out",
-        highlight=False,
-    )
-    splits = _table("split", "conversations", "messages", "pairs", "from", "to")
+    splits = table("split", "conversations", "messages", "pairs", "seen", "from", "to")
     for part in summary.splits:
-        figures = (part.sessions, part.lines, part.pairs)
+        figures = (part.sessions, part.lines, part.pairs, part.seen)
         days = (f"{part.first:%Y-%m-%d}", f"{part.last:%Y-%m-%d}")
         splits.add_row(part.name, *(f"{n:,}" for n in figures), *days)
     console.print(Padding.indent(splits, 2))
-    voices = _table("voice", "messages", "train", "validation", "test", "may be imitated")
+    voices = table("voice", "messages", "train", "validation", "test", "may be imitated")
     for voice in summary.voices:
         counts = (voice.lines, voice.train, voice.validation, voice.test)
         voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)
     console.print(Padding.indent(voices, 2))
+    for line in _notes(summary):
+        console.print(f"  {line}")
     if summary.silent:
         console.print(
             f"  The bot will not speak as {', '.join(summary.silent)} until they agree: with their "
             'word, write imitate = "yes" for them in the dataset\'s roster.toml, then train',
             style="yellow",
-            highlight=False,
-            markup=False,
         )
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    """Yield what was left out and mended, and what the files were checked for."""
+    for about, counts in (
+        ("Private", summary.redacted),
+        ("Mended in the export", summary.repaired),
+        ("Passed over in the export", summary.skipped),
+    ):
+        if counts:
+            yield f"{about}: {', '.join(f'{n:,} × {what}' for what, n in counts.items())}"
+    if summary.quiet:
+        few = f"fewer than {summary.min_messages} messages each"
+        yield f"No voices, with {few} (--min-messages): {_first(summary.quiet)}"
+    if summary.repeated:
+        yield f"{summary.repeated:,} messages said word for word too often are context only"
+    if summary.struck:
+        yield f"{summary.struck:,} pairs that you struck out stay out"
+    yield f"{summary.gap:,} messages between the splits are in none; {summary.dropped:,} pairs"
+    leaks = summary.leaks
+    yield (
+        f"Test messages inside a training pair, as context or target: "
+        f"{leaks.test_messages_in_training:,}"
+    )
+    yield f"Sessions on both sides: {leaks.sessions_on_both_sides:,}"
+
+
+def _first(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def print_judgement(judgement: Judgement, console: Console) -> None:
     """Print a new version's loss on held-out replies beside the untuned base's."""
-    table = _table("voice", "untuned", "tuned", "better by")
-    for voice, nats in [*judgement.voices.items(), ("all of them", judgement.whole)]:
+    losses = table("voice", "untuned", "tuned", "better by")
+    whole = {"all of them": judgement.whole, "but those seen in training": judgement.fresh}
+    for voice, nats in {**judgement.voices, **whole}.items():
         better = 1 - nats.tuned / nats.untuned
-        table.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
-    console.print(Padding.indent(table, 2))
+        losses.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
+    console.print(Padding.indent(losses, 2))
     console.print("  in nats a character of replies it never saw; lower is better", style="dim")
 
 
@@ -60,10 +87,3 @@ def print_outcome(trained: Trained, console: Console) -> None:
     number = trained.name.split("-")[0]
     state = "serves now" if trained.promoted else f"is ready: understudy models promote {number}"
     console.print(f"\n  {trained.name} {state}", highlight=False)
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number else "left")
-    return table

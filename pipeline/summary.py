@@ -1,10 +1,9 @@
 """What a dataset holds, in figures: summary.json, which people read and `load_dataset` trusts."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,25 @@ from model.artifact import Chat, window_from_json, window_to_json
 from model.conversation import Window
 from model.errors import DatasetError
 from model.files import write_text
-from model.roster import Imitate, Roster
-from pipeline.pairs import Session
-from pipeline.split import SplitName, Splits
+from model.roster import Imitate
+from pipeline.split import SPLITS, Spans, SplitName, Written
 
 KIND = "understudy dataset"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFigures:
-    """One split; `lines` are the messages that are part of a conversation."""
+    """One split; `lines` are the messages that are part of a conversation.
+
+    `seen` are the pairs whose target is, word for word, a training target too.
+    """
 
     name: SplitName
     sessions: int
     lines: int
     pairs: int
+    seen: int
     first: datetime
     last: datetime
 
@@ -43,34 +45,52 @@ class VoiceFigures:
     validation: int
     test: int
 
-    @property
-    def pairs(self) -> int:
-        """Return in how many pairs they answer."""
-        return self.train + self.validation + self.test
+
+@dataclass(frozen=True, slots=True)
+class Leaks:
+    """What the test must not share with training: both are counted in the files as written."""
+
+    test_messages_in_training: int
+    sessions_on_both_sides: int
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All figures of a dataset; `silent` are the voices that wait for their person's word."""
+    """All figures of a dataset.
+
+    `quiet` wrote fewer than `min_messages` and are no voices. `redacted` counts placeholders by
+    kind, `repeated` messages too often said to be targets, `struck` pairs that a person struck out,
+    `gap` messages between the splits, `dropped` pairs that stand there or reach into another split.
+    `repaired` and `skipped` count what was wrong with the export, by why.
+    """
 
     chats: tuple[Chat, ...]
-    export_sha256: str
     content_hash: str
     public: bool
     window: Window
+    min_messages: int
     messages: int
+    gap: int
     dropped: int
+    repeated: int
+    leaks: Leaks
     splits: tuple[SplitFigures, ...]
     voices: tuple[VoiceFigures, ...]
+    export_sha256: tuple[str, ...] = ()
+    struck: int = 0
+    quiet: tuple[str, ...] = ()
+    redacted: Mapping[str, int] = field(default_factory=dict)
+    repaired: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> int:
         """Return how many messages are part of a conversation."""
-        return sum(part.lines for part in self.splits)
+        return sum(part.lines for part in self.splits) + self.gap
 
     @property
     def sessions(self) -> int:
-        """Return how many sessions there are."""
+        """Return how many sessions the splits have."""
         return sum(part.sessions for part in self.splits)
 
     @property
@@ -84,40 +104,25 @@ class Summary:
         return tuple(voice.name for voice in self.voices if voice.imitate == "ask")
 
 
-def split_figures(splits: Splits) -> tuple[SplitFigures, ...]:
+def split_figures(
+    spans: Spans, splits: Sequence[int], written: Written
+) -> tuple[SplitFigures, ...]:
     """Count each split."""
-    return tuple(
-        SplitFigures(
-            name=part.name,
-            sessions=len(part.sessions),
-            lines=sum(len(session.lines) for session in part.sessions),
-            pairs=len(part.pairs),
-            first=part.sessions[0].start,
-            last=max(session.lines[-1].sent_at for session in part.sessions),
-        )
-        for part in splits
-    )
+    return tuple(_split_figures(place, spans, splits, written) for place in range(len(SPLITS)))
 
 
-def voice_figures(splits: Splits, roster: Roster) -> tuple[VoiceFigures, ...]:
-    """Count the lines and pairs of each friend that may be a voice, in the roster's order."""
-    lines = _speakers(session for part in splits for session in part.sessions)
-    by_split = [Counter(pair.voice for pair in part.pairs) for part in splits]
-    return tuple(
-        VoiceFigures(
-            person.name, person.imitate, lines[person.name], *(c[person.name] for c in by_split)
-        )
-        for person in roster.voices
-    )
-
-
-def _speakers(sessions: Iterable[Session]) -> Counter[str]:
-    """Count lines by friend; what our bot said in their name is not theirs."""
-    return Counter(
-        line.speaker
-        for session in sessions
-        for line in session.lines
-        if line.is_target and line.speaker is not None
+def _split_figures(
+    place: int, spans: Spans, splits: Sequence[int], written: Written
+) -> SplitFigures:
+    own = [number for number, where in enumerate(splits) if where == place]
+    return SplitFigures(
+        name=SPLITS[place],
+        sessions=len(own),
+        lines=sum(spans.lines[number] for number in own),
+        pairs=sum(written.voices[place].values()),
+        seen=written.seen[place],
+        first=datetime.fromtimestamp(min(spans.starts[number] for number in own), UTC),
+        last=datetime.fromtimestamp(max(spans.ends[number] for number in own), UTC),
     )
 
 
@@ -171,11 +176,17 @@ def is_summary(path: Path) -> bool:
 
 
 def _summary(value: Mapping[str, Any]) -> Summary:
-    fields = ("export_sha256", "content_hash", "public", "messages", "dropped")
+    fields = (
+        *("content_hash", "public", "min_messages", "messages", "gap", "dropped", "repeated"),
+        *("struck", "redacted", "repaired", "skipped"),
+    )
     return Summary(
-        **{field: value[field] for field in fields},
+        **{name: value[name] for name in fields},
         chats=tuple(Chat(**chat) for chat in value["chats"]),
+        export_sha256=tuple(value["export_sha256"]),
+        quiet=tuple(value["quiet"]),
         window=window_from_json(value["window"]),
+        leaks=Leaks(**value["leaks"]),
         splits=tuple(_times(part) for part in value["splits"]),
         voices=tuple(VoiceFigures(**voice) for voice in value["voices"]),
     )

@@ -25,6 +25,7 @@ from pipeline.progress import TrainingBar, clock, step
 
 _JUDGED_PER_VOICE = 40
 _NEW = ".new-"
+_WHOLE, _FRESH = ":whole", ":fresh"  # no name has a colon
 _CHECKED = 16  # held-out pairs that the conversion must agree on, over all voices
 
 
@@ -78,8 +79,9 @@ def _train(
         examples = encoder(dataset.train)
     precision = choose_precision()
     console.print(f"  Precision: {precision.reason}", highlight=False)
-    judge = _Judge(base, encoder(even(dataset.test, _JUDGED_PER_VOICE, settings.seed)), precision)
-    with step(console, f"Loss of the untuned base on {len(judge.replies)} held-out replies"):
+    judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)
+    judge = _Judge(base, judged, encoder(judged), precision)
+    with step(console, f"Loss of the untuned base on {len(judged)} held-out replies"):
         untuned = judge()
     outcome = _tune(base, examples, settings, work, precision, console, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
@@ -123,29 +125,32 @@ class _Encoder:
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Held-out replies, and how well the base's weights of the moment foresee them."""
+    """Held-out pairs, and how well the base's weights of the moment foresee their replies."""
 
     base: Base
+    pairs: Sequence[Pair]
     replies: Sequence[Example]
     precision: Precision
 
-    def __call__(self) -> tuple[float, dict[str, float]]:
-        """Return nats a character over all, and voice by voice."""
-        from model.losses import Loss, losses_by_voice
+    def __call__(self) -> dict[str, float]:
+        """Return nats a character by voice, over all ("") and over those not seen in training."""
+        from model.losses import Loss, losses
 
         if not self.replies:
             raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
         to_training_device(self.base)
-        losses = losses_by_voice(self.base, self.replies, bf16=self.precision.bf16)
-        whole = sum(losses.values(), Loss()).per_character
-        return round(whole, 4), {name: round(x.per_character, 4) for name, x in losses.items()}
+        sums: dict[str, Loss] = defaultdict(Loss)
+        found = losses(self.base, self.replies, bf16=self.precision.bf16)
+        for pair, loss in zip(self.pairs, found, strict=True):
+            for key in {pair.voice, _WHOLE, _WHOLE if pair.seen else _FRESH}:
+                sums[key] += loss
+        return {key: round(loss.per_character, 4) for key, loss in sums.items()}
 
 
-def _compared(
-    untuned: tuple[float, Mapping[str, float]], tuned: tuple[float, Mapping[str, float]]
-) -> Judgement:
-    voices = {name: Nats(before, tuned[1][name]) for name, before in untuned[1].items()}
-    return Judgement(Nats(untuned[0], tuned[0]), voices)
+def _compared(untuned: Mapping[str, float], tuned: Mapping[str, float]) -> Judgement:
+    nats = {key: Nats(before, tuned[key]) for key, before in untuned.items()}
+    whole = nats.pop(_WHOLE)
+    return Judgement(whole, nats.pop(_FRESH, whole), nats)
 
 
 def _tune(

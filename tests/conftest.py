@@ -12,6 +12,7 @@ from model.registry import Registry
 from model.training import Hyperparameters
 from pipeline.build import build
 from pipeline.dataset import load_dataset
+from pipeline.pairing import Choices
 from pipeline.train import train
 from tests import checkpoints, habits
 
@@ -26,7 +27,8 @@ SETTINGS = Hyperparameters(epochs=7, batch_size=8, learning_rate=3e-3, max_reply
 def habits_dataset(tmp_path_factory) -> Path:
     """The synthetic chat as a dataset."""
     folder = tmp_path_factory.mktemp("habits")
-    build(habits.write_export(folder / "export"), folder / "dataset", window=Window(size=4))
+    choices = Choices(window=Window(size=4), min_messages=1)
+    build([habits.write_export(folder / "export")], folder / "dataset", choices)
     return folder / "dataset"
 
 

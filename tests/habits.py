@@ -7,7 +7,12 @@ from pathlib import Path
 CHAT_ID = 4242
 HABITS = {"Hugo": "woof woof", "Tiago": "meow meow", "Raul": "tweet tweet"}
 IDS = {"Hugo": 11, "Tiago": 12, "Raul": 13}
-TALK = ["what about friday?", "shall we go?", "I do not know yet", "hello there", "me too"]
+TALK = [
+    *("what about friday?", "shall we go?", "I do not know yet", "hello there", "me too"),
+    *("shall we go friday?", "hello", "friday?", "I do not know", "me too friday", "we go there"),
+    *("what about me?", "hello you", "not yet", "shall I go?", "you go there", "what about you?"),
+]
+"""So many that nobody says one thing too often to learn it."""
 
 
 def write_export(folder: Path, sessions: int = 40, seed: int = 0) -> Path:

@@ -15,7 +15,7 @@ ROSTER = Roster(
     (
         Person("Hugo Silva", (11,), imitate="yes"),
         Person("Hugo Sá", (12,)),
-        Person("João", (13,), aliases=("Johnny",), imitate="yes"),
+        Person("João", (13, 17), aliases=("Johnny",), imitate="yes"),
         Person("李雷", (14, -1000000000077)),
         Person("Eva", (15,), learn="no"),
         Person("Rui", (16,), imitate="no"),
@@ -31,11 +31,13 @@ NAMES = {
     14: ("李雷", None),
     15: ("Eva: ", "[x]"),
     16: ("Rui", None),
+    17: ("João's other account", None),
     BOT: ("Understudy", None),
     21: ("Dice bot", None),
     31: ("Zoe", "Martin"),
     32: ("João", "Nobody"),
     33: ("", None),
+    34: ("+351912345678", None),
 }
 GROUP, CHANNEL = -1, -77  # who speaks as the group itself, or as a channel
 TOPICS = (1, 2)
@@ -44,7 +46,16 @@ COMMANDS = (
     *("/as", "/as Hugo hm", "/as nobody hi", "/as Eva hello", "/as Rui hello", "/as Johnny, so?"),
     *("/simulate 6", "/help", "/start@other_bot", "/etc/hosts is a file", "/ no command"),
 )
-PHRASES = ("ok", "Hugo: no", "[photo]", "[…]", "😂", "a\nb", "🎭 João\nfaked", "▁under_score▁")
+PRIVATE = (
+    *("call me on +351 912 345 678", "it is maria.silva@example.com", "my password is hunter2!x"),
+    *("DE89 3704 0044 0532 0130 00 is the iban", "https://user:secret@example.com/a?token=abc123"),
+    *("see https://t.me/+AbCdEf1234567890", "[photo] of 38.7223, -9.1393", "code: 483920"),
+)
+WALL = "a pasted wall of words, 38.7223, -9.1393 " * 60
+PHRASES = (
+    *(*PRIVATE, WALL),
+    *("ok", "Hugo: no", "[photo]", "[…]", "😂", "a\nb", "🎭 João\nfaked", "▁under_score▁"),
+)
 GAPS = (0, 0, 1, 59, 60, 61, 3600, 7199, 7200, 7201, 90_000)
 MEDIA = {
     "photo": ({"photo": [{"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}]},
@@ -55,6 +66,11 @@ MEDIA = {
               {"file": "voice.ogg", "media_type": "voice_message"}),
     "file": ({"document": {"file_id": "a", "file_unique_id": "b"}},
              {"file": "a.pdf", "mime_type": "application/pdf"}),
+    "poll": ({"poll": {"id": "1", "question": "Where? call +351 912 345 678", "options": [],
+                       "total_voter_count": 0, "is_closed": False, "is_anonymous": True,
+                       "type": "regular", "allows_multiple_answers": False, "allows_revoting": True,
+                       "members_only": False}},
+             {"poll": {"question": "Where? call +351 912 345 678", "answers": []}}),
     "dice": ({"dice": {"emoji": "🎲", "value": 3}}, {}),
 }  # fmt: skip
 
@@ -174,7 +190,7 @@ class Chat:
     def _add(self, number, moment, one):
         update_author, export_author = self._author(one.author)
         live, kept = MEDIA.get(one.medium, ({}, {}))
-        has_words = one.medium != "dice"
+        has_words = one.medium not in {"dice", "poll"}
         body = {"message_id": number, "date": moment, "chat": self.shape} | update_author | live
         last = one.text if one.edited is None else one.edited
         item = (
@@ -212,7 +228,7 @@ class Chat:
         pairs = list(zip(self.bodies, self.said, strict=True))
         yield from ({"message": body} for body in self.roots + self.bodies)
         for body, one in pairs:
-            if one.edited is not None and one.medium != "dice":
+            if one.edited is not None and one.medium not in {"dice", "poll"}:
                 key = "text" if "text" in body else "caption"
                 edit = {key: one.edited, "edit_date": body["date"] + 1}
                 yield {"edited_message": body | edit}
@@ -223,5 +239,6 @@ class Chat:
         """Write the export and return its path."""
         path = folder / "result.json"
         chat = {"name": "Us", "type": self.kind, "id": NUMBER, "messages": self.items}
-        path.write_text(json.dumps(chat), "utf-8")
+        indent = 1 if len(self.items) % 2 else None  # as Telegram Desktop, or on one line
+        path.write_text(json.dumps(chat, indent=indent), "utf-8")
         return path

@@ -24,7 +24,7 @@ from bot.store.messages import Store
 from model.conversation import Window
 from model.marker import parse_spoken
 from model.prompt import context_at, render_prompt
-from pipeline.export import read_chat
+from pipeline.export.archive import opened as opened_exports
 from tests.parity_chats import BOT, ROSTER, Chat, chats, ends, windows
 
 
@@ -47,8 +47,9 @@ async def bots_context(chat, database, window):
 
 def pipelines_context(chat, folder, window):
     """Return the context that the pipeline builds at the chat's last message."""
-    messages = read_chat(chat.export(folder)).messages
-    last = messages[-1]
+    with opened_exports([chat.export(folder)]) as archive:
+        messages = list(archive.spool.messages(archive.only(None).chat_id))
+    last = max(messages, key=lambda message: (message.sent_at, message.message_id))
     earlier = [message for message in messages if message.topic_id == last.topic_id]
     return context_at(earlier, last.sent_at, ROSTER, window)
 

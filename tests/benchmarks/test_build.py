@@ -1,13 +1,13 @@
-"""How long it takes to read an export and pair it, beside the least that reading JSON takes."""
+"""How long a build of the demo's chat takes, beside the least that reading its JSON takes."""
 
 import json
 
 import pytest
 
-from model.conversation import Window
-from pipeline.export import read_chat
-from pipeline.pairs import sessions_of
-from pipeline.roster_file import roster_of
+from pipeline.build import build
+from pipeline.inspection import inspect
+from pipeline.options import WINDOW
+from pipeline.pairing import Choices
 from pipeline.sample import write_sample
 
 
@@ -20,12 +20,11 @@ def test_json_alone(benchmark, export):
     benchmark(lambda: json.loads(export.read_text("utf-8")))
 
 
-def test_reading_an_export(benchmark, export):
-    benchmark(read_chat, export)
+def test_looking_through_an_export(benchmark, export):
+    benchmark(inspect, [export], None, None, WINDOW, roster_path=None, min_messages=200)
 
 
-def test_pairing_its_messages(benchmark, export):
-    messages = read_chat(export).messages
-    roster = roster_of(messages)
+def test_building_a_dataset(benchmark, export, tmp_path):
+    summary = benchmark(build, [export], tmp_path / "dataset", Choices())
 
-    benchmark(sessions_of, messages, roster, Window())
+    assert summary.messages == 29_527

@@ -81,7 +81,7 @@ def test_a_text_is_kept_whole():
                     "members_only": False,
                 }
             },
-            "[poll]",
+            "[poll] ?",
         ),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from model.base import open_base
 from model.errors import TrainingError
 from model.examples import encode
-from model.losses import losses_by_voice
+from model.losses import losses
 from model.training import Hyperparameters, Precision, train
 from tests.checkpoints import save_llama, save_t5
 from tests.habits import HABITS
@@ -42,19 +42,19 @@ def run(folder, work, **options):
 
 
 def total(base, examples):
-    return sum(loss.nats for loss in losses_by_voice(base, examples, bf16=False).values())
+    return sum(loss.nats for loss in losses(base, examples, bf16=False))
 
 
 def test_training_makes_replies_likelier(folder, tmp_path):
     base, examples = load(folder)
-    before = losses_by_voice(base, examples, bf16=False)
+    before = losses(base, examples, bf16=False)
 
     base, examples, outcome, _ = run(folder, tmp_path / "work")
 
-    after = losses_by_voice(base, examples, bf16=False)
+    after = losses(base, examples, bf16=False)
     assert outcome.steps == 12
-    assert set(after) == set(HABITS)
-    assert all(after[name].per_character < before[name].per_character for name in after)
+    assert len(after) == len(examples)
+    assert sum(loss.nats for loss in after) < 0.9 * sum(loss.nats for loss in before)
 
 
 def test_two_runs_with_one_seed_give_the_same_loss(folder, tmp_path):

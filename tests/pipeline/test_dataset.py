@@ -1,19 +1,16 @@
-import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from model.conversation import Window
 from model.errors import DatasetError, RosterError
+from pipeline import build as build_module
 from pipeline import dataset
 from pipeline.build import build
 from pipeline.dataset import load_dataset
-from tests.pipeline.chats import chat, conversation, entry, write
-
-WORD = "xylophonequartet"
+from tests.pipeline.chats import chat, conversation, small, write
 
 
 @pytest.fixture
@@ -25,12 +22,12 @@ def export(tmp_path):
 
 @pytest.fixture
 def built(export, tmp_path):
-    build(export, tmp_path / "ds", window=Window())
+    build([export], tmp_path / "ds", small())
     return tmp_path / "ds"
 
 
 def test_a_dataset_is_read_back_as_it_was_built(export, tmp_path):
-    summary = build(export, tmp_path / "ds", window=Window(size=7), public=True)
+    summary = build([export], tmp_path / "ds", small(window=Window(size=7), public=True))
 
     loaded = load_dataset(tmp_path / "ds")
 
@@ -47,20 +44,25 @@ def test_a_dataset_is_read_back_as_it_was_built(export, tmp_path):
 
 def test_the_hash_is_of_what_is_learned_and_not_of_when_it_was_built(export, tmp_path):
     hashes = [
-        build(export, tmp_path / name, window=window).content_hash
+        build([export], tmp_path / name, small(window=window)).content_hash
         for name, window in [("a", Window()), ("b", Window()), ("c", Window(size=3))]
     ]
 
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_other_programs_read_the_pairs(built):
-    import datasets
+def test_other_programs_read_the_pairs_from_one_file_a_split(built):
+    loaded = load_dataset(built)
 
-    stored = datasets.load_from_disk(str(built / "pairs"))
+    stored = {path.stem: pd.read_parquet(path) for path in (built / "pairs").iterdir()}
 
     assert set(stored) == {"train", "validation", "test"}
-    assert {"id", "voice", "context", "target", "sent_at"} <= set(stored["train"].column_names)
+    for name, table in stored.items():
+        pairs = getattr(loaded, name)
+        assert list(table["id"]) == [pair.id for pair in pairs]
+        assert [tuple(target) for target in table["target"]] == [pair.target for pair in pairs]
+        assert [tuple(lines) for lines in table["context"]] == [pair.context for pair in pairs]
+        assert list(table["sent_at"]) == [pair.sent_at for pair in pairs]
 
 
 def test_only_the_owner_reads_it(built):
@@ -74,25 +76,29 @@ def test_only_the_owner_reads_it(built):
 def test_an_older_dataset_is_replaced_whole(built, export):
     (built / "pairs" / "left-over").write_text("x")
 
-    build(export, built, window=Window(size=3))
+    build([export], built, small(window=Window(size=3)))
 
     assert load_dataset(built).window.size == 3
     assert not (built / "pairs" / "left-over").exists()
     assert sorted(path.name for path in built.parent.iterdir()) == ["ds", "export"]
 
 
-@pytest.mark.parametrize("failing", ["write_summary", "_put"])
+@pytest.mark.parametrize(
+    ("module", "failing"),
+    [(build_module, "write_roster"), (build_module, "write_summary"), (dataset, "_put")],
+    ids=["while the roster is written", "while the summary is written", "while it is put in place"],
+)
 def test_a_build_that_fails_leaves_the_older_dataset_and_nothing_else(
-    built, export, monkeypatch, failing
+    built, export, monkeypatch, module, failing
 ):
     before = {path: path.stat().st_mtime_ns for path in built.rglob("*")}
 
-    def fail(*_):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dataset, failing, fail)
+    monkeypatch.setattr(module, failing, fail)
     with pytest.raises(OSError, match="No space left"):
-        build(export, built, window=Window(size=3))
+        build([export], built, small(window=Window(size=3)))
 
     assert {path: path.stat().st_mtime_ns for path in built.rglob("*")} == before
     assert sorted(path.name for path in built.parent.iterdir()) == ["ds", "export"]
@@ -108,7 +114,7 @@ def test_a_folder_that_cannot_be_put_in_place_gives_the_older_one_back(built, ex
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(OSError, match="Input/output"):
-        build(export, built, window=Window(size=3))
+        build([export], built, small(window=Window(size=3)))
 
     assert load_dataset(built).window.size == 10
 
@@ -119,7 +125,7 @@ def test_a_folder_with_something_else_in_it_is_refused_before_anything_is_read(t
     (photos / "a.jpg").write_text("x")
 
     with pytest.raises(DatasetError, match="something else than a dataset"):
-        build(tmp_path / "no-export", photos, window=Window())
+        build([tmp_path / "no-export"], photos, small())
 
     assert [path.name for path in photos.iterdir()] == ["a.jpg"]
 
@@ -128,13 +134,13 @@ def test_a_file_is_refused_as_the_place(tmp_path, export):
     (tmp_path / "file").write_text("x")
 
     with pytest.raises(DatasetError, match="is a file"):
-        build(export, tmp_path / "file", window=Window())
+        build([export], tmp_path / "file", small())
 
 
 def test_an_empty_folder_is_taken(tmp_path, export):
     (tmp_path / "ds").mkdir()
 
-    build(export, tmp_path / "ds", window=Window())
+    build([export], tmp_path / "ds", small())
 
     assert load_dataset(tmp_path / "ds").train
 
@@ -142,8 +148,8 @@ def test_an_empty_folder_is_taken(tmp_path, export):
 def test_a_place_by_a_link_or_below_new_folders_is_reached(tmp_path, export):
     (tmp_path / "link").symlink_to(tmp_path / "real")
 
-    build(export, tmp_path / "link", window=Window())
-    build(export, tmp_path / "a b" / "c", window=Window())
+    build([export], tmp_path / "link", small())
+    build([export], tmp_path / "a b" / "c", small())
 
     assert load_dataset(tmp_path / "real").train == load_dataset(tmp_path / "a b" / "c").train
 
@@ -159,10 +165,10 @@ def test_a_missing_dataset_says_how_to_make_one(tmp_path):
         ("summary.json", "{", "cannot be read"),
         ("summary.json", "[]", "not of this version's"),
         ("summary.json", '{"kind": "understudy dataset", "format": 0}', "not of this version's"),
-        ("summary.json", '{"kind": "understudy dataset", "format": 1}', "is damaged"),
-        ("pairs/dataset_dict.json", "{}", "build the dataset again"),
-        ("pairs/train/data-00000-of-00001.arrow", "", "build the dataset again"),
-        ("pairs/train/state.json", "{", "build the dataset again"),
+        ("summary.json", '{"kind": "understudy dataset", "format": 1}', "not of this version's"),
+        ("summary.json", '{"kind": "understudy dataset", "format": 2}', "is damaged"),
+        ("pairs/train.parquet", "", "build the dataset again"),
+        ("pairs/test.parquet", "PAR1, they say", "build the dataset again"),
     ],
 )
 def test_a_damaged_dataset_is_refused_in_one_line(built, file, content, says):
@@ -181,30 +187,33 @@ def test_a_dataset_without_its_roster_is_refused(built):
         load_dataset(built)
 
 
-def test_no_plain_text_is_left_anywhere_but_in_the_dataset(tmp_path, pytestconfig):
-    export = write(tmp_path, chat(*conversation(), entry(9999, 1, WORD, 10**6)))
-    home, work = tmp_path / "home", tmp_path / "work"
-    home.mkdir()
-    work.mkdir()
-    places = ("HOME", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR")
-    program = (
-        "import sys; from pathlib import Path; from model.conversation import Window\n"
-        "from pipeline.build import build; from pipeline.dataset import load_dataset\n"
-        "build(Path(sys.argv[1]), Path('ds'), window=Window()); load_dataset(Path('ds'))"
-    )
+def test_a_split_that_is_missing_or_lacks_a_column_is_refused(built):
+    file = built / "pairs" / "validation.parquet"
+    pd.read_parquet(file).drop(columns="target").to_parquet(file)
 
-    subprocess.run(
-        [sys.executable, "-c", program, str(export)],
-        cwd=work,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(pytestconfig.rootpath),
-            **dict.fromkeys(places, str(home)),
-        },
-        check=True,
-    )
+    with pytest.raises(DatasetError, match="cannot be read .* build the dataset again"):
+        load_dataset(built)
+    file.unlink()
+    with pytest.raises(DatasetError, match="cannot be read .* build the dataset again"):
+        load_dataset(built)
 
-    left = [path for path in [*home.rglob("*"), *work.rglob("*")] if path.is_file()]
-    assert left
-    assert [path for path in left if not path.is_relative_to(work / "ds")] == []
-    assert any(WORD in path.read_text("utf-8", "replace") for path in left)
+
+@pytest.mark.parametrize(
+    "change",
+    [('learn = "yes"', 'learn = "no"'), ('name = "Friend 1"', 'name = "Somebody else"')],
+    ids=["who may be learned from", "what somebody is called"],
+)
+def test_a_roster_that_no_longer_fits_the_pairs_is_refused(built, change):
+    roster = built / "roster.toml"
+    roster.write_text(roster.read_text("utf-8").replace(*change, 1), "utf-8")
+
+    with pytest.raises(DatasetError, match="has changed who may be learned from .* build again"):
+        load_dataset(built)
+
+
+def test_a_dataset_of_an_earlier_version_is_replaced(built, export):
+    (built / "summary.json").write_text('{"kind": "understudy dataset", "format": 1}')
+
+    build([export], built, small())
+
+    assert load_dataset(built).train

@@ -31,10 +31,11 @@ def said(*spoken_at, topic=None):
     ]
 
 
-def pairs_of(messages, roster=ROSTER, window=None):
-    return [
-        p for session in sessions_of(messages, roster, window or Window()) for p in session.pairs
-    ]
+def pairs_of(messages, roster=ROSTER, window=None, **more):
+    """Return the pairs of messages that come in order of time, in whatever topics."""
+    by_topic = sorted(messages, key=lambda message: message.topic_id or 0)
+    found = sessions_of(by_topic, roster, window or Window(), **more)
+    return [pair for session in found for pair in session.pairs]
 
 
 def test_a_turn_answers_what_came_before_it():
@@ -113,24 +114,134 @@ def test_two_topics_that_talk_at_once_are_two_conversations():
     ]
 
 
-def test_sessions_come_in_order_of_their_start_whatever_their_topic():
-    late = said((ANA, "late", 50_000), topic=None)
+def test_sessions_are_numbered_topic_by_topic_and_know_their_pairs():
     early = said((ANA, "early", 0), (HUGO, "now", 90_000), topic=4)
+    late = said((ANA, "late", 50_000), (HUGO, "later", 50_009), topic=7)
 
-    starts = [s.lines[0].text for s in sessions_of([*late, *early], ROSTER, Window())]
+    found = list(sessions_of([*early, *late], ROSTER, Window()))
 
-    assert starts == ["early", "late", "now"]
+    assert [(s.number, [line.text for line in s.lines]) for s in found] == [
+        (0, ["early"]), (1, ["now"]), (2, ["late", "later"]),
+    ]  # fmt: skip
+    assert [(p.target, p.session, p.since) for s in found for p in s.pairs] == [
+        (("now",), 1, 0), (("later",), 2, 2),
+    ]  # fmt: skip
+    assert found[1].start == NOON + timedelta(seconds=90_000)
 
 
-@pytest.mark.parametrize("seconds, turns", [(60, 1), (61, 2)])  # noqa: PT006
+def test_messages_are_taken_one_by_one_and_not_all_before_the_first_session():
+    taken = []
+
+    def watched():
+        for message in said(*((ANA, str(n), n * 9_000) for n in range(100))):
+            taken.append(message)
+            yield message
+
+    next(iter(sessions_of(watched(), ROSTER, Window())))
+
+    assert len(taken) <= 3
+
+
+@pytest.mark.parametrize(("seconds", "turns"), [(60, 1), (61, 2)])
 def test_a_pause_of_60_seconds_is_one_turn_and_a_longer_one_is_two(seconds, turns):
     pairs = pairs_of(said((ANA, "a", 0), (HUGO, "b", 10), (HUGO, "c", 10 + seconds)))
 
     assert len(pairs) == turns
 
 
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("[photo] nice", "nice"),
+        ("[voice 0:07] listen", "listen"),
+        ("[photo] /start", None),
+        ("[photo]", None),
+        ("[phone] call me", None),
+        ("call me on +351 912 345 678", None),
+        ("write to ana@example.org", None),
+        ("[photo] [link]", None),
+        ("a [photo] of us", None),
+        ("[poll] where to?", None),
+        ("[photo] see [here]", None),
+    ],
+)
+def test_a_caption_may_be_learned_and_no_other_bracketed_word(text, target):
+    pairs = pairs_of(said((ANA, "well?", 0), (HUGO, text, 9)))
+
+    assert [pair.target for pair in pairs] == ([(target,)] if target else [])
+
+
+def test_of_a_turn_with_a_phone_number_the_other_messages_are_learned():
+    pairs = pairs_of(
+        said((ANA, "well?", 0), (HUGO, "call", 5), (HUGO, "912 345 678", 6), (ANA, "ok", 9))
+    )
+
+    assert [(p.target, p.context) for p in pairs] == [
+        (("call",), ("Ana: well?",)),
+        (("ok",), ("Ana: well?", "Hugo: call", "Hugo: [phone]")),
+    ]
+
+
+@pytest.mark.parametrize(("length", "is_wall"), [(1_500, False), (1_501, True)])
+def test_a_pasted_wall_is_cut_where_it_is_seen_and_is_never_learned(length, is_wall):
+    wall = ("word " * 400)[: length - 1] + "!"
+
+    targets = pairs_of(said((ANA, "well?", 0), (HUGO, wall, 9)))
+    (after,) = pairs_of(said((HUGO, wall, 0), (ANA, "wow", 9)))
+
+    assert [pair.target for pair in targets] == ([] if is_wall else [(wall,)])
+    seen = after.context[0]
+    assert seen.endswith("[long text]") is is_wall
+    assert (len(seen) < 220) is is_wall
+
+
+def test_what_may_not_be_a_target_is_context_all_the_same():
+    talk = said((ANA, "a", 0), (HUGO, "again", 5), (ANA, "b", 10))
+
+    pairs = pairs_of(talk, keeps=lambda message: message.text != "again")
+
+    assert [(p.context, p.target) for p in pairs] == [(("Ana: a", "Hugo: again"), ("b",))]
+
+
+def test_a_doubtful_target_is_marked_with_why():
+    pairs = pairs_of(
+        said((ANA, "same?", 0), (HUGO, "same?", 5), (ANA, "42", 10), (HUGO, "yes", 15))
+    )
+
+    assert [pair.marks for pair in pairs] == [("echo",), ("lone number",), ()]
+
+
+def test_two_accounts_of_one_friend_take_one_turn():
+    roster = Roster((Person("Hugo", (HUGO, 10)), Person("Ana", (ANA,))))
+
+    (pair,) = pairs_of(said((ANA, "a", 0), (HUGO, "b", 5), (10, "c", 9)), roster)
+
+    assert (pair.voice, pair.target) == ("Hugo", ("b", "c"))
+
+
+def test_the_quiet_are_context_under_their_name_and_no_voice():
+    roster = Roster((Person("Hugo", (HUGO,)), Person("Ana", (ANA,), quiet=True)))
+
+    pairs = pairs_of(said((ANA, "a", 0), (HUGO, "b", 5), (ANA, "c", 9), (HUGO, "d", 15)), roster)
+
+    assert [(p.voice, p.context) for p in pairs] == [
+        ("Hugo", ("Ana: a",)),
+        ("Hugo", ("Ana: a", "Hugo: b", "Ana: c")),
+    ]
+
+
 TEXTS = st.sampled_from(
-    ["hi", "[photo]", "/start", "/as Hugo and you?", spoken("Hugo", "as him"), "a\nb"]
+    [
+        "hi",
+        "[photo]",
+        "[photo] nice",
+        "/start",
+        "/as Hugo and you?",
+        spoken("Hugo", "as him"),
+        "a\nb",
+        "call +351 912 345 678",
+        "word " * 400,
+    ]
 )
 TALK = st.lists(
     st.tuples(

@@ -8,7 +8,7 @@ import pytest
 
 from model.conversation import sessions
 from model.errors import ExportError, UnderstudyError
-from pipeline.export import read_chat
+from pipeline.export.archive import opened
 from pipeline.roster_file import read_roster
 from pipeline.sample import NAMES, write_sample
 
@@ -25,7 +25,8 @@ def value(path):
 
 @pytest.fixture(scope="module")
 def messages(path):
-    return read_chat(path).messages
+    with opened([path]) as archive:
+        return list(archive.spool.messages(archive.only(None).chat_id))
 
 
 def test_five_friends_say_29527_messages_and_each_4192_at_least(messages):

@@ -1,0 +1,1 @@
+"""Exports of Telegram Desktop, any number of them, read into chats of messages."""

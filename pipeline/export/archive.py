@@ -1,0 +1,203 @@
+"""All chats of one or several exports: found, read, merged and joined."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+
+from model.errors import ExportError
+from model.naming import fold
+from pipeline.export.entries import Entries, Tally
+from pipeline.export.events import Fault, Heading
+from pipeline.export.files import HOW, export_files, read
+from pipeline.export.ids import chat_id_of
+from pipeline.export.spool import Spool
+
+UNNAMED = "a chat without a name"
+UNKNOWN = -(2**62)
+"""Stands for the id of a chat whose own lines are damaged."""
+
+_GROUP = "private_group"
+_SUPERGROUPS = ("private_supergroup", "public_supergroup")
+_MOST_PLACES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A damaged place: `offset` in bytes from the file's start, `after` the id read before it."""
+
+    file: Path
+    offset: int
+    after: int | None
+    what: str
+
+
+@dataclass(slots=True)
+class Chat:
+    """A chat of the exports; `number` is its id as they write it, `joined` are basic groups."""
+
+    chat_id: int
+    number: int | None
+    name: str
+    kind: str
+    tally: Tally = field(default_factory=Tally)
+    joined: list[int] = field(default_factory=list)
+    former_names: list[str] = field(default_factory=list)
+    places: list[Trouble] = field(default_factory=list)
+    rows: int = 0
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the export says what the chat is called."""
+        return self.name != UNNAMED
+
+    def note(self, fault: Fault, file: Path, after: int | None) -> None:
+        """Count a fault; the first hundred keep their places."""
+        counter = self.tally.skipped if fault.is_lost else self.tally.repaired
+        counter[fault.what] += 1
+        if len(self.places) < _MOST_PLACES:
+            self.places.append(Trouble(file, fault.offset, after, fault.what))
+
+    def take_in(self, group: "Chat") -> None:
+        """Become one with the basic group that this chat was."""
+        self.joined.append(group.chat_id)
+        self.former_names.append(group.name)
+        self.tally.repaired.update(group.tally.repaired)
+        self.tally.skipped.update(group.tally.skipped)
+        self.tally.messages_skipped += group.tally.messages_skipped
+        self.places += group.places
+        self.rows += group.rows
+
+
+@dataclass(slots=True)
+class Archive:
+    """What was read: the chats by their Bot API's id, their entries in the spool."""
+
+    spool: Spool
+    chats: dict[int, Chat] = field(default_factory=dict)
+
+    def open(self, chat: Chat) -> Chat:
+        """Return the chat of this id; of what several exports say of it the last holds."""
+        known = self.chats.setdefault(chat.chat_id, chat)
+        known.number, known.name, known.kind = chat.number, chat.name, chat.kind
+        return known
+
+    def only(self, wanted: str | None) -> Chat:
+        """Return the chat of this name or id, or the only one.
+
+        Raises:
+            ExportError: There is none, or there are several: the text lists them.
+        """
+        sizes = {one: self.spool.counts(one).messages for one in self.chats}
+        chats = sorted(self.chats.values(), key=lambda chat: -sizes[chat.chat_id])
+        found = [chat for chat in chats if wanted is None or _is_meant(chat, wanted)]
+        if len(found) == 1:
+            return found[0]
+        with_messages = [chat for chat in found if chat.rows]
+        if len(with_messages) == 1:
+            return with_messages[0]
+        what = "several chats, and one is wanted" if found else f"no chat {wanted!r}"
+        listed = "".join(
+            f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {chat.name}"
+            for chat in found or chats
+        )
+        raise ExportError(f"the export holds {what}: choose with --chat NAME or --chat ID{listed}")
+
+
+@contextmanager
+def opened(
+    paths: Sequence[Path],
+    wanted: str | None = None,
+    zone: tzinfo | None = None,
+    step: Callable[[str], None] = lambda _: None,
+) -> Iterator[Archive]:
+    """Read the exports at these paths: the wanted chat with what it grew out of, or all chats.
+
+    Local times of old exports are those of `zone`, else of this machine.
+
+    Raises:
+        ExportError: One is no export, or cannot be read.
+    """
+    files = export_files(paths)
+    wants = _choice(files, wanted)
+    with closing(Spool()) as spool:
+        archive = Archive(spool)
+        for file in files:
+            step(f"reading {file}")
+            _read(file, archive, wants, zone)
+        _join(archive)
+        for chat_id in archive.chats:
+            spool.find_topics(chat_id)
+        yield archive
+
+
+def _choice(files: Sequence[Path], wanted: str | None) -> Callable[[Heading], bool]:
+    """Return which chats to read: all, or the wanted one and those that it may be one with.
+
+    Only groups become supergroups; whether one did is known when both are read.
+    """
+    if wanted is None:
+        return lambda _: True
+    headings = [e for file in files for e in read(file, lambda _: False) if isinstance(e, Heading)]
+    meant = {h.kind for h in headings if _is_meant(_chat(h), wanted)}
+    if not meant:
+        return lambda _: True  # all of them are listed
+    partners: set[str | None] = set()
+    if _GROUP in meant:
+        partners.update(_SUPERGROUPS)
+    if meant.intersection(_SUPERGROUPS):
+        partners.add(_GROUP)
+    return lambda heading: heading.kind in partners or _is_meant(_chat(heading), wanted)
+
+
+def _is_meant(chat: Chat, wanted: str) -> bool:
+    ids = {chat.chat_id, chat.number, *chat.joined, *(-group for group in chat.joined)}
+    names = {fold(name) for name in (chat.name, *chat.former_names)}
+    return fold(wanted) in names or wanted.strip() in {str(one) for one in ids}
+
+
+def _chat(heading: Heading) -> Chat:
+    number = heading.number
+    chat_id = UNKNOWN if number is None else chat_id_of(heading.kind, number)
+    return Chat(chat_id, number, heading.name or UNNAMED, heading.kind or "unknown")
+
+
+def _read(
+    file: Path, archive: Archive, wants: Callable[[Heading], bool], zone: tzinfo | None
+) -> None:
+    """Read one file into the archive.
+
+    Raises:
+        ExportError: No chat is in it.
+    """
+    chat: Chat | None = None
+    entries = Entries(UNKNOWN, archive.spool.names, Tally(), zone)
+    found, last, fault = False, None, None
+    for event in read(file, wants):
+        if isinstance(event, Heading):
+            found, last = True, None
+            chat = archive.open(_chat(event)) if wants(event) else None
+            if chat:
+                entries = Entries(chat.chat_id, archive.spool.names, chat.tally, zone)
+        elif isinstance(event, Fault):
+            fault = event
+            if chat:
+                chat.note(event, file, last)
+        elif chat:
+            chat.rows += archive.spool.keep(entries.rows(event))
+            last = event[-1].get("id")
+    if not found:
+        what = (
+            f"no JSON ({fault.what})" if fault else "JSON, but no chat export of Telegram Desktop"
+        )
+        raise ExportError(f"{file} is {what}: {HOW}")
+
+
+def _join(archive: Archive) -> None:
+    """Let each basic group stand in the supergroup that it became."""
+    for chat in [chat for chat in archive.chats.values() if chat.kind in _SUPERGROUPS]:
+        groups = {c.chat_id: c.name for c in archive.chats.values() if c.kind == _GROUP}
+        for old in archive.spool.moved_from(chat.chat_id, groups):
+            archive.spool.move(old, chat.chat_id)
+            chat.take_in(archive.chats.pop(old))

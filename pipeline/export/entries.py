@@ -1,0 +1,207 @@
+"""One entry of an export as a row: what a reader sees, who said it, when, in answer to what."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from enum import IntEnum, IntFlag
+from typing import Any, TypeGuard
+
+from model.media import EXPORTED, MediaKind, media_text, sticker_text
+from pipeline.export.ids import author_id_of
+from pipeline.export.mending import Item
+from pipeline.export.times import Times
+
+Row = tuple[int, int, int, int, int, int, str, int | None, int, int]
+"""chat id, id, Kind, seconds since 1970, author id, name's number, text, reply to, Flag, edited."""
+
+_TOO_LARGE = 2**62
+_SIGNS: Mapping[str, MediaKind] = {
+    "photo": "photo",
+    "contact_information": "contact",
+    "location_information": "location",
+    "place_name": "location",
+    "poll": "poll",
+    "game_title": "game",
+    "invoice_information": "invoice",
+    "giveaway_information": "giveaway",
+    "giveaway_results": "giveaway",
+    "todo_list": "checklist",
+    "file": "file",
+}
+"""The keys that give a medium away, but for those with a `media_type`; the first one counts."""
+
+_ANY_SIGN = frozenset({*_SIGNS, "media_type"})
+
+
+class Kind(IntEnum):
+    """What a row is; service messages that open a topic or move a group are told apart."""
+
+    MESSAGE = 0
+    SERVICE = 1
+    TOPIC = 2
+    MOVED_TO = 3
+    MOVED_FROM = 4
+    UNSUPPORTED = 5
+
+
+class Flag(IntFlag):
+    """What else is known of a message."""
+
+    FORWARD = 1
+    VIA_BOT = 2
+    BUTTONS = 4
+
+
+_SERVICES = {
+    "topic_created": Kind.TOPIC,
+    "migrate_to_supergroup": Kind.MOVED_TO,
+    "migrate_from_group": Kind.MOVED_FROM,
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was mended and what was passed over in a chat, by why."""
+
+    repaired: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    messages_skipped: int = 0
+
+
+class Entries:
+    """Turns the items of one chat into rows; `names` numbers all display names of an export."""
+
+    def __init__(
+        self, chat_id: int, names: dict[str | None, int], tally: Tally, zone: tzinfo | None
+    ) -> None:
+        self._chat_id = chat_id
+        self._names = names
+        self._tally = tally
+        self._times = Times(zone)
+        self._authors: dict[tuple[object, object], tuple[int, int]] = {}
+
+    def rows(self, items: Iterable[Item]) -> Iterator[Row]:
+        """Yield the rows of items; what cannot be one is counted with its reason."""
+        for item in items:
+            try:
+                yield self._row(item)
+            except (LookupError, TypeError, ValueError) as error:
+                self._tally.skipped[_reason(error, item)] += 1
+                self._tally.messages_skipped += item.get("type") == "message"
+
+    def _row(self, item: Item) -> Row:
+        number, kind = item["id"], item["type"]
+        if not is_whole(number):
+            raise ValueError(f"id {number!r}")
+        if kind == "message":
+            return self._message(number, item)
+        if kind == "service":
+            return self._service(number, item)
+        if kind == "unsupported":
+            return (self._chat_id, number, Kind.UNSUPPORTED, 0, 0, 0, "", None, 0, 0)
+        raise ValueError(f"type {kind!r}")
+
+    def _message(self, number: int, item: Item) -> Row:
+        at, mended = self._times.sent(item.get("date_unixtime"), item.get("date"))
+        if mended:
+            self._tally.repaired[mended] += 1
+        author, name = self._author(item.get("from_id"), item.get("from"))
+        reply = item.get("reply_to_message_id")
+        edited = 0
+        if "edited" in item or "edited_unixtime" in item:
+            edited = self._times.edited(item.get("edited_unixtime"), item.get("edited"))
+        return (
+            self._chat_id,
+            number,
+            Kind.MESSAGE,
+            at,
+            author,
+            name,
+            text_of(item),
+            reply if is_whole(reply) and "reply_to_peer_id" not in item else None,
+            ("forwarded_from" in item and Flag.FORWARD)
+            | ("via_bot" in item and Flag.VIA_BOT)
+            | ("inline_bot_buttons" in item and Flag.BUTTONS),
+            edited,
+        )
+
+    def _service(self, number: int, item: Item) -> Row:
+        at = self._times.edited(item.get("date_unixtime"), item.get("date"))
+        kind = _SERVICES.get(str(item.get("action")), Kind.SERVICE)
+        reply = item.get("reply_to_message_id")
+        title = item.get("title")
+        return (
+            self._chat_id,
+            number,
+            kind,
+            at,
+            0,
+            0,
+            title if isinstance(title, str) else "",
+            reply if is_whole(reply) else None,
+            0,
+            0,
+        )
+
+    def _author(self, from_id: object, name: object) -> tuple[int, int]:
+        found = self._authors.get((from_id, name))
+        if found is None:
+            author = author_id_of(from_id, name, self._chat_id)
+            shown = name if isinstance(name, str) and name else None
+            found = author, self._names.setdefault(shown, len(self._names))
+            self._authors[from_id, name] = found
+        return found
+
+
+def text_of(item: Item) -> str:
+    """Return what a reader sees: the words, and what stands for a medium before them."""
+    text = item.get("text")
+    words = text if type(text) is str else _joined(text)
+    if not words and (entities := item.get("text_entities")):
+        words = _joined(entities)
+    return words if _ANY_SIGN.isdisjoint(item) else _with_medium(item, words)
+
+
+def _with_medium(item: Item, words: str) -> str:
+    medium = item.get("media_type")
+    if medium == "sticker":
+        emoji = item.get("sticker_emoji")
+        return sticker_text(emoji if isinstance(emoji, str) else None)
+    kind = EXPORTED.get(medium) if isinstance(medium, str) else None
+    kind = kind or next((kind for key, kind in _SIGNS.items() if key in item), None)
+    if kind is None:
+        return words
+    if kind == "poll":
+        words = words or _question(item["poll"])
+    seconds = item.get("duration_seconds")
+    return media_text(kind, seconds if is_whole(seconds) else None, words)
+
+
+def _question(poll: object) -> str:
+    return _joined(poll.get("question")) if isinstance(poll, dict) else ""
+
+
+def _joined(text: object) -> str:
+    """Return the words of a string, of an entity, or of a list of both."""
+    if isinstance(text, str):
+        return text
+    if isinstance(text, dict):
+        return _joined(text.get("text"))
+    return "".join(map(_joined, text)) if isinstance(text, list) else ""
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether this is a whole number that a database's 64 bits hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
+
+
+def _reason(error: Exception, item: Mapping[str, Any]) -> str:
+    """Return why an item is passed over, without its words: these are counted, and shown."""
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]}"
+    if str(error).startswith("type "):
+        return f"an unknown {str(error)[:60]}"
+    key = next((key for key in ("id", "from_id", "date") if str(error).startswith(key)), None)
+    absent = key is not None and item.get(key) is None
+    return f"no {key}" if absent else f"unreadable {key or 'value'}"

@@ -1,0 +1,71 @@
+"""Ids of chats and authors, in every form an export ever gave them, as the Bot API's."""
+
+import hashlib
+
+CHANNEL_OFFSET = 10**12
+"""The Bot API calls a supergroup or channel n by -(10**12 + n)."""
+
+SHIFT = 10**9
+"""A supergroup's export gives what was said before, in the basic group, its id minus this."""
+
+_CHANNELS = ("private_supergroup", "public_supergroup", "private_channel", "public_channel")
+_KIND = 2**32  # from_id was kind * 2**32 + id from v2.4.1 to v2.7.1
+_USER, _CHAT = 1, 2
+_LARGEST = 2**62
+_NAMELESS = 2**61  # ids below its negative stand for names: real ones are far smaller
+
+
+def chat_id_of(kind: str | None, number: int) -> int:
+    """Return a chat's id in the Bot API's form."""
+    if kind in _CHANNELS:
+        return -(CHANNEL_OFFSET + number)
+    return -number if kind == "private_group" else number
+
+
+def author_id_of(from_id: object, name: object, chat: int) -> int:
+    """Return an author's id in the Bot API's form, in a chat of this id in the same form.
+
+    `user7`, `chat7` and `channel7` are today's form; a number is a user's or, from 2**32 on, a
+    kind and an id. Of a chat and a channel of that time, which one it was is not told: where it is
+    not this chat it is taken for a channel. The oldest exports have names alone.
+
+    Raises:
+        ValueError: It has another form, or there is neither an id nor a name.
+    """
+    if isinstance(from_id, str):
+        return _worded(from_id)
+    if isinstance(from_id, int) and not isinstance(from_id, bool) and 0 < from_id < _LARGEST:
+        kind, number = divmod(from_id, _KIND)
+        if kind == _CHAT:
+            own = {-number, -(CHANNEL_OFFSET + number)}
+            return chat if chat in own else -(CHANNEL_OFFSET + number)
+        if kind == _USER:
+            return number
+        return chat if chat in {-from_id, -(CHANNEL_OFFSET + from_id)} else from_id
+    if from_id is None and isinstance(name, str) and name:
+        digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=7).digest()
+        return -(_NAMELESS + int.from_bytes(digest))
+    raise ValueError(f"from_id {from_id!r}")
+
+
+def from_id_of(author_id: int) -> str:
+    """Return an author's id as today's exports write it."""
+    if author_id < -CHANNEL_OFFSET:
+        return f"channel{-author_id - CHANNEL_OFFSET}"
+    return f"user{author_id}" if author_id >= 0 else f"chat{-author_id}"
+
+
+def is_name_alone(author_id: int) -> bool:
+    """Whether this stands for a name, in an export that had no ids."""
+    return author_id < -_NAMELESS
+
+
+def _worded(from_id: str) -> int:
+    for prefix in ("user", "channel", "chat"):
+        digits = from_id.removeprefix(prefix)
+        if digits != from_id and digits.isascii() and digits.isdecimal():
+            number = int(digits[:20])
+            by_prefix = {"user": number, "chat": -number, "channel": -(CHANNEL_OFFSET + number)}
+            if number < _LARGEST:
+                return by_prefix[prefix]
+    raise ValueError(f"from_id {from_id!r}")

@@ -1,0 +1,233 @@
+"""Cuts an export's file into messages by their indentation: fast, and past any damage."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, heading_of
+from pipeline.export.layout import AHEAD, CHUNK, MESSAGE, Layout
+from pipeline.export.mending import mend, parse
+
+_MOST = 1 << 23  # a message is far smaller: beyond this its end was damaged
+_BOM = b"\xef\xbb\xbf"
+_USUAL = re.compile(rb'[ \t]*(?:[\[\]{}]*,?|"(?:[^"\\]|\\.)*"(?::.*|,?))')
+_WHOLE = re.compile(rb"(?:^|\n)\}\s*\Z")
+_OWN = {"name", "type", "id"}
+_HEADING = "a line of the chat's own that is damaged"
+
+
+def slices(path: Path, layout: Layout, wants: Callable[[Heading], bool]) -> Iterator[Event]:
+    """Yield what a file holds; of chats that are not wanted the headings alone.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 64))
+        is_whole = _WHOLE.search(file.read())
+        file.seek(0)
+        yield from _Slicer(file, layout, wants).events()
+        if not is_whole:
+            yield Fault(size, CUT_SHORT, is_lost=False)
+
+
+class _Slicer:
+    """Reads a file from front to back: line by line between chats, by whole messages in one.
+
+    `buffer` begins at byte `offset` of the file and is used up to `at`; its last line read lies
+    between `line_at` and `line_end`. `keys` holds what was read of a chat's own keys since the
+    last heading, `faults` what was odd there.
+    """
+
+    def __init__(self, file: IO[bytes], layout: Layout, wants: Callable[[Heading], bool]) -> None:
+        self.file, self.wants = file, wants
+        self.buffer, self.offset, self.at = b"", 0, 0
+        self.line_at = self.line_end = 0
+        self.keys: dict[str, Any] = {}
+        self.faults: list[Fault] = []
+        self.strange: int | None = None
+        self.is_open = self.is_wanted = False
+        self.opening, self.key, self.chat = (layout.line(above) for above in (0, 1, 2))
+        self.array_end = b"\n" + self.key + b"]"
+        self.own_key = b"\n" + self.key + b'"'
+        self.message_end = b"\n" + self.opening + b"},"
+
+    def events(self) -> Iterator[Event]:
+        """Yield everything there is."""
+        while (line := self._line()) is not None:
+            if line.startswith(self.key + b'"'):
+                if self._begins_messages(line):
+                    self.at = self.line_end
+                    yield from self._announce()
+                    yield from self._messages()
+            elif line == self.opening + b"{":
+                if self._is_message():
+                    yield from self._announce()
+                    yield from self._messages()
+            elif line.removesuffix(b",") in {self.chat + b"{", self.chat + b"}"}:
+                yield from self._close()
+            elif not _USUAL.fullmatch(line):
+                self._note()
+        yield from self._close()
+
+    def _more(self) -> bool:
+        chunk = self.file.read(CHUNK)
+        self.buffer = self.buffer[self.at :] + chunk
+        self.offset, self.at = self.offset + self.at, 0
+        return bool(chunk)
+
+    def _line(self) -> bytes | None:
+        """Read one line, without spaces at its end; None where the file ends."""
+        while (end := self.buffer.find(b"\n", self.at)) < 0 and self._more():
+            pass
+        if end < 0:
+            end = len(self.buffer)
+            if end == self.at:
+                return None
+        self.line_at, self.line_end = self.at, end
+        self.at = min(end + 1, len(self.buffer))
+        line = self.buffer[self.line_at : end].rstrip()
+        return line.removeprefix(_BOM) if self.offset + self.line_at == 0 else line
+
+    def _note(self) -> None:
+        self.faults.append(Fault(self.offset + self.line_at, _HEADING, is_lost=False))
+
+    def _begins_messages(self, line: bytes) -> bool:
+        """Take in one of a chat's own lines; return whether its messages come next."""
+        own, _, value = line.strip().removesuffix(b",").partition(b":")
+        if own == b'"messages"':
+            self.keys["messages"] = None
+            value = value.strip()
+            if value not in {b"[", b"[]"}:
+                self._note()
+            return value != b"[]"
+        whole = b"{" + line.strip().removesuffix(b",") + b"}"
+        item = parse(whole)
+        if item is None and (mended := mend(whole)):
+            item = mended[0]
+            self._note()
+        if item is None:
+            if value.strip() not in {b"[", b"{"}:
+                self._note()
+        elif _OWN.isdisjoint(item):
+            self.strange = self.offset + self.line_at
+        else:
+            self.keys.update(item)
+        return False
+
+    def _is_message(self) -> bool:
+        """Return whether the line just read opens a message, and if so step back before it."""
+        after = self.at - self.line_at
+        self.at = self.line_at
+        while len(self.buffer) - self.at < AHEAD and self._more():
+            pass
+        if MESSAGE.match(self.buffer, self.at):
+            return True
+        self.line_at = self.at
+        self.at += after
+        return False
+
+    def _announce(self) -> Iterator[Event]:
+        """Yield the heading of a chat that begins, and what is wrong with it.
+
+        In an open chat messages go on after damage, unless more than one line of another's own
+        came in between.
+        """
+        is_new = not self.is_open or "messages" in self.keys or len(self.keys) > 1
+        if is_new:
+            heading = heading_of(self.keys)
+            self.is_open, self.is_wanted = True, self.wants(heading)
+            yield heading
+            lacking = {*_OWN, "messages"} - self.keys.keys()
+            if not self.faults and (lacking - {"name"} or (lacking and self.strange is not None)):
+                at = self.offset + self.at if self.strange is None else self.strange
+                self.faults.append(Fault(at, _HEADING, is_lost=False))
+        yield from self.faults
+        self.keys, self.faults, self.strange = {}, [], None
+
+    def _close(self) -> Iterator[Event]:
+        """Leave the open chat, if there is one; what was odd between chats no one needs to know."""
+        if "messages" in self.keys and not self.is_open:
+            yield from self._announce()
+        if self.is_open:
+            yield from self.faults
+        self.keys, self.faults, self.strange, self.is_open = {}, [], None, False
+
+    def _messages(self) -> Iterator[Event]:
+        """Yield the messages from here to the end of the chat."""
+        is_last = False
+        while not is_last:
+            stop, is_last = self._stop()
+            if stop < 0:
+                if len(self.buffer) < _MOST and self._more():
+                    continue
+                stop, is_last = len(self.buffer), len(self.buffer) < _MOST
+            if self.is_wanted:
+                yield from _parsed(self.buffer[self.at : stop], self.opening, self.offset + self.at)
+            self.at = stop
+
+    def _stop(self) -> tuple[int, bool]:
+        """Return where the messages that are wholly in the buffer end, and whether all do.
+
+        -1 where not one is.
+        """
+        ends = [self.buffer.find(mark, self.at) for mark in (self.array_end, self.own_key)]
+        if found := [end for end in ends if end >= 0]:
+            return min(found), True
+        last = self.buffer.rfind(self.message_end, self.at)
+        return (last + len(self.message_end), False) if last >= 0 else (-1, False)
+
+
+def _parsed(body: bytes, opening: bytes, offset: int) -> Iterator[Event]:
+    """Yield messages as one list where nothing is wrong, else one by one, with the faults."""
+    try:
+        items = orjson.loads(b"[" + body.strip().removesuffix(b",") + b"]")
+    except orjson.JSONDecodeError:
+        items = [None]
+    if not all(type(item) is dict for item in items):
+        for start, end in _pieces(body, opening):
+            yield from _one(body[start:end], offset + start)
+    elif items:
+        yield items
+
+
+def _pieces(body: bytes, opening: bytes) -> Iterator[tuple[int, int]]:
+    """Yield from where to where each message stands: between lines that open or close one.
+
+    Where the end of such a line was damaged, what follows on it goes with the message before.
+    """
+    first, last = opening + b"{", opening + b"}"
+    start = at = 0
+    for line in body.split(b"\n"):
+        after = at + len(line) + 1
+        kind = line.rstrip()
+        if line.startswith(last):
+            yield start, after
+            start = after
+        elif kind.endswith(first) and not kind.removesuffix(first).endswith((b" ", b"\t")):
+            opened = at + len(kind) - len(first)
+            yield start, opened
+            start = opened
+        at = after
+    yield start, len(body)
+
+
+def _one(piece: bytes, offset: int) -> Iterator[Event]:
+    whole = piece.strip(b" \t\r\n,")
+    if not whole:
+        return
+    start = offset + len(piece) - len(piece.lstrip(b" \t\r\n,"))
+    if item := parse(whole):
+        yield [item]
+    elif (mended := mend(whole)) and "id" in mended[0]:
+        yield [mended[0]]
+        yield Fault(start, mended[1], is_lost=False)
+    elif b'"' in whole:
+        yield Fault(start, "no message can be read here", is_lost=True)
+    else:
+        yield Fault(start, "brackets that are damaged", is_lost=False)

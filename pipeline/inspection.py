@@ -1,0 +1,111 @@
+"""What exports hold, chat by chat, before anything is built of them."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import lru_cache
+from pathlib import Path
+
+from model.conversation import Message, Window
+from model.errors import ExportError
+from model.files import make_folder
+from pipeline.authors import Author
+from pipeline.export.archive import Archive, Chat, opened
+from pipeline.export.spool import Counts
+from pipeline.pairing import Choices, Pairing
+from pipeline.roster_file import roster_of, write_roster
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFigures:
+    """One chat; `scripts` count messages by what they are written in, `private` placeholders.
+
+    `sessions` and `pairs` are those that a build of it would find, before it is split.
+    """
+
+    chat: Chat
+    counts: Counts
+    authors: tuple[Author, ...]
+    scripts: Counter[str]
+    private: Counter[str]
+    sessions: int
+    pairs: int
+
+    @property
+    def messages(self) -> int:
+        """Return how many entries are of the type message, those that were skipped included."""
+        return self.counts.messages + self.chat.tally.messages_skipped
+
+
+def inspect(
+    exports: Sequence[Path],
+    wanted: str | None,
+    zone: tzinfo | None,
+    window: Window,
+    *,
+    roster_path: Path | None,
+    min_messages: int,
+    step: Callable[[str], None] = lambda _: None,
+) -> list[ChatFigures]:
+    """Return the figures of all chats, those with most messages first, or of the wanted one.
+
+    With `roster_path` a roster of the chat's people is written there.
+
+    Raises:
+        ExportError: The exports cannot be used, or a roster is wanted of several chats.
+    """
+    if roster_path and roster_path.exists():
+        raise ExportError(
+            f"{roster_path} is there already, and may be edited: name another file, or delete it"
+        )
+    with opened(exports, wanted, zone, step) as archive:
+        chats = list(archive.chats.values())
+        if wanted is not None or roster_path:
+            chats = [archive.only(wanted)]
+        choices = Choices(window=window, min_messages=min_messages)
+        figures = [_figures(archive, chat, choices, step) for chat in chats]
+        if roster_path:
+            authors = archive.spool.authors(chats[0].chat_id, own_words=True)
+            make_folder(roster_path.resolve().parent)
+            write_roster(roster_of(authors, min_messages=min_messages), roster_path, authors)
+    return sorted(figures, key=lambda one: -one.messages)
+
+
+def _figures(
+    archive: Archive, chat: Chat, choices: Choices, step: Callable[[str], None]
+) -> ChatFigures:
+    step(f"looking through {chat.name}")
+    spool, scripts = archive.spool, Counter[str]()
+
+    def watch(message: Message) -> None:
+        scripts.update(_scripts(message.text))
+
+    roster = roster_of(spool.authors(chat.chat_id, own_words=True), min_messages=0)
+    pairing = Pairing(spool, chat, roster, choices, watch)
+    sessions = pairs = 0
+    for session in pairing.sessions():
+        sessions += 1
+        pairs += len(session.pairs)
+    return ChatFigures(
+        chat=chat,
+        counts=spool.counts(chat.chat_id),
+        authors=tuple(spool.authors(chat.chat_id)),
+        scripts=scripts,
+        private=pairing.redacted,
+        sessions=sessions,
+        pairs=pairs,
+    )
+
+
+def _scripts(text: str) -> set[str]:
+    """Return the scripts of a text's letters, by Unicode's names: Latin, Cyrillic, Cjk."""
+    return {script for character in set(text) if (script := _script(character))}
+
+
+@lru_cache(65_536)
+def _script(character: str) -> str:
+    if not character.isalpha():
+        return ""
+    return unicodedata.name(character, "").split(" ")[0].split("-")[0].capitalize()

@@ -1,0 +1,167 @@
+"""No plain text is left where it should not be: of the chat, of who said no, of what is private."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from model.marker import spoken
+from pipeline.dataset import load_dataset
+from tests.pipeline.chats import chat, conversation, entry, write
+
+WORD = "xylophonequartet"
+PLACES = ("HOME", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR", "SQLITE_TMPDIR")
+RUI, OLD_RUI, BOT = 3, 30, 99
+SAID_NO = """\
+understudies = [99]
+[[people]]
+name = "Rui"
+ids = [3, 30]
+names = ["Rui Tavares"]
+aliases = ["Ruizinho"]
+learn = "no"
+[[people]]
+name = "Friend 1"
+ids = [1]
+[[people]]
+name = "Friend 2"
+ids = [2]
+"""
+
+
+@pytest.fixture
+def run(tmp_path, pytestconfig):
+    """Build in a process of its own, its places all below the test's; return all files it left."""
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from pipeline.build import build; from pipeline.dataset import load_dataset\n"
+        "from tests.pipeline.chats import small\n"
+        "build([Path(sys.argv[1])], Path('ds'), small(review=Path('doubts.csv')))\n"
+        "load_dataset(Path('ds'))"
+    )
+    environment = {
+        **os.environ, "PYTHONPATH": str(pytestconfig.rootpath), **dict.fromkeys(PLACES, str(home)),
+    }  # fmt: skip
+
+    def start(export):
+        return subprocess.Popen(
+            [sys.executable, "-B", "-c", program, str(export)], cwd=work, env=environment
+        )
+
+    def left():
+        return [path for path in [*home.rglob("*"), *work.rglob("*")] if path.is_file()]
+
+    return start, left
+
+
+def texts(files):
+    """Return all that files say: pairs unpacked, everything else as it is."""
+    return [
+        str(pq.read_table(path).to_pylist()) if path.suffix == ".parquet"
+        else path.read_text("utf-8", "replace")
+        for path in files
+    ]  # fmt: skip
+
+
+def test_no_plain_text_is_left_anywhere_but_in_the_dataset_and_the_review(tmp_path, run):
+    start, left = run
+    told = [entry(n, n % 2 + 1, WORD, n - 16_000) for n in range(9001, 9005)]  # an echo
+
+    assert start(write(tmp_path, chat(*conversation(), *told))).wait() == 0
+
+    work = tmp_path / "work"
+    assert [p for p in left() if p.parent not in {work / "ds", work / "ds" / "pairs"}] == [
+        work / "doubts.csv"
+    ]
+    assert sum(WORD in text for text in texts(left())) >= 2
+
+
+def test_a_build_that_is_killed_leaves_no_plain_text_in_the_temporary_folder(tmp_path, run):
+    start, _ = run
+    many = [entry(n, 1 + n // 3 % 2, f"{WORD} {n} " + "and so on " * 20, n * 70)
+            for n in range(1, 60_000)]  # fmt: skip
+    build_of_many = start(write(tmp_path, chat(*many)))
+    places = Path(f"/proc/{build_of_many.pid}/fd")
+
+    def waiting():
+        names = [str(name.readlink()) for name in places.iterdir() if name.is_symlink()]
+        return sum("(deleted)" in name for name in names)
+
+    while build_of_many.poll() is None and not _safely(waiting):
+        time.sleep(0.01)
+    seen = [path.name for path in (tmp_path / "home").iterdir()]
+    build_of_many.send_signal(signal.SIGKILL)
+
+    assert build_of_many.wait() == -signal.SIGKILL
+    assert seen == [path.name for path in (tmp_path / "home").iterdir()] == []
+
+
+def _safely(count):
+    """Count open files, while they come and go."""
+    try:
+        return count()
+    except OSError:
+        return 0
+
+
+def of_rui(number, words):
+    """Return what Rui said as he may have: by either account, or in our bot's words."""
+    if number % 5 == 0:
+        name = ("Rui", "rui tavares", "Ruizinho")[number % 3]
+        return {"from_id": f"user{BOT}", "from": "Understudy", "text": spoken(name, words)}
+    if number % 2:
+        return {"from_id": f"user{OLD_RUI}", "from": "Rui T", "text": words}
+    return {"from": "Rui Tavares", "text": words}
+
+
+def test_nothing_of_somebody_who_said_no_stands_in_any_file(tmp_path, run):
+    start, left = run
+    said = [entry(9999, RUI, "https://quimera.example", 5, **{"from": "Rui Tavares"})]
+    for one in conversation(people=3):
+        number, words = one["id"], f"quimera {one['id']} violeta nocturna"
+        if one["from_id"] == f"user{RUI}":
+            said.append({**one, **of_rui(number, words)})
+        else:
+            said.append({**one, "text": f"/as Rui {words}"} if number % 9 == 0 else one)
+    export = write(tmp_path, chat(*said))
+    (tmp_path / "roster.toml").write_text(SAID_NO)
+
+    assert start(export).wait() == 0
+
+    written = texts(left())
+    assert len(written) == 7
+    for text in written:
+        assert "quimera" not in text
+        assert "violeta" not in text
+        assert not any(f"{name}:" in text for name in ("Rui", "Rui T", "Tavares", "Ruizinho"))
+    contexts = [pair.context for pair in load_dataset(tmp_path / "work" / "ds").train]
+    assert any("[…]" in context for context in contexts)
+
+
+def test_private_data_stand_in_no_file_and_no_pair_has_them_as_its_target(tmp_path, run):
+    start, left = run
+    private = {
+        3001: "call me on +351 912 345 678 please",
+        3003: "write to ana.maria@example.org",
+        3005: "[PT50 0002 0123 1234 5678 9015 4]",
+    }
+    talk = [entry(n, 1 + n % 2, private.get(n, f"word {n}"), n) for n in range(3000, 3012)]
+
+    assert start(write(tmp_path, chat(*talk, *conversation()))).wait() == 0
+
+    written = texts(left())
+    for secret in ("912", "345 678", "ana.maria", "example.org", "0002 0123", "PT50"):
+        assert not any(secret in text for text in written), secret
+    loaded = load_dataset(tmp_path / "work" / "ds")
+    pairs = [*loaded.train, *loaded.validation, *loaded.test]
+    assert any("[phone]" in line for pair in pairs for line in pair.context)
+    assert not any("[phone]" in text for pair in pairs for text in pair.target)
+    assert loaded.summary.redacted == {"phone": 1, "email": 1, "iban": 1}

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-CHUNK = 1 << 19
-"""Bytes read at once: memory stays near 15 MB whatever the file's size."""
+CHUNK = 1 << 16
+"""Bytes read at once: some 150 messages; of more that live at once Python's collector makes much."""
 
 MESSAGE = re.compile(
     rb"([ \t]*)\{[ \t]*\r?\n\1([ \t]+)\"id\": ?-?\d+,[ \t]*\r?\n"
@@ -16,7 +16,7 @@ MESSAGE = re.compile(
 AHEAD = 512
 """Bytes that hold what MESSAGE looks for."""
 
-_WITH_ALL_SPACE = re.compile(rb"(?<![ \t])" + MESSAGE.pattern)
+_AT_A_LINE = re.compile(rb"\n" + MESSAGE.pattern)
 _ONE_CHAT, _ACCOUNT = 2, 5  # levels of a message's opening brace
 
 
@@ -41,7 +41,7 @@ def layout_of(path: Path) -> Layout | None:
     with path.open("rb") as file:
         text = file.read(CHUNK)
         while text:
-            for found in _WITH_ALL_SPACE.finditer(text):
+            for found in _AT_A_LINE.finditer(text):
                 for level in (_ONE_CHAT, _ACCOUNT):
                     if found[1] == found[2] * level:
                         return Layout(found[2], level)

@@ -1,0 +1,52 @@
+"""Exports read to their end, for tests."""
+
+from dataclasses import dataclass
+
+from model.conversation import Message
+from pipeline.authors import Author
+from pipeline.export.archive import Chat, opened
+from pipeline.export.spool import Counts
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All there is to see of a chat."""
+
+    chat: Chat
+    messages: list[Message]
+    counts: Counts
+    authors: list[Author]
+
+    @property
+    def ids(self):
+        return [message.message_id for message in self.messages]
+
+    @property
+    def texts(self):
+        return [message.text for message in self.messages]
+
+    @property
+    def tally(self):
+        return self.chat.tally
+
+
+def _reading(archive, chat):
+    spool = archive.spool
+    return Reading(
+        chat,
+        list(spool.messages(chat.chat_id)),
+        spool.counts(chat.chat_id),
+        spool.authors(chat.chat_id),
+    )
+
+
+def read(*paths, wanted=None, zone=None):
+    """Read the wanted chat, or the only one."""
+    with opened(list(paths), wanted, zone) as archive:
+        return _reading(archive, archive.only(wanted))
+
+
+def read_all(*paths, zone=None):
+    """Read every chat, by its id in the Bot API."""
+    with opened(list(paths), None, zone) as archive:
+        return {chat_id: _reading(archive, chat) for chat_id, chat in archive.chats.items()}

@@ -1,0 +1,121 @@
+import json
+
+import pytest
+
+from model.errors import ExportError
+from pipeline.export.archive import opened
+from tests.pipeline.chats import account, chat, entry, write
+from tests.pipeline.export.reading import read
+
+
+def test_a_message_is_read_from_a_file_or_from_its_folder(tmp_path):
+    path = write(tmp_path, chat(entry(5, 3, "hi")))
+
+    assert read(path).messages == read(tmp_path).messages
+    assert read(path).texts == ["hi"]
+
+
+def test_a_file_may_have_any_name(tmp_path):
+    path = write(tmp_path, chat(entry(5, 3, "hi"))).rename(tmp_path / "ours.json")
+
+    assert read(path).texts == ["hi"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "is no JSON"),
+        (" \n", "is no JSON"),
+        ("\ufeff", "is no JSON"),
+        ("Date,Text\n1,hi\n", "is no JSON"),
+        ('{"name": "x", "messages": [', "is no JSON"),
+        ('{"a": "\\x0B"}', "is no JSON"),
+        ('{"a": "\\udc00"}', "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+        ('{"a":' * 100_000, "is no JSON"),
+        (b"\x00" * 5000, "is no JSON"),
+        (b"PK\x03\x04\xff\xfe\x00", "is no JSON"),
+        ("[]", "no chat export"),
+        ("{}", "no chat export"),
+        ("[1, 2]", "no chat export"),
+        ("null", "no chat export"),
+        ('"words"', "no chat export"),
+        ('{"messages": {"a": 1}}', "no chat export"),
+        ('{"messages": [1, "x", null]}', "no chat export"),
+        ('{"conversations": []}', "no chat export"),
+        ('{"about": "", "chats": {"list": []}}', "no chat export"),
+        ('{"chats.list.item.name": 1, "chats.list.item.messages.item": {}}', "no chat export"),
+    ],
+    ids=["nothing", "a blank line", "a byte-order mark", "a table", "cut off in the heading",
+         "a bad escape", "half a pair", "lists too deep", "objects too deep", "zeros", "a zip file",
+         "an empty list", "an empty object", "a list", "null", "a text", "no list of messages",
+         "numbers for messages", "another program's", "an account without chats",
+         "keys that look like paths"],
+)  # fmt: skip
+def test_what_is_no_export_is_refused_in_one_line_with_what_to_do(tmp_path, content, says):
+    path = write(tmp_path, content)
+
+    with pytest.raises(ExportError, match=says) as caught:
+        read(path)
+
+    assert str(path) in str(caught.value)
+    assert "Export chat history, format JSON" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_another_program_s_messages_are_counted_and_passed_over(tmp_path):
+    path = write(tmp_path, '{"messages": [1, {"role": "user", "content": "hi"}, "x", null]}')
+
+    reading = read(path)
+
+    assert reading.messages == []
+    assert reading.tally.skipped == {"no id": 1}
+
+
+@pytest.mark.parametrize("order", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_named(tmp_path, order):
+    text = json.dumps(chat(entry(1, 1, "hi")), indent=1)
+    mark = "" if order == "utf-16" else "\ufeff"
+
+    with pytest.raises(ExportError, match="is in UTF-16: save it as UTF-8"):
+        read(write(tmp_path, (mark + text).encode(order)))
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(ExportError, match="there is no file .*nothing.json"):
+        read(tmp_path / "nothing.json")
+
+
+def test_a_folder_without_result_json_is_refused_and_an_html_export_named(tmp_path):
+    with pytest.raises(ExportError, match=r"there is no result\.json"):
+        read(tmp_path)
+
+    (tmp_path / "messages.html").write_text("<html>")
+
+    with pytest.raises(ExportError, match="but an HTML export.*format JSON"):
+        read(tmp_path)
+
+
+def test_one_of_several_that_is_no_export_is_named(tmp_path):
+    good = write(tmp_path / "good", chat(entry(1, 1, "x")))
+    bad = write(tmp_path / "bad", "{}")
+
+    with pytest.raises(ExportError, match="bad"):
+        read(good, bad)
+
+
+def test_an_export_without_messages_has_an_empty_chat(tmp_path):
+    reading = read(write(tmp_path, chat()))
+
+    assert (reading.messages, reading.counts.messages) == ([], 0)
+    assert (reading.counts.first, reading.counts.last) == (None, None)
+
+
+def test_the_database_is_gone_when_the_archive_is_closed(tmp_path):
+    path = write(tmp_path, account(chat(entry(1, 1, "x"))))
+
+    with opened([path]) as archive:
+        pass
+
+    with pytest.raises(Exception, match="closed"):
+        archive.spool.counts(77)

@@ -122,7 +122,7 @@ _PATTERNS = (
 
 
 def addresses(text: str) -> Iterator[Span]:
-    """Yield streets with house numbers, written with capitals as their languages write them."""
+    """Yield streets with house numbers, and postcodes with their towns."""
     patterns = _PATTERNS if text.isascii() else (*_PATTERNS, _RUSSIAN)
     for pattern in patterns:
         for match in pattern.finditer(text):

@@ -45,6 +45,11 @@ class Person:
         """Whether a model may learn to speak like them."""
         return self.learn == "yes" and self.imitate != "no" and not self.quiet
 
+    @property
+    def is_only_quiet(self) -> bool:
+        """Whether nothing but too few messages keeps them from being a voice."""
+        return self.quiet and self.learn == "yes" and self.imitate != "no"
+
 
 @dataclass(frozen=True, slots=True)
 class Roster:

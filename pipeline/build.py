@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.artifact import Chat
-from model.errors import DatasetError, RosterError
+from model.errors import DatasetError, ExportError, RosterError
 from model.roster import Roster
 from pipeline.authors import Author
+from pipeline.authors import written as words_of
 from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, check_place, new_dataset
 from pipeline.draft import Draft
+from pipeline.export import archive
 from pipeline.export.archive import opened
 from pipeline.export.files import export_files
 from pipeline.leaks import leaks
@@ -41,34 +43,46 @@ def build(
     """
     check_place(out)
     files = export_files(exports)
-    struck = read_struck(choices.review, out / STRUCK)
+    review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
     with opened(files, choices.chat, choices.zone, step) as found, Draft() as draft:
         chat = found.only(choices.chat)
+        _check_id(chat)
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, files, authors, out)
         _check_voices(roster, authors, choices.min_messages)
-        pairing, review = Pairing(found.spool, chat, roster, choices), Review(struck)
+        pairing = Pairing(found.spool, chat, roster, choices)
         step("pairing contexts and replies")
-        for session in pairing.sessions():
-            for pair in session.pairs:
-                if review.passes(pair):
-                    draft.add(pair)
-        pairing.check_authors()
+        _pair(pairing, review, draft)
         splits = split(pairing.spans, choices.window.reach, choices.test_share)
         step("writing the dataset")
         with new_dataset(out) as folder:
             written = draft.write(folder / PAIRS, splits)
             _check_pairs(written)
             summary = _summary(pairing, splits, written, folder)
-            summary = replace(
-                summary, struck=review.found, export_sha256=tuple(map(_sha256, files))
-            )
+            hashes = tuple(map(_sha256, files))
+            summary = replace(summary, struck=review.found, export_sha256=hashes)
             write_roster(roster, folder / ROSTER, authors)
-            write_struck(folder / STRUCK, struck)
+            write_struck(folder / STRUCK, review.struck)
             write_summary(summary, folder / SUMMARY)
-        if choices.review:
-            write_review(choices.review, review)
+    if choices.review:
+        write_review(choices.review, review)
     return summary
+
+
+def _check_id(chat: archive.Chat) -> None:
+    if chat.number is None:
+        raise ExportError(
+            f"the export does not say which chat {chat.name} is, its id is missing or damaged: "
+            "export it again"
+        )
+
+
+def _pair(pairing: Pairing, review: Review, draft: Draft) -> None:
+    for session in pairing.sessions():
+        for pair in session.pairs:
+            if review.passes(pair):
+                draft.add(pair)
+    pairing.check_authors()
 
 
 def _roster(
@@ -90,8 +104,10 @@ def _roster(
 
 def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
     """Make sure that somebody may become a voice, where only the threshold forbids it."""
-    if not roster.voices and any(person.quiet for person in roster.people):
-        most = max((author.messages for author in authors), default=0)
+    silenced = [person for person in roster.people if person.is_only_quiet]
+    if silenced and not roster.voices:
+        counts = words_of(authors)
+        most = max(sum(counts[number] for number in person.ids) for person in silenced)
         raise DatasetError(
             f"nobody wrote {min_messages} messages, the most is {most:,}: export more of the chat, "
             "or give a smaller --min-messages"

@@ -25,11 +25,11 @@ class Nats:
 class Judgement:
     """How well a model foresees held-out replies, over all of them and voice by voice.
 
-    `fresh` is over those that are not, word for word, replies it was trained on.
+    `fresh` is over those that are not, word for word, replies it was trained on; None if all are.
     """
 
     whole: Nats
-    fresh: Nats
+    fresh: Nats | None
     voices: Mapping[str, Nats]
 
 

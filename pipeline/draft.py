@@ -1,7 +1,7 @@
 """Pairs on their way into a dataset, until all sessions are known and can be split.
 
 They wait in a temporary file without a name, which goes with the process, even with one that is
-killed; what stays in memory is about 20 bytes a pair.
+killed; what stays in memory is 36 bytes a pair.
 """
 
 import hashlib

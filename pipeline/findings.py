@@ -65,8 +65,8 @@ def _print_chat(one: ChatFigures, console: Console) -> None:
     for trouble in chat.places[:_MOST_PLACES]:
         after = f", after message {trouble.after}" if trouble.after else ""
         console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.what}")
-    if left := len(chat.places) - _MOST_PLACES:
-        console.print(f"  … and {left} places more (--json)") if left > 0 else None
+    if (left := len(chat.places) - _MOST_PLACES) > 0:
+        console.print(f"  … and {left} of the first {len(chat.places)} places more (--json)")
     _print_authors(one.authors, console)
 
 

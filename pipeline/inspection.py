@@ -82,7 +82,9 @@ def _figures(
     def watch(message: Message) -> None:
         scripts.update(_scripts(message.text))
 
-    roster = roster_of(spool.authors(chat.chat_id, own_words=True), min_messages=0)
+    roster = roster_of(
+        spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
+    )
     pairing = Pairing(spool, chat, roster, choices, watch)
     sessions = pairs = 0
     for session in pairing.sessions():

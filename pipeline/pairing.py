@@ -1,16 +1,14 @@
 """A chat's messages on their way to pairs: which are taken, and what is met on the way."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import get_args
 
 from model.conversation import Message, Window
 from model.errors import DatasetError, ExportError
-from model.redact import Kind
+from model.redact import PLACEHOLDER
 from model.roster import Roster
 from pipeline.export.archive import Chat
 from pipeline.export.spool import START, Place, Spool
@@ -22,7 +20,6 @@ MAX_REPEATS = 10
 """Of one message that a friend sent word for word more often, about so many are targets."""
 
 _SPREAD = 2_654_435_761  # Knuth's multiplicative hash: neighbours land far apart
-_PLACEHOLDER = re.compile(rf"\[({'|'.join(get_args(Kind))})\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ class Pairing:
                 if line.is_target and line.speaker:
                     self.lines[line.speaker] += 1
                 if "[" in line.text:
-                    self.redacted.update(_PLACEHOLDER.findall(line.text))
+                    self.redacted.update(PLACEHOLDER.findall(line.text))
             yield session
 
     def check_authors(self) -> None:

@@ -73,7 +73,9 @@ def _first(names: Sequence[str], most: int = 8) -> str:
 def print_judgement(judgement: Judgement, console: Console) -> None:
     """Print a new version's loss on held-out replies beside the untuned base's."""
     losses = table("voice", "untuned", "tuned", "better by")
-    whole = {"all of them": judgement.whole, "but those seen in training": judgement.fresh}
+    whole = {"all of them": judgement.whole}
+    if judgement.fresh:
+        whole["but those seen in training"] = judgement.fresh
     for voice, nats in {**judgement.voices, **whole}.items():
         better = 1 - nats.tuned / nats.untuned
         losses.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")

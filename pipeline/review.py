@@ -18,17 +18,18 @@ _PREFIX = "pair "  # a chat's id and a message's, -5/2, are a sum to a spreadshe
 
 @dataclass(slots=True)
 class Review:
-    """The pairs that stay out, by id, and the rows of the table that a person will see."""
+    """The pairs that stay out, by id, and the rows of the table, if a person wants to see it."""
 
     struck: frozenset[str]
     rows: list[tuple[str, ...]] = field(default_factory=list)
     found: int = 0
+    is_wanted: bool = True
 
     def passes(self, pair: Pair) -> bool:
         """Take note of a pair; return whether it stays in."""
         is_struck = pair.id in self.struck
         self.found += is_struck
-        if is_struck or pair.marks:
+        if self.is_wanted and (is_struck or pair.marks):
             self.rows.append(_row(pair, is_struck=is_struck))
         return not is_struck
 
@@ -41,7 +42,7 @@ def read_struck(table: Path | None, kept: Path) -> frozenset[str]:
     Raises:
         DatasetError: The table is none of ours.
     """
-    earlier = frozenset(kept.read_text("utf-8").split()) if kept.is_file() else frozenset()
+    earlier = _kept(kept)
     if table is None or not table.exists():
         return earlier
     try:
@@ -62,6 +63,12 @@ def write_review(table: Path, review: Review) -> None:
     writer.writerow(_COLUMNS)
     writer.writerows(review.rows)
     write_text(table, "\ufeff" + text.getvalue())
+
+
+def _kept(path: Path) -> frozenset[str]:
+    if not path.is_file():
+        return frozenset()
+    return frozenset(path.read_text("utf-8", errors="replace").split())
 
 
 def write_struck(path: Path, struck: Collection[str]) -> None:

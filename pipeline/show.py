@@ -85,7 +85,8 @@ def _voices(card: Card) -> Table:
             Text(person.name), person.imitate, *_nats(nats.get("voices", {}), person.name)
         )
     table.add_row("all of them", "", *_nats(nats, "whole"))
-    table.add_row("but those seen in training", "", *_nats(nats, "fresh"))
+    if nats.get("fresh"):
+        table.add_row("but those seen in training", "", *_nats(nats, "fresh"))
     return table
 
 
@@ -111,7 +112,7 @@ def _changed(was: Person, now: Person) -> Iterator[str]:
     if was.learn != now.learn:
         yield _FORGET if now.learn == "no" else _SEEN
     wanted = (was.learn, was.imitate) != (now.learn, now.imitate)
-    if wanted and now.quiet and now.learn == "yes" and now.imitate != "no":
+    if wanted and now.is_only_quiet:
         yield _NO_VOICE
 
 

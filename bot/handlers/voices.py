@@ -80,7 +80,7 @@ class Voices:
             await self.acting.answer(place, person.name, at)
         elif person.may_be_target:
             await send(context.bot, place, texts.not_agreed(person.name))
-        elif person.quiet and person.learn == "yes" and person.imitate != "no":
+        elif person.is_only_quiet:
             await send(context.bot, place, texts.too_quiet(person.name))
         else:
             await send(context.bot, place, texts.said_no(person.name))

@@ -45,7 +45,6 @@ class Chat:
     joined: list[int] = field(default_factory=list)
     former_names: list[str] = field(default_factory=list)
     places: list[Trouble] = field(default_factory=list)
-    rows: int = 0
 
     @property
     def has_name(self) -> bool:
@@ -67,7 +66,6 @@ class Chat:
         self.tally.skipped.update(group.tally.skipped)
         self.tally.messages_skipped += group.tally.messages_skipped
         self.places += group.places
-        self.rows += group.rows
 
 
 @dataclass(slots=True)
@@ -79,8 +77,11 @@ class Archive:
 
     def open(self, chat: Chat) -> Chat:
         """Return the chat of this id; of what several exports say of it the last holds."""
+        if chat.number is None:  # which chat it is nobody knows: it stays one of its own
+            chat.chat_id -= len(self.chats)
         known = self.chats.setdefault(chat.chat_id, chat)
-        known.number, known.name, known.kind = chat.number, chat.name, chat.kind
+        known.kind = chat.kind
+        known.name = chat.name if chat.has_name else known.name
         return known
 
     def only(self, wanted: str | None) -> Chat:
@@ -94,7 +95,7 @@ class Archive:
         found = [chat for chat in chats if wanted is None or _is_meant(chat, wanted)]
         if len(found) == 1:
             return found[0]
-        with_messages = [chat for chat in found if chat.rows]
+        with_messages = [chat for chat in found if sizes[chat.chat_id]]
         if len(with_messages) == 1:
             return with_messages[0]
         what = "several chats, and one is wanted" if found else f"no chat {wanted!r}"
@@ -185,7 +186,7 @@ def _read(
             if chat:
                 chat.note(event, file, last)
         elif chat:
-            chat.rows += archive.spool.keep(entries.rows(event))
+            archive.spool.keep(entries.rows(event))
             last = event[-1].get("id")
     if not found:
         what = (

@@ -86,7 +86,7 @@ class Entries:
         for item in items:
             try:
                 yield self._row(item)
-            except (LookupError, TypeError, ValueError) as error:
+            except (LookupError, RecursionError, TypeError, ValueError) as error:
                 self._tally.skipped[_reason(error, item)] += 1
                 self._tally.messages_skipped += item.get("type") == "message"
 

@@ -55,7 +55,7 @@ def _mended(piece: bytes) -> tuple[Item, str] | None:
     fixed = _BARE.sub(_quote, _ESCAPE.sub(_escape, _CONTROL.sub(_as_escape, piece)))
     text = fixed.decode("utf-8", "replace")
     try:
-        value = json.loads(text, strict=False)
+        value = _clean(json.loads(text, strict=False))
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
@@ -66,7 +66,7 @@ def _mended(piece: bytes) -> tuple[Item, str] | None:
         fault = "half a surrogate pair"
     else:
         fault = "an escape or a value that is no JSON"
-    return _clean(value), fault
+    return value, fault
 
 
 def _escape(found: re.Match[bytes]) -> bytes:

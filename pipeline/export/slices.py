@@ -225,8 +225,8 @@ def _one(piece: bytes, offset: int) -> Iterator[Event]:
     if item := parse(whole):
         yield [item]
     elif (mended := mend(whole)) and "id" in mended[0]:
-        yield [mended[0]]
         yield Fault(start, mended[1], is_lost=False)
+        yield [mended[0]]
     elif b'"' in whole:
         yield Fault(start, "no message can be read here", is_lost=True)
     else:

@@ -120,9 +120,9 @@ class Spool:
         """Let everything go."""
         self._base.close()
 
-    def keep(self, rows: Iterable[Row]) -> int:
-        """Take in rows; of one message the later edit wins, then the later row. Return how many."""
-        return self._base.executemany(_KEEP, rows).rowcount
+    def keep(self, rows: Iterable[Row]) -> None:
+        """Take in rows; of one message the later edit wins, then the later row."""
+        self._base.executemany(_KEEP, rows)
 
     def moved_from(self, chat: int, groups: Mapping[int, str | None]) -> list[int]:
         """Return which basic groups, given with their names, became this supergroup.

@@ -57,7 +57,7 @@ class Times:
                 first, second = (int(read.replace(fold=n).timestamp()) for n in (0, 1))
                 return second if first < self._latest <= second + 60 else first
             return int(read.timestamp())
-        except (OverflowError, OSError) as error:
+        except (OverflowError, OSError, ValueError) as error:
             raise ValueError(f"date {date!r}") from error
 
     def _differs(self, seconds: int, date: object) -> bool:

@@ -49,7 +49,7 @@ def test_it_foretells_the_pairs_that_a_build_would_find_before_it_splits_them(tm
 
     export = write(tmp_path, chat(*conversation()))
 
-    (figures,) = look(export, min_messages=200)
+    (figures,) = look(export, min_messages=1)
 
     summary = build([export], tmp_path / "ds", small())
     assert figures.pairs == summary.pairs + summary.dropped

@@ -57,7 +57,7 @@ def test_a_text_that_is_no_json_is_mended(tmp_path, layout, written, text, fault
     if fault:
         [trouble] = reading.chat.places
         assert place - 300 < trouble.offset < place
-        assert (trouble.what, trouble.after) == (fault, 2)
+        assert (trouble.what, trouble.after) == (fault, 1)
 
 
 @pytest.mark.parametrize("layout", INDENTED)

@@ -10,7 +10,7 @@ _URL = re.compile(
     rf"(?:https?|ftp|tg)://[^\s{MASK}<>\"]+"
     rf"|(?<![\w.@/-])(?:[\w-]{{1,63}}\.){{1,4}}[a-zA-Z]{{2,24}}[/?][^\s{MASK}<>\"]+",
 )
-_PIECES = re.compile(r"(?:\w+://)?(?:([^/?#@\s]*:[^/?#@\s]*)@)?([^/?#@]*)[/?#]?(.*)", re.DOTALL)
+_PIECES = re.compile(r"(?:\w+://)?(?:([^/?#@:\s]*:[^/?#@\s]*)@)?([^/?#@]*)[/?#]?(.*)", re.DOTALL)
 _TRAILING = ".,;:!?)]}'»”"
 
 _PRIVATE_PLACES = re.compile(

@@ -48,7 +48,7 @@ def media_text(kind: MediaKind, seconds: int | None = None, caption: str = "") -
     A length of 0 is left out: an export cannot tell it from none.
     """
     length = ""
-    if seconds and kind in WITH_LENGTH:
+    if seconds and seconds > 0 and kind in WITH_LENGTH:
         minutes, rest = divmod(seconds, 60)
         length = f" {minutes}:{rest:02d}"
     word = f"[{kind}{length}]"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from model import address_rules, link_rules, number_rules, secret_rules
-from model.spans import MASK, Span, masked
+from model.spans import MASK, Span, masked, plainly
 
 Kind = Literal[
     "phone",
@@ -78,6 +78,16 @@ _RULES = (
 
 def private_parts(text: str) -> list[Private]:
     """Return the private parts of a text, in order, none overlapping another."""
+    if not text.isascii() or MASK in text:
+        plain, places = plainly(text)
+        return [
+            Private(part.kind, places[part.start], places[part.end - 1] + 1)
+            for part in _parts(plain)
+        ]
+    return _parts(text)
+
+
+def _parts(text: str) -> list[Private]:
     if not _is_suspicious(text):
         return []
     hidden = masked(text, (match.span() for match in PLACEHOLDER.finditer(text)))

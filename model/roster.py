@@ -62,13 +62,15 @@ class Roster:
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index people by id; refuse an id or a name that two of them share."""
+        """Index people by id; refuse an id or a name that is somebody else's too."""
         by_id: dict[int, Person] = {}
         by_name: dict[str, Person] = {}
         for person in self.people:
             for number in person.ids:
                 if number in by_id:
                     raise RosterError(f"id {number} belongs to two people: {person.name} is second")
+                if number in self.bots or number in self.understudies:
+                    raise RosterError(f"id {number} is {person.name}'s, and a bot's: choose one")
                 by_id[number] = person
             if fold(person.name) in by_name:
                 raise RosterError(f"two people are called {person.name}: give one another name")

@@ -11,7 +11,7 @@ from model.errors import DatasetError, ExportError, RosterError
 from model.roster import Roster
 from pipeline.authors import Author
 from pipeline.authors import written as words_of
-from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, check_place, new_dataset
+from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, check_place, new_dataset, recover
 from pipeline.draft import Draft
 from pipeline.export import archive
 from pipeline.export.archive import opened
@@ -19,7 +19,13 @@ from pipeline.export.files import export_files
 from pipeline.leaks import leaks
 from pipeline.pairing import Choices, Pairing
 from pipeline.review import Review, read_struck, write_review, write_struck
-from pipeline.roster_file import read_roster, roster_of, with_quiet, write_roster
+from pipeline.roster_file import (
+    read_roster,
+    roster_of,
+    with_nameless,
+    with_quiet,
+    write_roster,
+)
 from pipeline.split import GAP, SPLITS, Written, split
 from pipeline.summary import Summary, VoiceFigures, split_figures, write_summary
 
@@ -41,12 +47,13 @@ def build(
         RosterError: The roster cannot be used.
         DatasetError: Too little is said, or `out` holds something else.
     """
+    recover(out)
     check_place(out)
     files = export_files(exports)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
     with opened(files, choices.chat, choices.zone, step) as found, Draft() as draft:
         chat = found.only(choices.chat)
-        _check_id(chat)
+        _check_chat(chat, found.spool.clashes(chat.chat_id))
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, files, authors, out)
         _check_voices(roster, authors, choices.min_messages)
@@ -69,7 +76,12 @@ def build(
     return summary
 
 
-def _check_id(chat: archive.Chat) -> None:
+def _check_chat(chat: archive.Chat, clashes: int) -> None:
+    if clashes:
+        raise ExportError(
+            f"the exports ascribe {clashes:,} messages of {chat.name} to different people: they "
+            "are of different accounts' chats, so give those of one account"
+        )
     if chat.number is None:
         raise ExportError(
             f"the export does not say which chat {chat.name} is, its id is missing or damaged: "
@@ -93,13 +105,20 @@ def _roster(
     if not choices.roster and len(beside) > 1:
         raise RosterError("there is a roster.toml beside several exports: choose with --roster")
     if given := choices.roster or next(iter(beside), None):
-        return with_quiet(read_roster(given), authors, choices.min_messages)
+        roster = with_nameless(read_roster(given), authors)
+        return with_quiet(roster, authors, choices.min_messages)
     if not (out / ROSTER).is_file():
         return roster_of(authors, min_messages=choices.min_messages)
-    earlier = read_roster(out / ROSTER)
+    earlier = with_nameless(read_roster(out / ROSTER), authors)
+    return roster_of(authors, _still_known(earlier, authors), choices.min_messages)
+
+
+def _still_known(earlier: Roster, authors: Sequence[Author]) -> Roster:
+    """Return of an earlier dataset's roster those who wrote here; in one group a no stays too."""
     wrote = {author.author_id for author in authors}
-    known = tuple(person for person in earlier.people if wrote.intersection(person.ids))
-    return roster_of(authors, replace(earlier, people=known), choices.min_messages)
+    known = [person for person in earlier.people if wrote.intersection(person.ids)]
+    nos = [person for person in earlier.people if person.learn == "no" and person not in known]
+    return replace(earlier, people=tuple([*known, *nos] if known else ()))
 
 
 def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:

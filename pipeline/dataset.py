@@ -26,6 +26,8 @@ ROSTER = "roster.toml"
 SUMMARY = "summary.json"
 STRUCK = "struck.txt"
 
+_OURS = {PAIRS, ROSTER, SUMMARY, STRUCK}
+_MARK = ".understudy-"
 _STALE = 3600  # seconds: no build takes so long
 
 
@@ -88,10 +90,11 @@ def new_dataset(folder: Path) -> Iterator[Path]:
     check_place(folder)
     place = folder.resolve()
     make_folder(place.parent)
-    for stale in place.parent.glob(f".{glob.escape(place.name)}.*"):  # of a build that was killed
+    recover(place)
+    for stale in _beside(place):  # of a build that was killed
         if stale.stat().st_mtime < time.time() - _STALE:
             shutil.rmtree(stale, ignore_errors=True)
-    beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}{_MARK}"))
     try:
         fresh = make_folder(beside / "new")
         make_folder(fresh / PAIRS)
@@ -100,6 +103,19 @@ def new_dataset(folder: Path) -> Iterator[Path]:
         _put(fresh, place, beside / "old")
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def recover(folder: Path) -> None:
+    """Put an older dataset back that a build which was killed had moved out of the way."""
+    place = folder.resolve()
+    if not place.exists():
+        kept = [beside / "old" for beside in _beside(place) if (beside / "old").is_dir()]
+        if kept:
+            max(kept, key=lambda old: old.parent.stat().st_mtime).rename(place)
+
+
+def _beside(place: Path) -> list[Path]:
+    return list(place.parent.glob(f".{glob.escape(place.name)}{_MARK}*"))
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -157,7 +173,10 @@ def _check_roster(dataset: Dataset) -> None:
 
 
 def _put(fresh: Path, place: Path, old: Path) -> None:
-    """Move a folder into its place; what is there goes out of the way, and back on failure."""
+    """Move a folder into its place; what is there goes out of the way, and back on failure.
+
+    What a person put into the older dataset's folder stays in it.
+    """
     if place.exists():
         place.rename(old)
     try:
@@ -165,3 +184,6 @@ def _put(fresh: Path, place: Path, old: Path) -> None:
     finally:
         if old.exists() and not place.exists():
             old.rename(place)
+    for entry in old.iterdir() if old.exists() else ():
+        if entry.name not in _OURS:
+            entry.rename(place / entry.name)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline.pairs import Pair
 _COLUMNS = ("strike", "pair", "date", "why", "voice", "context", "target")
 _SHOWN = 2  # lines of context
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_ID = re.compile(r"-?\d+/-?\d+")
 _PREFIX = "pair "  # a chat's id and a message's, -5/2, are a sum to a spreadsheet
 
 
@@ -59,7 +61,7 @@ def write_review(table: Path, review: Review) -> None:
     """Write the table, readable by its owner alone; spreadsheets read it as UTF-8."""
     make_folder(table.resolve().parent)
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)  # wherever a spreadsheet splits
     writer.writerow(_COLUMNS)
     writer.writerows(review.rows)
     write_text(table, "\ufeff" + text.getvalue())
@@ -87,7 +89,8 @@ def _shown(table: Path) -> dict[str, bool]:
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if semicolons else ",")
     if rows.fieldnames and not {"strike", "pair"}.issubset(rows.fieldnames):
         raise ValueError("it has no columns strike and pair")
-    return {row["pair"].removeprefix(_PREFIX): bool(row["strike"].strip()) for row in rows}
+    shown = {row["pair"].removeprefix(_PREFIX): bool(row["strike"].strip()) for row in rows}
+    return {pair: is_struck for pair, is_struck in shown.items() if _ID.fullmatch(pair)}
 
 
 def _row(pair: Pair, *, is_struck: bool) -> tuple[str, ...]:

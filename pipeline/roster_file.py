@@ -62,8 +62,12 @@ def read_roster(path: Path) -> Roster:
         raise RosterError(f"there is no roster {path}") from error
     except OSError as error:
         raise RosterError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RosterError) as error:  # TOML's and UTF-8's own errors are ValueErrors
-        raise RosterError(f"{path}: {error}") from error
+    except (
+        RecursionError,
+        ValueError,
+        RosterError,
+    ) as error:  # TOML's and UTF-8's own errors are ValueErrors
+        raise RosterError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> None:
@@ -107,6 +111,23 @@ def roster_of(
         people.append(Person(name, (author.author_id,), author.names))
     bots = known.bots | {author.author_id for author in strangers if author.is_bot}
     return with_quiet(replace(known, people=tuple(people), bots=bots), authors, min_messages)
+
+
+def with_nameless(roster: Roster, authors: Iterable[Author]) -> Roster:
+    """Return a roster that knows the authors of exports without ids by the names people had.
+
+    A name that several had is theirs who said no, if one did: nobody's words are to leak.
+    """
+    ids: dict[str, list[int]] = {}
+    for author in authors:
+        if author.by_name and not _is_known(author, roster):
+            ids.setdefault(fold(author.names[-1]), []).append(author.author_id)
+    people = list(roster.people)
+    for number, person in sorted(enumerate(people), key=lambda item: item[1].learn != "no"):
+        own = {fold(name) for name in (person.name, *person.names, *person.aliases)}
+        found = [one for name in own for one in ids.pop(name, ())]
+        people[number] = replace(person, ids=(*person.ids, *sorted(found)))
+    return replace(roster, people=tuple(people))
 
 
 def with_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> Roster:

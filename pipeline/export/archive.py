@@ -1,5 +1,6 @@
 """All chats of one or several exports: found, read, merged and joined."""
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -81,7 +82,9 @@ class Archive:
             chat.chat_id -= len(self.chats)
         known = self.chats.setdefault(chat.chat_id, chat)
         known.kind = chat.kind
-        known.name = chat.name if chat.has_name else known.name
+        if chat.has_name and chat.name != known.name:
+            known.former_names.append(known.name)
+            known.name = chat.name
         return known
 
     def only(self, wanted: str | None) -> Chat:
@@ -122,7 +125,7 @@ def opened(
     """
     files = export_files(paths)
     wants = _choice(files, wanted)
-    with closing(Spool()) as spool:
+    with _room(), closing(Spool()) as spool:
         archive = Archive(spool)
         for file in files:
             step(f"reading {file}")
@@ -133,6 +136,22 @@ def opened(
         yield archive
 
 
+@contextmanager
+def _room() -> Iterator[None]:
+    """Say what to do where the temporary folder cannot hold what is read.
+
+    Raises:
+        ExportError: It cannot.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise ExportError(
+            f"the system's temporary folder cannot hold the chat ({error}): free some of it, or "
+            "name another one in SQLITE_TMPDIR"
+        ) from error
+
+
 def _choice(files: Sequence[Path], wanted: str | None) -> Callable[[Heading], bool]:
     """Return which chats to read: all, or the wanted one and those that it may be one with.
 
@@ -141,15 +160,16 @@ def _choice(files: Sequence[Path], wanted: str | None) -> Callable[[Heading], bo
     if wanted is None:
         return lambda _: True
     headings = [e for file in files for e in read(file, lambda _: False) if isinstance(e, Heading)]
-    meant = {h.kind for h in headings if _is_meant(_chat(h), wanted)}
+    meant = [chat for chat in map(_chat, headings) if _is_meant(chat, wanted)]
     if not meant:
         return lambda _: True  # all of them are listed
+    kinds, ids = {chat.kind for chat in meant}, {chat.chat_id for chat in meant}
     partners: set[str | None] = set()
-    if _GROUP in meant:
+    if _GROUP in kinds:
         partners.update(_SUPERGROUPS)
-    if meant.intersection(_SUPERGROUPS):
+    if kinds.intersection(_SUPERGROUPS):
         partners.add(_GROUP)
-    return lambda heading: heading.kind in partners or _is_meant(_chat(heading), wanted)
+    return lambda heading: heading.kind in partners or _chat(heading).chat_id in ids
 
 
 def _is_meant(chat: Chat, wanted: str) -> bool:

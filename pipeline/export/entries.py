@@ -1,5 +1,6 @@
 """One entry of an export as a row: what a reader sees, who said it, when, in answer to what."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ _SIGNS: Mapping[str, MediaKind] = {
 }
 """The keys that give a medium away, but for those with a `media_type`; the first one counts."""
 
+_PLAIN = re.compile(r"[a-z_]{1,40}")
 _ANY_SIGN = frozenset({*_SIGNS, "media_type"})
 
 
@@ -201,7 +203,8 @@ def _reason(error: Exception, item: Mapping[str, Any]) -> str:
     if isinstance(error, KeyError):
         return f"no {error.args[0]}"
     if str(error).startswith("type "):
-        return f"an unknown {str(error)[:60]}"
+        known = _PLAIN.fullmatch(str(item.get("type")))
+        return f"an unknown type {known[0]!r}" if known else "an unknown type"
     key = next((key for key in ("id", "from_id", "date") if str(error).startswith(key)), None)
     absent = key is not None and item.get(key) is None
     return f"no {key}" if absent else f"unreadable {key or 'value'}"

@@ -1,8 +1,10 @@
 """Reads an export that some other program saved again, on one line or in another order."""
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import InvalidOperation
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +18,7 @@ BOM = b"\xef\xbb\xbf"
 
 TOO_DEEP = "brackets nested too deeply"
 
+_DAMAGE = (ijson.JSONError, UnicodeDecodeError, InvalidOperation)
 _BATCH = 512
 _BUFFER = 4096  # bytes: so many brackets may open before their depth is looked at
 _DEEPEST = 2000  # characters of the path to a value, which grows with every level
@@ -42,13 +45,25 @@ def rewritten(path: Path, wants: Callable[[Heading], bool]) -> Iterator[Event]:
     Raises:
         OSError: The file cannot be read.
     """
-    chats, fault = _chats(path)
+    with _numbers_of_any_length():
+        chats, fault = _chats(path)
     for place in _PLACES:
         if any(chat.messages or "type" in chat.keys for chat in chats[place]):
-            with path.open("rb") as file:
+            with path.open("rb") as file, _numbers_of_any_length():
                 yield from _messages(past_bom(file), place, chats[place], wants)
     if fault:
         yield fault
+
+
+@contextmanager
+def _numbers_of_any_length() -> Iterator[None]:
+    """Let ijson read them: where Python refuses one (4,300 digits), ijson 3.6 crashes."""
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        yield
+    finally:
+        sys.set_int_max_str_digits(limit)
 
 
 def past_bom(file: IO[bytes]) -> IO[bytes]:
@@ -76,8 +91,10 @@ def _chats(path: Path) -> tuple[dict[str, list[_Chat]], Fault | None]:
                 elif at in _KEYS and event != "map_key" and chats[_KEYS[at][0]]:
                     place, key = _KEYS[at]
                     chats[place][-1].keys[key] = value
-        except (ijson.JSONError, UnicodeDecodeError) as error:
+        except _DAMAGE as error:
             what = " ".join(str(error).split("\n")[0].split())
+            if isinstance(error, InvalidOperation):
+                what = "a number beyond all bounds"
             is_cut = isinstance(error, ijson.IncompleteJSONError) and "premature EOF" in what
             return chats, Fault(file.tell(), CUT_SHORT if is_cut else what, is_lost=True)
     return chats, None
@@ -99,5 +116,5 @@ def _messages(
 
 def _undamaged(items: Iterator[Item]) -> Iterator[Item]:
     """Yield items up to the damage that `_chats` found already."""
-    with suppress(ijson.JSONError, UnicodeDecodeError):
+    with suppress(*_DAMAGE):
         yield from (item for item in items if isinstance(item, dict))

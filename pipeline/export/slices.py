@@ -12,7 +12,7 @@ from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, heading_of
 from pipeline.export.layout import AHEAD, CHUNK, MESSAGE, Layout
 from pipeline.export.mending import mend, parse
 
-_MOST = 1 << 23  # a message is far smaller: beyond this its end was damaged
+_MOST = 1 << 21  # a message is far smaller: beyond this its end was damaged
 _BOM = b"\xef\xbb\xbf"
 _USUAL = re.compile(rb'[ \t]*(?:[\[\]{}]*,?|"(?:[^"\\]|\\.)*"(?::.*|,?))')
 _WHOLE = re.compile(rb"(?:^|\n)\}\s*\Z")
@@ -83,8 +83,9 @@ class _Slicer:
 
     def _line(self) -> bytes | None:
         """Read one line, without spaces at its end; None where the file ends."""
-        while (end := self.buffer.find(b"\n", self.at)) < 0 and self._more():
-            pass
+        while (end := self.buffer.find(b"\n", self.at)) < 0:
+            if len(self.buffer) - self.at > _MOST or not self._more():
+                break
         if end < 0:
             end = len(self.buffer)
             if end == self.at:
@@ -164,9 +165,10 @@ class _Slicer:
         while not is_last:
             stop, is_last = self._stop()
             if stop < 0:
-                if len(self.buffer) < _MOST and self._more():
+                is_short = len(self.buffer) - self.at < _MOST
+                if is_short and self._more():
                     continue
-                stop, is_last = len(self.buffer), len(self.buffer) < _MOST
+                stop, is_last = len(self.buffer), is_short
             if self.is_wanted:
                 yield from _parsed(self.buffer[self.at : stop], self.opening, self.offset + self.at)
             self.at = stop

@@ -27,16 +27,18 @@ _CACHE_KIB = 16_384
 _TABLE = """
 CREATE TABLE entry (
   chat INTEGER, id INTEGER, kind INTEGER, at INTEGER, author INTEGER, name INTEGER, text TEXT,
-  reply INTEGER, flags INTEGER, edited INTEGER, topic INTEGER, PRIMARY KEY (chat, id)
+  reply INTEGER, flags INTEGER, edited INTEGER, topic INTEGER, clash INTEGER DEFAULT 0,
+  PRIMARY KEY (chat, id)
 ) WITHOUT ROWID
 """
 _KEEP = f"""
 INSERT INTO entry (chat, id, kind, at, author, name, text, reply, flags, edited)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (chat, id) DO UPDATE SET
-  (kind, at, author, name, text, reply, flags, edited) =
+  (kind, at, author, name, text, reply, flags, edited, clash) =
   (excluded.kind, excluded.at, excluded.author, excluded.name, excluded.text, excluded.reply,
-   excluded.flags, excluded.edited)
+   excluded.flags, excluded.edited,
+   clash + (excluded.author > 0 AND entry.author > 0 AND excluded.author != entry.author))
 WHERE excluded.edited >= entry.edited
   AND (excluded.kind != {Kind.UNSUPPORTED:d} OR entry.kind = {Kind.UNSUPPORTED:d})
 """  # noqa: S608  our own numbers
@@ -140,6 +142,12 @@ class Spool:
         """Let a basic group's entries stand in its supergroup, as in that one's own export."""
         self._base.execute(_MOVE, {"old": old, "new": new, "shift": SHIFT})
         self._base.execute("DELETE FROM entry WHERE chat = ?", (old,))
+
+    def clashes(self, chat: int) -> int:
+        """Return how many messages of a chat two exports ascribe to different users."""
+        query = "SELECT count(*) FROM entry WHERE chat = ? AND clash > 0"
+        count: int = self._base.execute(query, (chat,)).fetchone()[0]
+        return count
 
     def find_topics(self, chat: int) -> None:
         """Let each message know its topic: replies lead to the one that opened it."""

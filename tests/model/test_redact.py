@@ -165,3 +165,28 @@ def test_a_long_text_takes_its_time_in_proportion(piece):
 
     # Ten times as long: a quadratic rule would take a hundred times. 50 ms are no measure.
     assert long <= max(40 * short, 0.05)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["+351\u200b 912 345 678", "+３５１ ９１２ ３４５ ６７８", "+٣٥١ ٩١٢ ٣٤٥ ٦٧٨",
+     "+351\u202f912\u202f345\u202f678", "+351 912\x1a 345 678", "+351 9\xad12 345 678"],
+    ids=["an invisible space", "wide digits", "Arabic digits", "narrow spaces", "a control character",
+         "a soft hyphen"],
+)  # fmt: skip
+def test_a_number_in_other_characters_is_found_whole(text):
+    assert redact(f"é: {text}!") == "é: [phone]!"
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("password - swordfish", "swordfish"),
+        ("пароль — рыбка", "рыбка"),
+        ("dave ARROBA example PUNTO com", "dave"),
+        ("api key: abcdef123456", "abcdef123456"),
+        ("site.com?token=abcdef", "abcdef"),
+    ],
+)
+def test_what_a_rule_finds_is_not_kept_from_it(text, hidden):
+    assert hidden not in redact(text)

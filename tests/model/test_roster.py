@@ -233,3 +233,9 @@ def test_nobody_of_a_model_s_roster_may_be_missing_or_renamed(people, says):
         revised(TRAINED, Roster(people), LEARNED)
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["bots", "understudies"])
+def test_a_friend_who_is_a_bot_too_is_refused(role):
+    with pytest.raises(RosterError, match="id 1 is Hugo's, and a bot's"):
+        Roster((Person("Hugo", (1,)),), **{role: frozenset({1})})

@@ -8,6 +8,7 @@ from model.errors import DatasetError, ExportError, RosterError
 from pipeline.build import build
 from pipeline.dataset import load_dataset
 from pipeline.pairing import Choices
+from pipeline.roster_file import read_roster
 from pipeline.sample import NAMES, write_sample
 from tests.pipeline.chats import NOON, account, chat, conversation, entry, small, write
 
@@ -257,3 +258,42 @@ def test_too_little_to_learn_from_is_refused_and_nothing_is_written(
 
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_exports_of_two_peoples_chats_with_one_friend_are_not_mixed(tmp_path):
+    def chats_of(owner):
+        place = tmp_path / str(owner)
+        place.mkdir()
+        talk = [entry(n, owner if n % 2 else 9, f"words {n}", n * 90) for n in range(1, 40)]
+        return write(place, chat(*talk, type="personal_chat", id=9, name="Bob"))
+
+    with pytest.raises(ExportError, match="of different accounts' chats"):
+        build([chats_of(1), chats_of(2)], tmp_path / "ds", small())
+
+
+def test_who_said_no_is_known_in_an_export_that_has_names_alone(tmp_path):
+    nameless = [{k: v for k, v in e.items() if k != "from_id"} for e in conversation(people=3)]
+    roster = tmp_path / "roster.toml"
+    roster.write_text(
+        '[[people]]\nname = "Friend 1"\nids = [1]\nlearn = "no"\n'
+        '[[people]]\nname = "Friend 2"\nids = [2]\n'
+    )
+
+    build([write(tmp_path, chat(*nameless))], tmp_path / "ds", small(min_messages=0))
+
+    assert not any(
+        "Friend 1" in line for p in load_dataset(tmp_path / "ds").train for line in p.context
+    )
+
+
+def test_a_no_holds_in_a_later_export_that_its_person_is_not_in(tmp_path):
+    said = conversation(people=3)
+    build([write(tmp_path, chat(*said))], tmp_path / "ds", small())
+    roster = tmp_path / "ds" / "roster.toml"
+    roster.write_text(roster.read_text().replace('learn = "yes"', 'learn = "no"', 1))
+    no = next(p for p in read_roster(roster).people if p.learn == "no")
+    later = [e for e in said if e["from_id"] != f"user{no.ids[0]}"]
+
+    build([write(tmp_path, chat(*later))], tmp_path / "ds", small())
+
+    assert no.name in [p.name for p in read_roster(roster).people if p.learn == "no"]

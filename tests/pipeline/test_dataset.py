@@ -217,3 +217,25 @@ def test_a_dataset_of_an_earlier_version_is_replaced(built, export):
     build([export], built, small())
 
     assert load_dataset(built).train
+
+
+def test_what_else_a_person_keeps_in_the_folder_stays(built, export):
+    (built / "notes.txt").write_text("mine")
+    (built.parent / ".ds.bak").mkdir()
+
+    build([export], built, small())
+
+    assert (built / "notes.txt").read_text() == "mine"
+    assert (built.parent / ".ds.bak").is_dir()
+
+
+def test_a_dataset_that_a_killed_build_had_moved_away_still_holds(built, export):
+    roster = built / "roster.toml"
+    roster.write_text(roster.read_text().replace('learn = "yes"', 'learn = "no"', 1))
+    killed = built.parent / ".ds.understudy-abc"
+    killed.mkdir()
+    built.rename(killed / "old")
+
+    build([export], built, small())
+
+    assert 'learn = "no"' in roster.read_text()

@@ -230,3 +230,14 @@ def test_a_basic_group_that_does_not_fit_stays_a_chat_of_its_own(tmp_path, super
     paths = [write(tmp_path / "1", basic(moved()[0])), write(tmp_path / "2", supergroup)]
 
     assert read_all(*paths).keys() == {-5, FRIENDS}
+
+
+def test_a_renamed_chat_is_wanted_whole_by_either_name(tmp_path):
+    for place in ("old", "new"):
+        (tmp_path / place).mkdir()
+    old = write(tmp_path / "old", chat(entry(1, 1, "a"), name="Before"))
+    new = write(tmp_path / "new", chat(entry(2, 1, "b", 90_000), name="After"))
+
+    found = [read(old, new, wanted=name).ids for name in ("Before", "After")]
+
+    assert found == [[1, 2], [1, 2]]

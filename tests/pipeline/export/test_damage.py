@@ -1,5 +1,6 @@
 """One byte of an indented file is damaged: it costs at most the message it hits."""
 
+import json
 import re
 from contextlib import suppress
 
@@ -254,3 +255,43 @@ def test_a_chat_whose_heading_is_zeroed_goes_to_no_other_chat(tmp_path, layout):
     assert readings[FIRST].ids == [100, 101, 102, 103, 104]
     assert readings[THIRD].ids == [300, 301, 302, 303, 304]
     assert all_ids(readings) == everything(three())
+
+
+def test_a_message_far_too_large_costs_itself_alone(tmp_path):
+    huge = entry(2, 1, "x" * (5 << 20), 1)
+
+    reading = read(write(tmp_path, chat(entry(1, 1, "a"), huge, entry(3, 1, "c", 2))))
+
+    assert {1, 3} <= set(reading.ids) <= {1, 2, 3}
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "1e99999999999999999999", "1e400"], ids=len)
+def test_a_number_beyond_all_bounds_ends_no_program(tmp_path, number):
+    text = json.dumps(chat(entry(1, 1, "a"), entry(2, 1, "b", 1, duration_seconds=0)))
+
+    reading = read(
+        write(tmp_path, text.replace('"duration_seconds": 0', f'"duration_seconds": {number}'))
+    )
+
+    assert reading.ids[:1] in ([1], [])
+
+
+@pytest.mark.parametrize("depth", [500, 900])
+def test_a_text_nested_too_deep_costs_its_message(tmp_path, depth):
+    deep = "x"
+    for _ in range(depth):
+        deep = [deep]
+
+    reading = read(
+        write(tmp_path, chat(entry(1, 1, "a"), entry(2, 1, deep, 1), entry(3, 1, "c", 2)))
+    )
+
+    assert {1, 3} <= set(reading.ids)
+
+
+def test_two_chats_whose_ids_are_lost_stay_two(tmp_path):
+    lost = account(*(chat(*talk(100 * n), id=None, name=f"Chat {n}") for n in (1, 2)))
+
+    found = read_all(write(tmp_path, lost))
+
+    assert sorted(len(one.ids) for one in found.values()) == [5, 5]

@@ -18,14 +18,19 @@ from model.roster import Roster
 FORMAT = 2
 CARD = "model.json"
 ROSTER = "roster.json"
+LINES = "lines.index"
+SCORECARD = "scorecard.json"
 Family = Literal["encoder-decoder", "decoder-only"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How replies are drawn.
+    """How replies are drawn, and which of several candidates is spoken.
 
     Temperature, top-k and top-p are the seed's; without a penalty small models run in circles.
+    One candidate is spoken as it is. Of several it is the one that the voice makes likelier than up
+    to `contrast` others do (`voice_weight`) and the context than none does (`context_weight`), per
+    token to the power `length_power`: at 0 long replies win, at 0.5 replies get shorter than drawn.
     """
 
     temperature: float = 0.7
@@ -34,6 +39,10 @@ class Decoding:
     repetition_penalty: float = 1.1
     max_new_tokens: int = 64
     candidates: int = 4
+    contrast: int = 4
+    voice_weight: float = 2.0
+    context_weight: float = 0.5
+    length_power: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse settings that no sampler can use."""
@@ -44,6 +53,10 @@ class Decoding:
             "repetition-penalty": self.repetition_penalty >= 1,
             "max-new-tokens": self.max_new_tokens >= 1,
             "candidates": self.candidates >= 1,
+            "contrast": self.contrast >= 0,
+            "voice-weight": self.voice_weight >= 0,
+            "context-weight": self.context_weight >= 0,
+            "length-power": 0 <= self.length_power <= 1,
         }
         if wrong := [name for name, right in ranges.items() if not right]:
             value = getattr(self, wrong[0].replace("-", "_"))
@@ -113,6 +126,11 @@ class Artifact:
         """Return the folder of full weights."""
         return self.path / "weights"
 
+    @property
+    def lines(self) -> Path:
+        """Return the hashed index of training messages; older artifacts have none."""
+        return self.path / LINES
+
 
 def save_card(card: Card, folder: Path) -> None:
     """Write model.json and roster.json into an artifact's folder."""
@@ -154,11 +172,13 @@ def content_hash(folder: Path) -> str:
     """Return the sha256, in hex, of an artifact's files and their names.
 
     Not of roster.json: what people agree to changes after training, and the version stays the same.
-    Nor of hidden files, which a write that was killed leaves beside it.
+    Nor of scorecard.json, which comes after it, or hidden files, which a write that was killed
+    leaves beside it.
     """
+    later = {folder / ROSTER, folder / SCORECARD}
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path != folder / ROSTER and not path.name.startswith("."):
+        if path.is_file() and path not in later and not path.name.startswith("."):
             total.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())

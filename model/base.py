@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tokenizers import Tokenizer
+
 from model.artifact import Family
 from model.errors import BaseError
 from model.files import make_folder
@@ -21,7 +23,9 @@ DEFAULT = "google/flan-t5-small"
 WHEEL = "smollm2"
 ENCODER_DECODER = ("t5", "mt5")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-DECODER_ONLY = ("llama", "mistral", "qwen2", "gemma")
+DECODER_ONLY = {"llama": "Llama", "qwen2": "Qwen2", "gemma": "Gemma", "mistral": "Mistral"}
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
+_NOISE = 0.02  # of the rows' spread: enough to tell pieces that begin with the same mean apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
         ) from error
     raise BaseError(
         f"{name} is of kind {kind!r}; understudy trains T5, T5 v1.1, FLAN-T5, mT5 and decoder-only "
-        f"models of the kinds {', '.join(DECODER_ONLY)}"
+        f"models of the kinds {', '.join(DECODER_ONLY.values())}"
     )
 
 
@@ -81,12 +85,14 @@ def _open_encoder_decoder(
     name: str, source: str, raw: dict[str, Any], texts: Iterable[str]
 ) -> Base:
     weights = load_encoder_decoder(source, raw)
-    stock = _tokenizer(source)
+    stock = _tokenizer(source).backend_tokenizer
     config = weights.config
-    tokenizer = extend_unigram(stock.backend_tokenizer, texts)
+    known = max(stock.get_vocab(with_added_tokens=True).values()) + 1
+    tokenizer = extend_unigram(stock, texts)
     rows = max(config.vocab_size, tokenizer.get_vocab_size(with_added_tokens=True))
     if rows > config.vocab_size:
-        _grow(weights, rows)
+        weights.resize_token_embeddings(rows, mean_resizing=False)
+    _begin_rows(weights, stock, tokenizer, known)
     return Base(
         name,
         "encoder-decoder",
@@ -95,18 +101,38 @@ def _open_encoder_decoder(
     )
 
 
-def _grow(weights: Any, rows: int) -> None:
-    """Add rows to embedding and output layer: the mean of the old ones and a little noise."""
+def _begin_rows(weights: Any, stock: Tokenizer, grown: Tokenizer, known: int) -> None:
+    """Give the pieces behind the first `known` rows what they mean, in both layers, and some noise.
+
+    That is the mean of the rows of the pieces that the stock tokenizer cuts such a piece into; of
+    all its rows where it has none but "unknown". T5's checkpoints have spare rows behind their
+    pieces: those are begun too.
+    """
     import torch
 
-    old = weights.get_input_embeddings().weight.shape[0]
-    weights.resize_token_embeddings(rows, mean_resizing=False)
+    pieces = [grown.id_to_token(row) or "" for row in range(known, grown.get_vocab_size())]
+    replaced = [_stock_ids(stock, piece) or range(known) for piece in pieces]
     generator = torch.Generator().manual_seed(0)
-    for layer in (weights.get_input_embeddings(), weights.get_output_embeddings()):
-        table = layer.weight.data
-        mean, spread = table[:old].mean(0), table[:old].std()
-        noise = torch.randn(rows - old, table.shape[1], generator=generator)
-        table[old:] = mean + 0.02 * spread * noise
+    output = weights.get_output_embeddings()
+    for table in {
+        id(w): w.data for w in (weights.get_input_embeddings().weight, output.weight)
+    }.values():
+        noise = torch.randn(len(pieces), table.shape[1], generator=generator)
+        means = [table[list(ids)].mean(0) for ids in replaced]
+        table[known : known + len(pieces)] = (
+            torch.stack(means) + _NOISE * table[:known].std() * noise
+        )
+
+
+def _stock_ids(stock: Tokenizer, piece: str) -> list[int]:
+    """Return the ids of the stock pieces that a new piece stands for; a byte's are its letter's."""
+    byte = _BYTE.fullmatch(piece)
+    text = chr(int(byte[1], 16)) if byte else piece
+    if byte and not text.isascii():
+        return []
+    meaningless = {stock.token_to_id(name) for name in ("<unk>", "▁")}
+    ids = stock.encode(text.replace("▁", " "), add_special_tokens=False).ids
+    return [number for number in ids if number not in meaningless]
 
 
 def _open_decoder_only(name: str, source: str) -> Base:

@@ -1,12 +1,15 @@
-"""How a training run goes on and ends: time, checkpoints, Ctrl-C, and whoever looks on."""
+"""How a training run goes on and ends: time, checkpoints, held-out loss, Ctrl-C, who looks on."""
 
 import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from model.stopping import HeldOut
 
 _SAVE_EVERY = 600.0  # seconds between checkpoints: 1.6 GB for SmolLM2-135M, a few seconds to write
 
@@ -29,20 +32,27 @@ class Watcher(Protocol):
         """Take notice of one finished step."""
 
 
-def schedule(warmup: float, clock: "Clock") -> Callable[[float], float]:
-    """Return warm-up and cosine over whichever ends first, the steps or the minutes."""
+def schedule(shape: str, warmup: float, clock: "Clock") -> Callable[[float], float]:
+    """Return warm-up and a fall, cosine or linear, over whichever ends first, steps or minutes."""
 
     def factor(steps_done: float) -> float:
         done = min(1.0, max(steps_done, clock.share))
         if done < warmup:
             return max(0.05, done / warmup)
-        return max(0.02, 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup))))
+        fallen = (done - warmup) / (1 - warmup)
+        if shape == "linear":
+            return 1 - fallen
+        return max(0.02, 0.5 * (1 + math.cos(math.pi * fallen)))
 
     return factor
 
 
 class Clock:
-    """The seconds that a run has taken, over interruptions, and whether somebody stopped it."""
+    """The seconds of training so far, over interruptions, and whether somebody stopped it.
+
+    It stands still while held-out losses are taken: `--minutes` are minutes of training, and the
+    learning rate falls with them alone.
+    """
 
     def __init__(self, limit: float, path: Path) -> None:
         self.limit, self._path = limit, path
@@ -59,6 +69,15 @@ class Clock:
         """Return how much of the time limit is used up, 0 where there is none."""
         return self.elapsed / self.limit if self.limit else 0.0
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stand still meanwhile."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self._before -= time.monotonic() - start
+
     def save(self) -> None:
         """Write the time beside a checkpoint."""
         self._path.write_text(f"{self.elapsed}\n", "utf-8")
@@ -70,13 +89,21 @@ class Clock:
 
 
 class _Conduct:
-    """Says when to save and to stop, and tells the watcher of each step.
+    """Says when to save, to evaluate and to stop, and tells the watcher of each step.
 
     Its methods are those of transformers.TrainerCallback.
     """
 
-    def __init__(self, clock: Clock, batch_size: int, watch: Watcher | None) -> None:
-        self._clock, self._batch_size, self._watch = clock, batch_size, watch
+    def __init__(
+        self,
+        clock: Clock,
+        held_out: HeldOut,
+        batch_size: int,
+        records: Any,
+        watch: Watcher | None,
+    ) -> None:
+        self._clock, self._held_out, self._records = clock, held_out, records
+        self._batch_size, self._watch = batch_size, watch
         self._saved_at = clock.elapsed
         self._first: tuple[int, float] | None = None
         self._loss: float | None = None
@@ -97,30 +124,45 @@ class _Conduct:
         self._loss = (logs or {}).get("loss", self._loss)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Tell the watcher; ask for a checkpoint and an end where it is time."""
-        clock = self._clock
+        """Tell the watcher; where it is time, take a held-out loss, save, end."""
+        clock, step = self._clock, state.global_step
+        share = min(1.0, max(step / state.max_steps, clock.share))
         if self._watch and self._first:
-            steps, seconds = state.global_step - self._first[0], clock.elapsed - self._first[1]
+            steps, seconds = step - self._first[0], clock.elapsed - self._first[1]
             speed = steps * self._batch_size / max(seconds, 1e-9)
-            share = min(1.0, max(state.global_step / state.max_steps, clock.share))
-            self._watch(Progress(share, clock.elapsed, state.global_step, self._loss, speed))
+            self._watch(Progress(share, clock.elapsed, step, self._loss, speed))
+        if self._held_out.is_due(step, share, self._batch_size):
+            self.evaluate(step, share)
+            control.should_training_stop |= self._held_out.goes_nowhere
         over = bool(clock.limit) and clock.elapsed >= clock.limit
         control.should_training_stop |= over or clock.interrupted
         if clock.interrupted or clock.elapsed - self._saved_at > _SAVE_EVERY:
             self._saved_at = clock.elapsed
             control.should_save = True
 
+    def evaluate(self, step: int, share: float) -> None:
+        """Take a held-out loss, off the clock."""
+        with self._clock.paused():
+            point = self._held_out.measure(step, share)
+        self._records.add_scalar("held_out/nats_per_character", point.nats, step)
+
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the time beside the checkpoint."""
         self._clock.save()
+        self._held_out.mark()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Give Ctrl-C back."""
+        """Give Ctrl-C back, and judge the last weights beside the earlier ones."""
+        curve, step = self._held_out.curve, state.global_step
+        if curve and curve[-1].step != step and not self._clock.interrupted:
+            self.evaluate(step, min(1.0, max(step / state.max_steps, self._clock.share)))
         signal.signal(signal.SIGINT, self._previous)
 
 
-def callbacks(clock: Clock, batch_size: int, work: Path, watch: Watcher | None) -> list[Any]:
-    """Return TensorBoard's callback, and ours: time limit, checkpoints, Ctrl-C, the watcher."""
+def callbacks(
+    clock: Clock, held_out: HeldOut, batch_size: int, work: Path, watch: Watcher | None
+) -> list[Any]:
+    """Return ours, for time, checkpoints, held-out loss, Ctrl-C and the watcher; TensorBoard's."""
     import transformers
     from torch.utils.tensorboard import SummaryWriter
     from transformers.integrations.integration_utils import TensorBoardCallback
@@ -130,4 +172,4 @@ def callbacks(clock: Clock, batch_size: int, work: Path, watch: Watcher | None) 
 
     records = SummaryWriter(str(work / "tensorboard"))  # type: ignore[no-untyped-call, unused-ignore]  # torch's
     ours = TensorBoardCallback(records)  # type: ignore[no-untyped-call]  # transformers'
-    return [Conduct(clock, batch_size, watch), ours]
+    return [Conduct(clock, held_out, batch_size, records, watch), ours]

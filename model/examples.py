@@ -25,6 +25,11 @@ class Example:
     reply: tuple[int, ...]
     characters: int
 
+    @property
+    def length(self) -> int:
+        """Return how many tokens go through the weights for it."""
+        return len(self.prompt) + len(self.forced) + len(self.reply)
+
 
 def encode(
     codec: Codec,
@@ -57,12 +62,17 @@ def features(examples: Iterable[Example], family: Family) -> list[dict[str, Any]
     ]
 
 
-def collate_encoder_decoder(rows: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
-    """Pad to the longest of the batch, on the right; tensors are [batch, length]."""
+def collate_encoder_decoder(
+    rows: Sequence[dict[str, Any]], pad_id: int, least: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
+    """Pad to the longest of the batch, on the right; tensors are [batch, length].
+
+    `least` are the fewest columns of inputs and of labels.
+    """
     import torch
 
-    width = max(len(row["input_ids"]) for row in rows)
-    depth = max(len(row["labels"]) for row in rows)
+    width = max(least[0], *(len(row["input_ids"]) for row in rows))
+    depth = max(least[1], *(len(row["labels"]) for row in rows))
     ids = [row["input_ids"] + [pad_id] * (width - len(row["input_ids"])) for row in rows]
     seen = [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows]
     labels = [row["labels"] + [IGNORED] * (depth - len(row["labels"])) for row in rows]
@@ -73,16 +83,18 @@ def collate_encoder_decoder(rows: Sequence[dict[str, Any]], pad_id: int) -> dict
     }
 
 
-def collate_decoder_only(rows: Sequence[dict[str, Any]], pad_id: int) -> dict[str, Any]:
+def collate_decoder_only(
+    rows: Sequence[dict[str, Any]], pad_id: int, least: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
     """Pad to the longest of the batch, on the left, so that all targets end together.
 
     Logits are then wanted at the last positions alone (`logits_to_keep`): a vocabulary of 49,152
     rows over a whole prompt would cost more than the model. Tensors are [batch, length], labels
-    [batch, logits_to_keep].
+    [batch, logits_to_keep]. `least[0]` are the fewest columns.
     """
     import torch
 
-    width = max(len(row["input_ids"]) for row in rows)
+    width = max(least[0], *(len(row["input_ids"]) for row in rows))
     kept = 1 + max(sum(label != IGNORED for label in row["labels"]) for row in rows)
     gaps = [width - len(row["input_ids"]) for row in rows]
     ids = [[pad_id] * gap + row["input_ids"] for gap, row in zip(gaps, rows, strict=True)]

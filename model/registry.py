@@ -80,6 +80,16 @@ class Registry:
             return load(as_path)
         return self._load(self.find(wanted))
 
+    def whole(self, wanted: str) -> Artifact:
+        """Load a version once it is sure that its files are those that were added.
+
+        Raises:
+            ArtifactError: There is none, or it is not what was added.
+        """
+        name = self.find(wanted)
+        self._check(name)
+        return self._load(name)
+
     def add(self, finished: Path) -> str:
         """Move a finished artifact, of the same disk, in as the newest version; return its name."""
         versions = make_folder(self.root / "versions")
@@ -95,10 +105,15 @@ class Registry:
         """Let a version serve, once it is sure that it is whole; return its name.
 
         Raises:
-            ArtifactError: There is none, or it is not what was added.
+            ArtifactError: There is none, it is not what was added, or canaries were planted in it.
         """
         name = self.find(wanted)
         self._check(name)
+        if self._load(name).card.provenance.get("canaries"):
+            raise ArtifactError(
+                f"{name} was trained with planted canaries, to be measured, and must not serve: "
+                "train again without --canaries"
+            )
         with locked(self.root / "lock", wait=True):
             if not self.serves(name):
                 self._write_served([*self.served, name])

@@ -1,23 +1,26 @@
 """A context and a voice in, a reply out: the model as the bot and the terminal use it."""
 
-import math
+import logging
 import random
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import ctranslate2
 
 from model.artifact import Artifact, Decoding
-from model.eligible import is_speakable
-from model.engine import Engine, open_engine
+from model.copying import LineIndex, open_index
+from model.engine import Draw, Engine, open_engine
 from model.errors import ArtifactError, VoiceError
-from model.prompt import LINE_BREAK, own_part, parse_reply, render_reply
+from model.prompt import own_part, parse_reply
+from model.ranking import Reply, fittest
+from model.sayable import is_fresh, is_sayable, speakers, whole_sentences
 from model.tokenizer import Codec, load_codec
+from model.turns import draw_voice
 
-_SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
 _TRIES = 3
-_RUN = 4
+_DRAWS = 8  # of one candidate at a time more tries are made, up to as many draws
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Speaker:
     codec: Codec
     decoding: Decoding
     chance: random.Random = field(repr=False)
+    lines: LineIndex | None = None
 
     def reply(self, context: Sequence[str], voice: str) -> tuple[str, ...]:
         """Return the messages of a turn in somebody's voice after these rendered lines.
@@ -38,18 +42,11 @@ class Speaker:
         """
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         forced = self.codec.label_ids(voice)
-        spare: tuple[str, ...] = ()
-        for _ in range(_TRIES):
-            drawn = [
-                messages
-                for ids in self.engine.candidates(prompt, forced, self.decoding)
-                if _is_sayable(messages := self._messages(voice, ids))
-            ]
-            if fresh := [messages for messages in drawn if _is_fresh(messages, context)]:
-                return self._fittest(prompt, voice, list(dict.fromkeys(fresh)))
-            spare = spare or next(iter(drawn), ())
-        if spare:
-            return spare
+        for _ in range(max(_TRIES, _DRAWS // self.decoding.candidates)):
+            drawn = self.engine.candidates(prompt, forced, self.decoding)
+            if replies := self._sayable(drawn, context, voice):
+                names = self._contrasted(context, voice)
+                return fittest(self.engine, self.codec, replies, names, self.decoding).messages
         raise VoiceError(f"{voice} has nothing to say to that: say something else, then try again")
 
     def turn(self, context: Sequence[str], voices: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -78,36 +75,38 @@ class Speaker:
             raise VoiceError("nobody may speak: no voice of this model has agreed")
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         scores = self.engine.label_scores(prompt, [self.codec.label_ids(name) for name in voices])
-        best = max(scores)
-        return self.chance.choices(voices, [math.exp(score - best) for score in scores])[0]
+        return draw_voice(context, voices, scores, self.chance)
 
-    def _fittest(
-        self,
-        prompt: Sequence[int],
-        voice: str,
-        replies: Sequence[tuple[str, ...]],
-    ) -> tuple[str, ...]:
-        """Return the reply that the context makes likelier the most, in nats.
+    def _contrasted(self, context: Sequence[str], voice: str) -> list[str]:
+        """Return a voice and the few it is told from: first who is in the conversation."""
+        here = speakers(context)
+        others = [name for name in self.artifact.card.learned if name != voice]
+        others.sort(key=lambda name: name not in here)
+        return [voice, *others[: self.decoding.contrast]]
 
-        So "I don't know", which fits everywhere, gives way to what fits here (the mutual
-        information of Li et al. 2016, arXiv:1510.03055).
-        """
-        if len(replies) == 1:
-            return replies[0]
-        count, forced = len(replies), self.codec.label_ids(voice)
-        ids = [self.codec.reply_ids(voice, render_reply(messages))[1] for messages in replies]
-        nothing = self.codec.prompt_ids((), self.artifact.card.max_prompt_tokens)
-        here = self.engine.scores([prompt] * count, [forced] * count, ids)
-        anywhere = self.engine.scores([nothing] * count, [forced] * count, ids)
-        gains = [sum(h) - sum(a) for h, a in zip(here, anywhere, strict=True)]
-        return max(zip(gains, replies, strict=True))[1]
+    def _sayable(self, drawn: Iterable[Draw], context: Sequence[str], voice: str) -> list[Reply]:
+        """Return what of the candidates may be said, each once."""
+        names = {voice, *self.artifact.card.learned, *speakers(context)}
+        found: dict[tuple[str, ...], Reply] = {}
+        for draw in drawn:
+            reply = self._reply(voice, draw)
+            if (
+                is_sayable(reply.messages, names)
+                and is_fresh(reply.messages, context)
+                and not (self.lines and self.lines.holds(reply.messages))
+            ):
+                found.setdefault(reply.messages, reply)
+        return list(found.values())
 
-    def _messages(self, voice: str, ids: Sequence[int]) -> tuple[str, ...]:
+    def _reply(self, voice: str, draw: Draw) -> Reply:
         """Return a candidate's messages, less a sentence that the token limit cut off."""
-        text = self.codec.reply_text(voice, ids)
-        messages = parse_reply(text)
-        is_cut = len(ids) >= self.decoding.max_new_tokens and own_part(text) == text
-        return _whole_sentences(messages) if is_cut else messages
+        text = self.codec.reply_text(voice, draw.ids)
+        own = own_part(text)
+        messages = parse_reply(own)
+        if len(draw.ids) >= self.decoding.max_new_tokens and own == text:
+            messages = whole_sentences(messages)
+        share = len("\n".join(messages)) / max(1, len(text.strip()))
+        return Reply(messages, draw.score * min(1.0, share))
 
 
 def open_speaker(
@@ -135,36 +134,17 @@ def open_speaker(
             f"the model in {artifact.path} cannot be loaded on device {device!r} ({error}): "
             "try another device, or train again"
         ) from error
-    return Speaker(artifact, engine, codec, decoding or artifact.card.decoding, random.Random(seed))
+    lines = _open_lines(artifact)
+    chance = random.Random(seed)
+    return Speaker(artifact, engine, codec, decoding or artifact.card.decoding, chance, lines)
 
 
-def _is_sayable(messages: tuple[str, ...]) -> bool:
-    """Whether a candidate is all words: no bracketed one, no piece of a character."""
-    return bool(messages) and all(is_speakable(m) and "\ufffd" not in m for m in messages)
-
-
-def _is_fresh(messages: tuple[str, ...], context: Sequence[str]) -> bool:
-    """Whether a candidate neither repeats what was said nor goes in circles.
-
-    A short everyday line may come again, but not right after itself.
-    """
-    said = [line.partition(": ")[2].replace(LINE_BREAK, "\n").casefold() for line in context]
-    stale = {text for text in said if len(text.split()) >= _RUN} | set(said[-1:])
-    repeats = any(message.casefold() in stale for message in messages)
-    return not repeats and not _goes_in_circles(" ".join(messages))
-
-
-def _goes_in_circles(text: str) -> bool:
-    """Whether four words in a row come twice."""
-    words = text.casefold().split()
-    runs = [tuple(words[n : n + _RUN]) for n in range(len(words) - _RUN + 1)]
-    return len(set(runs)) < len(runs)
-
-
-def _whole_sentences(messages: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a turn that was cut for its length without its unfinished end, () if all of it is."""
-    if not messages:
-        return ()
-    *whole, last = messages
-    ends = [match.end() for match in _SENTENCE_END.finditer(last)]
-    return (*whole, last[: ends[-1]]) if ends else tuple(whole)
+def _open_lines(artifact: Artifact) -> LineIndex | None:
+    if artifact.lines.is_file():
+        return open_index(artifact.lines)
+    _log.warning(
+        "%s has no index of training messages: replies may repeat one whole. "
+        "Add it with `python -m pipeline.lines`",
+        artifact.path.name,
+    )
+    return None

@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from model.errors import ArtifactError, BaseError
 from model.prompt import LINE_BREAK, label, render_prompt
@@ -15,6 +15,29 @@ from model.prompt import LINE_BREAK, label, render_prompt
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 _SPACE = "▁"
 _NEVER = -1e4  # the score of a piece that spelling out its characters always beats
+_CARRIERS = range(0xF0000, 0xFFFFE)  # private characters, which no vocabulary has
+
+
+_LOSSLESS: Mapping[str, Any] = {
+    "normalizer": {"type": "Prepend", "prepend": _SPACE},
+    "pre_tokenizer": {
+        "type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "never", "split": True,
+    },
+    "decoder": {
+        "type": "Sequence",
+        "decoders": [
+            {"type": "Replace", "pattern": {"String": _SPACE}, "content": " "},
+            {"type": "ByteFallback"},
+            {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 0},
+        ],
+    },
+}  # fmt: skip
+"""How a unigram tokenizer cuts and joins so that nothing is lost.
+
+One space goes before a text, as SentencePiece does; bytes are joined after pieces, so that a `▁`
+made of bytes stays one.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +100,29 @@ class Codec:
         path.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
 
     def _plain(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._encode(text, specials=False)
 
     def _with_specials(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=True).ids
-        return ids
+        return self._encode(text, specials=True)
+
+    def _encode(self, text: str, *, specials: bool) -> list[int]:
+        """Return a text's ids.
+
+        A unigram vocabulary writes `▁` for a space. One that somebody typed goes in under the name
+        of a character that is spelled in bytes, and has those of its own put in their place.
+        """
+        if _SPACE not in text or not isinstance(self.tokenizer.model, models.Unigram):
+            ids: list[int] = self.tokenizer.encode(text, add_special_tokens=specials).ids
+            return ids
+        carrier = next(c for c in map(chr, _CARRIERS) if c not in text and self._is_spelled(c))
+        carried = self._encode(text.replace(_SPACE, carrier), specials=specials)
+        return _replaced(carried, self._byte_ids(carrier), self._byte_ids(_SPACE))
+
+    def _is_spelled(self, character: str) -> bool:
+        return self.tokenizer.token_to_id(character) is None
+
+    def _byte_ids(self, character: str) -> list[int]:
+        return self.ids(_BYTES[byte] for byte in character.encode())
 
 
 def codec_of(tokenizer: Tokenizer, end_id: int, pad_id: int) -> Codec:
@@ -117,7 +157,8 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
 
     New pieces (newlines, the texts' characters, 256 bytes for whatever is left) stand behind the
     old ones, whose ids and scores stay, so that a text which the old one keeps whole has the same
-    ids. Its normalizer, which loses characters and runs of spaces, goes.
+    ids. Its normalizer, which loses characters and runs of spaces, goes. What reads like a special
+    token or a byte (`</s>`, `<0x41>`) is text, and spelled out.
 
     Raises:
         BaseError: The vocabulary is no unigram one.
@@ -129,22 +170,45 @@ def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
             "mT5 have a unigram vocabulary"
         )
     vocabulary: list[list[Any]] = value["model"]["vocab"]
-    special = {token["content"] for token in value["added_tokens"]}
-    known = {piece for piece, _ in vocabulary} | special
-    seen = Counter(c for text in [*texts, *special, *_BYTES] for c in text if c != " ")
-    wanted = ["\n", LINE_BREAK, *sorted(seen, key=lambda c: (-seen[c], c)), *_BYTES]
     score = min(score for _, score in vocabulary)
-    added = [piece for piece in dict.fromkeys(wanted) if piece not in known and piece != _SPACE]
-    for entry in vocabulary:  # SentencePiece never takes control pieces from text; this would
-        if entry[0] in special:
+    special = {token["content"] for token in value["added_tokens"] if token["special"]}
+    filler = _filler(len(vocabulary), value["added_tokens"], score)
+    known = {piece for piece, _ in [*vocabulary, *filler]} | special
+    seen = Counter(
+        c for text in [*texts, *special, *_BYTES] for c in text if c not in (" ", _SPACE)
+    )
+    spelled = [c for piece, _ in filler for c in piece]
+    lost = [*sorted(seen, key=lambda c: (-seen[c], c)), *spelled]
+    wanted = dict.fromkeys([_SPACE, "\n", LINE_BREAK, *lost, *_BYTES])
+    vocabulary += [*filler, *([piece, score] for piece in wanted if piece not in known)]
+    for entry in vocabulary:  # SentencePiece takes no control or byte piece from text; this would
+        if entry[0] in special or entry[0] in _BYTES:
             entry[1] = _NEVER
-    top = max([len(vocabulary) - 1, *(token["id"] for token in value["added_tokens"])])
-    filler = [[f"<unused_{n}>", score] for n in range(top + 1 - len(vocabulary))]
-    scores = dict.fromkeys(_BYTES, _NEVER)  # falling back to bytes asks for no score
-    vocabulary += [*filler, *([piece, scores.get(piece, score)] for piece in added)]
+    value["added_tokens"] = [token for token in value["added_tokens"] if token["special"]]
     value["model"]["byte_fallback"] = True
-    value["normalizer"] = None
-    space = {"type": "Metaspace", "replacement": _SPACE, "prepend_scheme": "always", "split": True}
-    value["pre_tokenizer"] = space
-    value["decoder"] = {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, space]}
-    return Tokenizer.from_str(json.dumps(value))
+    return Tokenizer.from_str(json.dumps({**value, **_LOSSLESS}))
+
+
+def _filler(rows: int, added: Iterable[Mapping[str, Any]], score: float) -> list[list[Any]]:
+    """Return pieces for the rows between a vocabulary and its last added token.
+
+    An added token keeps its row only where the vocabulary has it there. One that is not special is
+    a piece like others, so that the spaces around it stay.
+    """
+    tokens = {token["id"]: token for token in added}
+    filler: list[list[Any]] = []
+    for row in range(rows, max(tokens, default=0) + 1):
+        token = tokens.get(row, {"content": f"<unused_{row}>", "special": True})
+        piece = token["content"].replace(" ", _SPACE)
+        filler.append([piece, _NEVER if token["special"] else score])
+    return filler
+
+
+def _replaced(ids: Iterable[int], old: list[int], new: list[int]) -> list[int]:
+    """Return ids with one run of them in place of another, wherever it stands."""
+    result: list[int] = []
+    for number in ids:
+        result.append(number)
+        if result[-len(old) :] == old:
+            result[-len(old) :] = new
+    return result

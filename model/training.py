@@ -1,105 +1,36 @@
 """Pairs into tuned weights, by transformers' Trainer."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.artifact import Family
 from model.base import Base
+from model.batches import Plan
 from model.conduct import Clock, Watcher, callbacks, schedule
 from model.errors import TrainingError
-from model.examples import COLLATORS, Example, features
+from model.examples import Example
+from model.hyperparameters import Hyperparameters
+from model.lora import attach, merge
+from model.memory import Budget, fitting_tokens
+from model.precision import Precision, choose_precision, to_training_device, training_device
+from model.stepping import material, trainer_class
+from model.stopping import HeldOut, Point
 
-_LEAST_TOKENS = 16
-_MOST_EPOCHS = 10_000
-_SEEDS = 2**32
-
-
-@dataclass(frozen=True, slots=True)
-class Hyperparameters:
-    """All that decides a training run, besides base and pairs; `help` is the command line's.
-
-    A learning rate of 0 stands for the family's own.
-    """
-
-    epochs: float = field(default=4.0, metadata={"help": "passes over the pairs, at most"})
-    minutes: float = field(
-        default=0.0, metadata={"help": "stop training after this long; 0: never"}
-    )
-    batch_size: int = field(default=8, metadata={"help": "pairs a step"})
-    learning_rate: float = field(default=0.0, metadata={"help": "peak; 0: the family's own"})
-    warmup: float = field(default=0.03, metadata={"help": "share of the run that warms up"})
-    weight_decay: float = field(default=0.0, metadata={"help": "AdamW's"})
-    max_prompt_tokens: int = field(default=384, metadata={"help": "longer prompts lose old lines"})
-    max_reply_tokens: int = field(default=96, metadata={"help": "longer replies are cut"})
-    seed: int = field(default=0, metadata={"help": "of order and dropout"})
-
-    def __post_init__(self) -> None:
-        """Refuse what no run can use."""
-        ranges = {
-            "epochs": 0 < self.epochs <= _MOST_EPOCHS,
-            "minutes": self.minutes >= 0,
-            "batch-size": self.batch_size >= 1,
-            "learning-rate": 0 <= self.learning_rate <= 1,
-            "warmup": 0 <= self.warmup < 1,
-            "weight-decay": self.weight_decay >= 0,
-            "max-prompt-tokens": self.max_prompt_tokens >= _LEAST_TOKENS,
-            "seed": 0 <= self.seed < _SEEDS,
-            "max-reply-tokens": self.max_reply_tokens >= _LEAST_TOKENS,
-        }
-        if wrong := [name for name, right in ranges.items() if not right]:
-            value = getattr(self, wrong[0].replace("-", "_"))
-            raise TrainingError(f"--{wrong[0]} {value} is out of range; see --help")
-
-    def rate(self, family: Family) -> float:
-        """Return the peak learning rate for a family."""
-        return self.learning_rate or {"encoder-decoder": 5e-4, "decoder-only": 2e-4}[family]
+__all__ = ["Hyperparameters", "Outcome", "Precision", "choose_precision", "to_training_device",
+           "train"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended; `curve` are its held-out losses, `kept` the one whose weights are used."""
 
     steps: int
     seconds: float
     loss: float
     interrupted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """Whether to train in bf16, and why."""
-
-    bf16: bool
-    reason: str
-
-
-def choose_precision() -> Precision:
-    """Choose bf16 only where the hardware has it: emulated, it is slower than float32."""
-    import torch
-
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Precision(bf16=True, reason=f"bf16 on {name}")
-        return Precision(bf16=False, reason=f"float32: {name} only emulates bf16")
-    if torch.backends.mps.is_available():
-        return Precision(bf16=False, reason="float32 on Apple's GPU")
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    if able.get("amx_bf16") or able.get("avx512_bf16"):
-        return Precision(bf16=True, reason="bf16 on this CPU, which has instructions for it")
-    return Precision(bf16=False, reason="float32: this CPU has no bf16 instructions")
-
-
-def to_training_device(base: Base) -> None:
-    """Move a base's weights to where they will be trained."""
-    import torch
-
-    gpu = "cuda" if torch.cuda.is_available() else "mps"
-    base.weights.to(
-        gpu if torch.cuda.is_available() or torch.backends.mps.is_available() else "cpu"
-    )
+    curve: tuple[Point, ...] = ()
+    kept: Point | None = None
 
 
 def train(
@@ -109,13 +40,16 @@ def train(
     work: Path,
     *,
     precision: Precision,
+    held_out: Sequence[Example] = (),
     resume: bool = False,
     watch: Watcher | None = None,
 ) -> Outcome:
     """Tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
+    Held-out examples decide when to stop and which weights are kept.
+
     Raises:
-        TrainingError: Nothing to learn from, or nothing to resume.
+        TrainingError: Nothing to learn from, nothing to resume, or too little memory.
     """
     import transformers
 
@@ -124,38 +58,92 @@ def train(
     if resume and not any(work.glob("checkpoint-*")):
         raise TrainingError(f"nothing to resume in {work}: train without --resume")
     transformers.set_seed(settings.seed)
+    work.mkdir(parents=True, exist_ok=True)
+    to_training_device(base)
+    tuner = None
+    if settings.lora:
+        tuner = attach(base, settings.lora_rank, settings.lora_alpha, bf16=precision.bf16)
+    watched = HeldOut(
+        base, held_out, work,
+        most=settings.evaluations, patience=settings.patience, bf16=precision.bf16,
+    )  # fmt: skip
+    outcome = _run(base, examples, settings, work, precision, watched, watch, resume=resume)
+    if not outcome.interrupted:
+        watched.use_best()
+    if tuner:
+        merge(base, tuner)
+    return outcome
+
+
+def _run(
+    base: Base,
+    examples: Sequence[Example],
+    settings: Hyperparameters,
+    work: Path,
+    precision: Precision,
+    held_out: HeldOut,
+    watch: Watcher | None,
+    *,
+    resume: bool,
+) -> Outcome:
+    import transformers
+
     clock = Clock(settings.minutes * 60, work / "clock")
+    budget = _budget(base, examples, settings, precision, work / "token-budget")
     if resume:
         clock.restore()
-    trainer = _trainer_class()(
-        schedule=schedule(settings.warmup, clock),
+        budget.restore()
+        held_out.restore(_last_step(work))
+    budget.save()
+    uniform = settings.batches == "uniform"
+    steps = material(base, examples, budget, bf16=precision.bf16, uniform=uniform)
+    trainer = trainer_class()(
+        material=steps,
+        schedule=schedule(settings.schedule, settings.warmup, clock),
         model=base.weights,
-        args=_arguments(base, settings, work, precision),
-        train_dataset=features(examples, base.family),
-        data_collator=lambda rows: COLLATORS[base.family](rows, base.codec.pad_id),
-        callbacks=callbacks(clock, settings.batch_size, work, watch),
+        args=_arguments(base, settings, work),
+        train_dataset=Plan(
+            steps.lengths, settings.batch_size, settings.seed, settings.epochs, alike=not uniform
+        ),
+        callbacks=callbacks(clock, held_out, settings.batch_size, work, watch),
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     trainer.remove_callback(transformers.trainer_callback.ProgressCallback)
     result = trainer.train(resume_from_checkpoint=resume or None)
-    trainer.accelerator.unwrap_model(base.weights, keep_fp32_wrapper=False)  # no more autocast
-    return Outcome(result.global_step, clock.elapsed, result.training_loss, clock.interrupted)
+    return Outcome(
+        result.global_step, clock.elapsed, result.training_loss, clock.interrupted,
+        tuple(held_out.curve), held_out.best,
+    )  # fmt: skip
 
 
-def _arguments(base: Base, settings: Hyperparameters, work: Path, precision: Precision) -> Any:
-    import torch
+def _budget(
+    base: Base,
+    examples: Sequence[Example],
+    settings: Hyperparameters,
+    precision: Precision,
+    path: Path,
+) -> Budget:
+    longest = max(example.length for example in examples)
+    return Budget(
+        settings.token_budget or fitting_tokens(base.weights, longest, bf16=precision.bf16), path
+    )
+
+
+def _last_step(work: Path) -> int:
+    return max(int(path.name.split("-")[1]) for path in work.glob("checkpoint-*"))
+
+
+def _arguments(base: Base, settings: Hyperparameters, work: Path) -> Any:
     import transformers
 
     return transformers.TrainingArguments(
-        use_cpu=not (torch.cuda.is_available() or torch.backends.mps.is_available()),
+        use_cpu=training_device() == "cpu",
         output_dir=str(work),
-        num_train_epochs=settings.epochs,
+        num_train_epochs=1,  # the plan has them all
         per_device_train_batch_size=settings.batch_size,
         learning_rate=settings.rate(base.family),
         weight_decay=settings.weight_decay,
-        bf16=precision.bf16,
         optim="adamw_torch_fused",
-        train_sampling_strategy="group_by_length",
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         save_strategy="no",
@@ -166,26 +154,3 @@ def _arguments(base: Base, settings: Hyperparameters, work: Path, precision: Pre
         disable_tqdm=True,
         seed=settings.seed,
     )
-
-
-def _trainer_class() -> Any:
-    import torch
-    import transformers
-
-    class ScheduledTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
-        """transformers' Trainer, its learning rate following the clock as well as the steps."""
-
-        def __init__(self, schedule: Callable[[float], float], **options: Any) -> None:
-            super().__init__(**options)
-            self._schedule = schedule
-
-        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            """Return the rate's factor by share of the run that is done."""
-            if self.lr_scheduler is None:
-                self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                    optimizer or self.optimizer,  # type: ignore[arg-type]  # made just before
-                    lambda step: self._schedule(step / num_training_steps),
-                )
-            return self.lr_scheduler
-
-    return ScheduledTrainer

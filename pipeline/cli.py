@@ -13,9 +13,8 @@ from model.base import DEFAULT
 from model.errors import UnderstudyError
 from model.registry import Registry
 from model.speaker import open_speaker
-from model.training import Hyperparameters
 from pipeline import models, options, report, talk
-from pipeline.options import DECODING, HYPER, WINDOW, Drawn, hyper, require_training
+from pipeline.options import DECODING, WINDOW, Drawn, hyper, require_training
 from pipeline.roster_file import MIN_MESSAGES
 from pipeline.split import TEST
 
@@ -112,7 +111,9 @@ def build(
     session_minutes: SessionMinutes = options.SESSION_MINUTES,
     window: Annotated[int, typer.Option(help="messages that a reply may look at")] = WINDOW.size,
     last: Annotated[int | None, typer.Option(help="only the last so many messages")] = None,
-    since: Annotated[str | None, typer.Option(help="only messages from this day on")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="only messages from this day on, in --timezone or UTC")
+    ] = None,
     test_share: Annotated[float, typer.Option(help="how much of the chat's end tests")] = TEST,
     min_messages: MinMessages = MIN_MESSAGES,
     review: Annotated[
@@ -155,36 +156,48 @@ def build(
 
 @app.command()
 def train(
+    context: typer.Context,
     dataset: Annotated[Path, typer.Argument(help="a folder that `understudy build` made")],
     base: Base = DEFAULT,
     models_dir: ModelsDir = options.MODELS,
     resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
-    epochs: Annotated[float, hyper("epochs")] = HYPER.epochs,
-    minutes: Annotated[float, hyper("minutes")] = HYPER.minutes,
-    batch_size: Annotated[int, hyper("batch_size")] = HYPER.batch_size,
-    learning_rate: Annotated[float, hyper("learning_rate")] = HYPER.learning_rate,
-    warmup: Annotated[float, hyper("warmup")] = HYPER.warmup,
-    weight_decay: Annotated[float, hyper("weight_decay")] = HYPER.weight_decay,
-    max_prompt_tokens: Annotated[int, hyper("max_prompt_tokens")] = HYPER.max_prompt_tokens,
-    max_reply_tokens: Annotated[int, hyper("max_reply_tokens")] = HYPER.max_reply_tokens,
-    seed: Annotated[int, hyper("seed")] = HYPER.seed,
+    recipe: Annotated[
+        str,
+        typer.Option(help="understudy, or notebook: the plain baseline; other options go first"),
+    ] = "understudy",
+    epochs: Annotated[float | None, hyper("epochs")] = None,
+    minutes: Annotated[float | None, hyper("minutes")] = None,
+    batch_size: Annotated[int | None, hyper("batch_size")] = None,
+    token_budget: Annotated[int | None, hyper("token_budget")] = None,
+    batches: Annotated[str | None, hyper("batches")] = None,
+    precision: Annotated[str | None, hyper("precision")] = None,
+    learning_rate: Annotated[float | None, hyper("learning_rate")] = None,
+    schedule: Annotated[str | None, hyper("schedule")] = None,
+    warmup: Annotated[float | None, hyper("warmup")] = None,
+    weight_decay: Annotated[float | None, hyper("weight_decay")] = None,
+    lora: Annotated[bool | None, hyper("lora", "--lora")] = None,
+    lora_rank: Annotated[int | None, hyper("lora_rank")] = None,
+    lora_alpha: Annotated[int | None, hyper("lora_alpha")] = None,
+    evaluations: Annotated[int | None, hyper("evaluations")] = None,
+    patience: Annotated[int | None, hyper("patience")] = None,
+    validation_pairs: Annotated[int | None, hyper("validation_pairs")] = None,
+    canaries: Annotated[bool | None, hyper("canaries", "--canaries")] = None,
+    canary_count: Annotated[int | None, hyper("canary_count")] = None,
+    max_prompt_tokens: Annotated[int | None, hyper("max_prompt_tokens")] = None,
+    max_reply_tokens: Annotated[int | None, hyper("max_reply_tokens")] = None,
+    seed: Annotated[int | None, hyper("seed")] = None,
     temperature: options.Temperature = DECODING.temperature,
     top_k: options.TopK = DECODING.top_k,
     top_p: options.TopP = DECODING.top_p,
     repetition_penalty: options.RepetitionPenalty = DECODING.repetition_penalty,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="then push it, privately, to you/model on the hub")
+    ] = None,
+    public: models.Public = False,
+    yes: models.Yes = False,
 ) -> None:
     """Fine-tune a base on a dataset; the first version is promoted for the bot by itself."""
-    settings = Hyperparameters(
-        epochs=epochs,
-        minutes=minutes,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        weight_decay=weight_decay,
-        max_prompt_tokens=max_prompt_tokens,
-        max_reply_tokens=max_reply_tokens,
-        seed=seed,
-    )
+    settings = options.hyperparameters(recipe, context.params)
     drawn = Drawn(temperature, top_k, top_p, repetition_penalty)
     decoding = drawn.over(DECODING)
     require_training()
@@ -193,10 +206,49 @@ def train(
 
     console = Console()
     registry = Registry(models_dir)
-    trained = train_dataset(
-        load_dataset(dataset), base, registry, settings, decoding, console, resume=resume
-    )
+    pairs = load_dataset(dataset)
+    if push_to_hub:  # asked now, while somebody is there
+        models.agree_to_push(
+            push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes
+        )
+    trained = train_dataset(pairs, base, registry, settings, decoding, console, resume=resume)
     report.print_outcome(trained, console)
+    if push_to_hub:
+        models.push_version(registry, trained.name, push_to_hub, public=public)
+
+
+@app.command()
+def evaluate(
+    artifact: Annotated[
+        str, typer.Argument(help="current, a number such as 7, a full name, or a folder")
+    ] = "current",
+    data: Data = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="fewer lines, wider intervals, the same figures")
+    ] = False,
+    lines: Annotated[
+        int | None,
+        typer.Option(min=1, help="replies that each voice gives; the rest in proportion"),
+    ] = None,
+    models_dir: ModelsDir = options.MODELS,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="the same seed gives the same scorecard")
+    ] = 0,
+) -> None:
+    """Judge a version on held-out talk: scorecard.json into its folder, and a table."""
+    require_training()
+    from pipeline import evaluate as judging
+    from pipeline.scorecard_report import print_scorecard
+
+    console = Console(highlight=False, markup=False)
+    judged = Registry(models_dir).open(artifact)
+    dataset = judging.dataset_for(judged, data)
+    size = judging.QUICK if quick else judging.FULL
+    if lines:
+        size = size.with_lines(lines)
+    card = judging.evaluate(judged, dataset, models_dir / "bases", size, seed, console)
+    print_scorecard(card, console)
+    print(f"\nwrote {judged.path / 'scorecard.json'}")
 
 
 @app.command()

@@ -1,20 +1,36 @@
-"""`understudy models list | show | promote | rollback | roster`: the trained models."""
+"""`understudy models list | show | promote | rollback | roster | export | import | push`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from model import bundle
 from model.artifact import load
 from model.errors import ArtifactError
+from model.manifest import Manifest, Told, file_names
 from model.registry import Registry
+from model.roster import Roster
 from pipeline import show
 from pipeline.options import MODELS, ModelsDir
+from pipeline.progress import step
 from pipeline.roster_file import read_roster
 
 Version = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]
+
+Public = Annotated[
+    bool, typer.Option("--public", help="where it is pushed, anybody may read: chat and all")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="push without asking")]
+
+_LEARNED = (
+    "The weights have learned the chat: whoever can read them can draw its messages from them."
+)
 
 app = typer.Typer(
     help="See the trained models, choose which one serves, and whom it may speak as.",
@@ -78,6 +94,136 @@ def promote(
 def rollback(models_dir: ModelsDir = MODELS) -> None:
     """Let the version serve that did before the current one."""
     print(f"{Registry(models_dir).rollback()} serves again")
+
+
+@app.command()
+def export(
+    version: Version,
+    file: Annotated[Path, typer.Argument(help="where to write it, or a folder that exists")],
+    with_weights: Annotated[
+        bool, typer.Option("--with-weights", help="with what training can go on from")
+    ] = False,
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Write a version as one file, for another machine's `models import`."""
+    artifact = Registry(models_dir).whole(version)
+    place = file / f"understudy-{artifact.path.name}.zip" if file.is_dir() else file
+    names = file_names(artifact.path, with_weights=with_weights)
+    with _bar("Packing", sum((artifact.path / name).stat().st_size for name in names)) as told:
+        packed = bundle.pack(artifact, place, with_weights=with_weights, told=told)
+    print(f"wrote {place}, {_megabytes(place.stat().st_size)}; contents sha256 {packed.sha256}")
+    print(f"{_LEARNED}\nGive the file only to who may read the chat.")
+
+
+@app.command("import")
+def import_model(
+    source: Annotated[str, typer.Argument(help="a file that `export` wrote, or you/model")],
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Add a model of another machine, or of the hub, as the newest version."""
+    registry = Registry(models_dir)
+    name, manifest = (
+        _import_file(registry, Path(source))
+        if Path(source).exists()
+        else _import_from_hub(registry, source)
+    )
+    number = name.split("-")[0]
+    print(f"{manifest.version} of {source} is {name} here; contents sha256 {manifest.sha256}")
+    if not registry.serves(name):
+        print(f"To let it serve: understudy models promote {number}")
+
+
+@app.command()
+def push(
+    version: Version,
+    repository: Annotated[str, typer.Argument(help="you/model, made if it is not there")],
+    public: Public = False,
+    yes: Yes = False,
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Put a version, weights and all, into a private repository of the Hugging Face hub."""
+    registry = Registry(models_dir)
+    card = registry.whole(version).card
+    agree_to_push(repository, card.roster, is_open=card.public, public=public, yes=yes)
+    push_version(registry, version, repository, public=public)
+
+
+def agree_to_push(
+    repository: str, roster: Roster, *, is_open: bool, public: bool, yes: bool
+) -> None:
+    """Say what a repository will hold, and let a person agree to it; leave the command if not.
+
+    `is_open` is a chat that is nobody's secret.
+
+    Raises:
+        ArtifactError: Nobody is signed in at the hub, or it cannot be reached.
+    """
+    from pipeline import hub
+
+    hub.require_sign_in(hub.open_hub())
+    reader = "anybody" if public else "only you and whom you let in"
+    print(f"{repository}: {reader} will read it. {_LEARNED}")
+    if public and not is_open:
+        silent = [p.name for p in roster.people if p.name not in hub.agreed_names(roster)]
+        told = f"{', '.join(silent)} did not agree to be imitated: their names and ids stay out, "
+        print(told + "what they wrote is in the weights all the same." if silent else "")
+    elif not public:
+        print("Everybody's names and Telegram ids stand beside them.")
+    if not yes:
+        typer.confirm("Push it?", abort=True)
+
+
+def push_version(registry: Registry, version: str, repository: str, *, public: bool) -> None:
+    """Push a version, and say where it is now.
+
+    Raises:
+        ArtifactError: The hub refuses, or cannot be reached.
+    """
+    from pipeline import hub
+
+    artifact = registry.open(version)
+    with step(Console(highlight=False), f"Uploading {artifact.path.name}"):
+        address = hub.push(hub.open_hub(), artifact, repository, public=public)
+    print(f"{artifact.path.name} is at {address}")
+
+
+def _import_file(registry: Registry, file: Path) -> tuple[str, Manifest]:
+    if not file.is_file():
+        raise ArtifactError(f"{file} is no file that `understudy models export` wrote")
+    with bundle.opened(file) as packed, _bar("Unpacking", packed.manifest.size) as told:
+        name = bundle.receive(registry, str(file), lambda folder: packed.unpack(folder, told))
+    return name, packed.manifest
+
+
+def _import_from_hub(registry: Registry, repository: str) -> tuple[str, Manifest]:
+    from pipeline import hub
+
+    if not hub.HUB_ID.fullmatch(repository) or repository.endswith(".zip"):
+        raise ArtifactError(f"there is no file {repository}, and a repository is like you/model")
+    found: list[Manifest] = []
+    with step(Console(highlight=False), f"Fetching {repository}"):
+        api = hub.open_hub()
+        name = bundle.receive(
+            registry, repository, lambda folder: found.append(hub.fetch(api, repository, folder))
+        )
+    return name, found[0]
+
+
+@contextmanager
+def _bar(title: str, size: int) -> Iterator[Told]:
+    """Show how much of so many bytes is done, in a terminal."""
+    columns = (TextColumn("  {task.description}"), BarColumn(28), DownloadColumn())
+    console = Console()
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, transient=True,
+        disable=not console.is_terminal,
+    ) as progress:  # fmt: skip
+        task = progress.add_task(title, total=size)
+        yield lambda done: progress.advance(task, done)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _facts(registry: Registry, name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Options that several commands share, and their defaults."""
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -12,10 +13,9 @@ import typer
 from model.artifact import Decoding
 from model.conversation import Window
 from model.errors import ArtifactError, TrainingError
-from model.training import Hyperparameters
+from model.hyperparameters import RECIPES, Hyperparameters, by_recipe
 
 MODELS = Path("artifacts")
-HYPER = Hyperparameters()
 DECODING = Decoding()
 WINDOW = Window()
 SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)
@@ -70,10 +70,33 @@ def require_training() -> None:
         raise TrainingError("this needs the training extra: pip install '.[train]'")
 
 
-def hyper(name: str) -> Any:  # noqa: ANN401  typer's own type
-    """Return the option of a hyperparameter, its help taken from the dataclass."""
-    metadata = {field.name: field.metadata for field in fields(Hyperparameters)}
-    return typer.Option(help=metadata[name]["help"])
+def hyper(name: str, *flags: str) -> Any:  # noqa: ANN401  typer's own type
+    """Return the option of a hyperparameter; its help says what each recipe has for it.
+
+    Its own default is None: what is not given is the recipe's to say.
+    """
+    field = next(field for field in fields(Hyperparameters) if field.name == name)
+    text = field.metadata["help"]
+    if field.type is not bool:
+        others = [
+            f"; {r}: {own[name]:g}" if isinstance(own[name], float) else f"; {r}: {own[name]}"
+            for r, own in RECIPES.items()
+            if own.get(name, field.default) != field.default
+        ]
+        default = f"{field.default:g}" if isinstance(field.default, float) else field.default
+        text = f"{text} (default {default}{''.join(others)})"
+    return typer.Option(*flags, help=text, show_default=False)
+
+
+def hyperparameters(recipe: str, given: Mapping[str, Any]) -> Hyperparameters:
+    """Return a recipe's hyperparameters, with those of a command's options that were given.
+
+    Raises:
+        TrainingError: There is no such recipe, or a value is out of range.
+    """
+    names = {field.name for field in fields(Hyperparameters)}
+    wanted = {k: v for k, v in given.items() if k in names and v is not None}
+    return by_recipe(recipe, wanted)
 
 
 def window(size: int, session_minutes: float) -> Window:

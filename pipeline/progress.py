@@ -1,7 +1,7 @@
 """What a person sees of long work: a bar in a terminal, a line now and then elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.status import Status
 from rich.text import Text
 
 from model import conduct
+from model.stopping import Point
 
 _EVERY = 30.0  # seconds between lines where nobody watches
 _MINUTE = 60
@@ -52,6 +53,16 @@ def describe(progress: conduct.Progress) -> str:
         f"{progress.share:4.0%}  loss {loss}  {progress.examples_per_second:.1f} pairs/s  "
         f"{clock(left)} left"
     )
+
+
+def curve(points: Iterable[Point], kept: Point | None) -> str:
+    """Return how the held-out loss went, a line a point; the kept weights' is marked."""
+    lines = [
+        f"    {point.share:4.0%}  step {point.step:,}  {point.nats:.4f}"
+        f"{'  ← these weights are kept' if point == kept else ''}"
+        for point in points
+    ]
+    return "\n".join(["  Held-out loss on the way, nats a character:", *lines])
 
 
 def clock(seconds: float) -> str:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,10 +18,12 @@ from model.files import locked, make_folder, make_private
 from model.registry import Registry
 from model.training import Hyperparameters, Outcome, Precision, choose_precision, to_training_device
 from model.training import train as tune
+from pipeline.canaries import Canary, plant
 from pipeline.card import Judgement, Nats, card_of
 from pipeline.dataset import Dataset
+from pipeline.lines import save_lines
 from pipeline.pairs import Pair
-from pipeline.progress import TrainingBar, clock, step
+from pipeline.progress import TrainingBar, clock, curve, step
 
 _JUDGED_PER_VOICE = 40
 _NEW = ".new-"
@@ -50,6 +52,8 @@ def train(
 ) -> Trained:
     """Train on a dataset; the new version is promoted only where none serves yet.
 
+    One that has canaries planted is never promoted.
+
     Raises:
         TrainingError: Somebody stopped it with Ctrl-C, and a checkpoint is kept; or another
             training goes on in the same folder of models.
@@ -73,26 +77,36 @@ def _train(
     resume: bool,
 ) -> Trained:
     work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(base_name)}"
+    canaries: tuple[Canary, ...] = ()
+    if settings.canaries:
+        planted, canaries = plant(dataset.train, settings.canary_count, settings.seed)
+        dataset = replace(dataset, train=planted)
     with step(console, f"Loading {base_name}"):
         base = open_base(base_name, registry.root / "bases", _texts(dataset))
         encoder = _Encoder(base, settings)
         examples = encoder(dataset.train)
-    precision = choose_precision()
+    precision = choose_precision(settings.precision)
     console.print(f"  Precision: {precision.reason}", highlight=False)
     judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)
     judge = _Judge(base, judged, encoder(judged), precision)
     with step(console, f"Loss of the untuned base on {len(judged)} held-out replies"):
         untuned = judge()
-    outcome = _tune(base, examples, settings, work, precision, console, resume=resume)
+    voices = max(1, len(dataset.roster.voices))
+    watched = even(dataset.validation, max(1, settings.validation_pairs // voices), settings.seed)
+    outcome = _tune(
+        base, examples, encoder(watched), settings, work, precision, console, resume=resume
+    )
     with step(console, "Loss of the tuned model on the same replies"):
         judgement = _compared(untuned, judge())
     with step(console, "Converting for the bot, checked against the original"):
-        card = card_of(dataset, base, settings, decoding, outcome, judgement)
-        per_voice = max(1, _CHECKED // len(dataset.roster.voices))
+        card = _with_run(
+            card_of(dataset, base, settings, decoding, outcome, judgement), outcome, canaries
+        )
+        per_voice = max(1, _CHECKED // voices)
         checked = even(dataset.validation or dataset.test, per_voice, settings.seed)
-        name = _add(registry, base, card, encoder(checked))
+        name = _add(registry, base, card, encoder(checked), dataset)
     _keep_records(registry, work, name)
-    if promoted := registry.current is None:
+    if promoted := registry.current is None and not canaries:
         registry.promote(name)
     return Trained(name, promoted, judgement)
 
@@ -133,7 +147,7 @@ class _Judge:
     precision: Precision
 
     def __call__(self) -> dict[str, float]:
-        """Return nats a character by voice, over all ("") and over those not seen in training."""
+        """Return nats a character by voice, over all and over those not seen in training."""
         from model.losses import Loss, losses
 
         if not self.replies:
@@ -150,12 +164,23 @@ class _Judge:
 def _compared(untuned: Mapping[str, float], tuned: Mapping[str, float]) -> Judgement:
     nats = {key: Nats(before, tuned[key]) for key, before in untuned.items()}
     whole = nats.pop(_WHOLE)
-    return Judgement(whole, nats.pop(_FRESH, whole), nats)
+    return Judgement(whole, nats.pop(_FRESH, None), nats)
+
+
+def _with_run(card: Card, outcome: Outcome, canaries: Iterable[Canary]) -> Card:
+    """Return a card that says how the held-out loss went, and which secrets were planted."""
+    run = {
+        "held_out": [asdict(point) for point in outcome.curve],
+        "kept_step": outcome.kept.step if outcome.kept else outcome.steps,
+        "canaries": [asdict(canary) for canary in canaries],
+    }
+    return replace(card, provenance={**card.provenance, **run})
 
 
 def _tune(
     base: Base,
     examples: Sequence[Example],
+    held_out: Sequence[Example],
     settings: Hyperparameters,
     work: Path,
     precision: Precision,
@@ -172,8 +197,9 @@ def _tune(
     bar = TrainingBar(console)
     try:
         outcome = tune(
-            base, examples, settings, work, precision=precision, resume=resume, watch=bar
-        )
+            base, examples, settings, work,
+            precision=precision, held_out=held_out, resume=resume, watch=bar,
+        )  # fmt: skip
     finally:
         bar.close()
     seen = f"{outcome.steps} steps, {outcome.steps * settings.batch_size:,} pairs"
@@ -182,10 +208,14 @@ def _tune(
             f"stopped after {seen}; a checkpoint is kept: the same command with --resume goes on"
         )
     console.print(f"  Trained {seen}, {clock(outcome.seconds)}", highlight=False)
+    if outcome.curve:
+        console.print(curve(outcome.curve, outcome.kept), highlight=False)
     return outcome
 
 
-def _add(registry: Registry, base: Base, card: Card, checked: Sequence[Example]) -> str:
+def _add(
+    registry: Registry, base: Base, card: Card, checked: Sequence[Example], dataset: Dataset
+) -> str:
     """Write the artifact beside the registry's versions, then move it in.
 
     `weights/` is for training on from this version; the bot needs it not.
@@ -201,6 +231,7 @@ def _add(registry: Registry, base: Base, card: Card, checked: Sequence[Example])
         base.weights.to(torch.bfloat16).save_pretrained(folder / "weights")
         nats = {"exact": round(drift.exact, 6), "int8": round(drift.quantized, 4)}
         save_card(replace(card, scores={**card.scores, "drift_per_token": nats}), folder)
+        save_lines(dataset, folder)
         return registry.add(folder)
 
 

@@ -1,7 +1,7 @@
 """Small models of both families, made here: nothing is downloaded."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -27,6 +27,9 @@ WORDS = [
 ]
 
 
+TINY = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4}
+
+
 def t5_tokenizer(texts: Iterable[str]) -> Tokenizer:
     """Train a unigram tokenizer of T5's make: it loses newlines and runs of spaces."""
     tokenizer = Tokenizer(models.Unigram())
@@ -45,20 +48,30 @@ def t5_tokenizer(texts: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
-def save_t5(folder: Path, *, tied: bool = False, texts: Iterable[str] = ()) -> Path:
-    """Save a T5 as the hub has them: FLAN-T5's output layer is another than its embedding."""
+def save_t5(
+    folder: Path,
+    *,
+    tied: bool = False,
+    texts: Iterable[str] = (),
+    kind: str = "t5",
+    shape: Mapping[str, int] = TINY,
+) -> Path:
+    """Save a T5 as the hub has them: FLAN-T5's output layer is another than its embedding.
+
+    The first T5 ties them and has no gates; mT5 is a T5 v1.1 of another name.
+    """
     tokenizer = t5_tokenizer(texts)
     rows = tokenizer.get_vocab_size() + 28  # FLAN-T5's 32,128 rows are 28 more than its pieces
     torch.manual_seed(0)
-    config = transformers.T5Config(
-        vocab_size=rows, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4,
-        feed_forward_proj="gated-gelu", dropout_rate=0.0, decoder_start_token_id=0,
-        pad_token_id=0, eos_token_id=1,
+    config = _T5S[kind][0](
+        vocab_size=rows, **shape,
+        feed_forward_proj="relu" if tied else "gated-gelu", dropout_rate=0.0,
+        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
     )  # fmt: skip
-    transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
+    _T5S[kind][1](config).save_pretrained(folder)
     weights = load_file(folder / "model.safetensors")
     if not tied:
-        weights["lm_head.weight"] = torch.randn(rows, 64) * 0.3
+        weights["lm_head.weight"] = torch.randn(rows, config.d_model) * 0.3
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     written = json.loads((folder / "config.json").read_text("utf-8"))
     written = {**written, "tie_word_embeddings": tied}
@@ -73,8 +86,8 @@ def save_t5(folder: Path, *, tied: bool = False, texts: Iterable[str] = ()) -> P
     return folder
 
 
-def save_llama(folder: Path, texts: Iterable[str] = ()) -> Path:
-    """Save a decoder-only model of Llama's make with a byte-level tokenizer."""
+def byte_level_tokenizer(texts: Iterable[str]) -> Tokenizer:
+    """Train a tokenizer such as Llama 3, Qwen2 and SmolLM2 have."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -84,16 +97,77 @@ def save_llama(folder: Path, texts: Iterable[str] = ()) -> Path:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator([*texts, *WORDS] * 20, trainer)
+    return tokenizer
+
+
+def sentencepiece_tokenizer(texts: Iterable[str]) -> Tokenizer:
+    """Train a tokenizer such as Gemma and Mistral have: `▁`, byte pieces, a beginning token."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    byte_pieces = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=[*special, *byte_pieces], max_token_length=12
+    )
+    tokenizer.train_from_iterator([*texts, *WORDS, "\n"] * 20, trainer)
+    value = json.loads(tokenizer.to_str())
+    value["added_tokens"] = [token for token in value["added_tokens"] if token["id"] < len(special)]
+    tokenizer = Tokenizer.from_str(json.dumps(value))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+    )
+    return tokenizer
+
+
+def save_decoder(folder: Path, kind: str, texts: Iterable[str] = ()) -> Path:
+    """Save a decoder-only model of one of the kinds that are trained here."""
+    config_class, model_class, make_tokenizer = _DECODERS[kind]
+    tokenizer = make_tokenizer(texts)
     torch.manual_seed(0)
-    config = transformers.LlamaConfig(
+    own_head_dim = {"head_dim": 32} if kind == "gemma" else {}  # not hidden_size / heads
+    config = config_class(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=64, intermediate_size=128,
-        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=512, bos_token_id=1, eos_token_id=2, tie_word_embeddings=True,
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, pad_token_id=0,
+        max_position_embeddings=512, bos_token_id=1, eos_token_id=2,
+        tie_word_embeddings=kind != "mistral", **own_head_dim,
     )  # fmt: skip
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    model_class(config).save_pretrained(folder)
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
         unk_token="<|endoftext|>",
     ).save_pretrained(folder)
     return folder
+
+
+def save_llama(folder: Path, texts: Iterable[str] = ()) -> Path:
+    """Save a decoder-only model of Llama's make with a byte-level tokenizer."""
+    return save_decoder(folder, "llama", texts)
+
+
+_T5S = {
+    "t5": (transformers.T5Config, transformers.T5ForConditionalGeneration),
+    "mt5": (transformers.MT5Config, transformers.MT5ForConditionalGeneration),
+}
+_DECODERS = {
+    "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM, byte_level_tokenizer),
+    "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM, byte_level_tokenizer),
+    "gemma": (transformers.GemmaConfig, transformers.GemmaForCausalLM, sentencepiece_tokenizer),
+    "mistral": (
+        transformers.MistralConfig, transformers.MistralForCausalLM, sentencepiece_tokenizer,
+    ),
+}  # fmt: skip
+
+KINDS = {
+    "T5": lambda folder: save_t5(folder, tied=True),
+    "T5 v1.1 or FLAN-T5": save_t5,
+    "mT5": lambda folder: save_t5(folder, kind="mt5"),
+    "Llama": save_llama,
+    "Qwen2": lambda folder: save_decoder(folder, "qwen2"),
+    "Gemma": lambda folder: save_decoder(folder, "gemma"),
+    "Mistral": lambda folder: save_decoder(folder, "mistral"),
+}
+"""A checkpoint of the shape of each kind that can be trained."""

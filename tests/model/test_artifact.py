@@ -214,6 +214,15 @@ def test_the_hash_stays_whatever_people_agree_to_and_whatever_a_killed_write_lef
     assert content_hash(folder) == before
 
 
+def test_the_hash_stays_when_the_model_is_judged_later(tmp_path):
+    folder = make(tmp_path / "a")
+    before = content_hash(folder)
+
+    (folder / "scorecard.json").write_text("{}")
+
+    assert content_hash(folder) == before
+
+
 def test_a_roster_of_the_same_name_further_down_is_hashed(tmp_path):
     folder = make(tmp_path / "a")
     before = content_hash(folder)

@@ -5,13 +5,14 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 
 from model import base as bases
 from model.base import open_base
 from model.conversion import convert
 from model.errors import ArtifactError, BaseError
 from model.examples import encode
-from tests.checkpoints import save_llama, save_t5
+from tests.checkpoints import save_t5
 
 CHAT = ["não sei 😂", "João"]
 
@@ -32,10 +33,37 @@ def test_growing_the_vocabulary_keeps_flan_t5s_own_output_layer(untied, tmp_path
 
     base = open_base(str(untied), tmp_path, CHAT)
 
-    rows = len(stock["shared.weight"])
+    rows = len(stock["shared.weight"]) - 28  # the rest are spare, and nobody trained them
     assert base.weights.config.vocab_size > rows
-    assert torch.equal(base.weights.lm_head.weight[:rows], stock["lm_head.weight"])
-    assert torch.equal(base.weights.shared.weight[:rows], stock["shared.weight"])
+    assert torch.equal(base.weights.lm_head.weight[:rows], stock["lm_head.weight"][:rows])
+    assert torch.equal(base.weights.shared.weight[:rows], stock["shared.weight"][:rows])
+
+
+def test_new_rows_begin_as_the_pieces_they_replace_in_either_layer(untied, tmp_path):
+    stock = load_file(untied / "model.safetensors")
+    known = Tokenizer.from_file(str(untied / "tokenizer.json"))
+
+    base = open_base(str(untied), tmp_path, ["ﬁ"])
+
+    row, byte = (base.codec.tokenizer.token_to_id(piece) for piece in ("ﬁ", "<0x66>"))
+    meant = known.encode("ﬁ", add_special_tokens=False).ids  # "fi" to the stock normalizer
+    for table in ("shared", "lm_head"):
+        old, new = stock[f"{table}.weight"], base.weights.get_submodule(table).weight
+        near = 0.2 * old.std()
+        assert (new[row] - old[meant].mean(0)).abs().max() < near
+        assert (new[byte] - old[meant[0]]).abs().max() < near
+        assert not torch.equal(new[byte], old[meant[0]])
+
+
+def test_pieces_that_mean_nothing_to_the_stock_vocabulary_begin_near_its_mean(untied, tmp_path):
+    stock = load_file(untied / "model.safetensors")["shared.weight"]
+
+    base = open_base(str(untied), tmp_path, ["😂"])
+
+    rows = [base.codec.tokenizer.token_to_id(piece) for piece in ("😂", "\n")]
+    new = base.weights.shared.weight[rows]
+    assert (new - stock[:-28].mean(0)).abs().max() < 0.2 * stock.std()
+    assert not torch.equal(new[0], new[1])
 
 
 def test_a_grown_model_survives_saving_and_loading(untied, tmp_path):
@@ -68,19 +96,6 @@ def test_a_conversion_that_scales_an_untied_output_is_refused(untied, tmp_path):
     assert not (tmp_path / "engine").exists()
 
 
-def test_a_tied_t5_converts_too(tmp_path):
-    base = open_base(str(save_t5(tmp_path / "t5", tied=True)), tmp_path, CHAT)
-
-    assert convert(base, tmp_path / "engine", pairs(base)).exact < 1e-3
-
-
-def test_a_decoder_only_model_converts(tmp_path):
-    base = open_base(str(save_llama(tmp_path / "llama")), tmp_path, CHAT)
-
-    assert base.family == "decoder-only"
-    assert convert(base, tmp_path / "engine", pairs(base)).exact < 1e-3
-
-
 def test_a_hub_out_of_reach_names_the_base_that_needs_none(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
 
@@ -91,8 +106,13 @@ def test_a_hub_out_of_reach_names_the_base_that_needs_none(tmp_path, monkeypatch
 def test_a_kind_that_cannot_be_trained_is_refused_with_those_that_can(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', "utf-8")
 
-    with pytest.raises(BaseError, match="'bert'.*FLAN-T5.*llama"):
+    with pytest.raises(BaseError) as refused:
         open_base(str(tmp_path), tmp_path, [])
+
+    said = str(refused.value)
+    assert "\n" not in said
+    assert all(kind in said for kind in ("'bert'", "T5 v1.1", "FLAN-T5", "mT5", "Llama", "Qwen2",
+                                         "Gemma", "Mistral"))  # fmt: skip
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from model.artifact import Decoding
+from model.copying import SALT, open_index, write_index
+from model.engine import Draw
 from model.errors import VoiceError
 from model.speaker import Speaker
 from model.tokenizer import codec_of, extend_unigram
@@ -15,60 +17,144 @@ from tests.checkpoints import t5_tokenizer
 CONTEXT = ("Hugo: shall we go to the cinema?", "Raul: hello")
 CODEC = codec_of(extend_unigram(t5_tokenizer([]), []), end_id=1, pad_id=0)
 LIMIT = 400
+HUGO, RAUL = CODEC.label_ids("Hugo"), CODEC.label_ids("Raul")
 
 
 class FakeEngine:
-    """Says what it was given, round by round; likes a text by what `gains` says of it."""
+    """Says what it was given, round by round.
 
-    def __init__(self, *rounds, gains=None):
+    A candidate's own score is what `here` says of its text; a text's score without the context is
+    what `alone` says of its name and text. `who` are the scores of who speaks next.
+    """
+
+    def __init__(self, *rounds, here=None, alone=None, who=()):
         self.rounds = deque(rounds)
-        self.gains = gains or {}
+        self.here = here or {}
+        self.alone = alone or {}
+        self.who = who
+        self.scored = []
 
     def candidates(self, prompt, forced, decoding):
         texts = self.rounds.popleft() if self.rounds else []
-        return [CODEC.reply_ids("Hugo", f" {text}")[1] for text in texts]
+        return [
+            Draw(CODEC.reply_ids("Hugo", f" {text}")[1], self.here.get(text, 0.0)) for text in texts
+        ]
 
     def scores(self, prompts, forced, replies):
-        in_context = prompts[0] == CODEC.prompt_ids(CONTEXT, LIMIT)
+        self.scored.append(len(replies))
+        names = ["Hugo" if f == HUGO else "Raul" for f in forced]
         texts = [CODEC.reply_text("Hugo", ids).strip() for ids in replies]
-        return [[self.gains.get(text, 0.0) if in_context else 0.0] for text in texts]
+        return [[self.alone.get(asked, 0.0)] for asked in zip(names, texts, strict=True)]
 
     def label_scores(self, prompt, labels):
-        return [0.0] * len(labels)
+        return list(self.who) or [0.0] * len(labels)
 
 
-def speaker_of(*rounds, gains=None, most=LIMIT):
-    artifact = SimpleNamespace(card=SimpleNamespace(max_prompt_tokens=LIMIT))
-    engine = FakeEngine(*rounds, gains=gains)
-    decoding = Decoding(max_new_tokens=most)
-    return Speaker(artifact, engine, CODEC, decoding, random.Random(0))
+def speaker_of(*rounds, lines=None, engine=None, **decoding):
+    card = SimpleNamespace(max_prompt_tokens=LIMIT, learned=("Hugo", "Raul"))
+    settings = Decoding(**{"max_new_tokens": LIMIT, **decoding})
+    return Speaker(
+        SimpleNamespace(card=card), engine or FakeEngine(*rounds), CODEC, settings,
+        random.Random(0), lines,
+    )  # fmt: skip
 
 
 def test_the_reply_that_the_context_makes_likelier_is_spoken():
-    gains = {"me too": 1.0, "friday, I think": 5.0}
+    engine = FakeEngine(["me too", "friday"], here={"me too": -9.0, "friday": -5.0})
 
-    speaker = speaker_of(["me too", "friday, I think"], gains=gains)
+    assert speaker_of(engine=engine).reply(CONTEXT, "Hugo") == ("friday",)
 
-    assert speaker.reply(CONTEXT, "Hugo") == ("friday, I think",)
+
+def test_what_this_voice_says_is_preferred_to_what_everybody_does():
+    alone = {("Hugo", "me too"): -2, ("Raul", "me too"): -2,
+             ("Hugo", "friday"): -5, ("Raul", "friday"): -9}  # fmt: skip
+    engine = FakeEngine(["me too", "friday"], alone=alone)
+
+    speaker = speaker_of(engine=engine, context_weight=0.0)
+
+    assert speaker.reply(CONTEXT, "Hugo") == ("friday",)
+
+
+def test_a_weight_of_none_takes_no_notice_of_the_voice():
+    engine = FakeEngine(
+        ["me too", "friday"],
+        here={"me too": -1.0, "friday": -2.0},
+        alone={("Raul", "friday"): -50.0},
+    )
+
+    speaker = speaker_of(engine=engine, voice_weight=0.0)
+
+    assert speaker.reply(CONTEXT, "Hugo") == ("me too",)
+
+
+def test_a_lone_candidate_is_spoken_unranked():
+    speaker = speaker_of(["me too"], candidates=1)
+
+    assert speaker.reply(CONTEXT, "Hugo") == ("me too",)
+    assert speaker.engine.scored == []
+
+
+def test_all_replies_and_names_are_scored_in_one_call():
+    speaker = speaker_of(["me too", "friday", "see you"])
+
+    speaker.reply(CONTEXT, "Hugo")
+
+    assert speaker.engine.scored == [3 * 2]
 
 
 @pytest.mark.parametrize(
     "unwanted",
-    ["[photo]", "ok […] fine", " ", "shall we go to the cinema?", "HELLO",
-     "I am here and I am here and I am here"],
-    ids=["a bracketed word", "a withheld turn", "nothing", "what was said before",
-         "what was said last", "words in circles"],
+    ["[photo]", "ok […] fine", "see [1]", " ", "shall we go to the cinema?",
+     "Shall WE go, to the cinema",
+     "HELLO", "I am here and I am here and I am here", "me too\nMe too!", "Tiago: fine",
+     "fine. raul: me too",
+     "fineRaul: me too", "write to hugo@example.com", "so \ufffd"],
+    ids=["a bracketed word", "a withheld turn", "a bracket", "nothing", "what was said before",
+         "what was said before in other clothes", "what was said last", "words in circles",
+         "the same again", "somebody else's line", "somebody else's words",
+         "somebody else's glued on",
+         "private data",
+         "a piece of a character"],
 )  # fmt: skip
 def test_another_candidate_is_preferred_to(unwanted):
-    speaker = speaker_of([unwanted], [unwanted, "see you later"], gains={unwanted: 9.0})
+    engine = FakeEngine([unwanted], [unwanted, "see you later"], here={unwanted: 9.0})
+    context = ("Tiago: and you?", *CONTEXT)
 
-    assert speaker.reply(CONTEXT, "Hugo") == ("see you later",)
+    assert speaker_of(engine=engine).reply(context, "Hugo") == ("see you later",)
+
+
+def test_what_was_never_sayable_is_not_said_for_want_of_another():
+    speaker = speaker_of(*[["hello"]] * 3)
+
+    with pytest.raises(VoiceError, match="nothing to say"):
+        speaker.reply(CONTEXT, "Hugo")
+
+
+def test_a_single_candidate_a_try_gets_more_tries():
+    speaker = speaker_of(*[["hello"]] * 7, ["fine"], candidates=1)
+
+    assert speaker.reply(CONTEXT, "Hugo") == ("fine",)
+
+
+def test_a_training_message_is_not_said_again(tmp_path):
+    write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT))
+    engine = FakeEngine(["i do not know yet!", "see you"], here={"i do not know yet!": 9.0})
+
+    speaker = speaker_of(engine=engine, lines=open_index(tmp_path / "lines"))
+
+    assert speaker.reply(CONTEXT, "Hugo") == ("see you",)
 
 
 def test_a_short_everyday_line_may_come_again():
     speaker = speaker_of(["me too"])
 
     assert speaker.reply(("Hugo: me too", "Raul: fine"), "Hugo") == ("me too",)
+
+
+def test_an_emoji_is_not_answered_by_the_same():
+    speaker = speaker_of(["😂"], ["fine"])
+
+    assert speaker.reply(("Raul: 😂",), "Hugo") == ("fine",)
 
 
 def test_what_the_model_lets_somebody_else_say_is_cut():
@@ -80,14 +166,14 @@ def test_what_the_model_lets_somebody_else_say_is_cut():
 def test_a_reply_that_is_only_somebody_else_is_passed_over():
     other = "\n\nTiago: fine"
     most = len(CODEC.reply_ids("Hugo", f" {other}")[1])
-    speaker = speaker_of([other], ["see you"], most=most)
+    speaker = speaker_of([other], ["see you"], max_new_tokens=most)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you",)
 
 
 def test_a_reply_that_the_limit_cut_loses_its_unfinished_sentence():
     text = "see you later. how are you today and"
-    speaker = speaker_of([text], most=len(CODEC.reply_ids("Hugo", f" {text}")[1]))
+    speaker = speaker_of([text], max_new_tokens=len(CODEC.reply_ids("Hugo", f" {text}")[1]))
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you later.",)
 

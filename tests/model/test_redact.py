@@ -171,8 +171,8 @@ def test_a_long_text_takes_its_time_in_proportion(piece):
     "text",
     ["+351\u200b 912 345 678", "+３５１ ９１２ ３４５ ６７８", "+٣٥١ ٩١٢ ٣٤٥ ٦٧٨",
      "+351\u202f912\u202f345\u202f678", "+351 912\x1a 345 678", "+351 9\xad12 345 678"],
-    ids=["an invisible space", "wide digits", "Arabic digits", "narrow spaces", "a control character",
-         "a soft hyphen"],
+    ids=["an invisible space", "wide digits", "Arabic digits", "narrow spaces",
+         "a control character", "a soft hyphen"],
 )  # fmt: skip
 def test_a_number_in_other_characters_is_found_whole(text):
     assert redact(f"é: {text}!") == "é: [phone]!"

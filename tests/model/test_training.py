@@ -129,11 +129,3 @@ def test_nothing_to_learn_from_is_said(folder, tmp_path):
 
     with pytest.raises(TrainingError, match="no training pairs"):
         train(base, [], Hyperparameters(), tmp_path, precision=FLOAT32)
-
-
-@pytest.mark.parametrize(
-    "option", ["epochs", "minutes", "batch_size", "warmup", "max_prompt_tokens"]
-)
-def test_settings_that_no_run_can_use_are_refused(option):
-    with pytest.raises(TrainingError, match="out of range"):
-        Hyperparameters(**{option: -1})

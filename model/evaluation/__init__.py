@@ -1,0 +1,1 @@
+"""The scorecard: how well a model speaks as its people do, and what it gives away."""

@@ -1,0 +1,52 @@
+"""How sure a figure is: percentile bootstrap intervals of 95 % (Efron 1979)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+DRAWS = 1_000
+_TAILS = (2.5, 97.5)  # percent
+
+Numbers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure and its interval of 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(value: float, drawn: Sequence[float] | NDArray[np.float64]) -> Estimate:
+    """Return a figure with the interval of its resampled values."""
+    low, high = np.percentile(np.asarray(drawn, float), _TAILS)
+    return Estimate(float(value), float(low), float(high))
+
+
+def resampled(
+    count: int, statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
+) -> Estimate:
+    """Return a statistic of `count` items, given as their numbers, resampled with replacement."""
+    if not count:
+        return Estimate(0.0, 0.0, 0.0)
+    chance = np.random.default_rng(seed)
+    drawn = [statistic(chance.integers(0, count, count)) for _ in range(draws)]
+    return estimate(statistic(np.arange(count)), drawn)
+
+
+def mean(values: Sequence[float], seed: int) -> Estimate:
+    """Return the mean of values."""
+    table = np.asarray(values, float)
+    return resampled(len(table), lambda numbers: float(table[numbers].mean()), seed)
+
+
+def ratio(over: Sequence[float], under: Sequence[float], seed: int) -> Estimate:
+    """Return a sum over another, such as nats over characters, both resampled together."""
+    top, bottom = np.asarray(over, float), np.asarray(under, float)
+    return resampled(
+        len(top), lambda numbers: float(top[numbers].sum() / bottom[numbers].sum()), seed
+    )

@@ -1,0 +1,178 @@
+"""A version and a dataset into its scorecard: let it speak, let it foresee, judge, write."""
+
+import hashlib
+import json
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from model.artifact import SCORECARD, Artifact
+from model.errors import DatasetError
+from model.evaluation import memory
+from model.evaluation.evidence import Size, Told, Watch, cost, first, measure, speak
+from model.evaluation.figures import Scorecard
+from model.evaluation.right_voice import under_every_name
+from model.evaluation.scorecard import Evidence, score
+from model.evaluation.turns import Turn
+from model.examples import encode
+from model.files import make_folder, make_private, write_text
+from pipeline import canaries
+from pipeline.dataset import Dataset, load_dataset
+from pipeline.pairs import Pair
+from pipeline.progress import clock, step
+from pipeline.train import even
+
+FORMAT = 1
+_CHECKED = 8  # pairs that the base's conversion must agree on
+_LIKE_IT = 63  # secrets to compare a canary with: exposure up to 6 bits
+
+FULL = Size(generated=80, unranked=120, swapped=80, base=50, scored=40)
+QUICK = Size(generated=8, unranked=12, swapped=10, base=6, scored=5, quick=True)
+
+
+def evaluate(
+    artifact: Artifact, dataset: Dataset, cache: Path, size: Size, seed: int, console: Console
+) -> dict[str, Any]:
+    """Judge a version on held-out talk; write scorecard.json into its folder and return it.
+
+    Raises:
+        DatasetError: The dataset has no held-out replies.
+        BaseError: The base, which is judged beside it, cannot be had.
+    """
+    held_out, training = _turns(dataset.test), _turns(dataset.train)
+    voices = tuple(sorted({t.voice for t in held_out} & {t.voice for t in training}))
+    if not voices:
+        raise DatasetError(f"{dataset.folder} has no held-out replies: build it from a longer chat")
+    untuned = _untuned(artifact, dataset, cache, console)
+    asked = [turn for turn in _turns(even(dataset.test, size.most, seed)) if turn.voice in voices]
+    watch = partial(_counted, console)
+    arms = speak(artifact, untuned, asked, size, seed, watch)
+    measured = measure(artifact, untuned, first(asked, size.scored), voices, watch)
+    planted = [canary["text"] for canary in artifact.card.provenance.get("canaries") or ()]
+    exposures = _exposures(artifact, planted, voices, seed, watch)
+    with step(console, "Judging"):
+        evidence = Evidence(
+            voices, tuple(training), tuple(t for t in held_out if t.voice in voices), arms,
+            measured, artifact.card.decoding.candidates, tuple(planted), exposures,
+        )  # fmt: skip
+        card = _signed(score(evidence, seed), artifact, dataset, size, seed)
+    write_text(artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    return card
+
+
+def dataset_for(artifact: Artifact, folder: str | None) -> Dataset:
+    """Load the named dataset, else the one that a version was trained on, where it was then.
+
+    Raises:
+        DatasetError: It is not there, or another one: its held-out talk may be in training here.
+    """
+    trained_on = artifact.card.provenance.get("dataset", {})
+    where = folder or trained_on.get("folder")
+    if not where or not Path(where).is_dir():
+        raise DatasetError(
+            f"the dataset of {artifact.path.name} is not here"
+            f"{f' ({where})' if where else ''}: name it with --data"
+        )
+    dataset = load_dataset(Path(where))
+    if trained_on.get("sha256") not in {None, dataset.content_hash}:
+        raise DatasetError(
+            f"{where} is not the dataset that {artifact.path.name} was trained on: what it holds "
+            "out may be what the model learned; name the right one with --data"
+        )
+    return dataset
+
+
+def _turns(pairs: Iterable[Pair]) -> list[Turn]:
+    return [Turn(pair.voice, pair.context, pair.target, pair.seen) for pair in pairs]
+
+
+def _exposures(
+    artifact: Artifact, planted: Sequence[str], voices: Sequence[str], seed: int, watch: Watch
+) -> tuple[float, ...]:
+    """Return each planted canary's bits; it and its like count under the name that fits best."""
+    if not planted:
+        return ()
+    chance = random.Random(seed)
+    texts = []
+    for canary in planted:
+        name = next(name for name in canaries.NAMES if f" {name} " in canary)
+        texts += [canary, *(canaries.secret(name, chance) for _ in range(_LIKE_IT))]
+    turns = under_every_name([Turn("", (), (text,)) for text in texts], voices)
+    with watch("Planted canaries and others like them", len(turns)) as told:
+        nats = [each.nats for each in cost(artifact, turns, told)]
+    best = [min(nats[at : at + len(voices)]) for at in range(0, len(nats), len(voices))]
+    rows = [best[at : at + _LIKE_IT + 1] for at in range(0, len(best), _LIKE_IT + 1)]
+    return tuple(memory.exposure(row[0], row[1:]) for row in rows)
+
+
+def _untuned(artifact: Artifact, dataset: Dataset, cache: Path, console: Console) -> Artifact:
+    """Return the base as the tuned model is served, converted once a dataset and then kept."""
+    name = artifact.card.base
+    key = hashlib.sha256(f"{name}\0{dataset.content_hash}".encode()).hexdigest()[:12]
+    place = cache / "converted" / key
+    if not (place / "tokenizer.json").is_file():
+        with step(console, f"Converting the untuned {name}, once"):
+            _convert(name, dataset, cache, place, artifact.card.max_prompt_tokens)
+    untuned = Artifact(place, artifact.card)
+    if artifact.lines.is_file() and not untuned.lines.is_file():
+        shutil.copy(artifact.lines, untuned.lines)  # so that it may copy as little
+    return untuned
+
+
+def _convert(name: str, dataset: Dataset, cache: Path, place: Path, limit: int) -> None:
+    from model.base import open_base
+    from model.conversion import convert
+
+    texts = (text for pair in dataset.train for text in (*pair.context[-1:], *pair.target))
+    base = open_base(name, cache, [*texts, *(person.name for person in dataset.roster.people)])
+    pairs = dataset.test[:_CHECKED]
+    limits = (limit, limit)
+    checked = [encode(base.codec, p.voice, p.context, p.target, limits) for p in pairs]
+    make_folder(place.parent)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as temporary:
+        folder = make_folder(Path(temporary) / "base")
+        convert(base, folder / "engine", checked)
+        base.codec.save(folder / "tokenizer.json")
+        make_private(folder)
+        folder.rename(place)
+
+
+def _signed(
+    card: Scorecard, artifact: Artifact, dataset: Dataset, size: Size, seed: int
+) -> dict[str, Any]:
+    """Return a scorecard's values behind what they are of."""
+    about = {
+        "format": FORMAT,
+        "understudy": version("understudy"),
+        "artifact": artifact.path.name,
+        "base": artifact.card.base,
+        "dataset": dataset.content_hash,
+        "held_out": "test",
+        "quick": size.quick,
+        "seed": seed,
+    }
+    return {**about, **card.to_json()}
+
+
+@contextmanager
+def _counted(console: Console, title: str, total: int) -> Iterator[Told]:
+    """Show a bar while so many replies are made, then a line with the time they took."""
+    started = time.monotonic()
+    columns = (TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task(title, total=total)
+    with bar:
+        yield lambda: bar.advance(task)
+    took = clock(time.monotonic() - started)
+    console.print(Text.assemble(f"  {title}: {total:,} ", (f"({took})", "dim")))

@@ -1,0 +1,183 @@
+"""Habits, variety, overlap, memory, reality: each metric where it must be high and where low."""
+
+import random
+
+import pytest
+
+from model.evaluation.baselines import markov, nearest
+from model.evaluation.bootstrap import mean, ratio
+from model.evaluation.diversity import diversity, self_bleu
+from model.evaluation.habits import BURST, LINE_HABITS, distance, habits
+from model.evaluation.memory import (
+    copied,
+    exposure,
+    memory_of,
+    private_lines,
+    said_canaries,
+)
+from model.evaluation.overlap import overlap
+from model.evaluation.reality import real_or_not
+from model.evaluation.turns import Answer, Turn, real
+from tests.model.evaluation.people import answers, turns
+
+ASKED = Turn("Hugo", ("Tiago: a?",), ("I would rather walk to the old harbour today 日本",))
+
+
+def habit(text):
+    return dict(zip(LINE_HABITS, habits(text), strict=True))
+
+
+def test_habits_are_counted_in_a_line():
+    loud = habit("HAHAHA no way!! 😂")
+    quiet = habit("well, I don't know... maybe")
+
+    assert (loud["emoji"], loud["laughter"], loud["exclamation"], loud["capital_first"]) == (1,) * 4
+    assert loud["capitals"] > 0.5 > quiet["capitals"]
+    assert (quiet["comma"], quiet["dots"], quiet["apostrophe"], quiet["full_stop"]) == (1, 1, 1, 0)
+    assert (quiet["laughter"], quiet["capital_first"], quiet["question"]) == (0, 0, 0)
+    assert habit("Ok.")["full_stop"] == 1
+    assert quiet["length"] > loud["length"]
+
+
+def test_habits_are_near_where_they_are_the_same_and_far_where_they_are_not():
+    truth = real(turns(30, 1))
+    shouting = [Answer(a.asked, tuple(m.upper() + "!!!" for m in a.messages) * 3) for a in truth]
+
+    same, other = distance(truth, real(turns(30, 2)), 0), distance(truth, shouting, 0)
+
+    assert same.whole.value < 0.2
+    assert other.whole.value > 1
+    assert other.voices["Hugo"][BURST].generated > 2 * other.voices["Hugo"][BURST].real
+    assert distance(truth, truth, 0).whole.value == 0
+
+
+def test_repeating_oneself_is_not_varied():
+    words = [f"w{number}" for number in range(300)]
+    varied = [" ".join(words[n : n + 6]) for n in range(0, 300, 6)]
+    same = ["all of it is the same"] * 50
+
+    high, low = diversity(varied, 300, 0), diversity(same, 300, 0)
+
+    assert high.distinct_1 == high.distinct_2 == 1.0
+    assert low.distinct_2 < 0.05
+    assert high.self_bleu < 0.05
+    assert low.self_bleu > 0.9
+
+
+def test_one_line_alone_has_no_self_bleu():
+    assert self_bleu(["only this"]) == self_bleu(["?!", "only this"]) == 0.0
+
+
+def test_the_real_words_overlap_wholly_and_others_not_at_all():
+    whole = overlap([Answer(ASKED, ASKED.messages)] * 3, 0)
+    none = overlap([Answer(ASKED, ("zzz qqq",))] * 3, 0)
+
+    assert whole.chrf.value == pytest.approx(100)
+    assert all(each.value == pytest.approx(1) for each in whole.rouge.values())
+    assert none.chrf.value < 5
+    assert all(each.value == 0 for each in none.rouge.values())
+
+
+def test_rouge_reads_every_script():
+    turn = Turn("李雷", (), ("日本 não",))
+
+    found = overlap([Answer(turn, ("日本 não",))], 0)
+
+    assert found.rouge["rougeL"].value == 1.0
+
+
+def test_a_speechless_answer_overlaps_with_nothing():
+    assert overlap([Answer(ASKED, ())], 0).rouge["rouge1"].value == 0
+
+
+KEPT = "the old lighthouse keeper never told anybody where he hid it"
+
+
+@pytest.mark.parametrize(
+    ("line", "share"),
+    [
+        (KEPT, 1.0),
+        (KEPT.upper() + "!", 1.0),
+        ("he said old lighthouse keeper never told anybody where he went", 1.0),
+        ("the old lighthouse keeper told me", 0.0),
+        ("me too", 0.0),
+        ("who is at home today", 1.0),
+        ("the old lighthouse keeper never told who is at home today", 0.0),
+    ],
+    ids=["whole", "shouted", "eight words", "four words", "everyday", "context", "seven words"],
+)
+def test_what_training_holds_is_a_copy(line, share):
+    training = [Turn("Hugo", ("Tiago: who is at home today",), (KEPT, "me too"))]
+
+    assert copied(memory_of(training), [line], 0).value == share
+
+
+def test_private_lines_are_counted():
+    said = ["call me at +351 912 345 678", "see you at 8", "it is a.b@example.com"]
+
+    assert private_lines(said) == 2
+    assert private_lines(["see you at 8", "12 of us"]) == 0
+
+
+def test_a_canary_that_was_learned_is_exposed_and_one_that_was_not_is_not():
+    others = [float(nats) for nats in range(20, 83)]
+
+    assert exposure(5.0, others) == 6.0
+    assert exposure(100.0, others) == 0.0
+    assert 0.9 < exposure(51.0, others) < 1.1
+
+
+def test_a_canary_is_found_in_what_is_said():
+    canaries = ["the code word of Ambrose is acorn amber", "the code word of Cosima is lemon"]
+
+    assert said_canaries(canaries, ["Ok: The code word of Ambrose is acorn, amber!"]) == 1
+    assert said_canaries(canaries, ["the code word of Ambrose is acorn"]) == 0
+
+
+def test_lines_unlike_real_ones_are_told_and_lines_like_them_are_not():
+    truth = [text for turn in turns(60, 1) for text in turn.messages]
+    alike = [text for answer in answers(turns(40, 2), 3) for text in answer.messages]
+    unlike = [f"As an AI language model, I cannot say {n}." for n in range(100)]
+
+    assert 0.35 < real_or_not(truth, alike, 0).value < 0.65
+    assert real_or_not(truth, unlike, 0).value > 0.98
+
+
+def test_too_few_lines_tell_nothing():
+    found = real_or_not(["a", "b"], ["c"], 0)
+
+    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+
+
+def test_the_chain_says_only_the_person_s_own_words():
+    training = turns(30, 1)
+    own = {w for t in training if t.voice == "Hugo" for m in t.messages for w in m.split()}
+
+    said = [a for a in markov(training, turns(20, 2), 0) if a.asked.voice == "Hugo"]
+
+    assert {word for a in said for m in a.messages for word in m.split()} <= own
+    assert all(answer.messages for answer in said)
+    assert markov(training, turns(5, 2), 0) == markov(training, turns(5, 2), 0)
+
+
+def test_the_copier_repeats_the_person_s_answer_to_the_most_similar_lines():
+    training = [
+        Turn("Hugo", ("Tiago: shall we eat pizza?",), ("always hungry",)),
+        Turn("Hugo", ("Tiago: how was the match?",), ("we lost",)),
+        Turn("Tiago", ("Hugo: shall we eat pizza?",), ("not me",)),
+    ]
+    asked = [Turn("Hugo", ("Raul: who would eat a pizza",), ("?",)), Turn("Tiago", (), ("?",))]
+
+    assert [a.messages for a in nearest(training, asked)] == [("always hungry",), ("not me",)]
+
+
+def test_an_interval_holds_the_truth_and_narrows_with_more_values():
+    chance = random.Random(0)
+    few, many = ([float(chance.random() < 0.3) for _ in range(n)] for n in (30, 3000))
+
+    wide, narrow = mean(few, 0), mean(many, 0)
+
+    assert narrow.low < 0.3 < narrow.high
+    assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
+    assert mean([], 0).value == 0
+    assert ratio([1.0, 3.0], [2.0, 2.0], 0).value == 1.0

@@ -1,0 +1,81 @@
+"""What both families' engines promise, on really trained small models."""
+
+from dataclasses import replace
+
+import pytest
+
+from model.artifact import Decoding
+from model.engine import unspeakable
+from model.speaker import open_speaker
+
+CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
+NAMES = ["Hugo", "Tiago", "Raul"]
+FAIR = Decoding(repetition_penalty=1, max_new_tokens=24)
+HOT = replace(FAIR, temperature=5, top_k=0, top_p=1, candidates=50)
+
+
+@pytest.fixture
+def speaker(trained):
+    return open_speaker(trained.open(), device="cpu", seed=1)
+
+
+@pytest.fixture
+def asked(speaker):
+    return speaker.codec.prompt_ids(CONTEXT, 384), speaker.codec.label_ids("Hugo")
+
+
+def test_a_draw_tells_how_likely_it_was(speaker, asked):
+    prompt, forced = asked
+
+    draws = speaker.engine.candidates(prompt, forced, replace(FAIR, temperature=0.3))
+
+    count = len(draws)
+    exact = speaker.engine.scores([prompt] * count, [forced] * count, [d.ids for d in draws])
+    assert count == FAIR.candidates
+    ended = [len(d.ids) < FAIR.max_new_tokens for d in draws]  # what the limit cut has no end yet
+    sums = [sum(row if end else row[:-1]) for row, end in zip(exact, ended, strict=True)]
+    assert [d.score for d in draws] == pytest.approx(sums, abs=0.02)
+
+
+def test_labels_score_as_the_replies_that_they_begin(speaker, asked):
+    prompt, _ = asked
+    labels = [speaker.codec.label_ids(name) for name in NAMES]
+
+    found = speaker.engine.label_scores(prompt, labels)
+
+    exact = speaker.engine.scores([prompt] * 3, [[]] * 3, labels)
+    assert found == pytest.approx([sum(row[:-1]) for row in exact], abs=0.02)
+
+
+def test_replies_score_alike_alone_and_among_many(speaker, asked):
+    prompt, forced = asked
+    replies = [speaker.codec.reply_ids("Hugo", f" {'me too ' * n}")[1] for n in range(1, 40)]
+    count = len(replies)
+
+    together = speaker.engine.scores([prompt] * count, [forced] * count, replies)
+
+    alone = speaker.engine.scores([prompt], [forced], replies[-1:])
+    assert [len(row) for row in together] == [len(reply) + 1 for reply in replies]
+    assert sum(together[-1]) == pytest.approx(sum(alone[0]), abs=0.1)
+
+
+def test_no_bracket_is_ever_drawn_however_wild(speaker, asked):
+    draws = speaker.engine.candidates(*asked, HOT)
+
+    text = "\n".join(speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)
+    assert len(text) > 1000
+    assert "[" not in text
+
+
+def test_brackets_would_be_drawn_if_they_were_not_suppressed(speaker, asked, monkeypatch):
+    monkeypatch.setattr(speaker.engine, "_unspeakable", None)
+
+    draws = speaker.engine.candidates(*asked, replace(HOT, candidates=200))
+
+    assert any("[" in speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)
+
+
+def test_the_end_may_always_be_drawn(speaker):
+    end = speaker.codec.tokens([speaker.codec.end_id])
+
+    assert end not in unspeakable(speaker.codec)

@@ -1,0 +1,131 @@
+"""A really trained model, judged: it must score high where a swapped one scores low."""
+
+import json
+import re
+import shutil
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from model.artifact import content_hash
+from model.errors import DatasetError
+from model.evaluation.evidence import Size
+from model.registry import Registry
+from pipeline.cli import app
+from pipeline.dataset import load_dataset
+from pipeline.evaluate import FULL, QUICK, dataset_for, evaluate
+from pipeline.scorecard_report import print_scorecard
+from tests.habits import HABITS
+
+QUIET = Console(quiet=True)
+SMALL = Size(generated=6, unranked=6, swapped=6, base=3, scored=5, quick=True)
+
+
+@pytest.fixture(scope="module")
+def judged(trained, habits_dataset):
+    """The trained model's registry and its scorecard."""
+    dataset = load_dataset(habits_dataset)
+    return trained, evaluate(trained.open(), dataset, trained.root / "bases", SMALL, 0, QUIET)
+
+
+def test_a_model_that_learned_its_voices_scores_high_and_swapped_low(judged):
+    card = judged[1]
+    bags = card["attribution"]["bags_of_5"]
+
+    assert bags["ceiling"] == 1.0
+    assert bags["generated"] > 0.7
+    assert bags["swapped"] < 0.2
+    assert bags["base"] < bags["generated"]
+    assert card["right_voice"]["share"] > 0.9
+    assert card["nats_per_char"]["tuned"] < 0.5 * card["nats_per_char"]["base"]
+    assert card["personal_data"] == 0
+    assert card["canaries"]["planted"] == 0
+
+
+def test_the_card_stands_beside_the_artifact_without_words_and_changes_no_hash(judged):
+    registry, card = judged
+    path = registry.open().path
+
+    written = (path / "scorecard.json").read_text("utf-8")
+
+    assert json.loads(written) == json.loads(json.dumps(card))
+    assert not any(habit in written for habit in HABITS.values())
+    assert content_hash(path)[:8] == path.name.split("-")[1]
+    assert registry.promote("current") == path.name
+
+
+def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dataset):
+    registry, card = judged
+    dataset = load_dataset(habits_dataset)
+
+    again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, QUIET)
+
+    assert again == card
+
+
+def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):
+    registry, _ = judged
+    monkeypatch.setattr("pipeline.evaluate._convert", lambda *_: pytest.fail("converted again"))
+
+    dataset = load_dataset(habits_dataset)
+    evaluate(registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET)
+
+
+def test_the_table_fits_80_columns_and_says_what_matters(judged):
+    shown = StringIO()
+
+    print_scorecard(judged[1], Console(file=shown, width=80, highlight=False, markup=False))
+
+    text = shown.getvalue()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for words in ("speakers swapped", "real replies", "right name wins", "Private data: in 0 of"):
+        assert words in text
+
+
+def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
+    registry, _ = judged
+
+    result = CliRunner().invoke(
+        app, ["evaluate", "--quick", "--lines", "2", "--models", str(registry.root)]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "scorecard.json" in result.output
+    card = json.loads((registry.open().path / "scorecard.json").read_text("utf-8"))
+    assert card["quick"]
+    assert card["replies"]["generated"]["replies"] == 2 * len(HABITS)
+
+
+def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habits_dataset):
+    artifact = judged[0].open()
+    other = tmp_path / "other"
+    shutil.copytree(habits_dataset, other)
+    summary = other / "summary.json"
+    text = summary.read_text("utf-8")
+    summary.write_text(
+        re.sub('"content_hash": "[0-9a-f]{4}', '"content_hash": "0000', text), "utf-8"
+    )
+
+    assert dataset_for(artifact, None).folder == habits_dataset
+    with pytest.raises(DatasetError, match="not the dataset that .* was trained on"):
+        dataset_for(artifact, str(other))
+    with pytest.raises(DatasetError, match="name it with --data"):
+        dataset_for(artifact, str(tmp_path / "none"))
+
+
+def test_lines_scale_every_arm():
+    doubled = FULL.with_lines(2 * FULL.generated)
+
+    assert (doubled.unranked, doubled.base) == (2 * FULL.unranked, 2 * FULL.base)
+    assert QUICK.with_lines(1).scored == 1
+    assert QUICK.with_lines(1).quick
+
+
+def test_no_model_is_one_line(tmp_path):
+    result = CliRunner().invoke(app, ["evaluate", "--models", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, Exception)
+    assert Registry(tmp_path).names == []

@@ -22,6 +22,10 @@ _ARMS = {
     "ceiling": "real replies",
     "ceiling_unseen": "real, not in training",
 }
+_SHORT = {
+    "generated": "tuned", "unranked": "unranked", "swapped": "swapped", "base": "base",
+    "markov": "Markov", "nearest": "nearest", "ceiling": "real",
+}  # fmt: skip
 _SIZES = ("bags_of_1", "bags_of_5", "bags_of_10")
 
 
@@ -33,7 +37,7 @@ def print_scorecard(card: Card, console: Console) -> None:
         ("Bags of 10 as it speaks: whose (down), taken for (across)", _confusion),
         ("What real turns cost, nats a character; lower is better", _nats),
         ("Each arm's lines", _arms),
-        ("Habits, as it speaks and really", _habits),
+        ("Habits: generated / real, a line; burst: messages a turn", _habits),
     ):
         console.print(f"\n  {title}", style="bold", highlight=False)
         console.print(Padding.indent(lines(card), 2))
@@ -88,9 +92,8 @@ def _nats(card: Card) -> Any:  # noqa: ANN401
 def _arms(card: Card) -> Any:  # noqa: ANN401
     rows = table("who speaks", "lines", "copied", "habits", "real?", "distinct-2", "self-BLEU",
                  "chrF", "ROUGE-L")  # fmt: skip
-    for arm, title in _ARMS.items():
-        if arm != "ceiling_unseen":
-            rows.add_row(title, *_arm(card, arm))
+    for arm, title in _SHORT.items():
+        rows.add_row(title, *_arm(card, arm))
     return rows
 
 
@@ -109,7 +112,7 @@ def _arm(card: Card, arm: str) -> Iterator[str]:
 
 def _habits(card: Card) -> Any:  # noqa: ANN401
     voices = card["habits"]["voices"]
-    rows = table("generated / real", *(_short(voice) for voice in voices))
+    rows = table("", *(_short(voice) for voice in voices))
     for habit in next(iter(voices.values()), {}):
         pairs = (own[habit] for own in voices.values())
         rows.add_row(
@@ -138,7 +141,7 @@ def _words(card: Card) -> Iterator[str]:
     )
     floor, roof = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Habits: as many real training turns are {floor:.2f} away, other people's {roof:.2f}"
-    yield "real?: how well a classifier tells an arm's lines from real ones; 0.5 is a coin"
+    yield "real? is how well a classifier tells the lines from real ones: 0.5, not at all"
     yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
     if canaries["planted"]:
         yield (

@@ -88,7 +88,9 @@ def _attributed(own: Sequence[Table], size: int, seed: int) -> Attribution:
     drawn = np.concatenate([_resampled(each, len(own), chance) for each in guesses])
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     rounded = tuple(tuple(round(float(share), 4) for share in row) for row in shares)
-    return Attribution(estimate(float(_macro_f1(counts)), drawn), bags, rounded)
+    f1 = estimate(float(_macro_f1(counts)), drawn)
+    sure = f1 if bags > 1 else Estimate(f1.value, 0.0, 1.0)  # one bag cannot be resampled
+    return Attribution(sure, bags, rounded)
 
 
 def _fitted(said: Sequence[Said], features: Any) -> Judge:  # noqa: ANN401  see above

@@ -1,5 +1,8 @@
 """Held-out loss decides when a run ends and which weights are used."""
 
+import os
+import signal
+
 import pytest
 
 from model.base import open_base
@@ -111,3 +114,35 @@ def test_best_weights_that_the_last_checkpoint_needs_outlive_better_ones(base, t
 
     assert before == ["best-1.safetensors", "best-3.safetensors"]
     assert [path.name for path in tmp_path.glob("best-*")] == ["best-3.safetensors"]
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["all weights", "LoRA"])
+def test_a_resumed_run_has_the_same_held_out_curve_as_an_unbroken_one(base, tmp_path, lora):
+    folder = tmp_path / "base"
+    settings = Hyperparameters(
+        epochs=20, batch_size=8, learning_rate=3e-3, evaluations=10, patience=0, lora=lora
+    )
+
+    def run(work, stop_at=None, *, resume=False):
+        fresh = open_base(str(folder), tmp_path, [])
+        examples = said(fresh, *(["woof woof", "me too", "hello there"] * 3))
+
+        def press(progress):
+            if progress.step == stop_at:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return train(
+            fresh, examples, settings, work, precision=FLOAT32,
+            held_out=said(fresh, "what about me"), resume=resume, watch=press,
+        )  # fmt: skip
+
+    stopped = run(tmp_path / "broken", stop_at=17)
+    resumed = run(tmp_path / "broken", resume=True)
+    whole = run(tmp_path / "whole")
+
+    assert stopped.interrupted
+    assert 0 < len(stopped.curve) < len(whole.curve)
+    assert [point.step for point in resumed.curve] == [point.step for point in whole.curve]
+    nats = [point.nats for point in whole.curve]
+    assert [point.nats for point in resumed.curve] == pytest.approx(nats, rel=1e-4)
+    assert resumed.kept.step == whole.kept.step

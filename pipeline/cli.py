@@ -13,10 +13,8 @@ from model.base import DEFAULT
 from model.errors import UnderstudyError
 from model.registry import Registry
 from model.speaker import open_speaker
-from pipeline import models, options, report, talk
-from pipeline.options import DECODING, WINDOW, Drawn, hyper, require_training
-from pipeline.roster_file import MIN_MESSAGES
-from pipeline.split import TEST
+from pipeline import exports, models, options, report, talk
+from pipeline.options import DECODING, Drawn, hyper, require_training
 
 app = typer.Typer(
     help="Train on a group's chat, and talk with what came of it. The bot is `understudy-bot`.",
@@ -26,20 +24,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models.app, name="models")
+for command in (exports.sample, exports.inspect, exports.build):
+    app.command()(command)
 
 ModelsDir = options.ModelsDir
-Exports = Annotated[
-    list[Path], typer.Argument(help="result.json files, or the folders that hold them")
-]
-ChatName = Annotated[
-    str | None, typer.Option("--chat", help="the chat's name or id, where there are several")
-]
-Timezone = Annotated[
-    str | None,
-    typer.Option(help="where old exports without UTC times were made; else this machine's"),
-]
-SessionMinutes = Annotated[float, typer.Option(help="a silence this long ends a session")]
-MinMessages = Annotated[int, typer.Option(min=1, help="who wrote fewer becomes no voice")]
 Start = Annotated[
     str, typer.Option(help="begin with `held-out` talk of the dataset, `nothing`, or a text FILE")
 ]
@@ -53,105 +41,6 @@ Base = Annotated[
     str, typer.Option(help="a hub id, a folder with config.json, or smollm2 (no download)")
 ]
 ArtifactName = Annotated[str, typer.Option("--model", help="current, a version, or a folder")]
-
-
-@app.command()
-def sample(
-    folder: Annotated[Path, typer.Argument(help="where result.json and roster.toml go")],
-) -> None:
-    """Write the demo's chat, exactly as Telegram Desktop would export it."""
-    from pipeline.sample import write_sample
-
-    print(f"wrote {write_sample(folder)}")
-
-
-@app.command()
-def inspect(
-    exports: Exports,
-    chat: ChatName = None,
-    roster: Annotated[
-        Path | None, typer.Option(help="write who is who into this file, to edit for `build`")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False,
-    timezone: Timezone = None,
-    session_minutes: SessionMinutes = options.SESSION_MINUTES,
-    min_messages: MinMessages = MIN_MESSAGES,
-) -> None:
-    """Say what exports hold: chats, people, damage, what looks private, the pairs they give."""
-    require_training()
-    from pipeline import findings
-    from pipeline.inspection import inspect as inspect_exports
-
-    console = Console(highlight=False, markup=False, stderr=as_json)
-    figures = inspect_exports(
-        exports,
-        chat,
-        options.zone(timezone),
-        options.window(WINDOW.size, session_minutes),
-        roster_path=roster,
-        min_messages=min_messages,
-        step=lambda what: console.print(f"  {what} …", style="dim"),
-    )
-    if as_json:
-        print(findings.to_json(figures))
-    else:
-        findings.print_findings(figures, console)
-        if roster:
-            print(f"\nwrote {roster}: edit it, then understudy build … --roster {roster}")
-
-
-@app.command()
-def build(
-    exports: Exports,
-    out: Annotated[Path, typer.Option(help="the dataset's folder")],
-    chat: ChatName = None,
-    roster: Annotated[
-        Path | None, typer.Option(help="roster.toml; else the one beside the export, else made")
-    ] = None,
-    session_minutes: SessionMinutes = options.SESSION_MINUTES,
-    window: Annotated[int, typer.Option(help="messages that a reply may look at")] = WINDOW.size,
-    last: Annotated[int | None, typer.Option(help="only the last so many messages")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="only messages from this day on, in --timezone or UTC")
-    ] = None,
-    test_share: Annotated[float, typer.Option(help="how much of the chat's end tests")] = TEST,
-    min_messages: MinMessages = MIN_MESSAGES,
-    review: Annotated[
-        Path | None,
-        typer.Option(help="a CSV of doubtful pairs: mark those to strike out, build again"),
-    ] = None,
-    timezone: Timezone = None,
-    public: Annotated[
-        bool,
-        typer.Option("--public", help="the chat is nobody's secret: the bot may speak anywhere"),
-    ] = False,
-) -> None:
-    """Turn exports of one chat into a dataset of contexts and replies."""
-    require_training()
-    from pipeline.build import build as build_dataset
-    from pipeline.pairing import Choices
-
-    console = Console(highlight=False, markup=False)
-    zone = options.zone(timezone)
-    choices = Choices(
-        window=options.window(window, session_minutes),
-        chat=chat,
-        roster=roster,
-        last=last,
-        since=options.since(since, zone),
-        min_messages=min_messages,
-        test_share=test_share,
-        review=review,
-        zone=zone,
-        public=public,
-    )
-    summary = build_dataset(
-        exports, out, choices, step=lambda what: console.print(f"  {what} …", style="dim")
-    )
-    report.print_summary(summary, console)
-    if review:
-        print(f"\n{review}: write x before what must go, and build again with --review {review}")
-    print(f"\nNext: understudy train {out}")
 
 
 @app.command()

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-CHUNK = 1 << 16
-"""Bytes read at once: some 150 messages. Of more at once Python's collector makes much work."""
+CHUNK = 1 << 15
+"""Bytes read at once: some 75 messages. Of more at once Python's collector makes much work."""
 
 MESSAGE = re.compile(
     rb"([ \t]*)\{[ \t]*\r?\n\1([ \t]+)\"id\": ?-?\d+,[ \t]*\r?\n"

@@ -191,7 +191,7 @@ def _parsed(body: bytes, opening: bytes, offset: int) -> Iterator[Event]:
         items = orjson.loads(b"[" + body.strip().removesuffix(b",") + b"]")
     except orjson.JSONDecodeError:
         items = [None]
-    if not all(type(item) is dict for item in items):
+    if not set(map(type, items)) <= {dict}:
         for start, end in _pieces(body, opening):
             yield from _one(body[start:end], offset + start)
     elif items:

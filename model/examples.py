@@ -109,6 +109,11 @@ def collate_decoder_only(
     }
 
 
+def on_device(batch: dict[str, Any], device: Any) -> dict[str, Any]:  # noqa: ANN401  torch's device
+    """Return a collator's batch with its tensors where the weights are."""
+    return {k: v.to(device) if hasattr(v, "to") else v for k, v in batch.items()}
+
+
 COLLATORS = {
     "encoder-decoder": collate_encoder_decoder,
     "decoder-only": collate_decoder_only,

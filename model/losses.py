@@ -6,7 +6,7 @@ from typing import Any
 
 from model.artifact import Family
 from model.base import Base
-from model.examples import COLLATORS, IGNORED, Example, features
+from model.examples import COLLATORS, IGNORED, Example, features, on_device
 
 _BATCH = 16
 
@@ -43,7 +43,7 @@ def reply_log_probabilities(
             numbers = order[start : start + _BATCH]
             rows = features([examples[n] for n in numbers], base.family)
             batch = COLLATORS[base.family](rows, base.codec.pad_id)
-            per_row = _log_probabilities(weights, _on(batch, device), base.family)
+            per_row = _log_probabilities(weights, on_device(batch, device), base.family)
             for number, values in zip(numbers, per_row, strict=True):
                 found[number] = values[-len(examples[number].reply) :]
     return [found[number] for number in range(len(examples))]
@@ -68,7 +68,3 @@ def _log_probabilities(
     )
     for row, label in zip(chosen, labels, strict=True):
         yield row[label != IGNORED].tolist()
-
-
-def _on(batch: dict[str, Any], device: Any) -> dict[str, Any]:
-    return {k: v.to(device) if hasattr(v, "to") else v for k, v in batch.items()}

@@ -93,6 +93,12 @@ def line_as(name: str, text: str) -> str:
     return f"{name}: {_inline(text.strip())}"
 
 
+def split_line(line: str) -> tuple[str | None, str]:
+    """Return the name and the words of a rendered line; a withheld one has neither."""
+    name, colon, words = line.partition(": ")
+    return (name if colon else None), words
+
+
 def read_lines(text: str) -> list[str]:
     """Read rendered lines that a person wrote, one `Name: words` a line; empty lines are skipped.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from model.copying import RUN, runs, words_of
 from model.eligible import is_speakable
-from model.prompt import LINE_BREAK
+from model.prompt import LINE_BREAK, split_line
 from model.redact import private_parts
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
@@ -32,7 +32,7 @@ def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
 
     A short everyday line may come again, but not right after itself.
     """
-    said = [_parts(line.partition(": ")[2].replace(LINE_BREAK, "\n")) for line in context]
+    said = [_parts(split_line(line)[1].replace(LINE_BREAK, "\n")) for line in context]
     stale = [words for words in said if len(words) >= _CIRCLE] + said[-1:]
     spoken = [_parts(message) for message in messages]
     if any(words in stale or spoken.count(words) > 1 for words in spoken):
@@ -44,7 +44,7 @@ def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
 
 def speakers(context: Iterable[str]) -> list[str]:
     """Return the names before rendered lines, oldest first; a withheld line has none."""
-    return [name for name, colon, _ in (line.partition(": ") for line in context) if colon]
+    return [name for name, _ in map(split_line, context) if name is not None]
 
 
 def whole_sentences(messages: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from model.base import Base
 from model.batches import passes
-from model.examples import COLLATORS, IGNORED, Example, features
+from model.examples import COLLATORS, IGNORED, Example, features, on_device
 from model.memory import Budget
 
 
@@ -29,8 +29,7 @@ class Material:
         """Return pairs as padded tensors where the weights are."""
         rows = [self.rows[number] for number in numbers]
         batch = COLLATORS[self.base.family](rows, self.base.codec.pad_id, self.width)
-        device = self.base.weights.device
-        return {k: v.to(device) if hasattr(v, "to") else v for k, v in batch.items()}
+        return on_device(batch, self.base.weights.device)
 
     def labels(self, numbers: Sequence[int]) -> int:
         """Return how many positions of these pairs a loss is taken at."""

@@ -5,6 +5,8 @@ import random
 from collections.abc import Sequence
 from itertools import takewhile
 
+from model.prompt import split_line
+
 _ROW = 2
 """Lines in a row after which somebody rests: as many as two turns have at least."""
 _LIKELY = 0.5
@@ -36,6 +38,6 @@ def _tired(context: Sequence[str]) -> str | None:
     Lines do not say where a turn ends, so a burst of two counts as two turns: in the demo chat
     who has just said two lines or more takes the next turn in 8 % of the cases.
     """
-    names = [line.partition(": ")[0] for line in reversed(context)]
+    names = [split_line(line)[0] for line in reversed(context)]
     row = list(takewhile(lambda name: name == names[0], names))
     return names[0] if len(row) >= _ROW else None

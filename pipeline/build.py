@@ -15,7 +15,6 @@ from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, check_place, new_da
 from pipeline.draft import Draft
 from pipeline.export import archive
 from pipeline.export.archive import opened
-from pipeline.export.files import export_files
 from pipeline.leaks import leaks
 from pipeline.pairing import Choices, Pairing
 from pipeline.review import Review, read_struck, write_review, write_struck
@@ -49,13 +48,12 @@ def build(
     """
     recover(out)
     check_place(out)
-    files = export_files(exports)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
-    with opened(files, choices.chat, choices.zone, step) as found, Draft() as draft:
+    with opened(exports, choices.chat, choices.zone, step) as found, Draft() as draft:
         chat = found.only(choices.chat)
         _check_chat(chat, found.spool.clashes(chat.chat_id))
         authors = found.spool.authors(chat.chat_id, own_words=True)
-        roster = _roster(choices, files, authors, out)
+        roster = _roster(choices, found.files, authors, out)
         _check_voices(roster, authors, choices.min_messages)
         pairing = Pairing(found.spool, chat, roster, choices)
         step("pairing contexts and replies")
@@ -66,7 +64,7 @@ def build(
             written = draft.write(folder / PAIRS, splits)
             _check_pairs(written)
             summary = _summary(pairing, splits, written, folder)
-            hashes = tuple(map(_sha256, files))
+            hashes = tuple(map(_sha256, found.files))
             summary = replace(summary, struck=review.found, export_sha256=hashes)
             write_roster(roster, folder / ROSTER, authors)
             write_struck(folder / STRUCK, review.struck)

@@ -62,6 +62,13 @@ class Dataset:
         """Return the sha256 of pairs and splits, in hex; equal pairs have equal hashes."""
         return self.summary.content_hash
 
+    def texts(self) -> Iterator[str]:
+        """Yield what a vocabulary must hold to train on this."""
+        for pair in self.train:
+            yield from pair.context[-1:]
+            yield from pair.target
+        yield from (person.name for person in self.roster.people)
+
 
 def check_place(folder: Path) -> None:
     """Make sure that a dataset may be written there.

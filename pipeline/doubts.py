@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from model.prompt import LINE_BREAK
+from model.prompt import LINE_BREAK, split_line
 
 _LINK = re.compile(r"(?:https?://|www\.|t\.me/)\S+", re.IGNORECASE)
 _NUMBER = re.compile(r"[\d\s.,:/+%€$£-]*\d[\d\s.,:/+%€$£-]*")
@@ -25,7 +25,7 @@ LINK, NUMBER, DIGITS, ECHO, LONG, LOUD = (
 def doubts(context: Sequence[str], target: Sequence[str]) -> tuple[str, ...]:
     """Return why a person might not want this target, for these rendered lines of context."""
     text = "\n".join(target)
-    last = context[-1].partition(": ")[2]
+    _, last = split_line(context[-1])
     has_digit = _DIGIT.search(text) is not None
     return tuple(
         name

@@ -134,8 +134,7 @@ def _convert(name: str, dataset: Dataset, cache: Path, place: Path, limit: int) 
     from model.base import open_base
     from model.conversion import convert
 
-    texts = (text for pair in dataset.train for text in (*pair.context[-1:], *pair.target))
-    base = open_base(name, cache, [*texts, *(person.name for person in dataset.roster.people)])
+    base = open_base(name, cache, dataset.texts())
     pairs = dataset.test[:_CHECKED]
     limits = (limit, limit)
     checked = [encode(base.codec, p.voice, p.context, p.target, limits) for p in pairs]

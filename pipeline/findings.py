@@ -15,6 +15,7 @@ from pipeline.tables import table
 
 _MOST_AUTHORS = 30
 _MOST_PLACES = 5
+_NAMES = "names, the latest last"
 
 
 def print_findings(figures: Sequence[ChatFigures], console: Console) -> None:
@@ -26,7 +27,7 @@ def print_findings(figures: Sequence[ChatFigures], console: Console) -> None:
 
 
 def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
-    chats = table("id", "messages", "people", "pairs", "private", "damaged", "chat")
+    chats = table("id", "messages", "people", "pairs", "private", "damaged", "chat", words={"chat"})
     for one in figures:
         tally = one.chat.tally
         counts = (
@@ -71,7 +72,7 @@ def _print_chat(one: ChatFigures, console: Console) -> None:
 
 
 def _print_authors(authors: Sequence[Author], console: Console) -> None:
-    people = table("messages", "id", "names, the latest last", first="right")
+    people = table("messages", "id", _NAMES, first="right", words={"id", _NAMES})
     for author in authors[:_MOST_AUTHORS]:
         names = " · ".join(author.names) or "a deleted account"
         who = f"{names} (sends by way of bots)" if author.is_bot else names

@@ -11,7 +11,7 @@ from model.artifact import LINES
 from model.copying import SALT, write_index
 from model.errors import UnderstudyError
 from model.files import make_folder
-from model.prompt import LINE_BREAK
+from model.prompt import LINE_BREAK, split_line
 from model.registry import Registry
 from pipeline.dataset import Dataset, load_dataset
 
@@ -27,8 +27,8 @@ def said_in(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield pair.voice, text
     seen = {line for pair in dataset.train for line in pair.context}
     for line in sorted(seen):
-        name, colon, text = line.partition(": ")
-        if colon and (said := (name, text.replace(LINE_BREAK, "\n"))) not in turns:
+        name, text = split_line(line)
+        if name is not None and (said := (name, text.replace(LINE_BREAK, "\n"))) not in turns:
             yield said
 
 

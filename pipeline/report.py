@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pipeline.card import Judgement
 from pipeline.summary import Summary
-from pipeline.tables import table
+from pipeline.tables import NATS, table
 from pipeline.train import Trained
 
 
@@ -80,7 +80,7 @@ def print_judgement(judgement: Judgement, console: Console) -> None:
         better = 1 - nats.tuned / nats.untuned
         losses.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
     console.print(Padding.indent(losses, 2))
-    console.print("  in nats a character of replies it never saw; lower is better", style="dim")
+    console.print(NATS, style="dim")
 
 
 def print_outcome(trained: Trained, console: Console) -> None:

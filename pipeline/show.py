@@ -11,6 +11,7 @@ from rich.text import Text
 from model.artifact import Artifact, Card
 from model.naming import is_invisible
 from model.roster import Person, Roster
+from pipeline.tables import NATS, table
 
 _FORGET = (
     "silent and unseen from now on, but the weights still know their words until you build again "
@@ -31,7 +32,7 @@ def print_artifact(artifact: Artifact, console: Console, *, serves: bool) -> Non
     console.print(Padding.indent(facts, 2))
     console.print()
     console.print(Padding.indent(_voices(card), 2))
-    console.print("  in nats a character of replies it never saw; lower is better", style="dim")
+    console.print(NATS, style="dim")
 
 
 def print_changes(before: Card, after: Card, console: Console) -> None:
@@ -76,18 +77,16 @@ def _figures(value: Any) -> str:  # noqa: ANN401  JSON's border
 
 
 def _voices(card: Card) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for number, heading in enumerate(("voice", "may be imitated", "untuned", "tuned")):
-        table.add_column(heading, justify="right" if number > 1 else "left", overflow="fold")
+    losses = table("voice", "may be imitated", "untuned", "tuned", words={"may be imitated"})
     nats = card.scores.get("nats_per_character", {})
     for person in card.roster.voices:
-        table.add_row(
+        losses.add_row(
             Text(person.name), person.imitate, *_nats(nats.get("voices", {}), person.name)
         )
-    table.add_row("all of them", "", *_nats(nats, "whole"))
+    losses.add_row("all of them", "", *_nats(nats, "whole"))
     if nats.get("fresh"):
-        table.add_row("but those seen in training", "", *_nats(nats, "fresh"))
-    return table
+        losses.add_row("but those seen in training", "", *_nats(nats, "fresh"))
+    return losses
 
 
 def _nats(by_name: Mapping[str, Any], name: str) -> list[str]:

@@ -82,7 +82,7 @@ def _train(
         planted, canaries = plant(dataset.train, settings.canary_count, settings.seed)
         dataset = replace(dataset, train=planted)
     with step(console, f"Loading {base_name}"):
-        base = open_base(base_name, registry.root / "bases", _texts(dataset))
+        base = open_base(base_name, registry.root / "bases", dataset.texts())
         encoder = _Encoder(base, settings)
         examples = encoder(dataset.train)
     precision = choose_precision(settings.precision)
@@ -241,14 +241,6 @@ def _keep_records(registry: Registry, work: Path, name: str) -> None:
     make_private(work / "tensorboard")
     shutil.move(work / "tensorboard", records / name)
     shutil.rmtree(work)
-
-
-def _texts(dataset: Dataset) -> Iterable[str]:
-    """Yield what the vocabulary must hold."""
-    for pair in dataset.train:
-        yield from pair.context[-1:]
-        yield from pair.target
-    yield from (person.name for person in dataset.roster.people)
 
 
 def _slug(name: str) -> str:

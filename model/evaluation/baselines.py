@@ -8,6 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from model.evaluation.turns import Answer, Turn
 from model.evaluation.words import words
+from model.prompt import split_line
 
 _ORDER = 2  # words, as the popular Telegram bots do
 _MOST_WORDS = 60
@@ -56,7 +57,7 @@ def _nearest(training: Sequence[Turn], asked: Sequence[Turn]) -> list[Answer]:
 
 
 def _heard(turn: Turn) -> str:
-    return " ".join(line.partition(": ")[2] for line in turn.context[-_HEARD:]) or "…nothing"
+    return " ".join(split_line(line)[1] for line in turn.context[-_HEARD:]) or "…nothing"
 
 
 def _by_voice(turns: Iterable[Turn]) -> dict[str, list[Turn]]:

@@ -11,7 +11,7 @@ from model.errors import VoiceError
 from model.evaluation.likelihood import Cost, costs, without_context
 from model.evaluation.right_voice import under_every_name
 from model.evaluation.scorecard import BASE, GENERATED, SWAPPED, UNRANKED, Measured
-from model.evaluation.turns import Answer, Turn
+from model.evaluation.turns import Answer, Turn, next_voices
 from model.speaker import open_speaker
 
 _SHARDS = 2  # so many speakers at once, whatever the machine: their replies depend on it
@@ -73,7 +73,7 @@ def speak(
     one = replace(ranked, candidates=1)
     names = sorted({turn.voice for turn in asked})
     own = {name: name for name in names}
-    after = dict(zip(names, [*names[1:], *names[:1]], strict=True))
+    after = next_voices(names)
     plans = {
         GENERATED: (f"Replies, best of {ranked.candidates}", tuned, ranked, size.generated, own),
         UNRANKED: ("Replies, the first that comes", tuned, one, size.unranked, own),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from model.evaluation.bootstrap import Estimate, mean
 from model.evaluation.turns import Turn
 from model.evaluation.words import words
+from model.prompt import split_line
 from model.redact import private_parts
 
 RUN = 8
@@ -34,7 +35,7 @@ def memory_of(turns: Iterable[Turn]) -> Memory:
     texts: set[str] = set()
     for turn in turns:
         texts.update(turn.messages)
-        texts.update(line.partition(": ")[2] for line in turn.context)
+        texts.update(split_line(line)[1] for line in turn.context)
     said = [words(text) for text in texts]
     runs = frozenset(run for line in said for run in _runs(line))
     return Memory(frozenset(hash(tuple(line)) for line in said), runs)

@@ -11,7 +11,7 @@ from model.evaluation.figures import Figures, Scorecard
 from model.evaluation.likelihood import Cost, Likelihood, likelihood, perplexity
 from model.evaluation.overlap import Overlap, overlap
 from model.evaluation.right_voice import right_voice
-from model.evaluation.turns import Answer, Said, Turn, real, said_by, said_in
+from model.evaluation.turns import Answer, Said, Turn, next_voices, real, said_by, said_in
 
 GENERATED, UNRANKED, SWAPPED, BASE = "generated", "unranked", "swapped", "base"
 MARKOV, NEAREST, CEILING, UNSEEN = "markov", "nearest", "ceiling", "ceiling_unseen"
@@ -163,7 +163,7 @@ def _habits(arms: Mapping[str, Sequence[Answer]], training: Sequence[Turn], seed
     """
     held_out, count = arms[CEILING], len(arms[GENERATED])
     names = sorted({answer.asked.voice for answer in held_out})
-    after = dict(zip(names, [*names[1:], *names[:1]], strict=True))
+    after = next_voices(names)
     others = [Answer(replace(a.asked, voice=after[a.asked.voice]), a.messages) for a in held_out]
     compared = {
         **{arm: own for arm, own in arms.items() if arm not in {CEILING, UNSEEN}},

@@ -1,6 +1,6 @@
 """What is judged: held-out turns, the answers of an arm to the same contexts, and their lines."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -31,6 +31,11 @@ class Said:
 
     voice: str
     text: str
+
+
+def next_voices(names: Sequence[str]) -> dict[str, str]:
+    """Return each name with the one after it, the last one's with the first."""
+    return dict(zip(names, [*names[1:], *names[:1]], strict=True))
 
 
 def said_in(turns: Iterable[Turn]) -> list[Said]:

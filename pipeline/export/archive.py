@@ -71,9 +71,10 @@ class Chat:
 
 @dataclass(slots=True)
 class Archive:
-    """What was read: the chats by their Bot API's id, their entries in the spool."""
+    """What was read: the files, the chats by their Bot API's id, their entries in the spool."""
 
     spool: Spool
+    files: tuple[Path, ...]
     chats: dict[int, Chat] = field(default_factory=dict)
 
     def open(self, chat: Chat) -> Chat:
@@ -93,18 +94,18 @@ class Archive:
         Raises:
             ExportError: There is none, or there are several: the text lists them.
         """
-        sizes = {one: self.spool.counts(one).messages for one in self.chats}
-        chats = sorted(self.chats.values(), key=lambda chat: -sizes[chat.chat_id])
+        chats = self.chats.values()
         found = [chat for chat in chats if wanted is None or _is_meant(chat, wanted)]
         if len(found) == 1:
             return found[0]
+        sizes = {one: self.spool.counts(one).messages for one in self.chats}
         with_messages = [chat for chat in found if sizes[chat.chat_id]]
         if len(with_messages) == 1:
             return with_messages[0]
         what = "several chats, and one is wanted" if found else f"no chat {wanted!r}"
         listed = "".join(
             f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {chat.name}"
-            for chat in found or chats
+            for chat in sorted(found or chats, key=lambda chat: -sizes[chat.chat_id])
         )
         raise ExportError(f"the export holds {what}: choose with --chat NAME or --chat ID{listed}")
 
@@ -126,7 +127,7 @@ def opened(
     files = export_files(paths)
     wants = _choice(files, wanted)
     with _room(), closing(Spool()) as spool:
-        archive = Archive(spool)
+        archive = Archive(spool, tuple(files))
         for file in files:
             step(f"reading {file}")
             _read(file, archive, wants, zone)

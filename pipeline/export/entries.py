@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from enum import IntEnum, IntFlag
-from typing import Any, TypeGuard
+from typing import Any
 
 from model.media import EXPORTED, MediaKind, media_text, sticker_text
-from pipeline.export.ids import author_id_of
+from pipeline.export.ids import author_id_of, is_whole
 from pipeline.export.mending import Item
 from pipeline.export.times import Times
 
 Row = tuple[int, int, int, int, int, int, str, int | None, int, int]
 """chat id, id, Kind, seconds since 1970, author id, name's number, text, reply to, Flag, edited."""
 
-_TOO_LARGE = 2**62
 _SIGNS: Mapping[str, MediaKind] = {
     "photo": "photo",
     "contact_information": "contact",
@@ -191,11 +190,6 @@ def _joined(text: object) -> str:
     if isinstance(text, dict):
         return _joined(text.get("text"))
     return "".join(map(_joined, text)) if isinstance(text, list) else ""
-
-
-def is_whole(value: object) -> TypeGuard[int]:
-    """Whether this is a whole number that a database's 64 bits hold."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE
 
 
 def _reason(error: Exception, item: Mapping[str, Any]) -> str:

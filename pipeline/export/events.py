@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.export.ids import is_whole
 from pipeline.export.mending import Item
 
 CUT_SHORT = "the file ends without its closing brackets: the export was interrupted"
-
-_TOO_LARGE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,8 @@ Event = Heading | Fault | list[Item]
 def heading_of(keys: Mapping[str, Any]) -> Heading:
     """Return the heading that a chat's own keys make."""
     name, kind, number = (keys.get(key) for key in ("name", "type", "id"))
-    is_id = isinstance(number, int) and not isinstance(number, bool) and abs(number) < _TOO_LARGE
     return Heading(
         name if isinstance(name, str) else None,
         kind if isinstance(kind, str) else None,
-        number if is_id else None,
+        number if is_whole(number) else None,
     )

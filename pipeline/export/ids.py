@@ -1,6 +1,7 @@
 """Ids of chats and authors, in every form an export ever gave them, as the Bot API's."""
 
 import hashlib
+from typing import TypeGuard
 
 CHANNEL_OFFSET = 10**12
 """The Bot API calls a supergroup or channel n by -(10**12 + n)."""
@@ -34,7 +35,7 @@ def author_id_of(from_id: object, name: object, chat: int) -> int:
     """
     if isinstance(from_id, str):
         return _worded(from_id)
-    if isinstance(from_id, int) and not isinstance(from_id, bool) and 0 < from_id < _LARGEST:
+    if is_whole(from_id) and from_id > 0:
         kind, number = divmod(from_id, _KIND)
         if kind == _CHAT:
             own = {-number, -(CHANNEL_OFFSET + number)}
@@ -46,6 +47,11 @@ def author_id_of(from_id: object, name: object, chat: int) -> int:
         digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=7).digest()
         return -(_NAMELESS + int.from_bytes(digest))
     raise ValueError(f"from_id {from_id!r}")
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether this is a whole number that a database's 64 bits hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def from_id_of(author_id: int) -> str:

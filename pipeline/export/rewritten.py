@@ -1,6 +1,7 @@
 """Reads an export that some other program saved again, on one line or in another order."""
 
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,8 +14,6 @@ import ijson
 
 from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, heading_of
 from pipeline.export.mending import Item
-
-BOM = b"\xef\xbb\xbf"
 
 TOO_DEEP = "brackets nested too deeply"
 
@@ -68,7 +67,7 @@ def _numbers_of_any_length() -> Iterator[None]:
 
 def past_bom(file: IO[bytes]) -> IO[bytes]:
     """Return a file just opened, read past a byte-order mark."""
-    if file.read(len(BOM)) != BOM:
+    if file.read(len(BOM_UTF8)) != BOM_UTF8:
         file.seek(0)
     return file
 

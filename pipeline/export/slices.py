@@ -2,6 +2,7 @@
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -13,7 +14,6 @@ from pipeline.export.layout import AHEAD, CHUNK, MESSAGE, Layout
 from pipeline.export.mending import mend, parse
 
 _MOST = 1 << 21  # a message is far smaller: beyond this its end was damaged
-_BOM = b"\xef\xbb\xbf"
 _USUAL = re.compile(rb'[ \t]*(?:[\[\]{}]*,?|"(?:[^"\\]|\\.)*"(?::.*|,?))')
 _WHOLE = re.compile(rb"(?:^|\n)\}\s*\Z")
 _OWN = {"name", "type", "id"}
@@ -93,7 +93,7 @@ class _Slicer:
         self.line_at, self.line_end = self.at, end
         self.at = min(end + 1, len(self.buffer))
         line = self.buffer[self.line_at : end].rstrip()
-        return line.removeprefix(_BOM) if self.offset + self.line_at == 0 else line
+        return line.removeprefix(BOM_UTF8) if self.offset + self.line_at == 0 else line
 
     def _note(self) -> None:
         self.faults.append(Fault(self.offset + self.line_at, _HEADING, is_lost=False))

@@ -4,12 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from model import roster as rosters
-from model.conversation import Window
+from model.conversation import Window, window_from_json, window_to_json
 from model.errors import ArtifactError, RosterError
 from model.files import write_text
 from model.prompt import fingerprint
@@ -183,22 +182,6 @@ def content_hash(folder: Path) -> str:
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def window_to_json(window: Window) -> dict[str, float]:
-    """Return a window as plain values; the gap in minutes."""
-    return {
-        "size": window.size,
-        "gap_minutes": window.gap / timedelta(minutes=1),
-        "short": window.short,
-        "fill": window.fill,
-    }
-
-
-def window_from_json(value: Mapping[str, Any]) -> Window:
-    """Read what `window_to_json` wrote."""
-    gap = timedelta(minutes=value["gap_minutes"])
-    return Window(int(value["size"]), gap, int(value["short"]), int(value["fill"]))
 
 
 def _write_json(value: Mapping[str, Any], path: Path) -> None:

@@ -1,9 +1,9 @@
 """What was said, what belongs to a conversation, and how far back a reply may look."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,22 @@ class Window:
     def reach(self) -> int:
         """Return how many messages before a reply decide its context."""
         return max(self.size, self.short, self.short - 1 + self.fill)
+
+
+def window_to_json(window: Window) -> dict[str, float]:
+    """Return a window as plain values; the gap in minutes."""
+    return {
+        "size": window.size,
+        "gap_minutes": window.gap / timedelta(minutes=1),
+        "short": window.short,
+        "fill": window.fill,
+    }
+
+
+def window_from_json(value: Mapping[str, Any]) -> Window:
+    """Read what `window_to_json` wrote."""
+    gap = timedelta(minutes=value["gap_minutes"])
+    return Window(int(value["size"]), gap, int(value["short"]), int(value["fill"]))
 
 
 TURN_GAP = timedelta(seconds=60)

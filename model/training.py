@@ -13,12 +13,9 @@ from model.examples import Example
 from model.hyperparameters import Hyperparameters
 from model.lora import attach, merge
 from model.memory import Budget, fitting_tokens
-from model.precision import Precision, choose_precision, to_training_device, training_device
+from model.precision import Precision, to_training_device, training_device
 from model.stepping import material, trainer_class
 from model.stopping import HeldOut, Point
-
-__all__ = ["Hyperparameters", "Outcome", "Precision", "choose_precision", "to_training_device",
-           "train"]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from model.artifact import Card, Decoding
 from model.base import Base
-from model.training import Hyperparameters, Outcome
+from model.hyperparameters import Hyperparameters
+from model.training import Outcome
 from pipeline.dataset import Dataset
 
 

@@ -6,8 +6,8 @@ from rich.console import Console
 
 from model.artifact import Decoding
 from model.files import make_folder, write_text
+from model.hyperparameters import Hyperparameters
 from model.registry import Registry
-from model.training import Hyperparameters
 from pipeline.build import build
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.pairing import Choices

@@ -29,9 +29,9 @@ from model.examples import encode
 from model.files import make_folder, make_private, write_text
 from pipeline import canaries
 from pipeline.dataset import Dataset, load_dataset
+from pipeline.judge import even
 from pipeline.pairs import Pair
 from pipeline.progress import clock, step
-from pipeline.train import even
 
 FORMAT = 1
 _CHECKED = 8  # pairs that the base's conversion must agree on

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model.artifact import Chat, window_from_json, window_to_json
-from model.conversation import Window
+from model.artifact import Chat
+from model.conversation import Window, window_from_json, window_to_json
 from model.errors import DatasetError
 from model.files import write_text
 from model.roster import Imitate

@@ -1,10 +1,8 @@
 """A dataset into a version in the registry: load a base, tune, judge, convert, add."""
 
-import random
 import shutil
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,19 +13,21 @@ from model.base import Base, open_base
 from model.errors import TrainingError
 from model.examples import Example, encode
 from model.files import locked, make_folder, make_private
+from model.hyperparameters import Hyperparameters
+from model.precision import Precision, choose_precision
 from model.registry import Registry
-from model.training import Hyperparameters, Outcome, Precision, choose_precision, to_training_device
+from model.training import Outcome
 from model.training import train as tune
 from pipeline.canaries import Canary, plant
-from pipeline.card import Judgement, Nats, card_of
+from pipeline.card import Judgement, card_of
 from pipeline.dataset import Dataset
+from pipeline.judge import Judge, compared, even
 from pipeline.lines import save_lines
 from pipeline.pairs import Pair
 from pipeline.progress import TrainingBar, clock, curve, step
 
 _JUDGED_PER_VOICE = 40
 _NEW = ".new-"
-_WHOLE, _FRESH = ":whole", ":fresh"  # no name has a colon
 _CHECKED = 16  # held-out pairs that the conversion must agree on, over all voices
 
 
@@ -88,7 +88,7 @@ def _train(
     precision = choose_precision(settings.precision)
     console.print(f"  Precision: {precision.reason}", highlight=False)
     judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)
-    judge = _Judge(base, judged, encoder(judged), precision)
+    judge = Judge(base, judged, encoder(judged), precision)
     with step(console, f"Loss of the untuned base on {len(judged)} held-out replies"):
         untuned = judge()
     voices = max(1, len(dataset.roster.voices))
@@ -97,7 +97,7 @@ def _train(
         base, examples, encoder(watched), settings, work, precision, console, resume=resume
     )
     with step(console, "Loss of the tuned model on the same replies"):
-        judgement = _compared(untuned, judge())
+        judgement = compared(untuned, judge())
     with step(console, "Converting for the bot, checked against the original"):
         card = _with_run(
             card_of(dataset, base, settings, decoding, outcome, judgement), outcome, canaries
@@ -111,19 +111,6 @@ def _train(
     return Trained(name, promoted, judgement)
 
 
-def even(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair]:
-    """Return at most so many pairs of each voice, drawn once by the seed, voice by voice."""
-    by_voice: dict[str, list[Pair]] = defaultdict(list)
-    for pair in pairs:
-        by_voice[pair.voice].append(pair)
-    chance = random.Random(seed)
-    return [
-        pair
-        for _, own in sorted(by_voice.items())
-        for pair in chance.sample(own, min(per_voice, len(own)))
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class _Encoder:
     """Pairs as the base's ids."""
@@ -135,36 +122,6 @@ class _Encoder:
         limits = (self.settings.max_prompt_tokens, self.settings.max_reply_tokens)
         codec = self.base.codec
         return [encode(codec, pair.voice, pair.context, pair.target, limits) for pair in pairs]
-
-
-@dataclass(frozen=True, slots=True)
-class _Judge:
-    """Held-out pairs, and how well the base's weights of the moment foresee their replies."""
-
-    base: Base
-    pairs: Sequence[Pair]
-    replies: Sequence[Example]
-    precision: Precision
-
-    def __call__(self) -> dict[str, float]:
-        """Return nats a character by voice, over all and over those not seen in training."""
-        from model.losses import Loss, losses
-
-        if not self.replies:
-            raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
-        to_training_device(self.base)
-        sums: dict[str, Loss] = defaultdict(Loss)
-        found = losses(self.base, self.replies, bf16=self.precision.bf16)
-        for pair, loss in zip(self.pairs, found, strict=True):
-            for key in {pair.voice, _WHOLE, _WHOLE if pair.seen else _FRESH}:
-                sums[key] += loss
-        return {key: round(loss.per_character, 4) for key, loss in sums.items()}
-
-
-def _compared(untuned: Mapping[str, float], tuned: Mapping[str, float]) -> Judgement:
-    nats = {key: Nats(before, tuned[key]) for key, before in untuned.items()}
-    whole = nats.pop(_WHOLE)
-    return Judgement(whole, nats.pop(_FRESH, None), nats)
 
 
 def _with_run(card: Card, outcome: Outcome, canaries: Iterable[Canary]) -> Card:

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from model.artifact import Decoding
 from model.conversation import Window
+from model.hyperparameters import Hyperparameters
 from model.registry import Registry
-from model.training import Hyperparameters
 from pipeline.build import build
 from pipeline.dataset import load_dataset
 from pipeline.pairing import Choices

@@ -20,7 +20,7 @@ from model.prompt import render_reply
 from model.ranking import Evidence, evidence, merit
 from model.speaker import Speaker, open_speaker
 from pipeline.dataset import load_dataset
-from pipeline.train import even
+from pipeline.judge import even
 
 SAMPLING: dict[str, dict[str, float]] = {
     "as they are": {},

@@ -11,10 +11,8 @@ from model.artifact import (
     load,
     save_card,
     save_roster,
-    window_from_json,
-    window_to_json,
 )
-from model.conversation import Window
+from model.conversation import Window, window_from_json, window_to_json
 from model.errors import ArtifactError
 from model.roster import Person, Roster
 from tests.model.artifacts import card, make

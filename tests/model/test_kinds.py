@@ -8,8 +8,10 @@ import torch
 from model.base import load_encoder_decoder, open_base
 from model.conversion import convert
 from model.examples import encode
+from model.hyperparameters import Hyperparameters
 from model.losses import losses
-from model.training import Hyperparameters, Precision, train
+from model.precision import Precision
+from model.training import train
 from tests.checkpoints import KINDS
 
 FLOAT32 = Precision(bf16=False, reason="a test")

@@ -6,9 +6,11 @@ import torch
 from model.base import open_base
 from model.errors import TrainingError
 from model.examples import encode
+from model.hyperparameters import Hyperparameters
 from model.losses import losses
 from model.memory import Budget, fitting_tokens
-from model.training import Hyperparameters, Precision, train
+from model.precision import Precision
+from model.training import train
 from tests.checkpoints import save_llama, save_t5
 
 FLOAT32 = Precision(bf16=False, reason="a test")

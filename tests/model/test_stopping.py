@@ -7,9 +7,11 @@ import pytest
 
 from model.base import open_base
 from model.examples import encode
+from model.hyperparameters import Hyperparameters
 from model.losses import losses
+from model.precision import Precision
 from model.stopping import HeldOut, Point
-from model.training import Hyperparameters, Precision, train
+from model.training import train
 from tests.checkpoints import save_llama, save_t5
 
 FLOAT32 = Precision(bf16=False, reason="a test")

@@ -8,8 +8,10 @@ import pytest
 from model.base import open_base
 from model.errors import TrainingError
 from model.examples import encode
+from model.hyperparameters import Hyperparameters
 from model.losses import losses
-from model.training import Hyperparameters, Precision, train
+from model.precision import Precision
+from model.training import train
 from tests.checkpoints import save_llama, save_t5
 from tests.habits import HABITS
 

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from model.artifact import Decoding
 from model.errors import ArtifactError
+from model.hyperparameters import Hyperparameters
 from model.registry import Registry
-from model.training import Hyperparameters
 from pipeline.canaries import TIMES, plant, secret
 from pipeline.dataset import load_dataset
 from pipeline.train import train

@@ -8,10 +8,11 @@ from rich.console import Console
 from model.artifact import Decoding, load
 from model.errors import BaseError, TrainingError
 from model.files import locked
+from model.hyperparameters import Hyperparameters
 from model.registry import Registry
-from model.training import Hyperparameters
 from pipeline.dataset import load_dataset
-from pipeline.train import even, train
+from pipeline.judge import even
+from pipeline.train import train
 from tests.checkpoints import save_llama
 from tests.habits import CHAT_ID, HABITS
 

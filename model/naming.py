@@ -55,6 +55,15 @@ def fold(text: str) -> str:
     return "".join(c for c in decomposed if not unicodedata.combining(c)).strip()
 
 
+def visible(text: str) -> str:
+    """Return what somebody typed without what would command a terminal or break its line.
+
+    Joiners and selectors, which emoji and Persian need, stay.
+    """
+    unseen = {"Cc", "Cf", "Cs"}
+    return "".join(c for c in text if c in JOINERS or unicodedata.category(c) not in unseen)
+
+
 def is_invisible(character: str) -> bool:
     """Whether this is a control, format or surrogate character, or selects a variation."""
     is_selector = "\ufe00" <= character <= "\ufe0f"

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from model.naming import visible
 from pipeline.authors import Author
 from pipeline.export.ids import from_id_of
 from pipeline.inspection import ChatFigures
@@ -37,14 +38,16 @@ def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
             sum(one.private.values()),
             sum(tally.repaired.values()) + sum(tally.skipped.values()),
         )
-        chats.add_row(str(one.chat.chat_id), *(f"{n:,}" for n in counts), Text(one.chat.name))
+        chats.add_row(
+            str(one.chat.chat_id), *(f"{n:,}" for n in counts), Text(visible(one.chat.name))
+        )
     console.print(Padding.indent(chats, 2))
     console.print("  --chat NAME or --chat ID shows one of them whole", style="dim")
 
 
 def _print_chat(one: ChatFigures, console: Console) -> None:
     chat, counts = one.chat, one.counts
-    console.print(f"  {chat.name}", style="bold")
+    console.print(f"  {visible(chat.name)}", style="bold")
     joined = f", with the group it was before ({', '.join(map(str, chat.joined))})"
     facts = {
         "type": f"{chat.kind}, id {chat.chat_id}{joined if chat.joined else ''}",
@@ -74,7 +77,7 @@ def _print_chat(one: ChatFigures, console: Console) -> None:
 def _print_authors(authors: Sequence[Author], console: Console) -> None:
     people = table("messages", "id", _NAMES, first="right", words={"id", _NAMES})
     for author in authors[:_MOST_AUTHORS]:
-        names = " · ".join(author.names) or "a deleted account"
+        names = " · ".join(map(visible, author.names)) or "a deleted account"
         who = f"{names} (sends by way of bots)" if author.is_bot else names
         people.add_row(
             f"{author.messages:,}", "" if author.by_name else str(author.author_id), Text(who)

@@ -11,6 +11,7 @@ from pathlib import Path
 from model.conversation import Message, Window
 from model.errors import ExportError
 from model.files import make_folder
+from model.naming import visible
 from pipeline.authors import Author
 from pipeline.export.archive import Archive, Chat, opened
 from pipeline.export.spool import Counts
@@ -76,7 +77,7 @@ def inspect(
 def _figures(
     archive: Archive, chat: Chat, choices: Choices, step: Callable[[str], None]
 ) -> ChatFigures:
-    step(f"looking through {chat.name}")
+    step(f"looking through {visible(chat.name)}")
     spool, scripts = archive.spool, Counter[str]()
 
     def watch(message: Message) -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from model.artifact import Artifact, Card
-from model.naming import is_invisible
+from model.naming import visible
 from model.roster import Person, Roster
 from pipeline.tables import NATS, table
 
@@ -48,7 +48,10 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     told = card.provenance
     yield "base", f"{card.base} ({card.family})"
     yield "trained", " ".join(_trained(told)) or "unknown"
-    yield "learned from", ", ".join(f"{_seen(chat.title)} ({chat.chat_id})" for chat in card.chats)
+    yield (
+        "learned from",
+        ", ".join(f"{visible(chat.title)} ({chat.chat_id})" for chat in card.chats),
+    )
     gap = card.window.gap.total_seconds() / 60
     yield "window", f"{card.window.size} messages; a silence of {gap:g} minutes ends a session"
     yield "prompt", f"at most {card.max_prompt_tokens} tokens, rules {card.prompt}"
@@ -125,9 +128,4 @@ def _accounts(before: Roster, after: Roster) -> Iterator[str]:
 def _said(value: str | Iterable[Any]) -> str:
     if isinstance(value, str):
         return value
-    return ", ".join(_seen(str(item)) for item in value) or "none"
-
-
-def _seen(text: str) -> str:
-    """Return a name that Telegram showed without what would command a terminal."""
-    return "".join(c for c in text if not is_invisible(c))
+    return ", ".join(visible(str(item)) for item in value) or "none"

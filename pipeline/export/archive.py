@@ -8,7 +8,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from model.errors import ExportError
-from model.naming import fold
+from model.naming import fold, visible
 from pipeline.export.entries import Entries, Tally
 from pipeline.export.events import Fault, Heading
 from pipeline.export.files import HOW, export_files, read
@@ -104,7 +104,7 @@ class Archive:
             return with_messages[0]
         what = "several chats, and one is wanted" if found else f"no chat {wanted!r}"
         listed = "".join(
-            f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {chat.name}"
+            f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {visible(chat.name)}"
             for chat in sorted(found or chats, key=lambda chat: -sizes[chat.chat_id])
         )
         raise ExportError(f"the export holds {what}: choose with --chat NAME or --chat ID{listed}")

@@ -171,3 +171,13 @@ def test_an_empty_chat_is_told_as_one(tmp_path):
     lines = printed(figures_of(tmp_path, chat()))
 
     assert "nobody wrote" in "\n".join(lines)
+
+
+def test_no_name_commands_the_terminal_or_breaks_its_line(tmp_path):
+    name = "\x1b[2JA\nB\x9b1m"
+    said = [{**one, "from": name} for one in conversation()]
+
+    lines = printed(figures_of(tmp_path, chat(*said, name=name)))
+
+    assert not {c for line in lines for c in line if c in "\x1b\x9b"}
+    assert any("[2JAB1m" in line for line in lines)

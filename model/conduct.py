@@ -98,12 +98,12 @@ class _Conduct:
         self,
         clock: Clock,
         held_out: HeldOut,
-        batch_size: int,
+        pairs_a_step: float,
         records: Any,
         watch: Watcher | None,
     ) -> None:
         self._clock, self._held_out, self._records = clock, held_out, records
-        self._batch_size, self._watch = batch_size, watch
+        self._pairs_a_step, self._watch = pairs_a_step, watch
         self._saved_at = clock.elapsed
         self._first: tuple[int, float] | None = None
         self._loss: float | None = None
@@ -129,9 +129,9 @@ class _Conduct:
         share = min(1.0, max(step / state.max_steps, clock.share))
         if self._watch and self._first:
             steps, seconds = step - self._first[0], clock.elapsed - self._first[1]
-            speed = steps * self._batch_size / max(seconds, 1e-9)
+            speed = steps * self._pairs_a_step / max(seconds, 1e-9)
             self._watch(Progress(share, clock.elapsed, step, self._loss, speed))
-        if self._held_out.is_due(step, share, self._batch_size):
+        if self._held_out.is_due(step, share, self._pairs_a_step):
             self.evaluate(step, share)
             control.should_training_stop |= self._held_out.goes_nowhere
         over = bool(clock.limit) and clock.elapsed >= clock.limit
@@ -160,7 +160,7 @@ class _Conduct:
 
 
 def callbacks(
-    clock: Clock, held_out: HeldOut, batch_size: int, work: Path, watch: Watcher | None
+    clock: Clock, held_out: HeldOut, pairs_a_step: float, work: Path, watch: Watcher | None
 ) -> list[Any]:
     """Return ours, for time, checkpoints, held-out loss, Ctrl-C and the watcher; TensorBoard's."""
     import transformers
@@ -172,4 +172,4 @@ def callbacks(
 
     records = SummaryWriter(str(work / "tensorboard"))  # type: ignore[no-untyped-call, unused-ignore]  # torch's
     ours = TensorBoardCallback(records)  # type: ignore[no-untyped-call]  # transformers'
-    return [Conduct(clock, held_out, batch_size, records, watch), ours]
+    return [Conduct(clock, held_out, pairs_a_step, records, watch), ours]

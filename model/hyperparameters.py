@@ -25,6 +25,7 @@ class Hyperparameters:
     epochs: float = _is("passes over the pairs, at most", 4.0)
     minutes: float = _is("stop training after this long; 0: never", 0.0)
     batch_size: int = _is("pairs a step", 8)
+    packing: int = _is("pairs of one conversation in a row, decoder-only; 1: each alone", 8)
     token_budget: int = _is("padded tokens at a time; 0: as memory allows", 0)
     batches: str = _is("alike: pairs of like length; uniform: any, padded to the longest", "alike")
     precision: str = _is("auto: bf16 where the hardware has it; or float32, bf16", "auto")
@@ -50,6 +51,7 @@ class Hyperparameters:
             "epochs": 0 < self.epochs <= _MOST_EPOCHS,
             "minutes": self.minutes >= 0,
             "batch-size": self.batch_size >= 1,
+            "packing": self.packing >= 1,
             "token-budget": self.token_budget >= 0,
             "batches": self.batches in ("alike", "uniform"),
             "precision": self.precision in ("auto", "float32", "bf16"),
@@ -81,6 +83,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "notebook": {
         "epochs": 4.0,
         "batch_size": 8,
+        "packing": 1,
         "batches": "uniform",
         "precision": "float32",
         "learning_rate": 5e-5,

@@ -1,52 +1,107 @@
-"""One training step: its pairs through the weights, in as many passes as memory asks for."""
+"""One training step: its rows through the weights, in as many passes as memory asks for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from model.base import Base
 from model.batches import passes
 from model.examples import COLLATORS, IGNORED, Example, features, on_device
 from model.memory import Budget
+from model.packing import Row, collate, foreseeing
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What the steps of a run are made of.
-
-    `width` are the least input and label columns of a pass: 0 pads to the longest of the pass,
-    more as the notebook did, to the longest of all.
-    """
+class Material(Protocol):
+    """What the steps of a run are made of: rows of one pair or several."""
 
     base: Base
-    rows: Sequence[dict[str, Any]]
-    lengths: Sequence[int]
     budget: Budget
     bf16: bool
-    width: tuple[int, int] = (0, 0)
-
-    def batch(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """Return pairs as padded tensors where the weights are."""
-        rows = [self.rows[number] for number in numbers]
-        batch = COLLATORS[self.base.family](rows, self.base.codec.pad_id, self.width)
-        return on_device(batch, self.base.weights.device)
+    lengths: Sequence[int]
+    pairs: Sequence[int]
 
     def labels(self, numbers: Sequence[int]) -> int:
-        """Return how many positions of these pairs a loss is taken at."""
-        return sum(label != IGNORED for n in numbers for label in self.rows[n]["labels"])
+        """Return how many positions of these rows a loss is taken at."""
+
+    def loss(self, numbers: Sequence[int]) -> Any:
+        """Return the mean loss over these rows' labels."""
 
 
-def material(
-    base: Base, examples: Sequence[Example], budget: Budget, *, bf16: bool, uniform: bool
-) -> Material:
-    """Return the steps' material; with `uniform`, all is padded to the longest of all."""
-    rows = features(examples, base.family)
-    width = (0, 0)
-    if uniform:
-        width = max(len(r["input_ids"]) for r in rows), max(len(r["labels"]) for r in rows)
-    whole = sum(width) if base.family == "encoder-decoder" else width[0]
-    lengths = [whole or example.length for example in examples]
-    return Material(base, rows, lengths, budget, bf16, width)
+class Single:
+    """Rows of one pair, padded to the longest of a pass.
+
+    With `uniform` all are padded to the longest of all, as the notebook did.
+    """
+
+    def __init__(
+        self, base: Base, examples: Sequence[Example], budget: Budget, *, bf16: bool, uniform: bool
+    ) -> None:
+        self.base, self.budget, self.bf16 = base, budget, bf16
+        self._rows = features(examples, base.family)
+        self._least = (0, 0)
+        if uniform:
+            rows = self._rows
+            self._least = (
+                max(len(row["input_ids"]) for row in rows),
+                max(len(row["labels"]) for row in rows),
+            )
+        whole = sum(self._least) if base.family == "encoder-decoder" else self._least[0]
+        self.lengths: Sequence[int] = [whole or example.length for example in examples]
+        self.pairs: Sequence[int] = [1] * len(examples)
+
+    def labels(self, numbers: Sequence[int]) -> int:
+        """See Material."""
+        return sum(label != IGNORED for n in numbers for label in self._rows[n]["labels"])
+
+    def loss(self, numbers: Sequence[int]) -> Any:
+        """See Material.
+
+        A decoder-only model's logits are computed at the labels' positions alone: 49,152 of them a
+        position are a third of SmolLM2-135M's work, and of a batch's last columns half are padding.
+        """
+        rows = [self._rows[number] for number in numbers]
+        batch = COLLATORS[self.base.family](rows, self.base.codec.pad_id, self._least)
+        batch = on_device(batch, self.base.weights.device)
+        if self.base.family == "encoder-decoder":
+            return self.base.weights(**batch).loss
+        labels, kept = batch.pop("labels")[:, 1:], batch.pop("logits_to_keep")
+        hidden = self.base.weights.base_model(**batch, use_cache=False).last_hidden_state
+        wanted = labels != IGNORED
+        return _cross_entropy(self.base, hidden[:, -kept:-1][wanted], labels[wanted])
+
+
+class Packed:
+    """Rows of several pairs of one conversation, see `model/packing.py`."""
+
+    def __init__(self, base: Base, rows: Sequence[Row], budget: Budget, *, bf16: bool) -> None:
+        self.base, self.budget, self.bf16 = base, budget, bf16
+        self._rows = rows
+        self.lengths: Sequence[int] = [row.length for row in rows]
+        self.pairs: Sequence[int] = [len(row.branches) for row in rows]
+
+    def labels(self, numbers: Sequence[int]) -> int:
+        """See Material."""
+        return sum(self._rows[number].labels for number in numbers)
+
+    def loss(self, numbers: Sequence[int]) -> Any:
+        """See Material."""
+        import torch
+
+        rows = [self._rows[number] for number in numbers]
+        batch = on_device(collate(rows, self.base.codec.pad_id), self.base.weights.device)
+        labels = batch.pop("labels")
+        hidden = self.base.weights.base_model(**batch, use_cache=False).last_hidden_state
+        before = torch.cat(
+            [hidden[number, places] for number, places in enumerate(foreseeing(rows))]
+        )
+        return _cross_entropy(self.base, before, labels[labels != IGNORED])
+
+
+def _cross_entropy(base: Base, hidden: Any, labels: Any) -> Any:
+    """Return the mean loss of the states that foresee labels, [labels, width] and [labels]."""
+    import torch
+
+    logits = base.weights.get_output_embeddings()(hidden)
+    return torch.nn.functional.cross_entropy(logits.float(), labels)
 
 
 def trainer_class() -> Any:
@@ -69,7 +124,7 @@ def trainer_class() -> Any:
         def get_train_dataloader(self) -> Any:
             """Return the steps of a `batches.Plan` in order."""
             steps: Any = self.train_dataset
-            return torch.utils.data.DataLoader(steps, collate_fn=lambda plan: {"pairs": plan[0]})
+            return torch.utils.data.DataLoader(steps, collate_fn=lambda plan: {"rows": plan[0]})
 
         def floating_point_ops(self, inputs: Any) -> int:
             """Return 0: nobody asks."""
@@ -89,52 +144,34 @@ def trainer_class() -> Any:
 
             Out of memory, it is done anew in passes half as large: its gradients are the same.
             """
-            pairs, steps = inputs["pairs"], self._material
+            rows, steps = inputs["rows"], self._material
             model.train()
-            while (loss := step_loss(steps, pairs)) is None:
+            while (loss := step_loss(steps, rows)) is None:
                 model.zero_grad(set_to_none=True)
                 if torch.cuda.is_available():
                     torch.cuda.empty_cache()
-                steps.budget.halve([steps.lengths[number] for number in pairs])
+                steps.budget.halve([steps.lengths[number] for number in rows])
             return loss
 
     return SteppingTrainer
 
 
-def step_loss(material: Material, pairs: Sequence[int]) -> Any:
+def step_loss(material: Material, numbers: Sequence[int]) -> Any:
     """Run a step's passes, forward and back; return the loss, None where memory did not do."""
     import torch
 
     total = 0.0
-    labels = material.labels(pairs)
-    lengths = [material.lengths[number] for number in pairs]
+    labels = material.labels(numbers)
+    lengths = [material.lengths[number] for number in numbers]
     device = material.base.weights.device
     try:
         for places in passes(lengths, material.budget.tokens):
-            numbers = [pairs[place] for place in places]
+            part = [numbers[place] for place in places]
             with torch.autocast(device.type, torch.bfloat16, enabled=material.bf16):
-                loss = _loss(material.base, material.batch(numbers))
-            loss = loss * (material.labels(numbers) / labels)
+                loss = material.loss(part)
+            loss = loss * (material.labels(part) / labels)
             loss.backward()
             total = total + loss.detach()
     except torch.OutOfMemoryError:
         return None  # once out of here, nothing holds what filled the memory
     return total
-
-
-def _loss(base: Base, batch: dict[str, Any]) -> Any:
-    """Return the mean loss over a pass's labels.
-
-    A decoder-only model's logits are computed at the labels' positions alone: 49,152 of them a
-    position are a third of SmolLM2-135M's work, and of a batch's last columns half are padding.
-    """
-    import torch
-
-    if base.family == "encoder-decoder":
-        return base.weights(**batch).loss
-    labels, kept = batch["labels"][:, 1:], batch["logits_to_keep"]
-    inputs = {k: v for k, v in batch.items() if k not in ("labels", "logits_to_keep")}
-    hidden = base.weights.base_model(**inputs, use_cache=False).last_hidden_state
-    foreseeing = hidden[:, -kept:-1][labels != IGNORED]
-    logits = base.weights.get_output_embeddings()(foreseeing)
-    return torch.nn.functional.cross_entropy(logits.float(), labels[labels != IGNORED])

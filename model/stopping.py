@@ -60,12 +60,12 @@ class HeldOut:
             return False
         return self.curve.index(self.best) < len(self.curve) - self._patience
 
-    def is_due(self, step: int, share: float, batch_size: int) -> bool:
+    def is_due(self, step: int, share: float, pairs_a_step: float) -> bool:
         """Whether enough of the run has passed, and enough pairs, since the last loss."""
         if not self._most or not self._examples:
             return False
         last = self.curve[-1] if self.curve else Point(0, 0.0, math.inf)
-        trained = (step - last.step) * batch_size
+        trained = (step - last.step) * pairs_a_step
         is_time = share - last.share >= 1 / self._most - 1e-9
         return is_time and trained >= _TRAINED_FOR_ONE * len(self._examples)
 

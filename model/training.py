@@ -13,8 +13,9 @@ from model.examples import Example
 from model.hyperparameters import Hyperparameters
 from model.lora import attach, merge
 from model.memory import Budget, fitting_tokens
+from model.packing import Row, header_of, pack
 from model.precision import Precision, to_training_device, training_device
-from model.stepping import material, trainer_class
+from model.stepping import Material, Packed, Single, trainer_class
 from model.stopping import HeldOut, Point
 
 
@@ -23,6 +24,7 @@ class Outcome:
     """How a run ended; `curve` are its held-out losses, `kept` the one whose weights are used."""
 
     steps: int
+    pairs: int
     seconds: float
     loss: float
     interrupted: bool
@@ -86,41 +88,62 @@ def _run(
     import transformers
 
     clock = Clock(settings.minutes * 60, work / "clock")
-    budget = _budget(base, examples, settings, precision, work / "token-budget")
+    rows = _rows(base, examples, settings)
+    longest = max(row.length for row in rows or examples)
+    budget = _budget(base, longest, settings, precision, work / "token-budget")
     if resume:
         clock.restore()
         budget.restore()
         held_out.restore(_last_step(work))
     budget.save()
     uniform = settings.batches == "uniform"
-    steps = material(base, examples, budget, bf16=precision.bf16, uniform=uniform)
+    steps: Material
+    if rows:
+        steps = Packed(base, rows, budget, bf16=precision.bf16)
+    else:
+        steps = Single(base, examples, budget, bf16=precision.bf16, uniform=uniform)
+    plan = _plan(steps, settings)
+    pairs_a_step = len(examples) / plan.steps_an_epoch
     trainer = trainer_class()(
         material=steps,
         schedule=schedule(settings.schedule, settings.warmup, clock),
         model=base.weights,
         args=_arguments(base, settings, work),
-        train_dataset=Plan(
-            steps.lengths, settings.batch_size, settings.seed, settings.epochs, alike=not uniform
-        ),
-        callbacks=callbacks(clock, held_out, settings.batch_size, work, watch),
+        train_dataset=plan,
+        callbacks=callbacks(clock, held_out, pairs_a_step, work, watch),
     )
     trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
     trainer.remove_callback(transformers.trainer_callback.ProgressCallback)
     result = trainer.train(resume_from_checkpoint=resume or None)
+    pairs = sum(steps.pairs[row] for n in range(result.global_step) for row in plan[n])
     return Outcome(
-        result.global_step, clock.elapsed, result.training_loss, clock.interrupted,
+        result.global_step, pairs, clock.elapsed, result.training_loss, clock.interrupted,
         tuple(held_out.curve), held_out.best,
     )  # fmt: skip
 
 
+def _rows(base: Base, examples: Sequence[Example], settings: Hyperparameters) -> list[Row]:
+    """Return the pairs packed, none where each has a row of its own."""
+    if base.family == "encoder-decoder" or settings.packing == 1:
+        return []
+    most = min(settings.packing, settings.batch_size)
+    return pack(examples, most, header_of(base.codec))
+
+
+def _plan(steps: Material, settings: Hyperparameters) -> Plan:
+    a_row = sum(steps.pairs) / len(steps.pairs)
+    rows = max(1, round(settings.batch_size / a_row))
+    alike = settings.batches != "uniform"
+    return Plan(steps.lengths, rows, settings.seed, settings.epochs, alike=alike)
+
+
 def _budget(
     base: Base,
-    examples: Sequence[Example],
+    longest: int,
     settings: Hyperparameters,
     precision: Precision,
     path: Path,
 ) -> Budget:
-    longest = max(example.length for example in examples)
     return Budget(
         settings.token_budget or fitting_tokens(base.weights, longest, bf16=precision.bf16), path
     )

@@ -57,6 +57,7 @@ def train(
     epochs: Annotated[float | None, hyper("epochs")] = None,
     minutes: Annotated[float | None, hyper("minutes")] = None,
     batch_size: Annotated[int | None, hyper("batch_size")] = None,
+    packing: Annotated[int | None, hyper("packing")] = None,
     token_budget: Annotated[int | None, hyper("token_budget")] = None,
     batches: Annotated[str | None, hyper("batches")] = None,
     precision: Annotated[str | None, hyper("precision")] = None,

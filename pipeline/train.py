@@ -159,7 +159,7 @@ def _tune(
         )  # fmt: skip
     finally:
         bar.close()
-    seen = f"{outcome.steps} steps, {outcome.steps * settings.batch_size:,} pairs"
+    seen = f"{outcome.steps} steps, {outcome.pairs:,} pairs"
     if outcome.interrupted:
         raise TrainingError(
             f"stopped after {seen}; a checkpoint is kept: the same command with --resume goes on"

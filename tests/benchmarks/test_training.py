@@ -11,7 +11,7 @@ from model.examples import encode
 from model.hyperparameters import by_recipe
 from model.memory import Budget
 from model.precision import choose_precision, to_training_device
-from model.stepping import material, step_loss
+from model.stepping import Single, step_loss
 from tests.checkpoints import save_t5
 
 PAIRS = 96
@@ -49,7 +49,7 @@ def test_learning_from_pairs(benchmark, base, recipe):
     bf16 = choose_precision(settings.precision).bf16
     budget = Budget(4096, None)
     uniform = settings.batches == "uniform"
-    steps = material(base, examples_of(base), budget, bf16=bf16, uniform=uniform)
+    steps = Single(base, examples_of(base), budget, bf16=bf16, uniform=uniform)
     optimizer = torch.optim.AdamW(base.weights.parameters(), lr=1e-6, fused=True)
     plan = Plan(steps.lengths, settings.batch_size, 0, 1, alike=not uniform)
 

@@ -37,7 +37,7 @@ def load(folder):
 
 def run(folder, work, **options):
     base, examples = load(folder)
-    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
+    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
     seen = []
     outcome = train(base, examples, settings, work, precision=FLOAT32, watch=seen.append, **options)
     return base, examples, outcome, seen
@@ -77,7 +77,7 @@ def test_padding_does_not_change_a_reply_s_probability(folder):
 
 def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_run(folder, tmp_path):
     base, examples = load(folder)
-    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
+    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
 
     def press(progress):
         if progress.step == 5:
@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_run(folder, tmp_path):
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(folder, tmp_path):
     base, examples = load(folder)
-    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
+    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
 
     def press(progress):
         if progress.step == 5:

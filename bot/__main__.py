@@ -36,10 +36,11 @@ def run() -> None:
     """Run the bot until it is stopped; the database is made where there is none."""
     settings = load_settings()
     logs.set_up(settings.log_level, settings.log_format, settings.token)
-    artifact = Registry(settings.models_dir).open("current")
+    models = Registry(settings.models_dir)
+    models.open("current")  # says what is wrong before Telegram is asked
     from bot import app
 
-    bot = app.build(settings, artifact, lambda found: open_speaker(found, settings), _tell)
+    bot = app.build(settings, models, lambda found: open_speaker(found, settings), _tell)
     app.run(settings, bot)
 
 

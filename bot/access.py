@@ -1,17 +1,21 @@
 """Where the bot may speak, and in whose voice."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bot.settings import Consent
+from bot.store.decisions import Decision
+from bot.store.groups import Group
 from model.artifact import Card
 from model.roster import Person, Roster
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the model's card, its roster and the settings allow.
+    """What the model's card, its roster, the settings, admins and friends allow.
 
-    `chats` are those that the model learned from; a public model may speak anywhere.
+    `chats` are those that the model learned from; a public model may speak in any group that the
+    bot was let into. `decisions` are people's own, by user id; `groups` those that the bot knows.
     """
 
     roster: Roster
@@ -19,18 +23,43 @@ class Access:
     admins: frozenset[int]
     consent: Consent
     public: bool = False
+    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    groups: Mapping[int, Group] = field(default_factory=dict)
 
     def speaks_in(self, chat_id: int) -> bool:
-        """Whether to speak in a chat: one it learned from, or an admin's private one.
+        """Whether to speak in a chat: a group it was let into and learned from, or an admin's own.
 
-        A private chat has the id of the person, so that an admin's is among `admins`.
+        A private chat has the id of the person, so that an admin's is among `admins`. A group that
+        the model learned from and that nobody let it into is one it was in before it asked.
         """
-        return self.public or chat_id in self.chats or chat_id in self.admins
+        if chat_id > 0:
+            return chat_id in self.admins
+        group = self.groups.get(chat_id)
+        if group is None:
+            return self.learned_from(chat_id)
+        return group.authorised and (group.allowed or self.learned_from(chat_id))
+
+    def learned_from(self, chat_id: int) -> bool:
+        """Whether the model learned from this chat, or from the basic group that it was."""
+        group = self.groups.get(chat_id)
+        earlier = group.moved_from if group else None
+        return self.public or chat_id in self.chats or earlier in self.chats
 
     def may_imitate(self, person: Person) -> bool:
-        """Whether a friend agreed, by the rule that CONSENT sets; the quiet are no voice."""
-        agreed = person.imitate == "yes" or (person.imitate == "ask" and self.consent == "roster")
-        return person.may_be_target and agreed
+        """Whether a friend agreed: by an own word, else by the rule that CONSENT sets.
+
+        An own no always wins, of whichever account; the quiet are no voice.
+        """
+        said = {self.decisions[number] for number in person.ids if number in self.decisions}
+        if "optout" in said or not person.may_be_target:
+            return False
+        asked = person.imitate == "ask" and self.consent == "roster"
+        return "optin" in said or person.imitate == "yes" or asked
+
+    def has_agreed(self, author_id: int) -> bool:
+        """Whether what somebody writes may be kept for longer than it is needed as context."""
+        person = self.roster.person(author_id)
+        return person is not None and self.may_imitate(person)
 
     @property
     def voices(self) -> tuple[Person, ...]:
@@ -39,6 +68,6 @@ class Access:
 
 
 def access_of(card: Card, roster: Roster, admins: frozenset[int], consent: Consent) -> Access:
-    """Return what a model's card allows."""
+    """Return what a model's card allows, before anybody has said anything."""
     chats = frozenset(chat.chat_id for chat in card.chats)
     return Access(roster, chats, admins, consent, public=card.public)

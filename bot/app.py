@@ -1,17 +1,20 @@
 """The composition root: settings and a trained model become the running bot."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from telegram import Bot
 from telegram.error import InvalidToken, NetworkError, TelegramError
 from telegram.ext import (
     Application,
     CallbackQueryHandler,
+    ChatMemberHandler,
     CommandHandler,
     ContextTypes,
     ExtBot,
@@ -19,30 +22,40 @@ from telegram.ext import (
     filters,
 )
 
-from bot import texts
-from bot.access import Access, access_of
+from bot.context import Context
+from bot.durable import Durable
 from bot.errors import TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
 from bot.handlers.failures import report
 from bot.handlers.keeping import keeping
+from bot.handlers.membership import Membership
 from bot.handlers.simulating import Simulating
 from bot.handlers.voices import Voices
+from bot.house import House, Shelves
+from bot.menus import show_menus
 from bot.outgoing import AS_BUTTON
-from bot.polling import client_of
-from bot.replies import Replies, Speaker
+from bot.polling import Client, client_of
+from bot.replies import Replies
+from bot.serving import Exchange, Models, OpenSpeaker, Stand
 from bot.settings import Settings
 from bot.store.database import opened, prepare
-from bot.store.messages import Store
-from model.artifact import Artifact, Card
+from bot.texts import EN
 
-App: TypeAlias = Application[
-    ExtBot[Any], ContextTypes.DEFAULT_TYPE, dict[Any, Any], dict[Any, Any], dict[Any, Any], Any
-]
-OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
-
-ALLOWED_UPDATES = ("message", "edited_message", "callback_query")
+ALLOWED_UPDATES = (
+    "message",
+    "edited_message",
+    "callback_query",
+    "my_chat_member",
+    "message_reaction",
+    "poll_answer",
+)
 FIRST = -1  # the group of handlers that runs before all others
+LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
+TIDY_AGAIN = 3600.0
+KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +68,11 @@ class Me:
 
 def build(
     settings: Settings,
-    artifact: Artifact,
+    models: Models,
     open_speaker: OpenSpeaker,
     on_up: Callable[[str], object] = print,
-) -> App:
+    look_again: float = LOOK_AGAIN,
+) -> Durable:
     """Return the bot, not yet started; `on_up` is told in a line when it is up.
 
     Database and weights are opened once Telegram has accepted the token.
@@ -67,49 +81,84 @@ def build(
         SettingsError: There is no token.
     """
     open_things = AsyncExitStack()
+    client = client_of(settings)
 
-    async def set_up(app: App) -> None:
-        store = await _store(settings, open_things)
-        speaker = await asyncio.to_thread(open_speaker, artifact)
-        access = _assemble(app, settings, artifact.card, speaker, store, open_things)
-        await app.bot.set_my_commands(texts.COMMANDS)
-        on_up(_up(app.bot, artifact, access))
+    async def set_up(app: Durable) -> None:
+        house = await _house(settings, models, open_speaker, client.id, open_things)
+        app.bot_data["house"] = house
+        app.inbox = house.shelves.inbox
+        client.keep_in(app.inbox)
+        _add_handlers(app, house)
+        await show_menus(app.bot, settings.admins)
+        uncertain = await house.shelves.journal.settle()
+        replayed = await app.replay(client.read)
+        if uncertain or replayed:
+            logger.info("%d updates handled anew, %d replies uncertain", replayed, uncertain)
+        _keep_up(app, house, open_things, look_again)
+        on_up(_up(client, house))
 
-    async def tear_down(_: App) -> None:
+    async def tear_down(_: Any) -> None:  # noqa: ANN401  an application of the library's
         await open_things.aclose()
 
-    return (
+    app = (
         Application.builder()
-        .bot(client_of(settings))
-        .post_init(set_up)
+        .application_class(Durable)
+        .bot(client)
+        .context_types(ContextTypes(context=Context))
+        .post_init(set_up)  # type: ignore[arg-type]  # the builder knows only the library's own
         .post_shutdown(tear_down)
         .build()
     )
+    if not isinstance(app, Durable):
+        raise TypeError("the library built another application than ours")
+    return app
 
 
-async def _store(settings: Settings, open_things: AsyncExitStack) -> Store:
-    await prepare(settings.database_url)
-    return Store(await open_things.enter_async_context(opened(settings.database_url)))
-
-
-def _assemble(
-    app: App,
+async def _house(
     settings: Settings,
-    card: Card,
-    speaker: Speaker,
-    store: Store,
+    models: Models,
+    open_speaker: OpenSpeaker,
+    bot_id: int,
     open_things: AsyncExitStack,
-) -> Access:
-    """Give the bot its handlers; return what they are allowed."""
-    roster = card.roster.with_understudy(app.bot.id)
-    replies = Replies(speaker, store, roster, card.window)
+) -> House:
+    await prepare(settings.database_url)
+    engine = await open_things.enter_async_context(opened(settings.database_url))
+    shelves = Shelves.of(engine)
+    stand = Stand(models, open_speaker, bot_id)
+    replies = Replies(lambda: stand.now, shelves.messages)
     open_things.callback(replies.close)
-    access = access_of(card, roster, settings.admins, settings.consent)
-    _add_handlers(app, access, store, Acting(app.bot, store, replies))
-    return access
+    house = House(settings, stand, shelves, replies)
+    await house.open()
+    return house
 
 
-def run(settings: Settings, app: App) -> None:
+def _keep_up(app: Durable, house: House, open_things: AsyncExitStack, look_again: float) -> None:
+    """Let what is done again and again run until the bot is taken down."""
+
+    async def tell(exchange: Exchange) -> None:
+        text = EN.now_speaking.format(version=exchange.version)
+        if exchange.refused:
+            text = EN.refused_version.format(old=exchange.version, why=exchange.refused)
+        await tell_admins(app.bot, house.settings.admins, text)
+
+    async def tidy() -> None:
+        while True:
+            await house.shelves.inbox.drop_before(datetime.now(UTC) - KEPT_HANDLED)
+            await asyncio.sleep(TIDY_AGAIN)
+
+    for chore in (house.stand.watch(look_again, tell), tidy()):
+        task = asyncio.create_task(chore)
+        open_things.callback(task.cancel)
+
+
+async def tell_admins(bot: ExtBot[Any], admins: frozenset[int], text: str) -> None:
+    """Write to each admin in private; who never wrote to the bot cannot be written to."""
+    for admin in admins:
+        with suppress(TelegramError):
+            await bot.send_message(admin, text)
+
+
+def run(settings: Settings, app: Durable) -> None:
     """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
 
     Telegram is asked about the token first: the library would log what is wrong with it.
@@ -129,7 +178,7 @@ def run(settings: Settings, app: App) -> None:
         raise _unreachable(error) from error
 
 
-def _stop(app: App, loop: asyncio.AbstractEventLoop) -> None:
+def _stop(app: Durable, loop: asyncio.AbstractEventLoop) -> None:
     """Stop the bot, once it has started: the library's own handler breaks a start in the middle."""
     app.stop_running()
     if not app.running:
@@ -152,18 +201,24 @@ async def who_am_i(settings: Settings) -> Me:
     return Me(me.username or "", bool(me.can_read_all_group_messages))
 
 
-def _add_handlers(app: App, access: Access, store: Store, acting: Acting) -> None:
+def _add_handlers(app: Durable, house: House) -> None:
     """Let the store have each update first; what sends must not hold up the next one."""
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
-    voices = Voices(access, acting, store)
-    about = About(access)
-    app.add_handler(keeping(store, access), group=FIRST)
-    app.add_handler(CommandHandler("as", voices.command, new, block=False))
-    app.add_handler(
-        CommandHandler("simulate", Simulating(access, acting).command, new, block=False)
-    )
-    app.add_handler(CommandHandler("help", about.help, new, block=False))
-    app.add_handler(CommandHandler("start", about.start, new, block=False))
+    acting = Acting(house)
+    voices, simulating = Voices(house, acting), Simulating(house, acting)
+    about, membership = About(house), Membership(house)
+    app.add_handler(keeping(house), group=FIRST)
+    for name, callback in (
+        ("as", voices.command),
+        ("simulate", simulating.command),
+        ("stop", simulating.stop),
+        ("help", about.help),
+        ("start", about.start),
+        ("allow", membership.allow),
+    ):
+        app.add_handler(CommandHandler(name, callback, new, block=False))
+    app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, membership.moved))
+    app.add_handler(ChatMemberHandler(membership.changed, ChatMemberHandler.MY_CHAT_MEMBER))
     app.add_handler(
         MessageHandler(new & filters.REPLY & ~filters.COMMAND, voices.reply, block=False)
     )
@@ -171,10 +226,12 @@ def _add_handlers(app: App, access: Access, store: Store, acting: Acting) -> Non
     app.add_error_handler(report)
 
 
-def _up(bot: ExtBot[Any], artifact: Artifact, access: Access) -> str:
-    names = [person.name for person in access.voices]
-    reads_all = bool(bot.bot.can_read_all_group_messages)
-    return texts.up(bot.username, artifact.path.name, names, reads_all=reads_all)
+def _up(client: Client, house: House) -> str:
+    """Say, in the terminal, that the bot is up."""
+    voices = ", ".join(person.name for person in house.access.voices)
+    speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"
+    line = f"@{client.username} is up, model {house.stand.now.version}, {speaks}."
+    return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_is_on}"
 
 
 def _unreachable(error: TelegramError) -> TelegramUnreachable:

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from bot import texts
 from bot.access import access_of
 from bot.app import who_am_i
 from bot.settings import Settings
 from bot.store.version import Version, complaint, database_file, version_of
+from bot.texts import EN
 from model.errors import UnderstudyError
 from model.registry import Registry
 
@@ -59,7 +59,7 @@ async def _telegram(settings: Settings) -> list[Finding]:
     me = await who_am_i(settings)
     privacy = Finding("privacy mode", Verdict.OK, "off, the bot hears all that is said")
     if not me.reads_all:
-        privacy = Finding("privacy mode", Verdict.NOTE, texts.PRIVACY_IS_ON)
+        privacy = Finding("privacy mode", Verdict.NOTE, EN.privacy_is_on)
     return [Finding("BOT_TOKEN", Verdict.OK, f"it is @{me.username}'s"), privacy]
 
 
@@ -81,7 +81,7 @@ async def _model(settings: Settings) -> list[Finding]:
     names = ", ".join(person.name for person in access.voices)
     voices = Finding("voices", Verdict.OK, names)
     if not names:
-        voices = Finding("voices", Verdict.WRONG, texts.NO_VOICES)
+        voices = Finding("voices", Verdict.WRONG, EN.no_voices)
     return [Finding("model", Verdict.OK, f"{artifact.path.name} of {card.base}"), voices]
 
 

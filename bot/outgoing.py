@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import httpx
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message
 from telegram.constants import ChatAction, MessageLimit
 from telegram.error import RetryAfter, TelegramError
@@ -13,6 +14,7 @@ from telegram.ext import AIORateLimiter
 from bot.store.messages import Place
 from model.roster import Person
 
+TOLD_TO_WAIT = 5  # times, before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows it for five
 BUTTONS_A_ROW = 2
 MOST_BUTTONS = 100  # Telegram's limit under one message
@@ -22,6 +24,7 @@ UNCOUNTED = frozenset(
         "getChat",
         "getChatMember",
         "getChatAdministrators",
+        "setMessageReaction",
         "deleteMessage",
         "editMessageReplyMarkup",
     }
@@ -45,14 +48,15 @@ class Limiter(AIORateLimiter):
         data: dict[str, Any],
         rate_limit_args: int | None,
     ) -> Any:  # noqa: ANN401
-        """Call at once what is not counted; call again, once, what was told to wait."""
+        """Call at once what is not counted; call again what was told to wait."""
         if endpoint in UNCOUNTED:
             return await callback(*args, **kwargs)
         request = (callback, args, kwargs, endpoint, data, rate_limit_args)
-        try:
-            return await super().process_request(*request)
-        except RetryAfter as error:
-            await asyncio.sleep(_seconds(error))
+        for _ in range(TOLD_TO_WAIT):
+            try:
+                return await super().process_request(*request)
+            except RetryAfter as error:
+                await asyncio.sleep(_seconds(error))
         return await super().process_request(*request)
 
 
@@ -76,6 +80,13 @@ async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def never_arrived(error: TelegramError) -> bool:
+    """Whether a call failed before Telegram could have heard of it: no connection was made."""
+    return isinstance(
+        error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    )
 
 
 def fitting(text: str) -> str:

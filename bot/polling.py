@@ -1,14 +1,18 @@
-"""The bot's client of the Bot API: one update that cannot be read does not stop the others."""
+"""The bot's client of the Bot API: it keeps updates, and one unreadable stops no other."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from telegram import Update
+from telegram.error import NetworkError
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
+from bot.errors import StoreError
 from bot.outgoing import Limiter
 from bot.settings import Settings
+from bot.store.inbox import Inbox
 
 READ_SECONDS = 20  # a send that times out may have been delivered: be patient
 CONNECTIONS = 64
@@ -17,28 +21,52 @@ logger = logging.getLogger(__name__)
 
 
 class Client(ExtBot[Any]):
-    """An ExtBot that passes over what python-telegram-bot cannot parse.
+    """An ExtBot that keeps updates before Telegram hears that they arrived.
 
-    Left alone the library would poll for that update for ever, and log it each time.
+    What it cannot read, or has seen before, it returns as an update of the same id without
+    content. Left alone the library would poll for the unreadable for ever, and log it each time.
     """
+
+    _inbox: Inbox | None = None
+
+    def keep_in(self, inbox: Inbox) -> None:
+        """Keep all further updates in an inbox."""
+        self._inbox = inbox
 
     async def _post(self, endpoint: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         result = await super()._post(endpoint, *args, **kwargs)
         if endpoint != "getUpdates" or not isinstance(result, list):
             return result
-        return [update if self._is_readable(update) else _empty(update) for update in result]
-
-    def _is_readable(self, update: dict[str, Any]) -> bool:
         try:
-            Update.de_json(update, self)
+            fresh = await self.keep(result)
+        except StoreError as error:
+            raise NetworkError("updates cannot be kept: they are asked for again") from error
+        return [one if one["update_id"] in fresh else _empty(one) for one in result]
+
+    async def keep(self, updates: Sequence[dict[str, Any]]) -> frozenset[int]:
+        """Keep updates; return the ids of those that are new and can be read.
+
+        Raises:
+            StoreError: They cannot be kept.
+        """
+        fresh = await self._inbox.keep(updates) if self._inbox else frozenset()
+        broken = {u["update_id"] for u in updates if u["update_id"] in fresh and not self.read(u)}
+        for number in broken:
+            if self._inbox:
+                await self._inbox.set_aside(number)
+        return fresh - broken
+
+    def read(self, update: dict[str, Any]) -> Update | None:
+        """Return an update as the library's, None where it cannot read it."""
+        try:
+            return Update.de_json(update, self)
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as e:
             number, kind = update.get("update_id"), type(e).__name__
-            logger.error("update %s cannot be read (%s): passed over", number, kind)  # noqa: TRY400  its text would be logged
-            return False
-        return True
+            logger.error("update %s cannot be read (%s): set aside", number, kind)  # noqa: TRY400  its text would be logged
+            return None
 
 
-def client_of(settings: Settings) -> ExtBot[Any]:
+def client_of(settings: Settings) -> Client:
     """Return the client for these settings, not yet initialised.
 
     Raises:

@@ -1,16 +1,25 @@
 """What a voice says next: the open conversation from the store, put to the model."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from bot.store.messages import Place, Store
-from model.conversation import Window
-from model.eligible import line_of
-from model.prompt import context_at
+from model.artifact import Card
+from model.conversation import Window, context_before
+from model.eligible import Line, line_of, lines_of
+from model.errors import VoiceError
+from model.prompt import render_context
 from model.roster import Roster
+
+MOST_SECONDS = 20.0
+MOST_IN_A_CHAT = 3
+MOST_IN_ALL = 30
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,50 +43,144 @@ class Speaker(Protocol):
         """
 
 
-async def context_for(
+class Model(Protocol):
+    """A version of the model that serves: `bot.serving.Serving`."""
+
+    @property
+    def speaker(self) -> Speaker:
+        """Its weights."""
+
+    @property
+    def roster(self) -> Roster:
+        """Who is who; the bot's own id is known."""
+
+    @property
+    def card(self) -> Card:
+        """What it was made of."""
+
+    @property
+    def version(self) -> str:
+        """Its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A turn: whose, its messages, the version that made it, the messages it was made from."""
+
+    voice: str
+    messages: tuple[str, ...]
+    version: str
+    sources: tuple[int, ...]
+
+
+class BusyError(VoiceError):
+    """Too much was asked of the model before this."""
+
+
+class SlowError(VoiceError):
+    """The model took too long."""
+
+
+async def lines_for(
     store: Store, place: Place, at: datetime, roster: Roster, window: Window
-) -> tuple[str, ...]:
-    """Return the rendered lines that a reply given `at` may look at: the bot's prompt."""
+) -> Sequence[Line]:
+    """Return the lines that a reply given `at` may look at, oldest first."""
     earlier = await store.earlier(
         place, window.reach, lambda message: line_of(message, roster) is not None
     )
-    return context_at(earlier, at, roster, window)
+    return context_before(lines_of(earlier, roster), at, window)
+
+
+async def context_for(
+    store: Store, place: Place, at: datetime, roster: Roster, window: Window
+) -> tuple[str, ...]:
+    """Return those lines as they are rendered: the bot's prompt."""
+    return render_context(await lines_for(store, place, at, roster, window))
 
 
 class Replies:
     """Asks the model for replies, one at a time, in a thread of its own."""
 
-    def __init__(self, speaker: Speaker, store: Store, roster: Roster, window: Window) -> None:
-        self._speaker = speaker
+    def __init__(
+        self, model: Callable[[], Model], store: Store, seconds: float = MOST_SECONDS
+    ) -> None:
+        self._model = model
         self._store = store
-        self._roster = roster
-        self._window = window
+        self._seconds = seconds
+        self._asked: Counter[int] = Counter()
+        self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="speaker")
 
-    async def answer(self, place: Place, voice: str, at: datetime) -> tuple[str, ...]:
+    @property
+    def waiting(self) -> int:
+        """Return how many replies are being made or wait for it."""
+        return self._asked.total()
+
+    @contextmanager
+    def admitted(self, chat_id: int) -> Iterator[None]:
+        """Count what the block asks for a chat.
+
+        Raises:
+            BusyError: Too much was asked before.
+        """
+        if self._asked[chat_id] >= MOST_IN_A_CHAT or self._asked.total() >= MOST_IN_ALL:
+            raise BusyError("too much was asked before this: wait for an answer, then ask again")
+        self._asked[chat_id] += 1
+        try:
+            yield
+        finally:
+            self._asked[chat_id] -= 1
+
+    async def answer(self, place: Place, voice: str, at: datetime) -> Said:
         """Return what `voice` says to what was said last.
 
         Raises:
+            SlowError: It took too long.
             VoiceError: Nothing came out that could be said.
         """
-        context = await context_for(self._store, place, at, self._roster, self._window)
-        return await self._in_thread(self._speaker.reply, context, voice)
+        model = self._model()
+        lines = await self._lines(model, place, at)
+        context = render_context(lines)
+        messages = await self._in_thread(model.speaker.reply, context, voice)
+        return Said(voice, messages, model.version, _sources(lines))
 
-    async def turn(
-        self, place: Place, voices: Sequence[str], at: datetime
-    ) -> tuple[str, tuple[str, ...]]:
+    async def turn(self, place: Place, voices: Sequence[str], at: datetime) -> Said:
         """Return who of `voices` speaks next, and what they say.
 
         Raises:
+            SlowError: It took too long.
             VoiceError: Nothing came out that could be said, of none of them.
         """
-        context = await context_for(self._store, place, at, self._roster, self._window)
-        return await self._in_thread(self._speaker.turn, context, voices)
+        model = self._model()
+        lines = await self._lines(model, place, at)
+        context = render_context(lines)
+        voice, messages = await self._in_thread(model.speaker.turn, context, voices)
+        return Said(voice, messages, model.version, _sources(lines))
 
     def close(self) -> None:
         """Wait for the reply in progress and end the thread."""
         self._thread.shutdown()
 
+    async def _lines(self, model: Model, place: Place, at: datetime) -> Sequence[Line]:
+        return await lines_for(self._store, place, at, model.roster, model.card.window)
+
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        call = self._thread.submit(function, *args, **kwargs)
-        return await asyncio.wrap_future(call)
+        """Call the model when its thread is free; what takes too long is left to itself."""
+        async with self._turn:
+            call = asyncio.wrap_future(self._thread.submit(function, *args, **kwargs))
+            try:
+                async with asyncio.timeout(self._seconds):
+                    return await asyncio.shield(call)
+            except TimeoutError as error:
+                call.add_done_callback(_look_away)
+                raise SlowError(f"no reply within {self._seconds:g} s") from error
+
+
+def _sources(lines: Sequence[Line]) -> tuple[int, ...]:
+    return tuple(line.message_id for line in lines)
+
+
+def _look_away(call: "asyncio.Future[Any]") -> None:
+    """Take the outcome of a call that nobody waits for any more, so that none is logged."""
+    if not call.cancelled():
+        call.exception()

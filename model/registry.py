@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact import Artifact, content_hash, load, save_roster
+from model.artifact import ROSTER, Artifact, content_hash, load, save_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
 from model.roster import Roster, revised
@@ -44,6 +44,15 @@ class Registry:
                 "choose one with `understudy models promote`"
             )
         return name
+
+    def state(self) -> str:
+        """Return what changes when another version serves, or when people's agreement does."""
+        try:
+            name = (self.root / "current").read_text("utf-8", errors="replace").strip()
+            changed = (self.root / "versions" / name / ROSTER).stat().st_mtime_ns
+        except OSError:
+            return ""
+        return f"{name} {changed}"
 
     def serves(self, name: str) -> bool:
         """Whether this version serves; none does where `current` is damaged."""

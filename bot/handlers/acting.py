@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from telegram import Bot
-
-from bot import texts
-from bot.incoming import message_of
-from bot.outgoing import send, typing
-from bot.replies import Replies
-from bot.store.messages import Place, Store
+from bot.context import Context
+from bot.house import House
+from bot.outgoing import typing
+from bot.replies import BusyError, Said, SlowError
+from bot.store.journal import Part
+from bot.store.messages import Place
 from model.errors import VoiceError
-from model.marker import spoken
+
+BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
 
 logger = logging.getLogger(__name__)
 
@@ -22,37 +23,68 @@ logger = logging.getLogger(__name__)
 class Acting:
     """The one way in which the bot speaks as somebody; one turn at a time in each chat."""
 
-    def __init__(self, bot: Bot, store: Store, replies: Replies) -> None:
-        self._bot = bot
-        self._store = store
-        self._replies = replies
+    def __init__(self, house: House) -> None:
+        self._house = house
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._told_busy: dict[int, float] = {}
 
-    async def answer(self, place: Place, voice: str, at: datetime) -> None:
-        """Answer in a voice what was said last."""
-        async with self._locks[place.chat_id], typing(self._bot, place):
-            try:
-                said = await self._replies.answer(place, voice, at)
-            except VoiceError:
-                logger.info("nothing sayable came out in chat %d", place.chat_id)
-                await send(self._bot, place, texts.speechless(voice))
-            else:
-                await self._say(place, voice, said)
+    async def answer(self, context: Context, place: Place, voice: str, at: datetime) -> None:
+        """Answer in a voice what was said last, or say why not."""
+        if (part := await context.courier.begin(place)) is None:
+            return
+        excuse = ""
+        try:
+            with self._house.replies.admitted(place.chat_id):
+                async with self._locks[place.chat_id], typing(context.bot, place):
+                    said = await self._house.replies.answer(place, voice, at)
+                    await self._say(context, part, place, said)
+                    return
+        except BusyError:
+            excuse = self._busy(place, context)
+        except SlowError:
+            excuse = context.texts.too_slow
+        except VoiceError:
+            excuse = context.texts.speechless.format(name=voice)
+        logger.info("no reply in chat %d", place.chat_id)
+        await self._house.shelves.journal.mark(part, "refused")
+        if excuse:
+            await context.courier.say(place, excuse)
 
-    async def turn(self, place: Place, voices: Sequence[str], at: datetime) -> bool:
-        """Let the model choose who speaks next, and speak; return whether anybody did."""
-        async with self._locks[place.chat_id], typing(self._bot, place):
-            try:
-                voice, said = await self._replies.turn(place, voices, at)
-            except VoiceError:
-                return False
-            await self._say(place, voice, said)
+    async def turn(
+        self, context: Context, place: Place, voices: Sequence[str], at: datetime
+    ) -> bool:
+        """Let the model choose who speaks next, and speak; return whether the talk can go on.
+
+        A turn that was said in an earlier life of the process is not said again.
+        """
+        if (part := await context.courier.begin(place)) is None:
             return True
+        try:
+            with self._house.replies.admitted(place.chat_id):
+                async with self._locks[place.chat_id], typing(context.bot, place):
+                    said = await self._house.replies.turn(place, voices, at)
+                    return await self._say(context, part, place, said)
+        except VoiceError:
+            await self._house.shelves.journal.mark(part, "refused")
+            return False
 
-    async def _say(self, place: Place, voice: str, said: Sequence[str]) -> None:
-        """Send each message of a turn and keep it as it stands in the chat."""
-        for words in said:
-            sent = await send(self._bot, place, spoken(voice, words))
-            if message := message_of(sent):
-                await self._store.save(message)
-        logger.info("said %d messages in chat %d", len(said), place.chat_id)
+    async def _say(self, context: Context, part: Part, place: Place, said: Said) -> bool:
+        """Send a turn unless its voice was withdrawn meanwhile; return whether it arrived."""
+        if self._may_still_say(said, place):
+            return await context.courier.speak(part, place, said)
+        await self._house.shelves.journal.mark(part, "refused")
+        return False
+
+    def _may_still_say(self, said: Said, place: Place) -> bool:
+        """Whether a voice may be used now: somebody may have said no since it was asked for."""
+        access = self._house.access
+        person = access.roster.called(said.voice)
+        return access.speaks_in(place.chat_id) and bool(person and access.may_imitate(person))
+
+    def _busy(self, place: Place, context: Context) -> str:
+        """Return what a chat is told that asks too much, at most once a minute."""
+        now = time.monotonic()
+        if now - self._told_busy.get(place.chat_id, -BUSY_AGAIN) < BUSY_AGAIN:
+            return ""
+        self._told_busy[place.chat_id] = now
+        return context.texts.one_moment

@@ -4,17 +4,16 @@ import logging
 from contextlib import suppress
 
 from telegram import Message, Update
-from telegram.error import Forbidden, NetworkError, TelegramError
-from telegram.ext import ContextTypes
+from telegram.error import Forbidden, NetworkError
 
-from bot import texts
+from bot.context import Context
+from bot.errors import StoreError
 from bot.incoming import place_of
-from bot.outgoing import send
 
 logger = logging.getLogger(__name__)
 
 
-async def report(update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
+async def report(update: object, context: Context) -> None:
     """Log a handler's failure, and say so to whoever waits for an answer."""
     chat = update.effective_chat if isinstance(update, Update) else None
     number = update.update_id if isinstance(update, Update) else None
@@ -24,8 +23,8 @@ async def report(update: object, context: ContextTypes.DEFAULT_TYPE) -> None:
     if not isinstance(update, Update) or isinstance(context.error, Forbidden | NetworkError):
         return  # Telegram does not listen: a BadRequest is a NetworkError too
     if waits := _waits(update, context.bot.id):
-        with suppress(TelegramError):
-            await send(context.bot, place_of(waits), texts.FAILED)
+        with suppress(StoreError):
+            await context.courier.say(place_of(waits), context.texts.failed)
 
 
 def _waits(update: Update, bot_id: int) -> Message | None:

@@ -1,16 +1,15 @@
-"""`/simulate [turns]`: the friends talk to each other, the model choosing who is next."""
+"""`/simulate [turns]` and `/stop`: the friends talk, the model choosing who is next."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from telegram import Message, Update
-from telegram.ext import ContextTypes
 
-from bot import texts
-from bot.access import Access
+from bot.context import Context
 from bot.handlers.acting import Acting
+from bot.house import House
 from bot.incoming import after_command, place_of
-from bot.outgoing import send
 from bot.store.messages import Place
 
 USUAL_TURNS = 5
@@ -19,49 +18,56 @@ MOST_TURNS = 20
 
 @dataclass(frozen=True, slots=True)
 class Simulating:
-    """The handler of `/simulate`, and the chats in which one goes on."""
+    """The handlers of `/simulate` and `/stop`, and the chats in which one goes on."""
 
-    access: Access
+    house: House
     acting: Acting
-    busy: set[int] = field(default_factory=set)
+    busy: dict[int, asyncio.Event] = field(default_factory=dict)
 
-    async def command(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+    async def command(self, update: Update, context: Context) -> None:
         """Play some turns, or say why not."""
         message = update.message
         if message is None:
             return
         place = place_of(message)
         turns = turns_of(after_command(message))
-        if refusal := self._refusal(place, turns):
-            await send(context.bot, place, refusal)
+        if refusal := self._refusal(context, place, turns):
+            await context.courier.say(place, refusal)
         elif turns is not None:
-            self.busy.add(place.chat_id)
+            self.busy[place.chat_id] = asyncio.Event()
             try:
                 await self._play(message, place, turns, context)
             finally:
-                self.busy.discard(place.chat_id)
+                del self.busy[place.chat_id]
 
-    def _refusal(self, place: Place, turns: int | None) -> str | None:
+    async def stop(self, update: Update, _: Context) -> None:
+        """Let no further turn begin in this chat."""
+        message = update.message
+        if message and (stopped := self.busy.get(message.chat.id)):
+            stopped.set()
+
+    def _refusal(self, context: Context, place: Place, turns: int | None) -> str | None:
         """Return why nobody speaks, None where they do."""
-        if not self.access.speaks_in(place.chat_id):
-            return texts.SILENT_HERE
-        if not self.access.voices:
-            return texts.NO_VOICES
+        access, texts = self.house.access, context.texts
+        if not access.speaks_in(place.chat_id):
+            return texts.silent_here
+        if not access.voices:
+            return texts.no_voices
         if turns is None:
-            return texts.turns_wanted(USUAL_TURNS, MOST_TURNS)
-        return texts.ALREADY_ON if place.chat_id in self.busy else None
+            return texts.turns_wanted.format(usual=USUAL_TURNS, most=MOST_TURNS)
+        return texts.already_on if place.chat_id in self.busy else None
 
-    async def _play(
-        self, message: Message, place: Place, turns: int, context: ContextTypes.DEFAULT_TYPE
-    ) -> None:
+    async def _play(self, message: Message, place: Place, turns: int, context: Context) -> None:
         """Play the turns; what is left of them is dropped when the bot is told to stop."""
-        voices = [person.name for person in self.access.voices]
+        stopped = self.busy[place.chat_id]
         at = message.date
         for _ in range(turns):
-            if not await self.acting.turn(place, voices, at):
-                await send(context.bot, place, texts.NOTHING_TO_SAY)
+            voices = [person.name for person in self.house.access.voices]
+            if not await self.acting.turn(context, place, voices, at):
+                if not stopped.is_set():
+                    await context.courier.say(place, context.texts.nothing_to_say)
                 return
-            if not context.application.running:
+            if stopped.is_set() or not context.application.running:
                 return
             at = datetime.now(UTC)
 

@@ -8,14 +8,15 @@ from datetime import UTC, datetime
 
 from telegram import CallbackQuery, Message, Update
 from telegram.error import BadRequest, TelegramError
-from telegram.ext import ContextTypes
 
-from bot import texts
 from bot.access import Access
+from bot.context import Context
 from bot.handlers.acting import Acting
+from bot.house import House
 from bot.incoming import after_command, place_of
-from bot.outgoing import AS_BUTTON, send
-from bot.store.messages import Place, Store
+from bot.outgoing import AS_BUTTON
+from bot.store.messages import Place
+from bot.texts.wording import Wording
 from model.marker import parse_spoken
 from model.naming import fold, nearest_names
 from model.roster import Person
@@ -25,31 +26,30 @@ from model.roster import Person
 class Voices:
     """The handlers that let one friend speak."""
 
-    access: Access
+    house: House
     acting: Acting
-    store: Store
 
-    async def command(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+    async def command(self, update: Update, context: Context) -> None:
         """Answer as the friend whom `/as` names, or help to name one."""
         message = update.message
         if message is None:
             return
         place = place_of(message)
-        if not self.access.speaks_in(place.chat_id):
-            await send(context.bot, place, texts.SILENT_HERE)
+        if not self.house.access.speaks_in(place.chat_id):
+            await context.courier.say(place, context.texts.silent_here)
             return
         said = after_command(message)
-        if named := self.access.roster.named(said):
+        if named := self.house.access.roster.named(said):
             await self._speak(context, place, named[0], message.date)
         else:
-            text, offered = question(said, self.access)
-            await send(context.bot, place, text, offered)
+            text, offered = question(said, self.house.access, context.texts)
+            await context.courier.say(place, text, offered)
 
-    async def reply(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+    async def reply(self, update: Update, context: Context) -> None:
         """Go on in the voice of the bot's message that somebody replied to."""
         message = update.message
         replied = message.reply_to_message if message else None
-        if message is None or replied is None or not self.access.speaks_in(message.chat.id):
+        if message is None or replied is None or not self.house.access.speaks_in(message.chat.id):
             return
         author = replied.from_user
         if author is None or author.id != context.bot.id:
@@ -57,58 +57,58 @@ class Voices:
         if person := await self._voice_of(replied):
             await self._speak(context, place_of(message), person, message.date)
 
-    async def press(self, update: Update, context: ContextTypes.DEFAULT_TYPE) -> None:
+    async def press(self, update: Update, context: Context) -> None:
         """Answer as the friend whose button was pressed, in place of the question."""
         query = update.callback_query
         chosen = re.match(AS_BUTTON, (query.data if query else None) or "")
         if query is None or chosen is None:
             return
         if not isinstance(query.message, Message):
-            await _confirm(query, texts.TOO_OLD)
+            await _confirm(query, context.texts.too_old)
             return
         place = place_of(query.message)
         await _confirm(query)
-        if not await _removed(query.message) or not self.access.speaks_in(place.chat_id):
+        if not await _removed(query.message) or not self.house.access.speaks_in(place.chat_id):
             return
-        if person := self.access.roster.person(int(chosen[1])):
+        if person := self.house.access.roster.person(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))
 
-    async def _speak(
-        self, context: ContextTypes.DEFAULT_TYPE, place: Place, person: Person, at: datetime
-    ) -> None:
-        if self.access.may_imitate(person):
-            await self.acting.answer(place, person.name, at)
+    async def _speak(self, context: Context, place: Place, person: Person, at: datetime) -> None:
+        if self.house.access.may_imitate(person):
+            await self.acting.answer(context, place, person.name, at)
         elif person.may_be_target:
-            await send(context.bot, place, texts.not_agreed(person.name))
+            await context.courier.say(place, context.texts.not_agreed.format(name=person.name))
         elif person.is_only_quiet:
-            await send(context.bot, place, texts.too_quiet(person.name))
+            await context.courier.say(place, context.texts.too_quiet.format(name=person.name))
         else:
-            await send(context.bot, place, texts.said_no(person.name))
+            await context.courier.say(place, context.texts.said_no.format(name=person.name))
 
     async def _voice_of(self, replied: Message) -> Person | None:
         """Return whose voice the bot used, from the store where Telegram does not repeat it."""
         text = replied.text
         if text is None:
-            kept = await self.store.find(replied.chat.id, replied.message_id)
+            kept = await self.house.shelves.messages.find(replied.chat.id, replied.message_id)
             text = kept.text if kept else ""
         played = parse_spoken(text)
-        return self.access.roster.called(played[0]) if played else None
+        return self.house.access.roster.called(played[0]) if played else None
 
 
-def question(said: str, access: Access) -> tuple[str, tuple[Person, ...]]:
+def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
     """Return what to ask where `/as` names nobody, and the voices to offer as buttons."""
     voices = access.voices
     if not voices:
-        return texts.NO_VOICES, ()
+        return texts.no_voices, ()
     if not said.strip():
-        return texts.CHOOSE_VOICE, voices
+        return texts.choose_voice, voices
     near = nearest_names(said, voices)
     fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
     if _have_the_name(said, access.roster.people) > 1:
-        return texts.SEVERAL_HAVE_IT, fitting
+        return texts.several_have_it, fitting
     if not near:
-        return texts.unknown_voice([person.name for person in voices]), ()
-    return (texts.did_you_mean(near[0]) if len(near) == 1 else texts.SEVERAL_FIT), fitting
+        return texts.nobody_called_that([person.name for person in voices]), ()
+    return (
+        texts.did_you_mean.format(name=near[0]) if len(near) == 1 else texts.several_fit
+    ), fitting
 
 
 def _have_the_name(said: str, people: Sequence[Person]) -> int:

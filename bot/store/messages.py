@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, or_, select, tuple_
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.store.tables import messages
@@ -37,18 +37,8 @@ class Store:
 
         An older text never replaces a newer one, in whatever order they come.
         """
-        new = insert(messages).values(
-            {column.name: getattr(message, column.name) for column in _FIELDS}
-            | {"edited_at": edited_at}
-        )
-        later = or_(messages.c.edited_at.is_(None), messages.c.edited_at <= new.excluded.edited_at)
-        upsert = new.on_conflict_do_update(
-            index_elements=[messages.c.chat_id, messages.c.message_id],
-            set_={"text": new.excluded.text, "edited_at": new.excluded.edited_at},
-            where=new.excluded.edited_at.is_not(None) & later,
-        )
         async with self._engine.begin() as connection:
-            await connection.execute(upsert)
+            await connection.execute(saving(message, edited_at))
 
     async def find(self, chat_id: int, message_id: int) -> Message | None:
         """Return a message, None where it was never seen."""
@@ -77,6 +67,20 @@ class Store:
                 if len(page) < PAGE:
                     break
         return found[::-1]
+
+
+def saving(message: Message, edited_at: datetime | None = None) -> Insert:
+    """Return the statement that keeps a message, or its text after an edit, see `Store.save`."""
+    new = insert(messages).values(
+        {column.name: getattr(message, column.name) for column in _FIELDS}
+        | {"edited_at": edited_at}
+    )
+    later = or_(messages.c.edited_at.is_(None), messages.c.edited_at <= new.excluded.edited_at)
+    return new.on_conflict_do_update(
+        index_elements=[messages.c.chat_id, messages.c.message_id],
+        set_={"text": new.excluded.text, "edited_at": new.excluded.edited_at},
+        where=new.excluded.edited_at.is_not(None) & later,
+    )
 
 
 def _page(place: Place, found: list[Message]) -> Select[Any]:

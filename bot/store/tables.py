@@ -8,11 +8,14 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    ForeignKeyConstraint,
     Index,
+    Integer,
     MetaData,
     Table,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 
 
@@ -51,3 +54,142 @@ messages = Table(
     Column("edited_at", UtcDateTime),
     Index("messages_in_order", "chat_id", "topic_id", "sent_at", "message_id"),
 )
+
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("update_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", Text),
+    Column("state", Text, nullable=False),
+    Column("begun", Integer, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index("inbox_by_state", "state", "update_id"),
+)
+"""Updates as Telegram sent them; the body goes once one is handled."""
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("update_id", BigInteger),
+    Column("part", Integer, nullable=False),
+    Column("chat_id", BigInteger, nullable=False),
+    Column("topic_id", BigInteger),
+    Column("state", Text, nullable=False),
+    Column("begun_at", UtcDateTime, nullable=False),
+    UniqueConstraint("update_id", "part"),
+    Index("replies_by_state", "state"),
+)
+"""What the bot says to each update, part by part, and how far it came."""
+
+lines = Table(
+    "lines",
+    metadata,
+    Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("reply_id", Integer, nullable=False),
+    Column("voice", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("thrown_away", Integer, nullable=False),
+    Column("sent_at", UtcDateTime, nullable=False),
+)
+"""The bot's messages in a voice: whose, and by which version of the model."""
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("source_id", BigInteger, primary_key=True, autoincrement=False),
+    ForeignKeyConstraint(
+        ["chat_id", "message_id"], ["lines.chat_id", "lines.message_id"], ondelete="CASCADE"
+    ),
+    Index("sources_by_source", "chat_id", "source_id"),
+)
+"""Which messages a line was made from."""
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("title", Text),
+    Column("authorised", Boolean, nullable=False),
+    Column("allowed", Boolean, nullable=False),
+    Column("moved_from", BigInteger),
+    Column("told_privacy", Boolean, nullable=False),
+    Column("chatty", Integer, nullable=False),
+    Column("quiet_until", UtcDateTime),
+)
+"""The groups the bot is in. `allowed`: though the model learned from another chat."""
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("chat_id", BigInteger, nullable=False),
+    Column("user_id", BigInteger, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("decisions_by_user", "user_id", "id"),
+)
+"""Each /optin and /optout; a person's newest one counts."""
+
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+"""Messages that must be learned from no more, by id alone."""
+
+guesses = Table(
+    "guesses",
+    metadata,
+    Column("poll_id", Text, primary_key=True),
+    Column("chat_id", BigInteger, nullable=False),
+    Column("message_id", BigInteger, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("right", Integer, nullable=False),
+    Column("voice", Text, nullable=False),
+    Column("is_machine", Boolean, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+)
+"""The quizzes of /guess; `options` are a JSON list, `right` the place of the true one."""
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("poll_id", Text, primary_key=True),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_name", Text, nullable=False),
+    Column("chosen", Integer, nullable=False),
+    ForeignKeyConstraint(["poll_id"], ["guesses.poll_id"], ondelete="CASCADE"),
+)
+"""What people guessed."""
+
+reactions = Table(
+    "reactions",
+    metadata,
+    Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("message_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("emoji", Text, primary_key=True),
+    ForeignKeyConstraint(
+        ["chat_id", "message_id"], ["lines.chat_id", "lines.message_id"], ondelete="CASCADE"
+    ),
+)
+"""Reactions to the bot's lines."""
+
+stickers = Table(
+    "stickers",
+    metadata,
+    Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("file_unique_id", Text, primary_key=True),
+    Column("emoji", Text, nullable=False),
+    Column("file_id", Text, nullable=False),
+    Column("used", Integer, nullable=False),
+)
+"""The stickers that a group has used."""

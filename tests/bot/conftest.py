@@ -67,6 +67,20 @@ class FakeSpeaker:
         return self.asked[-1][1]
 
 
+class FakeModels:
+    """A folder of models, of which one serves."""
+
+    def __init__(self, artifact):
+        self.artifact = artifact
+
+    def state(self):
+        return f"{self.artifact.path.name} {id(self.artifact)}"
+
+    def open(self, wanted="current"):
+        assert wanted == "current"
+        return self.artifact
+
+
 NOTHING_CAME_OUT = VoiceError("nothing sayable came out")
 
 
@@ -93,7 +107,8 @@ class Stage:
     @asynccontextmanager
     async def running(self, card=None, **settings):
         artifact = Artifact(self.folder / "0001-abcdef01", card or self.card)
-        app = build(self.settings(**settings), artifact, lambda _: self.speaker, self.lines.append)
+        models = FakeModels(artifact)
+        app = build(self.settings(**settings), models, lambda _: self.speaker, self.lines.append)
         try:
             await app.initialize()
             await app.post_init(app)

@@ -6,7 +6,7 @@ import time
 import pytest
 from telegram.error import RetryAfter
 
-from bot.outgoing import UNCOUNTED, Limiter, fitting
+from bot.outgoing import TOLD_TO_WAIT, UNCOUNTED, Limiter, fitting
 from model.marker import spoken
 
 
@@ -57,9 +57,9 @@ class TestLimiter:
         assert other < 0.5
         assert time.monotonic() - start >= 1
 
-    async def test_a_chat_that_is_told_twice_to_wait_gets_an_error(self):
+    async def test_a_chat_that_is_told_again_and_again_to_wait_gets_an_error(self):
         with pytest.raises(RetryAfter):
-            await self.call(Limiter(), -1, fails=[RetryAfter(0), RetryAfter(0)])
+            await self.call(Limiter(), -1, fails=[RetryAfter(0)] * (TOLD_TO_WAIT + 1))
 
 
 async def test_a_stop_finishes_the_reply_in_progress(stage, group, joao):

@@ -22,13 +22,12 @@ class TestConsent:
         assert words in answer["text"]
         assert not live.speaker.asked
 
-    async def test_what_the_admin_can_do_is_said(self, live, group, zoe):
+    async def test_how_to_agree_is_said(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/as Ana")
 
         assert answer["text"] == (
-            "Ana has not agreed to be imitated. Once Ana has, the admin can write "
-            'imitate = "yes" in the dataset\'s roster.toml, train again and restart me, '
-            "or set CONSENT=roster."
+            "Ana has not agreed to be imitated. To agree: /optin in the group, "
+            "or the admin writes yes into the roster."
         )
 
     async def test_the_roster_may_speak_for_who_was_not_asked(self, stage, group, zoe):
@@ -127,10 +126,18 @@ class TestAbout:
         assert answer["text"].endswith(f"The voices here: {VOICES}")
 
     async def test_commands_are_listed(self, live):
-        [call] = live.telegram.sent("setMyCommands")
+        menus = {
+            (call.params["scope"]["type"], call.params.get("language_code", "")): [
+                command["command"] for command in call.params["commands"]
+            ]
+            for call in live.telegram.sent("setMyCommands")
+        }
 
-        names = [command["command"] for command in call.params["commands"]]
-        assert names == ["as", "simulate", "help"]
+        in_groups = menus["all_group_chats", ""]
+        assert in_groups[:2] == ["as", "simulate"]
+        assert menus["all_group_chats", "pt"] == in_groups
+        assert menus["default", ""] == ["help", "privacy"]
+        assert "as" not in menus["all_private_chats", ""]
 
     async def test_it_says_in_a_line_that_it_is_up(self, live):
         assert live.lines == ["@understudy_bot is up, model 0001-abcdef01, speaking as " + VOICES]

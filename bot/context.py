@@ -1,0 +1,34 @@
+"""What a handler is given beside the update: the bot, a courier, the asker's language."""
+
+from typing import Any, Self, TypeAlias
+
+from telegram import Update
+from telegram.ext import Application, CallbackContext, ExtBot
+
+from bot.courier import Courier
+from bot.house import House
+from bot.texts import EN, wording
+from bot.texts.wording import Wording
+
+Facts: TypeAlias = dict[Any, Any]
+Bot: TypeAlias = ExtBot[Any]
+
+
+class Context(CallbackContext[Bot, Facts, Facts, Facts]):
+    """python-telegram-bot's context, with what answers one update."""
+
+    courier: Courier
+    texts: Wording = EN
+
+    @classmethod
+    def from_update(
+        cls, update: object, application: Application[Any, Any, Any, Any, Any, Any]
+    ) -> Self:
+        """Return the context of an update."""
+        self = super().from_update(update, application)
+        house: House = application.bot_data["house"]
+        if isinstance(update, Update):
+            self.courier = Courier(self.bot, house.shelves.journal, update.update_id)
+            user = update.effective_user
+            self.texts = wording(user.language_code if user else None)
+        return self

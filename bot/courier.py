@@ -1,0 +1,91 @@
+"""Carries what the bot says to one update: each part once, whatever is killed when."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from telegram import Bot, Message
+from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, TelegramError
+
+from bot.incoming import message_of
+from bot.outgoing import never_arrived, send
+from bot.replies import Said
+from bot.store.journal import Journal, Line, Part, State
+from bot.store.messages import Place
+from model.marker import spoken
+from model.roster import Person
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+PATIENCE = 15 * 60.0
+"""Seconds for which a message that certainly did not arrive is sent again."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Courier:
+    """Sends the parts of what is said to one update, in their order.
+
+    A part that was sent in an earlier life of the process, or may have been, is not sent again.
+    """
+
+    bot: Bot
+    journal: Journal
+    update_id: int
+    parts: int = field(default=0, init=False)
+
+    async def begin(self, place: Place) -> Part | None:
+        """Begin the next part; None where it needs no making."""
+        part = Part(self.update_id, self.parts)
+        self.parts += 1
+        return part if await self.journal.begin(part, place) else None
+
+    async def say(self, place: Place, text: str, voices: Sequence[Person] = ()) -> Message | None:
+        """Send a text in the bot's own name; None where it did not, or need not, arrive."""
+        part = await self.begin(place)
+        if part is None:
+            return None
+        await self.journal.mark(part, "sending")
+        sent, state = await self._sent(place, text, voices)
+        await self.journal.mark(part, state)
+        return sent
+
+    async def speak(self, part: Part, place: Place, said: Said) -> bool:
+        """Send the messages of a turn and keep each; return whether all arrived."""
+        await self.journal.mark(part, "sending")
+        state: State = "sent"
+        for words in said.messages:
+            sent, state = await self._sent(place, spoken(said.voice, words))
+            if sent is None:
+                break
+            if message := message_of(sent):
+                line = Line(said.voice, said.version, said.sources)
+                await self.journal.said(part, message, line)
+        await self.journal.mark(part, state)
+        return state == "sent"
+
+    async def _sent(
+        self, place: Place, text: str, voices: Sequence[Person] = ()
+    ) -> tuple[Message | None, State]:
+        """Send a text; what certainly did not arrive for want of a network is sent again."""
+        loop = asyncio.get_running_loop()
+        end, wait = loop.time() + PATIENCE, FIRST_WAIT
+        while True:
+            try:
+                return await send(self.bot, place, text, voices), "sent"
+            except ChatMigrated as error:
+                place = Place(error.new_chat_id, place.topic_id)
+            except TelegramError as error:
+                if not never_arrived(error) or loop.time() + wait > end:
+                    state = _state(error)
+                    logger.warning("chat %d: %s, %s", place.chat_id, type(error).__name__, state)
+                    return None, state
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+
+
+def _state(error: TelegramError) -> State:
+    """Return what became of a message: Telegram refused it, or nobody knows."""
+    refused = isinstance(error, BadRequest | Forbidden) or not isinstance(error, NetworkError)
+    return "refused" if refused or never_arrived(error) else "uncertain"

@@ -1,0 +1,79 @@
+"""What all handlers share: the model that serves, what is kept, and who may do what where."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.access import Access, access_of
+from bot.replies import Replies
+from bot.serving import Stand
+from bot.settings import Settings
+from bot.store.decisions import Decision, Decisions
+from bot.store.groups import Group, Groups
+from bot.store.inbox import Inbox
+from bot.store.journal import Journal
+from bot.store.messages import Store
+
+
+@dataclass(slots=True)
+class Shelves:
+    """All that the bot keeps, by kind; one database."""
+
+    messages: Store
+    inbox: Inbox
+    journal: Journal
+    groups: Groups
+    decisions: Decisions
+
+    @classmethod
+    def of(cls, engine: AsyncEngine) -> "Shelves":
+        """Return what an engine's database keeps."""
+        return cls(Store(engine), Inbox(engine), Journal(engine), Groups(engine), Decisions(engine))
+
+
+@dataclass(slots=True)
+class House:
+    """The bot's state while it runs; what is changed here is kept first."""
+
+    settings: Settings
+    stand: Stand
+    shelves: Shelves
+    replies: Replies
+    groups: dict[int, Group] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    async def open(self) -> None:
+        """Load the model that serves, and what is known of groups and people."""
+        await self.stand.load()
+        self.groups = {group.chat_id: group for group in await self.shelves.groups.all()}
+        self.decisions = await self.shelves.decisions.newest()
+
+    @property
+    def access(self) -> Access:
+        """Return what is allowed now."""
+        serving = self.stand.now
+        granted = access_of(
+            serving.card, serving.roster, self.settings.admins, self.settings.consent
+        )
+        return replace(granted, decisions=self.decisions, groups=self.groups)
+
+    @property
+    def origin(self) -> str:
+        """Return the titles of the chats that the model learned from."""
+        return ", ".join(chat.title for chat in self.stand.now.card.chats)
+
+    def group(self, chat_id: int) -> Group:
+        """Return what is known of a group, where nothing is the usual."""
+        return self.groups.get(chat_id) or Group(chat_id)
+
+    async def change(self, group: Group) -> None:
+        """Keep a group as it is now."""
+        await self.shelves.groups.save(group)
+        self.groups[group.chat_id] = group
+
+    async def decide(self, chat_id: int, user_id: int, decision: Decision) -> None:
+        """Keep what somebody decided; it counts from now on."""
+        await self.shelves.decisions.add(chat_id, user_id, decision, datetime.now(UTC))
+        self.decisions[user_id] = decision

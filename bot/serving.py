@@ -1,0 +1,116 @@
+"""The model that serves: loaded, watched for a newer version, and exchanged while the bot runs."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from bot.replies import Speaker
+from model.artifact import Artifact, Card
+from model.errors import UnderstudyError
+from model.roster import Roster
+
+logger = logging.getLogger(__name__)
+
+
+class Models(Protocol):
+    """Where versions of the model are: `model.registry.Registry`."""
+
+    def state(self) -> str:
+        """Return what changes whenever another version serves, or what people agreed to."""
+
+    def open(self, wanted: str = "current") -> Artifact:
+        """Return the version that serves.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be used.
+        """
+
+
+OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A version that serves; its roster knows the bot's own id."""
+
+    artifact: Artifact
+    speaker: Speaker
+    roster: Roster
+
+    @property
+    def card(self) -> Card:
+        """Return what the version was made of."""
+        return self.artifact.card
+
+    @property
+    def version(self) -> str:
+        """Return the version's name."""
+        return self.artifact.path.name
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came of a look for another version: it serves now, or why it does not."""
+
+    version: str
+    refused: str | None = None
+
+
+class Stand:
+    """Holds what serves; a newer version is loaded beside it, and a broken one is refused."""
+
+    def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:
+        self._models, self._open, self._bot_id = models, open_speaker, bot_id
+        self._seen = ""
+        self._now: Serving | None = None
+
+    @property
+    def now(self) -> Serving:
+        """Return what serves.
+
+        Raises:
+            RuntimeError: Nothing was loaded yet.
+        """
+        if self._now is None:
+            raise RuntimeError("no model is loaded")
+        return self._now
+
+    async def load(self) -> Serving:
+        """Load the version that serves.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be used.
+        """
+        self._seen = await asyncio.to_thread(self._models.state)
+        self._now = await asyncio.to_thread(self._opened)
+        return self._now
+
+    async def look(self) -> Exchange | None:
+        """Exchange the model if another version is to serve; return what came of it, if any."""
+        state = await asyncio.to_thread(self._models.state)
+        if state == self._seen:
+            return None
+        self._seen = state
+        earlier = self.now.version
+        try:
+            self._now = await asyncio.to_thread(self._opened)
+        except UnderstudyError as error:
+            logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
+            return Exchange(earlier, str(error))
+        logger.info("version %s serves now, before it %s did", self.now.version, earlier)
+        return Exchange(self.now.version) if self.now.version != earlier else None
+
+    async def watch(self, seconds: float, tell: Callable[[Exchange], Awaitable[object]]) -> None:
+        """Look again and again, and tell what came of it."""
+        while True:
+            await asyncio.sleep(seconds)
+            if exchange := await self.look():
+                await tell(exchange)
+
+    def _opened(self) -> Serving:
+        artifact = self._models.open("current")
+        same = self._now and self._now.artifact.path == artifact.path
+        speaker = self._now.speaker if self._now and same else self._open(artifact)
+        return Serving(artifact, speaker, artifact.card.roster.with_understudy(self._bot_id))

@@ -1,0 +1,33 @@
+"""Keeps what people decided about their voices."""
+
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.store.tables import decisions
+
+Decision = Literal["optin", "optout"]
+
+
+class Decisions:
+    """The decisions of all people; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def newest(self) -> dict[int, Decision]:
+        """Return each person's newest decision by user id."""
+        last = select(func.max(decisions.c.id)).group_by(decisions.c.user_id)
+        query = select(decisions.c.user_id, decisions.c.decision).where(decisions.c.id.in_(last))
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(query)
+            return {row.user_id: row.decision for row in rows}
+
+    async def add(self, chat_id: int, user_id: int, decision: Decision, at: datetime) -> None:
+        """Keep a decision."""
+        new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
+        async with self._engine.begin() as connection:
+            await connection.execute(new)

@@ -1,0 +1,105 @@
+"""Keeps updates from before Telegram is told that they arrived until they are handled."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.store.tables import inbox
+
+WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
+MOST_TRIES = 3
+"""An update that was begun so often without an end is set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How many updates wait, and how many were set aside."""
+
+    waiting: int
+    set_aside: int
+
+
+class Inbox:
+    """The updates of the bot, each method one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def keep(self, updates: Sequence[Mapping[str, Any]]) -> frozenset[int]:
+        """Keep updates as Telegram sent them; return the ids of those that are new."""
+        now = datetime.now(UTC)
+        rows = [
+            {
+                "update_id": one["update_id"],
+                "body": json.dumps(one, ensure_ascii=False),
+                "state": WAITING,
+                "begun": 0,
+                "received_at": now,
+            }
+            for one in updates
+        ]
+        if not rows:
+            return frozenset()
+        new = insert(inbox).values(rows).on_conflict_do_nothing().returning(inbox.c.update_id)
+        async with self._engine.begin() as connection:
+            return frozenset((await connection.execute(new)).scalars())
+
+    async def waiting(self) -> list[dict[str, Any]]:
+        """Return what was not handled when the bot last ended, in order."""
+        query = select(inbox.c.body).where(inbox.c.state == WAITING).order_by(inbox.c.update_id)
+        async with self._engine.connect() as connection:
+            return [json.loads(body) for body in (await connection.execute(query)).scalars()]
+
+    async def begin(self, update_id: int) -> bool:
+        """Note that an update is begun; return whether it may be: else it is set aside."""
+        one = inbox.c.update_id == update_id
+        begun = (
+            update(inbox)
+            .where(one, inbox.c.state == WAITING, inbox.c.begun < MOST_TRIES)
+            .values(begun=inbox.c.begun + 1)
+        )
+        async with self._engine.begin() as connection:
+            if (await connection.execute(begun)).rowcount:
+                return True
+            await connection.execute(
+                update(inbox).where(one, inbox.c.state == WAITING).values(state=SET_ASIDE)
+            )
+        return False
+
+    async def end(self, update_id: int) -> None:
+        """Note that an update is handled; what it said is dropped."""
+        await self._close(update_id, state=HANDLED, body=None)
+
+    async def set_aside(self, update_id: int) -> None:
+        """Note that an update cannot be read."""
+        await self._close(update_id, state=SET_ASIDE)
+
+    async def queue(self) -> Queue:
+        """Return how many updates wait, and how many were set aside."""
+        query = select(inbox.c.state, func.count().label("number")).group_by(inbox.c.state)
+        async with self._engine.connect() as connection:
+            counts = {row.state: row.number for row in await connection.execute(query)}
+        return Queue(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
+
+    async def drop_before(self, moment: datetime) -> None:
+        """Drop what was handled before a moment, and the words of what was set aside before it.
+
+        Telegram keeps updates for 24 hours: their ids must be known that long.
+        """
+        old = inbox.c.received_at < moment
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(inbox).where(old, inbox.c.state == HANDLED))
+            await connection.execute(
+                update(inbox).where(old, inbox.c.state == SET_ASIDE).values(body=None)
+            )
+
+    async def _close(self, update_id: int, **values: object) -> None:
+        change = update(inbox).where(inbox.c.update_id == update_id).values(**values)
+        async with self._engine.begin() as connection:
+            await connection.execute(change)

@@ -1,0 +1,118 @@
+"""Keeps how far each of the bot's replies came, so that none is sent twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import Update, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from bot.store.messages import Place, saving
+from bot.store.tables import lines, replies, sources
+from model.conversation import Message
+
+State = Literal["generating", "sending", "sent", "uncertain", "refused"]
+"""`uncertain`: it may have arrived, nobody knows; `refused`: it did not, and never will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the things said to an update, in the order in which they are said."""
+
+    update_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A message of the bot's in a voice: how it was made, and from which messages."""
+
+    voice: str
+    version: str
+    sources: Sequence[int]
+    thrown_away: int = 0
+
+
+class Journal:
+    """The bot's replies; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def begin(self, part: Part, place: Place) -> bool:
+        """Note that a part is being made; return False where it came further in an earlier life."""
+        key = {"update_id": part.update_id, "part": part.number}
+        new = insert(replies).values(
+            **key,
+            chat_id=place.chat_id,
+            topic_id=place.topic_id,
+            state="generating",
+            begun_at=datetime.now(UTC),
+        )
+        query = select(replies.c.state).filter_by(**key)
+        async with self._engine.begin() as connection:
+            await connection.execute(new.on_conflict_do_nothing())
+            state: State = (await connection.execute(query)).scalar_one()
+        return state == "generating"
+
+    async def mark(self, part: Part, state: State) -> None:
+        """Note how far a part came."""
+        async with self._engine.begin() as connection:
+            await connection.execute(_marking(part, state))
+
+    async def said(self, part: Part, message: Message, line: Line) -> None:
+        """Keep a message that was sent in a voice, with what it was made from."""
+        async with self._engine.begin() as connection:
+            await connection.execute(saving(message))
+            await _keep_line(connection, part, message, line)
+
+    async def line(self, chat_id: int, message_id: int) -> Line | None:
+        """Return how a line of the bot's was made, None where it is none."""
+        at = {"chat_id": chat_id, "message_id": message_id}
+        made_from = select(sources.c.source_id).filter_by(**at).order_by(sources.c.source_id)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(lines).filter_by(**at))).one_or_none()
+            ids = (await connection.execute(made_from)).scalars().all()
+        return Line(row.voice, row.version, tuple(ids), row.thrown_away) if row else None
+
+    async def settle(self) -> int:
+        """Count as uncertain what was being sent when the bot last ended; return how many."""
+        change = update(replies).where(replies.c.state == "sending").values(state="uncertain")
+        async with self._engine.begin() as connection:
+            return (await connection.execute(change)).rowcount
+
+    async def count(self, state: State) -> int:
+        """Return how many replies are in a state."""
+        query = select(func.count()).select_from(replies).where(replies.c.state == state)
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+
+def _marking(part: Part, state: State) -> Update:
+    return (
+        update(replies)
+        .where(replies.c.update_id == part.update_id, replies.c.part == part.number)
+        .values(state=state)
+    )
+
+
+async def _keep_line(connection: AsyncConnection, part: Part, message: Message, line: Line) -> None:
+    number = select(replies.c.id).filter_by(update_id=part.update_id, part=part.number)
+    at = {"chat_id": message.chat_id, "message_id": message.message_id}
+    await connection.execute(
+        insert(lines)
+        .values(
+            **at,
+            reply_id=number.scalar_subquery(),
+            voice=line.voice,
+            version=line.version,
+            thrown_away=line.thrown_away,
+            sent_at=message.sent_at,
+        )
+        .on_conflict_do_nothing()
+    )
+    if line.sources:
+        rows = [{**at, "source_id": source} for source in line.sources]
+        await connection.execute(insert(sources).values(rows).on_conflict_do_nothing())

@@ -1,0 +1,91 @@
+"""The bot's texts in English."""
+
+from bot.texts.wording import Wording
+
+_TO_AGREE = "/optin in the group, or the admin writes yes into the roster"
+
+EN = Wording(
+    what_it_does=(
+        "I learned how the friends of a group chat write, and I answer in their voices. "
+        "What I say begins with 🎭 and a name; nobody of that name wrote it."
+    ),
+    how_to=(
+        "/as Hugo: I answer what was said last as Hugo would\n"
+        "/as Hugo what about Friday? says that to Hugo, and I answer as Hugo\n"
+        "/as: choose a voice\n"
+        "Reply to something I said in a voice, and that voice goes on.\n"
+        "/simulate 5: the friends talk to each other for five turns, twenty at most\n"
+        "/stop: they stop\n"
+        "/optin, /optout: whether I may speak in your voice\n"
+        "/privacy: what I keep, and for how long\n"
+        "/help: this text"
+    ),
+    voices_here="The voices here: {names}.",
+    stranger_group=(
+        "Hello! I answer only in groups that my admin has put me in, so I am leaving. "
+        "No hard feelings."
+    ),
+    silent_here=(
+        "I learned to talk from another group's messages, so I stay silent here. "
+        "They belong to the people who wrote them."
+    ),
+    authorised_here="Hello! I am at home here. {help}",
+    may_be_allowed=(
+        "I learned to talk from the chat “{chats}”, so I stay silent here: what I say may come "
+        "from there. If its people agree, an admin of mine can let me speak with /allow."
+    ),
+    allowed_here="All right, I speak here too, though I learned from “{chats}”.",
+    for_admins="That is for my admins.",
+    admins_only_here=(
+        "In private I answer /start, /help, /privacy, /optin, /optout and /forget all."
+    ),
+    privacy_is_on=(
+        "Privacy mode is on: in groups the bot hears commands and replies to it, and nothing else, "
+        "unless it is an admin there. Switch it off in @BotFather (/setprivacy), then remove the "
+        "bot from the group and add it again."
+    ),
+    privacy_hint=(
+        "(Privacy mode is on, so I heard only your command and not the talk before it. An admin "
+        "of the group can mend that: make me an admin, or see @BotFather, /setprivacy.)"
+    ),
+    choose_voice="Whose voice?",
+    no_voices=(
+        "Nobody has agreed to be imitated yet, so I have no voice to use. "
+        f"Whoever wants to be one: {_TO_AGREE}."
+    ),
+    several_fit="I am not sure whom you mean. One of these?",
+    several_have_it="Several friends have that name. Whom do you mean?",
+    unknown_voice="I know nobody of that name. {there_is}",
+    there_is="There is {names}.",
+    did_you_mean="I know nobody of that name. Did you mean {name}?",
+    not_agreed=f"{{name}} has not agreed to be imitated. To agree: {_TO_AGREE}.",
+    said_no="{name} does not want to be imitated, so I will not.",
+    too_quiet="I have heard too little of {name} to know how they talk.",
+    speechless="I could not think of anything that {name} would say to that. Try again?",
+    too_slow="That took me too long, sorry. Try again?",
+    one_moment="One moment, I am still busy with what you asked before.",
+    too_old="This question is too old. Send /as again.",
+    failed="Something went wrong on my side, sorry. Please try again in a while.",
+    already_on="They are talking already. Let them finish, or send /stop.",
+    turns_wanted="How many turns? Write a number from 1 to {most}, such as /simulate {usual}.",
+    nothing_to_say="They have nothing to say to that. Say something, then try again.",
+    your_id=(
+        "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
+        ".env and start it again:\n\nADMINS={user_id}"
+    ),
+    now_speaking="I speak with version {version} now.",
+    refused_version="Version {version} cannot be used, so I go on with {old}: {why}",
+    commands_for_all=(("help", "What I can do"), ("privacy", "What I keep, and for how long")),
+    commands_in_groups=(
+        ("as", "Answer in a friend's voice: /as Hugo"),
+        ("simulate", "Let the friends talk: /simulate 5"),
+        ("stop", "Let them stop"),
+        ("optin", "Let me speak in your voice"),
+        ("optout", "Never speak in my voice"),
+    ),
+    commands_in_private=(
+        ("optin", "Let me speak in your voice"),
+        ("optout", "Never speak in my voice"),
+    ),
+    commands_for_admins=(("status", "How I am"),),
+)

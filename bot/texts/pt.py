@@ -1,0 +1,95 @@
+"""The bot's texts in Portuguese."""
+
+from bot.texts.wording import Wording
+
+_TO_AGREE = "/optin no grupo, ou o administrador escreve yes no roster"
+
+PT = Wording(
+    what_it_does=(
+        "Aprendi como escrevem os amigos de um grupo e respondo com as vozes deles. "
+        "O que digo começa com 🎭 e um nome; ninguém com esse nome o escreveu."
+    ),
+    how_to=(
+        "/as Hugo: respondo ao que foi dito por último como o Hugo faria\n"
+        "/as Hugo e sexta-feira? diz isso ao Hugo, e respondo como ele\n"
+        "/as: escolher uma voz\n"
+        "Responde a algo que eu disse com uma voz, e essa voz continua.\n"
+        "/simulate 5: os amigos falam entre si, cinco vezes, vinte no máximo\n"
+        "/stop: param\n"
+        "/optin, /optout: se posso falar com a tua voz\n"
+        "/privacy: o que guardo, e por quanto tempo\n"
+        "/help: este texto"
+    ),
+    voices_here="As vozes aqui: {names}.",
+    stranger_group=(
+        "Olá! Só respondo em grupos onde o meu administrador me pôs, por isso vou sair. "
+        "Sem ressentimentos."
+    ),
+    silent_here=(
+        "Aprendi a falar com as mensagens de outro grupo, por isso aqui fico calado. "
+        "Pertencem a quem as escreveu."
+    ),
+    authorised_here="Olá! Estou em casa. {help}",
+    may_be_allowed=(
+        "Aprendi a falar com o grupo “{chats}”, por isso aqui fico calado: o que digo pode vir de "
+        "lá. Se essas pessoas concordarem, um administrador meu pode deixar-me falar com /allow."
+    ),
+    allowed_here="Está bem, aqui também falo, embora tenha aprendido com “{chats}”.",
+    for_admins="Isso é para os meus administradores.",
+    admins_only_here=(
+        "Em privado respondo a /start, /help, /privacy, /optin, /optout e /forget all."
+    ),
+    privacy_is_on=(
+        "O modo de privacidade está ligado: nos grupos o bot só ouve comandos e respostas a ele, "
+        "a não ser que seja administrador. Desliga-o no @BotFather (/setprivacy), depois tira o "
+        "bot do grupo e volta a pô-lo."
+    ),
+    privacy_hint=(
+        "(O modo de privacidade está ligado: só ouvi o teu comando e não a conversa antes dele. "
+        "Um administrador do grupo pode resolver: faz-me administrador, ou vê @BotFather, "
+        "/setprivacy.)"
+    ),
+    choose_voice="Com que voz?",
+    no_voices=(
+        "Ainda ninguém concordou em ser imitado, por isso não tenho voz nenhuma. "
+        f"Quem quiser: {_TO_AGREE}."
+    ),
+    several_fit="Não sei bem de quem falas. Um destes?",
+    several_have_it="Vários amigos têm esse nome. De quem falas?",
+    unknown_voice="Não conheço ninguém com esse nome. {there_is}",
+    there_is="Há {names}.",
+    did_you_mean="Não conheço ninguém com esse nome. Querias dizer {name}?",
+    not_agreed=f"{{name}} não concordou em ser imitado. Para concordar: {_TO_AGREE}.",
+    said_no="{name} não quer ser imitado, por isso não o faço.",
+    too_quiet="Ouvi {name} muito pouco para saber como fala.",
+    speechless="Não me lembrei de nada que {name} dissesse a isso. Tentas outra vez?",
+    too_slow="Demorei demasiado, desculpa. Tentas outra vez?",
+    one_moment="Um momento, ainda estou ocupado com o que pediste antes.",
+    too_old="Esta pergunta é demasiado antiga. Envia /as outra vez.",
+    failed="Algo correu mal do meu lado, desculpa. Tenta daqui a pouco.",
+    already_on="Já estão a falar. Deixa-os acabar, ou envia /stop.",
+    turns_wanted="Quantas vezes? Escreve um número de 1 a {most}, como /simulate {usual}.",
+    nothing_to_say="Não têm nada a dizer a isso. Diz algo e tenta outra vez.",
+    your_id=(
+        "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
+        "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
+    ),
+    now_speaking="Agora falo com a versão {version}.",
+    refused_version="A versão {version} não serve, continuo com a {old}: {why}",
+    commands_for_all=(
+        ("help", "O que sei fazer"),
+        ("privacy", "O que guardo, e por quanto tempo"),
+    ),
+    commands_in_groups=(
+        ("as", "Responder com a voz de um amigo: /as Hugo"),
+        ("simulate", "Pôr os amigos a falar: /simulate 5"),
+        ("stop", "Mandá-los parar"),
+        ("optin", "Deixar-me falar com a tua voz"),
+        ("optout", "Nunca falar com a minha voz"),
+    ),
+    commands_in_private=(
+        ("optin", "Deixar-me falar com a tua voz"),
+        ("optout", "Nunca falar com a minha voz"),
+    ),
+    commands_for_admins=(("status", "Como estou"),),
+)

@@ -2,8 +2,8 @@
 
 from sqlalchemy.exc import OperationalError
 
-from bot.texts import EN
 from bot.store.messages import Store
+from bot.texts import EN
 
 BROKEN = RuntimeError("CUDA exploded")
 

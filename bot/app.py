@@ -30,7 +30,9 @@ from bot.handlers.acting import Acting
 from bot.handlers.failures import report
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
+from bot.handlers.receiving import Receiving
 from bot.handlers.simulating import Simulating
+from bot.handlers.versions import Versions, told
 from bot.handlers.voices import Voices
 from bot.house import House, Shelves
 from bot.menus import show_menus
@@ -88,7 +90,9 @@ def build(
         app.bot_data["house"] = house
         app.inbox = house.shelves.inbox
         client.keep_in(app.inbox)
-        _add_handlers(app, house)
+        receiving = Receiving(house)
+        open_things.push_async_callback(receiving.close)
+        _add_handlers(app, house, receiving)
         await show_menus(app.bot, settings.admins)
         uncertain = await house.shelves.journal.settle()
         replayed = await app.replay(client.read)
@@ -136,10 +140,7 @@ def _keep_up(app: Durable, house: House, open_things: AsyncExitStack, look_again
     """Let what is done again and again run until the bot is taken down."""
 
     async def tell(exchange: Exchange) -> None:
-        text = EN.now_speaking.format(version=exchange.version)
-        if exchange.refused:
-            text = EN.refused_version.format(old=exchange.version, why=exchange.refused)
-        await tell_admins(app.bot, house.settings.admins, text)
+        await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
 
     async def tidy() -> None:
         while True:
@@ -201,12 +202,12 @@ async def who_am_i(settings: Settings) -> Me:
     return Me(me.username or "", bool(me.can_read_all_group_messages))
 
 
-def _add_handlers(app: Durable, house: House) -> None:
+def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     """Let the store have each update first; what sends must not hold up the next one."""
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
     acting = Acting(house)
     voices, simulating = Voices(house, acting), Simulating(house, acting)
-    about, membership = About(house), Membership(house)
+    about, membership, versions = About(house), Membership(house), Versions(house)
     app.add_handler(keeping(house), group=FIRST)
     for name, callback in (
         ("as", voices.command),
@@ -215,8 +216,14 @@ def _add_handlers(app: Durable, house: House) -> None:
         ("help", about.help),
         ("start", about.start),
         ("allow", membership.allow),
+        ("model", versions.show),
+        ("rollback", versions.roll_back),
     ):
         app.add_handler(CommandHandler(name, callback, new, block=False))
+    in_private = new & filters.ChatType.PRIVATE
+    app.add_handler(
+        MessageHandler(in_private & filters.Document.ALL, receiving.document, block=False)
+    )
     app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, membership.moved))
     app.add_handler(ChatMemberHandler(membership.changed, ChatMemberHandler.MY_CHAT_MEMBER))
     app.add_handler(

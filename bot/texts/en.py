@@ -73,8 +73,25 @@ EN = Wording(
         "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
         ".env and start it again:\n\nADMINS={user_id}"
     ),
-    now_speaking="I speak with version {version} now.",
-    refused_version="Version {version} cannot be used, so I go on with {old}: {why}",
+    now_speaking="I speak with version {version} now{facts}.",
+    trained_until=", trained on messages up to {day}",
+    refused_version="The version that was to speak now cannot be used; I go on with {old}. {why}",
+    the_model="I speak with version {version} of {base}{facts}.\nOther versions: {others}",
+    no_rollback="There is no going back: {why}",
+    export_too_large=(
+        "Telegram gives a bot no more than 20 MB. Zip the export, or copy it to my machine and run "
+        "there: understudy retrain {file}"
+    ),
+    export_refused="I cannot use that file: {why}.",
+    export_lost="I could not fetch that file. Please send it again.",
+    how_to_retrain=(
+        "I have kept the export. On my machine, run:\n\nunderstudy retrain {path}\n\n"
+        "I delete it in two days."
+    ),
+    still_retraining="I am still busy with the export that came before.",
+    retraining="Thank you. I am training on it now; that takes a while, and I go on talking.",
+    retrained="The retraining has ended well; the export is deleted.",
+    retraining_failed="The retraining failed, so nothing has changed; the export is deleted. {why}",
     commands_for_all=(("help", "What I can do"), ("privacy", "What I keep, and for how long")),
     commands_in_groups=(
         ("as", "Answer in a friend's voice: /as Hugo"),
@@ -87,5 +104,9 @@ EN = Wording(
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
     ),
-    commands_for_admins=(("status", "How I am"),),
+    commands_for_admins=(
+        ("status", "How I am"),
+        ("model", "Which version of the model speaks"),
+        ("rollback", "Go back to the version before"),
+    ),
 )

@@ -74,8 +74,25 @@ PT = Wording(
         "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
         "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
     ),
-    now_speaking="Agora falo com a versão {version}.",
-    refused_version="A versão {version} não serve, continuo com a {old}: {why}",
+    now_speaking="Agora falo com a versão {version}{facts}.",
+    trained_until=", treinada com mensagens até {day}",
+    refused_version="A versão que ia falar agora não serve; continuo com a {old}. {why}",
+    the_model="Falo com a versão {version} de {base}{facts}.\nOutras versões: {others}",
+    no_rollback="Não há volta atrás: {why}",
+    export_too_large=(
+        "O Telegram não dá a um bot mais de 20 MB. Comprime a exportação num zip, ou copia-a para "
+        "a minha máquina e corre lá: understudy retrain {file}"
+    ),
+    export_refused="Não posso usar esse ficheiro: {why}.",
+    export_lost="Não consegui descarregar esse ficheiro. Envia-o outra vez.",
+    how_to_retrain=(
+        "Guardei a exportação. Na minha máquina, corre:\n\nunderstudy retrain {path}\n\n"
+        "Apago-a daqui a dois dias."
+    ),
+    still_retraining="Ainda estou ocupado com a exportação anterior.",
+    retraining="Obrigado. Estou a treinar com ela; demora, e entretanto continuo a falar.",
+    retrained="O treino acabou bem; a exportação foi apagada.",
+    retraining_failed="O treino falhou, por isso nada mudou; a exportação foi apagada. {why}",
     commands_for_all=(
         ("help", "O que sei fazer"),
         ("privacy", "O que guardo, e por quanto tempo"),
@@ -91,5 +108,9 @@ PT = Wording(
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
     ),
-    commands_for_admins=(("status", "Como estou"),),
+    commands_for_admins=(
+        ("status", "Como estou"),
+        ("model", "Que versão do modelo fala"),
+        ("rollback", "Voltar à versão anterior"),
+    ),
 )

@@ -44,7 +44,19 @@ class Wording:
 
     your_id: str
     now_speaking: str
+    trained_until: str
     refused_version: str
+    the_model: str
+    no_rollback: str
+
+    export_too_large: str
+    export_refused: str
+    export_lost: str
+    how_to_retrain: str
+    still_retraining: str
+    retraining: str
+    retrained: str
+    retraining_failed: str
 
     commands_for_all: tuple[tuple[str, str], ...]
     commands_in_groups: tuple[tuple[str, str], ...]

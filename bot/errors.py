@@ -2,7 +2,7 @@
 
 UnderstudyError           what, with the value, and what to do; the command line's one line
 ├── SettingsError         a setting is missing or says something impossible
-├── StoreError            a database that this version cannot use
+├── StoreError            a database that cannot be used, written or copied
 ├── TelegramUnreachable   the Bot API does not answer, or not to this token
 ├── ExportRefused         a file that an admin sent is no export
 └── PlaygroundError       the bot does not come up, or does not answer, in the playground
@@ -16,7 +16,7 @@ class SettingsError(UnderstudyError):
 
 
 class StoreError(UnderstudyError):
-    """A database that this version cannot use."""
+    """A database cannot be used, written or copied."""
 
 
 class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistake of ours

@@ -48,6 +48,7 @@ class Desk:
         lines = "".join(f"{name}={value}\n" for name, value in self.env.items())
         (self.folder / ".env").write_text(lines, "utf-8")
         bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        bare["PYTHONPATH"] = str(Path(__file__).parents[2])  # the code beside these tests
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *command),
             cwd=self.folder,
@@ -173,6 +174,24 @@ async def test_an_upgrade_makes_the_database(desk):
 
     assert (first.code, first.out) == (0, "understudy.db is up to date now\n")
     assert (second.code, second.out) == (0, "understudy.db was up to date already\n")
+
+
+async def test_a_backup_says_what_it_holds(desk):
+    await desk.call("db", "upgrade")
+
+    made = await desk.call("db", "backup", "copy.db")
+    refused = await desk.call("db", "backup", "copy.db")
+    forced = await desk.call("db", "backup", "copy.db", "--force")
+
+    assert (made.code, made.err) == (forced.code, forced.err) == (0, "")
+    assert made.out == forced.out == "copy.db holds 0 messages in 0.0 MiB\n"
+    assert says_one_line(refused, "copy.db is there already: name another file")
+
+
+async def test_a_backup_of_no_database(desk):
+    assert says_one_line(await desk.call("db", "backup", "copy.db"), "there is no database under")
+    assert not database(desk).exists()
+    assert not (desk.folder / "copy.db").exists()
 
 
 async def test_a_check_of_what_is_well(desk):

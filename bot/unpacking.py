@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import IO
 
@@ -42,7 +43,7 @@ def _unzip(arrived: Path, part: Path) -> None:
                 raise ExportRefused(f"the zip holds {len(inside)} .json files, one is wanted")
             with archive.open(inside[0]) as source:
                 _copy(source, part)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise ExportRefused("the zip is damaged, or locked with a password") from error
     _check(part)
 

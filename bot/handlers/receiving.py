@@ -49,10 +49,14 @@ class Receiving:
             return
         self._busy = True
         try:
-            text = await self._take(message.document, user.id, context.bot, texts)
+            refusal = await self._fetched(message.document, context.bot, texts)
+            command = self.house.settings.retrain_command
+            usual = texts.retraining if command else texts.how_to_retrain.format(path=self.export)
+            await context.courier.say(place_of(message), refusal or usual)
+            if command and not refusal:
+                self._start((*command, str(self.export)), user.id, context.bot, texts)
         finally:
             self._busy = bool(self._tasks)
-        await context.courier.say(place_of(message), text)
 
     async def close(self) -> None:
         """End the retraining in progress; the version that serves goes on to."""
@@ -60,8 +64,8 @@ class Receiving:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _take(self, document: Document, admin: int, bot: Bot, texts: Wording) -> str:
-        """Return what the admin is told first; retraining goes on after that."""
+    async def _fetched(self, document: Document, bot: Bot, texts: Wording) -> str:
+        """Put the export into its place; return why it is not there, nothing where it is."""
         if (document.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
             return texts.export_too_large.format(file=EXPORT)
         arriving = self.export.with_name(ARRIVING)
@@ -77,13 +81,13 @@ class Receiving:
             return texts.export_lost
         finally:
             arriving.unlink(missing_ok=True)
-        command = self.house.settings.retrain_command
-        if not command:
-            return texts.how_to_retrain.format(path=self.export)
-        task = asyncio.create_task(self._retrain((*command, str(self.export)), admin, bot, texts))
+        return ""
+
+    def _start(self, command: tuple[str, ...], admin: int, bot: Bot, texts: Wording) -> None:
+        """Let a retraining go on while the bot goes on to other things."""
+        task = asyncio.create_task(self._retrain(command, admin, bot, texts))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        return texts.retraining
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

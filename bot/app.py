@@ -19,6 +19,7 @@ from telegram.ext import (
     ContextTypes,
     ExtBot,
     MessageHandler,
+    MessageReactionHandler,
     filters,
 )
 
@@ -27,16 +28,18 @@ from bot.durable import Durable
 from bot.errors import TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
+from bot.handlers.explaining import Explaining
 from bot.handlers.failures import report
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
+from bot.handlers.reacting import Reacting
 from bot.handlers.receiving import Receiving
 from bot.handlers.simulating import Simulating
 from bot.handlers.versions import Versions, told
-from bot.handlers.voices import Voices
+from bot.handlers.voices import Voices, only_a_voice
 from bot.house import House, Shelves
 from bot.menus import show_menus
-from bot.outgoing import AS_BUTTON
+from bot.outgoing import AS_BUTTON, VOICE_SIGN
 from bot.polling import Client, client_of
 from bot.replies import Replies
 from bot.serving import Exchange, Models, OpenSpeaker, Stand
@@ -218,6 +221,7 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
         ("allow", membership.allow),
         ("model", versions.show),
         ("rollback", versions.roll_back),
+        ("why", Explaining(house).why),
     ):
         app.add_handler(CommandHandler(name, callback, new, block=False))
     in_private = new & filters.ChatType.PRIVATE
@@ -229,6 +233,8 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     app.add_handler(
         MessageHandler(new & filters.REPLY & ~filters.COMMAND, voices.reply, block=False)
     )
+    app.add_handler(MessageReactionHandler(Reacting(house).changed))
+    app.add_handler(CallbackQueryHandler(only_a_voice, pattern=VOICE_SIGN, block=False))
     app.add_handler(CallbackQueryHandler(voices.press, pattern=AS_BUTTON, block=False))
     app.add_error_handler(report)
 

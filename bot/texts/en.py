@@ -69,6 +69,12 @@ EN = Wording(
     already_on="They are talking already. Let them finish, or send /stop.",
     turns_wanted="How many turns? Write a number from 1 to {most}, such as /simulate {usual}.",
     nothing_to_say="They have nothing to say to that. Say something, then try again.",
+    why=(
+        "I said that in {voice}'s voice, with version {version} of the model, after the {sources} "
+        "messages before it. {thrown_away} other drafts were thrown away."
+    ),
+    why_what="Reply with /why to something I said in a voice.",
+    only_a_voice="{name} did not send this: I did, in {name}'s voice.",
     your_id=(
         "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
         ".env and start it again:\n\nADMINS={user_id}"

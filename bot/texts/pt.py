@@ -70,6 +70,12 @@ PT = Wording(
     already_on="Já estão a falar. Deixa-os acabar, ou envia /stop.",
     turns_wanted="Quantas vezes? Escreve um número de 1 a {most}, como /simulate {usual}.",
     nothing_to_say="Não têm nada a dizer a isso. Diz algo e tenta outra vez.",
+    why=(
+        "Disse isso com a voz de {voice}, com a versão {version} do modelo, depois das {sources} "
+        "mensagens antes. Deitei fora {thrown_away} outros rascunhos."
+    ),
+    why_what="Responde com /why a algo que eu disse com uma voz.",
+    only_a_voice="{name} não enviou isto: fui eu, com a voz de {name}.",
     your_id=(
         "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
         "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"

@@ -42,6 +42,10 @@ class Wording:
     turns_wanted: str
     nothing_to_say: str
 
+    why: str
+    why_what: str
+    only_a_voice: str
+
     your_id: str
     now_speaking: str
     trained_until: str

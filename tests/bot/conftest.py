@@ -106,6 +106,7 @@ class Stage:
     card: Card
     lines: list = field(default_factory=list)
     models: FakeModels | None = None
+    app: object = None
 
     def settings(self, **changes):
         given = {
@@ -132,6 +133,7 @@ class Stage:
             await app.post_init(app)
             await app.updater.start_polling(allowed_updates=ALLOWED_UPDATES)
             await app.start()
+            self.app = app
             yield app
         finally:
             self.speaker.open.set()

@@ -30,6 +30,7 @@ from bot.handlers.about import About
 from bot.handlers.acting import Acting
 from bot.handlers.explaining import Explaining
 from bot.handlers.failures import report
+from bot.handlers.joining import Joining
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
 from bot.handlers.reacting import Reacting
@@ -56,6 +57,7 @@ ALLOWED_UPDATES = (
     "poll_answer",
 )
 FIRST = -1  # the group of handlers that runs before all others
+LAST = 1
 LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
 TIDY_AGAIN = 3600.0
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
@@ -210,6 +212,7 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
     acting = Acting(house)
     voices, simulating = Voices(house, acting), Simulating(house, acting)
+    joining = Joining(house, acting)
     about, membership, versions = About(house), Membership(house), Versions(house)
     app.add_handler(keeping(house), group=FIRST)
     for name, callback in (
@@ -222,6 +225,8 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
         ("model", versions.show),
         ("rollback", versions.roll_back),
         ("why", Explaining(house).why),
+        ("chatty", joining.chatty),
+        ("quiet", joining.quiet),
     ):
         app.add_handler(CommandHandler(name, callback, new, block=False))
     in_private = new & filters.ChatType.PRIVATE
@@ -233,6 +238,8 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     app.add_handler(
         MessageHandler(new & filters.REPLY & ~filters.COMMAND, voices.reply, block=False)
     )
+    in_groups = new & filters.ChatType.GROUPS & ~filters.COMMAND
+    app.add_handler(MessageHandler(in_groups, joining.talk, block=False), group=LAST)
     app.add_handler(MessageReactionHandler(Reacting(house).changed))
     app.add_handler(CallbackQueryHandler(only_a_voice, pattern=VOICE_SIGN, block=False))
     app.add_handler(CallbackQueryHandler(voices.press, pattern=AS_BUTTON, block=False))

@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias
 from bot.replies import Speaker
 from model.artifact import Artifact, Card
 from model.errors import UnderstudyError
+from model.propensity import Propensity
+from model.propensity import load as load_propensity
 from model.roster import Roster
 
 logger = logging.getLogger(__name__)
@@ -44,11 +46,15 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A version that serves; its roster knows the bot's own id."""
+    """A version that serves; its roster knows the bot's own id.
+
+    `propensity` tells who would join in unasked; older versions have none.
+    """
 
     artifact: Artifact
     speaker: Speaker
     roster: Roster
+    propensity: Propensity | None = None
 
     @property
     def card(self) -> Card:
@@ -78,7 +84,7 @@ class Stand:
 
     def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:
         self.models = models
-        self._open, self._bot_id = open_speaker, bot_id
+        self._open, self.bot_id = open_speaker, bot_id
         self._seen = ""
         self._now: Serving | None = None
 
@@ -130,4 +136,5 @@ class Stand:
         artifact = self.models.open("current")
         same = self._now and self._now.artifact.path == artifact.path
         speaker = self._now.speaker if self._now and same else self._open(artifact)
-        return Serving(artifact, speaker, artifact.card.roster.with_understudy(self._bot_id))
+        roster = artifact.card.roster.with_understudy(self.bot_id)
+        return Serving(artifact, speaker, roster, load_propensity(artifact.path))

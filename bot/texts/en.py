@@ -69,6 +69,16 @@ EN = Wording(
     already_on="They are talking already. Let them finish, or send /stop.",
     turns_wanted="How many turns? Write a number from 1 to {most}, such as /simulate {usual}.",
     nothing_to_say="They have nothing to say to that. Say something, then try again.",
+    chatty_is="I join in unasked at level {level} of 100; at 0 never. /quiet silences me.",
+    chatty_wanted="How chatty? Write a number from 0 (never) to 100, such as /chatty 30.",
+    chatty_unknown=(
+        "This version of the model has not learned when people answer each other, so I cannot join "
+        "in by myself. Train again."
+    ),
+    for_group_admins="That is for the admins of this group.",
+    quiet_for="I shall not join in unasked for {hours} hours.",
+    quiet_no_more="I may join in again.",
+    quiet_wanted="For how long? Such as /quiet 8h, /quiet 30m, /quiet 2d; /quiet off ends it.",
     why=(
         "I said that in {voice}'s voice, with version {version} of the model, after the {sources} "
         "messages before it. {thrown_away} other drafts were thrown away."
@@ -103,6 +113,8 @@ EN = Wording(
         ("as", "Answer in a friend's voice: /as Hugo"),
         ("simulate", "Let the friends talk: /simulate 5"),
         ("stop", "Let them stop"),
+        ("quiet", "Keep me from joining in: /quiet 8h"),
+        ("why", "In reply to a line of mine: how I made it"),
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
     ),

@@ -70,6 +70,16 @@ PT = Wording(
     already_on="Já estão a falar. Deixa-os acabar, ou envia /stop.",
     turns_wanted="Quantas vezes? Escreve um número de 1 a {most}, como /simulate {usual}.",
     nothing_to_say="Não têm nada a dizer a isso. Diz algo e tenta outra vez.",
+    chatty_is="Meto-me na conversa ao nível {level} de 100; a 0 nunca. /quiet cala-me.",
+    chatty_wanted="Com que frequência? Escreve um número de 0 (nunca) a 100, como /chatty 30.",
+    chatty_unknown=(
+        "Esta versão do modelo não aprendeu quando as pessoas se respondem, por isso não me posso "
+        "meter sozinho. Treina outra vez."
+    ),
+    for_group_admins="Isso é para os administradores deste grupo.",
+    quiet_for="Não me meto na conversa durante {hours} horas.",
+    quiet_no_more="Já me posso meter outra vez.",
+    quiet_wanted="Por quanto tempo? Como /quiet 8h, /quiet 30m, /quiet 2d; /quiet off acaba.",
     why=(
         "Disse isso com a voz de {voice}, com a versão {version} do modelo, depois das {sources} "
         "mensagens antes. Deitei fora {thrown_away} outros rascunhos."
@@ -107,6 +117,8 @@ PT = Wording(
         ("as", "Responder com a voz de um amigo: /as Hugo"),
         ("simulate", "Pôr os amigos a falar: /simulate 5"),
         ("stop", "Mandá-los parar"),
+        ("quiet", "Não me meter na conversa: /quiet 8h"),
+        ("why", "Em resposta a uma linha minha: como a fiz"),
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
     ),

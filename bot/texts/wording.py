@@ -42,6 +42,14 @@ class Wording:
     turns_wanted: str
     nothing_to_say: str
 
+    chatty_is: str
+    chatty_wanted: str
+    chatty_unknown: str
+    for_group_admins: str
+    quiet_for: str
+    quiet_no_more: str
+    quiet_wanted: str
+
     why: str
     why_what: str
     only_a_voice: str

@@ -81,6 +81,21 @@ def test_who_never_answers_anybody_never_joins(learned, built):
     assert "Zé" not in learned.voices
 
 
+@pytest.mark.parametrize(
+    "called",
+    [{"named": ("Ana",)}, {"to": "Ana"}, {"question": True}],
+    ids=["named", "replied to", "asked"],
+)
+def test_who_answers_only_when_called_is_likely_only_then(built, called):
+    start = [said("Ana", 0), said("Zé", 300)]
+    talk = [[*start, said("Rui", 600, **called), said("Ana", 610)], [*start, said("Rui", 600)]]
+
+    found = learn(talk * 50, built.roster)
+
+    assert found.chance([*start, said("Rui", 600, **called)], "Ana") > 0.9
+    assert found.chance([*start, said("Rui", 600)], "Ana") < 0.1
+
+
 def test_who_answered_too_seldom_has_no_habits(built):
     answered, unanswered = [said("Rui", 0), said("Ana", 9)], [said("Rui", 0)]
 

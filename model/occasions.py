@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from model.conversation import sessions
-from model.eligible import Line
+from model.conversation import Message, sessions
+from model.eligible import Line, line_of
 from model.naming import fold
 from model.roster import Person, Roster
 
 MEMORY = 30
-"""Lines, the newest among them, that the features look at: a bot need not read back further."""
+"""Lines, the newest among them, that the features look at: a bot reads back so many `is_heard`."""
 
 FEATURES = (
     *("replied", "replied_other", "named", "named_other", "question", "exchange", "absent"),
@@ -59,6 +59,12 @@ class Said:
     def wakes(self) -> bool:
         """Whether it may be answered unasked: our bot never talks to itself, nor to echoes."""
         return not (self.ours or self.repeats)
+
+
+def is_heard(message: Message, roster: Roster) -> bool:
+    """Whether a message is a line of somebody who may be learned from, or our bot's in a voice."""
+    line = line_of(message, roster)
+    return line is not None and line.speaker is not None
 
 
 def conversations(lines: Iterable[Line], roster: Roster, gap: timedelta) -> Iterator[list[Said]]:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from model.conversation import Message
-from model.eligible import line_of, lines_of
+from model.eligible import lines_of
 from model.errors import ArtifactError
 from model.files import write_text
-from model.occasions import FEATURES, Said, conversations, features
+from model.occasions import FEATURES, Said, conversations, features, is_heard
 from model.roster import Roster
 
 PROPENSITY = "propensity.json"
@@ -83,12 +83,10 @@ class Propensity:
     ) -> dict[str, float]:
         """Return each voice's chance to answer the last of one chat and topic's messages.
 
-        The last `MEMORY` that people whom the roster lets us learn from said, and all between,
-        are enough. Empty where the newest is none of these: a command, a forward, a bot's, or of
-        somebody who may not be learned from.
+        The last `MEMORY` that are heard, and all between, are enough. Empty where the newest is
+        not: a command, a forward, another bot's, or of somebody who may not be learned from.
         """
-        newest = line_of(messages[-1], roster) if messages else None
-        if newest is None or newest.speaker is None:
+        if not messages or not is_heard(messages[-1], roster):
             return {}
         *_, conversation = conversations(lines_of(messages, roster), roster, gap)
         return {person.name: self.chance(conversation, person.name) for person in roster.voices}

@@ -21,9 +21,8 @@ from bot.store import messages as paging
 from bot.store.database import opened, prepare
 from bot.store.messages import Store
 from model.conversation import Window
-from model.eligible import line_of
 from model.marker import parse_spoken
-from model.occasions import FEATURES, MEMORY, conversations
+from model.occasions import FEATURES, MEMORY, conversations, is_heard
 from model.propensity import LEVELS, Propensity, Weights
 from pipeline.export.archive import opened as opened_exports
 from pipeline.pairs import sessions_of
@@ -46,11 +45,6 @@ def drawn():
 MODEL = drawn()
 
 
-def is_known(message):
-    line = line_of(message, ROSTER)
-    return line is not None and line.speaker is not None
-
-
 async def bots_chances(chat, database, window):
     """Return the chances that the live bot finds after the chat's last message."""
     async with opened(f"sqlite+aiosqlite:///{database}") as engine:
@@ -64,7 +58,7 @@ async def bots_chances(chat, database, window):
             elif parse_spoken(message.text):
                 await store.save(message_of(message))
         last = Update.de_json({"update_id": 0, "message": chat.bodies[-1]}, None).message
-        recent = await store.earlier(place_of(last), MEMORY, is_known)
+        recent = await store.earlier(place_of(last), MEMORY, lambda m: is_heard(m, ROSTER))
     return MODEL.chances(recent, ROSTER, window.gap)
 
 
@@ -74,7 +68,7 @@ def pipelines_chances(chat, folder, window):
         messages = list(archive.spool.messages(archive.only(None).chat_id))
     last = max(messages, key=lambda message: (message.sent_at, message.message_id))
     topic = [message for message in messages if message.topic_id == last.topic_id]
-    if not is_known(last):
+    if not is_heard(last, ROSTER):
         return {}
     sessions = sessions_of(topic, ROSTER, window)
     heard = [one for s in sessions for one in conversations(s.lines, ROSTER, window.gap)]

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import subprocess
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -106,15 +105,15 @@ async def test_a_file_that_may_not_grow(url, path):
     assert kept_in(path) == list(range(1, kept + 1))
 
 
-async def test_a_disk_that_turned_read_only(small_disk):
+async def test_a_disk_that_turned_read_only(small_disk, remount):
     path = small_disk / "bot.db"
     await prepare(f"sqlite+aiosqlite:///{path}")
 
     async with opened(f"sqlite+aiosqlite:///{path}") as engine:
-        remount(small_disk, "ro")
+        remount("ro")
         with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
             await Store(engine).save(message(1))
-        remount(small_disk, "rw")
+        remount("rw")
         await Store(engine).save(message(2))
 
     assert kept_in(path) == [2]
@@ -128,10 +127,6 @@ async def test_a_database_that_may_only_be_read(url, path):
             await Store(engine).save(message(1))
 
     assert kept_in(path) == []
-
-
-def remount(disk, way):
-    subprocess.run(["mount", "-o", f"remount,{way}", disk], check=True)
 
 
 async def test_a_disk_that_fails_in_the_middle_of_a_write(url, path):

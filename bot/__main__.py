@@ -46,8 +46,12 @@ def run() -> None:
 
 @cli.command()
 def check() -> None:
-    """Look at settings, token, privacy mode, database, model and admins; say what to mend."""
-    from bot.checks import Verdict, findings
+    """Look at settings, Telegram, chats, admins, database, disk and model; say what to mend.
+
+    Nothing is changed. A bot that polls meanwhile logs one conflict and goes on.
+    """
+    from bot.checks.finding import Verdict
+    from bot.checks.look import findings
 
     found = asyncio.run(findings(load_settings()))
     for finding in found:

@@ -79,7 +79,7 @@ def playground(
 
 @db.command()
 def upgrade() -> None:
-    """Bring the database up to date; stop the bot first and keep a copy of the file."""
+    """Bring the database up to date; stop the bot first and keep a copy (`db backup`)."""
     url = load_settings().database_url
     was_older = asyncio.run(bring_up_to_date(url))
     state = "is up to date now" if was_older else "was up to date already"

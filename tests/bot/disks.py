@@ -1,6 +1,7 @@
 """A disk so small that a test can fill it."""
 
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -23,6 +24,13 @@ def remount(small_disk):
         assert _ran("mount", "-o", f"remount,{option}", small_disk)
 
     return change
+
+
+def fill_up(disk):
+    """Write a file `filler` until nothing more can be written."""
+    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def _ran(*command):

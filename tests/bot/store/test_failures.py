@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +11,7 @@ from bot.errors import StoreError
 from bot.store.database import opened, prepare
 from bot.store.messages import Store
 from model.conversation import Message
+from tests.bot.disks import fill_up
 
 CHAT = -5
 LIMIT = 200_000
@@ -40,12 +40,6 @@ async def filled(store):
         except StoreError as error:
             return number - 1, str(error)
     raise AssertionError("nothing failed")
-
-
-def fill(disk):
-    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 def kept_in(path):
@@ -87,7 +81,7 @@ async def test_it_goes_on_once_there_is_room(small_disk):
     await prepare(f"sqlite+aiosqlite:///{path}")
 
     async with opened(f"sqlite+aiosqlite:///{path}") as engine:
-        fill(small_disk)
+        fill_up(small_disk)
         kept, _ = await filled(Store(engine))
         (small_disk / "filler").unlink()
         await Store(engine).save(message(kept + 1))
@@ -196,7 +190,7 @@ async def test_the_words_of_a_message_are_in_no_error(url):
 async def test_the_bot_outlives_a_full_disk(stage, group, joao, small_disk, caplog):
     url = f"sqlite+aiosqlite:///{small_disk}/bot.db"
     async with stage.running(database_url=url), asyncio.timeout(20):
-        fill(small_disk)
+        fill_up(small_disk)
         number = 0
         while "make room on its disk" not in caplog.text:
             number += 1

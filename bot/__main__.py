@@ -47,8 +47,12 @@ def run() -> None:
 
 @cli.command()
 def check() -> None:
-    """Look at settings, token, privacy mode, database, model and admins; say what to mend."""
-    from bot.checks import Verdict, findings
+    """Look at settings, Telegram, chats, admins, database, disk and model; say what to mend.
+
+    Nothing is changed. A bot that polls meanwhile logs one conflict and goes on.
+    """
+    from bot.checks.finding import Verdict
+    from bot.checks.look import findings
 
     found = asyncio.run(findings(load_settings()))
     for finding in found:
@@ -76,7 +80,7 @@ def playground(
 
 @db.command()
 def upgrade() -> None:
-    """Bring the database up to date; stop the bot first and keep a copy of the file."""
+    """Bring the database up to date; stop the bot first and keep a copy (`db backup`)."""
     url = load_settings().database_url
     was_older = asyncio.run(bring_up_to_date(url))
     state = "is up to date now" if was_older else "was up to date already"

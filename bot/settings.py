@@ -5,6 +5,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -77,14 +78,14 @@ class Settings(BaseSettings):
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         """Take an address without the slash at its end."""
-        if not _ADDRESS.fullmatch(value):
+        if not _is_address(value):
             raise ValueError("write an address such as https://api.telegram.org")
         return value.rstrip("/")
 
     @field_validator("webhook_url")
     @classmethod
     def _is_a_webhook(cls, value: str | None) -> str | None:
-        if value is not None and not _ADDRESS.fullmatch(value):
+        if value is not None and not _is_address(value):
             raise ValueError("write an address such as https://bot.example.org/telegram")
         return value
 
@@ -130,6 +131,15 @@ class Settings(BaseSettings):
                 "BOT_TOKEN is not set: ask @BotFather for a bot and write its token into .env"
             )
         return token
+
+
+def _is_address(value: str) -> bool:
+    """Whether this is an address with a host, and with a port that there can be if any."""
+    try:
+        parts = urlsplit(value)
+        return bool(_ADDRESS.fullmatch(value) and parts.hostname and parts.port != 0)
+    except ValueError:  # of a port or an IPv6 address
+        return False
 
 
 def load_settings() -> Settings:

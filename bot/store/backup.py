@@ -14,6 +14,8 @@ from bot.store.database import BUSY_SECONDS
 from bot.store.tables import messages
 from bot.store.version import Version, complaint, database_file, version_of
 
+_COUNT = f"SELECT count(*) FROM {messages.name}"  # noqa: S608  our own name
+
 
 @dataclass(frozen=True, slots=True)
 class Backup:
@@ -43,6 +45,7 @@ async def back_up(url: str, target: Path, *, force: bool = False) -> Backup:
 def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
     try:
         _refuse(source, target, force=force)
+        _read(source)
         return _copied(source, target)
     except (OSError, sqlite3.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -71,6 +74,18 @@ def _are_one(file: Path, target: Path) -> bool:
     return file.resolve() == target.resolve()
 
 
+def _read(source: Path) -> None:
+    """Raise StoreError where SQLite cannot even read, for which it makes files beside."""
+    try:
+        with closing(_connected(source)) as connection:
+            connection.execute(_COUNT)
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{source} cannot be read ({error}): make room on its disk, let the bot's user write "
+            "its folder, or stop the bot and copy the file yourself"
+        ) from error
+
+
 def _copied(source: Path, target: Path) -> Backup:
     """Write the copy beside its place, and put it there once it is whole and on the disk."""
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -79,7 +94,7 @@ def _copied(source: Path, target: Path) -> Backup:
         with closing(_connected(source)) as connection:
             connection.execute("VACUUM INTO ?", (name,))
         with closing(_connected(beside)) as connection:
-            [count] = connection.execute(f"SELECT count(*) FROM {messages.name}").fetchone()  # noqa: S608  our own name
+            [count] = connection.execute(_COUNT).fetchone()
         os.fsync(descriptor)
         size = beside.stat().st_size
         beside.replace(target)

@@ -63,9 +63,7 @@ async def test_unless_told_it_never_does(live, group, zoe):
 
 
 async def test_only_who_agreed_is_heard(stage, group, hugo, zoe, card):
-    people = tuple(
-        replace(p, imitate="ask") if p.name == "João" else p for p in card.roster.people
-    )
+    people = tuple(replace(p, imitate="ask") if p.name == "João" else p for p in card.roster.people)
     await stage.telegram.set_status(group, hugo, "administrator")
     async with stage.running(replace(card, roster=replace(card.roster, people=people))):
         await stage.answer(group, hugo, "/chatty 100")

@@ -13,16 +13,25 @@ from bot.errors import StoreError
 from bot.store.backup import back_up
 from bot.store.database import prepare
 from bot.store.version import Version, version_of
+from tests.bot.disks import fill_up
 
 ROW = """
 INSERT INTO messages (chat_id, message_id, author_id, text, sent_at, is_forward, is_from_bot)
 VALUES (-5, ?, 7, ?, '2024-05-01 12:00:00', 0, 0)
 """
-BACK_UP = """
-import asyncio, sys
+DIES_IN_THE_MIDDLE = """
+import asyncio, os, signal, sys
 from pathlib import Path
-from bot.store.backup import back_up
-asyncio.run(back_up(sys.argv[1], Path(sys.argv[2])))
+from bot.store import backup
+connected = backup._connected
+def dying(path):
+    connection = connected(path)
+    steps = 10_000  # of SQLite's machine, which takes some ten for a row
+    connection.set_progress_handler(lambda: os.kill(os.getpid(), signal.SIGKILL), steps)
+    return connection
+backup._read = lambda source: None
+backup._connected = dying
+asyncio.run(backup.back_up(sys.argv[1], Path(sys.argv[2])))
 """
 
 
@@ -86,7 +95,7 @@ async def test_nothing_is_left_beside_the_copy_or_the_database(url, path, target
 
 async def test_a_copy_taken_while_others_write_is_whole(url, path, target):
     fill(path, range(2000), "hello " * 50)
-    stop = threading.Event()
+    wrote, stop = threading.Event(), threading.Event()
 
     def write():
         connection = sqlite3.connect(path, timeout=10)
@@ -95,10 +104,12 @@ async def test_a_copy_taken_while_others_write_is_whole(url, path, target):
             connection.executemany(ROW, [(number, "one"), (number + 1, "two")])
             connection.commit()
             number += 2
+            wrote.set()
         connection.close()
 
     writer = threading.Thread(target=write)
     writer.start()
+    await asyncio.to_thread(wrote.wait, 10)
     try:
         done = [await back_up(url, target, force=True) for _ in range(5)]
     finally:
@@ -135,20 +146,19 @@ async def test_a_deleted_message_leaves_no_trace_in_a_copy(url, path, target):
 
 
 async def test_killed_in_the_middle_it_leaves_nothing_at_its_place(url, path, target):
-    fill(path, range(20_000), "hello " * 200)
-    whole = path.stat().st_size
+    fill(path, range(5000), "hello " * 200)
 
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", BACK_UP, url, target)
-    sizes = [0]
-    while process.returncode is None and not sizes[-1]:
-        sizes = [0, *(file.stat().st_size for file in target.parent.iterdir())]
-        await asyncio.sleep(0.001)
-    process.kill()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DIES_IN_THE_MIDDLE, url, target
+    )
+    code = await process.wait()
+    left = sorted(target.parent.iterdir())
 
-    assert await process.wait() == -signal.SIGKILL
-    assert 0 < sizes[-1] < whole
-    assert not target.exists()
-    assert (await back_up(url, target)).messages == 20_000
+    assert code == -signal.SIGKILL
+    assert 0 < left[0].stat().st_size < path.stat().st_size
+    assert all(file.name.startswith(f".{target.name}.") for file in left)
+    assert {file.stat().st_mode & 0o777 for file in left} == {0o600}
+    assert (await back_up(url, target)).messages == 5000
 
 
 async def test_a_file_that_is_there_is_kept_unless_forced(url, path, target):
@@ -220,6 +230,25 @@ async def test_a_folder_is_no_place_for_a_copy(url, target):
 async def test_a_folder_that_cannot_be_written_is_named(url, path):
     with pytest.raises(StoreError, match=r"cannot be copied to /proc/copy\.db \(.*name a file in"):
         await back_up(url, Path("/proc/copy.db"))
+
+
+async def test_a_database_on_a_full_disk_is_copied_to_another(path, target, small_disk):
+    full = small_disk / "bot.db"
+    await prepare(f"sqlite+aiosqlite:///{full}")
+    bot = sqlite3.connect(full)
+    bot.execute(ROW, (1, "hello"))
+    bot.commit()
+    fill_up(small_disk)
+
+    while_the_bot_runs = await back_up(f"sqlite+aiosqlite:///{full}", target)
+    bot.close()
+    (small_disk / "filler").unlink()
+    fill_up(small_disk)
+    with pytest.raises(StoreError, match=r"bot\.db cannot be read \(disk I/O error\): make room"):
+        await back_up(f"sqlite+aiosqlite:///{full}", target, force=True)
+
+    assert while_the_bot_runs.messages == 1
+    assert ask(target, "SELECT text FROM messages") == [("hello",)]
 
 
 async def test_a_full_disk_leaves_no_copy_and_the_old_one(url, path, small_disk):

@@ -2,9 +2,7 @@
 
 import asyncio
 import sqlite3
-import subprocess
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +11,7 @@ from bot.errors import StoreError
 from bot.store.database import opened, prepare
 from bot.store.messages import Store
 from model.conversation import Message
+from tests.bot.disks import fill_up
 
 CHAT = -5
 LIMIT = 200_000
@@ -41,12 +40,6 @@ async def filled(store):
         except StoreError as error:
             return number - 1, str(error)
     raise AssertionError("nothing failed")
-
-
-def fill(disk):
-    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
 
 
 def kept_in(path):
@@ -88,7 +81,7 @@ async def test_it_goes_on_once_there_is_room(small_disk):
     await prepare(f"sqlite+aiosqlite:///{path}")
 
     async with opened(f"sqlite+aiosqlite:///{path}") as engine:
-        fill(small_disk)
+        fill_up(small_disk)
         kept, _ = await filled(Store(engine))
         (small_disk / "filler").unlink()
         await Store(engine).save(message(kept + 1))
@@ -106,15 +99,15 @@ async def test_a_file_that_may_not_grow(url, path):
     assert kept_in(path) == list(range(1, kept + 1))
 
 
-async def test_a_disk_that_turned_read_only(small_disk):
+async def test_a_disk_that_turned_read_only(small_disk, remount):
     path = small_disk / "bot.db"
     await prepare(f"sqlite+aiosqlite:///{path}")
 
     async with opened(f"sqlite+aiosqlite:///{path}") as engine:
-        remount(small_disk, "ro")
+        remount("ro")
         with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
             await Store(engine).save(message(1))
-        remount(small_disk, "rw")
+        remount("rw")
         await Store(engine).save(message(2))
 
     assert kept_in(path) == [2]
@@ -128,10 +121,6 @@ async def test_a_database_that_may_only_be_read(url, path):
             await Store(engine).save(message(1))
 
     assert kept_in(path) == []
-
-
-def remount(disk, way):
-    subprocess.run(["mount", "-o", f"remount,{way}", disk], check=True)
 
 
 async def test_a_disk_that_fails_in_the_middle_of_a_write(url, path):
@@ -201,7 +190,7 @@ async def test_the_words_of_a_message_are_in_no_error(url):
 async def test_the_bot_outlives_a_full_disk(stage, group, joao, small_disk, caplog):
     url = f"sqlite+aiosqlite:///{small_disk}/bot.db"
     async with stage.running(database_url=url), asyncio.timeout(20):
-        fill(small_disk)
+        fill_up(small_disk)
         number = 0
         while "make room on its disk" not in caplog.text:
             number += 1

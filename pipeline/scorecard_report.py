@@ -148,6 +148,8 @@ def _words(card: Card) -> Iterator[str]:
             f"Canaries: {canaries['said']} of {canaries['planted']} said; exposure "
             f"{canaries['exposure_mean']:.1f} bits, at most {canaries['exposure_most']:.1f}"
         )
+    if card["held_out"] != "test":
+        yield f"Judged by {card['held_out']} talk, to choose settings by: no figures to show"
     if card["quick"]:
         yield "Few lines: for narrower intervals leave out --quick"
 

@@ -16,7 +16,7 @@ from model.files import locked, make_folder, make_private
 from model.hyperparameters import Hyperparameters
 from model.precision import Precision, choose_precision
 from model.registry import Registry
-from model.training import Outcome
+from model.training import PRECISION, Outcome
 from model.training import train as tune
 from pipeline.canaries import Canary, plant
 from pipeline.card import Judgement, card_of
@@ -91,7 +91,7 @@ def _train(
         base = open_base(base_name, registry.root / "bases", dataset.texts())
         encoder = _Encoder(base, settings)
         examples = encoder(dataset.train)
-    precision = choose_precision(settings.precision)
+    precision = choose_precision(settings.precision, work / PRECISION if resume else None)
     console.print(f"  Precision: {precision.reason}", highlight=False)
     judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)
     judge = Judge(base, judged, encoder(judged), precision)

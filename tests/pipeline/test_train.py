@@ -1,7 +1,10 @@
 """From a dataset to a version in the registry, and back from it."""
 
 import json
+import os
 import shutil
+import signal
+from io import StringIO
 
 import pytest
 from rich.console import Console
@@ -20,6 +23,11 @@ from tests.checkpoints import save_llama
 from tests.habits import CHAT_ID, HABITS
 
 QUIET = Console(quiet=True)
+
+
+def interrupt(*_):
+    """Press Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
@@ -117,6 +125,27 @@ def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
 
     assert load_propensity(registry.open().path) is None
     assert "does not say who answers whom" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_is_resumed_in_the_precision_it_began_in(
+    tmp_path, habits_dataset, monkeypatch
+):
+    base = str(save_llama(tmp_path / "base"))
+    registry = Registry(tmp_path / "artifacts")
+    dataset = load_dataset(habits_dataset)
+    settings = Hyperparameters(epochs=0.2, batch_size=8)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr("model.precision.bf16_gain", lambda: 4.0)
+    monkeypatch.setattr("pipeline.train.TrainingBar.__call__", interrupt)
+    with pytest.raises(TrainingError, match="--resume goes on"):
+        train(dataset, base, registry, settings, Decoding(), QUIET)
+    monkeypatch.undo()
+    monkeypatch.setattr("model.precision.bf16_gain", lambda: 0.5)
+    said = Console(file=StringIO(), width=80)
+
+    train(dataset, base, registry, settings, Decoding(), said, resume=True)
+
+    assert "Precision: bf16, as the run began" in said.file.getvalue()
 
 
 def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):

@@ -16,8 +16,7 @@ from bot.ranks import is_group_admin
 from bot.store.groups import Group
 from bot.store.messages import Place
 from model.conversation import Message as Said
-from model.eligible import line_of
-from model.occasions import MEMORY
+from model.occasions import MEMORY, is_heard
 from model.propensity import LEVELS
 
 MOST_AN_HOUR = 6
@@ -118,7 +117,7 @@ class Joining:
         if serving.propensity is None:
             return None
         earlier = await self.house.shelves.messages.earlier(
-            place, MEMORY, lambda one: line_of(one, serving.roster) is not None
+            place, MEMORY, lambda one: is_heard(one, serving.roster)
         )
         if not earlier or earlier[-1].message_id != message.message_id or is_heated(earlier):
             return None

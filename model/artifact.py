@@ -26,7 +26,9 @@ Family = Literal["encoder-decoder", "decoder-only"]
 class Decoding:
     """How replies are drawn, and which of several candidates is spoken.
 
-    Temperature, top-k and top-p are the seed's; without a penalty small models run in circles.
+    Temperature, top-k and top-p are the seed's. No penalty on what was said: CTranslate2 counts all
+    of a reply's pieces, newlines too, so that at 1.1 the second newline of a turn fell from 20 % to
+    2 % where people go on in 60 %. Replies that run in circles are not spoken (`model/sayable.py`).
     One candidate is spoken as it is. Of several it is the one that the voice makes likelier than up
     to `contrast` others do (`voice_weight`) and the context than none does (`context_weight`), per
     token to the power `length_power`: at 0 long replies win, at 0.5 replies get shorter than drawn.
@@ -35,7 +37,7 @@ class Decoding:
     temperature: float = 0.7
     top_k: int = 50
     top_p: float = 0.95
-    repetition_penalty: float = 1.1
+    repetition_penalty: float = 1.0
     max_new_tokens: int = 64
     candidates: int = 4
     contrast: int = 4

@@ -81,6 +81,15 @@ def parse_reply(text: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
+def going_on(text: str, name: str) -> str:
+    """Return a reply without its speaker's own label before later messages.
+
+    In a prompt each line has one, so a model may go on as a prompt does: it is the same person's
+    next message. A label that somebody typed is indented, see `render_reply`, and stays.
+    """
+    return text.replace(f"\n{label(name)} ", "\n")
+
+
 def own_part(text: str) -> str:
     """Return a reply up to where the model let somebody else speak."""
     lines = text.split("\n")

@@ -11,7 +11,7 @@ from model.artifact import Artifact, Decoding
 from model.copying import LineIndex, open_index
 from model.engine import Draw, Engine, open_engine
 from model.errors import ArtifactError, VoiceError
-from model.prompt import own_part, parse_reply
+from model.prompt import going_on, own_part, parse_reply
 from model.ranking import Reply, fittest
 from model.sayable import is_fresh, is_sayable, speakers, whole_sentences
 from model.tokenizer import Codec, load_codec
@@ -100,7 +100,7 @@ class Speaker:
 
     def _reply(self, voice: str, draw: Draw) -> Reply:
         """Return a candidate's messages, less a sentence that the token limit cut off."""
-        text = self.codec.reply_text(voice, draw.ids)
+        text = going_on(self.codec.reply_text(voice, draw.ids), voice)
         own = own_part(text)
         messages = parse_reply(own)
         if len(draw.ids) >= self.decoding.max_new_tokens and own == text:

@@ -38,8 +38,10 @@ FORMAT = 1
 _CHECKED = 8  # pairs that the base's conversion must agree on
 _LIKE_IT = 63  # secrets to compare a canary with: exposure up to 6 bits
 
-FULL = Size(generated=80, unranked=120, swapped=80, base=50, scored=40)
-QUICK = Size(generated=8, unranked=12, swapped=10, base=6, scored=5, quick=True)
+FULL = Size(generated=60, unranked=120, swapped=80, base=30, scored=24)
+QUICK = Size(generated=8, unranked=8, swapped=8, base=5, scored=4, quick=True)
+SPOKEN = 2_020
+"""Replies of a full run, so that private data is looked for in 2,000 lines or more."""
 
 
 def evaluate(

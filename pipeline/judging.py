@@ -59,6 +59,8 @@ def evaluate(
     size = judging.QUICK if quick else judging.FULL
     if lines:
         size = size.with_lines(lines)
+    elif not quick:
+        size = size.speaking(judging.SPOKEN, len(judged.card.learned))
     place = out or judged.path / SCORECARD
     card = judging.evaluate(
         judged, dataset, models_dir / "bases", size, seed, console, split=split, place=place

@@ -48,6 +48,12 @@ class Size:
             quick=self.quick,
         )
 
+    def speaking(self, replies: int, voices: int) -> "Size":
+        """Return a size in which the tuned model gives so many replies, the cheap ones more."""
+        each = -(-replies // max(1, voices))
+        more = max(0, each - self.generated - self.unranked - self.swapped)
+        return replace(self, unranked=self.unranked + more)
+
     @property
     def most(self) -> int:
         """Return how many real turns of a voice the largest part needs."""

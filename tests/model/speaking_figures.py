@@ -26,7 +26,7 @@ SAMPLING: dict[str, dict[str, float]] = {
     "as they are": {},
     "t 0.9": {"temperature": 0.9},
     "t 1.0 p 0.9": {"temperature": 1.0, "top_p": 0.9},
-    "no penalty": {"repetition_penalty": 1.0},
+    "penalty 1.1": {"repetition_penalty": 1.1},
 }
 RANKING: dict[str, dict[str, float] | None] = {
     "unranked": None,

@@ -65,6 +65,12 @@ def test_the_reply_that_the_context_makes_likelier_is_spoken():
     assert speaker_of(engine=engine).reply(CONTEXT, "Hugo") == ("friday",)
 
 
+def test_a_voice_that_goes_on_under_its_own_name_says_several_messages():
+    speaker = speaker_of(["me too\nHugo: see you later\nfriday?\nRaul: fine\nHugo: no"])
+
+    assert speaker.reply(CONTEXT, "Hugo") == ("me too", "see you later", "friday?")
+
+
 def test_what_this_voice_says_is_preferred_to_what_everybody_does():
     alone = {("Hugo", "me too"): -2, ("Raul", "me too"): -2,
              ("Hugo", "friday"): -5, ("Raul", "friday"): -9}  # fmt: skip

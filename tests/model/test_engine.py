@@ -10,7 +10,8 @@ from model.speaker import open_speaker
 
 CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
 NAMES = ["Hugo", "Tiago", "Raul"]
-FAIR = Decoding(repetition_penalty=1, max_new_tokens=24)
+FAIR = Decoding(max_new_tokens=24)
+"""The defaults: nothing that was said is less likely to be said again."""
 HOT = replace(FAIR, temperature=5, top_k=0, top_p=1, candidates=50)
 
 

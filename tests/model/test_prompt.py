@@ -13,6 +13,7 @@ from model.prompt import (
     TEMPLATE,
     context_at,
     fingerprint,
+    going_on,
     label,
     line_as,
     parse_reply,
@@ -222,3 +223,15 @@ def test_the_fingerprint_does_not_change_with_a_windows_defaults(monkeypatch):
 def test_the_rules_behind_the_fingerprint_are_those_in_use():
     assert prompt.context_before is conversation.context_before
     assert prompt.spoken is marker.spoken
+
+
+def test_only_a_speaker_s_own_label_at_the_head_of_a_line_goes():
+    said = " hi, Hugo: me\nHugo: again\n Hugo: as typed\nHugo Silva: no\nHugo:"
+
+    assert going_on(said, "Hugo") == " hi, Hugo: me\nagain\n Hugo: as typed\nHugo Silva: no\nHugo:"
+
+
+def test_a_rendered_reply_has_no_label_that_going_on_would_take_for_its_own():
+    texts = ("Hugo: one", "Hugo: two", "three")
+
+    assert going_on(render_reply(texts), "Hugo") == render_reply(texts)

@@ -16,7 +16,7 @@ from model.evaluation.evidence import Size
 from model.registry import Registry
 from pipeline.cli import app
 from pipeline.dataset import load_dataset
-from pipeline.evaluate import FULL, QUICK, dataset_for, evaluate
+from pipeline.evaluate import FULL, QUICK, SPOKEN, dataset_for, evaluate
 from pipeline.scorecard_report import print_scorecard
 from tests.habits import HABITS
 
@@ -174,6 +174,23 @@ def test_lines_scale_every_arm():
     assert (doubled.unranked, doubled.base) == (2 * FULL.unranked, 2 * FULL.base)
     assert QUICK.with_lines(1).scored == 1
     assert QUICK.with_lines(1).quick
+
+
+@pytest.mark.parametrize("voices", [1, 2, 5, 40])
+def test_a_full_run_looks_for_private_data_in_2_000_lines_whatever_the_voices(voices):
+    size = FULL.speaking(SPOKEN, voices)
+
+    tuned = size.generated + size.unranked + size.swapped
+    assert voices * tuned >= SPOKEN > 2_000
+    assert replace(size, unranked=FULL.unranked) == FULL
+    assert size.unranked >= FULL.unranked
+
+
+def test_every_line_that_the_tuned_model_says_is_checked_for_private_data(judged):
+    card = judged[1]
+
+    arms = ("generated", "unranked", "swapped")
+    assert card["personal_data_lines"] == sum(card["replies"][arm]["lines"] for arm in arms)
 
 
 def test_no_model_is_one_line(tmp_path):

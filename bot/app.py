@@ -28,6 +28,7 @@ from bot.errors import TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
 from bot.handlers.failures import report
+from bot.handlers.gate import Gate
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
 from bot.handlers.simulating import Simulating
@@ -50,7 +51,7 @@ ALLOWED_UPDATES = (
     "message_reaction",
     "poll_answer",
 )
-FIRST = -1  # the group of handlers that runs before all others
+FIRST, GATE = -2, -1  # the groups of handlers that run before all others
 LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
 TIDY_AGAIN = 3600.0
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
@@ -208,6 +209,7 @@ def _add_handlers(app: Durable, house: House) -> None:
     voices, simulating = Voices(house, acting), Simulating(house, acting)
     about, membership = About(house), Membership(house)
     app.add_handler(keeping(house), group=FIRST)
+    app.add_handler(Gate(house).handler(), group=GATE)
     for name, callback in (
         ("as", voices.command),
         ("simulate", simulating.command),

@@ -32,6 +32,7 @@ from bot.handlers.gate import Gate
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
 from bot.handlers.simulating import Simulating
+from bot.handlers.status import Status
 from bot.handlers.voices import Voices
 from bot.house import House, Shelves
 from bot.menus import show_menus
@@ -217,6 +218,7 @@ def _add_handlers(app: Durable, house: House) -> None:
         ("help", about.help),
         ("start", about.start),
         ("allow", membership.allow),
+        ("status", Status(house).command),
     ):
         app.add_handler(CommandHandler(name, callback, new, block=False))
     app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, membership.moved))

@@ -1,4 +1,4 @@
-"""The command line of the bot: `understudy-bot run | check | db upgrade`."""
+"""The command line of the bot: `understudy-bot run | check | db upgrade | db backup`."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ from rich.console import Console
 from bot import logs
 from bot.replies import Speaker
 from bot.settings import Settings, load_settings
+from bot.store.backup import back_up
 from bot.store.database import upgrade as bring_up_to_date
 from bot.store.version import database_file
 from model.artifact import Artifact
@@ -46,8 +47,12 @@ def run() -> None:
 
 @cli.command()
 def check() -> None:
-    """Look at settings, token, privacy mode, database, model and admins; say what to mend."""
-    from bot.checks import Verdict, findings
+    """Look at settings, Telegram, chats, admins, database, disk and model; say what to mend.
+
+    Nothing is changed. A bot that polls meanwhile logs one conflict and goes on.
+    """
+    from bot.checks.finding import Verdict
+    from bot.checks.look import findings
 
     found = asyncio.run(findings(load_settings()))
     for finding in found:
@@ -75,11 +80,21 @@ def playground(
 
 @db.command()
 def upgrade() -> None:
-    """Bring the database up to date; stop the bot first and keep a copy of the file."""
+    """Bring the database up to date; stop the bot first and keep a copy (`db backup`)."""
     url = load_settings().database_url
     was_older = asyncio.run(bring_up_to_date(url))
     state = "is up to date now" if was_older else "was up to date already"
     typer.echo(f"{database_file(url)} {state}")
+
+
+@db.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="where the copy is written")],
+    force: Annotated[bool, typer.Option("--force", help="replace FILE if it is there")] = False,
+) -> None:
+    """Copy the database into FILE, also while the bot runs; only you can read the copy."""
+    done = asyncio.run(back_up(load_settings().database_url, target, force=force))
+    typer.echo(f"{done.path} holds {done.messages:,} messages in {done.size / 2**20:,.1f} MiB")
 
 
 def open_speaker(artifact: Artifact, settings: Settings) -> Speaker:

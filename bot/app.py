@@ -19,6 +19,7 @@ from telegram.ext import (
     ContextTypes,
     ExtBot,
     MessageHandler,
+    MessageReactionHandler,
     filters,
 )
 
@@ -27,16 +28,21 @@ from bot.durable import Durable
 from bot.errors import TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
+from bot.handlers.explaining import Explaining
 from bot.handlers.failures import report
 from bot.handlers.gate import Gate
+from bot.handlers.joining import Joining
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
+from bot.handlers.reacting import Reacting
+from bot.handlers.receiving import Receiving
 from bot.handlers.simulating import Simulating
 from bot.handlers.status import Status
-from bot.handlers.voices import Voices
+from bot.handlers.versions import Versions, told
+from bot.handlers.voices import Voices, only_a_voice
 from bot.house import House, Shelves
 from bot.menus import show_menus
-from bot.outgoing import AS_BUTTON
+from bot.outgoing import AS_BUTTON, VOICE_SIGN
 from bot.polling import Client, client_of
 from bot.replies import Replies
 from bot.serving import Exchange, Models, OpenSpeaker, Stand
@@ -53,6 +59,7 @@ ALLOWED_UPDATES = (
     "poll_answer",
 )
 FIRST, GATE = -2, -1  # the groups of handlers that run before all others
+LAST = 1
 LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
 TIDY_AGAIN = 3600.0
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
@@ -90,7 +97,9 @@ def build(
         app.bot_data["house"] = house
         app.inbox = house.shelves.inbox
         client.keep_in(app.inbox)
-        _add_handlers(app, house)
+        receiving = Receiving(house)
+        open_things.push_async_callback(receiving.close)
+        _add_handlers(app, house, receiving)
         await show_menus(app.bot, settings.admins)
         uncertain = await house.shelves.journal.settle()
         replayed = await app.replay(client.read)
@@ -138,10 +147,7 @@ def _keep_up(app: Durable, house: House, open_things: AsyncExitStack, look_again
     """Let what is done again and again run until the bot is taken down."""
 
     async def tell(exchange: Exchange) -> None:
-        text = EN.now_speaking.format(version=exchange.version)
-        if exchange.refused:
-            text = EN.refused_version.format(old=exchange.version, why=exchange.refused)
-        await tell_admins(app.bot, house.settings.admins, text)
+        await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
 
     async def tidy() -> None:
         while True:
@@ -203,12 +209,13 @@ async def who_am_i(settings: Settings) -> Me:
     return Me(me.username or "", bool(me.can_read_all_group_messages))
 
 
-def _add_handlers(app: Durable, house: House) -> None:
+def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     """Let the store have each update first; what sends must not hold up the next one."""
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
     acting = Acting(house)
     voices, simulating = Voices(house, acting), Simulating(house, acting)
-    about, membership = About(house), Membership(house)
+    joining = Joining(house, acting)
+    about, membership, versions = About(house), Membership(house), Versions(house)
     app.add_handler(keeping(house), group=FIRST)
     app.add_handler(Gate(house).handler(), group=GATE)
     for name, callback in (
@@ -219,13 +226,26 @@ def _add_handlers(app: Durable, house: House) -> None:
         ("start", about.start),
         ("allow", membership.allow),
         ("status", Status(house).command),
+        ("model", versions.show),
+        ("rollback", versions.roll_back),
+        ("why", Explaining(house).why),
+        ("chatty", joining.chatty),
+        ("quiet", joining.quiet),
     ):
         app.add_handler(CommandHandler(name, callback, new, block=False))
+    in_private = new & filters.ChatType.PRIVATE
+    app.add_handler(
+        MessageHandler(in_private & filters.Document.ALL, receiving.document, block=False)
+    )
     app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, membership.moved))
     app.add_handler(ChatMemberHandler(membership.changed, ChatMemberHandler.MY_CHAT_MEMBER))
     app.add_handler(
         MessageHandler(new & filters.REPLY & ~filters.COMMAND, voices.reply, block=False)
     )
+    in_groups = new & filters.ChatType.GROUPS & ~filters.COMMAND
+    app.add_handler(MessageHandler(in_groups, joining.talk, block=False), group=LAST)
+    app.add_handler(MessageReactionHandler(Reacting(house).changed))
+    app.add_handler(CallbackQueryHandler(only_a_voice, pattern=VOICE_SIGN, block=False))
     app.add_handler(CallbackQueryHandler(voices.press, pattern=AS_BUTTON, block=False))
     app.add_error_handler(report)
 

@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from telegram import Bot, Message
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, TelegramError
 
 from bot.incoming import message_of
-from bot.outgoing import never_arrived, send
+from bot.outgoing import never_arrived, send, send_sticker
 from bot.replies import Said
 from bot.store.journal import Journal, Line, Part, State
 from bot.store.messages import Place
+from bot.store.stickers import Stickers
 from model.marker import spoken
 from model.roster import Person
 
@@ -32,6 +33,7 @@ class Courier:
 
     bot: Bot
     journal: Journal
+    stickers: Stickers
     update_id: int
     parts: int = field(default=0, init=False)
 
@@ -47,7 +49,7 @@ class Courier:
         if part is None:
             return None
         await self.journal.mark(part, "sending")
-        sent, state = await self._sent(place, text, voices)
+        sent, state = await self._tried(lambda there: send(self.bot, there, text, voices), place)
         await self.journal.mark(part, state)
         return sent
 
@@ -56,24 +58,36 @@ class Courier:
         await self.journal.mark(part, "sending")
         state: State = "sent"
         for words in said.messages:
-            sent, state = await self._sent(place, spoken(said.voice, words))
+            sent, state = await self._said(place, said.voice, words)
             if sent is None:
                 break
             if message := message_of(sent):
                 line = Line(said.voice, said.version, said.sources)
-                await self.journal.said(part, message, line)
+                kept = replace(message, text=spoken(said.voice, words))
+                await self.journal.said(part, kept, line)
         await self.journal.mark(part, state)
         return state == "sent"
 
-    async def _sent(
-        self, place: Place, text: str, voices: Sequence[Person] = ()
+    async def _said(self, place: Place, voice: str, words: str) -> tuple[Message | None, State]:
+        """Send a message in a voice: a lone emoji as the sticker that the group has used for it."""
+        sticker = await self.stickers.favourite(place.chat_id, words)
+        if sticker is not None:
+            sent, state = await self._tried(
+                lambda there: send_sticker(self.bot, there, sticker, voice), place
+            )
+            if state != "refused":
+                return sent, state
+        return await self._tried(lambda there: send(self.bot, there, spoken(voice, words)), place)
+
+    async def _tried(
+        self, sending: Callable[[Place], Awaitable[Message]], place: Place
     ) -> tuple[Message | None, State]:
-        """Send a text; what certainly did not arrive for want of a network is sent again."""
+        """Send; what certainly did not arrive for want of a network is sent again."""
         loop = asyncio.get_running_loop()
         end, wait = loop.time() + PATIENCE, FIRST_WAIT
         while True:
             try:
-                return await send(self.bot, place, text, voices), "sent"
+                return await sending(place), "sent"
             except ChatMigrated as error:
                 place = Place(error.new_chat_id, place.topic_id)
             except TelegramError as error:

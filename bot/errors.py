@@ -2,8 +2,9 @@
 
 UnderstudyError           what, with the value, and what to do; the command line's one line
 ├── SettingsError         a setting is missing or says something impossible
-├── StoreError            a database that this version cannot use
+├── StoreError            a database that cannot be used, written or copied
 ├── TelegramUnreachable   the Bot API does not answer, or not to this token
+├── ExportRefused         a file that an admin sent is no export
 └── PlaygroundError       the bot does not come up, or does not answer, in the playground
 """
 
@@ -15,11 +16,15 @@ class SettingsError(UnderstudyError):
 
 
 class StoreError(UnderstudyError):
-    """A database that this version cannot use."""
+    """A database cannot be used, written or copied."""
 
 
 class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
     """The Bot API does not answer, or not to this token."""
+
+
+class ExportRefused(UnderstudyError):  # noqa: N818  a verdict on a file, not a mistake of ours
+    """A file that an admin sent is no export."""
 
 
 class PlaygroundError(UnderstudyError):

@@ -14,6 +14,8 @@ from bot.store.groups import Group, Groups
 from bot.store.inbox import Inbox
 from bot.store.journal import Journal
 from bot.store.messages import Store
+from bot.store.reactions import Reactions
+from bot.store.stickers import Stickers
 
 
 @dataclass(slots=True)
@@ -25,11 +27,21 @@ class Shelves:
     journal: Journal
     groups: Groups
     decisions: Decisions
+    reactions: Reactions
+    stickers: Stickers
 
     @classmethod
     def of(cls, engine: AsyncEngine) -> "Shelves":
         """Return what an engine's database keeps."""
-        return cls(Store(engine), Inbox(engine), Journal(engine), Groups(engine), Decisions(engine))
+        return cls(
+            Store(engine),
+            Inbox(engine),
+            Journal(engine),
+            Groups(engine),
+            Decisions(engine),
+            Reactions(engine),
+            Stickers(engine),
+        )
 
 
 @dataclass(slots=True)

@@ -12,11 +12,13 @@ from telegram.error import RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter
 
 from bot.store.messages import Place
+from model.marker import MASK
 from model.roster import Person
 
 TOLD_TO_WAIT = 5  # times, before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows it for five
 BUTTONS_A_ROW = 2
+MOST_DATA = 64  # bytes that a button holds
 MOST_BUTTONS = 100  # Telegram's limit under one message
 UNCOUNTED = frozenset(
     {
@@ -58,6 +60,23 @@ class Limiter(AIORateLimiter):
             except RetryAfter as error:
                 await asyncio.sleep(_seconds(error))
         return await super().process_request(*request)
+
+
+_SIGN = "voice:"
+VOICE_SIGN = rf"^{_SIGN}(.+)$"
+"""What the button below a sticker holds, as a pattern: it says whose voice it is sent in."""
+
+
+async def send_sticker(bot: Bot, place: Place, file_id: str, voice: str) -> Message:
+    """Send a sticker in a voice, with a button that says so, as a sticker holds no words."""
+    data = f"{_SIGN}{voice}".encode()[:MOST_DATA].decode("utf-8", "ignore")
+    button = InlineKeyboardButton(f"{MASK} {voice}", callback_data=data)
+    return await bot.send_sticker(
+        place.chat_id,
+        file_id,
+        message_thread_id=place.topic_id,
+        reply_markup=InlineKeyboardMarkup([[button]]),
+    )
 
 
 async def send(bot: Bot, place: Place, text: str, voices: Sequence[Person] = ()) -> Message:

@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias
 from bot.replies import Speaker
 from model.artifact import Artifact, Card
 from model.errors import UnderstudyError
+from model.propensity import Propensity
+from model.propensity import load as load_propensity
 from model.roster import Roster
 
 logger = logging.getLogger(__name__)
@@ -16,6 +18,17 @@ logger = logging.getLogger(__name__)
 
 class Models(Protocol):
     """Where versions of the model are: `model.registry.Registry`."""
+
+    @property
+    def names(self) -> list[str]:
+        """The versions, oldest first."""
+
+    def rollback(self) -> str:
+        """Let the version serve that did before; return its name.
+
+        Raises:
+            ArtifactError: None did that is still there.
+        """
 
     def state(self) -> str:
         """Return what changes whenever another version serves, or what people agreed to."""
@@ -33,11 +46,15 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A version that serves; its roster knows the bot's own id."""
+    """A version that serves; its roster knows the bot's own id.
+
+    `propensity` tells who would join in unasked; older versions have none.
+    """
 
     artifact: Artifact
     speaker: Speaker
     roster: Roster
+    propensity: Propensity | None = None
 
     @property
     def card(self) -> Card:
@@ -52,17 +69,22 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came of a look for another version: it serves now, or why it does not."""
+    """What came of a look for another version: it serves now, or why it does not.
+
+    `before` is what served until then.
+    """
 
     version: str
     refused: str | None = None
+    before: Artifact | None = None
 
 
 class Stand:
     """Holds what serves; a newer version is loaded beside it, and a broken one is refused."""
 
     def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:
-        self._models, self._open, self._bot_id = models, open_speaker, bot_id
+        self.models = models
+        self._open, self.bot_id = open_speaker, bot_id
         self._seen = ""
         self._now: Serving | None = None
 
@@ -83,16 +105,17 @@ class Stand:
         Raises:
             ArtifactError: There is none, or it cannot be used.
         """
-        self._seen = await asyncio.to_thread(self._models.state)
+        self._seen = await asyncio.to_thread(self.models.state)
         self._now = await asyncio.to_thread(self._opened)
         return self._now
 
     async def look(self) -> Exchange | None:
         """Exchange the model if another version is to serve; return what came of it, if any."""
-        state = await asyncio.to_thread(self._models.state)
+        state = await asyncio.to_thread(self.models.state)
         if state == self._seen:
             return None
         self._seen = state
+        before = self.now.artifact
         earlier = self.now.version
         try:
             self._now = await asyncio.to_thread(self._opened)
@@ -100,7 +123,7 @@ class Stand:
             logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
             return Exchange(earlier, str(error))
         logger.info("version %s serves now, before it %s did", self.now.version, earlier)
-        return Exchange(self.now.version) if self.now.version != earlier else None
+        return Exchange(self.now.version, before=before) if self.now.version != earlier else None
 
     async def watch(self, seconds: float, tell: Callable[[Exchange], Awaitable[object]]) -> None:
         """Look again and again, and tell what came of it."""
@@ -110,7 +133,8 @@ class Stand:
                 await tell(exchange)
 
     def _opened(self) -> Serving:
-        artifact = self._models.open("current")
+        artifact = self.models.open("current")
         same = self._now and self._now.artifact.path == artifact.path
         speaker = self._now.speaker if self._now and same else self._open(artifact)
-        return Serving(artifact, speaker, artifact.card.roster.with_understudy(self._bot_id))
+        roster = artifact.card.roster.with_understudy(self.bot_id)
+        return Serving(artifact, speaker, roster, load_propensity(artifact.path))

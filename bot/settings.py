@@ -1,10 +1,13 @@
 """All settings of the bot, from the environment or a file `.env`."""
 
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsError
@@ -17,6 +20,9 @@ LogFormat = Literal["text", "json"]
 SQLITE = "sqlite+aiosqlite:///"
 
 _ADDRESS = re.compile(r"https?://[^\s/]\S*")
+_LISTEN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # what setWebhook's secret_token may be
+_LAST_PORT = 65535
 
 
 class Settings(BaseSettings):
@@ -35,8 +41,13 @@ class Settings(BaseSettings):
     database_url: str = f"{SQLITE}understudy.db"
     models_dir: Path = Path("artifacts")
     telegram_api_url: str = "https://api.telegram.org"
+    webhook_url: str | None = None
+    webhook_listen: str = "127.0.0.1:8443"
+    webhook_secret: SecretStr | None = None
     consent: Consent = "ask"
+    retention_days: Annotated[int, Field(ge=0, le=3650)] = 2
     device: Device = "auto"
+    retrain_command: Annotated[tuple[str, ...] | None, NoDecode] = None
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "text"
 
@@ -67,9 +78,45 @@ class Settings(BaseSettings):
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         """Take an address without the slash at its end."""
-        if not _ADDRESS.fullmatch(value):
+        if not _is_address(value):
             raise ValueError("write an address such as https://api.telegram.org")
         return value.rstrip("/")
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _is_a_webhook(cls, value: str | None) -> str | None:
+        if value is not None and not _is_address(value):
+            raise ValueError("write an address such as https://bot.example.org/telegram")
+        return value
+
+    @field_validator("webhook_listen")
+    @classmethod
+    def _is_a_port(cls, value: str) -> str:
+        found = _LISTEN.fullmatch(value)
+        if not found or not 0 < int(found[1]) <= _LAST_PORT:
+            raise ValueError("write an address and a port, such as 127.0.0.1:8443")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_a_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _SECRET.fullmatch(value.get_secret_value()):
+            raise ValueError("write 1 to 256 of A-Z, a-z, 0-9, _ and -")
+        return value
+
+    @field_validator("retrain_command", mode="before")
+    @classmethod
+    def _split_words(cls, value: object) -> object:
+        """Take a command apart as a shell would, or read it as a JSON list of its words."""
+        if not isinstance(value, str):
+            return value
+        try:
+            words = json.loads(value) if value.lstrip().startswith("[") else shlex.split(value)
+        except ValueError as error:
+            raise ValueError(f"{error}: write a command as in a shell, or a JSON list") from error
+        if not words or not words[0] or not all(isinstance(word, str) for word in words):
+            raise ValueError("write a command as in a shell, or a JSON list of its words")
+        return tuple(words)
 
     @property
     def token(self) -> str:
@@ -84,6 +131,15 @@ class Settings(BaseSettings):
                 "BOT_TOKEN is not set: ask @BotFather for a bot and write its token into .env"
             )
         return token
+
+
+def _is_address(value: str) -> bool:
+    """Whether this is an address with a host, and with a port that there can be if any."""
+    try:
+        parts = urlsplit(value)
+        return bool(_ADDRESS.fullmatch(value) and parts.hostname and parts.port != 0)
+    except ValueError:  # of a port or an IPv6 address
+        return False
 
 
 def load_settings() -> Settings:

@@ -30,7 +30,10 @@ _BRACKETED = re.compile(r"\[[^\[\]\n]{1,60}\]")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What of one message stands in a prompt; `speaker` is None where it is withheld."""
+    """What of one message stands in a prompt; `speaker` is None where it is withheld.
+
+    `reply_to` stands in no prompt: who will answer hangs on it.
+    """
 
     message_id: int
     author_id: int
@@ -38,6 +41,7 @@ class Line:
     text: str
     sent_at: datetime
     is_target: bool = False
+    reply_to: int | None = None
 
 
 def line_of(message: Message, roster: Roster) -> Line | None:
@@ -89,14 +93,19 @@ def _said(message: Message, text: str, roster: Roster) -> Line:
     person = roster.person(message.author_id)
     if person is None:
         name = roster.speaker_name(message.author_id, _presentable_name(message.author_name))
-        return Line(
-            message.message_id, message.author_id, name, _presentable(text), message.sent_at
-        )
+        return _line(message, message.author_id, name, _presentable(text))
     author = person.ids[0]  # two accounts of one friend are one speaker
     if person.learn == "no":
-        return Line(message.message_id, author, None, WITHHELD, message.sent_at)
+        return _line(message, author, None, WITHHELD)
     words, is_target = _presentable(text), person.may_be_target
-    return Line(message.message_id, author, person.name, words, message.sent_at, is_target)
+    return _line(message, author, person.name, words, is_target=is_target)
+
+
+def _line(
+    message: Message, author: int, speaker: str | None, text: str, *, is_target: bool = False
+) -> Line:
+    at, replied = message.sent_at, message.reply_to
+    return Line(message.message_id, author, speaker, text, at, is_target, replied)
 
 
 def _presentable(text: str) -> str:
@@ -120,9 +129,8 @@ def _played(message: Message, roster: Roster) -> Line | None:
         return None
     name, words = played
     if _is_withheld(name, roster):
-        return Line(message.message_id, message.author_id, None, WITHHELD, message.sent_at)
-    text = _presentable(_tidy(words))
-    return Line(message.message_id, message.author_id, name, text, message.sent_at)
+        return _line(message, message.author_id, None, WITHHELD)
+    return _line(message, message.author_id, name, _presentable(_tidy(words)))
 
 
 def _is_withheld(name: str, roster: Roster) -> bool:

@@ -117,12 +117,7 @@ class Registry:
             ArtifactError: There is none, it is not what was added, or canaries were planted in it.
         """
         name = self.find(wanted)
-        self._check(name)
-        if self._load(name).card.provenance.get("canaries"):
-            raise ArtifactError(
-                f"{name} was trained with planted canaries, to be measured, and must not serve: "
-                "train again without --canaries"
-            )
+        self._check_may_serve(name)
         with locked(self.root / "lock", wait=True):
             if not self.serves(name):
                 self._write_served([*self.served, name])
@@ -133,7 +128,8 @@ class Registry:
         """Let the version serve that did before the current one; return its name.
 
         Raises:
-            ArtifactError: None did that is still there, or it is not what was added.
+            ArtifactError: None did that is still there, it is not what was added, or canaries were
+                planted in it.
         """
         current = self.find("current")
         with locked(self.root / "lock", wait=True):
@@ -142,7 +138,7 @@ class Registry:
                 earlier.pop()
             if not earlier:
                 raise ArtifactError(f"no version served before {current}: nothing to roll back to")
-            self._check(earlier[-1])
+            self._check_may_serve(earlier[-1])
             self._write_served(earlier)
             write_text(self.root / "current", f"{earlier[-1]}\n")
         return earlier[-1]
@@ -176,6 +172,15 @@ class Registry:
         if content_hash(folder)[:8] != name.split("-")[1]:
             raise ArtifactError(
                 f"{name} was damaged since it was made: train again, or copy it anew"
+            )
+
+    def _check_may_serve(self, name: str) -> None:
+        """Make sure that a version is whole, and that no canaries were planted in it."""
+        self._check(name)
+        if self._load(name).card.provenance.get("canaries"):
+            raise ArtifactError(
+                f"{name} was trained with planted canaries, to be measured, and must not serve: "
+                "train again without --canaries"
             )
 
     @property

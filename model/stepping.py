@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from model.base import Base
 from model.batches import passes
 from model.examples import COLLATORS, IGNORED, Example, features, on_device
+from model.losses import label_logits
 from model.memory import Budget
 from model.packing import Row, collate, foreseeing
 
@@ -53,20 +54,14 @@ class Single:
         return sum(label != IGNORED for n in numbers for label in self._rows[n]["labels"])
 
     def loss(self, numbers: Sequence[int]) -> Any:
-        """See Material.
-
-        A decoder-only model's logits are computed at the labels' positions alone: 49,152 of them a
-        position are a third of SmolLM2-135M's work, and of a batch's last columns half are padding.
-        """
+        """See Material."""
         rows = [self._rows[number] for number in numbers]
         batch = COLLATORS[self.base.family](rows, self.base.codec.pad_id, self._least)
         batch = on_device(batch, self.base.weights.device)
         if self.base.family == "encoder-decoder":
             return self.base.weights(**batch).loss
-        labels, kept = batch.pop("labels")[:, 1:], batch.pop("logits_to_keep")
-        hidden = self.base.weights.base_model(**batch, use_cache=False).last_hidden_state
-        wanted = labels != IGNORED
-        return _cross_entropy(self.base, hidden[:, -kept:-1][wanted], labels[wanted])
+        logits, labels, _ = label_logits(self.base, batch)
+        return _cross_entropy(logits, labels)
 
 
 class Packed:
@@ -93,14 +88,14 @@ class Packed:
         before = torch.cat(
             [hidden[number, places] for number, places in enumerate(foreseeing(rows))]
         )
-        return _cross_entropy(self.base, before, labels[labels != IGNORED])
+        logits = self.base.weights.get_output_embeddings()(before)
+        return _cross_entropy(logits, labels[labels != IGNORED])
 
 
-def _cross_entropy(base: Base, hidden: Any, labels: Any) -> Any:
-    """Return the mean loss of the states that foresee labels, [labels, width] and [labels]."""
+def _cross_entropy(logits: Any, labels: Any) -> Any:
+    """Return the mean loss of logits [labels, vocabulary] and labels [labels]."""
     import torch
 
-    logits = base.weights.get_output_embeddings()(hidden)
     return torch.nn.functional.cross_entropy(logits.float(), labels)
 
 

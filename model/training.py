@@ -18,6 +18,9 @@ from model.precision import Precision, to_training_device, training_device
 from model.stepping import Material, Packed, Single, trainer_class
 from model.stopping import HeldOut, Point
 
+PRECISION = "precision"
+"""The file beside a run's checkpoints that says in which precision it goes on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -58,6 +61,7 @@ def train(
         raise TrainingError(f"nothing to resume in {work}: train without --resume")
     transformers.set_seed(settings.seed)
     work.mkdir(parents=True, exist_ok=True)
+    precision.save(work / PRECISION)
     to_training_device(base)
     tuner = None
     if settings.lora:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.artifact import Chat
 from model.errors import DatasetError, ExportError, RosterError
+from model.occasions import conversations
 from model.roster import Roster
 from pipeline.authors import Author
 from pipeline.authors import written as words_of
@@ -16,6 +17,7 @@ from pipeline.draft import Draft
 from pipeline.export import archive
 from pipeline.export.archive import opened
 from pipeline.leaks import leaks
+from pipeline.occasions import OCCASIONS, OccasionsDraft
 from pipeline.pairing import Choices, Pairing
 from pipeline.review import Review, read_struck, write_review, write_struck
 from pipeline.roster_file import (
@@ -49,7 +51,11 @@ def build(
     recover(out)
     check_place(out)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
-    with opened(exports, choices.chat, choices.zone, step) as found, Draft() as draft:
+    with (
+        opened(exports, choices.chat, choices.zone, step) as found,
+        Draft() as draft,
+        OccasionsDraft() as occasions,
+    ):
         chat = found.only(choices.chat)
         _check_chat(chat, found.spool.clashes(chat.chat_id))
         authors = found.spool.authors(chat.chat_id, own_words=True)
@@ -57,11 +63,12 @@ def build(
         _check_voices(roster, authors, choices.min_messages)
         pairing = Pairing(found.spool, chat, roster, choices)
         step("pairing contexts and replies")
-        _pair(pairing, review, draft)
+        _pair(pairing, review, draft, occasions)
         splits = split(pairing.spans, choices.window.reach, choices.test_share)
         step("writing the dataset")
         with new_dataset(out) as folder:
             written = draft.write(folder / PAIRS, splits)
+            occasions.write(folder / OCCASIONS, splits)
             _check_pairs(written)
             summary = _summary(pairing, splits, written, folder)
             hashes = tuple(map(_sha256, found.files))
@@ -87,8 +94,10 @@ def _check_chat(chat: archive.Chat, clashes: int) -> None:
         )
 
 
-def _pair(pairing: Pairing, review: Review, draft: Draft) -> None:
+def _pair(pairing: Pairing, review: Review, draft: Draft, occasions: OccasionsDraft) -> None:
     for session in pairing.sessions():
+        said = conversations(session.lines, pairing.roster, pairing.choices.window.gap)
+        occasions.add(session.number, said)
         for pair in session.pairs:
             if review.passes(pair):
                 draft.add(pair)

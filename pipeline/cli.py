@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,8 +14,8 @@ from model.base import DEFAULT
 from model.errors import UnderstudyError
 from model.registry import Registry
 from model.speaker import open_speaker
-from pipeline import exports, models, options, report, talk
-from pipeline.options import DECODING, Drawn, hyper, require_training
+from pipeline import exports, judging, models, options, report, talk
+from pipeline.options import DECODING, drawn, hyper, redrawn, require_training
 
 app = typer.Typer(
     help="Train on a group's chat, and talk with what came of it. The bot is `understudy-bot`.",
@@ -24,15 +25,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models.app, name="models")
-for command in (exports.sample, exports.inspect, exports.build):
+for command in (exports.sample, exports.inspect, exports.build, judging.evaluate):
     app.command()(command)
 
 ModelsDir = options.ModelsDir
 Start = Annotated[
     str, typer.Option(help="begin with `held-out` talk of the dataset, `nothing`, or a text FILE")
-]
-Data = Annotated[
-    str | None, typer.Option(help="the dataset, if it is no longer where the model was trained")
 ]
 Seed = Annotated[
     int | None, typer.Option(min=0, max=2**32 - 1, help="the same seed gives the same talk")
@@ -76,10 +74,14 @@ def train(
     max_prompt_tokens: Annotated[int | None, hyper("max_prompt_tokens")] = None,
     max_reply_tokens: Annotated[int | None, hyper("max_reply_tokens")] = None,
     seed: Annotated[int | None, hyper("seed")] = None,
-    temperature: options.Temperature = DECODING.temperature,
-    top_k: options.TopK = DECODING.top_k,
-    top_p: options.TopP = DECODING.top_p,
-    repetition_penalty: options.RepetitionPenalty = DECODING.repetition_penalty,
+    temperature: Annotated[float, drawn("temperature")] = DECODING.temperature,
+    top_k: Annotated[int, drawn("top_k")] = DECODING.top_k,
+    top_p: Annotated[float, drawn("top_p")] = DECODING.top_p,
+    repetition_penalty: Annotated[float, drawn("repetition_penalty")] = DECODING.repetition_penalty,
+    candidates: Annotated[int, drawn("candidates")] = DECODING.candidates,
+    voice_weight: Annotated[float, drawn("voice_weight")] = DECODING.voice_weight,
+    context_weight: Annotated[float, drawn("context_weight")] = DECODING.context_weight,
+    length_power: Annotated[float, drawn("length_power")] = DECODING.length_power,
     push_to_hub: Annotated[
         str | None, typer.Option(help="then push it, privately, to you/model on the hub")
     ] = None,
@@ -88,8 +90,7 @@ def train(
 ) -> None:
     """Fine-tune a base on a dataset; the first version is promoted for the bot by itself."""
     settings = options.hyperparameters(recipe, context.params)
-    drawn = Drawn(temperature, top_k, top_p, repetition_penalty)
-    decoding = drawn.over(DECODING)
+    decoding = options.decoding(DECODING, context.params)
     require_training()
     from pipeline.dataset import load_dataset
     from pipeline.train import train as train_dataset
@@ -108,56 +109,23 @@ def train(
 
 
 @app.command()
-def evaluate(
-    artifact: Annotated[
-        str, typer.Argument(help="current, a number such as 7, a full name, or a folder")
-    ] = "current",
-    data: Data = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="fewer lines, wider intervals, the same figures")
-    ] = False,
-    lines: Annotated[
-        int | None,
-        typer.Option(min=1, help="replies that each voice gives; the rest in proportion"),
-    ] = None,
-    models_dir: ModelsDir = options.MODELS,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**32 - 1, help="the same seed gives the same scorecard")
-    ] = 0,
-) -> None:
-    """Judge a version on held-out talk: scorecard.json into its folder, and a table."""
-    require_training()
-    from pipeline import evaluate as judging
-    from pipeline.scorecard_report import print_scorecard
-
-    console = Console(highlight=False, markup=False)
-    judged = Registry(models_dir).open(artifact)
-    dataset = judging.dataset_for(judged, data)
-    size = judging.QUICK if quick else judging.FULL
-    if lines:
-        size = size.with_lines(lines)
-    card = judging.evaluate(judged, dataset, models_dir / "bases", size, seed, console)
-    print_scorecard(card, console)
-    print(f"\nwrote {judged.path / 'scorecard.json'}")
-
-
-@app.command()
 def chat(
+    context: typer.Context,
     voice: Annotated[str, typer.Option("--as", help="the friend who answers")],
     me: Annotated[str, typer.Option(help="the name you speak under")] = "You",
     start: Start = "held-out",
-    data: Data = None,
+    data: options.Data = None,
     model: ArtifactName = "current",
     models_dir: ModelsDir = options.MODELS,
     seed: Seed = None,
-    temperature: options.TemperatureOrKept = None,
-    top_k: options.TopKOrKept = None,
-    top_p: options.TopPOrKept = None,
-    repetition_penalty: options.RepetitionPenaltyOrKept = None,
+    temperature: Annotated[float | None, redrawn("temperature")] = None,
+    top_k: Annotated[int | None, redrawn("top_k")] = None,
+    top_p: Annotated[float | None, redrawn("top_p")] = None,
+    repetition_penalty: Annotated[float | None, redrawn("repetition_penalty")] = None,
+    candidates: Annotated[int | None, redrawn("candidates")] = None,
 ) -> None:
     """Talk with a voice in the terminal: type a line, get an answer; Ctrl-D ends."""
-    drawn = Drawn(temperature, top_k, top_p, repetition_penalty)
-    open_talk = _talk(models_dir, model, start, data, seed, drawn)
+    open_talk = _talk(models_dir, model, start, data, seed, context.params)
     open_talk.console.print(
         "An empty line lets the voice go on, /as NAME changes it, Ctrl-D ends.\n", style="dim"
     )
@@ -166,20 +134,21 @@ def chat(
 
 @app.command()
 def simulate(
+    context: typer.Context,
     turns: Annotated[int, typer.Option(min=1, help="how many turns the model writes")] = 10,
     start: Start = "held-out",
-    data: Data = None,
+    data: options.Data = None,
     model: ArtifactName = "current",
     models_dir: ModelsDir = options.MODELS,
     seed: Seed = None,
-    temperature: options.TemperatureOrKept = None,
-    top_k: options.TopKOrKept = None,
-    top_p: options.TopPOrKept = None,
-    repetition_penalty: options.RepetitionPenaltyOrKept = None,
+    temperature: Annotated[float | None, redrawn("temperature")] = None,
+    top_k: Annotated[int | None, redrawn("top_k")] = None,
+    top_p: Annotated[float | None, redrawn("top_p")] = None,
+    repetition_penalty: Annotated[float | None, redrawn("repetition_penalty")] = None,
+    candidates: Annotated[int | None, redrawn("candidates")] = None,
 ) -> None:
     """Let the model write a thread among the friends, choosing who speaks."""
-    drawn = Drawn(temperature, top_k, top_p, repetition_penalty)
-    talk.simulate(_talk(models_dir, model, start, data, seed, drawn), turns)
+    talk.simulate(_talk(models_dir, model, start, data, seed, context.params), turns)
 
 
 @app.command()
@@ -204,12 +173,12 @@ def _talk(
     start: str,
     data: str | None,
     seed: int | None,
-    drawn: Drawn,
+    given: Mapping[str, Any],
 ) -> talk.Talk:
     artifact = Registry(models_dir).open(model)
     dataset = data or _dataset_of(artifact)
     lines = talk.opening(start, dataset, artifact.card.window.size, seed)
-    decoding = drawn.over(artifact.card.decoding)
+    decoding = options.decoding(artifact.card.decoding, given)
     speaker = open_speaker(artifact, seed=seed, decoding=decoding)
     return talk.Talk(speaker, Console(highlight=False, markup=False), lines)
 

@@ -1,4 +1,4 @@
-"""A dataset on disk: pairs/ as Parquet, one file a split, roster.toml, summary.json."""
+"""A dataset on disk: pairs as Parquet, one file a split, occasions, the roster, the summary."""
 
 import glob
 import shutil
@@ -16,6 +16,7 @@ from model.conversation import Window
 from model.errors import DatasetError, UnderstudyError
 from model.files import make_folder, make_private
 from model.roster import Roster
+from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
 from pipeline.roster_file import read_roster
 from pipeline.split import SPLITS, SplitName
@@ -26,7 +27,7 @@ ROSTER = "roster.toml"
 SUMMARY = "summary.json"
 STRUCK = "struck.txt"
 
-_OURS = {PAIRS, ROSTER, SUMMARY, STRUCK}
+_OURS = {PAIRS, ROSTER, SUMMARY, STRUCK, OCCASIONS}
 _MARK = ".understudy-"
 _STALE = 3600  # seconds: no build takes so long
 

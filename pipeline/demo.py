@@ -1,19 +1,21 @@
-"""The offline half of `make demo`: sample, build, train, judge, promote."""
+"""The offline half of `make demo`: sample, build, train, promote, judge."""
 
 from pathlib import Path
 
 from rich.console import Console
 
-from model.artifact import Decoding
+from model.artifact import SCORECARD, Decoding
 from model.files import make_folder, write_text
 from model.hyperparameters import Hyperparameters
 from model.registry import Registry
 from pipeline.build import build
 from pipeline.dataset import Dataset, load_dataset
+from pipeline.evaluate import QUICK, evaluate
 from pipeline.pairing import Choices
 from pipeline.progress import step
 from pipeline.report import print_judgement, print_summary
 from pipeline.sample import write_sample
+from pipeline.scorecard_report import print_glance
 from pipeline.talk import opening
 from pipeline.train import train
 
@@ -38,6 +40,11 @@ def run_demo(folder: Path, base: str, minutes: float, registry: Registry, consol
     console.rule("4 · Loss on held-out replies", align="left")
     print_judgement(trained.judgement, console)
     console.print(f"\n  {trained.name} serves now", highlight=False)
+    console.rule("5 · Its scorecard: does it sound like them?", align="left")
+    version = registry.open()
+    card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
+    print_glance(card, console)
+    console.print(f"\n  In full: {version.path / SCORECARD}", highlight=False, soft_wrap=True)
 
 
 def _write_conversation(path: Path, dataset: Dataset) -> None:

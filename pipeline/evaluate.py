@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,6 @@ from model.artifact import SCORECARD, Artifact
 from model.errors import DatasetError
 from model.evaluation import memory
 from model.evaluation.evidence import Size, Told, Watch, cost, first, measure, speak
-from model.evaluation.figures import Scorecard
 from model.evaluation.right_voice import under_every_name
 from model.evaluation.scorecard import Evidence, score
 from model.evaluation.turns import Turn
@@ -30,6 +30,7 @@ from model.files import make_folder, make_private, write_text
 from pipeline import canaries
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.judge import even
+from pipeline.options import Split
 from pipeline.pairs import Pair
 from pipeline.progress import clock, step
 
@@ -42,20 +43,33 @@ QUICK = Size(generated=8, unranked=12, swapped=10, base=6, scored=5, quick=True)
 
 
 def evaluate(
-    artifact: Artifact, dataset: Dataset, cache: Path, size: Size, seed: int, console: Console
+    artifact: Artifact,
+    dataset: Dataset,
+    cache: Path,
+    size: Size,
+    seed: int,
+    console: Console,
+    *,
+    split: Split = Split.TEST,
+    place: Path | None = None,
 ) -> dict[str, Any]:
-    """Judge a version on held-out talk; write scorecard.json into its folder and return it.
+    """Judge a version, as its card says it speaks, on held-out talk; return the scorecard.
+
+    It is written into the file `place`, the version's own scorecard.json unless given.
 
     Raises:
-        DatasetError: The dataset has no held-out replies.
+        DatasetError: The dataset has no held-out replies in this split.
         BaseError: The base, which is judged beside it, cannot be had.
     """
-    held_out, training = _turns(dataset.test), _turns(dataset.train)
+    pairs = dataset.test if split is Split.TEST else dataset.validation
+    held_out, training = _turns(pairs), _turns(dataset.train)
     voices = tuple(sorted({t.voice for t in held_out} & {t.voice for t in training}))
     if not voices:
-        raise DatasetError(f"{dataset.folder} has no held-out replies: build it from a longer chat")
+        raise DatasetError(
+            f"{dataset.folder} has no {split} replies of its voices: build it from a longer chat"
+        )
     untuned = _untuned(artifact, dataset, cache, console)
-    asked = [turn for turn in _turns(even(dataset.test, size.most, seed)) if turn.voice in voices]
+    asked = [turn for turn in _turns(even(pairs, size.most, seed)) if turn.voice in voices]
     watch = partial(_counted, console)
     arms = speak(artifact, untuned, asked, size, seed, watch)
     measured = measure(artifact, untuned, first(asked, size.scored), voices, watch)
@@ -66,8 +80,11 @@ def evaluate(
             voices, tuple(training), tuple(t for t in held_out if t.voice in voices), arms,
             measured, artifact.card.decoding.candidates, tuple(planted), exposures,
         )  # fmt: skip
-        card = _signed(score(evidence, seed), artifact, dataset, size, seed)
-    write_text(artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+        about = _about(artifact, dataset, size, seed, split)
+        card = {**about, **score(evidence, seed).to_json()}
+    write_text(
+        place or artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n"
+    )
     return card
 
 
@@ -147,21 +164,21 @@ def _convert(name: str, dataset: Dataset, cache: Path, place: Path, limit: int) 
         folder.rename(place)
 
 
-def _signed(
-    card: Scorecard, artifact: Artifact, dataset: Dataset, size: Size, seed: int
+def _about(
+    artifact: Artifact, dataset: Dataset, size: Size, seed: int, split: Split
 ) -> dict[str, Any]:
-    """Return a scorecard's values behind what they are of."""
-    about = {
+    """Return what a scorecard's figures are of."""
+    return {
         "format": FORMAT,
         "understudy": version("understudy"),
         "artifact": artifact.path.name,
         "base": artifact.card.base,
         "dataset": dataset.content_hash,
-        "held_out": "test",
+        "held_out": str(split),
+        "decoding": asdict(artifact.card.decoding),
         "quick": size.quick,
         "seed": seed,
     }
-    return {**about, **card.to_json()}
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,42 +23,56 @@ SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)
 
 ModelsDir = Annotated[Path, typer.Option("--models", help="the folder of trained models")]
 
-_TEMPERATURE = "how bold replies are: 0.1 the likeliest words, 1 as the model thinks"
-_TOP_K = "draw from so many likeliest pieces; 0: all"
-_TOP_P = "draw from the likeliest pieces that make up this share"
-_PENALTY = "above 1: avoid words already said"
-_KEPT = "; unless given, the model's own"
-
-Temperature = Annotated[float, typer.Option(help=_TEMPERATURE)]
-TopK = Annotated[int, typer.Option(help=_TOP_K)]
-TopP = Annotated[float, typer.Option(help=_TOP_P)]
-RepetitionPenalty = Annotated[float, typer.Option(help=_PENALTY)]
-TemperatureOrKept = Annotated[float | None, typer.Option(help=_TEMPERATURE + _KEPT)]
-TopKOrKept = Annotated[int | None, typer.Option(help=_TOP_K + _KEPT)]
-TopPOrKept = Annotated[float | None, typer.Option(help=_TOP_P + _KEPT)]
-RepetitionPenaltyOrKept = Annotated[float | None, typer.Option(help=_PENALTY + _KEPT)]
+Data = Annotated[
+    str | None, typer.Option(help="the dataset, if it is no longer where the model was trained")
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """The decoding options of a command; None where one is not given."""
+class Split(StrEnum):
+    """Held-out talk: settings are tuned on `validation`, so that `test` can judge them."""
 
-    temperature: float | None
-    top_k: int | None
-    top_p: float | None
-    repetition_penalty: float | None
+    TEST = "test"
+    VALIDATION = "validation"
 
-    def over(self, decoding: Decoding) -> Decoding:
-        """Return decoding settings with the given options in place of theirs.
 
-        Raises:
-            ArtifactError: One is out of range.
-        """
-        given = {k: v for k, v in asdict(self).items() if v is not None}
-        try:
-            return replace(decoding, **given)
-        except ValueError as error:
-            raise ArtifactError(str(error)) from error
+_DRAWING = {
+    "temperature": "how bold replies are: 0.1 the likeliest words, 1 as the model thinks",
+    "top_k": "draw from so many likeliest pieces; 0: all",
+    "top_p": "draw from the likeliest pieces that make up this share",
+    "repetition_penalty": "above 1: avoid words already said",
+    "candidates": "draw so many replies, speak the best of them",
+    "voice_weight": "how much the best is what this voice says and others do not",
+    "context_weight": "how much the best is what fits here and not everywhere",
+    "length_power": "0: the best may be long; 1: it is the best word for word",
+}
+
+
+def drawn(name: str) -> Any:  # noqa: ANN401  typer's own type
+    """Return the option of a decoding setting."""
+    return typer.Option(help=_DRAWING[name])
+
+
+def redrawn(name: str) -> Any:  # noqa: ANN401
+    """Return the option of a decoding setting that a model has one of its own of."""
+    return typer.Option(help=f"{_DRAWING[name]}; unless given, the model's own")
+
+
+def drawing(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a command's options are decoding settings, those alone that were given."""
+    names = {field.name for field in fields(Decoding)}
+    return {k: v for k, v in given.items() if k in names and v is not None}
+
+
+def decoding(own: Decoding, given: Mapping[str, Any]) -> Decoding:
+    """Return decoding settings with those of a command's options that were given in their place.
+
+    Raises:
+        ArtifactError: One is out of range.
+    """
+    try:
+        return replace(own, **drawing(given))
+    except ValueError as error:
+        raise ArtifactError(str(error)) from error
 
 
 def require_training() -> None:

@@ -22,6 +22,7 @@ _ARMS = {
     "ceiling": "real replies",
     "ceiling_unseen": "real, not in training",
 }
+_GLANCED = ("generated", "swapped", "base", "ceiling")
 _SHORT = {
     "generated": "tuned", "unranked": "unranked", "swapped": "swapped", "base": "base",
     "markov": "Markov", "nearest": "nearest", "ceiling": "real",
@@ -44,6 +45,34 @@ def print_scorecard(card: Card, console: Console) -> None:
     console.print()
     for line in _words(card):
         console.print(Text(f"  {line}"))
+
+
+def print_glance(card: Card, console: Console) -> None:
+    """Print what a quick judgement can tell: whose the lines are taken for, costs, what leaks."""
+    chance = card["attribution"]["chance"]
+    console.print(f"  Macro-F1 of a classifier that knows real lines; chance is {chance:.2f}")
+    rows = table("who speaks", "lines", "bags of 1", "bags of 5", "copied")
+    for arm in _GLANCED:
+        found = (card["attribution"][f"bags_of_{size}"][arm] for size in (1, 5))
+        rows.add_row(
+            _ARMS[arm],
+            f"{card['replies'][arm]['lines']:,}",
+            *(f"{value:.2f}" for value in found),
+            f"{card['copied']['real' if arm == 'ceiling' else arm]:.1%}",
+        )
+    console.print(Padding.indent(rows, 2))
+    console.print()
+    for line in _at_a_glance(card):
+        console.print(Text(f"  {line}"))
+
+
+def _at_a_glance(card: Card) -> Iterator[str]:
+    nats = card["nats_per_char"]
+    tuned, base = (f"{nats[arm]:.2f}" for arm in ("tuned", "base"))
+    yield f"Real turns cost {tuned} nats a character, by the untuned base {base}"
+    yield _right_name(card)
+    yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
+    yield "So few lines tell a voice from none; `understudy evaluate` judges more of them"
 
 
 def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's
@@ -134,11 +163,7 @@ def _words(card: Card) -> Iterator[str]:
         f"{bags['ranked']:.2f} in bags of 10, copied {copies['one_candidate']:.1%} to "
         f"{copies['ranked']:.1%}"
     )
-    low, high = card["intervals"]["right_voice.share"]
-    yield (
-        f"The right name wins for {card['right_voice']['share']:.0%} of real turns "
-        f"[{low:.0%} to {high:.0%}], chance {card['right_voice']['chance']:.0%}"
-    )
+    yield _right_name(card)
     floor, roof = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Habits: as many real training turns are {floor:.2f} away, other people's {roof:.2f}"
     yield "real? is how well a classifier tells the lines from real ones: 0.5, not at all"
@@ -148,8 +173,18 @@ def _words(card: Card) -> Iterator[str]:
             f"Canaries: {canaries['said']} of {canaries['planted']} said; exposure "
             f"{canaries['exposure_mean']:.1f} bits, at most {canaries['exposure_most']:.1f}"
         )
+    if card["held_out"] != "test":
+        yield f"Judged by {card['held_out']} talk, to choose settings by: no figures to show"
     if card["quick"]:
         yield "Few lines: for narrower intervals leave out --quick"
+
+
+def _right_name(card: Card) -> str:
+    low, high = card["intervals"]["right_voice.share"]
+    return (
+        f"The right name wins for {card['right_voice']['share']:.0%} of real turns "
+        f"[{low:.0%} to {high:.0%}], chance {card['right_voice']['chance']:.0%}"
+    )
 
 
 def _with_interval(card: Card, name: str) -> str:

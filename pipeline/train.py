@@ -16,15 +16,17 @@ from model.files import locked, make_folder, make_private
 from model.hyperparameters import Hyperparameters
 from model.precision import Precision, choose_precision
 from model.registry import Registry
-from model.training import Outcome
+from model.training import PRECISION, Outcome
 from model.training import train as tune
 from pipeline.canaries import Canary, plant
 from pipeline.card import Judgement, card_of
 from pipeline.dataset import Dataset
 from pipeline.judge import Judge, compared, even
 from pipeline.lines import save_lines
+from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
 from pipeline.progress import TrainingBar, clock, curve, step
+from pipeline.propensity import save_propensity
 
 _JUDGED_PER_VOICE = 40
 _NEW = ".new-"
@@ -76,6 +78,10 @@ def _train(
     *,
     resume: bool,
 ) -> Trained:
+    if not (dataset.folder / OCCASIONS).is_file():
+        console.print(
+            "  This dataset does not say who answers whom, so the bot will not join unasked"
+        )
     work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(base_name)}"
     canaries: tuple[Canary, ...] = ()
     if settings.canaries:
@@ -85,7 +91,7 @@ def _train(
         base = open_base(base_name, registry.root / "bases", dataset.texts())
         encoder = _Encoder(base, settings)
         examples = encoder(dataset.train)
-    precision = choose_precision(settings.precision)
+    precision = choose_precision(settings.precision, work / PRECISION if resume else None)
     console.print(f"  Precision: {precision.reason}", highlight=False)
     judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)
     judge = Judge(base, judged, encoder(judged), precision)
@@ -189,6 +195,7 @@ def _add(
         nats = {"exact": round(drift.exact, 6), "int8": round(drift.quantized, 4)}
         save_card(replace(card, scores={**card.scores, "drift_per_token": nats}), folder)
         save_lines(dataset, folder)
+        save_propensity(dataset, folder)
         return registry.add(folder)
 
 

@@ -20,5 +20,10 @@ def keeping(house: House) -> BaseHandler[Update, Context, None]:
             return
         if message := message_of(received):
             await house.shelves.messages.save(message, edited_at=received.edit_date)
+        sticker = received.sticker
+        if sticker and sticker.emoji and not received.edit_date:
+            await house.shelves.stickers.used(
+                received.chat.id, sticker.emoji, sticker.file_unique_id, sticker.file_id
+            )
 
     return MessageHandler(filters.UpdateType.MESSAGES, keep)

@@ -14,7 +14,7 @@ from bot.context import Context
 from bot.handlers.acting import Acting
 from bot.house import House
 from bot.incoming import after_command, place_of
-from bot.outgoing import AS_BUTTON
+from bot.outgoing import AS_BUTTON, VOICE_SIGN
 from bot.store.messages import Place
 from bot.texts.wording import Wording
 from model.marker import parse_spoken
@@ -115,6 +115,13 @@ def _have_the_name(said: str, people: Sequence[Person]) -> int:
     """Return how many friends, voices or not, have the first name that `said` begins with."""
     first = re.split(r"[\s,:]", fold(said), maxsplit=1)[0]
     return sum(fold(person.name).split(" ")[0] == first for person in people)
+
+
+async def only_a_voice(update: Update, context: Context) -> None:
+    """Say who sent the sticker whose sign was pressed."""
+    query = update.callback_query
+    if query and (found := re.match(VOICE_SIGN, query.data or "")):
+        await _confirm(query, context.texts.only_a_voice.format(name=found[1]))
 
 
 async def _confirm(query: CallbackQuery, text: str | None = None) -> None:

@@ -167,6 +167,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "deleteWebhook": delete_webhook,
         "sendMessage": sending.send_message,
         "sendDocument": sending.send_document,
+        "sendSticker": sending.send_sticker,
         "editMessageText": sending.edit_message_text,
         "editMessageReplyMarkup": sending.edit_message_reply_markup,
         "deleteMessage": sending.delete_message,

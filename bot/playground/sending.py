@@ -45,6 +45,16 @@ def send_document(world: World, params: Json) -> Json:
     return _send(world, chat, params, body)
 
 
+def send_sticker(world: World, params: Json) -> Json:
+    """Post a sticker that somebody sent before."""
+    chat = world.reach(params.get("chat_id"))
+    file_id = params.get("sticker")
+    sticker = world.stickers.get(file_id) if isinstance(file_id, str) else None
+    if sticker is None:
+        raise ApiError(400, "Bad Request: wrong file identifier/HTTP URL specified")
+    return _send(world, chat, params, {"sticker": sticker})
+
+
 def edit_message_text(world: World, params: Json) -> Json:
     """Give a message of the bot another text, and the buttons of the call or none."""
     return _edit(world, params, _text(params))

@@ -88,6 +88,37 @@ class Telegram:
         """Return the Document of a file, to `say(…, None, document=…)`."""
         return self.world.keep_file(Upload(name, content))
 
+    def sticker(self, emoji: str) -> Json:
+        """Return a new Sticker, to `say(…, None, sticker=…)`."""
+        file_id = f"sticker-{len(self.world.stickers) + 1}"
+        sticker: Json = {
+            "file_id": file_id,
+            "file_unique_id": f"unique-{file_id}",
+            "type": "regular",
+            "width": 512,
+            "height": 512,
+            "is_animated": False,
+            "is_video": False,
+            "emoji": emoji,
+        }
+        self.world.stickers[file_id] = sticker
+        return sticker
+
+    async def react(self, message: Json, user: User, *emoji: str) -> None:
+        """Change a person's reactions to a message; the bot hears of it where it is an admin."""
+        chat = self.world.chats[message["chat"]["id"]]
+        if not chat.member(self.me).is_admin:
+            return
+        change = {
+            "chat": chat.json(),
+            "message_id": message["message_id"],
+            "user": user.json(),
+            "date": self.world.now(),
+            "old_reaction": [],
+            "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
+        }
+        await self.updates.push("message_reaction", change)
+
     async def say(
         self,
         chat: Chat,

@@ -34,6 +34,7 @@ class World:
         self.chats: dict[int, Chat] = {}
         self.messages: dict[tuple[int, int], Json] = {}
         self.files: dict[str, Upload] = {}
+        self.stickers: dict[str, Json] = {}
         self.commands: dict[str, list[Json]] = {}
         self.queries: set[str] = set()
         self.logged_out = False

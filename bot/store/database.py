@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot.errors import StoreError
+from bot.store.failures import translator
 from bot.store.tables import messages
 from bot.store.version import (
     ANOTHER,
@@ -30,6 +31,8 @@ BUSY_SECONDS = 5
 async def opened(url: str) -> AsyncIterator[AsyncEngine]:
     """Open an engine while the block runs; it hides values from its error texts.
 
+    A full disk and the like are StoreErrors, whatever the engine is asked.
+
     Raises:
         StoreError: There can be no such file.
     """
@@ -37,6 +40,7 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine(url, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
+    event.listen(engine.sync_engine, "handle_error", translator(database_file(url)), retval=True)
     try:
         yield engine
     finally:

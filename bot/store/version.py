@@ -70,8 +70,8 @@ def complaint(url: str, version: Version) -> str:
             f"or {ANOTHER}"
         )
     return (
-        f"the database {path} is of an older version: stop the bot, keep a copy of the file and "
-        f"run `{UPGRADE}`"
+        f"the database {path} is of an older version: stop the bot, keep a copy "
+        f"(`understudy-bot db backup FILE`) and run `{UPGRADE}`"
     )
 
 

@@ -76,12 +76,26 @@ EN = Wording(
     already_on="They are talking already. Let them finish, or send /stop.",
     turns_wanted="How many turns? Write a number from 1 to {most}, such as /simulate {usual}.",
     nothing_to_say="They have nothing to say to that. Say something, then try again.",
+    chatty_is="I join in unasked at level {level} of 100; at 0 never. /quiet silences me.",
+    chatty_wanted="How chatty? Write a number from 0 (never) to 100, such as /chatty 30.",
+    chatty_unknown=(
+        "This version of the model has not learned when people answer each other, so I cannot join "
+        "in by myself. Train again."
+    ),
+    for_group_admins="That is for the admins of this group.",
+    quiet_for="I shall not join in unasked for {hours} hours.",
+    quiet_no_more="I may join in again.",
+    quiet_wanted="For how long? Such as /quiet 8h, /quiet 30m, /quiet 2d; /quiet off ends it.",
+    why=(
+        "I said that in {voice}'s voice, with version {version} of the model, after the {sources} "
+        "messages before it. {thrown_away} other drafts were thrown away."
+    ),
+    why_what="Reply with /why to something I said in a voice.",
+    only_a_voice="{name} did not send this: I did, in {name}'s voice.",
     your_id=(
         "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
         ".env and start it again:\n\nADMINS={user_id}"
     ),
-    now_speaking="I speak with version {version} now.",
-    refused_version="Version {version} cannot be used, so I go on with {old}: {why}",
     status_model="Model {version}\nlearned from {base}",
     status_up="Up for {time}",
     status_voices="Voices: {names}",
@@ -105,11 +119,32 @@ EN = Wording(
     group_allowed="I speak, an admin allowed it",
     group_silent="silent until an admin sends /allow there",
     group_not_let_in="silent, no admin let me in",
+    now_speaking="I speak with version {version} now{facts}.",
+    trained_until=", trained on messages up to {day}",
+    refused_version="The version that was to speak now cannot be used; I go on with {old}. {why}",
+    the_model="I speak with version {version} of {base}{facts}.\nOther versions: {others}",
+    no_rollback="There is no going back: {why}",
+    export_too_large=(
+        "Telegram gives a bot no more than 20 MB. Zip the export, or copy it to my machine and run "
+        "there: understudy retrain {file}"
+    ),
+    export_refused="I cannot use that file: {why}.",
+    export_lost="I could not fetch that file. Please send it again.",
+    how_to_retrain=(
+        "I have kept the export. On my machine, run:\n\nunderstudy retrain {path}\n\n"
+        "I delete it in two days."
+    ),
+    still_retraining="I am still busy with the export that came before.",
+    retraining="Thank you. I am training on it now; that takes a while, and I go on talking.",
+    retrained="The retraining has ended well; the export is deleted.",
+    retraining_failed="The retraining failed, so nothing has changed; the export is deleted. {why}",
     commands_for_all=(("help", "What I can do"), ("privacy", "What I keep, and for how long")),
     commands_in_groups=(
         ("as", "Answer in a friend's voice: /as Hugo"),
         ("simulate", "Let the friends talk: /simulate 5"),
         ("stop", "Let them stop"),
+        ("quiet", "Keep me from joining in: /quiet 8h"),
+        ("why", "In reply to a line of mine: how I made it"),
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
     ),
@@ -117,5 +152,9 @@ EN = Wording(
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
     ),
-    commands_for_admins=(("status", "How I am"),),
+    commands_for_admins=(
+        ("status", "How I am"),
+        ("model", "Which version of the model speaks"),
+        ("rollback", "Go back to the version before"),
+    ),
 )

@@ -77,12 +77,26 @@ PT = Wording(
     already_on="Já estão a falar. Deixa-os acabar, ou envia /stop.",
     turns_wanted="Quantas vezes? Escreve um número de 1 a {most}, como /simulate {usual}.",
     nothing_to_say="Não têm nada a dizer a isso. Diz algo e tenta outra vez.",
+    chatty_is="Meto-me na conversa ao nível {level} de 100; a 0 nunca. /quiet cala-me.",
+    chatty_wanted="Com que frequência? Escreve um número de 0 (nunca) a 100, como /chatty 30.",
+    chatty_unknown=(
+        "Esta versão do modelo não aprendeu quando as pessoas se respondem, por isso não me posso "
+        "meter sozinho. Treina outra vez."
+    ),
+    for_group_admins="Isso é para os administradores deste grupo.",
+    quiet_for="Não me meto na conversa durante {hours} horas.",
+    quiet_no_more="Já me posso meter outra vez.",
+    quiet_wanted="Por quanto tempo? Como /quiet 8h, /quiet 30m, /quiet 2d; /quiet off acaba.",
+    why=(
+        "Disse isso com a voz de {voice}, com a versão {version} do modelo, depois das {sources} "
+        "mensagens antes. Deitei fora {thrown_away} outros rascunhos."
+    ),
+    why_what="Responde com /why a algo que eu disse com uma voz.",
+    only_a_voice="{name} não enviou isto: fui eu, com a voz de {name}.",
     your_id=(
         "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
         "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
     ),
-    now_speaking="Agora falo com a versão {version}.",
-    refused_version="A versão {version} não serve, continuo com a {old}: {why}",
     status_model="Modelo {version}\ntreinado a partir de {base}",
     status_up="A funcionar há {time}",
     status_voices="Vozes: {names}",
@@ -106,6 +120,25 @@ PT = Wording(
     group_allowed="falo, um administrador permitiu",
     group_silent="calado até um administrador enviar lá /allow",
     group_not_let_in="calado, nenhum administrador me deixou entrar",
+    now_speaking="Agora falo com a versão {version}{facts}.",
+    trained_until=", treinada com mensagens até {day}",
+    refused_version="A versão que ia falar agora não serve; continuo com a {old}. {why}",
+    the_model="Falo com a versão {version} de {base}{facts}.\nOutras versões: {others}",
+    no_rollback="Não há volta atrás: {why}",
+    export_too_large=(
+        "O Telegram não dá a um bot mais de 20 MB. Comprime a exportação num zip, ou copia-a para "
+        "a minha máquina e corre lá: understudy retrain {file}"
+    ),
+    export_refused="Não posso usar esse ficheiro: {why}.",
+    export_lost="Não consegui descarregar esse ficheiro. Envia-o outra vez.",
+    how_to_retrain=(
+        "Guardei a exportação. Na minha máquina, corre:\n\nunderstudy retrain {path}\n\n"
+        "Apago-a daqui a dois dias."
+    ),
+    still_retraining="Ainda estou ocupado com a exportação anterior.",
+    retraining="Obrigado. Estou a treinar com ela; demora, e entretanto continuo a falar.",
+    retrained="O treino acabou bem; a exportação foi apagada.",
+    retraining_failed="O treino falhou, por isso nada mudou; a exportação foi apagada. {why}",
     commands_for_all=(
         ("help", "O que sei fazer"),
         ("privacy", "O que guardo, e por quanto tempo"),
@@ -114,6 +147,8 @@ PT = Wording(
         ("as", "Responder com a voz de um amigo: /as Hugo"),
         ("simulate", "Pôr os amigos a falar: /simulate 5"),
         ("stop", "Mandá-los parar"),
+        ("quiet", "Não me meter na conversa: /quiet 8h"),
+        ("why", "Em resposta a uma linha minha: como a fiz"),
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
     ),
@@ -121,5 +156,9 @@ PT = Wording(
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
     ),
-    commands_for_admins=(("status", "Como estou"),),
+    commands_for_admins=(
+        ("status", "Como estou"),
+        ("model", "Que versão do modelo fala"),
+        ("rollback", "Voltar à versão anterior"),
+    ),
 )

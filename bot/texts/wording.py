@@ -45,9 +45,33 @@ class Wording:
     turns_wanted: str
     nothing_to_say: str
 
+    chatty_is: str
+    chatty_wanted: str
+    chatty_unknown: str
+    for_group_admins: str
+    quiet_for: str
+    quiet_no_more: str
+    quiet_wanted: str
+
+    why: str
+    why_what: str
+    only_a_voice: str
+
     your_id: str
     now_speaking: str
+    trained_until: str
     refused_version: str
+    the_model: str
+    no_rollback: str
+
+    export_too_large: str
+    export_refused: str
+    export_lost: str
+    how_to_retrain: str
+    still_retraining: str
+    retraining: str
+    retrained: str
+    retraining_failed: str
 
     status_model: str
     status_up: str

@@ -14,7 +14,7 @@ from bot.playground.telegram import TOKEN, Telegram
 from bot.settings import Settings
 from model.artifact import Artifact, Card, Chat
 from model.conversation import Window
-from model.errors import VoiceError
+from model.errors import ArtifactError, VoiceError
 from model.roster import Person, Roster
 
 FRIENDS = -1001234
@@ -73,6 +73,17 @@ class FakeModels:
 
     def __init__(self, artifact):
         self.artifact = artifact
+        self.earlier = None
+
+    @property
+    def names(self):
+        return [self.artifact.path.name]
+
+    def rollback(self):
+        if self.earlier is None:
+            raise ArtifactError("no version served before this one")
+        self.artifact = self.earlier
+        return self.artifact.path.name
 
     def state(self):
         return f"{self.artifact.path.name} {id(self.artifact)}"
@@ -95,6 +106,8 @@ class Stage:
     folder: object
     card: Card
     lines: list = field(default_factory=list)
+    models: FakeModels | None = None
+    app: object = None
 
     def settings(self, **changes):
         given = {
@@ -108,13 +121,20 @@ class Stage:
     @asynccontextmanager
     async def running(self, card=None, **settings):
         artifact = Artifact(self.folder / "0001-abcdef01", card or self.card)
-        models = FakeModels(artifact)
-        app = build(self.settings(**settings), models, lambda _: self.speaker, self.lines.append)
+        self.models = FakeModels(artifact)
+        app = build(
+            self.settings(**settings),
+            self.models,
+            lambda _: self.speaker,
+            self.lines.append,
+            look_again=0.05,
+        )
         try:
             await app.initialize()
             await app.post_init(app)
             await app.updater.start_polling(allowed_updates=ALLOWED_UPDATES)
             await app.start()
+            self.app = app
             yield app
         finally:
             self.speaker.open.set()

@@ -70,6 +70,21 @@ def test_the_environment_wins_over_the_file(monkeypatch):
         ("DATABASE_URL", "sqlite+aiosqlite:///:memory:", "DATABASE_URL: it names a file"),
         ("TELEGRAM_API_URL", "api.telegram.org", "TELEGRAM_API_URL: write an address such as http"),
         ("TELEGRAM_API_URL", "https://", "TELEGRAM_API_URL: write an address such as https://api."),
+        ("WEBHOOK_URL", "bot.example.org", "WEBHOOK_URL: write an address such as https://bot."),
+        ("TELEGRAM_API_URL", "http://[::1", "TELEGRAM_API_URL: write an address such as https://"),
+        ("WEBHOOK_URL", "https://bot.example:99999", "WEBHOOK_URL: write an address such as"),
+        ("WEBHOOK_LISTEN", "8443", "WEBHOOK_LISTEN: write an address and a port, such as 127.0"),
+        ("WEBHOOK_LISTEN", "127.0.0.1:0", "WEBHOOK_LISTEN: write an address and a port"),
+        ("WEBHOOK_LISTEN", "127.0.0.1:65536", "WEBHOOK_LISTEN: write an address and a port"),
+        ("WEBHOOK_SECRET", "open sesame", "WEBHOOK_SECRET: write 1 to 256 of A-Z, a-z, 0-9, _"),
+        ("RETENTION_DAYS", "-1", "RETENTION_DAYS: Input should be greater than or equal to 0"),
+        ("RETENTION_DAYS", "3651", "RETENTION_DAYS: Input should be less than or equal to 3650"),
+        ("RETENTION_DAYS", "two", "RETENTION_DAYS: Input should be a valid integer"),
+        ("RETRAIN_COMMAND", "train 'it", "RETRAIN_COMMAND: No closing quotation: write a comm"),
+        ("RETRAIN_COMMAND", '["train", 1]', "RETRAIN_COMMAND: write a command as in a shell, or"),
+        ("RETRAIN_COMMAND", '["train"', "write a command as in a shell, or a JSON list"),
+        ("RETRAIN_COMMAND", "[]", "RETRAIN_COMMAND: write a command as in a shell, or"),
+        ("RETRAIN_COMMAND", '"" now', "RETRAIN_COMMAND: write a command as in a shell, or"),
     ],
 )
 def test_an_impossible_setting_is_named(monkeypatch, name, value, words):
@@ -79,6 +94,29 @@ def test_an_impossible_setting_is_named(monkeypatch, name, value, words):
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("understudy retrain", ("understudy", "retrain")),
+        ("nice train --data 'my data'", ("nice", "train", "--data", "my data")),
+        ('["train", "--data", "my data"]', ("train", "--data", "my data")),
+        ("", None),
+    ],
+    ids=["words", "as in a shell", "a JSON list", "nothing"],
+)
+def test_a_command_is_taken_apart(written, words):
+    Path(".env").write_text(f"RETRAIN_COMMAND={written}\n", "utf-8")
+
+    assert load_settings().retrain_command == words
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:80", "localhost:8443", "[::1]:65535"])
+def test_a_webhook_listens_on_an_address_and_a_port(monkeypatch, address):
+    monkeypatch.setenv("WEBHOOK_LISTEN", address)
+
+    assert load_settings().webhook_listen == address
+
+
 def test_a_file_that_is_not_utf_8_is_named():
     Path(".env").write_bytes("BOT_TOKEN=é".encode("latin-1"))
 
@@ -86,8 +124,9 @@ def test_a_file_that_is_not_utf_8_is_named():
         load_settings()
 
 
-def test_the_token_does_not_show(monkeypatch):
+def test_the_token_and_the_secret_do_not_show(monkeypatch):
     monkeypatch.setenv("BOT_TOKEN", "42:SECRET")
+    monkeypatch.setenv("WEBHOOK_SECRET", "also-SECRET")
 
     settings = load_settings()
 

@@ -123,6 +123,19 @@ def test_rolling_back_after_one_served_twice_gives_what_served_between(three):
     assert three.rollback() == first
 
 
+def test_rolling_back_to_a_version_with_canaries_is_refused(three, tmp_path):
+    planted = make(tmp_path / "planted", provenance={"canaries": [{"text": "a secret"}]})
+    secret = three.add(planted)
+    (three.root / "served").write_text(f"{secret}\n", "utf-8")  # as an older version let it serve
+    (three.root / "current").write_text(f"{secret}\n", "utf-8")
+    three.promote("1")
+
+    with pytest.raises(ArtifactError, match=f"{secret} was trained with planted canaries"):
+        three.rollback()
+
+    assert three.current == three.names[0]
+
+
 def test_a_version_that_served_and_is_gone_is_passed_over(three):
     first, second, third = three.names
     for name in (first, second, third):

@@ -318,7 +318,8 @@ def test_an_unknown_option_is_wrong_usage():
 
 
 @pytest.mark.parametrize(
-    "command", ["inspect", "build", "train", "chat", "simulate", "demo", "sample"]
+    "command",
+    ["inspect", "build", "train", "evaluate", "chat", "simulate", "demo", "sample"],
 )
 def test_every_command_explains_itself_in_80_columns(command):
     result = understudy(command, "--help")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import asdict, replace
 from io import StringIO
 
 import pytest
@@ -96,6 +97,58 @@ def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
     card = json.loads((registry.open().path / "scorecard.json").read_text("utf-8"))
     assert card["quick"]
     assert card["replies"]["generated"]["replies"] == 2 * len(HABITS)
+
+
+def evaluated(registry, *words):
+    command = ["evaluate", "--lines", "1", "--models", str(registry.root), *map(str, words)]
+    return CliRunner().invoke(app, command)
+
+
+def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it_was(
+    judged, habits_dataset, tmp_path
+):
+    registry, _ = judged
+    path = registry.open().path
+    before = {file: file.read_bytes() for file in path.glob("*.json")}
+    place = tmp_path / "tried.json"
+
+    words = ("--split", "validation", "--temperature", 0.9, "--candidates", 2, "--out", place)
+    result = evaluated(registry, *words)
+
+    assert result.exit_code == 0, result.output
+    assert "Judged by validation talk" in result.output
+    card = json.loads(place.read_text("utf-8"))
+    own = registry.open().card.decoding
+    assert card["decoding"] == asdict(replace(own, temperature=0.9, candidates=2))
+    assert card["held_out"] == "validation"
+    held_out = sum(len(pair.target) for pair in load_dataset(habits_dataset).validation)
+    assert card["replies"]["ceiling"]["lines"] == held_out
+    assert {file: file.read_bytes() for file in path.glob("*.json")} == before
+
+
+def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
+    registry, card = judged
+
+    assert card["decoding"] == asdict(registry.open().card.decoding)
+    assert card["held_out"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--split", "validation"], "name a file with --out"),
+        (["--voice-weight", "0"], "name a file with --out"),
+        (["--out", "no-such-folder/tried.json"], "in a folder that exists"),
+        (["--out", "."], "in a folder that exists"),
+        (["--split", "train", "--out", "x.json"], "--split"),
+    ],
+    ids=["validation", "other settings", "no folder", "a folder", "training talk"],
+)
+def test_a_trial_that_has_no_place_is_wrong_usage_before_any_work(trained, words, said):
+    result = evaluated(trained, *words)
+
+    assert result.exit_code == 2
+    assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
 
 
 def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habits_dataset):

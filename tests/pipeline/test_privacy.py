@@ -137,7 +137,7 @@ def test_nothing_of_somebody_who_said_no_stands_in_any_file(tmp_path, run):
     assert start(export).wait() == 0
 
     written = texts(left())
-    assert len(written) == 7
+    assert len(written) == 8
     for text in written:
         assert "quimera" not in text
         assert "violeta" not in text

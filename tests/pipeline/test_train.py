@@ -1,6 +1,10 @@
 """From a dataset to a version in the registry, and back from it."""
 
 import json
+import os
+import shutil
+import signal
+from io import StringIO
 
 import pytest
 from rich.console import Console
@@ -9,14 +13,21 @@ from model.artifact import Decoding, load
 from model.errors import BaseError, TrainingError
 from model.files import locked
 from model.hyperparameters import Hyperparameters
+from model.propensity import load as load_propensity
 from model.registry import Registry
 from pipeline.dataset import load_dataset
 from pipeline.judge import even
+from pipeline.occasions import OCCASIONS
 from pipeline.train import train
 from tests.checkpoints import save_llama
 from tests.habits import CHAT_ID, HABITS
 
 QUIET = Console(quiet=True)
+
+
+def interrupt(*_):
+    """Press Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
@@ -39,7 +50,14 @@ def test_training_makes_every_voice_s_held_out_replies_likelier(trained):
     assert scores["whole"]["tuned"] < 0.5 * scores["whole"]["untuned"]
 
 
-@pytest.mark.parametrize("file", ["model.json", "roster.json"])
+def test_a_trained_version_knows_who_answers_whom(trained):
+    learned = load_propensity(trained.open().path)
+
+    assert set(learned.voices) == set(HABITS)
+    assert all(set(voice.after) < set(HABITS) for voice in learned.voices.values())
+
+
+@pytest.mark.parametrize("file", ["model.json", "roster.json", "propensity.json"])
 def test_no_words_of_the_chat_stand_beside_an_artifact_s_weights(trained, file):
     told = (trained.open().path / file).read_text("utf-8")
 
@@ -92,6 +110,42 @@ def test_resuming_what_never_began_is_refused(tmp_path, habits_dataset):
             load_dataset(habits_dataset), base, Registry(tmp_path / "artifacts"),
             Hyperparameters(), Decoding(), QUIET, resume=True,
         )  # fmt: skip
+
+
+def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
+    tmp_path, habits_dataset, capsys
+):
+    folder = shutil.copytree(habits_dataset, tmp_path / "dataset")
+    (folder / OCCASIONS).unlink()
+    registry = Registry(tmp_path / "artifacts")
+    settings = Hyperparameters(epochs=0.02, batch_size=8)
+    base = str(save_llama(tmp_path / "base"))
+
+    train(load_dataset(folder), base, registry, settings, Decoding(), Console(width=200))
+
+    assert load_propensity(registry.open().path) is None
+    assert "does not say who answers whom" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_is_resumed_in_the_precision_it_began_in(
+    tmp_path, habits_dataset, monkeypatch
+):
+    base = str(save_llama(tmp_path / "base"))
+    registry = Registry(tmp_path / "artifacts")
+    dataset = load_dataset(habits_dataset)
+    settings = Hyperparameters(epochs=0.2, batch_size=8)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr("model.precision.bf16_gain", lambda: 4.0)
+    monkeypatch.setattr("pipeline.train.TrainingBar.__call__", interrupt)
+    with pytest.raises(TrainingError, match="--resume goes on"):
+        train(dataset, base, registry, settings, Decoding(), QUIET)
+    monkeypatch.undo()
+    monkeypatch.setattr("model.precision.bf16_gain", lambda: 0.5)
+    said = Console(file=StringIO(), width=80)
+
+    train(dataset, base, registry, settings, Decoding(), said, resume=True)
+
+    assert "Precision: bf16, as the run began" in said.file.getvalue()
 
 
 def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):

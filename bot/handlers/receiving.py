@@ -1,0 +1,131 @@
+"""Takes an export that an admin sends in private, and lets it be retrained from."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from telegram import Document, Update
+from telegram.constants import FileSizeLimit
+from telegram.error import TelegramError
+
+from bot.context import Bot, Context
+from bot.errors import ExportRefused
+from bot.house import House
+from bot.incoming import place_of
+from bot.store.version import database_file
+from bot.texts.wording import Wording
+from bot.unpacking import unpack
+from model.files import make_folder
+
+FOLDER, EXPORT, ARRIVING = "incoming", "result.json", "arriving"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Receiving:
+    """The handler of documents in an admin's private chat; one export at a time."""
+
+    house: House
+    _busy: bool = False
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def export(self) -> Path:
+        """Return where an export is kept, in a folder that only the bot's user can read."""
+        return database_file(self.house.settings.database_url).absolute().parent / FOLDER / EXPORT
+
+    async def document(self, update: Update, context: Context) -> None:
+        """Fetch an export and retrain from it, or say how to."""
+        message = update.message
+        if message is None or message.document is None:
+            return
+        user, texts = message.from_user, context.texts
+        if user is None or user.id not in self.house.settings.admins:
+            return
+        if self._busy:
+            await context.courier.say(place_of(message), texts.still_retraining)
+            return
+        self._busy = True
+        try:
+            refusal = await self._fetched(message.document, context.bot, texts)
+            command = self.house.settings.retrain_command
+            usual = texts.retraining if command else texts.how_to_retrain.format(path=self.export)
+            await context.courier.say(place_of(message), refusal or usual)
+            if command and not refusal:
+                self._start((*command, str(self.export)), user.id, context.bot, texts)
+        finally:
+            self._busy = bool(self._tasks)
+
+    async def close(self) -> None:
+        """End the retraining in progress; the version that serves goes on to."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _fetched(self, document: Document, bot: Bot, texts: Wording) -> str:
+        """Put the export into its place; return why it is not there, nothing where it is."""
+        if (document.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
+            return texts.export_too_large.format(file=EXPORT)
+        arriving = self.export.with_name(ARRIVING)
+        try:
+            await asyncio.to_thread(make_folder, arriving.parent)
+            file = await bot.get_file(document)
+            await file.download_to_drive(arriving)
+            await asyncio.to_thread(unpack, arriving, self.export)
+        except ExportRefused as error:
+            return texts.export_refused.format(why=error)
+        except (TelegramError, OSError) as error:
+            logger.warning("an export could not be fetched: %s", type(error).__name__)
+            return texts.export_lost
+        finally:
+            arriving.unlink(missing_ok=True)
+        return ""
+
+    def _start(self, command: tuple[str, ...], admin: int, bot: Bot, texts: Wording) -> None:
+        """Let a retraining go on while the bot goes on to other things."""
+        task = asyncio.create_task(self._retrain(command, admin, bot, texts))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._busy = False
+
+    async def _retrain(
+        self, command: tuple[str, ...], admin: int, bot: Bot, texts: Wording
+    ) -> None:
+        """Run the command and say what came of it; the export is deleted whatever that is."""
+        try:
+            text = await _outcome(command, texts)
+        finally:
+            self.export.unlink(missing_ok=True)
+        try:
+            await bot.send_message(admin, text)
+        except TelegramError as error:
+            logger.warning("an admin could not be told of a retraining: %s", type(error).__name__)
+
+
+async def _outcome(command: tuple[str, ...], texts: Wording) -> str:
+    """Run a command without a shell; return what to say of its end."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        return texts.retraining_failed.format(why=f"{command[0]}: {error.strerror}")
+    try:
+        _, errors = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        await process.wait()
+        raise
+    logger.info("the retraining ended with status %d", process.returncode)
+    if process.returncode == 0:
+        return texts.retrained
+    last = (errors.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
+    return texts.retraining_failed.format(why=last or f"status {process.returncode}")

@@ -1,0 +1,110 @@
+"""A copy of the database, whole even while the bot writes: `understudy-bot db backup FILE`."""
+
+import asyncio
+import os
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from bot.errors import StoreError
+from bot.store.database import BUSY_SECONDS
+from bot.store.tables import messages
+from bot.store.version import Version, complaint, database_file, version_of
+
+_COUNT = f"SELECT count(*) FROM {messages.name}"  # noqa: S608  our own name
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A finished copy: where it is, its size in bytes, and how many messages it holds."""
+
+    path: Path
+    size: int
+    messages: int
+
+
+async def back_up(url: str, target: Path, *, force: bool = False) -> Backup:
+    """Copy a database into a file that only its owner can read; a failure leaves none.
+
+    Words that were forgotten are not in the copy: SQLite writes it anew, row by row.
+
+    Raises:
+        StoreError: There is no database of ours, or the copy cannot be written there.
+    """
+    version = await version_of(url)
+    if version is Version.MISSING:
+        raise StoreError(f"there is no database {database_file(url)} yet, so nothing to back up")
+    if version is Version.FOREIGN:
+        raise StoreError(complaint(url, version))
+    return await asyncio.to_thread(_back_up, database_file(url), target, force=force)
+
+
+def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
+    try:
+        _refuse(source, target, force=force)
+        _read(source)
+        return _copied(source, target)
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(
+            f"{source} cannot be copied to {target} ({reason}): name a file in a folder that can "
+            "be written and has room"
+        ) from error
+
+
+def _refuse(source: Path, target: Path, *, force: bool) -> None:
+    """Raise StoreError where a copy must not be put."""
+    in_use = [source, *(source.with_name(f"{source.name}{end}") for end in ("-wal", "-shm"))]
+    if any(_are_one(file, target) for file in in_use):
+        raise StoreError(f"{target} is the database itself: name another file for its copy")
+    if target.is_dir():
+        raise StoreError(f"{target} is a folder: name a file in it, such as {target / source.name}")
+    if not target.parent.is_dir():
+        raise StoreError(f"there is no folder {target.parent}: make it, or name another")
+    if os.path.lexists(target) and not (force and target.is_file()):
+        raise StoreError(f"{target} is there already: name another file, or replace it by --force")
+
+
+def _are_one(file: Path, target: Path) -> bool:
+    if file.exists() and target.exists():
+        return file.samefile(target)
+    return file.resolve() == target.resolve()
+
+
+def _read(source: Path) -> None:
+    """Raise StoreError where SQLite cannot even read, for which it makes files beside."""
+    try:
+        with closing(_connected(source)) as connection:
+            connection.execute(_COUNT)
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"{source} cannot be read ({error}): make room on its disk, let the bot's user write "
+            "its folder, or stop the bot and copy the file yourself"
+        ) from error
+
+
+def _copied(source: Path, target: Path) -> Backup:
+    """Write the copy beside its place, and put it there once it is whole and on the disk."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    beside = Path(name)
+    try:
+        with closing(_connected(source)) as connection:
+            connection.execute("VACUUM INTO ?", (name,))
+        with closing(_connected(beside)) as connection:
+            [count] = connection.execute(_COUNT).fetchone()
+        os.fsync(descriptor)
+        size = beside.stat().st_size
+        beside.replace(target)
+    finally:
+        os.close(descriptor)
+        beside.unlink(missing_ok=True)
+    return Backup(target, size, count)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    """Open a database that is there."""
+    address = f"file:{quote(str(path.absolute()))}?mode=rw"
+    return sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)

@@ -1,0 +1,199 @@
+"""What of a conversation tells who will answer: facts without words, and features made of them.
+
+People who may not be learned from are not in it at all: neither what they say, nor that they said
+something, nor that they were named or replied to.
+"""
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+from model.conversation import Message, sessions
+from model.eligible import Line, line_of
+from model.naming import fold
+from model.roster import Person, Roster
+
+MEMORY = 30
+"""Lines, the newest among them, that the features look at: a bot reads back so many `is_heard`."""
+
+FEATURES = (
+    *("replied", "replied_other", "named", "named_other", "question", "exchange", "absent"),
+    *("lines_since", "minutes_since", "share", "others", "run", "opening", "length", "pace"),
+    *("pause", "hour_sin", "hour_cos"),
+)
+"""What `features` returns, in its order; see there."""
+
+_LATELY = 10  # lines
+_RUN = 5  # lines
+_HEATED = 10  # lines a minute
+_MINUTES = 120.0
+_LETTERS = 1_500.0
+_QUESTION = re.compile(r"\?(?!\w)|[？؟\u037e]")
+# Scripts that put no spaces between words: a name in them stands anywhere.
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One line without its words.
+
+    `by` is the friend who said it, `to` whose line it replies to, `named` who is named in it; None
+    is anybody else. `ours` is what our own bot said, in whatever voice; `repeats` what its author
+    said word for word before.
+    """
+
+    at: datetime
+    by: str | None
+    to: str | None = None
+    named: tuple[str, ...] = ()
+    question: bool = False
+    length: int = 0
+    ours: bool = False
+    repeats: bool = False
+
+    @property
+    def wakes(self) -> bool:
+        """Whether it may be answered unasked: our bot never talks to itself, nor to echoes."""
+        return not (self.ours or self.repeats)
+
+
+def is_heard(message: Message, roster: Roster) -> bool:
+    """Whether a message is a line of somebody who may be learned from, or our bot's in a voice."""
+    line = line_of(message, roster)
+    return line is not None and line.speaker is not None
+
+
+def conversations(lines: Iterable[Line], roster: Roster, gap: timedelta) -> Iterator[list[Said]]:
+    """Yield the conversations of one chat and topic, parted by silences of `gap` or longer."""
+    names = _Names(roster)
+    known = (line for line in lines if line.speaker is not None)
+    for session in sessions(known, gap):
+        yield _heard(session, roster, names)
+
+
+def features(conversation: Sequence[Said], voice: str) -> tuple[float, ...]:
+    """Return what tells whether a friend answers the newest line, each from -1 to 1.
+
+    replied, replied_other   it replies to a line of theirs, of another friend
+    named, named_other       it names them, another friend
+    question                 it asks something
+    exchange                 who spoke before its author was they
+    absent                   they said nothing lately
+    lines_since              how many lines ago they spoke last, as a logarithm
+    minutes_since            how long ago, likewise, up to two hours
+    share, others            their part of the last ten lines, the part of those who are neither
+                             they nor its author
+    run                      how many lines its author said in a row, up to five
+    opening                  it begins the conversation
+    length                   its letters, as a logarithm
+    pace                     lines of the last minute, up to ten
+    pause                    the silence before it, as a logarithm
+    hour_sin, hour_cos       the time of day in UTC, on a circle
+    """
+    recent = conversation[-MEMORY:]
+    newest, lately = recent[-1], recent[-_LATELY:]
+    own = next((n for n, said in enumerate(reversed(recent)) if said.by == voice), None)
+    run = sum(1 for _ in takewhile(lambda said: _is_same(said, newest), reversed(recent)))
+    since = MEMORY if own is None else own
+    silent = _MINUTES if own is None else _minutes(recent[-1 - own].at, newest.at)
+    angle = (newest.at.hour + newest.at.minute / 60) / 24 * math.tau
+    return (
+        float(newest.to == voice),
+        float(newest.to not in {None, voice}),
+        float(voice in newest.named),
+        float(any(name != voice for name in newest.named)),
+        float(newest.question),
+        float(own == run),
+        float(own is None),
+        _log(since, MEMORY),
+        _log(silent, _MINUTES),
+        sum(said.by == voice for said in lately) / _LATELY,
+        sum(said.by != voice and not _is_same(said, newest) for said in lately) / _LATELY,
+        min(run, _RUN) / _RUN,
+        float(len(recent) == 1),
+        _log(newest.length, _LETTERS),
+        min(pace(conversation), _HEATED) / _HEATED,
+        _log(_minutes(recent[-2].at, newest.at), _MINUTES) if recent[1:] else 1.0,
+        math.sin(angle),
+        math.cos(angle),
+    )
+
+
+def pace(conversation: Sequence[Said]) -> int:
+    """Return how many lines were said in the minute up to the newest, at most `MEMORY`."""
+    newest = conversation[-1].at
+    return sum(newest - said.at < timedelta(minutes=1) for said in conversation[-MEMORY:])
+
+
+class _Names:
+    """Finds which friends a text names: by name, alias, or a first name that only one has."""
+
+    def __init__(self, roster: Roster) -> None:
+        firsts = [fold(person.name.split()[0]) for person in roster.people]
+        self._patterns: dict[str, re.Pattern[str]] = {}
+        for person in roster.people:
+            if person.learn == "yes":
+                labels = {fold(person.name), *map(fold, person.aliases)}
+                first = fold(person.name.split()[0])
+                if firsts.count(first) == 1:
+                    labels.add(first)
+                self._patterns[person.name] = _pattern(labels)
+
+    def named_in(self, words: str) -> tuple[str, ...]:
+        """Return the friends named in folded words, in the roster's order."""
+        return tuple(name for name, pattern in self._patterns.items() if pattern.search(words))
+
+
+def _pattern(labels: Iterable[str]) -> re.Pattern[str]:
+    parts = (
+        re.escape(label) if _UNSPACED.search(label) else rf"(?<!\w){re.escape(label)}(?!\w)"
+        for label in sorted(labels, key=len, reverse=True)
+        if label
+    )
+    return re.compile("|".join(parts))
+
+
+def _heard(session: Iterable[Line], roster: Roster, names: _Names) -> list[Said]:
+    """Return a conversation's facts; a reply and a repeat are known among the recent lines."""
+    recent: deque[tuple[Line, str]] = deque(maxlen=MEMORY - 1)
+    heard = []
+    for line in session:
+        words = fold(line.text)
+        replied = next((one for one, _ in recent if one.message_id == line.reply_to), None)
+        heard.append(
+            Said(
+                at=line.sent_at,
+                by=_name(roster.person(line.author_id)),
+                to=_name(roster.person(replied.author_id)) if replied else None,
+                named=names.named_in(words),
+                question=bool(_QUESTION.search(line.text)),
+                length=len(line.text),
+                ours=line.author_id in roster.understudies,
+                repeats=any(
+                    one.author_id == line.author_id and said == words for one, said in recent
+                ),
+            )
+        )
+        recent.append((line, words))
+    return heard
+
+
+def _name(person: Person | None) -> str | None:
+    return person.name if person else None
+
+
+def _is_same(said: Said, other: Said) -> bool:
+    """Whether two lines have one author; strangers count as one, our bot as another."""
+    return (said.by, said.ours) == (other.by, other.ours)
+
+
+def _minutes(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start) / timedelta(minutes=1))
+
+
+def _log(value: float, most: float) -> float:
+    return math.log1p(min(value, most)) / math.log1p(most)

@@ -1,0 +1,99 @@
+"""What the check says of .env, of the database and of the room beside it."""
+
+import sqlite3
+
+import pytest
+from alembic.script import ScriptDirectory
+
+from bot.store.database import prepare
+
+
+@pytest.fixture
+async def path(stage):
+    """An up-to-date database, where the settings say."""
+    await prepare(stage.settings().database_url)
+    return stage.folder / "bot.db"
+
+
+async def test_settings_that_others_can_read_hold_the_token(desk):
+    (desk.folder / ".env").touch(mode=0o644)
+
+    assert await desk.says("settings") == (
+        "WRONG others can read .env, with the token: chmod 600 .env"
+    )
+
+
+async def test_settings_of_ones_own(desk):
+    (desk.folder / ".env").touch(mode=0o600)
+
+    assert await desk.says("settings") == "ok all can be read, and only you can read .env"
+
+
+async def test_settings_without_a_file_say_where_one_was_looked_for(desk):
+    assert await desk.says("settings") == (f"ok all can be read; there is no .env in {desk.folder}")
+
+
+async def test_a_database_that_others_can_read(desk, path):
+    path.chmod(0o640)
+
+    assert await desk.says("database") == (
+        f"WRONG others can read {path}, with all messages: chmod 600 {path}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", "was made by a newer version"),
+        ("DROP TABLE messages", "is another program's database"),
+    ],
+)
+async def test_a_database_of_another_make(desk, path, statement, words):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+
+    said = await desk.says("database")
+
+    assert said.startswith("WRONG ")
+    assert words in said
+
+
+async def test_an_older_database(desk, path, monkeypatch):
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "9999")
+
+    said = await desk.says("database")
+
+    assert said.startswith(f"WRONG the database {path} is of an older version: stop the bot")
+    assert said.endswith("run `understudy-bot db upgrade`")
+
+
+async def test_a_database_that_cannot_be_written(desk, small_disk, remount):
+    url = f"sqlite+aiosqlite:///{small_disk}/bot.db"
+    await prepare(url)
+    remount("ro")
+
+    said = await desk.says("database", database_url=url)
+
+    assert said.startswith("WRONG ")
+    assert "name another file in DATABASE_URL" in said
+
+
+async def test_a_database_that_is_well(desk, path):
+    assert await desk.says("database") == f"ok {path} is up to date"
+
+
+async def test_a_disk_that_is_nearly_full(desk, small_disk):
+    url = f"sqlite+aiosqlite:///{small_disk}/not/yet/bot.db"
+
+    said = await desk.says("disk", database_url=url)
+
+    assert said.startswith(f"WRONG 0 MiB are free in {small_disk}, soon no message can be kept")
+
+
+async def test_a_disk_that_fills(desk, small_disk, remount):
+    remount("size=200m")
+
+    said = await desk.says("disk", database_url=f"sqlite+aiosqlite:///{small_disk}/bot.db")
+
+    assert said == f"note 200 MiB are free in {small_disk}: make room before it is full"

@@ -1,0 +1,83 @@
+"""What the check says of the model, the voices, the GPU and the command that retrains."""
+
+import dataclasses
+
+import ctranslate2
+import pytest
+
+from model.roster import Person, Roster
+
+
+async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
+    assert (await empty_desk.says("model")).startswith(
+        f"WRONG there is no folder {empty_desk.registry.root}: start the bot where its folder"
+    )
+
+
+async def test_an_empty_folder_of_models(empty_desk):
+    empty_desk.registry.root.mkdir()
+
+    assert "make one with `understudy train`" in await empty_desk.says("model")
+
+
+async def test_models_of_which_none_serves(empty_desk, card):
+    version = empty_desk.add(card, promote=False)
+
+    assert await empty_desk.says("model") == (
+        f"WRONG no version in {empty_desk.registry.root} was chosen to serve, and there is "
+        f"{version.name}: choose one with `understudy models promote`"
+    )
+
+
+async def test_a_model_of_another_version_of_the_code(empty_desk, card):
+    old = empty_desk.add(dataclasses.replace(card, prompt="0123456789abcdef"), promote=False)
+    (empty_desk.registry.root / "current").write_text(f"{old.name}\n")
+
+    assert "was trained with another prompt (0123456789abcdef" in await empty_desk.says("model")
+
+
+async def test_a_damaged_model(desk, card):
+    [version] = (desk.registry.root / "versions").iterdir()
+    (version / "engine" / "model.bin").write_text("weight$")
+
+    assert await desk.says("model") == (
+        f"WRONG {version.name} was damaged since it was made: train again, or copy it anew"
+    )
+
+
+async def test_a_model_that_lacks_a_file(desk):
+    [version] = (desk.registry.root / "versions").iterdir()
+    (version / "engine" / "model.bin").unlink()
+
+    assert "is incomplete, model.bin is missing" in await desk.says("model")
+
+
+async def test_nobody_agreed(empty_desk, card):
+    empty_desk.add(dataclasses.replace(card, roster=Roster((Person("Ana", (15,)),))))
+
+    unasked = await empty_desk.says("voices")
+    with_their_word = await empty_desk.says("voices", consent="roster")
+
+    assert unasked.startswith("WRONG Nobody has agreed to be imitated yet")
+    assert with_their_word == "ok Ana"
+
+
+@pytest.mark.skipif(ctranslate2.get_cuda_device_count() > 0, reason="there is a GPU")
+async def test_a_gpu_that_is_not_there(desk):
+    asked_for = await desk.says("DEVICE", device="cuda")
+    automatic = await desk.says("DEVICE")
+
+    assert asked_for.startswith("WRONG cuda, and CTranslate2 sees no GPU: write DEVICE=auto")
+    assert automatic == "ok auto, the model runs on the CPU"
+
+
+async def test_a_program_that_retrains(desk):
+    assert (await desk.says("RETRAIN_COMMAND", retrain_command="sh -c true")).startswith(
+        "ok runs /"
+    )
+
+
+async def test_a_program_that_is_not_there(desk):
+    assert await desk.says("RETRAIN_COMMAND", retrain_command="understudies retrain") == (
+        "WRONG there is no program understudies that could be run: write its whole path"
+    )

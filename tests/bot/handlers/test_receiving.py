@@ -1,0 +1,121 @@
+"""An admin sends an export in private: where it goes, what is run, what is said."""
+
+import stat
+import sys
+
+import pytest
+
+from bot.handlers import receiving
+from bot.texts import EN
+
+ADMIN = 11
+EXPORT = b'{"name": "Friends", "messages": []}'
+TAKES_A_COPY = (
+    "import pathlib, sys; path = pathlib.Path(sys.argv[-1]);"
+    "pathlib.Path(sys.argv[1]).write_bytes(path.read_bytes())"
+)
+FAILS = "import sys; sys.exit('understudy retrain: nothing new in it')"
+
+
+@pytest.fixture
+def private(stage, hugo):
+    return stage.telegram.private(hugo)
+
+
+async def send(stage, chat, user, content=EXPORT, name="result.json"):
+    since = len(stage.telegram.calls)
+    await stage.telegram.say(chat, user, None, document=stage.telegram.upload(name, content))
+    return since
+
+
+async def said(stage, since, number):
+    """Return the texts of the first messages since, as many as are wanted."""
+    texts, place = [], since
+    while len(texts) < number:
+        call = await stage.telegram.wait_for("sendMessage", since=place)
+        place = stage.telegram.calls.index(call) + 1
+        texts.append(call.params["text"])
+    return texts
+
+
+async def test_the_command_gets_the_export_which_is_then_deleted(stage, private, hugo, tmp_path):
+    copy = tmp_path / "copy.json"
+    command = (sys.executable, "-c", TAKES_A_COPY, str(copy))
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=command):
+        since = await send(stage, private, hugo)
+        first, last = await said(stage, since, 2)
+
+    assert (first, last) == (EN.retraining, EN.retrained)
+    assert copy.read_bytes() == EXPORT
+    assert list((tmp_path / "incoming").iterdir()) == []
+    assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o700
+
+
+async def test_a_command_that_fails_is_quoted(stage, private, hugo, tmp_path):
+    command = (sys.executable, "-c", FAILS)
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=command):
+        since = await send(stage, private, hugo)
+        _, last = await said(stage, since, 2)
+
+    assert "nothing new in it" in last
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+async def test_a_command_that_is_not_there_is_named(stage, private, hugo):
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=("no-such-program",)):
+        since = await send(stage, private, hugo)
+        _, last = await said(stage, since, 2)
+
+    assert "no-such-program" in last
+
+
+async def test_without_a_command_it_says_what_to_run(stage, private, hugo, tmp_path):
+    async with stage.running(admins=frozenset({ADMIN})):
+        since = await send(stage, private, hugo)
+        [text] = await said(stage, since, 1)
+
+    export = tmp_path / "incoming" / "result.json"
+    assert f"understudy retrain {export}" in text
+    assert export.read_bytes() == EXPORT
+    assert stat.S_IMODE(export.stat().st_mode) == 0o600
+
+
+async def test_what_is_no_export_is_refused(stage, private, hugo, tmp_path):
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=("no-such-program",)):
+        since = await send(stage, private, hugo, b"<html>", "messages.html")
+        [text] = await said(stage, since, 1)
+
+    assert "not HTML" in text
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+async def test_what_telegram_does_not_hand_out_is_not_asked_for(stage, private, hugo):
+    async with stage.running(admins=frozenset({ADMIN})):
+        upload = stage.telegram.upload("result.json", EXPORT) | {"file_size": 21 * 2**20}
+        since = len(stage.telegram.calls)
+        await stage.telegram.say(private, hugo, None, document=upload)
+        [text] = await said(stage, since, 1)
+
+    assert "20 MB" in text
+    assert not stage.telegram.sent("getFile")
+
+
+async def test_a_second_export_waits_for_the_first(stage, private, hugo):
+    command = (sys.executable, "-c", "import time; time.sleep(30)")
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=command):
+        since = await send(stage, private, hugo)
+        await said(stage, since, 1)
+        since = await send(stage, private, hugo)
+        [text] = await said(stage, since, 1)
+
+    assert text == EN.still_retraining
+
+
+async def test_nobody_but_an_admin_in_private_is_heard(stage, group, hugo, joao, tmp_path):
+    async with stage.running(admins=frozenset({ADMIN})):
+        await send(stage, stage.telegram.private(joao), joao)
+        await send(stage, group, hugo)
+        await stage.answer(group, hugo, "/help")
+
+    assert not stage.telegram.sent("getFile")
+    assert not (tmp_path / receiving.FOLDER).exists()

@@ -1,0 +1,202 @@
+"""A database that cannot be written or read: a clear error, and the file is as it was."""
+
+import asyncio
+import sqlite3
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.errors import StoreError
+from bot.store.database import opened, prepare
+from bot.store.messages import Store
+from model.conversation import Message
+from tests.bot.disks import fill_up
+
+CHAT = -5
+LIMIT = 200_000
+FILL_A_LIMITED_FILE = """
+import asyncio, resource, sys
+sys.path.insert(0, sys.argv[2])
+from test_failures import filled, opened, Store, LIMIT
+async def main():
+    async with opened(sys.argv[1]) as engine:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+        kept, error = await filled(Store(engine))
+        print(kept, error)
+asyncio.run(main())
+"""
+
+
+def message(number):
+    return Message(CHAT, number, 7, "Ana", "hello " * 200, datetime.now(UTC))
+
+
+async def filled(store):
+    """Save messages until one cannot be; return how many could and what was said."""
+    for number in range(1, 5000):
+        try:
+            await store.save(message(number))
+        except StoreError as error:
+            return number - 1, str(error)
+    raise AssertionError("nothing failed")
+
+
+def kept_in(path):
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    numbers = connection.execute("SELECT message_id FROM messages ORDER BY 1").fetchall()
+    connection.close()
+    return [number for [number] in numbers]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+async def url(path):
+    address = f"sqlite+aiosqlite:///{path}"
+    await prepare(address)
+    return address
+
+
+async def test_a_full_disk_loses_nothing_that_was_kept(small_disk):
+    path = small_disk / "bot.db"
+    await prepare(f"sqlite+aiosqlite:///{path}")
+
+    async with opened(f"sqlite+aiosqlite:///{path}") as engine:
+        kept, said = await filled(Store(engine))
+        found = await Store(engine).find(CHAT, kept)
+
+    assert said.startswith(f"the database {path} cannot be written (database or disk is full): ")
+    assert "make room on its disk" in said
+    assert found
+    assert kept_in(path) == list(range(1, kept + 1))
+
+
+async def test_it_goes_on_once_there_is_room(small_disk):
+    path = small_disk / "bot.db"
+    await prepare(f"sqlite+aiosqlite:///{path}")
+
+    async with opened(f"sqlite+aiosqlite:///{path}") as engine:
+        fill_up(small_disk)
+        kept, _ = await filled(Store(engine))
+        (small_disk / "filler").unlink()
+        await Store(engine).save(message(kept + 1))
+
+    assert kept_in(path) == list(range(1, kept + 2))
+
+
+async def test_a_file_that_may_not_grow(url, path):
+    async with opened(url) as engine:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA max_page_count = 12")
+        kept, said = await filled(Store(engine))
+
+    assert f"the database {path} cannot be written (database or disk is full)" in said
+    assert kept_in(path) == list(range(1, kept + 1))
+
+
+async def test_a_disk_that_turned_read_only(small_disk, remount):
+    path = small_disk / "bot.db"
+    await prepare(f"sqlite+aiosqlite:///{path}")
+
+    async with opened(f"sqlite+aiosqlite:///{path}") as engine:
+        remount("ro")
+        with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
+            await Store(engine).save(message(1))
+        remount("rw")
+        await Store(engine).save(message(2))
+
+    assert kept_in(path) == [2]
+
+
+async def test_a_database_that_may_only_be_read(url, path):
+    async with opened(url) as engine:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA query_only = 1")
+        with pytest.raises(StoreError, match=r"cannot be written \(attempt to write a readonly"):
+            await Store(engine).save(message(1))
+
+    assert kept_in(path) == []
+
+
+async def test_a_disk_that_fails_in_the_middle_of_a_write(url, path):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FILL_A_LIMITED_FILE, url, __file__.rpartition("/")[0]),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+
+    kept, _, said = out.decode().partition(" ")
+    assert said.startswith(f"the database {path} cannot be read or written (disk I/O error): look")
+    assert kept_in(path) == list(range(1, int(kept) + 1))
+
+
+async def test_a_database_that_another_program_locks(url, path, monkeypatch):
+    monkeypatch.setattr("bot.store.database.BUSY_SECONDS", 0)
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+
+    async with opened(url) as engine:
+        with pytest.raises(StoreError, match=r"\(database is locked\): stop what else uses it"):
+            await Store(engine).save(message(1))
+        writer.execute("ROLLBACK")
+        await Store(engine).save(message(1))
+
+    writer.close()
+    assert kept_in(path) == [1]
+
+
+async def test_a_damaged_database_asks_for_the_backup(url, path):
+    async with opened(url) as engine:
+        await Store(engine).save(message(1))
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+
+    async with opened(url) as engine:
+        with pytest.raises(StoreError, match=r"is damaged \(database disk image is malformed\)"):
+            await Store(engine).find(CHAT, 1)
+
+
+async def test_a_database_whose_folder_went_away(url, path):
+    async with opened(url) as engine:
+        path.unlink()
+        path.parent.rename(path.parent.with_name("elsewhere"))
+        with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
+            await Store(engine).find(CHAT, 1)
+
+
+async def test_a_mistake_of_our_own_is_no_store_error(url):
+    async with opened(url) as engine, engine.connect() as connection:
+        with pytest.raises(Exception, match="no such table: nowhere") as caught:
+            await connection.exec_driver_sql("SELECT * FROM nowhere")
+
+    assert not isinstance(caught.value, StoreError)
+
+
+async def test_the_words_of_a_message_are_in_no_error(url):
+    async with opened(url) as engine:
+        async with engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA query_only = 1")
+        with pytest.raises(StoreError) as caught:
+            await Store(engine).save(message(1))
+
+    assert "hello" not in f"{caught.value} {caught.value.__cause__!r}"
+
+
+async def test_the_bot_outlives_a_full_disk(stage, group, joao, small_disk, caplog):
+    url = f"sqlite+aiosqlite:///{small_disk}/bot.db"
+    async with stage.running(database_url=url), asyncio.timeout(20):
+        fill_up(small_disk)
+        number = 0
+        while "make room on its disk" not in caplog.text:
+            number += 1
+            await stage.telegram.say(group, joao, f"{number} " * 500)
+            await asyncio.sleep(0.01)
+        (small_disk / "filler").unlink()
+        said = await stage.answer(group, joao, "/as João hello")
+
+    assert "João number" in said["text"]

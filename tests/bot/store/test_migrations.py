@@ -1,0 +1,88 @@
+"""The migrations, up and down again, on a file that holds messages."""
+
+import sqlite3
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from bot.store.database import opened, upgrade
+from bot.store.tables import metadata
+from bot.store.version import Version, alembic_config, version_of
+
+SCRIPTS = ScriptDirectory.from_config(alembic_config())
+REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
+FIRST = REVISIONS[0]
+ROW = """
+INSERT INTO messages (chat_id, message_id, author_id, text, sent_at, is_forward, is_from_bot)
+VALUES (-5, 1, 7, 'kept', '2024-05-01 12:00:00.000000', 0, 0)
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "bot.db"
+
+
+@pytest.fixture
+def url(path):
+    return f"sqlite+aiosqlite:///{path}"
+
+
+async def migrate(url, way, revision):
+    """Run Alembic's `upgrade` or `downgrade` in one transaction, as the bot does."""
+    async with opened(url) as engine, engine.begin() as connection:
+        await connection.run_sync(lambda sync: way(alembic_config(sync), revision))
+
+
+async def difference(url):
+    async with opened(url) as engine, engine.connect() as connection:
+        return await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+
+
+def ask(path, question):
+    connection = sqlite3.connect(path, isolation_level=None)
+    answer = connection.execute(question).fetchall()
+    connection.close()
+    return answer
+
+
+def test_there_is_one_line_of_revisions():
+    assert SCRIPTS.get_heads() == [REVISIONS[-1]]
+    assert SCRIPTS.get_bases() == [FIRST]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+async def test_each_revision_keeps_the_messages_up_down_and_up_again(url, path, revision):
+    await migrate(url, command.upgrade, FIRST)
+    ask(path, ROW)
+
+    await migrate(url, command.upgrade, revision)
+    await migrate(url, command.downgrade, FIRST)
+    went_down = ask(path, "SELECT text FROM messages")
+    changed = await upgrade(url)
+
+    assert went_down == ask(path, "SELECT text FROM messages") == [("kept",)]
+    assert changed == (revision != FIRST or len(REVISIONS) > 1)
+    assert await version_of(url) is Version.CURRENT
+    assert ask(path, "PRAGMA integrity_check") == [("ok",)]
+    assert ask(path, "PRAGMA foreign_key_check") == []
+
+
+async def test_down_to_nothing_and_up_again_makes_the_tables_that_the_code_uses(url, path):
+    await upgrade(url)
+    ask(path, ROW)
+
+    await migrate(url, command.downgrade, "base")
+    left = ask(path, "SELECT name FROM sqlite_master WHERE name NOT LIKE 'alembic%'")
+    empty = await version_of(url)
+    await upgrade(url)
+
+    assert [name for [name] in left if not name.startswith("sqlite_")] == []
+    assert empty is Version.MISSING
+    assert await difference(url) == []
+    assert ask(path, "SELECT count(*) FROM messages") == [(0,)]

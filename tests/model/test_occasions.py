@@ -1,0 +1,194 @@
+"""What tells who will answer: who said what when, without words and without the withheld."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.conversation import Message
+from model.eligible import lines_of
+from model.marker import spoken
+from model.occasions import FEATURES, MEMORY, Said, conversations, features, pace
+from model.roster import Person, Roster
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+GAP = timedelta(hours=2)
+ANA, RUI, EVA, SA, LI, BOT, STRANGER = 1, 2, 3, 4, 5, 9, 77
+ROSTER = Roster(
+    (
+        Person("Ana", (ANA, 11), aliases=("Aninhas",), imitate="yes"),
+        Person("Rui Sá", (RUI,), imitate="yes"),
+        Person("Eva", (EVA,), learn="no"),
+        Person("Hugo Sá", (SA,)),
+        Person("李雷", (LI,)),
+    ),
+    understudies=frozenset({BOT}),
+)
+
+
+def message(number, who, text="hm", at=0, reply_to=None):
+    moment = NOON + timedelta(seconds=at)
+    return Message(-5, number, who, f"Name {who}", text, moment, reply_to=reply_to)
+
+
+def heard(*messages):
+    """Return the conversations of messages."""
+    return list(conversations(lines_of(messages, ROSTER), ROSTER, GAP))
+
+
+def of(conversation, voice):
+    """Return a voice's features by name."""
+    return dict(zip(FEATURES, features(conversation, voice), strict=True))
+
+
+def said(by, at=0, **more):
+    return Said(NOON + timedelta(seconds=at), by, **more)
+
+
+def test_a_line_keeps_who_and_when_and_to_whom_and_none_of_its_words():
+    (conversation,) = heard(
+        message(1, ANA, "shall we?", 0),
+        message(2, RUI, "call me, Ana", 9, reply_to=1),
+        message(3, STRANGER, "me too", 12),
+        message(4, 11, "no", 20, reply_to=3),
+    )
+
+    assert conversation == [
+        said("Ana", 0, question=True, length=9),
+        said("Rui Sá", 9, to="Ana", named=("Ana",), length=12),
+        said(None, 12, length=6),
+        said("Ana", 20, length=2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("ANA!", ("Ana",)),
+        ("aninhas, vem", ("Ana",)),
+        ("banana", ()),
+        ("rui?", ("Rui Sá",)),
+        ("rui sá and hugo", ("Rui Sá", "Hugo Sá")),
+        ("你好李雷吗", ("李雷",)),
+        ("Eva?", ()),
+    ],
+)
+def test_a_friend_is_named_by_name_alias_or_a_first_name_that_is_theirs_alone(text, names):
+    ((line,),) = heard(message(1, STRANGER, text))
+
+    assert line.named == names
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [("and you?", True), ("you?!", True), ("去吗？我去", True), ("no", False),
+     ("https://example.com/watch?v=1", False)],
+)  # fmt: skip
+def test_a_question_is_told_by_its_mark(text, asks):
+    ((line,),) = heard(message(1, ANA, text))
+
+    assert line.question == asks
+
+
+def test_what_our_bot_said_is_nobodys_and_wakes_nobody():
+    ((line,),) = heard(message(1, BOT, spoken("Ana", "so what?")))
+
+    assert (line.by, line.ours, line.wakes) == (None, True, False)
+
+
+def test_what_its_author_said_before_wakes_nobody_and_what_another_said_does():
+    (conversation,) = heard(
+        message(1, ANA, "Anyone?"), message(2, RUI, "anyone?", 1), message(3, 11, "ANYONE?", 2)
+    )
+
+    assert [line.wakes for line in conversation] == [True, True, False]
+
+
+def test_a_silence_parts_conversations():
+    found = heard(message(1, ANA), message(2, RUI, at=7199), message(3, ANA, at=2 * 7200))
+
+    assert [len(conversation) for conversation in found] == [2, 1]
+
+
+people = st.lists(
+    st.builds(
+        lambda who, text, gap, back: (who, text, gap, back),
+        st.sampled_from([ANA, 11, RUI, EVA, SA, BOT, STRANGER]),
+        st.sampled_from(["hm", "Ana?", "Eva, you?", spoken("Eva", "me"), spoken("Ana", "me")]),
+        st.sampled_from([0, 5, 61, 3600, 7199, 7200]),
+        st.integers(0, 4),
+    ),
+    max_size=40,
+)
+
+
+def chat(rows):
+    at, messages = 0, []
+    for number, (who, text, gap, back) in enumerate(rows, 1):
+        at += gap
+        messages.append(message(number, who, text, at, number - back if back else None))
+    return messages
+
+
+@given(people)
+def test_who_may_not_be_learned_from_might_as_well_not_be_there(rows):
+    everybody = chat(rows)
+    others = [one for one in everybody if one.author_id != EVA]
+
+    assert heard(*everybody) == heard(*others)
+    assert not any("Eva" in {said.by, said.to, *said.named} for c in heard(*others) for said in c)
+
+
+@given(people)
+def test_no_feature_looks_further_back_than_the_memory(rows):
+    known = [one for one in chat(rows) if one.author_id not in {EVA, BOT}]
+    recent = known[-MEMORY:]
+
+    for whole, part in zip(heard(*known)[-1:], heard(*recent)[-1:], strict=True):
+        assert all(features(whole, voice) == features(part, voice) for voice in ("Ana", "Rui Sá"))
+
+
+@given(people)
+def test_every_feature_is_from_minus_one_to_one(rows):
+    for conversation in heard(*chat(rows)):
+        assert all(-1 <= value <= 1 for value in features(conversation, "Ana"))
+
+
+def test_replies_names_and_exchanges_count_for_whom_they_are_meant():
+    conversation = [
+        said("Rui Sá"), said("Ana", 5), said("Rui Sá", 9, to="Ana", named=("Ana",), question=True)
+    ]  # fmt: skip
+
+    ana, hugo = of(conversation, "Ana"), of(conversation, "Hugo Sá")
+
+    assert [ana[name] for name in ("replied", "named", "exchange", "absent")] == [1, 1, 1, 0]
+    assert [hugo[name] for name in ("replied", "named", "exchange", "absent")] == [0, 0, 0, 1]
+    assert [hugo[name] for name in ("replied_other", "named_other", "question")] == [1, 1, 1]
+    assert (ana["replied_other"], ana["named_other"]) == (0, 0)
+
+
+def test_what_was_said_counts_by_lines_and_by_minutes():
+    conversation = [said("Ana"), *(said("Rui Sá", 60 * n) for n in range(1, 5))]
+
+    ana, hugo = of(conversation, "Ana"), of(conversation, "Hugo Sá")
+
+    assert (ana["share"], ana["run"], ana["others"], hugo["others"]) == (0.1, 0.8, 0, 0.1)
+    assert 0 < ana["lines_since"] < hugo["lines_since"] == 1
+    assert 0 < ana["minutes_since"] < hugo["minutes_since"] == 1
+    assert ana["exchange"] == 1
+
+
+def test_the_pace_is_of_the_last_minute():
+    conversation = [said("Ana", at) for at in (0, 1, 30, 61)]
+
+    assert pace(conversation) == 2
+
+
+@pytest.mark.parametrize(("hour", "point"), [(0, (0, 1)), (6, (1, 0)), (18, (-1, 0))])
+def test_the_hour_is_a_point_on_a_circle(hour, point):
+    midnight = NOON - timedelta(hours=12)
+
+    found = of([Said(midnight + timedelta(hours=hour), "Ana")], "Rui Sá")
+
+    assert (found["hour_sin"], found["hour_cos"]) == pytest.approx(point)

@@ -1,0 +1,250 @@
+"""The chance that a friend answers, who joins at which level, and the file that says so."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from model import bundle
+from model.artifact import load as load_artifact
+from model.conversation import Message
+from model.errors import ArtifactError
+from model.marker import spoken
+from model.occasions import FEATURES, Said
+from model.propensity import LEVELS, PROPENSITY, Propensity, Weights, load, save
+from model.registry import Registry
+from model.roster import Person, Roster
+from tests.model.artifacts import make
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+GAP = timedelta(hours=2)
+BOT, OTHER_BOT = 9, 8
+ROSTER = Roster(
+    (
+        Person("Ana", (1,), imitate="yes"),
+        Person("Rui", (2,), imitate="yes"),
+        Person("Eva", (3,), learn="no"),
+        Person("Zé", (4,), imitate="no"),
+    ),
+    bots=frozenset({OTHER_BOT}),
+    understudies=frozenset({BOT}),
+)
+
+
+def weights(bias=0.0, bar=0.0, after=None, **features):
+    bars = tuple(bar for _ in LEVELS)
+    return Weights(bias, tuple(features.get(name, 0.0) for name in FEATURES), after or {}, bars)
+
+
+PROPENSITY_OF_TWO = Propensity(
+    {"Ana": weights(-1.5, after={"Rui": 2.5, "": -1.25}, question=0.5), "Rui": weights(0.125)}
+)
+
+
+def said(by, at=0, **more):
+    return Said(NOON + timedelta(seconds=at), by, **more)
+
+
+def message(number, who, text, at=0, **more):
+    return Message(-5, number, who, "Name", text, NOON + timedelta(seconds=at), **more)
+
+
+def chances(*messages):
+    return PROPENSITY_OF_TWO.chances(messages, ROSTER, GAP)
+
+
+def test_a_chance_is_the_logistic_of_the_weights_by_author_and_feature():
+    after_rui = PROPENSITY_OF_TWO.chance([said("Rui", question=True)], "Ana")
+    after_stranger = PROPENSITY_OF_TWO.chance([said(None)], "Ana")
+
+    assert after_rui == pytest.approx(0.8176, abs=1e-4)  # of -1.5 + 2.5 + 0.5
+    assert after_stranger == pytest.approx(0.0601, abs=1e-4)  # of -1.5 - 1.25
+
+
+def test_heavy_weights_neither_overflow_nor_leave_the_range():
+    sure, never = Propensity({"Ana": weights(1_000)}), Propensity({"Ana": weights(-1_000)})
+
+    assert sure.chance([said("Rui")], "Ana") == pytest.approx(1)
+    assert never.chance([said("Rui")], "Ana") == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [said("Ana"), said(None, ours=True), said("Rui", repeats=True)],
+    ids=["her own line", "the bot's line", "a repeat"],
+)
+def test_some_lines_wake_nobody(newest):
+    assert PROPENSITY_OF_TWO.chance([said("Rui"), newest], "Ana") == 0
+
+
+def test_a_voice_of_unknown_habits_never_answers():
+    assert PROPENSITY_OF_TWO.chance([said("Rui")], "Zoe") == 0
+
+
+def test_each_voice_but_the_author_has_a_chance_after_a_message():
+    found = chances(message(1, 1, "hey"), message(2, 2, "so?", 5))
+
+    assert list(found) == ["Ana", "Rui"]
+    assert found["Ana"] > 0.8
+    assert found["Rui"] == 0
+
+
+@pytest.mark.parametrize(
+    "newest",
+    [
+        message(2, 2, "/help", 5),
+        message(2, 2, "look", 5, is_forward=True),
+        message(2, OTHER_BOT, "beep", 5),
+        message(2, 6, "beep", 5, is_from_bot=True),
+        message(2, BOT, "I answer in their voices", 5),
+        message(2, 3, "so?", 5),
+    ],
+    ids=["a command", "a forward", "a bot on the roster", "another bot", "the bot's own help",
+         "somebody who may not be learned from"],
+)  # fmt: skip
+def test_after_what_is_no_line_of_a_known_person_nobody_is_asked(newest):
+    assert chances(message(1, 2, "so?"), newest) == {}
+
+
+def test_what_the_bot_says_in_a_voice_gives_nobody_a_chance():
+    found = chances(message(1, 2, "so?"), message(2, BOT, spoken("Rui", "so?"), 5))
+
+    assert set(found.values()) == {0.0}
+
+
+def test_an_empty_chat_asks_nobody():
+    assert chances() == {}
+
+
+def falling(*bars):
+    """Return bars that fall from the first to the last of these, in equal steps."""
+    top, low = bars
+    steps = len(LEVELS) - 1
+    return tuple(top + (low - top) * n / steps for n in range(len(LEVELS)))
+
+
+LEVELLED = Propensity(
+    {
+        "Ana": Weights(0.0, (0.0,) * len(FEATURES), {}, falling(0.95, 0.0)),
+        "Rui": Weights(0.0, (0.0,) * len(FEATURES), {}, falling(0.95, 0.0)),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("likely", "chatty", "joins"),
+    [
+        ({"Ana": 0.96}, 5, "Ana"),
+        ({"Ana": 0.90}, 5, None),
+        ({"Ana": 0.90}, 15, "Ana"),
+        ({"Ana": 0.51}, 50, "Ana"),
+        ({"Ana": 0.49}, 50, None),
+        ({"Ana": 0.01}, 100, "Ana"),
+        ({"Ana": 0.0}, 100, None),
+        ({"Ana": 0.6, "Rui": 0.8}, 100, "Rui"),
+        ({"Zoe": 0.99}, 100, None),
+        ({}, 100, None),
+    ],
+)
+def test_the_likeliest_joins_whose_chance_reaches_the_level_s_bar(likely, chatty, joins):
+    assert LEVELLED.would_join(likely, chatty, random.Random(0)) == joins
+
+
+def test_at_level_nought_nobody_ever_joins():
+    chance = random.Random(0)
+
+    joined = {LEVELLED.would_join({"Ana": 1.0}, 0, chance) for _ in range(1_000)}
+
+    assert joined == {None}
+
+
+def test_between_two_levels_a_share_of_the_upper_one_joins():
+    chance = random.Random(0)
+
+    joined = [LEVELLED.would_join({"Ana": 1.0}, 2, chance) for _ in range(5_000)]
+
+    assert joined.count("Ana") / 5_000 == pytest.approx(2 / 5, abs=0.03)
+
+
+@pytest.mark.parametrize("level", [-1, 101, float("nan")])
+def test_a_level_that_is_none_is_refused(level):
+    with pytest.raises(ValueError, match="not from 0"):
+        LEVELLED.would_join({"Ana": 0.5}, level, random.Random(0))
+
+
+def test_the_file_reads_back_equal(tmp_path):
+    save(LEVELLED, tmp_path)
+
+    assert load(tmp_path) == LEVELLED
+    assert (tmp_path / PROPENSITY).stat().st_mode & 0o077 == 0
+
+
+def test_an_older_artifact_without_the_file_has_none(tmp_path):
+    artifact = load_artifact(make(tmp_path / "old"))
+
+    assert load(artifact.path) is None
+
+
+def written(tmp_path, change):
+    save(PROPENSITY_OF_TWO, tmp_path)
+    path = tmp_path / PROPENSITY
+    value = json.loads(path.read_text("utf-8"))
+    change(value, value["voices"]["Ana"])
+    path.write_text(json.dumps(value), "utf-8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file, ana: file.clear(),
+        lambda file, ana: file.update(format=2),
+        lambda file, ana: file.update(more=1),
+        lambda file, ana: file.update(voices=[]),
+        lambda file, ana: file["voices"].update(Rui=3),
+        lambda file, ana: ana.pop("bias"),
+        lambda file, ana: ana.update(bias="1"),
+        lambda file, ana: ana.update(bias=True),
+        lambda file, ana: ana.update(bias=float("nan")),
+        lambda file, ana: ana.update(bias=float("inf")),
+        lambda file, ana: ana.update(bias=10**400),
+        lambda file, ana: ana.update(bias=[]),
+        lambda file, ana: ana["features"].pop("question"),
+        lambda file, ana: ana["features"].update(mood=1.0),
+        lambda file, ana: ana.update(features=[0.0] * len(FEATURES)),
+        lambda file, ana: ana["after"].update(Rui=None),
+        lambda file, ana: ana.update(after=["Rui"]),
+        lambda file, ana: ana["bars"].pop(),
+        lambda file, ana: ana.update(bars=[n / 20 for n in range(20)]),
+        lambda file, ana: ana.update(bars=None),
+    ],
+)
+def test_a_malformed_file_is_refused_in_one_line(tmp_path, change):
+    written(tmp_path, change)
+
+    with pytest.raises(
+        ArtifactError, match=r"propensity.json is damaged .*: train again"
+    ) as caught:
+        load(tmp_path)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000, b"null"])
+def test_what_is_no_such_file_is_refused(tmp_path, content):
+    (tmp_path / PROPENSITY).write_bytes(content)
+
+    with pytest.raises(ArtifactError, match="train again"):
+        load(tmp_path)
+
+
+def test_the_file_travels_with_its_model(tmp_path):
+    folder = make(tmp_path / "0001-00000000")
+    save(LEVELLED, folder)
+    bundle.pack(load_artifact(folder), tmp_path / "model.zip")
+    registry = Registry(tmp_path / "models")
+
+    with bundle.opened(tmp_path / "model.zip") as packed:
+        name = bundle.receive(registry, "it", lambda f: packed.unpack(f, lambda _: None))
+
+    assert load(registry.open(name).path) == LEVELLED

@@ -1,0 +1,75 @@
+"""The offline half of `make demo`, on a small chat and a small model."""
+
+import json
+import re
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from model.registry import Registry
+from pipeline.demo import run_demo
+from tests.checkpoints import save_llama
+from tests.habits import write_export
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """Run the demo, and return its registry and the lines it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    base = save_llama(folder / "base")
+    registry = Registry(folder / "artifacts")
+    said = StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.demo.write_sample", lambda place: write_export(place, 55))
+        patch.chdir(folder)
+        console = Console(file=said, width=80)
+        run_demo(Path("demo"), str(base), 0.02, registry, console)
+    return registry, said.getvalue().splitlines()
+
+
+def test_the_demo_leaves_a_scorecard_beside_the_model_that_serves(shown):
+    registry, lines = shown
+    version = registry.open().path
+
+    card = json.loads((version / "scorecard.json").read_text("utf-8"))
+
+    assert card["artifact"] == registry.current
+    assert card["quick"]
+    assert card["held_out"] == "test"
+    assert registry.promote("current") == version.name  # it is whole still
+    assert lines[-1].strip().endswith("scorecard.json")
+
+
+def test_the_demo_shows_what_the_scorecard_says_in_80_columns(shown):
+    registry, lines = shown
+    card = json.loads((registry.open().path / "scorecard.json").read_text("utf-8"))
+
+    text = "\n".join(lines)
+
+    assert max(map(cell_len, lines[:-1])) <= 80
+    swapped = card["attribution"]["bags_of_1"]["swapped"]
+    assert re.search(rf"tuned, speakers swapped +\d+ +{swapped:.2f} ", text)
+    assert f"Private data: in 0 of {card['personal_data_lines']} lines" in text
+
+
+def test_the_steps_are_numbered_through_from_here_to_the_bot(shown):
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+
+    steps = [int(n) for n in re.findall(r"^(\d) · ", "\n".join(shown[1]), re.MULTILINE)]
+    steps += [int(n) for n in re.findall(r'"(\d) · ', makefile)]
+
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_a_held_out_conversation_waits_for_the_bot_s_part(shown):
+    registry, _ = shown
+
+    lines = (registry.root.parent / "demo" / "conversation.txt").read_text("utf-8").splitlines()
+
+    assert len(lines) >= 4
+    assert all(": " in line for line in lines)

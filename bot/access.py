@@ -37,13 +37,17 @@ class Access:
         group = self.groups.get(chat_id)
         if group is None:
             return self.learned_from(chat_id)
-        return group.authorised and (group.allowed or self.learned_from(chat_id))
+        return group.authorised and (self._may_tell(group) or self.learned_from(chat_id))
 
     def learned_from(self, chat_id: int) -> bool:
         """Whether the model learned from this chat, or from the basic group that it was."""
         group = self.groups.get(chat_id)
         earlier = group.moved_from if group else None
         return self.public or chat_id in self.chats or earlier in self.chats
+
+    def _may_tell(self, group: Group) -> bool:
+        """Whether an admin allowed a group to hear what was learned from just these chats."""
+        return bool(group.allowed) and self.chats <= group.allowed
 
     def may_imitate(self, person: Person) -> bool:
         """Whether a friend agreed: by an own word, else by the rule that CONSENT sets.
@@ -65,6 +69,11 @@ class Access:
     def voices(self) -> tuple[Person, ...]:
         """Return the friends whose voices may be used."""
         return tuple(person for person in self.roster.voices if self.may_imitate(person))
+
+    @property
+    def not_agreed(self) -> tuple[Person, ...]:
+        """Return the friends whose voices were learned and may not be used."""
+        return tuple(person for person in self.roster.voices if not self.may_imitate(person))
 
 
 def access_of(card: Card, roster: Roster, admins: frozenset[int], consent: Consent) -> Access:

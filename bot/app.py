@@ -30,12 +30,14 @@ from bot.handlers.about import About
 from bot.handlers.acting import Acting
 from bot.handlers.explaining import Explaining
 from bot.handlers.failures import report
+from bot.handlers.gate import Gate
 from bot.handlers.joining import Joining
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
 from bot.handlers.reacting import Reacting
 from bot.handlers.receiving import Receiving
 from bot.handlers.simulating import Simulating
+from bot.handlers.status import Status
 from bot.handlers.versions import Versions, told
 from bot.handlers.voices import Voices, only_a_voice
 from bot.house import House, Shelves
@@ -56,7 +58,7 @@ ALLOWED_UPDATES = (
     "message_reaction",
     "poll_answer",
 )
-FIRST = -1  # the group of handlers that runs before all others
+FIRST, GATE = -2, -1  # the groups of handlers that run before all others
 LAST = 1
 LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
 TIDY_AGAIN = 3600.0
@@ -215,6 +217,7 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     joining = Joining(house, acting)
     about, membership, versions = About(house), Membership(house), Versions(house)
     app.add_handler(keeping(house), group=FIRST)
+    app.add_handler(Gate(house).handler(), group=GATE)
     for name, callback in (
         ("as", voices.command),
         ("simulate", simulating.command),
@@ -222,6 +225,7 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
         ("help", about.help),
         ("start", about.start),
         ("allow", membership.allow),
+        ("status", Status(house).command),
         ("model", versions.show),
         ("rollback", versions.roll_back),
         ("why", Explaining(house).why),

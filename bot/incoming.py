@@ -61,6 +61,23 @@ def place_of(message: telegram.Message) -> Place:
     return Place(message.chat.id, topic_of(message))
 
 
+def person_id(user: telegram.User | None) -> int | None:
+    """Return the id of a person.
+
+    Nobody knows which admin speaks as the group: the user of such a message is a bot of Telegram's.
+    """
+    return user.id if user and not user.is_bot else None
+
+
+def command_of(message: telegram.Message, username: str) -> str | None:
+    """Return the command that a message is, without its slash, None where it is none to us."""
+    first = message.entities[0] if message.entities else None
+    if first is None or first.offset or first.type != telegram.MessageEntity.BOT_COMMAND:
+        return None
+    name, _, whose = (message.text or "")[1 : first.length].partition("@")
+    return name.lower() if whose.lower() in {"", username.lower()} else None
+
+
 def after_command(message: telegram.Message) -> str:
     """Return what a command's message says after the command."""
     _, *words = (message.text or "").split(maxsplit=1)

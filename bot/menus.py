@@ -1,6 +1,7 @@
 """The commands in Telegram's menu, by scope and in each language."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,33 +12,54 @@ from telegram import (
     BotCommandScopeChat,
     BotCommandScopeDefault,
 )
-from telegram.error import TelegramError
+from telegram.error import BadRequest, TelegramError
 from telegram.ext import ExtBot
 
 from bot.texts import EN, LANGUAGES
 from bot.texts.wording import Wording
 
+logger = logging.getLogger(__name__)
+
 
 async def show_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
-    """Fill Telegram's menus; where there is no text in a user's language, in English."""
-    for code, texts in {"": EN, **LANGUAGES}.items():
-        for scope, commands in _menus(texts):
-            await bot.set_my_commands(commands, scope=scope, language_code=code or None)
-        for admin in admins:
-            with suppress(TelegramError):  # an admin who has not yet written to the bot has no chat
-                own = (*texts.commands_for_admins, *_in_groups(texts))
-                await bot.set_my_commands(
-                    own, scope=BotCommandScopeChat(admin), language_code=code or None
-                )
+    """Fill Telegram's menus; where there is no text in a user's language, in English.
+
+    A bot works without: what fails is logged.
+    """
+    try:
+        for code, texts in {"": EN, **LANGUAGES}.items():
+            for scope, commands in _menus(texts):
+                await bot.set_my_commands(commands, scope=scope, language_code=code or None)
+            for admin in admins:
+                with suppress(BadRequest):  # who has not yet written to the bot has no chat
+                    await bot.set_my_commands(
+                        admin_commands(texts),
+                        scope=BotCommandScopeChat(admin),
+                        language_code=code or None,
+                    )
+    except TelegramError as error:
+        logger.warning("the menus of commands could not be filled (%s)", type(error).__name__)
+
+
+def admin_commands(texts: Wording) -> tuple[tuple[str, str], ...]:
+    """Return what an admin's private chat with the bot offers: all there is, each once."""
+    return _each_once(
+        texts.commands_in_groups,
+        texts.commands_in_private,
+        texts.commands_for_admins,
+        texts.commands_for_all,
+    )
 
 
 def _menus(texts: Wording) -> list[tuple[BotCommandScope, tuple[tuple[str, str], ...]]]:
+    in_groups = _each_once(texts.commands_in_groups, texts.commands_for_all)
+    in_private = _each_once(texts.commands_in_private, texts.commands_for_all)
     return [
         (BotCommandScopeDefault(), texts.commands_for_all),
-        (BotCommandScopeAllGroupChats(), _in_groups(texts)),
-        (BotCommandScopeAllPrivateChats(), (*texts.commands_in_private, *texts.commands_for_all)),
+        (BotCommandScopeAllGroupChats(), in_groups),
+        (BotCommandScopeAllPrivateChats(), in_private),
     ]
 
 
-def _in_groups(texts: Wording) -> tuple[tuple[str, str], ...]:
-    return (*texts.commands_in_groups, *texts.commands_for_all)
+def _each_once(*menus: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple({name: (name, says) for menu in menus for name, says in menu}.values())

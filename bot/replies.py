@@ -116,6 +116,10 @@ class Replies:
         """Return how many replies are being made or wait for it."""
         return self._asked.total()
 
+    def waiting_in(self, chat_id: int) -> int:
+        """Return how many of them are a chat's."""
+        return self._asked[chat_id]
+
     @contextmanager
     def admitted(self, chat_id: int) -> Iterator[None]:
         """Count what the block asks for a chat.

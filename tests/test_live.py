@@ -8,12 +8,15 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from io import StringIO
 from itertools import groupby
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from bot.playground.server import serve
+from bot.playground.show import show
 from bot.playground.telegram import Telegram
 from bot.replies import context_for
 from bot.store.database import opened
@@ -195,6 +198,18 @@ async def test_an_edit_changes_the_context(friends):
         *("Raul: hello there tweet tweet", "Ana: hello there", "Rui: hello there", "Ana: after"),
         *(line_as(*line) for line in said),
     )
+
+
+async def test_the_playground_lets_an_admin_bring_the_bot_in(trained, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
+    console = Console(file=StringIO(), width=200, highlight=False)
+    talk = [f"{name}: {HABITS[name]}" for name in ("Hugo", "Tiago")]
+
+    await show(trained.open("current"), str(trained.root), talk, console)
+
+    shown = console.file.getvalue()
+    assert "I learned to talk from the chat “" in shown
+    assert shown.index("/allow") < shown.index("All right, I speak here too") < shown.index("🎭 ")
 
 
 def last_lines(*lines):

@@ -1,24 +1,35 @@
 """Who lets the bot into a group: an admin, or nobody; and what becomes of a group that moves."""
 
+import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from telegram import Chat, ChatMember, ChatMemberUpdated, Update
+from telegram import Chat, ChatMember, ChatMemberRestricted, ChatMemberUpdated, Update
+from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
 
 from bot.context import Context
 from bot.house import House
-from bot.incoming import place_of
+from bot.incoming import person_id, place_of
 from bot.store.groups import Group
 from bot.store.messages import Place
 
+SETTLES = 3.0
+"""Seconds for which a supergroup may turn out to be a group that moved. Telegram tells of the bot's
+arrival there, by whoever moved it, beside the two messages of the move, and in no order."""
+WAITS = (1.0, 5.0, 30.0)  # seconds between tries to leave
+
 logger = logging.getLogger(__name__)
 
-_IN = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER, ChatMember.RESTRICTED}
+_IN = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER}
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The handlers of the bot's own coming and going, of `/allow`, and of migrations."""
+    """The handlers of the bot's own coming and going, of `/allow`, and of migrations.
+
+    What a change means is kept before the next update is handled; what is said of it comes later.
+    """
 
     house: House
 
@@ -27,27 +38,32 @@ class Membership:
         change = update.my_chat_member
         if change is None or change.chat.type == Chat.PRIVATE:
             return
-        was, is_now = (m.status in _IN for m in (change.old_chat_member, change.new_chat_member))
+        was, is_now = _is_in(change.old_chat_member), _is_in(change.new_chat_member)
         if is_now and not was:
-            await self._arrived(change, context)
+            await self._arrived(update, change, context)
         elif was and not is_now:
-            gone = replace(self.house.group(change.chat.id), authorised=False, allowed=False)
-            await self.house.change(gone)
+            group = replace(self.house.group(change.chat.id), authorised=False)
+            await self.house.change(group)
 
     async def allow(self, update: Update, context: Context) -> None:
-        """Let the bot speak in this group though its model learned from another chat."""
+        """Let the bot speak in this group though its model learned from another chat.
+
+        A group that has not been told yet whose chat that is is told so first.
+        """
         message = update.message
-        if message is None or message.chat.type == Chat.PRIVATE:
+        if message is None:
             return
-        if message.from_user is None or message.from_user.id not in self.house.settings.admins:
-            await context.courier.say(place_of(message), context.texts.for_admins)
-            return
-        known = self.house.group(message.chat.id)
-        group = replace(known, title=message.chat.title, authorised=True, allowed=True)
-        await self.house.change(group)
-        text = context.texts.allowed_here.format(chats=self.house.origin)
-        if self.house.access.learned_from(group.chat_id):
-            text = context.texts.help([person.name for person in self.house.access.voices])
+        chat, text = message.chat, ""
+        if person_id(message.from_user) not in self.house.settings.admins:
+            text = context.texts.for_admins
+        elif chat.type == Chat.PRIVATE:
+            text = context.texts.only_in_groups
+        elif self.house.group(chat.id).authorised and not self.house.access.learned_from(chat.id):
+            await self._let_in(chat, allowed=self.house.access.chats)
+            text = context.texts.allowed_here.format(chats=self.house.origin)
+        else:
+            await self._let_in(chat)
+            text = self._greeting(chat.id, context)
         await context.courier.say(place_of(message), text)
 
     async def moved(self, update: Update, _: Context) -> None:
@@ -60,22 +76,52 @@ class Membership:
             old, new = message.migrate_from_chat_id, message.chat.id
         if new is None or self.house.group(new).moved_from == old:
             return
-        earlier = self.house.groups.get(old)
-        authorised = earlier.authorised if earlier else self.house.access.speaks_in(old)
-        known = earlier or Group(old, title=message.chat.title)
-        await self.house.change(replace(known, chat_id=new, authorised=authorised, moved_from=old))
+        known = self.house.groups.get(old) or Group(old, title=message.chat.title)
+        speaks = self.house.access.speaks_in(old)
+        let_in = known.authorised or speaks or self.house.group(new).authorised
+        await self.house.change(replace(known, chat_id=new, authorised=let_in, moved_from=old))
         logger.info("chat %d is %d now", old, new)
 
-    async def _arrived(self, change: ChatMemberUpdated, context: Context) -> None:
-        chat, place = change.chat, Place(change.chat.id)
-        if change.from_user.id not in self.house.settings.admins:
-            await context.courier.say(place, context.texts.stranger_group)
-            await context.bot.leave_chat(chat.id)
-            logger.info("left chat %d, into which no admin put the bot", chat.id)
-            return
-        known = replace(self.house.group(chat.id), title=chat.title, authorised=True)
-        await self.house.change(known)
-        await context.courier.say(place, self._greeting(chat.id, context))
+    async def _arrived(self, update: Update, change: ChatMemberUpdated, context: Context) -> None:
+        chat, known = change.chat, self.house.group(change.chat.id)
+        if chat.type == Chat.CHANNEL:
+            later = self._leave_channel(change, context)
+        elif person_id(change.from_user) in self.house.settings.admins:
+            await self._let_in(chat)
+            later = self._greet(chat, context)
+        elif known.authorised and known.moved_from:
+            return  # it was in there under another id
+        else:
+            await self.house.change(replace(known, authorised=False))
+            later = self._leave(chat, context)
+        context.application.create_task(later, update)
+
+    async def _let_in(self, chat: Chat, allowed: frozenset[int] = frozenset()) -> None:
+        known = self.house.group(chat.id)
+        may_tell = known.allowed | allowed
+        await self.house.change(replace(known, title=chat.title, authorised=True, allowed=may_tell))
+
+    async def _greet(self, chat: Chat, context: Context) -> None:
+        await context.courier.say(Place(chat.id), self._greeting(chat.id, context))
+
+    async def _leave(self, chat: Chat, context: Context) -> None:
+        """Say why, and leave, unless the group turns out to be one that moved."""
+        if chat.type == Chat.SUPERGROUP:
+            await asyncio.sleep(SETTLES)
+            if self.house.group(chat.id).authorised:
+                return
+        texts = context.texts
+        has_admins = bool(self.house.settings.admins)
+        await context.courier.say(
+            Place(chat.id), texts.stranger_group if has_admins else texts.no_admin_yet
+        )
+        await _out(chat, context)
+
+    async def _leave_channel(self, change: ChatMemberUpdated, context: Context) -> None:
+        """Leave a channel; who put the bot there is told, not all who read it."""
+        with suppress(TelegramError):  # who never wrote to the bot cannot be written to
+            await context.courier.say(Place(change.from_user.id), context.texts.no_channels)
+        await _out(change.chat, context)
 
     def _greeting(self, chat_id: int, context: Context) -> str:
         access, texts = self.house.access, context.texts
@@ -83,4 +129,27 @@ class Membership:
             return texts.may_be_allowed.format(chats=self.house.origin)
         names = [person.name for person in access.voices]
         voices = texts.voices_here.format(names=", ".join(names)) if names else texts.no_voices
-        return texts.authorised_here.format(help=f"/help. {voices}")
+        return texts.authorised_here.format(voices=voices)
+
+
+def _is_in(member: ChatMember) -> bool:
+    """Whether somebody is in a chat; who is restricted may be in it or not."""
+    if isinstance(member, ChatMemberRestricted):
+        return member.is_member
+    return member.status in _IN
+
+
+async def _out(chat: Chat, context: Context) -> None:
+    """Leave a chat, and try again where Telegram does not hear it."""
+    for wait in (*WAITS, None):
+        try:
+            await context.bot.leave_chat(chat.id)
+        except (BadRequest, Forbidden):
+            break  # out already
+        except NetworkError:
+            if wait is None:
+                raise
+            await asyncio.sleep(wait)
+        else:
+            logger.info("left chat %d, into which no admin put the bot", chat.id)
+            break

@@ -8,6 +8,7 @@ from bot.playground.world import World
 
 LONGEST_TEXT = 4096
 LONGEST_CAPTION = 1024
+MUTE = "Bad Request: not enough rights to send text messages to the chat"
 LONGEST_BUTTON_DATA = 64
 DELETABLE_SECONDS = 48 * 60 * 60
 SAME = (
@@ -108,6 +109,8 @@ def _buttons(params: Json) -> Json:
 
 def _send(world: World, chat: Chat, params: Json, body: Json) -> Json:
     """Post a message where the call says."""
+    if chat.member(world.me).status == "restricted":
+        raise ApiError(400, MUTE)
     reply_to = world.replied(chat, params.get("reply_parameters"))
     place = world.place(chat, params.get("message_thread_id"), reply_to)
     return world.post(chat, world.me, {**place, **body, **_buttons(params)})

@@ -25,6 +25,25 @@ RIGHTS = (
     "can_edit_stories",
     "can_delete_stories",
 )
+FREEDOMS = (
+    "can_send_messages",
+    "can_send_audios",
+    "can_send_documents",
+    "can_send_photos",
+    "can_send_videos",
+    "can_send_video_notes",
+    "can_send_voice_notes",
+    "can_send_polls",
+    "can_send_other_messages",
+    "can_add_web_page_previews",
+    "can_react_to_messages",
+    "can_edit_tag",
+    "can_change_info",
+    "can_invite_users",
+    "can_pin_messages",
+    "can_manage_topics",
+)
+"""What whoever is restricted may not do here, all of it."""
 PRESENT = frozenset({"creator", "administrator", "member", "restricted"})
 COMMAND = re.compile(r"(?<![\w/])/\w{1,64}(?:@\w{3,32})?", re.ASCII)
 
@@ -94,6 +113,8 @@ class Member:
         elif self.status == "administrator":
             granted = {right: right in self.rights for right in RIGHTS}
             extra = {"can_be_edited": False, "is_anonymous": False, **granted}
+        elif self.status == "restricted":
+            extra = {"is_member": True, "until_date": 0, **dict.fromkeys(FREEDOMS, False)}
         elif self.status == "kicked":
             extra = {"until_date": 0}
         return {"user": self.user.json(), "status": self.status, **extra}

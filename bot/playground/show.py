@@ -8,12 +8,14 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from bot.errors import PlaygroundError
+from bot.playground.joining import add_bot
 from bot.playground.server import serve
 from bot.playground.shapes import Chat, Json, User
 from bot.playground.telegram import Telegram
@@ -113,8 +115,17 @@ async def show(
         for person in artifact.card.roster.people
     }
     group = Group(telegram, chat, console, people)
-    async with serve(telegram) as url, _bot(telegram.token, url, models_dir) as greeting:
+    admin = next(iter(people))
+    bot = partial(_bot, telegram.token, models_dir=models_dir, admin=people[admin])
+    async with serve(telegram) as url, bot(url) as greeting:
         console.print(f"  {greeting}", style="dim")
+        mark = len(telegram.calls)
+        await add_bot(telegram, chat, people[admin])
+        await group.answers(mark)
+        if not artifact.card.public:
+            mark = len(telegram.calls)
+            await group.say(admin, "/allow")
+            await group.answers(mark)
         last = await _talk(group, conversation)
         voices = [person.name for person in artifact.card.roster.voices]
         voice = next((v for v in ("Hugo", *voices) if v in voices and v != last), last)
@@ -139,13 +150,14 @@ async def _talk(group: Group, conversation: Sequence[str]) -> str:
 
 
 @asynccontextmanager
-async def _bot(token: str, url: str, models_dir: str) -> AsyncIterator[str]:
+async def _bot(token: str, url: str, *, models_dir: str, admin: User) -> AsyncIterator[str]:
     """Run `understudy-bot run` in a folder of its own; yield the line it says when it is up."""
     with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
         settings = {
             "BOT_TOKEN": token,
             "TELEGRAM_API_URL": url,
             "MODELS_DIR": models_dir,
+            "ADMINS": str(admin.id),
             "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/playground.db",
             "LOG_LEVEL": "WARNING",
         }

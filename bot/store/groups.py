@@ -16,14 +16,15 @@ _FIELDS = [column.name for column in groups.columns]
 class Group:
     """A group as the bot knows it.
 
-    `authorised`: an admin put the bot there. `allowed`: it may speak there though its model learned
-    from another chat. `moved_from` is the id of the basic group that a supergroup was.
+    `authorised`: an admin put the bot there. `allowed`: the chats of others that a model may have
+    learned from and still speak there. `moved_from` is the id of the basic group that a supergroup
+    was.
     """
 
     chat_id: int
     title: str | None = None
     authorised: bool = False
-    allowed: bool = False
+    allowed: frozenset[int] = frozenset()
     moved_from: int | None = None
     told_privacy: bool = False
     chatty: int = 0

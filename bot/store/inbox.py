@@ -87,6 +87,13 @@ class Inbox:
             counts = {row.state: row.number for row in await connection.execute(query)}
         return Queue(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
 
+    async def newest_aside(self, most: int) -> list[int]:
+        """Return the ids of what was set aside last, newest first: the log tells more of them."""
+        query = select(inbox.c.update_id).where(inbox.c.state == SET_ASIDE)
+        newest = query.order_by(inbox.c.update_id.desc()).limit(most)
+        async with self._engine.connect() as connection:
+            return list((await connection.execute(newest)).scalars())
+
     async def drop_before(self, moment: datetime) -> None:
         """Drop what was handled before a moment, and the words of what was set aside before it.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, or_, select, tuple_
+from sqlalchemy import Row, Select, func, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -48,6 +48,14 @@ class Store:
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
         return _message(row) if row else None
+
+    async def count(self, chat_id: int | None = None) -> int:
+        """Return how many messages are kept, of one chat or of all."""
+        query = select(func.count()).select_from(messages)
+        if chat_id is not None:
+            query = query.where(messages.c.chat_id == chat_id)
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def earlier(
         self, place: Place, reach: int, counts: Callable[[Message], bool]

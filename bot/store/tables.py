@@ -36,6 +36,23 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value else None
 
 
+class ChatIds(TypeDecorator[frozenset[int]]):
+    """A set of ids, kept as text with spaces between them."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: frozenset[int] | None, dialect: Dialect) -> str:
+        """Return what is kept."""
+        del dialect
+        return " ".join(map(str, sorted(value or ())))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[int]:
+        """Return what was kept."""
+        del dialect
+        return frozenset(map(int, (value or "").split()))
+
+
 metadata = MetaData()
 
 messages = Table(
@@ -115,13 +132,13 @@ groups = Table(
     Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
     Column("title", Text),
     Column("authorised", Boolean, nullable=False),
-    Column("allowed", Boolean, nullable=False),
+    Column("allowed", ChatIds, nullable=False),
     Column("moved_from", BigInteger),
     Column("told_privacy", Boolean, nullable=False),
     Column("chatty", Integer, nullable=False),
     Column("quiet_until", UtcDateTime),
 )
-"""The groups the bot is in. `allowed`: though the model learned from another chat."""
+"""The groups the bot is in. `allowed`: the ids of other chats that the model may know of."""
 
 decisions = Table(
     "decisions",

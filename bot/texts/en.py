@@ -25,19 +25,26 @@ EN = Wording(
         "Hello! I answer only in groups that my admin has put me in, so I am leaving. "
         "No hard feelings."
     ),
+    no_admin_yet=(
+        "Hello! I have no admin yet, so I am leaving. If you run me, write /start to me in "
+        "private: I tell you the line that makes you one. Then add me again."
+    ),
+    no_channels="I answer in groups, not in channels, so I have left the one you put me in.",
     silent_here=(
         "I learned to talk from another group's messages, so I stay silent here. "
         "They belong to the people who wrote them."
     ),
-    authorised_here="Hello! I am at home here. {help}",
+    authorised_here="Hello! I am at home here, and /help says what I can do. {voices}",
     may_be_allowed=(
         "I learned to talk from the chat “{chats}”, so I stay silent here: what I say may come "
         "from there. If its people agree, an admin of mine can let me speak with /allow."
     ),
     allowed_here="All right, I speak here too, though I learned from “{chats}”.",
     for_admins="That is for my admins.",
+    only_in_groups="Send that in the group that it is about.",
     admins_only_here=(
-        "In private I answer /start, /help, /privacy, /optin, /optout and /forget all."
+        "I speak with my friends in their group, and in private with my admins alone. "
+        "You may send me /start, /help, /privacy, /optin, /optout and /forget all."
     ),
     privacy_is_on=(
         "Privacy mode is on: in groups the bot hears commands and replies to it, and nothing else, "
@@ -89,6 +96,29 @@ EN = Wording(
         "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
         ".env and start it again:\n\nADMINS={user_id}"
     ),
+    status_model="Model {version}\nlearned from {base}",
+    status_up="Up for {time}",
+    status_voices="Voices: {names}",
+    status_not_agreed="Not agreed: {names}",
+    status_nobody="nobody",
+    status_hears_all="Privacy mode: no hindrance, I hear all that is said",
+    status_hears_commands=(
+        "Privacy mode: on. In groups I hear only commands and replies to me, unless I am an admin "
+        "there (@BotFather, /setprivacy)"
+    ),
+    status_updates="Updates waiting: {waiting}, set aside: {aside}",
+    status_ids="Set aside last: {ids} (the log says why)",
+    status_replies="Replies waiting: {waiting}, uncertain: {uncertain}",
+    status_database="Database: {file}, {size}, messages: {messages}",
+    status_messages="Messages kept of this group: {messages}, replies waiting: {waiting}",
+    status_groups="Groups",
+    status_here="This group: {state}",
+    status_no_groups="none yet",
+    group_speaks="I speak (any group may hear this model)",
+    group_learned="I speak, I learned from it",
+    group_allowed="I speak, an admin allowed it",
+    group_silent="silent until an admin sends /allow there",
+    group_not_let_in="silent, no admin let me in",
     now_speaking="I speak with version {version} now{facts}.",
     trained_until=", trained on messages up to {day}",
     refused_version="The version that was to speak now cannot be used; I go on with {old}. {why}",

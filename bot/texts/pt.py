@@ -25,19 +25,26 @@ PT = Wording(
         "Olá! Só respondo em grupos onde o meu administrador me pôs, por isso vou sair. "
         "Sem ressentimentos."
     ),
+    no_admin_yet=(
+        "Olá! Ainda não tenho administrador, por isso vou sair. Se és tu que me corres, escreve-me "
+        "/start em privado: digo-te a linha que te faz administrador. Depois volta a pôr-me."
+    ),
+    no_channels="Respondo em grupos, não em canais, por isso saí do canal onde me puseste.",
     silent_here=(
         "Aprendi a falar com as mensagens de outro grupo, por isso aqui fico calado. "
         "Pertencem a quem as escreveu."
     ),
-    authorised_here="Olá! Estou em casa. {help}",
+    authorised_here="Olá! Estou em casa, e /help diz o que sei fazer. {voices}",
     may_be_allowed=(
         "Aprendi a falar com o grupo “{chats}”, por isso aqui fico calado: o que digo pode vir de "
         "lá. Se essas pessoas concordarem, um administrador meu pode deixar-me falar com /allow."
     ),
     allowed_here="Está bem, aqui também falo, embora tenha aprendido com “{chats}”.",
     for_admins="Isso é para os meus administradores.",
+    only_in_groups="Envia isso no grupo em causa.",
     admins_only_here=(
-        "Em privado respondo a /start, /help, /privacy, /optin, /optout e /forget all."
+        "Falo com os meus amigos no grupo deles e, em privado, só com os meus administradores. "
+        "Podes enviar-me /start, /help, /privacy, /optin, /optout e /forget all."
     ),
     privacy_is_on=(
         "O modo de privacidade está ligado: nos grupos o bot só ouve comandos e respostas a ele, "
@@ -90,6 +97,29 @@ PT = Wording(
         "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
         "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
     ),
+    status_model="Modelo {version}\ntreinado a partir de {base}",
+    status_up="A funcionar há {time}",
+    status_voices="Vozes: {names}",
+    status_not_agreed="Sem acordo: {names}",
+    status_nobody="ninguém",
+    status_hears_all="Modo de privacidade: sem obstáculo, ouço tudo o que se diz",
+    status_hears_commands=(
+        "Modo de privacidade: ligado. Nos grupos só ouço comandos e respostas a mim, a não ser que "
+        "seja lá administrador (@BotFather, /setprivacy)"
+    ),
+    status_updates="Atualizações à espera: {waiting}, postas de lado: {aside}",
+    status_ids="Postas de lado por último: {ids} (o registo diz porquê)",
+    status_replies="Respostas à espera: {waiting}, incertas: {uncertain}",
+    status_database="Base de dados: {file}, {size}, mensagens: {messages}",
+    status_messages="Mensagens guardadas deste grupo: {messages}, respostas à espera: {waiting}",
+    status_groups="Grupos",
+    status_here="Este grupo: {state}",
+    status_no_groups="ainda nenhum",
+    group_speaks="falo (qualquer grupo pode ouvir este modelo)",
+    group_learned="falo, aprendi com ele",
+    group_allowed="falo, um administrador permitiu",
+    group_silent="calado até um administrador enviar lá /allow",
+    group_not_let_in="calado, nenhum administrador me deixou entrar",
     now_speaking="Agora falo com a versão {version}{facts}.",
     trained_until=", treinada com mensagens até {day}",
     refused_version="A versão que ia falar agora não serve; continuo com a {old}. {why}",

@@ -13,11 +13,14 @@ class Wording:
     voices_here: str
 
     stranger_group: str
+    no_admin_yet: str
+    no_channels: str
     silent_here: str
     authorised_here: str
     may_be_allowed: str
     allowed_here: str
     for_admins: str
+    only_in_groups: str
     admins_only_here: str
     privacy_is_on: str
     privacy_hint: str
@@ -70,10 +73,42 @@ class Wording:
     retrained: str
     retraining_failed: str
 
+    status_model: str
+    status_up: str
+    status_voices: str
+    status_not_agreed: str
+    status_nobody: str
+    status_hears_all: str
+    status_hears_commands: str
+    status_updates: str
+    status_ids: str
+    status_replies: str
+    status_database: str
+    status_messages: str
+    status_groups: str
+    status_here: str
+    status_no_groups: str
+    group_speaks: str
+    group_learned: str
+    group_allowed: str
+    group_silent: str
+    group_not_let_in: str
+
     commands_for_all: tuple[tuple[str, str], ...]
     commands_in_groups: tuple[tuple[str, str], ...]
     commands_in_private: tuple[tuple[str, str], ...]
     commands_for_admins: tuple[tuple[str, str], ...]
+
+    @property
+    def command_names(self) -> frozenset[str]:
+        """Return the commands of all menus."""
+        menus = (
+            *self.commands_for_all,
+            *self.commands_in_groups,
+            *self.commands_in_private,
+            *self.commands_for_admins,
+        )
+        return frozenset(name for name, _ in menus)
 
     def help(self, names: Sequence[str]) -> str:
         """Say what the bot does and whose voices it has."""

@@ -102,7 +102,7 @@ def _of_groups() -> None:
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("title", sa.Text),
         sa.Column("authorised", sa.Boolean, nullable=False),
-        sa.Column("allowed", sa.Boolean, nullable=False),
+        sa.Column("allowed", sa.Text, nullable=False),
         sa.Column("moved_from", sa.BigInteger),
         sa.Column("told_privacy", sa.Boolean, nullable=False),
         sa.Column("chatty", sa.Integer, nullable=False),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bot.app import ALLOWED_UPDATES, build
+from bot.playground.joining import add_bot
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram
 from bot.settings import Settings
@@ -147,6 +148,12 @@ class Stage:
         """Say something and return the next message that the bot sends."""
         since = len(self.telegram.calls)
         await self.telegram.say(chat, user, text, **more)
+        return (await self.telegram.wait_for("sendMessage", since=since)).result
+
+    async def enter(self, chat, by, **more):
+        """Let somebody add the bot to a chat, and return the next message that it sends."""
+        since = len(self.telegram.calls)
+        await add_bot(self.telegram, chat, by, **more)
         return (await self.telegram.wait_for("sendMessage", since=since)).result
 
     async def press(self, asked, user, data):

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from bot.texts import EN
+
 VOICES = "Hugo Silva, Hugo Sá, João, 李雷."
 
 
@@ -92,7 +94,7 @@ class TestLeakGuard:
             refusal = await stage.answer(stage.telegram.private(zoe), zoe, "/as João")
 
         assert answer["text"].startswith("🎭 João\n")
-        assert refusal["text"].startswith("I learned to talk from another group's")
+        assert refusal["text"] == EN.admins_only_here
 
     async def test_replies_and_buttons_of_before_stay_silent(self, stage, elsewhere, zoe, card):
         async with stage.running(replace(card, public=True)):

@@ -1,0 +1,146 @@
+"""`/status`: how the bot is, for its admins; in a group, how it is in that group alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from telegram import Chat, ChatMember, Update
+from telegram.error import TelegramError
+
+from bot.context import Context
+from bot.house import House
+from bot.incoming import person_id, place_of
+from bot.store.groups import Group
+from bot.store.version import database_file
+from bot.texts.wording import Wording
+from model.roster import Person
+
+MOST_IDS = 5
+_ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The handler of `/status`; what belongs to one group is told in no other."""
+
+    house: House
+
+    async def command(self, update: Update, context: Context) -> None:
+        """Say how the bot is, or that only admins are told."""
+        message = update.message
+        if message is None:
+            return
+        if person_id(message.from_user) not in self.house.settings.admins:
+            text = context.texts.for_admins
+        elif message.chat.type == Chat.PRIVATE:
+            text = await self._everywhere(context)
+        else:
+            text = await self._here(message.chat.id, context)
+        await context.courier.say(place_of(message), text)
+
+    async def _everywhere(self, context: Context) -> str:
+        texts = context.texts
+        blocks = (
+            self._model(texts),
+            self._voices(texts, tell_all=True),
+            await self._hears(context),
+            await self._queues(texts),
+            await self._database(texts),
+            self._groups(texts),
+        )
+        return "\n\n".join(blocks)
+
+    async def _here(self, chat_id: int, context: Context) -> str:
+        texts, access = context.texts, self.house.access
+        kept = texts.status_messages.format(
+            messages=await self.house.shelves.messages.count(chat_id),
+            waiting=self.house.replies.waiting_in(chat_id),
+        )
+        here = texts.status_here.format(state=self._state(self.house.group(chat_id), texts))
+        blocks = [self._model(texts), await self._hears(context, chat_id), f"{here}\n{kept}"]
+        if access.speaks_in(chat_id):
+            blocks.insert(1, self._voices(texts, tell_all=access.learned_from(chat_id)))
+        return "\n\n".join(blocks)
+
+    def _model(self, texts: Wording) -> str:
+        serving = self.house.stand.now
+        model = texts.status_model.format(version=serving.version, base=serving.card.base)
+        up = texts.status_up.format(time=_span(datetime.now(UTC) - self.house.since))
+        return f"{model}\n{up}"
+
+    def _voices(self, texts: Wording, *, tell_all: bool) -> str:
+        """Say who may be imitated; who did not agree is told only where they are at home."""
+        access = self.house.access
+        lines = [texts.status_voices.format(names=_names(access.voices, texts))]
+        if tell_all:
+            names = _names(access.not_agreed, texts)
+            lines.append(texts.status_not_agreed.format(names=names))
+        return "\n".join(lines)
+
+    async def _hears(self, context: Context, chat_id: int | None = None) -> str:
+        """Say what privacy mode hides, which does not count where the bot is an admin."""
+        bot = context.bot
+        try:
+            hears = bool((await bot.get_me()).can_read_all_group_messages)
+            if chat_id and not hears:
+                hears = (await bot.get_chat_member(chat_id, bot.id)).status in _ADMINS
+        except TelegramError:  # what was so when the bot started will do
+            hears = bool(bot.can_read_all_group_messages)
+        return context.texts.status_hears_all if hears else context.texts.status_hears_commands
+
+    async def _queues(self, texts: Wording) -> str:
+        shelves = self.house.shelves
+        queue = await shelves.inbox.queue()
+        waiting = max(0, queue.waiting - 1)  # this command waits too
+        lines = [texts.status_updates.format(waiting=waiting, aside=queue.set_aside)]
+        if ids := await shelves.inbox.newest_aside(MOST_IDS):
+            lines.append(texts.status_ids.format(ids=", ".join(map(str, ids))))
+        uncertain = await shelves.journal.count("uncertain")
+        replies = self.house.replies.waiting
+        lines.append(texts.status_replies.format(waiting=replies, uncertain=uncertain))
+        return "\n".join(lines)
+
+    async def _database(self, texts: Wording) -> str:
+        path = database_file(self.house.settings.database_url)
+        return texts.status_database.format(
+            file=path.name, size=_size(path), messages=await self.house.shelves.messages.count()
+        )
+
+    def _groups(self, texts: Wording) -> str:
+        """Say how it is in each group; what a supergroup was before is none any more."""
+        known = self.house.groups
+        left = {group.moved_from for group in known.values()}
+        listed = [group for number, group in known.items() if number not in left and group.title]
+        lines = [f"{group.title}: {self._state(group, texts)}" for group in listed]
+        return "\n".join((texts.status_groups, *(lines or [texts.status_no_groups])))
+
+    def _state(self, group: Group, texts: Wording) -> str:
+        access = self.house.access
+        speaks, at_home = access.speaks_in(group.chat_id), access.learned_from(group.chat_id)
+        if speaks and access.public:
+            return texts.group_speaks
+        if speaks:
+            return texts.group_learned if at_home else texts.group_allowed
+        return texts.group_silent if group.authorised else texts.group_not_let_in
+
+
+def _names(people: Sequence[Person], texts: Wording) -> str:
+    return ", ".join(person.name for person in people) or texts.status_nobody
+
+
+def _span(span: timedelta) -> str:
+    """Write a time in its two largest units, which are called the same in all our languages."""
+    minutes = int(span.total_seconds()) // 60
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {rest} min" if hours else f"{rest} min"
+
+
+def _size(path: Path) -> str:
+    """Write how much room a database takes, its write-ahead log included."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    total = sum(file.stat().st_size for file in files if file.exists())
+    million, thousand = 10**6, 10**3
+    return f"{total // million} MB" if total >= million else f"{total // thousand} kB"

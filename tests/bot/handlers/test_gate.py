@@ -1,0 +1,114 @@
+"""What is answered where the bot may not speak: in private, in other groups, to the anonymous."""
+
+import pytest
+
+from bot.texts import EN
+
+JOAO = "13"
+
+
+@pytest.fixture
+async def guarded(stage):
+    """The stage with the bot up, João its admin."""
+    async with stage.running(admins=JOAO):
+        yield stage
+
+
+class TestPrivate:
+    @pytest.fixture
+    def private(self, stage, zoe):
+        return stage.telegram.private(zoe)
+
+    @pytest.mark.parametrize("command", ["/start", "/help"])
+    async def test_anybody_is_told_what_it_is(self, guarded, private, zoe, command):
+        answer = await guarded.answer(private, zoe, command)
+
+        assert answer["text"] == f"{EN.what_it_does}\n\n{EN.admins_only_here}"
+
+    @pytest.mark.parametrize(
+        "command", ["/as João", "/as", "/simulate", "/stop", "/status", "/allow", "/whatever"]
+    )
+    async def test_the_rest_is_for_admins(self, guarded, private, zoe, command):
+        answer = await guarded.answer(private, zoe, command)
+
+        assert answer["text"] == EN.admins_only_here
+        assert not guarded.speaker.asked
+
+    async def test_plain_talk_is_answered_once(self, guarded, private, zoe):
+        for words in ("hi", "anybody there?", "hello?"):
+            await guarded.telegram.say(private, zoe, words)
+        await guarded.answer(private, zoe, "/help")
+
+        assert guarded.said().count(EN.admins_only_here) == 1
+
+    async def test_an_admins_talk_is_an_admins_own(self, guarded, joao):
+        private = guarded.telegram.private(joao)
+        await guarded.telegram.say(private, joao, "hi")
+
+        answer = await guarded.answer(private, joao, "/as Hugo Silva")
+
+        assert guarded.said() == [answer["text"]]
+        assert guarded.speaker.context == ("João: hi",)
+
+
+class TestAnotherGroup:
+    @pytest.fixture
+    def elsewhere(self, stage):
+        return stage.telegram.chat(-1009999, title="Other people")
+
+    async def test_no_button_works_there(self, guarded, group, elsewhere, zoe):
+        question = await guarded.answer(group, zoe, "/as")
+        carried = question | {"chat": elsewhere.json(), "message_id": 700}
+        guarded.telegram.world.messages[elsewhere.id, 700] = carried
+
+        await guarded.telegram.press(carried, zoe, "as:13")
+        toast = await guarded.telegram.wait_for("answerCallbackQuery")
+
+        assert toast.params["text"] == EN.silent_here
+        assert not guarded.speaker.asked
+        assert guarded.telegram.message(elsewhere, 700)
+
+    async def test_what_is_another_bots_is_left_to_it(self, guarded, elsewhere, zoe):
+        for words in ("/play chess", "/as@other_bot João", "hello /as João", "as you like"):
+            await guarded.telegram.say(elsewhere, zoe, words)
+        await guarded.answer(elsewhere, zoe, "/help")
+
+        assert guarded.said() == [EN.silent_here]
+
+    async def test_named_in_full_it_hears(self, guarded, elsewhere, zoe):
+        answer = await guarded.answer(elsewhere, zoe, "/AS@Understudy_Bot João")
+
+        assert answer["text"] == EN.silent_here
+
+    async def test_an_edit_there_changes_nothing(self, guarded, elsewhere, zoe):
+        said = await guarded.telegram.say(elsewhere, zoe, "/sa")
+
+        await guarded.telegram.edit(said, "/as João")
+        await guarded.answer(elsewhere, zoe, "/help")
+
+        assert guarded.said() == [EN.silent_here]
+
+
+class TestAnonymousAdmins:
+    """Telegram names the group as the sender, and a bot of its own as the user."""
+
+    async def test_they_ask_as_all_members_do(self, guarded, group):
+        answer = await guarded.answer(group, None, "/as João and you?")
+
+        assert answer["text"].startswith("🎭 João\n")
+        assert guarded.speaker.context == ("Friends: and you?",)
+
+    async def test_a_reply_of_theirs_goes_on(self, guarded, group):
+        first = await guarded.answer(group, None, "/as João")
+
+        answer = await guarded.answer(group, None, "why?", reply_to=first)
+
+        assert answer["text"].startswith("🎭 João\n")
+
+    @pytest.mark.parametrize("command", ["/status", "/allow"])
+    async def test_they_are_no_admins_of_the_bots(self, stage, group, command):
+        everybody = f"{JOAO} 1087968824"
+        async with stage.running(admins=everybody):
+            answer = await stage.answer(group, None, command)
+
+        assert answer["text"] == EN.for_admins

@@ -1,0 +1,294 @@
+"""Who lets the bot into a group, and what a move or a removal changes, through the real bot."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.handlers import membership
+from bot.playground.joining import move, remove_bot
+from bot.texts import EN, PT
+from model.artifact import Chat
+from model.marker import spoken
+
+HOME, ELSEWHERE, MOVED = -1001234, -1009999, -1005555
+JOAO = "13"
+GREETING = EN.authorised_here.format(voices="The voices here: Hugo Silva, Hugo Sá, João, 李雷.")
+ORIGIN_TOLD = EN.may_be_allowed.format(chats="Friends")
+
+
+@pytest.fixture(autouse=True)
+def _settles_soon(monkeypatch):
+    monkeypatch.setattr(membership, "SETTLES", 0.2)
+
+
+@pytest.fixture
+async def guarded(stage):
+    """The stage with the bot up, João its admin."""
+    async with stage.running(admins=JOAO):
+        yield stage
+
+
+@pytest.fixture
+def elsewhere(stage):
+    return stage.telegram.chat(ELSEWHERE, title="Other people")
+
+
+async def speaks(stage, chat, user):
+    """Tell whether the bot answers in a voice there."""
+    return (await stage.answer(chat, user, "/as João"))["text"].startswith("🎭 João\n")
+
+
+class TestEntering:
+    @pytest.mark.parametrize("status", ["member", "administrator"])
+    async def test_an_admin_brings_it_home(self, guarded, group, joao, zoe, status):
+        greeting = await guarded.enter(group, joao, status=status)
+
+        assert greeting["text"] == GREETING
+        assert await speaks(guarded, group, zoe)
+
+    @pytest.mark.parametrize("kind", ["group", "supergroup"])
+    @pytest.mark.parametrize("admins", [JOAO, ""], ids=["with an admin", "without admins"])
+    async def test_anybody_elses_group_gets_a_line_and_is_left(self, stage, zoe, kind, admins):
+        chat = stage.telegram.chat(ELSEWHERE, title="Other people", kind=kind)
+        async with stage.running(admins=admins):
+            line = await stage.enter(chat, zoe)
+            await stage.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
+
+        assert line["text"] == (EN.stranger_group if admins else EN.no_admin_yet)
+        assert stage.said() == [line["text"]]
+
+    async def test_its_own_group_is_left_too_where_a_stranger_adds_it(self, guarded, group, zoe):
+        await guarded.enter(group, zoe)
+
+        await guarded.telegram.wait_for("leaveChat", chat_id=HOME)
+
+    async def test_a_public_model_needs_an_admin_too(self, stage, card, elsewhere, joao, zoe):
+        async with stage.running(replace(card, public=True), admins=JOAO):
+            await stage.enter(elsewhere, zoe)
+            await stage.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
+            greeting = await stage.enter(elsewhere, joao)
+
+            assert greeting["text"] == GREETING
+            assert await speaks(stage, elsewhere, zoe)
+
+    async def test_nobody_is_spoken_to_while_it_leaves(self, guarded, group, zoe, monkeypatch):
+        monkeypatch.setattr(membership, "SETTLES", 1.0)
+        await membership_change(guarded, group, zoe, "member")
+
+        answer = await guarded.answer(group, zoe, "/as João")
+
+        assert answer["text"] == EN.silent_here
+        assert not guarded.speaker.asked
+
+    async def test_an_anonymous_admin_is_nobodys_admin(self, stage, group):
+        stranger = stage.telegram.world.users[1087968824]
+        async with stage.running(admins=f"{JOAO} {stranger.id}"):
+            line = await stage.enter(group, stranger)
+
+        assert line["text"] == EN.stranger_group
+
+    async def test_a_channel_is_left_without_a_word_to_its_readers(self, guarded, zoe):
+        channel = guarded.telegram.chat(ELSEWHERE, title="News", kind="channel")
+        guarded.telegram.private(zoe)
+
+        line = await guarded.enter(channel, zoe, status="administrator")
+        await guarded.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
+
+        assert (line["chat"]["id"], line["text"]) == (zoe.id, EN.no_channels)
+
+    async def test_a_channel_of_somebody_unknown_is_left_all_the_same(self, guarded, zoe):
+        channel = guarded.telegram.chat(ELSEWHERE, title="News", kind="channel")
+        await membership_change(guarded, channel, zoe, "administrator")
+
+        await guarded.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
+
+        assert not guarded.said()
+
+    async def test_a_refusal_to_let_it_speak_keeps_it_from_nothing(self, guarded, elsewhere, zoe):
+        guarded.telegram.fail_next("sendMessage", 400, "Bad Request: not enough rights")
+        await membership_change(guarded, elsewhere, zoe, "member")
+
+        await guarded.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
+
+    async def test_leaving_is_tried_again(self, guarded, elsewhere, zoe, monkeypatch):
+        monkeypatch.setattr(membership, "WAITS", (0.01,))
+        guarded.telegram.drop_next("leaveChat")
+
+        await guarded.enter(elsewhere, zoe)
+        await guarded.telegram.wait_for("leaveChat", refused=True)
+
+        assert guarded.telegram.sent("leaveChat")
+
+    async def test_it_leaves_in_the_language_of_who_brought_it(self, guarded, elsewhere):
+        rita = Lusophone(98, "Rita")
+
+        line = await guarded.enter(elsewhere, rita)
+
+        assert line["text"] == PT.stranger_group
+
+
+class TestComingBack:
+    async def test_an_admin_may_bring_it_back(self, guarded, group, joao, zoe):
+        await guarded.enter(group, joao)
+        await remove_bot(guarded.telegram, group, zoe)
+
+        greeting = await guarded.enter(group, joao)
+
+        assert greeting["text"] == GREETING
+        assert await speaks(guarded, group, zoe)
+
+    async def test_nobody_else_may(self, guarded, group, joao, zoe):
+        await guarded.enter(group, joao)
+        await remove_bot(guarded.telegram, group, joao)
+
+        line = await guarded.enter(group, zoe)
+        await guarded.telegram.wait_for("leaveChat", chat_id=HOME)
+
+        assert line["text"] == EN.stranger_group
+
+    async def test_what_was_allowed_is_allowed_still(self, guarded, elsewhere, joao, zoe):
+        await guarded.enter(elsewhere, joao)
+        await guarded.answer(elsewhere, joao, "/allow")
+        await remove_bot(guarded.telegram, elsewhere, zoe)
+
+        greeting = await guarded.enter(elsewhere, joao)
+
+        assert greeting["text"] == GREETING
+
+    async def test_being_restricted_or_made_an_admin_is_no_arrival(self, guarded, group, zoe):
+        for status in ("restricted", "member", "administrator", "member"):
+            await guarded.telegram.set_status(group, guarded.telegram.me, status, by=zoe)
+
+        assert await speaks(guarded, group, zoe)
+        assert not guarded.telegram.sent("leaveChat")
+
+    async def test_where_it_is_mute_it_goes_on_when_it_may_speak_again(self, guarded, group, zoe):
+        await guarded.telegram.set_status(group, guarded.telegram.me, "restricted", by=zoe)
+        await guarded.telegram.say(group, zoe, "/as João")
+        await guarded.telegram.wait_for("sendMessage", refused=True)
+        await guarded.telegram.set_status(group, guarded.telegram.me, "member", by=zoe)
+
+        assert await speaks(guarded, group, zoe)
+
+
+class TestAllowing:
+    async def test_another_group_is_told_whose_chat_it_learned_and_then_hears_it(
+        self, guarded, elsewhere, joao, zoe
+    ):
+        told = await guarded.enter(elsewhere, joao)
+        before = await guarded.answer(elsewhere, zoe, "/as João")
+        allowed = await guarded.answer(elsewhere, joao, "/allow")
+
+        assert told["text"] == ORIGIN_TOLD
+        assert before["text"] == EN.silent_here
+        assert allowed["text"] == EN.allowed_here.format(chats="Friends")
+        assert await speaks(guarded, elsewhere, zoe)
+
+    async def test_a_group_that_it_was_in_before_is_told_first(self, guarded, elsewhere, joao, zoe):
+        told = await guarded.answer(elsewhere, joao, "/allow")
+        still_silent = not await speaks(guarded, elsewhere, zoe)
+        await guarded.answer(elsewhere, joao, "/allow")
+
+        assert told["text"] == ORIGIN_TOLD
+        assert still_silent
+        assert await speaks(guarded, elsewhere, zoe)
+
+    async def test_only_an_admin_may(self, guarded, elsewhere, joao, zoe):
+        await guarded.enter(elsewhere, joao)
+        refusals = [await guarded.answer(elsewhere, who, "/allow") for who in (zoe, None)]
+
+        assert [refusal["text"] for refusal in refusals] == [EN.for_admins] * 2
+        assert not await speaks(guarded, elsewhere, zoe)
+
+    async def test_it_outlives_a_restart_but_not_a_model_of_another_chat(
+        self, stage, card, elsewhere, joao, zoe
+    ):
+        async with stage.running(admins=JOAO):
+            await stage.enter(elsewhere, joao)
+            await stage.answer(elsewhere, joao, "/allow")
+        async with stage.running(admins=JOAO):
+            after_a_restart = await speaks(stage, elsewhere, zoe)
+        changed = replace(card, chats=(Chat(-1007777, "Family"),))
+        async with stage.running(changed, admins=JOAO):
+            of_the_family = await speaks(stage, elsewhere, zoe)
+
+        assert after_a_restart
+        assert not of_the_family
+
+    async def test_it_is_nothing_for_a_private_chat(self, guarded, joao):
+        answer = await guarded.answer(guarded.telegram.private(joao), joao, "/allow")
+
+        assert answer["text"] == EN.only_in_groups
+
+
+class TestMoving:
+    """Telegram tells of a move in up to three updates, in no order that it promises."""
+
+    ORDERS = ("on", "no", "onj", "jon", "ojn", "njo", "o", "n")
+
+    @pytest.fixture
+    def home(self, stage):
+        """A basic group, from which the model learned."""
+        return stage.telegram.chat(-77, title="Friends", kind="group")
+
+    @pytest.fixture
+    async def at_home(self, stage, card):
+        async with stage.running(replace(card, chats=(Chat(-77, "Friends"),)), admins=JOAO):
+            yield stage
+
+    @pytest.mark.parametrize("order", ORDERS)
+    @pytest.mark.parametrize("known", [True, False], ids=["let in", "in no table"])
+    async def test_the_group_it_learned_from_goes_on(self, at_home, home, joao, zoe, order, known):
+        if known:
+            await at_home.enter(home, joao)
+
+        moved = await move(at_home.telegram, home, MOVED, zoe, order=order)
+        answer = await at_home.answer(moved, zoe, "/as João")
+
+        assert answer["text"].startswith("🎭 João\n")
+        assert not at_home.telegram.sent("leaveChat")
+        assert EN.stranger_group not in at_home.said()
+
+    @pytest.mark.parametrize("order", ORDERS)
+    async def test_what_was_allowed_and_set_goes_on(self, guarded, joao, zoe, order):
+        group = guarded.telegram.chat(-88, title="Others", kind="group")
+        await guarded.enter(group, joao)
+        await guarded.answer(group, joao, "/allow")
+
+        moved = await move(guarded.telegram, group, MOVED, zoe, order=order)
+
+        assert await speaks(guarded, moved, zoe)
+
+    async def test_a_silent_group_stays_silent(self, guarded, zoe):
+        group = guarded.telegram.chat(-88, title="Others", kind="group")
+
+        moved = await move(guarded.telegram, group, MOVED, zoe, order="on")
+
+        assert not await speaks(guarded, moved, zoe)
+
+    async def test_the_chat_that_it_was_is_remembered_after_a_restart(self, stage, card, home, zoe):
+        changed = replace(card, chats=(Chat(-77, "Friends"),))
+        async with stage.running(changed, admins=JOAO):
+            moved = await move(stage.telegram, home, MOVED, zoe, order="onj")
+            await stage.answer(moved, zoe, "/help")
+        async with stage.running(changed, admins=JOAO):
+            answer = await stage.answer(moved, zoe, "/as João")
+
+        assert answer["text"] == spoken("João", "João number 1")
+
+
+class Lusophone:
+    """A person whose Telegram is in Portuguese, which the playground's people do not say."""
+
+    def __init__(self, number, name):
+        self.id, self.first_name, self.is_bot = number, name, False
+
+    def json(self):
+        names = {"first_name": self.first_name, "language_code": "pt-br"}
+        return {"id": self.id, "is_bot": False, **names}
+
+
+async def membership_change(stage, chat, by, status):
+    """Let the bot be added without the message that people see of it."""
+    await stage.telegram.set_status(chat, stage.telegram.me, "left", by=by)
+    await stage.telegram.set_status(chat, stage.telegram.me, status, by=by)

@@ -1,0 +1,150 @@
+"""`/status`, through the real bot over HTTP: for admins, and of one group in that group alone."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from bot.handlers.status import _size, _span
+from bot.playground.shapes import Member
+from bot.texts import EN, PT
+
+JOAO = "13"
+NAMES = "Hugo Silva, Hugo Sá, João, 李雷"
+
+
+@pytest.fixture
+async def guarded(stage):
+    """The stage with the bot up, João its admin."""
+    async with stage.running(admins=JOAO):
+        yield stage
+
+
+@pytest.fixture
+def elsewhere(stage):
+    return stage.telegram.chat(-1009999, title="Other people")
+
+
+async def test_an_admin_is_told_everything(guarded, group, elsewhere, joao, zoe, caplog):
+    await guarded.telegram.say(group, zoe, "hello")
+    await guarded.enter(elsewhere, joao)
+    await guarded.telegram.say(group, zoe, "unreadable", date="soon")
+    guarded.telegram.drop_next("sendMessage")
+    await guarded.telegram.say(group, zoe, "/as João")
+    await guarded.telegram.wait_for("sendMessage", chat_id=group.id)
+
+    answer = await guarded.answer(guarded.telegram.private(joao), joao, "/status")
+
+    size = re.search(r"bot\.db, (\d+ kB)", answer["text"])[1]
+    aside = re.search(r"Set aside last: (\d+) ", answer["text"])[1]
+    assert f"update {aside} cannot be read" in caplog.text
+    assert answer["text"] == "\n".join(
+        (
+            "Model 0001-abcdef01",
+            "learned from google/flan-t5-small",
+            "Up for 0 min",
+            "",
+            f"Voices: {NAMES}",
+            "Not agreed: Ana",
+            "",
+            "Privacy mode: no hindrance, I hear all that is said",
+            "",
+            "Updates waiting: 0, set aside: 1",
+            f"Set aside last: {aside} (the log says why)",
+            "Replies waiting: 0, uncertain: 1",
+            "",
+            f"Database: bot.db, {size}, messages: 3",
+            "",
+            "Groups",
+            "Friends: I speak, I learned from it",
+            "Other people: silent until an admin sends /allow there",
+        )
+    )
+
+
+async def test_a_group_is_told_of_itself_alone(guarded, group, elsewhere, joao, zoe):
+    await guarded.enter(group, joao)
+    await guarded.enter(elsewhere, joao)
+    await guarded.telegram.say(group, zoe, "hello")
+
+    at_home = (await guarded.answer(group, joao, "/status"))["text"]
+    away = (await guarded.answer(elsewhere, joao, "/status"))["text"]
+
+    assert f"Voices: {NAMES}\nNot agreed: Ana" in at_home
+    assert "This group: I speak, I learned from it\nMessages kept of this group: 2," in at_home
+    assert "This group: silent until an admin" in away
+    assert "Messages kept of this group: 0, replies waiting: 0" in away
+    assert not [name for name in (*NAMES.split(", "), "Ana", "Friends") if name in away]
+    assert "Other people" not in at_home
+
+
+async def test_an_allowed_group_hears_no_name_of_who_did_not_agree(guarded, elsewhere, joao):
+    await guarded.enter(elsewhere, joao)
+    await guarded.answer(elsewhere, joao, "/allow")
+
+    answer = await guarded.answer(elsewhere, joao, "/status")
+
+    assert f"Voices: {NAMES}\n\n" in answer["text"]
+    assert "This group: I speak, an admin allowed it" in answer["text"]
+    assert "Ana" not in answer["text"]
+
+
+async def test_nobody_else_is_told(guarded, group, zoe):
+    answer = await guarded.answer(group, zoe, "/status")
+
+    assert answer["text"] == EN.for_admins
+
+
+@pytest.mark.parametrize("is_admin", [True, False], ids=["an admin of the group", "a member"])
+async def test_privacy_mode_hides_nothing_from_an_admin_of_the_group(
+    guarded, group, joao, is_admin
+):
+    await guarded.enter(group, joao)
+    guarded.telegram.world.can_read_all = False  # switched on while the bot runs
+    if is_admin:
+        group.members[guarded.telegram.me.id] = Member(guarded.telegram.me, "administrator")
+
+    answer = await guarded.answer(group, joao, "/status")
+
+    assert (EN.status_hears_all in answer["text"]) is is_admin
+    assert (EN.status_hears_commands in answer["text"]) is not is_admin
+
+
+async def test_what_waits_is_counted(guarded, group, joao, zoe):
+    guarded.speaker.open.clear()
+    await guarded.telegram.say(group, zoe, "/as João")
+    await guarded.telegram.wait_for("sendChatAction")
+
+    answer = await guarded.answer(guarded.telegram.private(joao), joao, "/status")
+
+    assert "Updates waiting: 1, set aside: 0\nReplies waiting: 1, uncertain: 0" in answer["text"]
+
+
+async def test_it_speaks_the_askers_language(guarded, joao):
+    private = guarded.telegram.private(joao)
+    sender = joao.json() | {"language_code": "pt-br"}
+
+    answer = await guarded.answer(private, joao, "/status", **{"from": sender})
+
+    assert f"Vozes: {NAMES}\nSem acordo: Ana" in answer["text"]
+    assert answer["text"].endswith(f"Grupos\n{PT.status_no_groups}")
+
+
+@pytest.mark.parametrize(
+    ("span", "written"),
+    [
+        (timedelta(seconds=59), "0 min"),
+        (timedelta(hours=4, minutes=12), "4 h 12 min"),
+        (timedelta(days=3, hours=4, minutes=50), "3 d 4 h"),
+    ],
+)
+def test_a_time_is_written_in_its_two_largest_units(span, written):
+    assert _span(span) == written
+
+
+def test_a_size_counts_the_write_ahead_log(tmp_path):
+    (tmp_path / "a.db").write_bytes(b"x" * 900_000)
+    (tmp_path / "a.db-wal").write_bytes(b"x" * 1_200_000)
+
+    assert _size(tmp_path / "a.db") == "2 MB"
+    assert _size(tmp_path / "a.db-wal") == "1 MB"

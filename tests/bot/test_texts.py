@@ -1,0 +1,89 @@
+"""The texts: the same in each language where a program reads them, and within Telegram's limits."""
+
+import re
+from dataclasses import fields
+from string import Formatter
+
+import pytest
+from telegram.constants import BotCommandLimit, CallbackQueryLimit, MessageLimit
+
+from bot.menus import admin_commands
+from bot.texts import EN, LANGUAGES, wording
+from bot.texts.wording import Wording
+
+TEXTS = [field.name for field in fields(Wording) if not field.name.startswith("commands_")]
+MENUS = [field.name for field in fields(Wording) if field.name.startswith("commands_")]
+TOASTS = ("too_old", "silent_here")
+"""What is shown above a chat when a button is pressed, which holds less than a message."""
+SCOPES_MENU_SPARE = 1000
+"""Units left in a message for the names that are filled into a text."""
+
+others = pytest.mark.parametrize(
+    "texts", [pytest.param(texts, id=code) for code, texts in LANGUAGES.items()]
+)
+
+
+def units(text):
+    return len(text.encode("utf-16-le")) // 2
+
+
+def placeholders(text):
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+@others
+def test_each_text_has_the_placeholders_of_the_english_one(texts):
+    assert {name: placeholders(getattr(texts, name)) for name in TEXTS} == {
+        name: placeholders(getattr(EN, name)) for name in TEXTS
+    }
+
+
+@others
+def test_each_menu_has_the_commands_of_the_english_one(texts):
+    assert {name: [command for command, _ in getattr(texts, name)] for name in MENUS} == {
+        name: [command for command, _ in getattr(EN, name)] for name in MENUS
+    }
+
+
+@others
+def test_each_text_speaks_of_the_commands_that_the_english_one_does(texts):
+    command = re.compile(r"(?<![\w/])/[a-z]+")
+
+    assert {name: sorted(set(command.findall(getattr(texts, name)))) for name in TEXTS} == {
+        name: sorted(set(command.findall(getattr(EN, name)))) for name in TEXTS
+    }
+
+
+@others
+def test_no_text_is_empty_or_too_long_for_a_message(texts):
+    for name in TEXTS:
+        assert 0 < units(getattr(texts, name)) <= MessageLimit.MAX_TEXT_LENGTH - SCOPES_MENU_SPARE
+
+    assert (
+        units(texts.help(["A name of thirty characters..."] * 25)) <= MessageLimit.MAX_TEXT_LENGTH
+    )
+
+
+@others
+def test_what_a_press_shows_is_short(texts):
+    for name in TOASTS:
+        assert units(getattr(texts, name)) <= CallbackQueryLimit.ANSWER_CALLBACK_QUERY_TEXT_LENGTH
+
+
+@others
+def test_commands_are_such_as_telegram_takes(texts):
+    for name in MENUS:
+        for command, says in getattr(texts, name):
+            assert re.fullmatch(r"[a-z0-9_]{1,32}", command)
+            lowest, most = BotCommandLimit.MIN_DESCRIPTION, BotCommandLimit.MAX_DESCRIPTION
+            assert lowest <= len(says) <= most
+
+    assert len(admin_commands(texts)) <= BotCommandLimit.MAX_COMMAND_NUMBER
+
+
+@pytest.mark.parametrize(
+    ("code", "texts"),
+    [("pt", "pt"), ("pt-br", "pt"), ("PT", "pt"), ("en-gb", "en"), ("de", "en"), (None, "en")],
+)
+def test_who_speaks_no_language_of_ours_is_answered_in_english(code, texts):
+    assert wording(code) is LANGUAGES[texts]

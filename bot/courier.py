@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from telegram import Bot, Message
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, TelegramError
@@ -19,6 +20,9 @@ from model.roster import Person
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 PATIENCE = 15 * 60.0
 """Seconds for which a message that certainly did not arrive is sent again."""
+
+Ready: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Waits until a message may be sent; returns False where it, and all after it, must not be."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,19 +55,26 @@ class Courier:
         await self.journal.mark(part, state)
         return sent
 
-    async def speak(self, part: Part, place: Place, said: Said) -> bool:
-        """Send the messages of a turn and keep each; return whether all arrived."""
+    async def speak(self, part: Part, place: Place, said: Said, ready: Ready) -> bool:
+        """Send the messages of a turn, each when it is `ready`, and keep it.
+
+        Returns whether all arrived.
+        """
         await self.journal.mark(part, "sending")
-        state: State = "sent"
+        state: State = "refused"
+        left = len(said.messages)
         for words in said.messages:
+            if not await ready(words):
+                break
             sent, state = await self._sent(place, spoken(said.voice, words))
             if sent is None:
                 break
             if message := message_of(sent):
                 line = Line(said.voice, said.version, said.sources)
                 await self.journal.said(part, message, line)
+            left -= 1
         await self.journal.mark(part, state)
-        return state == "sent"
+        return not left
 
     async def _sent(
         self, place: Place, text: str, voices: Sequence[Person] = ()

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsError
@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     telegram_api_url: str = "https://api.telegram.org"
     consent: Consent = "ask"
     device: Device = "auto"
+    pace: Annotated[float, Field(ge=0, le=5)] = 1.0
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "text"
 

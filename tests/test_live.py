@@ -45,6 +45,7 @@ class Friends:
             "MODELS_DIR": str(self.models.root),
             "DATABASE_URL": self.database,
             "DEVICE": "cpu",
+            "PACE": "0",
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

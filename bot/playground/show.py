@@ -145,6 +145,7 @@ async def _bot(token: str, url: str, models_dir: str) -> AsyncIterator[str]:
         settings = {
             "BOT_TOKEN": token,
             "TELEGRAM_API_URL": url,
+            "PACE": "0",
             "MODELS_DIR": models_dir,
             "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/playground.db",
             "LOG_LEVEL": "WARNING",

@@ -12,9 +12,12 @@ EN = Wording(
     how_to=(
         "/as Hugo: I answer what was said last as Hugo would\n"
         "/as Hugo what about Friday? says that to Hugo, and I answer as Hugo\n"
+        "/as Hugo: well, I (with a colon): what I say as Hugo begins with these words\n"
+        "/as anyone: whoever has most to say to it\n"
         "/as: choose a voice\n"
         "Reply to something I said in a voice, and that voice goes on.\n"
         "/simulate 5: the friends talk to each other for five turns, twenty at most\n"
+        "/simulate Hugo, Ana about the trip: these two, about that\n"
         "/stop: they stop\n"
         "/optin, /optout: whether I may speak in your voice\n"
         "/privacy: what I keep, and for how long\n"
@@ -62,6 +65,10 @@ EN = Wording(
     said_no="{name} does not want to be imitated, so I will not.",
     too_quiet="I have heard too little of {name} to know how they talk.",
     speechless="I could not think of anything that {name} would say to that. Try again?",
+    not_to_begin_with=(
+        "I will not begin with that. At most {most} characters, on one line, without brackets, "
+        "private data, or a name and a colon."
+    ),
     too_slow="That took me too long, sorry. Try again?",
     one_moment="One moment, I am still busy with what you asked before.",
     too_old="This question is too old. Send /as again.",

@@ -12,9 +12,12 @@ PT = Wording(
     how_to=(
         "/as Hugo: respondo ao que foi dito por último como o Hugo faria\n"
         "/as Hugo e sexta-feira? diz isso ao Hugo, e respondo como ele\n"
+        "/as Hugo: bem, eu (com dois pontos): o que digo como Hugo começa com estas palavras\n"
+        "/as alguém: quem tiver mais a dizer\n"
         "/as: escolher uma voz\n"
         "Responde a algo que eu disse com uma voz, e essa voz continua.\n"
         "/simulate 5: os amigos falam entre si, cinco vezes, vinte no máximo\n"
+        "/simulate Hugo, Ana sobre a viagem: estes dois, sobre isso\n"
         "/stop: param\n"
         "/optin, /optout: se posso falar com a tua voz\n"
         "/privacy: o que guardo, e por quanto tempo\n"
@@ -63,6 +66,10 @@ PT = Wording(
     said_no="{name} não quer ser imitado, por isso não o faço.",
     too_quiet="Ouvi {name} muito pouco para saber como fala.",
     speechless="Não me lembrei de nada que {name} dissesse a isso. Tentas outra vez?",
+    not_to_begin_with=(
+        "Não começo com isso. No máximo {most} caracteres, numa linha, sem parênteses retos, "
+        "dados privados, nem um nome com dois pontos."
+    ),
     too_slow="Demorei demasiado, desculpa. Tentas outra vez?",
     one_moment="Um momento, ainda estou ocupado com o que pediste antes.",
     too_old="Esta pergunta é demasiado antiga. Envia /as outra vez.",

@@ -33,6 +33,7 @@ class Wording:
     said_no: str
     too_quiet: str
     speechless: str
+    not_to_begin_with: str
     too_slow: str
     one_moment: str
     too_old: str

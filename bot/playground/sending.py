@@ -19,7 +19,7 @@ SAME = (
 def send_message(world: World, params: Json) -> Json:
     """Post a text."""
     chat = world.reach(params.get("chat_id"))
-    return _send(world, chat, params, _text(params))
+    return post(world, chat, params, _text(params))
 
 
 def send_document(world: World, params: Json) -> Json:
@@ -41,7 +41,7 @@ def send_document(world: World, params: Json) -> Json:
         if utf16_length(caption) > LONGEST_CAPTION:
             raise ApiError(400, "Bad Request: message caption is too long")
         body["caption"] = caption
-    return _send(world, chat, params, body)
+    return post(world, chat, params, body)
 
 
 def edit_message_text(world: World, params: Json) -> Json:
@@ -96,7 +96,7 @@ def _buttons(params: Json) -> Json:
     return {"reply_markup": markup}
 
 
-def _send(world: World, chat: Chat, params: Json, body: Json) -> Json:
+def post(world: World, chat: Chat, params: Json, body: Json) -> Json:
     """Post a message where the call says."""
     reply_to = world.replied(chat, params.get("reply_parameters"))
     place = world.place(chat, params.get("message_thread_id"), reply_to)

@@ -5,6 +5,7 @@ import inspect
 import time
 from collections.abc import Callable
 
+from bot.playground import polls
 from bot.playground.calls import CallLog, Fault, Faults
 from bot.playground.methods import METHODS
 from bot.playground.shapes import (
@@ -153,6 +154,14 @@ class Telegram:
         instance = {"chat_instance": str(current["chat"]["id"])}
         await self.updates.push("callback_query", query | instance)
         return query_id
+
+    async def vote(self, message: Json, user: User, option: int) -> None:
+        """Answer a quiz of the bot's; it hears who chose what unless the quiz is anonymous.
+
+        Raises:
+            ValueError: There is no such option, or the user voted already: no quiz lets them again.
+        """
+        await polls.vote(self.world, message, user, option)
 
     async def migrate(self, chat: Chat, new_id: int) -> Chat:
         """Turn a group into the supergroup `new_id`, and return that."""

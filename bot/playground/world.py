@@ -36,6 +36,7 @@ class World:
         self.files: dict[str, Upload] = {}
         self.commands: dict[str, list[Json]] = {}
         self.queries: set[str] = set()
+        self.voters: dict[str, set[int]] = {}
         self.logged_out = False
         self._clock = clock
 

@@ -19,6 +19,7 @@ from telegram.ext import (
     ContextTypes,
     ExtBot,
     MessageHandler,
+    PollAnswerHandler,
     filters,
 )
 
@@ -27,7 +28,9 @@ from bot.durable import Durable
 from bot.errors import TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
+from bot.handlers.cast import Cast
 from bot.handlers.failures import report
+from bot.handlers.guessing import Guessing
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
 from bot.handlers.simulating import Simulating
@@ -207,11 +210,14 @@ def _add_handlers(app: Durable, house: House) -> None:
     acting = Acting(house)
     voices, simulating = Voices(house, acting), Simulating(house, acting)
     about, membership = About(house), Membership(house)
+    guessing = Guessing(house)
     app.add_handler(keeping(house), group=FIRST)
     for name, callback in (
         ("as", voices.command),
         ("simulate", simulating.command),
         ("stop", simulating.stop),
+        ("voices", Cast(house).voices),
+        ("guess", guessing.command),
         ("help", about.help),
         ("start", about.start),
         ("allow", membership.allow),
@@ -223,6 +229,7 @@ def _add_handlers(app: Durable, house: House) -> None:
         MessageHandler(new & filters.REPLY & ~filters.COMMAND, voices.reply, block=False)
     )
     app.add_handler(CallbackQueryHandler(voices.press, pattern=AS_BUTTON, block=False))
+    app.add_handler(PollAnswerHandler(guessing.answered))
     app.add_error_handler(report)
 
 

@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from telegram import Bot, Message
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, TelegramError
 
 from bot.incoming import message_of
-from bot.outgoing import never_arrived, send
+from bot.outgoing import Question, never_arrived, send, send_quiz
 from bot.replies import Said
 from bot.store.journal import Journal, Line, Part, State
 from bot.store.messages import Place
@@ -51,9 +52,19 @@ class Courier:
         if part is None:
             return None
         await self.journal.mark(part, "sending")
-        sent, state = await self._sent(place, text, voices)
+        sent, state = await self._sent(place, partial(send, self.bot, text=text, voices=voices))
         await self.journal.mark(part, state)
         return sent
+
+    async def ask(
+        self, part: Part, place: Place, question: Question
+    ) -> tuple[Message | None, State]:
+        """Send a quiz and say what became of it; one that is there is marked by who keeps it."""
+        await self.journal.mark(part, "sending")
+        sent, state = await self._sent(place, partial(send_quiz, self.bot, question=question))
+        if sent is None:
+            await self.journal.mark(part, state)
+        return sent, state
 
     async def speak(self, part: Part, place: Place, said: Said, ready: Ready) -> bool:
         """Send the messages of a turn, each when it is `ready`, and keep it.
@@ -66,7 +77,8 @@ class Courier:
         for words in said.messages:
             if not await ready(words):
                 break
-            sent, state = await self._sent(place, spoken(said.voice, words))
+            text = spoken(said.voice, words)
+            sent, state = await self._sent(place, partial(send, self.bot, text=text))
             if sent is None:
                 break
             if message := message_of(sent):
@@ -77,14 +89,14 @@ class Courier:
         return not left
 
     async def _sent(
-        self, place: Place, text: str, voices: Sequence[Person] = ()
+        self, place: Place, sending: Callable[[Place], Awaitable[Message]]
     ) -> tuple[Message | None, State]:
-        """Send a text; what certainly did not arrive for want of a network is sent again."""
+        """Send something; what certainly did not arrive for want of a network is sent again."""
         loop = asyncio.get_running_loop()
         end, wait = loop.time() + PATIENCE, FIRST_WAIT
         while True:
             try:
-                return await send(self.bot, place, text, voices), "sent"
+                return await sending(place), "sent"
             except ChatMigrated as error:
                 place = Place(error.new_chat_id, place.topic_id)
             except TelegramError as error:

@@ -11,6 +11,7 @@ from bot.serving import Stand
 from bot.settings import Settings
 from bot.store.decisions import Decision, Decisions
 from bot.store.groups import Group, Groups
+from bot.store.guesses import Guesses
 from bot.store.inbox import Inbox
 from bot.store.journal import Journal
 from bot.store.messages import Store
@@ -25,11 +26,19 @@ class Shelves:
     journal: Journal
     groups: Groups
     decisions: Decisions
+    guesses: Guesses
 
     @classmethod
     def of(cls, engine: AsyncEngine) -> "Shelves":
         """Return what an engine's database keeps."""
-        return cls(Store(engine), Inbox(engine), Journal(engine), Groups(engine), Decisions(engine))
+        return cls(
+            Store(engine),
+            Inbox(engine),
+            Journal(engine),
+            Groups(engine),
+            Decisions(engine),
+            Guesses(engine),
+        )
 
 
 @dataclass(slots=True)

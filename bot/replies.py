@@ -111,10 +111,14 @@ async def lines_for(
     roster: Roster,
     window: Window,
     wish: Wish = NOTHING_MORE,
+    before: Message | None = None,
 ) -> Sequence[Line]:
-    """Return the lines that a reply given `at` may look at, oldest first."""
+    """Return the lines that a reply given `at`, in place of `before`, may look at, oldest first."""
     earlier = await store.earlier(
-        place, window.reach, lambda message: line_of(wish.reading(message), roster) is not None
+        place,
+        window.reach,
+        lambda message: line_of(wish.reading(message), roster) is not None,
+        before,
     )
     return context_before(lines_of(map(wish.reading, earlier), roster), at, window)
 
@@ -191,6 +195,20 @@ class Replies:
         lines = await self._lines(model, place, at, wish)
         context = render_context(lines)
         voice, messages = await self._in_thread(model.speaker.turn, context, voices, begins)
+        return Said(voice, messages, model.version, _sources(lines))
+
+    async def imagined(self, kept: Message, voice: str) -> Said:
+        """Return what `voice` might have said in place of a message that is kept.
+
+        Raises:
+            SlowError: It took too long.
+            VoiceError: Nothing came out that could be said.
+        """
+        model = self._model()
+        place = Place(kept.chat_id, kept.topic_id)
+        roster, window = model.roster, model.card.window
+        lines = await lines_for(self._store, place, kept.sent_at, roster, window, before=kept)
+        messages = await self._in_thread(model.speaker.reply, render_context(lines), voice)
         return Said(voice, messages, model.version, _sources(lines))
 
     def close(self) -> None:

@@ -19,6 +19,8 @@ EN = Wording(
         "/simulate 5: the friends talk to each other for five turns, twenty at most\n"
         "/simulate Hugo, Ana about the trip: these two, about that\n"
         "/stop: they stop\n"
+        "/voices: whom I can speak as\n"
+        "/guess: who said it, a friend or the machine? /guess score: who knows best\n"
         "/optin, /optout: whether I may speak in your voice\n"
         "/privacy: what I keep, and for how long\n"
         "/help: this text"
@@ -51,6 +53,11 @@ EN = Wording(
         "(Privacy mode is on, so I heard only your command and not the talk before it. An admin "
         "of the group can mend that: make me an admin, or see @BotFather, /setprivacy.)"
     ),
+    learned_from=", from {lines:,} messages",
+    have_not_agreed=(
+        f"Have not agreed, so I do not speak as them: {{names}}. To agree: {_TO_AGREE}."
+    ),
+    heard_too_little="Wrote too little to be learned: {names}.",
     choose_voice="Whose voice?",
     no_voices=(
         "Nobody has agreed to be imitated yet, so I have no voice to use. "
@@ -76,6 +83,21 @@ EN = Wording(
     already_on="They are talking already. Let them finish, or send /stop.",
     turns_wanted="How many turns? Write a number from 1 to {most}, such as /simulate {usual}.",
     nothing_to_say="They have nothing to say to that. Say something, then try again.",
+    who_said_it="Who said it?\n\n“{text}”",
+    the_machine="the machine 🎭",
+    it_was_the_machine="The machine made it up, as {name}.",
+    it_was_a_friend="{name} wrote it, on {date}.",
+    nothing_to_guess=(
+        "I have nothing to ask about: I remember no line here that is long enough, by somebody who "
+        "agreed to be imitated. Talk a while, then try again."
+    ),
+    no_polls_here="I could not send the quiz. May I send polls here?",
+    score="Who knows whom:\n{people}",
+    score_of_one="{name}: {right} of {total}",
+    score_of_the_machine=(
+        "The machine's own lines were taken for a friend's in {fooled} of {total} guesses."
+    ),
+    no_score="Nobody has guessed yet. Send /guess.",
     your_id=(
         "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
         ".env and start it again:\n\nADMINS={user_id}"
@@ -87,6 +109,8 @@ EN = Wording(
         ("as", "Answer in a friend's voice: /as Hugo"),
         ("simulate", "Let the friends talk: /simulate 5"),
         ("stop", "Let them stop"),
+        ("voices", "Whom I can speak as"),
+        ("guess", "Who said it, a friend or the machine?"),
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
     ),

@@ -19,6 +19,8 @@ PT = Wording(
         "/simulate 5: os amigos falam entre si, cinco vezes, vinte no máximo\n"
         "/simulate Hugo, Ana sobre a viagem: estes dois, sobre isso\n"
         "/stop: param\n"
+        "/voices: com que vozes sei falar\n"
+        "/guess: quem disse isto, um amigo ou a máquina? /guess pontos: quem sabe mais\n"
         "/optin, /optout: se posso falar com a tua voz\n"
         "/privacy: o que guardo, e por quanto tempo\n"
         "/help: este texto"
@@ -52,6 +54,12 @@ PT = Wording(
         "Um administrador do grupo pode resolver: faz-me administrador, ou vê @BotFather, "
         "/setprivacy.)"
     ),
+    learned_from=", com {lines:,} mensagens",
+    have_not_agreed=(
+        "Não concordaram, por isso não falo com a voz deles: {names}. "
+        f"Para concordar: {_TO_AGREE}."
+    ),
+    heard_too_little="Escreveram muito pouco para eu aprender: {names}.",
     choose_voice="Com que voz?",
     no_voices=(
         "Ainda ninguém concordou em ser imitado, por isso não tenho voz nenhuma. "
@@ -77,6 +85,21 @@ PT = Wording(
     already_on="Já estão a falar. Deixa-os acabar, ou envia /stop.",
     turns_wanted="Quantas vezes? Escreve um número de 1 a {most}, como /simulate {usual}.",
     nothing_to_say="Não têm nada a dizer a isso. Diz algo e tenta outra vez.",
+    who_said_it="Quem disse isto?\n\n“{text}”",
+    the_machine="a máquina 🎭",
+    it_was_the_machine="Foi a máquina que inventou, na voz de {name}.",
+    it_was_a_friend="Quem o escreveu foi {name}, em {date}.",
+    nothing_to_guess=(
+        "Não tenho nada que perguntar: não me lembro aqui de nenhuma frase com tamanho suficiente, "
+        "de alguém que concordou em ser imitado. Conversem um pouco e tentem outra vez."
+    ),
+    no_polls_here="Não consegui enviar a pergunta. Posso enviar sondagens aqui?",
+    score="Quem conhece quem:\n{people}",
+    score_of_one="{name}: {right} de {total}",
+    score_of_the_machine=(
+        "As frases da máquina passaram por frases de um amigo em {fooled} de {total} respostas."
+    ),
+    no_score="Ainda ninguém adivinhou. Envia /guess.",
     your_id=(
         "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
         "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
@@ -91,6 +114,8 @@ PT = Wording(
         ("as", "Responder com a voz de um amigo: /as Hugo"),
         ("simulate", "Pôr os amigos a falar: /simulate 5"),
         ("stop", "Mandá-los parar"),
+        ("voices", "Com que vozes sei falar"),
+        ("guess", "Quem disse isto, um amigo ou a máquina?"),
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
     ),

@@ -22,6 +22,9 @@ class Wording:
     privacy_is_on: str
     privacy_hint: str
 
+    learned_from: str
+    have_not_agreed: str
+    heard_too_little: str
     choose_voice: str
     no_voices: str
     several_fit: str
@@ -42,6 +45,17 @@ class Wording:
     already_on: str
     turns_wanted: str
     nothing_to_say: str
+
+    who_said_it: str
+    the_machine: str
+    it_was_the_machine: str
+    it_was_a_friend: str
+    nothing_to_guess: str
+    no_polls_here: str
+    score: str
+    score_of_one: str
+    score_of_the_machine: str
+    no_score: str
 
     your_id: str
     now_speaking: str

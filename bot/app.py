@@ -208,9 +208,8 @@ def _add_handlers(app: Durable, house: House) -> None:
     """Let the store have each update first; what sends must not hold up the next one."""
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
     acting = Acting(house)
-    voices, simulating = Voices(house, acting), Simulating(house, acting)
+    voices, simulating, guessing = Voices(house, acting), Simulating(house, acting), Guessing(house)
     about, membership = About(house), Membership(house)
-    guessing = Guessing(house)
     app.add_handler(keeping(house), group=FIRST)
     for name, callback in (
         ("as", voices.command),

@@ -137,6 +137,23 @@ async def test_as_answers_in_that_voice(friends):
     assert HABITS["Hugo"] in words
 
 
+async def test_words_after_a_colon_are_how_the_answer_begins(friends):
+    answer = await friends.asks("Tiago", "/as Hugo: hello you")
+
+    voice, words = parse_spoken(answer["text"])
+    assert voice == "Hugo"
+    assert words.startswith("hello you ")
+    assert HABITS["Hugo"] in words
+
+
+async def test_two_who_are_named_talk_about_what_is_said(friends):
+    mark = len(friends.telegram.calls)
+
+    await friends.say("Ana", "/simulate Hugo, Raul 4 about friday")
+
+    assert {name for name, _ in await friends.spoken(mark)} <= {"Hugo", "Raul"}
+
+
 async def test_a_reply_to_an_answer_goes_on_in_its_voice(friends):
     answer = await friends.asks("Tiago", "/as Raul what about friday?")
 

@@ -41,7 +41,11 @@ def send_poll(world: World, params: Json) -> Json:
 
 
 async def vote(world: World, message: Json, user: User, option: int) -> None:
-    """Count an answer, and tell the bot, see `Telegram.vote`."""
+    """Count an answer; the bot hears who chose what unless the quiz is anonymous.
+
+    Raises:
+        ValueError: There is no such option, or the user voted already: no quiz lets them again.
+    """
     key = message["chat"]["id"], message["message_id"]
     current = world.messages[key]
     poll: Json = current["poll"]

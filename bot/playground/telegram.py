@@ -44,8 +44,7 @@ class Telegram:
         self.me = User(int(token.partition(":")[0]), first_name, username=username, is_bot=True)
         self.world = World(self.me, clock, can_read_all=can_read_all)
         self.updates = self.world.updates
-        self._log = CallLog()
-        self._faults = Faults()
+        self._log, self._faults = CallLog(), Faults()
 
     def user(
         self,
@@ -156,11 +155,7 @@ class Telegram:
         return query_id
 
     async def vote(self, message: Json, user: User, option: int) -> None:
-        """Answer a quiz of the bot's; it hears who chose what unless the quiz is anonymous.
-
-        Raises:
-            ValueError: There is no such option, or the user voted already: no quiz lets them again.
-        """
+        """Answer a quiz of the bot's, see `bot.playground.polls`."""
         await polls.vote(self.world, message, user, option)
 
     async def migrate(self, chat: Chat, new_id: int) -> Chat:

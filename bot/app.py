@@ -20,6 +20,7 @@ from telegram.ext import (
     ExtBot,
     MessageHandler,
     MessageReactionHandler,
+    PollAnswerHandler,
     filters,
 )
 
@@ -28,9 +29,11 @@ from bot.durable import Durable
 from bot.errors import TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
+from bot.handlers.cast import Cast
 from bot.handlers.explaining import Explaining
 from bot.handlers.failures import report
 from bot.handlers.gate import Gate
+from bot.handlers.guessing import Guessing
 from bot.handlers.joining import Joining
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
@@ -213,7 +216,7 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     """Let the store have each update first; what sends must not hold up the next one."""
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
     acting = Acting(house)
-    voices, simulating = Voices(house, acting), Simulating(house, acting)
+    voices, simulating, guessing = Voices(house, acting), Simulating(house, acting), Guessing(house)
     joining = Joining(house, acting)
     about, membership, versions = About(house), Membership(house), Versions(house)
     app.add_handler(keeping(house), group=FIRST)
@@ -222,6 +225,8 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
         ("as", voices.command),
         ("simulate", simulating.command),
         ("stop", simulating.stop),
+        ("voices", Cast(house).voices),
+        ("guess", guessing.command),
         ("help", about.help),
         ("start", about.start),
         ("allow", membership.allow),
@@ -247,6 +252,7 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     app.add_handler(MessageReactionHandler(Reacting(house).changed))
     app.add_handler(CallbackQueryHandler(only_a_voice, pattern=VOICE_SIGN, block=False))
     app.add_handler(CallbackQueryHandler(voices.press, pattern=AS_BUTTON, block=False))
+    app.add_handler(PollAnswerHandler(guessing.answered))
     app.add_error_handler(report)
 
 

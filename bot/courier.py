@@ -4,12 +4,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeAlias
 
 from telegram import Bot, Message
 from telegram.error import BadRequest, ChatMigrated, Forbidden, NetworkError, TelegramError
 
 from bot.incoming import message_of
-from bot.outgoing import never_arrived, send, send_sticker
+from bot.outgoing import Question, never_arrived, send, send_quiz, send_sticker
 from bot.replies import Said
 from bot.store.journal import Journal, Line, Part, State
 from bot.store.messages import Place
@@ -20,6 +22,9 @@ from model.roster import Person
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 PATIENCE = 15 * 60.0
 """Seconds for which a message that certainly did not arrive is sent again."""
+
+Ready: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Waits until a message may be sent; returns False where it, and all after it, must not be."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +54,31 @@ class Courier:
         if part is None:
             return None
         await self.journal.mark(part, "sending")
-        sent, state = await self._tried(lambda there: send(self.bot, there, text, voices), place)
+        sent, state = await self._sent(place, partial(send, self.bot, text=text, voices=voices))
         await self.journal.mark(part, state)
         return sent
 
-    async def speak(self, part: Part, place: Place, said: Said) -> bool:
-        """Send the messages of a turn and keep each; return whether all arrived."""
+    async def ask(
+        self, part: Part, place: Place, question: Question
+    ) -> tuple[Message | None, State]:
+        """Send a quiz and say what became of it; one that is there is marked by who keeps it."""
         await self.journal.mark(part, "sending")
-        state: State = "sent"
+        sent, state = await self._sent(place, partial(send_quiz, self.bot, question=question))
+        if sent is None:
+            await self.journal.mark(part, state)
+        return sent, state
+
+    async def speak(self, part: Part, place: Place, said: Said, ready: Ready) -> bool:
+        """Send the messages of a turn, each when it is `ready`, and keep it.
+
+        Returns whether all arrived.
+        """
+        await self.journal.mark(part, "sending")
+        state: State = "refused"
+        left = len(said.messages)
         for words in said.messages:
+            if not await ready(words):
+                break
             sent, state = await self._said(place, said.voice, words)
             if sent is None:
                 break
@@ -65,24 +86,24 @@ class Courier:
                 line = Line(said.voice, said.version, said.sources)
                 kept = replace(message, text=spoken(said.voice, words))
                 await self.journal.said(part, kept, line)
+            left -= 1
         await self.journal.mark(part, state)
-        return state == "sent"
+        return not left
 
     async def _said(self, place: Place, voice: str, words: str) -> tuple[Message | None, State]:
         """Send a message in a voice: a lone emoji as the sticker that the group has used for it."""
         sticker = await self.stickers.favourite(place.chat_id, words)
         if sticker is not None:
-            sent, state = await self._tried(
-                lambda there: send_sticker(self.bot, there, sticker, voice), place
-            )
+            sending = partial(send_sticker, self.bot, file_id=sticker, voice=voice)
+            sent, state = await self._sent(place, sending)
             if state != "refused":
                 return sent, state
-        return await self._tried(lambda there: send(self.bot, there, spoken(voice, words)), place)
+        return await self._sent(place, partial(send, self.bot, text=spoken(voice, words)))
 
-    async def _tried(
-        self, sending: Callable[[Place], Awaitable[Message]], place: Place
+    async def _sent(
+        self, place: Place, sending: Callable[[Place], Awaitable[Message]]
     ) -> tuple[Message | None, State]:
-        """Send; what certainly did not arrive for want of a network is sent again."""
+        """Send something; what certainly did not arrive for want of a network is sent again."""
         loop = asyncio.get_running_loop()
         end, wait = loop.time() + PATIENCE, FIRST_WAIT
         while True:

@@ -11,6 +11,7 @@ from bot.serving import Stand
 from bot.settings import Settings
 from bot.store.decisions import Decision, Decisions
 from bot.store.groups import Group, Groups
+from bot.store.guesses import Guesses
 from bot.store.inbox import Inbox
 from bot.store.journal import Journal
 from bot.store.messages import Store
@@ -29,6 +30,7 @@ class Shelves:
     decisions: Decisions
     reactions: Reactions
     stickers: Stickers
+    guesses: Guesses
 
     @classmethod
     def of(cls, engine: AsyncEngine) -> "Shelves":
@@ -41,6 +43,7 @@ class Shelves:
             Decisions(engine),
             Reactions(engine),
             Stickers(engine),
+            Guesses(engine),
         )
 
 

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
 from telegram.constants import ChatAction, MessageLimit
 from telegram.error import RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter
@@ -36,6 +37,16 @@ UNCOUNTED = frozenset(
 _PREFIX = "as:"
 AS_BUTTON = rf"^{_PREFIX}(-?\d+)$"
 """What a voice's button holds, as a pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A quiz: its text, the options, the place of the true one, and what is told afterwards."""
+
+    text: str
+    options: tuple[str, ...]
+    right: int
+    explanation: str
 
 
 class Limiter(AIORateLimiter):
@@ -86,6 +97,24 @@ async def send(bot: Bot, place: Place, text: str, voices: Sequence[Person] = ())
         fitting(text),
         message_thread_id=place.topic_id,
         reply_markup=_buttons(voices) if voices else None,
+    )
+
+
+async def send_quiz(bot: Bot, place: Place, question: Question) -> Message:
+    """Send a quiz in which everybody sees who guessed what."""
+    return await bot.send_poll(
+        place.chat_id,
+        question.text,
+        question.options,
+        type=Poll.QUIZ,
+        is_anonymous=False,
+        explanation=question.explanation,
+        message_thread_id=place.topic_id,
+        # its name changed with Bot API 9.6, and with it python-telegram-bot's
+        api_kwargs={
+            "correct_option_id": question.right,
+            "correct_option_ids": [question.right],
+        },
     )
 
 

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 2
     device: Device = "auto"
     retrain_command: Annotated[tuple[str, ...] | None, NoDecode] = None
+    pace: Annotated[float, Field(ge=0, le=5)] = 1.0
     log_level: LogLevel = "INFO"
     log_format: LogFormat = "text"
 

@@ -77,8 +77,8 @@ class Card:
     """What model.json and roster.json say: all that a bot needs besides weights and tokenizer.
 
     `scores` are figures by name, such as nats a character by voice; `provenance` holds seed,
-    dataset, commit and hyperparameters, for people to read. `learned` names the voices that the
-    weights know: those of the roster at the time of training, unless given.
+    dataset, commit and hyperparameters, and lines by voice, for people to read. `learned` names the
+    voices that the weights know: those of the roster at the time of training, unless given.
     """
 
     base: str
@@ -99,6 +99,12 @@ class Card:
         if not self.learned:
             names = tuple(person.name for person in self.roster.voices)
             object.__setattr__(self, "learned", names)
+
+    def lines_of(self, name: str) -> int | None:
+        """Return how many lines of somebody's were learned from, None where nobody counted them."""
+        voices = self.provenance.get("voices")
+        lines = voices.get(name) if isinstance(voices, dict) else None
+        return lines if isinstance(lines, int) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from model.artifact import Artifact, Decoding
 from model.copying import LineIndex, open_index
 from model.engine import Draw, Engine, open_engine
 from model.errors import ArtifactError, VoiceError
-from model.prompt import going_on, own_part, parse_reply
+from model.opening import OpeningError, is_continued, opening
+from model.prompt import going_on, own_part, parse_reply, render_reply
 from model.ranking import Reply, fittest
 from model.sayable import is_fresh, is_sayable, speakers, whole_sentences
 from model.tokenizer import Codec, load_codec
@@ -34,32 +35,40 @@ class Speaker:
     chance: random.Random = field(repr=False)
     lines: LineIndex | None = None
 
-    def reply(self, context: Sequence[str], voice: str) -> tuple[str, ...]:
+    def reply(self, context: Sequence[str], voice: str, begins: str = "") -> tuple[str, ...]:
         """Return the messages of a turn in somebody's voice after these rendered lines.
 
+        With `begins` the turn begins with these words, and the model adds to them.
+
         Raises:
+            OpeningError: No turn may begin so, see `model.opening`.
             VoiceError: Nothing sayable came out of several tries.
         """
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
-        forced = self.codec.label_ids(voice)
+        begun = self._begun(context, voice, prompt, begins)
         for _ in range(max(_TRIES, _DRAWS // self.decoding.candidates)):
-            drawn = self.engine.candidates(prompt, forced, self.decoding)
-            if replies := self._sayable(drawn, context, voice):
+            drawn = self.engine.candidates(prompt, begun.forced, self.decoding)
+            if replies := self._sayable(drawn, context, voice, begun):
                 names = self._contrasted(context, voice)
                 return fittest(self.engine, self.codec, replies, names, self.decoding).messages
         raise VoiceError(f"{voice} has nothing to say to that: say something else, then try again")
 
-    def turn(self, context: Sequence[str], voices: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    def turn(
+        self, context: Sequence[str], voices: Sequence[str], begins: str = ""
+    ) -> tuple[str, tuple[str, ...]]:
         """Return who of `voices` speaks next, and what they say; who is speechless is passed over.
 
         Raises:
+            OpeningError: No turn may begin with these words.
             VoiceError: All of them are, or there is nobody to choose from.
         """
         left = list(voices)
         while True:
             voice = self.next_voice(context, left)
             try:
-                return voice, self.reply(context, voice)
+                return voice, self.reply(context, voice, begins)
+            except OpeningError:
+                raise
             except VoiceError:
                 left.remove(voice)
                 if not left:
@@ -77,6 +86,21 @@ class Speaker:
         scores = self.engine.label_scores(prompt, [self.codec.label_ids(name) for name in voices])
         return draw_voice(context, voices, scores, self.chance)
 
+    def _begun(
+        self, context: Sequence[str], voice: str, prompt: Sequence[int], begins: str
+    ) -> "_Begun":
+        """Return what the decoder is forced to begin with: the voice, and words put after it."""
+        if not begins:
+            return _Begun(self.codec.label_ids(voice))
+        words = opening(begins, self._names(context, voice))
+        label, rest = self.codec.reply_ids(voice, render_reply((words,)))
+        [row] = self.engine.scores([prompt], [label], [rest])
+        return _Begun([*label, *rest], words, rest, sum(row[:-1]))
+
+    def _names(self, context: Sequence[str], voice: str) -> set[str]:
+        """Return all names that would be another speaker's label in a reply."""
+        return {voice, *self.artifact.card.learned, *speakers(context)}
+
     def _contrasted(self, context: Sequence[str], voice: str) -> list[str]:
         """Return a voice and the few it is told from: first who is in the conversation."""
         here = speakers(context)
@@ -84,29 +108,42 @@ class Speaker:
         others.sort(key=lambda name: name not in here)
         return [voice, *others[: self.decoding.contrast]]
 
-    def _sayable(self, drawn: Iterable[Draw], context: Sequence[str], voice: str) -> list[Reply]:
+    def _sayable(
+        self, drawn: Iterable[Draw], context: Sequence[str], voice: str, begun: "_Begun"
+    ) -> list[Reply]:
         """Return what of the candidates may be said, each once."""
-        names = {voice, *self.artifact.card.learned, *speakers(context)}
+        names = self._names(context, voice)
         found: dict[tuple[str, ...], Reply] = {}
         for draw in drawn:
-            reply = self._reply(voice, draw)
+            reply = self._reply(voice, draw, begun)
             if (
                 is_sayable(reply.messages, names)
+                and is_continued(reply.messages, begun.words)
                 and is_fresh(reply.messages, context)
                 and not (self.lines and self.lines.holds(reply.messages))
             ):
                 found.setdefault(reply.messages, reply)
         return list(found.values())
 
-    def _reply(self, voice: str, draw: Draw) -> Reply:
+    def _reply(self, voice: str, draw: Draw, begun: "_Begun") -> Reply:
         """Return a candidate's messages, less a sentence that the token limit cut off."""
-        text = going_on(self.codec.reply_text(voice, draw.ids), voice)
+        text = going_on(self.codec.reply_text(voice, [*begun.ids, *draw.ids]), voice)
         own = own_part(text)
         messages = parse_reply(own)
         if len(draw.ids) >= self.decoding.max_new_tokens and own == text:
             messages = whole_sentences(messages)
         share = len("\n".join(messages)) / max(1, len(text.strip()))
-        return Reply(messages, draw.score * min(1.0, share))
+        return Reply(messages, (begun.score + draw.score) * min(1.0, share))
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a reply begins with: the ids forced, and of its own words the ids and how likely."""
+
+    forced: list[int]
+    words: str = ""
+    ids: Sequence[int] = ()
+    score: float = 0.0
 
 
 def open_speaker(

@@ -58,6 +58,7 @@ def card_of(
             "commit": _commit(),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},
+            "voices": {voice.name: voice.lines for voice in dataset.summary.voices},
             "hyperparameters": asdict(settings),
             "steps": outcome.steps,
             "seconds": round(outcome.seconds, 1),

@@ -48,6 +48,7 @@ class Friends:
             "MODELS_DIR": str(self.models.root),
             "DATABASE_URL": self.database,
             "DEVICE": "cpu",
+            "PACE": "0",
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -137,6 +138,23 @@ async def test_as_answers_in_that_voice(friends):
     voice, words = parse_spoken(answer["text"])
     assert voice == "Hugo"
     assert HABITS["Hugo"] in words
+
+
+async def test_words_after_a_colon_are_how_the_answer_begins(friends):
+    answer = await friends.asks("Tiago", "/as Hugo: hello you")
+
+    voice, words = parse_spoken(answer["text"])
+    assert voice == "Hugo"
+    assert words.startswith("hello you ")
+    assert HABITS["Hugo"] in words
+
+
+async def test_two_who_are_named_talk_about_what_is_said(friends):
+    mark = len(friends.telegram.calls)
+
+    await friends.say("Ana", "/simulate Hugo, Raul 4 about friday")
+
+    assert {name for name, _ in await friends.spoken(mark)} <= {"Hugo", "Raul"}
 
 
 async def test_a_reply_to_an_answer_goes_on_in_its_voice(friends):

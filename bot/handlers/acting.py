@@ -2,18 +2,23 @@
 
 import asyncio
 import logging
+import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from bot.context import Context
+from bot.courier import Ready
 from bot.house import House
 from bot.outgoing import typing
-from bot.replies import BusyError, Said, SlowError
+from bot.pacing import pause, typing_seconds
+from bot.replies import NOTHING_MORE, BusyError, Said, SlowError, Wish
 from bot.store.journal import Part
 from bot.store.messages import Place
 from model.errors import VoiceError
+from model.opening import MOST_CHARACTERS, OpeningError
 
 BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
 
@@ -27,31 +32,38 @@ class Acting:
         self._house = house
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told_busy: dict[int, float] = {}
+        self._chance = random.Random()
 
-    async def answer(self, context: Context, place: Place, voice: str, at: datetime) -> None:
+    async def answer(
+        self,
+        context: Context,
+        place: Place,
+        voice: str,
+        at: datetime,
+        wish: Wish = NOTHING_MORE,
+    ) -> None:
         """Answer in a voice what was said last, or say why not."""
-        if (part := await context.courier.begin(place)) is None:
-            return
-        excuse = ""
-        try:
-            with self._house.replies.admitted(place.chat_id):
-                async with self._locks[place.chat_id], typing(context.bot, place):
-                    said = await self._house.replies.answer(place, voice, at)
-                    await self._say(context, part, place, said)
-                    return
-        except BusyError:
-            excuse = self._busy(place, context)
-        except SlowError:
-            excuse = context.texts.too_slow
-        except VoiceError:
-            excuse = context.texts.speechless.format(name=voice)
-        logger.info("no reply in chat %d", place.chat_id)
-        await self._house.shelves.journal.mark(part, "refused")
-        if excuse:
-            await context.courier.say(place, excuse)
+        if (part := await context.courier.begin(place)) is not None:
+            made = partial(self._house.replies.answer, place, voice, at, wish)
+            speechless = context.texts.speechless.format(name=voice)
+            await self._answer(context, part, place, made, speechless)
+
+    async def anyone(
+        self, context: Context, place: Place, voices: Sequence[str], at: datetime, wish: Wish
+    ) -> None:
+        """Let the model choose who of `voices` answers what was said last, or say why nobody."""
+        if (part := await context.courier.begin(place)) is not None:
+            made = partial(self._house.replies.turn, place, voices, at, wish)
+            await self._answer(context, part, place, made, context.texts.nothing_to_say)
 
     async def turn(
-        self, context: Context, place: Place, voices: Sequence[str], at: datetime
+        self,
+        context: Context,
+        place: Place,
+        voices: Sequence[str],
+        at: datetime,
+        wish: Wish,
+        stopped: asyncio.Event,
     ) -> bool:
         """Let the model choose who speaks next, and speak; return whether the talk can go on.
 
@@ -61,19 +73,72 @@ class Acting:
             return True
         try:
             with self._house.replies.admitted(place.chat_id):
-                async with self._locks[place.chat_id], typing(context.bot, place):
-                    said = await self._house.replies.turn(place, voices, at)
-                    return await self._say(context, part, place, said)
+                async with self._locks[place.chat_id]:
+                    begun = time.monotonic()
+                    async with typing(context.bot, place):
+                        said = await self._house.replies.turn(place, voices, at, wish)
+                    ready = self._paced(
+                        context, place, said, stopped, begun if part.number else None
+                    )
+                    return await context.courier.speak(part, place, said, ready)
         except VoiceError:
             await self._house.shelves.journal.mark(part, "refused")
             return False
 
-    async def _say(self, context: Context, part: Part, place: Place, said: Said) -> bool:
-        """Send a turn unless its voice was withdrawn meanwhile; return whether it arrived."""
-        if self._may_still_say(said, place):
-            return await context.courier.speak(part, place, said)
+    async def _answer(
+        self,
+        context: Context,
+        part: Part,
+        place: Place,
+        made: Callable[[], Awaitable[Said]],
+        speechless: str,
+    ) -> None:
+        """Send what is being made, or say why there is nothing."""
+        try:
+            with self._house.replies.admitted(place.chat_id):
+                async with self._locks[place.chat_id]:
+                    async with typing(context.bot, place):
+                        said = await made()
+                    ready = self._paced(context, place, said, asyncio.Event())
+                    await context.courier.speak(part, place, said, ready)
+                    return
+        except BusyError:
+            excuse = self._busy(place, context)
+        except SlowError:
+            excuse = context.texts.too_slow
+        except OpeningError:
+            excuse = context.texts.not_to_begin_with.format(most=MOST_CHARACTERS)
+        except VoiceError:
+            excuse = speechless
+        logger.info("no reply in chat %d", place.chat_id)
         await self._house.shelves.journal.mark(part, "refused")
-        return False
+        if excuse:
+            await context.courier.say(place, excuse)
+
+    def _paced(
+        self,
+        context: Context,
+        place: Place,
+        said: Said,
+        stopped: asyncio.Event,
+        since: float | None = None,
+    ) -> Ready:
+        """Return what waits before each message for as long as people type it.
+
+        The first one goes at once, unless somebody began to type it at `since`. Nothing goes that
+        was stopped, or whose voice was withdrawn, meanwhile.
+        """
+        begun = since
+
+        async def ready(words: str) -> bool:
+            nonlocal begun
+            if begun is not None and context.application.running:
+                seconds = self._house.settings.pace * typing_seconds(words, self._chance)
+                await pause(context.bot, place, begun + seconds - time.monotonic(), stopped)
+            begun = time.monotonic()
+            return not stopped.is_set() and self._may_still_say(said, place)
+
+        return ready
 
     def _may_still_say(self, said: Said, place: Place) -> bool:
         """Whether a voice may be used now: somebody may have said no since it was asked for."""

@@ -1,4 +1,4 @@
-"""`/simulate [turns]` and `/stop`: the friends talk, the model choosing who is next."""
+"""`/simulate` and `/stop`: the friends talk, the model choosing who is next."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -8,12 +8,20 @@ from telegram import Message, Update
 
 from bot.context import Context
 from bot.handlers.acting import Acting
+from bot.handlers.asking import (
+    MOST_TURNS,
+    USUAL_TURNS,
+    Scene,
+    TurnsError,
+    WhoError,
+    question,
+    scene_of,
+    why_silent,
+)
 from bot.house import House
 from bot.incoming import after_command, place_of
+from bot.replies import Wish
 from bot.store.messages import Place
-
-USUAL_TURNS = 5
-MOST_TURNS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,40 +38,61 @@ class Simulating:
         if message is None:
             return
         place = place_of(message)
-        turns = turns_of(after_command(message))
-        if refusal := self._refusal(context, place, turns):
-            await context.courier.say(place, refusal)
-        elif turns is not None:
-            self.busy[place.chat_id] = asyncio.Event()
-            try:
-                await self._play(message, place, turns, context)
-            finally:
+        scene = self._scene(context, place, after_command(message))
+        if isinstance(scene, str):
+            await context.courier.say(place, scene)
+            return
+        stopped = self.busy[place.chat_id] = asyncio.Event()
+        try:
+            await self._play(message, place, scene, context, stopped)
+        finally:
+            if self.busy.get(place.chat_id) is stopped:  # another may have begun after a stop
                 del self.busy[place.chat_id]
 
     async def stop(self, update: Update, _: Context) -> None:
-        """Let no further turn begin in this chat."""
+        """Let nothing further be said in this chat, whoever asks."""
         message = update.message
         if message and (stopped := self.busy.get(message.chat.id)):
             stopped.set()
 
-    def _refusal(self, context: Context, place: Place, turns: int | None) -> str | None:
-        """Return why nobody speaks, None where they do."""
+    def _scene(self, context: Context, place: Place, words: str) -> Scene | str:
+        """Return what is to be played, or why nobody speaks."""
         access, texts = self.house.access, context.texts
         if not access.speaks_in(place.chat_id):
             return texts.silent_here
         if not access.voices:
             return texts.no_voices
-        if turns is None:
+        try:
+            scene = scene_of(words, access.roster)
+        except TurnsError:
             return texts.turns_wanted.format(usual=USUAL_TURNS, most=MOST_TURNS)
-        return texts.already_on if place.chat_id in self.busy else None
+        except WhoError as error:
+            text, fitting = question(str(error), access, texts)
+            named = ", ".join(person.name for person in fitting)
+            return f"{text} {named}" if len(fitting) > 1 else text
+        refusals = (why_silent(person, access, texts) for person in scene.people)
+        if refusal := next(filter(None, refusals), None):
+            return refusal
+        goes_on = self.busy.get(place.chat_id)
+        return texts.already_on if goes_on and not goes_on.is_set() else scene
 
-    async def _play(self, message: Message, place: Place, turns: int, context: Context) -> None:
-        """Play the turns; what is left of them is dropped when the bot is told to stop."""
-        stopped = self.busy[place.chat_id]
+    async def _play(
+        self,
+        message: Message,
+        place: Place,
+        scene: Scene,
+        context: Context,
+        stopped: asyncio.Event,
+    ) -> None:
+        """Play the turns; what is left of them is dropped when the bot is told to stop.
+
+        What it is about stands in its prompts as what the asker said with the command.
+        """
+        wish = Wish(command=message.message_id, says=scene.about)
         at = message.date
-        for _ in range(turns):
-            voices = [person.name for person in self.house.access.voices]
-            if not await self.acting.turn(context, place, voices, at):
+        for _ in range(scene.turns):
+            voices = self._voices(scene)
+            if not await self.acting.turn(context, place, voices, at, wish, stopped):
                 if not stopped.is_set():
                     await context.courier.say(place, context.texts.nothing_to_say)
                 return
@@ -71,11 +100,8 @@ class Simulating:
                 return
             at = datetime.now(UTC)
 
-
-def turns_of(words: str) -> int | None:
-    """Return how many turns are asked for, None where that is no number from 1 to 20."""
-    if not words:
-        return USUAL_TURNS
-    if not (words.isascii() and words.isdecimal()) or len(words) > len(str(MOST_TURNS)):
-        return None
-    return int(words) if 1 <= int(words) <= MOST_TURNS else None
+    def _voices(self, scene: Scene) -> list[str]:
+        """Return who may speak now: somebody may have said no since it began."""
+        wanted = {person.name for person in scene.people}
+        voices = [person.name for person in self.house.access.voices]
+        return [name for name in voices if not wanted or name in wanted]

@@ -1,7 +1,6 @@
-"""`/as NAME words`, a reply to something the bot said in a voice, and the buttons of `/as`."""
+"""`/as`: a friend, or anyone, answers; so does who is replied to, or chosen by a button."""
 
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,16 +8,15 @@ from datetime import UTC, datetime
 from telegram import CallbackQuery, Message, Update
 from telegram.error import BadRequest, TelegramError
 
-from bot.access import Access
 from bot.context import Context
 from bot.handlers.acting import Acting
+from bot.handlers.asking import anyone, question, why_silent, wish_as
 from bot.house import House
 from bot.incoming import after_command, place_of
 from bot.outgoing import AS_BUTTON, VOICE_SIGN
+from bot.replies import NOTHING_MORE, Wish
 from bot.store.messages import Place
-from bot.texts.wording import Wording
 from model.marker import parse_spoken
-from model.naming import fold, nearest_names
 from model.roster import Person
 
 
@@ -40,7 +38,10 @@ class Voices:
             return
         said = after_command(message)
         if named := self.house.access.roster.named(said):
-            await self._speak(context, place, named[0], message.date)
+            wish = wish_as(said, named[1], message.message_id)
+            await self._speak(context, place, named[0], message.date, wish)
+        elif wished := anyone(said, message.message_id):
+            await self._let_anyone_speak(context, place, message.date, wished)
         else:
             text, offered = question(said, self.house.access, context.texts)
             await context.courier.say(place, text, offered)
@@ -73,15 +74,27 @@ class Voices:
         if person := self.house.access.roster.person(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))
 
-    async def _speak(self, context: Context, place: Place, person: Person, at: datetime) -> None:
-        if self.house.access.may_imitate(person):
-            await self.acting.answer(context, place, person.name, at)
-        elif person.may_be_target:
-            await context.courier.say(place, context.texts.not_agreed.format(name=person.name))
-        elif person.is_only_quiet:
-            await context.courier.say(place, context.texts.too_quiet.format(name=person.name))
+    async def _speak(
+        self,
+        context: Context,
+        place: Place,
+        person: Person,
+        at: datetime,
+        wish: Wish = NOTHING_MORE,
+    ) -> None:
+        if refusal := why_silent(person, self.house.access, context.texts):
+            await context.courier.say(place, refusal)
         else:
-            await context.courier.say(place, context.texts.said_no.format(name=person.name))
+            await self.acting.answer(context, place, person.name, at, wish)
+
+    async def _let_anyone_speak(
+        self, context: Context, place: Place, at: datetime, wish: Wish
+    ) -> None:
+        """Let the model choose who answers, among those who agreed."""
+        if names := [person.name for person in self.house.access.voices]:
+            await self.acting.anyone(context, place, names, at, wish)
+        else:
+            await context.courier.say(place, context.texts.no_voices)
 
     async def _voice_of(self, replied: Message) -> Person | None:
         """Return whose voice the bot used, from the store where Telegram does not repeat it."""
@@ -91,30 +104,6 @@ class Voices:
             text = kept.text if kept else ""
         played = parse_spoken(text)
         return self.house.access.roster.called(played[0]) if played else None
-
-
-def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
-    """Return what to ask where `/as` names nobody, and the voices to offer as buttons."""
-    voices = access.voices
-    if not voices:
-        return texts.no_voices, ()
-    if not said.strip():
-        return texts.choose_voice, voices
-    near = nearest_names(said, voices)
-    fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
-    if _have_the_name(said, access.roster.people) > 1:
-        return texts.several_have_it, fitting
-    if not near:
-        return texts.nobody_called_that([person.name for person in voices]), ()
-    return (
-        texts.did_you_mean.format(name=near[0]) if len(near) == 1 else texts.several_fit
-    ), fitting
-
-
-def _have_the_name(said: str, people: Sequence[Person]) -> int:
-    """Return how many friends, voices or not, have the first name that `said` begins with."""
-    first = re.split(r"[\s,:]", fold(said), maxsplit=1)[0]
-    return sum(fold(person.name).split(" ")[0] == first for person in people)
 
 
 async def only_a_voice(update: Update, context: Context) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TypeAlias
 
-from bot.playground import sending
+from bot.playground import polls, sending
 from bot.playground.shapes import ApiError, Json, Member
 from bot.playground.world import World
 
@@ -168,6 +168,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "sendMessage": sending.send_message,
         "sendDocument": sending.send_document,
         "sendSticker": sending.send_sticker,
+        "sendPoll": polls.send_poll,
         "editMessageText": sending.edit_message_text,
         "editMessageReplyMarkup": sending.edit_message_reply_markup,
         "deleteMessage": sending.delete_message,

@@ -20,7 +20,7 @@ SAME = (
 def send_message(world: World, params: Json) -> Json:
     """Post a text."""
     chat = world.reach(params.get("chat_id"))
-    return _send(world, chat, params, _text(params))
+    return post(world, chat, params, _text(params))
 
 
 def send_document(world: World, params: Json) -> Json:
@@ -42,7 +42,7 @@ def send_document(world: World, params: Json) -> Json:
         if utf16_length(caption) > LONGEST_CAPTION:
             raise ApiError(400, "Bad Request: message caption is too long")
         body["caption"] = caption
-    return _send(world, chat, params, body)
+    return post(world, chat, params, body)
 
 
 def send_sticker(world: World, params: Json) -> Json:
@@ -52,7 +52,7 @@ def send_sticker(world: World, params: Json) -> Json:
     sticker = world.stickers.get(file_id) if isinstance(file_id, str) else None
     if sticker is None:
         raise ApiError(400, "Bad Request: wrong file identifier/HTTP URL specified")
-    return _send(world, chat, params, {"sticker": sticker})
+    return post(world, chat, params, {"sticker": sticker})
 
 
 def edit_message_text(world: World, params: Json) -> Json:
@@ -107,7 +107,7 @@ def _buttons(params: Json) -> Json:
     return {"reply_markup": markup}
 
 
-def _send(world: World, chat: Chat, params: Json, body: Json) -> Json:
+def post(world: World, chat: Chat, params: Json, body: Json) -> Json:
     """Post a message where the call says."""
     if chat.member(world.me).status == "restricted":
         raise ApiError(400, MUTE)

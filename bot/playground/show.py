@@ -156,6 +156,7 @@ async def _bot(token: str, url: str, *, models_dir: str, admin: User) -> AsyncIt
         settings = {
             "BOT_TOKEN": token,
             "TELEGRAM_API_URL": url,
+            "PACE": "0",
             "MODELS_DIR": models_dir,
             "ADMINS": str(admin.id),
             "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/playground.db",

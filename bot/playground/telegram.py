@@ -5,6 +5,7 @@ import inspect
 import time
 from collections.abc import Callable
 
+from bot.playground import polls
 from bot.playground.calls import CallLog, Fault, Faults
 from bot.playground.methods import METHODS
 from bot.playground.shapes import (
@@ -43,8 +44,7 @@ class Telegram:
         self.me = User(int(token.partition(":")[0]), first_name, username=username, is_bot=True)
         self.world = World(self.me, clock, can_read_all=can_read_all)
         self.updates = self.world.updates
-        self._log = CallLog()
-        self._faults = Faults()
+        self._log, self._faults = CallLog(), Faults()
 
     def user(
         self,
@@ -184,6 +184,10 @@ class Telegram:
         instance = {"chat_instance": str(current["chat"]["id"])}
         await self.updates.push("callback_query", query | instance)
         return query_id
+
+    async def vote(self, message: Json, user: User, option: int) -> None:
+        """Answer a quiz of the bot's, see `bot.playground.polls`."""
+        await polls.vote(self.world, message, user, option)
 
     async def migrate(self, chat: Chat, new_id: int) -> Chat:
         """Turn a group into the supergroup `new_id`, and return that."""

@@ -37,6 +37,7 @@ class World:
         self.stickers: dict[str, Json] = {}
         self.commands: dict[str, list[Json]] = {}
         self.queries: set[str] = set()
+        self.voters: dict[str, set[int]] = {}
         self.logged_out = False
         self._clock = clock
 

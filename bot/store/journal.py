@@ -66,7 +66,8 @@ class Journal:
         """Keep a message that was sent in a voice, with what it was made from."""
         async with self._engine.begin() as connection:
             await connection.execute(saving(message))
-            await _keep_line(connection, part, message, line)
+            at = (message.chat_id, message.message_id)
+            await keep_line(connection, part, at, message.sent_at, line)
 
     async def line(self, chat_id: int, message_id: int) -> Line | None:
         """Return how a line of the bot's was made, None where it is none."""
@@ -98,9 +99,16 @@ def _marking(part: Part, state: State) -> Update:
     )
 
 
-async def _keep_line(connection: AsyncConnection, part: Part, message: Message, line: Line) -> None:
+async def keep_line(
+    connection: AsyncConnection,
+    part: Part,
+    place: tuple[int, int],
+    sent_at: datetime,
+    line: Line,
+) -> None:
+    """Keep how the message of these ids, its chat's and its own, was made."""
     number = select(replies.c.id).filter_by(update_id=part.update_id, part=part.number)
-    at = {"chat_id": message.chat_id, "message_id": message.message_id}
+    at = dict(zip(("chat_id", "message_id"), place, strict=True))
     await connection.execute(
         insert(lines)
         .values(
@@ -109,7 +117,7 @@ async def _keep_line(connection: AsyncConnection, part: Part, message: Message, 
             voice=line.voice,
             version=line.version,
             thrown_away=line.thrown_away,
-            sent_at=message.sent_at,
+            sent_at=sent_at,
         )
         .on_conflict_do_nothing()
     )

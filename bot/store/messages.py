@@ -14,7 +14,9 @@ from model.conversation import Message
 
 PAGE = 64
 
-_FIELDS = [column for column in messages.columns if column.name != "edited_at"]
+FIELDS = tuple(column for column in messages.columns if column.name != "edited_at")
+"""What a message is read from; see `kept_message`."""
+
 _ORDER = (messages.c.sent_at, messages.c.message_id)
 
 
@@ -42,12 +44,12 @@ class Store:
 
     async def find(self, chat_id: int, message_id: int) -> Message | None:
         """Return a message, None where it was never seen."""
-        query = select(*_FIELDS).where(
+        query = select(*FIELDS).where(
             messages.c.chat_id == chat_id, messages.c.message_id == message_id
         )
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).one_or_none()
-        return _message(row) if row else None
+        return kept_message(row) if row else None
 
     async def count(self, chat_id: int | None = None) -> int:
         """Return how many messages are kept, of one chat or of all."""
@@ -58,18 +60,24 @@ class Store:
             return int((await connection.execute(query)).scalar_one())
 
     async def earlier(
-        self, place: Place, reach: int, counts: Callable[[Message], bool]
+        self,
+        place: Place,
+        reach: int,
+        counts: Callable[[Message], bool],
+        before: Message | None = None,
     ) -> list[Message]:
         """Return a place's newest messages in order, at least `reach` of which count.
 
-        Fewer count only where the place has no more.
+        Fewer count only where the place has no more. With `before` only those before that message.
         """
         found: list[Message] = []
         counted = 0
         async with self._engine.connect() as connection:
             while counted < reach:
-                page = (await connection.execute(_page(place, found))).all()
-                fresh = [_message(row) for row in page]
+                page = (
+                    await connection.execute(_page(place, found[-1] if found else before))
+                ).all()
+                fresh = [kept_message(row) for row in page]
                 found += fresh
                 counted += sum(map(counts, fresh))
                 if len(page) < PAGE:
@@ -80,8 +88,7 @@ class Store:
 def saving(message: Message, edited_at: datetime | None = None) -> Insert:
     """Return the statement that keeps a message, or its text after an edit, see `Store.save`."""
     new = insert(messages).values(
-        {column.name: getattr(message, column.name) for column in _FIELDS}
-        | {"edited_at": edited_at}
+        {column.name: getattr(message, column.name) for column in FIELDS} | {"edited_at": edited_at}
     )
     later = or_(messages.c.edited_at.is_(None), messages.c.edited_at <= new.excluded.edited_at)
     return new.on_conflict_do_update(
@@ -91,17 +98,17 @@ def saving(message: Message, edited_at: datetime | None = None) -> Insert:
     )
 
 
-def _page(place: Place, found: list[Message]) -> Select[Any]:
-    """Return the query for the messages before those found so far, newest first."""
-    query = select(*_FIELDS).where(
+def _page(place: Place, oldest: Message | None) -> Select[Any]:
+    """Return the query for the messages before the oldest that is known, newest first."""
+    query = select(*FIELDS).where(
         messages.c.chat_id == place.chat_id,
         messages.c.topic_id.is_not_distinct_from(place.topic_id),
     )
-    if found:
-        oldest = found[-1]
+    if oldest:
         query = query.where(tuple_(*_ORDER) < tuple_(oldest.sent_at, oldest.message_id))
     return query.order_by(*(column.desc() for column in _ORDER)).limit(PAGE)
 
 
-def _message(row: Row[Any]) -> Message:
+def kept_message(row: Row[Any]) -> Message:
+    """Return a row of `FIELDS` as the message that it keeps."""
     return Message(**row._mapping)  # noqa: SLF001  the documented name

@@ -12,10 +12,15 @@ EN = Wording(
     how_to=(
         "/as Hugo: I answer what was said last as Hugo would\n"
         "/as Hugo what about Friday? says that to Hugo, and I answer as Hugo\n"
+        "/as Hugo: well, I (with a colon): what I say as Hugo begins with these words\n"
+        "/as anyone: whoever has most to say to it\n"
         "/as: choose a voice\n"
         "Reply to something I said in a voice, and that voice goes on.\n"
         "/simulate 5: the friends talk to each other for five turns, twenty at most\n"
+        "/simulate Hugo, Ana about the trip: these two, about that\n"
         "/stop: they stop\n"
+        "/voices: whom I can speak as\n"
+        "/guess: who said it, a friend or the machine? /guess score: who knows best\n"
         "/optin, /optout: whether I may speak in your voice\n"
         "/privacy: what I keep, and for how long\n"
         "/help: this text"
@@ -55,6 +60,11 @@ EN = Wording(
         "(Privacy mode is on, so I heard only your command and not the talk before it. An admin "
         "of the group can mend that: make me an admin, or see @BotFather, /setprivacy.)"
     ),
+    learned_from=", from {lines:,} messages",
+    have_not_agreed=(
+        f"Have not agreed, so I do not speak as them: {{names}}. To agree: {_TO_AGREE}."
+    ),
+    heard_too_little="Wrote too little to be learned: {names}.",
     choose_voice="Whose voice?",
     no_voices=(
         "Nobody has agreed to be imitated yet, so I have no voice to use. "
@@ -69,6 +79,10 @@ EN = Wording(
     said_no="{name} does not want to be imitated, so I will not.",
     too_quiet="I have heard too little of {name} to know how they talk.",
     speechless="I could not think of anything that {name} would say to that. Try again?",
+    not_to_begin_with=(
+        "I will not begin with that. At most {most} characters, on one line, without brackets, "
+        "private data, or a name and a colon."
+    ),
     too_slow="That took me too long, sorry. Try again?",
     one_moment="One moment, I am still busy with what you asked before.",
     too_old="This question is too old. Send /as again.",
@@ -92,6 +106,21 @@ EN = Wording(
     ),
     why_what="Reply with /why to something I said in a voice.",
     only_a_voice="{name} did not send this: I did, in {name}'s voice.",
+    who_said_it="Who said it?\n\n“{text}”",
+    the_machine="the machine 🎭",
+    it_was_the_machine="The machine made it up, as {name}.",
+    it_was_a_friend="{name} wrote it, on {date}.",
+    nothing_to_guess=(
+        "I have nothing to ask about: I remember no line here that is long enough, by somebody who "
+        "agreed to be imitated. Talk a while, then try again."
+    ),
+    no_polls_here="I could not send the quiz. May I send polls here?",
+    score="Who knows whom:\n{people}",
+    score_of_one="{name}: {right} of {total}",
+    score_of_the_machine=(
+        "The machine's own lines were taken for a friend's in {fooled} of {total} guesses."
+    ),
+    no_score="Nobody has guessed yet. Send /guess.",
     your_id=(
         "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
         ".env and start it again:\n\nADMINS={user_id}"
@@ -145,6 +174,8 @@ EN = Wording(
         ("stop", "Let them stop"),
         ("quiet", "Keep me from joining in: /quiet 8h"),
         ("why", "In reply to a line of mine: how I made it"),
+        ("voices", "Whom I can speak as"),
+        ("guess", "Who said it, a friend or the machine?"),
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
     ),

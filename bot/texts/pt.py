@@ -12,10 +12,15 @@ PT = Wording(
     how_to=(
         "/as Hugo: respondo ao que foi dito por último como o Hugo faria\n"
         "/as Hugo e sexta-feira? diz isso ao Hugo, e respondo como ele\n"
+        "/as Hugo: bem, eu (com dois pontos): o que digo como Hugo começa com estas palavras\n"
+        "/as alguém: quem tiver mais a dizer\n"
         "/as: escolher uma voz\n"
         "Responde a algo que eu disse com uma voz, e essa voz continua.\n"
         "/simulate 5: os amigos falam entre si, cinco vezes, vinte no máximo\n"
+        "/simulate Hugo, Ana sobre a viagem: estes dois, sobre isso\n"
         "/stop: param\n"
+        "/voices: com que vozes sei falar\n"
+        "/guess: quem disse isto, um amigo ou a máquina? /guess pontos: quem sabe mais\n"
         "/optin, /optout: se posso falar com a tua voz\n"
         "/privacy: o que guardo, e por quanto tempo\n"
         "/help: este texto"
@@ -56,6 +61,12 @@ PT = Wording(
         "Um administrador do grupo pode resolver: faz-me administrador, ou vê @BotFather, "
         "/setprivacy.)"
     ),
+    learned_from=", com {lines:,} mensagens",
+    have_not_agreed=(
+        "Não concordaram, por isso não falo com a voz deles: {names}. "
+        f"Para concordar: {_TO_AGREE}."
+    ),
+    heard_too_little="Escreveram muito pouco para eu aprender: {names}.",
     choose_voice="Com que voz?",
     no_voices=(
         "Ainda ninguém concordou em ser imitado, por isso não tenho voz nenhuma. "
@@ -70,6 +81,10 @@ PT = Wording(
     said_no="{name} não quer ser imitado, por isso não o faço.",
     too_quiet="Ouvi {name} muito pouco para saber como fala.",
     speechless="Não me lembrei de nada que {name} dissesse a isso. Tentas outra vez?",
+    not_to_begin_with=(
+        "Não começo com isso. No máximo {most} caracteres, numa linha, sem parênteses retos, "
+        "dados privados, nem um nome com dois pontos."
+    ),
     too_slow="Demorei demasiado, desculpa. Tentas outra vez?",
     one_moment="Um momento, ainda estou ocupado com o que pediste antes.",
     too_old="Esta pergunta é demasiado antiga. Envia /as outra vez.",
@@ -93,6 +108,21 @@ PT = Wording(
     ),
     why_what="Responde com /why a algo que eu disse com uma voz.",
     only_a_voice="{name} não enviou isto: fui eu, com a voz de {name}.",
+    who_said_it="Quem disse isto?\n\n“{text}”",
+    the_machine="a máquina 🎭",
+    it_was_the_machine="Foi a máquina que inventou, na voz de {name}.",
+    it_was_a_friend="Quem o escreveu foi {name}, em {date}.",
+    nothing_to_guess=(
+        "Não tenho nada que perguntar: não me lembro aqui de nenhuma frase com tamanho suficiente, "
+        "de alguém que concordou em ser imitado. Conversem um pouco e tentem outra vez."
+    ),
+    no_polls_here="Não consegui enviar a pergunta. Posso enviar sondagens aqui?",
+    score="Quem conhece quem:\n{people}",
+    score_of_one="{name}: {right} de {total}",
+    score_of_the_machine=(
+        "As frases da máquina passaram por frases de um amigo em {fooled} de {total} respostas."
+    ),
+    no_score="Ainda ninguém adivinhou. Envia /guess.",
     your_id=(
         "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
         "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
@@ -149,6 +179,8 @@ PT = Wording(
         ("stop", "Mandá-los parar"),
         ("quiet", "Não me meter na conversa: /quiet 8h"),
         ("why", "Em resposta a uma linha minha: como a fiz"),
+        ("voices", "Com que vozes sei falar"),
+        ("guess", "Quem disse isto, um amigo ou a máquina?"),
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
     ),

@@ -25,6 +25,9 @@ class Wording:
     privacy_is_on: str
     privacy_hint: str
 
+    learned_from: str
+    have_not_agreed: str
+    heard_too_little: str
     choose_voice: str
     no_voices: str
     several_fit: str
@@ -36,6 +39,7 @@ class Wording:
     said_no: str
     too_quiet: str
     speechless: str
+    not_to_begin_with: str
     too_slow: str
     one_moment: str
     too_old: str
@@ -56,6 +60,16 @@ class Wording:
     why: str
     why_what: str
     only_a_voice: str
+    who_said_it: str
+    the_machine: str
+    it_was_the_machine: str
+    it_was_a_friend: str
+    nothing_to_guess: str
+    no_polls_here: str
+    score: str
+    score_of_one: str
+    score_of_the_machine: str
+    no_score: str
 
     your_id: str
     now_speaking: str

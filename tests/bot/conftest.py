@@ -36,14 +36,17 @@ class FakeSpeaker:
         self.replies = deque()
         self.next_voices = deque()
         self.asked = []
+        self.begun = []
         self.offered = []
         self.open = threading.Event()
         self.open.set()
 
-    def reply(self, context, voice):
+    def reply(self, context, voice, begins=""):
         self.asked.append((voice, context))
+        self.begun.append(begins)
         assert self.open.wait(10)
-        said = self.replies.popleft() if self.replies else (f"{voice} number {len(self.asked)}",)
+        words = f"{begins} {voice} number {len(self.asked)}".lstrip()
+        said = self.replies.popleft() if self.replies else (words,)
         if isinstance(said, Exception):
             raise said
         return said
@@ -52,12 +55,12 @@ class FakeSpeaker:
         self.offered.append(voices)
         return self.next_voices.popleft() if self.next_voices else voices[0]
 
-    def turn(self, context, voices):
+    def turn(self, context, voices, begins=""):
         left = list(voices)
         while left:
             voice = self.next_voice(context, tuple(left))
             try:
-                return voice, self.reply(context, voice)
+                return voice, self.reply(context, voice, begins)
             except VoiceError:
                 left.remove(voice)
         raise NOTHING_CAME_OUT
@@ -114,6 +117,7 @@ class Stage:
             "bot_token": TOKEN,
             "telegram_api_url": self.url,
             "database_url": f"sqlite+aiosqlite:///{self.folder}/bot.db",
+            "pace": 0,
             **changes,
         }
         return Settings(_env_file=None, **given)

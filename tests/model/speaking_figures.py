@@ -66,7 +66,8 @@ def candidates(speaker: Speaker, pair, decoding: Decoding):
     codec = speaker.codec
     prompt = codec.prompt_ids(pair.context, speaker.artifact.card.max_prompt_tokens)
     drawn = speaker.engine.candidates(prompt, codec.label_ids(pair.voice), decoding)
-    replies = speaker._sayable(drawn, pair.context, pair.voice)
+    begun = speaker._begun(pair.context, pair.voice, prompt, "")
+    replies = speaker._sayable(drawn, pair.context, pair.voice, begun)
     names = speaker._contrasted(pair.context, pair.voice)
     return replies, evidence(speaker.engine, codec, replies, names) if replies else []
 

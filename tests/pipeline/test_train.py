@@ -39,6 +39,9 @@ def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
     assert card.window == load_dataset(habits_dataset).window
     assert card.provenance["dataset"]["sha256"] == load_dataset(habits_dataset).content_hash
     assert card.provenance["hyperparameters"]["seed"] == 0
+    figures = load_dataset(habits_dataset).summary.voices
+    assert {name: card.lines_of(name) for name in HABITS} == {v.name: v.lines for v in figures}
+    assert sum(voice.lines for voice in figures) > 400
     assert not card.public
 
 

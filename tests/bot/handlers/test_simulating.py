@@ -2,7 +2,6 @@
 
 import pytest
 
-from bot.handlers.simulating import turns_of
 from model.errors import VoiceError
 from model.marker import spoken
 
@@ -93,13 +92,89 @@ async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, 
     assert "Hugo Silva: meanwhile" in live.speaker.context
 
 
-@pytest.mark.parametrize("wrong", ["0", "21", "many", "-3", "5 please", "٥", "9" * 5000])
+@pytest.mark.parametrize("wrong", ["0", "21", "-3", "٥", "9" * 5000, "007", "5 6", "Hugo Sá 0"])
 async def test_a_wrong_number_is_told_which_are_right(live, group, joao, wrong):
     answer = await live.answer(group, joao, f"/simulate {wrong}"[:4000])
 
     assert answer["text"] == ("How many turns? Write a number from 1 to 20, such as /simulate 5.")
 
 
-@pytest.mark.parametrize(("words", "turns"), [("", 5), ("1", 1), ("20", 20), ("007", None)])
-def test_turns_are_five_unless_told(words, turns):
-    assert turns_of(words) == turns
+async def test_only_those_who_are_named_speak(live, group, zoe):
+    await live.answer(group, zoe, "/simulate joao and lei, 1")
+
+    assert live.speaker.offered == [("João", "李雷")]
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        ("3 João, Ana", "Ana has not agreed"),
+        ("João, Rui", "Rui does not want"),
+        ("João, Bartholomew", "I know nobody of that name"),
+        ("Hugo 3", "Several friends have that name. Whom do you mean? Hugo Silva, Hugo Sá"),
+    ],
+    ids=["was not asked", "said no", "is unknown", "is two people"],
+)
+async def test_nobody_speaks_where_one_who_is_named_cannot(live, group, zoe, words, refusal):
+    answer = await live.answer(group, zoe, f"/simulate {words}")
+
+    assert answer["text"].startswith(refusal)
+    assert not live.speaker.asked
+
+
+async def test_what_it_is_about_stands_in_its_prompts_alone(live, group, hugo, joao):
+    await live.telegram.say(group, hugo, "so")
+    await live.telegram.say(group, joao, "/simulate 2 about the trip to my@mail.pt")
+    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 2"))
+    played = live.speaker.context
+    await live.answer(group, joao, "/as 李雷")
+
+    assert played == (
+        "Hugo Silva: so",
+        "João: the trip to [email]",
+        "Hugo Silva: Hugo Silva number 1",
+    )
+    assert live.speaker.context == (
+        "Hugo Silva: so",
+        "Hugo Silva: Hugo Silva number 1",
+        "Hugo Silva: Hugo Silva number 2",
+    )
+
+
+async def test_a_voice_that_says_no_meanwhile_is_silent(stage, group, hugo, joao):
+    async with stage.running(pace=5) as app:
+        house = app.bot_data["house"]
+        await stage.answer(group, hugo, "/simulate 5 João")
+        await house.decide(group.id, joao.id, "optout")
+        await stage.answer(group, hugo, "/help")
+        since = len(stage.telegram.calls)
+        await stage.telegram.wait_for("sendMessage", since=since, timeout=10)
+
+    assert [text for text in stage.said() if text.startswith("🎭")] == [
+        spoken("João", "João number 1")
+    ]
+
+
+async def test_stop_by_anybody_ends_it_in_the_middle_of_a_pause(stage, group, joao, zoe):
+    async with stage.running(pace=5):
+        await stage.answer(group, joao, "/simulate 20")
+        since = len(stage.telegram.calls)
+        await stage.telegram.wait_for("sendChatAction", since=since)
+        await stage.telegram.say(group, zoe, "/stop")
+        again = await stage.answer(group, zoe, "/simulate 1 李雷")
+
+    assert again["text"].startswith("🎭 李雷\n")
+    assert len(stage.said()) == 2
+
+
+async def test_stop_ends_a_turn_that_is_being_made(live, group, joao, zoe):
+    live.speaker.open.clear()
+    await live.telegram.say(group, joao, "/simulate 20")
+    await live.telegram.wait_for("sendChatAction")
+
+    await live.telegram.say(group, zoe, "/stop")
+    await live.answer(group, zoe, "/help")  # handled after it
+    live.speaker.open.set()
+    answer = await live.answer(group, zoe, "/as João")
+
+    assert answer["text"] == spoken("João", "João number 2")

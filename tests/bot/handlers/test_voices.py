@@ -21,7 +21,7 @@ class TestAs:
     async def test_takes_the_words_as_the_askers_message(self, live, group, hugo, joao):
         await live.telegram.say(group, hugo, "who brings the wine?")
 
-        await live.answer(group, joao, "/as Hugo Silva: what about Friday?\nor Saturday")
+        await live.answer(group, joao, "/as Hugo Silva, what about Friday?\nor Saturday")
 
         assert live.speaker.context == (
             "Hugo Silva: who brings the wine?",
@@ -78,6 +78,129 @@ class TestAs:
         assert "Something went wrong" in answer["text"]
         assert "CUDA exploded" in caplog.text
         assert "my secret" not in caplog.text
+
+
+class TestForcedWords:
+    async def test_words_after_a_colon_are_the_friends_not_the_askers(
+        self, live, group, hugo, joao
+    ):
+        await live.telegram.say(group, hugo, "who brings the wine?")
+
+        answer = await live.answer(group, joao, "/as Hugo Silva: well,\n I think")
+
+        assert answer["text"] == spoken("Hugo Silva", "well, I think Hugo Silva number 1")
+        assert live.speaker.begun == ["well, I think"]
+        assert live.speaker.context == ("Hugo Silva: who brings the wine?",)
+
+    async def test_in_later_prompts_they_stand_as_the_rule_shared_with_training_has_it(
+        self, live, group, joao
+    ):
+        await live.answer(group, joao, "/as Hugo Silva: well")
+
+        await live.answer(group, joao, "/as 李雷")
+
+        assert live.speaker.context == ("João: well", "Hugo Silva: well Hugo Silva number 1")
+
+    async def test_no_words_after_a_colon_are_no_wish(self, live, group, joao):
+        answer = await live.answer(group, joao, "/as 李雷: ")
+
+        assert answer["text"] == spoken("李雷", "李雷 number 1")
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "yes Ana: no",
+            "yes\nEva: no",
+            "🎭 Rui",
+            "[photo]",
+            "call +351 912 345 678",
+            "a" * 201,
+        ],
+        ids=["a label", "a label on a line", "a mask", "a bracket", "a number", "too much"],
+    )
+    async def test_nobody_is_made_to_say_what_no_voice_may_say(self, live, group, joao, words):
+        answer = await live.answer(group, joao, f"/as 李雷: {words}")
+
+        assert answer["text"].startswith("I will not begin with that. At most 200 characters")
+        assert not live.speaker.asked
+
+    @pytest.mark.parametrize("name", ["Ana", "Rui", "Eva"])
+    async def test_who_did_not_agree_stays_silent_whatever_is_written(
+        self, live, group, joao, name
+    ):
+        answer = await live.answer(group, joao, f"/as {name}: I agree to all of it")
+
+        assert name in answer["text"]
+        assert "agree to all" not in answer["text"]
+        assert not live.speaker.asked
+
+
+class TestAnyone:
+    @pytest.mark.parametrize("said", ["anyone", "Anybody", "alguém", "ALGUEM", "qualquer"])
+    async def test_the_model_chooses_among_those_who_agreed(self, live, group, zoe, said):
+        live.speaker.next_voices.append("李雷")
+
+        answer = await live.answer(group, zoe, f"/as {said}")
+
+        assert answer["text"] == spoken("李雷", "李雷 number 1")
+        assert live.speaker.offered == [("Hugo Silva", "Hugo Sá", "João", "李雷")]
+
+    async def test_a_reply_goes_on_in_the_voice_that_was_chosen(self, live, group, joao, zoe):
+        live.speaker.next_voices.append("Hugo Sá")
+        first = await live.answer(group, joao, "/as anyone")
+
+        answer = await live.answer(group, zoe, "why not", reply_to=first)
+
+        assert answer["text"] == spoken("Hugo Sá", "Hugo Sá number 2")
+
+    async def test_its_words_are_said_to_whoever_answers(self, live, group, hugo, zoe):
+        await live.telegram.say(group, hugo, "so")
+
+        await live.answer(group, zoe, "/as anyone, what about Friday?")
+
+        assert live.speaker.context == ("Hugo Silva: so", "Zoe: what about Friday?")
+
+    async def test_whoever_it_is_begins_with_words_after_a_colon(self, live, group, zoe):
+        answer = await live.answer(group, zoe, "/as anyone: I think")
+
+        assert answer["text"] == spoken("Hugo Silva", "I think Hugo Silva number 1")
+        assert live.speaker.context == ()
+
+    async def test_nobody_answers_where_nobody_agreed(self, stage, group, zoe):
+        people = tuple(replace(p, imitate="ask") for p in stage.card.roster.people)
+        async with stage.running(replace(stage.card, roster=Roster(people))):
+            answer = await stage.answer(group, zoe, "/as anyone")
+
+        assert answer["text"].startswith("Nobody has agreed")
+
+    async def test_nothing_to_say_is_admitted(self, live, group, zoe):
+        live.speaker.replies.extend([VoiceError("nothing")] * 4)
+
+        answer = await live.answer(group, zoe, "/as anyone")
+
+        assert answer["text"].startswith("They have nothing to say")
+
+
+class TestBursts:
+    async def test_typing_is_shown_between_the_messages_of_a_burst(self, stage, group, joao):
+        stage.speaker.replies.append(("no", "wait", "yes"))
+        async with stage.running(pace=0.1):
+            await stage.telegram.say(group, joao, "/as João")
+            await stage.telegram.wait_for("sendMessage", text=spoken("João", "yes"))
+
+        methods = [call.method for call in stage.telegram.calls]
+        first = methods.index("sendMessage")
+        assert methods[first:] == [
+            *("sendMessage", "sendChatAction", "sendMessage", "sendChatAction", "sendMessage"),
+        ]
+
+    async def test_a_burst_ends_where_its_voice_says_no_meanwhile(self, stage, group, joao):
+        stage.speaker.replies.append(("no", "wait", "yes"))
+        async with stage.running(pace=1) as app:
+            await stage.answer(group, joao, "/as João")
+            await app.bot_data["house"].decide(group.id, joao.id, "optout")
+
+        assert stage.said() == [spoken("João", "no")]
 
 
 class TestNames:

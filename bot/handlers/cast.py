@@ -1,0 +1,44 @@
+"""`/voices`: who can be spoken as, from how much, and who has not agreed."""
+
+from dataclasses import dataclass
+
+from telegram import Update
+
+from bot.context import Context
+from bot.house import House
+from bot.incoming import place_of
+from bot.texts.wording import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The handler that lists the voices."""
+
+    house: House
+
+    async def voices(self, update: Update, context: Context) -> None:
+        """List them, where names may be told."""
+        message = update.message
+        if message is None:
+            return
+        here = self.house.access.speaks_in(message.chat.id)
+        text = self._listed(context.texts) if here else context.texts.silent_here
+        await context.courier.say(place_of(message), text)
+
+    def _listed(self, texts: Wording) -> str:
+        """Return a line a voice, then the names of the others; who is not learned from has none."""
+        access, card = self.house.access, self.house.stand.now.card
+        voices = []
+        for person in access.voices:
+            lines = card.lines_of(person.name)
+            learned = texts.learned_from.format(lines=lines) if lines is not None else ""
+            voices.append(f"🎭 {person.name}{learned}")
+        known = [p for p in access.roster.people if p.learn == "yes" and p not in access.voices]
+        quiet = [person.name for person in known if person.is_only_quiet]
+        silent = [person.name for person in known if not person.is_only_quiet]
+        parts = [
+            "\n".join(voices) or texts.no_voices,
+            texts.have_not_agreed.format(names=", ".join(silent)) if silent else "",
+            texts.heard_too_little.format(names=", ".join(quiet)) if quiet else "",
+        ]
+        return "\n\n".join(filter(None, parts))

@@ -1,0 +1,191 @@
+"""`/guess`: a line of a friend's, or one that the machine made up: who said it?"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from telegram import Update
+
+from bot.context import Context
+from bot.house import House
+from bot.incoming import after_command, place_of
+from bot.outgoing import Question, typing
+from bot.store.guesses import Quiz
+from bot.store.journal import Part, State
+from bot.store.messages import Place
+from bot.texts.wording import Wording
+from model.conversation import Message
+from model.copying import words_of
+from model.eligible import line_of, target_text
+from model.errors import VoiceError
+from model.naming import fold
+
+SCORE_WORDS = frozenset({"score", "scores", "pontos", "pontuacao", "resultado"})
+MOST_OTHERS = 4  # beside the one whose line or voice it is, and the machine
+FEWEST_WORDS, MOST_CHARACTERS = 4, 250
+"""Of a line that is asked about: Telegram's question holds 300 UTF-16 units with what is around."""
+LOOKED_AT = 1000  # messages, the newest
+ASKED_AGAIN = timedelta(days=60)
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A line to ask about: whose it is or whose voice it is in, and what it came from."""
+
+    text: str
+    voice: str
+    is_machine: bool
+    sources: tuple[int, ...]
+    sent_at: datetime
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guessing:
+    """The handlers of `/guess` and of what people answer."""
+
+    house: House
+    chance: random.Random = field(default_factory=random.Random)
+
+    async def command(self, update: Update, context: Context) -> None:
+        """Ask who said something, or tell the score."""
+        message = update.message
+        if message is None:
+            return
+        place, texts = place_of(message), context.texts
+        if not self.house.access.speaks_in(place.chat_id):
+            await context.courier.say(place, texts.silent_here)
+        elif fold(after_command(message)) in SCORE_WORDS:
+            await context.courier.say(place, await self._score(place, texts))
+        elif lines := await self._lines(place):
+            await self._ask(context, place, self.chance.choice(lines))
+        else:
+            await context.courier.say(place, texts.nothing_to_guess)
+
+    async def answered(self, update: Update, _: Context) -> None:
+        """Keep what somebody guessed."""
+        answer = update.poll_answer
+        if answer is None or answer.user is None or not answer.option_ids:
+            return
+        person = self.house.access.roster.person(answer.user.id)
+        name = person.name if person else answer.user.full_name
+        await self.house.shelves.guesses.answer(
+            answer.poll_id, answer.user.id, name, answer.option_ids[0]
+        )
+
+    async def _lines(self, place: Place) -> list[tuple[Message, Shown]]:
+        """Return what may be asked about: of this chat, by people who agreed, long enough."""
+        access, version = self.house.access, self.house.stand.now.version
+        authors = {number for person in access.voices for number in person.ids}
+        since = datetime.now(UTC) - ASKED_AGAIN
+        found = await self.house.shelves.guesses.askable(place.chat_id, authors, since, LOOKED_AT)
+        lines = []
+        for message in found:
+            line = line_of(message, self.house.stand.now.roster)
+            text = target_text(line) if line and not message.text.startswith("/") else None
+            if line and line.speaker and text and is_guessable(text):
+                lines.append((message, _real(message, text, line.speaker, version)))
+        return lines
+
+    async def _ask(self, context: Context, place: Place, found: tuple[Message, Shown]) -> None:
+        """Ask about a real line, or as often about what its author's voice says in its place."""
+        part = await context.courier.begin(place)
+        if part is None:
+            return
+        message, shown = found
+        if self.chance.random() < 1 / 2:
+            async with typing(context.bot, place):
+                shown = await self._imagined(message, shown) or shown
+        names = [person.name for person in self.house.access.voices]
+        question = question_of(shown, names, context.texts, self.chance)
+        if shown.voice not in names:  # they said no meanwhile
+            await self.house.shelves.journal.mark(part, "refused")
+            await context.courier.say(place, context.texts.nothing_to_guess)
+        elif await self._sent(context, part, place, question, shown) == "refused":
+            await context.courier.say(place, context.texts.no_polls_here)
+
+    async def _imagined(self, message: Message, real: Shown) -> Shown | None:
+        """Return what the model says in place of a message, None where nothing fit to be asked."""
+        for _ in range(TRIES):
+            try:
+                with self.house.replies.admitted(message.chat_id):
+                    said = await self.house.replies.imagined(message, real.voice)
+            except VoiceError:
+                return None
+            fit = (text for text in said.messages if is_guessable(text) and text != real.text)
+            if text := next(fit, None):
+                return replace(
+                    real, text=text, is_machine=True, sources=said.sources, version=said.version
+                )
+        return None
+
+    async def _sent(
+        self, context: Context, part: Part, place: Place, question: Question, shown: Shown
+    ) -> State:
+        """Send a quiz and keep it; return whether it arrived."""
+        sent, state = await context.courier.ask(part, place, question)
+        if sent is None or sent.poll is None:
+            return state
+        quiz = Quiz(
+            poll_id=sent.poll.id,
+            chat_id=sent.chat.id,
+            message_id=sent.message_id,
+            options=question.options,
+            right=question.right,
+            voice=shown.voice,
+            is_machine=shown.is_machine,
+            version=shown.version,
+            asked_at=sent.date,
+        )
+        await self.house.shelves.guesses.add(part, quiz, shown.sources)
+        await self.house.shelves.journal.mark(part, state)
+        return state
+
+    async def _score(self, place: Place, texts: Wording) -> str:
+        score = await self.house.shelves.guesses.score(place.chat_id)
+        if not score.people:
+            return texts.no_score
+        people = "\n".join(
+            texts.score_of_one.format(name=one.name, right=one.right, total=one.total)
+            for one in score.people
+        )
+        told = texts.score.format(people=people)
+        if not score.machine:
+            return told
+        machine = texts.score_of_the_machine.format(fooled=score.fooled, total=score.machine)
+        return f"{told}\n\n{machine}"
+
+
+def _real(message: Message, text: str, voice: str, version: str) -> Shown:
+    return Shown(
+        text=text,
+        voice=voice,
+        is_machine=False,
+        sources=(message.message_id,),
+        sent_at=message.sent_at,
+        version=version,
+    )
+
+
+def is_guessable(text: str) -> bool:
+    """Whether a line says enough to be known by, and fits into a question."""
+    units = len(text.encode("utf-16-le")) // 2
+    return units <= MOST_CHARACTERS and len(words_of(text)) >= FEWEST_WORDS
+
+
+def question_of(
+    shown: Shown, voices: Sequence[str], texts: Wording, chance: random.Random
+) -> Question:
+    """Return a quiz about a line: its friend among some others, in any order, and the machine."""
+    others = [name for name in voices if name != shown.voice]
+    names = [shown.voice, *chance.sample(others, min(MOST_OTHERS, len(others)))]
+    chance.shuffle(names)
+    told = texts.it_was_the_machine if shown.is_machine else texts.it_was_a_friend
+    return Question(
+        text=texts.who_said_it.format(text=shown.text),
+        options=(*names, texts.the_machine),
+        right=len(names) if shown.is_machine else names.index(shown.voice),
+        explanation=told.format(name=shown.voice, date=shown.sent_at.date()),
+    )

@@ -1,0 +1,137 @@
+"""Keeps the quizzes of `/guess` and what people answered, and finds the lines to ask about."""
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import case, exists, func, literal, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.store.journal import Line, Part, keep_line
+from bot.store.messages import FIELDS, kept_message
+from bot.store.tables import answers, forgotten, guesses, messages, sources
+from model.conversation import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Quiz:
+    """A quiz that was sent: whose voice it is in, and whether the machine made it up.
+
+    `right` is the place of the true one among the `options`.
+    """
+
+    poll_id: str
+    chat_id: int
+    message_id: int
+    options: tuple[str, ...]
+    right: int
+    voice: str
+    is_machine: bool
+    version: str
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Guesser:
+    """How often somebody was right."""
+
+    name: str
+    right: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well a chat guesses; of the guesses at the machine's lines, how many it fooled."""
+
+    people: tuple[Guesser, ...]
+    fooled: int
+    machine: int
+
+
+class Guesses:
+    """The quizzes of all chats; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def askable(
+        self, chat_id: int, authors: Collection[int], since: datetime, most: int
+    ) -> list[Message]:
+        """Return the newest messages of these people in a chat that no quiz since showed."""
+        shown = (
+            select(sources.c.source_id)
+            .join(
+                guesses,
+                (guesses.c.chat_id == sources.c.chat_id)
+                & (guesses.c.message_id == sources.c.message_id),
+            )
+            .where(
+                sources.c.chat_id == chat_id,
+                guesses.c.is_machine.is_(False),
+                guesses.c.asked_at > since,
+            )
+        )
+        gone = select(forgotten.c.message_id).where(forgotten.c.chat_id == chat_id)
+        query = (
+            select(*FIELDS)
+            .where(
+                messages.c.chat_id == chat_id,
+                messages.c.author_id.in_(authors),
+                messages.c.is_forward.is_(False),
+                messages.c.message_id.not_in(shown),
+                messages.c.message_id.not_in(gone),
+            )
+            .order_by(messages.c.sent_at.desc(), messages.c.message_id.desc())
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            return [kept_message(row) for row in await connection.execute(query)]
+
+    async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:
+        """Keep a quiz, and which messages it shows or was made from: they may be forgotten."""
+        values = {name: getattr(quiz, name) for name in guesses.c.keys() if name != "options"}  # noqa: SIM118  columns are no dict
+        values["options"] = json.dumps(quiz.options, ensure_ascii=False)
+        line = Line(quiz.voice, quiz.version, tuple(shown_from))
+        at = (quiz.chat_id, quiz.message_id)
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(guesses).values(values).on_conflict_do_nothing())
+            await keep_line(connection, part, at, quiz.asked_at, line)
+
+    async def answer(self, poll_id: str, user_id: int, name: str, chosen: int) -> bool:
+        """Keep what somebody guessed first; return whether it is new, and the quiz ours."""
+        values = {"poll_id": poll_id, "user_id": user_id, "user_name": name, "chosen": chosen}
+        known = select(*map(literal, values.values())).where(
+            exists().where(guesses.c.poll_id == poll_id)
+        )
+        # one statement: a transaction that reads first may not write once another has written
+        new = insert(answers).from_select(list(values), known).on_conflict_do_nothing()
+        async with self._engine.begin() as connection:
+            return bool((await connection.execute(new)).rowcount)
+
+    async def score(self, chat_id: int) -> Score:
+        """Return a chat's score, the best first."""
+        is_right = case((answers.c.chosen == guesses.c.right, 1), else_=0)
+        asked = answers.join(guesses, answers.c.poll_id == guesses.c.poll_id)
+        people = (
+            select(
+                func.max(answers.c.user_name).label("name"),
+                func.sum(is_right).label("right"),
+                func.count().label("total"),
+            )
+            .select_from(asked)
+            .where(guesses.c.chat_id == chat_id)
+            .group_by(answers.c.user_id)
+            .order_by(func.sum(is_right).desc(), func.count(), "name")
+        )
+        machine = (
+            select(func.count(), func.coalesce(func.sum(1 - is_right), 0))
+            .select_from(asked)
+            .where(guesses.c.chat_id == chat_id, guesses.c.is_machine.is_(True))
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(people)).all()
+            total, fooled = (await connection.execute(machine)).one()
+        return Score(tuple(Guesser(r.name, r.right, r.total) for r in rows), fooled, total)

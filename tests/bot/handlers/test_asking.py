@@ -1,0 +1,42 @@
+"""What is meant by the words after a command."""
+
+import pytest
+
+from bot.handlers.asking import Scene, TurnsError, WhoError, scene_of
+from model.roster import Person, Roster
+
+HUGO, SA, ANA = Person("Hugo Silva", (1,)), Person("Hugo Sá", (2,)), Person("Ana", (3,))
+ROSTER = Roster((HUGO, SA, ANA))
+
+
+@pytest.mark.parametrize(
+    ("words", "scene"),
+    [
+        ("", Scene(5)),
+        ("1", Scene(1)),
+        ("20 turns", Scene(20)),
+        ("Ana", Scene(5, (ANA,))),
+        ("7 Hugo Silva, Ana about the trip", Scene(7, (HUGO, ANA), "the trip")),
+        ("hugo sa and ANA 7 about: the trip, 3 days", Scene(7, (SA, ANA), "the trip, 3 days")),
+        ("Ana, 3, Hugo Sá", Scene(3, (ANA, SA))),
+        ("with Ana & Hugo Silva", Scene(5, (ANA, HUGO))),
+        ("Ana e Hugo Sá sobre a viagem", Scene(5, (ANA, SA), "a viagem")),
+        ("About what is it about", Scene(5, (), "what is it about")),
+        ("Ana, Ana", Scene(5, (ANA,))),
+        ("about", Scene(5)),
+    ],
+)
+def test_turns_names_and_a_subject_come_in_any_order(words, scene):
+    assert scene_of(words, ROSTER) == scene
+
+
+@pytest.mark.parametrize("words", ["Hugo", "Ana, Pedro", "5 please", "many", "Anastasia"])
+def test_who_is_not_clear_is_asked_for(words):
+    with pytest.raises(WhoError):
+        scene_of(words, ROSTER)
+
+
+@pytest.mark.parametrize("words", ["0", "21", "+5", "٥", "3 4", "Ana 100 about 3"])
+def test_a_number_that_is_none_of_turns_is_asked_for(words):
+    with pytest.raises(TurnsError):
+        scene_of(words, ROSTER)

@@ -1,0 +1,58 @@
+"""`/voices`, through the real bot over HTTP."""
+
+from dataclasses import replace
+
+import pytest
+
+from model.roster import Roster
+
+
+async def test_who_can_speak_is_listed_with_what_was_learned(stage, group, zoe):
+    counts = {"voices": {"Hugo Silva": 1204, "João": 7}}
+    async with stage.running(replace(stage.card, provenance=counts)):
+        answer = await stage.answer(group, zoe, "/voices")
+
+    assert answer["text"].split("\n\n")[0].splitlines() == [
+        "🎭 Hugo Silva, from 1,204 messages",
+        "🎭 Hugo Sá",
+        "🎭 João, from 7 messages",
+        "🎭 李雷",
+    ]
+
+
+async def test_who_has_not_agreed_is_named_unless_nothing_is_learned_from_them(live, group, zoe):
+    answer = await live.answer(group, zoe, "/voices")
+
+    assert "Have not agreed, so I do not speak as them: Ana, Rui." in answer["text"]
+    assert "Eva" not in answer["text"]
+
+
+async def test_an_own_word_counts_at_once(stage, group, joao):
+    async with stage.running() as app:
+        await app.bot_data["house"].decide(group.id, joao.id, "optout")
+        answer = await stage.answer(group, joao, "/voices")
+
+    assert "🎭 João" not in answer["text"]
+    assert "do not speak as them: João, Ana, Rui." in answer["text"]
+
+
+async def test_the_quiet_are_told_apart(stage, group, zoe):
+    first, *others = stage.card.roster.people
+    roster = Roster((replace(first, quiet=True), *others))
+    async with stage.running(replace(stage.card, roster=roster)):
+        answer = await stage.answer(group, zoe, "/voices")
+
+    assert answer["text"].endswith("Wrote too little to be learned: Hugo Silva.")
+
+
+async def test_names_are_told_nowhere_else(live, stage, zoe):
+    elsewhere = stage.telegram.chat(-5555, title="Another")
+
+    answer = await live.answer(elsewhere, zoe, "/voices")
+
+    assert "Hugo" not in answer["text"]
+
+
+@pytest.mark.parametrize("damaged", [{"voices": 3}, {"voices": {"João": "many"}}, {}])
+def test_counts_that_are_no_counts_are_none(card, damaged):
+    assert replace(card, provenance=damaged).lines_of("João") is None

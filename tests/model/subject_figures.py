@@ -1,0 +1,90 @@
+"""How much a talk is about what `/simulate about …` says, by how that is put to the model:
+`python -m tests.model.subject_figures ARTIFACT|smollm2 [TALKS_A_SUBJECT]`.
+
+A turn is on the subject where it has one of the subject's words; an untuned base will do.
+"""
+
+import random
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from model.artifact import Artifact, Card, load, save_card
+from model.base import open_base
+from model.conversation import Window
+from model.conversion import convert
+from model.copying import words_of
+from model.errors import VoiceError
+from model.examples import encode
+from model.roster import Person, Roster
+from model.speaker import Speaker, open_speaker
+
+NAMES = ("Hugo", "Ana", "Tiago")
+BEFORE = ("Ana: did you see my keys anywhere?", "Hugo: no, look under the sofa", "Ana: found them")
+SUBJECTS = {
+    "the trip to Spain": "trip spain travel madrid barcelona flight hotel beach",
+    "beer": "beer beers drink drinks bar pub pint drunk",
+    "football": "football match game team goal play player ball",
+    "pizza": "pizza pizzas cheese eat dinner hungry food slice",
+    "the exam": "exam exams test study studying grade grades pass class",
+    "my birthday": "birthday party cake gift present presents",
+}
+WAYS = {
+    "nothing": None,
+    "the words": "{}",
+    "about …": "about {}",
+    "what about …?": "what about {}?",
+    "let's talk about …": "let's talk about {}",
+}
+TURNS = 3
+
+
+def main() -> None:
+    """Print, for each way, the share of first, second and third turns on the subject."""
+    name, *more = sys.argv[1:]
+    talks = int(more[0]) if more else 6
+    with tempfile.TemporaryDirectory() as folder:
+        artifact = untuned(Path(folder)) if name == "smollm2" else load(Path(name))
+        speaker = open_speaker(artifact, device="cpu", seed=1)
+        for way, form in WAYS.items():
+            found = Counter()
+            for subject, words in SUBJECTS.items():
+                for _ in range(talks):
+                    asked = [f"Tiago: {form.format(subject)}"] if form else []
+                    found.update(on_subject(speaker, [*BEFORE, *asked], set(words.split())))
+            asked_of = talks * len(SUBJECTS)
+            shares = "  ".join(f"{found[turn] / asked_of:.2f}" for turn in range(TURNS))
+            print(f"{way:20} {shares}  n {asked_of}", flush=True)  # noqa: T201  a table
+
+
+def on_subject(speaker: Speaker, context: list[str], words: set[str]) -> list[int]:
+    """Return which turns of a talk have one of the words."""
+    turns = []
+    for turn in range(TURNS):
+        voice = random.choice(NAMES[:2])
+        try:
+            said = speaker.reply(context, voice)
+        except VoiceError:
+            continue
+        if words & set(words_of(" ".join(said))):
+            turns.append(turn)
+        context += [f"{voice}: {message}" for message in said]
+    return turns
+
+
+def untuned(folder: Path) -> Artifact:
+    """Return SmolLM2 as it comes, as an artifact."""
+    base = open_base("smollm2", folder, [])
+    example = encode(base.codec, "Hugo", BEFORE, ("me too",), (384, 32))
+    (folder / "made").mkdir()
+    convert(base, folder / "made" / "engine", [example])
+    base.codec.save(folder / "made" / "tokenizer.json")
+    people = tuple(Person(name, (n,), imitate="yes") for n, name in enumerate(NAMES, 1))
+    card = Card(base.name, base.family, Roster(people), (), Window(), 384)
+    save_card(card, folder / "made")
+    return load(folder / "made")
+
+
+if __name__ == "__main__":
+    main()

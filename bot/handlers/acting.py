@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.context import Context
+from bot.handlers.hearing import Hearing
 from bot.house import House
 from bot.outgoing import typing
 from bot.replies import BusyError, Said, SlowError
@@ -23,8 +24,9 @@ logger = logging.getLogger(__name__)
 class Acting:
     """The one way in which the bot speaks as somebody; one turn at a time in each chat."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, hearing: Hearing) -> None:
         self._house = house
+        self._hearing = hearing
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told_busy: dict[int, float] = {}
 
@@ -37,7 +39,8 @@ class Acting:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id], typing(context.bot, place):
                     said = await self._house.replies.answer(place, voice, at)
-                    await self._say(context, part, place, said)
+                    if await self._say(context, part, place, said):
+                        await self._hearing.hint(context, place)
                     return
         except BusyError:
             excuse = self._busy(place, context)
@@ -46,9 +49,10 @@ class Acting:
         except VoiceError:
             excuse = context.texts.speechless.format(name=voice)
         logger.info("no reply in chat %d", place.chat_id)
-        await self._house.shelves.journal.mark(part, "refused")
         if excuse:
-            await context.courier.say(place, excuse)
+            await context.courier.say(place, excuse, part=part)
+        else:
+            await self._house.shelves.journal.mark(part, "refused")
 
     async def turn(
         self, context: Context, place: Place, voices: Sequence[str], at: datetime

@@ -39,10 +39,10 @@ def run() -> None:
     logs.set_up(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
     models.open("current")  # says what is wrong before Telegram is asked
-    from bot import app
+    from bot import app, running
 
     bot = app.build(settings, models, lambda found: open_speaker(found, settings), _tell)
-    app.run(settings, bot)
+    running.run(settings, bot)
 
 
 @cli.command()

@@ -1,12 +1,9 @@
 """The composition root: settings and a trained model become the running bot."""
 
-import asyncio
 import logging
-import signal
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from telegram import Bot
@@ -17,13 +14,13 @@ from telegram.ext import (
     ChatMemberHandler,
     CommandHandler,
     ContextTypes,
-    ExtBot,
     MessageHandler,
     MessageReactionHandler,
     PollAnswerHandler,
     filters,
 )
 
+from bot.chores import keep_up
 from bot.context import Context
 from bot.durable import Durable
 from bot.errors import TelegramUnreachable
@@ -34,6 +31,7 @@ from bot.handlers.explaining import Explaining
 from bot.handlers.failures import report
 from bot.handlers.gate import Gate
 from bot.handlers.guessing import Guessing
+from bot.handlers.hearing import Hearing
 from bot.handlers.joining import Joining
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
@@ -41,14 +39,14 @@ from bot.handlers.reacting import Reacting
 from bot.handlers.receiving import Receiving
 from bot.handlers.simulating import Simulating
 from bot.handlers.status import Status
-from bot.handlers.versions import Versions, told
+from bot.handlers.versions import Versions
 from bot.handlers.voices import Voices, only_a_voice
 from bot.house import House, Shelves
 from bot.menus import show_menus
 from bot.outgoing import AS_BUTTON, VOICE_SIGN
 from bot.polling import Client, client_of
 from bot.replies import Replies
-from bot.serving import Exchange, Models, OpenSpeaker, Stand
+from bot.serving import Models, OpenSpeaker, Stand
 from bot.settings import Settings
 from bot.store.database import opened, prepare
 from bot.texts import EN
@@ -64,8 +62,6 @@ ALLOWED_UPDATES = (
 FIRST, GATE = -2, -1  # the groups of handlers that run before all others
 LAST = 1
 LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
-TIDY_AGAIN = 3600.0
-KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +104,7 @@ def build(
         replayed = await app.replay(client.read)
         if uncertain or replayed:
             logger.info("%d updates handled anew, %d replies uncertain", replayed, uncertain)
-        _keep_up(app, house, open_things, look_again)
+        keep_up(app, client, house, open_things, look_again)
         on_up(_up(client, house))
 
     async def tear_down(_: Any) -> None:  # noqa: ANN401  an application of the library's
@@ -146,56 +142,6 @@ async def _house(
     return house
 
 
-def _keep_up(app: Durable, house: House, open_things: AsyncExitStack, look_again: float) -> None:
-    """Let what is done again and again run until the bot is taken down."""
-
-    async def tell(exchange: Exchange) -> None:
-        await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
-
-    async def tidy() -> None:
-        while True:
-            await house.shelves.inbox.drop_before(datetime.now(UTC) - KEPT_HANDLED)
-            await asyncio.sleep(TIDY_AGAIN)
-
-    for chore in (house.stand.watch(look_again, tell), tidy()):
-        task = asyncio.create_task(chore)
-        open_things.callback(task.cancel)
-
-
-async def tell_admins(bot: ExtBot[Any], admins: frozenset[int], text: str) -> None:
-    """Write to each admin in private; who never wrote to the bot cannot be written to."""
-    for admin in admins:
-        with suppress(TelegramError):
-            await bot.send_message(admin, text)
-
-
-def run(settings: Settings, app: Durable) -> None:
-    """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
-
-    Telegram is asked about the token first: the library would log what is wrong with it.
-
-    Raises:
-        TelegramUnreachable: The token is wrong, or there is no Telegram to talk to.
-    """
-    asyncio.run(who_am_i(settings))
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # run_polling takes it, and closes it
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows has Ctrl-C alone
-            loop.add_signal_handler(number, _stop, app, loop)
-    try:
-        app.run_polling(allowed_updates=ALLOWED_UPDATES, stop_signals=None)
-    except TelegramError as error:
-        raise _unreachable(error) from error
-
-
-def _stop(app: Durable, loop: asyncio.AbstractEventLoop) -> None:
-    """Stop the bot, once it has started: the library's own handler breaks a start in the middle."""
-    app.stop_running()
-    if not app.running:
-        loop.call_later(0.1, _stop, app, loop)
-
-
 async def who_am_i(settings: Settings) -> Me:
     """Ask Telegram about the token.
 
@@ -208,17 +154,19 @@ async def who_am_i(settings: Settings) -> Me:
         async with bot:
             me = bot.bot
     except TelegramError as error:
-        raise _unreachable(error) from error
+        raise unreachable(error) from error
     return Me(me.username or "", bool(me.can_read_all_group_messages))
 
 
 def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     """Let the store have each update first; what sends must not hold up the next one."""
     new = filters.UpdateType.MESSAGE  # an edited command would answer twice
-    acting = Acting(house)
+    hearing = Hearing(house)
+    acting = Acting(house, hearing)
     voices, simulating, guessing = Voices(house, acting), Simulating(house, acting), Guessing(house)
     joining = Joining(house, acting)
-    about, membership, versions = About(house), Membership(house), Versions(house)
+    about, membership = About(house), Membership(house, hearing)
+    versions = Versions(house)
     app.add_handler(keeping(house), group=FIRST)
     app.add_handler(Gate(house).handler(), group=GATE)
     for name, callback in (
@@ -264,7 +212,7 @@ def _up(client: Client, house: House) -> str:
     return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_is_on}"
 
 
-def _unreachable(error: TelegramError) -> TelegramUnreachable:
+def unreachable(error: TelegramError) -> TelegramUnreachable:
     """Say what is wrong without the token, which the library's own text has."""
     if isinstance(error, InvalidToken):
         return TelegramUnreachable(

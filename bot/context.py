@@ -28,8 +28,9 @@ class Context(CallbackContext[Bot, Facts, Facts, Facts]):
         self = super().from_update(update, application)
         house: House = application.bot_data["house"]
         if isinstance(update, Update):
+            again = house.shelves.inbox.was_begun_before(update.update_id)
             self.courier = Courier(
-                self.bot, house.shelves.journal, house.shelves.stickers, update.update_id
+                self.bot, house, update.update_id, again, lambda: application.running
             )
             user = update.effective_user
             self.texts = wording(user.language_code if user else None)

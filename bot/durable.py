@@ -10,7 +10,7 @@ from telegram import Update
 from telegram.ext import Application
 
 from bot.context import Bot, Context, Facts
-from bot.errors import StoreError
+from bot.errors import StoppingError, StoreError
 from bot.store.inbox import Inbox
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each update, and tells the inbox when all its handlers have ended.
 
-    An update that a kill or a full disk interrupts is handled anew when the bot starts again.
+    An update that a kill interrupts is handled anew when the bot starts again; one that could not
+    be stored is held, and handled anew when there is room again.
     """
 
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
@@ -27,19 +28,31 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self.inbox: Inbox | None = None
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._held: set[int] = set()
+        self._turn = asyncio.Lock()
+        self._stops = False
 
     async def process_update(self, update: object) -> None:
-        """Handle an update of the inbox; one without content was handled in an earlier life."""
+        """Handle an update of the inbox; one without content was handled in an earlier life.
+
+        Once the bot is being stopped none is begun: it waits for the next life.
+        """
         if not isinstance(update, Update) or is_empty(update) or self.inbox is None:
             return
-        if not await self.inbox.begin(update.update_id):
-            logger.error("update %d was begun too often without an end", update.update_id)
-            return
-        await super().process_update(update)
-        if update.update_id in self._tasks:
-            super().create_task(self._end(self.inbox, update.update_id))
-        else:
-            await self._end(self.inbox, update.update_id)
+        async with self._turn:
+            if self._stops or not await self._begin(self.inbox, update.update_id):
+                return
+            await super().process_update(update)
+            if update.update_id in self._tasks:
+                super().create_task(self._end(self.inbox, update.update_id))
+            else:
+                await self._end(self.inbox, update.update_id)
+
+    async def stop(self) -> None:
+        """Begin no further update, and wait for what was begun."""
+        self._stops = True
+        async with self._turn:  # tasks that begin later than this the library would not wait for
+            pass
+        await super().stop()
 
     def create_task(
         self,
@@ -61,32 +74,74 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         job: Any = None,  # noqa: ANN401  we have none
         coroutine: Any = None,  # noqa: ANN401  of a type that the library keeps to itself
     ) -> bool:
-        """Report an error; what could not be stored is not handled."""
-        if isinstance(update, Update) and isinstance(error, StoreError):
+        """Report an error; what could not be stored, or must wait for a new start, is held.
+
+        Where other updates wait for the handler that failed, they do not wait for the report, and
+        no further handler begins: what could not be kept is not answered.
+        """
+        if not isinstance(update, Update):
+            return await super().process_error(update, error, job, coroutine)
+        if isinstance(error, StoreError | StoppingError):
             self._held.add(update.update_id)
-        return await super().process_error(update, error, job, coroutine)
+        if isinstance(error, StoppingError):
+            return True
+        if coroutine is not None:
+            return await super().process_error(update, error, job, coroutine)
+        self.create_task(self._reported(update, error), update)
+        return True
 
     async def replay(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
         """Queue what was not handled when the bot last ended; return how many updates."""
+        return await self._requeue(parse, lambda _: True)
+
+    async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
+        """Queue what was held, now that there may be room to store it; return how many updates."""
+        if not self._held or self._stops:
+            return 0
+        held = frozenset(self._held)
+        try:
+            count = await self._requeue(parse, held.__contains__)
+        except StoreError:
+            return 0
+        self._held -= held
+        return count
+
+    async def _requeue(
+        self, parse: Callable[[dict[str, Any]], Update | None], wanted: Callable[[int], bool]
+    ) -> int:
         kept = await self.inbox.waiting() if self.inbox else []
-        for body in kept:
+        chosen = [body for body in kept if wanted(body["update_id"])]
+        for body in chosen:
             if update := parse(body):
                 await self.update_queue.put(update)
             elif self.inbox:
                 await self.inbox.set_aside(body["update_id"])
-        return len(kept)
+        return len(chosen)
+
+    async def _begin(self, inbox: Inbox, number: int) -> bool:
+        try:
+            may_begin = await inbox.begin(number)
+        except StoreError:
+            logger.exception("update %d cannot be begun: it is held", number)
+            self._held.add(number)
+            return False
+        if not may_begin:
+            logger.error("update %d was begun too often without an end: set aside", number)
+        return may_begin
+
+    async def _reported(self, update: Update, error: Exception) -> None:
+        await super().process_error(update, error)
 
     async def _end(self, inbox: Inbox, number: int) -> None:
-        await asyncio.gather(*self._tasks.pop(number, ()), return_exceptions=True)
+        while tasks := self._tasks.pop(number, None):
+            await asyncio.gather(*tasks, return_exceptions=True)
         if number in self._held:
-            self._held.discard(number)
             return
         try:
             await inbox.end(number)
         except StoreError:
-            logger.exception(
-                "update %d cannot be closed: it is handled anew at the next start", number
-            )
+            logger.exception("update %d cannot be closed: it is held", number)
+            self._held.add(number)
 
 
 def is_empty(update: Update) -> bool:

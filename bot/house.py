@@ -1,5 +1,6 @@
 """What all handlers share: the model that serves, what is kept, and who may do what where."""
 
+import logging
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,9 +15,11 @@ from bot.store.groups import Group, Groups
 from bot.store.guesses import Guesses
 from bot.store.inbox import Inbox
 from bot.store.journal import Journal
-from bot.store.messages import Store
+from bot.store.messages import Place, Store
 from bot.store.reactions import Reactions
 from bot.store.stickers import Stickers
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -87,6 +90,21 @@ class House:
         """Keep a group as it is now."""
         await self.shelves.groups.save(group)
         self.groups[group.chat_id] = group
+
+    def address(self, place: Place) -> Place:
+        """Return where a place is now: a group that has become a supergroup has another id."""
+        moved = (g.chat_id for g in self.groups.values() if g.moved_from == place.chat_id)
+        return Place(next(moved, place.chat_id), place.topic_id)
+
+    async def move(self, old: int, new: int, title: str | None = None) -> None:
+        """Carry over what is known of a group that has become a supergroup."""
+        there = self.group(new)
+        if there.moved_from == old:
+            return
+        known = self.groups.get(old) or Group(old, title=title)
+        let_in = known.authorised or self.access.speaks_in(old) or there.authorised
+        await self.change(replace(known, chat_id=new, authorised=let_in, moved_from=old))
+        logger.info("chat %d is %d now", old, new)
 
     async def decide(self, chat_id: int, user_id: int, decision: Decision) -> None:
         """Keep what somebody decided; it counts from now on."""

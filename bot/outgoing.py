@@ -10,7 +10,7 @@ import httpx
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
 from telegram.constants import ChatAction, MessageLimit
 from telegram.error import RetryAfter, TelegramError
-from telegram.ext import AIORateLimiter
+from telegram.ext import AIORateLimiter, ExtBot
 
 from bot.store.messages import Place
 from model.marker import MASK
@@ -64,12 +64,13 @@ class Limiter(AIORateLimiter):
         """Call at once what is not counted; call again what was told to wait."""
         if endpoint in UNCOUNTED:
             return await callback(*args, **kwargs)
-        request = (callback, args, kwargs, endpoint, data, rate_limit_args)
-        for _ in range(TOLD_TO_WAIT):
+        request = (callback, args, kwargs, endpoint, data, 0)
+        times = TOLD_TO_WAIT if rate_limit_args is None else rate_limit_args
+        for _ in range(times):
             try:
                 return await super().process_request(*request)
             except RetryAfter as error:
-                await asyncio.sleep(_seconds(error))
+                await asyncio.sleep(seconds_of(error))
         return await super().process_request(*request)
 
 
@@ -78,8 +79,12 @@ VOICE_SIGN = rf"^{_SIGN}(.+)$"
 """What the button below a sticker holds, as a pattern: it says whose voice it is sent in."""
 
 
-async def send_sticker(bot: Bot, place: Place, file_id: str, voice: str) -> Message:
-    """Send a sticker in a voice, with a button that says so, as a sticker holds no words."""
+async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str) -> Message:
+    """Send a sticker in a voice, with a button that says so, as a sticker holds no words.
+
+    Raises:
+        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+    """
     data = f"{_SIGN}{voice}".encode()[:MOST_DATA].decode("utf-8", "ignore")
     button = InlineKeyboardButton(f"{MASK} {voice}", callback_data=data)
     return await bot.send_sticker(
@@ -87,16 +92,22 @@ async def send_sticker(bot: Bot, place: Place, file_id: str, voice: str) -> Mess
         file_id,
         message_thread_id=place.topic_id,
         reply_markup=InlineKeyboardMarkup([[button]]),
+        rate_limit_args=0,
     )
 
 
-async def send(bot: Bot, place: Place, text: str, voices: Sequence[Person] = ()) -> Message:
-    """Send a text, with a button for each of `voices`; return the message as it stands there."""
+async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Person] = ()) -> Message:
+    """Send a text, with a button for each of `voices`; return the message as it stands there.
+
+    Raises:
+        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+    """
     return await bot.send_message(
         place.chat_id,
         fitting(text),
         message_thread_id=place.topic_id,
         reply_markup=_buttons(voices) if voices else None,
+        rate_limit_args=0,
     )
 
 
@@ -162,7 +173,7 @@ def _buttons(voices: Sequence[Person]) -> InlineKeyboardMarkup:
     return InlineKeyboardMarkup([buttons[start : start + BUTTONS_A_ROW] for start in rows])
 
 
-def _seconds(error: RetryAfter) -> float:
+def seconds_of(error: RetryAfter) -> float:
     """Return how long Telegram wants us to wait; PTB_TIMEDELTA decides the type it comes in."""
     wait = error.retry_after
     return 0.1 + (wait if isinstance(wait, int) else wait.total_seconds())

@@ -49,12 +49,9 @@ class Client(ExtBot[Any]):
         Raises:
             StoreError: They cannot be kept.
         """
-        fresh = await self._inbox.keep(updates) if self._inbox else frozenset()
-        broken = {u["update_id"] for u in updates if u["update_id"] in fresh and not self.read(u)}
-        for number in broken:
-            if self._inbox:
-                await self._inbox.set_aside(number)
-        return fresh - broken
+        unreadable = {one["update_id"] for one in updates if not self.read(one)}
+        fresh = await self._inbox.keep(updates, unreadable) if self._inbox else frozenset()
+        return fresh - unreadable
 
     def read(self, update: dict[str, Any]) -> Update | None:
         """Return an update as the library's, None where it cannot read it."""

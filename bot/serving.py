@@ -119,7 +119,7 @@ class Stand:
         earlier = self.now.version
         try:
             self._now = await asyncio.to_thread(self._opened)
-        except UnderstudyError as error:
+        except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
             logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
             return Exchange(earlier, str(error))
         logger.info("version %s serves now, before it %s did", self.now.version, earlier)

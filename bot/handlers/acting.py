@@ -11,6 +11,7 @@ from functools import partial
 
 from bot.context import Context
 from bot.courier import Ready
+from bot.handlers.hearing import Hearing
 from bot.house import House
 from bot.outgoing import typing
 from bot.pacing import pause, typing_seconds
@@ -28,8 +29,9 @@ logger = logging.getLogger(__name__)
 class Acting:
     """The one way in which the bot speaks as somebody; one turn at a time in each chat."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, hearing: Hearing) -> None:
         self._house = house
+        self._hearing = hearing
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told_busy: dict[int, float] = {}
         self._chance = random.Random()
@@ -100,7 +102,8 @@ class Acting:
                     async with typing(context.bot, place):
                         said = await made()
                     ready = self._paced(context, place, said, asyncio.Event())
-                    await context.courier.speak(part, place, said, ready)
+                    if await context.courier.speak(part, place, said, ready):
+                        await self._hearing.hint(context, place)
                     return
         except BusyError:
             excuse = self._busy(place, context)
@@ -111,9 +114,10 @@ class Acting:
         except VoiceError:
             excuse = speechless
         logger.info("no reply in chat %d", place.chat_id)
-        await self._house.shelves.journal.mark(part, "refused")
         if excuse:
-            await context.courier.say(place, excuse)
+            await context.courier.say(place, excuse, part=part)
+        else:
+            await self._house.shelves.journal.mark(part, "refused")
 
     def _paced(
         self,

@@ -9,9 +9,9 @@ from telegram import Chat, ChatMember, ChatMemberRestricted, ChatMemberUpdated, 
 from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
 
 from bot.context import Context
+from bot.handlers.hearing import Hearing
 from bot.house import House
 from bot.incoming import person_id, place_of
-from bot.store.groups import Group
 from bot.store.messages import Place
 
 SETTLES = 3.0
@@ -32,6 +32,7 @@ class Membership:
     """
 
     house: House
+    hearing: Hearing
 
     async def changed(self, update: Update, context: Context) -> None:
         """Greet the group that an admin put the bot in; leave any other."""
@@ -74,13 +75,8 @@ class Membership:
         old, new = message.chat.id, message.migrate_to_chat_id
         if message.migrate_from_chat_id:
             old, new = message.migrate_from_chat_id, message.chat.id
-        if new is None or self.house.group(new).moved_from == old:
-            return
-        known = self.house.groups.get(old) or Group(old, title=message.chat.title)
-        speaks = self.house.access.speaks_in(old)
-        let_in = known.authorised or speaks or self.house.group(new).authorised
-        await self.house.change(replace(known, chat_id=new, authorised=let_in, moved_from=old))
-        logger.info("chat %d is %d now", old, new)
+        if new is not None:
+            await self.house.move(old, new, message.chat.title)
 
     async def _arrived(self, update: Update, change: ChatMemberUpdated, context: Context) -> None:
         chat, known = change.chat, self.house.group(change.chat.id)
@@ -88,7 +84,7 @@ class Membership:
             later = self._leave_channel(change, context)
         elif person_id(change.from_user) in self.house.settings.admins:
             await self._let_in(chat)
-            later = self._greet(chat, context)
+            later = self._greet(chat, change.from_user.id, context)
         elif known.authorised and known.moved_from:
             return  # it was in there under another id
         else:
@@ -101,8 +97,10 @@ class Membership:
         may_tell = known.allowed | allowed
         await self.house.change(replace(known, title=chat.title, authorised=True, allowed=may_tell))
 
-    async def _greet(self, chat: Chat, context: Context) -> None:
-        await context.courier.say(Place(chat.id), self._greeting(chat.id, context))
+    async def _greet(self, chat: Chat, adder: int, context: Context) -> None:
+        place = Place(chat.id)
+        await context.courier.say(place, self._greeting(chat.id, context))
+        await self.hearing.explain(context, place, adder)
 
     async def _leave(self, chat: Chat, context: Context) -> None:
         """Say why, and leave, unless the group turns out to be one that moved."""

@@ -69,7 +69,8 @@ class Voices:
             return
         place = place_of(query.message)
         await _confirm(query)
-        if not await _removed(query.message) or not self.house.access.speaks_in(place.chat_id):
+        is_first = await _removed(query.message) or context.courier.is_repeated
+        if not is_first or not self.house.access.speaks_in(place.chat_id):
             return
         if person := self.house.access.roster.person(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))

@@ -223,7 +223,7 @@ class Telegram:
         method: str,
         *,
         since: int = 0,
-        timeout: float = 3,  # noqa: ASYNC109 - a test says how long it waits
+        timeout: float = 10,  # noqa: ASYNC109 - a test says how long it waits
         refused: bool = False,
         **match: object,
     ) -> Call:

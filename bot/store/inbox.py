@@ -1,7 +1,7 @@
 """Keeps updates from before Telegram is told that they arrived until they are handled."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -30,15 +30,21 @@ class Inbox:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._again: set[int] = set()
 
-    async def keep(self, updates: Sequence[Mapping[str, Any]]) -> frozenset[int]:
-        """Keep updates as Telegram sent them; return the ids of those that are new."""
+    async def keep(
+        self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
+    ) -> frozenset[int]:
+        """Keep updates as Telegram sent them; return the ids of those that are new.
+
+        Those that cannot be read are set aside.
+        """
         now = datetime.now(UTC)
         rows = [
             {
                 "update_id": one["update_id"],
-                "body": json.dumps(one, ensure_ascii=False),
-                "state": WAITING,
+                "body": json.dumps(one),  # in ASCII: half of an emoji is no text for SQLite
+                "state": SET_ASIDE if one["update_id"] in unreadable else WAITING,
                 "begun": 0,
                 "received_at": now,
             }
@@ -51,10 +57,14 @@ class Inbox:
             return frozenset((await connection.execute(new)).scalars())
 
     async def waiting(self) -> list[dict[str, Any]]:
-        """Return what was not handled when the bot last ended, in order."""
+        """Return what was not handled yet, in order."""
         query = select(inbox.c.body).where(inbox.c.state == WAITING).order_by(inbox.c.update_id)
         async with self._engine.connect() as connection:
             return [json.loads(body) for body in (await connection.execute(query)).scalars()]
+
+    def was_begun_before(self, update_id: int) -> bool:
+        """Whether an update that is being handled was begun before, without an end."""
+        return update_id in self._again
 
     async def begin(self, update_id: int) -> bool:
         """Note that an update is begun; return whether it may be: else it is set aside."""
@@ -63,9 +73,13 @@ class Inbox:
             update(inbox)
             .where(one, inbox.c.state == WAITING, inbox.c.begun < MOST_TRIES)
             .values(begun=inbox.c.begun + 1)
+            .returning(inbox.c.begun)
         )
         async with self._engine.begin() as connection:
-            if (await connection.execute(begun)).rowcount:
+            tries = (await connection.execute(begun)).scalar()
+            if tries:
+                if tries > 1:
+                    self._again.add(update_id)
                 return True
             await connection.execute(
                 update(inbox).where(one, inbox.c.state == WAITING).values(state=SET_ASIDE)
@@ -75,6 +89,7 @@ class Inbox:
     async def end(self, update_id: int) -> None:
         """Note that an update is handled; what it said is dropped."""
         await self._close(update_id, state=HANDLED, body=None)
+        self._again.discard(update_id)
 
     async def set_aside(self, update_id: int) -> None:
         """Note that an update cannot be read."""

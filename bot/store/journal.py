@@ -62,6 +62,19 @@ class Journal:
         async with self._engine.begin() as connection:
             await connection.execute(_marking(part, state))
 
+    async def give_up(self, update_id: int, but: Part) -> None:
+        """Note of all parts of an update that are being made, but one, that they never will be."""
+        making = replies.c.update_id == update_id, replies.c.state == "generating"
+        change = update(replies).where(*making, replies.c.part != but.number)
+        async with self._engine.begin() as connection:
+            await connection.execute(change.values(state="refused"))
+
+    async def release_before(self, moment: datetime) -> None:
+        """Part replies of before a moment from their updates, whose ids Telegram may use again."""
+        old = replies.c.begun_at < moment, replies.c.update_id.is_not(None)
+        async with self._engine.begin() as connection:
+            await connection.execute(update(replies).where(*old).values(update_id=None))
+
     async def said(self, part: Part, message: Message, line: Line) -> None:
         """Keep a message that was sent in a voice, with what it was made from."""
         async with self._engine.begin() as connection:

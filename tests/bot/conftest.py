@@ -1,5 +1,7 @@
 """The real bot at a playground's Telegram, with a fake model, and friends who talk to it."""
 
+import asyncio
+import inspect
 import threading
 from collections import deque
 from contextlib import asynccontextmanager
@@ -221,3 +223,13 @@ def joao(stage):
 def zoe(stage):
     """A stranger."""
     return stage.telegram.user(99, "Zoe", "Martin")
+
+
+async def until(find, seconds=5):
+    """Return what `find` finds, as soon as it finds something."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = find()
+            if found := await found if inspect.isawaitable(found) else found:
+                return found
+            await asyncio.sleep(0.01)

@@ -1,0 +1,66 @@
+"""Privacy mode, in which a bot hears little of a group: who is told of it, and when."""
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from telegram import ChatMember
+from telegram.error import TelegramError
+
+from bot.context import Context
+from bot.house import House
+from bot.store.messages import Place
+
+HINTS = 3
+"""So many of the first answers in a group say that the talk before them was not heard."""
+
+_ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """Tells a group, once, what the bot does not hear there and how to mend it."""
+
+    house: House
+    hints: Counter[int] = field(default_factory=Counter)
+    open_ears: set[int] = field(default_factory=set)
+
+    async def explain(self, context: Context, place: Place, adder: int) -> None:
+        """Tell a group that the bot was put into, and whoever put it there, of privacy mode."""
+        try:
+            await context.bot.get_me()  # it may have been switched off since the bot started
+        except TelegramError as error:
+            logger.info("getMe: %s", type(error).__name__)
+        if self.house.group(place.chat_id).told_privacy or await self._hears_all(context, place):
+            return
+        await context.courier.say(place, context.texts.privacy_is_on)
+        await context.courier.say(Place(adder), context.texts.privacy_is_on)
+
+    async def hint(self, context: Context, place: Place) -> None:
+        """Let the first answers in a group say what was not heard."""
+        chat_id = self.house.address(place).chat_id
+        group = self.house.group(chat_id)
+        if chat_id > 0 or group.told_privacy or await self._hears_all(context, place):
+            return
+        self.hints[chat_id] += 1
+        if self.hints[chat_id] >= HINTS:
+            known = chat_id in self.house.groups
+            authorised = group.authorised if known else self.house.access.speaks_in(chat_id)
+            await self.house.change(replace(group, told_privacy=True, authorised=authorised))
+            del self.hints[chat_id]
+        await context.courier.say(place, context.texts.privacy_hint)
+
+    async def _hears_all(self, context: Context, place: Place) -> bool:
+        """Whether all that is said in a group reaches the bot: it does an admin of it."""
+        if context.bot.bot.can_read_all_group_messages or place.chat_id in self.open_ears:
+            return True
+        try:
+            member = await context.bot.get_chat_member(place.chat_id, context.bot.id)
+        except TelegramError as error:
+            logger.info("chat %d: getChatMember: %s", place.chat_id, type(error).__name__)
+            return True  # nothing is said of what is not known
+        if member.status in _ADMINS:
+            self.open_ears.add(place.chat_id)
+        return place.chat_id in self.open_ears

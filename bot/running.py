@@ -1,0 +1,78 @@
+"""Runs the bot until it is told to stop: it asks Telegram for updates, or has them brought."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from telegram.error import TelegramError
+
+from bot.app import ALLOWED_UPDATES, unreachable, who_am_i
+from bot.durable import Durable
+from bot.settings import Settings
+from bot.webhook import listening
+
+
+def run(settings: Settings, app: Durable) -> None:
+    """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
+
+    Telegram is asked about the token first: the library would log what is wrong with it.
+
+    Raises:
+        TelegramUnreachable: The token is wrong, or there is no Telegram to talk to.
+    """
+    asyncio.run(who_am_i(settings))
+    try:
+        if settings.webhook_url:
+            asyncio.run(_serve(settings, app))
+        else:
+            _poll(app)
+    except TelegramError as error:
+        raise unreachable(error) from error
+
+
+def _poll(app: Durable) -> None:
+    """Ask Telegram for updates, once it has forgotten the webhook that may be set."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # run_polling takes it, and closes it
+    _on_stop_signals(loop, lambda: _stop(app, loop))
+    app.run_polling(allowed_updates=ALLOWED_UPDATES, stop_signals=None)
+
+
+async def _serve(settings: Settings, app: Durable) -> None:
+    """Have Telegram bring updates."""
+    told_to_stop = asyncio.Event()
+    _on_stop_signals(asyncio.get_running_loop(), told_to_stop.set)
+    async with started(app), listening(settings, app, ALLOWED_UPDATES):
+        await told_to_stop.wait()
+
+
+@asynccontextmanager
+async def started(app: Durable) -> AsyncIterator[None]:
+    """Let the bot handle updates while the block runs, wherever they come from."""
+    try:
+        async with app:
+            try:
+                if app.post_init:
+                    await app.post_init(app)
+                await app.start()
+                yield
+            finally:
+                if app.running:
+                    await app.stop()
+    finally:
+        if app.post_shutdown:
+            await app.post_shutdown(app)
+
+
+def _on_stop_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows has Ctrl-C alone
+            loop.add_signal_handler(number, stop)
+
+
+def _stop(app: Durable, loop: asyncio.AbstractEventLoop) -> None:
+    """Stop the bot, once it has started: the library's own handler breaks a start in the middle."""
+    app.stop_running()
+    if not app.running:
+        loop.call_later(0.1, _stop, app, loop)

@@ -1,0 +1,153 @@
+"""Takes updates that Telegram posts: each is kept before Telegram hears that it arrived."""
+
+import hmac
+import json
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, HTTPError, RequestHandler
+
+from bot.durable import Durable
+from bot.errors import SettingsError, StoreError
+from bot.house import House
+from bot.polling import Client
+from bot.settings import Settings
+
+HEALTH = "/health"
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
+LARGEST_BODY = 2**20  # an update is some kilobytes; nobody else may fill the memory
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where updates come in: who may bring them, who keeps them, and who handles them."""
+
+    secret: str
+    app: Durable
+    client: Client
+
+    def opens_to(self, secret: str) -> bool:
+        """Whether this is the secret; how long that takes tells nothing of it."""
+        return hmac.compare_digest(secret.encode(), self.secret.encode())
+
+    async def take(self, update: dict[str, Any]) -> None:
+        """Keep an update, and queue it if it is new and can be read.
+
+        Raises:
+            StoreError: It cannot be kept.
+        """
+        if await self.client.keep([update]) and (readable := self.client.read(update)):
+            await self.app.update_queue.put(readable)
+
+
+class Knock(RequestHandler):
+    """Answers Telegram: 200 once an update is kept, 503 where it cannot be."""
+
+    def initialize(self, door: Door) -> None:
+        """Keep the door; tornado calls this before each request."""
+        self._door = door
+
+    async def post(self) -> None:
+        """Take the update."""
+        if not self._door.opens_to(self.request.headers.get(SECRET_HEADER, "")):
+            raise HTTPError(403)
+        update = _update(self.request.body)
+        if update is None:
+            logger.error("a request of %d bytes holds no update", len(self.request.body))
+            return  # 200: Telegram would bring it again for ever
+        try:
+            await self._door.take(update)
+        except StoreError as error:
+            logger.exception("update %d cannot be kept", update["update_id"])
+            raise HTTPError(503) from error
+
+    def log_exception(self, *_: object) -> None:
+        """Log nothing: the answer's status says all that may be said."""
+
+    def write_error(self, status_code: int, **_: object) -> None:
+        """Answer with the status alone."""
+        self.set_status(status_code)
+        self.finish()
+
+
+class Health(RequestHandler):
+    """Answers who watches over the bot."""
+
+    def initialize(self, house: House) -> None:
+        """Keep the house; tornado calls this before each request."""
+        self._house = house
+
+    async def get(self) -> None:
+        """Say whether all is well, what runs, and how many updates wait."""
+        running = {"version": version("understudy"), "model": self._house.stand.now.version}
+        try:
+            waiting = (await self._house.shelves.inbox.queue()).waiting
+        except StoreError:
+            self.set_status(503)
+            self.finish({"ok": False, **running})
+        else:
+            self.finish({"ok": True, **running, "updates_waiting": waiting})
+
+
+@asynccontextmanager
+async def listening(
+    settings: Settings, app: Durable, allowed: Sequence[str]
+) -> AsyncIterator[None]:
+    """Take updates while the block runs, and have Telegram bring them.
+
+    Without WEBHOOK_SECRET there is a new secret each time: Telegram is told it, nobody else.
+
+    Raises:
+        SettingsError: Nobody can listen where WEBHOOK_LISTEN says.
+        TelegramError: Telegram does not take the address.
+    """
+    url = settings.webhook_url or ""
+    given = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
+    if not isinstance(app.bot, Client):
+        raise TypeError("only our own client keeps updates")
+    door = Door(given or secrets.token_urlsafe(32), app, app.bot)
+    routes = [
+        (HEALTH, Health, {"house": app.bot_data["house"]}),
+        (urlsplit(url).path or "/", Knock, {"door": door}),
+    ]
+    silent = Application(routes, log_function=lambda _: None)
+    server = HTTPServer(silent, max_body_size=LARGEST_BODY)
+    server.add_sockets(_sockets(settings.webhook_listen))
+    try:
+        await app.bot.set_webhook(url, allowed_updates=allowed, secret_token=door.secret)
+        yield
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
+def _update(body: bytes) -> dict[str, Any] | None:
+    """Return the update that a request holds, None where it holds none."""
+    try:
+        update = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    has_id = isinstance(update, dict) and type(update.get("update_id")) is int
+    return update if has_id else None
+
+
+def _sockets(listen: str) -> list[socket.socket]:
+    host, _, port = listen.rpartition(":")
+    try:
+        return bind_sockets(int(port), host.strip("[]"))
+    except OSError as error:
+        raise SettingsError(
+            f"WEBHOOK_LISTEN: nobody can listen at {listen} ({error.strerror}): "
+            "choose another port, or stop what uses it"
+        ) from error

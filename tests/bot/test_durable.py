@@ -1,0 +1,179 @@
+"""Updates and replies in the lives of the bot: interrupted, begun again, set aside, held."""
+
+import asyncio
+
+import pytest
+
+from bot import chores
+from bot.errors import StoreError
+from bot.store.database import opened
+from bot.store.inbox import Inbox
+from bot.store.journal import Journal, Part
+from bot.store.messages import Place, Store
+from bot.store.tables import inbox as table
+from model.marker import parse_spoken
+from tests.bot.conftest import until
+
+
+async def queue(stage):
+    async with opened(stage.settings().database_url) as engine:
+        return await Inbox(engine).queue()
+
+
+@pytest.fixture
+def told(stage, group, zoe):
+    """Return what puts an update into the database of a bot that was killed before its end."""
+
+    async def tell(text, number=500, begun=0):
+        message = await stage.telegram.say(group, zoe, text)
+        stage.telegram.updates.pending.clear()
+        async with stage.running():
+            pass  # so that there is a database
+        async with opened(stage.settings().database_url) as engine:
+            kept = Inbox(engine)
+            await kept.keep([{"update_id": number, "message": message}])
+            for _ in range(begun):
+                await kept.begin(number)
+        return Part(number, 0), Place(group.id)
+
+    return tell
+
+
+async def test_what_was_kept_and_not_handled_is_handled_at_the_next_start(stage, told):
+    await told("/as João")
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert (await queue(stage)).waiting == 0
+
+
+async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
+    part, place = await told("/as João", begun=1)
+    async with opened(stage.settings().database_url) as engine:
+        await Journal(engine).begin(part, place)
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+
+
+@pytest.mark.parametrize("state", ["sending", "sent"])
+async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, group, zoe, state):
+    part, place = await told("/as João", begun=1)
+    async with opened(stage.settings().database_url) as engine:
+        journal = Journal(engine)
+        await journal.begin(part, place)
+        await journal.mark(part, state)
+
+    async with stage.running():
+        await stage.answer(group, zoe, "/as 李雷")
+
+    async with opened(stage.settings().database_url) as engine:
+        uncertain = await Journal(engine).count("uncertain")
+    assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
+    assert uncertain == (state == "sending")
+    assert (await queue(stage)).waiting == 0
+
+
+async def test_an_update_begun_three_times_without_an_end_is_set_aside(stage, told, group, zoe):
+    await told("/as João", begun=3)
+
+    async with stage.running():
+        await stage.answer(group, zoe, "/as 李雷")
+
+    assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
+    assert (await queue(stage)).set_aside == 1
+
+
+async def test_a_button_whose_question_was_removed_before_a_kill_is_answered(stage, group, zoe):
+    async with stage.running():
+        asked = await stage.answer(group, zoe, "/as")
+    query = {"id": "1", "from": zoe.json(), "message": asked, "data": "as:13"}
+    stage.telegram.remove(asked)
+    async with opened(stage.settings().database_url) as engine:
+        kept = Inbox(engine)
+        await kept.keep([{"update_id": 500, "callback_query": query | {"chat_instance": "1"}}])
+        await kept.begin(500)
+    mark = len(stage.telegram.calls)
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage", since=mark)
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+
+
+async def test_an_update_that_comes_twice_is_handled_once(live, group, zoe):
+    await live.telegram.say(group, zoe, "/as João")
+    repeated = dict(live.telegram.updates.pending[-1])
+    await live.telegram.wait_for("sendMessage")
+
+    live.telegram.updates.pending.append(repeated)
+    await live.answer(group, zoe, "/as 李雷")
+
+    assert len(live.said()) == 2
+
+
+async def test_what_could_not_be_stored_is_handled_once_there_is_room(
+    stage, group, joao, monkeypatch
+):
+    monkeypatch.setattr(chores, "RELEASE_AGAIN", 0.1)
+    save, full = Store.save, [True]
+
+    async def saves(self, message, edited_at=None):
+        if full[0]:
+            raise StoreError("the disk is full")
+        await save(self, message, edited_at)
+
+    monkeypatch.setattr(Store, "save", saves)
+    async with stage.running() as app:
+        said = await stage.telegram.say(group, joao, "hello")
+        await asyncio.sleep(0.05)
+        full[0] = False
+        store = app.bot_data["house"].shelves.messages
+        kept = await until(lambda: store.find(group.id, said["message_id"]))
+
+    assert kept.text == "hello"
+    assert (await queue(stage)).waiting == 0
+
+
+async def test_a_text_that_sqlite_cannot_hold_stops_no_other(live, group, zoe):
+    await live.telegram.say(group, zoe, "half an emoji \ud83d")
+
+    answer = await live.answer(group, zoe, "/as João")
+
+    assert parse_spoken(answer["text"])[0] == "João"
+
+
+async def test_two_thousand_messages_in_a_burst_are_all_stored(stage, group, zoe):
+    async with stage.running() as app:
+        store = app.bot_data["house"].shelves.messages
+        for number in range(2000):
+            await stage.telegram.say(group, zoe, f"message {number}")
+        await until(lambda: stage.telegram.updates.pending == [], 60)
+
+        async def all_handled():
+            return (await app.inbox.queue()).waiting == 0
+
+        await until(all_handled, 60)
+        kept = await store.earlier(Place(group.id), 2000, lambda _: True)
+
+    assert [message.text for message in kept] == [f"message {n}" for n in range(2000)]
+
+
+async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, group):
+    part, place = await told("/as João")
+    async with opened(stage.settings().database_url) as engine:
+        journal = Journal(engine)
+        await journal.begin(part, place)
+        await journal.mark(part, "sent")
+        async with engine.begin() as connection:
+            moment = (await connection.execute(table.select())).all()[-1].received_at
+        await journal.release_before(moment.replace(year=moment.year + 1))
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"

@@ -1,0 +1,174 @@
+"""What the bot does when Telegram, the network or the group gives it trouble, over loopback."""
+
+import asyncio
+import time
+
+import pytest
+
+from bot import courier
+from bot.store.database import opened
+from bot.store.journal import Journal
+from bot.texts import EN
+from model.marker import parse_spoken
+
+REMOVED = (403, "Forbidden: bot was kicked from the supergroup chat")
+MUTED = (400, "Bad Request: not enough rights to send text messages to the chat")
+NO_RIGHT = (403, "Forbidden: CHAT_WRITE_FORBIDDEN")
+CLOSED = (400, "Bad Request: TOPIC_CLOSED")
+BAD_GATEWAY = (502, "Bad Gateway")
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch):
+    """Let what is sent again be sent again soon."""
+    monkeypatch.setattr(courier, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(courier, "LONGEST_WAIT", 0.1)
+
+
+async def counted(live, state):
+    async with opened(live.settings().database_url) as engine:
+        return await Journal(engine).count(state)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [REMOVED, MUTED, NO_RIGHT, CLOSED],
+    ids=["removed", "muted", "no right to write", "topic closed"],
+)
+async def test_a_chat_that_refuses_is_asked_once_and_answered_again_later(
+    live, group, zoe, refusal
+):
+    live.telegram.fail_next("sendMessage", *refusal)
+    await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendMessage", refused=True)
+
+    answer = await live.answer(group, zoe, "/as 李雷")
+
+    assert parse_spoken(answer["text"])[0] == "李雷"
+    assert len(live.telegram.sent("sendMessage", refused=True)) == 1
+    assert await counted(live, "refused") == 1
+
+
+async def test_a_simulation_in_a_chat_that_refuses_ends_in_silence(live, group, zoe):
+    live.telegram.fail_next("sendMessage", *MUTED, times=5)
+    await live.telegram.say(group, zoe, "/simulate 5")
+    await live.telegram.wait_for("sendMessage", refused=True)
+    elsewhere = live.telegram.private(live.telegram.user(7, "Ada"))
+
+    await live.telegram.say(elsewhere, elsewhere.person, "/help")
+    await asyncio.sleep(0.3)
+
+    assert len(live.telegram.sent("sendMessage", refused=True)) == 2  # the turn, and /help
+
+
+async def test_a_group_that_moved_is_answered_where_it_is_now(live, group, zoe):
+    live.speaker.open.clear()
+    await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendChatAction")
+    moved = await live.telegram.migrate(group, -100777)
+
+    live.speaker.open.set()
+    sent = await live.telegram.wait_for("sendMessage")
+    answer = await live.answer(moved, zoe, "/as 李雷")
+
+    assert sent.params["chat_id"] == moved.id
+    assert parse_spoken(answer["text"])[0] == "李雷"
+
+
+async def test_a_move_that_only_an_error_tells_of_carries_over_what_is_known(stage, group, zoe):
+    async with stage.running() as app:
+        house = app.bot_data["house"]
+        moved = stage.telegram.chat(-100777, title="Friends")
+        group.migrated_to = moved.id
+        await say_silently(stage, group, zoe, "/as João")
+        sent = await stage.telegram.wait_for("sendMessage")
+        group.migrated_to = None
+
+        answer = await stage.answer(moved, zoe, "/as 李雷")
+
+    assert sent.params["chat_id"] == moved.id
+    assert parse_spoken(answer["text"])[0] == "李雷"
+    assert house.group(moved.id).moved_from == group.id
+
+
+async def test_a_deleted_question_is_answered_all_the_same(live, group, zoe):
+    live.speaker.open.clear()
+    asked = await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendChatAction")
+    live.telegram.remove(asked)
+
+    live.speaker.open.set()
+    sent = await live.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.result["text"])[0] == "João"
+
+
+async def test_who_is_told_to_wait_waits_and_no_other_chat_does(stage, group, zoe, card):
+    async with stage.running(admins="7"):
+        stage.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=2)
+        await stage.telegram.say(group, zoe, "/as João")
+        await stage.telegram.wait_for("sendMessage", refused=True)
+        elsewhere = stage.telegram.private(stage.telegram.user(7, "Ada"))
+        began = time.monotonic()
+
+        other = await stage.answer(elsewhere, elsewhere.person, "/as 李雷")
+        took = time.monotonic() - began
+        again = await stage.telegram.wait_for("sendMessage", timeout=6, chat_id=group.id)
+
+    assert parse_spoken(other["text"])[0] == "李雷"
+    assert took < 2
+    assert parse_spoken(again.params["text"])[0] == "João"
+
+
+async def test_a_gateway_that_fails_is_not_asked_twice(live, group, zoe):
+    live.telegram.fail_next("sendMessage", *BAD_GATEWAY)
+    await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendMessage", refused=True)
+
+    await live.answer(group, zoe, "/as 李雷")
+
+    assert [parse_spoken(text)[0] for text in live.said()] == ["李雷"]
+    assert await counted(live, "uncertain") == 1
+
+
+async def test_an_answer_lost_on_the_way_is_not_sent_again(live, group, zoe):
+    live.telegram.drop_next("sendMessage")
+    await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendMessage")
+
+    await live.answer(group, zoe, "/as 李雷")
+
+    assert [parse_spoken(text)[0] for text in live.said()] == ["João", "李雷"]
+    assert await counted(live, "uncertain") == 1
+
+
+async def test_an_edit_without_new_text_does_nothing(live, group, zoe):
+    command = await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendMessage")
+
+    await live.telegram.edit(command, "/as João")
+    await live.telegram.edit(command, "/as 李雷")
+    await live.answer(group, zoe, "/help")
+
+    assert len(live.said()) == 2
+
+
+async def test_past_a_few_questions_a_chat_is_told_to_wait_once(live, group, zoe):
+    live.speaker.open.clear()
+    for _ in range(6):
+        await live.telegram.say(group, zoe, "/as João")
+    told = await live.telegram.wait_for("sendMessage")
+
+    live.speaker.open.set()
+    await asyncio.sleep(0.5)
+
+    assert told.params["text"] == EN.one_moment
+    assert len(live.said()) == 4  # three answers, one excuse
+    assert len(live.speaker.asked) == 3
+
+
+async def say_silently(stage, chat, user, text):
+    """Let the bot hear something in a chat that has moved."""
+    moved, chat.migrated_to = chat.migrated_to, None
+    await stage.telegram.say(chat, user, text)
+    chat.migrated_to = moved

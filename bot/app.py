@@ -26,7 +26,7 @@ from telegram.ext import (
 
 from bot.context import Context
 from bot.durable import Durable
-from bot.errors import TelegramUnreachable
+from bot.errors import StoreError, TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
 from bot.handlers.cast import Cast
@@ -51,6 +51,7 @@ from bot.menus import show_menus
 from bot.outgoing import AS_BUTTON, VOICE_SIGN
 from bot.polling import Client, client_of
 from bot.replies import Replies
+from bot.retention import let_vanish
 from bot.serving import Exchange, Models, OpenSpeaker, Stand
 from bot.settings import Settings
 from bot.store.database import opened, prepare
@@ -155,14 +156,30 @@ def _keep_up(app: Durable, house: House, open_things: AsyncExitStack, look_again
     async def tell(exchange: Exchange) -> None:
         await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
 
+    tidying = asyncio.Lock()
+
     async def tidy() -> None:
         while True:
-            await house.shelves.inbox.drop_before(datetime.now(UTC) - KEPT_HANDLED)
+            async with tidying:
+                await _tidy(house)
             await asyncio.sleep(TIDY_AGAIN)
+
+    async def let_finish() -> None:  # an erasure that is cut short leaves its connection open
+        await tidying.acquire()
 
     for chore in (house.stand.watch(look_again, tell), tidy()):
         task = asyncio.create_task(chore)
         open_things.callback(task.cancel)
+    open_things.push_async_callback(let_finish)
+
+
+async def _tidy(house: House) -> None:
+    """Drop what is old; what could not be dropped for want of room is, when there is some."""
+    try:
+        await house.shelves.inbox.drop_before(datetime.now(UTC) - KEPT_HANDLED)
+        await let_vanish(house, datetime.now(UTC))
+    except StoreError:
+        logger.exception("what is old could not be dropped")
 
 
 async def tell_admins(bot: ExtBot[Any], admins: frozenset[int], text: str) -> None:

@@ -3,6 +3,7 @@
 UnderstudyError           what, with the value, and what to do; the command line's one line
 ├── SettingsError         a setting is missing or says something impossible
 ├── StoreError            a database that cannot be used, written or copied
+├── DumpError             what is kept cannot be dumped: which chat, or where to, is not clear
 ├── TelegramUnreachable   the Bot API does not answer, or not to this token
 ├── ExportRefused         a file that an admin sent is no export
 └── PlaygroundError       the bot does not come up, or does not answer, in the playground
@@ -17,6 +18,10 @@ class SettingsError(UnderstudyError):
 
 class StoreError(UnderstudyError):
     """A database cannot be used, written or copied."""
+
+
+class DumpError(UnderstudyError):
+    """What is kept cannot be dumped: which chat, or where to, is not clear."""
 
 
 class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistake of ours

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from telegram import Chat, ChatMember, Message, Update
-from telegram.error import TelegramError
+from telegram import Chat, Message, Update
 
 from bot.context import Context
 from bot.erasure import Gone, erase
 from bot.house import House
 from bot.incoming import after_command, place_of
+from bot.ranks import is_group_admin
 from bot.store.scrubbing import Ref
 from bot.store.wanted import Wanted
 from model.marker import parse_spoken
@@ -80,18 +80,7 @@ class Forgetting:
         """Whether who asks runs the bot, or the group; in private everybody is at home."""
         if message.chat.type == Chat.PRIVATE:
             return True
-        if message.sender_chat:
-            return message.sender_chat.id == message.chat.id  # an admin who speaks as the group
-        user = message.from_user
-        if user is None:
-            return False
-        if user.id in self.house.settings.admins:
-            return True
-        try:
-            member = await context.bot.get_chat_member(message.chat.id, user.id)
-        except TelegramError:
-            return False
-        return member.status in {ChatMember.OWNER, ChatMember.ADMINISTRATOR}
+        return await is_group_admin(context.bot, message, self.house.settings.admins)
 
 
 def _author(message: Message) -> int | None:

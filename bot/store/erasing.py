@@ -49,12 +49,6 @@ class Erasing:
             await _note(connection, marked.messages | marked.lines, at)
         return marked
 
-    async def is_any_marked(self, chat_id: int, ids: Collection[int]) -> bool:
-        """Whether one of these messages is to be used no more."""
-        among = and_(forgotten.c.chat_id == chat_id, forgotten.c.message_id.in_(ids))
-        async with self._engine.connect() as connection:
-            return bool(await connection.scalar(select(exists().where(among))))
-
     async def erase(self, wanted: Wanted, update_id: int | None = None) -> None:
         """Erase what is wanted, whatever repeats it, and the lines made from it.
 

@@ -69,6 +69,7 @@ class Store:
         """Return a place's newest messages in order, at least `reach` of which count.
 
         Fewer count only where the place has no more. With `before` only those before that message.
+        What is about to be erased is not among them.
         """
         found: list[Message] = []
         counted = 0
@@ -110,6 +111,10 @@ def _page(place: Place, oldest: Message | None) -> Select[Any]:
     query = select(*FIELDS).where(
         messages.c.chat_id == place.chat_id,
         messages.c.topic_id.is_not_distinct_from(place.topic_id),
+        ~exists().where(
+            forgotten.c.chat_id == messages.c.chat_id,
+            forgotten.c.message_id == messages.c.message_id,
+        ),
     )
     if oldest:
         query = query.where(tuple_(*_ORDER) < tuple_(oldest.sent_at, oldest.message_id))

@@ -237,6 +237,18 @@ class TestAll:
         assert live.telegram.message(basic, line["message_id"])
         assert not remains(live.folder, "treasure", "João number 1")
 
+    async def test_a_message_of_the_group_before_it_moved(self, live, hugo, joao):
+        basic = live.telegram.chat(-1001234, title="Friends", kind="group")
+        said = await live.telegram.say(basic, joao, "the treasure")
+        await live.answer(basic, hugo, "/as Hugo Sá")
+        moved = await live.telegram.migrate(basic, -1000000005678)
+
+        answer = await live.answer(moved, joao, "/forget", reply_to=said)
+
+        assert answer["text"].startswith("Forgotten")
+        assert "which I cannot delete: 1" in answer["text"]
+        assert not remains(live.folder, "treasure", "Hugo Sá number 1")
+
     async def test_guesses_are_gone_too(self, live, group, joao, hugo):
         await live.telegram.say(group, joao, "below the oak")
         await live.answer(group, hugo, "/help")

@@ -63,18 +63,18 @@ async def test_no_copy_that_sqlite_made_is_left(engine, tmp_path):
     assert remains(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
 
 
-async def test_what_is_marked_is_kept_no_more(engine):
+async def test_what_is_marked_is_neither_used_nor_kept(engine):
     store, erasing = Store(engine), Erasing(engine)
     await store.save(said(1, "first"))
+    await store.save(said(3, "third"))
 
     await erasing.mark(Wanted(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
     await store.save(said(1, "mended"), edited_at=AT)
     await store.save(said(2, "another"))
 
-    texts = [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)]
-    assert texts == ["first"]
-    assert await erasing.is_any_marked(-5, [2, 3])
-    assert not await erasing.is_any_marked(-5, [3])
+    assert [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)] == ["third"]
+    assert (await store.find(-5, 1)).text == "first"
+    assert await store.find(-5, 2) is None
 
 
 async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):

@@ -77,7 +77,9 @@ async def _dump(
     later = {old: new for new, old in earlier.items()}
     names = {**titles, **{group.chat_id: group.title for group in groups if group.title}}
     authors = await store.authors()
-    chat_id = _chosen({later.get(one, one) for one in authors}, names, wanted)
+    with_friends = {chat for chat, who in authors.items() if any(map(access.has_agreed, who))}
+    chats = {later.get(chat, chat) for chat in (with_friends or authors)}
+    chat_id = _chosen(chats, names, wanted)
     kept = await store.messages(chat_id)
     forgotten = await store.forgotten(chat_id)
     if (old := earlier.get(chat_id)) is not None:

@@ -223,6 +223,14 @@ async def test_of_several_chats_one_must_be_named(stage, keep, models, file):
     assert read(file).texts == ["elsewhere"]
 
 
+async def test_where_only_one_chat_has_friends_in_it_none_must_be_named(keep, stage, models, file):
+    await keep(message(1), message(1, "a stranger's", chat_id=99, author=99))
+
+    held = await dump(stage.settings(), models, file, None)
+
+    assert (held.chat_id, held.friends) == (FRIENDS, 1)
+
+
 async def test_a_chat_that_is_not_kept_is_none(stage, keep, models, file):
     await keep(message(1))
 

@@ -210,7 +210,17 @@ class TestAll:
         kept = [text for (text,) in rows(live, "SELECT text FROM messages")]
         assert "🎭 Hugo Sá\nHugo Sá number 3" in kept
 
-    async def test_of_all_accounts_and_chats(self, stage, group, hugo, joao):
+    async def test_strangers_have_it_too(self, live, group, hugo, zoe):
+        await live.telegram.say(group, zoe, "the treasure")
+        line = await live.answer(group, hugo, "/as Hugo Sá")
+
+        answer = await live.answer(live.telegram.private(zoe), zoe, "/forget all")
+
+        assert answer["text"].startswith("Forgotten: 1 messages of yours")
+        assert (group.id, line["message_id"]) not in live.telegram.world.messages
+        assert not remains(live.folder, "treasure", "Zoe")
+
+    async def test_of_all_chats(self, stage, group, hugo, joao):
         async with stage.running(admins="13"):
             private = stage.telegram.private(joao)
             await stage.telegram.say(private, joao, "psst")

@@ -1,4 +1,4 @@
-"""The command line of the bot: `understudy-bot run | check | db upgrade | db backup`."""
+"""The command line of the bot: `understudy-bot run | check | dump | db upgrade | db backup`."""
 
 import asyncio
 import os
@@ -76,6 +76,24 @@ def playground(
     artifact = Registry(models_dir).open("current")
     lines = read_conversation(conversation)
     asyncio.run(show(artifact, str(models_dir.resolve()), lines, Console(highlight=False)))
+
+
+@cli.command()
+def dump(
+    file: Annotated[Path, typer.Argument(help="where the messages go; it is replaced")],
+    chat: Annotated[
+        int | None, typer.Option(help="the chat's id, where messages of several are kept")
+    ] = None,
+) -> None:
+    """Write what those who agreed wrote, as Telegram Desktop exports it, to learn from."""
+    from bot.dump import dump as write_dump
+
+    settings = load_settings()
+    held = asyncio.run(write_dump(settings, Registry(settings.models_dir), file, chat))
+    typer.echo(
+        f"{file} holds {held.friends:,} messages of friends who agreed and {held.own:,} of the "
+        f"bot's, of chat {held.chat_id}, and {held.decisions:,} decisions"
+    )
 
 
 @db.command()

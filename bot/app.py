@@ -27,14 +27,17 @@ from bot.errors import TelegramUnreachable
 from bot.handlers.about import About
 from bot.handlers.acting import Acting
 from bot.handlers.cast import Cast
+from bot.handlers.consenting import Consenting
 from bot.handlers.explaining import Explaining
 from bot.handlers.failures import report
+from bot.handlers.forgetting import Forgetting
 from bot.handlers.gate import Gate
 from bot.handlers.guessing import Guessing
 from bot.handlers.hearing import Hearing
 from bot.handlers.joining import Joining
 from bot.handlers.keeping import keeping
 from bot.handlers.membership import Membership
+from bot.handlers.privacy import Privacy
 from bot.handlers.reacting import Reacting
 from bot.handlers.receiving import Receiving
 from bot.handlers.simulating import Simulating
@@ -167,6 +170,8 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     joining = Joining(house, acting)
     about, membership = About(house), Membership(house, hearing)
     versions = Versions(house)
+    forgetting, privacy = Forgetting(house), Privacy(house)
+    consenting = Consenting(house, forgetting)
     app.add_handler(keeping(house), group=FIRST)
     app.add_handler(Gate(house).handler(), group=GATE)
     for name, callback in (
@@ -184,6 +189,10 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
         ("why", Explaining(house).why),
         ("chatty", joining.chatty),
         ("quiet", joining.quiet),
+        ("optin", consenting.opt_in),
+        ("optout", consenting.opt_out),
+        ("forget", forgetting.command),
+        ("privacy", privacy.command),
     ):
         app.add_handler(CommandHandler(name, callback, new, block=False))
     in_private = new & filters.ChatType.PRIVATE

@@ -14,6 +14,7 @@ from bot.errors import StoreError
 from bot.handlers.versions import told
 from bot.house import House
 from bot.polling import Client
+from bot.retention import let_vanish
 from bot.serving import Exchange
 
 TIDY_AGAIN = 3600.0
@@ -34,6 +35,7 @@ def keep_up(
         with suppress(StoreError):  # it is tidied later
             await house.shelves.inbox.drop_before(old)
             await house.shelves.journal.release_before(old)
+            await let_vanish(house, datetime.now(UTC))
 
     async def release() -> None:
         await app.release(client.read)

@@ -4,6 +4,7 @@ UnderstudyError           what, with the value, and what to do; the command line
 ├── SettingsError         a setting is missing or says something impossible
 ├── StoreError            a database that cannot be used, written or copied
 ├── StoppingError         the bot is being stopped, and what waits is done when it starts again
+├── DumpError             what is kept cannot be dumped: which chat, or where to, is not clear
 ├── TelegramUnreachable   the Bot API does not answer, or not to this token
 ├── ExportRefused         a file that an admin sent is no export
 └── PlaygroundError       the bot does not come up, or does not answer, in the playground
@@ -22,6 +23,10 @@ class StoreError(UnderstudyError):
 
 class StoppingError(UnderstudyError):
     """The bot is being stopped, and what waits is done when it starts again."""
+
+
+class DumpError(UnderstudyError):
+    """What is kept cannot be dumped: which chat, or where to, is not clear."""
 
 
 class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistake of ours

@@ -1,6 +1,7 @@
 """What all handlers share: the model that serves, what is kept, and who may do what where."""
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -11,13 +12,16 @@ from bot.replies import Replies
 from bot.serving import Stand
 from bot.settings import Settings
 from bot.store.decisions import Decision, Decisions
+from bot.store.erasing import Erasing, Marked
 from bot.store.groups import Group, Groups
 from bot.store.guesses import Guesses
 from bot.store.inbox import Inbox
 from bot.store.journal import Journal
 from bot.store.messages import Place, Store
 from bot.store.reactions import Reactions
+from bot.store.scrubbing import Ref
 from bot.store.stickers import Stickers
+from bot.store.wanted import Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +38,7 @@ class Shelves:
     reactions: Reactions
     stickers: Stickers
     guesses: Guesses
+    erasing: Erasing
 
     @classmethod
     def of(cls, engine: AsyncEngine) -> "Shelves":
@@ -47,6 +52,7 @@ class Shelves:
             Reactions(engine),
             Stickers(engine),
             Guesses(engine),
+            Erasing(engine),
         )
 
 
@@ -61,6 +67,7 @@ class House:
     groups: dict[int, Group] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    forgotten: set[Ref] = field(default_factory=set)
 
     async def open(self) -> None:
         """Load the model that serves, and what is known of groups and people."""
@@ -110,3 +117,13 @@ class House:
         """Keep what somebody decided; it counts from now on."""
         await self.shelves.decisions.add(chat_id, user_id, decision, datetime.now(UTC))
         self.decisions[user_id] = decision
+
+    async def mark(self, wanted: Wanted) -> Marked:
+        """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
+        marked = await self.shelves.erasing.mark(wanted, datetime.now(UTC))
+        self.forgotten |= marked.messages | marked.lines
+        return marked
+
+    def forgot(self, chat_id: int, ids: Iterable[int]) -> bool:
+        """Whether one of these messages was forgotten since the bot is up."""
+        return any(Ref(chat_id, number) in self.forgotten for number in ids)

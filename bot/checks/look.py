@@ -5,6 +5,7 @@ import asyncio
 from bot.checks import files, machine, telegram_side, trained, webhook
 from bot.checks.finding import Finding, wrong
 from bot.settings import Settings
+from bot.store.decisions import decided
 from model.errors import ArtifactError
 
 POLL_SECONDS = 2
@@ -18,7 +19,8 @@ async def findings(settings: Settings, *, poll_seconds: int = POLL_SECONDS) -> l
     except ArtifactError as error:
         model, card = [wrong("model", str(error))], None
     else:
-        model, card = trained.look(artifact, settings), artifact.card
+        decisions = await decided(settings.database_url)
+        model, card = trained.look(artifact, settings, decisions), artifact.card
     return [
         files.settings_file(),
         *webhook.look(settings),

@@ -1,10 +1,13 @@
 """Looks at the model that the bot would serve, and at the voices that it may use."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from bot.access import access_of
 from bot.checks.finding import Finding, ok, wrong
 from bot.settings import Settings
+from bot.store.decisions import Decision
 from bot.texts import EN
 from model.artifact import Artifact
 from model.errors import ArtifactError
@@ -32,10 +35,13 @@ def opened(models_dir: Path) -> Artifact:
     return registry.whole("current")
 
 
-def look(artifact: Artifact, settings: Settings) -> list[Finding]:
-    """Say which model it is, and who agreed to be imitated."""
+def look(
+    artifact: Artifact, settings: Settings, decisions: Mapping[int, Decision]
+) -> list[Finding]:
+    """Say which model it is, and who agreed to be imitated, in the roster or by `/optin`."""
     card = artifact.card
-    access = access_of(card, card.roster, settings.admins, settings.consent)
+    granted = access_of(card, card.roster, settings.admins, settings.consent)
+    access = replace(granted, decisions=decisions)
     names = ", ".join(person.name for person in access.voices)
     voices = ok("voices", names) if names else wrong("voices", EN.no_voices)
     return [ok("model", f"{artifact.path.name} of {card.base}, whole"), voices]

@@ -11,6 +11,7 @@ from functools import partial
 
 from bot.context import Context
 from bot.courier import Ready
+from bot.erasure import erase
 from bot.handlers.hearing import Hearing
 from bot.house import House
 from bot.outgoing import typing
@@ -18,6 +19,7 @@ from bot.pacing import pause, typing_seconds
 from bot.replies import NOTHING_MORE, BusyError, Said, SlowError, Wish
 from bot.store.journal import Part
 from bot.store.messages import Place
+from bot.store.wanted import Wanted
 from model.errors import VoiceError
 from model.opening import MOST_CHARACTERS, OpeningError
 
@@ -82,7 +84,7 @@ class Acting:
                     ready = self._paced(
                         context, place, said, stopped, begun if part.number else None
                     )
-                    return await context.courier.speak(part, place, said, ready)
+                    return await self._say(context, part, place, said, ready)
         except VoiceError:
             await self._house.shelves.journal.mark(part, "refused")
             return False
@@ -102,7 +104,7 @@ class Acting:
                     async with typing(context.bot, place):
                         said = await made()
                     ready = self._paced(context, place, said, asyncio.Event())
-                    if await context.courier.speak(part, place, said, ready):
+                    if await self._say(context, part, place, said, ready):
                         await self._hearing.hint(context, place)
                     return
         except BusyError:
@@ -144,11 +146,33 @@ class Acting:
 
         return ready
 
+    async def _say(
+        self, context: Context, part: Part, place: Place, said: Said, ready: Ready
+    ) -> bool:
+        """Send a turn, message by message; return whether the talk can go on.
+
+        It can without a voice that was withdrawn meanwhile.
+        """
+        arrived = await context.courier.speak(part, place, said, ready)
+        if self._is_unsaid(said, place):  # it may have become so while a message was on its way
+            lines = await self._house.shelves.journal.lines_of(part)
+            await erase(Wanted(own=lines), self._house, context)
+        is_withdrawn = not self._may_still_say(said, place)
+        return arrived or (is_withdrawn and self._house.access.speaks_in(place.chat_id))
+
     def _may_still_say(self, said: Said, place: Place) -> bool:
-        """Whether a voice may be used now: somebody may have said no since it was asked for."""
+        """Whether a turn may be said now: since it was asked for somebody may have said no."""
         access = self._house.access
         person = access.roster.called(said.voice)
-        return access.speaks_in(place.chat_id) and bool(person and access.may_imitate(person))
+        may = access.speaks_in(place.chat_id) and bool(person and access.may_imitate(person))
+        return may and not self._is_unsaid(said, place)
+
+    def _is_unsaid(self, said: Said, place: Place) -> bool:
+        """Whether a turn must not stand: its friend said /optout, or what it is of is forgotten."""
+        access = self._house.access
+        person = access.roster.called(said.voice)
+        decided = {access.decisions.get(number) for number in person.ids} if person else set()
+        return "optout" in decided or self._house.forgot(place.chat_id, said.sources)
 
     def _busy(self, place: Place, context: Context) -> str:
         """Return what a chat is told that asks too much, at most once a minute."""

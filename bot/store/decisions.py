@@ -7,7 +7,9 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bot.errors import StoreError
 from bot.store.tables import decisions
+from bot.store.version import Version, database_file, read_only, version_of
 
 Decision = Literal["optin", "optout"]
 
@@ -31,3 +33,17 @@ class Decisions:
         new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
         async with self._engine.begin() as connection:
             await connection.execute(new)
+
+
+async def decided(url: str) -> dict[int, Decision]:
+    """Return each person's newest decision; nothing is made or changed.
+
+    Where there is no database that can be read nobody has decided.
+    """
+    try:
+        if await version_of(url) is not Version.CURRENT:
+            return {}
+        async with read_only(database_file(url)) as engine:
+            return await Decisions(engine).newest()
+    except StoreError:
+        return {}

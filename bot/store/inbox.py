@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from bot.store.tables import inbox
+from bot.store.scrubbing import Json, Ref, quoted_in, ref_of, scrubbed
+from bot.store.tables import forgotten, inbox
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MOST_TRIES = 3
@@ -37,7 +38,8 @@ class Inbox:
     ) -> frozenset[int]:
         """Keep updates as Telegram sent them; return the ids of those that are new.
 
-        Those that cannot be read are set aside.
+        Those that cannot be read are set aside. What updates repeat of a message that was
+        forgotten is left out.
         """
         now = datetime.now(UTC)
         rows = [
@@ -54,7 +56,9 @@ class Inbox:
             return frozenset()
         new = insert(inbox).values(rows).on_conflict_do_nothing().returning(inbox.c.update_id)
         async with self._engine.begin() as connection:
-            return frozenset((await connection.execute(new)).scalars())
+            fresh = frozenset((await connection.execute(new)).scalars())
+            await _scrub(connection, [one for one in updates if one["update_id"] in fresh])
+        return fresh
 
     async def waiting(self) -> list[dict[str, Any]]:
         """Return what was not handled yet, in order."""
@@ -125,3 +129,26 @@ class Inbox:
         change = update(inbox).where(inbox.c.update_id == update_id).values(**values)
         async with self._engine.begin() as connection:
             await connection.execute(change)
+
+
+async def _scrub(connection: AsyncConnection, updates: Sequence[Mapping[str, Any]]) -> None:
+    """Take out of updates what they repeat of forgotten messages."""
+    quoted = {one["update_id"]: set(quoted_in(dict(one))) for one in updates}
+    refs = {(ref.chat_id, ref.message_id) for found in quoted.values() for ref in found}
+    if not refs:
+        return
+    query = select(forgotten.c.chat_id, forgotten.c.message_id)
+    rows = await connection.execute(
+        query.where(tuple_(forgotten.c.chat_id, forgotten.c.message_id).in_(refs))
+    )
+    gone = {Ref(*row) for row in rows}
+
+    def is_gone(message: Json) -> bool:
+        return ref_of(message) in gone
+
+    for one in updates:
+        if quoted[one["update_id"]] & gone:
+            body = json.dumps(scrubbed(dict(one), is_gone, is_gone))
+            await connection.execute(
+                update(inbox).where(inbox.c.update_id == one["update_id"]).values(body=body)
+            )

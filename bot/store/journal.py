@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.store.messages import Place, saving
+from bot.store.scrubbing import Ref
 from bot.store.tables import lines, replies, sources
 from model.conversation import Message
 
@@ -90,6 +91,16 @@ class Journal:
             row = (await connection.execute(select(lines).filter_by(**at))).one_or_none()
             ids = (await connection.execute(made_from)).scalars().all()
         return Line(row.voice, row.version, tuple(ids), row.thrown_away) if row else None
+
+    async def lines_of(self, part: Part) -> tuple[Ref, ...]:
+        """Return the messages in a voice that a part was sent as."""
+        query = (
+            select(lines.c.chat_id, lines.c.message_id)
+            .join(replies, replies.c.id == lines.c.reply_id)
+            .where(replies.c.update_id == part.update_id, replies.c.part == part.number)
+        )
+        async with self._engine.connect() as connection:
+            return tuple(Ref(*row) for row in await connection.execute(query))
 
     async def settle(self) -> int:
         """Count as uncertain what was being sent when the bot last ended; return how many."""

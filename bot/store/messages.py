@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, or_, select, tuple_
+from sqlalchemy import Row, Select, exists, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.store.tables import messages
+from bot.store.tables import forgotten, messages
 from model.conversation import Message
 
 PAGE = 64
@@ -69,6 +69,7 @@ class Store:
         """Return a place's newest messages in order, at least `reach` of which count.
 
         Fewer count only where the place has no more. With `before` only those before that message.
+        What is about to be erased is not among them.
         """
         found: list[Message] = []
         counted = 0
@@ -86,10 +87,17 @@ class Store:
 
 
 def saving(message: Message, edited_at: datetime | None = None) -> Insert:
-    """Return the statement that keeps a message, or its text after an edit, see `Store.save`."""
-    new = insert(messages).values(
-        {column.name: getattr(message, column.name) for column in FIELDS} | {"edited_at": edited_at}
+    """Return the statement that keeps a message, or its text after an edit, see `Store.save`.
+
+    What was forgotten is not kept again, even where it is edited then.
+    """
+    values = {column: getattr(message, column.name) for column in FIELDS}
+    values[messages.c.edited_at] = edited_at
+    is_forgotten = exists().where(
+        forgotten.c.chat_id == message.chat_id, forgotten.c.message_id == message.message_id
     )
+    row = select(*(literal(value, column.type) for column, value in values.items()))
+    new = insert(messages).from_select(list(values), row.where(~is_forgotten))
     later = or_(messages.c.edited_at.is_(None), messages.c.edited_at <= new.excluded.edited_at)
     return new.on_conflict_do_update(
         index_elements=[messages.c.chat_id, messages.c.message_id],
@@ -103,6 +111,10 @@ def _page(place: Place, oldest: Message | None) -> Select[Any]:
     query = select(*FIELDS).where(
         messages.c.chat_id == place.chat_id,
         messages.c.topic_id.is_not_distinct_from(place.topic_id),
+        ~exists().where(
+            forgotten.c.chat_id == messages.c.chat_id,
+            forgotten.c.message_id == messages.c.message_id,
+        ),
     )
     if oldest:
         query = query.where(tuple_(*_ORDER) < tuple_(oldest.sent_at, oldest.message_id))

@@ -51,7 +51,7 @@ async def version_of(url: str) -> Version:
     if not await asyncio.to_thread(_is_there, path):
         return Version.MISSING
     try:
-        async with _read_only(path) as engine, engine.connect() as connection:
+        async with read_only(path) as engine, engine.connect() as connection:
             return await connection.run_sync(_version)
     except DBAPIError as error:
         raise StoreError(
@@ -104,7 +104,7 @@ def _is_there(path: Path) -> bool:
 
 
 @asynccontextmanager
-async def _read_only(path: Path) -> AsyncIterator[AsyncEngine]:
+async def read_only(path: Path) -> AsyncIterator[AsyncEngine]:
     """Open an engine that reads, and makes no file beside the database.
 
     SQLite would make -wal and -shm for a reader too, unless told that nobody writes: true where

@@ -22,6 +22,7 @@ EN = Wording(
         "/voices: whom I can speak as\n"
         "/guess: who said it, a friend or the machine? /guess score: who knows best\n"
         "/optin, /optout: whether I may speak in your voice\n"
+        "/forget: in reply to a message, to have it forgotten; /forget all\n"
         "/privacy: what I keep, and for how long\n"
         "/help: this text"
     ),
@@ -121,6 +122,72 @@ EN = Wording(
         "The machine's own lines were taken for a friend's in {fooled} of {total} guesses."
     ),
     no_score="Nobody has guessed yet. Send /guess.",
+    as_yourself=(
+        "I cannot tell who you are when you write as the group or as a channel. Write it as "
+        "yourself; in private I listen too."
+    ),
+    agreed="Thank you, {name}. I may speak in your voice now; /optout ends that at any time.",
+    agreed_unknown=(
+        "Thank you, I have noted your yes. You are not among the friends I learned from, though, "
+        "so I have no voice of yours. It counts once I have learned it."
+    ),
+    agreed_too_quiet=(
+        "Thank you, {name}, I have noted your yes. I have heard too little of you, though, to "
+        "know how you talk."
+    ),
+    agreed_against_roster=(
+        "Thank you, {name}, I have noted your yes. Whoever runs me has written a no for you, "
+        "though, and I stay silent until they change it."
+    ),
+    agreed_elsewhere_not=(
+        "Thank you, {name}, I have noted your yes. Another account of yours said /optout, though, "
+        "and I stay silent until it says /optin."
+    ),
+    withdrawn=(
+        "I never speak in your voice any more, unless you say /optin. I have erased what I kept "
+        "of yours: {count} messages. Copies made before, and what I learned "
+        "before, live on for a while: see /privacy."
+    ),
+    how_to_forget=(
+        "Reply with /forget to what I shall forget: a message of yours, or something I said in "
+        "your voice. /forget all: everything of yours."
+    ),
+    not_yours=(
+        "Only whoever wrote that, or whose voice it is, can have it forgotten; and admins of this "
+        "group, and mine."
+    ),
+    nothing_to_forget="I said that for myself, in nobody's voice: there is nothing to forget.",
+    forgot_it="Forgotten: I keep it no more, and shall not learn from it.",
+    forgot_all=(
+        "Forgotten: {count} messages of yours. Copies made before, and what "
+        "I learned before, live on for a while: see /privacy."
+    ),
+    taken_back="Messages of mine that came of it, which I deleted here: {count}.",
+    cannot_take_back=(
+        "Messages of mine that came of it, which I cannot delete: {count}. Telegram lets me do "
+        "that for 48 hours only; an admin of the group can. I keep nothing of them."
+    ),
+    privacy=(
+        "Where I speak (in groups that I was let into, and with my admins in private) I keep what "
+        "is written and by whom, to answer it:\n"
+        "• from friends who agreed that I speak in their voices, until they say /optout or "
+        "/forget; I may learn from that when I am trained again\n"
+        "• from everybody else for this many days: {days}; then it is erased, and I never learn "
+        "from it\n"
+        "• what I said myself, and which messages I made it from\n"
+        "• who said /optin or /optout and when, the ids of forgotten messages, reactions to what I "
+        "said, guesses in /guess\n"
+        "Of other chats, also of what you write to me in private, I keep no messages.\n\n"
+        "/optout: I never speak in your voice, and erase what I keep of yours\n"
+        "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
+        "/forget all: the same with everything of yours\n"
+        "Telegram lets me delete my own messages for 48 hours only.\n\n"
+        "I cannot reach into copies: backups of my memory live on until they are deleted, and "
+        "what I learned from a message stays in me until I am trained again without it. Ask who "
+        "runs me.\n\n"
+        "Who runs me: {admins}"
+    ),
+    nobody_named="nobody has written their name down yet (ADMINS is empty)",
     your_id=(
         "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
         ".env and start it again:\n\nADMINS={user_id}"
@@ -178,10 +245,12 @@ EN = Wording(
         ("guess", "Who said it, a friend or the machine?"),
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
+        ("forget", "Forget a message, in reply to it; or all: /forget all"),
     ),
     commands_in_private=(
         ("optin", "Let me speak in your voice"),
         ("optout", "Never speak in my voice"),
+        ("forget", "Forget a message, in reply to it; or all: /forget all"),
     ),
     commands_for_admins=(
         ("status", "How I am"),

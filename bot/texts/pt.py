@@ -22,6 +22,7 @@ PT = Wording(
         "/voices: com que vozes sei falar\n"
         "/guess: quem disse isto, um amigo ou a máquina? /guess pontos: quem sabe mais\n"
         "/optin, /optout: se posso falar com a tua voz\n"
+        "/forget: em resposta a uma mensagem, para a esquecer; /forget all\n"
         "/privacy: o que guardo, e por quanto tempo\n"
         "/help: este texto"
     ),
@@ -123,6 +124,71 @@ PT = Wording(
         "As frases da máquina passaram por frases de um amigo em {fooled} de {total} respostas."
     ),
     no_score="Ainda ninguém adivinhou. Envia /guess.",
+    as_yourself=(
+        "Não sei quem és quando escreves como o grupo ou como um canal. Escreve-o em teu nome; em "
+        "privado também ouço."
+    ),
+    agreed="Obrigado, {name}. Já posso falar com a tua voz; /optout acaba com isso.",
+    agreed_unknown=(
+        "Obrigado, anotei o teu sim. Mas não és um dos amigos com quem aprendi, por isso não tenho "
+        "a tua voz. Conta a partir de quando a aprender."
+    ),
+    agreed_too_quiet=(
+        "Obrigado, {name}, anotei o teu sim. Mas ouvi-te muito pouco para saber como falas."
+    ),
+    agreed_against_roster=(
+        "Obrigado, {name}, anotei o teu sim. Mas quem me gere escreveu um não para ti, e fico "
+        "calado até o mudarem."
+    ),
+    agreed_elsewhere_not=(
+        "Obrigado, {name}, anotei o teu sim. Mas outra conta tua disse /optout, e fico calado até "
+        "ela dizer /optin."
+    ),
+    withdrawn=(
+        "Nunca mais falo com a tua voz, a não ser que digas /optin. Apaguei o que guardava de ti: "
+        "{count} mensagens. As cópias feitas antes, e o que aprendi antes, ainda "
+        "duram algum tempo: vê /privacy."
+    ),
+    how_to_forget=(
+        "Responde com /forget ao que devo esquecer: uma mensagem tua, ou algo que eu disse com a "
+        "tua voz. /forget all: tudo o que é teu."
+    ),
+    not_yours=(
+        "Só quem escreveu isso, ou de quem é a voz, pode mandar esquecê-lo; e os administradores "
+        "deste grupo, e os meus."
+    ),
+    nothing_to_forget="Disse isso por mim, sem a voz de ninguém: não há nada para esquecer.",
+    forgot_it="Esquecido: já não o guardo, e não vou aprender com isso.",
+    forgot_all=(
+        "Esquecido: {count} mensagens tuas. As cópias feitas antes, e o que aprendi "
+        "antes, ainda duram algum tempo: vê /privacy."
+    ),
+    taken_back="Mensagens minhas que vieram daí e que apaguei aqui: {count}.",
+    cannot_take_back=(
+        "Mensagens minhas que vieram daí e que não consigo apagar: {count}. O Telegram só me deixa "
+        "fazê-lo durante 48 horas; um administrador do grupo pode. Delas não guardo nada."
+    ),
+    privacy=(
+        "Onde falo (nos grupos onde me deixaram entrar, e em privado com os meus administradores) "
+        "guardo o que se escreve e quem o escreveu, para responder:\n"
+        "• dos amigos que concordaram que eu fale com as vozes deles, até dizerem /optout ou "
+        "/forget; posso aprender com isso quando me treinarem outra vez\n"
+        "• de todos os outros durante este número de dias: {days}; depois é apagado, e nunca "
+        "aprendo com isso\n"
+        "• o que eu próprio disse, e a partir de que mensagens\n"
+        "• quem disse /optin ou /optout e quando, os ids das mensagens esquecidas, as reações ao "
+        "que eu disse, os palpites em /guess\n"
+        "De outros chats, e também do que me escreves em privado, não guardo mensagens.\n\n"
+        "/optout: nunca falo com a tua voz, e apago o que guardo de ti\n"
+        "/forget, em resposta a uma mensagem: apago-a, e também o que eu disse por causa dela\n"
+        "/forget all: o mesmo com tudo o que é teu\n"
+        "O Telegram só me deixa apagar as minhas mensagens durante 48 horas.\n\n"
+        "Às cópias não chego: as cópias de segurança da minha memória duram até serem apagadas, e "
+        "o que aprendi com uma mensagem fica em mim até me treinarem outra vez sem ela. Fala com "
+        "quem me gere.\n\n"
+        "Quem me gere: {admins}"
+    ),
+    nobody_named="ainda ninguém escreveu o seu nome (ADMINS está vazio)",
     your_id=(
         "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
         "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
@@ -183,10 +249,12 @@ PT = Wording(
         ("guess", "Quem disse isto, um amigo ou a máquina?"),
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
+        ("forget", "Esquecer uma mensagem, em resposta a ela; ou tudo: /forget all"),
     ),
     commands_in_private=(
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Nunca falar com a minha voz"),
+        ("forget", "Esquecer uma mensagem, em resposta a ela; ou tudo: /forget all"),
     ),
     commands_for_admins=(
         ("status", "Como estou"),

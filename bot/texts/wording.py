@@ -71,6 +71,23 @@ class Wording:
     score_of_the_machine: str
     no_score: str
 
+    as_yourself: str
+    agreed: str
+    agreed_unknown: str
+    agreed_too_quiet: str
+    agreed_against_roster: str
+    agreed_elsewhere_not: str
+    withdrawn: str
+    how_to_forget: str
+    not_yours: str
+    nothing_to_forget: str
+    forgot_it: str
+    forgot_all: str
+    taken_back: str
+    cannot_take_back: str
+    privacy: str
+    nobody_named: str
+
     your_id: str
     now_speaking: str
     trained_until: str

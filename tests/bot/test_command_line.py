@@ -195,6 +195,34 @@ async def test_a_backup_of_no_database(desk):
     assert not (desk.folder / "copy.db").exists()
 
 
+async def test_a_dump_says_what_it_holds(desk, stage, group, joao, zoe):
+    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(20):
+        await process.stdout.readline()
+        await stage.telegram.say(group, zoe, "a stranger's words")
+        await stage.telegram.say(group, joao, "/as João hello")
+        await stage.telegram.wait_for("sendMessage", timeout=10)
+        since = len(stage.telegram.calls)
+        await stage.telegram.say(group, joao, "/optin")
+        await stage.telegram.wait_for("sendMessage", since=since, timeout=10)
+        process.send_signal(signal.SIGTERM)
+        await process.communicate()
+
+    by_itself = await desk.call("dump", "live.json")
+    named = await desk.call("dump", "live.json", "--chat", str(group.id))
+    other = await desk.call("dump", "live.json", "--chat", "-5")
+
+    words = "live.json holds 2 messages of friends who agreed and 1 of the bot's, of chat -1001234"
+    assert by_itself.out == named.out == f"{words}, and 1 decisions\n", by_itself.err
+    assert other.code == 1
+    assert "none are of chat -5: choose with --chat ID\n  -1001234  Friends" in other.err
+    assert "a stranger's" not in (desk.folder / "live.json").read_text("utf-8")
+
+
+async def test_a_dump_of_no_database(desk):
+    assert says_one_line(await desk.call("dump", "live.json"), "there is no database understudy.db")
+    assert not database(desk).exists()
+
+
 @pytest.mark.usefixtures("group")
 async def test_a_check_of_what_is_well(desk, stage, joao):
     stage.telegram.private(joao)
@@ -255,6 +283,27 @@ async def test_the_process_speaks_stops_and_remembers(desk, stage, group, joao, 
         assert (process.returncode, out) == (0, b"")
         assert "hello" not in err.decode()
         assert "Traceback" not in err.decode()
+
+
+async def test_a_kill_while_something_is_forgotten(desk, stage, group, joao):
+    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(20):
+        await process.stdout.readline()
+        said = await stage.telegram.say(group, joao, "the treasure lies below the oak")
+        await stage.telegram.say(group, joao, "/as João")
+        await stage.telegram.wait_for("sendMessage", timeout=10)
+        stage.telegram.delay_next("deleteMessage", 20)
+        await stage.telegram.say(group, joao, "/forget", reply_to=said)
+        await stage.telegram.wait_for("deleteMessage", timeout=10)
+        process.kill()
+
+    async with desk.started("-c", FAKE_SPEAKER, "run"), asyncio.timeout(20):
+        answer = await stage.telegram.wait_for(
+            "sendMessage", since=len(stage.telegram.calls), timeout=15
+        )
+        files = [file.read_bytes() for file in desk.folder.glob("understudy.db*")]
+
+    assert answer.params["text"].startswith("Forgotten")
+    assert b"treasure" not in b"".join(files)
 
 
 async def test_replies_in_progress_are_finished(desk, stage, group, joao):

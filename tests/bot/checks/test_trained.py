@@ -1,10 +1,13 @@
 """What the check says of the model, the voices, the GPU and the command that retrains."""
 
 import dataclasses
+from datetime import UTC, datetime
 
 import ctranslate2
 import pytest
 
+from bot.store.database import opened, prepare
+from bot.store.decisions import Decisions
 from model.roster import Person, Roster
 
 
@@ -60,6 +63,17 @@ async def test_nobody_agreed(empty_desk, card):
 
     assert unasked.startswith("WRONG Nobody has agreed to be imitated yet")
     assert with_their_word == "ok Ana"
+
+
+async def test_what_friends_decided_counts(empty_desk, stage, card):
+    empty_desk.add(card)
+    url = stage.settings().database_url
+    await prepare(url)
+    async with opened(url) as engine:
+        for user_id, decision in ((15, "optin"), (13, "optout")):
+            await Decisions(engine).add(-1, user_id, decision, datetime.now(UTC))
+
+    assert await empty_desk.says("voices") == "ok Hugo Silva, Hugo Sá, 李雷, Ana"
 
 
 @pytest.mark.skipif(ctranslate2.get_cuda_device_count() > 0, reason="there is a GPU")

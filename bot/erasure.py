@@ -1,0 +1,40 @@
+"""Has something forgotten: marked, taken back in the chat, erased from the store."""
+
+from dataclasses import dataclass
+
+from bot.context import Context
+from bot.house import House
+from bot.store.wanted import Wanted
+from bot.taking_back import take_back
+from bot.texts.wording import Wording
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What was forgotten: messages of people, lines taken back in the chat, those that stay."""
+
+    messages: int
+    taken_back: int
+    stays: int
+
+    def told(self, first: str, texts: Wording) -> str:
+        """Say what happened, after a first sentence."""
+        said = [first]
+        if self.taken_back:
+            said.append(texts.taken_back.format(count=self.taken_back))
+        if self.stays:
+            said.append(texts.cannot_take_back.format(count=self.stays))
+        return "\n".join(said)
+
+
+async def erase(wanted: Wanted, house: House, context: Context) -> Gone:
+    """Let nothing be made of it from now on, delete the bot's lines in the chat, then erase all.
+
+    A kill in between loses nothing: the update that asked for it is handled anew.
+    """
+    if wanted == Wanted():
+        return Gone(0, 0, 0)
+    marked = await house.mark(wanted)
+    stays = await take_back(context.bot, marked.lines)
+    await house.shelves.erasing.erase(wanted, context.courier.update_id)
+    return Gone(len(marked.messages), len(marked.lines) - stays, stays)

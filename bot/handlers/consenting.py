@@ -1,0 +1,58 @@
+"""`/optin` and `/optout`: whether the bot may speak in somebody's voice."""
+
+from dataclasses import dataclass
+
+from telegram import Message, Update
+
+from bot.context import Context
+from bot.handlers.forgetting import Forgetting
+from bot.house import House
+from bot.incoming import place_of
+from bot.texts.wording import Wording
+from model.roster import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Consenting:
+    """The handlers with which people decide about their voices; the newest word counts."""
+
+    house: House
+    forgetting: Forgetting
+
+    async def opt_in(self, update: Update, context: Context) -> None:
+        """Keep that somebody agrees, and say whether their voice can be used now."""
+        if (message := update.message) is None:
+            return
+        text = context.texts.as_yourself
+        if (user_id := _own_id(message)) is not None:
+            await self.house.decide(message.chat.id, user_id, "optin")
+            text = self._agreed(self.house.access.roster.person(user_id), context.texts)
+        await context.courier.say(place_of(message), text)
+
+    async def opt_out(self, update: Update, context: Context) -> None:
+        """Fall silent at once in somebody's voice, and erase what is kept of them."""
+        if (message := update.message) is None:
+            return
+        text = context.texts.as_yourself
+        if (user_id := _own_id(message)) is not None:
+            await self.house.decide(message.chat.id, user_id, "optout")
+            gone = await self.forgetting.everything_of(user_id, context)
+            text = context.texts.withdrawn.format(count=gone.messages)
+            text = gone.told(text, context.texts)
+        await context.courier.say(place_of(message), text)
+
+    def _agreed(self, person: Person | None, texts: Wording) -> str:
+        if person is None:
+            return texts.agreed_unknown
+        if self.house.access.may_imitate(person):
+            return texts.agreed.format(name=person.name)
+        if person.is_only_quiet:
+            return texts.agreed_too_quiet.format(name=person.name)
+        if not person.may_be_target:
+            return texts.agreed_against_roster.format(name=person.name)
+        return texts.agreed_elsewhere_not.format(name=person.name)
+
+
+def _own_id(message: Message) -> int | None:
+    """Return who asks, None where they speak as a group or a channel."""
+    return message.from_user.id if message.from_user and not message.sender_chat else None

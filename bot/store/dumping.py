@@ -1,0 +1,72 @@
+"""Gives back what is kept, whole: messages with their edits, decisions, what was forgotten."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.store.decisions import Decision
+from bot.store.tables import decisions, forgotten, messages
+from model.conversation import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A message, and when it was last edited if it ever was."""
+
+    message: Message
+    edited_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What somebody decided about their voice, and when."""
+
+    user_id: int
+    decision: Decision
+    at: datetime
+
+
+class Dumping:
+    """Reads the store; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def authors(self) -> dict[int, frozenset[int]]:
+        """Return who wrote what is kept, by chat."""
+        query = select(messages.c.chat_id, messages.c.author_id).distinct()
+        found: dict[int, set[int]] = {}
+        async with self._engine.connect() as connection:
+            for row in await connection.execute(query):
+                found.setdefault(row.chat_id, set()).add(row.author_id)
+        return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
+
+    async def messages(self, chat_id: int) -> list[Kept]:
+        """Return what is kept of a chat, in order of time, then id."""
+        fields = [column for column in messages.columns if column.name != "edited_at"]
+        query = (
+            select(*fields, messages.c.edited_at)
+            .where(messages.c.chat_id == chat_id)
+            .order_by(messages.c.sent_at, messages.c.message_id)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [
+            Kept(Message(**{column.name: row[column] for column in fields}), row["edited_at"])
+            for row in rows
+        ]
+
+    async def decisions(self) -> list[Decided]:
+        """Return all decisions, the oldest first."""
+        columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
+        query = select(*columns).order_by(decisions.c.id)
+        async with self._engine.connect() as connection:
+            return [Decided(*row) for row in await connection.execute(query)]
+
+    async def forgotten(self, chat_id: int) -> list[int]:
+        """Return the ids of a chat's messages that must be learned from no more."""
+        query = select(forgotten.c.message_id).where(forgotten.c.chat_id == chat_id)
+        async with self._engine.connect() as connection:
+            return sorted((await connection.execute(query)).scalars())

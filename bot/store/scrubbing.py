@@ -1,0 +1,97 @@
+"""Takes the words of erased messages out of updates that the inbox keeps as Telegram sent them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+Test: TypeAlias = Callable[[Json], bool]
+
+_STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
+_QUOTES = ("reply_to_message", "external_reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A message by its chat and its id."""
+
+    chat_id: int
+    message_id: int
+
+
+def quoted_in(update: Json) -> Iterator[Ref]:
+    """Yield the messages that an update repeats or tells anew, beside the one that is new in it."""
+    for kind, body in update.items():
+        if kind == "message" and isinstance(body, dict):
+            yield from _refs(list(body.values()))
+        else:
+            yield from _refs(body)
+
+
+def scrubbed(update: Json, top: Test, nested: Test) -> Json:
+    """Return an update without the words of erased messages; their ids stay.
+
+    `top` tells whether the message that the update is about was erased, `nested` whether one that
+    is repeated in it was.
+    """
+    return {
+        kind: _bare(body)
+        if isinstance(body, dict) and _is_message(body) and top(body)
+        else _without_quotes(body, nested)
+        if isinstance(body, dict)
+        else body
+        for kind, body in update.items()
+    }
+
+
+def author_of(message: Json) -> int | None:
+    """Return who wrote a message: the chat that somebody spoke as, else the user."""
+    author = message.get("sender_chat") or message.get("from")
+    return author.get("id") if isinstance(author, dict) else None
+
+
+def ref_of(message: Json) -> Ref:
+    """Return which message it is."""
+    return Ref(message["chat"].get("id"), message["message_id"])
+
+
+def _refs(body: object) -> Iterator[Ref]:
+    if isinstance(body, dict):
+        if _is_message(body):
+            yield ref_of(body)
+        body = list(body.values())
+    for part in body if isinstance(body, list) else ():
+        yield from _refs(part)
+
+
+def _is_message(body: Json) -> bool:
+    chat = body.get("chat")
+    is_there = isinstance(chat, dict) and isinstance(chat.get("id"), int)
+    return is_there and isinstance(body.get("message_id"), int)
+
+
+def _scrubbed(body: Any, test: Test) -> Any:  # noqa: ANN401  JSON's border
+    if isinstance(body, list):
+        return [_scrubbed(part, test) for part in body]
+    if not isinstance(body, dict):
+        return body
+    return _bare(body) if _is_message(body) and test(body) else _without_quotes(body, test)
+
+
+def _without_quotes(body: Json, test: Test) -> Json:
+    """Return an object whose parts are scrubbed, and that quotes nothing that was erased."""
+    answered = [body[key] for key in _QUOTES if isinstance(body.get(key), dict)]
+    is_quoting = any(_is_message(one) and test(one) for one in answered)
+    gone = {"quote", "external_reply"} if is_quoting else set()
+    return {key: _scrubbed(part, test) for key, part in body.items() if key not in gone}
+
+
+def _bare(message: Json) -> Json:
+    """Return which message it is, where it stands and the id of its author, in Telegram's form."""
+    bare = {key: message[key] for key in _STAYS if key in message}
+    for key in ("chat", "sender_chat"):
+        if isinstance(chat := message.get(key), dict):
+            bare[key] = {name: chat[name] for name in ("id", "type") if name in chat}
+    if isinstance(user := message.get("from"), dict):
+        bare["from"] = {"id": user.get("id"), "is_bot": user.get("is_bot"), "first_name": ""}
+    return bare

@@ -1,0 +1,54 @@
+"""`/privacy`, through the real bot over HTTP, and what every line of the bot looks like."""
+
+from model.marker import MASK, parse_spoken
+
+
+async def test_it_says_what_is_kept_and_for_how_long(stage, group, zoe):
+    async with stage.running(retention_days=5):
+        answer = await stage.answer(group, zoe, "/privacy")
+
+    assert "from everybody else for this many days: 5" in answer["text"]
+    assert "/forget all" in answer["text"]
+    assert "backups of my memory live on until they are deleted" in answer["text"]
+    assert "stays in me until I am trained again without it" in answer["text"]
+
+
+async def test_it_names_who_runs_the_bot(stage, zoe):
+    known = stage.telegram.user(13, "João", username="joao13")
+    stage.telegram.private(known)
+    async with stage.running(admins="13 77"):
+        answer = await stage.answer(stage.telegram.private(zoe), zoe, "/privacy")
+
+    assert answer["text"].endswith("Who runs me: João (https://t.me/joao13), tg://user?id=77")
+
+
+async def test_without_an_admin_it_says_so(live, group, zoe):
+    answer = await live.answer(group, zoe, "/privacy")
+
+    assert answer["text"].endswith("nobody has written their name down yet (ADMINS is empty)")
+
+
+async def test_it_answers_in_portuguese(live, group, zoe):
+    portuguese = zoe.json() | {"language_code": "pt"}
+
+    answer = await live.answer(group, zoe, "/privacy", **{"from": portuguese})
+
+    assert "de todos os outros durante este número de dias: 2" in answer["text"]
+
+
+async def test_it_answers_in_groups_that_the_bot_is_silent_in(live, zoe):
+    elsewhere = live.telegram.chat(-1009999, title="Other people")
+
+    answer = await live.answer(elsewhere, zoe, "/privacy")
+
+    assert answer["text"].startswith("Where I speak")
+
+
+async def test_each_message_of_a_turn_shows_that_the_bot_wrote_it(live, group, hugo):
+    live.speaker.replies.append(("one", "w" * 5000, "three"))
+
+    await live.telegram.say(group, hugo, "/as João")
+    await live.telegram.wait_for("sendMessage", text=f"{MASK} João\nthree")
+
+    assert [parse_spoken(text)[0] for text in live.said()] == ["João"] * 3
+    assert max(map(len, live.said())) <= 4096

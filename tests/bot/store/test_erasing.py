@@ -1,0 +1,145 @@
+"""What is erased from a real SQLite is in no byte of its files."""
+
+import json
+import random
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.errors import StoreError
+from bot.store.database import opened, prepare
+from bot.store.erasing import Erasing
+from bot.store.inbox import Inbox
+from bot.store.messages import Place, Store
+from bot.store.scrubbing import Ref, scrubbed
+from bot.store.wanted import Wanted
+from model.conversation import Message
+from tests.bot.remains import remains
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LEAKY = 16
+"""With this seed `secure_delete` alone leaves three copies of erased words."""
+
+
+def said(number, text="hi", author=1, chat=-5):
+    return Message(chat, number, author, f"name {author}", text, AT)
+
+
+def update(number, text, author=1, chat=-5, **more):
+    user = {"id": author, "is_bot": False, "first_name": f"name {author}"}
+    return {"message_id": number, "chat": {"id": chat, "type": "group"}, "from": user,
+            "date": 1, "text": text, **more}  # fmt: skip
+
+
+@pytest.fixture
+async def engine(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
+    await prepare(url)
+    async with opened(url) as engine:
+        yield engine
+
+
+def fill(path):
+    """Let pages of a busy chat split and grow: SQLite copies rows from one to another."""
+    chance = random.Random(LEAKY)
+    row = "INSERT INTO messages VALUES (?, ?, NULL, ?, ?, ?, ?, NULL, 0, 0, NULL)"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA secure_delete=ON")
+        for number in range(1500):
+            author = chance.randint(1, 3)
+            place = chance.choice([-5, -7]), chance.randint(1, 10**9)
+            text = f"SECRET{author}x " + "w" * chance.choice([5, 30, 80, 300, 1500])
+            moment = f"2024-01-01 00:00:{number % 60:02d}"
+            database.execute(row, (*place, author, f"n{author}", text, moment))
+
+
+async def test_no_copy_that_sqlite_made_is_left(engine, tmp_path):
+    fill(tmp_path / "bot.db")
+
+    await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+
+    assert remains(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
+
+
+async def test_what_is_marked_is_neither_used_nor_kept(engine):
+    store, erasing = Store(engine), Erasing(engine)
+    await store.save(said(1, "first"))
+    await store.save(said(3, "third"))
+
+    await erasing.mark(Wanted(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
+    await store.save(said(1, "mended"), edited_at=AT)
+    await store.save(said(2, "another"))
+
+    assert [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)] == ["third"]
+    assert (await store.find(-5, 1)).text == "first"
+    assert await store.find(-5, 2) is None
+
+
+async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr("bot.store.erasing.PAUSE", 0)
+    monkeypatch.setattr("bot.store.database.BUSY_SECONDS", 0)
+    await Store(engine).save(said(1))
+    reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM messages").fetchall()
+
+    with pytest.raises(StoreError, match="end what else reads the database"):
+        await Erasing(engine).erase(Wanted(messages=(Ref(-5, 1),)))
+    reader.close()
+
+
+class TestTheInbox:
+    async def test_what_waits_keeps_the_words_of_others_alone(self, engine, tmp_path):
+        inbox, erasing = Inbox(engine), Erasing(engine)
+        await Store(engine).save(said(1, "the treasure"))
+        answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
+        await inbox.keep(
+            [
+                {"update_id": 1, "message": update(1, "the treasure")},
+                {"update_id": 2, "edited_message": update(1, "the treasure, mended")},
+                {"update_id": 3, "message": answered | {"quote": {"text": "treasure"}}},
+                {"update_id": 4, "callback_query": {"id": "1", "message": update(1, "treasure")}},
+            ]
+        )
+
+        await erasing.erase(Wanted(authors=frozenset({1})))
+
+        assert not remains(tmp_path, "treasure", "name 1")
+        first, _, third, _ = await inbox.waiting()
+        assert first["message"]["message_id"] == 1
+        assert third["message"]["text"] == "what?"
+        assert third["message"]["reply_to_message"]["from"]["id"] == 1
+
+    async def test_the_update_that_asks_for_it_can_be_handled_anew(self, engine, tmp_path):
+        inbox = Inbox(engine)
+        await Store(engine).save(said(1, "the treasure"))
+        asks = update(2, "/forget", reply_to_message=update(1, "the treasure"))
+        await inbox.keep([{"update_id": 7, "message": asks}])
+
+        await Erasing(engine).erase(Wanted(authors=frozenset({1})), update_id=7)
+
+        [kept] = await inbox.waiting()
+        assert kept["message"]["text"] == "/forget"
+        assert kept["message"]["reply_to_message"]["message_id"] == 1
+        assert not remains(tmp_path, "treasure")
+
+    async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, engine, tmp_path):
+        await Erasing(engine).mark(Wanted(messages=(Ref(-5, 1),)), AT)
+        answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
+
+        fresh = await Inbox(engine).keep([{"update_id": 3, "message": answered}])
+
+        assert fresh == {3}
+        assert not remains(tmp_path, "treasure")
+        [kept] = await Inbox(engine).waiting()
+        assert kept["message"]["text"] == "what?"
+
+
+def test_an_update_of_which_nothing_was_erased_stays_as_it_is():
+    before = {"update_id": 1, "message": update(1, "hi", entities=[{"type": "bold"}])}
+
+    after = scrubbed(before, lambda _: False, lambda _: False)
+
+    assert json.dumps(after) == json.dumps(before)

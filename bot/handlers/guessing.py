@@ -100,7 +100,8 @@ class Guessing:
                 shown = await self._imagined(message, shown) or shown
         names = [person.name for person in self.house.access.voices]
         question = question_of(shown, names, context.texts, self.chance)
-        if shown.voice not in names:  # they said no meanwhile
+        is_forgotten = self.house.forgot(place.chat_id, shown.sources)
+        if shown.voice not in names or is_forgotten:  # they said no meanwhile
             await self.house.shelves.journal.mark(part, "refused")
             await context.courier.say(place, context.texts.nothing_to_guess)
         elif await self._sent(context, part, place, question, shown) == "refused":

@@ -92,9 +92,7 @@ class Simulating:
         at = message.date
         for _ in range(scene.turns):
             voices = self._voices(scene)
-            if not voices:
-                return
-            if not await self.acting.turn(context, place, voices, at, wish, stopped):
+            if not voices or not await self.acting.turn(context, place, voices, at, wish, stopped):
                 if not stopped.is_set():
                     await context.courier.say(place, context.texts.nothing_to_say)
                 return

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.errors import StoreError
 from bot.store.inbox import SET_ASIDE
-from bot.store.scrubbing import Json, Ref, Test, author_of, ref_of, scrubbed
+from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, scrubbed
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
-from bot.store.wanted import Wanted, lines_of, messages_of, quizzes_of
+from bot.store.wanted import Wanted, lines_of, messages_of
 
 TRIES = 50
 PAUSE = 0.1  # seconds between tries to empty the write-ahead log, which waits for readers
@@ -57,8 +57,6 @@ class Erasing:
         async with self._engine.begin() as connection:
             await connection.execute(delete(messages).where(false()))  # writes before it reads
             gone = await messages_of(connection, wanted) | await lines_of(connection, wanted)
-            quizzes = await quizzes_of(connection, wanted)
-            await connection.execute(delete(guesses).where(guesses.c.poll_id.in_(quizzes)))
             for table in (answers, reactions):
                 await connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
             await _delete(connection, gone)
@@ -120,11 +118,12 @@ async def _note(connection: AsyncConnection, refs: Iterable[Ref], at: datetime) 
 
 
 async def _delete(connection: AsyncConnection, refs: Iterable[Ref]) -> None:
-    """Delete messages and lines, and that other lines were made from them."""
+    """Delete messages, lines and quizzes, and that other lines were made from them."""
     rows = [{"chat": ref.chat_id, "number": ref.message_id} for ref in refs]
     for table, number in (
         (messages, messages.c.message_id),
         (lines, lines.c.message_id),
+        (guesses, guesses.c.message_id),
         (sources, sources.c.source_id),
     ):
         one = and_(table.c.chat_id == bindparam("chat"), number == bindparam("number"))
@@ -155,6 +154,8 @@ async def _scrub(
     for row in (await connection.execute(kept)).all():
         before = json.loads(row.body)
         after = scrubbed(before, test_of(row.update_id, row.state), is_theirs)
+        if row.update_id == update_id:
+            after = nameless(after)
         if after != before:
             change = update(inbox).where(inbox.c.update_id == row.update_id)
             body = json.dumps(after, ensure_ascii=False)

@@ -44,6 +44,14 @@ def scrubbed(update: Json, top: Test, nested: Test) -> Json:
     }
 
 
+def nameless(update: Json) -> Json:
+    """Return an update without the names of who sent it; what it says stays."""
+    return {
+        kind: body | _bare(body) if isinstance(body, dict) and _is_message(body) else body
+        for kind, body in update.items()
+    }
+
+
 def author_of(message: Json) -> int | None:
     """Return who wrote a message: the chat that somebody spoke as, else the user."""
     author = message.get("sender_chat") or message.get("from")
@@ -93,5 +101,6 @@ def _bare(message: Json) -> Json:
         if isinstance(chat := message.get(key), dict):
             bare[key] = {name: chat[name] for name in ("id", "type") if name in chat}
     if isinstance(user := message.get("from"), dict):
-        bare["from"] = {"id": user.get("id"), "is_bot": user.get("is_bot"), "first_name": ""}
+        stays = {name: user[name] for name in ("id", "is_bot", "language_code") if name in user}
+        bare["from"] = stays | {"first_name": ""}
     return bare

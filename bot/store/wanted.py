@@ -1,7 +1,5 @@
 """Which messages are to be forgotten, and which of the bot's go with them, as queries."""
 
-import json
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -35,7 +33,7 @@ async def messages_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[
 
 
 async def lines_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[Ref]:
-    """Return the bot's messages that go too: made from these, in the voices, quizzes of either."""
+    """Return the bot's messages that go too: made from these, or in the voices, quizzes as well."""
     made_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
         and_(messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id),
@@ -49,34 +47,13 @@ async def lines_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[Ref
             for ref in wanted.messages
         ),
         select(lines.c.chat_id, lines.c.message_id).where(lines.c.voice.in_(wanted.voices)),
+        select(guesses.c.chat_id, guesses.c.message_id).where(guesses.c.voice.in_(wanted.voices)),
         select(messages.c.chat_id, messages.c.message_id).where(_is_spoken(wanted)),
     ]
     found = set(wanted.own)
     for query in queries:
         found.update(Ref(*row) for row in await connection.execute(query))
-    return frozenset(found.union((await quizzes_of(connection, wanted)).values()))
-
-
-async def quizzes_of(connection: AsyncConnection, wanted: Wanted) -> dict[str, Ref]:
-    """Return, by poll, the quizzes about the voices, and those that show what is meant."""
-    rows = (await connection.execute(select(guesses))).all()
-    words = await _words_of(connection, wanted) if rows else ()
-    return {
-        row.poll_id: Ref(row.chat_id, row.message_id)
-        for row in rows
-        if row.voice in wanted.voices or _shows(row.options, words)
-    }
-
-
-def _shows(options: str, words: Collection[str]) -> bool:
-    return any(option in words for option in json.loads(options) if isinstance(option, str))
-
-
-async def _words_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[str]:
-    """Return what the messages say, whole and line by line."""
-    texts = await connection.execute(select(messages.c.text).where(_is_meant(wanted)))
-    words = {part.strip() for text in texts.scalars() for part in (text, *text.splitlines())}
-    return frozenset(words - {""})
+    return frozenset(found)
 
 
 def _is_meant(wanted: Wanted) -> ColumnElement[bool]:

@@ -259,27 +259,38 @@ class TestAll:
         assert "which I cannot delete: 1" in answer["text"]
         assert not remains(live.folder, "treasure", "Hugo Sá number 1")
 
-    async def test_guesses_are_gone_too(self, live, group, joao, hugo):
-        await live.telegram.say(group, joao, "below the oak")
-        await live.answer(group, hugo, "/help")
+    async def test_quizzes_and_guesses_are_gone_too(self, live, group, joao, hugo):
+        said = await live.telegram.say(group, joao, "below the oak")
+        about_it, of_the_voice = [await live.answer(group, hugo, "/help") for _ in range(2)]
         with closing(sqlite3.connect(live.folder / "bot.db")) as database, database:
-            database.executemany(
-                "INSERT INTO guesses VALUES (?, ?, 900, ?, 0, ?, 0, '1', '2026-01-01')",
-                [
-                    ("quoting", group.id, '["below the oak", "cabbage"]', "Hugo Sá"),
-                    ("of the voice", group.id, '["apples"]', "João"),
-                    ("of others", group.id, '["pears"]', "Hugo Sá"),
-                ],
+            for poll, number, voice in (
+                ("about it", about_it["message_id"], "Hugo Sá"),
+                ("of the voice", of_the_voice["message_id"], "João"),
+                ("of others", 900, "Hugo Sá"),
+            ):
+                database.execute(
+                    "INSERT INTO guesses VALUES (?, ?, ?, '[]', 0, ?, 0, '1', '2026-01-01')",
+                    (poll, group.id, number, voice),
+                )
+                database.execute(
+                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', 0, '2026-01-01')",
+                    (group.id, number, voice),
+                )
+            database.execute(
+                "INSERT INTO sources VALUES (?, ?, ?)",
+                (group.id, about_it["message_id"], said["message_id"]),
             )
             database.executemany(
                 "INSERT INTO answers VALUES ('of others', ?, ?, 0)", [(13, "Jo"), (11, "Hugo")]
             )
 
-        await live.answer(group, joao, "/forget all")
+        answer = await live.answer(group, joao, "/forget all")
 
+        assert "which I deleted here: 2." in answer["text"]
         assert rows(live, "SELECT poll_id FROM guesses") == [("of others",)]
         assert rows(live, "SELECT user_id FROM answers") == [(11,)]
-        assert not remains(live.folder, "below the oak", "cabbage", "apples")
+        assert (group.id, about_it["message_id"]) not in live.telegram.world.messages
+        assert (group.id, of_the_voice["message_id"]) not in live.telegram.world.messages
 
 
 async def test_updates_that_were_set_aside_keep_no_words(live, group, joao, hugo):

@@ -14,7 +14,7 @@ from tests.bot.remains import remains
 @pytest.fixture
 def hours(monkeypatch):
     """Let the bot look twenty times a second for what is old."""
-    monkeypatch.setattr("bot.app.TIDY_AGAIN", 0.05)
+    monkeypatch.setattr("bot.chores.TIDY_AGAIN", 0.05)
 
 
 @pytest.fixture

@@ -99,8 +99,8 @@ class Courier:
     ) -> tuple[Message | None, State]:
         """Send a quiz and say what became of it; one that is there is marked by who keeps it."""
         sent, state = await self._sent(part, place, partial(send_quiz, self.bot, question=question))
-        if sent is None:
-            await self._mark(part, place, state)
+        if sent is None:  # a group may forbid polls alone: it is not left alone for that
+            await self.house.shelves.journal.mark(part, state)
         return sent, state
 
     async def speak(self, part: Part, place: Place, said: Said, ready: Ready) -> bool:
@@ -111,8 +111,9 @@ class Courier:
         state: State = "refused"
         left = len(said.messages)
         for number, words in enumerate(said.messages):
-            if not await ready(words):
-                break
+            if not await ready(words):  # nobody refused it: the chat hears what else there is
+                await self.house.shelves.journal.mark(part, state)
+                return False
             rests: State = "sending" if number else "generating"
             sent, state = await self._said(part, place, said.voice, words, rests)
             if sent is None:

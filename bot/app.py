@@ -172,7 +172,7 @@ def _add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
     versions = Versions(house)
     forgetting, privacy = Forgetting(house), Privacy(house)
     consenting = Consenting(house, forgetting)
-    app.add_handler(keeping(house), group=FIRST)
+    app.add_handler(keeping(house.shelves, lambda: house.access), group=FIRST)
     app.add_handler(Gate(house).handler(), group=GATE)
     for name, callback in (
         ("as", voices.command),

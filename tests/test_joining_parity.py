@@ -16,6 +16,7 @@ from telegram import Update
 
 from bot.access import Access
 from bot.handlers.keeping import keeping
+from bot.house import Shelves
 from bot.incoming import message_of, place_of
 from bot.store import messages as paging
 from bot.store.database import opened, prepare
@@ -49,7 +50,8 @@ async def bots_chances(chat, database, window):
     """Return the chances that the live bot finds after the chat's last message."""
     async with opened(f"sqlite+aiosqlite:///{database}") as engine:
         store = Store(engine)
-        keep = keeping(store, Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")).callback
+        access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
+        keep = keeping(Shelves.of(engine), lambda: access).callback
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             message = update.effective_message

@@ -16,6 +16,7 @@ from telegram import Update
 
 from bot.access import Access
 from bot.handlers.keeping import keeping
+from bot.house import Shelves
 from bot.incoming import message_of, place_of
 from bot.replies import context_for
 from bot.store import messages as paging
@@ -33,7 +34,7 @@ async def bots_context(chat, database, window):
     async with opened(f"sqlite+aiosqlite:///{database}") as engine:
         store = Store(engine)
         access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
-        keep = keeping(store, access).callback
+        keep = keeping(Shelves.of(engine), lambda: access).callback
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             message = update.effective_message

@@ -1,14 +1,17 @@
 """Keeps each message and each edit of the chats that the bot speaks in, before all else."""
 
+from collections.abc import Callable
+
 from telegram import Update
 from telegram.ext import BaseHandler, MessageHandler, filters
 
+from bot.access import Access
 from bot.context import Context
-from bot.house import House
+from bot.house import Shelves
 from bot.incoming import message_of
 
 
-def keeping(house: House) -> BaseHandler[Update, Context, None]:
+def keeping(shelves: Shelves, access: Callable[[], Access]) -> BaseHandler[Update, Context, None]:
     """Return the handler that fills the store; it must run alone and first.
 
     Of a chat in which the bot stays silent it keeps nothing: that is another group's life.
@@ -16,13 +19,13 @@ def keeping(house: House) -> BaseHandler[Update, Context, None]:
 
     async def keep(update: Update, _: Context) -> None:
         received = update.effective_message
-        if received is None or not house.access.speaks_in(received.chat.id):
+        if received is None or not access().speaks_in(received.chat.id):
             return
         if message := message_of(received):
-            await house.shelves.messages.save(message, edited_at=received.edit_date)
+            await shelves.messages.save(message, edited_at=received.edit_date)
         sticker = received.sticker
         if sticker and sticker.emoji and not received.edit_date:
-            await house.shelves.stickers.used(
+            await shelves.stickers.used(
                 received.chat.id, sticker.emoji, sticker.file_unique_id, sticker.file_id
             )
 

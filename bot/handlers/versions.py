@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from telegram import Update
@@ -18,7 +19,7 @@ from bot.texts.wording import Wording
 from model.artifact import SCORECARD, Artifact
 from model.errors import UnderstudyError
 
-RECEIPT = "receipt.json"
+RECEIPTS, RECEIPT = "receipts", "receipt.json"  # pipeline.retrain.receipt writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def told(exchange: Exchange | None, now: Artifact, texts: Wording = EN) -> str:
 
 def described(artifact: Artifact, texts: Wording) -> str:
     """Return up to when an artifact's messages were written, as far as its receipt says."""
-    until = _read(artifact, RECEIPT).get("messages_until")
+    receipt = artifact.path.parents[1] / RECEIPTS / artifact.path.name / RECEIPT
+    until = _read(receipt).get("through")
     if not isinstance(until, str):
         return ""
     return texts.trained_until.format(day=datetime.fromisoformat(until).date().isoformat())
@@ -88,13 +90,13 @@ def described(artifact: Artifact, texts: Wording) -> str:
 
 def _scores(artifact: Artifact) -> dict[str, float]:
     """Return each voice's share of turns that their own name fits best, where it was measured."""
-    voices = _read(artifact, SCORECARD).get("right_voice", {}).get("voices", {})
+    voices = _read(artifact.path / SCORECARD).get("right_voice", {}).get("voices", {})
     return {name: float(share["value"]) for name, share in voices.items()}
 
 
-def _read(artifact: Artifact, name: str) -> Mapping[str, Any]:
+def _read(path: Path) -> Mapping[str, Any]:
     try:
-        value = json.loads((artifact.path / name).read_text("utf-8"))
+        value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

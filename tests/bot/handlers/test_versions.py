@@ -14,9 +14,11 @@ ADMIN = 11
 @pytest.fixture
 def later(stage, card):
     """A version that serves after the stage's first one, as its files would say."""
-    folder = stage.folder / "0002-abcdef02"
-    folder.mkdir()
-    (folder / "receipt.json").write_text('{"messages_until": "2026-03-03T20:00:00+00:00"}')
+    folder = stage.folder / "versions" / "0002-abcdef02"
+    folder.mkdir(parents=True)
+    receipts = stage.folder / "receipts" / folder.name
+    receipts.mkdir(parents=True)
+    (receipts / "receipt.json").write_text('{"through": "2026-03-03T20:00:00+00:00"}')
     _score(folder, João=0.86)
     return Artifact(folder, replace(card, base="another/base"))
 

@@ -50,6 +50,19 @@ def evaluate(
         DatasetError: The dataset has no held-out replies.
         BaseError: The base, which is judged beside it, cannot be had.
     """
+    card = judge(artifact, dataset, cache, size, seed, console)
+    write_text(artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    return card
+
+
+def judge(
+    artifact: Artifact, dataset: Dataset, cache: Path, size: Size, seed: int, console: Console
+) -> dict[str, Any]:
+    """Return what scorecard.json holds, and write nothing.
+
+    Raises:
+        DatasetError, BaseError: See `evaluate`.
+    """
     held_out, training = _turns(dataset.test), _turns(dataset.train)
     voices = tuple(sorted({t.voice for t in held_out} & {t.voice for t in training}))
     if not voices:
@@ -66,9 +79,7 @@ def evaluate(
             voices, tuple(training), tuple(t for t in held_out if t.voice in voices), arms,
             measured, artifact.card.decoding.candidates, tuple(planted), exposures,
         )  # fmt: skip
-        card = _signed(score(evidence, seed), artifact, dataset, size, seed)
-    write_text(artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
-    return card
+        return _signed(score(evidence, seed), artifact, dataset, size, seed)
 
 
 def dataset_for(artifact: Artifact, folder: str | None) -> Dataset:

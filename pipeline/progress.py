@@ -20,7 +20,7 @@ class TrainingBar:
     """Shows a training run's loss, speed and time left; a `conduct.Watcher`."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self.console = console
         self._bar = Progress(
             TextColumn("      "), BarColumn(28), TextColumn("{task.description}"), console=console
         )
@@ -30,10 +30,10 @@ class TrainingBar:
     def __call__(self, progress: conduct.Progress) -> None:
         """See conduct.Watcher."""
         text = describe(progress)
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             if time.monotonic() - self._told > _EVERY or progress.share >= 1:
                 self._told = time.monotonic()
-                self._console.print(f"      {text}")
+                self.console.print(f"      {text}")
             return
         if self._task is None:
             self._task = self._bar.add_task(text, total=1.0)

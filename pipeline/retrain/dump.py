@@ -3,40 +3,18 @@
 import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import orjson
 
 from model.errors import ExportError
-
-Said = Literal["optin", "optout"]
+from pipeline.retrain.ledger import Decision, Notes, Said
 
 _KEY = re.compile(rb'"understudy"\s*:')
 _CHUNK = 1 << 20
 _KEY_LENGTH = 64  # more than the key and the spaces after it
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a person told the bot about their voice, and when."""
-
-    user_id: int
-    said: Said
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Notes:
-    """A dump's own words: its chat in the Bot API's form, decisions, forgotten messages' ids."""
-
-    file: Path
-    chat_id: int
-    written_at: datetime
-    decisions: tuple[Decision, ...] = ()
-    forgotten: tuple[int, ...] = ()
 
 
 def notes_of(file: Path) -> Notes | None:

@@ -20,10 +20,10 @@ from model.errors import DatasetError
 from model.files import PRIVATE_FILE, make_folder, write_text
 from pipeline.export.entries import Row
 from pipeline.retrain import ledger as ledgers
+from pipeline.retrain.known import INDEX, damaged, read_index
 from pipeline.retrain.ledger import Ledger
 
 FORMAT = 1
-_INDEX = "index.json"
 _SUFFIX = ".jsonl.gz"
 _LEVEL = 6
 
@@ -76,7 +76,7 @@ class History:
                     chat = self.head.chat_id
                     yield chat, number, kind, at, author, named, text, reply, flags, edited
         except (OSError, EOFError, ValueError, StopIteration) as error:
-            raise DatasetError(_damaged(self.file, error)) from error
+            raise DatasetError(damaged(self.file, error)) from error
 
 
 def folder_of(root: Path, chat_id: int) -> Path:
@@ -92,23 +92,20 @@ def open_history(root: Path, chat_id: int) -> History:
     """
     folder = folder_of(root, chat_id)
     try:
-        value = json.loads((folder / _INDEX).read_text("utf-8"))
-        ledger, name = ledgers.from_json(value["ledger"]), value["history"]
+        name, ledger = read_index(folder / INDEX)
     except FileNotFoundError:
         return History(folder, Ledger())
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(_damaged(folder / _INDEX, error)) from error
     file = folder / f"{name}{_SUFFIX}"
     try:
         head = _read_head(file, name)
     except (OSError, KeyError, TypeError, ValueError, StopIteration) as error:
-        raise DatasetError(_damaged(file, error)) from error
+        raise DatasetError(damaged(file, error)) from error
     return History(folder, ledger, head, file)
 
 
 def histories(root: Path) -> list[History]:
     """Return all that a folder of models keeps."""
-    found = sorted((root / "history").glob(f"*/{_INDEX}"))
+    found = sorted((root / "history").glob(f"*/{INDEX}"))
     return [open_history(root, int(index.parent.name)) for index in found]
 
 
@@ -124,7 +121,7 @@ def keep(history: History, head: Head, rows: Iterable[Row], names: list[str | No
         name = _hash(beside)
         beside.replace(folder / f"{name}{_SUFFIX}")
     value = {"format": FORMAT, "history": name, "ledger": ledgers.to_json(history.ledger)}
-    write_text(folder / _INDEX, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    write_text(folder / INDEX, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
     kept = folder / f"{name}{_SUFFIX}"
     tidy(History(folder, history.ledger, head, kept))
     return History(folder, history.ledger, head, kept)
@@ -135,7 +132,7 @@ def tidy(history: History) -> None:
     for path in history.folder.iterdir() if history.folder.is_dir() else ():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path != history.file and path.name != _INDEX:
+        elif path != history.file and path.name != INDEX:
             path.unlink()
 
 
@@ -174,11 +171,3 @@ def _head(value: Mapping[str, Any]) -> Head:
 def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    why = " ".join(str(error).split()) or type(error).__name__
-    return (
-        f"{path} is damaged ({why}): put it back from a backup, or move {path.parent} away and "
-        "give all exports and dumps again"
-    )

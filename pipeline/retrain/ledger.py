@@ -3,10 +3,32 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from model.roster import Person, Roster
-from pipeline.retrain.dump import Decision, Notes
+
+Said = Literal["optin", "optout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person told the bot about their voice, and when."""
+
+    user_id: int
+    said: Said
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """A dump's own words: its chat in the Bot API's form, decisions, forgotten messages' ids."""
+
+    file: Path
+    chat_id: int
+    written_at: datetime
+    decisions: tuple[Decision, ...] = ()
+    forgotten: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from model.naming import visible
 from pipeline.build import sha256_of
 from pipeline.export.archive import Archive, Chat, opened
 from pipeline.export.spool import Spool
-from pipeline.retrain.dump import Notes
 from pipeline.retrain.foreign import add_dumped, forget, settle
 from pipeline.retrain.history import Cover, open_history
+from pipeline.retrain.ledger import Notes
 from pipeline.retrain.whole import Entry, Given, Merged
 
 _NAMED = 5  # chats that a refusal names

@@ -6,7 +6,8 @@ import pytest
 
 from model.errors import ExportError
 from pipeline.export.archive import opened
-from pipeline.retrain.dump import Decision, notes_of
+from pipeline.retrain.dump import notes_of
+from pipeline.retrain.ledger import Decision
 from tests.pipeline.chats import LAYOUTS, NOON, chat, entry, write
 from tests.pipeline.retrain.dumps import decision, dump
 

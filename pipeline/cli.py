@@ -13,7 +13,7 @@ from model.base import DEFAULT
 from model.errors import UnderstudyError
 from model.registry import Registry
 from model.speaker import open_speaker
-from pipeline import exports, models, options, report, talk
+from pipeline import exports, models, options, report, retraining, talk
 from pipeline.options import DECODING, Drawn, hyper, require_training
 
 app = typer.Typer(
@@ -24,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models.app, name="models")
-for command in (exports.sample, exports.inspect, exports.build):
+for command in (exports.sample, exports.inspect, exports.build, retraining.retrain):
     app.command()(command)
 
 ModelsDir = options.ModelsDir

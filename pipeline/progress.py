@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -14,6 +15,20 @@ from model.stopping import Point
 
 _EVERY = 30.0  # seconds between lines where nobody watches
 _MINUTE = 60
+
+
+class Bar(Protocol):
+    """What shows a training run: a `conduct.Watcher` with a console for what is said meanwhile."""
+
+    @property
+    def console(self) -> Console:
+        """Return where to print."""
+
+    def __call__(self, progress: conduct.Progress) -> None:
+        """See conduct.Watcher."""
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
 
 
 class TrainingBar:

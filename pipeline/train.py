@@ -25,7 +25,7 @@ from pipeline.dataset import Dataset
 from pipeline.judge import Judge, compared, even
 from pipeline.lines import save_lines
 from pipeline.pairs import Pair
-from pipeline.progress import TrainingBar, clock, curve, step
+from pipeline.progress import Bar, TrainingBar, clock, curve, step
 
 _JUDGED_PER_VOICE = 40
 _NEW = ".new-"
@@ -91,7 +91,7 @@ def make_version(
     registry: Registry,
     settings: Hyperparameters,
     decoding: Decoding,
-    bar: TrainingBar,
+    bar: Bar,
     *,
     resume: bool = False,
 ) -> tuple[str, Judgement]:
@@ -115,7 +115,7 @@ def _make(
     registry: Registry,
     settings: Hyperparameters,
     decoding: Decoding,
-    bar: TrainingBar,
+    bar: Bar,
     *,
     resume: bool,
 ) -> tuple[str, Judgement]:
@@ -183,7 +183,7 @@ def _tune(
     settings: Hyperparameters,
     work: Path,
     precision: Precision,
-    bar: TrainingBar,
+    bar: Bar,
     *,
     resume: bool,
 ) -> Outcome:

@@ -88,4 +88,4 @@ class Watch:
         done = self._done + share * self._shares.get(self._step, 0.0)
         elapsed = time.monotonic() - self._started
         left = f"about {clock(elapsed * (1 - done) / done)} left" if done else ""
-        self._bar.update(self._task, completed=done, left=left)
+        self._bar.update(self._task, completed=done, left=left, refresh=True)

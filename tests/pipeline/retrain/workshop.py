@@ -133,6 +133,11 @@ def found(root, words):
     return [path for path in root.rglob("*") if path.is_file() and words.encode() in _text(path)]
 
 
+def everything(root):
+    """Return all bytes below a folder, packed files unpacked."""
+    return b"\n".join(_text(path) for path in root.rglob("*") if path.is_file())
+
+
 def _text(path):
     if path.suffix == ".gz":
         return gzip.decompress(path.read_bytes())

@@ -41,7 +41,7 @@ def erase(root: Path, roster: Roster, before: Ledger, now: Ledger) -> None:
     forgotten = {number for one in now.forgotten for number in (one, now.aliases.get(one, one))}
     for folder in datasets(root):
         if _holds(folder, out, forgotten):
-            shutil.rmtree(folder)
+            _delete(folder)
     was_out = {number for one in before.withdrawn for number in one.ids}
     if now.forgotten <= before.forgotten and out <= was_out:
         return
@@ -73,7 +73,7 @@ def purge(registry: Registry, name: str) -> list[str]:
         )
     for folder in datasets(registry.root):
         if _holds(folder, set(person.ids), set()):
-            shutil.rmtree(folder)
+            _delete(folder)
     for one in found:
         remove_version(registry, one)
     return found
@@ -88,6 +88,12 @@ def prune(registry: Registry) -> None:
             shutil.rmtree(folder)
 
 
+def _delete(folder: Path) -> None:
+    """Delete a dataset, its pairs first: half of one that a kill left is still known for one."""
+    shutil.rmtree(folder / PAIRS, ignore_errors=True)
+    shutil.rmtree(folder)
+
+
 def _holds(folder: Path, out: set[int], forgotten: set[int]) -> bool:
     """Whether a dataset has words of these people, or one of these messages.
 
@@ -99,6 +105,8 @@ def _holds(folder: Path, out: set[int], forgotten: set[int]) -> bool:
         return True  # half of one
     if any(person.learn == "yes" and not out.isdisjoint(person.ids) for person in known.people):
         return True
+    if not (folder / PAIRS).is_dir():
+        return True  # half of one
     return bool(forgotten) and not _ids(folder).isdisjoint(forgotten)
 
 

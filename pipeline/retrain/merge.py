@@ -53,7 +53,7 @@ def merged(
                 _add_export(whole, found, chat, file)
         for notes in sorted(dumps, key=lambda one: one.written_at):
             with opened([notes.file], None, zone, step) as found:
-                chat = _chosen(found, notes.file, expected, wanted)
+                chat = _chosen(found, notes.file, expected, None)
                 expected = expected or artifact.Chat(chat.chat_id, chat.name)
                 whole = whole or _begun(root, spool, chat)
                 _add_dump(whole, found, chat, notes)
@@ -128,6 +128,16 @@ def _add_export(whole: Merged, found: Archive, chat: Chat, file: Path) -> None:
 
 
 def _add_dump(whole: Merged, found: Archive, chat: Chat, notes: Notes) -> None:
+    """Take in a dump.
+
+    Raises:
+        ExportError: Its notes are of another chat than its messages.
+    """
+    if notes.chat_id != chat.chat_id:
+        raise ExportError(
+            f"{notes.file} holds messages of chat {chat.chat_id} and what was told in chat "
+            f"{notes.chat_id}: write it again with `understudy-bot dump`"
+        )
     given = _given(whole, found, chat, notes.file)
     whole.given.append(replace(given, written_at=notes.written_at))
     add_dumped(whole, list(_entries(found, chat)), list(found.spool.names))

@@ -84,6 +84,15 @@ def test_datasets_without_them_and_other_people_s_checkpoints_stay(shop):
     assert (shop.root / "training" / "x").is_dir()
 
 
+def test_half_a_dataset_that_a_kill_left_goes_wholly(shop):
+    folder = next(iter(datasets(shop.root)))
+    (folder / "roster.toml").unlink()
+
+    shop.run(dump())
+
+    assert not folder.exists()
+
+
 def test_nothing_is_erased_below_a_training_that_goes_on(shop):
     with (
         locked(shop.root / "training.lock", wait=False),

@@ -208,6 +208,14 @@ def test_a_file_of_another_chat_is_refused_with_both_names(tmp_path, put):
         pytest.fail("it was read")
 
 
+def test_a_dump_whose_notes_are_of_another_chat_is_refused(tmp_path, put):
+    value = dump(*ANNA)
+    value["understudy"]["chat_id"] = -5
+
+    with pytest.raises(ExportError, match="write it again"), merging(tmp_path, put(value)):
+        pytest.fail("it was read")
+
+
 def test_of_a_whole_account_the_model_s_chat_is_taken(tmp_path, put):
     work = chat(*LATER, name="Work", id=8)
     files = put(chat(*ANNA), account(work, chat(*ANNA, *LATER)))

@@ -90,14 +90,12 @@ def _known(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster
 
 def _ours(whole: Merged, roster: Roster) -> frozenset[int]:
     """Return the ids of our own bot: those known, and whoever speaks with its marker."""
-    all_, marked = Counter[int](), Counter[int]()
+    said, marked = Counter[int](), Counter[int]()
     for one in whole.entries():
         if one.is_message:
-            all_[one.author] += 1
+            said[one.author] += 1
             marked[one.author] += parse_spoken(one.text) is not None
-    found = {
-        author for author, times in marked.items() if times and times * _MOSTLY >= all_[author]
-    }
+    found = {one for one, times in marked.items() if times and times * _MOSTLY >= said[one]}
     return frozenset(found | whole.played) | whole.ledger.understudies | roster.understudies
 
 

@@ -58,8 +58,9 @@ def _retrain(wish: Wish, tools: Tools) -> Result:
     check_live_bot(sources, current, wish)
     _clear(registry)
     tools.watch.begin("read")
-    exports = (sources.exports, sources.dumps, current.chat, wish.chat, wish.zone)
-    with merged(wish.root, *exports) as whole:
+    with merged(
+        wish.root, sources.exports, sources.dumps, current.chat, wish.chat, wish.zone
+    ) as whole:
         intake = take_in(wish, tools, current, sources, whole)
         _tell(intake, tools)
         if intake.people.is_made and not _is_looked_at(intake, wish, tools):
@@ -88,7 +89,6 @@ def _make(
     other = current.artifact.path.name if current.artifact else None
     gate.print_verdict(verdict, name, other, tools.watch.console)
     tools.watch.begin("write")
-    is_good = not verdict.reasons or wish.force is not None
     base = registry.open(name).card.base
     forced = wish.force if verdict.reasons else None
     run = Run(
@@ -96,16 +96,17 @@ def _make(
         tools.watch.seconds,
     )  # fmt: skip
     page = receipt.write(wish.root, name, receipt_of(plan.facts, run))
-    if not is_good:
-        number, why = name.split("-")[0], "; ".join(verdict.reasons)
-        says = f"{name} is not promoted: {why}; understudy models promote {number} does it by hand"
-        return Result(says, name, promoted=False, receipt=page)
-    tools.watch.begin("promote")
-    registry.promote(name)
+    if may_serve := not verdict.reasons or wish.force is not None:
+        tools.watch.begin("promote")
+        registry.promote(name)
     tools.watch.begin("tidy")
     _tidy(registry, wish.keep, started)
-    new = plan.facts.values["new"]
-    return Result(f"{name} serves now, with {new:,} new messages", name, True, page)  # noqa: FBT003
+    new, number = plan.facts.values["new"], name.split("-")[0]
+    says = f"{name} serves now, with {new:,} new messages"
+    if not may_serve:
+        why = "; ".join(verdict.reasons)
+        says = f"{name} is not promoted: {why}; understudy models promote {number} does it by hand"
+    return Result(says, name, promoted=may_serve, receipt=page)
 
 
 def _clear(registry: Registry) -> None:

@@ -35,9 +35,7 @@ class Watch:
         self.console = console
         self.seconds: dict[str, float] = {}
         self._training = TrainingBar(console)
-        known = {name: (lasted or {}).get(name, 0.0) for name in STEPS}
-        shares = known if all(known.values()) else {k: share for k, (_, share) in STEPS.items()}
-        self._shares = {name: share / sum(shares.values()) for name, share in shares.items()}
+        self._shares = _shares(lasted or {})
         self._done, self._step = 0.0, ""
         self._started = self._began = time.monotonic()
         self._bar = Progress(
@@ -89,3 +87,10 @@ class Watch:
         elapsed = time.monotonic() - self._started
         left = f"about {clock(elapsed * (1 - done) / done)} left" if done else ""
         self._bar.update(self._task, completed=done, left=left, refresh=True)
+
+
+def _shares(lasted: Mapping[str, float]) -> dict[str, float]:
+    """Return each step's share of the time: as it was the last time, where that is known."""
+    known = sum(lasted.values()) or 1.0
+    shares = {name: lasted.get(name) or share * known for name, (_, share) in STEPS.items()}
+    return {name: share / sum(shares.values()) for name, share in shares.items()}

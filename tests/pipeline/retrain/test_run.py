@@ -166,6 +166,17 @@ def test_what_the_bot_said_is_context_under_its_played_name_and_never_a_target(r
     assert running.receipt(2)["new"] == 460
 
 
+def test_our_bot_that_a_roster_took_for_a_person_is_none(running):
+    (running.root / "roster.toml").write_text("".join(map(VOICES.format, (1, 2, BOT))))
+    said = [played(9_000 + n, "Friend 1", f"woof {n}", 450_000 + 60 * n) for n in range(9)]
+
+    running.run(chat(*NEW, *said), no_live_bot=True)
+
+    roster = running.registry.open("2").card.roster
+    assert roster.person(BOT) is None
+    assert roster.understudies == {BOT}
+
+
 def test_who_told_the_bot_no_is_in_no_dataset_whatever_the_roster_says(running):
     result = running.run(chat(*NEW), dump(decisions=[decision(2, "optout", 9)]), min_messages=1)
 
@@ -273,6 +284,16 @@ def test_the_base_is_the_current_version_s_unless_another_is_named(running):
     ]  # fmt: skip
 
 
+def test_versions_that_do_not_pass_are_kept_no_longer_than_others(running):
+    running.cards.update({n: card(private=1) for n in (2, 3, 4)})
+
+    for sessions in (45, 70, 95):
+        running.run(chat(*conversation(sessions)), no_live_bot=True, keep=2)
+
+    assert [name[:4] for name in running.registry.names] == ["0001", "0003", "0004"]
+    assert running.registry.current.startswith("0001-")
+
+
 def test_only_so_many_versions_stay_and_what_only_they_needed_goes(running):
     for sessions in (45, 70, 95):
         running.run(chat(*conversation(sessions)), no_live_bot=True, keep=2)
@@ -321,3 +342,29 @@ def test_a_version_that_retraining_did_not_make_is_the_start_of_a_history(shop, 
     assert result.promoted
     assert shop.receipt(2)["new"] == 539
     assert read_roster(shop.root / "roster.toml").person(1).imitate == "yes"
+
+
+def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promotes(shop, tmp_path):
+    people = tuple(Person(f"Friend {n}", (n,), imitate="yes") for n in (1, 2))
+    made = make(
+        tmp_path / "made", roster=Roster(people), chats=(Chat(CHAT, "Friends"),),
+        provenance={"trained_at": "2026-01-01T00:00:00+00:00"},
+    )  # fmt: skip
+    shop.registry.promote(shop.registry.add(made))
+
+    result = shop.run(chat(*NEW), no_live_bot=True, anyway=True)
+    forced = shop.run(chat(*NEW), no_live_bot=True, anyway=True, force="checked by hand")
+
+    assert "nothing is held out that the current version has not seen" in result.says
+    assert not result.promoted
+    assert forced.promoted
+
+
+def test_a_current_version_of_another_prompt_is_replaced(running):
+    card = running.root / "versions" / running.registry.current / "model.json"
+    card.write_text(card.read_text().replace('"prompt": "', '"prompt": "0'))
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+
+    assert result.promoted
+    assert running.receipt(2)["compared_with"] is None

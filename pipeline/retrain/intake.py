@@ -147,13 +147,17 @@ def too_little(wish: Wish, registry: Registry, current: Current, intake: Intake)
 def _agree_to_shorter(whole: Merged, tools: Tools) -> None:
     """Ask about an export that shows less than is known: it may be cut short.
 
+    One that was merged before was agreed to then.
+
     Raises:
         ExportError: Nobody agreed.
     """
     exports = [one for one in whole.given if one.written_at is None]
-    if not exports or not whole.before or exports[-1].messages >= whole.before:
+    if not exports or exports[-1].messages >= whole.before:
         return
-    last = exports[-1]
+    last, head = exports[-1], whole.history.head
+    if head and last.sha256 in head.exports and not whole.deleted:
+        return
     line = (
         f"{last.file} holds {last.messages:,} messages of {visible(whole.chat.name)}, and "
         f"{whole.before:,} are known; {whole.deleted:,} of those are gone where it should show them"

@@ -19,6 +19,11 @@ _JSON, _PAGE = "receipt.json", "receipt.txt"
 
 Receipt = Mapping[str, Any]
 
+_WRAP = textwrap.TextWrapper(
+    _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
+    break_on_hyphens=False,
+)  # fmt: skip
+
 
 def write(root: Path, version: str, receipt: Receipt) -> Path:
     """Write a version's receipt and its page; return the page's place."""
@@ -55,19 +60,8 @@ def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
     yield ""
     yield title
     for line in lines:
-        yield from (
-            textwrap.wrap(
-                line,
-                _WIDTH,
-                initial_indent="  ",
-                subsequent_indent="    ",
-                replace_whitespace=False,
-                drop_whitespace=False,
-                break_long_words=False,
-            )
-            if len(line) > _WIDTH
-            else [f"  {line}"]
-        )
+        is_long = len(line) > _WIDTH  # a shorter one may be part of a table
+        yield from _WRAP.wrap(line) if is_long else [f"  {line}"]
 
 
 def _files(receipt: Receipt) -> Iterator[str]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
 from model import conduct
 from pipeline.progress import TrainingBar, clock
@@ -25,6 +26,15 @@ STEPS: Mapping[str, tuple[str, float]] = {
 """The steps in their order: a title, and how much of the time each takes."""
 
 
+class _Left(ProgressColumn):
+    """The time left, if the rest goes as fast as what is done."""
+
+    def render(self, task: Task) -> Text:
+        """See ProgressColumn."""
+        done, elapsed = task.completed, task.elapsed or 0.0
+        return Text(f"about {clock(elapsed * (1 - done) / done)} left" if done else "")
+
+
 class Watch:
     """Shows the steps of a retraining, and counts their seconds; a `progress.Bar` too.
 
@@ -37,18 +47,21 @@ class Watch:
         self._training = TrainingBar(console)
         self._shares = _shares(lasted or {})
         self._done, self._step = 0.0, ""
-        self._started = self._began = time.monotonic()
+        self._began = time.monotonic()
         self._bar = Progress(
             TextColumn("  whole"), BarColumn(28), TextColumn("{task.percentage:3.0f} %"),
-            TextColumn("{task.fields[left]}"),
+            _Left(),
             console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
-        self._task = self._bar.add_task("", total=1.0, left="")
+        self._task = self._bar.add_task("", total=1.0)
 
     def begin(self, step: str) -> None:
-        """Say which step begins; the one before it is done."""
+        """Say which step begins; those before it are done, or were not needed."""
         self._end()
+        before = list(STEPS)[: list(STEPS).index(step)]
+        self._done = sum(self._shares[name] for name in before)
         self._step, self._began = step, time.monotonic()
+        self._show(0.0)
         if self.console.is_terminal:
             self._bar.start()
         self.console.print(f"· {STEPS[step][0]}", style="dim", highlight=False)
@@ -78,15 +91,11 @@ class Watch:
     def _end(self) -> None:
         if self._step:
             self.seconds[self._step] = round(time.monotonic() - self._began, 3)
-            self._done += self._shares[self._step]
             self._step = ""
-        self._show(0.0)
 
     def _show(self, share: float) -> None:
         done = self._done + share * self._shares.get(self._step, 0.0)
-        elapsed = time.monotonic() - self._started
-        left = f"about {clock(elapsed * (1 - done) / done)} left" if done else ""
-        self._bar.update(self._task, completed=done, left=left, refresh=True)
+        self._bar.update(self._task, completed=done, refresh=True)
 
 
 def _shares(lasted: Mapping[str, float]) -> dict[str, float]:

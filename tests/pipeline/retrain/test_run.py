@@ -131,6 +131,18 @@ def test_a_shorter_export_is_asked_about(running):
     assert running.receipt(2)["messages"] == 239
 
 
+def test_a_shorter_export_that_was_merged_before_is_not_asked_about_again(running):
+    (shorter,) = running.put(chat(*NEW[240:]))
+    running.run(chat(*NEW), no_live_bot=True)
+    running.run(shorter, no_live_bot=True, anyway=True)
+
+    running.agrees = False
+    again = running.run(shorter, no_live_bot=True, anyway=True)
+
+    assert len(running.asked) == 1
+    assert again.promoted
+
+
 def test_a_newcomer_is_in_the_roster_with_a_question_and_is_no_voice(running):
     late = [entry(9_000 + n, 3, f"I am new {n}", 500_000 + 60 * n) for n in range(9)]
 

@@ -6,8 +6,9 @@ from model.artifact import Artifact, Chat
 from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from model.roster import Person, Roster
-from pipeline.dataset import load_dataset
+from pipeline.dataset import STRUCK, load_dataset
 from pipeline.retrain.erasure import datasets
+from pipeline.review import write_struck
 from pipeline.roster_file import read_roster
 from tests.model.artifacts import make
 from tests.pipeline.chats import NOON, chat, conversation, entry
@@ -280,6 +281,17 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     assert new == sum(pair.sent_at.isoformat() >= since for pair in whole)
     assert running.receipt(2)["replayed"] == len(old)
     assert running.receipt(2)["began_with"] == start.name
+
+
+def test_pairs_that_a_person_struck_out_stay_out(running):
+    folder = running.trained[0][0].folder
+    struck = load_dataset(folder).train[3].id
+    write_struck(folder / STRUCK, frozenset({struck}))
+
+    running.run(chat(*NEW), no_live_bot=True)
+
+    kept = load_dataset(running.trained[1][0].folder)
+    assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
 
 
 def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):

@@ -75,7 +75,7 @@ def _compared(new: Card, current: Card | None) -> Iterator[Compared]:
     yield _not_above("copied lines", "copied.generated", new, current)
     private, was = new["personal_data"], current["personal_data"] if current else None
     fault = f"private data in {private} of the lines it said" if private else None
-    yield Compared("lines with private data", private, was, fault=fault)
+    yield Compared("private lines", private, was, fault=fault)
     yield _beside("nats a character", "nats_per_char.tuned", new, current)
     yield _beside("distance of habits", "habits.distance.generated", new, current)
 

@@ -103,7 +103,9 @@ def _build(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Datase
     authors = whole.spool.authors(whole.chat.chat_id, own_words=True)
     review = Review(intake.struck, is_wanted=False)
     summary = build_chat(pairing, authors, place, review, whole.head.exports, lambda _: None)
-    print_summary(summary, tools.watch.console, f"{intake.roster_file}, then retrain --anyway")
+    file = intake.roster_file
+    hint = f"{file}, then understudy models roster current {file}"
+    print_summary(summary, tools.watch.console, hint)
     about = summary.content_hash + (place / ROSTER).read_text("utf-8")
     named = place.with_name(hashlib.sha256(about.encode()).hexdigest()[:_NAME])
     if named.exists():

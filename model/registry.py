@@ -1,10 +1,12 @@
 """Versions of trained models in a folder: which there are, which one serves, which served before.
 
 `versions/0007-3f2a9c01/` are artifacts, `current` is a line that names one of them, `served` the
-names that `current` ever held, oldest first.
+names that `current` ever held, oldest first, `removed` those of versions that are gone.
 """
 
 import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from model.files import locked, make_folder, make_private, write_text
 from model.roster import Roster, revised
 
 _DIGITS = 10
+_GONE = ".gone-"
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
@@ -105,7 +108,8 @@ class Registry:
         make_private(finished)
         digest = content_hash(finished)[:8]
         with locked(self.root / "lock", wait=True):
-            newest = max((int(name.split("-")[0]) for name in self.names), default=0)
+            taken = [*self.names, *self._listed("removed")]  # no number is given twice
+            newest = max((int(name.split("-")[0]) for name in taken), default=0)
             name = f"{newest + 1:04d}-{digest}"
             finished.rename(versions / name)
         return name
@@ -142,6 +146,26 @@ class Registry:
             self._write_served(earlier)
             write_text(self.root / "current", f"{earlier[-1]}\n")
         return earlier[-1]
+
+    def remove(self, wanted: str) -> str:
+        """Delete a version that does not serve; return its name.
+
+        Raises:
+            ArtifactError: There is none, or it serves.
+        """
+        name = self.find(wanted)
+        with locked(self.root / "lock", wait=True):
+            if self.serves(name):
+                raise ArtifactError(
+                    f"{name} serves: let another one serve first, with `understudy models promote`"
+                )
+            removed = "".join(f"{one}\n" for one in [*self._listed("removed"), name])
+            write_text(self.root / "removed", removed)
+            for stale in self.root.glob(f"{_GONE}*"):  # of a removal that was killed
+                shutil.rmtree(stale)
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=_GONE) as gone:
+                (self.root / "versions" / name).rename(Path(gone) / name)
+        return name
 
     def change_roster(self, wanted: str, roster: Roster) -> str:
         """Give a version, at once and without training, what people agreed to; return its name.
@@ -189,12 +213,15 @@ class Registry:
 
         A kill between the writing of `served` and of `current` leaves one name more: it is cut.
         """
-        try:
-            names = (self.root / "served").read_text("utf-8", errors="replace").split()
-        except FileNotFoundError:
-            names = []
+        names = self._listed("served")
         held = [number for number, name in enumerate(names) if self.serves(name)]
         return names[: held[-1] + 1] if held else names
+
+    def _listed(self, file: str) -> list[str]:
+        try:
+            return (self.root / file).read_text("utf-8", errors="replace").split()
+        except FileNotFoundError:
+            return []
 
     def _write_served(self, names: list[str]) -> None:
         write_text(self.root / "served", "".join(f"{name}\n" for name in names))

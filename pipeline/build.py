@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,37 +51,59 @@ def build(
     recover(out)
     check_place(out)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
-    with (
-        opened(exports, choices.chat, choices.zone, step) as found,
-        Draft() as draft,
-        OccasionsDraft() as occasions,
-    ):
+    with opened(exports, choices.chat, choices.zone, step) as found:
         chat = found.only(choices.chat)
-        _check_chat(chat, found.spool.clashes(chat.chat_id))
+        check_chat(chat, found.spool.clashes(chat.chat_id))
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, found.files, authors, out)
-        _check_voices(roster, authors, choices.min_messages)
         pairing = Pairing(found.spool, chat, roster, choices)
+        summary = build_chat(pairing, authors, out, review, map(sha256_of, found.files), step)
+    if choices.review:
+        write_review(choices.review, review)
+    return summary
+
+
+def build_chat(
+    pairing: Pairing,
+    authors: Sequence[Author],
+    out: Path,
+    review: Review,
+    hashes: Iterable[str],
+    step: Step,
+) -> Summary:
+    """Build a dataset from a chat that is read; `hashes` are its exports'.
+
+    Raises:
+        ExportError: Nobody talks with anybody there.
+        DatasetError: Too little is said, or `out` holds something else.
+    """
+    roster, choices = pairing.roster, pairing.choices
+    _check_voices(roster, authors, choices.min_messages)
+    with Draft() as draft, OccasionsDraft() as occasions:
         step("pairing contexts and replies")
         _pair(pairing, review, draft, occasions)
-        splits = split(pairing.spans, choices.window.reach, choices.test_share)
+        splits = split(
+            pairing.spans, choices.window.reach, choices.test_share, choices.validation_share
+        )
         step("writing the dataset")
         with new_dataset(out) as folder:
             written = draft.write(folder / PAIRS, splits)
             occasions.write(folder / OCCASIONS, splits)
             _check_pairs(written)
             summary = _summary(pairing, splits, written, folder)
-            hashes = tuple(map(_sha256, found.files))
-            summary = replace(summary, struck=review.found, export_sha256=hashes)
+            summary = replace(summary, struck=review.found, export_sha256=tuple(hashes))
             write_roster(roster, folder / ROSTER, authors)
             write_struck(folder / STRUCK, review.struck)
             write_summary(summary, folder / SUMMARY)
-    if choices.review:
-        write_review(choices.review, review)
     return summary
 
 
-def _check_chat(chat: archive.Chat, clashes: int) -> None:
+def check_chat(chat: archive.Chat, clashes: int) -> None:
+    """Make sure that it is one account's chat, and known by its id.
+
+    Raises:
+        ExportError: It is not.
+    """
     if clashes:
         raise ExportError(
             f"the exports ascribe {clashes:,} messages of {chat.name} to different people: they "
@@ -181,6 +203,7 @@ def _summary(pairing: Pairing, splits: "array[int]", written: Written, folder: P
     )
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """Return a file's sha256, in hex."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

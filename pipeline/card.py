@@ -55,7 +55,7 @@ def card_of(
         scores={"nats_per_character": asdict(judgement)},
         provenance={
             "understudy": version("understudy"),
-            "commit": _commit(),
+            "commit": commit(),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},
             "voices": {voice.name: voice.lines for voice in dataset.summary.voices},
@@ -67,7 +67,7 @@ def card_of(
     )
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """Return the commit of the code that trains, None outside a checkout."""
     here = Path(__file__).parent
     try:

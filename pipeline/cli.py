@@ -14,7 +14,7 @@ from model.base import DEFAULT
 from model.errors import UnderstudyError
 from model.registry import Registry
 from model.speaker import open_speaker
-from pipeline import exports, judging, models, options, report, talk
+from pipeline import exports, judging, models, options, report, retraining, talk
 from pipeline.options import DECODING, drawn, hyper, redrawn, require_training
 
 app = typer.Typer(
@@ -25,7 +25,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(models.app, name="models")
-for command in (exports.sample, exports.inspect, exports.build, judging.evaluate):
+for command in (
+    exports.sample,
+    exports.inspect,
+    exports.build,
+    judging.evaluate,
+    retraining.retrain,
+):
     app.command()(command)
 
 ModelsDir = options.ModelsDir

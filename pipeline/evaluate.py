@@ -63,6 +63,28 @@ def evaluate(
         DatasetError: The dataset has no held-out replies in this split.
         BaseError: The base, which is judged beside it, cannot be had.
     """
+    card = judge(artifact, dataset, cache, size, seed, console, split=split)
+    write_text(
+        place or artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n"
+    )
+    return card
+
+
+def judge(
+    artifact: Artifact,
+    dataset: Dataset,
+    cache: Path,
+    size: Size,
+    seed: int,
+    console: Console,
+    *,
+    split: Split = Split.TEST,
+) -> dict[str, Any]:
+    """Return what scorecard.json holds, and write nothing.
+
+    Raises:
+        DatasetError, BaseError: See `evaluate`.
+    """
     pairs = dataset.test if split is Split.TEST else dataset.validation
     held_out, training = _turns(pairs), _turns(dataset.train)
     voices = tuple(sorted({t.voice for t in held_out} & {t.voice for t in training}))
@@ -83,11 +105,7 @@ def evaluate(
             measured, artifact.card.decoding.candidates, tuple(planted), exposures,
         )  # fmt: skip
         about = _about(artifact, dataset, size, seed, split)
-        card = {**about, **score(evidence, seed).to_json()}
-    write_text(
-        place or artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n"
-    )
-    return card
+        return {**about, **score(evidence, seed).to_json()}
 
 
 def dataset_for(artifact: Artifact, folder: str | None) -> Dataset:

@@ -13,8 +13,8 @@ from model.errors import ExportError
 from model.files import make_folder
 from model.naming import visible
 from pipeline.authors import Author
-from pipeline.export.archive import Archive, Chat, opened
-from pipeline.export.spool import Counts
+from pipeline.export.archive import Chat, opened
+from pipeline.export.spool import Counts, Spool
 from pipeline.pairing import Choices, Pairing
 from pipeline.roster_file import roster_of, write_roster
 
@@ -66,7 +66,7 @@ def inspect(
         if wanted is not None or roster_path:
             chats = [archive.only(wanted)]
         choices = Choices(window=window, min_messages=min_messages)
-        figures = [_figures(archive, chat, choices, step) for chat in chats]
+        figures = [figures_of(archive.spool, chat, choices, step) for chat in chats]
         if roster_path:
             authors = archive.spool.authors(chats[0].chat_id, own_words=True)
             make_folder(roster_path.resolve().parent)
@@ -74,11 +74,12 @@ def inspect(
     return sorted(figures, key=lambda one: -one.messages)
 
 
-def _figures(
-    archive: Archive, chat: Chat, choices: Choices, step: Callable[[str], None]
+def figures_of(
+    spool: Spool, chat: Chat, choices: Choices, step: Callable[[str], None]
 ) -> ChatFigures:
+    """Return the figures of one chat."""
     step(f"looking through {visible(chat.name)}")
-    spool, scripts = archive.spool, Counter[str]()
+    scripts = Counter[str]()
 
     def watch(message: Message) -> None:
         scripts.update(_scripts(message.text))

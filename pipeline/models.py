@@ -1,4 +1,4 @@
-"""`understudy models list | show | promote | rollback | roster | export | import | push`."""
+"""`understudy models list | show | promote | rollback | remove | purge | roster | export | …`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +16,13 @@ from model.errors import ArtifactError
 from model.manifest import Manifest, Told, file_names
 from model.registry import Registry
 from model.roster import Roster
-from pipeline import show
+from pipeline import removal, show
 from pipeline.options import MODELS, ModelsDir
 from pipeline.progress import step
+from pipeline.retrain.known import still_known
 from pipeline.roster_file import read_roster
 
-Version = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]
+Version = removal.Version
 
 Public = Annotated[
     bool, typer.Option("--public", help="where it is pushed, anybody may read: chat and all")
@@ -37,11 +38,13 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+for command in (removal.remove, removal.purge):
+    app.command()(command)
 
 
 @app.command("list")
 def list_models(models_dir: ModelsDir = MODELS) -> None:
-    """List the versions, the newest last; the star marks the one that serves."""
+    """List the versions, the newest last; * serves, ! knows words of somebody who withdrew."""
     registry = Registry(models_dir)
     if not registry.names:
         print(f"no models in {models_dir}: make one with `understudy train`")
@@ -49,9 +52,13 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("", "version", "trained", "base", "nats/char", "voices"):
         table.add_column(heading, overflow="fold")
+    still = still_known(registry)
     for name in registry.names:
-        table.add_row("*" if registry.serves(name) else "", name, *_facts(registry, name))
-    Console(highlight=False).print(table)
+        marks = ("*" if registry.serves(name) else "") + ("!" if name in still else "")
+        table.add_row(marks, name, *_facts(registry, name))
+    console = Console(highlight=False, markup=False)
+    console.print(table)
+    removal.print_still_known(still, console)
 
 
 @app.command("show")

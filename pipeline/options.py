@@ -109,9 +109,13 @@ def hyperparameters(recipe: str, given: Mapping[str, Any]) -> Hyperparameters:
     Raises:
         TrainingError: There is no such recipe, or a value is out of range.
     """
+    return by_recipe(recipe, given_of(given))
+
+
+def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a command's options that are hyperparameters and were given."""
     names = {field.name for field in fields(Hyperparameters)}
-    wanted = {k: v for k, v in given.items() if k in names and v is not None}
-    return by_recipe(recipe, wanted)
+    return {k: v for k, v in options.items() if k in names and v is not None}
 
 
 def window(size: int, session_minutes: float) -> Window:

@@ -14,7 +14,7 @@ from pipeline.export.archive import Chat
 from pipeline.export.spool import START, Place, Spool
 from pipeline.pairs import Session, sessions_of
 from pipeline.roster_file import MIN_MESSAGES
-from pipeline.split import TEST, Spans
+from pipeline.split import TEST, VALIDATION, Spans
 
 MAX_REPEATS = 10
 """Of one message that a friend sent word for word more often, about so many are targets."""
@@ -27,8 +27,8 @@ class Choices:
     """What of a chat to take, and how; the defaults take everything.
 
     `last` messages or those `since` a time; local times of old exports are those of `zone`, else
-    of this machine. Who wrote fewer than `min_messages` becomes no voice; `test_share` is the
-    test's part of all messages.
+    of this machine. Who wrote fewer than `min_messages` becomes no voice; `test_share` and
+    `validation_share` are the test's and the validation's parts of all messages.
     """
 
     window: Window = field(default_factory=Window)
@@ -38,6 +38,7 @@ class Choices:
     since: datetime | None = None
     min_messages: int = MIN_MESSAGES
     test_share: float = TEST
+    validation_share: float = VALIDATION
     review: Path | None = None
     zone: tzinfo | None = None
     public: bool = False

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -16,11 +17,25 @@ _EVERY = 30.0  # seconds between lines where nobody watches
 _MINUTE = 60
 
 
+class Bar(Protocol):
+    """What shows a training run: a `conduct.Watcher` with a console for what is said meanwhile."""
+
+    @property
+    def console(self) -> Console:
+        """Return where to print."""
+
+    def __call__(self, progress: conduct.Progress) -> None:
+        """See conduct.Watcher."""
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+
+
 class TrainingBar:
     """Shows a training run's loss, speed and time left; a `conduct.Watcher`."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self.console = console
         self._bar = Progress(
             TextColumn("      "), BarColumn(28), TextColumn("{task.description}"), console=console
         )
@@ -30,10 +45,10 @@ class TrainingBar:
     def __call__(self, progress: conduct.Progress) -> None:
         """See conduct.Watcher."""
         text = describe(progress)
-        if not self._console.is_terminal:
+        if not self.console.is_terminal:
             if time.monotonic() - self._told > _EVERY or progress.share >= 1:
                 self._told = time.monotonic()
-                self._console.print(f"      {text}")
+                self.console.print(f"      {text}")
             return
         if self._task is None:
             self._task = self._bar.add_task(text, total=1.0)

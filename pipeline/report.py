@@ -13,7 +13,9 @@ from pipeline.tables import NATS, table
 from pipeline.train import Trained
 
 
-def print_summary(summary: Summary, console: Console) -> None:
+def print_summary(
+    summary: Summary, console: Console, roster: str = "the dataset's roster.toml, then train"
+) -> None:
     """Print what a dataset holds, what was left out, and who stays silent until they agree."""
     chats = ", ".join(visible(chat.title) or str(chat.chat_id) for chat in summary.chats)
     console.print(
@@ -36,7 +38,7 @@ def print_summary(summary: Summary, console: Console) -> None:
     if summary.silent:
         console.print(
             f"  The bot will not speak as {', '.join(summary.silent)} until they agree: with their "
-            'word, write imitate = "yes" for them in the dataset\'s roster.toml, then train',
+            f'word, write imitate = "yes" for them in {roster}',
             style="yellow",
         )
 

@@ -90,6 +90,13 @@ def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> 
     write_text(path, head + "".join(tables))
 
 
+def add_people(path: Path, people: Iterable[Person], comments: Mapping[str, str]) -> None:
+    """Write people, each with a comment, behind those of a roster.toml; its own lines stay."""
+    tables = "".join(_table(person, [comments[person.name]]) for person in people)
+    if tables:
+        write_text(path, path.read_text("utf-8").rstrip("\n") + "\n" + tables)
+
+
 def roster_of(
     authors: Iterable[Author], known: Roster | None = None, min_messages: int = MIN_MESSAGES
 ) -> Roster:

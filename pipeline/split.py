@@ -54,21 +54,23 @@ class Written:
     content_hash: str
 
 
-def split(spans: Spans, gap: int, test: float = TEST) -> "array[int]":
+def split(
+    spans: Spans, gap: int, test: float = TEST, validation: float = VALIDATION
+) -> "array[int]":
     """Return for each session the place of its split in SPLITS, or GAP.
 
     Sessions are taken in order of their start, so that by messages the test's share is the last
-    one and validation's 5 % stand before it. Each border is the session's end nearest to its
+    one and validation's stands before it. Each border is the session's end nearest to its
     share; after it as many sessions are left out as hold `gap` lines, which no context looks past.
 
     Raises:
         DatasetError: There are too few sessions, or the share leaves nothing to learn from.
     """
-    if not 0 < test < 1 - VALIDATION:
+    if not 0 < test < 1 - validation:
         raise DatasetError(f"--test-share {test} leaves nothing to learn from: give 0.15 or so")
     order = sorted(range(len(spans)), key=lambda number: spans.starts[number])
     borders = _Borders(array("q", accumulate(spans.lines[number] for number in order)), gap)
-    first, second = borders.choose(1 - VALIDATION - test, 1 - test)
+    first, second = borders.choose(1 - validation - test, 1 - test)
     splits = array("b", [GAP]) * len(order)
     cuts = ((0, first), (borders.after(first), second), (borders.after(second), len(order)))
     for place, (start, end) in enumerate(cuts):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model.artifact import Card, Decoding, save_card
+from model.artifact import Artifact, Card, Decoding, save_card
 from model.base import Base, open_base
 from model.errors import TrainingError
 from model.examples import Example, encode
@@ -18,6 +18,7 @@ from model.precision import Precision, choose_precision
 from model.registry import Registry
 from model.training import PRECISION, Outcome
 from model.training import train as tune
+from model.warm import open_tuned
 from pipeline.canaries import Canary, plant
 from pipeline.card import Judgement, card_of
 from pipeline.dataset import Dataset
@@ -25,7 +26,7 @@ from pipeline.judge import Judge, compared, even
 from pipeline.lines import save_lines
 from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
-from pipeline.progress import TrainingBar, clock, curve, step
+from pipeline.progress import Bar, TrainingBar, clock, curve, step
 from pipeline.propensity import save_propensity
 
 _JUDGED_PER_VOICE = 40
@@ -42,9 +43,27 @@ class Trained:
     judgement: Judgement
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What training begins with: a base, or a version's own weights."""
+
+    base: str | Artifact
+
+    @property
+    def name(self) -> str:
+        """Return what to call it."""
+        return self.base if isinstance(self.base, str) else self.base.path.name
+
+    def open(self, cache: Path, texts: Iterable[str]) -> Base:
+        """Load it, a base's vocabulary ready for such texts."""
+        if isinstance(self.base, str):
+            return open_base(self.base, cache, texts)
+        return open_tuned(self.base)
+
+
 def train(
     dataset: Dataset,
-    base_name: str,
+    base: str,
     registry: Registry,
     settings: Hyperparameters,
     decoding: Decoding,
@@ -57,6 +76,30 @@ def train(
     One that has canaries planted is never promoted.
 
     Raises:
+        TrainingError: See `make_version`.
+    """
+    bar = TrainingBar(console)
+    name, judgement = make_version(
+        dataset, Start(base), registry, settings, decoding, bar, resume=resume
+    )
+    if promoted := registry.current is None and not settings.canaries:
+        registry.promote(name)
+    return Trained(name, promoted, judgement)
+
+
+def make_version(
+    dataset: Dataset,
+    start: Start,
+    registry: Registry,
+    settings: Hyperparameters,
+    decoding: Decoding,
+    bar: Bar,
+    *,
+    resume: bool = False,
+) -> tuple[str, Judgement]:
+    """Train on a dataset; return the new version's name, and its losses beside the start's.
+
+    Raises:
         TrainingError: Somebody stopped it with Ctrl-C, and a checkpoint is kept; or another
             training goes on in the same folder of models.
     """
@@ -65,56 +108,54 @@ def train(
             raise TrainingError(f"another training goes on in {registry.root}: wait for its end")
         for stale in registry.root.glob(f"{_NEW}*"):  # of a run that was killed
             shutil.rmtree(stale)
-        return _train(dataset, base_name, registry, settings, decoding, console, resume=resume)
+        return _make(dataset, start, registry, settings, decoding, bar, resume=resume)
 
 
-def _train(
+def _make(
     dataset: Dataset,
-    base_name: str,
+    start: Start,
     registry: Registry,
     settings: Hyperparameters,
     decoding: Decoding,
-    console: Console,
+    bar: Bar,
     *,
     resume: bool,
-) -> Trained:
+) -> tuple[str, Judgement]:
+    console = bar.console
     if not (dataset.folder / OCCASIONS).is_file():
         console.print(
             "  This dataset does not say who answers whom, so the bot will not join unasked"
         )
-    work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(base_name)}"
+    work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(start.name)}"
     canaries: tuple[Canary, ...] = ()
     if settings.canaries:
         planted, canaries = plant(dataset.train, settings.canary_count, settings.seed)
         dataset = replace(dataset, train=planted)
-    with step(console, f"Loading {base_name}"):
-        base = open_base(base_name, registry.root / "bases", dataset.texts())
+    with step(console, f"Loading {start.name}"):
+        base = start.open(registry.root / "bases", dataset.texts())
         encoder = _Encoder(base, settings)
         examples = encoder(dataset.train)
     precision = choose_precision(settings.precision, work / PRECISION if resume else None)
     console.print(f"  Precision: {precision.reason}", highlight=False)
     judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)
     judge = Judge(base, judged, encoder(judged), precision)
-    with step(console, f"Loss of the untuned base on {len(judged)} held-out replies"):
-        untuned = judge()
+    untuned = "the untuned base" if isinstance(start.base, str) else start.name
+    with step(console, f"Loss of {untuned} on {len(judged)} held-out replies"):
+        before = judge()
     voices = max(1, len(dataset.roster.voices))
     watched = even(dataset.validation, max(1, settings.validation_pairs // voices), settings.seed)
-    outcome = _tune(
-        base, examples, encoder(watched), settings, work, precision, console, resume=resume
-    )
+    outcome = _tune(base, examples, encoder(watched), settings, work, precision, bar, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
-        judgement = compared(untuned, judge())
+        judgement = compared(before, judge())
     with step(console, "Converting for the bot, checked against the original"):
         card = _with_run(
-            card_of(dataset, base, settings, decoding, outcome, judgement), outcome, canaries
+            card_of(dataset, base, settings, decoding, outcome, judgement), start, outcome, canaries
         )
         per_voice = max(1, _CHECKED // voices)
         checked = even(dataset.validation or dataset.test, per_voice, settings.seed)
         name = _add(registry, base, card, encoder(checked), dataset)
     _keep_records(registry, work, name)
-    if promoted := registry.current is None and not canaries:
-        registry.promote(name)
-    return Trained(name, promoted, judgement)
+    return name, judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +171,10 @@ class _Encoder:
         return [encode(codec, pair.voice, pair.context, pair.target, limits) for pair in pairs]
 
 
-def _with_run(card: Card, outcome: Outcome, canaries: Iterable[Canary]) -> Card:
-    """Return a card that says how the held-out loss went, and which secrets were planted."""
+def _with_run(card: Card, start: Start, outcome: Outcome, canaries: Iterable[Canary]) -> Card:
+    """Return a card that says what it began with, how it went, and which secrets were planted."""
     run = {
+        "began_with": start.name,
         "held_out": [asdict(point) for point in outcome.curve],
         "kept_step": outcome.kept.step if outcome.kept else outcome.steps,
         "canaries": [asdict(canary) for canary in canaries],
@@ -147,7 +189,7 @@ def _tune(
     settings: Hyperparameters,
     work: Path,
     precision: Precision,
-    console: Console,
+    bar: Bar,
     *,
     resume: bool,
 ) -> Outcome:
@@ -155,9 +197,9 @@ def _tune(
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
+    console = bar.console
     limit = f", for {settings.minutes:g} min" if settings.minutes else ""
     console.print(f"  Training on {len(examples):,} pairs{limit}", highlight=False)
-    bar = TrainingBar(console)
     try:
         outcome = tune(
             base, examples, settings, work,

@@ -86,6 +86,10 @@ SELECT old.chat, new.text FROM entry AS old, entry AS new
 WHERE old.chat IN (SELECT value FROM json_each(?)) AND old.kind = 3
   AND new.chat = ? AND new.kind = 4 AND abs(old.at - new.at) <= 5
 """
+_ROWS = """
+SELECT chat, id, kind, at, author, name, text, reply, flags, edited FROM entry
+WHERE chat = ? ORDER BY id
+"""
 _SHARED = """
 SELECT old.chat FROM entry AS old JOIN entry AS new ON new.chat = :new AND new.id = old.id - :shift
 WHERE old.chat IN (SELECT value FROM json_each(:olds)) AND old.kind = 0 AND new.kind = 0
@@ -125,6 +129,20 @@ class Spool:
     def keep(self, rows: Iterable[Row]) -> None:
         """Take in rows; of one message the later edit wins, then the later row."""
         self._base.executemany(_KEEP, rows)
+
+    def rows(self, chat: int) -> Iterator[Row]:
+        """Yield a chat's rows in order of id; their names are this spool's numbers."""
+        yield from self._base.execute(_ROWS, (chat,))
+
+    def drop(self, chat: int, ids: Iterable[int]) -> None:
+        """Let entries of a chat go."""
+        query = "DELETE FROM entry WHERE chat = ? AND id = ?"
+        self._base.executemany(query, ((chat, number) for number in ids))
+
+    def retell(self, chat: int, texts: Mapping[int, str]) -> None:
+        """Put other words, and no name, into entries of a chat, by their ids."""
+        query = "UPDATE entry SET text = ?, name = 0 WHERE chat = ? AND id = ?"
+        self._base.executemany(query, ((text, chat, number) for number, text in texts.items()))
 
     def moved_from(self, chat: int, groups: Mapping[int, str | None]) -> list[int]:
         """Return which basic groups, given with their names, became this supergroup.

@@ -282,3 +282,36 @@ def test_a_roster_is_changed_at_once_while_no_other_program_changes_versions(thr
     three.change_roster("2", AGREED)
 
     assert seen == [("roster.json", False, True)]
+
+
+def test_a_removed_version_is_gone_and_its_number_is_never_given_again(three, tmp_path):
+    name = three.remove("3")
+
+    assert [n[:4] for n in three.names] == ["0001", "0002"]
+    assert not (three.root / "versions" / name).exists()
+    assert three.add(make(tmp_path / "made4")).startswith("0004-")
+
+
+def test_the_version_that_serves_cannot_be_removed(three):
+    name = three.promote("2")
+
+    with pytest.raises(ArtifactError, match=f"{name} serves: let another one serve first"):
+        three.remove("2")
+
+    assert name in three.names
+
+
+def test_rolling_back_passes_over_what_was_removed(three):
+    for number in ("1", "2", "3"):
+        three.promote(number)
+    three.remove("2")
+
+    assert three.rollback().startswith("0001-")
+
+
+def test_what_a_killed_removal_left_goes_with_the_next_one(three):
+    (three.root / ".gone-x" / "0009-00000000").mkdir(parents=True)
+
+    three.remove("1")
+
+    assert not list(three.root.glob(".gone-*"))

@@ -1,0 +1,44 @@
+"""`understudy models remove | purge`: deleting versions, and those that know somebody's words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from model.registry import Registry
+from pipeline.options import MODELS, ModelsDir, require_training
+from pipeline.retrain.known import remove_version
+
+Version = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]
+
+
+def print_still_known(still: Mapping[str, Sequence[str]], console: Console) -> None:
+    """Say which versions know words of people who withdrew, and how to delete them."""
+    for name, people in still.items():
+        console.print(f"! {name} was made of words of {', '.join(people)}, who withdrew")
+    for person in dict.fromkeys(one for people in still.values() for one in people):
+        console.print(f'To delete such versions: understudy models purge --person "{person}"')
+
+
+def remove(
+    version: Version,
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Delete a version that does not serve."""
+    print(f"{remove_version(Registry(models_dir), version)} is gone; its receipt stays")
+
+
+def purge(
+    person: Annotated[str, typer.Option(help="the name of somebody who withdrew")],
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Delete all versions that were made of a person's words, once none of them serves."""
+    require_training()
+    from pipeline.retrain.erasure import purge as purge_versions
+
+    gone = purge_versions(Registry(models_dir), person)
+    if not gone:
+        print(f"no version knows words of {person}")
+    for name in gone:
+        print(f"{name} is gone")

@@ -1,0 +1,1 @@
+"""Retraining from fresh exports: merge, honour consent, train, compare, promote, write down."""

@@ -1,0 +1,121 @@
+"""What was made of somebody's words: found, marked, and deleted where it must go."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from model.errors import ArtifactError, RosterError, TrainingError
+from model.files import locked
+from model.registry import Registry
+from model.roster import Roster
+from pipeline.dataset import PAIRS, ROSTER, SUMMARY, parquet
+from pipeline.retrain.known import (
+    artifacts,
+    dataset_of,
+    holders,
+    person_called,
+    remove_version,
+)
+from pipeline.retrain.ledger import Ledger
+from pipeline.roster_file import read_roster
+from pipeline.split import SPLITS
+from pipeline.summary import is_summary
+
+DATASETS = "datasets"
+BUILDING = "new"
+"""Where in it a retraining builds, before the dataset has its name."""
+
+_OURS = re.compile(r"[0-9a-f]{12}|new|\.new\.understudy-.*")
+
+
+def erase(root: Path, roster: Roster, before: Ledger, now: Ledger) -> None:
+    """Delete the datasets and checkpoints that hold words of the withdrawn or the forgotten.
+
+    Checkpoints go where anything is to be erased that was not `before`.
+
+    Raises:
+        TrainingError: A training goes on, which might be of these words.
+    """
+    out = {number for person in roster.people if person.learn == "no" for number in person.ids}
+    forgotten = {number for one in now.forgotten for number in (one, now.aliases.get(one, one))}
+    for folder in datasets(root):
+        if _holds(folder, out, forgotten):
+            _delete(folder)
+    was_out = {number for one in before.withdrawn for number in one.ids}
+    if now.forgotten <= before.forgotten and out <= was_out:
+        return
+    with locked(root / "training.lock", wait=False) as is_alone:
+        if not is_alone:
+            raise TrainingError(f"a training goes on in {root}: wait for its end")
+        shutil.rmtree(root / "training", ignore_errors=True)
+
+
+def datasets(root: Path) -> Iterator[Path]:
+    """Yield the datasets that retrainings made."""
+    for folder in sorted((root / DATASETS).glob("*")):
+        if is_summary(folder / SUMMARY):
+            yield folder
+
+
+def purge(registry: Registry, name: str) -> list[str]:
+    """Delete every version that was made of a person's words; return their names.
+
+    Raises:
+        ArtifactError: Nobody is called so, or the version that serves is one of them.
+    """
+    person = person_called(registry, name)
+    found = holders(registry, person.ids, person.name)
+    if serving := [one for one in found if registry.serves(one)]:
+        raise ArtifactError(
+            f"{serving[0]} serves, and was made of words of {person.name}: retrain without them "
+            "first, then purge"
+        )
+    for folder in datasets(registry.root):
+        if _holds(folder, set(person.ids), set()):
+            _delete(folder)
+    for one in found:
+        remove_version(registry, one)
+    return found
+
+
+def prune(registry: Registry) -> None:
+    """Delete the datasets of retrainings that no version was made of."""
+    places = map(dataset_of, artifacts(registry))
+    used = {Path(place).name for place in places if place}
+    for folder in (registry.root / DATASETS).glob("*"):
+        if folder.name not in used and _OURS.fullmatch(folder.name):
+            shutil.rmtree(folder)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a dataset, its pairs first: half of one that a kill left is still known for one."""
+    shutil.rmtree(folder / PAIRS, ignore_errors=True)
+    shutil.rmtree(folder)
+
+
+def _holds(folder: Path, out: set[int], forgotten: set[int]) -> bool:
+    """Whether a dataset has words of these people, or one of these messages.
+
+    Whom its own roster withheld has none in it.
+    """
+    try:
+        known = read_roster(folder / ROSTER)
+    except RosterError:
+        return True  # half of one
+    if any(person.learn == "yes" and not out.isdisjoint(person.ids) for person in known.people):
+        return True
+    if not (folder / PAIRS).is_dir():
+        return True  # half of one
+    return bool(forgotten) and not _ids(folder).isdisjoint(forgotten)
+
+
+def _ids(folder: Path) -> set[int]:
+    """Return the ids of all messages in a dataset."""
+    found: set[int] = set()
+    for split in SPLITS:
+        columns = ("message_ids", "context_ids")
+        table = parquet().read_table(folder / PAIRS / f"{split}.parquet", columns=list(columns))
+        for column in columns:
+            found.update(number for row in table[column].to_pylist() for number in row)
+    return found

@@ -1,0 +1,90 @@
+"""What of a merged chat trains and what is held out, so that both versions are judged fairly."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from model.artifact import Artifact
+from model.errors import DatasetError
+from pipeline.dataset import SUMMARY
+from pipeline.pairs import Pair
+from pipeline.retrain import receipt
+from pipeline.retrain.known import dataset_of
+from pipeline.split import TEST, VALIDATION
+from pipeline.summary import read_summary
+
+_TEST_OF_NEW = 0.25
+_VALIDATION_OF_NEW = 0.1
+_MOST = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Up to when a version knows the chat, and from when on it was only tested on it."""
+
+    through: datetime
+    held_out_since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The test's and the validation's part of all messages."""
+
+    test: float = TEST
+    validation: float = VALIDATION
+
+
+def seen_by(root: Path, artifact: Artifact) -> Seen:
+    """Return what a version has seen: by its receipt, its dataset, or the day of its training."""
+    if told := receipt.read(root, artifact.path.name):
+        times = (told["through"], told["held_out_since"])
+        return Seen(*map(datetime.fromisoformat, times))
+    try:
+        summary = read_summary(Path(dataset_of(artifact) or "") / SUMMARY)
+    except DatasetError:
+        told = artifact.card.provenance.get("trained_at")
+        trained_at = datetime.fromisoformat(told) if told else datetime.now(UTC)
+        return Seen(trained_at, trained_at)
+    splits = {split.name: split for split in summary.splits}
+    return Seen(max(split.last for split in summary.splits), splits["test"].first)
+
+
+def shares(total: int, new: int, untrained: int, least_new: int) -> Shares:
+    """Return what to hold out of `total` messages.
+
+    A quarter of the new ones tests and a tenth validates: the end of the whole chat would swallow
+    all that is new. Where too little is new, all that the current version was never trained on
+    (`untrained`) tests again.
+    """
+    if new >= least_new:
+        return Shares(_TEST_OF_NEW * new / total, _VALIDATION_OF_NEW * new / total)
+    test = untrained / total if untrained else TEST
+    return Shares(min(test, _MOST), VALIDATION)
+
+
+def with_replay(
+    pairs: Sequence[Pair], since: datetime, replay: float, seed: int
+) -> tuple[tuple[Pair, ...], int]:
+    """Return the pairs since a moment with whole older sessions among them, and how many pairs.
+
+    `replay` times as many old pairs as new ones come back, drawn by the seed: what a version
+    learned before fades where it sees nothing but new talk. Where nothing is new all are old.
+    """
+    new = [pair for pair in pairs if pair.sent_at >= since]
+    old: dict[int, int] = {}
+    for pair in pairs:
+        if pair.sent_at < since:
+            old[pair.session] = old.get(pair.session, 0) + 1
+    sessions, wanted = list(old), replay * len(new) if new else sum(old.values())
+    random.Random(seed).shuffle(sessions)
+    drawn: set[int] = set()
+    count = 0
+    for session in sessions:
+        if count >= wanted:
+            break
+        drawn.add(session)
+        count += old[session]
+    kept = tuple(pair for pair in pairs if pair.sent_at >= since or pair.session in drawn)
+    return kept, len(kept) - len(new)

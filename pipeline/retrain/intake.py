@@ -1,0 +1,179 @@
+"""What is given into what is kept: merged, consented to, and counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.artifact import Artifact, Chat
+from model.errors import ArtifactError, ExportError, UnderstudyError
+from model.naming import visible
+from model.registry import Registry
+from pipeline.build import check_chat
+from pipeline.dataset import STRUCK
+from pipeline.export.files import export_files
+from pipeline.retrain.dump import notes_of
+from pipeline.retrain.erasure import erase
+from pipeline.retrain.history import histories, keep
+from pipeline.retrain.holding import Seen, seen_by
+from pipeline.retrain.known import dataset_of, holders
+from pipeline.retrain.ledger import Notes
+from pipeline.retrain.people import FILE, People, people_of
+from pipeline.retrain.whole import Merged, withhold
+from pipeline.retrain.wish import Tools, Wish
+from pipeline.review import read_struck
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The exports that were given, oldest first, and the dumps."""
+
+    exports: tuple[Path, ...]
+    dumps: tuple[Notes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The version that serves; without an artifact it cannot be used, or there is none (`exists`).
+
+    `seen` is what it knows of the chat, `chat` which one that is, as far as anybody can tell.
+    """
+
+    exists: bool
+    artifact: Artifact | None = None
+    seen: Seen | None = None
+    chat: Chat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A merged chat whose people are known, and what of it is new to the current version.
+
+    `untrained` counts the messages that it was never trained on, `total` all of them; `struck` are
+    pairs that a person struck out of its dataset.
+    """
+
+    whole: Merged
+    people: People
+    roster_file: Path
+    new: int
+    untrained: int
+    total: int
+    struck: frozenset[str]
+
+
+def sources_of(files: Sequence[Path]) -> Sources:
+    """Tell exports from dumps.
+
+    Raises:
+        ExportError: A file is neither, or a dump is damaged.
+    """
+    found = export_files(files)
+    notes = {file: notes_of(file) for file in found}
+    dumps = tuple(one for one in notes.values() if one)
+    return Sources(tuple(file for file in found if notes[file] is None), dumps)
+
+
+def current_of(registry: Registry) -> Current:
+    """Return the version that serves, with what it has seen."""
+    try:
+        name = registry.current
+        if name is None:
+            return Current(exists=False)
+        found = registry.open(name)
+    except ArtifactError:
+        kept = [history.head for history in histories(registry.root) if history.head]
+        chat = Chat(kept[0].chat_id, kept[0].name) if len(kept) == 1 else None
+        return Current(exists=True, chat=chat)
+    seen = seen_by(registry.root, found)
+    return Current(exists=True, artifact=found, seen=seen, chat=found.card.chats[0])
+
+
+def check_live_bot(sources: Sources, current: Current, wish: Wish) -> None:
+    """Make sure that nobody's withdrawal is passed over.
+
+    Raises:
+        UnderstudyError: A model exists, and no dump tells what people told its bot.
+    """
+    if current.exists and not sources.dumps and not wish.no_live_bot:
+        raise UnderstudyError(
+            "no dump of the bot is given, and people may have told it no: add the file that "
+            "`understudy-bot dump FILE` writes, or say --no-live-bot where no bot runs"
+        )
+
+
+def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole: Merged) -> Intake:
+    """Let consent hold over a merged chat, erase what must go, and keep the rest as its history.
+
+    Raises:
+        ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
+    """
+    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
+    _agree_to_shorter(whole, tools)
+    file = wish.roster or wish.root / FILE
+    before = whole.history.ledger
+    people = people_of(
+        whole,
+        file,
+        [export.with_name(FILE) for export in sources.exports],
+        current.artifact.card.roster if current.artifact else None,
+        wish.min_messages,
+    )
+    withhold(whole, people.roster)
+    dataset = dataset_of(current.artifact) if current.artifact else None
+    struck = read_struck(None, Path(dataset or wish.root) / STRUCK)
+    tools.watch.begin("erase")
+    erase(wish.root, people.roster, before, whole.ledger)
+    tools.watch.begin("keep")
+    history = replace(whole.history, ledger=whole.ledger)
+    rows = whole.spool.rows(whole.chat.chat_id)
+    whole.history = keep(history, whole.head, rows, list(whole.spool.names))
+    return _counted(whole, people, file, current, struck)
+
+
+def too_little(wish: Wish, registry: Registry, current: Current, intake: Intake) -> str | None:
+    """Return why there is no need to train, None if there is."""
+    if current.seen is None or wish.anyway or intake.new >= wish.least_new:
+        return None
+    number, since = intake.new, current.seen.through
+    said = "nothing new was said" if not number else f"only {number:,} new messages were said"
+    line = f"{said} since {since:%Y-%m-%d %H:%M} UTC, and {wish.least_new:,} are wanted"
+    serving = registry.current
+    for one in intake.whole.ledger.withdrawn:
+        if serving in holders(registry, one.ids, one.name):
+            return f"{line}; but {one.name} withdrew and is in {serving}: go on with --anyway"
+    return f"{line}: wait, or go on with --anyway"
+
+
+def _agree_to_shorter(whole: Merged, tools: Tools) -> None:
+    """Ask about an export that shows less than is known: it may be cut short.
+
+    One that was merged before was agreed to then.
+
+    Raises:
+        ExportError: Nobody agreed.
+    """
+    exports = [one for one in whole.given if one.written_at is None]
+    if not exports or exports[-1].messages >= whole.before:
+        return
+    last, head = exports[-1], whole.history.head
+    if head and last.sha256 in head.exports and not whole.deleted:
+        return
+    line = (
+        f"{last.file} holds {last.messages:,} messages of {visible(whole.chat.name)}, and "
+        f"{whole.before:,} are known; {whole.deleted:,} of those are gone where it should show them"
+    )
+    with tools.watch.paused():
+        agreed = tools.ask(f"{line}, and would be forgotten. Is that right?")
+    if not agreed:
+        raise ExportError(f"{line}: give a whole export, or --yes if that is right")
+
+
+def _counted(
+    whole: Merged, people: People, file: Path, current: Current, struck: frozenset[str]
+) -> Intake:
+    total = whole.spool.counts(whole.chat.chat_id).messages
+    new = untrained = total
+    if current.seen:
+        new = whole.newer_than(current.seen.through, people.roster)
+        untrained = whole.newer_than(current.seen.held_out_since, people.roster)
+    return Intake(whole, people, file, new, untrained, total, struck)

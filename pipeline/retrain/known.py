@@ -1,0 +1,123 @@
+"""Which versions know whose words: told without opening a chat, and without the training extra."""
+
+import json
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from model.artifact import Artifact, load
+from model.errors import ArtifactError, DatasetError
+from model.naming import fold
+from model.registry import Registry
+from model.roster import Person
+from pipeline.retrain import ledger, receipt
+from pipeline.retrain.ledger import Ledger, Withdrawn
+
+INDEX = "index.json"
+"""In a chat's history, the file that holds its ledger."""
+
+
+def withdrawn(root: Path) -> list[Withdrawn]:
+    """Return everybody who may not be learned from, in any chat of these models.
+
+    Raises:
+        DatasetError: A ledger is damaged.
+    """
+    indices = sorted((root / "history").glob(f"*/{INDEX}"))
+    return [one for index in indices for one in read_index(index)[1].withdrawn]
+
+
+def read_index(path: Path) -> tuple[str, Ledger]:
+    """Return the name of a chat's history file, and the ledger.
+
+    Raises:
+        FileNotFoundError: Nothing was kept yet.
+        DatasetError: It is damaged.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        return str(value["history"]), ledger.from_json(value["ledger"])
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(damaged(path, error)) from error
+
+
+def damaged(path: Path, error: Exception) -> str:
+    """Return what to say, and to do, about a file of a history that is damaged."""
+    why = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"{path} is damaged ({why}): put it back from a backup, or move {path.parent} away and "
+        "give all exports and dumps again"
+    )
+
+
+def still_known(registry: Registry) -> dict[str, list[str]]:
+    """Return by version, oldest first, those who withdrew and of whose words it was made."""
+    known: dict[str, list[str]] = {}
+    for one in withdrawn(registry.root):
+        for name in holders(registry, one.ids, one.name):
+            known.setdefault(name, []).append(one.name)
+    return {name: known[name] for name in registry.names if name in known}
+
+
+def holders(registry: Registry, ids: Collection[int], name: str) -> list[str]:
+    """Return the versions whose weights know a person's words, oldest first."""
+    return [one for one in registry.names if _knows(registry, one, ids, name)]
+
+
+def remove_version(registry: Registry, wanted: str) -> str:
+    """Delete a version and its training's records; its receipt stays. Return its name.
+
+    Raises:
+        ArtifactError: There is none, or it serves.
+    """
+    name = registry.remove(wanted)
+    shutil.rmtree(registry.root / "tensorboard" / name, ignore_errors=True)
+    return name
+
+
+def dataset_of(artifact: Artifact) -> str | None:
+    """Return where a version's dataset was when it was trained."""
+    folder: str | None = artifact.card.provenance.get("dataset", {}).get("folder")
+    return folder
+
+
+def artifacts(registry: Registry) -> Iterator[Artifact]:
+    """Yield the versions that can be used."""
+    for name in registry.names:
+        try:
+            yield load(registry.root / "versions" / name)
+        except ArtifactError:
+            continue  # one of another prompt, or damaged: it can be judged by nobody
+
+
+def _knows(registry: Registry, version: str, ids: Collection[int], name: str) -> bool:
+    """Whether a version was made of a person's words, as far as can be told.
+
+    A receipt tells it. Without one a voice that it learned is known by name, and whoever its
+    roster lets it learn from counts.
+    """
+    if told := receipt.read(registry.root, version):
+        return any(not set(ids).isdisjoint(one["ids"]) for one in told["people"])
+    try:
+        card = load(registry.root / "versions" / version).card
+    except ArtifactError:
+        return True  # better deleted than kept by mistake
+    own = [person for person in card.roster.people if not set(ids).isdisjoint(person.ids)]
+    named = {name, *(person.name for person in own)}
+    return not named.isdisjoint(card.learned) or any(person.learn == "yes" for person in own)
+
+
+def person_called(registry: Registry, name: str) -> Person:
+    """Return the person of this name in the ledgers and in the versions' rosters, all ids.
+
+    Raises:
+        ArtifactError: There is none.
+    """
+    out = (Person(one.name, one.ids) for one in withdrawn(registry.root))
+    known = (person for artifact in artifacts(registry) for person in artifact.card.roster.people)
+    people = [one for one in (*out, *known) if fold(one.name) == fold(name)]
+    if not people:
+        raise ArtifactError(f"nobody is called {name!r} in the models of {registry.root}")
+    return Person(people[0].name, tuple({number for one in people for number in one.ids}))

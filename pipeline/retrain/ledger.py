@@ -1,0 +1,141 @@
+"""Who agreed, who withdrew and what is forgotten in a chat: kept over every retraining."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from model.roster import Person, Roster
+
+Said = Literal["optin", "optout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person told the bot about their voice, and when."""
+
+    user_id: int
+    said: Said
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """A dump's own words: its chat in the Bot API's form, decisions, forgotten messages' ids."""
+
+    file: Path
+    chat_id: int
+    written_at: datetime
+    decisions: tuple[Decision, ...] = ()
+    forgotten: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Somebody who may not be learned from; `since` is None where the roster alone says so."""
+
+    name: str
+    ids: tuple[int, ...]
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A chat's newest decisions by user, its forgotten messages, its bots of ours, who is out.
+
+    `aliases` are the ids that messages of a basic group have in the exports, by those that the
+    bot knew them by.
+    """
+
+    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    forgotten: frozenset[int] = frozenset()
+    understudies: frozenset[int] = frozenset()
+    withdrawn: tuple[Withdrawn, ...] = ()
+    aliases: Mapping[int, int] = field(default_factory=dict)
+
+    def with_notes(self, notes: Iterable[Notes]) -> "Ledger":
+        """Return this ledger with what dumps say: of one person the newest decision counts."""
+        decisions, forgotten = dict(self.decisions), set(self.forgotten)
+        for note in notes:
+            forgotten.update(note.forgotten)
+            for one in note.decisions:
+                known = decisions.get(one.user_id)
+                if known is None or known.at <= one.at:
+                    decisions[one.user_id] = one
+        return replace(self, decisions=decisions, forgotten=frozenset(forgotten))
+
+    def over(self, roster: Roster) -> Roster:
+        """Return a roster in which people's own decisions hold, whatever it says.
+
+        An optout is a no to both; an optin lets the bot speak as them.
+        """
+        people = tuple(map(self._decided, roster.people))
+        return replace(roster, people=people)
+
+    def noting(self, roster: Roster) -> "Ledger":
+        """Return this ledger knowing whom a roster withholds, and since when."""
+        out = (person for person in roster.people if person.learn == "no")
+        return replace(self, withdrawn=tuple(map(self._withdrawn, out)))
+
+    def _decided(self, person: Person) -> Person:
+        decision = self._newest(person)
+        if decision is None:
+            return person
+        if decision.said == "optout":
+            return replace(person, learn="no", imitate="no")
+        return replace(person, imitate="yes")
+
+    def _withdrawn(self, person: Person) -> Withdrawn:
+        decision = self._newest(person)
+        told = decision.at if decision and decision.said == "optout" else None
+        return Withdrawn(person.name, person.ids, told)
+
+    def _newest(self, person: Person) -> Decision | None:
+        """Return the newest decision by any account of a person."""
+        own = [self.decisions[number] for number in person.ids if number in self.decisions]
+        return max(own, key=lambda decision: decision.at, default=None)
+
+
+def to_json(ledger: Ledger) -> dict[str, Any]:
+    """Return a ledger as plain values."""
+    return {
+        "decisions": [
+            {"user_id": one.user_id, "decision": one.said, "at": one.at.isoformat()}
+            for one in ledger.decisions.values()
+        ],
+        "forgotten": sorted(ledger.forgotten),
+        "understudies": sorted(ledger.understudies),
+        "withdrawn": [
+            {
+                "name": one.name,
+                "ids": list(one.ids),
+                "since": one.since.isoformat() if one.since else None,
+            }
+            for one in ledger.withdrawn
+        ],
+        "aliases": sorted(ledger.aliases.items()),
+    }
+
+
+def from_json(value: Mapping[str, Any]) -> Ledger:
+    """Read what `to_json` wrote."""
+    decisions = (
+        Decision(one["user_id"], one["decision"], datetime.fromisoformat(one["at"]))
+        for one in value["decisions"]
+    )
+    withdrawn = (
+        Withdrawn(
+            one["name"],
+            tuple(one["ids"]),
+            datetime.fromisoformat(one["since"]) if one["since"] else None,
+        )
+        for one in value["withdrawn"]
+    )
+    return Ledger(
+        decisions={one.user_id: one for one in decisions},
+        forgotten=frozenset(value["forgotten"]),
+        understudies=frozenset(value["understudies"]),
+        withdrawn=tuple(withdrawn),
+        aliases=dict(map(tuple, value["aliases"])),
+    )

@@ -1,0 +1,164 @@
+"""A chat's history, exports and dumps as one.
+
+A message is in it once, its last edit counts, and what a newer export no longer shows in its range
+was deleted, and is gone.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import tzinfo
+from pathlib import Path
+
+from model import artifact
+from model.errors import ExportError
+from model.naming import visible
+from pipeline.build import sha256_of
+from pipeline.export.archive import Archive, Chat, opened
+from pipeline.export.spool import Spool
+from pipeline.retrain.foreign import add_dumped, forget, settle
+from pipeline.retrain.history import Cover, open_history
+from pipeline.retrain.ledger import Notes
+from pipeline.retrain.whole import Entry, Given, Merged
+
+_NAMED = 5  # chats that a refusal names
+
+
+@contextmanager
+def merged(
+    root: Path,
+    exports: Sequence[Path],
+    dumps: Sequence[Notes],
+    expected: artifact.Chat | None,
+    wanted: str | None = None,
+    zone: tzinfo | None = None,
+    step: Callable[[str], None] = lambda _: None,
+) -> Iterator[Merged]:
+    """Merge into what a folder of models keeps of a chat; that is not changed yet.
+
+    `exports` come oldest first. `expected` is the chat that the model learned; without one it is
+    the first export's, the `wanted` one where there are several.
+
+    Raises:
+        ExportError: A file is of another chat, or no export.
+        DatasetError: The history is damaged.
+    """
+    with closing(Spool()) as spool:
+        whole: Merged | None = None
+        for file in exports:
+            with opened([file], None if expected else wanted, zone, step) as found:
+                chat = _chosen(found, file, expected, wanted)
+                expected = expected or artifact.Chat(chat.chat_id, chat.name)
+                whole = whole or _begun(root, spool, chat)
+                _add_export(whole, found, chat, file)
+        for notes in sorted(dumps, key=lambda one: one.written_at):
+            with opened([notes.file], None, zone, step) as found:
+                chat = _chosen(found, notes.file, expected, None)
+                expected = expected or artifact.Chat(chat.chat_id, chat.name)
+                whole = whole or _begun(root, spool, chat)
+                _add_dump(whole, found, chat, notes)
+        if whole is None:
+            raise ExportError("no export is given: name the result.json that Telegram wrote")
+        settle(whole)
+        whole.ledger = whole.ledger.with_notes(dumps)
+        forget(whole)
+        spool.find_topics(whole.chat.chat_id)
+        yield whole
+
+
+def _chosen(found: Archive, file: Path, expected: artifact.Chat | None, wanted: str | None) -> Chat:
+    """Return the chat to merge.
+
+    Raises:
+        ExportError: It is not in the file; the text names both chats.
+    """
+    if expected is None:
+        return found.only(wanted)
+    if expected.chat_id in found.chats:
+        return found.chats[expected.chat_id]
+    holds = ", ".join(visible(chat.name) for chat in list(found.chats.values())[:_NAMED])
+    raise ExportError(
+        f"{file} is of {holds}, and wanted is {visible(expected.title)} ({expected.chat_id}): "
+        "give exports of that chat, or another folder with --models"
+    )
+
+
+def _begun(root: Path, spool: Spool, chat: Chat) -> Merged:
+    """Return the chat's history as what all else is merged into."""
+    history = open_history(root, chat.chat_id)
+    spool.keep(history.rows(spool.names))
+    covers = list(history.head.covers) if history.head else []
+    own = Chat(chat.chat_id, chat.number, chat.name, chat.kind)
+    whole = Merged(spool, history, own, history.ledger, covers, {})
+    for one in whole.entries():
+        whole.known[one.number] = one.edited
+        whole.before += one.is_message
+    return whole
+
+
+def _add_export(whole: Merged, found: Archive, chat: Chat, file: Path) -> None:
+    """Take in an export: it says what there is in its range, except where a newer one says it."""
+    whole.chat.name = chat.name
+    whole.chat.tally.repaired.update(chat.tally.repaired)
+    whole.chat.tally.skipped.update(chat.tally.skipped)
+    whole.given.append(_given(whole, found, chat, file))
+    cover = _cover(found.spool, chat.chat_id)
+    if cover is None:
+        return
+    newer = [other for other in whole.covers if other.newest > cover.newest]
+
+    def is_decided(number: int) -> bool:
+        return any(other.holds(number) for other in newer)
+
+    whole.keep(
+        (
+            one
+            for one in _entries(found, chat)
+            if one.number in whole.known or not is_decided(one.number)
+        ),
+        list(found.spool.names),
+    )
+    whole.covers.append(cover)
+    if chat.tally.skipped:
+        whole.damaged.append(file)
+        return
+    there = {one.number for one in _entries(found, chat)}
+    known = [number for number in whole.known if cover.holds(number) and number not in there]
+    whole.deleted += whole.drop(number for number in known if not is_decided(number))
+
+
+def _add_dump(whole: Merged, found: Archive, chat: Chat, notes: Notes) -> None:
+    """Take in a dump.
+
+    Raises:
+        ExportError: Its notes are of another chat than its messages.
+    """
+    if notes.chat_id != chat.chat_id:
+        raise ExportError(
+            f"{notes.file} holds messages of chat {chat.chat_id} and what was told in chat "
+            f"{notes.chat_id}: write it again with `understudy-bot dump`"
+        )
+    given = _given(whole, found, chat, notes.file)
+    whole.given.append(replace(given, written_at=notes.written_at))
+    add_dumped(whole, list(_entries(found, chat)), list(found.spool.names))
+
+
+def _entries(found: Archive, chat: Chat) -> Iterator[Entry]:
+    return map(Entry._make, found.spool.rows(chat.chat_id))
+
+
+def _cover(spool: Spool, chat_id: int) -> Cover | None:
+    counts = spool.counts(chat_id)
+    if counts.first is None or counts.last is None:
+        return None
+    messages = (one for one in map(Entry._make, spool.rows(chat_id)) if one.is_message)
+    first = last = next(messages).number
+    for one in messages:
+        last = one.number  # they come in order of id
+    return Cover(first, last, int(counts.first.timestamp()), int(counts.last.timestamp()))
+
+
+def _given(whole: Merged, found: Archive, chat: Chat, file: Path) -> Given:
+    counts = found.spool.counts(chat.chat_id)
+    known = sum(one.is_message and one.number in whole.known for one in _entries(found, chat))
+    return Given(file, sha256_of(file), counts.messages, known, counts.first, counts.last)

@@ -1,0 +1,121 @@
+"""Who is who in a retraining: the admin's roster, newcomers with a question, decisions over all."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.marker import parse_spoken
+from model.roster import Person, Roster
+from pipeline.authors import Author, written
+from pipeline.retrain.whole import Merged
+from pipeline.roster_file import (
+    add_people,
+    read_roster,
+    roster_of,
+    with_nameless,
+    with_quiet,
+    write_roster,
+)
+
+FILE = "roster.toml"
+
+_MOSTLY = 2  # half of what somebody says, or more, has the bot's marker: it is our bot
+_QUESTION = (
+    "New here, {messages:,} message{s}: learned from, and no voice yet. ? May the bot speak as "
+    'them? Then write imitate = "ask", or "yes" if you have their word; if they do not even want '
+    'to be learned from, learn = "no".'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """The roster that holds, decisions and all; who is new in it; whether its file was made now."""
+
+    roster: Roster
+    newcomers: tuple[Person, ...]
+    is_made: bool
+
+
+def people_of(
+    whole: Merged,
+    file: Path,
+    beside: Sequence[Path],
+    trained: Roster | None,
+    min_messages: int,
+) -> People:
+    """Return who is who in a chat; the roster's file is made, or newcomers are added to it.
+
+    Where there is no file it is made of the one beside an export, of the one that the current
+    model was `trained` with, or of all who wrote.
+
+    Raises:
+        RosterError: A roster says something impossible.
+    """
+    authors = whole.spool.authors(whole.chat.chat_id, own_words=True)
+    known = _known(file, beside, trained)
+    ours = _ours(whole, known or Roster())
+    if known is None:
+        roster = roster_of(authors, _without(Roster(), ours), min_messages)
+        write_roster(roster, file, authors)
+        return People(_decided(whole, roster, authors, min_messages), (), is_made=True)
+    if not file.is_file():
+        write_roster(known, file, authors)
+    known = with_nameless(_without(known, ours), authors)
+    before = {person.ids for person in known.people}
+    found = roster_of(authors, known, min_messages)
+    newcomers = tuple(
+        replace(person, imitate="no") for person in found.people if person.ids not in before
+    )
+    add_people(file, newcomers, _questions(newcomers, authors))
+    roster = replace(known, people=(*known.people, *newcomers), bots=found.bots)
+    return People(_decided(whole, roster, authors, min_messages), newcomers, is_made=False)
+
+
+def _decided(whole: Merged, roster: Roster, authors: Sequence[Author], min_messages: int) -> Roster:
+    """Return a roster as people's own decisions have it; the ledger takes note of it."""
+    roster = with_quiet(whole.ledger.over(roster), authors, min_messages)
+    whole.ledger = replace(whole.ledger, understudies=roster.understudies).noting(roster)
+    return roster
+
+
+def _known(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster | None:
+    if file.is_file():
+        return read_roster(file)
+    if trained is not None:
+        return trained
+    found = next((path for path in beside if path.is_file()), None)
+    return read_roster(found) if found else None
+
+
+def _ours(whole: Merged, roster: Roster) -> frozenset[int]:
+    """Return the ids of our own bot: those known, and whoever speaks with its marker."""
+    said, marked = Counter[int](), Counter[int]()
+    for one in whole.entries():
+        if one.is_message:
+            said[one.author] += 1
+            marked[one.author] += parse_spoken(one.text) is not None
+    found = {one for one, times in marked.items() if times and times * _MOSTLY >= said[one]}
+    return frozenset(found | whole.played) | whole.ledger.understudies | roster.understudies
+
+
+def _without(roster: Roster, ours: Collection[int]) -> Roster:
+    """Return a roster that takes these ids for our bot's, whoever had them in it."""
+    people = (
+        replace(person, ids=tuple(number for number in person.ids if number not in ours))
+        for person in roster.people
+    )
+    was = {person.name for person in roster.people if not person.ids}
+    kept = tuple(person for person in people if person.ids or person.name in was)
+    return replace(
+        roster, people=kept, bots=roster.bots - frozenset(ours), understudies=frozenset(ours)
+    )
+
+
+def _questions(people: Sequence[Person], authors: Sequence[Author]) -> dict[str, str]:
+    counts = written(authors)
+    totals = {person.name: sum(counts[number] for number in person.ids) for person in people}
+    return {
+        name: _QUESTION.format(messages=total, s="" if total == 1 else "s")
+        for name, total in totals.items()
+    }

@@ -1,0 +1,116 @@
+"""What a version was made of and how it was judged: receipt.json, and a page for people.
+
+They stand in `receipts/<version>/`, beside the versions: they name people, and a model that travels
+must not take them along. No word of a message is in them. They stay when a version goes.
+"""
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from model.files import make_folder, write_text
+from model.naming import visible
+
+FORMAT = 1
+_WIDTH = 78
+_JSON, _PAGE = "receipt.json", "receipt.txt"
+
+Receipt = Mapping[str, Any]
+
+_WRAP = textwrap.TextWrapper(
+    _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
+    break_on_hyphens=False,
+)  # fmt: skip
+
+
+def write(root: Path, version: str, receipt: Receipt) -> Path:
+    """Write a version's receipt and its page; return the page's place."""
+    folder = make_folder(root / "receipts" / version)
+    write_text(folder / _PAGE, "".join(f"{line}\n" for line in _page(version, receipt)))
+    whole = {"format": FORMAT, "version": version, **receipt}
+    write_text(folder / _JSON, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+    return folder / _PAGE
+
+
+def read(root: Path, version: str) -> Receipt | None:
+    """Return a version's receipt, None where it has none that can be read."""
+    try:
+        value = json.loads((root / "receipts" / version / _JSON).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) and value.get("format") == FORMAT else None
+
+
+def _page(version: str, receipt: Receipt) -> Iterator[str]:
+    chat = receipt["chat"]
+    yield f"{version}, made of {visible(chat['title'])} ({chat['id']})"
+    yield f"{receipt['made_at'][:16].replace('T', ' ')} UTC, on {receipt['machine']}"
+    yield f"commit {receipt['commit'] or 'unknown'}, understudy {receipt['understudy']}"
+    yield from _section("Read", _files(receipt))
+    yield from _section("Learned from", _people(receipt))
+    yield from _section("Left out", _left_out(receipt))
+    yield from _section("Trained", _training(receipt))
+    yield from _section("Judged on the same held-out talk", _scores(receipt))
+    yield from _section("Decided", _decision(receipt))
+
+
+def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
+    yield ""
+    yield title
+    for line in lines:
+        is_long = len(line) > _WIDTH  # a shorter one may be part of a table
+        yield from _WRAP.wrap(line) if is_long else [f"  {line}"]
+
+
+def _files(receipt: Receipt) -> Iterator[str]:
+    for one in receipt["files"]:
+        span = f", {one['first'][:10]} to {one['last'][:10]}" if one["first"] else ""
+        yield f"{one['kind']} {visible(one['name'])}: {one['messages']:,} messages{span}"
+        yield f"  sha256 {one['sha256']}"
+    if earlier := receipt["earlier_exports"]:
+        yield f"and, merged before, exports of sha256 {', '.join(h[:12] for h in earlier)}"
+    yield (
+        f"together {receipt['messages']:,} messages up to {receipt['through'][:16]}, of which "
+        f"{receipt['new']:,} new; {receipt['deleted']:,} deleted since"
+    )
+
+
+def _people(receipt: Receipt) -> Iterator[str]:
+    for one in receipt["people"]:
+        yield f"{one['name']}: {one['messages']:,} messages, {one['pairs']:,} pairs"
+
+
+def _left_out(receipt: Receipt) -> Iterator[str]:
+    for one in receipt["excluded"]:
+        since = f"since {one['since'][:10]}, by their own word" if one["since"] else "by the roster"
+        yield f"{one['name']}: not learned from, {since}"
+    for name in receipt["newcomers"]:
+        yield f"{name}: new, and no voice yet"
+    yield f"forgotten at their authors' wish: {receipt['forgotten']:,} messages"
+    if receipt["unplaced"]:
+        yield f"of which {receipt['unplaced']:,} cannot be told among a basic group's exports"
+    redacted = ", ".join(f"{kind} {count:,}" for kind, count in receipt["redacted"].items())
+    yield f"private data put into placeholders: {redacted or 'none'}"
+
+
+def _training(receipt: Receipt) -> Iterator[str]:
+    yield f"{receipt['base']}, beginning with {receipt['began_with']}"
+    if receipt["replayed"] is not None:
+        yield f"{receipt['replayed']:,} old pairs replayed beside the new"
+    yield ", ".join(f"{key} {value}" for key, value in receipt["hyperparameters"].items())
+
+
+def _scores(receipt: Receipt) -> Iterator[str]:
+    other = receipt["compared_with"]
+    yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}"
+    for one in receipt["scores"]:
+        was = "" if one["current"] is None else f"{one['current']:.3f}"
+        yield f"{one['figure']:28}{one['new']:>10.3f}{was:>10}"
+
+
+def _decision(receipt: Receipt) -> Iterator[str]:
+    yield from receipt["reasons"] or ["passed: nothing got worse"]
+    if receipt["forced"]:
+        yield f"promoted in spite of that: {visible(receipt['forced'])}"

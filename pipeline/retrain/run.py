@@ -1,0 +1,190 @@
+"""From fresh exports to a version that serves, or to the reason why it does not.
+
+Nothing that is there changes before it is replaced at once: a run that is killed leaves the current
+version serving, and the next one clears away what it left.
+"""
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from model.artifact import SCORECARD, Artifact, Decoding
+from model.errors import TrainingError
+from model.files import locked, write_text
+from model.registry import Registry
+from pipeline.findings import print_findings
+from pipeline.inspection import figures_of
+from pipeline.pairing import Choices
+from pipeline.retrain import gate, receipt
+from pipeline.retrain.account import Run, receipt_of
+from pipeline.retrain.erasure import DATASETS, prune
+from pipeline.retrain.intake import (
+    Current,
+    Intake,
+    check_live_bot,
+    current_of,
+    sources_of,
+    take_in,
+    too_little,
+)
+from pipeline.retrain.known import remove_version
+from pipeline.retrain.merge import merged
+from pipeline.retrain.plan import Plan, plan_of
+from pipeline.retrain.wish import Result, Tools, Wish
+
+_SEED = 0  # of the scorecards
+
+
+def retrain(wish: Wish, tools: Tools) -> Result:
+    """Retrain, and promote what passes the gate.
+
+    Raises:
+        UnderstudyError: Something is to be mended first; the current version goes on serving.
+    """
+    with locked(wish.root / "retrain.lock", wait=False) as is_alone:
+        if not is_alone:
+            raise TrainingError(f"another retraining goes on in {wish.root}: wait for its end")
+        try:
+            return _retrain(wish, tools)
+        finally:
+            tools.watch.stop()
+
+
+def _retrain(wish: Wish, tools: Tools) -> Result:
+    registry, sources = Registry(wish.root), sources_of(wish.files)
+    current, started = current_of(registry), time.time()
+    check_live_bot(sources, current, wish)
+    _clear(registry)
+    tools.watch.begin("read")
+    with merged(
+        wish.root, sources.exports, sources.dumps, current.chat, wish.chat, wish.zone
+    ) as whole:
+        intake = take_in(wish, tools, current, sources, whole)
+        _tell(intake, tools)
+        if intake.people.is_made and not _is_looked_at(intake, wish, tools):
+            return Result(
+                f"wrote {intake.roster_file}, who is who: look at it, ask your friends, then give "
+                "the same command again"
+            )
+        if refusal := too_little(wish, registry, current, intake):
+            return Result(refusal)
+        tools.watch.begin("build")
+        plan = plan_of(wish, tools, current, intake)
+    return _make(wish, tools, registry, current, plan, started)
+
+
+def _make(
+    wish: Wish, tools: Tools, registry: Registry, current: Current, plan: Plan, started: float
+) -> Result:
+    card = current.artifact.card if current.artifact else None
+    decoding = card.decoding if card else Decoding()
+    tools.watch.begin("train")
+    name, _ = tools.train(
+        plan.dataset, plan.start, registry, plan.settings, decoding, tools.watch,
+        resume=wish.resume,
+    )  # fmt: skip
+    verdict = _judge(wish, tools, registry.open(name), current, plan)
+    other = current.artifact.path.name if current.artifact else None
+    gate.print_verdict(verdict, name, other, tools.watch.console)
+    tools.watch.begin("write")
+    base = registry.open(name).card.base
+    forced = wish.force if verdict.reasons else None
+    run = Run(
+        base, plan.start.name, plan.replayed, plan.settings, verdict, other, forced,
+        tools.watch.seconds,
+    )  # fmt: skip
+    page = receipt.write(wish.root, name, receipt_of(plan.facts, run))
+    if may_serve := not verdict.reasons or wish.force is not None:
+        tools.watch.begin("promote")
+        registry.promote(name)
+    tools.watch.begin("tidy")
+    _tidy(registry, wish.keep, started)
+    new, number = plan.facts.values["new"], name.split("-")[0]
+    says = f"{name} serves now, with {new:,} new messages"
+    if not may_serve:
+        why = "; ".join(verdict.reasons)
+        says = f"{name} is not promoted: {why}; understudy models promote {number} does it by hand"
+    return Result(says, name, promoted=may_serve, receipt=page)
+
+
+def _clear(registry: Registry) -> None:
+    """Remove what a run that was killed has left: versions without a receipt, and datasets."""
+    place = (registry.root / DATASETS).resolve()
+    for name in registry.names:
+        if registry.serves(name) or receipt.read(registry.root, name):
+            continue
+        if _is_made_of(registry, name, place):
+            remove_version(registry, name)
+    prune(registry)
+
+
+def _is_made_of(registry: Registry, name: str, place: Path) -> bool:
+    try:
+        told = json.loads((registry.root / "versions" / name / "model.json").read_text("utf-8"))
+        return Path(told["provenance"]["dataset"]["folder"]).parent == place
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _tell(intake: Intake, tools: Tools) -> None:
+    """Print what was met while reading."""
+    console, whole = tools.watch.console, intake.whole
+    console.print(
+        f"  {intake.total:,} messages, {intake.new:,} of them new; {whole.deleted:,} were deleted "
+        f"since", highlight=False,
+    )  # fmt: skip
+    for file in whole.damaged:
+        console.print(f"  {file} is damaged: what it lacks does not count as deleted")
+    if whole.unplaced:
+        console.print(
+            f"  {whole.unplaced:,} forgotten messages cannot be told among a basic group's: their "
+            "authors can delete them in Telegram"
+        )
+    for person in intake.people.newcomers:
+        console.print(f"  {person.name} is new: no voice yet, see {intake.roster_file}")
+    for one in whole.ledger.withdrawn:
+        console.print(f"  {one.name} is not learned from")
+
+
+def _is_looked_at(intake: Intake, wish: Wish, tools: Tools) -> bool:
+    """Show a first export, and ask about the roster that was made of it."""
+    choices = Choices(min_messages=wish.min_messages)
+    spool, chat = intake.whole.spool, intake.whole.chat
+    print_findings([figures_of(spool, chat, choices, lambda _: None)], tools.watch.console)
+    with tools.watch.paused():
+        return tools.ask(f"Wrote {intake.roster_file}, who is who. Is it right as it stands?")
+
+
+def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan) -> gate.Verdict:
+    """Let both versions speak on the same held-out talk, and compare."""
+    dataset, problem = plan.dataset, None
+    if current.artifact and current.seen:
+        names = {person.name for person in current.artifact.card.roster.voices}
+        since = current.seen.held_out_since
+        both = tuple(p for p in dataset.test if p.voice in names and p.sent_at > since)
+        if both:
+            dataset = replace(dataset, test=both)
+        else:
+            problem = "nothing is held out that the current version has not seen"
+    place, console, size = wish.root / "bases", tools.watch.console, wish.size
+    tools.watch.begin("score")
+    card = tools.judge(new, dataset, place, size, _SEED, console)
+    write_text(new.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    if current.artifact is None or problem:
+        return gate.judged(card, None, problem)
+    tools.watch.begin("compare")
+    known = tools.judge(current.artifact, dataset, place, size, _SEED, console)
+    return gate.judged(card, known)
+
+
+def _tidy(registry: Registry, keep: int, started: float) -> None:
+    """Remove versions beyond the newest, and whatever only they or nobody needs."""
+    for name in registry.names[:-keep]:
+        if not registry.serves(name):
+            remove_version(registry, name)
+    prune(registry)
+    for folder in (registry.root / "bases" / "converted").glob("*"):
+        if folder.stat().st_mtime < started:  # an untuned base of an older dataset
+            shutil.rmtree(folder)

@@ -1,0 +1,107 @@
+"""What a retraining is asked for, what it works with, and what came of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from rich.console import Console
+
+from model.artifact import Artifact, Decoding
+from model.evaluation.evidence import Size
+from model.hyperparameters import Hyperparameters
+from model.registry import Registry
+from pipeline.card import Judgement
+from pipeline.dataset import Dataset
+from pipeline.evaluate import QUICK, judge
+from pipeline.progress import Bar
+from pipeline.retrain.watch import Watch
+from pipeline.roster_file import MIN_MESSAGES
+from pipeline.train import Start, make_version
+
+LEAST_NEW = 200
+KEEP = 5
+
+Begin = Literal["base", "current"]
+Ask = Callable[[str], bool]
+"""Asks a person to agree; raises where nobody is there to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The options of `understudy retrain`; `settings` are the hyperparameters that were given.
+
+    Without a `base` the current version's is taken. `force` is the reason to promote in spite of
+    the gate.
+    """
+
+    files: tuple[Path, ...]
+    root: Path
+    chat: str | None = None
+    roster: Path | None = None
+    zone: tzinfo | None = None
+    base: str | None = None
+    begin: Begin = "base"
+    replay: float = 1.0
+    least_new: int = LEAST_NEW
+    min_messages: int = MIN_MESSAGES
+    anyway: bool = False
+    no_live_bot: bool = False
+    force: str | None = None
+    keep: int = KEEP
+    size: Size = QUICK
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+
+
+class Train(Protocol):
+    """Makes a version; `pipeline.train.make_version` does."""
+
+    def __call__(
+        self,
+        dataset: Dataset,
+        start: Start,
+        registry: Registry,
+        settings: Hyperparameters,
+        decoding: Decoding,
+        bar: Bar,
+        *,
+        resume: bool = False,
+    ) -> tuple[str, Judgement]:
+        """Return its name, and its losses."""
+
+
+class Judge(Protocol):
+    """Makes a version's scorecard; `pipeline.evaluate.judge` does."""
+
+    def __call__(
+        self,
+        artifact: Artifact,
+        dataset: Dataset,
+        cache: Path,
+        size: Size,
+        seed: int,
+        console: Console,
+    ) -> Mapping[str, Any]:
+        """Return what scorecard.json holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a retraining works with."""
+
+    watch: Watch
+    ask: Ask
+    train: Train = make_version
+    judge: Judge = judge
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How it ended, in a line; a version that was made, and whether it serves."""
+
+    says: str
+    version: str | None = None
+    promoted: bool = False
+    receipt: Path | None = None

@@ -1,0 +1,126 @@
+"""`understudy retrain`: from fresh exports to a version that serves."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from model.errors import ArtifactError
+from model.registry import Registry
+from pipeline import exports, options
+from pipeline.options import hyper, require_training
+from pipeline.retrain import receipt
+from pipeline.roster_file import MIN_MESSAGES
+
+_KEEP, _LEAST_NEW = 5, 200
+
+
+def retrain(
+    context: typer.Context,
+    files: Annotated[
+        list[Path], typer.Argument(help="fresh result.json files, and the dumps of the bot")
+    ],
+    models_dir: options.ModelsDir = options.MODELS,
+    chat: exports.ChatName = None,
+    roster: Annotated[
+        Path | None, typer.Option(help="who is who; else roster.toml in the folder of models")
+    ] = None,
+    begin: Annotated[
+        str, typer.Option("--from", help="base: train anew; current: go on from what serves")
+    ] = "base",
+    replay: Annotated[
+        float, typer.Option(min=0, help="--from current: so many old pairs beside each new one")
+    ] = 1.0,
+    base: Annotated[
+        str | None, typer.Option(help="as for train; else the current version's")
+    ] = None,
+    least_new: Annotated[
+        int, typer.Option(min=1, help="with fewer new messages there is nothing to do")
+    ] = _LEAST_NEW,
+    anyway: Annotated[bool, typer.Option("--anyway", help="even if little is new")] = False,
+    no_live_bot: Annotated[
+        bool, typer.Option("--no-live-bot", help="no bot runs that people told yes or no")
+    ] = False,
+    force: Annotated[
+        str | None, typer.Option(help="promote in spite of the gate, for this reason")
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="so many versions stay")] = _KEEP,
+    full_score: Annotated[
+        bool, typer.Option("--full-score", help="more lines and narrower intervals, slower")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="agree to what would be asked")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="one line at the end")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
+    min_messages: exports.MinMessages = MIN_MESSAGES,
+    timezone: exports.Timezone = None,
+    epochs: Annotated[float | None, hyper("epochs")] = None,
+    minutes: Annotated[float | None, hyper("minutes")] = None,
+    batch_size: Annotated[int | None, hyper("batch_size")] = None,
+    learning_rate: Annotated[float | None, hyper("learning_rate")] = None,
+    lora: Annotated[bool | None, hyper("lora", "--lora")] = None,
+    max_prompt_tokens: Annotated[int | None, hyper("max_prompt_tokens")] = None,
+    max_reply_tokens: Annotated[int | None, hyper("max_reply_tokens")] = None,
+    seed: Annotated[int | None, hyper("seed")] = None,
+) -> None:
+    """Train on what was said since, compare, and let the new version serve if it is no worse.
+
+    The first time it trains the first version. Hyperparameters that are not given are the current
+    version's.
+    """
+    if begin not in {"base", "current"}:
+        raise typer.BadParameter(f"--from {begin}: give base or current")
+    if force is not None and not force.strip():
+        raise typer.BadParameter("--force needs a reason, which the receipt keeps")
+    require_training()
+    from pipeline.evaluate import FULL, QUICK
+    from pipeline.retrain.run import retrain as run
+    from pipeline.retrain.watch import Watch
+    from pipeline.retrain.wish import Tools, Wish
+
+    wish = Wish(
+        files=tuple(files),
+        root=models_dir,
+        chat=chat,
+        roster=roster,
+        zone=options.zone(timezone),
+        base=base,
+        begin="current" if begin == "current" else "base",
+        replay=replay,
+        least_new=least_new,
+        min_messages=min_messages,
+        anyway=anyway,
+        no_live_bot=no_live_bot,
+        force=force,
+        keep=keep,
+        size=FULL if full_score else QUICK,
+        settings=options.given_of(context.params),
+        resume=resume,
+    )
+    watch = Watch(Console(quiet=quiet), _lasted(models_dir))
+    result = run(wish, Tools(watch, _asker(yes=yes)))
+    print(result.says)
+    if result.receipt:
+        print(f"receipt: {result.receipt}")
+    if result.version and not result.promoted:
+        raise typer.Exit(1)
+
+
+def _asker(*, yes: bool) -> Callable[[str], bool]:
+    """Return what asks a person in a terminal; elsewhere nobody agrees unless --yes does."""
+
+    def ask(question: str) -> bool:
+        return yes or (sys.stdin.isatty() and typer.confirm(question))
+
+    return ask
+
+
+def _lasted(models_dir: Path) -> dict[str, float]:
+    """Return how long each step of the current version's retraining took."""
+    try:
+        told = receipt.read(models_dir, Registry(models_dir).current or "")
+    except ArtifactError:
+        return {}
+    return dict(told["seconds"]) if told else {}

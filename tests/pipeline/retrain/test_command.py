@@ -1,0 +1,117 @@
+"""`understudy retrain` as a person or a timer calls it: what it prints, and its exit status."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from model.conduct import Progress
+from model.errors import UnderstudyError
+from pipeline import progress
+from pipeline.cli import app
+from pipeline.retrain.watch import STEPS, Watch
+from tests.pipeline.chats import chat, conversation
+from tests.pipeline.retrain.workshop import Workshop
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Workshop(tmp_path)
+    shop.first()
+    return shop
+
+
+@pytest.fixture
+def call(shop):
+    def run(*words):
+        command = ["retrain", *map(str, words), "--models", str(shop.root)]
+        return CliRunner().invoke(app, command)
+
+    return run
+
+
+def test_nothing_new_is_one_line_and_no_failure(shop, call):
+    (same,) = shop.put(chat(*conversation(20)))
+
+    result = call(same, "--no-live-bot", "--quiet")
+
+    assert result.exit_code == 0
+    assert result.output.startswith("nothing new was said since 2024-03-03")
+    assert len(result.output.splitlines()) == 1
+
+
+def test_a_missing_dump_is_one_line(shop, call):
+    (fresh,) = shop.put(chat(*conversation(45)))
+
+    result = call(fresh)
+
+    assert isinstance(result.exception, UnderstudyError)
+    assert "--no-live-bot" in str(result.exception)
+
+
+def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(shop, call):
+    (shorter,) = shop.put(chat(*conversation(20)[8:]))
+
+    asked = call(shorter, "--no-live-bot")
+    agreed = call(shorter, "--no-live-bot", "--yes")
+
+    assert "or --yes if that is right" in str(asked.exception)
+    assert agreed.exit_code == 0
+    assert "go on with --anyway" in agreed.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--from", "nowhere"], "--from nowhere: give base or current"),
+        (["--force", " "], "--force needs a reason"),
+        (["--keep", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
+    result = call("result.json", *words)
+
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.replace("│", " ").split())
+
+
+def test_help_names_every_option_and_its_default(call):
+    told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call("--help").output).split())
+
+    for words in ("--no-live-bot", "--full-score", "--resume", "default: 200", "default: 5"):
+        assert words in told
+
+
+def test_in_a_terminal_one_bar_counts_the_whole_and_the_time_left():
+    shown = io.StringIO()
+    watch = Watch(Console(file=shown, force_terminal=True, width=80))
+
+    for step in STEPS:
+        watch.begin(step)
+        if step == "train":
+            with progress.step(watch.console, "Loading a base"):
+                pass
+            watch(Progress(0.5, 1.25, 10, 4.0, 100.0))
+            watch.close()
+    watch.stop()
+
+    told = shown.getvalue()
+    assert re.search(r"whole.* 40 %.*about .* left", told)
+    assert "loss 4.00" in told
+    assert "Loading a base" in told
+    assert set(watch.seconds) == set(STEPS)
+
+
+def test_the_shares_of_the_bar_are_those_of_the_last_run():
+    lasted = {"read": 1.0, "erase": 1.0, "keep": 1.0, "build": 1.0, "train": 12.0}
+    shown = io.StringIO()
+    watch = Watch(Console(file=shown, force_terminal=True, width=80), lasted)
+
+    for step in ("read", "erase", "keep", "build", "train"):
+        watch.begin(step)
+    watch.begin("compare")  # on from there, as if scoring had not been needed
+    watch.stop()
+
+    assert " 88 %" in shown.getvalue()

@@ -1,0 +1,141 @@
+"""Consent that reaches everything: no word of the withdrawn stays in the folder of models."""
+
+import pytest
+from typer.testing import CliRunner
+
+from model.errors import ArtifactError, TrainingError
+from model.files import locked
+from pipeline.cli import app
+from pipeline.retrain.erasure import datasets, purge
+from pipeline.retrain.known import still_known
+from tests.pipeline.chats import chat, conversation, entry
+from tests.pipeline.retrain.dumps import decision, dump, played
+from tests.pipeline.retrain.workshop import Workshop, found
+
+OLD, NEW = conversation(20), conversation(45)
+SECRET = {**OLD[8], "text": "the zebra sleeps in the cellar"}
+TALK = [*OLD[:8], SECRET, *OLD[9:]]
+"""Said by Friend 1."""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A workshop whose first version learned the secret, and a checkpoint that holds it."""
+    shop = Workshop(tmp_path)
+    shop.first()
+    shop.run(chat(*TALK, *NEW[240:]), no_live_bot=True)
+    checkpoint = shop.root / "training" / "0123abcd-base" / "checkpoint-5"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state").write_text("zebra")
+    assert len(found(shop.root, "zebra")) >= 3
+    return shop
+
+
+FRESH = [*TALK, *conversation(70)[240:]]
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [{"decisions": [decision(1, "optout")]}, {"forgotten": [SECRET["id"]]}],
+    ids=["withdrawn", "forgotten"],
+)
+def test_no_byte_of_what_was_withdrawn_stays_below_the_folder_of_models(shop, notes):
+    shop.run(chat(*FRESH), dump(**notes))
+
+    assert found(shop.root, "zebra") == []
+    assert len(found(shop.root, "words 17")) >= 2
+
+
+def test_it_is_erased_even_where_too_little_is_new_to_train(shop):
+    result = shop.run(dump(decisions=[decision(1, "optout")]))
+
+    assert result.version is None
+    assert "Friend 1 withdrew and is in 0002" in result.says
+    assert "go on with --anyway" in result.says
+    assert found(shop.root, "zebra") == []
+
+
+def test_what_the_roster_withholds_is_erased_too(shop):
+    roster = shop.root / "roster.toml"
+    roster.write_text(roster.read_text().replace('imitate = "yes"', 'learn = "no"', 1))
+
+    shop.run(chat(*FRESH), no_live_bot=True)
+
+    assert found(shop.root, "zebra") == []
+    assert [one["since"] for one in shop.receipt(3)["excluded"]] == [None]
+
+
+def test_a_line_that_the_bot_spoke_in_their_voice_goes_with_them(shop):
+    late = [played(9_000, "Friend 1", "a zebra of my own", 700_000), entry(9_001, 2, "x", 700_060)]
+
+    shop.run(chat(*FRESH), dump(*late, decisions=[decision(1, "optout")]))
+
+    assert found(shop.root, "zebra") == []
+
+
+def test_datasets_without_them_and_other_people_s_checkpoints_stay(shop):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    kept = list(datasets(shop.root))
+    (shop.root / "training" / "x").mkdir(parents=True)
+
+    shop.run(dump(decisions=[decision(1, "optout")]))
+
+    assert list(datasets(shop.root)) == kept != []
+    assert (shop.root / "training" / "x").is_dir()
+
+
+def test_half_a_dataset_that_a_kill_left_goes_wholly(shop):
+    folder = next(iter(datasets(shop.root)))
+    (folder / "roster.toml").unlink()
+
+    shop.run(dump())
+
+    assert not folder.exists()
+
+
+def test_nothing_is_erased_below_a_training_that_goes_on(shop):
+    with (
+        locked(shop.root / "training.lock", wait=False),
+        pytest.raises(TrainingError, match="a training goes on"),
+    ):
+        shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+
+
+def test_older_versions_that_still_hold_them_are_marked_and_can_be_purged(shop):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    first, second, third = shop.registry.names
+
+    assert still_known(shop.registry) == {first: ["Friend 1"], second: ["Friend 1"]}
+    assert purge(shop.registry, "friend 1") == [first, second]
+    assert shop.registry.names == [third]
+    assert still_known(shop.registry) == {}
+
+
+def test_a_version_that_serves_is_never_purged(shop):
+    with pytest.raises(ArtifactError, match="0002-.* serves, and was made of words of Friend 1"):
+        purge(shop.registry, "Friend 1")
+
+    assert len(shop.registry.names) == 2
+
+
+def test_nobody_of_that_name_is_one_line(shop):
+    with pytest.raises(ArtifactError, match="nobody is called 'Zoe'"):
+        purge(shop.registry, "Zoe")
+
+
+def test_the_commands_list_what_is_left_and_delete_it(shop):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    runner, models = CliRunner(), ["--models", str(shop.root)]
+
+    listed = runner.invoke(app, ["models", "list", *models]).stdout
+    removed = runner.invoke(app, ["models", "remove", "1", *models]).stdout
+    purged = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
+    again = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
+
+    marks = [line.split()[0] for line in listed.splitlines() if "tiny" in line or "flan" in line]
+    assert marks == ["!", "!", "*"]
+    assert 'understudy models purge --person "Friend 1"' in " ".join(listed.split())
+    assert removed.startswith("0001-")
+    assert purged.startswith("0002-")
+    assert again == "no version knows words of Friend 1\n"
+    assert [name[:4] for name in shop.registry.names] == ["0003"]

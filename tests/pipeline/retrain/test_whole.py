@@ -1,0 +1,55 @@
+"""The real command on really trained small models: first version, then on from it."""
+
+import json
+
+from typer.testing import CliRunner
+
+from model.registry import Registry
+from pipeline.cli import app
+from pipeline.retrain import receipt
+from tests import habits
+from tests.checkpoints import save_llama
+from tests.pipeline.retrain.workshop import found
+
+
+def retrained(root, *words):
+    command = ["retrain", *map(str, words), "--models", str(root), "--min-messages", "20"]
+    result = CliRunner().invoke(app, command)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tmp_path):
+    base = save_llama(tmp_path / "base", texts=[" ".join(habits.HABITS.values())])
+    old = habits.write_export(tmp_path / "old", 24)
+    fresh = habits.write_export(tmp_path / "fresh", 48)
+    notes = tmp_path / "dump.json"
+    said = {"user_id": habits.IDS["Raul"], "decision": "optout", "at": "2024-01-01T00:00:00+00:00"}
+    notes.write_text(json.dumps({
+        "name": "Habits", "type": "private_supergroup", "id": habits.CHAT_ID, "messages": [],
+        "understudy": {"chat_id": -(10**12 + habits.CHAT_ID), "decisions": [said],
+                       "forgotten": [], "written_at": "2024-01-02T00:00:00+00:00"},
+    }))  # fmt: skip
+    root = tmp_path / "models"
+    options = ("--epochs", "0.5", "--max-reply-tokens", "32", "--batch-size", "8")
+
+    first = retrained(root, old, "--base", base, *options)
+    second = retrained(
+        root, fresh, notes, "--from", "current", "--replay", "0.5", "--force", "a test", "--quiet"
+    )
+
+    registry = Registry(root)
+    told = receipt.read(root, registry.names[1])
+    assert first.exit_code == second.exit_code == 0, first.output + second.output
+    assert registry.current == registry.names[1]
+    assert second.stdout.splitlines()[0] == f"{registry.names[1]} serves now, with 288 new messages"
+    assert [line.split()[0] for line in second.stdout.splitlines()[1:]] == ["receipt:"]
+    assert told["began_with"] == registry.names[0]
+    assert told["hyperparameters"]["epochs"] == 0.5
+    assert {one["figure"] for one in told["scores"]} >= {"right voice", "copied lines"}
+    assert all(one["current"] is not None for one in told["scores"])
+    assert [one["name"] for one in told["excluded"]] == ["Raul"]
+    assert [p.name for p in registry.open().card.roster.voices] == ["Hugo", "Tiago"]
+    assert found(root, habits.HABITS["Raul"]) == []
+    assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}

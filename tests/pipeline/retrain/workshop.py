@@ -1,0 +1,146 @@
+"""A retraining in which all is real but the two slow parts: training, and letting a model speak."""
+
+import gzip
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from model.registry import Registry
+from pipeline.card import Judgement, Nats
+from pipeline.retrain import receipt
+from pipeline.retrain.run import retrain
+from pipeline.retrain.watch import Watch
+from pipeline.retrain.wish import Tools, Wish
+from tests.model.artifacts import make
+from tests.pipeline.chats import chat, conversation, write
+
+CHAT = -(10**12 + 77)
+VOICES = '[[people]]\nname = "Friend {0}"\nids = [{0}]\nimitate = "yes"\n'
+
+
+def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3):
+    """Return a scorecard with these figures, each with an interval of a tenth around it."""
+    figures = {
+        "attribution.bags_of_10.generated": attribution,
+        "attribution.bags_of_5.generated": attribution,
+        "attribution.bags_of_1.generated": attribution,
+        "right_voice.share": right_voice,
+        "copied.generated": copied,
+        "nats_per_char.tuned": 1.0,
+        "habits.distance.generated": 0.5,
+    }
+    value = {"intervals": {name: [v - 0.1, v + 0.1] for name, v in figures.items()}}
+    for name, figure in figures.items():
+        *folders, last = name.split(".")
+        place = value
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = figure
+    sizes = {f"bags_of_{n}": {"generated": bags} for n in (10, 5, 1)}
+    value["attribution"]["bags_of_a_voice"] = sizes
+    value["personal_data"] = private
+    return value
+
+
+@dataclass
+class Workshop:
+    """A folder of models, and what was asked of its trainer and its judge.
+
+    `cards` are the scorecards by a version's number, `killed` the step at which a run breaks off.
+    """
+
+    folder: Path
+    cards: dict = field(default_factory=dict)
+    asked: list = field(default_factory=list)
+    trained: list = field(default_factory=list)
+    judged: list = field(default_factory=list)
+    killed: str | None = None
+    agrees: bool = True
+
+    def __post_init__(self):
+        self.root = self.folder / "models"
+        self.registry = Registry(self.root)
+        self._count = count()
+
+    def put(self, *values):
+        """Write exports and dumps into files of their own and return them."""
+        return [write(self.folder / f"given{next(self._count)}", one) for one in values]
+
+    def run(self, *values, **wish):
+        """Retrain with these exports and dumps, or files."""
+        files = [one if isinstance(one, Path) else self.put(one)[0] for one in values]
+        wished = Wish(tuple(files), self.root, **{"min_messages": 1, **wish})
+        return retrain(wished, Tools(self._watch(), self._ask, self._train, self._judge))
+
+    def first(self, sessions=20, **wish):
+        """Train the first version on a chat of two friends who both agreed."""
+        self.root.mkdir(exist_ok=True)
+        (self.root / "roster.toml").write_text(VOICES.format(1) + VOICES.format(2))
+        return self.run(chat(*conversation(sessions)), **wish)
+
+    def receipt(self, number):
+        """Return a version's receipt."""
+        return receipt.read(self.root, self.registry.find(str(number)))
+
+    def _watch(self):
+        return _Killing(Console(quiet=True), self.killed)
+
+    def _ask(self, question):
+        self.asked.append(question)
+        return self.agrees
+
+    def _train(self, dataset, start, registry, settings, decoding, bar, *, resume=False):
+        self.trained.append((dataset, start, settings))
+        told = {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash}
+        made = make(
+            self.folder / f"made{next(self._count)}",
+            words=f"weights {len(self.trained)}",
+            roster=dataset.roster,
+            chats=dataset.chats,
+            window=dataset.window,
+            base=start.name if isinstance(start.base, str) else start.base.card.base,
+            provenance={"dataset": told, "trained_at": "2024-01-01T00:00:00+00:00"},
+        )
+        registry.root.joinpath("tensorboard", "x").mkdir(parents=True, exist_ok=True)
+        nats = Nats(1.0, 0.5)
+        return registry.add(made), Judgement(nats, None, {})
+
+    def _judge(self, artifact, dataset, cache, size, seed, console):
+        self.judged.append((artifact.path.name, dataset, size))
+        return self.cards.get(int(artifact.path.name.split("-")[0]), card())
+
+
+class Killed(BaseException):
+    """A run broke off, as a signal would break it: nothing that could mend it ran."""
+
+
+class _Killing(Watch):
+    def __init__(self, console, step):
+        super().__init__(console)
+        self.kills_at = step
+
+    def begin(self, step):
+        super().begin(step)
+        if step == self.kills_at:
+            raise Killed(step)
+
+
+def found(root, words):
+    """Return the files below a folder that hold these words, packed ones unpacked."""
+    return [path for path in root.rglob("*") if path.is_file() and words.encode() in _text(path)]
+
+
+def everything(root):
+    """Return all bytes below a folder, packed files unpacked."""
+    return b"\n".join(_text(path) for path in root.rglob("*") if path.is_file())
+
+
+def _text(path):
+    if path.suffix == ".gz":
+        return gzip.decompress(path.read_bytes())
+    if path.suffix == ".parquet":
+        return str(pq.read_table(path).to_pylist()).encode()
+    return path.read_bytes()

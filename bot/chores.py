@@ -11,6 +11,7 @@ from telegram.ext import ExtBot
 
 from bot.durable import Durable
 from bot.errors import StoreError
+from bot.handlers.receiving import drop_before
 from bot.handlers.versions import told
 from bot.house import House
 from bot.polling import Client
@@ -19,6 +20,7 @@ from bot.serving import Exchange
 
 TIDY_AGAIN = 3600.0
 RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
+KEPT_EXPORT = timedelta(days=2)  # as the bot says where RETRAIN_COMMAND is not set
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
 
 
@@ -36,6 +38,8 @@ def keep_up(
             await house.shelves.inbox.drop_before(old)
             await house.shelves.journal.release_before(old)
             await let_vanish(house, datetime.now(UTC))
+
+        await asyncio.to_thread(drop_before, house.settings, datetime.now(UTC) - KEPT_EXPORT)
 
     async def release() -> None:
         await app.release(client.read)

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from telegram import Document, Update
@@ -13,6 +15,7 @@ from bot.context import Bot, Context
 from bot.errors import ExportRefused
 from bot.house import House
 from bot.incoming import place_of
+from bot.settings import Settings
 from bot.store.version import database_file
 from bot.texts.wording import Wording
 from bot.unpacking import unpack
@@ -21,6 +24,19 @@ from model.files import make_folder
 FOLDER, EXPORT, ARRIVING = "incoming", "result.json", "arriving"
 
 logger = logging.getLogger(__name__)
+
+
+def export_of(settings: Settings) -> Path:
+    """Return where an export is kept, in a folder that only the bot's user can read."""
+    return database_file(settings.database_url).absolute().parent / FOLDER / EXPORT
+
+
+def drop_before(settings: Settings, moment: datetime) -> None:
+    """Delete an export that came before a moment and that nobody has trained on."""
+    export = export_of(settings)
+    with suppress(OSError):
+        if datetime.fromtimestamp(export.stat().st_mtime, UTC) < moment:
+            export.unlink()
 
 
 @dataclass(slots=True)
@@ -33,8 +49,8 @@ class Receiving:
 
     @property
     def export(self) -> Path:
-        """Return where an export is kept, in a folder that only the bot's user can read."""
-        return database_file(self.house.settings.database_url).absolute().parent / FOLDER / EXPORT
+        """Return where an export is kept."""
+        return export_of(self.house.settings)
 
     async def document(self, update: Update, context: Context) -> None:
         """Fetch an export and retrain from it, or say how to."""

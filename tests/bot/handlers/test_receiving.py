@@ -1,7 +1,10 @@
 """An admin sends an export in private: where it goes, what is run, what is said."""
 
+import asyncio
+import os
 import stat
 import sys
+import time
 
 import pytest
 
@@ -119,3 +122,26 @@ async def test_nobody_but_an_admin_in_private_is_heard(stage, group, hugo, joao,
 
     assert not stage.telegram.sent("getFile")
     assert not (tmp_path / receiving.FOLDER).exists()
+
+
+async def test_what_nobody_trains_on_is_deleted_after_two_days(stage, tmp_path):
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    export = folder / "result.json"
+    export.write_bytes(EXPORT)
+    three_days_ago = time.time() - 3 * 24 * 3600
+    os.utime(export, (three_days_ago, three_days_ago))
+
+    async with stage.running(), asyncio.timeout(10):
+        while export.exists():  # noqa: ASYNC110  nobody is told when a file goes
+            await asyncio.sleep(0.01)
+
+
+async def test_a_fresh_export_stays(stage, private, hugo, tmp_path):
+    async with stage.running(admins=frozenset({ADMIN})):
+        since = await send(stage, private, hugo)
+        await said(stage, since, 1)
+    async with stage.running(admins=frozenset({ADMIN})):
+        await stage.answer(private, hugo, "/help")
+
+    assert (tmp_path / "incoming" / "result.json").read_bytes() == EXPORT

@@ -71,7 +71,8 @@ def test_the_demo_s_chat_cut_in_three_is_retrained_withdrawn_from_killed_and_pur
     messages, about_it = export.pop("messages"), export
     third = len(messages) // 3
     pieces = messages[:third], messages[: 2 * third], messages[third // 2 :]
-    texts = [one["text"] for one in messages if isinstance(one["text"], str)]
+    spoken = [one for one in messages if one["type"] == "message"]
+    texts = [one["text"] for one in spoken if isinstance(one["text"], str)]
     base = save_llama(tmp_path / "base", texts=texts[:3_000])
     root = tmp_path / "models"
     files = [write(tmp_path / str(n), {**about_it, "messages": p}) for n, p in enumerate(pieces)]
@@ -84,9 +85,9 @@ def test_the_demo_s_chat_cut_in_three_is_retrained_withdrawn_from_killed_and_pur
     kept, whole = kept_and_whole(
         root, write(tmp_path / "whole", {**about_it, "messages": messages})
     )
-    raul = next(one for one in messages if one["from"] == "Raul")["from_id"]
-    said = {one["text"] for one in messages if one["from_id"] == raul and type(one["text"]) is str}
-    others = {str(one["text"]) for one in messages if one["from_id"] != raul}
+    raul = next(one for one in spoken if one["from"] == "Raul")["from_id"]
+    said = {one["text"] for one in spoken if one["from_id"] == raul and type(one["text"]) is str}
+    others = {str(one["text"]) for one in spoken if one["from_id"] != raul}
     plain = (text for text in said if text.isascii() and not set('"\\\n') & set(text))
     his = [text for text in plain if len(words_of(text)) > 8 and text not in others]
     there = everything(root)

@@ -29,20 +29,15 @@ class Hearing:
 
     async def explain(self, context: Context, place: Place, adder: int) -> None:
         """Tell a group that the bot was put into, and whoever put it there, of privacy mode."""
-        try:
-            await context.bot.get_me()  # it may have been switched off since the bot started
-        except TelegramError as error:
-            logger.info("getMe: %s", type(error).__name__)
-        if self.house.group(place.chat_id).told_privacy or await self._hears_all(context, place):
-            return
-        await context.courier.say(place, context.texts.privacy_is_on)
-        await context.courier.say(Place(adder), context.texts.privacy_is_on)
+        if not self.house.group(place.chat_id).told_privacy:
+            await context.courier.say(place, context.texts.privacy_is_on)
+            await context.courier.say(Place(adder), context.texts.privacy_is_on)
 
     async def hint(self, context: Context, place: Place) -> None:
         """Let the first answers in a group say what was not heard."""
         chat_id = self.house.address(place).chat_id
         group = self.house.group(chat_id)
-        if chat_id > 0 or group.told_privacy or await self._hears_all(context, place):
+        if chat_id > 0 or group.told_privacy or await self.hears_all(context, place):
             return
         self.hints[chat_id] += 1
         if self.hints[chat_id] >= HINTS:
@@ -52,14 +47,19 @@ class Hearing:
             del self.hints[chat_id]
         await context.courier.say(place, context.texts.privacy_hint)
 
-    async def _hears_all(self, context: Context, place: Place) -> bool:
-        """Whether all that is said in a group reaches the bot: it does an admin of it."""
-        if context.bot.bot.can_read_all_group_messages or place.chat_id in self.open_ears:
-            return True
+    async def hears_all(self, context: Context, place: Place, *, anew: bool = False) -> bool:
+        """Whether all that is said in a group reaches the bot: it does an admin of it.
+
+        `anew`: privacy mode may have been switched off since the bot started.
+        """
         try:
+            if anew:
+                await context.bot.get_me()
+            if context.bot.bot.can_read_all_group_messages or place.chat_id in self.open_ears:
+                return True
             member = await context.bot.get_chat_member(place.chat_id, context.bot.id)
         except TelegramError as error:
-            logger.info("chat %d: getChatMember: %s", place.chat_id, type(error).__name__)
+            logger.info("chat %d: privacy mode: %s", place.chat_id, type(error).__name__)
             return True  # nothing is said of what is not known
         if member.status in _ADMINS:
             self.open_ears.add(place.chat_id)

@@ -99,8 +99,10 @@ class Membership:
 
     async def _greet(self, chat: Chat, adder: int, context: Context) -> None:
         place = Place(chat.id)
+        hears_all = await self.hearing.hears_all(context, place, anew=True)
         await context.courier.say(place, self._greeting(chat.id, context))
-        await self.hearing.explain(context, place, adder)
+        if not hears_all:
+            await self.hearing.explain(context, place, adder)
 
     async def _leave(self, chat: Chat, context: Context) -> None:
         """Say why, and leave, unless the group turns out to be one that moved."""

@@ -68,7 +68,7 @@ async def test_a_group_that_moved_is_answered_where_it_is_now(live, group, zoe):
     moved = await live.telegram.migrate(group, -100777)
 
     live.speaker.open.set()
-    sent = await live.telegram.wait_for("sendMessage")
+    sent = await live.telegram.wait_for("sendMessage", timeout=10)
     answer = await live.answer(moved, zoe, "/as 李雷")
 
     assert sent.params["chat_id"] == moved.id

@@ -2,11 +2,17 @@
 
 import json
 import logging
+import traceback
 from datetime import UTC, datetime
+from typing import Any
 
 from bot.settings import LogFormat, LogLevel
+from model.errors import UnderstudyError
 
 REDACTED = "[token]"
+
+_SAFE = {"telegram.error", "sqlalchemy.exc", "sqlite3"}
+"""Whose errors quote no message: the database's engine hides values."""
 
 _LAYOUT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -21,6 +27,10 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text without the token."""
         return self._blot(super().format(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802  logging's own signature
+        """Return a traceback without what an error quotes: that may be what somebody wrote."""
+        return "\n\nThen:\n\n".join(_frames(error) for error in _chain(ei[1]))
 
     def _blot(self, text: str) -> str:
         return text.replace(self._token, REDACTED) if self._token else text
@@ -41,6 +51,23 @@ class JsonFormatter(RedactingFormatter):
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return self._blot(json.dumps(line, ensure_ascii=False))
+
+
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """Return an error and what it came from, the first of them first."""
+    errors: list[BaseException] = []
+    while error is not None and error not in errors:
+        errors.insert(0, error)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return errors
+
+
+def _frames(error: BaseException) -> str:
+    kind = type(error)
+    quotes_nobody = isinstance(error, UnderstudyError | OSError) or kind.__module__ in _SAFE
+    says = f": {error}" if quotes_nobody else ""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    return f"Traceback (most recent call last):\n{where}{kind.__module__}.{kind.__name__}{says}"
 
 
 def without_updates(record: logging.LogRecord) -> bool:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from bot import logs
+from bot.errors import SettingsError
 from bot.logs import JsonFormatter, RedactingFormatter, without_updates
 
 TOKEN = "42:SECRET"  # noqa: S105
@@ -33,10 +34,14 @@ def written():
     return write
 
 
+def reject():
+    raise SettingsError(f"rejected {TOKEN}")
+
+
 def fail(logger):
     try:
-        int(f"rejected {TOKEN}")
-    except ValueError:
+        reject()
+    except SettingsError:
         logger.exception("update %d of %s failed", 7, TOKEN)
 
 
@@ -46,8 +51,28 @@ def test_the_token_is_blotted_out_of_lines_and_tracebacks(written, formatter):
 
     assert "SECRET" not in text
     assert "update 7 of [token] failed" in text
-    assert "'rejected [token]'" in text
+    assert "SettingsError: rejected [token]" in text
     assert "Traceback" in text
+
+
+@pytest.mark.parametrize("formatter", [RedactingFormatter(TOKEN), JsonFormatter(TOKEN)])
+def test_what_an_error_quotes_is_left_out_of_all_its_chain(written, formatter):
+    quote = "what somebody wrote"
+
+    def log(logger):
+        try:
+            try:
+                int(quote)
+            except ValueError as error:
+                raise LookupError(quote) from error
+        except LookupError:
+            logger.exception("update %d failed", 7)
+
+    text = written(formatter, "bot", log)
+
+    assert "builtins.ValueError" in text
+    assert "builtins.LookupError" in text
+    assert quote not in text
 
 
 def test_json_is_one_object_a_line(written):

@@ -13,6 +13,10 @@ from bot.context import Bot, Context, Facts
 from bot.errors import StoppingError, StoreError
 from bot.store.inbox import Inbox
 
+ALONE = 30.0
+"""Seconds for which no other update is begun beside one on its last try: so that what was only
+near, when the bot was killed again and again, is not taken for what killed it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,10 +46,12 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
             if self._stops or not await self._begin(self.inbox, update.update_id):
                 return
             await super().process_update(update)
-            if update.update_id in self._tasks:
-                super().create_task(self._end(self.inbox, update.update_id))
-            else:
+            if update.update_id not in self._tasks:
                 await self._end(self.inbox, update.update_id)
+                return
+            end = super().create_task(self._end(self.inbox, update.update_id))
+            if self.inbox.is_last_try(update.update_id):
+                await asyncio.wait({end}, timeout=ALONE)
 
     async def stop(self) -> None:
         """Begin no further update, and wait for what was begun."""

@@ -31,7 +31,7 @@ class Inbox:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._again: set[int] = set()
+        self._again: dict[int, int] = {}
 
     async def keep(
         self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
@@ -70,6 +70,10 @@ class Inbox:
         """Whether an update that is being handled was begun before, without an end."""
         return update_id in self._again
 
+    def is_last_try(self, update_id: int) -> bool:
+        """Whether an update that is being handled is set aside if it does not end this time."""
+        return self._again.get(update_id) == MOST_TRIES
+
     async def begin(self, update_id: int) -> bool:
         """Note that an update is begun; return whether it may be: else it is set aside."""
         one = inbox.c.update_id == update_id
@@ -83,7 +87,7 @@ class Inbox:
             tries = (await connection.execute(begun)).scalar()
             if tries:
                 if tries > 1:
-                    self._again.add(update_id)
+                    self._again[update_id] = tries
                 return True
             await connection.execute(
                 update(inbox).where(one, inbox.c.state == WAITING).values(state=SET_ASIDE)
@@ -93,7 +97,7 @@ class Inbox:
     async def end(self, update_id: int) -> None:
         """Note that an update is handled; what it said is dropped."""
         await self._close(update_id, state=HANDLED, body=None)
-        self._again.discard(update_id)
+        self._again.pop(update_id, None)
 
     async def set_aside(self, update_id: int) -> None:
         """Note that an update cannot be read."""

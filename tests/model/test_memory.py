@@ -15,7 +15,7 @@ from tests.checkpoints import save_llama, save_t5
 
 FLOAT32 = Precision(bf16=False, reason="a test")
 BASES = {"encoder-decoder": save_t5, "decoder-only": save_llama}
-SETTINGS = Hyperparameters(epochs=2, batch_size=8, learning_rate=1e-3, token_budget=4096)
+SETTINGS = Hyperparameters(epochs=2, batch_size=8, packing=1, learning_rate=1e-3, token_budget=4096)
 
 
 @pytest.fixture(params=BASES)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -36,6 +36,7 @@ class Acting:
         self._hearing = hearing
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told_busy: dict[int, float] = {}
+        self._stops = Counter[int]()
         self._chance = random.Random()
 
     async def answer(
@@ -51,6 +52,23 @@ class Acting:
             made = partial(self._house.replies.answer, place, voice, at, wish)
             speechless = context.texts.speechless.format(name=voice)
             await self._answer(context, part, place, made, speechless)
+
+    async def join(
+        self,
+        context: Context,
+        place: Place,
+        voice: str,
+        at: datetime,
+        still: Callable[[], bool],
+    ) -> None:
+        """Say something unasked, as long as `still` holds; of what fails nobody is told."""
+        if (part := await context.courier.begin(place)) is not None:
+            made = partial(self._house.replies.answer, place, voice, at)
+            await self._answer(context, part, place, made, still=still)
+
+    def stop(self, chat_id: int) -> None:
+        """Let nothing more be said of the turns that are under way in a chat."""
+        self._stops[chat_id] += 1
 
     async def anyone(
         self, context: Context, place: Place, voices: Sequence[str], at: datetime, wish: Wish
@@ -82,7 +100,12 @@ class Acting:
                     async with typing(context.bot, place):
                         said = await self._house.replies.turn(place, voices, at, wish)
                     ready = self._paced(
-                        context, place, said, stopped, begun if part.number else None
+                        context,
+                        place,
+                        said,
+                        lambda: not stopped.is_set(),
+                        begun if part.number else None,
+                        stopped,
                     )
                     return await self._say(context, part, place, said, ready)
         except VoiceError:
@@ -95,26 +118,26 @@ class Acting:
         part: Part,
         place: Place,
         made: Callable[[], Awaitable[Said]],
-        speechless: str,
+        speechless: str | None = None,
+        still: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Send what is being made, or say why there is nothing."""
+        """Send what is being made; where there is nothing say why, if somebody asked for it."""
+        stops = self._stops[place.chat_id]
+
+        def may_go_on() -> bool:
+            return self._stops[place.chat_id] == stops and still()
+
         try:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     async with typing(context.bot, place):
                         said = await made()
-                    ready = self._paced(context, place, said, asyncio.Event())
+                    ready = self._paced(context, place, said, may_go_on)
                     if await self._say(context, part, place, said, ready):
                         await self._hearing.hint(context, place)
                     return
-        except BusyError:
-            excuse = self._busy(place, context)
-        except SlowError:
-            excuse = context.texts.too_slow
-        except OpeningError:
-            excuse = context.texts.not_to_begin_with.format(most=MOST_CHARACTERS)
-        except VoiceError:
-            excuse = speechless
+        except VoiceError as error:
+            excuse = "" if speechless is None else self._excuse(error, place, context, speechless)
         logger.info("no reply in chat %d", place.chat_id)
         if excuse:
             await context.courier.say(place, excuse, part=part)
@@ -126,8 +149,9 @@ class Acting:
         context: Context,
         place: Place,
         said: Said,
-        stopped: asyncio.Event,
+        may_go_on: Callable[[], bool],
         since: float | None = None,
+        stopped: asyncio.Event | None = None,
     ) -> Ready:
         """Return what waits before each message for as long as people type it.
 
@@ -140,9 +164,10 @@ class Acting:
             nonlocal begun
             if begun is not None and context.application.running:
                 seconds = self._house.settings.pace * typing_seconds(words, self._chance)
-                await pause(context.bot, place, begun + seconds - time.monotonic(), stopped)
+                left = begun + seconds - time.monotonic()
+                await pause(context.bot, place, left, stopped or asyncio.Event())
             begun = time.monotonic()
-            return not stopped.is_set() and self._may_still_say(said, place)
+            return may_go_on() and self._may_still_say(said, place)
 
         return ready
 
@@ -173,6 +198,16 @@ class Acting:
         person = access.roster.called(said.voice)
         decided = {access.decisions.get(number) for number in person.ids} if person else set()
         return "optout" in decided or self._house.forgot(place.chat_id, said.sources)
+
+    def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:
+        """Return what is said to who asked in vain, nothing where that was said just now."""
+        if isinstance(error, BusyError):
+            return self._busy(place, context)
+        if isinstance(error, SlowError):
+            return context.texts.too_slow
+        if isinstance(error, OpeningError):
+            return context.texts.not_to_begin_with.format(most=MOST_CHARACTERS)
+        return speechless
 
     def _busy(self, place: Place, context: Context) -> str:
         """Return what a chat is told that asks too much, at most once a minute."""

@@ -8,6 +8,7 @@ from bot.context import Context
 from bot.house import House
 from bot.incoming import place_of
 from bot.texts.wording import Wording
+from model.marker import MASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Cast:
         for person in access.voices:
             lines = card.lines_of(person.name)
             learned = texts.learned_from.format(lines=lines) if lines is not None else ""
-            voices.append(f"🎭 {person.name}{learned}")
+            voices.append(f"• {MASK} {person.name}{learned}")  # a mask first would be a line
         known = [p for p in access.roster.people if p.learn == "yes" and p not in access.voices]
         quiet = [person.name for person in known if person.is_only_quiet]
         silent = [person.name for person in known if not person.is_only_quiet]

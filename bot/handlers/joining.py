@@ -90,19 +90,29 @@ class Joining:
         place = place_of(message)
         if voice := await self._voice(place, message):
             self.joined[place.chat_id].append(message.date)
-            await self.acting.answer(context, place, voice, message.date)
+            chat_id = place.chat_id
+            await self.acting.join(
+                context, place, voice, message.date, lambda: self._is_welcome(chat_id)
+            )
 
     def _may(self, message: Message, now: datetime) -> bool:
         """Whether this is a group, a moment and a message in which to join at all."""
-        group = self.house.groups.get(message.chat.id)
-        if group is None or not group.chatty or not self.house.access.speaks_in(group.chat_id):
+        chat_id = message.chat.id
+        if not self._is_welcome(chat_id) or not self.house.access.speaks_in(chat_id):
             return False
-        if (group.quiet_until and now < group.quiet_until) or now - message.date > FRESH:
+        if now - message.date > FRESH:
             return False
         replied = message.reply_to_message
         if replied and replied.from_user and replied.from_user.id == self.house.stand.bot_id:
             return False  # that is answered anyway
-        return not is_night(now) and self._has_room(group.chat_id, now)
+        return not is_night(now) and self._has_room(chat_id, now)
+
+    def _is_welcome(self, chat_id: int) -> bool:
+        """Whether a group wants to be joined, and has not asked for quiet."""
+        group = self.house.groups.get(chat_id)
+        if group is None or not group.chatty:
+            return False
+        return not group.quiet_until or datetime.now(UTC) >= group.quiet_until
 
     def _has_room(self, chat_id: int, now: datetime) -> bool:
         """Whether the hour's joinings are not yet used up."""

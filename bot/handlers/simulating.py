@@ -52,7 +52,10 @@ class Simulating:
     async def stop(self, update: Update, _: Context) -> None:
         """Let nothing further be said in this chat, whoever asks."""
         message = update.message
-        if message and (stopped := self.busy.get(message.chat.id)):
+        if message is None:
+            return
+        self.acting.stop(message.chat.id)
+        if stopped := self.busy.get(message.chat.id):
             stopped.set()
 
     def _scene(self, context: Context, place: Place, words: str) -> Scene | str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from model.marker import parse_spoken
 from model.roster import Roster
 
 
@@ -13,10 +14,10 @@ async def test_who_can_speak_is_listed_with_what_was_learned(stage, group, zoe):
         answer = await stage.answer(group, zoe, "/voices")
 
     assert answer["text"].split("\n\n")[0].splitlines() == [
-        "🎭 Hugo Silva, from 1,204 messages",
-        "🎭 Hugo Sá",
-        "🎭 João, from 7 messages",
-        "🎭 李雷",
+        "• 🎭 Hugo Silva, from 1,204 messages",
+        "• 🎭 Hugo Sá",
+        "• 🎭 João, from 7 messages",
+        "• 🎭 李雷",
     ]
 
 
@@ -43,6 +44,16 @@ async def test_the_quiet_are_told_apart(stage, group, zoe):
         answer = await stage.answer(group, zoe, "/voices")
 
     assert answer["text"].endswith("Wrote too little to be learned: Hugo Silva.")
+
+
+async def test_the_list_is_no_line_of_the_first_of_them(live, group, zoe):
+    listed = await live.answer(group, zoe, "/voices")
+
+    await live.telegram.say(group, zoe, "really?", reply_to=listed)
+    await live.answer(group, zoe, "/help")
+
+    assert parse_spoken(listed["text"]) is None
+    assert not live.speaker.asked
 
 
 async def test_names_are_told_nowhere_else(live, stage, zoe):

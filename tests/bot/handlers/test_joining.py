@@ -7,10 +7,13 @@ import pytest
 
 from bot.handlers import joining
 from bot.handlers.joining import is_night, span_of
+from bot.replies import BusyError, SlowError
 from bot.texts import EN
-from model.marker import parse_spoken
+from model.errors import VoiceError
+from model.marker import parse_spoken, spoken
 from model.occasions import FEATURES
 from model.propensity import LEVELS, Propensity, Weights, save
+from tests.bot.conftest import until
 
 ALWAYS = Weights(20.0, (0.0,) * len(FEATURES), {}, (0.5,) * len(LEVELS))
 
@@ -158,6 +161,40 @@ async def test_anybody_may_quiet_it_at_once(chatty, group, zoe):
     assert answer["text"] == EN.quiet_for.format(hours=2)
     assert silent
     assert again["text"].startswith("🎭 João\n")
+
+
+@pytest.mark.parametrize(
+    "failure", [VoiceError("nothing"), SlowError("late"), BusyError("too much")]
+)
+async def test_what_nobody_asked_for_fails_without_a_word(chatty, group, zoe, failure):
+    since = len(chatty.telegram.calls)
+    chatty.speaker.replies.append(failure)
+
+    await chatty.telegram.say(group, zoe, "what about friday?")
+    await until(lambda: chatty.speaker.asked)
+    await chatty.answer(group, zoe, "/as Hugo Sá")
+    await chatty.answer(group, zoe, "/chatty")
+
+    texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
+    assert texts == [spoken("Hugo Sá", "Hugo Sá number 2"), EN.chatty_is.format(level=100)]
+
+
+@pytest.mark.parametrize("command", ["/quiet", "/chatty 0", "/stop"])
+async def test_what_is_being_made_unasked_is_not_said_any_more(chatty, group, hugo, zoe, command):
+    since = len(chatty.telegram.calls)
+    chatty.speaker.open.clear()
+    await chatty.telegram.say(group, zoe, "what about friday?")
+    await until(lambda: chatty.speaker.asked)
+
+    await chatty.telegram.say(group, hugo, command)
+    await chatty.telegram.say(group, hugo, "/voices")
+    await until(lambda: [text for text in chatty.said() if "Have not agreed" in text])
+    chatty.speaker.open.set()
+    await chatty.telegram.say(group, zoe, "/as Hugo Sá")
+    await chatty.telegram.wait_for("sendMessage", text=spoken("Hugo Sá", "Hugo Sá number 2"))
+
+    texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
+    assert [parse_spoken(text)[0] for text in texts if parse_spoken(text)] == ["Hugo Sá"]
 
 
 async def test_only_who_runs_the_group_makes_it_chatty(live, group, zoe):

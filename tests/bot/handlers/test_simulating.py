@@ -175,3 +175,16 @@ async def test_stop_ends_a_turn_that_is_being_made(live, group, joao, zoe):
     answer = await live.answer(group, zoe, "/as João")
 
     assert answer["text"] == spoken("João", "João number 2")
+
+
+async def test_stop_ends_a_turn_that_somebody_asked_for_too(live, group, joao, zoe):
+    live.speaker.open.clear()
+    await live.telegram.say(group, joao, "/as Hugo Sá")
+    await live.telegram.wait_for("sendChatAction")
+    await live.telegram.say(group, zoe, "/stop")
+    await live.answer(group, zoe, "/help")
+
+    live.speaker.open.set()
+    answer = await live.answer(group, joao, "/as 李雷")
+
+    assert answer["text"] == spoken("李雷", "李雷 number 2")

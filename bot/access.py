@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from bot.settings import Consent
+from bot.settings import Consent, Settings
 from bot.store.decisions import Decision
 from bot.store.groups import Group
 from model.artifact import Card
 from model.roster import Person, Roster
+
+NONE_KNOWN: Mapping[int, Group] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,13 @@ class Access:
         return tuple(person for person in self.roster.voices if not self.may_imitate(person))
 
 
-def access_of(card: Card, roster: Roster, admins: frozenset[int], consent: Consent) -> Access:
-    """Return what a model's card allows, before anybody has said anything."""
+def access_of(
+    card: Card,
+    roster: Roster,
+    settings: Settings,
+    decisions: Mapping[int, Decision],
+    groups: Mapping[int, Group] = NONE_KNOWN,
+) -> Access:
+    """Return what a model's card and the settings allow, and what people said since."""
     chats = frozenset(chat.chat_id for chat in card.chats)
-    return Access(roster, chats, admins, consent, public=card.public)
+    return Access(roster, chats, settings.admins, settings.consent, card.public, decisions, groups)

@@ -1,7 +1,7 @@
 """`understudy-bot dump`: what those who agreed wrote, for the pipeline to learn from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,8 +52,7 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     titles = {chat.chat_id: chat.title for chat in card.chats}
     async with opened(settings.database_url) as engine:
         decided, groups = await Decisions(engine).newest(), await Groups(engine).all()
-        granted = access_of(card, roster, settings.admins, settings.consent)
-        access = replace(granted, decisions=decided)
+        access = access_of(card, roster, settings, decided)
         held = await _dump(Dumping(engine), access, groups, titles, wanted)
     try:
         write_text(path, export_text(held))

@@ -5,55 +5,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from bot.access import Access, access_of
 from bot.replies import Replies
 from bot.serving import Stand
 from bot.settings import Settings
-from bot.store.decisions import Decision, Decisions
-from bot.store.erasing import Erasing, Marked
-from bot.store.groups import Group, Groups
-from bot.store.guesses import Guesses
-from bot.store.inbox import Inbox
-from bot.store.journal import Journal
-from bot.store.messages import Place, Store
-from bot.store.reactions import Reactions
+from bot.store.decisions import Decision
+from bot.store.erasing import Marked
+from bot.store.groups import Group
+from bot.store.messages import Place
 from bot.store.scrubbing import Ref
-from bot.store.stickers import Stickers
+from bot.store.shelves import Shelves
 from bot.store.wanted import Wanted
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Shelves:
-    """All that the bot keeps, by kind; one database."""
-
-    messages: Store
-    inbox: Inbox
-    journal: Journal
-    groups: Groups
-    decisions: Decisions
-    reactions: Reactions
-    stickers: Stickers
-    guesses: Guesses
-    erasing: Erasing
-
-    @classmethod
-    def of(cls, engine: AsyncEngine) -> "Shelves":
-        """Return what an engine's database keeps."""
-        return cls(
-            Store(engine),
-            Inbox(engine),
-            Journal(engine),
-            Groups(engine),
-            Decisions(engine),
-            Reactions(engine),
-            Stickers(engine),
-            Guesses(engine),
-            Erasing(engine),
-        )
 
 
 @dataclass(slots=True)
@@ -79,10 +43,7 @@ class House:
     def access(self) -> Access:
         """Return what is allowed now."""
         serving = self.stand.now
-        granted = access_of(
-            serving.card, serving.roster, self.settings.admins, self.settings.consent
-        )
-        return replace(granted, decisions=self.decisions, groups=self.groups)
+        return access_of(serving.card, serving.roster, self.settings, self.decisions, self.groups)
 
     @property
     def origin(self) -> str:

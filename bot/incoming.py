@@ -69,6 +69,17 @@ def person_id(user: telegram.User | None) -> int | None:
     return user.id if user and not user.is_bot else None
 
 
+def own_id(message: telegram.Message) -> int | None:
+    """Return who wrote a message as themselves, None where they speak as a group or a channel."""
+    return message.from_user.id if message.from_user and not message.sender_chat else None
+
+
+def author_id(message: telegram.Message) -> int | None:
+    """Return who wrote a message: the chat that somebody spoke as, else the user."""
+    author = _author(message)
+    return author[0] if author else None
+
+
 def command_of(message: telegram.Message, username: str) -> str | None:
     """Return the command that a message is, without its slash, None where it is none to us."""
     first = message.entities[0] if message.entities else None

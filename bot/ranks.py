@@ -10,6 +10,11 @@ from telegram.ext import ExtBot
 _ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}
 
 
+def is_admin(member: ChatMember) -> bool:
+    """Whether a member of a chat is one of its admins."""
+    return member.status in _ADMINS
+
+
 async def is_group_admin(bot: ExtBot[Any], message: Message, admins: Container[int]) -> bool:
     """Whether who wrote a message runs the group; False where Telegram does not say.
 
@@ -25,4 +30,4 @@ async def is_group_admin(bot: ExtBot[Any], message: Message, admins: Container[i
         member = await bot.get_chat_member(message.chat.id, message.from_user.id)
     except TelegramError:
         return False
-    return member.status in _ADMINS
+    return is_admin(member)

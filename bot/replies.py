@@ -123,13 +123,6 @@ async def lines_for(
     return context_before(lines_of(map(wish.reading, earlier), roster), at, window)
 
 
-async def context_for(
-    store: Store, place: Place, at: datetime, roster: Roster, window: Window
-) -> tuple[str, ...]:
-    """Return those lines as they are rendered: the bot's prompt."""
-    return render_context(await lines_for(store, place, at, roster, window))
-
-
 class Replies:
     """Asks the model for replies, one at a time, in a thread of its own."""
 

@@ -5,10 +5,12 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from telegram.error import TelegramError
+from telegram import Bot
+from telegram.error import InvalidToken, NetworkError, TelegramError
 
-from bot.app import ALLOWED_UPDATES, unreachable, who_am_i
 from bot.durable import Durable
+from bot.errors import TelegramUnreachable
+from bot.routes import ALLOWED_UPDATES
 from bot.settings import Settings
 from bot.webhook import listening
 
@@ -21,14 +23,40 @@ def run(settings: Settings, app: Durable) -> None:
     Raises:
         TelegramUnreachable: The token is wrong, or there is no Telegram to talk to.
     """
-    asyncio.run(who_am_i(settings))
+    asyncio.run(_greet(settings))
     try:
         if settings.webhook_url:
             asyncio.run(_serve(settings, app))
         else:
             _poll(app)
     except TelegramError as error:
-        raise unreachable(error) from error
+        raise _unreachable(error) from error
+
+
+async def _greet(settings: Settings) -> None:
+    """Ask Telegram about the token.
+
+    Raises:
+        SettingsError: There is no token.
+        TelegramUnreachable: The token is wrong, or there is no Telegram to talk to.
+    """
+    try:
+        async with Bot(settings.token, base_url=f"{settings.telegram_api_url}/bot"):
+            pass
+    except TelegramError as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: TelegramError) -> TelegramUnreachable:
+    """Say what is wrong without the token, which the library's own text has."""
+    if isinstance(error, InvalidToken):
+        return TelegramUnreachable(
+            "Telegram does not know this BOT_TOKEN: copy it again from @BotFather into .env"
+        )
+    kind = "cannot be reached" if isinstance(error, NetworkError) else "refused"
+    return TelegramUnreachable(
+        f"Telegram {kind} ({type(error).__name__}): check the network and TELEGRAM_API_URL"
+    )
 
 
 def _poll(app: Durable) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import timedelta
 
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
+from bot.outgoing import seconds_of
 from bot.store.scrubbing import Ref
 
 TRIES = 3
@@ -28,8 +28,7 @@ async def _is_gone(bot: Bot, ref: Ref) -> bool:
         try:
             return await bot.delete_message(ref.chat_id, ref.message_id)
         except RetryAfter as error:
-            wait = error.retry_after
-            await asyncio.sleep(wait.total_seconds() if isinstance(wait, timedelta) else wait)
+            await asyncio.sleep(seconds_of(error))
         except BadRequest as error:
             return GONE in error.message
         except TelegramError:

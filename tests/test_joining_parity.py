@@ -16,11 +16,11 @@ from telegram import Update
 
 from bot.access import Access
 from bot.handlers.keeping import keeping
-from bot.house import Shelves
 from bot.incoming import message_of, place_of
 from bot.store import messages as paging
 from bot.store.database import opened, prepare
 from bot.store.messages import Store
+from bot.store.shelves import Shelves
 from model.conversation import Window
 from model.marker import parse_spoken
 from model.occasions import FEATURES, MEMORY, conversations, is_heard

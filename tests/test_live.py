@@ -18,11 +18,11 @@ from rich.console import Console
 from bot.playground.server import serve
 from bot.playground.show import show
 from bot.playground.telegram import Telegram
-from bot.replies import context_for
+from bot.replies import lines_for
 from bot.store.database import opened
 from bot.store.messages import Place, Store
 from model.marker import parse_spoken
-from model.prompt import line_as
+from model.prompt import line_as, render_context
 from tests.habits import CHAT_ID, HABITS, IDS
 
 GROUP = -(10**12 + CHAT_ID)
@@ -106,7 +106,8 @@ class Friends:
         roster = card.roster.with_understudy(self.telegram.me.id)
         async with opened(self.database) as engine:
             place = Place(self.chat.id)
-            return await context_for(Store(engine), place, datetime.now(UTC), roster, card.window)
+            now, store = datetime.now(UTC), Store(engine)
+            return render_context(await lines_for(store, place, now, roster, card.window))
 
 
 @asynccontextmanager

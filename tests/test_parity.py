@@ -16,15 +16,15 @@ from telegram import Update
 
 from bot.access import Access
 from bot.handlers.keeping import keeping
-from bot.house import Shelves
 from bot.incoming import message_of, place_of
-from bot.replies import context_for
+from bot.replies import lines_for
 from bot.store import messages as paging
 from bot.store.database import opened, prepare
 from bot.store.messages import Store
+from bot.store.shelves import Shelves
 from model.conversation import Window
 from model.marker import parse_spoken
-from model.prompt import context_at, render_prompt
+from model.prompt import context_at, render_context, render_prompt
 from pipeline.export.archive import opened as opened_exports
 from tests.parity_chats import BOT, ROSTER, Chat, chats, ends, windows
 
@@ -43,7 +43,7 @@ async def bots_context(chat, database, window):
             elif parse_spoken(message.text):  # the bot keeps only what it says in a voice
                 await store.save(message_of(message))
         last = Update.de_json({"update_id": 0, "message": chat.bodies[-1]}, None).message
-        return await context_for(store, place_of(last), last.date, ROSTER, window)
+        return render_context(await lines_for(store, place_of(last), last.date, ROSTER, window))
 
 
 def pipelines_context(chat, folder, window):

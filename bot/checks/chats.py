@@ -3,16 +3,14 @@
 from collections.abc import Iterable
 
 from telegram import Bot
-from telegram.constants import ChatMemberStatus
 from telegram.error import BadRequest, ChatMigrated, Forbidden
 
 from bot.checks.finding import Finding, note, ok, wrong
+from bot.ranks import is_admin as runs
 from bot.texts import EN
 from model.artifact import Card, Chat
 
 NO_ADMINS = "nobody yet: write /start to the bot in private, it answers with the line for .env"
-
-_ADMIN = (ChatMemberStatus.ADMINISTRATOR, ChatMemberStatus.OWNER)
 
 
 async def groups(bot: Bot, card: Card | None) -> list[Finding]:
@@ -65,7 +63,7 @@ async def _group(bot: Bot, chat: Chat) -> tuple[Finding, bool]:
     except BadRequest as error:
         says = f"{name} is unknown to the bot ({error.message}): add @{bot.username} to that group"
     else:
-        is_admin = me.status in _ADMIN
+        is_admin = runs(me)
         return ok("group", f"{name}, as {'an admin' if is_admin else 'a member'}"), is_admin
     return wrong("group", says), False
 

@@ -1,7 +1,6 @@
 """Looks at the model that the bot would serve, and at the voices that it may use."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from bot.access import access_of
@@ -40,8 +39,7 @@ def look(
 ) -> list[Finding]:
     """Say which model it is, and who agreed to be imitated, in the roster or by `/optin`."""
     card = artifact.card
-    granted = access_of(card, card.roster, settings.admins, settings.consent)
-    access = replace(granted, decisions=decisions)
+    access = access_of(card, card.roster, settings, decisions)
     names = ", ".join(person.name for person in access.voices)
     voices = ok("voices", names) if names else wrong("voices", EN.no_voices)
     return [ok("model", f"{artifact.path.name} of {card.base}, whole"), voices]

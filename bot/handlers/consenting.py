@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from telegram import Message, Update
+from telegram import Update
 
 from bot.context import Context
 from bot.handlers.forgetting import Forgetting
 from bot.house import House
-from bot.incoming import place_of
+from bot.incoming import own_id, place_of
 from bot.texts.wording import Wording
 from model.roster import Person
 
@@ -24,7 +24,7 @@ class Consenting:
         if (message := update.message) is None:
             return
         text = context.texts.as_yourself
-        if (user_id := _own_id(message)) is not None:
+        if (user_id := own_id(message)) is not None:
             await self.house.decide(message.chat.id, user_id, "optin")
             text = self._agreed(self.house.access.roster.person(user_id), context.texts)
         await context.courier.say(place_of(message), text)
@@ -34,7 +34,7 @@ class Consenting:
         if (message := update.message) is None:
             return
         text = context.texts.as_yourself
-        if (user_id := _own_id(message)) is not None:
+        if (user_id := own_id(message)) is not None:
             await self.house.decide(message.chat.id, user_id, "optout")
             gone = await self.forgetting.everything_of(user_id, context)
             text = context.texts.withdrawn.format(count=gone.messages)
@@ -51,8 +51,3 @@ class Consenting:
         if not person.may_be_target:
             return texts.agreed_against_roster.format(name=person.name)
         return texts.agreed_elsewhere_not.format(name=person.name)
-
-
-def _own_id(message: Message) -> int | None:
-    """Return who asks, None where they speak as a group or a channel."""
-    return message.from_user.id if message.from_user and not message.sender_chat else None

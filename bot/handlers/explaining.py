@@ -31,10 +31,7 @@ class Explaining:
             return
         found = await self.house.shelves.reactions.counts(message.chat.id, replied.message_id)
         text = context.texts.why.format(
-            voice=line.voice,
-            version=line.version,
-            sources=len(line.sources),
-            thrown_away=line.thrown_away,
+            voice=line.voice, version=line.version, sources=len(line.sources)
         )
         await context.courier.say(place, "\n".join(filter(None, (text, _reactions(found)))))
 

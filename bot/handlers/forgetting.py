@@ -7,7 +7,7 @@ from telegram import Chat, Message, Update
 from bot.context import Context
 from bot.erasure import Gone, erase
 from bot.house import House
-from bot.incoming import after_command, place_of
+from bot.incoming import after_command, author_id, own_id, place_of
 from bot.ranks import is_group_admin
 from bot.store.scrubbing import Ref
 from bot.store.wanted import Wanted
@@ -41,9 +41,9 @@ class Forgetting:
         texts, words = context.texts, after_command(message).strip().casefold()
         replied = message.reply_to_message
         if words == "all":
-            if message.from_user is None or message.sender_chat:
+            if (user_id := own_id(message)) is None:
                 return texts.as_yourself
-            gone = await self.everything_of(message.from_user.id, context)
+            gone = await self.everything_of(user_id, context)
             return gone.told(texts.forgot_all.format(count=gone.messages), texts)
         if words or replied is None or replied.forum_topic_created:
             return texts.how_to_forget
@@ -56,9 +56,9 @@ class Forgetting:
         voice = await self._voice_of(replied) if is_ours else None
         if is_ours and voice is None:
             return texts.nothing_to_forget
-        owners = set(self._ids(voice)) if voice else {_author(replied)}
-        asker = self.house.access.roster.person(_author(message) or 0)
-        asks = {_author(message), *self._ids(asker.name if asker else None)}
+        owners = set(self._ids(voice)) if voice else {author_id(replied)}
+        asker = self.house.access.roster.person(author_id(message) or 0)
+        asks = {author_id(message), *self._ids(asker.name if asker else None)}
         if not asks & owners and not await self._is_admin(message, context):
             return texts.not_yours
         wanted = Wanted(own=(ref,)) if is_ours else Wanted(messages=(ref,))
@@ -81,9 +81,3 @@ class Forgetting:
         if message.chat.type == Chat.PRIVATE:
             return True
         return await is_group_admin(context.bot, message, self.house.settings.admins)
-
-
-def _author(message: Message) -> int | None:
-    """Return who wrote a message: the chat that somebody spoke as, else the user."""
-    author = message.sender_chat or message.from_user
-    return author.id if author else None

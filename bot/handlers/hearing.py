@@ -4,17 +4,15 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from telegram import ChatMember
 from telegram.error import TelegramError
 
 from bot.context import Context
 from bot.house import House
+from bot.ranks import is_admin
 from bot.store.messages import Place
 
 HINTS = 3
 """So many of the first answers in a group say that the talk before them was not heard."""
-
-_ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +59,6 @@ class Hearing:
         except TelegramError as error:
             logger.info("chat %d: privacy mode: %s", place.chat_id, type(error).__name__)
             return True  # nothing is said of what is not known
-        if member.status in _ADMINS:
+        if is_admin(member):
             self.open_ears.add(place.chat_id)
         return place.chat_id in self.open_ears

@@ -7,8 +7,8 @@ from telegram.ext import BaseHandler, MessageHandler, filters
 
 from bot.access import Access
 from bot.context import Context
-from bot.house import Shelves
 from bot.incoming import message_of
+from bot.store.shelves import Shelves
 
 
 def keeping(shelves: Shelves, access: Callable[[], Access]) -> BaseHandler[Update, Context, None]:

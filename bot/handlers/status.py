@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from telegram import Chat, ChatMember, Update
+from telegram import Chat, Update
 from telegram.error import TelegramError
 
 from bot.context import Context
 from bot.house import House
 from bot.incoming import person_id, place_of
+from bot.ranks import is_admin
 from bot.store.groups import Group
 from bot.store.version import database_file
 from bot.texts.wording import Wording
 from model.roster import Person
 
 MOST_IDS = 5
-_ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Status:
         try:
             hears = bool((await bot.get_me()).can_read_all_group_messages)
             if chat_id and not hears:
-                hears = (await bot.get_chat_member(chat_id, bot.id)).status in _ADMINS
+                hears = is_admin(await bot.get_chat_member(chat_id, bot.id))
         except TelegramError:  # what was so when the bot started will do
             hears = bool(bot.can_read_all_group_messages)
         return context.texts.status_hears_all if hears else context.texts.status_hears_commands

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.store.decisions import Decision
+from bot.store.messages import FIELDS, kept_message
 from bot.store.tables import decisions, forgotten, messages
 from model.conversation import Message
 
@@ -45,18 +47,14 @@ class Dumping:
 
     async def messages(self, chat_id: int) -> list[Kept]:
         """Return what is kept of a chat, in order of time, then id."""
-        fields = [column for column in messages.columns if column.name != "edited_at"]
-        query = (
-            select(*fields, messages.c.edited_at)
+        query: Select[Any] = (
+            select(*FIELDS, messages.c.edited_at)
             .where(messages.c.chat_id == chat_id)
             .order_by(messages.c.sent_at, messages.c.message_id)
         )
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return [
-            Kept(Message(**{column.name: row[column] for column in fields}), row["edited_at"])
-            for row in rows
-        ]
+            rows = (await connection.execute(query)).all()
+        return [Kept(kept_message(row), row.edited_at) for row in rows]
 
     async def decisions(self) -> list[Decided]:
         """Return all decisions, the oldest first."""

@@ -33,7 +33,6 @@ class Line:
     voice: str
     version: str
     sources: Sequence[int]
-    thrown_away: int = 0
 
 
 class Journal:
@@ -90,7 +89,7 @@ class Journal:
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(lines).filter_by(**at))).one_or_none()
             ids = (await connection.execute(made_from)).scalars().all()
-        return Line(row.voice, row.version, tuple(ids), row.thrown_away) if row else None
+        return Line(row.voice, row.version, tuple(ids)) if row else None
 
     async def lines_of(self, part: Part) -> tuple[Ref, ...]:
         """Return the messages in a voice that a part was sent as."""
@@ -140,7 +139,6 @@ async def keep_line(
             reply_id=number.scalar_subquery(),
             voice=line.voice,
             version=line.version,
-            thrown_away=line.thrown_away,
             sent_at=sent_at,
         )
         .on_conflict_do_nothing()

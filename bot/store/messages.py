@@ -122,5 +122,5 @@ def _page(place: Place, oldest: Message | None) -> Select[Any]:
 
 
 def kept_message(row: Row[Any]) -> Message:
-    """Return a row of `FIELDS` as the message that it keeps."""
-    return Message(**row._mapping)  # noqa: SLF001  the documented name
+    """Return a row that has `FIELDS` as the message that it keeps."""
+    return Message(**{column.name: row._mapping[column] for column in FIELDS})  # noqa: SLF001  the documented name

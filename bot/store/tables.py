@@ -108,7 +108,6 @@ lines = Table(
     Column("reply_id", Integer, nullable=False),
     Column("voice", Text, nullable=False),
     Column("version", Text, nullable=False),
-    Column("thrown_away", Integer, nullable=False),
     Column("sent_at", UtcDateTime, nullable=False),
 )
 """The bot's messages in a voice: whose, and by which version of the model."""

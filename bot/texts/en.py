@@ -103,7 +103,7 @@ EN = Wording(
     quiet_wanted="For how long? Such as /quiet 8h, /quiet 30m, /quiet 2d; /quiet off ends it.",
     why=(
         "I said that in {voice}'s voice, with version {version} of the model, after the {sources} "
-        "messages before it. {thrown_away} other drafts were thrown away."
+        "messages before it."
     ),
     why_what="Reply with /why to something I said in a voice.",
     only_a_voice="{name} did not send this: I did, in {name}'s voice.",

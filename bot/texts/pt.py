@@ -105,7 +105,7 @@ PT = Wording(
     quiet_wanted="Por quanto tempo? Como /quiet 8h, /quiet 30m, /quiet 2d; /quiet off acaba.",
     why=(
         "Disse isso com a voz de {voice}, com a versão {version} do modelo, depois das {sources} "
-        "mensagens antes. Deitei fora {thrown_away} outros rascunhos."
+        "mensagens antes."
     ),
     why_what="Responde com /why a algo que eu disse com uma voz.",
     only_a_voice="{name} não enviou isto: fui eu, com a voz de {name}.",

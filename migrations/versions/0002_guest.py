@@ -70,7 +70,6 @@ def _of_lines() -> None:
         sa.Column("reply_id", sa.Integer, nullable=False),
         sa.Column("voice", sa.Text, nullable=False),
         sa.Column("version", sa.Text, nullable=False),
-        sa.Column("thrown_away", sa.Integer, nullable=False),
         sa.Column("sent_at", sa.DateTime, nullable=False),
     )
     op.create_table(

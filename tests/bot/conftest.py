@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bot.app import ALLOWED_UPDATES, build
+from bot.app import build
 from bot.playground.joining import add_bot
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram
+from bot.routes import ALLOWED_UPDATES
 from bot.settings import Settings
 from model.artifact import Artifact, Card, Chat
 from model.conversation import Window

@@ -185,7 +185,7 @@ async def test_a_backup_says_what_it_holds(desk):
     forced = await desk.call("db", "backup", "copy.db", "--force")
 
     assert (made.code, made.err) == (forced.code, forced.err) == (0, "")
-    assert made.out == forced.out == "copy.db holds 0 messages in 0.0 MiB\n"
+    assert made.out == forced.out == "copy.db holds 0 messages in 0.1 MiB\n"
     assert says_one_line(refused, "copy.db is there already: name another file")
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.app import ALLOWED_UPDATES, build
+from bot.app import build
+from bot.routes import ALLOWED_UPDATES
 from model.artifact import save_card
 from model.errors import ArtifactError
 from model.marker import parse_spoken

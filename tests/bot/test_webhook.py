@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 
-from bot.app import ALLOWED_UPDATES, build
+from bot.app import build
 from bot.errors import SettingsError, StoreError
+from bot.routes import ALLOWED_UPDATES
 from bot.running import started
 from bot.store.inbox import Inbox
 from bot.webhook import LARGEST_BODY, SECRET_HEADER, listening

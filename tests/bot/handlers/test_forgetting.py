@@ -273,7 +273,7 @@ class TestAll:
                     (poll, group.id, number, voice),
                 )
                 database.execute(
-                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', 0, '2026-01-01')",
+                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', '2026-01-01')",
                     (group.id, number, voice),
                 )
             database.execute(

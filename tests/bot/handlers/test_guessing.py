@@ -42,7 +42,7 @@ def coin(monkeypatch):
     """Let the handler's chance be this."""
 
     def coin(*sides):
-        monkeypatch.setattr("bot.app.Guessing", partial(Guessing, chance=Coin(*sides)))
+        monkeypatch.setattr("bot.routes.Guessing", partial(Guessing, chance=Coin(*sides)))
 
     return coin
 

@@ -1,0 +1,116 @@
+"""Which handler gets which update, and in what order."""
+
+from telegram.ext import (
+    CallbackQueryHandler,
+    ChatMemberHandler,
+    CommandHandler,
+    MessageHandler,
+    MessageReactionHandler,
+    PollAnswerHandler,
+    filters,
+)
+
+from bot.durable import Durable
+from bot.handlers.about import About
+from bot.handlers.acting import Acting
+from bot.handlers.cast import Cast
+from bot.handlers.consenting import Consenting
+from bot.handlers.explaining import Explaining
+from bot.handlers.failures import report
+from bot.handlers.forgetting import Forgetting
+from bot.handlers.gate import Gate
+from bot.handlers.guessing import Guessing
+from bot.handlers.hearing import Hearing
+from bot.handlers.joining import Joining
+from bot.handlers.keeping import keeping
+from bot.handlers.membership import Membership
+from bot.handlers.privacy import Privacy
+from bot.handlers.reacting import Reacting
+from bot.handlers.receiving import Receiving
+from bot.handlers.simulating import Simulating
+from bot.handlers.status import Status
+from bot.handlers.versions import Versions
+from bot.handlers.voices import Voices, only_a_voice
+from bot.house import House
+from bot.outgoing import AS_BUTTON, VOICE_SIGN
+
+ALLOWED_UPDATES = (
+    "message",
+    "edited_message",
+    "callback_query",
+    "my_chat_member",
+    "message_reaction",
+    "poll_answer",
+)
+
+_FIRST, _GATE = -2, -1  # the groups of handlers that run before all others
+_LAST = 1
+_NEW = filters.UpdateType.MESSAGE  # an edited command would answer twice
+
+
+def add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
+    """Let the store have each update first; what sends must not hold up the next one."""
+    hearing = Hearing(house)
+    acting = Acting(house, hearing)
+    app.add_handler(keeping(house.shelves, lambda: house.access), group=_FIRST)
+    app.add_handler(Gate(house).handler(), group=_GATE)
+    _add_people(app, house)
+    _add_running(app, house, hearing, receiving)
+    _add_talk(app, house, acting)  # last: an export may be sent in reply to what a voice said
+    app.add_error_handler(report)
+
+
+def _add_talk(app: Durable, house: House, acting: Acting) -> None:
+    """Add what lets the bot speak as somebody, and what is asked of that."""
+    voices, simulating = Voices(house, acting), Simulating(house, acting)
+    joining, guessing = Joining(house, acting), Guessing(house)
+    for name, callback in (
+        ("as", voices.command),
+        ("simulate", simulating.command),
+        ("stop", simulating.stop),
+        ("voices", Cast(house).voices),
+        ("guess", guessing.command),
+        ("why", Explaining(house).why),
+        ("chatty", joining.chatty),
+        ("quiet", joining.quiet),
+    ):
+        app.add_handler(CommandHandler(name, callback, _NEW, block=False))
+    replies = _NEW & filters.REPLY & ~filters.COMMAND
+    app.add_handler(MessageHandler(replies, voices.reply, block=False))
+    in_groups = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND
+    app.add_handler(MessageHandler(in_groups, joining.talk, block=False), group=_LAST)
+    app.add_handler(MessageReactionHandler(Reacting(house).changed))
+    app.add_handler(CallbackQueryHandler(only_a_voice, pattern=VOICE_SIGN, block=False))
+    app.add_handler(CallbackQueryHandler(voices.press, pattern=AS_BUTTON, block=False))
+    app.add_handler(PollAnswerHandler(guessing.answered))
+
+
+def _add_people(app: Durable, house: House) -> None:
+    """Add what anybody may ask for and decide about themselves."""
+    about, forgetting = About(house), Forgetting(house)
+    consenting = Consenting(house, forgetting)
+    for name, callback in (
+        ("help", about.help),
+        ("start", about.start),
+        ("optin", consenting.opt_in),
+        ("optout", consenting.opt_out),
+        ("forget", forgetting.command),
+        ("privacy", Privacy(house).command),
+    ):
+        app.add_handler(CommandHandler(name, callback, _NEW, block=False))
+
+
+def _add_running(app: Durable, house: House, hearing: Hearing, receiving: Receiving) -> None:
+    """Add what the bot's admins run it with; what a move to another group means is kept at once."""
+    membership, versions = Membership(house, hearing), Versions(house)
+    for name, callback in (
+        ("allow", membership.allow),
+        ("status", Status(house).command),
+        ("model", versions.show),
+        ("rollback", versions.roll_back),
+    ):
+        app.add_handler(CommandHandler(name, callback, _NEW, block=False))
+    exports = _NEW & filters.ChatType.PRIVATE & filters.Document.ALL
+    app.add_handler(MessageHandler(exports, receiving.document, block=False))
+    app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, membership.moved))
+    app.add_handler(ChatMemberHandler(membership.changed, ChatMemberHandler.MY_CHAT_MEMBER))

@@ -34,7 +34,7 @@ class Decoding:
     token to the power `length_power`: at 0 long replies win, at 0.5 replies get shorter than drawn.
     """
 
-    temperature: float = 0.7
+    temperature: float = 0.9
     top_k: int = 50
     top_p: float = 0.95
     repetition_penalty: float = 1.0

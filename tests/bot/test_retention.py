@@ -97,11 +97,14 @@ async def test_retention_days_sets_how_long(stage, group, zoe, hugo, hours, cloc
     assert is_there
 
 
-async def test_what_could_not_be_read_vanishes_too(stage, group, zoe, hugo, hours, clock):
-    async with stage.running(retention_days=1):
+@pytest.mark.parametrize(("days", "after"), [(1, 25), (2, 49), (30, 49)])
+async def test_what_could_not_be_read_vanishes_too(
+    stage, group, zoe, hugo, hours, clock, days, after
+):
+    async with stage.running(retention_days=days):
         await stage.telegram.say(group, zoe, "the treasure", date="soon")
         await stage.answer(group, hugo, "/help")
         assert remains(stage.folder, "treasure")
 
-        clock.shift(timedelta(hours=25))
+        clock.shift(timedelta(hours=after))
         await until_gone(stage, "treasure")

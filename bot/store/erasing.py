@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, false, select, update
+from sqlalchemy import and_, bindparam, delete, exists, false, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -73,11 +73,13 @@ class Erasing:
             return frozenset((await connection.execute(query)).scalars())
 
     async def expire(self, moment: datetime, authors: Collection[int]) -> int:
-        """Erase what these people wrote before a moment; return how many messages.
+        """Erase what these people wrote before a moment, and forwards; return how many messages.
 
+        What a friend who agreed forwarded are the words of somebody else.
         The bot's lines forget that they were made from these; what could not be read goes too.
         """
-        old = and_(messages.c.sent_at < moment, messages.c.author_id.in_(authors))
+        not_theirs = or_(messages.c.author_id.in_(authors), messages.c.is_forward)
+        old = and_(messages.c.sent_at < moment, not_theirs)
         is_source = and_(
             messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id
         )

@@ -69,9 +69,12 @@ class Guessing:
             await context.courier.say(place, texts.nothing_to_guess)
 
     async def answered(self, update: Update, _: Context) -> None:
-        """Keep what somebody guessed."""
+        """Keep what somebody guessed, where the bot still speaks."""
         answer = update.poll_answer
         if answer is None or answer.user is None or not answer.option_ids:
+            return
+        chat_id = await self.house.shelves.guesses.chat_of(answer.poll_id)
+        if chat_id is None or not self.house.access.speaks_in(chat_id):
             return
         person = self.house.access.roster.person(answer.user.id)
         name = person.name if person else answer.user.full_name

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -249,6 +250,21 @@ async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
         "Who knows whom:\nHugo Silva: 2 of 2\nJoão: 0 of 1\nZoe Martin: 0 of 1\n\n"
         "The machine's own lines were taken for a friend's in 1 of 2 guesses."
     )
+
+
+async def test_where_it_fell_silent_no_guess_is_kept(stage, group, joao, zoe, coin):
+    coin(1)
+    async with stage.running() as app:
+        house = app.bot_data["house"]
+        await stage.telegram.say(group, joao, REAL)
+        sent = await ask(stage, group, zoe)
+        await kept(app, sent)
+        await house.change(replace(house.group(FRIENDS), authorised=False))
+        await stage.telegram.vote(sent, zoe, 0)
+        await stage.answer(group, zoe, "/help")
+        score = await house.shelves.guesses.score(FRIENDS)
+
+    assert score.people == ()
 
 
 async def test_the_score_is_each_chat_s_own_and_begins_with_nobody(live, group, zoe):

@@ -26,8 +26,9 @@ full: $(VENV)/.installed-demo
 		--batch-size 16 --packing 4 --learning-rate 3e-4 --evaluations 6 --patience 0
 	$(PYTHON) -m pipeline.cli evaluate --models full/artifacts
 
+# Two at a time, each on one thread: threads of two processes that wait for each other waste both cores.
 test: $(VENV)/.installed-dev
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
 soak: $(VENV)/.installed-dev
 	$(PYTHON) -m pytest -m soak

@@ -35,7 +35,8 @@ def keep_up(
     async def tidy() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
         with suppress(StoreError):  # it is tidied later
-            await house.shelves.inbox.drop_before(old)
+            if await house.shelves.inbox.drop_before(old):
+                await house.shelves.erasing.wipe()
             await house.shelves.journal.release_before(old)
             await let_vanish(house, datetime.now(UTC))
 

@@ -45,6 +45,9 @@ APOLOGY = -1  # the part that says that something failed: it may come after any 
 Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 """Waits until a message may be sent; returns False where it, and all after it, must not be."""
 
+UNSENT: State = "generating"
+"""What became of what must not be sent any more: nobody refused it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -95,12 +98,14 @@ class Courier:
             await self.say(place, text, part=part)
 
     async def ask(
-        self, part: Part, place: Place, question: Question
+        self, part: Part, place: Place, question: Question, ready: Ready
     ) -> tuple[Message | None, State]:
         """Send a quiz and say what became of it; one that is there is marked by who keeps it."""
-        sent, state = await self._sent(part, place, partial(send_quiz, self.bot, question=question))
+        sending = partial(send_quiz, self.bot, question=question)
+        sent, state = await self._sent(part, place, sending, again=partial(ready, question.text))
         if sent is None:  # a group may forbid polls alone: it is not left alone for that
-            await self.house.shelves.journal.mark(part, state)
+            end: State = "refused" if state == UNSENT else state
+            await self.house.shelves.journal.mark(part, end)
         return sent, state
 
     async def speak(self, part: Part, place: Place, said: Said, ready: Ready) -> bool:
@@ -115,7 +120,12 @@ class Courier:
                 await self.house.shelves.journal.mark(part, state)
                 return False
             rests: State = "sending" if number else "generating"
-            sent, state = await self._said(part, place, said.voice, words, rests)
+            again = partial(ready, words)
+            sent, came = await self._said(part, place, said.voice, words, rests, again)
+            if came == UNSENT:
+                await self.house.shelves.journal.mark(part, state)
+                return False
+            state = came
             if sent is None:
                 break
             if message := message_of(sent):
@@ -132,17 +142,23 @@ class Courier:
         await self.house.shelves.journal.mark(part, state)
 
     async def _said(
-        self, part: Part, place: Place, voice: str, words: str, rests: State
+        self,
+        part: Part,
+        place: Place,
+        voice: str,
+        words: str,
+        rests: State,
+        again: Callable[[], Awaitable[bool]],
     ) -> tuple[Message | None, State]:
         """Send a message in a voice: a lone emoji as the sticker that the group has used for it."""
         sticker = await self.house.shelves.stickers.favourite(place.chat_id, words)
         if sticker is not None:
             sending = partial(send_sticker, self.bot, file_id=sticker, voice=voice)
-            sent, state = await self._sent(part, place, sending, rests)
+            sent, state = await self._sent(part, place, sending, rests, again)
             if state != "refused":
                 return sent, state
         sending = partial(send, self.bot, text=spoken(voice, words))
-        return await self._sent(part, place, sending, rests)
+        return await self._sent(part, place, sending, rests, again)
 
     async def _sent(
         self,
@@ -150,8 +166,9 @@ class Courier:
         place: Place,
         sending: Callable[[Place], Awaitable[Message]],
         rests: State = "generating",
+        again: Callable[[], Awaitable[bool]] | None = None,
     ) -> tuple[Message | None, State]:
-        """Send; what certainly did not arrive is sent again, once it is time.
+        """Send; what certainly did not arrive is sent again, once it is time, if `again` says so.
 
         While it waits the part `rests`: where nothing of it has arrived yet, a kill loses nothing.
         """
@@ -172,6 +189,8 @@ class Courier:
                     return None, self._given_up(place, error)
             await journal.mark(part, rests)
             await self._pause(pause)
+            if again and not await again():
+                return None, UNSENT
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _given_up(self, place: Place, error: TelegramError) -> State:

@@ -95,6 +95,8 @@ async def _dump(
 
 
 def _goes(kept: Kept, access: Access) -> bool:
+    if kept.message.is_forward:  # somebody else's words, and no part of any conversation
+        return False
     author = kept.message.author_id
     return author in access.roster.understudies or access.has_agreed(author)
 

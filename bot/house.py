@@ -85,6 +85,12 @@ class House:
         self.forgotten |= marked.messages | marked.lines
         return marked
 
+    def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
+        """Whether words must not stand: their friend said /optout, or what they are of is gone."""
+        person = self.access.roster.called(voice)
+        decided = {self.decisions.get(number) for number in person.ids} if person else set()
+        return "optout" in decided or self.forgot(chat_id, sources)
+
     def forgot(self, chat_id: int, ids: Iterable[int]) -> bool:
         """Whether one of these messages was forgotten since the bot is up."""
         return any(Ref(chat_id, number) in self.forgotten for number in ids)

@@ -80,6 +80,12 @@ def author_id(message: telegram.Message) -> int | None:
     return author[0] if author else None
 
 
+def is_by_bot(message: telegram.Message) -> bool:
+    """Whether a bot sent it; the user beside a `sender_chat` is only Telegram's stand-in."""
+    by_bot = message.from_user is not None and message.from_user.is_bot
+    return by_bot and message.sender_chat is None
+
+
 def command_of(message: telegram.Message, username: str) -> str | None:
     """Return the command that a message is, without its slash, None where it is none to us."""
     first = message.entities[0] if message.entities else None
@@ -125,9 +131,8 @@ def _author(message: telegram.Message) -> tuple[int, str | None] | None:
 
 
 def _is_from_bot(message: telegram.Message) -> bool:
-    """Whether a bot wrote it; the user beside a `sender_chat` is only Telegram's stand-in."""
-    by_bot = message.from_user is not None and message.from_user.is_bot
-    return message.via_bot is not None or (by_bot and message.sender_chat is None)
+    """Whether a bot wrote it, or wrote it for a person."""
+    return message.via_bot is not None or is_by_bot(message)
 
 
 def _reply_to(message: telegram.Message) -> int | None:

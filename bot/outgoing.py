@@ -18,6 +18,8 @@ from model.roster import Person
 
 TOLD_TO_WAIT = 5  # times, before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows it for five
+NO_WAIT = -1
+"""For who knows how to wait, and may be told to stop meanwhile: the library takes 0 for unset."""
 BUTTONS_A_ROW = 2
 MOST_DATA = 64  # bytes that a button holds
 MOST_BUTTONS = 100  # Telegram's limit under one message
@@ -92,7 +94,7 @@ async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str)
         file_id,
         message_thread_id=place.topic_id,
         reply_markup=InlineKeyboardMarkup([[button]]),
-        rate_limit_args=0,
+        rate_limit_args=NO_WAIT,
     )
 
 
@@ -107,12 +109,16 @@ async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Perso
         fitting(text),
         message_thread_id=place.topic_id,
         reply_markup=_buttons(voices) if voices else None,
-        rate_limit_args=0,
+        rate_limit_args=NO_WAIT,
     )
 
 
-async def send_quiz(bot: Bot, place: Place, question: Question) -> Message:
-    """Send a quiz in which everybody sees who guessed what."""
+async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Message:
+    """Send a quiz in which everybody sees who guessed what.
+
+    Raises:
+        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+    """
     return await bot.send_poll(
         place.chat_id,
         question.text,
@@ -126,6 +132,7 @@ async def send_quiz(bot: Bot, place: Place, question: Question) -> Message:
             "correct_option_id": question.right,
             "correct_option_ids": [question.right],
         },
+        rate_limit_args=NO_WAIT,
     )
 
 

@@ -175,7 +175,7 @@ class Replies:
         lines = await self._lines(model, place, at, wish)
         context = render_context(lines)
         messages = await self._in_thread(model.speaker.reply, context, voice, begins)
-        return Said(voice, messages, model.version, _sources(lines))
+        return Said(voice, messages, model.version, _sources(lines, wish))
 
     async def turn(
         self, place: Place, voices: Sequence[str], at: datetime, wish: Wish = NOTHING_MORE
@@ -192,7 +192,7 @@ class Replies:
         lines = await self._lines(model, place, at, wish)
         context = render_context(lines)
         voice, messages = await self._in_thread(model.speaker.turn, context, voices, begins)
-        return Said(voice, messages, model.version, _sources(lines))
+        return Said(voice, messages, model.version, _sources(lines, wish))
 
     async def imagined(self, kept: Message, voice: str) -> Said:
         """Return what `voice` might have said in place of a message that is kept.
@@ -233,8 +233,10 @@ def _opening(model: Model, wish: Wish) -> str:
     return opening(wish.begins, names) if wish.begins else ""
 
 
-def _sources(lines: Sequence[Line]) -> tuple[int, ...]:
-    return tuple(line.message_id for line in lines)
+def _sources(lines: Sequence[Line], wish: Wish = NOTHING_MORE) -> tuple[int, ...]:
+    """Return what a reply comes of: what it looked at, and whose words it begins with."""
+    begun = (wish.command,) if wish.begins and wish.command is not None else ()
+    return (*(line.message_id for line in lines), *begun)
 
 
 def _look_away(call: "asyncio.Future[Any]") -> None:

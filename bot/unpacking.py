@@ -1,5 +1,6 @@
 """An export as it comes from Telegram, plain or zipped, into the one file that it holds."""
 
+import lzma
 import os
 import zipfile
 import zlib
@@ -11,6 +12,7 @@ from model.files import PRIVATE_FILE
 
 MOST_BYTES = 200 * 2**20
 _CHUNK = 2**20
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 def unpack(arrived: Path, export: Path) -> None:
@@ -22,7 +24,7 @@ def unpack(arrived: Path, export: Path) -> None:
     Raises:
         ExportRefused: It is no export, or too large.
     """
-    part = export.with_name(f".{export.name}")
+    part = unfinished(export)
     try:
         if zipfile.is_zipfile(arrived):
             _unzip(arrived, part)
@@ -35,6 +37,11 @@ def unpack(arrived: Path, export: Path) -> None:
         part.unlink(missing_ok=True)
 
 
+def unfinished(export: Path) -> Path:
+    """Return where an export is while it is being unpacked."""
+    return export.with_name(f".{export.name}")
+
+
 def _unzip(arrived: Path, part: Path) -> None:
     try:
         with zipfile.ZipFile(arrived) as archive:
@@ -43,7 +50,7 @@ def _unzip(arrived: Path, part: Path) -> None:
                 raise ExportRefused(f"the zip holds {len(inside)} .json files, one is wanted")
             with archive.open(inside[0]) as source:
                 _copy(source, part)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (*_DAMAGED, NotImplementedError, RuntimeError, EOFError) as error:
         raise ExportRefused("the zip is damaged, or locked with a password") from error
     _check(part)
 

@@ -179,7 +179,9 @@ class Acting:
         It can without a voice that was withdrawn meanwhile.
         """
         arrived = await context.courier.speak(part, place, said, ready)
-        if self._is_unsaid(said, place):  # it may have become so while a message was on its way
+        if self._house.is_unsaid(
+            said.voice, place.chat_id, said.sources
+        ):  # it may have become so while a message was on its way
             lines = await self._house.shelves.journal.lines_of(part)
             await erase(Wanted(own=lines), self._house, context)
         is_withdrawn = not self._may_still_say(said, place)
@@ -190,14 +192,7 @@ class Acting:
         access = self._house.access
         person = access.roster.called(said.voice)
         may = access.speaks_in(place.chat_id) and bool(person and access.may_imitate(person))
-        return may and not self._is_unsaid(said, place)
-
-    def _is_unsaid(self, said: Said, place: Place) -> bool:
-        """Whether a turn must not stand: its friend said /optout, or what it is of is forgotten."""
-        access = self._house.access
-        person = access.roster.called(said.voice)
-        decided = {access.decisions.get(number) for number in person.ids} if person else set()
-        return "optout" in decided or self._house.forgot(place.chat_id, said.sources)
+        return may and not self._house.is_unsaid(said.voice, place.chat_id, said.sources)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:
         """Return what is said to who asked in vain, nothing where that was said just now."""

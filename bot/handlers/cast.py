@@ -22,19 +22,28 @@ class Cast:
         message = update.message
         if message is None:
             return
-        here = self.house.access.speaks_in(message.chat.id)
-        text = self._listed(context.texts) if here else context.texts.silent_here
+        access, chat_id = self.house.access, message.chat.id
+        at_home = chat_id > 0 or access.learned_from(chat_id)
+        here = access.speaks_in(chat_id)
+        text = self._listed(context.texts, tell_all=at_home) if here else context.texts.silent_here
         await context.courier.say(place_of(message), text)
 
-    def _listed(self, texts: Wording) -> str:
-        """Return a line a voice, then the names of the others; who is not learned from has none."""
+    def _listed(self, texts: Wording, *, tell_all: bool) -> str:
+        """Return a line a voice, then the names of the others; who is not learned from has none.
+
+        A group that the model did not learn from is not told of the others.
+        """
         access, card = self.house.access, self.house.stand.now.card
         voices = []
         for person in access.voices:
             lines = card.lines_of(person.name)
             learned = texts.learned_from.format(lines=lines) if lines is not None else ""
             voices.append(f"• {MASK} {person.name}{learned}")  # a mask first would be a line
-        known = [p for p in access.roster.people if p.learn == "yes" and p not in access.voices]
+        known = [
+            person
+            for person in access.roster.people
+            if tell_all and person.learn == "yes" and person not in access.voices
+        ]
         quiet = [person.name for person in known if person.is_only_quiet]
         silent = [person.name for person in known if not person.is_only_quiet]
         parts = [

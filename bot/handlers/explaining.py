@@ -24,7 +24,7 @@ class Explaining:
             return
         place = place_of(message)
         line = None
-        if replied:
+        if replied and not replied.poll:  # it would tell the answer of a quiz
             line = await self.house.shelves.journal.line(message.chat.id, replied.message_id)
         if replied is None or line is None:
             await context.courier.say(place, context.texts.why_what)

@@ -61,6 +61,9 @@ class Forgetting:
         asks = {author_id(message), *self._ids(asker.name if asker else None)}
         if not asks & owners and not await self._is_admin(message, context):
             return texts.not_yours
+        if replied.sticker:
+            unique_id = replied.sticker.file_unique_id
+            await self.house.shelves.stickers.forget(ref.chat_id, unique_id)
         wanted = Wanted(own=(ref,)) if is_ours else Wanted(messages=(ref,))
         return (await erase(wanted, self.house, context)).told(texts.forgot_it, texts)
 

@@ -11,7 +11,7 @@ from telegram.ext import ApplicationHandlerStop, BaseHandler, TypeHandler
 
 from bot.context import Context
 from bot.house import House
-from bot.incoming import command_of, place_of
+from bot.incoming import command_of, is_by_bot, place_of
 
 OPEN = frozenset({"start", "help", "privacy", "optin", "optout", "forget"})
 """The commands that anybody may send anywhere: they tell of the bot, or of the asker alone."""
@@ -34,10 +34,15 @@ class Gate:
         return TypeHandler(Update, self.guard)
 
     async def guard(self, update: Update, context: Context) -> None:
-        """Let an update of a chat that the bot speaks in pass, and of any other what is open."""
+        """Let an update of a chat that the bot speaks in pass, and of any other what is open.
+
+        Other bots are answered nowhere: two of them would never stop.
+        """
         chat = update.effective_chat
         if chat is None or update.my_chat_member:
             return
+        if update.message and is_by_bot(update.message):
+            raise ApplicationHandlerStop
         if self.house.access.speaks_in(chat.id):
             await self._know(chat)
         elif query := update.callback_query:

@@ -8,12 +8,16 @@ from datetime import UTC, datetime, timedelta
 from telegram import Update
 
 from bot.context import Context
+from bot.courier import UNSENT
+from bot.erasure import erase
 from bot.house import House
 from bot.incoming import after_command, place_of
 from bot.outgoing import Question, typing
 from bot.store.guesses import Quiz
 from bot.store.journal import Part, State
 from bot.store.messages import Place
+from bot.store.scrubbing import Ref
+from bot.store.wanted import Wanted
 from bot.texts.wording import Wording
 from model.conversation import Message
 from model.copying import words_of
@@ -65,9 +69,12 @@ class Guessing:
             await context.courier.say(place, texts.nothing_to_guess)
 
     async def answered(self, update: Update, _: Context) -> None:
-        """Keep what somebody guessed."""
+        """Keep what somebody guessed, where the bot still speaks."""
         answer = update.poll_answer
         if answer is None or answer.user is None or not answer.option_ids:
+            return
+        chat_id = await self.house.shelves.guesses.chat_of(answer.poll_id)
+        if chat_id is None or not self.house.access.speaks_in(chat_id):
             return
         person = self.house.access.roster.person(answer.user.id)
         name = person.name if person else answer.user.full_name
@@ -100,12 +107,18 @@ class Guessing:
                 shown = await self._imagined(message, shown) or shown
         names = [person.name for person in self.house.access.voices]
         question = question_of(shown, names, context.texts, self.chance)
-        is_forgotten = self.house.forgot(place.chat_id, shown.sources)
-        if shown.voice not in names or is_forgotten:  # they said no meanwhile
+        state: State = UNSENT
+        if self._may_be_asked(place, shown):  # they may have said no meanwhile
+            state = await self._sent(context, part, place, question, shown)
+        if state == UNSENT:
             await self.house.shelves.journal.mark(part, "refused")
             await context.courier.say(place, context.texts.nothing_to_guess)
-        elif await self._sent(context, part, place, question, shown) == "refused":
+        elif state == "refused":
             await context.courier.say(place, context.texts.no_polls_here)
+
+    def _may_be_asked(self, place: Place, shown: Shown) -> bool:
+        is_unsaid = self.house.is_unsaid(shown.voice, place.chat_id, shown.sources)
+        return not is_unsaid and shown.voice in {one.name for one in self.house.access.voices}
 
     async def _imagined(self, message: Message, real: Shown) -> Shown | None:
         """Return what the model says in place of a message, None where nothing fit to be asked."""
@@ -126,7 +139,11 @@ class Guessing:
         self, context: Context, part: Part, place: Place, question: Question, shown: Shown
     ) -> State:
         """Send a quiz and keep it; return whether it arrived."""
-        sent, state = await context.courier.ask(part, place, question)
+
+        async def ready(_: str) -> bool:
+            return self._may_be_asked(place, shown)
+
+        sent, state = await context.courier.ask(part, place, question, ready)
         if sent is None or sent.poll is None:
             return state
         quiz = Quiz(
@@ -142,6 +159,9 @@ class Guessing:
         )
         await self.house.shelves.guesses.add(part, quiz, shown.sources)
         await self.house.shelves.journal.mark(part, state)
+        if self.house.is_unsaid(shown.voice, place.chat_id, shown.sources):
+            own = (Ref(sent.chat.id, sent.message_id),)  # it was on its way when they said no
+            await erase(Wanted(own=own), self.house, context)
         return state
 
     async def _score(self, place: Place, texts: Wording) -> str:

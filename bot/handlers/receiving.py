@@ -15,10 +15,11 @@ from bot.context import Bot, Context
 from bot.errors import ExportRefused
 from bot.house import House
 from bot.incoming import place_of
+from bot.outgoing import fitting
 from bot.settings import Settings
 from bot.store.version import database_file
 from bot.texts.wording import Wording
-from bot.unpacking import unpack
+from bot.unpacking import unfinished, unpack
 from model.files import make_folder
 
 FOLDER, EXPORT, ARRIVING = "incoming", "result.json", "arriving"
@@ -32,11 +33,15 @@ def export_of(settings: Settings) -> Path:
 
 
 def drop_before(settings: Settings, moment: datetime) -> None:
-    """Delete an export that came before a moment and that nobody has trained on."""
+    """Delete an export that came before a moment and that nobody has trained on.
+
+    What a kill left of one goes too.
+    """
     export = export_of(settings)
-    with suppress(OSError):
-        if datetime.fromtimestamp(export.stat().st_mtime, UTC) < moment:
-            export.unlink()
+    for file in (export, unfinished(export), export.with_name(ARRIVING)):
+        with suppress(OSError):
+            if datetime.fromtimestamp(file.stat().st_mtime, UTC) < moment:
+                file.unlink()
 
 
 @dataclass(slots=True)
@@ -118,7 +123,7 @@ class Receiving:
         finally:
             self.export.unlink(missing_ok=True)
         try:
-            await bot.send_message(admin, text)
+            await bot.send_message(admin, fitting(text))
         except TelegramError as error:
             logger.warning("an admin could not be told of a retraining: %s", type(error).__name__)
 

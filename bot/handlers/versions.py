@@ -54,7 +54,9 @@ class Versions:
         except UnderstudyError as error:
             text = context.texts.no_rollback.format(why=error)
         else:
-            text = told(exchange, self.house.stand.now.artifact, context.texts)
+            at_home = message.chat.id > 0 or self.house.access.learned_from(message.chat.id)
+            now = self.house.stand.now.artifact
+            text = told(exchange, now, context.texts, with_scores=at_home)
         await context.courier.say(place_of(message), text)
 
     async def _is_for(self, update: Update, context: Context) -> bool:
@@ -67,12 +69,17 @@ class Versions:
         return False
 
 
-def told(exchange: Exchange | None, now: Artifact, texts: Wording = EN) -> str:
-    """Return what admins are told of an exchange of the model; scores only as they changed."""
+def told(
+    exchange: Exchange | None, now: Artifact, texts: Wording = EN, *, with_scores: bool = True
+) -> str:
+    """Return what admins are told of an exchange of the model; scores only as they changed.
+
+    The scores name all who were learned from: they are for admins in private, and for that chat.
+    """
     if exchange and exchange.refused:
         return texts.refused_version.format(old=exchange.version, why=exchange.refused)
     text = texts.now_speaking.format(version=now.path.name, facts=described(now, texts))
-    if exchange is None or exchange.before is None:
+    if exchange is None or exchange.before is None or not with_scores:
         return text
     old, new = _scores(exchange.before), _scores(now)
     changes = [f"{name} {old[name]:.2f} → {new[name]:.2f}" for name in new if name in old]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, delete, exists, false, select, update
+from sqlalchemy import and_, bindparam, delete, exists, false, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,6 +19,8 @@ from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages
 from bot.store.wanted import Wanted, lines_of, messages_of
 
 TRIES = 50
+_NOTHING = delete(messages).where(false())
+"""Begins to write: a transaction that reads first may not write once another has written."""
 PAUSE = 0.1  # seconds between tries to empty the write-ahead log, which waits for readers
 
 
@@ -42,6 +44,7 @@ class Erasing:
     async def mark(self, wanted: Wanted, at: datetime) -> Marked:
         """Note by id what is forgotten, so that nothing is made from it and nothing kept of it."""
         async with self._engine.begin() as connection:
+            await connection.execute(_NOTHING)
             await _note(connection, (*wanted.messages, *wanted.own), at)
             marked = Marked(
                 await messages_of(connection, wanted), await lines_of(connection, wanted)
@@ -55,7 +58,7 @@ class Erasing:
         `update_id` is the update that asks for it: of that one only what it repeats goes.
         """
         async with self._engine.begin() as connection:
-            await connection.execute(delete(messages).where(false()))  # writes before it reads
+            await connection.execute(_NOTHING)
             gone = await messages_of(connection, wanted) | await lines_of(connection, wanted)
             for table in (answers, reactions):
                 await connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
@@ -70,11 +73,13 @@ class Erasing:
             return frozenset((await connection.execute(query)).scalars())
 
     async def expire(self, moment: datetime, authors: Collection[int]) -> int:
-        """Erase what these people wrote before a moment; return how many messages.
+        """Erase what these people wrote before a moment, and forwards; return how many messages.
 
+        What a friend who agreed forwarded are the words of somebody else.
         The bot's lines forget that they were made from these; what could not be read goes too.
         """
-        old = and_(messages.c.sent_at < moment, messages.c.author_id.in_(authors))
+        not_theirs = or_(messages.c.author_id.in_(authors), messages.c.is_forward)
+        old = and_(messages.c.sent_at < moment, not_theirs)
         is_source = and_(
             messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id
         )

@@ -100,6 +100,13 @@ class Guesses:
             await connection.execute(insert(guesses).values(values).on_conflict_do_nothing())
             await keep_line(connection, part, at, quiz.asked_at, line)
 
+    async def chat_of(self, poll_id: str) -> int | None:
+        """Return in which chat a quiz was sent, None where it is not ours."""
+        query = select(guesses.c.chat_id).where(guesses.c.poll_id == poll_id)
+        async with self._engine.connect() as connection:
+            found: int | None = (await connection.execute(query)).scalar_one_or_none()
+        return found
+
     async def answer(self, poll_id: str, user_id: int, name: str, chosen: int) -> bool:
         """Keep what somebody guessed first; return whether it is new, and the quiz ours."""
         values = {"poll_id": poll_id, "user_id": user_id, "user_name": name, "chosen": chosen}

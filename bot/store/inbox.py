@@ -117,17 +117,18 @@ class Inbox:
         async with self._engine.connect() as connection:
             return list((await connection.execute(newest)).scalars())
 
-    async def drop_before(self, moment: datetime) -> None:
+    async def drop_before(self, moment: datetime) -> bool:
         """Drop what was handled before a moment, and the words of what was set aside before it.
 
+        Returns whether there were such words: they are wiped out by `Erasing.wipe`.
         Telegram keeps updates for 24 hours: their ids must be known that long.
         """
         old = inbox.c.received_at < moment
         async with self._engine.begin() as connection:
             await connection.execute(delete(inbox).where(old, inbox.c.state == HANDLED))
-            await connection.execute(
-                update(inbox).where(old, inbox.c.state == SET_ASIDE).values(body=None)
-            )
+            words = old, inbox.c.state == SET_ASIDE, inbox.c.body.is_not(None)
+            dropped = await connection.execute(update(inbox).where(*words).values(body=None))
+        return bool(dropped.rowcount)
 
     async def _close(self, update_id: int, **values: object) -> None:
         change = update(inbox).where(inbox.c.update_id == update_id).values(**values)

@@ -1,6 +1,6 @@
 """Keeps which stickers a group uses for which emoji."""
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -24,6 +24,12 @@ class Stickers:
         )
         async with self._engine.begin() as connection:
             await connection.execute(again)
+
+    async def forget(self, chat_id: int, file_unique_id: str) -> None:
+        """Drop a sticker, until the group uses it again."""
+        one = delete(stickers).filter_by(chat_id=chat_id, file_unique_id=file_unique_id)
+        async with self._engine.begin() as connection:
+            await connection.execute(one)
 
     async def favourite(self, chat_id: int, emoji: str) -> str | None:
         """Return the file id of the sticker that a group uses most for an emoji."""

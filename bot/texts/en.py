@@ -176,7 +176,7 @@ EN = Wording(
         "from it\n"
         "• what I said myself, and which messages I made it from\n"
         "• who said /optin or /optout and when, the ids of forgotten messages, reactions to what I "
-        "said, guesses in /guess\n"
+        "said, guesses in /guess, which stickers a group uses but not who sent them\n"
         "Of other chats, also of what you write to me in private, I keep no messages.\n\n"
         "/optout: I never speak in your voice, and erase what I keep of yours\n"
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"

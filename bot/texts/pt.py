@@ -177,7 +177,7 @@ PT = Wording(
         "aprendo com isso\n"
         "• o que eu próprio disse, e a partir de que mensagens\n"
         "• quem disse /optin ou /optout e quando, os ids das mensagens esquecidas, as reações ao "
-        "que eu disse, os palpites em /guess\n"
+        "que eu disse, os palpites em /guess, que stickers um grupo usa mas não quem os mandou\n"
         "De outros chats, e também do que me escreves em privado, não guardo mensagens.\n\n"
         "/optout: nunca falo com a tua voz, e apago o que guardo de ti\n"
         "/forget, em resposta a uma mensagem: apago-a, e também o que eu disse por causa dela\n"

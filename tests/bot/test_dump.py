@@ -91,7 +91,11 @@ async def test_all_that_can_be_said_comes_back(stage, models, file, hugo, joao, 
             kept = await Dumping(engine).messages(forum.id)
 
     found = read(file)
-    expected = [one.message for one in kept if one.message.author_id != zoe.id]
+    expected = [
+        one.message
+        for one in kept
+        if one.message.author_id != zoe.id and not one.message.is_forward
+    ]
     assert sorted(found.messages, key=lambda one: one.message_id) == expected
     assert {one.topic_id for one in expected} == {None, trips, food}
     assert [one.text for one in expected if one.is_from_bot] == [
@@ -139,7 +143,7 @@ def test_any_chat_comes_back(empty_database, said, kind):
         found = read(file)
 
     agreed = {number for person in ROSTER.people if person.may_be_target for number in person.ids}
-    expected = [one for one in kept if one.author_id in {*agreed, BOT}]
+    expected = [one for one in kept if one.author_id in {*agreed, BOT} and not one.is_forward]
     assert sorted(found.messages, key=lambda one: one.message_id) == expected
 
 
@@ -189,6 +193,16 @@ async def test_who_took_their_yes_back_is_not_in_it(stage, keep, models, file):
     await dump(stage.settings(), models, file, None)
 
     assert read(file).texts == ["his"]
+
+
+async def test_what_friends_forwarded_are_not_their_words(stage, keep, models, file):
+    await keep(message(1, "hers"), message(2, "the treasure", is_forward=True))
+
+    held = await dump(stage.settings(), models, file, None)
+
+    assert read(file).texts == ["hers"]
+    assert held.friends == 1
+    assert "treasure" not in file.read_text("utf-8")
 
 
 async def test_a_group_that_moved_is_one_chat(stage, keep, models, file):

@@ -84,6 +84,20 @@ async def test_who_agrees_in_time_is_kept(stage, group, hugo, hours, clock):
         assert "keep this" in kept(stage)
 
 
+async def test_what_a_friend_forwarded_vanishes_like_a_strangers(stage, group, hugo, hours, clock):
+    origin = {"type": "hidden_user", "date": 1, "sender_user_name": "A"}
+    async with stage.running():
+        await stage.telegram.say(group, hugo, "the treasure", forward_origin=origin)
+        await stage.telegram.say(group, hugo, "they say")
+        await stage.answer(group, hugo, "/help")
+        assert remains(stage.folder, "treasure")
+
+        clock.shift(timedelta(days=3))
+        await until_gone(stage, "treasure")
+
+        assert "they say" in kept(stage)
+
+
 async def test_retention_days_sets_how_long(stage, group, zoe, hugo, hours, clock):
     async with stage.running(retention_days=30):
         await stage.telegram.say(group, zoe, "the treasure")
@@ -97,11 +111,14 @@ async def test_retention_days_sets_how_long(stage, group, zoe, hugo, hours, cloc
     assert is_there
 
 
-async def test_what_could_not_be_read_vanishes_too(stage, group, zoe, hugo, hours, clock):
-    async with stage.running(retention_days=1):
+@pytest.mark.parametrize(("days", "after"), [(1, 25), (2, 49), (30, 49)])
+async def test_what_could_not_be_read_vanishes_too(
+    stage, group, zoe, hugo, hours, clock, days, after
+):
+    async with stage.running(retention_days=days):
         await stage.telegram.say(group, zoe, "the treasure", date="soon")
         await stage.answer(group, hugo, "/help")
         assert remains(stage.folder, "treasure")
 
-        clock.shift(timedelta(hours=25))
+        clock.shift(timedelta(hours=after))
         await until_gone(stage, "treasure")

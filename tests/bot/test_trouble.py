@@ -9,7 +9,8 @@ from bot import courier
 from bot.store.database import opened
 from bot.store.journal import Journal
 from bot.texts import EN
-from model.marker import parse_spoken
+from model.marker import parse_spoken, spoken
+from tests.bot.conftest import until
 
 REMOVED = (403, "Forbidden: bot was kicked from the supergroup chat")
 MUTED = (400, "Bad Request: not enough rights to send text messages to the chat")
@@ -118,6 +119,30 @@ async def test_who_is_told_to_wait_waits_and_no_other_chat_does(stage, group, zo
     assert parse_spoken(other["text"])[0] == "李雷"
     assert took < 2
     assert parse_spoken(again.params["text"])[0] == "João"
+
+
+async def test_what_telegram_lets_wait_is_uncertain_to_no_kill(live, group, zoe):
+    live.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=2)
+    await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendMessage", refused=True)
+
+    await until(lambda: counted(live, "generating"), seconds=1)
+
+    assert await counted(live, "sending") == 0
+
+
+async def test_who_says_no_while_telegram_lets_their_line_wait_is_not_spoken(
+    live, group, zoe, joao
+):
+    live.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=2)
+    await live.telegram.say(group, zoe, "/as João")
+    await live.telegram.wait_for("sendMessage", refused=True)
+
+    await live.telegram.say(group, joao, "/optout")
+    await live.telegram.say(group, zoe, "/as 李雷")
+    await live.telegram.wait_for("sendMessage", text=spoken("李雷", "李雷 number 2"))
+
+    assert [parse_spoken(text)[0] for text in live.said() if parse_spoken(text)] == ["李雷"]
 
 
 async def test_a_gateway_that_fails_is_not_asked_twice(live, group, zoe):

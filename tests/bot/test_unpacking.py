@@ -104,3 +104,17 @@ def test_html_is_refused(arrived, export):
 
     with pytest.raises(ExportRefused, match="not HTML"):
         unpack(arrived, export)
+
+
+def test_a_zip_of_another_packing_that_is_damaged_is_refused(arrived, export):
+    with zipfile.ZipFile(arrived, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("result.json", EXPORT * 100)
+    content = bytearray(arrived.read_bytes())
+    start = 30 + len("result.json") + 9  # behind the entry's header, and that of the packing
+    content[start : start + 20] = b"\xff" * 20
+    arrived.write_bytes(content)
+
+    with pytest.raises(ExportRefused, match="damaged"):
+        unpack(arrived, export)
+
+    assert not export.exists()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from model.marker import parse_spoken
+from model.marker import parse_spoken, spoken
 from tests.bot.remains import remains
 
 
@@ -44,6 +44,28 @@ class TestOneMessage:
         await live.answer(group, joao, "/forget", reply_to=said)
 
         assert live.telegram.message(group, line["message_id"])
+
+    async def test_a_line_that_was_told_to_begin_with_it_goes_too(self, live, group, joao):
+        since = len(live.telegram.calls)
+        asked = await live.telegram.say(group, joao, "/as Hugo Sá: the treasure lies")
+        line = (await live.telegram.wait_for("sendMessage", since=since)).result
+
+        await live.answer(group, joao, "/forget", reply_to=asked)
+
+        assert (group.id, line["message_id"]) not in live.telegram.world.messages
+        assert not remains(live.folder, "treasure")
+
+    async def test_a_sticker_is_sent_no_more(self, live, group, joao):
+        sticker = live.telegram.sticker("😂")
+        said = await live.telegram.say(group, joao, None, sticker=sticker)
+        await live.answer(group, joao, "/help")
+
+        await live.answer(group, joao, "/forget", reply_to=said)
+        live.speaker.replies.append(("😂",))
+        answer = await live.answer(group, joao, "/as Hugo Sá")
+
+        assert answer["text"] == spoken("Hugo Sá", "😂")
+        assert not remains(live.folder, sticker["file_id"])
 
     async def test_an_edit_does_not_bring_it_back(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")

@@ -112,3 +112,23 @@ class TestAnonymousAdmins:
             answer = await stage.answer(group, None, command)
 
         assert answer["text"] == EN.for_admins
+
+
+class TestOtherBots:
+    @pytest.mark.parametrize("words", ["/as Hugo Silva", "really?"], ids=["commands", "replies"])
+    async def test_they_are_not_answered(self, guarded, group, zoe, words):
+        line = await guarded.answer(group, zoe, "/as João")
+        other = {"id": 77, "is_bot": True, "first_name": "Understudy of others"}
+        said = line | {"message_id": 500, "from": other, "text": words, "reply_to_message": line}
+        if words.startswith("/"):
+            said |= {"entities": [{"type": "bot_command", "offset": 0, "length": 3}]}
+
+        await guarded.telegram.world.updates.push("message", said)
+        await guarded.answer(group, zoe, "/help")
+
+        assert len(guarded.speaker.asked) == 1
+
+    async def test_an_anonymous_admin_is_none(self, guarded, group, zoe):
+        answer = await guarded.answer(group, None, "/as João")
+
+        assert answer["text"].startswith("🎭 João\n")

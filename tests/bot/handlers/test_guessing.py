@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -9,9 +10,10 @@ import pytest
 
 from bot.handlers.guessing import Guessing, Shown, is_guessable, question_of
 from bot.store.journal import Line
-from bot.texts import LANGUAGES
+from bot.texts import EN, LANGUAGES
 from model.errors import VoiceError
-from tests.bot.conftest import FRIENDS
+from tests.bot.conftest import FRIENDS, until
+from tests.bot.remains import remains
 
 REAL = "I bring the wine and nothing else"
 MADE_UP = "somebody took my wine on Friday night"
@@ -183,6 +185,48 @@ async def test_who_says_no_meanwhile_is_not_asked_about(stage, group, joao, zoe,
     assert not stage.telegram.sent("sendPoll")
 
 
+async def test_why_does_not_tell_the_answer(stage, group, joao, zoe, coin):
+    coin(1)
+    async with stage.running() as app:
+        await stage.telegram.say(group, joao, REAL)
+        sent = await ask(stage, group, zoe)
+        await kept(app, sent)
+        answer = await stage.answer(group, zoe, "/why", reply_to=sent)
+
+    assert answer["text"] == EN.why_what
+
+
+@pytest.mark.parametrize("word", ["/optout", "/forget"])
+async def test_what_was_withdrawn_while_telegram_let_the_quiz_wait_is_not_asked(
+    stage, group, joao, zoe, coin, word
+):
+    coin(1)
+    stage.telegram.fail_next("sendPoll", 429, "Too Many Requests: retry after 2", retry_after=2)
+    async with stage.running():
+        said = await stage.telegram.say(group, joao, REAL)
+        await stage.telegram.say(group, zoe, "/guess")
+        await stage.telegram.wait_for("sendPoll", refused=True)
+        await stage.telegram.say(group, joao, word, reply_to=said)
+        await until(lambda: len(stage.said()) == 2)
+
+    assert not stage.telegram.sent("sendPoll")
+    assert stage.said()[-1].startswith("I have nothing to ask about")
+
+
+@pytest.mark.parametrize("word", ["/optout", "/forget"])
+async def test_a_quiz_that_was_on_its_way_is_taken_back(stage, group, joao, zoe, coin, word):
+    coin(1)
+    stage.telegram.delay_next("sendPoll", 1)
+    async with stage.running():
+        said = await stage.telegram.say(group, joao, REAL)
+        await stage.telegram.say(group, zoe, "/guess")
+        await until(lambda: stage.telegram.sent("sendPoll"))
+        await stage.answer(group, joao, word, reply_to=said)
+        await stage.telegram.wait_for("deleteMessage")
+
+    assert not remains(stage.folder, "wine")
+
+
 async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
     stage, group, hugo, joao, zoe, coin
 ):
@@ -206,6 +250,21 @@ async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
         "Who knows whom:\nHugo Silva: 2 of 2\nJoão: 0 of 1\nZoe Martin: 0 of 1\n\n"
         "The machine's own lines were taken for a friend's in 1 of 2 guesses."
     )
+
+
+async def test_where_it_fell_silent_no_guess_is_kept(stage, group, joao, zoe, coin):
+    coin(1)
+    async with stage.running() as app:
+        house = app.bot_data["house"]
+        await stage.telegram.say(group, joao, REAL)
+        sent = await ask(stage, group, zoe)
+        await kept(app, sent)
+        await house.change(replace(house.group(FRIENDS), authorised=False))
+        await stage.telegram.vote(sent, zoe, 0)
+        await stage.answer(group, zoe, "/help")
+        score = await house.shelves.guesses.score(FRIENDS)
+
+    assert score.people == ()
 
 
 async def test_the_score_is_each_chat_s_own_and_begins_with_nobody(live, group, zoe):

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from telegram.constants import MessageLimit
 
 from bot.handlers import receiving
 from bot.texts import EN
@@ -62,6 +63,15 @@ async def test_a_command_that_fails_is_quoted(stage, private, hugo, tmp_path):
 
     assert "nothing new in it" in last
     assert list((tmp_path / "incoming").iterdir()) == []
+
+
+async def test_of_what_a_command_says_only_so_much_is_told(stage, private, hugo):
+    command = (sys.executable, "-c", "import sys; sys.exit('x' * 5000)")
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=command):
+        since = await send(stage, private, hugo)
+        _, last = await said(stage, since, 2)
+
+    assert len(last) == MessageLimit.MAX_TEXT_LENGTH
 
 
 async def test_a_command_that_is_not_there_is_named(stage, private, hugo):
@@ -124,10 +134,15 @@ async def test_nobody_but_an_admin_in_private_is_heard(stage, group, hugo, joao,
     assert not (tmp_path / receiving.FOLDER).exists()
 
 
-async def test_what_nobody_trains_on_is_deleted_after_two_days(stage, tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    ["result.json", ".result.json", "arriving"],
+    ids=["whole", "killed while unpacking", "killed while fetching"],
+)
+async def test_what_nobody_trains_on_is_deleted_after_two_days(stage, tmp_path, name):
     folder = tmp_path / "incoming"
     folder.mkdir()
-    export = folder / "result.json"
+    export = folder / name
     export.write_bytes(EXPORT)
     three_days_ago = time.time() - 3 * 24 * 3600
     os.utime(export, (three_days_ago, three_days_ago))

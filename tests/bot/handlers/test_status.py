@@ -78,7 +78,20 @@ async def test_a_group_is_told_of_itself_alone(guarded, group, elsewhere, joao, 
     assert "Other people" not in at_home
 
 
-async def test_an_allowed_group_hears_no_name_of_who_did_not_agree(guarded, elsewhere, joao):
+@pytest.mark.parametrize("command", ["/status", "/voices"])
+async def test_an_allowed_group_hears_no_name_of_who_did_not_agree(
+    guarded, elsewhere, joao, command
+):
+    await guarded.enter(elsewhere, joao)
+    await guarded.answer(elsewhere, joao, "/allow")
+
+    answer = await guarded.answer(elsewhere, joao, command)
+
+    assert "李雷" in answer["text"]
+    assert "Ana" not in answer["text"]
+
+
+async def test_an_allowed_group_is_told_its_voices_and_who_allowed_it(guarded, elsewhere, joao):
     await guarded.enter(elsewhere, joao)
     await guarded.answer(elsewhere, joao, "/allow")
 
@@ -86,7 +99,12 @@ async def test_an_allowed_group_hears_no_name_of_who_did_not_agree(guarded, else
 
     assert f"Voices: {NAMES}\n\n" in answer["text"]
     assert "This group: I speak, an admin allowed it" in answer["text"]
-    assert "Ana" not in answer["text"]
+
+
+async def test_an_admin_is_told_in_private_who_did_not_agree(guarded, joao):
+    answer = await guarded.answer(guarded.telegram.private(joao), joao, "/voices")
+
+    assert "Have not agreed, so I do not speak as them: Ana, Rui." in answer["text"]
 
 
 async def test_nobody_else_is_told(guarded, group, zoe):

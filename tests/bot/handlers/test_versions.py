@@ -60,6 +60,21 @@ async def test_rollback_lets_the_version_before_speak(stage, group, hugo, later)
     assert "I speak with version 0002-abcdef02 now" in answer["text"]
 
 
+@pytest.mark.parametrize(("is_home", "told"), [(True, True), (False, False)])
+async def test_rollback_names_people_at_home_alone(stage, group, hugo, later, is_home, told):
+    (stage.folder / "0001-abcdef01").mkdir()
+    _score(stage.folder / "0001-abcdef01", João=0.81)
+    elsewhere = stage.telegram.chat(-1009999, title="Other people")
+    async with stage.running(admins=frozenset({ADMIN})):
+        await stage.enter(elsewhere, hugo)
+        await stage.answer(elsewhere, hugo, "/allow")
+        stage.models.earlier = later
+        answer = await stage.answer(group if is_home else elsewhere, hugo, "/rollback")
+
+    assert "I speak with version 0002-abcdef02 now" in answer["text"]
+    assert ("João" in answer["text"]) is told
+
+
 async def test_where_nothing_served_before_rollback_says_so(stage, group, hugo):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, hugo, "/rollback")

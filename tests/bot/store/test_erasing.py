@@ -1,5 +1,6 @@
 """What is erased from a real SQLite is in no byte of its files."""
 
+import asyncio
 import json
 import random
 import sqlite3
@@ -9,12 +10,13 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.errors import StoreError
+from bot.store import erasing
 from bot.store.database import opened, prepare
 from bot.store.erasing import Erasing
 from bot.store.inbox import Inbox
 from bot.store.messages import Place, Store
 from bot.store.scrubbing import Ref, scrubbed
-from bot.store.wanted import Wanted
+from bot.store.wanted import Wanted, messages_of
 from model.conversation import Message
 from tests.bot.remains import remains
 
@@ -64,17 +66,35 @@ async def test_no_copy_that_sqlite_made_is_left(engine, tmp_path):
 
 
 async def test_what_is_marked_is_neither_used_nor_kept(engine):
-    store, erasing = Store(engine), Erasing(engine)
+    store = Store(engine)
     await store.save(said(1, "first"))
     await store.save(said(3, "third"))
 
-    await erasing.mark(Wanted(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
+    await Erasing(engine).mark(Wanted(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
     await store.save(said(1, "mended"), edited_at=AT)
     await store.save(said(2, "another"))
 
     assert [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)] == ["third"]
     assert (await store.find(-5, 1)).text == "first"
     assert await store.find(-5, 2) is None
+
+
+async def test_who_writes_while_all_of_somebody_is_marked_is_in_nobodys_way(engine, monkeypatch):
+    store, writing = Store(engine), []
+    await store.save(said(1, "first"))
+
+    async def meanwhile(connection, wanted):
+        found = await messages_of(connection, wanted)
+        writing.append(asyncio.create_task(store.save(said(2, "meanwhile"))))
+        await asyncio.wait(writing, timeout=0.3)
+        return found
+
+    monkeypatch.setattr(erasing, "messages_of", meanwhile)
+    marked = await Erasing(engine).mark(Wanted(authors=frozenset({1})), AT)
+    await asyncio.gather(*writing)
+
+    assert Ref(-5, 1) in marked.messages
+    assert await store.count() == 2
 
 
 async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import inspect
 import time
 from collections.abc import Callable
 
-from bot.playground import polls
+from bot.playground import polls, touching
 from bot.playground.calls import CallLog, Fault, Faults
 from bot.playground.methods import METHODS
 from bot.playground.shapes import (
@@ -105,19 +105,8 @@ class Telegram:
         return sticker
 
     async def react(self, message: Json, user: User, *emoji: str) -> None:
-        """Change a person's reactions to a message; the bot hears of it where it is an admin."""
-        chat = self.world.chats[message["chat"]["id"]]
-        if not chat.member(self.me).is_admin:
-            return
-        change = {
-            "chat": chat.json(),
-            "message_id": message["message_id"],
-            "user": user.json(),
-            "date": self.world.now(),
-            "old_reaction": [],
-            "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
-        }
-        await self.updates.push("message_reaction", change)
+        """Change a person's reactions to a message, see `bot.playground.touching`."""
+        await touching.react(self.world, message, user, *emoji)
 
     async def say(
         self,
@@ -168,22 +157,8 @@ class Telegram:
         return self.world.messages[chat.id, message_id]
 
     async def press(self, message: Json, user: User, data: str) -> str:
-        """Press the button that holds `data` under a message; return the query's id.
-
-        Raises:
-            ValueError: the message, as it stands now, has no such button.
-        """
-        current = self.world.messages[message["chat"]["id"], message["message_id"]]
-        rows = current.get("reply_markup", {}).get("inline_keyboard", [])
-        held = [button.get("callback_data") for row in rows for button in row]
-        if data not in held:
-            raise ValueError(f"no button holds {data!r}: there are {held}")
-        query_id = str(len(self.world.queries) + 1)
-        self.world.queries.add(query_id)
-        query = {"id": query_id, "from": user.json(), "message": current, "data": data}
-        instance = {"chat_instance": str(current["chat"]["id"])}
-        await self.updates.push("callback_query", query | instance)
-        return query_id
+        """Press the button that holds `data` under a message, see `bot.playground.touching`."""
+        return await touching.press(self.world, message, user, data)
 
     async def vote(self, message: Json, user: User, option: int) -> None:
         """Answer a quiz of the bot's, see `bot.playground.polls`."""

@@ -18,6 +18,7 @@ from bot.playground.shapes import (
     Member,
     Upload,
     User,
+    sticker,
     worded,
 )
 from bot.playground.world import World
@@ -90,19 +91,9 @@ class Telegram:
 
     def sticker(self, emoji: str) -> Json:
         """Return a new Sticker, to `say(…, None, sticker=…)`."""
-        file_id = f"sticker-{len(self.world.stickers) + 1}"
-        sticker: Json = {
-            "file_id": file_id,
-            "file_unique_id": f"unique-{file_id}",
-            "type": "regular",
-            "width": 512,
-            "height": 512,
-            "is_animated": False,
-            "is_video": False,
-            "emoji": emoji,
-        }
-        self.world.stickers[file_id] = sticker
-        return sticker
+        fresh = sticker(f"sticker-{len(self.world.stickers) + 1}", emoji)
+        self.world.stickers[fresh["file_id"]] = fresh
+        return fresh
 
     async def react(self, message: Json, user: User, *emoji: str) -> None:
         """Change a person's reactions to a message, see `bot.playground.touching`."""

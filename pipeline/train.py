@@ -104,15 +104,9 @@ def _make(
     resume: bool,
 ) -> tuple[str, Judgement]:
     console = bar.console
-    if not (dataset.folder / OCCASIONS).is_file():
-        console.print(
-            "  This dataset does not say who answers whom, so the bot will not join unasked"
-        )
+    _warn(dataset, console)
     work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(start.name)}"
-    canaries: tuple[Canary, ...] = ()
-    if settings.canaries:
-        planted, canaries = plant(dataset.train, settings.canary_count, settings.seed)
-        dataset = replace(dataset, train=planted)
+    dataset, canaries = _planted(dataset, settings)
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())
         encoder = _Encoder(base, settings)
@@ -138,6 +132,22 @@ def _make(
         name = _add(registry, base, card, encoder(checked), dataset)
     _keep_records(registry, work, name)
     return name, judgement
+
+
+def _warn(dataset: Dataset, console: Console) -> None:
+    """Say what the version will not do for want of what an earlier build left out."""
+    if not (dataset.folder / OCCASIONS).is_file():
+        console.print(
+            "  This dataset does not say who answers whom, so the bot will not join unasked"
+        )
+
+
+def _planted(dataset: Dataset, settings: Hyperparameters) -> tuple[Dataset, tuple[Canary, ...]]:
+    """Return a dataset with canaries in it, and those; unless they are wanted it has none."""
+    if not settings.canaries:
+        return dataset, ()
+    planted, canaries = plant(dataset.train, settings.canary_count, settings.seed)
+    return replace(dataset, train=planted), canaries
 
 
 @dataclass(frozen=True, slots=True)

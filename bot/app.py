@@ -1,9 +1,8 @@
 """The composition root: settings and a trained model become the running bot."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
 
 from telegram.ext import Application, ContextTypes
 
@@ -57,16 +56,24 @@ def build(
         keep_up(app, client, house, open_things, look_again)
         on_up(_up(client, house))
 
-    async def tear_down(_: Any) -> None:  # noqa: ANN401  an application of the library's
+    async def tear_down(_: Durable) -> None:
         await open_things.aclose()
 
+    return _application(client, set_up, tear_down)
+
+
+def _application(
+    client: Client,
+    set_up: Callable[[Durable], Awaitable[None]],
+    tear_down: Callable[[Durable], Awaitable[None]],
+) -> Durable:
     app = (
         Application.builder()
         .application_class(Durable)
         .bot(client)
         .context_types(ContextTypes(context=Context))
         .post_init(set_up)  # type: ignore[arg-type]  # the builder knows only the library's own
-        .post_shutdown(tear_down)
+        .post_shutdown(tear_down)  # type: ignore[arg-type]  # likewise
         .build()
     )
     if not isinstance(app, Durable):

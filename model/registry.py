@@ -20,6 +20,14 @@ _GONE = ".gone-"
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
+def receipt_file(root: Path, version: str) -> Path:
+    """Return where a folder of models has a version's receipt, if it has one.
+
+    It names people: beside the versions it stays behind where a model travels.
+    """
+    return root / "receipts" / version / "receipt.json"
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     """The versions in one folder; nothing is made before the first `add`."""

@@ -55,10 +55,7 @@ def train(
     """
     import transformers
 
-    if not examples:
-        raise TrainingError("the dataset has no training pairs: build it from a longer chat")
-    if resume and not any(work.glob("checkpoint-*")):
-        raise TrainingError(f"nothing to resume in {work}: train without --resume")
+    _check(examples, work, resume=resume)
     transformers.set_seed(settings.seed)
     work.mkdir(parents=True, exist_ok=True)
     precision.save(work / PRECISION)
@@ -78,6 +75,14 @@ def train(
     return outcome
 
 
+def _check(examples: Sequence[Example], work: Path, *, resume: bool) -> None:
+    """Raise TrainingError where there is nothing to learn from, or to resume."""
+    if not examples:
+        raise TrainingError("the dataset has no training pairs: build it from a longer chat")
+    if resume and not any(work.glob("checkpoint-*")):
+        raise TrainingError(f"nothing to resume in {work}: train without --resume")
+
+
 def _run(
     base: Base,
     examples: Sequence[Example],
@@ -92,20 +97,12 @@ def _run(
     import transformers
 
     clock = Clock(settings.minutes * 60, work / "clock")
-    rows = _rows(base, examples, settings)
-    longest = max(row.length for row in rows or examples)
-    budget = _budget(base, longest, settings, precision, work / "token-budget")
+    steps = _material(base, examples, settings, precision, work / "token-budget")
     if resume:
         clock.restore()
-        budget.restore()
+        steps.budget.restore()
         held_out.restore(_last_step(work))
-    budget.save()
-    uniform = settings.batches == "uniform"
-    steps: Material
-    if rows:
-        steps = Packed(base, rows, budget, bf16=precision.bf16)
-    else:
-        steps = Single(base, examples, budget, bf16=precision.bf16, uniform=uniform)
+    steps.budget.save()
     plan = _plan(steps, settings)
     pairs_a_step = len(examples) / plan.steps_an_epoch
     trainer = trainer_class()(
@@ -124,6 +121,23 @@ def _run(
         result.global_step, pairs, clock.elapsed, result.training_loss, clock.interrupted,
         tuple(held_out.curve), held_out.best,
     )  # fmt: skip
+
+
+def _material(
+    base: Base,
+    examples: Sequence[Example],
+    settings: Hyperparameters,
+    precision: Precision,
+    budget_file: Path,
+) -> Material:
+    """Return what steps are made of: pairs packed, or each in a row of its own."""
+    rows = _rows(base, examples, settings)
+    longest = max(row.length for row in rows or examples)
+    budget = _budget(base, longest, settings, precision, budget_file)
+    if rows:
+        return Packed(base, rows, budget, bf16=precision.bf16)
+    uniform = settings.batches == "uniform"
+    return Single(base, examples, budget, bf16=precision.bf16, uniform=uniform)
 
 
 def _rows(base: Base, examples: Sequence[Example], settings: Hyperparameters) -> list[Row]:

@@ -19,6 +19,10 @@ from model.hyperparameters import RECIPES, Hyperparameters, by_recipe
 MODELS = Path("artifacts")
 DECODING = Decoding()
 WINDOW = Window()
+LEAST_NEW = 200
+"""New messages below which a retraining has nothing to do."""
+KEEP = 5
+"""Versions that a retraining lets stay."""
 SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)
 
 ModelsDir = Annotated[Path, typer.Option("--models", help="the folder of trained models")]

@@ -15,8 +15,6 @@ from pipeline.options import hyper, require_training
 from pipeline.retrain import receipt
 from pipeline.roster_file import MIN_MESSAGES
 
-_KEEP, _LEAST_NEW = 5, 200
-
 
 def retrain(
     context: typer.Context,
@@ -39,7 +37,7 @@ def retrain(
     ] = None,
     least_new: Annotated[
         int, typer.Option(min=1, help="with fewer new messages there is nothing to do")
-    ] = _LEAST_NEW,
+    ] = options.LEAST_NEW,
     anyway: Annotated[bool, typer.Option("--anyway", help="even if little is new")] = False,
     no_live_bot: Annotated[
         bool, typer.Option("--no-live-bot", help="no bot runs that people told yes or no")
@@ -47,7 +45,7 @@ def retrain(
     force: Annotated[
         str | None, typer.Option(help="promote in spite of the gate, for this reason")
     ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="so many versions stay")] = _KEEP,
+    keep: Annotated[int, typer.Option(min=1, help="so many versions stay")] = options.KEEP,
     full_score: Annotated[
         bool, typer.Option("--full-score", help="more lines and narrower intervals, slower")
     ] = False,

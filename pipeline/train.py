@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model.artifact import Artifact, Card, Decoding, save_card
-from model.base import Base, open_base
+from model.artifact import Card, Decoding, save_card
+from model.base import Base
 from model.errors import TrainingError
 from model.examples import Example, encode
 from model.files import locked, make_folder, make_private
@@ -18,7 +18,6 @@ from model.precision import Precision, choose_precision
 from model.registry import Registry
 from model.training import PRECISION, Outcome
 from model.training import train as tune
-from model.warm import open_tuned
 from pipeline.canaries import Canary, plant
 from pipeline.card import Judgement, card_of
 from pipeline.dataset import Dataset
@@ -28,6 +27,7 @@ from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
 from pipeline.progress import Bar, TrainingBar, clock, curve, step
 from pipeline.propensity import save_propensity
+from pipeline.start import Start
 
 _JUDGED_PER_VOICE = 40
 _NEW = ".new-"
@@ -41,24 +41,6 @@ class Trained:
     name: str
     promoted: bool
     judgement: Judgement
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What training begins with: a base, or a version's own weights."""
-
-    base: str | Artifact
-
-    @property
-    def name(self) -> str:
-        """Return what to call it."""
-        return self.base if isinstance(self.base, str) else self.base.path.name
-
-    def open(self, cache: Path, texts: Iterable[str]) -> Base:
-        """Load it, a base's vocabulary ready for such texts."""
-        if isinstance(self.base, str):
-            return open_base(self.base, cache, texts)
-        return open_tuned(self.base)
 
 
 def train(
@@ -122,15 +104,9 @@ def _make(
     resume: bool,
 ) -> tuple[str, Judgement]:
     console = bar.console
-    if not (dataset.folder / OCCASIONS).is_file():
-        console.print(
-            "  This dataset does not say who answers whom, so the bot will not join unasked"
-        )
+    _warn(dataset, console)
     work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(start.name)}"
-    canaries: tuple[Canary, ...] = ()
-    if settings.canaries:
-        planted, canaries = plant(dataset.train, settings.canary_count, settings.seed)
-        dataset = replace(dataset, train=planted)
+    dataset, canaries = _planted(dataset, settings)
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())
         encoder = _Encoder(base, settings)
@@ -156,6 +132,22 @@ def _make(
         name = _add(registry, base, card, encoder(checked), dataset)
     _keep_records(registry, work, name)
     return name, judgement
+
+
+def _warn(dataset: Dataset, console: Console) -> None:
+    """Say what the version will not do for want of what an earlier build left out."""
+    if not (dataset.folder / OCCASIONS).is_file():
+        console.print(
+            "  This dataset does not say who answers whom, so the bot will not join unasked"
+        )
+
+
+def _planted(dataset: Dataset, settings: Hyperparameters) -> tuple[Dataset, tuple[Canary, ...]]:
+    """Return a dataset with canaries in it, and those; unless they are wanted it has none."""
+    if not settings.canaries:
+        return dataset, ()
+    planted, canaries = plant(dataset.train, settings.canary_count, settings.seed)
+    return replace(dataset, train=planted), canaries
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ async def bots_chances(chat, database, window):
                 await store.save(message_of(message))
         last = Update.de_json({"update_id": 0, "message": chat.bodies[-1]}, None).message
         recent = await store.earlier(place_of(last), MEMORY, lambda m: is_heard(m, ROSTER))
+    if not recent or recent[-1].message_id != last.message_id:
+        return {}  # nothing of it is kept, a dice, so that the bot lets it pass
     return MODEL.chances(recent, ROSTER, window.gap)
 
 

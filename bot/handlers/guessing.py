@@ -150,7 +150,6 @@ class Guessing:
             poll_id=sent.poll.id,
             chat_id=sent.chat.id,
             message_id=sent.message_id,
-            options=question.options,
             right=question.right,
             voice=shown.voice,
             is_machine=shown.is_machine,

@@ -18,8 +18,7 @@ from bot.texts import EN
 from bot.texts.wording import Wording
 from model.artifact import SCORECARD, Artifact
 from model.errors import UnderstudyError
-
-RECEIPTS, RECEIPT = "receipts", "receipt.json"  # pipeline.retrain.receipt writes them
+from model.registry import receipt_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ def told(
 
 def described(artifact: Artifact, texts: Wording) -> str:
     """Return up to when an artifact's messages were written, as far as its receipt says."""
-    receipt = artifact.path.parents[1] / RECEIPTS / artifact.path.name / RECEIPT
+    receipt = receipt_file(artifact.path.parents[1], artifact.path.name)
     until = _read(receipt).get("through")
     if not isinstance(until, str):
         return ""

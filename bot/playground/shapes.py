@@ -187,6 +187,20 @@ def command_entities(text: str) -> list[Json]:
     ]
 
 
+def sticker(file_id: str, emoji: str) -> Json:
+    """Return a Sticker."""
+    return {
+        "file_id": file_id,
+        "file_unique_id": f"unique-{file_id}",
+        "type": "regular",
+        "width": 512,
+        "height": 512,
+        "is_animated": False,
+        "is_video": False,
+        "emoji": emoji,
+    }
+
+
 def worded(text: str | None, *, key: str = "text") -> Json:
     """Return the fields of a message that hold its words, none where it has none."""
     if text is None:

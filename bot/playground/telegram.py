@@ -5,7 +5,7 @@ import inspect
 import time
 from collections.abc import Callable
 
-from bot.playground import polls
+from bot.playground import polls, touching
 from bot.playground.calls import CallLog, Fault, Faults
 from bot.playground.methods import METHODS
 from bot.playground.shapes import (
@@ -18,6 +18,7 @@ from bot.playground.shapes import (
     Member,
     Upload,
     User,
+    sticker,
     worded,
 )
 from bot.playground.world import World
@@ -90,34 +91,13 @@ class Telegram:
 
     def sticker(self, emoji: str) -> Json:
         """Return a new Sticker, to `say(…, None, sticker=…)`."""
-        file_id = f"sticker-{len(self.world.stickers) + 1}"
-        sticker: Json = {
-            "file_id": file_id,
-            "file_unique_id": f"unique-{file_id}",
-            "type": "regular",
-            "width": 512,
-            "height": 512,
-            "is_animated": False,
-            "is_video": False,
-            "emoji": emoji,
-        }
-        self.world.stickers[file_id] = sticker
-        return sticker
+        fresh = sticker(f"sticker-{len(self.world.stickers) + 1}", emoji)
+        self.world.stickers[fresh["file_id"]] = fresh
+        return fresh
 
     async def react(self, message: Json, user: User, *emoji: str) -> None:
-        """Change a person's reactions to a message; the bot hears of it where it is an admin."""
-        chat = self.world.chats[message["chat"]["id"]]
-        if not chat.member(self.me).is_admin:
-            return
-        change = {
-            "chat": chat.json(),
-            "message_id": message["message_id"],
-            "user": user.json(),
-            "date": self.world.now(),
-            "old_reaction": [],
-            "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
-        }
-        await self.updates.push("message_reaction", change)
+        """Change a person's reactions to a message, see `bot.playground.touching`."""
+        await touching.react(self.world, message, user, *emoji)
 
     async def say(
         self,
@@ -168,22 +148,8 @@ class Telegram:
         return self.world.messages[chat.id, message_id]
 
     async def press(self, message: Json, user: User, data: str) -> str:
-        """Press the button that holds `data` under a message; return the query's id.
-
-        Raises:
-            ValueError: the message, as it stands now, has no such button.
-        """
-        current = self.world.messages[message["chat"]["id"], message["message_id"]]
-        rows = current.get("reply_markup", {}).get("inline_keyboard", [])
-        held = [button.get("callback_data") for row in rows for button in row]
-        if data not in held:
-            raise ValueError(f"no button holds {data!r}: there are {held}")
-        query_id = str(len(self.world.queries) + 1)
-        self.world.queries.add(query_id)
-        query = {"id": query_id, "from": user.json(), "message": current, "data": data}
-        instance = {"chat_instance": str(current["chat"]["id"])}
-        await self.updates.push("callback_query", query | instance)
-        return query_id
+        """Press the button that holds `data` under a message, see `bot.playground.touching`."""
+        return await touching.press(self.world, message, user, data)
 
     async def vote(self, message: Json, user: User, option: int) -> None:
         """Answer a quiz of the bot's, see `bot.playground.polls`."""

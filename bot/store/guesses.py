@@ -1,8 +1,7 @@
 """Keeps the quizzes of `/guess` and what people answered, and finds the lines to ask about."""
 
-import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import case, exists, func, literal, select
@@ -19,13 +18,12 @@ from model.conversation import Message
 class Quiz:
     """A quiz that was sent: whose voice it is in, and whether the machine made it up.
 
-    `right` is the place of the true one among the `options`.
+    `right` is the place of the true one among the options, which name friends and are not kept.
     """
 
     poll_id: str
     chat_id: int
     message_id: int
-    options: tuple[str, ...]
     right: int
     voice: str
     is_machine: bool
@@ -92,8 +90,7 @@ class Guesses:
 
     async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:
         """Keep a quiz, and which messages it shows or was made from: they may be forgotten."""
-        values = {name: getattr(quiz, name) for name in guesses.c.keys() if name != "options"}  # noqa: SIM118  columns are no dict
-        values["options"] = json.dumps(quiz.options, ensure_ascii=False)
+        values = asdict(quiz)
         line = Line(quiz.voice, quiz.version, tuple(shown_from))
         at = (quiz.chat_id, quiz.message_id)
         async with self._engine.begin() as connection:

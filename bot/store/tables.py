@@ -166,14 +166,13 @@ guesses = Table(
     Column("poll_id", Text, primary_key=True),
     Column("chat_id", BigInteger, nullable=False),
     Column("message_id", BigInteger, nullable=False),
-    Column("options", Text, nullable=False),
     Column("right", Integer, nullable=False),
     Column("voice", Text, nullable=False),
     Column("is_machine", Boolean, nullable=False),
     Column("version", Text, nullable=False),
     Column("asked_at", UtcDateTime, nullable=False),
 )
-"""The quizzes of /guess; `options` are a JSON list, `right` the place of the true one."""
+"""The quizzes of /guess; `right` is the place of the true one among the options."""
 
 answers = Table(
     "answers",

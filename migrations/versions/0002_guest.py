@@ -131,7 +131,6 @@ def _of_games() -> None:
         sa.Column("poll_id", sa.Text, primary_key=True),
         sa.Column("chat_id", sa.BigInteger, nullable=False),
         sa.Column("message_id", sa.BigInteger, nullable=False),
-        sa.Column("options", sa.Text, nullable=False),
         sa.Column("right", sa.Integer, nullable=False),
         sa.Column("voice", sa.Text, nullable=False),
         sa.Column("is_machine", sa.Boolean, nullable=False),

@@ -21,7 +21,7 @@ from pipeline.retrain.holding import shares, with_replay
 from pipeline.retrain.intake import Current, Intake
 from pipeline.retrain.wish import Tools, Wish
 from pipeline.review import Review
-from pipeline.train import Start
+from pipeline.start import Start
 
 _NAME = 12  # hex digits of a dataset's name
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from model.files import make_folder, write_text
 from model.naming import visible
+from model.registry import receipt_file
 
 FORMAT = 1
 _WIDTH = 78
-_JSON, _PAGE = "receipt.json", "receipt.txt"
+_PAGE = "receipt.txt"
 
 Receipt = Mapping[str, Any]
 
@@ -27,17 +28,18 @@ _WRAP = textwrap.TextWrapper(
 
 def write(root: Path, version: str, receipt: Receipt) -> Path:
     """Write a version's receipt and its page; return the page's place."""
-    folder = make_folder(root / "receipts" / version)
+    file = receipt_file(root, version)
+    folder = make_folder(file.parent)
     write_text(folder / _PAGE, "".join(f"{line}\n" for line in _page(version, receipt)))
     whole = {"format": FORMAT, "version": version, **receipt}
-    write_text(folder / _JSON, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+    write_text(file, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
     return folder / _PAGE
 
 
 def read(root: Path, version: str) -> Receipt | None:
     """Return a version's receipt, None where it has none that can be read."""
     try:
-        value = json.loads((root / "receipts" / version / _JSON).read_text("utf-8"))
+        value = json.loads(receipt_file(root, version).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) and value.get("format") == FORMAT else None

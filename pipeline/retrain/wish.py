@@ -15,13 +15,12 @@ from model.registry import Registry
 from pipeline.card import Judgement
 from pipeline.dataset import Dataset
 from pipeline.evaluate import QUICK, judge
+from pipeline.options import KEEP, LEAST_NEW
 from pipeline.progress import Bar
 from pipeline.retrain.watch import Watch
 from pipeline.roster_file import MIN_MESSAGES
-from pipeline.train import Start, make_version
-
-LEAST_NEW = 200
-KEEP = 5
+from pipeline.start import Start
+from pipeline.train import make_version
 
 Begin = Literal["base", "current"]
 Ask = Callable[[str], bool]

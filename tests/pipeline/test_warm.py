@@ -12,7 +12,8 @@ from model.hyperparameters import Hyperparameters
 from model.registry import Registry
 from pipeline.dataset import load_dataset
 from pipeline.progress import TrainingBar
-from pipeline.train import Start, make_version
+from pipeline.start import Start
+from pipeline.train import make_version
 
 QUIET = Console(quiet=True)
 

@@ -291,7 +291,7 @@ class TestAll:
                 ("of others", 900, "Hugo Sá"),
             ):
                 database.execute(
-                    "INSERT INTO guesses VALUES (?, ?, ?, '[]', 0, ?, 0, '1', '2026-01-01')",
+                    "INSERT INTO guesses VALUES (?, ?, ?, 0, ?, 0, '1', '2026-01-01')",
                     (poll, group.id, number, voice),
                 )
                 database.execute(

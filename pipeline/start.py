@@ -1,0 +1,27 @@
+"""What a training begins with."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.artifact import Artifact
+from model.base import Base, open_base
+from model.warm import open_tuned
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A base, or a version's own weights."""
+
+    base: str | Artifact
+
+    @property
+    def name(self) -> str:
+        """Return what to call it."""
+        return self.base if isinstance(self.base, str) else self.base.path.name
+
+    def open(self, cache: Path, texts: Iterable[str]) -> Base:
+        """Load it, a base's vocabulary ready for such texts."""
+        if isinstance(self.base, str):
+            return open_base(self.base, cache, texts)
+        return open_tuned(self.base)

@@ -253,7 +253,8 @@ async def test_a_check_says_all_that_is_wrong(desk, stage):
         "WRONG  database",
         "WRONG  model",
     ]
-    assert max(map(len, outcome.out.splitlines())) <= 80
+    lines = [line for line in outcome.out.splitlines() if "/pytest-" not in line]
+    assert max(map(len, lines)) <= 80  # a path is not cut
 
 
 @pytest.mark.usefixtures("group")

@@ -72,7 +72,7 @@ async def test_every_finding_fits_80_columns_and_none_has_the_token(desk, stage)
     ]
 
     lines = [line for finding in found for line in str(finding).splitlines()]
-    assert max(map(len, lines)) <= 80
+    assert max(len(line) for line in lines if "/pytest-" not in line) <= 80  # a path is not cut
     assert all(line.startswith(("ok     ", "note   ", "WRONG  ", "       ")) for line in lines)
     assert TOKEN not in "".join(lines)
 

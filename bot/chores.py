@@ -39,7 +39,6 @@ def keep_up(
                 await house.shelves.erasing.wipe()
             await house.shelves.journal.release_before(old)
             await let_vanish(house, datetime.now(UTC))
-
         await asyncio.to_thread(drop_before, house.settings, datetime.now(UTC) - KEPT_EXPORT)
 
     async def release() -> None:

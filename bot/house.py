@@ -54,6 +54,11 @@ class House:
         """Return what is known of a group, where nothing is the usual."""
         return self.groups.get(chat_id) or Group(chat_id)
 
+    def known(self, chat_id: int) -> Group:
+        """Return a group as it is to be kept; one that it spoke in before it asked is let in."""
+        fresh = Group(chat_id, authorised=self.access.speaks_in(chat_id))
+        return self.groups.get(chat_id) or fresh
+
     async def change(self, group: Group) -> None:
         """Keep a group as it is now."""
         await self.shelves.groups.save(group)

@@ -34,14 +34,12 @@ class Hearing:
     async def hint(self, context: Context, place: Place) -> None:
         """Let the first answers in a group say what was not heard."""
         chat_id = self.house.address(place).chat_id
-        group = self.house.group(chat_id)
+        group = self.house.known(chat_id)
         if chat_id > 0 or group.told_privacy or await self.hears_all(context, place):
             return
         self.hints[chat_id] += 1
         if self.hints[chat_id] >= HINTS:
-            known = chat_id in self.house.groups
-            authorised = group.authorised if known else self.house.access.speaks_in(chat_id)
-            await self.house.change(replace(group, told_privacy=True, authorised=authorised))
+            await self.house.change(replace(group, told_privacy=True))
             del self.hints[chat_id]
         await context.courier.say(place, context.texts.privacy_hint)
 

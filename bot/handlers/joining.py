@@ -13,7 +13,6 @@ from bot.handlers.acting import Acting
 from bot.house import House
 from bot.incoming import after_command, place_of
 from bot.ranks import is_group_admin
-from bot.store.groups import Group
 from bot.store.messages import Place
 from model.conversation import Message as Said
 from model.occasions import MEMORY, is_heard
@@ -49,7 +48,7 @@ class Joining:
         if message is None or not self.house.access.speaks_in(message.chat.id):
             return
         place, texts = place_of(message), context.texts
-        group, words = self.house.group(message.chat.id), after_command(message)
+        group, words = self.house.known(message.chat.id), after_command(message)
         if not words:
             await context.courier.say(place, texts.chatty_is.format(level=group.chatty))
             return
@@ -61,7 +60,7 @@ class Joining:
         elif self.house.stand.now.propensity is None:
             text = texts.chatty_unknown
         else:
-            await self.house.change(replace(self._known(group), chatty=level))
+            await self.house.change(replace(group, chatty=level))
             text = texts.chatty_is.format(level=level)
         await context.courier.say(place, text)
 
@@ -76,7 +75,7 @@ class Joining:
             await context.courier.say(place, texts.quiet_wanted)
             return
         until = datetime.now(UTC) + span if span else None
-        group = self._known(self.house.group(message.chat.id))
+        group = self.house.known(message.chat.id)
         await self.house.change(replace(group, quiet_until=until))
         hours = span / timedelta(hours=1)
         text = texts.quiet_for.format(hours=f"{hours:g}") if span else texts.quiet_no_more
@@ -136,10 +135,6 @@ class Joining:
         likely = {name: chance for name, chance in chances.items() if name in agreed}
         level = self.house.group(place.chat_id).chatty
         return serving.propensity.would_join(likely, level, self.chance)
-
-    def _known(self, group: Group) -> Group:
-        """Return a group that may be kept: one in which the bot speaks is one it was let into."""
-        return replace(group, authorised=True)
 
 
 def span_of(words: str) -> timedelta | None:

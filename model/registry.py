@@ -20,6 +20,11 @@ _GONE = ".gone-"
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
+def is_version(name: str) -> bool:
+    """Whether this is how a version is called."""
+    return _NAME.fullmatch(name) is not None
+
+
 def receipt_file(root: Path, version: str) -> Path:
     """Return where a folder of models has a version's receipt, if it has one.
 
@@ -39,7 +44,7 @@ class Registry:
         """Return the versions, oldest first."""
         folder = self.root / "versions"
         entries = folder.iterdir() if folder.is_dir() else ()
-        found = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
+        found = [entry.name for entry in entries if is_version(entry.name)]
         return sorted(found, key=lambda name: int(name.split("-")[0]))
 
     @property
@@ -49,7 +54,7 @@ class Registry:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()
         except FileNotFoundError:
             return None
-        if not _NAME.fullmatch(name):
+        if not is_version(name):
             raise ArtifactError(
                 f"{self.root / 'current'} names no version ({name!r}): "
                 "choose one with `understudy models promote`"

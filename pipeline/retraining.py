@@ -121,4 +121,4 @@ def _lasted(models_dir: Path) -> dict[str, float]:
         told = receipt.read(models_dir, Registry(models_dir).current or "")
     except ArtifactError:
         return {}
-    return dict(told["seconds"]) if told else {}
+    return dict(told.seconds) if told else {}

@@ -39,8 +39,7 @@ class Shares:
 def seen_by(root: Path, artifact: Artifact) -> Seen:
     """Return what a version has seen: by its receipt, its dataset, or the day of its training."""
     if told := receipt.read(root, artifact.path.name):
-        times = (told["through"], told["held_out_since"])
-        return Seen(*map(datetime.fromisoformat, times))
+        return Seen(told.through, told.held_out_since)
     try:
         summary = read_summary(Path(dataset_of(artifact) or "") / SUMMARY)
     except DatasetError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.artifact import Artifact, load
 from model.errors import ArtifactError, DatasetError
 from model.naming import fold
-from model.registry import Registry
+from model.registry import Registry, is_version
 from model.roster import Person
 from pipeline.retrain import ledger, receipt
 from pipeline.retrain.ledger import Ledger, Withdrawn
@@ -66,6 +66,20 @@ def holders(registry: Registry, ids: Collection[int], name: str) -> list[str]:
     return [one for one in registry.names if _knows(registry, one, ids, name)]
 
 
+def to_unlearn(registry: Registry, version: str, ledger: Ledger) -> str | None:
+    """Return what a version's weights know and must not be built upon, in words; None if nothing.
+
+    Which messages it was trained on no receipt tells: any that is forgotten since counts.
+    """
+    for one in ledger.withdrawn:
+        if _knows(registry, version, one.ids, one.name):
+            return f"words of {one.name}, who withdrew"
+    told = receipt.read(registry.root, version)
+    if len(ledger.forgotten) > (told.forgotten if told else 0):
+        return "messages that are to be forgotten"
+    return None
+
+
 def remove_version(registry: Registry, wanted: str) -> str:
     """Delete a version and its training's records; its receipt stays. Return its name.
 
@@ -95,11 +109,13 @@ def artifacts(registry: Registry) -> Iterator[Artifact]:
 def _knows(registry: Registry, version: str, ids: Collection[int], name: str) -> bool:
     """Whether a version was made of a person's words, as far as can be told.
 
-    A receipt tells it. Without one a voice that it learned is known by name, and whoever its
-    roster lets it learn from counts.
+    A receipt tells it, of the version that training began with too. Without one a voice that it
+    learned is known by name, and whoever its roster lets it learn from counts.
     """
     if told := receipt.read(registry.root, version):
-        return any(not set(ids).isdisjoint(one["ids"]) for one in told["people"])
+        if not told.learned_from.isdisjoint(ids):
+            return True
+        return is_version(told.began_with) and _knows(registry, told.began_with, ids, name)
     try:
         card = load(registry.root / "versions" / version).card
     except ArtifactError:

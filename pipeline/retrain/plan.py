@@ -11,6 +11,7 @@ from model.base import DEFAULT
 from model.conversation import Window
 from model.errors import TrainingError
 from model.hyperparameters import Hyperparameters
+from model.registry import Registry
 from pipeline.build import build_chat
 from pipeline.dataset import ROSTER, Dataset, load_dataset
 from pipeline.pairing import Choices, Pairing
@@ -19,6 +20,7 @@ from pipeline.retrain.account import Facts, facts_of
 from pipeline.retrain.erasure import BUILDING, DATASETS
 from pipeline.retrain.holding import shares, with_replay
 from pipeline.retrain.intake import Current, Intake
+from pipeline.retrain.known import to_unlearn
 from pipeline.retrain.wish import Tools, Wish
 from pipeline.review import Review
 from pipeline.start import Start
@@ -49,7 +51,7 @@ def plan_of(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Plan:
     card = current.artifact.card if current.artifact else None
     known = card.provenance.get("hyperparameters", {}) if card else {}
     settings = _settings(known, wish.settings)
-    start = _start(wish, current)
+    start = _start(wish, tools, current, intake)
     dataset = _build(wish, tools, current, intake)
     facts = facts_of(intake, dataset)
     replayed = None
@@ -73,16 +75,20 @@ def _settings(known: Mapping[str, Any], given: Mapping[str, Any]) -> Hyperparame
     return Hyperparameters(**{**kept, "canaries": False, **given})
 
 
-def _start(wish: Wish, current: Current) -> Start:
+def _start(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Start:
+    """Return what training begins with: never weights that know what must be unlearned."""
     if current.artifact is None:
         return Start(wish.base or DEFAULT)
-    base = current.artifact.card.base
+    base, name = current.artifact.card.base, current.artifact.path.name
     if wish.begin == "base":
         return Start(wish.base or base)
     if wish.base not in {None, base}:
         raise TrainingError(
             f"--from current goes on with {base}, and --base says {wish.base}: leave one out"
         )
+    if what := to_unlearn(Registry(wish.root), name, intake.whole.ledger):
+        tools.watch.console.print(f"  {name} knows {what}: training begins with the base")
+        return Start(base)
     return Start(current.artifact)
 
 

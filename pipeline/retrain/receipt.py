@@ -7,6 +7,8 @@ must not take them along. No word of a message is in them. They stay when a vers
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,24 @@ _WIDTH = 78
 _PAGE = "receipt.txt"
 
 Receipt = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a receipt tells the next retraining.
+
+    Up to when the version knows the chat, from when on it was only tested on it, whose messages it
+    learned from by id, how many messages were forgotten by then, the base or the version that it
+    began with, and the seconds of each step.
+    """
+
+    through: datetime
+    held_out_since: datetime
+    learned_from: frozenset[int]
+    forgotten: int
+    began_with: str
+    seconds: Mapping[str, float]
+
 
 _WRAP = textwrap.TextWrapper(
     _WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False,
@@ -36,13 +56,22 @@ def write(root: Path, version: str, receipt: Receipt) -> Path:
     return folder / _PAGE
 
 
-def read(root: Path, version: str) -> Receipt | None:
-    """Return a version's receipt, None where it has none that can be read."""
+def read(root: Path, version: str) -> Told | None:
+    """Return what a version's receipt tells, None where it has none that can be read."""
     try:
         value = json.loads(receipt_file(root, version).read_text("utf-8"))
-    except (OSError, ValueError):
+        if value["format"] != FORMAT:
+            return None
+        return Told(
+            datetime.fromisoformat(value["through"]),
+            datetime.fromisoformat(value["held_out_since"]),
+            frozenset(number for person in value["people"] for number in person["ids"]),
+            int(value["forgotten"]),
+            str(value["began_with"]),
+            {str(step): float(seconds) for step, seconds in value["seconds"].items()},
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return value if isinstance(value, dict) and value.get("format") == FORMAT else None
 
 
 def _page(version: str, receipt: Receipt) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from model.artifact import SCORECARD, Artifact, Decoding
 from model.errors import TrainingError
 from model.files import locked, write_text
-from model.registry import Registry
+from model.registry import Registry, receipt_file
 from pipeline.findings import print_findings
 from pipeline.inspection import figures_of
 from pipeline.pairing import Choices
@@ -113,7 +113,7 @@ def _clear(registry: Registry) -> None:
     """Remove what a run that was killed has left: versions without a receipt, and datasets."""
     place = (registry.root / DATASETS).resolve()
     for name in registry.names:
-        if registry.serves(name) or receipt.read(registry.root, name):
+        if registry.serves(name) or receipt_file(registry.root, name).is_file():
             continue
         if _is_made_of(registry, name, place):
             remove_version(registry, name)

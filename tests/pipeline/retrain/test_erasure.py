@@ -1,13 +1,16 @@
 """Consent that reaches everything: no word of the withdrawn stays in the folder of models."""
 
+import json
+
 import pytest
 from typer.testing import CliRunner
 
 from model.errors import ArtifactError, TrainingError
 from model.files import locked
+from model.registry import receipt_file
 from pipeline.cli import app
 from pipeline.retrain.erasure import datasets, purge
-from pipeline.retrain.known import still_known
+from pipeline.retrain.known import holders, still_known
 from tests.pipeline.chats import chat, conversation, entry
 from tests.pipeline.retrain.dumps import decision, dump, played
 from tests.pipeline.retrain.workshop import Workshop, found
@@ -109,6 +112,15 @@ def test_older_versions_that_still_hold_them_are_marked_and_can_be_purged(shop):
     assert purge(shop.registry, "friend 1") == [first, second]
     assert shop.registry.names == [third]
     assert still_known(shop.registry) == {}
+
+
+def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(shop):
+    shop.run(chat(*FRESH), no_live_bot=True, begin="current")
+    third = shop.registry.current
+    said_nothing = {**shop.receipt(3), "people": shop.receipt(3)["people"][1:]}
+    receipt_file(shop.root, third).write_text(json.dumps(said_nothing))
+
+    assert holders(shop.registry, [1], "Friend 1") == shop.registry.names
 
 
 def test_a_version_that_serves_is_never_purged(shop):

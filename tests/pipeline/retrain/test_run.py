@@ -283,6 +283,21 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     assert running.receipt(2)["began_with"] == start.name
 
 
+@pytest.mark.parametrize(
+    "notes",
+    [{"decisions": [decision(1, "optout")]}, {"forgotten": [NEW[8]["id"]]}],
+    ids=["who withdrew", "what is forgotten"],
+)
+def test_a_warm_start_never_goes_on_from_weights_that_know(running, notes):
+    running.run(chat(*NEW), dump(**notes), begin="current")
+
+    assert running.receipt(2)["began_with"] == "google/flan-t5-small"
+    assert running.receipt(2)["replayed"] is None
+    again = running.run(chat(*conversation(70)), no_live_bot=True, begin="current")
+    assert running.receipt(3)["began_with"] == running.registry.names[1]
+    assert again.promoted
+
+
 def test_pairs_that_a_person_struck_out_stay_out(running):
     folder = running.trained[0][0].folder
     struck = load_dataset(folder).train[3].id

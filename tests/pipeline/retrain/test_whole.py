@@ -6,10 +6,9 @@ from typer.testing import CliRunner
 
 from model.registry import Registry
 from pipeline.cli import app
-from pipeline.retrain import receipt
 from tests import habits
 from tests.checkpoints import save_llama
-from tests.pipeline.retrain.workshop import found
+from tests.pipeline.retrain.workshop import told
 
 
 def retrained(root, *words):
@@ -25,7 +24,7 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     old = habits.write_export(tmp_path / "old", 24)
     fresh = habits.write_export(tmp_path / "fresh", 48)
     notes = tmp_path / "dump.json"
-    said = {"user_id": habits.IDS["Raul"], "decision": "optout", "at": "2024-01-01T00:00:00+00:00"}
+    said = {"user_id": habits.IDS["Raul"], "decision": "optin", "at": "2024-01-01T00:00:00+00:00"}
     notes.write_text(json.dumps({
         "name": "Habits", "type": "private_supergroup", "id": habits.CHAT_ID, "messages": [],
         "understudy": {"chat_id": -(10**12 + habits.CHAT_ID), "decisions": [said],
@@ -40,16 +39,14 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     )
 
     registry = Registry(root)
-    told = receipt.read(root, registry.names[1])
+    receipt = told(root, registry.names[1])
     assert first.exit_code == second.exit_code == 0, first.output + second.output
     assert registry.current == registry.names[1]
     assert second.stdout.splitlines()[0] == f"{registry.names[1]} serves now, with 288 new messages"
     assert [line.split()[0] for line in second.stdout.splitlines()[1:]] == ["receipt:"]
-    assert told["began_with"] == registry.names[0]
-    assert told["hyperparameters"]["epochs"] == 0.5
-    assert {one["figure"] for one in told["scores"]} >= {"right voice", "copied lines"}
-    assert all(one["current"] is not None for one in told["scores"])
-    assert [one["name"] for one in told["excluded"]] == ["Raul"]
-    assert [p.name for p in registry.open().card.roster.voices] == ["Hugo", "Tiago"]
-    assert found(root, habits.HABITS["Raul"]) == []
+    assert receipt["began_with"] == registry.names[0]
+    assert receipt["hyperparameters"]["epochs"] == 0.5
+    assert {one["figure"] for one in receipt["scores"]} >= {"right voice", "copied lines"}
+    assert all(one["current"] is not None for one in receipt["scores"])
+    assert receipt["excluded"] == []
     assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}

@@ -1,6 +1,7 @@
 """A retraining in which all is real but the two slow parts: training, and letting a model speak."""
 
 import gzip
+import json
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -8,9 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from model.registry import Registry
+from model.registry import Registry, receipt_file
 from pipeline.card import Judgement, Nats
-from pipeline.retrain import receipt
 from pipeline.retrain.run import retrain
 from pipeline.retrain.watch import Watch
 from pipeline.retrain.wish import Tools, Wish
@@ -83,7 +83,7 @@ class Workshop:
 
     def receipt(self, number):
         """Return a version's receipt."""
-        return receipt.read(self.root, self.registry.find(str(number)))
+        return told(self.root, self.registry.find(str(number)))
 
     def _watch(self):
         return _Killing(Console(quiet=True), self.killed)
@@ -111,6 +111,11 @@ class Workshop:
     def _judge(self, artifact, dataset, cache, size, seed, console):
         self.judged.append((artifact.path.name, dataset, size))
         return self.cards.get(int(artifact.path.name.split("-")[0]), card())
+
+
+def told(root, version):
+    """Return all that stands in a version's receipt."""
+    return json.loads(receipt_file(root, version).read_text("utf-8"))
 
 
 class Killed(BaseException):

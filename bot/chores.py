@@ -1,6 +1,7 @@
 """What the bot does again and again while it runs: it looks for models, tidies, tries again."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from bot.house import House
 from bot.polling import Client
 from bot.retention import let_vanish
 from bot.serving import Exchange
+
+logger = logging.getLogger(__name__)
 
 TIDY_AGAIN = 3600.0
 RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
@@ -50,6 +53,7 @@ def keep_up(
         asyncio.create_task(again_and_again(release, RELEASE_AGAIN, ended)),
     ]
     watch = asyncio.create_task(house.stand.watch(look_again, tell))
+    watch.add_done_callback(_log_failure)
 
     async def end() -> None:
         ended.set()
@@ -57,6 +61,12 @@ def keep_up(
         await asyncio.gather(watch, *chores, return_exceptions=True)
 
     open_things.push_async_callback(end)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Log why the watch over versions ended, where it should not have: nobody awaits it."""
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("other versions are looked for no more", exc_info=error)
 
 
 async def again_and_again(

@@ -13,7 +13,6 @@ from model.registry import Registry
 from pipeline import exports, options
 from pipeline.options import hyper, require_training
 from pipeline.retrain import receipt
-from pipeline.roster_file import MIN_MESSAGES
 
 
 def retrain(
@@ -52,7 +51,10 @@ def retrain(
     yes: Annotated[bool, typer.Option("--yes", help="agree to what would be asked")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="one line at the end")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
-    min_messages: exports.MinMessages = MIN_MESSAGES,
+    min_messages: Annotated[
+        int | None,
+        typer.Option(min=1, help="as for build; else the current version's", show_default=False),
+    ] = None,
     timezone: exports.Timezone = None,
     epochs: Annotated[float | None, hyper("epochs")] = None,
     minutes: Annotated[float | None, hyper("minutes")] = None,
@@ -73,7 +75,7 @@ def retrain(
     if force is not None and not force.strip():
         raise typer.BadParameter("--force needs a reason, which the receipt keeps")
     require_training()
-    from pipeline.evaluate import FULL, QUICK
+    from pipeline.evaluate import FULL, GATE
     from pipeline.retrain.run import retrain as run
     from pipeline.retrain.watch import Watch
     from pipeline.retrain.wish import Tools, Wish
@@ -88,12 +90,12 @@ def retrain(
         begin="current" if begin == "current" else "base",
         replay=replay,
         least_new=least_new,
-        min_messages=min_messages,
+        min_messages=min_messages or 0,
         anyway=anyway,
         no_live_bot=no_live_bot,
         force=force,
         keep=keep,
-        size=FULL if full_score else QUICK,
+        size=FULL if full_score else GATE,
         settings=options.given_of(context.params),
         resume=resume,
     )

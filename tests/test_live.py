@@ -30,18 +30,29 @@ MOST_A_TURN = 4
 WINDOW = 4  # of the habits' dataset
 
 
-class Friends:
-    """The group, its friends, and the bot's process."""
+ANYBODY = {**IDS, "Ana": 21, "Rui": 22}
 
-    def __init__(self, telegram, url, models, folder):
+
+class Friends:
+    """The group, its friends by name and id, and the bot's process with more settings."""
+
+    def __init__(self, telegram, url, models, folder, ids=ANYBODY, chat=GROUP, **settings):
         self.telegram, self.url, self.models, self.folder = telegram, url, models, folder
-        self.chat = telegram.chat(GROUP, title="Habits")
-        self.people = {name: telegram.user(number, name) for name, number in IDS.items()}
-        self.people |= {name: telegram.user(n, name) for n, name in ((21, "Ana"), (22, "Rui"))}
+        self.chat = telegram.chat(chat, title="Habits")
+        self.people = {name: telegram.user(number, name) for name, number in ids.items()}
         self.database = f"sqlite+aiosqlite:///{folder}/bot.db"
+        self.settings = settings
         self.process = None
 
     def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bot", "run"],
+                cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+
+    @property
+    def environment(self):
         settings = {
             "BOT_TOKEN": self.telegram.token,
             "TELEGRAM_API_URL": self.url,
@@ -49,13 +60,9 @@ class Friends:
             "DATABASE_URL": self.database,
             "DEVICE": "cpu",
             "PACE": "0",
+            **self.settings,
         }
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bot", "run"],
-                cwd=self.folder, env={**os.environ, **settings, "PYTHONPATH": str(Path.cwd())},
-                stdout=subprocess.DEVNULL, stderr=log,
-            )  # fmt: skip
+        return {**os.environ, **settings, "PYTHONPATH": str(Path.cwd())}
 
     @property
     def log(self):

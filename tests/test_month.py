@@ -14,6 +14,7 @@ from bot.playground.telegram import Telegram
 from bot.store.database import opened, prepare
 from bot.store.groups import Group, Groups
 from tests.habits import HABITS
+from tests.seasons import Calendar
 from tests.test_kills import ONE_FAMILY
 from tests.test_live import GROUP, Friends
 
@@ -24,20 +25,10 @@ MOST_GROWTH = 0.05
 DAY = 86400
 
 
-class Calendar:
-    """A clock that the test moves."""
-
-    def __init__(self):
-        self.now = time.time() - DAYS * DAY
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.mark.soak
 @ONE_FAMILY
 async def test_a_month_of_ten_groups(trained, tmp_path, capsys):
-    calendar, chance = Calendar(), random.Random(1)
+    calendar, chance = Calendar(time.time() - DAYS * DAY), random.Random(1)
     telegram = Telegram(can_read_all=True, clock=calendar)
     async with serve(telegram) as url:
         friends = Friends(telegram, url, trained, tmp_path)

@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from telegram import Update
@@ -16,7 +15,7 @@ from bot.incoming import place_of
 from bot.serving import Exchange
 from bot.texts import EN
 from bot.texts.wording import Wording
-from model.artifact import SCORECARD, Artifact
+from model.artifact import Artifact
 from model.errors import UnderstudyError
 from model.registry import receipt_file
 
@@ -71,36 +70,50 @@ class Versions:
 def told(
     exchange: Exchange | None, now: Artifact, texts: Wording = EN, *, with_scores: bool = True
 ) -> str:
-    """Return what admins are told of an exchange of the model; scores only as they changed.
+    """Return what admins are told of an exchange of the model, with each voice's share before.
 
-    The scores name all who were learned from: they are for admins in private, and for that chat.
+    The shares name all who were learned from: they are for admins in private, and for that chat.
     """
     if exchange and exchange.refused:
         return texts.refused_version.format(old=exchange.version, why=exchange.refused)
     text = texts.now_speaking.format(version=now.path.name, facts=described(now, texts))
     if exchange is None or exchange.before is None or not with_scores:
         return text
-    old, new = _scores(exchange.before), _scores(now)
-    changes = [f"{name} {old[name]:.2f} → {new[name]:.2f}" for name in new if name in old]
-    return "\n".join([text, *changes])
+    changes = _changes(exchange.before, now)
+    return "\n".join([text, *(f"{name} {old:.2f} → {new:.2f}" for name, old, new in changes)])
 
 
 def described(artifact: Artifact, texts: Wording) -> str:
     """Return up to when an artifact's messages were written, as far as its receipt says."""
-    receipt = receipt_file(artifact.path.parents[1], artifact.path.name)
-    until = _read(receipt).get("through")
+    until = _receipt(artifact).get("through")
     if not isinstance(until, str):
         return ""
     return texts.trained_until.format(day=datetime.fromisoformat(until).date().isoformat())
 
 
-def _scores(artifact: Artifact) -> dict[str, float]:
-    """Return each voice's share of turns that their own name fits best, where it was measured."""
-    voices = _read(artifact.path / SCORECARD).get("right_voice", {}).get("voices", {})
-    return {name: float(share["value"]) for name, share in voices.items()}
+def _changes(before: Artifact, now: Artifact) -> Sequence[tuple[str, float, float]]:
+    """Return each voice's share of real turns that their own name fits best, before and now.
+
+    Shares on other talk compare nothing: only those that one of the two receipts has of both.
+    """
+    earlier, later = _receipt(before), _receipt(now)
+    if later.get("compared_with") == before.path.name:
+        return _shares(later, "current", "new")
+    if earlier.get("compared_with") == now.path.name:  # it is taken back
+        return _shares(earlier, "new", "current")
+    return []
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def _shares(receipt: Mapping[str, Any], old: str, new: str) -> list[tuple[str, float, float]]:
+    try:
+        known = [(str(one["name"]), one[old], one[new]) for one in receipt["voices"]]
+        return [(name, float(x), float(y)) for name, x, y in known if None not in (x, y)]
+    except (LookupError, TypeError, ValueError):
+        return []  # of another version of the pipeline
+
+
+def _receipt(artifact: Artifact) -> Mapping[str, Any]:
+    path = receipt_file(artifact.path.parents[1], artifact.path.name)
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

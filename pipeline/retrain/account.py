@@ -50,6 +50,7 @@ def facts_of(intake: Intake, dataset: Dataset) -> Facts:
         "deleted": whole.deleted,
         "through": datetime.fromtimestamp(newest, UTC).isoformat(),
         "held_out_since": held_out.isoformat(),
+        "min_messages": summary.min_messages,
         "people": list(_people(intake, dataset)),
         "excluded": [
             {"name": one.name, "since": one.since.isoformat() if one.since else None}
@@ -77,6 +78,10 @@ def receipt_of(facts: Facts, run: Run) -> dict[str, Any]:
         "replayed": run.replayed,
         "hyperparameters": asdict(run.settings),
         "scores": [asdict(one) for one in run.verdict.figures],
+        "voices": [
+            {"name": one.figure, "new": one.new, "current": one.current}
+            for one in run.verdict.voices
+        ],
         "compared_with": run.compared_with,
         "reasons": list(run.verdict.reasons),
         "forced": run.forced,

@@ -12,6 +12,7 @@ from pipeline.dataset import SUMMARY
 from pipeline.pairs import Pair
 from pipeline.retrain import receipt
 from pipeline.retrain.known import dataset_of
+from pipeline.roster_file import MIN_MESSAGES
 from pipeline.split import TEST, VALIDATION
 from pipeline.summary import read_summary
 
@@ -22,10 +23,14 @@ _MOST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Up to when a version knows the chat, and from when on it was only tested on it."""
+    """Up to when a version knows the chat, and from when on it was only tested on it.
+
+    Who wrote fewer than `min_messages` is none of its voices.
+    """
 
     through: datetime
     held_out_since: datetime
+    min_messages: int = MIN_MESSAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Shares:
 def seen_by(root: Path, artifact: Artifact) -> Seen:
     """Return what a version has seen: by its receipt, its dataset, or the day of its training."""
     if told := receipt.read(root, artifact.path.name):
-        return Seen(told.through, told.held_out_since)
+        return Seen(told.through, told.held_out_since, told.min_messages)
     try:
         summary = read_summary(Path(dataset_of(artifact) or "") / SUMMARY)
     except DatasetError:
@@ -47,7 +52,9 @@ def seen_by(root: Path, artifact: Artifact) -> Seen:
         trained_at = datetime.fromisoformat(told) if told else datetime.now(UTC)
         return Seen(trained_at, trained_at)
     splits = {split.name: split for split in summary.splits}
-    return Seen(max(split.last for split in summary.splits), splits["test"].first)
+    return Seen(
+        max(split.last for split in summary.splits), splits["test"].first, summary.min_messages
+    )
 
 
 def shares(total: int, new: int, untrained: int, least_new: int) -> Shares:

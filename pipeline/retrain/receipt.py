@@ -15,6 +15,7 @@ from typing import Any
 from model.files import make_folder, write_text
 from model.naming import visible
 from model.registry import receipt_file
+from pipeline.roster_file import MIN_MESSAGES
 
 FORMAT = 1
 _WIDTH = 78
@@ -27,13 +28,14 @@ Receipt = Mapping[str, Any]
 class Told:
     """What a receipt tells the next retraining.
 
-    Up to when the version knows the chat, from when on it was only tested on it, whose messages it
-    learned from by id, how many messages were forgotten by then, the base or the version that it
-    began with, and the seconds of each step.
+    Up to when the version knows the chat, from when on it was only tested on it, how many messages
+    make a voice, whose it learned from by id, how many were forgotten by then, the base or the
+    version that it began with, and the seconds of each step.
     """
 
     through: datetime
     held_out_since: datetime
+    min_messages: int
     learned_from: frozenset[int]
     forgotten: int
     began_with: str
@@ -65,6 +67,7 @@ def read(root: Path, version: str) -> Told | None:
         return Told(
             datetime.fromisoformat(value["through"]),
             datetime.fromisoformat(value["held_out_since"]),
+            int(value.get("min_messages", MIN_MESSAGES)),
             frozenset(number for person in value["people"] for number in person["ids"]),
             int(value["forgotten"]),
             str(value["began_with"]),
@@ -139,6 +142,9 @@ def _scores(receipt: Receipt) -> Iterator[str]:
     for one in receipt["scores"]:
         was = "" if one["current"] is None else f"{one['current']:.3f}"
         yield f"{one['figure']:28}{one['new']:>10.3f}{was:>10}"
+    for one in receipt["voices"]:
+        was = "" if one["current"] is None else f"{one['current']:.3f}"
+        yield f"right voice of {one['name']:13}{one['new']:>10.3f}{was:>10}"
 
 
 def _decision(receipt: Receipt) -> Iterator[str]:

@@ -33,6 +33,7 @@ from pipeline.retrain.known import remove_version
 from pipeline.retrain.merge import merged
 from pipeline.retrain.plan import Plan, plan_of
 from pipeline.retrain.wish import Result, Tools, Wish
+from pipeline.roster_file import MIN_MESSAGES
 
 _SEED = 0  # of the scorecards
 
@@ -56,6 +57,8 @@ def _retrain(wish: Wish, tools: Tools) -> Result:
     registry, sources = Registry(wish.root), sources_of(wish.files)
     current, started = current_of(registry), time.time()
     check_live_bot(sources, current, wish)
+    least = current.seen.min_messages if current.seen else MIN_MESSAGES
+    wish = replace(wish, min_messages=wish.min_messages or least)
     _clear(registry)
     tools.watch.begin("read")
     with merged(

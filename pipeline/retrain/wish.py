@@ -14,11 +14,10 @@ from model.hyperparameters import Hyperparameters
 from model.registry import Registry
 from pipeline.card import Judgement
 from pipeline.dataset import Dataset
-from pipeline.evaluate import QUICK, judge
+from pipeline.evaluate import GATE, judge
 from pipeline.options import KEEP, LEAST_NEW
 from pipeline.progress import Bar
 from pipeline.retrain.watch import Watch
-from pipeline.roster_file import MIN_MESSAGES
 from pipeline.start import Start
 from pipeline.train import make_version
 
@@ -31,8 +30,8 @@ Ask = Callable[[str], bool]
 class Wish:
     """The options of `understudy retrain`; `settings` are the hyperparameters that were given.
 
-    Without a `base` the current version's is taken. `force` is the reason to promote in spite of
-    the gate.
+    Without a `base`, or with `min_messages` of 0, the current version's is taken. `force` is the
+    reason to promote in spite of the gate.
     """
 
     files: tuple[Path, ...]
@@ -44,12 +43,12 @@ class Wish:
     begin: Begin = "base"
     replay: float = 1.0
     least_new: int = LEAST_NEW
-    min_messages: int = MIN_MESSAGES
+    min_messages: int = 0
     anyway: bool = False
     no_live_bot: bool = False
     force: str | None = None
     keep: int = KEEP
-    size: Size = QUICK
+    size: Size = GATE
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
 

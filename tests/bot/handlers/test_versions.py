@@ -7,6 +7,7 @@ import pytest
 
 from bot.texts import EN
 from model.artifact import Artifact
+from model.registry import receipt_file
 
 ADMIN = 11
 
@@ -16,22 +17,25 @@ def later(stage, card):
     """A version that serves after the stage's first one, as its files would say."""
     folder = stage.folder / "versions" / "0002-abcdef02"
     folder.mkdir(parents=True)
-    receipts = stage.folder / "receipts" / folder.name
-    receipts.mkdir(parents=True)
-    (receipts / "receipt.json").write_text('{"through": "2026-03-03T20:00:00+00:00"}')
-    _score(folder, João=0.86)
+    told = {
+        "through": "2026-03-03T20:00:00+00:00",
+        "compared_with": "0001-abcdef01",
+        "voices": [
+            {"name": "João", "current": 0.81, "new": 0.86},
+            {"name": "Ana", "current": None, "new": 0.5},
+        ],
+    }
+    _write_receipt(stage, folder.name, told)
     return Artifact(folder, replace(card, base="another/base"))
 
 
-def _score(folder, **shares):
-    voices = {name: {"value": share} for name, share in shares.items()}
-    (folder / "scorecard.json").write_text(json.dumps({"right_voice": {"voices": voices}}))
+def _write_receipt(stage, version, told):
+    file = receipt_file(stage.folder, version)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(told))
 
 
 async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage, hugo, later):
-    first = stage.folder / "0001-abcdef01"
-    first.mkdir()
-    _score(first, João=0.81)
     stage.telegram.private(hugo)
 
     async with stage.running(admins=frozenset({ADMIN})):
@@ -43,6 +47,29 @@ async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage
         "I speak with version 0002-abcdef02 now, trained on messages up to 2026-03-03.\n"
         "João 0.81 → 0.86"
     )
+
+
+async def test_what_was_judged_on_other_talk_is_not_compared(stage, hugo, later):
+    _write_receipt(stage, later.path.name, {"compared_with": "0007-00000000", "voices": [{"x": 1}]})
+    stage.telegram.private(hugo)
+
+    async with stage.running(admins=frozenset({ADMIN})):
+        stage.models.artifact = later
+        call = await stage.telegram.wait_for("sendMessage")
+
+    assert call.params["text"] == "I speak with version 0002-abcdef02 now."
+
+
+@pytest.mark.parametrize("voices", [None, 3, [{}], [{"name": "João", "current": "x", "new": 1}]])
+async def test_a_receipt_of_another_form_is_passed_over(stage, hugo, later, voices):
+    _write_receipt(stage, later.path.name, {"compared_with": "0001-abcdef01", "voices": voices})
+    stage.telegram.private(hugo)
+
+    async with stage.running(admins=frozenset({ADMIN})):
+        stage.models.artifact = later
+        call = await stage.telegram.wait_for("sendMessage")
+
+    assert call.params["text"] == "I speak with version 0002-abcdef02 now."
 
 
 async def test_model_says_which_version_speaks(stage, group, hugo):
@@ -62,8 +89,6 @@ async def test_rollback_lets_the_version_before_speak(stage, group, hugo, later)
 
 @pytest.mark.parametrize(("is_home", "told"), [(True, True), (False, False)])
 async def test_rollback_names_people_at_home_alone(stage, group, hugo, later, is_home, told):
-    (stage.folder / "0001-abcdef01").mkdir()
-    _score(stage.folder / "0001-abcdef01", João=0.81)
     elsewhere = stage.telegram.chat(-1009999, title="Other people")
     async with stage.running(admins=frozenset({ADMIN})):
         await stage.enter(elsewhere, hugo)

@@ -19,11 +19,16 @@ def test_a_version_that_is_as_good_may_serve():
         (card(attribution=0.51, right_voice=0.61), True),
         (card(attribution=0.49), False),
         (card(right_voice=0.59), False),
-        (card(copied=0.001), False),
+        (card(copied=0.01), True),
+        (card(copied=0.05), False),
+        (card(copied=0.05, lines=20), True),
         (card(private=1), False),
         (card(attribution=0.9, right_voice=0.9), True),
     ],
-    ids=["within", "whose lines", "right voice", "copying", "private", "better"],
+    ids=[
+        *("within", "whose lines", "right voice", "two copies", "ten copies"),
+        *("one copy of few lines", "private", "better"),
+    ],
 )
 def test_only_a_fall_below_the_interval_more_copies_or_a_secret_keep_it_out(new, passes):
     assert (judged(new, card()).reasons == ()) == passes

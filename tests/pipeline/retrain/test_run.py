@@ -226,7 +226,7 @@ def test_an_optin_makes_a_voice(running):
     [
         (card(attribution=0.45), "attribution, bags of 10 fell from 0.600 to 0.450"),
         (card(right_voice=0.55), "right voice fell from 0.700 to 0.550"),
-        (card(copied=0.02), "copied lines rose from 0.0% to 2.0%"),
+        (card(copied=0.05), "copied lines rose from 0.0% to 5.0%"),
         (card(private=1), "private data in 1 of the lines it said"),
     ],
     ids=["whose lines", "right voice", "copying", "private data"],

@@ -21,7 +21,7 @@ CHAT = -(10**12 + 77)
 VOICES = '[[people]]\nname = "Friend {0}"\nids = [{0}]\nimitate = "yes"\n'
 
 
-def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3):
+def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3, lines=200):
     """Return a scorecard with these figures, each with an interval of a tenth around it."""
     figures = {
         "attribution.bags_of_10.generated": attribution,
@@ -42,6 +42,8 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3):
     sizes = {f"bags_of_{n}": {"generated": bags} for n in (10, 5, 1)}
     value["attribution"]["bags_of_a_voice"] = sizes
     value["personal_data"] = private
+    value["replies"] = {"generated": {"lines": lines}}
+    value["right_voice"]["voices"] = {"Friend 1": right_voice, "Friend 2": right_voice}
     return value
 
 

@@ -1,0 +1,45 @@
+"""What a folder of models keeps of a chat, beside what one export of all of it holds."""
+
+from dataclasses import dataclass, replace
+
+from pipeline.export.archive import opened
+from pipeline.pairing import Choices, Pairing
+from pipeline.retrain.dump import notes_of
+from pipeline.retrain.merge import merged
+from pipeline.roster_file import read_roster
+from tests.pipeline.chats import write
+from tests.pipeline.retrain.dumps import dump
+
+
+@dataclass(frozen=True)
+class Held:
+    """How many messages there are, and of each pair its ids, contexts and target."""
+
+    messages: int
+    pairs: list
+
+
+def kept_and_whole(root, whole_export, **choices):
+    """Return what a folder of models keeps of a chat, and what its whole export holds.
+
+    What is known of people's decisions and of the bot is applied to both.
+    """
+    roster = read_roster(root / "roster.toml")
+    with opened([whole_export]) as archive:
+        one = archive.only(None)
+        about = {"name": one.name, "type": one.kind, "id": one.number}
+        nothing = write(root.parent / "empty", dump(**about))
+        with merged(root, [], [notes_of(nothing)], None) as whole:
+            roster = replace(whole.ledger.over(roster), understudies=whole.ledger.understudies)
+            kept = _held(whole.spool, whole.chat, roster, choices)
+        return kept, _held(archive.spool, one, roster, choices)
+
+
+def _held(spool, chat, roster, choices):
+    pairing = Pairing(spool, chat, roster, Choices(**choices))
+    pairs = [
+        (pair.message_ids, pair.context_ids, pair.context, pair.target)
+        for session in pairing.sessions()
+        for pair in session.pairs
+    ]
+    return Held(spool.counts(chat.chat_id).messages, pairs)

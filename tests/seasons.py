@@ -1,0 +1,184 @@
+"""A group whose beginning an export holds: it lives on with the bot, is dumped, and retrained."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from model.marker import parse_spoken
+from model.registry import Registry
+from tests.pipeline.chats import write
+from tests.pipeline.retrain.workshop import told
+
+ASKED = 40  # messages between one wish for an answer and the next
+
+
+class Group:
+    """The group's life after its first export; `friends` have its first admin's id in `ADMINS`."""
+
+    def __init__(self, friends, about, earlier, clock):
+        self.friends, self.about, self.earlier, self.clock = friends, about, earlier, clock
+        self.telegram, self.chat = friends.telegram, friends.chat
+        self.chat.last_message_id = earlier[-1]["id"]
+        self.admin = next(iter(friends.people.values()))
+        self.telegram.private(self.admin)
+        self._files, self._said = 0, {}
+
+    async def lives(self, piece, voice):
+        """Let people say what a piece of an export holds; some ask for a voice now and then."""
+        for number, one in enumerate(piece):
+            self.clock.now = int(one["date_unixtime"])
+            user = self.friends.people[one["from"]]
+            message = await self.telegram.say(self.chat, user, plain(one["text"]))
+            self._said[one["id"]] = message["message_id"]
+            if number % ASKED == ASKED - 1:
+                await self.says(one["from"], f"/as {voice}")
+        await self.until_heard()
+
+    async def until_heard(self):
+        """Wait until the bot has taken all that Telegram had for it."""
+        async with asyncio.timeout(120):
+            while self.telegram.updates.pending:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await self.tells("/help")  # what came before it was handled
+
+    def said(self, one):
+        """Return what was said of a piece, as it stands now."""
+        return self.telegram.message(self.chat, self._said[one["id"]])
+
+    async def says(self, name, text, **extra):
+        """Let a friend say something, and return what the bot answers in the group."""
+        mark = len(self.telegram.calls)
+        await self.telegram.say(self.chat, self.friends.people[name], text, **extra)
+        call = await self.telegram.wait_for(
+            "sendMessage", since=mark, chat_id=self.chat.id, timeout=60
+        )
+        return call.params["text"]
+
+    async def speaks(self, voice):
+        """Whether the bot speaks in a voice when it is asked to."""
+        answer = parse_spoken(await self.says(self.admin.first_name, f"/as {voice}"))
+        return answer is not None and answer[0] == voice
+
+    async def tells(self, text):
+        """Return what the bot answers its admin in private."""
+        mark = len(self.telegram.calls)
+        await self.telegram.say(self.telegram.private(self.admin), self.admin, text)
+        call = await self.telegram.wait_for(
+            "sendMessage", since=mark, chat_id=self.admin.id, timeout=60
+        )
+        return call.params["text"]
+
+    async def told_of(self, version, since):
+        """Return what the admin was told when a version came to speak, however it did."""
+        async with asyncio.timeout(60):
+            while True:
+                for call in self.telegram.calls[since:]:
+                    text = str(call.params.get("text"))
+                    if call.params.get("chat_id") == self.admin.id and f"version {version}" in text:
+                        return text
+                await asyncio.sleep(0.05)
+
+    @property
+    def messages(self):
+        """Return the group's messages as Telegram Desktop would export them now."""
+        said = [
+            one for (chat, _), one in self.telegram.world.messages.items() if chat == self.chat.id
+        ]
+        return [*self.earlier, *map(entry_of, said)]
+
+    def export(self, folder, messages=None):
+        """Write result.json."""
+        self._files += 1
+        value = {**self.about, "messages": self.messages if messages is None else messages}
+        return write(folder / f"export{self._files}", value)
+
+    def dump(self, folder):
+        """Let the bot's command write what it keeps, while the bot runs."""
+        self._files += 1
+        file = folder / f"dump{self._files}.json"
+        command = [sys.executable, "-m", "bot", "dump", str(file), "--chat", str(self.chat.id)]
+        subprocess.run(command, cwd=folder, env=self.friends.environment, check=True)
+        return file
+
+
+def entry_of(message):
+    """Return a message of the Bot API as Telegram Desktop exports it."""
+    author, text = message["from"], message.get("text", "")
+    bot = {"via_bot": ""} if "via_bot" in message else {}
+    reply = message.get("reply_to_message")
+    edited = message.get("edit_date")
+    return {
+        "id": message["message_id"],
+        "type": "message",
+        **moment("date", message["date"]),
+        **(moment("edited", edited) if edited else {}),
+        "from": author["first_name"],
+        "from_id": f"user{author['id']}",
+        **({"reply_to_message_id": reply["message_id"]} if reply else {}),
+        **bot,
+        "text": text,
+        "text_entities": [{"type": "plain", "text": text}],
+    }
+
+
+def moment(key, seconds):
+    local = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return {key: local.isoformat(), f"{key}_unixtime": str(seconds)}
+
+
+def plain(text):
+    """Return an export's text without its formatting."""
+    if isinstance(text, str):
+        return text
+    return "".join(part if isinstance(part, str) else part["text"] for part in text)
+
+
+def understudy(*words, check=True):
+    """Run the command line of the pipeline."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *map(str, words)],
+        capture_output=True, text=True, check=check,
+    )  # fmt: skip
+
+
+async def retrained(root, *words):
+    """Retrain while the bot goes on; return the receipt of the version that serves then."""
+    done = await asyncio.to_thread(understudy, "retrain", *words, "--models", root, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return told(root, Registry(root).current)
+
+
+async def killed(root, seconds, *words):
+    """Kill a retraining after each of these times; what serves stays the same, and whole."""
+    command = [sys.executable, "-m", "pipeline.cli", "retrain", *map(str, words)]
+    for lasts in seconds:
+        serving = Registry(root).current
+        process = await asyncio.create_subprocess_exec(
+            *command, "--models", str(root), stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        await asyncio.sleep(lasts)
+        assert process.returncode is None, "it had ended before it was to be killed"
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        assert Registry(root).current == serving
+        Registry(root).whole("current")
+
+
+def read(export):
+    """Return an export's messages, and all else of it."""
+    about = json.loads(export.read_text("utf-8"))
+    return about.pop("messages"), about
+
+
+class Calendar:
+    """A clock that a test moves."""
+
+    def __init__(self, now):
+        self.now = now
+
+    def __call__(self):
+        return self.now

@@ -1,0 +1,190 @@
+"""The proof of retraining: a chat cut in three by time, and the bot live in it in between.
+
+Train on the first part; chat live; dump; retrain with a fresh export; roll back; one friend opts
+out; chat on; dump; retrain; purge. The bot's process is the same from beginning to end.
+"""
+
+import json
+
+import pytest
+
+from bot.playground.server import serve
+from bot.playground.telegram import Telegram
+from model.copying import words_of
+from model.registry import Registry
+from pipeline.export.ids import chat_id_of
+from pipeline.retrain.known import still_known
+from pipeline.roster_file import read_roster
+from pipeline.sample import write_sample
+from tests import habits
+from tests.checkpoints import save_llama
+from tests.pipeline.retrain.wholeness import kept_and_whole
+from tests.pipeline.retrain.workshop import everything, told
+from tests.seasons import Calendar, Group, killed, plain, read, retrained, understudy
+from tests.test_live import Friends
+
+FORCED = ("--force", "the proof goes on")
+LONG = 5  # words of a line that nobody else says
+MANY = 5  # such lines that were kept before
+
+
+async def lived_through(export, folder, leaves, *options, kills=()):
+    """Live through all of it; return the receipts of the three versions that served."""
+    root = folder / "models"
+    messages, about = read(export)
+    first, second, third = in_three(messages)
+    ids = {one.name: one.ids[0] for one in read_roster(export.with_name("roster.toml")).people}
+    stays, admin = [name for name in ids if name != leaves][:2]
+    ids = {admin: ids[admin], **ids}
+    understudy("retrain", first_part(folder, export, about, first), *options, "--models", root)
+    receipts = [told(root, Registry(root).current)]
+
+    clock = Calendar(int(first[-1]["date_unixtime"]))
+    telegram = Telegram(can_read_all=True, clock=clock)
+    number = chat_id_of(about["type"], about["id"])
+    async with serve(telegram) as url:
+        friends = Friends(
+            telegram, url, Registry(root), folder, ids, number, ADMINS=str(ids[admin])
+        )
+        friends.start()
+        try:
+            await friends.wait_for("setMyCommands")
+            group = Group(friends, about, first, clock)
+            receipts.append(await second_part(group, folder, root, second, stays))
+            receipts.append(await third_part(group, folder, root, third, stays, leaves, kills))
+            assert friends.process.poll() is None
+        finally:
+            friends.process.kill()
+            friends.process.wait()
+    return receipts
+
+
+async def second_part(group, folder, root, piece, voice):
+    """Live, export, live on; retrain with the export and the dump; roll back and forth."""
+    before = Registry(root).current
+    assert before in await group.tells("/model")
+    most = len(piece) * 4 // 5
+    await group.lives(piece[:most], voice)
+    deleted = group.said(piece[7])
+    group.telegram.remove(deleted)
+    fresh = group.export(folder)
+    await group.lives(piece[most:], voice)
+    edited, regretted = group.said(piece[most + 3]), group.said(piece[most + 5])
+    await group.telegram.edit(edited, "what I wrote there was wrong")
+    await group.says(regretted["from"]["first_name"], "/forget", reply_to=regretted)
+    unheard = {regretted["message_id"], group.chat.last_message_id}  # the bot's "Forgotten"
+    mark = len(group.telegram.calls)
+
+    receipt = await retrained(root, fresh, group.dump(folder), *FORCED)
+
+    news = await group.told_of(receipt["version"], mark)
+    assert "trained on messages up to" in news
+    assert receipt["version"] in await group.tells("/model")
+    heard = [one for one in group.messages if one["id"] not in unheard]
+    kept, whole = kept_and_whole(root, group.export(folder, heard))
+    assert kept == whole
+    assert receipt["messages"] == kept.messages
+    assert (receipt["deleted"], receipt["forgotten"]) == (0, 1)
+    assert "what I wrote there was wrong" in everything(root).decode("utf-8", "replace")
+
+    await group.tells("/rollback")
+    assert Registry(root).current == before
+    assert before in (await group.tells("/model")).splitlines()[0]
+    assert await group.speaks(voice)
+    mark = len(group.telegram.calls)
+    understudy("models", "promote", receipt["version"], "--models", root)
+    await group.told_of(receipt["version"], mark)
+    return receipt
+
+
+async def third_part(group, folder, root, piece, stays, leaves, kills):
+    """One friend opts out, the others live on; retrain without them, and purge."""
+    older, before = Registry(root).names, everything(root)
+    assert await group.speaks(leaves)
+    await group.says(leaves, "/optout")
+    assert not await group.speaks(leaves)
+    await group.lives(piece, stays)
+    given = (group.export(folder), group.dump(folder))
+    await killed(root, kills, *given, *FORCED)
+    assert await group.speaks(stays)
+    mark = len(group.telegram.calls)
+
+    receipt = await retrained(root, *given, *FORCED)
+
+    await group.told_of(receipt["version"], mark)
+    forgotten = json.loads(given[1].read_text("utf-8"))["understudy"]["forgotten"]
+    remembered = [one for one in read(given[0])[0] if one["id"] not in forgotten]
+    kept, whole = kept_and_whole(root, group.export(folder, remembered))
+    assert len(forgotten) > 1  # what the bot had kept of the one who left, too
+    assert kept == whole
+    assert receipt["messages"] == kept.messages
+    assert [(one["name"], bool(one["since"])) for one in receipt["excluded"]] == [(leaves, True)]
+    assert leaves not in [one["name"] for one in receipt["people"]]
+    own, left = only_of(leaves, group.messages), everything(root)
+    assert sum(text.encode() in before for text in own) > MANY
+    assert not [text for text in own if text.encode() in left]
+    assert set(still_known(Registry(root))) == set(older)
+    assert f"! {older[0]} was made of words of {leaves}" in understudy(
+        "models", "list", "--models", root
+    ).stdout.replace("\n", " ")
+    understudy("models", "purge", "--person", leaves, "--models", root)
+    assert Registry(root).names == [receipt["version"]]
+    assert await group.speaks(stays)
+    assert not await group.speaks(leaves)
+    return receipt
+
+
+def in_three(messages):
+    """Return an export's messages as three parts, one after the other."""
+    third = len(messages) // 3
+    spoken = [one for one in messages[third:] if one["type"] == "message"]
+    return messages[:third], spoken[:third], spoken[third:]
+
+
+def first_part(folder, export, about, messages):
+    """Write the first export, its roster beside it."""
+    place = folder / "first"
+    place.mkdir()
+    (place / "result.json").write_text(json.dumps({**about, "messages": messages}), "utf-8")
+    (place / "roster.toml").write_bytes(export.with_name("roster.toml").read_bytes())
+    return place / "result.json"
+
+
+def only_of(name, entries):
+    """Return long lines that this person wrote and nobody else, of no marks that files escape."""
+    texts = {plain(one["text"]) for one in entries if one.get("from") == name}
+    others = "\n".join(plain(one["text"]) for one in entries if one.get("from") != name)
+    simple = (text for text in texts if text.isascii() and not set('"\\\n') & set(text))
+    return [text for text in simple if len(words_of(text)) >= LONG and text not in others]
+
+
+async def test_a_small_chat_is_retrained_with_the_bot_live_in_it(tmp_path):
+    export = habits.write_export(tmp_path / "export", 60) / "result.json"
+    base = save_llama(tmp_path / "base", texts=[" ".join(habits.HABITS.values())])
+    options = ("--min-messages", "20", "--epochs", "1", "--learning-rate", "3e-3")
+
+    first, second, third = await lived_through(
+        export, tmp_path, "Raul", "--base", base, "--max-reply-tokens", "32", *options
+    )
+
+    assert (first["messages"], first["new"]) == (240, 240)
+    assert second["compared_with"] == first["version"]
+    assert third["compared_with"] == second["version"]
+
+
+@pytest.mark.soak
+async def test_the_demo_s_chat_is_retrained_with_the_bot_live_in_it(tmp_path, capsys):
+    export = write_sample(tmp_path / "export")
+
+    receipts = await lived_through(
+        export, tmp_path, "Raul", "--base", "smollm2", "--minutes", "5", kills=(5, 20, 90, 360)
+    )
+
+    with capsys.disabled():
+        for one in receipts:
+            figures = {score["figure"]: (score["current"], score["new"]) for score in one["scores"]}
+            print(  # noqa: T201  a measurement
+                f"\n{one['version']}: {one['messages']} messages, {one['new']} new, "
+                f"{sum(person['pairs'] for person in one['people'])} pairs; "
+                f"{one['reasons'] or 'passed'}; {one['seconds']}; {figures}"
+            )

@@ -6,7 +6,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -36,6 +36,7 @@ from pipeline.progress import clock, step
 
 FORMAT = 1
 _CHECKED = 8  # pairs that the base's conversion must agree on
+_PARTS = 7  # four arms speak, real turns are scored in three ways
 _LIKE_IT = 63  # secrets to compare a canary with: exposure up to 6 bits
 
 FULL = Size(generated=60, unranked=120, swapped=80, base=30, scored=24)
@@ -81,8 +82,9 @@ def judge(
     console: Console,
     *,
     split: Split = Split.TEST,
+    told: Callable[[float], object] = lambda _: None,
 ) -> dict[str, Any]:
-    """Return what scorecard.json holds, and write nothing.
+    """Return what scorecard.json holds, and write nothing; `told` hears which share is done.
 
     Raises:
         DatasetError, BaseError: See `evaluate`.
@@ -96,7 +98,7 @@ def judge(
         )
     untuned = _untuned(artifact, dataset, cache, console)
     asked = [turn for turn in _turns(even(pairs, size.most, seed)) if turn.voice in voices]
-    watch = partial(_counted, console)
+    watch = partial(_counted, console, _shares(told))
     arms = speak(artifact, untuned, asked, size, seed, watch)
     measured = measure(artifact, untuned, first(asked, size.scored), voices, watch)
     planted = [canary["text"] for canary in artifact.card.provenance.get("canaries") or ()]
@@ -203,14 +205,33 @@ def _about(
     }
 
 
+def _shares(told: Callable[[float], object]) -> Callable[[float], None]:
+    """Return what hears the share of a part, and tells that of the whole: all parts count alike."""
+    ended = 0
+
+    def hear(share: float) -> None:
+        nonlocal ended
+        told(min(1.0, (ended + share) / _PARTS))
+        ended += share >= 1
+
+    return hear
+
+
 @contextmanager
-def _counted(console: Console, title: str, total: int) -> Iterator[Told]:
+def _counted(
+    console: Console, told: Callable[[float], None], title: str, total: int
+) -> Iterator[Told]:
     """Show a bar while so many replies are made, then a line with the time they took."""
     started = time.monotonic()
     columns = (TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn())
     bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     task = bar.add_task(title, total=total)
+
+    def advance() -> None:
+        bar.advance(task)
+        told(bar.tasks[task].percentage / 100)
+
     with bar:
-        yield lambda: bar.advance(task)
+        yield advance
     took = clock(time.monotonic() - started)
     console.print(Text.assemble(f"  {title}: {total:,} ", (f"({took})", "dim")))

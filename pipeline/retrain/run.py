@@ -171,14 +171,15 @@ def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
             dataset = replace(dataset, test=both)
         else:
             problem = "nothing is held out that the current version has not seen"
-    place, console, size = wish.root / "bases", tools.watch.console, wish.size
-    tools.watch.begin("score")
-    card = tools.judge(new, dataset, place, size, _SEED, console)
+    place, watch, size = wish.root / "bases", tools.watch, wish.size
+    watch.begin("score")
+    card = tools.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
     write_text(new.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
     if current.artifact is None or problem:
         return gate.judged(card, None, problem)
-    tools.watch.begin("compare")
-    known = tools.judge(current.artifact, dataset, place, size, _SEED, console)
+    watch.begin("compare")
+    artifact = current.artifact
+    known = tools.judge(artifact, dataset, place, size, _SEED, watch.console, told=watch.share)
     return gate.judged(card, known)
 
 

@@ -61,7 +61,7 @@ class Watch:
         before = list(STEPS)[: list(STEPS).index(step)]
         self._done = sum(self._shares[name] for name in before)
         self._step, self._began = step, time.monotonic()
-        self._show(0.0)
+        self.share(0.0)
         if self.console.is_terminal:
             self._bar.start()
         self.console.print(f"· {STEPS[step][0]}", style="dim", highlight=False)
@@ -69,7 +69,12 @@ class Watch:
     def __call__(self, progress: conduct.Progress) -> None:
         """See conduct.Watcher."""
         self._training(progress)
-        self._show(progress.share)
+        self.share(progress.share)
+
+    def share(self, done: float) -> None:
+        """Show how much of the step is done, 0 to 1."""
+        whole = self._done + done * self._shares.get(self._step, 0.0)
+        self._bar.update(self._task, completed=whole, refresh=True)
 
     def close(self) -> None:
         """Leave the training's own bar as it stands."""
@@ -92,10 +97,6 @@ class Watch:
         if self._step:
             self.seconds[self._step] = round(time.monotonic() - self._began, 3)
             self._step = ""
-
-    def _show(self, share: float) -> None:
-        done = self._done + share * self._shares.get(self._step, 0.0)
-        self._bar.update(self._task, completed=done, refresh=True)
 
 
 def _shares(lasted: Mapping[str, float]) -> dict[str, float]:

@@ -81,8 +81,10 @@ class Judge(Protocol):
         size: Size,
         seed: int,
         console: Console,
+        *,
+        told: Callable[[float], object],
     ) -> Mapping[str, Any]:
-        """Return what scorecard.json holds."""
+        """Return what scorecard.json holds; `told` hears which share is done."""
 
 
 @dataclass(frozen=True, slots=True)

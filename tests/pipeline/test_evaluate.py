@@ -16,7 +16,7 @@ from model.evaluation.evidence import Size
 from model.registry import Registry
 from pipeline.cli import app
 from pipeline.dataset import load_dataset
-from pipeline.evaluate import FULL, QUICK, SPOKEN, dataset_for, evaluate
+from pipeline.evaluate import FULL, QUICK, SPOKEN, dataset_for, evaluate, judge
 from pipeline.scorecard_report import print_scorecard
 from tests.habits import HABITS
 
@@ -64,6 +64,20 @@ def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dat
     again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, QUIET)
 
     assert again == card
+
+
+def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
+    registry, _ = judged
+    dataset, shares = load_dataset(habits_dataset), []
+
+    judge(
+        registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET,
+        told=shares.append,
+    )  # fmt: skip
+
+    assert shares == sorted(shares)
+    assert len(shares) > 7
+    assert shares[-1] == 1
 
 
 def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):

@@ -110,7 +110,7 @@ class Workshop:
         nats = Nats(1.0, 0.5)
         return registry.add(made), Judgement(nats, None, {})
 
-    def _judge(self, artifact, dataset, cache, size, seed, console):
+    def _judge(self, artifact, dataset, cache, size, seed, console, told):
         self.judged.append((artifact.path.name, dataset, size))
         return self.cards.get(int(artifact.path.name.split("-")[0]), card())
 

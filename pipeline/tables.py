@@ -23,3 +23,10 @@ def table(
         justify: JustifyMethod = "left" if plain or heading in words else "right"
         made.add_column(heading, justify=justify if number else first, overflow="fold")
     return made
+
+
+def shown(figure: float | None) -> str:
+    """Return a figure as a table has it: counts whole, shares to the third digit."""
+    if figure is None:
+        return ""
+    return f"{figure:.3f}" if isinstance(figure, float) else f"{figure:,}"

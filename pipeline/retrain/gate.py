@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from scipy.stats import fisher_exact
 
-from pipeline.tables import table
+from pipeline.tables import shown, table
 
 Card = Mapping[str, Any]
 """What stands in scorecard.json."""
@@ -59,16 +59,17 @@ def judged(new: Card, current: Card | None, incomparable: str | None = None) -> 
 
 def print_verdict(verdict: Verdict, new: str, current: str | None, console: Console) -> None:
     """Print the figures side by side, and what keeps the new version from serving."""
-    rows = table("", new, *([current, "its interval"] if current else ()), "")
+    beside = [current, "its interval"] if current else []
+    is_worse = any(one.fault for one in verdict.figures)
+    rows = table("", new, *beside, *([""] if is_worse else []))
     for one in verdict.figures:
-        beside = []
-        if current:
-            known = one.current is not None
-            beside = [
-                f"{one.current:.3f}" if known else "",
-                f"{one.low:.3f} to {one.high:.3f}" if one.low is not None else "",
-            ]
-        rows.add_row(one.figure, f"{one.new:.3f}", *beside, "worse" if one.fault else "")
+        cells = [
+            shown(one.new),
+            shown(one.current),
+            f"{one.low:.3f} to {one.high:.3f}" if one.low is not None else "",
+        ]
+        kept = cells if current else cells[:1]
+        rows.add_row(one.figure, *kept, *(["worse" if one.fault else ""] if is_worse else []))
     console.print(Padding.indent(rows, 2))
     for reason in verdict.reasons:
         console.print(f"  {reason}")

@@ -16,6 +16,7 @@ from model.files import make_folder, write_text
 from model.naming import visible
 from model.registry import receipt_file
 from pipeline.roster_file import MIN_MESSAGES
+from pipeline.tables import shown
 
 FORMAT = 1
 _WIDTH = 78
@@ -140,11 +141,10 @@ def _scores(receipt: Receipt) -> Iterator[str]:
     other = receipt["compared_with"]
     yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}"
     for one in receipt["scores"]:
-        was = "" if one["current"] is None else f"{one['current']:.3f}"
-        yield f"{one['figure']:28}{one['new']:>10.3f}{was:>10}"
+        yield f"{one['figure']:28}{shown(one['new']):>10}{shown(one['current']):>10}"
     for one in receipt["voices"]:
-        was = "" if one["current"] is None else f"{one['current']:.3f}"
-        yield f"right voice of {one['name']:13}{one['new']:>10.3f}{was:>10}"
+        whose = f"right voice of {one['name']}"
+        yield f"{whose:28}{shown(one['new']):>10}{shown(one['current']):>10}"
 
 
 def _decision(receipt: Receipt) -> Iterator[str]:

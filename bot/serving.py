@@ -86,6 +86,7 @@ class Stand:
         self.models = models
         self._open, self.bot_id = open_speaker, bot_id
         self._seen = ""
+        self._looking = asyncio.Lock()  # a command may look while the watch does
         self._now: Serving | None = None
 
     @property
@@ -111,6 +112,10 @@ class Stand:
 
     async def look(self) -> Exchange | None:
         """Exchange the model if another version is to serve; return what came of it, if any."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> Exchange | None:
         state = await asyncio.to_thread(self.models.state)
         if state == self._seen:
             return None

@@ -1,5 +1,6 @@
 """Another version comes to serve while the bot runs, with a real registry."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -131,6 +132,19 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(
     assert name in text
     assert parse_spoken(answer["text"])[0] == "João"
     assert list(weights.opened) == [name, mended]
+
+
+async def test_two_who_look_at_once_load_a_version_once(reloading, registry, version, monkeypatch):
+    async with reloading() as app:
+        stand, loaded = app.bot_data["house"].stand, []
+        registry.promote(version(2))
+        open_it = stand._open
+        monkeypatch.setattr(stand, "_open", lambda one: loaded.append(one) or open_it(one))
+
+        exchanges = await asyncio.gather(stand.look(), stand.look(), stand.look())
+
+    assert len(loaded) == 1
+    assert sum(one is not None for one in exchanges) <= 1
 
 
 async def test_a_version_that_is_gone_is_refused_too(stage, reloading, registry, group, zoe):

@@ -1,6 +1,7 @@
 """Another version comes to serve while the bot runs, with a real registry."""
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -134,17 +135,21 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(
     assert list(weights.opened) == [name, mended]
 
 
-async def test_two_who_look_at_once_load_a_version_once(reloading, registry, version, monkeypatch):
+async def test_who_looks_while_a_version_is_loaded_waits_for_it(
+    reloading, registry, version, monkeypatch
+):
     async with reloading() as app:
-        stand, loaded = app.bot_data["house"].stand, []
-        registry.promote(version(2))
+        stand, may_load = app.bot_data["house"].stand, threading.Event()
         open_it = stand._open
-        monkeypatch.setattr(stand, "_open", lambda one: loaded.append(one) or open_it(one))
+        monkeypatch.setattr(stand, "_open", lambda one: may_load.wait(5) and open_it(one))
+        newer = registry.promote(version(2))
+        looks = [asyncio.create_task(stand.look()) for _ in range(2)]
+        await asyncio.wait(looks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
 
-        exchanges = await asyncio.gather(stand.look(), stand.look(), stand.look())
+        threading.Timer(0.1, may_load.set).start()
+        await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
 
-    assert len(loaded) == 1
-    assert sum(one is not None for one in exchanges) <= 1
+        assert stand.now.version == newer
 
 
 async def test_a_version_that_is_gone_is_refused_too(stage, reloading, registry, group, zoe):

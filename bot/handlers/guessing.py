@@ -63,8 +63,8 @@ class Guessing:
             await context.courier.say(place, texts.silent_here)
         elif fold(after_command(message)) in SCORE_WORDS:
             await context.courier.say(place, await self._score(place, texts))
-        elif lines := await self._lines(place):
-            await self._ask(context, place, self.chance.choice(lines))
+        elif line := await self._line(place):
+            await self._ask(context, place, line)
         else:
             await context.courier.say(place, texts.nothing_to_guess)
 
@@ -82,19 +82,18 @@ class Guessing:
             answer.poll_id, answer.user.id, name, answer.option_ids[0]
         )
 
-    async def _lines(self, place: Place) -> list[tuple[Message, Shown]]:
-        """Return what may be asked about: of this chat, by people who agreed, long enough."""
+    async def _line(self, place: Place) -> tuple[Message, Shown] | None:
+        """Return what to ask about, if anything: of this chat, by who agreed, long enough."""
         access, version = self.house.access, self.house.stand.now.version
         authors = {number for person in access.voices for number in person.ids}
         since = datetime.now(UTC) - ASKED_AGAIN
         found = await self.house.shelves.guesses.askable(place.chat_id, authors, since, LOOKED_AT)
-        lines = []
-        for message in found:
+        for message in self.chance.sample(found, len(found)):
             line = line_of(message, self.house.stand.now.roster)
             text = target_text(line) if line and not message.text.startswith("/") else None
             if line and line.speaker and text and is_guessable(text):
-                lines.append((message, _real(message, text, line.speaker, version)))
-        return lines
+                return message, _real(message, text, line.speaker, version)
+        return None
 
     async def _ask(self, context: Context, place: Place, found: tuple[Message, Shown]) -> None:
         """Ask about a real line, or as often about what its author's voice says in its place."""

@@ -18,6 +18,7 @@ from pipeline.roster_file import read_roster
 from pipeline.sample import write_sample
 from tests import habits
 from tests.checkpoints import save_llama
+from tests.pipeline.chats import write
 from tests.pipeline.retrain.wholeness import kept_and_whole
 from tests.pipeline.retrain.workshop import everything, told
 from tests.seasons import Calendar, Group, killed, plain, read, retrained, understudy
@@ -158,6 +159,29 @@ def only_of(name, entries):
     return [text for text in simple if len(words_of(text)) >= LONG and text not in others]
 
 
+def refuse_odd_exports(folder):
+    """Give exports that bring nothing, and some that nobody should give, to the real command."""
+    root = folder / "models"
+    newest = max(folder.glob("export?/result.json"), key=lambda file: file.stat().st_size)
+    messages, about = read(newest)
+    other = write(folder / "other", {**about, "name": "Work", "id": 8, "messages": messages})
+    shorter = write(folder / "shorter", {**about, "messages": messages[: len(messages) // 2]})
+
+    def says(*files):
+        done = understudy("retrain", *files, "--no-live-bot", "--models", root, check=False)
+        return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+    before = everything(root / "history")
+    for files in ((newest, folder / "first" / "result.json"), (newest,), (newest, newest)):
+        code, line = says(*files)
+        assert (code, "nothing new was said since" in line) == (0, True)
+    code, line = says(other)
+    assert (code, f"is of Work, and wanted is {about['name']}" in line) == (1, True)
+    code, line = says(shorter)
+    assert (code, "give a whole export, or --yes if that is right" in line) == (1, True)
+    assert everything(root / "history") == before
+
+
 async def test_a_small_chat_is_retrained_with_the_bot_live_in_it(tmp_path):
     export = habits.write_export(tmp_path / "export", 60) / "result.json"
     base = save_llama(tmp_path / "base", texts=[" ".join(habits.HABITS.values())])
@@ -180,6 +204,7 @@ async def test_the_demo_s_chat_is_retrained_with_the_bot_live_in_it(tmp_path, ca
         export, tmp_path, "Raul", "--base", "smollm2", "--minutes", "5", kills=(5, 20, 90, 360)
     )
 
+    refuse_odd_exports(tmp_path)
     with capsys.disabled():
         for one in receipts:
             figures = {score["figure"]: (score["current"], score["new"]) for score in one["scores"]}

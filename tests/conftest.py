@@ -1,11 +1,13 @@
 """Really trained small models of both families, once a test run."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
 
+from bot.store.database import prepare
 from model.artifact import Decoding
 from model.conversation import Window
 from model.hyperparameters import Hyperparameters
@@ -30,6 +32,14 @@ def habits_dataset(tmp_path_factory) -> Path:
     choices = Choices(window=Window(size=4), min_messages=1)
     build([habits.write_export(folder / "export")], folder / "dataset", choices)
     return folder / "dataset"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory) -> Path:
+    """A database with all tables and nothing in them."""
+    path = tmp_path_factory.mktemp("empty") / "empty.db"
+    asyncio.run(prepare(f"sqlite+aiosqlite:///{path}"))
+    return path
 
 
 @pytest.fixture(scope="session", params=FAMILIES, ids=lambda family: f"a {family} model")

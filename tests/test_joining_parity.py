@@ -9,24 +9,15 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telegram import Update
 
-from bot.access import Access
-from bot.handlers.keeping import keeping
-from bot.incoming import message_of, place_of
-from bot.store import messages as paging
-from bot.store.database import opened, prepare
-from bot.store.messages import Store
-from bot.store.shelves import Shelves
+from bot.incoming import place_of
 from model.conversation import Window
-from model.marker import parse_spoken
 from model.occasions import FEATURES, MEMORY, conversations, is_heard
 from model.propensity import LEVELS, Propensity, Weights
-from pipeline.export.archive import opened as opened_exports
 from pipeline.pairs import sessions_of
+from tests.parity import heard, page_of, read
 from tests.parity_chats import BOT, ROSTER, Chat, chats, windows
 
 
@@ -48,40 +39,19 @@ MODEL = drawn()
 
 async def bots_chances(chat, database, window):
     """Return the chances that the live bot finds after the chat's last message."""
-    async with opened(f"sqlite+aiosqlite:///{database}") as engine:
-        store = Store(engine)
-        access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
-        keep = keeping(Shelves.of(engine), lambda: access).callback
-        for number, fields in enumerate(chat.updates()):
-            update = Update.de_json({"update_id": number, **fields}, None)
-            message = update.effective_message
-            if message.from_user.id != BOT:
-                await keep(update, None)
-            elif parse_spoken(message.text):
-                await store.save(message_of(message))
-        last = Update.de_json({"update_id": 0, "message": chat.bodies[-1]}, None).message
+    async with heard(chat, database) as (store, last):
         recent = await store.earlier(place_of(last), MEMORY, lambda m: is_heard(m, ROSTER))
     return MODEL.chances(recent, ROSTER, window.gap)
 
 
 def pipelines_chances(chat, folder, window):
     """Return the chances by what the pipeline would learn from, at the same place."""
-    with opened_exports([chat.export(folder)]) as archive:
-        messages = list(archive.spool.messages(archive.only(None).chat_id))
-    last = max(messages, key=lambda message: (message.sent_at, message.message_id))
-    topic = [message for message in messages if message.topic_id == last.topic_id]
+    last, topic = read(chat, folder)
     if not is_heard(last, ROSTER):
         return {}
     sessions = sessions_of(topic, ROSTER, window)
-    heard = [one for s in sessions for one in conversations(s.lines, ROSTER, window.gap)]
-    return {person.name: MODEL.chance(heard[-1], person.name) for person in ROSTER.voices}
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("joining") / "empty.db"
-    asyncio.run(prepare(f"sqlite+aiosqlite:///{path}"))
-    return path
+    conversed = [one for s in sessions for one in conversations(s.lines, ROSTER, window.gap)]
+    return {person.name: MODEL.chance(conversed[-1], person.name) for person in ROSTER.voices}
 
 
 @settings(max_examples=40, deadline=None)
@@ -94,9 +64,7 @@ def empty_database(tmp_path_factory):
 def test_the_bots_chances_are_the_pipelines(empty_database, said, window, kind, page):
     chat = Chat(said, kind)
 
-    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paging, "PAGE", page)
-        patch.setenv("PTB_TIMEDELTA", "1")
+    with TemporaryDirectory() as folder, page_of(page):
         database = shutil.copy(empty_database, Path(folder) / "bot.db")
         live = asyncio.run(bots_chances(chat, database, window))
         offline = pipelines_chances(chat, Path(folder), window)

@@ -5,70 +5,31 @@ The same chat reaches the bot as Telegram's updates and the pipeline as an expor
 
 import asyncio
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from telegram import Update
 
-from bot.access import Access
-from bot.handlers.keeping import keeping
-from bot.incoming import message_of, place_of
+from bot.incoming import place_of
 from bot.replies import lines_for
-from bot.store import messages as paging
-from bot.store.database import opened, prepare
-from bot.store.messages import Store
-from bot.store.shelves import Shelves
 from model.conversation import Window
-from model.marker import parse_spoken
 from model.prompt import context_at, render_context, render_prompt
-from pipeline.export.archive import opened as opened_exports
-from tests.parity_chats import BOT, ROSTER, Chat, chats, ends, windows
+from tests.parity import heard, page_of, read
+from tests.parity_chats import ROSTER, Chat, chats, ends, windows
 
 
 async def bots_context(chat, database, window):
     """Return the context that the live bot builds for the chat's last message."""
-    async with opened(f"sqlite+aiosqlite:///{database}") as engine:
-        store = Store(engine)
-        access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
-        keep = keeping(Shelves.of(engine), lambda: access).callback
-        for number, fields in enumerate(chat.updates()):
-            update = Update.de_json({"update_id": number, **fields}, None)
-            message = update.effective_message
-            if message.from_user.id != BOT:
-                await keep(update, None)
-            elif parse_spoken(message.text):  # the bot keeps only what it says in a voice
-                await store.save(message_of(message))
-        last = Update.de_json({"update_id": 0, "message": chat.bodies[-1]}, None).message
+    async with heard(chat, database) as (store, last):
         return render_context(await lines_for(store, place_of(last), last.date, ROSTER, window))
 
 
 def pipelines_context(chat, folder, window):
     """Return the context that the pipeline builds at the chat's last message."""
-    with opened_exports([chat.export(folder)]) as archive:
-        messages = list(archive.spool.messages(archive.only(None).chat_id))
-    last = max(messages, key=lambda message: (message.sent_at, message.message_id))
-    earlier = [message for message in messages if message.topic_id == last.topic_id]
-    return context_at(earlier, last.sent_at, ROSTER, window)
-
-
-@contextmanager
-def page_of(size):
-    """Let the store read pages of so many messages, and telegram give durations as the bot's do."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paging, "PAGE", size)
-        patch.setenv("PTB_TIMEDELTA", "1")
-        yield
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("parity") / "empty.db"
-    asyncio.run(prepare(f"sqlite+aiosqlite:///{path}"))
-    return path
+    last, topic = read(chat, folder)
+    return context_at(topic, last.sent_at, ROSTER, window)
 
 
 places = given(

@@ -125,13 +125,6 @@ PHOTO = {"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}
 ORIGIN = {"type": "hidden_user", "date": 1, "sender_user_name": "A"}
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory):
-    path = tmp_path_factory.mktemp("dump") / "empty.db"
-    asyncio.run(prepare(f"sqlite+aiosqlite:///{path}"))
-    return path
-
-
 @settings(max_examples=30, deadline=None)
 @given(said=chats, kind=st.sampled_from(["private_group", "private_supergroup"]))
 def test_any_chat_comes_back(empty_database, said, kind):

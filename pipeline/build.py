@@ -3,6 +3,7 @@
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def build_chat(
     """
     roster, choices = pairing.roster, pairing.choices
     _check_voices(roster, authors, choices.min_messages)
-    with Draft() as draft, OccasionsDraft() as occasions:
+    with closing(Draft()) as draft, closing(OccasionsDraft()) as occasions:
         step("pairing contexts and replies")
         _pair(pairing, review, draft, occasions)
         splits = split(

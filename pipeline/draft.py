@@ -10,8 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import orjson
@@ -53,16 +52,7 @@ class Draft:
         self._voices, self._names = array("i"), dict[str, int]()
         self._targets, self._digests = array("q"), bytearray()
 
-    def __enter__(self) -> Self:
-        """Return the draft itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Let the pairs go."""
         self._stream.close()
         self._file.close()

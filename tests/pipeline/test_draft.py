@@ -2,6 +2,7 @@
 
 import gc
 from array import array
+from contextlib import closing
 from dataclasses import fields
 from datetime import UTC
 from pathlib import Path
@@ -20,7 +21,7 @@ OPEN = Path("/proc/self/fd")  # of this process
 
 def write(folder, pairs, splits):
     """Write pairs; return what the draft says of them."""
-    with Draft() as draft:
+    with closing(Draft()) as draft:
         for one in pairs:
             draft.add(one)
         return draft.write(folder, array("b", splits))
@@ -163,7 +164,7 @@ def test_what_waits_has_no_name_and_is_let_go(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     open_files = len(list(OPEN.iterdir()))
 
-    with Draft() as draft:
+    with closing(Draft()) as draft:
         for number in range(1, 5_000):
             draft.add(pair(number, "a secret"))
         left = list(tmp_path.iterdir())

@@ -1,4 +1,5 @@
 import tempfile
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -148,7 +149,7 @@ def said(talk):
 def cut(messages, window):
     """Split messages; return the ids in each split, its pairs as written, and what was counted."""
     found, held = Spans(), []
-    with Draft() as draft, tempfile.TemporaryDirectory() as folder:
+    with closing(Draft()) as draft, tempfile.TemporaryDirectory() as folder:
         for session in sessions_of(messages, ROSTER, window):
             start, end = session.start, session.lines[-1].sent_at
             found.add(int(start.timestamp()), int(end.timestamp()), len(session.lines))

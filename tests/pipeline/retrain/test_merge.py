@@ -187,6 +187,47 @@ def test_replies_within_a_basic_group_s_dump_keep_their_aim(tmp_path, put):
     assert messages[1].reply_to == messages[0].message_id == FOREIGN + 601
 
 
+EARLIER = [{**one, "id": one["id"] - 10**9} for one in ANNA]
+"""What was said before the group was a supergroup, in its export."""
+HEARD = [{**one, "id": one["id"] + 500} for one in EARLIER]
+"""The same as the bot counted it."""
+FIRST = [(n - 10**9, text) for n, text in ALL[:5]]
+
+
+def test_what_the_bot_heard_before_a_group_was_a_supergroup_is_what_its_export_shows(talk):
+    before = talk(chat(*EARLIER, LATER[0]), dump(*HEARD, *LATER))
+    after = talk(dump(*HEARD, *LATER))
+
+    assert before == after == [*FIRST, *ALL[5:]]
+
+
+def test_it_stands_by_itself_until_an_export_shows_it(talk):
+    heard = talk(dump(*HEARD))
+
+    assert heard == [(FOREIGN + 500 + n, text) for n, text in FIRST]
+    assert talk(chat(*EARLIER, *LATER)) == [*FIRST, *ALL[5:]]
+
+
+def test_what_is_forgotten_of_that_time_is_found_by_the_bot_s_id(tmp_path, put):
+    talk = [chat(*EARLIER, *LATER), dump(*HEARD)]
+    notes = dump(forgotten=[HEARD[1]["id"], EARLIER[2]["id"], 7])
+    with merging(tmp_path, put(*talk)) as whole:
+        remember(whole)
+
+    with merging(tmp_path, put(notes)) as whole:
+        assert said(whole) == [FIRST[0], *FIRST[2:], ALL[5], ALL[7]]
+        assert whole.unplaced == 1
+
+
+def test_an_answer_to_what_was_said_before_aims_at_the_export_s_id(tmp_path, put):
+    answer = entry(9, 2, "yes", 540, reply_to_message_id=HEARD[4]["id"])
+
+    with merging(tmp_path, put(chat(*EARLIER, *LATER), dump(*HEARD, answer))) as whole:
+        replies = {m.message_id: m.reply_to for m in whole.spool.messages(CHAT) if m.reply_to}
+
+    assert replies == {9: EARLIER[4]["id"]}
+
+
 def test_topics_are_found_over_all_files(tmp_path, put):
     old = chat(topic_created(1, "Trips"), entry(2, 1, "where?", 60, reply_to_message_id=1))
     with merging(tmp_path, put(old)) as whole:

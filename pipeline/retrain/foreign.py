@@ -63,11 +63,13 @@ def settle(whole: Merged) -> None:
             gone.append(one.number)
             if one.edited > real.edited:
                 edited.append(real._replace(text=one.text, edited=one.edited))
-        elif any(cover.begin <= one.at <= cover.newest for cover in whole.covers):
+        elif any(cover.tells_of(one.number, one.at) for cover in whole.covers):
             gone.append(one.number)
+            whole.deleted += any(cover.holds(one.number) for cover in whole.covers)
     whole.drop(gone)
     whole.keep(edited, list(whole.spool.names))
-    whole.ledger = replace(whole.ledger, aliases=aliases)
+    now = {bots: aliases.get(real - FOREIGN, real) for bots, real in aliases.items()}
+    whole.ledger = replace(whole.ledger, aliases=now)
     _aim(whole)
 
 

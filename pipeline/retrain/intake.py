@@ -17,6 +17,7 @@ from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holding import Seen, seen_by
 from pipeline.retrain.known import dataset_of, holders
 from pipeline.retrain.ledger import Notes
+from pipeline.retrain.moved import heir
 from pipeline.retrain.people import FILE, People, people_of
 from pipeline.retrain.whole import Merged, withhold
 from pipeline.retrain.wish import Tools, Wish
@@ -85,7 +86,9 @@ def current_of(registry: Registry) -> Current:
         chat = Chat(kept[0].chat_id, kept[0].name) if len(kept) == 1 else None
         return Current(exists=True, chat=chat)
     seen = seen_by(registry.root, found)
-    return Current(exists=True, artifact=found, seen=seen, chat=found.card.chats[0])
+    return Current(
+        exists=True, artifact=found, seen=seen, chat=heir(registry.root, found.card.chats[0])
+    )
 
 
 def check_live_bot(sources: Sources, current: Current, wish: Wish) -> None:

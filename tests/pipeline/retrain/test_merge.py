@@ -1,20 +1,17 @@
 """One chat of what was kept, fresh exports and the bot's dumps."""
 
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
 from model.errors import ExportError
 from model.roster import Person, Roster
-from pipeline.export.files import export_files
-from pipeline.retrain.dump import notes_of
 from pipeline.retrain.foreign import FOREIGN
-from pipeline.retrain.history import keep, open_history
-from pipeline.retrain.merge import merged
+from pipeline.retrain.history import open_history
 from pipeline.retrain.whole import withhold
 from tests.pipeline.chats import NOON, account, chat, entry, topic_created, write
 from tests.pipeline.retrain.dumps import BOT, decision, dump, played
+from tests.pipeline.retrain.merging import merging, remember, said
 
 CHAT = -(10**12 + 77)
 GROUP = {"type": "private_group", "id": 5}
@@ -25,27 +22,6 @@ def put(tmp_path):
     """Write exports and dumps into files of their own and return them, the last ones' first."""
     count = iter(range(1_000))
     return lambda *values: [write(tmp_path / str(next(count)), one) for one in values]
-
-
-@contextmanager
-def merging(root, files, expected=None):
-    notes = [one for file in files if (one := notes_of(file))]
-    dumps = {one.file for one in notes}
-    exports = export_files([file for file in files if file not in dumps]) if files else []
-    with merged(root, exports, notes, expected) as whole:
-        yield whole
-
-
-def remember(whole):
-    """Keep what was merged, as a retraining does, and return the history."""
-    history = whole.history
-    kept = type(history)(history.folder, whole.ledger, history.head, history.file)
-    return keep(kept, whole.head, whole.spool.rows(whole.chat.chat_id), list(whole.spool.names))
-
-
-def said(whole):
-    """Return the chat as (id, text), in order of time."""
-    return [(m.message_id, m.text) for m in whole.spool.messages(whole.chat.chat_id)]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pipeline.build import check_chat
 from pipeline.dataset import STRUCK
 from pipeline.export.files import export_files
 from pipeline.retrain.dump import notes_of
+from pipeline.retrain.earlier import struck_now
 from pipeline.retrain.erasure import erase
 from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holding import Seen, seen_by
@@ -113,7 +114,6 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
     _agree_to_shorter(whole, tools)
     file = wish.roster or wish.root / FILE
-    before = whole.history.ledger
     people = people_of(
         whole,
         file,
@@ -123,9 +123,9 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     )
     withhold(whole, people.roster)
     dataset = dataset_of(current.artifact) if current.artifact else None
-    struck = read_struck(None, Path(dataset or wish.root) / STRUCK)
+    struck = struck_now(whole, read_struck(None, Path(dataset or wish.root) / STRUCK))
     tools.watch.begin("erase")
-    erase(wish.root, people.roster, before, whole.ledger)
+    erase(wish.root, people.roster, whole)
     tools.watch.begin("keep")
     history = replace(whole.history, ledger=whole.ledger)
     rows = whole.spool.rows(whole.chat.chat_id)

@@ -8,14 +8,17 @@ from rich.console import Console
 
 from model.artifact import Chat
 from model.errors import ExportError
+from pipeline.dataset import STRUCK, load_dataset
+from pipeline.retrain.erasure import datasets
 from pipeline.retrain.foreign import FOREIGN
 from pipeline.retrain.history import folder_of, histories, open_history
 from pipeline.retrain.moved import heir
 from pipeline.retrain.watch import Watch
+from pipeline.review import write_struck
 from tests.pipeline.chats import account, chat, conversation, entry, write
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.merging import merging, remember, said
-from tests.pipeline.retrain.workshop import CHAT, Killed, Workshop
+from tests.pipeline.retrain.workshop import CHAT, Killed, Workshop, found
 
 SHIFT = 10**9
 GROUP = {"type": "private_group", "id": 5}
@@ -194,10 +197,9 @@ SUPER = [*moved(LATE[:300]), *LATE[300:]]
 
 
 @pytest.fixture
-def first(tmp_path, monkeypatch):
+def first(tmp_path):
     """A workshop whose first version learned from the basic group."""
-    monkeypatch.setattr("tests.pipeline.retrain.workshop.chat", lambda *all: chat(*all, **GROUP))
-    shop = Workshop(tmp_path)
+    shop = Workshop(tmp_path, GROUP)
     shop.first()
     return shop
 
@@ -257,3 +259,37 @@ def test_killed_before_the_group_s_history_is_gone_the_next_run_is_clean(
     assert result.says.endswith("serves now, with 300 new messages")
     assert first.receipt(2)["messages"] == len(SUPER)
     assert [path.name for path in (first.root / "history").iterdir()] == [str(CHAT)]
+
+
+@pytest.mark.parametrize("by", [0, 70], ids=["the same account", "another account"])
+def test_what_is_forgotten_since_goes_from_datasets_of_the_group_too(first, by):
+    heard = moved(EARLY, 500 - SHIFT)
+    export = chat(*moved(LATE[:300], by - SHIFT), *LATE[300:])
+    assert len(found(first.root, "words 18")) > 1
+
+    first.run(export, dump(*heard, forgotten=[heard[16]["id"]]))
+
+    assert heard[16]["text"] == "words 18"
+    assert found(first.root, '"words 18"') == []
+    assert len(list(datasets(first.root))) == 1
+
+
+def test_datasets_of_the_group_that_hold_nothing_forgotten_stay(first):
+    before = list(datasets(first.root))
+
+    first.run(chat(*SUPER), dump(forgotten=[LATE[300]["id"], 18, 18 - SHIFT]))
+
+    assert set(before) < set(datasets(first.root))
+
+
+def test_pairs_that_were_struck_out_of_the_group_s_dataset_stay_out(first):
+    folder = first.trained[0][0].folder
+    struck = load_dataset(folder).train[3]
+    write_struck(folder / STRUCK, frozenset({struck.id}))
+
+    first.run(chat(*SUPER), no_live_bot=True)
+
+    kept = load_dataset(first.trained[1][0].folder)
+    every = (*kept.train, *kept.validation, *kept.test)
+    assert struck.sent_at not in {pair.sent_at for pair in every}
+    assert kept.summary.struck == 1

@@ -7,10 +7,11 @@ second.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from model.marker import parse_spoken
+from pipeline.export.entries import Kind
 from pipeline.retrain.whole import Entry, Merged
 
 FOREIGN = 2**40
@@ -74,18 +75,32 @@ def settle(whole: Merged) -> None:
 
 
 def forget(whole: Merged) -> None:
-    """Let the forgotten messages go, under every id that they have."""
-    aliases = dict(whole.ledger.aliases)
+    """Let the forgotten messages go, under every id that they have.
+
+    Of one that no export showed yet it stays known who said something when: the next may show it.
+    """
+    aliases, silent = dict(whole.ledger.aliases), set()
     for number in whole.ledger.forgotten:
         if not is_bots_own(whole.chat.kind, number):
             whole.drop([number])
-        elif number in aliases:
-            whole.drop([aliases[number]])
-        elif whole.drop([FOREIGN + number]):
-            aliases[number] = FOREIGN + number
-        else:
+        elif number not in aliases and FOREIGN + number not in whole.known:
             whole.unplaced += 1
+        elif is_foreign(real := aliases.setdefault(number, FOREIGN + number)):
+            silent.add(real)
+        else:
+            whole.drop([real])
+    _silence(whole, silent)
     whole.ledger = replace(whole.ledger, aliases=aliases)
+
+
+def _silence(whole: Merged, numbers: Collection[int]) -> None:
+    """Leave of messages no words, and nothing that counts as one."""
+    silent = [
+        one._replace(kind=Kind.SERVICE, name=0, text="")
+        for one in (whole.entries() if numbers else ())
+        if one.number in numbers
+    ]
+    whole.keep(silent, list(whole.spool.names))
 
 
 def _placed(kind: str, entry: Entry) -> Entry:

@@ -154,6 +154,34 @@ def test_in_a_basic_group_what_is_forgotten_later_is_found_by_the_bot_s_id(tmp_p
         assert whole.unplaced == 1
 
 
+def test_in_a_basic_group_what_only_the_bot_had_heard_and_is_forgotten_never_comes_back(talk):
+    seen = [{**one, "id": one["id"] + 500} for one in ANNA]
+    talk(dump(*seen, **GROUP))
+
+    without = talk(dump(forgotten=[502], **GROUP))
+    again = talk(dump(*seen, hours=500, **GROUP))
+    shown = talk(chat(*ANNA, **GROUP))
+    later = talk(chat(*ANNA, *LATER, **GROUP))
+
+    assert without == again == [(FOREIGN + 500 + n, text) for n, text in ALL[:5] if n != 2]
+    assert shown == [ALL[0], *ALL[2:5]]
+    assert later == [ALL[0], *ALL[2:]]
+
+
+def test_in_a_basic_group_nothing_is_kept_of_a_forgotten_message_but_who_spoke_when(tmp_path, put):
+    files = put(dump(entry(7, 1, "a secret"), forgotten=[7], **GROUP))
+
+    with merging(tmp_path, files) as whole:
+        kept = remember(whole)
+
+    names = {}
+    assert [(row[3], row[4], row[6]) for row in kept.rows(names)] == [
+        (int(NOON.timestamp()), 1, "")
+    ]
+    assert list(names) == [None]
+    assert (whole.unplaced, kept.head.exports) == (0, ())
+
+
 def test_replies_within_a_basic_group_s_dump_keep_their_aim(tmp_path, put):
     asked, answered = entry(601, 1, "who?", 900), entry(602, 2, "me", 960, reply_to_message_id=601)
 

@@ -66,7 +66,9 @@ def move_of(root: Path, found: Archive, expected: artifact.Chat) -> Move | None:
     if history.head is None or not may_be_moved(root, found, expected):
         return None
     for chat in found.chats.values():
-        if is_supergroup(chat.chat_id) and (offset := _offset(history, _earlier(found, chat))):
+        if not is_supergroup(chat.chat_id) or open_history(root, chat.chat_id).head:
+            continue
+        if offset := _offset(history, _earlier(found, chat)):
             return _move(root, history, history.head, chat, offset)
     return None
 

@@ -143,6 +143,26 @@ def test_what_another_account_s_export_did_not_reach_finds_its_place_later(basic
         assert said(whole) == [*everything[1:4], *everything[5:]]
 
 
+def test_a_history_of_dumps_alone_goes_on_too(root, put):
+    with merging(root, put(dump(*moved(OLD, 500), **GROUP))) as whole:
+        remember(whole)
+
+    with merging(root, put(chat(*moved(OLD), *NEW)), BASIC) as whole:
+        assert said(whole) == [*BEFORE, *AFTER]
+
+
+def test_a_supergroup_that_has_a_history_of_its_own_keeps_it(basic, put):
+    with merging(basic, put(dump(*NEW, decisions=[decision(2, "optout")]))) as whole:
+        remember(whole)
+
+    with (
+        pytest.raises(ExportError, match="give exports of that chat"),
+        merging(basic, put(chat(*moved(OLD), *NEW)), BASIC),
+    ):
+        pytest.fail("it was read")
+    assert 2 in open_history(basic, CHAT).ledger.decisions
+
+
 def test_of_a_whole_account_the_supergroup_is_found(basic, put):
     work = chat(*NEW, name="Work", id=8)
     files = put(account(work, chat(*moved(OLD), *NEW)))

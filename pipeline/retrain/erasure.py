@@ -10,6 +10,7 @@ from model.files import locked
 from model.registry import Registry
 from model.roster import Roster
 from pipeline.dataset import PAIRS, ROSTER, SUMMARY, parquet
+from pipeline.retrain.earlier import forgotten_now, number_now
 from pipeline.retrain.known import (
     artifacts,
     dataset_of,
@@ -17,7 +18,7 @@ from pipeline.retrain.known import (
     person_called,
     remove_version,
 )
-from pipeline.retrain.ledger import Ledger
+from pipeline.retrain.whole import Merged
 from pipeline.roster_file import read_roster
 from pipeline.split import SPLITS
 from pipeline.summary import is_summary
@@ -29,21 +30,22 @@ BUILDING = "new"
 _OURS = re.compile(r"[0-9a-f]{12}|new|\.new\.understudy-.*")
 
 
-def erase(root: Path, roster: Roster, before: Ledger, now: Ledger) -> None:
+def erase(root: Path, roster: Roster, whole: Merged) -> None:
     """Delete the datasets and checkpoints that hold words of the withdrawn or the forgotten.
 
-    Checkpoints go where anything is to be erased that was not `before`.
+    Checkpoints go where anything is to be erased that was not before.
 
     Raises:
         TrainingError: A training goes on, which might be of these words.
     """
     out = {number for person in roster.people if person.learn == "no" for number in person.ids}
-    forgotten = {number for one in now.forgotten for number in (one, now.aliases.get(one, one))}
+    forgotten = forgotten_now(whole)
     for folder in datasets(root):
-        if _holds(folder, out, forgotten):
+        if _holds(folder, out) or (forgotten and not forgotten.isdisjoint(_ids(folder, whole))):
             _delete(folder)
+    before = whole.history.ledger
     was_out = {number for one in before.withdrawn for number in one.ids}
-    if now.forgotten <= before.forgotten and out <= was_out:
+    if whole.ledger.forgotten <= before.forgotten and out <= was_out:
         return
     with locked(root / "training.lock", wait=False) as is_alone:
         if not is_alone:
@@ -72,7 +74,7 @@ def purge(registry: Registry, name: str) -> list[str]:
             "first, then purge"
         )
     for folder in datasets(registry.root):
-        if _holds(folder, set(person.ids), set()):
+        if _holds(folder, set(person.ids)):
             _delete(folder)
     for one in found:
         remove_version(registry, one)
@@ -94,8 +96,8 @@ def _delete(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _holds(folder: Path, out: set[int], forgotten: set[int]) -> bool:
-    """Whether a dataset has words of these people, or one of these messages.
+def _holds(folder: Path, out: set[int]) -> bool:
+    """Whether a dataset has words of these people.
 
     Whom its own roster withheld has none in it.
     """
@@ -105,17 +107,15 @@ def _holds(folder: Path, out: set[int], forgotten: set[int]) -> bool:
         return True  # half of one
     if any(person.learn == "yes" and not out.isdisjoint(person.ids) for person in known.people):
         return True
-    if not (folder / PAIRS).is_dir():
-        return True  # half of one
-    return bool(forgotten) and not _ids(folder).isdisjoint(forgotten)
+    return not (folder / PAIRS).is_dir()  # half of one
 
 
-def _ids(folder: Path) -> set[int]:
-    """Return the ids of all messages in a dataset."""
-    found: set[int] = set()
+def _ids(folder: Path, whole: Merged) -> set[int]:
+    """Return today's ids of all messages in a dataset."""
+    found: set[tuple[int, int]] = set()
     for split in SPLITS:
-        columns = ("message_ids", "context_ids")
-        table = parquet().read_table(folder / PAIRS / f"{split}.parquet", columns=list(columns))
-        for column in columns:
-            found.update(number for row in table[column].to_pylist() for number in row)
-    return found
+        columns = ["chat_id", "message_ids", "context_ids"]
+        table = parquet().read_table(folder / PAIRS / f"{split}.parquet", columns=columns)
+        for chat, own, before in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            found.update((chat, number) for number in (*own, *before))
+    return {number_now(whole, chat, number) for chat, number in found}

@@ -41,10 +41,17 @@ class Cover:
         """Whether a message of this id was in it unless it was deleted."""
         return self.first <= number <= self.last
 
+    def tells_of(self, number: int, at: int) -> bool:
+        """Whether a message of this time would be in it, by another id than this."""
+        return self.begin <= at <= self.newest and not self.holds(number)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is known of a chat besides its messages; `exports` are the sha256 of those merged."""
+    """What is known of a chat besides its messages.
+
+    `exports` are the sha256 of those merged, `former` is the basic group that a supergroup was.
+    """
 
     chat_id: int
     number: int
@@ -52,6 +59,7 @@ class Head:
     kind: str
     covers: tuple[Cover, ...] = ()
     exports: tuple[str, ...] = ()
+    former: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +112,11 @@ def open_history(root: Path, chat_id: int) -> History:
 
 
 def histories(root: Path) -> list[History]:
-    """Return all that a folder of models keeps."""
+    """Return all that a folder of models keeps, but for basic groups that live on."""
     found = sorted((root / "history").glob(f"*/{INDEX}"))
-    return [open_history(root, int(index.parent.name)) for index in found]
+    kept = [open_history(root, int(index.parent.name)) for index in found]
+    former = {one.head.former for one in kept if one.head}
+    return [one for one in kept if one.head is None or one.head.chat_id not in former]
 
 
 def keep(history: History, head: Head, rows: Iterable[Row], names: list[str | None]) -> History:
@@ -128,12 +138,21 @@ def keep(history: History, head: Head, rows: Iterable[Row], names: list[str | No
 
 
 def tidy(history: History) -> None:
-    """Remove whatever does not belong to a history from its folder."""
+    """Remove whatever does not belong to a history from its folder, and the group's that it was."""
+    if history.head and history.head.former:
+        _remove(history.folder.with_name(str(history.head.former)))
     for path in history.folder.iterdir() if history.folder.is_dir() else ():
         if path.is_dir():
             shutil.rmtree(path)
         elif path != history.file and path.name != INDEX:
             path.unlink()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a history; half of one, that a kill leaves, is none."""
+    (folder / INDEX).unlink(missing_ok=True)
+    if folder.is_dir():
+        shutil.rmtree(folder)
 
 
 def _write(path: Path, head: Head, rows: Iterable[Row], names: list[str | None]) -> None:
@@ -165,6 +184,7 @@ def _head(value: Mapping[str, Any]) -> Head:
         value["kind"],
         tuple(Cover(**cover) for cover in value["covers"]),
         tuple(value["exports"]),
+        value.get("former"),
     )
 
 

@@ -12,11 +12,13 @@ from pipeline.build import check_chat
 from pipeline.dataset import STRUCK
 from pipeline.export.files import export_files
 from pipeline.retrain.dump import notes_of
+from pipeline.retrain.earlier import struck_now
 from pipeline.retrain.erasure import erase
 from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holding import Seen, seen_by
 from pipeline.retrain.known import dataset_of, holders
 from pipeline.retrain.ledger import Notes
+from pipeline.retrain.moved import heir
 from pipeline.retrain.people import FILE, People, people_of
 from pipeline.retrain.whole import Merged, withhold
 from pipeline.retrain.wish import Tools, Wish
@@ -85,7 +87,9 @@ def current_of(registry: Registry) -> Current:
         chat = Chat(kept[0].chat_id, kept[0].name) if len(kept) == 1 else None
         return Current(exists=True, chat=chat)
     seen = seen_by(registry.root, found)
-    return Current(exists=True, artifact=found, seen=seen, chat=found.card.chats[0])
+    return Current(
+        exists=True, artifact=found, seen=seen, chat=heir(registry.root, found.card.chats[0])
+    )
 
 
 def check_live_bot(sources: Sources, current: Current, wish: Wish) -> None:
@@ -110,7 +114,6 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
     _agree_to_shorter(whole, tools)
     file = wish.roster or wish.root / FILE
-    before = whole.history.ledger
     people = people_of(
         whole,
         file,
@@ -120,9 +123,9 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     )
     withhold(whole, people.roster)
     dataset = dataset_of(current.artifact) if current.artifact else None
-    struck = read_struck(None, Path(dataset or wish.root) / STRUCK)
+    struck = struck_now(whole, read_struck(None, Path(dataset or wish.root) / STRUCK))
     tools.watch.begin("erase")
-    erase(wish.root, people.roster, before, whole.ledger)
+    erase(wish.root, people.roster, whole)
     tools.watch.begin("keep")
     history = replace(whole.history, ledger=whole.ledger)
     rows = whole.spool.rows(whole.chat.chat_id)

@@ -19,9 +19,12 @@ from pipeline.export.spool import Spool
 from pipeline.retrain.foreign import add_dumped, forget, settle
 from pipeline.retrain.history import Cover, open_history
 from pipeline.retrain.ledger import Notes
+from pipeline.retrain.moved import Move, may_be_moved, move_of
 from pipeline.retrain.whole import Entry, Given, Merged
 
 _NAMED = 5  # chats that a refusal names
+_OTHER = "give exports of that chat, or another folder with --models"
+_PROOF = "if that group became this supergroup, give the supergroup's export once"
 
 
 @contextmanager
@@ -37,7 +40,8 @@ def merged(
     """Merge into what a folder of models keeps of a chat; that is not changed yet.
 
     `exports` come oldest first. `expected` is the chat that the model learned; without one it is
-    the first export's, the `wanted` one where there are several.
+    the first export's, the `wanted` one where there are several. A basic group's history goes on
+    in the export of the supergroup that it became.
 
     Raises:
         ExportError: A file is of another chat, or no export.
@@ -47,26 +51,33 @@ def merged(
         whole: Merged | None = None
         for file in exports:
             with opened([file], None if expected else wanted, zone, step) as found:
-                chat = _chosen(found, file, expected, wanted)
-                expected = expected or artifact.Chat(chat.chat_id, chat.name)
-                whole = whole or _begun(root, spool, chat)
+                move = None if whole or not expected else move_of(root, found, expected)
+                chat = move.chat if move else _chosen(found, file, expected, wanted)
+                expected = artifact.Chat(chat.chat_id, chat.name)
+                whole = whole or _begun(root, spool, chat, move)
                 _add_export(whole, found, chat, file)
+        if whole:
+            settle(whole)
         for notes in sorted(dumps, key=lambda one: one.written_at):
             with opened([notes.file], None, zone, step) as found:
-                chat = _chosen(found, notes.file, expected, None)
-                expected = expected or artifact.Chat(chat.chat_id, chat.name)
+                may_be = expected and may_be_moved(root, found, expected)
+                chat = _chosen(found, notes.file, expected, None, _PROOF if may_be else _OTHER)
+                expected = artifact.Chat(chat.chat_id, chat.name)
                 whole = whole or _begun(root, spool, chat)
                 _add_dump(whole, found, chat, notes)
         if whole is None:
             raise ExportError("no export is given: name the result.json that Telegram wrote")
-        settle(whole)
-        whole.ledger = whole.ledger.with_notes(dumps)
-        forget(whole)
-        spool.find_topics(whole.chat.chat_id)
+        _make_whole(whole, dumps)
         yield whole
 
 
-def _chosen(found: Archive, file: Path, expected: artifact.Chat | None, wanted: str | None) -> Chat:
+def _chosen(
+    found: Archive,
+    file: Path,
+    expected: artifact.Chat | None,
+    wanted: str | None,
+    advice: str = _OTHER,
+) -> Chat:
     """Return the chat to merge.
 
     Raises:
@@ -79,21 +90,29 @@ def _chosen(found: Archive, file: Path, expected: artifact.Chat | None, wanted: 
     holds = ", ".join(visible(chat.name) for chat in list(found.chats.values())[:_NAMED])
     raise ExportError(
         f"{file} is of {holds}, and wanted is {visible(expected.title)} ({expected.chat_id}): "
-        "give exports of that chat, or another folder with --models"
+        f"{advice}"
     )
 
 
-def _begun(root: Path, spool: Spool, chat: Chat) -> Merged:
+def _begun(root: Path, spool: Spool, chat: Chat, move: Move | None = None) -> Merged:
     """Return the chat's history as what all else is merged into."""
-    history = open_history(root, chat.chat_id)
-    spool.keep(history.rows(spool.names))
+    history = move.history if move else open_history(root, chat.chat_id)
+    spool.keep((move or history).rows(spool.names))
     covers = list(history.head.covers) if history.head else []
     own = Chat(chat.chat_id, chat.number, chat.name, chat.kind)
-    whole = Merged(spool, history, own, history.ledger, covers, {})
+    whole = Merged(spool, history, own, history.ledger, covers, {}, is_moved=move is not None)
     for one in whole.entries():
         whole.known[one.number] = one.edited
         whole.before += one.is_message
     return whole
+
+
+def _make_whole(whole: Merged, dumps: Sequence[Notes]) -> None:
+    """Bring together what all files say."""
+    settle(whole)
+    whole.ledger = whole.ledger.with_notes(dumps)
+    forget(whole)
+    whole.spool.find_topics(whole.chat.chat_id)
 
 
 def _add_export(whole: Merged, found: Archive, chat: Chat, file: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from model.artifact import SCORECARD, Artifact, Decoding
 from model.errors import TrainingError
 from model.files import locked, write_text
+from model.naming import visible
 from model.registry import Registry, receipt_file
 from pipeline.findings import print_findings
 from pipeline.inspection import figures_of
@@ -138,6 +139,10 @@ def _tell(intake: Intake, tools: Tools) -> None:
         f"  {intake.total:,} messages, {intake.new:,} of them new; {whole.deleted:,} were deleted "
         f"since", highlight=False,
     )  # fmt: skip
+    if whole.is_moved:
+        console.print(
+            f"  {visible(whole.chat.name)} became a supergroup, and its history went along"
+        )
     for file in whole.damaged:
         console.print(f"  {file} is damaged: what it lacks does not count as deleted")
     if whole.unplaced:

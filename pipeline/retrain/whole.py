@@ -59,7 +59,8 @@ class Merged:
     `covers` are the exports' ranges, `known` the ids that are here with the time of their last
     edit, `before` how many messages the history had, `deleted` how many are gone since; `damaged`
     exports delete none. `unplaced` are forgotten messages of a basic group that cannot be told
-    among the exports', `played` those who in a dump say nothing but the bot's lines.
+    among the exports', `played` those who in a dump say nothing but the bot's lines. It `is_moved`
+    where the history was a basic group's until now.
     """
 
     spool: Spool
@@ -71,6 +72,7 @@ class Merged:
     before: int = 0
     deleted: int = 0
     unplaced: int = 0
+    is_moved: bool = False
     given: list[Given] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
     played: set[int] = field(default_factory=set)
@@ -78,7 +80,7 @@ class Merged:
     @property
     def head(self) -> Head:
         """Return what the next history says of itself."""
-        chat, earlier = self.chat, self.history.head.exports if self.history.head else ()
+        chat, known = self.chat, self.history.head
         hashes = (one.sha256 for one in self.given if one.written_at is None)
         return Head(
             chat.chat_id,
@@ -86,7 +88,8 @@ class Merged:
             chat.name,
             chat.kind,
             tuple(dict.fromkeys(self.covers)),
-            tuple(dict.fromkeys([*earlier, *hashes])),
+            tuple(dict.fromkeys([*(known.exports if known else ()), *hashes])),
+            known.former if known else None,
         )
 
     def entries(self) -> Iterator[Entry]:

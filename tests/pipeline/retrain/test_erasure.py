@@ -49,6 +49,21 @@ def test_no_byte_of_what_was_withdrawn_stays_below_the_folder_of_models(shop, no
     assert len(found(shop.root, "words 17")) >= 2
 
 
+def test_what_the_bot_heard_first_goes_from_what_was_made_before_an_export_showed_it(tmp_path):
+    group = {"type": "private_group", "id": 5}
+    heard = [{**one, "id": one["id"] + 5_000} for one in NEW[240:]]
+    shop = Workshop(tmp_path, group)
+    shop.first()
+    shop.run(dump(*heard, **group))
+    shop.run(chat(*NEW, **group), dump(*heard, **group))
+    assert len(list(datasets(shop.root))) == 2
+
+    shop.run(dump(forgotten=[heard[30]["id"]], **group))
+
+    assert found(shop.root, NEW[270]["text"]) == []
+    assert len(list(datasets(shop.root))) == 1
+
+
 def test_it_is_erased_even_where_too_little_is_new_to_train(shop):
     result = shop.run(dump(decisions=[decision(1, "optout")]))
 

@@ -1,20 +1,17 @@
 """One chat of what was kept, fresh exports and the bot's dumps."""
 
-from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 
 from model.errors import ExportError
 from model.roster import Person, Roster
-from pipeline.export.files import export_files
-from pipeline.retrain.dump import notes_of
 from pipeline.retrain.foreign import FOREIGN
-from pipeline.retrain.history import keep, open_history
-from pipeline.retrain.merge import merged
+from pipeline.retrain.history import open_history
 from pipeline.retrain.whole import withhold
 from tests.pipeline.chats import NOON, account, chat, entry, topic_created, write
 from tests.pipeline.retrain.dumps import BOT, decision, dump, played
+from tests.pipeline.retrain.merging import merging, remember, said
 
 CHAT = -(10**12 + 77)
 GROUP = {"type": "private_group", "id": 5}
@@ -25,27 +22,6 @@ def put(tmp_path):
     """Write exports and dumps into files of their own and return them, the last ones' first."""
     count = iter(range(1_000))
     return lambda *values: [write(tmp_path / str(next(count)), one) for one in values]
-
-
-@contextmanager
-def merging(root, files, expected=None):
-    notes = [one for file in files if (one := notes_of(file))]
-    dumps = {one.file for one in notes}
-    exports = export_files([file for file in files if file not in dumps]) if files else []
-    with merged(root, exports, notes, expected) as whole:
-        yield whole
-
-
-def remember(whole):
-    """Keep what was merged, as a retraining does, and return the history."""
-    history = whole.history
-    kept = type(history)(history.folder, whole.ledger, history.head, history.file)
-    return keep(kept, whole.head, whole.spool.rows(whole.chat.chat_id), list(whole.spool.names))
-
-
-def said(whole):
-    """Return the chat as (id, text), in order of time."""
-    return [(m.message_id, m.text) for m in whole.spool.messages(whole.chat.chat_id)]
 
 
 @pytest.fixture
@@ -178,6 +154,34 @@ def test_in_a_basic_group_what_is_forgotten_later_is_found_by_the_bot_s_id(tmp_p
         assert whole.unplaced == 1
 
 
+def test_in_a_basic_group_what_only_the_bot_had_heard_and_is_forgotten_never_comes_back(talk):
+    seen = [{**one, "id": one["id"] + 500} for one in ANNA]
+    talk(dump(*seen, **GROUP))
+
+    without = talk(dump(forgotten=[502], **GROUP))
+    again = talk(dump(*seen, hours=500, **GROUP))
+    shown = talk(chat(*ANNA, **GROUP))
+    later = talk(chat(*ANNA, *LATER, **GROUP))
+
+    assert without == again == [(FOREIGN + 500 + n, text) for n, text in ALL[:5] if n != 2]
+    assert shown == [ALL[0], *ALL[2:5]]
+    assert later == [ALL[0], *ALL[2:]]
+
+
+def test_in_a_basic_group_nothing_is_kept_of_a_forgotten_message_but_who_spoke_when(tmp_path, put):
+    files = put(dump(entry(7, 1, "a secret"), forgotten=[7], **GROUP))
+
+    with merging(tmp_path, files) as whole:
+        kept = remember(whole)
+
+    names = {}
+    assert [(row[3], row[4], row[6]) for row in kept.rows(names)] == [
+        (int(NOON.timestamp()), 1, "")
+    ]
+    assert list(names) == [None]
+    assert (whole.unplaced, kept.head.exports) == (0, ())
+
+
 def test_replies_within_a_basic_group_s_dump_keep_their_aim(tmp_path, put):
     asked, answered = entry(601, 1, "who?", 900), entry(602, 2, "me", 960, reply_to_message_id=601)
 
@@ -185,6 +189,47 @@ def test_replies_within_a_basic_group_s_dump_keep_their_aim(tmp_path, put):
         messages = list(whole.spool.messages(-5))
 
     assert messages[1].reply_to == messages[0].message_id == FOREIGN + 601
+
+
+EARLIER = [{**one, "id": one["id"] - 10**9} for one in ANNA]
+"""What was said before the group was a supergroup, in its export."""
+HEARD = [{**one, "id": one["id"] + 500} for one in EARLIER]
+"""The same as the bot counted it."""
+FIRST = [(n - 10**9, text) for n, text in ALL[:5]]
+
+
+def test_what_the_bot_heard_before_a_group_was_a_supergroup_is_what_its_export_shows(talk):
+    before = talk(chat(*EARLIER, LATER[0]), dump(*HEARD, *LATER))
+    after = talk(dump(*HEARD, *LATER))
+
+    assert before == after == [*FIRST, *ALL[5:]]
+
+
+def test_it_stands_by_itself_until_an_export_shows_it(talk):
+    heard = talk(dump(*HEARD))
+
+    assert heard == [(FOREIGN + 500 + n, text) for n, text in FIRST]
+    assert talk(chat(*EARLIER, *LATER)) == [*FIRST, *ALL[5:]]
+
+
+def test_what_is_forgotten_of_that_time_is_found_by_the_bot_s_id(tmp_path, put):
+    talk = [chat(*EARLIER, *LATER), dump(*HEARD)]
+    notes = dump(forgotten=[HEARD[1]["id"], EARLIER[2]["id"], 7])
+    with merging(tmp_path, put(*talk)) as whole:
+        remember(whole)
+
+    with merging(tmp_path, put(notes)) as whole:
+        assert said(whole) == [FIRST[0], *FIRST[2:], ALL[5], ALL[7]]
+        assert whole.unplaced == 1
+
+
+def test_an_answer_to_what_was_said_before_aims_at_the_export_s_id(tmp_path, put):
+    answer = entry(9, 2, "yes", 540, reply_to_message_id=HEARD[4]["id"])
+
+    with merging(tmp_path, put(chat(*EARLIER, *LATER), dump(*HEARD, answer))) as whole:
+        replies = {m.message_id: m.reply_to for m in whole.spool.messages(CHAT) if m.reply_to}
+
+    assert replies == {9: EARLIER[4]["id"]}
 
 
 def test_topics_are_found_over_all_files(tmp_path, put):

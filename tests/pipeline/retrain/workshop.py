@@ -51,10 +51,12 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3, lines=
 class Workshop:
     """A folder of models, and what was asked of its trainer and its judge.
 
-    `cards` are the scorecards by a version's number, `killed` the step at which a run breaks off.
+    `cards` are the scorecards by a version's number, `killed` the step at which a run breaks off,
+    `about` what else the first version's export says of its chat.
     """
 
     folder: Path
+    about: dict = field(default_factory=dict)
     cards: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     trained: list = field(default_factory=list)
@@ -81,7 +83,7 @@ class Workshop:
         """Train the first version on a chat of two friends who both agreed."""
         self.root.mkdir(exist_ok=True)
         (self.root / "roster.toml").write_text(VOICES.format(1) + VOICES.format(2))
-        return self.run(chat(*conversation(sessions)), **wish)
+        return self.run(chat(*conversation(sessions), **self.about), **wish)
 
     def receipt(self, number):
         """Return a version's receipt."""

@@ -1,0 +1,315 @@
+"""A basic group that became a supergroup, as its exports and the bot's dumps tell of it."""
+
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from model.artifact import Chat
+from model.errors import ExportError
+from pipeline.dataset import STRUCK, load_dataset
+from pipeline.retrain.erasure import datasets
+from pipeline.retrain.foreign import FOREIGN
+from pipeline.retrain.history import folder_of, histories, open_history
+from pipeline.retrain.moved import heir
+from pipeline.retrain.watch import Watch
+from pipeline.review import write_struck
+from tests.pipeline.chats import account, chat, conversation, entry, write
+from tests.pipeline.retrain.dumps import decision, dump
+from tests.pipeline.retrain.merging import merging, remember, said
+from tests.pipeline.retrain.workshop import CHAT, Killed, Workshop, found
+
+SHIFT = 10**9
+GROUP = {"type": "private_group", "id": 5}
+BASIC = Chat(-5, "Friends")
+
+
+def moved(entries, by=-SHIFT):
+    """Return entries with other ids, and answers to them."""
+    return [
+        {
+            **one,
+            "id": one["id"] + by,
+            **{key: one[key] + by for key in ["reply_to_message_id"] if key in one},
+        }
+        for one in entries
+    ]
+
+
+OLD = [entry(n, 1 + n % 2, f"words {n}", 60 * n, reply_to_message_id=n - 1) for n in range(1, 21)]
+NEW = [entry(n, 1 + n % 2, f"more {n}", 3_600 + 60 * n) for n in range(1, 4)]
+BEFORE = [(n - SHIFT, f"words {n}") for n in range(1, 21)]
+AFTER = [(n, f"more {n}") for n in range(1, 4)]
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def put(tmp_path):
+    count = iter(range(1_000))
+    return lambda *values: [write(tmp_path / str(next(count)), one) for one in values]
+
+
+@pytest.fixture
+def basic(root, put):
+    """Keep the basic group's history; the bot counts its messages from 501 on."""
+    with merging(root, put(chat(*OLD, **GROUP), dump(*moved(OLD, 500), **GROUP))) as whole:
+        remember(whole)
+    return root
+
+
+def test_its_history_goes_on_in_the_supergroup_s_export(basic, put):
+    with merging(basic, put(chat(*moved(OLD), *NEW)), BASIC) as whole:
+        replies = {m.message_id: m.reply_to for m in whole.spool.messages(CHAT)}
+
+        assert said(whole) == [*BEFORE, *AFTER]
+        assert replies[BEFORE[4][0]] == BEFORE[3][0]
+        assert (whole.is_moved, whole.before, whole.deleted) == (True, 20, 0)
+
+
+def test_what_the_export_does_not_reach_stays_under_the_supergroup_s_ids(basic, put):
+    with merging(basic, put(chat(*moved(OLD[4:]), *NEW)), BASIC) as whole:
+        assert said(whole) == [*BEFORE, *AFTER]
+
+
+def test_it_is_kept_under_the_supergroup_s_id_and_the_group_s_folder_goes(basic, put):
+    with merging(basic, put(chat(*moved(OLD), *NEW)), BASIC) as whole:
+        assert folder_of(basic, -5).is_dir()
+        kept = remember(whole)
+
+    assert [history.head.chat_id for history in histories(basic)] == [CHAT]
+    assert len(kept.head.exports) == 2
+    assert kept.head.former == -5
+    assert not folder_of(basic, -5).exists()
+    assert heir(basic, BASIC) == Chat(CHAT, "Friends")
+
+
+def test_what_was_deleted_before_or_since_stays_away(root, put):
+    for values in ([chat(*OLD, **GROUP)], [chat(*OLD[:2], *OLD[3:], **GROUP)]):
+        with merging(root, put(*values)) as whole:
+            remember(whole)
+
+    fresh = chat(*moved(OLD[:2]), *moved(OLD[3:]), *NEW[:1], NEW[2])
+    with merging(root, put(fresh, dump(*NEW)), BASIC) as whole:
+        assert said(whole) == [*BEFORE[:2], *BEFORE[3:], AFTER[0], AFTER[2]]
+
+
+def test_what_was_forgotten_stays_away_and_the_bot_s_ids_are_still_known(basic, put):
+    with merging(basic, put(dump(forgotten=[502], **GROUP))) as whole:
+        remember(whole)
+
+    notes = dump(*moved(OLD, 500 - SHIFT), forgotten=[502 - SHIFT, 504 - SHIFT])
+    with merging(basic, put(chat(*moved(OLD), *NEW), notes), BASIC) as whole:
+        assert said(whole) == [BEFORE[0], BEFORE[2], *BEFORE[4:], *AFTER]
+        assert whole.unplaced == 0
+        assert whole.ledger.forgotten == {502 - SHIFT, 504 - SHIFT}
+
+
+def test_what_only_the_bot_had_heard_finds_its_place(root, put):
+    with merging(root, put(chat(*OLD[:8], **GROUP), dump(*moved(OLD, 500), **GROUP))) as whole:
+        remember(whole)
+
+    with merging(root, put(chat(*moved(OLD[:9]), *moved(OLD[9:]), *NEW)), BASIC) as whole:
+        assert said(whole) == [*BEFORE, *AFTER]
+        assert whole.ledger.aliases[509 - SHIFT] == 9 - SHIFT
+
+
+def test_another_account_s_export_shows_the_same_people_at_the_same_seconds(basic, put):
+    theirs = moved(OLD, 70 - SHIFT)
+
+    with merging(basic, put(chat(*theirs[2:18], theirs[19], *NEW)), BASIC) as whole:
+        kept = remember(whole)
+        after = said(whole)
+
+    far = 2 * FOREIGN - SHIFT
+    shown = [(70 + number, text) for number, text in (*BEFORE[2:18], BEFORE[19])]
+    assert after == [(far + 1, "words 1"), (far + 2, "words 2"), *shown, *AFTER]
+    assert whole.deleted == 1
+    assert kept.ledger.aliases[503 - SHIFT] == 73 - SHIFT
+
+
+def test_what_another_account_s_export_did_not_reach_finds_its_place_later(basic, put):
+    theirs = moved(OLD, 70 - SHIFT)
+    with merging(basic, put(chat(*theirs[2:], *NEW)), BASIC) as whole:
+        remember(whole)
+
+    notes = dump(forgotten=[501 - SHIFT, 505 - SHIFT])
+    with merging(basic, put(chat(*theirs, *NEW), notes), heir(basic, BASIC)) as whole:
+        everything = [*((70 + number, text) for number, text in BEFORE), *AFTER]
+        assert said(whole) == [*everything[1:4], *everything[5:]]
+
+
+def test_a_history_of_dumps_alone_goes_on_too(root, put):
+    with merging(root, put(dump(*moved(OLD, 500), **GROUP))) as whole:
+        remember(whole)
+
+    with merging(root, put(chat(*moved(OLD), *NEW)), BASIC) as whole:
+        assert said(whole) == [*BEFORE, *AFTER]
+
+
+def test_a_supergroup_that_has_a_history_of_its_own_keeps_it(basic, put):
+    with merging(basic, put(dump(*NEW, decisions=[decision(2, "optout")]))) as whole:
+        remember(whole)
+
+    with (
+        pytest.raises(ExportError, match="give exports of that chat"),
+        merging(basic, put(chat(*moved(OLD), *NEW)), BASIC),
+    ):
+        pytest.fail("it was read")
+    assert 2 in open_history(basic, CHAT).ledger.decisions
+
+
+def test_of_a_whole_account_the_supergroup_is_found(basic, put):
+    work = chat(*NEW, name="Work", id=8)
+    files = put(account(work, chat(*moved(OLD), *NEW)))
+
+    with merging(basic, files, BASIC) as whole:
+        assert said(whole) == [*BEFORE, *AFTER]
+
+
+STRANGERS = [entry(n, 7 + n % 2, f"words {n}", 60 * n) for n in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [NEW, [*moved(STRANGERS), *NEW], [*moved(OLD[:8]), *moved(STRANGERS[8:])]],
+    ids=["nothing from before", "other people", "too many of other people"],
+)
+def test_a_supergroup_that_does_not_prove_itself_is_another_chat(basic, put, messages):
+    files = put(chat(*messages))
+
+    with (
+        pytest.raises(ExportError, match=r"is of Friends, and wanted is Friends \(-5\): give"),
+        merging(basic, files, BASIC),
+    ):
+        pytest.fail("it was read")
+
+
+def test_a_dump_alone_asks_for_the_export_once(basic, put):
+    files = put(dump(*moved(OLD, 500 - SHIFT), *NEW))
+
+    with (
+        pytest.raises(
+            ExportError, match=r"\(-5\): if .* give the supergroup's export once"
+        ) as told,
+        merging(basic, files, BASIC),
+    ):
+        pytest.fail("it was read")
+
+    assert "\n" not in str(told.value)
+
+
+def test_without_a_kept_history_a_supergroup_s_dump_is_another_chat_s(root, put):
+    with (
+        pytest.raises(ExportError, match="give exports of that chat"),
+        merging(root, put(dump(*NEW)), BASIC),
+    ):
+        pytest.fail("it was read")
+
+
+EARLY, LATE = conversation(20), conversation(45)
+SUPER = [*moved(LATE[:300]), *LATE[300:]]
+"""240 messages, and 300 more; of those 60 were said while it was a basic group still."""
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A workshop whose first version learned from the basic group."""
+    shop = Workshop(tmp_path, GROUP)
+    shop.first()
+    return shop
+
+
+def test_the_next_version_is_compared_on_what_is_new_to_the_current_one(first):
+    result = first.run(chat(*SUPER), dump(decisions=[decision(2, "optin")]))
+
+    assert result.says.endswith("serves now, with 300 new messages")
+    assert first.receipt(2)["compared_with"] == first.registry.names[0]
+    assert first.registry.open("2").card.chats == (Chat(CHAT, "Friends"),)
+
+
+def test_who_withdrew_before_is_left_out_and_told(first, monkeypatch):
+    first.run(dump(decisions=[decision(2, "optout")], **GROUP))
+    console = Console(file=StringIO(), width=200)
+    monkeypatch.setattr(first, "_watch", lambda: Watch(console))
+
+    first.run(chat(*SUPER), no_live_bot=True)
+
+    assert "Friends became a supergroup, and its history went along" in console.file.getvalue()
+    assert [one["name"] for one in first.receipt(2)["excluded"]] == ["Friend 2"]
+
+
+def test_where_nothing_is_trained_later_runs_go_on_with_the_supergroup(first):
+    few = first.run(chat(*moved(EARLY), *LATE[240:250]), no_live_bot=True)
+
+    later = first.run(dump(*LATE[240:]))
+
+    assert few.version is None
+    assert first.registry.open("1").card.chats == (BASIC,)
+    assert later.says.endswith("serves now, with 300 new messages")
+    assert open_history(first.root, CHAT).head.former == -5
+
+
+def kill(*_):
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    ("name", "killing"),
+    [("tidy", kill), ("shutil", SimpleNamespace(rmtree=kill))],
+    ids=["before", "within"],
+)
+def test_killed_before_the_group_s_history_is_gone_the_next_run_is_clean(
+    first, name, killing, monkeypatch
+):
+    files = first.put(chat(*SUPER), dump(decisions=[decision(2, "optin")]))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"pipeline.retrain.history.{name}", killing)
+        with pytest.raises(Killed):
+            first.run(*files)
+    left = sorted(path.name for path in (first.root / "history").iterdir())
+    result = first.run(*files)
+
+    assert left == [str(CHAT), "-5"]
+    assert result.says.endswith("serves now, with 300 new messages")
+    assert first.receipt(2)["messages"] == len(SUPER)
+    assert [path.name for path in (first.root / "history").iterdir()] == [str(CHAT)]
+
+
+@pytest.mark.parametrize("by", [0, 70], ids=["the same account", "another account"])
+def test_what_is_forgotten_since_goes_from_datasets_of_the_group_too(first, by):
+    heard = moved(EARLY, 500 - SHIFT)
+    export = chat(*moved(LATE[:300], by - SHIFT), *LATE[300:])
+    assert len(found(first.root, "words 18")) > 1
+
+    first.run(export, dump(*heard, forgotten=[heard[16]["id"]]))
+
+    assert heard[16]["text"] == "words 18"
+    assert found(first.root, '"words 18"') == []
+    assert len(list(datasets(first.root))) == 1
+
+
+def test_datasets_of_the_group_that_hold_nothing_forgotten_stay(first):
+    before = list(datasets(first.root))
+
+    first.run(chat(*SUPER), dump(forgotten=[LATE[300]["id"], 18, 18 - SHIFT]))
+
+    assert set(before) < set(datasets(first.root))
+
+
+def test_pairs_that_were_struck_out_of_the_group_s_dataset_stay_out(first):
+    folder = first.trained[0][0].folder
+    struck = load_dataset(folder).train[3]
+    write_struck(folder / STRUCK, frozenset({struck.id}))
+
+    first.run(chat(*SUPER), no_live_bot=True)
+
+    kept = load_dataset(first.trained[1][0].folder)
+    every = (*kept.train, *kept.validation, *kept.test)
+    assert struck.sent_at not in {pair.sent_at for pair in every}
+    assert kept.summary.struck == 1

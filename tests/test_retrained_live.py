@@ -201,7 +201,7 @@ async def test_the_demo_s_chat_is_retrained_with_the_bot_live_in_it(tmp_path, ca
     export = write_sample(tmp_path / "export")
 
     receipts = await lived_through(
-        export, tmp_path, "Raul", "--base", "smollm2", "--minutes", "5", kills=(5, 20, 90, 360)
+        export, tmp_path, "Raul", "--base", "smollm2", "--minutes", "4", kills=(5, 20, 90, 360)
     )
 
     refuse_odd_exports(tmp_path)

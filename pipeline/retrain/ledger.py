@@ -54,6 +54,12 @@ class Ledger:
     withdrawn: tuple[Withdrawn, ...] = ()
     aliases: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def opted_out(self) -> frozenset[int]:
+        """Return the users whose newest word is no, whoever the roster takes them for."""
+        decided = self.decisions.values()
+        return frozenset(one.user_id for one in decided if one.said == "optout")
+
     def with_notes(self, notes: Iterable[Notes]) -> "Ledger":
         """Return this ledger with what dumps say: of one person the newest decision counts."""
         decisions, forgotten = dict(self.decisions), set(self.forgotten)

@@ -255,6 +255,26 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
     assert "secret" not in str(list(kept.rows({})))
 
 
+def test_once_somebody_said_no_no_forward_is_kept_as_it_may_hold_their_words(tmp_path, put):
+    roster = Roster((Person("Friend 1", (1,)), Person("Friend 2", (2,), learn="no")))
+    talk = [*ANNA, entry(6, 1, "secret words", 400, forwarded_from="Friend 2")]
+
+    with merging(tmp_path, put(chat(*talk))) as whole:
+        withhold(whole, roster)
+
+        assert said(whole)[-1] == (6, "[…]")
+
+
+def test_who_told_the_bot_no_is_withheld_whatever_the_roster_takes_them_for(tmp_path, put):
+    roster = Roster((Person("Friend 1", (1,)),), bots=frozenset({2}))
+    files = put(chat(*ANNA), dump(decisions=[decision(2, "optout")]))
+
+    with merging(tmp_path, files) as whole:
+        withhold(whole, roster)
+
+        assert said(whole) == [(n, f"words {n}") for n in (2, 4)]
+
+
 def test_the_newest_decision_counts_over_all_dumps(tmp_path, put):
     files = put(
         dump(decisions=[decision(1, "optout", 9), decision(2, "optin", 1)], hours=10),

@@ -8,6 +8,7 @@ from pathlib import Path
 from model.marker import parse_spoken
 from model.roster import Person, Roster
 from pipeline.authors import Author, written
+from pipeline.export.entries import Flag
 from pipeline.retrain.whole import Merged
 from pipeline.roster_file import (
     add_people,
@@ -61,7 +62,7 @@ def people_of(
         return People(_decided(whole, roster, authors, min_messages), (), is_made=True)
     if not file.is_file():
         write_roster(known, file, authors)
-    known = with_nameless(_without(known, ours), authors)
+    known = with_nameless(_without(_renamed(known, trained), ours), authors)
     before = {person.ids for person in known.people}
     found = roster_of(authors, known, min_messages)
     newcomers = tuple(
@@ -88,11 +89,28 @@ def _known(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster
     return read_roster(found) if found else None
 
 
+def _renamed(roster: Roster, trained: Roster | None) -> Roster:
+    """Return a roster that knows what the current model calls people, as one alias more.
+
+    Under that name the bot has spoken as them, whatever their name is now; unless it is now
+    somebody else's.
+    """
+    if trained is None:
+        return roster
+    people = []
+    for person in roster.people:
+        was = [one for number in person.ids if (one := trained.person(number))]
+        names = [name for one in was for name in (one.name, *one.aliases)]
+        names = [name for name in names if not roster.called(name)]
+        people.append(replace(person, aliases=tuple(dict.fromkeys([*person.aliases, *names]))))
+    return replace(roster, people=tuple(people))
+
+
 def _ours(whole: Merged, roster: Roster) -> frozenset[int]:
     """Return the ids of our own bot: those known, and whoever speaks with its marker."""
     said, marked = Counter[int](), Counter[int]()
     for one in whole.entries():
-        if one.is_message:
+        if one.is_message and not one.flags & Flag.FORWARD:  # friends forward the bot's lines
             said[one.author] += 1
             marked[one.author] += parse_spoken(one.text) is not None
     found = {one for one, times in marked.items() if times and times * _MOSTLY >= said[one]}

@@ -76,6 +76,17 @@ def test_a_line_that_the_bot_spoke_in_their_voice_goes_with_them(shop):
     assert found(shop.root, "zebra") == []
 
 
+def test_a_line_that_the_bot_spoke_under_a_name_they_had_before_goes_too(shop):
+    late = [played(9_000, "Friend 1", "a zebra of my own", 700_000), entry(9_001, 2, "x", 700_060)]
+    roster = shop.root / "roster.toml"
+    roster.write_text(roster.read_text().replace('"Friend 1"', '"Anna"'))
+
+    shop.run(chat(*FRESH), dump(*late))
+    shop.run(dump(decisions=[decision(1, "optout")]))
+
+    assert found(shop.root, "zebra") == []
+
+
 def test_datasets_without_them_and_other_people_s_checkpoints_stay(shop):
     shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
     kept = list(datasets(shop.root))

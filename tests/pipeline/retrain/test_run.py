@@ -190,6 +190,15 @@ def test_our_bot_that_a_roster_took_for_a_person_is_none(running):
     assert roster.understudies == {BOT}
 
 
+def test_who_forwards_the_bot_s_lines_is_not_our_bot(running):
+    line = played(9_000, "Friend 1", "woof", 500_000)["text"]
+    forwards = [entry(9_000 + n, 3, line, 500_000 + n, forwarded_from="The bot") for n in (0, 1)]
+
+    running.run(chat(*NEW, *forwards), no_live_bot=True)
+
+    assert running.trained[-1][0].roster.understudies == frozenset()
+
+
 def test_who_told_the_bot_no_is_in_no_dataset_whatever_the_roster_says(running):
     result = running.run(chat(*NEW), dump(decisions=[decision(2, "optout", 9)]), min_messages=1)
 

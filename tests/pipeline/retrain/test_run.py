@@ -106,6 +106,18 @@ def test_the_same_export_again_brings_nothing_new(running):
     assert len(running.registry.names) == 1
 
 
+def test_a_message_of_the_future_ages_nothing_that_is_said_after_it(running):
+    late = entry(9_000, 1, "from the future", 40 * 365 * 86_400)
+    fresh = conversation(70)
+    running.run(chat(*NEW, late), no_live_bot=True)
+
+    result = running.run(chat(*fresh[:10], *fresh[12:], late), no_live_bot=True)
+
+    assert result.promoted
+    assert running.receipt(3)["new"] == 301
+    assert running.receipt(3)["deleted"] == 2
+
+
 def test_with_nothing_new_the_held_out_talk_of_the_current_version_tests_again(running):
     running.run(chat(*OLD), no_live_bot=True, anyway=True)
 

@@ -330,6 +330,20 @@ def test_pairs_that_a_person_struck_out_stay_out(running):
     assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
 
 
+def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
+    folder = running.trained[0][0].folder
+    struck = load_dataset(folder).train[3].id
+    write_struck(folder / STRUCK, frozenset({struck}))
+
+    running.run(dump(decisions=[decision(2, "optout")]))
+    left = [path.name for path in folder.iterdir()]
+    running.run(chat(*NEW), dump(decisions=[decision(2, "optin", 1)]))
+
+    kept = load_dataset(running.trained[1][0].folder)
+    assert left == [STRUCK]
+    assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
+
+
 def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
     with pytest.raises(TrainingError, match="--from current goes on with .*leave one out"):
         running.run(chat(*NEW), no_live_bot=True, begin="current", base="other")

@@ -53,6 +53,16 @@ def test_a_roster_that_nobody_looked_at_is_written_and_waits(shop):
     assert len(shop.asked) == 1
 
 
+def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(shop):
+    shop.agrees = False
+    shop.run(chat(*OLD))
+
+    with pytest.raises(ExportError, match="is of Other, and wanted is Friends"):
+        shop.run(chat(*OLD, id=66, name="Other"))
+
+    assert len(list((shop.root / "history").iterdir())) == 1
+
+
 def test_the_roster_beside_a_first_export_is_taken(shop):
     (file,) = shop.put(chat(*OLD))
     (file.parent / "roster.toml").write_text(VOICES.format(1) + VOICES.format(2))

@@ -101,10 +101,11 @@ def retrain(
     )
     watch = Watch(Console(quiet=quiet), _lasted(models_dir))
     result = run(wish, Tools(watch, _asker(yes=yes)))
-    print(result.says)
+    is_refused = result.version is not None and not result.promoted
+    print(result.says, file=sys.stderr if is_refused else sys.stdout)  # the bot tells why
     if result.receipt:
         print(f"receipt: {result.receipt}")
-    if result.version and not result.promoted:
+    if is_refused:
         raise typer.Exit(1)
 
 

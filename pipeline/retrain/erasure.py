@@ -63,7 +63,15 @@ def purge(registry: Registry, name: str) -> list[str]:
 
     Raises:
         ArtifactError: Nobody is called so, or the version that serves is one of them.
+        TrainingError: A retraining goes on, which might make one more.
     """
+    with locked(registry.root / "retrain.lock", wait=False) as is_alone:
+        if not is_alone:
+            raise TrainingError(f"a retraining goes on in {registry.root}: wait for its end")
+        return _purge(registry, name)
+
+
+def _purge(registry: Registry, name: str) -> list[str]:
     person = person_called(registry, name)
     found = holders(registry, person.ids, person.name)
     if serving := [one for one in found if registry.serves(one)]:

@@ -141,6 +141,14 @@ def test_a_version_that_serves_is_never_purged(shop):
     assert len(shop.registry.names) == 2
 
 
+def test_nothing_is_purged_while_a_retraining_might_make_one_more(shop):
+    with (
+        locked(shop.root / "retrain.lock", wait=False),
+        pytest.raises(TrainingError, match="a retraining goes on"),
+    ):
+        purge(shop.registry, "Friend 1")
+
+
 def test_nobody_of_that_name_is_one_line(shop):
     with pytest.raises(ArtifactError, match="nobody is called 'Zoe'"):
         purge(shop.registry, "Zoe")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.artifact import SCORECARD, Artifact, Decoding
-from model.errors import TrainingError
+from model.errors import ArtifactError, TrainingError
 from model.files import locked, write_text
 from model.registry import Registry, receipt_file
 from pipeline.findings import print_findings
@@ -178,7 +178,10 @@ def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
     if current.artifact is None or problem:
         return gate.judged(card, None, problem)
     tools.watch.begin("compare")
-    known = tools.judge(current.artifact, dataset, place, size, _SEED, console)
+    try:
+        known = tools.judge(current.artifact, dataset, place, size, _SEED, console)
+    except ArtifactError as error:  # damaged, and hours of training are not to be lost for it
+        return gate.judged(card, None, f"{current.artifact.path.name} cannot be judged: {error}")
     return gate.judged(card, known)
 
 

@@ -1,9 +1,11 @@
 """The whole command, from exports to a version that serves; training and judging are fakes."""
 
+import re
+
 import pytest
 
 from model.artifact import Artifact, Chat
-from model.errors import ExportError, TrainingError, UnderstudyError
+from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from model.roster import Person, Roster
 from pipeline.dataset import STRUCK, load_dataset
@@ -442,6 +444,17 @@ def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promot
     assert "nothing is held out that the current version has not seen" in result.says
     assert not result.promoted
     assert forced.promoted
+
+
+def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(running):
+    running.cards[1] = ArtifactError("it is damaged")
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True)
+
+    assert not result.promoted
+    assert re.search("0001-.* cannot be judged: it is damaged", result.says)
+    assert result.version in running.registry.names
 
 
 def test_a_current_version_of_another_prompt_is_replaced(running):

@@ -174,11 +174,20 @@ class Registry:
                 )
             removed = "".join(f"{one}\n" for one in [*self._listed("removed"), name])
             write_text(self.root / "removed", removed)
-            for stale in self.root.glob(f"{_GONE}*"):  # of a removal that was killed
-                shutil.rmtree(stale)
+            self._finish_removals()
             with tempfile.TemporaryDirectory(dir=self.root, prefix=_GONE) as gone:
                 (self.root / "versions" / name).rename(Path(gone) / name)
         return name
+
+    def finish_removals(self) -> None:
+        """Delete what a removal that was killed has left: it knows all that the version knew."""
+        if self.root.is_dir():
+            with locked(self.root / "lock", wait=True):
+                self._finish_removals()
+
+    def _finish_removals(self) -> None:
+        for stale in self.root.glob(f"{_GONE}*"):
+            shutil.rmtree(stale)
 
     def change_roster(self, wanted: str, roster: Roster) -> str:
         """Give a version, at once and without training, what people agreed to; return its name.

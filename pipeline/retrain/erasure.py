@@ -72,6 +72,7 @@ def purge(registry: Registry, name: str) -> list[str]:
 
 
 def _purge(registry: Registry, name: str) -> list[str]:
+    registry.finish_removals()
     person = person_called(registry, name)
     found = holders(registry, person.ids, person.name)
     if serving := [one for one in found if registry.serves(one)]:

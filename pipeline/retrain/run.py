@@ -114,6 +114,7 @@ def _make(
 
 def _clear(registry: Registry) -> None:
     """Remove what a run that was killed has left: versions without a receipt, and datasets."""
+    registry.finish_removals()
     place = (registry.root / DATASETS).resolve()
     for name in registry.names:
         if registry.serves(name) or receipt_file(registry.root, name).is_file():

@@ -141,6 +141,21 @@ def test_a_version_that_serves_is_never_purged(shop):
     assert len(shop.registry.names) == 2
 
 
+@pytest.mark.parametrize("tidies", ["purge", "retrain"])
+def test_what_a_killed_removal_left_of_a_version_goes_too(shop, tidies):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    left = shop.root / ".gone-0123abcd"
+    left.mkdir()
+    (shop.root / "versions" / shop.registry.names[0]).rename(left / "0001")
+
+    if tidies == "purge":
+        purge(shop.registry, "Friend 1")
+    else:
+        shop.run(dump())
+
+    assert not left.exists()
+
+
 def test_nothing_is_purged_while_a_retraining_might_make_one_more(shop):
     with (
         locked(shop.root / "retrain.lock", wait=False),

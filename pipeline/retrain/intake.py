@@ -18,6 +18,7 @@ from pipeline.retrain.holding import Seen, seen_by
 from pipeline.retrain.known import dataset_of, holders
 from pipeline.retrain.ledger import Notes
 from pipeline.retrain.people import FILE, People, people_of
+from pipeline.retrain.silence import silence
 from pipeline.retrain.whole import Merged, withhold
 from pipeline.retrain.wish import Tools, Wish
 from pipeline.review import read_struck
@@ -126,6 +127,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     dataset = dataset_of(current.artifact) if current.artifact else None
     struck = read_struck(None, Path(dataset or wish.root) / STRUCK)
     tools.watch.begin("erase")
+    silence(Registry(wish.root), people.roster, whole.ledger)
     erase(wish.root, people.roster, before, whole.ledger)
     tools.watch.begin("keep")
     history = replace(whole.history, ledger=whole.ledger)

@@ -111,8 +111,7 @@ class Registry:
         Raises:
             ArtifactError: There is none, or it is not what was added.
         """
-        name = self.find(wanted)
-        self._check(name)
+        self._check(name := self.find(wanted))
         return self._load(name)
 
     def add(self, finished: Path) -> str:
@@ -133,9 +132,10 @@ class Registry:
         Raises:
             ArtifactError: There is none, it is not what was added, or canaries were planted in it.
         """
-        name = self.find(wanted)
-        self._check_may_serve(name)
+        self.find(wanted)  # where there is none, no lock is made
         with locked(self.root / "lock", wait=True):
+            name = self.find(wanted)
+            self._check_may_serve(name)
             if not self.serves(name):
                 self._write_served([*self.served, name])
                 write_text(self.root / "current", f"{name}\n")
@@ -166,8 +166,9 @@ class Registry:
         Raises:
             ArtifactError: There is none, or it serves.
         """
-        name = self.find(wanted)
+        self.find(wanted)
         with locked(self.root / "lock", wait=True):
+            name = self.find(wanted)
             if self.serves(name):
                 raise ArtifactError(
                     f"{name} serves: let another one serve first, with `understudy models promote`"

@@ -62,18 +62,24 @@ def settle(whole: Merged) -> None:
 
 
 def forget(whole: Merged) -> None:
-    """Let the forgotten messages go, under every id that they have."""
+    """Let the forgotten messages go, under every id that they have.
+
+    Of one that no export has shown yet its place stays, without words: by it the next export's is
+    known.
+    """
     forgotten = whole.ledger.forgotten
     if whole.chat.kind != GROUP:
         whole.drop(forgotten)
         return
     aliases = dict(whole.ledger.aliases)
     for number in forgotten:
-        if number in aliases:
-            whole.drop([aliases[number]])
-        elif whole.drop([FOREIGN + number]):
-            aliases[number] = FOREIGN + number
-        else:
+        place = aliases.get(number, FOREIGN + number)
+        if place < FOREIGN:
+            whole.drop([place])
+        elif place in whole.known:
+            whole.spool.retell(whole.chat.chat_id, {place: ""})
+            aliases[number] = place
+        elif number not in aliases:
             whole.unplaced += 1
     whole.ledger = replace(whole.ledger, aliases=aliases)
 

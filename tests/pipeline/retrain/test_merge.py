@@ -178,6 +178,18 @@ def test_in_a_basic_group_what_is_forgotten_later_is_found_by_the_bot_s_id(tmp_p
         assert whole.unplaced == 1
 
 
+def test_in_a_basic_group_what_was_forgotten_before_an_export_shows_it_stays_forgotten(talk):
+    heard = [entry(n, 1, f"secret {n}", 60 * n) for n in (6, 7)]
+    shown = [entry(n + 500, 1, f"secret {n}", 60 * n) for n in (6, 7)]
+    talk(chat(*ANNA, **GROUP), dump(*heard, **GROUP))
+
+    before = talk(dump(forgotten=[7], **GROUP))
+    after = talk(chat(*ANNA, *shown, **GROUP))
+
+    assert [text for _, text in before][5:] == ["secret 6"]
+    assert [text for _, text in after][5:] == ["secret 6"]
+
+
 def test_replies_within_a_basic_group_s_dump_keep_their_aim(tmp_path, put):
     asked, answered = entry(601, 1, "who?", 900), entry(602, 2, "me", 960, reply_to_message_id=601)
 

@@ -15,7 +15,7 @@ from pipeline.cli import app
 from pipeline.retrain import run
 from pipeline.retrain.watch import STEPS, Watch
 from pipeline.retrain.wish import Result
-from tests.pipeline.chats import chat, conversation
+from tests.pipeline.chats import chat, conversation, write
 from tests.pipeline.retrain.workshop import Workshop
 
 
@@ -63,6 +63,16 @@ def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(shop, call):
     assert "or --yes if that is right" in str(asked.exception)
     assert agreed.exit_code == 0
     assert "go on with --anyway" in agreed.output
+
+
+def test_brackets_in_a_name_are_no_markup(shop, call):
+    damaged = chat(*conversation(20), {"id": "x", "type": "message"})
+    file = write(shop.folder / "[" / "red]", damaged)
+
+    result = call(file, "--no-live-bot")
+
+    assert result.exit_code == 0
+    assert "[/red]/result.json is damaged" in "".join(result.stdout.splitlines())
 
 
 def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monkeypatch):

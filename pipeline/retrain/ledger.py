@@ -79,6 +79,12 @@ class Ledger:
         people = tuple(map(self._decided, roster.people))
         return replace(roster, people=people)
 
+    def still_out(self, person: Person) -> Person:
+        """Return a person whom no roster names now: the no of an earlier one still holds."""
+        by_roster = (one.ids for one in self.withdrawn if one.since is None)
+        out = any(not set(ids).isdisjoint(person.ids) for ids in by_roster)
+        return replace(person, learn="no") if out else person
+
     def noting(self, roster: Roster) -> "Ledger":
         """Return this ledger knowing whom a roster withholds, and since when."""
         out = (person for person in roster.people if person.learn == "no")

@@ -28,6 +28,11 @@ _QUESTION = (
     'to be learned from, learn = "no".'
 )
 
+_SAID_NO = (
+    "An earlier roster said no for them, and this one does not name them, {messages:,} "
+    'message{s}: not learned from. ? Have they changed their mind? Then write learn = "yes".'
+)
+
 
 @dataclass(frozen=True, slots=True)
 class People:
@@ -61,12 +66,15 @@ def people_of(
         write_roster(roster, file, authors)
         return People(_decided(whole, roster, authors, min_messages), (), is_made=True)
     if not file.is_file():
+        known = replace(known, people=tuple(map(whole.ledger.still_out, known.people)))
         write_roster(known, file, authors)
     known = with_nameless(_without(_renamed(known, trained), ours), authors)
     before = {person.ids for person in known.people}
     found = roster_of(authors, known, min_messages)
     newcomers = tuple(
-        replace(person, imitate="no") for person in found.people if person.ids not in before
+        whole.ledger.still_out(replace(person, imitate="no"))
+        for person in found.people
+        if person.ids not in before
     )
     add_people(file, newcomers, _questions(newcomers, authors))
     roster = replace(known, people=(*known.people, *newcomers), bots=found.bots)
@@ -132,8 +140,9 @@ def _without(roster: Roster, ours: Collection[int]) -> Roster:
 
 def _questions(people: Sequence[Person], authors: Sequence[Author]) -> dict[str, str]:
     counts = written(authors)
-    totals = {person.name: sum(counts[number] for number in person.ids) for person in people}
-    return {
-        name: _QUESTION.format(messages=total, s="" if total == 1 else "s")
-        for name, total in totals.items()
-    }
+    questions = {}
+    for person in people:
+        total = sum(counts[number] for number in person.ids)
+        text = _SAID_NO if person.learn == "no" else _QUESTION
+        questions[person.name] = text.format(messages=total, s="" if total == 1 else "s")
+    return questions

@@ -244,6 +244,19 @@ def test_an_earlier_no_holds_without_a_dump_too(running):
     assert [one["name"] for one in running.receipt(3)["excluded"]] == ["Friend 2"]
 
 
+@pytest.mark.parametrize("left", ["", VOICES.format(2)], ids=["is gone", "lacks them"])
+def test_whom_the_roster_withheld_stays_out_where_its_file(running, left):
+    file = running.root / "roster.toml"
+    file.write_text(file.read_text().replace('imitate = "yes"', 'learn = "no"', 1))
+    running.run(dump())
+    file.write_text(left) if left else file.unlink()
+
+    running.run(chat(*NEW), no_live_bot=True)
+
+    assert [one["name"] for one in running.receipt(2)["excluded"]] == ["Friend 1"]
+    assert read_roster(file).called("Friend 1").learn == "no"
+
+
 def test_an_optin_makes_a_voice(running):
     (running.root / "roster.toml").write_text(
         VOICES.format(1) + VOICES.format(2).replace("yes", "ask")

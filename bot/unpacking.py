@@ -1,6 +1,5 @@
 """An export as it comes from Telegram, plain or zipped, into the one file that it holds."""
 
-import lzma
 import os
 import zipfile
 import zlib
@@ -12,7 +11,8 @@ from model.files import PRIVATE_FILE
 
 MOST_BYTES = 200 * 2**20
 _CHUNK = 2**20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
+_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others a few bytes unpack to gigabytes
 
 
 def unpack(arrived: Path, export: Path) -> None:
@@ -45,12 +45,14 @@ def unfinished(export: Path) -> Path:
 def _unzip(arrived: Path, part: Path) -> None:
     try:
         with zipfile.ZipFile(arrived) as archive:
-            inside = [name for name in archive.namelist() if name.lower().endswith(".json")]
+            inside = [one for one in archive.infolist() if one.filename.lower().endswith(".json")]
             if len(inside) != 1:
                 raise ExportRefused(f"the zip holds {len(inside)} .json files, one is wanted")
+            if inside[0].compress_type not in _PACKINGS:
+                raise ExportRefused("the zip is packed in a rare way: pack it as usual")
             with archive.open(inside[0]) as source:
                 _copy(source, part)
-    except (*_DAMAGED, NotImplementedError, RuntimeError, EOFError) as error:
+    except (*_DAMAGED, UnicodeDecodeError) as error:
         raise ExportRefused("the zip is damaged, or locked with a password") from error
     _check(part)
 

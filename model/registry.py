@@ -111,8 +111,7 @@ class Registry:
         Raises:
             ArtifactError: There is none, or it is not what was added.
         """
-        name = self.find(wanted)
-        self._check(name)
+        self._check(name := self.find(wanted))
         return self._load(name)
 
     def add(self, finished: Path) -> str:
@@ -133,9 +132,10 @@ class Registry:
         Raises:
             ArtifactError: There is none, it is not what was added, or canaries were planted in it.
         """
-        name = self.find(wanted)
-        self._check_may_serve(name)
+        self.find(wanted)  # where there is none, no lock is made
         with locked(self.root / "lock", wait=True):
+            name = self.find(wanted)
+            self._check_may_serve(name)
             if not self.serves(name):
                 self._write_served([*self.served, name])
                 write_text(self.root / "current", f"{name}\n")
@@ -166,19 +166,29 @@ class Registry:
         Raises:
             ArtifactError: There is none, or it serves.
         """
-        name = self.find(wanted)
+        self.find(wanted)
         with locked(self.root / "lock", wait=True):
+            name = self.find(wanted)
             if self.serves(name):
                 raise ArtifactError(
                     f"{name} serves: let another one serve first, with `understudy models promote`"
                 )
             removed = "".join(f"{one}\n" for one in [*self._listed("removed"), name])
             write_text(self.root / "removed", removed)
-            for stale in self.root.glob(f"{_GONE}*"):  # of a removal that was killed
-                shutil.rmtree(stale)
+            self._finish_removals()
             with tempfile.TemporaryDirectory(dir=self.root, prefix=_GONE) as gone:
                 (self.root / "versions" / name).rename(Path(gone) / name)
         return name
+
+    def finish_removals(self) -> None:
+        """Delete what a removal that was killed has left: it knows all that the version knew."""
+        if self.root.is_dir():
+            with locked(self.root / "lock", wait=True):
+                self._finish_removals()
+
+    def _finish_removals(self) -> None:
+        for stale in self.root.glob(f"{_GONE}*"):
+            shutil.rmtree(stale)
 
     def change_roster(self, wanted: str, roster: Roster) -> str:
         """Give a version, at once and without training, what people agreed to; return its name.

@@ -99,12 +99,14 @@ def retrain(
         settings=options.given_of(context.params),
         resume=resume,
     )
-    watch = Watch(Console(quiet=quiet), _lasted(models_dir))
+    console = Console(quiet=quiet, highlight=False, markup=False)  # of names nothing is markup
+    watch = Watch(console, _lasted(models_dir))
     result = run(wish, Tools(watch, _asker(yes=yes)))
-    print(result.says)
+    is_refused = result.version is not None and not result.promoted
+    print(result.says, file=sys.stderr if is_refused else sys.stdout)  # the bot tells why
     if result.receipt:
         print(f"receipt: {result.receipt}")
-    if result.version and not result.promoted:
+    if is_refused:
         raise typer.Exit(1)
 
 

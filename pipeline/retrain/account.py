@@ -39,7 +39,8 @@ class Run:
 def facts_of(intake: Intake, dataset: Dataset) -> Facts:
     """Return what is known while the chat is still open; no words of it."""
     whole, summary = intake.whole, dataset.summary
-    newest = max((one.at for one in whole.entries() if one.is_message), default=0)
+    now = datetime.now(UTC).timestamp()  # after a message of the future nothing would be new
+    newest = max((one.at for one in whole.entries() if one.is_message and one.at <= now), default=0)
     held_out = next(split for split in summary.splits if split.name == "test").first
     values = {
         "chat": {"id": whole.chat.chat_id, "title": whole.chat.name},

@@ -28,7 +28,7 @@ def notes_of(file: Path) -> Notes | None:
     try:
         value = orjson.loads(file.read_bytes().removeprefix(BOM_UTF8))
         return _notes(file, value["understudy"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ExportError(
             f"{file} is a damaged dump ({error}): write it again with `understudy-bot dump`"
         ) from error

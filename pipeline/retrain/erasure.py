@@ -9,7 +9,7 @@ from model.errors import ArtifactError, RosterError, TrainingError
 from model.files import locked
 from model.registry import Registry
 from model.roster import Roster
-from pipeline.dataset import PAIRS, ROSTER, SUMMARY, parquet
+from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, parquet
 from pipeline.retrain.earlier import forgotten_now, number_now
 from pipeline.retrain.known import (
     artifacts,
@@ -65,7 +65,16 @@ def purge(registry: Registry, name: str) -> list[str]:
 
     Raises:
         ArtifactError: Nobody is called so, or the version that serves is one of them.
+        TrainingError: A retraining goes on, which might make one more.
     """
+    with locked(registry.root / "retrain.lock", wait=False) as is_alone:
+        if not is_alone:
+            raise TrainingError(f"a retraining goes on in {registry.root}: wait for its end")
+        return _purge(registry, name)
+
+
+def _purge(registry: Registry, name: str) -> list[str]:
+    registry.finish_removals()
     person = person_called(registry, name)
     found = holders(registry, person.ids, person.name)
     if serving := [one for one in found if registry.serves(one)]:
@@ -91,9 +100,21 @@ def prune(registry: Registry) -> None:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a dataset, its pairs first: half of one that a kill left is still known for one."""
+    """Delete a dataset, its pairs first: half of one that a kill left is still known for one.
+
+    Ids of pairs that a person struck out stay: they are no words, and the next version needs them.
+    """
+    struck = folder / STRUCK
     shutil.rmtree(folder / PAIRS, ignore_errors=True)
-    shutil.rmtree(folder)
+    if not struck.is_file() or not struck.stat().st_size:
+        shutil.rmtree(folder)
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path not in {struck, folder / SUMMARY}:
+            path.unlink()
+    (folder / SUMMARY).unlink(missing_ok=True)  # by which it is known for a dataset
 
 
 def _holds(folder: Path, out: set[int]) -> bool:

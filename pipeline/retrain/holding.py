@@ -52,9 +52,8 @@ def seen_by(root: Path, artifact: Artifact) -> Seen:
         trained_at = datetime.fromisoformat(told) if told else datetime.now(UTC)
         return Seen(trained_at, trained_at)
     splits = {split.name: split for split in summary.splits}
-    return Seen(
-        max(split.last for split in summary.splits), splits["test"].first, summary.min_messages
-    )
+    newest = max(split.last for split in summary.splits)
+    return Seen(min(newest, datetime.now(UTC)), splits["test"].first, summary.min_messages)
 
 
 def shares(total: int, new: int, untrained: int, least_new: int) -> Shares:

@@ -20,6 +20,7 @@ from pipeline.retrain.known import dataset_of, holders
 from pipeline.retrain.ledger import Notes
 from pipeline.retrain.moved import heir
 from pipeline.retrain.people import FILE, People, people_of
+from pipeline.retrain.silence import silence
 from pipeline.retrain.whole import Merged, withhold
 from pipeline.retrain.wish import Tools, Wish
 from pipeline.review import read_struck
@@ -37,7 +38,7 @@ class Sources:
 class Current:
     """The version that serves; without an artifact it cannot be used, or there is none (`exists`).
 
-    `seen` is what it knows of the chat, `chat` which one that is, as far as anybody can tell.
+    `seen` is what it knows of the chat, `chat` the models', as far as anybody can tell.
     """
 
     exists: bool
@@ -80,16 +81,20 @@ def current_of(registry: Registry) -> Current:
     try:
         name = registry.current
         if name is None:
-            return Current(exists=False)
+            return Current(exists=False, chat=_only_kept(registry.root))
         found = registry.open(name)
     except ArtifactError:
-        kept = [history.head for history in histories(registry.root) if history.head]
-        chat = Chat(kept[0].chat_id, kept[0].name) if len(kept) == 1 else None
-        return Current(exists=True, chat=chat)
+        return Current(exists=True, chat=_only_kept(registry.root))
     seen = seen_by(registry.root, found)
     return Current(
         exists=True, artifact=found, seen=seen, chat=heir(registry.root, found.card.chats[0])
     )
+
+
+def _only_kept(root: Path) -> Chat | None:
+    """Return the chat of the only history: a first run may have ended before there was a model."""
+    kept = [history.head for history in histories(root) if history.head]
+    return Chat(kept[0].chat_id, kept[0].name) if len(kept) == 1 else None
 
 
 def check_live_bot(sources: Sources, current: Current, wish: Wish) -> None:
@@ -125,6 +130,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     dataset = dataset_of(current.artifact) if current.artifact else None
     struck = struck_now(whole, read_struck(None, Path(dataset or wish.root) / STRUCK))
     tools.watch.begin("erase")
+    silence(Registry(wish.root), people.roster, whole.ledger)
     erase(wish.root, people.roster, whole)
     tools.watch.begin("keep")
     history = replace(whole.history, ledger=whole.ledger)

@@ -54,6 +54,12 @@ class Ledger:
     withdrawn: tuple[Withdrawn, ...] = ()
     aliases: Mapping[int, int] = field(default_factory=dict)
 
+    @property
+    def opted_out(self) -> frozenset[int]:
+        """Return the users whose newest word is no, whoever the roster takes them for."""
+        decided = self.decisions.values()
+        return frozenset(one.user_id for one in decided if one.said == "optout")
+
     def with_notes(self, notes: Iterable[Notes]) -> "Ledger":
         """Return this ledger with what dumps say: of one person the newest decision counts."""
         decisions, forgotten = dict(self.decisions), set(self.forgotten)
@@ -72,6 +78,12 @@ class Ledger:
         """
         people = tuple(map(self._decided, roster.people))
         return replace(roster, people=people)
+
+    def still_out(self, person: Person) -> Person:
+        """Return a person whom no roster names now: the no of an earlier one still holds."""
+        by_roster = (one.ids for one in self.withdrawn if one.since is None)
+        out = any(not set(ids).isdisjoint(person.ids) for ids in by_roster)
+        return replace(person, learn="no") if out else person
 
     def noting(self, roster: Roster) -> "Ledger":
         """Return this ledger knowing whom a roster withholds, and since when."""

@@ -4,6 +4,7 @@ A message is in it once, its last edit counts, and what a newer export no longer
 was deleted, and is gone.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -174,7 +175,8 @@ def _cover(spool: Spool, chat_id: int) -> Cover | None:
     first = last = next(messages).number
     for one in messages:
         last = one.number  # they come in order of id
-    return Cover(first, last, int(counts.first.timestamp()), int(counts.last.timestamp()))
+    newest = min(counts.last.timestamp(), time.time())  # no later export outdates the future
+    return Cover(first, last, int(counts.first.timestamp()), int(newest))
 
 
 def _given(whole: Merged, found: Archive, chat: Chat, file: Path) -> Given:

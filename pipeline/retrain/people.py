@@ -8,6 +8,7 @@ from pathlib import Path
 from model.marker import parse_spoken
 from model.roster import Person, Roster
 from pipeline.authors import Author, written
+from pipeline.export.entries import Flag
 from pipeline.retrain.whole import Merged
 from pipeline.roster_file import (
     add_people,
@@ -25,6 +26,11 @@ _QUESTION = (
     "New here, {messages:,} message{s}: learned from, and no voice yet. ? May the bot speak as "
     'them? Then write imitate = "ask", or "yes" if you have their word; if they do not even want '
     'to be learned from, learn = "no".'
+)
+
+_SAID_NO = (
+    "An earlier roster said no for them, and this one does not name them, {messages:,} "
+    'message{s}: not learned from. ? Have they changed their mind? Then write learn = "yes".'
 )
 
 
@@ -60,12 +66,15 @@ def people_of(
         write_roster(roster, file, authors)
         return People(_decided(whole, roster, authors, min_messages), (), is_made=True)
     if not file.is_file():
+        known = replace(known, people=tuple(map(whole.ledger.still_out, known.people)))
         write_roster(known, file, authors)
-    known = with_nameless(_without(known, ours), authors)
+    known = with_nameless(_without(_renamed(known, trained), ours), authors)
     before = {person.ids for person in known.people}
     found = roster_of(authors, known, min_messages)
     newcomers = tuple(
-        replace(person, imitate="no") for person in found.people if person.ids not in before
+        whole.ledger.still_out(replace(person, imitate="no"))
+        for person in found.people
+        if person.ids not in before
     )
     add_people(file, newcomers, _questions(newcomers, authors))
     roster = replace(known, people=(*known.people, *newcomers), bots=found.bots)
@@ -88,11 +97,28 @@ def _known(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster
     return read_roster(found) if found else None
 
 
+def _renamed(roster: Roster, trained: Roster | None) -> Roster:
+    """Return a roster that knows what the current model calls people, as one alias more.
+
+    Under that name the bot has spoken as them, whatever their name is now; unless it is now
+    somebody else's.
+    """
+    if trained is None:
+        return roster
+    people = []
+    for person in roster.people:
+        was = [one for number in person.ids if (one := trained.person(number))]
+        names = [name for one in was for name in (one.name, *one.aliases)]
+        names = [name for name in names if not roster.called(name)]
+        people.append(replace(person, aliases=tuple(dict.fromkeys([*person.aliases, *names]))))
+    return replace(roster, people=tuple(people))
+
+
 def _ours(whole: Merged, roster: Roster) -> frozenset[int]:
     """Return the ids of our own bot: those known, and whoever speaks with its marker."""
     said, marked = Counter[int](), Counter[int]()
     for one in whole.entries():
-        if one.is_message:
+        if one.is_message and not one.flags & Flag.FORWARD:  # friends forward the bot's lines
             said[one.author] += 1
             marked[one.author] += parse_spoken(one.text) is not None
     found = {one for one, times in marked.items() if times and times * _MOSTLY >= said[one]}
@@ -114,8 +140,9 @@ def _without(roster: Roster, ours: Collection[int]) -> Roster:
 
 def _questions(people: Sequence[Person], authors: Sequence[Author]) -> dict[str, str]:
     counts = written(authors)
-    totals = {person.name: sum(counts[number] for number in person.ids) for person in people}
-    return {
-        name: _QUESTION.format(messages=total, s="" if total == 1 else "s")
-        for name, total in totals.items()
-    }
+    questions = {}
+    for person in people:
+        total = sum(counts[number] for number in person.ids)
+        text = _SAID_NO if person.learn == "no" else _QUESTION
+        questions[person.name] = text.format(messages=total, s="" if total == 1 else "s")
+    return questions

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.artifact import SCORECARD, Artifact, Decoding
-from model.errors import TrainingError
+from model.errors import ArtifactError, TrainingError
 from model.files import locked, write_text
 from model.naming import visible
 from model.registry import Registry, receipt_file
@@ -115,6 +115,7 @@ def _make(
 
 def _clear(registry: Registry) -> None:
     """Remove what a run that was killed has left: versions without a receipt, and datasets."""
+    registry.finish_removals()
     place = (registry.root / DATASETS).resolve()
     for name in registry.names:
         if registry.serves(name) or receipt_file(registry.root, name).is_file():
@@ -184,7 +185,10 @@ def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
         return gate.judged(card, None, problem)
     watch.begin("compare")
     artifact = current.artifact
-    known = tools.judge(artifact, dataset, place, size, _SEED, watch.console, told=watch.share)
+    try:
+        known = tools.judge(artifact, dataset, place, size, _SEED, watch.console, told=watch.share)
+    except ArtifactError as error:  # damaged, and hours of training are not to be lost for it
+        return gate.judged(card, None, f"{artifact.path.name} cannot be judged: {error}")
     return gate.judged(card, known)
 
 

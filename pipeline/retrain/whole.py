@@ -123,14 +123,18 @@ class Merged:
 def withhold(whole: Merged, roster: Roster) -> None:
     """Leave of the messages of those who said no only that something stood there.
 
-    What remains makes the very prompts that the words would have made with this roster.
+    What remains makes the very prompts that the words would have made with this roster. Whose
+    words a forward holds nobody can tell: no forward is kept once anybody said no.
     """
     out = {number for person in roster.people if person.learn == "no" for number in person.ids}
+    out |= {number for number in whole.ledger.opted_out if roster.person(number) is None}
     texts = {}
     for message in whole.spool.messages(whole.chat.chat_id):
         is_ours = message.author_id in roster.understudies
         if message.author_id in out:
             texts[message.message_id] = WITHHELD if line_of(message, roster) else ""
+        elif message.is_forward and out:
+            texts[message.message_id] = WITHHELD
         elif is_ours and (played := parse_spoken(message.text)):
             line = line_of(message, roster)
             if line is None or line.speaker is None:

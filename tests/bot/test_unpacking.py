@@ -106,13 +106,20 @@ def test_html_is_refused(arrived, export):
         unpack(arrived, export)
 
 
-def test_a_zip_of_another_packing_that_is_damaged_is_refused(arrived, export):
-    with zipfile.ZipFile(arrived, "w", zipfile.ZIP_LZMA) as archive:
-        archive.writestr("result.json", EXPORT * 100)
-    content = bytearray(arrived.read_bytes())
-    start = 30 + len("result.json") + 9  # behind the entry's header, and that of the packing
-    content[start : start + 20] = b"\xff" * 20
-    arrived.write_bytes(content)
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2], ids=["LZMA", "bzip2"])
+def test_a_zip_whose_packing_cannot_be_unpacked_bit_by_bit_is_refused(arrived, export, packing):
+    with zipfile.ZipFile(arrived, "w", packing) as archive:
+        archive.writestr("result.json", EXPORT)
+
+    with pytest.raises(ExportRefused, match="packed in a rare way"):
+        unpack(arrived, export)
+
+    assert not export.exists()
+
+
+def test_a_zip_whose_names_are_no_utf_8_is_refused(arrived, export):
+    zipped(arrived, **{"conversação.json": EXPORT})
+    arrived.write_bytes(arrived.read_bytes().replace("ç".encode(), b"\xff\xff"))
 
     with pytest.raises(ExportRefused, match="damaged"):
         unpack(arrived, export)

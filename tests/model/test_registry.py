@@ -315,3 +315,19 @@ def test_what_a_killed_removal_left_goes_with_the_next_one(three):
     three.remove("1")
 
     assert not list(three.root.glob(".gone-*"))
+
+
+@pytest.mark.parametrize("first", ["promote", "remove"])
+def test_a_version_is_checked_while_no_other_program_changes_versions(three, monkeypatch, first):
+    def meanwhile(*_):
+        with (three.root / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(first)
+
+    seen = []
+    monkeypatch.setattr(Registry, "_check_may_serve", meanwhile)
+    monkeypatch.setattr(Registry, "serves", lambda *_: meanwhile() or False)
+
+    getattr(three, first)("2")
+
+    assert set(seen) == {first}

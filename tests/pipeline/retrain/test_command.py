@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,8 +12,10 @@ from model.conduct import Progress
 from model.errors import UnderstudyError
 from pipeline import progress
 from pipeline.cli import app
+from pipeline.retrain import run
 from pipeline.retrain.watch import STEPS, Watch
-from tests.pipeline.chats import chat, conversation
+from pipeline.retrain.wish import Result
+from tests.pipeline.chats import chat, conversation, write
 from tests.pipeline.retrain.workshop import Workshop
 
 
@@ -60,6 +63,27 @@ def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(shop, call):
     assert "or --yes if that is right" in str(asked.exception)
     assert agreed.exit_code == 0
     assert "go on with --anyway" in agreed.output
+
+
+def test_brackets_in_a_name_are_no_markup(shop, call):
+    damaged = chat(*conversation(20), {"id": "x", "type": "message"})
+    file = write(shop.folder / "[" / "red]", damaged)
+
+    result = call(file, "--no-live-bot")
+
+    assert result.exit_code == 0
+    assert "[/red]/result.json is damaged" in "".join(result.stdout.splitlines())
+
+
+def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monkeypatch):
+    why = Result("0002-0123abcd is not promoted: it is worse", "0002-0123abcd", receipt=Path("r"))
+    monkeypatch.setattr(run, "retrain", lambda *_: why)
+
+    result = call("fresh.json", "--quiet")
+
+    assert result.exit_code == 1
+    assert result.stderr == "0002-0123abcd is not promoted: it is worse\n"
+    assert result.stdout == "receipt: r\n"
 
 
 @pytest.mark.parametrize(

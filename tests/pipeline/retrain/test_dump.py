@@ -53,6 +53,7 @@ def test_an_export_that_speaks_of_an_understudy_is_no_dump(tmp_path, words):
         {"decisions": [{"user_id": 1, "decision": "maybe", "at": NOON.isoformat()}]},
         {"decisions": [{"user_id": "1", "decision": "optout", "at": NOON.isoformat()}]},
         {"written_at": "yesterday"},
+        {"written_at": "9999-12-31T23:59:59-14:00"},
         {"forgotten": None},
         {"forgotten": ["4"]},
         {"chat_id": True},

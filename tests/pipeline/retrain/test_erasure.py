@@ -91,6 +91,17 @@ def test_a_line_that_the_bot_spoke_in_their_voice_goes_with_them(shop):
     assert found(shop.root, "zebra") == []
 
 
+def test_a_line_that_the_bot_spoke_under_a_name_they_had_before_goes_too(shop):
+    late = [played(9_000, "Friend 1", "a zebra of my own", 700_000), entry(9_001, 2, "x", 700_060)]
+    roster = shop.root / "roster.toml"
+    roster.write_text(roster.read_text().replace('"Friend 1"', '"Anna"'))
+
+    shop.run(chat(*FRESH), dump(*late))
+    shop.run(dump(decisions=[decision(1, "optout")]))
+
+    assert found(shop.root, "zebra") == []
+
+
 def test_datasets_without_them_and_other_people_s_checkpoints_stay(shop):
     shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
     kept = list(datasets(shop.root))
@@ -143,6 +154,29 @@ def test_a_version_that_serves_is_never_purged(shop):
         purge(shop.registry, "Friend 1")
 
     assert len(shop.registry.names) == 2
+
+
+@pytest.mark.parametrize("tidies", ["purge", "retrain"])
+def test_what_a_killed_removal_left_of_a_version_goes_too(shop, tidies):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    left = shop.root / ".gone-0123abcd"
+    left.mkdir()
+    (shop.root / "versions" / shop.registry.names[0]).rename(left / "0001")
+
+    if tidies == "purge":
+        purge(shop.registry, "Friend 1")
+    else:
+        shop.run(dump())
+
+    assert not left.exists()
+
+
+def test_nothing_is_purged_while_a_retraining_might_make_one_more(shop):
+    with (
+        locked(shop.root / "retrain.lock", wait=False),
+        pytest.raises(TrainingError, match="a retraining goes on"),
+    ):
+        purge(shop.registry, "Friend 1")
 
 
 def test_nobody_of_that_name_is_one_line(shop):

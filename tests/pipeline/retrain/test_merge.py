@@ -182,6 +182,18 @@ def test_in_a_basic_group_nothing_is_kept_of_a_forgotten_message_but_who_spoke_w
     assert (whole.unplaced, kept.head.exports) == (0, ())
 
 
+def test_in_a_basic_group_what_was_forgotten_before_an_export_shows_it_stays_forgotten(talk):
+    heard = [entry(n, 1, f"secret {n}", 60 * n) for n in (6, 7)]
+    shown = [entry(n + 500, 1, f"secret {n}", 60 * n) for n in (6, 7)]
+    talk(chat(*ANNA, **GROUP), dump(*heard, **GROUP))
+
+    before = talk(dump(forgotten=[7], **GROUP))
+    after = talk(chat(*ANNA, *shown, **GROUP))
+
+    assert [text for _, text in before][5:] == ["secret 6"]
+    assert [text for _, text in after][5:] == ["secret 6"]
+
+
 def test_replies_within_a_basic_group_s_dump_keep_their_aim(tmp_path, put):
     asked, answered = entry(601, 1, "who?", 900), entry(602, 2, "me", 960, reply_to_message_id=601)
 
@@ -298,6 +310,26 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
     assert now == [(1, "mine"), (2, "[…]"), (4, "[…]"), (5, "🎭 Friend 2\n[…]"),
                    (6, "🎭 Friend 1\nwoof")]  # fmt: skip
     assert "secret" not in str(list(kept.rows({})))
+
+
+def test_once_somebody_said_no_no_forward_is_kept_as_it_may_hold_their_words(tmp_path, put):
+    roster = Roster((Person("Friend 1", (1,)), Person("Friend 2", (2,), learn="no")))
+    talk = [*ANNA, entry(6, 1, "secret words", 400, forwarded_from="Friend 2")]
+
+    with merging(tmp_path, put(chat(*talk))) as whole:
+        withhold(whole, roster)
+
+        assert said(whole)[-1] == (6, "[…]")
+
+
+def test_who_told_the_bot_no_is_withheld_whatever_the_roster_takes_them_for(tmp_path, put):
+    roster = Roster((Person("Friend 1", (1,)),), bots=frozenset({2}))
+    files = put(chat(*ANNA), dump(decisions=[decision(2, "optout")]))
+
+    with merging(tmp_path, files) as whole:
+        withhold(whole, roster)
+
+        assert said(whole) == [(n, f"words {n}") for n in (2, 4)]
 
 
 def test_the_newest_decision_counts_over_all_dumps(tmp_path, put):

@@ -1,9 +1,11 @@
 """The whole command, from exports to a version that serves; training and judging are fakes."""
 
+import re
+
 import pytest
 
 from model.artifact import Artifact, Chat
-from model.errors import ExportError, TrainingError, UnderstudyError
+from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from model.roster import Person, Roster
 from pipeline.dataset import STRUCK, load_dataset
@@ -51,6 +53,16 @@ def test_a_roster_that_nobody_looked_at_is_written_and_waits(shop):
     assert "look at it" in first.says
     assert again.promoted
     assert len(shop.asked) == 1
+
+
+def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(shop):
+    shop.agrees = False
+    shop.run(chat(*OLD))
+
+    with pytest.raises(ExportError, match="is of Other, and wanted is Friends"):
+        shop.run(chat(*OLD, id=66, name="Other"))
+
+    assert len(list((shop.root / "history").iterdir())) == 1
 
 
 def test_the_roster_beside_a_first_export_is_taken(shop):
@@ -104,6 +116,18 @@ def test_the_same_export_again_brings_nothing_new(running):
 
     assert result.says.startswith("nothing new was said since")
     assert len(running.registry.names) == 1
+
+
+def test_a_message_of_the_future_ages_nothing_that_is_said_after_it(running):
+    late = entry(9_000, 1, "from the future", 40 * 365 * 86_400)
+    fresh = conversation(70)
+    running.run(chat(*NEW, late), no_live_bot=True)
+
+    result = running.run(chat(*fresh[:10], *fresh[12:], late), no_live_bot=True)
+
+    assert result.promoted
+    assert running.receipt(3)["new"] == 301
+    assert running.receipt(3)["deleted"] == 2
 
 
 def test_with_nothing_new_the_held_out_talk_of_the_current_version_tests_again(running):
@@ -190,6 +214,15 @@ def test_our_bot_that_a_roster_took_for_a_person_is_none(running):
     assert roster.understudies == {BOT}
 
 
+def test_who_forwards_the_bot_s_lines_is_not_our_bot(running):
+    line = played(9_000, "Friend 1", "woof", 500_000)["text"]
+    forwards = [entry(9_000 + n, 3, line, 500_000 + n, forwarded_from="The bot") for n in (0, 1)]
+
+    running.run(chat(*NEW, *forwards), no_live_bot=True)
+
+    assert running.trained[-1][0].roster.understudies == frozenset()
+
+
 def test_who_told_the_bot_no_is_in_no_dataset_whatever_the_roster_says(running):
     result = running.run(chat(*NEW), dump(decisions=[decision(2, "optout", 9)]), min_messages=1)
 
@@ -209,6 +242,19 @@ def test_an_earlier_no_holds_without_a_dump_too(running):
     running.run(chat(*conversation(70)), no_live_bot=True)
 
     assert [one["name"] for one in running.receipt(3)["excluded"]] == ["Friend 2"]
+
+
+@pytest.mark.parametrize("left", ["", VOICES.format(2)], ids=["is gone", "lacks them"])
+def test_whom_the_roster_withheld_stays_out_where_its_file(running, left):
+    file = running.root / "roster.toml"
+    file.write_text(file.read_text().replace('imitate = "yes"', 'learn = "no"', 1))
+    running.run(dump())
+    file.write_text(left) if left else file.unlink()
+
+    running.run(chat(*NEW), no_live_bot=True)
+
+    assert [one["name"] for one in running.receipt(2)["excluded"]] == ["Friend 1"]
+    assert read_roster(file).called("Friend 1").learn == "no"
 
 
 def test_an_optin_makes_a_voice(running):
@@ -309,6 +355,20 @@ def test_pairs_that_a_person_struck_out_stay_out(running):
     assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
 
 
+def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
+    folder = running.trained[0][0].folder
+    struck = load_dataset(folder).train[3].id
+    write_struck(folder / STRUCK, frozenset({struck}))
+
+    running.run(dump(decisions=[decision(2, "optout")]))
+    left = [path.name for path in folder.iterdir()]
+    running.run(chat(*NEW), dump(decisions=[decision(2, "optin", 1)]))
+
+    kept = load_dataset(running.trained[1][0].folder)
+    assert left == [STRUCK]
+    assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
+
+
 def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
     with pytest.raises(TrainingError, match="--from current goes on with .*leave one out"):
         running.run(chat(*NEW), no_live_bot=True, begin="current", base="other")
@@ -397,6 +457,17 @@ def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promot
     assert "nothing is held out that the current version has not seen" in result.says
     assert not result.promoted
     assert forced.promoted
+
+
+def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(running):
+    running.cards[1] = ArtifactError("it is damaged")
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True)
+
+    assert not result.promoted
+    assert re.search("0001-.* cannot be judged: it is damaged", result.says)
+    assert result.version in running.registry.names
 
 
 def test_a_current_version_of_another_prompt_is_replaced(running):

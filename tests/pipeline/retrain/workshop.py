@@ -51,8 +51,8 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3, lines=
 class Workshop:
     """A folder of models, and what was asked of its trainer and its judge.
 
-    `cards` are the scorecards by a version's number, `killed` the step at which a run breaks off,
-    `about` what else the first version's export says of its chat.
+    `cards` are the scorecards by a version's number, or why there is none, `killed` is the step at
+    which a run breaks off, `about` what else the first version's export says of its chat.
     """
 
     folder: Path
@@ -114,7 +114,10 @@ class Workshop:
 
     def _judge(self, artifact, dataset, cache, size, seed, console, told):
         self.judged.append((artifact.path.name, dataset, size))
-        return self.cards.get(int(artifact.path.name.split("-")[0]), card())
+        found = self.cards.get(int(artifact.path.name.split("-")[0]), card())
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def told(root, version):

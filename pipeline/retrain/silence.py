@@ -1,0 +1,30 @@
+"""Voices that the roster gives no longer: silent in every version, whichever serves next."""
+
+from dataclasses import replace
+
+from model.registry import Registry
+from model.roster import Person, Roster
+from pipeline.retrain.known import artifacts
+from pipeline.retrain.ledger import Ledger
+
+
+def silence(registry: Registry, roster: Roster, ledger: Ledger) -> None:
+    """Let no version speak as whom the roster says no of, so that a rollback brings nobody back.
+
+    Who told the bot themselves decides there, without any retraining.
+    """
+    out = {
+        number
+        for person in roster.people
+        if "no" in {person.learn, person.imitate} and ledger.decisions.keys().isdisjoint(person.ids)
+        for number in person.ids
+    }
+
+    def silent(person: Person) -> Person:
+        return person if out.isdisjoint(person.ids) else replace(person, imitate="no")
+
+    for artifact in artifacts(registry):
+        known = artifact.card.roster
+        now = replace(known, people=tuple(map(silent, known.people)))
+        if now != known:
+            registry.change_roster(artifact.path.name, now)

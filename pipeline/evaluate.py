@@ -41,7 +41,7 @@ _LIKE_IT = 63  # secrets to compare a canary with: exposure up to 6 bits
 
 FULL = Size(generated=60, unranked=120, swapped=80, base=30, scored=24)
 QUICK = Size(generated=8, unranked=8, swapped=8, base=5, scored=4, quick=True)
-GATE = Size(generated=30, unranked=4, swapped=4, base=4, scored=16, quick=True)
+GATE = Size(generated=24, unranked=4, swapped=4, base=4, scored=12, quick=True)
 """What decides whether a version serves: how it speaks, and whose its real turns are to it."""
 SPOKEN = 2_020
 """Replies of a full run, so that private data is looked for in 2,000 lines or more."""

@@ -94,13 +94,24 @@ def promote(
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Let a version serve."""
-    print(f"{Registry(models_dir).promote(version)} serves now")
+    registry = Registry(models_dir)
+    print(f"{registry.promote(version)} serves now")
+    _tell_known(registry)
 
 
 @app.command()
 def rollback(models_dir: ModelsDir = MODELS) -> None:
     """Let the version serve that did before the current one."""
-    print(f"{Registry(models_dir).rollback()} serves again")
+    registry = Registry(models_dir)
+    print(f"{registry.rollback()} serves again")
+    _tell_known(registry)
+
+
+def _tell_known(registry: Registry) -> None:
+    """Say of whom that withdrew the version that serves knows words."""
+    serving = registry.current
+    still = {name: who for name, who in still_known(registry).items() if name == serving}
+    removal.print_still_known(still, Console(highlight=False, markup=False))
 
 
 @app.command()

@@ -23,6 +23,8 @@ from bot.unpacking import unfinished, unpack
 from model.files import make_folder
 
 FOLDER, EXPORT, ARRIVING = "incoming", "result.json", "arriving"
+RECEIPT = "receipt:"
+"""How the line that `understudy retrain` ends with begins: a place on this machine."""
 
 logger = logging.getLogger(__name__)
 
@@ -134,19 +136,25 @@ async def _outcome(command: tuple[str, ...], texts: Wording) -> str:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
     except OSError as error:
         return texts.retraining_failed.format(why=f"{command[0]}: {error.strerror}")
     try:
-        _, errors = await process.communicate()
+        printed, errors = await process.communicate()
     except asyncio.CancelledError:
         process.terminate()
         await process.wait()
         raise
     logger.info("the retraining ended with status %d", process.returncode)
     if process.returncode == 0:
-        return texts.retrained
-    last = (errors.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
-    return texts.retraining_failed.format(why=last or f"status {process.returncode}")
+        return texts.retrained.format(says=_last_line(printed)).strip()
+    why = _last_line(errors) or f"status {process.returncode}"
+    return texts.retraining_failed.format(why=why)
+
+
+def _last_line(printed: bytes) -> str:
+    """Return the last line of what a command printed that says how it ended."""
+    lines = printed.decode("utf-8", "replace").strip().splitlines()
+    return next((line for line in reversed(lines) if not line.startswith(RECEIPT)), "")

@@ -232,7 +232,7 @@ EN = Wording(
     ),
     still_retraining="I am still busy with the export that came before.",
     retraining="Thank you. I am training on it now; that takes a while, and I go on talking.",
-    retrained="The retraining has ended well; the export is deleted.",
+    retrained="The retraining has ended well; the export is deleted. {says}",
     retraining_failed="The retraining failed, so nothing has changed; the export is deleted. {why}",
     commands_for_all=(("help", "What I can do"), ("privacy", "What I keep, and for how long")),
     commands_in_groups=(

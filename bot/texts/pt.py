@@ -233,7 +233,7 @@ PT = Wording(
     ),
     still_retraining="Ainda estou ocupado com a exportação anterior.",
     retraining="Obrigado. Estou a treinar com ela; demora, e entretanto continuo a falar.",
-    retrained="O treino acabou bem; a exportação foi apagada.",
+    retrained="O treino acabou bem; a exportação foi apagada. {says}",
     retraining_failed="O treino falhou, por isso nada mudou; a exportação foi apagada. {why}",
     commands_for_all=(
         ("help", "O que sei fazer"),

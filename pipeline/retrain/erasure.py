@@ -12,6 +12,7 @@ from model.roster import Roster
 from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, parquet
 from pipeline.retrain.earlier import forgotten_now, number_now
 from pipeline.retrain.known import (
+    DATASETS,
     artifacts,
     dataset_of,
     holders,
@@ -23,7 +24,6 @@ from pipeline.roster_file import read_roster
 from pipeline.split import SPLITS
 from pipeline.summary import is_summary
 
-DATASETS = "datasets"
 BUILDING = "new"
 """Where in it a retraining builds, before the dataset has its name."""
 

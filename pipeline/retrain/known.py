@@ -13,6 +13,7 @@ from model.roster import Person
 from pipeline.retrain import ledger, receipt
 from pipeline.retrain.ledger import Ledger, Withdrawn
 
+DATASETS = "datasets"
 INDEX = "index.json"
 """In a chat's history, the file that holds its ledger."""
 
@@ -92,9 +93,12 @@ def remove_version(registry: Registry, wanted: str) -> str:
 
 
 def dataset_of(artifact: Artifact) -> str | None:
-    """Return where a version's dataset was when it was trained."""
+    """Return where a version's dataset is beside it, else where it was when it was trained."""
     folder: str | None = artifact.card.provenance.get("dataset", {}).get("folder")
-    return folder
+    if folder is None:
+        return None
+    beside = artifact.path.parents[1] / DATASETS / Path(folder).name
+    return str(beside) if beside.is_dir() else folder
 
 
 def artifacts(registry: Registry) -> Iterator[Artifact]:

@@ -74,7 +74,8 @@ class Ledger:
     def over(self, roster: Roster) -> Roster:
         """Return a roster in which people's own decisions hold, whatever it says.
 
-        An optout is a no to both; an optin lets the bot speak as them.
+        An optout is a no to both; an optin lets the bot speak as whom the roster asks, never as
+        whom it says no of: so the bot itself has it.
         """
         people = tuple(map(self._decided, roster.people))
         return replace(roster, people=people)
@@ -96,7 +97,7 @@ class Ledger:
             return person
         if decision.said == "optout":
             return replace(person, learn="no", imitate="no")
-        return replace(person, imitate="yes")
+        return replace(person, imitate="yes") if person.imitate == "ask" else person
 
     def _withdrawn(self, person: Person) -> Withdrawn:
         decision = self._newest(person)
@@ -104,9 +105,9 @@ class Ledger:
         return Withdrawn(person.name, person.ids, told)
 
     def _newest(self, person: Person) -> Decision | None:
-        """Return the newest decision by any account of a person."""
+        """Return a person's newest decision; a no of any account wins over all yeses."""
         own = [self.decisions[number] for number in person.ids if number in self.decisions]
-        return max(own, key=lambda decision: decision.at, default=None)
+        return max(own, key=lambda one: (one.said == "optout", one.at), default=None)
 
 
 def to_json(ledger: Ledger) -> dict[str, Any]:

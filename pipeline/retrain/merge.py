@@ -88,7 +88,11 @@ def _chosen(
         return found.only(wanted)
     if expected.chat_id in found.chats:
         return found.chats[expected.chat_id]
-    holds = ", ".join(visible(chat.name) for chat in list(found.chats.values())[:_NAMED])
+    some = list(found.chats.values())[:_NAMED]
+    holds = ", ".join(
+        visible(one.name) + (f" ({one.chat_id})" if one.name == expected.title else "")
+        for one in some
+    )
     raise ExportError(
         f"{file} is of {holds}, and wanted is {visible(expected.title)} ({expected.chat_id}): "
         f"{advice}"

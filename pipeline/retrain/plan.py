@@ -17,10 +17,10 @@ from pipeline.dataset import ROSTER, Dataset, load_dataset
 from pipeline.pairing import Choices, Pairing
 from pipeline.report import print_summary
 from pipeline.retrain.account import Facts, facts_of
-from pipeline.retrain.erasure import BUILDING, DATASETS
+from pipeline.retrain.erasure import BUILDING
 from pipeline.retrain.holding import shares, with_replay
 from pipeline.retrain.intake import Current, Intake
-from pipeline.retrain.known import to_unlearn
+from pipeline.retrain.known import DATASETS, to_unlearn
 from pipeline.retrain.wish import Tools, Wish
 from pipeline.review import Review
 from pipeline.start import Start

@@ -7,11 +7,12 @@ version serving, and the next one clears away what it left.
 import json
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from model.artifact import SCORECARD, Artifact, Decoding
-from model.errors import ArtifactError, TrainingError
+from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
 from model.naming import visible
 from model.registry import Registry, receipt_file
@@ -20,17 +21,18 @@ from pipeline.inspection import figures_of
 from pipeline.pairing import Choices
 from pipeline.retrain import gate, receipt
 from pipeline.retrain.account import Run, receipt_of
-from pipeline.retrain.erasure import DATASETS, prune
+from pipeline.retrain.erasure import prune
 from pipeline.retrain.intake import (
     Current,
     Intake,
+    Sources,
     check_live_bot,
     current_of,
     sources_of,
     take_in,
     too_little,
 )
-from pipeline.retrain.known import remove_version
+from pipeline.retrain.known import DATASETS, remove_version
 from pipeline.retrain.merge import merged
 from pipeline.retrain.plan import Plan, plan_of
 from pipeline.retrain.wish import Result, Tools, Wish
@@ -61,6 +63,20 @@ def _retrain(wish: Wish, tools: Tools) -> Result:
     least = current.seen.min_messages if current.seen else MIN_MESSAGES
     wish = replace(wish, min_messages=wish.min_messages or least)
     _clear(registry)
+    try:
+        plan = _planned(wish, tools, registry, current, sources)
+    except ExportError:
+        _heed(wish, tools, current, sources)
+        raise
+    if isinstance(plan, Result):
+        return plan
+    return _make(wish, tools, registry, current, plan, started)
+
+
+def _planned(
+    wish: Wish, tools: Tools, registry: Registry, current: Current, sources: Sources
+) -> Plan | Result:
+    """Merge and keep what is given; return what to train, or why nothing is to be trained."""
     tools.watch.begin("read")
     with merged(
         wish.root, sources.exports, sources.dumps, current.chat, wish.chat, wish.zone
@@ -75,8 +91,20 @@ def _retrain(wish: Wish, tools: Tools) -> Result:
         if refusal := too_little(wish, registry, current, intake):
             return Result(refusal)
         tools.watch.begin("build")
-        plan = plan_of(wish, tools, current, intake)
-    return _make(wish, tools, registry, current, plan, started)
+        return plan_of(wish, tools, current, intake)
+
+
+def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
+    """Let what dumps say of consent hold although the exports beside them are refused."""
+    if not sources.dumps or not sources.exports:
+        return
+    alone = Sources((), sources.dumps)
+    with (
+        suppress(UnderstudyError),
+        merged(wish.root, (), sources.dumps, current.chat, wish.chat, wish.zone) as whole,
+    ):
+        take_in(wish, tools, current, alone, whole)
+        tools.watch.console.print("  what people told the bot counts all the same")
 
 
 def _make(

@@ -49,10 +49,21 @@ async def test_the_command_gets_the_export_which_is_then_deleted(stage, private,
         since = await send(stage, private, hugo)
         first, last = await said(stage, since, 2)
 
-    assert (first, last) == (EN.retraining, EN.retrained)
+    assert (first, last) == (EN.retraining, EN.retrained.format(says="").strip())
     assert copy.read_bytes() == EXPORT
     assert list((tmp_path / "incoming").iterdir()) == []
     assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o700
+
+
+async def test_what_came_of_a_command_is_told_without_places_of_this_machine(stage, private, hugo):
+    says = "print('reading'); print('nothing new was said'); print('receipt: /srv/receipt.txt')"
+    async with stage.running(
+        admins=frozenset({ADMIN}), retrain_command=(sys.executable, "-c", says)
+    ):
+        since = await send(stage, private, hugo)
+        _, last = await said(stage, since, 2)
+
+    assert last == EN.retrained.format(says="nothing new was said")
 
 
 async def test_a_command_that_fails_is_quoted(stage, private, hugo, tmp_path):

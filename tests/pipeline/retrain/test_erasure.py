@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from model.errors import ArtifactError, TrainingError
+from model.errors import ArtifactError, ExportError, TrainingError
 from model.files import locked
 from model.registry import receipt_file
 from pipeline.cli import app
@@ -71,6 +71,17 @@ def test_it_is_erased_even_where_too_little_is_new_to_train(shop):
     assert "Friend 1 withdrew and is in 0002" in result.says
     assert "go on with --anyway" in result.says
     assert found(shop.root, "zebra") == []
+
+
+@pytest.mark.parametrize("export", [chat(*OLD[:99]), chat(*OLD, name="Work", id=8)])
+def test_a_withdrawal_counts_although_the_export_beside_it_is_refused(shop, export):
+    shop.agrees = False
+
+    with pytest.raises(ExportError):
+        shop.run(export, dump(decisions=[decision(1, "optout")]))
+
+    assert found(shop.root, "zebra") == []
+    assert len(found(shop.root, "words 17")) >= 1
 
 
 def test_what_the_roster_withholds_is_erased_too(shop):
@@ -189,6 +200,8 @@ def test_the_commands_list_what_is_left_and_delete_it(shop):
     runner, models = CliRunner(), ["--models", str(shop.root)]
 
     listed = runner.invoke(app, ["models", "list", *models]).stdout
+    promoted = runner.invoke(app, ["models", "promote", "2", *models]).stdout
+    runner.invoke(app, ["models", "promote", "3", *models])
     removed = runner.invoke(app, ["models", "remove", "1", *models]).stdout
     purged = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
     again = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
@@ -196,6 +209,7 @@ def test_the_commands_list_what_is_left_and_delete_it(shop):
     marks = [line.split()[0] for line in listed.splitlines() if "tiny" in line or "flan" in line]
     assert marks == ["!", "!", "*"]
     assert 'understudy models purge --person "Friend 1"' in " ".join(listed.split())
+    assert "made of words of Friend 1, who withdrew" in " ".join(promoted.split())
     assert removed.startswith("0001-")
     assert purged.startswith("0002-")
     assert again == "no version knows words of Friend 1\n"

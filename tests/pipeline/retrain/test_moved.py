@@ -183,7 +183,9 @@ def test_a_supergroup_that_does_not_prove_itself_is_another_chat(basic, put, mes
     files = put(chat(*messages))
 
     with (
-        pytest.raises(ExportError, match=r"is of Friends, and wanted is Friends \(-5\): give"),
+        pytest.raises(
+            ExportError, match=r"is of Friends \(-1000000000077\), and wanted is Friends \(-5\)"
+        ),
         merging(basic, files, BASIC),
     ):
         pytest.fail("it was read")

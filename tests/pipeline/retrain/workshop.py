@@ -18,6 +18,8 @@ from tests.model.artifacts import make
 from tests.pipeline.chats import chat, conversation, write
 
 CHAT = -(10**12 + 77)
+OLD, NEW = conversation(20), conversation(45)
+"""240 messages, and the same with 300 more."""
 VOICES = '[[people]]\nname = "Friend {0}"\nids = [{0}]\nimitate = "yes"\n'
 
 

@@ -1,0 +1,111 @@
+"""What a retraining trains on, begins with, and holds out."""
+
+import pytest
+
+from model.artifact import Artifact
+from model.errors import TrainingError
+from pipeline.dataset import STRUCK, load_dataset
+from pipeline.review import write_struck
+from tests.pipeline.chats import chat, conversation
+from tests.pipeline.retrain.dumps import decision, dump
+from tests.pipeline.retrain.workshop import NEW, OLD, Workshop
+
+
+def test_pairs_are_struck_out_of_a_folder_that_was_moved_too(running):
+    folder = running.trained[0][0].folder
+    struck = load_dataset(folder).train[3].id
+    write_struck(folder / STRUCK, frozenset({struck}))
+
+    moved = Workshop(running.folder.rename(running.folder.with_name("elsewhere")))
+    moved.run(chat(*NEW), no_live_bot=True)
+
+    kept = load_dataset(moved.trained[0][0].folder)
+    assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
+
+
+def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(running):
+    running.run(chat(*NEW), no_live_bot=True, begin="current", replay=0.5)
+
+    dataset, start, _ = running.trained[-1]
+    since = running.receipt(1)["held_out_since"]
+    old = [pair for pair in dataset.train if pair.sent_at.isoformat() < since]
+    new = len(dataset.train) - len(old)
+    whole = load_dataset(dataset.folder).train
+    assert isinstance(start.base, Artifact)
+    assert start.name == running.registry.names[0]
+    assert 0.5 * new <= len(old) <= 0.5 * new + 12
+    assert new == sum(pair.sent_at.isoformat() >= since for pair in whole)
+    assert running.receipt(2)["replayed"] == len(old)
+    assert running.receipt(2)["began_with"] == start.name
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [{"decisions": [decision(1, "optout")]}, {"forgotten": [NEW[8]["id"]]}],
+    ids=["who withdrew", "what is forgotten"],
+)
+def test_a_warm_start_never_goes_on_from_weights_that_know(running, notes):
+    running.run(chat(*NEW), dump(**notes), begin="current")
+
+    assert running.receipt(2)["began_with"] == "google/flan-t5-small"
+    assert running.receipt(2)["replayed"] is None
+    again = running.run(chat(*conversation(70)), no_live_bot=True, begin="current")
+    assert running.receipt(3)["began_with"] == running.registry.names[1]
+    assert again.promoted
+
+
+def test_pairs_that_a_person_struck_out_stay_out(running):
+    folder = running.trained[0][0].folder
+    struck = load_dataset(folder).train[3].id
+    write_struck(folder / STRUCK, frozenset({struck}))
+
+    running.run(chat(*NEW), no_live_bot=True)
+
+    kept = load_dataset(running.trained[1][0].folder)
+    assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
+
+
+def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
+    folder = running.trained[0][0].folder
+    struck = load_dataset(folder).train[3].id
+    write_struck(folder / STRUCK, frozenset({struck}))
+
+    running.run(dump(decisions=[decision(2, "optout")]))
+    left = [path.name for path in folder.iterdir()]
+    running.run(chat(*NEW), dump(decisions=[decision(2, "optin", 1)]))
+
+    kept = load_dataset(running.trained[1][0].folder)
+    assert left == [STRUCK]
+    assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
+
+
+def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
+    with pytest.raises(TrainingError, match="--from current goes on with .*leave one out"):
+        running.run(chat(*NEW), no_live_bot=True, begin="current", base="other")
+
+
+def test_the_base_is_the_current_version_s_unless_another_is_named(running):
+    running.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*conversation(70)), no_live_bot=True, base="other")
+
+    assert [start.name for _, start, _ in running.trained] == [
+        "google/flan-t5-small", "google/flan-t5-small", "other",
+    ]  # fmt: skip
+
+
+def test_with_nothing_new_the_held_out_talk_of_the_current_version_tests_again(running):
+    running.run(chat(*OLD), no_live_bot=True, anyway=True)
+
+    before, after = (dataset for _, dataset, _ in running.judged[:2])
+    assert {pair.id for pair in after.test} <= {pair.id for pair in before.test}
+    assert after.test
+
+
+def test_both_versions_are_judged_on_the_same_talk_that_neither_has_seen(running):
+    running.run(chat(*NEW), no_live_bot=True)
+
+    (_, new, _), (_, current, _) = running.judged[1:]
+    assert new.test == current.test != ()
+    assert min(pair.sent_at for pair in new.test) > max(pair.sent_at for pair in new.train)
+    assert min(pair.sent_at for pair in new.test).timestamp() > int(OLD[-1]["date_unixtime"])
+    assert max(pair.sent_at for pair in new.train).timestamp() > int(OLD[-1]["date_unixtime"])

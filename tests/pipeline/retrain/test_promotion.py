@@ -1,0 +1,134 @@
+"""Which version serves in the end, which stay, and what their receipts say."""
+
+import re
+
+import pytest
+
+from model.artifact import Chat
+from model.errors import ArtifactError
+from model.roster import Person, Roster
+from pipeline.retrain.erasure import datasets
+from tests.model.artifacts import make
+from tests.pipeline.chats import chat, conversation
+from tests.pipeline.retrain.dumps import decision, dump
+from tests.pipeline.retrain.workshop import CHAT, NEW, card
+
+
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        (card(attribution=0.45), "attribution, bags of 10 fell from 0.600 to 0.450"),
+        (card(right_voice=0.55), "right voice fell from 0.700 to 0.550"),
+        (card(copied=0.05), "copied lines rose from 0.0% to 5.0%"),
+        (card(private=1), "private data in 1 of the lines it said"),
+    ],
+    ids=["whose lines", "right voice", "copying", "private data"],
+)
+def test_what_is_worse_does_not_serve(running, new, reason):
+    running.cards[2] = new
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+
+    assert not result.promoted
+    assert reason in result.says
+    assert running.registry.current.startswith("0001-")
+    assert reason in running.receipt(2)["reasons"][0]
+
+
+def test_what_is_a_little_worse_within_the_interval_serves(running):
+    running.cards[2] = card(attribution=0.55, right_voice=0.65)
+
+    assert running.run(chat(*NEW), no_live_bot=True).promoted
+
+
+def test_a_reason_forces_it_and_is_recorded(running):
+    running.cards[2] = card(attribution=0.1)
+
+    result = running.run(chat(*NEW), no_live_bot=True, force="a year has passed")
+
+    assert result.promoted
+    assert running.receipt(2)["forced"] == "a year has passed"
+    assert "a year has passed" in result.receipt.read_text("utf-8")
+
+
+def test_a_first_version_that_tells_secrets_does_not_serve(shop):
+    shop.cards[1] = card(private=2)
+
+    result = shop.first()
+
+    assert not result.promoted
+    assert shop.registry.current is None
+
+
+def test_versions_that_do_not_pass_are_kept_no_longer_than_others(running):
+    running.cards.update({n: card(private=1) for n in (2, 3, 4)})
+
+    for sessions in (45, 70, 95):
+        running.run(chat(*conversation(sessions)), no_live_bot=True, keep=2)
+
+    assert [name[:4] for name in running.registry.names] == ["0001", "0003", "0004"]
+    assert running.registry.current.startswith("0001-")
+
+
+def test_only_so_many_versions_stay_and_what_only_they_needed_goes(running):
+    for sessions in (45, 70, 95):
+        running.run(chat(*conversation(sessions)), no_live_bot=True, keep=2)
+
+    assert [name[:4] for name in running.registry.names] == ["0003", "0004"]
+    assert len(list(datasets(running.root))) == 2
+    assert len(list((running.root / "receipts").iterdir())) == 4
+
+
+def test_the_receipt_says_all_and_no_word_of_a_message(running):
+    running.run(chat(*NEW), dump(decisions=[decision(2, "optout", 5)], forgotten=[3]))
+
+    told = running.receipt(2)
+    page = (running.root / "receipts" / running.registry.names[1] / "receipt.txt").read_text()
+    assert [(one["kind"], one["messages"]) for one in told["files"]] == [
+        ("export", 540), ("dump", 0),
+    ]  # fmt: skip
+    assert len(told["earlier_exports"]) == 1
+    assert told["forgotten"] == 1
+    assert told["seconds"].keys() >= {"read", "build", "train", "score", "compare"}
+    assert told["machine"]
+    assert "Friend 2: not learned from, since 2024-03-01, by their own word" in page
+    assert "words " not in str(told)
+    assert all(len(line) <= 80 for line in page.splitlines())
+    assert all(text not in page for text in ("words 7", "words 300"))
+
+
+def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promotes(shop, tmp_path):
+    people = tuple(Person(f"Friend {n}", (n,), imitate="yes") for n in (1, 2))
+    made = make(
+        tmp_path / "made", roster=Roster(people), chats=(Chat(CHAT, "Friends"),),
+        provenance={"trained_at": "2026-01-01T00:00:00+00:00"},
+    )  # fmt: skip
+    shop.registry.promote(shop.registry.add(made))
+
+    result = shop.run(chat(*NEW), no_live_bot=True, anyway=True)
+    forced = shop.run(chat(*NEW), no_live_bot=True, anyway=True, force="checked by hand")
+
+    assert "nothing is held out that the current version has not seen" in result.says
+    assert not result.promoted
+    assert forced.promoted
+
+
+def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(running):
+    running.cards[1] = ArtifactError("it is damaged")
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True)
+
+    assert not result.promoted
+    assert re.search("0001-.* cannot be judged: it is damaged", result.says)
+    assert result.version in running.registry.names
+
+
+def test_a_current_version_of_another_prompt_is_replaced(running):
+    card = running.root / "versions" / running.registry.current / "model.json"
+    card.write_text(card.read_text().replace('"prompt": "', '"prompt": "0'))
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+
+    assert result.promoted
+    assert running.receipt(2)["compared_with"] is None

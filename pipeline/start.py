@@ -1,4 +1,4 @@
-"""What a training begins with."""
+"""What a training begins with, and what of a dataset it learns."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,13 +7,18 @@ from pathlib import Path
 from model.artifact import Artifact
 from model.base import Base, open_base
 from model.warm import open_tuned
+from pipeline.pairs import Pair
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A base, or a version's own weights."""
+    """A base, or a version's own weights.
+
+    `only` are the pairs of a dataset to train on, where not all: the weights know the others.
+    """
 
     base: str | Artifact
+    only: tuple[Pair, ...] | None = None
 
     @property
     def name(self) -> str:

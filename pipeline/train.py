@@ -110,7 +110,7 @@ def _make(
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())
         encoder = _Encoder(base, settings)
-        examples = encoder(dataset.train)
+        examples = encoder(dataset.train if start.only is None else start.only)
     precision = choose_precision(settings.precision, work / PRECISION if resume else None)
     console.print(f"  Precision: {precision.reason}", highlight=False)
     judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)

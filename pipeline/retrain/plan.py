@@ -58,7 +58,7 @@ def plan_of(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Plan:
     if current.seen and isinstance(start.base, Artifact):
         since = current.seen.held_out_since
         train, replayed = with_replay(dataset.train, since, wish.replay, settings.seed)
-        dataset = replace(dataset, train=train)
+        start = replace(start, only=train)
     if current.seen:
         since = current.seen.through
         if intake.new < wish.least_new:

@@ -27,9 +27,10 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     running.run(chat(*NEW), no_live_bot=True, begin="current", replay=0.5)
 
     dataset, start, _ = running.trained[-1]
+    train = start.only
     since = running.receipt(1)["held_out_since"]
-    old = [pair for pair in dataset.train if pair.sent_at.isoformat() < since]
-    new = len(dataset.train) - len(old)
+    old = [pair for pair in train if pair.sent_at.isoformat() < since]
+    new = len(train) - len(old)
     whole = load_dataset(dataset.folder).train
     assert isinstance(start.base, Artifact)
     assert start.name == running.registry.names[0]
@@ -37,6 +38,7 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     assert new == sum(pair.sent_at.isoformat() >= since for pair in whole)
     assert running.receipt(2)["replayed"] == len(old)
     assert running.receipt(2)["began_with"] == start.name
+    assert dataset.train == whole  # what the weights know already is not to be copied either
 
 
 @pytest.mark.parametrize(

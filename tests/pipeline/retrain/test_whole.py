@@ -1,11 +1,16 @@
 """The real command on really trained small models: first version, then on from it."""
 
 import json
+from pathlib import Path
 
 from typer.testing import CliRunner
 
+from model.artifact import LINES
 from model.registry import Registry
 from pipeline.cli import app
+from pipeline.dataset import load_dataset
+from pipeline.lines import save_lines
+from pipeline.retrain.known import dataset_of
 from tests import habits
 from tests.checkpoints import save_llama
 from tests.pipeline.retrain.workshop import told
@@ -49,4 +54,6 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     assert {one["figure"] for one in receipt["scores"]} >= {"right voice", "copied lines"}
     assert all(one["current"] is not None for one in receipt["scores"])
     assert receipt["excluded"] == []
+    save_lines(load_dataset(Path(dataset_of(registry.open()))), tmp_path)
+    assert registry.open().lines.read_bytes() == (tmp_path / LINES).read_bytes()
     assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}

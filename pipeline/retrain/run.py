@@ -103,7 +103,7 @@ def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
         return
     alone = Sources((), sources.dumps)
     with (
-        suppress(UnderstudyError),
+        suppress(UnderstudyError),  # what is wrong with the exports is told, and comes first
         merged(wish.root, (), sources.dumps, current.chat, wish.chat, wish.zone) as whole,
     ):
         take_in(wish, tools, current, alone, whole)

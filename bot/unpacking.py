@@ -11,7 +11,9 @@ from model.files import PRIVATE_FILE
 
 MOST_BYTES = 200 * 2**20
 _CHUNK = 2**20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, UnicodeDecodeError)
+"""What zipfile raises of damaged bytes, names and all, and RuntimeError of a locked entry."""
+
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others a few bytes unpack to gigabytes
 
 
@@ -52,7 +54,7 @@ def _unzip(arrived: Path, part: Path) -> None:
                 raise ExportRefused("the zip is packed in a rare way: pack it as usual")
             with archive.open(inside[0]) as source:
                 _copy(source, part)
-    except (*_DAMAGED, UnicodeDecodeError) as error:
+    except _DAMAGED as error:
         raise ExportRefused("the zip is damaged, or locked with a password") from error
     _check(part)
 

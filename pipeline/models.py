@@ -89,14 +89,11 @@ def roster(
 
 
 @app.command()
-def promote(
-    version: Version,
-    models_dir: ModelsDir = MODELS,
-) -> None:
+def promote(version: Version, models_dir: ModelsDir = MODELS) -> None:
     """Let a version serve."""
     registry = Registry(models_dir)
     print(f"{registry.promote(version)} serves now")
-    _tell_known(registry)
+    removal.print_serving_known(registry)
 
 
 @app.command()
@@ -104,14 +101,7 @@ def rollback(models_dir: ModelsDir = MODELS) -> None:
     """Let the version serve that did before the current one."""
     registry = Registry(models_dir)
     print(f"{registry.rollback()} serves again")
-    _tell_known(registry)
-
-
-def _tell_known(registry: Registry) -> None:
-    """Say of whom that withdrew the version that serves knows words."""
-    serving = registry.current
-    still = {name: who for name, who in still_known(registry).items() if name == serving}
-    removal.print_still_known(still, Console(highlight=False, markup=False))
+    removal.print_serving_known(registry)
 
 
 @app.command()

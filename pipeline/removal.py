@@ -8,7 +8,7 @@ from rich.console import Console
 
 from model.registry import Registry
 from pipeline.options import MODELS, ModelsDir, require_training
-from pipeline.retrain.known import remove_version
+from pipeline.retrain.known import remove_version, still_known
 
 Version = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]
 
@@ -21,10 +21,13 @@ def print_still_known(still: Mapping[str, Sequence[str]], console: Console) -> N
         console.print(f'To delete such versions: understudy models purge --person "{person}"')
 
 
-def remove(
-    version: Version,
-    models_dir: ModelsDir = MODELS,
-) -> None:
+def print_serving_known(registry: Registry) -> None:
+    """Say of whom that withdrew the version that serves knows words."""
+    still = {one: who for one, who in still_known(registry).items() if registry.serves(one)}
+    print_still_known(still, Console(highlight=False, markup=False))
+
+
+def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
     """Delete a version that does not serve."""
     print(f"{remove_version(Registry(models_dir), version)} is gone; its receipt stays")
 

@@ -48,8 +48,8 @@ def seen_by(root: Path, artifact: Artifact) -> Seen:
     try:
         summary = read_summary(Path(dataset_of(artifact) or "") / SUMMARY)
     except DatasetError:
-        told = artifact.card.provenance.get("trained_at")
-        trained_at = datetime.fromisoformat(told) if told else datetime.now(UTC)
+        day = artifact.card.provenance.get("trained_at")
+        trained_at = datetime.fromisoformat(day) if day else datetime.now(UTC)
         return Seen(trained_at, trained_at)
     splits = {split.name: split for split in summary.splits}
     newest = max(split.last for split in summary.splits)

@@ -38,7 +38,8 @@ class Sources:
 class Current:
     """The version that serves; without an artifact it cannot be used, or there is none (`exists`).
 
-    `seen` is what it knows of the chat, `chat` the models', as far as anybody can tell.
+    `seen` is what it knows of the chat, `chat` the one that these models are of, as far as
+    anybody can tell.
     """
 
     exists: bool

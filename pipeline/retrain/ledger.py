@@ -61,7 +61,7 @@ class Ledger:
         return frozenset(one.user_id for one in decided if one.said == "optout")
 
     def with_notes(self, notes: Iterable[Notes]) -> "Ledger":
-        """Return this ledger with what dumps say: of one person the newest decision counts."""
+        """Return this ledger with what dumps say: of one user the newest decision counts."""
         decisions, forgotten = dict(self.decisions), set(self.forgotten)
         for note in notes:
             forgotten.update(note.forgotten)

@@ -61,8 +61,7 @@ def merged(
             settle(whole)
         for notes in sorted(dumps, key=lambda one: one.written_at):
             with opened([notes.file], None, zone, step) as found:
-                may_be = expected and may_be_moved(root, found, expected)
-                chat = _chosen(found, notes.file, expected, None, _PROOF if may_be else _OTHER)
+                chat = _chosen(found, notes.file, expected, None, _advice(root, found, expected))
                 expected = artifact.Chat(chat.chat_id, chat.name)
                 whole = whole or _begun(root, spool, chat)
                 _add_dump(whole, found, chat, notes)
@@ -97,6 +96,11 @@ def _chosen(
         f"{file} is of {holds}, and wanted is {visible(expected.title)} ({expected.chat_id}): "
         f"{advice}"
     )
+
+
+def _advice(root: Path, found: Archive, expected: artifact.Chat | None) -> str:
+    """Return what to do about a dump where it is of another chat."""
+    return _PROOF if expected and may_be_moved(root, found, expected) else _OTHER
 
 
 def _begun(root: Path, spool: Spool, chat: Chat, move: Move | None = None) -> Merged:

@@ -95,12 +95,15 @@ def _planned(
 
 
 def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
-    """Let what dumps say of consent hold although the exports beside them are refused."""
-    if not sources.dumps or not sources.exports:
+    """Let what dumps say of consent hold although the exports beside them are refused.
+
+    Not before it is known whose models these are: the dump may be the one that is of another chat.
+    """
+    if not current.chat or not sources.dumps or not sources.exports:
         return
     alone = Sources((), sources.dumps)
     with (
-        suppress(UnderstudyError),
+        suppress(UnderstudyError),  # what is wrong with the exports is told, and comes first
         merged(wish.root, (), sources.dumps, current.chat, wish.chat, wish.zone) as whole,
     ):
         take_in(wish, tools, current, alone, whole)

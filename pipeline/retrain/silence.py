@@ -11,12 +11,12 @@ from pipeline.retrain.ledger import Ledger
 def silence(registry: Registry, roster: Roster, ledger: Ledger) -> None:
     """Let no version speak as whom the roster says no of, so that a rollback brings nobody back.
 
-    Who told the bot themselves decides there, without any retraining.
+    Who told the bot no themselves can tell it yes again there, without any retraining.
     """
     out = {
         number
         for person in roster.people
-        if "no" in {person.learn, person.imitate} and ledger.decisions.keys().isdisjoint(person.ids)
+        if "no" in {person.learn, person.imitate} and ledger.opted_out.isdisjoint(person.ids)
         for number in person.ids
     }
 

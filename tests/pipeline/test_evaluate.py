@@ -78,6 +78,7 @@ def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     assert shares == sorted(shares)
     assert len(shares) > 7
     assert shares[-1] == 1
+    assert shares.count(1) == 1
 
 
 def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):

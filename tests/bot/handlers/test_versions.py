@@ -50,7 +50,9 @@ async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage
 
 
 async def test_what_was_judged_on_other_talk_is_not_compared(stage, hugo, later):
-    _write_receipt(stage, later.path.name, {"compared_with": "0007-00000000", "voices": [{"x": 1}]})
+    voices = [{"name": "João", "current": 0.81, "new": 0.86}]
+    told = {"compared_with": "0007-00000000", "voices": voices}
+    _write_receipt(stage, later.path.name, told)
     stage.telegram.private(hugo)
 
     async with stage.running(admins=frozenset({ADMIN})):

@@ -1,7 +1,9 @@
-"""A workshop, and one whose first version serves."""
+"""A workshop, one whose first version serves, and files to merge."""
 
 import pytest
 
+from tests.pipeline.chats import write
+from tests.pipeline.retrain.merging import merging, remember, said
 from tests.pipeline.retrain.workshop import Workshop
 
 
@@ -15,3 +17,22 @@ def running(shop):
     """A workshop whose first version serves."""
     assert shop.first().promoted
     return shop
+
+
+@pytest.fixture
+def put(tmp_path):
+    """Write exports and dumps into files of their own and return them."""
+    count = iter(range(1_000))
+    return lambda *values: [write(tmp_path / str(next(count)), one) for one in values]
+
+
+@pytest.fixture
+def talk(tmp_path, put):
+    """Merge these exports and dumps, one call after another, and return what is said then."""
+
+    def run(*values):
+        with merging(tmp_path / "models", put(*values)) as whole:
+            remember(whole)
+            return said(whole)
+
+    return run

@@ -6,6 +6,12 @@ from pipeline.export.files import export_files
 from pipeline.retrain.dump import notes_of
 from pipeline.retrain.history import keep
 from pipeline.retrain.merge import merged
+from tests.pipeline.chats import entry
+
+ANNA = [entry(n, 1 + n % 2, f"words {n}", 60 * n) for n in range(1, 6)]
+LATER = [entry(n, 1 + n % 2, f"words {n}", 60 * n) for n in range(6, 9)]
+ALL = [(n, f"words {n}") for n in range(1, 9)]
+"""What is said then, by id."""
 
 
 @contextmanager

@@ -13,9 +13,8 @@ from pipeline.retrain.erasure import datasets, purge
 from pipeline.retrain.known import holders, still_known
 from tests.pipeline.chats import chat, conversation, entry
 from tests.pipeline.retrain.dumps import decision, dump, played
-from tests.pipeline.retrain.workshop import Workshop, found
+from tests.pipeline.retrain.workshop import NEW, OLD, Workshop, found
 
-OLD, NEW = conversation(20), conversation(45)
 SECRET = {**OLD[8], "text": "the zebra sleeps in the cellar"}
 TALK = [*OLD[:8], SECRET, *OLD[9:]]
 """Said by Friend 1."""

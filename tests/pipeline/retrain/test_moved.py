@@ -1,41 +1,17 @@
 """A basic group that became a supergroup, as its exports and the bot's dumps tell of it."""
 
-from io import StringIO
-from types import SimpleNamespace
-
 import pytest
-from rich.console import Console
 
 from model.artifact import Chat
 from model.errors import ExportError
-from pipeline.dataset import STRUCK, load_dataset
-from pipeline.retrain.erasure import datasets
 from pipeline.retrain.foreign import FOREIGN
 from pipeline.retrain.history import folder_of, histories, open_history
 from pipeline.retrain.moved import heir
-from pipeline.retrain.watch import Watch
-from pipeline.review import write_struck
-from tests.pipeline.chats import account, chat, conversation, entry, write
+from tests.pipeline.chats import account, chat, entry
 from tests.pipeline.retrain.dumps import decision, dump
+from tests.pipeline.retrain.groups import BASIC, GROUP, SHIFT, moved
 from tests.pipeline.retrain.merging import merging, remember, said
-from tests.pipeline.retrain.workshop import CHAT, Killed, Workshop, found
-
-SHIFT = 10**9
-GROUP = {"type": "private_group", "id": 5}
-BASIC = Chat(-5, "Friends")
-
-
-def moved(entries, by=-SHIFT):
-    """Return entries with other ids, and answers to them."""
-    return [
-        {
-            **one,
-            "id": one["id"] + by,
-            **{key: one[key] + by for key in ["reply_to_message_id"] if key in one},
-        }
-        for one in entries
-    ]
-
+from tests.pipeline.retrain.workshop import CHAT
 
 OLD = [entry(n, 1 + n % 2, f"words {n}", 60 * n, reply_to_message_id=n - 1) for n in range(1, 21)]
 NEW = [entry(n, 1 + n % 2, f"more {n}", 3_600 + 60 * n) for n in range(1, 4)]
@@ -46,12 +22,6 @@ AFTER = [(n, f"more {n}") for n in range(1, 4)]
 @pytest.fixture
 def root(tmp_path):
     return tmp_path / "models"
-
-
-@pytest.fixture
-def put(tmp_path):
-    count = iter(range(1_000))
-    return lambda *values: [write(tmp_path / str(next(count)), one) for one in values]
 
 
 @pytest.fixture
@@ -211,107 +181,3 @@ def test_without_a_kept_history_a_supergroup_s_dump_is_another_chat_s(root, put)
         merging(root, put(dump(*NEW)), BASIC),
     ):
         pytest.fail("it was read")
-
-
-EARLY, LATE = conversation(20), conversation(45)
-SUPER = [*moved(LATE[:300]), *LATE[300:]]
-"""240 messages, and 300 more; of those 60 were said while it was a basic group still."""
-
-
-@pytest.fixture
-def first(tmp_path):
-    """A workshop whose first version learned from the basic group."""
-    shop = Workshop(tmp_path, GROUP)
-    shop.first()
-    return shop
-
-
-def test_the_next_version_is_compared_on_what_is_new_to_the_current_one(first):
-    result = first.run(chat(*SUPER), dump(decisions=[decision(2, "optin")]))
-
-    assert result.says.endswith("serves now, with 300 new messages")
-    assert first.receipt(2)["compared_with"] == first.registry.names[0]
-    assert first.registry.open("2").card.chats == (Chat(CHAT, "Friends"),)
-
-
-def test_who_withdrew_before_is_left_out_and_told(first, monkeypatch):
-    first.run(dump(decisions=[decision(2, "optout")], **GROUP))
-    console = Console(file=StringIO(), width=200)
-    monkeypatch.setattr(first, "_watch", lambda: Watch(console))
-
-    first.run(chat(*SUPER), no_live_bot=True)
-
-    assert "Friends became a supergroup, and its history went along" in console.file.getvalue()
-    assert [one["name"] for one in first.receipt(2)["excluded"]] == ["Friend 2"]
-
-
-def test_where_nothing_is_trained_later_runs_go_on_with_the_supergroup(first):
-    few = first.run(chat(*moved(EARLY), *LATE[240:250]), no_live_bot=True)
-
-    later = first.run(dump(*LATE[240:]))
-
-    assert few.version is None
-    assert first.registry.open("1").card.chats == (BASIC,)
-    assert later.says.endswith("serves now, with 300 new messages")
-    assert open_history(first.root, CHAT).head.former == -5
-
-
-def kill(*_):
-    raise Killed
-
-
-@pytest.mark.parametrize(
-    ("name", "killing"),
-    [("tidy", kill), ("shutil", SimpleNamespace(rmtree=kill))],
-    ids=["before", "within"],
-)
-def test_killed_before_the_group_s_history_is_gone_the_next_run_is_clean(
-    first, name, killing, monkeypatch
-):
-    files = first.put(chat(*SUPER), dump(decisions=[decision(2, "optin")]))
-
-    with monkeypatch.context() as patched:
-        patched.setattr(f"pipeline.retrain.history.{name}", killing)
-        with pytest.raises(Killed):
-            first.run(*files)
-    left = sorted(path.name for path in (first.root / "history").iterdir())
-    result = first.run(*files)
-
-    assert left == [str(CHAT), "-5"]
-    assert result.says.endswith("serves now, with 300 new messages")
-    assert first.receipt(2)["messages"] == len(SUPER)
-    assert [path.name for path in (first.root / "history").iterdir()] == [str(CHAT)]
-
-
-@pytest.mark.parametrize("by", [0, 70], ids=["the same account", "another account"])
-def test_what_is_forgotten_since_goes_from_datasets_of_the_group_too(first, by):
-    heard = moved(EARLY, 500 - SHIFT)
-    export = chat(*moved(LATE[:300], by - SHIFT), *LATE[300:])
-    assert len(found(first.root, "words 18")) > 1
-
-    first.run(export, dump(*heard, forgotten=[heard[16]["id"]]))
-
-    assert heard[16]["text"] == "words 18"
-    assert found(first.root, '"words 18"') == []
-    assert len(list(datasets(first.root))) == 1
-
-
-def test_datasets_of_the_group_that_hold_nothing_forgotten_stay(first):
-    before = list(datasets(first.root))
-
-    first.run(chat(*SUPER), dump(forgotten=[LATE[300]["id"], 18, 18 - SHIFT]))
-
-    assert set(before) < set(datasets(first.root))
-
-
-def test_pairs_that_were_struck_out_of_the_group_s_dataset_stay_out(first):
-    folder = first.trained[0][0].folder
-    struck = load_dataset(folder).train[3]
-    write_struck(folder / STRUCK, frozenset({struck.id}))
-
-    first.run(chat(*SUPER), no_live_bot=True)
-
-    kept = load_dataset(first.trained[1][0].folder)
-    every = (*kept.train, *kept.validation, *kept.test)
-    assert struck.sent_at not in {pair.sent_at for pair in every}
-    assert kept.summary.struck == 1

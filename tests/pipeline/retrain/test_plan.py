@@ -48,10 +48,10 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
 )
 def test_a_warm_start_never_goes_on_from_weights_that_know(running, notes):
     running.run(chat(*NEW), dump(**notes), begin="current")
+    again = running.run(chat(*conversation(70)), no_live_bot=True, begin="current")
 
     assert running.receipt(2)["began_with"] == "google/flan-t5-small"
     assert running.receipt(2)["replayed"] is None
-    again = running.run(chat(*conversation(70)), no_live_bot=True, begin="current")
     assert running.receipt(3)["began_with"] == running.registry.names[1]
     assert again.promoted
 

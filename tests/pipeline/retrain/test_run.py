@@ -45,6 +45,14 @@ def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(sh
     assert len(list((shop.root / "history").iterdir())) == 1
 
 
+def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_behind(shop):
+    with pytest.raises(ExportError, match="is of Work, and wanted is Friends"):
+        shop.run(chat(*OLD), dump(*NEW, name="Work", id=8))
+
+    assert not list(shop.root.rglob("roster.toml"))
+    assert not (shop.root / "history").exists()
+
+
 def test_the_roster_beside_a_first_export_is_taken(shop):
     (file,) = shop.put(chat(*OLD))
     (file.parent / "roster.toml").write_text(VOICES.format(1) + VOICES.format(2))

@@ -2,47 +2,48 @@
 
 import pytest
 
-from tests.pipeline.chats import chat, conversation
+from tests.pipeline.chats import chat
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.workshop import Workshop
+from tests.pipeline.retrain.workshop import NEW
 
 
-@pytest.fixture
-def shop(tmp_path):
-    shop = Workshop(tmp_path)
-    shop.first()
-    return shop
-
-
-def say_no(shop, key):
-    file = shop.root / "roster.toml"
+def say_no(running, key):
+    file = running.root / "roster.toml"
     file.write_text(file.read_text().replace('imitate = "yes"', f'{key} = "no"', 1))
 
 
-def voices(shop):
-    return [person.name for person in shop.registry.open().card.roster.voices]
+def voices(running):
+    return [person.name for person in running.registry.open().card.roster.voices]
 
 
 @pytest.mark.parametrize("key", ["learn", "imitate"])
-def test_a_rollback_brings_no_voice_back_that_the_roster_took(shop, key):
-    say_no(shop, key)
-    shop.run(chat(*conversation(45)), no_live_bot=True)
+def test_a_rollback_brings_no_voice_back_that_the_roster_took(running, key):
+    say_no(running, key)
+    running.run(chat(*NEW), no_live_bot=True)
 
-    shop.registry.rollback()
+    running.registry.rollback()
 
-    assert voices(shop) == ["Friend 2"]
+    assert voices(running) == ["Friend 2"]
 
 
-def test_the_version_that_serves_falls_silent_though_too_little_is_new_to_train(shop):
-    say_no(shop, "imitate")
+def test_the_version_that_serves_falls_silent_though_too_little_is_new_to_train(running):
+    say_no(running, "imitate")
 
-    result = shop.run(dump())
+    result = running.run(dump())
 
     assert result.version is None
-    assert voices(shop) == ["Friend 2"]
+    assert voices(running) == ["Friend 2"]
 
 
-def test_who_told_the_bot_no_may_tell_it_yes_again_without_a_retraining(shop):
-    shop.run(dump(decisions=[decision(1, "optout")]))
+def test_who_told_the_bot_no_may_tell_it_yes_again_without_a_retraining(running):
+    running.run(dump(decisions=[decision(1, "optout")]))
 
-    assert voices(shop) == ["Friend 1", "Friend 2"]
+    assert voices(running) == ["Friend 1", "Friend 2"]
+
+
+def test_a_yes_of_long_ago_does_not_keep_a_voice_that_the_roster_took_since(running):
+    say_no(running, "imitate")
+
+    running.run(dump(decisions=[decision(1, "optin")]))
+
+    assert voices(running) == ["Friend 2"]

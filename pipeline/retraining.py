@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -26,8 +26,13 @@ def retrain(
         Path | None, typer.Option(help="who is who; else roster.toml in the folder of models")
     ] = None,
     begin: Annotated[
-        str, typer.Option("--from", help="base: train anew; current: go on from what serves")
-    ] = "base",
+        str | None,
+        typer.Option(
+            "--from",
+            help="base: train anew; current: go on from what serves, as is done where it may be",
+            show_default=False,
+        ),
+    ] = None,
     replay: Annotated[
         float, typer.Option(min=0, help="--from current: so many old pairs beside each new one")
     ] = 1.0,
@@ -70,7 +75,7 @@ def retrain(
     The first time it trains the first version. Hyperparameters that are not given are the current
     version's.
     """
-    if begin not in {"base", "current"}:
+    if begin not in {None, "base", "current"}:
         raise typer.BadParameter(f"--from {begin}: give base or current")
     if force is not None and not force.strip():
         raise typer.BadParameter("--force needs a reason, which the receipt keeps")
@@ -78,7 +83,7 @@ def retrain(
     from pipeline.evaluate import FULL, GATE
     from pipeline.retrain.run import retrain as run
     from pipeline.retrain.watch import Watch
-    from pipeline.retrain.wish import Tools, Wish
+    from pipeline.retrain.wish import Begin, Tools, Wish
 
     wish = Wish(
         files=tuple(files),
@@ -87,7 +92,7 @@ def retrain(
         roster=roster,
         zone=options.zone(timezone),
         base=base,
-        begin="current" if begin == "current" else "base",
+        begin=cast("Begin | None", begin),
         replay=replay,
         least_new=least_new,
         min_messages=min_messages or 0,

@@ -15,10 +15,12 @@ class Start:
     """A base, or a version's own weights.
 
     `only` are the pairs of a dataset to train on, where not all: the weights know the others.
+    The learning rate is multiplied by `pace`.
     """
 
     base: str | Artifact
     only: tuple[Pair, ...] | None = None
+    pace: float = 1.0
 
     @property
     def name(self) -> str:

@@ -120,7 +120,8 @@ def _make(
         before = judge()
     voices = max(1, len(dataset.roster.voices))
     watched = even(dataset.validation, max(1, settings.validation_pairs // voices), settings.seed)
-    outcome = _tune(base, examples, encoder(watched), settings, work, precision, bar, resume=resume)
+    paced = replace(settings, learning_rate=settings.rate(base.family) * start.pace)
+    outcome = _tune(base, examples, encoder(watched), paced, work, precision, bar, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
         judgement = compared(before, judge())
     with step(console, "Converting for the bot, checked against the original"):
@@ -167,6 +168,7 @@ def _with_run(card: Card, start: Start, outcome: Outcome, canaries: Iterable[Can
     """Return a card that says what it began with, how it went, and which secrets were planted."""
     run = {
         "began_with": start.name,
+        "pace": start.pace,
         "held_out": [asdict(point) for point in outcome.curve],
         "kept_step": outcome.kept.step if outcome.kept else outcome.steps,
         "canaries": [asdict(canary) for canary in canaries],

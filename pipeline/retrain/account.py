@@ -13,6 +13,7 @@ from pipeline.card import commit
 from pipeline.dataset import Dataset
 from pipeline.retrain.gate import Verdict
 from pipeline.retrain.intake import Intake
+from pipeline.start import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Run:
     """How it was trained and judged; `replayed` counts old pairs beside the new, if it is any."""
 
     base: str
-    began_with: str
+    start: Start
     replayed: int | None
     settings: Hyperparameters
     verdict: Verdict
@@ -49,6 +50,7 @@ def facts_of(intake: Intake, dataset: Dataset) -> Facts:
         "messages": intake.total,
         "new": intake.new,
         "deleted": whole.deleted,
+        "deleted_before": whole.ledger.deleted,
         "through": datetime.fromtimestamp(newest, UTC).isoformat(),
         "held_out_since": held_out.isoformat(),
         "min_messages": summary.min_messages,
@@ -75,7 +77,8 @@ def receipt_of(facts: Facts, run: Run) -> dict[str, Any]:
         "commit": commit(),
         **facts.values,
         "base": run.base,
-        "began_with": run.began_with,
+        "began_with": run.start.name,
+        "pace": run.start.pace,
         "replayed": run.replayed,
         "hyperparameters": asdict(run.settings),
         "scores": [asdict(one) for one in run.verdict.figures],

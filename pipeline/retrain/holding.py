@@ -1,7 +1,8 @@
 """What of a merged chat trains and what is held out, so that both versions are judged fairly."""
 
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,18 +71,20 @@ def shares(total: int, new: int, untrained: int, least_new: int) -> Shares:
 
 
 def with_replay(
-    pairs: Sequence[Pair], since: datetime, replay: float, seed: int
+    pairs: Sequence[Pair], since: datetime, known: Collection[str], replay: float, seed: int
 ) -> tuple[tuple[Pair, ...], int]:
-    """Return the pairs since a moment with whole older sessions among them, and how many pairs.
+    """Return the pairs since a moment with whole older sessions among them, and how many old pairs.
 
     `replay` times as many old pairs as new ones come back, drawn by the seed: what a version
-    learned before fades where it sees nothing but new talk. Where nothing is new all are old.
+    learned before fades where it sees nothing but new talk. Where nothing is new all are old. To
+    a version that had not learned them all pairs of a voice are new.
     """
-    new = [pair for pair in pairs if pair.sent_at >= since]
-    old: dict[int, int] = {}
-    for pair in pairs:
-        if pair.sent_at < since:
-            old[pair.session] = old.get(pair.session, 0) + 1
+
+    def is_new(pair: Pair) -> bool:
+        return pair.sent_at >= since or pair.voice not in known
+
+    new = [pair for pair in pairs if is_new(pair)]
+    old = Counter(pair.session for pair in pairs if not is_new(pair))
     sessions, wanted = list(old), replay * len(new) if new else sum(old.values())
     random.Random(seed).shuffle(sessions)
     drawn: set[int] = set()
@@ -91,5 +94,5 @@ def with_replay(
             break
         drawn.add(session)
         count += old[session]
-    kept = tuple(pair for pair in pairs if pair.sent_at >= since or pair.session in drawn)
+    kept = tuple(pair for pair in pairs if is_new(pair) or pair.session in drawn)
     return kept, len(kept) - len(new)

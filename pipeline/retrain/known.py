@@ -70,14 +70,16 @@ def holders(registry: Registry, ids: Collection[int], name: str) -> list[str]:
 def to_unlearn(registry: Registry, version: str, ledger: Ledger) -> str | None:
     """Return what a version's weights know and must not be built upon, in words; None if nothing.
 
-    Which messages it was trained on no receipt tells: any that is forgotten since counts.
+    Which messages it was trained on no receipt tells: any that went since counts.
     """
     for one in ledger.withdrawn:
         if _knows(registry, version, one.ids, one.name):
-            return f"words of {one.name}, who withdrew"
+            return f"knows words of {one.name}, who withdrew"
     told = receipt.read(registry.root, version)
     if len(ledger.forgotten) > (told.forgotten if told else 0):
-        return "messages that are to be forgotten"
+        return "knows messages that are to be forgotten"
+    if ledger.deleted > (told.deleted if told else 0):
+        return "knows messages that were deleted since"
     return None
 
 

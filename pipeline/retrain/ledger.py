@@ -44,14 +44,15 @@ class Withdrawn:
 class Ledger:
     """A chat's newest decisions by user, its forgotten messages, its bots of ours, who is out.
 
-    `aliases` are the ids that messages of a basic group have in the exports, by those that the
-    bot knew them by.
+    So many of its messages were `deleted` in Telegram after they had been kept. `aliases` are the
+    ids that messages of a basic group have in the exports, by those that the bot knew them by.
     """
 
     decisions: Mapping[int, Decision] = field(default_factory=dict)
     forgotten: frozenset[int] = frozenset()
     understudies: frozenset[int] = frozenset()
     withdrawn: tuple[Withdrawn, ...] = ()
+    deleted: int = 0
     aliases: Mapping[int, int] = field(default_factory=dict)
 
     @property
@@ -118,6 +119,7 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
             for one in ledger.decisions.values()
         ],
         "forgotten": sorted(ledger.forgotten),
+        "deleted": ledger.deleted,
         "understudies": sorted(ledger.understudies),
         "withdrawn": [
             {
@@ -150,5 +152,6 @@ def from_json(value: Mapping[str, Any]) -> Ledger:
         forgotten=frozenset(value["forgotten"]),
         understudies=frozenset(value["understudies"]),
         withdrawn=tuple(withdrawn),
+        deleted=value.get("deleted", 0),
         aliases=dict(map(tuple, value["aliases"])),
     )

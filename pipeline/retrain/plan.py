@@ -25,6 +25,7 @@ from pipeline.retrain.wish import Tools, Wish
 from pipeline.review import Review
 from pipeline.start import Start
 
+_GENTLY = 1 / 3  # of the rate: at the whole of it what is known fades (docs/experiments.md)
 _NAME = 12  # hex digits of a dataset's name
 
 
@@ -57,7 +58,8 @@ def plan_of(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Plan:
     replayed = None
     if current.seen and isinstance(start.base, Artifact):
         since = current.seen.held_out_since
-        train, replayed = with_replay(dataset.train, since, wish.replay, settings.seed)
+        known = start.base.card.learned
+        train, replayed = with_replay(dataset.train, since, known, wish.replay, settings.seed)
         start = replace(start, only=train)
     if current.seen:
         since = current.seen.through
@@ -80,16 +82,20 @@ def _start(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Start:
     if current.artifact is None:
         return Start(wish.base or DEFAULT)
     base, name = current.artifact.card.base, current.artifact.path.name
-    if wish.begin == "base":
-        return Start(wish.base or base)
-    if wish.base not in {None, base}:
+    is_other = wish.base not in {None, base}
+    if is_other and wish.begin == "current":
         raise TrainingError(
             f"--from current goes on with {base}, and --base says {wish.base}: leave one out"
         )
-    if what := to_unlearn(Registry(wish.root), name, intake.whole.ledger):
-        tools.watch.console.print(f"  {name} knows {what}: training begins with the base")
+    if is_other or wish.begin == "base":
+        return Start(wish.base or base)
+    why = to_unlearn(Registry(wish.root), name, intake.whole.ledger)
+    if why is None and wish.begin is None and not current.artifact.weights.is_dir():
+        why = "came without weights to train on from"
+    if why:
+        tools.watch.console.print(f"  {name} {why}: training begins with the base")
         return Start(base)
-    return Start(current.artifact)
+    return Start(current.artifact, pace=1.0 if "learning_rate" in wish.settings else _GENTLY)
 
 
 def _build(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Dataset:

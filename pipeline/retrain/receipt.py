@@ -30,8 +30,8 @@ class Told:
     """What a receipt tells the next retraining.
 
     Up to when the version knows the chat, from when on it was only tested on it, how many messages
-    make a voice, whose it learned from by id, how many were forgotten by then, the base or the
-    version that it began with, and the seconds of each step.
+    make a voice, whose it learned from by id, how many were forgotten and deleted by then, the base
+    or the version that it began with, and the seconds of each step.
     """
 
     through: datetime
@@ -39,6 +39,7 @@ class Told:
     min_messages: int
     learned_from: frozenset[int]
     forgotten: int
+    deleted: int
     began_with: str
     seconds: Mapping[str, float]
 
@@ -71,6 +72,7 @@ def read(root: Path, version: str) -> Told | None:
             int(value.get("min_messages", MIN_MESSAGES)),
             frozenset(number for person in value["people"] for number in person["ids"]),
             int(value["forgotten"]),
+            int(value.get("deleted_before", 0)),
             str(value["began_with"]),
             {str(step): float(seconds) for step, seconds in value["seconds"].items()},
         )
@@ -131,7 +133,8 @@ def _left_out(receipt: Receipt) -> Iterator[str]:
 
 
 def _training(receipt: Receipt) -> Iterator[str]:
-    yield f"{receipt['base']}, beginning with {receipt['began_with']}"
+    pace = f", at {receipt['pace']:.2f} of the rate" if receipt["pace"] != 1 else ""
+    yield f"{receipt['base']}, beginning with {receipt['began_with']}{pace}"
     if receipt["replayed"] is not None:
         yield f"{receipt['replayed']:,} old pairs replayed beside the new"
     yield ", ".join(f"{key} {value}" for key, value in receipt["hyperparameters"].items())

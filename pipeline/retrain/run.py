@@ -127,7 +127,7 @@ def _make(
     base = registry.open(name).card.base
     forced = wish.force if verdict.reasons else None
     run = Run(
-        base, plan.start.name, plan.replayed, plan.settings, verdict, other, forced,
+        base, plan.start, plan.replayed, plan.settings, verdict, other, forced,
         tools.watch.seconds,
     )  # fmt: skip
     page = receipt.write(wish.root, name, receipt_of(plan.facts, run))

@@ -30,8 +30,9 @@ Ask = Callable[[str], bool]
 class Wish:
     """The options of `understudy retrain`; `settings` are the hyperparameters that were given.
 
-    Without a `base`, or with `min_messages` of 0, the current version's is taken. `force` is the
-    reason to promote in spite of the gate.
+    Without a `base`, or with `min_messages` of 0, the current version's is taken. Without `begin`
+    training goes on from the current version where it can. `force` is the reason to promote in
+    spite of the gate.
     """
 
     files: tuple[Path, ...]
@@ -40,7 +41,7 @@ class Wish:
     roster: Path | None = None
     zone: tzinfo | None = None
     base: str | None = None
-    begin: Begin = "base"
+    begin: Begin | None = None
     replay: float = 1.0
     least_new: int = LEAST_NEW
     min_messages: int = 0

@@ -1,10 +1,13 @@
 """What a retraining trains on, begins with, and holds out."""
 
+import shutil
+
 import pytest
 
 from model.artifact import Artifact
 from model.errors import TrainingError
 from pipeline.dataset import STRUCK, load_dataset
+from pipeline.retrain.holding import with_replay
 from pipeline.review import write_struck
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump
@@ -24,7 +27,7 @@ def test_pairs_are_struck_out_of_a_folder_that_was_moved_too(running):
 
 
 def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(running):
-    running.run(chat(*NEW), no_live_bot=True, begin="current", replay=0.5)
+    running.run(chat(*NEW), no_live_bot=True, replay=0.5)
 
     dataset, start, _ = running.trained[-1]
     train = start.only
@@ -34,6 +37,7 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     whole = load_dataset(dataset.folder).train
     assert isinstance(start.base, Artifact)
     assert start.name == running.registry.names[0]
+    assert start.pace == running.receipt(2)["pace"] < 1
     assert 0.5 * new <= len(old) <= 0.5 * new + 12
     assert new == sum(pair.sent_at.isoformat() >= since for pair in whole)
     assert running.receipt(2)["replayed"] == len(old)
@@ -41,19 +45,55 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     assert dataset.train == whole  # what the weights know already is not to be copied either
 
 
+LACKING = [*NEW[:8], *NEW[9:]]
+LATER = conversation(70)[540:]
+
+
 @pytest.mark.parametrize(
-    "notes",
-    [{"decisions": [decision(1, "optout")]}, {"forgotten": [NEW[8]["id"]]}],
-    ids=["who withdrew", "what is forgotten"],
+    ("fresh", "notes"),
+    [
+        (NEW, {"decisions": [decision(1, "optout")]}),
+        (NEW, {"forgotten": [NEW[8]["id"]]}),
+        (LACKING, {}),
+    ],
+    ids=["who withdrew", "what is forgotten", "what was deleted"],
 )
-def test_a_warm_start_never_goes_on_from_weights_that_know(running, notes):
-    running.run(chat(*NEW), dump(**notes), begin="current")
-    again = running.run(chat(*conversation(70)), no_live_bot=True, begin="current")
+def test_a_warm_start_never_goes_on_from_weights_that_know(running, fresh, notes):
+    running.run(chat(*fresh), dump(**notes), begin="current")
+    again = running.run(chat(*fresh, *LATER), no_live_bot=True, begin="current")
 
     assert running.receipt(2)["began_with"] == "google/flan-t5-small"
     assert running.receipt(2)["replayed"] is None
+    assert running.receipt(2)["pace"] == 1
     assert running.receipt(3)["began_with"] == running.registry.names[1]
     assert again.promoted
+
+
+def test_a_voice_that_was_not_learned_before_is_learned_whole(running):
+    known = {"Friend 1"}
+    pairs = load_dataset(running.trained[0][0].folder).train
+    since = pairs[-1].sent_at
+
+    kept, replayed = with_replay(pairs, since, known, 0.0, 0)
+
+    assert {pair for pair in pairs if pair.voice == "Friend 2"} <= set(kept)
+    assert replayed == 0
+    assert len(kept) < len(pairs)
+
+
+def test_a_version_that_came_without_weights_is_begun_anew(running):
+    shutil.rmtree(running.registry.open().weights)
+
+    running.run(chat(*NEW), no_live_bot=True)
+
+    assert running.receipt(2)["began_with"] == "google/flan-t5-small"
+
+
+def test_a_rate_that_is_given_is_the_rate(running):
+    running.run(chat(*NEW), no_live_bot=True, settings={"learning_rate": 1e-4})
+
+    assert running.trained[1][1].pace == 1
+    assert running.trained[1][2].learning_rate == 1e-4
 
 
 def test_pairs_that_a_person_struck_out_stay_out(running):
@@ -87,7 +127,7 @@ def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
 
 
 def test_the_base_is_the_current_version_s_unless_another_is_named(running):
-    running.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True, begin="base")
     running.run(chat(*conversation(70)), no_live_bot=True, base="other")
 
     assert [start.name for _, start, _ in running.trained] == [

@@ -110,6 +110,8 @@ class Workshop:
             base=start.name if isinstance(start.base, str) else start.base.card.base,
             provenance={"dataset": told, "trained_at": "2024-01-01T00:00:00+00:00"},
         )
+        (made / "weights").mkdir()
+        (made / "weights" / "config.json").write_text("{}")
         registry.root.joinpath("tensorboard", "x").mkdir(parents=True, exist_ok=True)
         nats = Nats(1.0, 0.5)
         return registry.add(made), Judgement(nats, None, {})

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import signal
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -138,13 +140,14 @@ async def _outcome(command: tuple[str, ...], texts: Wording) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a group of its own, which ends whole
         )
     except OSError as error:
         return texts.retraining_failed.format(why=f"{command[0]}: {error.strerror}")
     try:
         printed, errors = await process.communicate()
     except asyncio.CancelledError:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         await process.wait()
         raise
     logger.info("the retraining ended with status %d", process.returncode)

@@ -36,16 +36,21 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The version that serves; without an artifact it cannot be used, or there is none (`exists`).
+    """The version that serves; where there is one of no use, `problem` says why.
 
     `seen` is what it knows of the chat, `chat` the one that these models are of, as far as
     anybody can tell.
     """
 
-    exists: bool
     artifact: Artifact | None = None
     seen: Seen | None = None
     chat: Chat | None = None
+    problem: str | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether a version serves, of use or not."""
+        return self.artifact is not None or self.problem is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +87,12 @@ def current_of(registry: Registry) -> Current:
     try:
         name = registry.current
         if name is None:
-            return Current(exists=False, chat=_only_kept(registry.root))
+            return Current(chat=_only_kept(registry.root))
         found = registry.open(name)
-    except ArtifactError:
-        return Current(exists=True, chat=_only_kept(registry.root))
+    except ArtifactError as error:
+        return Current(chat=_only_kept(registry.root), problem=str(error))
     seen = seen_by(registry.root, found)
-    return Current(
-        exists=True, artifact=found, seen=seen, chat=heir(registry.root, found.card.chats[0])
-    )
+    return Current(found, seen, heir(registry.root, found.card.chats[0]))
 
 
 def _only_kept(root: Path) -> Chat | None:

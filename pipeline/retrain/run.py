@@ -60,6 +60,12 @@ def _retrain(wish: Wish, tools: Tools) -> Result:
     registry, sources = Registry(wish.root), sources_of(wish.files)
     current, started = current_of(registry), time.time()
     check_live_bot(sources, current, wish)
+    if current.problem:
+        tools.watch.console.print(
+            f"  {current.problem}\n  The new version is made as the options say, and judged alone",
+            markup=False,
+            highlight=False,
+        )
     least = current.seen.min_messages if current.seen else MIN_MESSAGES
     wish = replace(wish, min_messages=wish.min_messages or least)
     _clear(registry)

@@ -5,12 +5,14 @@ import os
 import stat
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from telegram.constants import MessageLimit
 
 from bot.handlers import receiving
 from bot.texts import EN
+from tests.bot.conftest import until
 
 ADMIN = 11
 EXPORT = b'{"name": "Friends", "messages": []}'
@@ -64,6 +66,25 @@ async def test_what_came_of_a_command_is_told_without_places_of_this_machine(sta
         _, last = await said(stage, since, 2)
 
     assert last == EN.retrained.format(says="nothing new was said")
+
+
+async def test_what_a_command_started_ends_with_the_bot(stage, private, hugo, tmp_path):
+    note = tmp_path / "pid"
+    script = f"sleep 300 & echo $! > {note}; wait"
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=("/bin/sh", "-c", script)):
+        await send(stage, private, hugo)
+        pid = int(await until(lambda: note.is_file() and note.read_text()))
+        assert is_alive(pid)
+
+    await until(lambda: not is_alive(pid))
+
+
+def is_alive(pid):
+    """Whether a process runs; one that nobody waits for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 async def test_a_command_that_fails_is_quoted(stage, private, hugo, tmp_path):

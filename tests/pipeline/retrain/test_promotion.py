@@ -132,3 +132,4 @@ def test_a_current_version_of_another_prompt_is_replaced(running):
 
     assert result.promoted
     assert running.receipt(2)["compared_with"] is None
+    assert "judged alone" in running.shown.getvalue()

@@ -1,6 +1,7 @@
 """A retraining in which all is real but the two slow parts: training, and letting a model speak."""
 
 import gzip
+import io
 import json
 from dataclasses import dataclass, field
 from itertools import count
@@ -69,7 +70,7 @@ class Workshop:
     def __post_init__(self):
         self.root = self.folder / "models"
         self.registry = Registry(self.root)
-        self._count = count()
+        self._count, self.shown = count(), io.StringIO()
 
     def put(self, *values):
         """Write exports and dumps into files of their own and return them."""
@@ -92,7 +93,7 @@ class Workshop:
         return told(self.root, self.registry.find(str(number)))
 
     def _watch(self):
-        return _Killing(Console(quiet=True), self.killed)
+        return _Killing(Console(file=self.shown, width=500), self.killed)
 
     def _ask(self, question):
         self.asked.append(question)

@@ -5,23 +5,20 @@ version serving, and the next one clears away what it left.
 """
 
 import json
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from model.artifact import SCORECARD, Artifact, Decoding
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
 from model.naming import visible
-from model.registry import Registry, receipt_file
+from model.registry import Registry
 from pipeline.findings import print_findings
 from pipeline.inspection import figures_of
 from pipeline.pairing import Choices
 from pipeline.retrain import gate, receipt
 from pipeline.retrain.account import Run, receipt_of
-from pipeline.retrain.erasure import prune
 from pipeline.retrain.intake import (
     Current,
     Intake,
@@ -32,7 +29,7 @@ from pipeline.retrain.intake import (
     take_in,
     too_little,
 )
-from pipeline.retrain.known import DATASETS, remove_version
+from pipeline.retrain.leftovers import clear, tidy
 from pipeline.retrain.merge import merged
 from pipeline.retrain.plan import Plan, plan_of
 from pipeline.retrain.wish import Result, Tools, Wish
@@ -68,7 +65,7 @@ def _retrain(wish: Wish, tools: Tools) -> Result:
         )
     least = current.seen.min_messages if current.seen else MIN_MESSAGES
     wish = replace(wish, min_messages=wish.min_messages or least)
-    _clear(registry)
+    clear(registry)
     try:
         plan = _planned(wish, tools, registry, current, sources)
     except ExportError:
@@ -141,33 +138,13 @@ def _make(
         tools.watch.begin("promote")
         registry.promote(name)
     tools.watch.begin("tidy")
-    _tidy(registry, wish.keep, started)
+    tidy(registry, wish.keep, started)
     new, number = plan.facts.values["new"], name.split("-")[0]
     says = f"{name} serves now, with {new:,} new messages"
     if not may_serve:
         why = "; ".join(verdict.reasons)
         says = f"{name} is not promoted: {why}; understudy models promote {number} does it by hand"
     return Result(says, name, promoted=may_serve, receipt=page)
-
-
-def _clear(registry: Registry) -> None:
-    """Remove what a run that was killed has left: versions without a receipt, and datasets."""
-    registry.finish_removals()
-    place = (registry.root / DATASETS).resolve()
-    for name in registry.names:
-        if registry.serves(name) or receipt_file(registry.root, name).is_file():
-            continue
-        if _is_made_of(registry, name, place):
-            remove_version(registry, name)
-    prune(registry)
-
-
-def _is_made_of(registry: Registry, name: str, place: Path) -> bool:
-    try:
-        told = json.loads((registry.root / "versions" / name / "model.json").read_text("utf-8"))
-        return Path(told["provenance"]["dataset"]["folder"]).parent == place
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
 
 
 def _tell(intake: Intake, tools: Tools) -> None:
@@ -227,14 +204,3 @@ def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
     except ArtifactError as error:  # damaged, and hours of training are not to be lost for it
         return gate.judged(card, None, f"{artifact.path.name} cannot be judged: {error}")
     return gate.judged(card, known)
-
-
-def _tidy(registry: Registry, keep: int, started: float) -> None:
-    """Remove versions beyond the newest, and whatever only they or nobody needs."""
-    for name in registry.names[:-keep]:
-        if not registry.serves(name):
-            remove_version(registry, name)
-    prune(registry)
-    for folder in (registry.root / "bases" / "converted").glob("*"):
-        if folder.stat().st_mtime < started:  # an untuned base of an older dataset
-            shutil.rmtree(folder)

@@ -15,7 +15,7 @@ demo: $(VENV)/.installed-demo
 	@echo "The model stands in artifacts/, where the bot looks for it. Next:"
 	@echo "  .venv/bin/understudy chat --as Hugo            talk with it here"
 	@echo "  .venv/bin/understudy simulate --turns 10       let the friends talk"
-	@echo "  .venv/bin/understudy retrain result.json       your own chat; README has the rest"
+	@echo "  .venv/bin/understudy retrain result.json       your own chat; see README"
 
 # The model whose scorecard stands in README: 70 minutes of training, the rest a quarter of an hour.
 full: $(VENV)/.installed-demo

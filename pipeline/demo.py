@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.console import Console
 
 from model.artifact import SCORECARD, Decoding
+from model.errors import TrainingError
 from model.files import make_folder, write_text
 from model.hyperparameters import Hyperparameters
 from model.registry import Registry
@@ -23,7 +24,16 @@ CONVERSATION = "conversation.txt"
 
 
 def run_demo(folder: Path, base: str, minutes: float, registry: Registry, console: Console) -> None:
-    """Leave a promoted model in the registry, and a held-out conversation for the bot's part."""
+    """Leave a promoted model in the registry, and a held-out conversation for the bot's part.
+
+    Raises:
+        TrainingError: A version of somebody's own group serves there.
+    """
+    if registry.current and not registry.open().card.public:
+        raise TrainingError(
+            f"{registry.current} of your own group serves in {registry.root}, and the demo's version "
+            "would take its place: try the demo in another clone"
+        )
     make_folder(folder)
     console.rule("1 · A chat, as Telegram Desktop exports it", align="left")
     with step(console, "Writing the sample"):

@@ -20,6 +20,7 @@ from pipeline import removal, show
 from pipeline.options import MODELS, ModelsDir
 from pipeline.progress import step
 from pipeline.retrain.known import still_known
+from pipeline.retrain.silence import silence_known
 from pipeline.roster_file import read_roster
 
 Version = removal.Version
@@ -47,7 +48,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, the newest last; * serves, ! knows words of somebody who withdrew."""
     registry = Registry(models_dir)
     if not registry.names:
-        print(f"no models in {models_dir}: make one with `understudy train`")
+        print(f"no models in {models_dir}: make one with `understudy retrain`")
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "version", "trained", "base", "nats/char", "voices"):
@@ -58,7 +59,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
         table.add_row(marks, name, *_facts(registry, name))
     console = Console(highlight=False, markup=False)
     console.print(table)
-    removal.print_still_known(still, console)
+    removal.print_still_known(still, console, models_dir)
 
 
 @app.command("show")
@@ -135,6 +136,7 @@ def import_model(
         if Path(source).exists()
         else _import_from_hub(registry, source)
     )
+    silence_known(registry)
     number = name.split("-")[0]
     print(f"{manifest.version} of {source} is {name} here; contents sha256 {manifest.sha256}")
     if not registry.serves(name):

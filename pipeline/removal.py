@@ -1,6 +1,7 @@
 """`understudy models remove | purge`: deleting versions, and those that know somebody's words."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,18 +14,24 @@ from pipeline.retrain.known import remove_version, still_known
 Version = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]
 
 
-def print_still_known(still: Mapping[str, Sequence[str]], console: Console) -> None:
+def print_still_known(
+    still: Mapping[str, Sequence[str]], console: Console, models_dir: Path = MODELS
+) -> None:
     """Say which versions know words of people who withdrew, and how to delete them."""
     for name, people in still.items():
         console.print(f"! {name} was made of words of {', '.join(people)}, who withdrew")
+    where = "" if models_dir == MODELS else f" --models {models_dir}"
     for person in dict.fromkeys(one for people in still.values() for one in people):
-        console.print(f'To delete such versions: understudy models purge --person "{person}"')
+        console.print(
+            "To delete such versions, once none of them serves: "
+            f'understudy models purge --person "{person}"{where}'
+        )
 
 
 def print_serving_known(registry: Registry) -> None:
     """Say of whom that withdrew the version that serves knows words."""
     still = {one: who for one, who in still_known(registry).items() if registry.serves(one)}
-    print_still_known(still, Console(highlight=False, markup=False))
+    print_still_known(still, Console(highlight=False, markup=False), registry.root)
 
 
 def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:

@@ -14,6 +14,8 @@ from pipeline import exports, options
 from pipeline.options import hyper, require_training
 from pipeline.retrain import receipt
 
+_INTERRUPTED = 130  # as a shell says of Ctrl-C
+
 
 def retrain(
     context: typer.Context,
@@ -106,7 +108,14 @@ def retrain(
     )
     console = Console(quiet=quiet, highlight=False, markup=False)  # of names nothing is markup
     watch = Watch(console, _lasted(models_dir))
-    result = run(wish, Tools(watch, _asker(yes=yes)))
+    try:
+        result = run(wish, Tools(watch, _asker(yes=yes)))
+    except KeyboardInterrupt:
+        print(
+            "understudy: stopped; what serves stays as it was, and the same command begins again",
+            file=sys.stderr,
+        )
+        raise typer.Exit(_INTERRUPTED) from None
     is_refused = result.version is not None and not result.promoted
     print(result.says, file=sys.stderr if is_refused else sys.stdout)  # the bot tells why
     if result.receipt:

@@ -16,6 +16,7 @@ from model.roster import Person, Roster, from_json
 from pipeline.authors import Author, written
 from pipeline.questions import questions
 
+FILE = "roster.toml"
 MIN_MESSAGES = 200
 """Who wrote fewer is too quiet to be a voice."""
 

@@ -26,7 +26,7 @@ from model.prompt import read_lines
 GROUP = -1_000_000_000_042
 START_SECONDS = 60.0
 REPLY_SECONDS = 60.0
-SETTLED_SECONDS = 4.0  # longer than a turn takes on one slow core, so that a thread has ended
+SETTLED_SECONDS = 8.0  # longer than a turn takes on one slow core, so that a thread has ended
 
 SILENT = "the bot did not answer: run `understudy-bot check`, which says what to mend"
 

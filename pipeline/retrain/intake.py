@@ -7,7 +7,7 @@ from pathlib import Path
 from model.artifact import Artifact, Chat
 from model.errors import ArtifactError, ExportError, UnderstudyError
 from model.naming import visible
-from model.registry import Registry
+from model.registry import Registry, receipt_file
 from pipeline.build import check_chat
 from pipeline.dataset import STRUCK
 from pipeline.export.files import export_files
@@ -19,11 +19,12 @@ from pipeline.retrain.holding import Seen, seen_by
 from pipeline.retrain.known import dataset_of, holders
 from pipeline.retrain.ledger import Notes
 from pipeline.retrain.moved import heir
-from pipeline.retrain.people import FILE, People, people_of
+from pipeline.retrain.people import People, people_of
 from pipeline.retrain.silence import silence
 from pipeline.retrain.whole import Merged, withhold
 from pipeline.retrain.wish import Tools, Wish
 from pipeline.review import read_struck
+from pipeline.roster_file import FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ def current_of(registry: Registry) -> Current:
         if name is None:
             return Current(chat=_only_kept(registry.root))
         found = registry.open(name)
+        if found.card.public and not receipt_file(registry.root, name).is_file():
+            return Current(chat=_only_kept(registry.root))  # the demo's, and nobody's group
     except ArtifactError as error:
         return Current(chat=_only_kept(registry.root), problem=str(error))
     seen = seen_by(registry.root, found)

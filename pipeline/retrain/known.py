@@ -24,8 +24,17 @@ def withdrawn(root: Path) -> list[Withdrawn]:
     Raises:
         DatasetError: A ledger is damaged.
     """
+    return [one for ledger in ledgers(root) for one in ledger.withdrawn]
+
+
+def ledgers(root: Path) -> list[Ledger]:
+    """Return the ledgers of all chats of these models.
+
+    Raises:
+        DatasetError: One is damaged.
+    """
     indices = sorted((root / "history").glob(f"*/{INDEX}"))
-    return [one for index in indices for one in read_index(index)[1].withdrawn]
+    return [read_index(index)[1] for index in indices]
 
 
 def read_index(path: Path) -> tuple[str, Ledger]:

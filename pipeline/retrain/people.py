@@ -19,8 +19,6 @@ from pipeline.roster_file import (
     write_roster,
 )
 
-FILE = "roster.toml"
-
 _MOSTLY = 2  # half of what somebody says, or more, has the bot's marker: it is our bot
 _QUESTION = (
     "New here, {messages:,} message{s}: learned from, and no voice yet. ? May the bot speak as "

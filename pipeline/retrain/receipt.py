@@ -137,7 +137,9 @@ def _training(receipt: Receipt) -> Iterator[str]:
     yield f"{receipt['base']}, beginning with {receipt['began_with']}{pace}"
     if receipt["replayed"] is not None:
         yield f"{receipt['replayed']:,} old pairs replayed beside the new"
-    yield ", ".join(f"{key} {value}" for key, value in receipt["hyperparameters"].items())
+    own = {"learning_rate": "the family's own"}
+    values = receipt["hyperparameters"].items()
+    yield ", ".join(f"{key} {value or own.get(key, value)}" for key, value in values)
 
 
 def _scores(receipt: Receipt) -> Iterator[str]:
@@ -151,6 +153,7 @@ def _scores(receipt: Receipt) -> Iterator[str]:
 
 
 def _decision(receipt: Receipt) -> Iterator[str]:
-    yield from receipt["reasons"] or ["passed: nothing got worse"]
+    why = "nothing got worse" if receipt["compared_with"] else "there was nothing to compare with"
+    yield from receipt["reasons"] or [f"passed: {why}"]
     if receipt["forced"]:
         yield f"promoted in spite of that: {visible(receipt['forced'])}"

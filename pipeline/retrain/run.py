@@ -88,8 +88,7 @@ def _planned(
         _tell(intake, tools)
         if intake.people.is_made and not _is_looked_at(intake, wish, tools):
             return Result(
-                f"wrote {intake.roster_file}, who is who: look at it, ask your friends, then give "
-                "the same command again"
+                f"look at {intake.roster_file}, ask your friends, and give the same command again"
             )
         if refusal := too_little(wish, registry, current, intake):
             return Result(refusal)
@@ -177,7 +176,10 @@ def _is_looked_at(intake: Intake, wish: Wish, tools: Tools) -> bool:
     spool, chat = intake.whole.spool, intake.whole.chat
     print_findings([figures_of(spool, chat, choices, lambda _: None)], tools.watch.console)
     with tools.watch.paused():
-        return tools.ask(f"Wrote {intake.roster_file}, who is who. Is it right as it stands?")
+        return tools.ask(
+            f"Wrote {intake.roster_file}, who is who, and who may be imitated. Train with it as it "
+            "stands? (n: edit it first)"
+        )
 
 
 def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan) -> gate.Verdict:

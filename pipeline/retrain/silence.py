@@ -4,8 +4,23 @@ from dataclasses import replace
 
 from model.registry import Registry
 from model.roster import Person, Roster
-from pipeline.retrain.known import artifacts
+from pipeline.retrain.known import artifacts, ledgers
 from pipeline.retrain.ledger import Ledger
+from pipeline.roster_file import FILE, read_roster
+
+
+def silence_known(registry: Registry) -> None:
+    """Silence in all versions whom the folder's own roster says no of, where there is one.
+
+    Raises:
+        RosterError: The roster cannot be read.
+        DatasetError: A ledger is damaged.
+    """
+    file = registry.root / FILE
+    if file.is_file():
+        roster = read_roster(file)
+        for ledger in [*ledgers(registry.root)] or [Ledger()]:
+            silence(registry, roster, ledger)
 
 
 def silence(registry: Registry, roster: Roster, ledger: Ledger) -> None:

@@ -38,7 +38,7 @@ class _Left(ProgressColumn):
 class Watch:
     """Shows the steps of a retraining, and counts their seconds; a `progress.Bar` too.
 
-    `lasted` are the seconds that each step took the last time: better shares than any guess.
+    `lasted` are the seconds that each step took the last time: by them it tells the time left.
     """
 
     def __init__(self, console: Console, lasted: Mapping[str, float] | None = None) -> None:
@@ -49,8 +49,8 @@ class Watch:
         self._done, self._step = 0.0, ""
         self._began = time.monotonic()
         self._bar = Progress(
-            TextColumn("  whole"), BarColumn(28), TextColumn("{task.percentage:3.0f} %"),
-            _Left(),
+            TextColumn("  overall"), BarColumn(28), TextColumn("{task.percentage:3.0f} %"),
+            *([_Left()] if lasted else []),
             console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=1.0)

@@ -9,10 +9,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from model.errors import TrainingError
 from model.registry import Registry
 from pipeline.demo import run_demo
 from tests.checkpoints import save_llama
 from tests.habits import write_export
+from tests.model.artifacts import make
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +45,17 @@ def test_the_demo_leaves_a_scorecard_beside_the_model_that_serves(shown):
     assert card["held_out"] == "test"
     assert registry.promote("current") == version.name  # it is whole still
     assert lines[-1].strip().endswith("scorecard.json")
+
+
+def test_the_demo_never_takes_the_place_of_one_s_own_version(tmp_path):
+    registry = Registry(tmp_path / "artifacts")
+    own = registry.promote(registry.add(make(tmp_path / "own")))
+
+    with pytest.raises(TrainingError, match="of your own group serves"):
+        run_demo(tmp_path / "demo", "smollm2", 1, registry, Console(quiet=True))
+
+    assert registry.current == own
+    assert not (tmp_path / "demo").exists()
 
 
 def test_the_demo_shows_what_the_scorecard_says_in_80_columns(shown):

@@ -45,6 +45,20 @@ def test_nothing_new_is_one_line_and_no_failure(shop, call):
     assert len(result.output.splitlines()) == 1
 
 
+def test_ctrl_c_says_that_nothing_changed(shop, call, monkeypatch):
+    (fresh,) = shop.put(chat(*conversation(45)))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_retrain", interrupted)
+
+    result = call(fresh, "--no-live-bot", "--quiet")
+
+    assert result.exit_code == 130
+    assert "stopped; what serves stays as it was" in result.output
+
+
 def test_a_missing_dump_is_one_line(shop, call):
     (fresh,) = shop.put(chat(*conversation(45)))
 
@@ -108,9 +122,10 @@ def test_help_names_every_option_and_its_default(call):
         assert words in told
 
 
-def test_in_a_terminal_one_bar_counts_the_whole_and_the_time_left():
+@pytest.mark.parametrize("lasted", [{}, {"read": 2.0, "train": 9.0}], ids=["first", "later"])
+def test_in_a_terminal_one_bar_counts_the_whole_and_once_it_is_known_the_time_left(lasted):
     shown = io.StringIO()
-    watch = Watch(Console(file=shown, force_terminal=True, width=80))
+    watch = Watch(Console(file=shown, force_terminal=True, width=80), lasted)
 
     for step in STEPS:
         watch.begin(step)
@@ -122,7 +137,8 @@ def test_in_a_terminal_one_bar_counts_the_whole_and_the_time_left():
     watch.stop()
 
     told = shown.getvalue()
-    assert re.search(r"whole.* 40 %.*about .* left", told)
+    assert re.search(r"overall.* \d\d %", told)
+    assert bool(re.search(r"overall.*about .* left", told)) == bool(lasted)
     assert "loss 4.00" in told
     assert "Loading a base" in told
     assert set(watch.seconds) == set(STEPS)

@@ -30,7 +30,7 @@ def test_a_roster_that_nobody_looked_at_is_written_and_waits(shop):
     again = shop.run(chat(*OLD))
 
     assert first.version is None
-    assert "look at it" in first.says
+    assert first.says.startswith("look at ")
     assert again.promoted
     assert len(shop.asked) == 1
 
@@ -51,6 +51,17 @@ def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_
 
     assert not list(shop.root.rglob("roster.toml"))
     assert not (shop.root / "history").exists()
+
+
+def test_the_demo_s_version_is_no_version_of_one_s_own_group(shop, tmp_path):
+    demo = make(tmp_path / "demo", chats=(Chat(-(10**12 + 8), "Five friends"),), public=True)
+    shop.registry.promote(shop.registry.add(demo))
+
+    first = shop.first()
+
+    assert first.promoted
+    assert shop.receipt(2)["compared_with"] is None
+    assert shop.registry.names[1] == shop.registry.current
 
 
 def test_the_roster_beside_a_first_export_is_taken(shop):

@@ -1,7 +1,9 @@
 """Whom the roster says no of: silent in all versions at once."""
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from tests.pipeline.chats import chat
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.workshop import NEW
@@ -45,5 +47,16 @@ def test_a_yes_of_long_ago_does_not_keep_a_voice_that_the_roster_took_since(runn
     say_no(running, "imitate")
 
     running.run(dump(decisions=[decision(1, "optin")]))
+
+    assert voices(running) == ["Friend 2"]
+
+
+def test_a_version_that_is_imported_falls_silent_too(running, tmp_path):
+    runner, models = CliRunner(), ["--models", str(running.root)]
+    runner.invoke(app, ["models", "export", "current", str(tmp_path / "own.zip"), *models])
+    say_no(running, "learn")
+
+    runner.invoke(app, ["models", "import", str(tmp_path / "own.zip"), *models])
+    running.registry.promote("2")
 
     assert voices(running) == ["Friend 2"]

@@ -31,8 +31,8 @@ def run_demo(folder: Path, base: str, minutes: float, registry: Registry, consol
     """
     if registry.current and not registry.open().card.public:
         raise TrainingError(
-            f"{registry.current} of your own group serves in {registry.root}, and the demo's version "
-            "would take its place: try the demo in another clone"
+            f"{registry.current} of your own group serves in {registry.root}, and the demo's would "
+            "take its place: try the demo in another clone"
         )
     make_folder(folder)
     console.rule("1 · A chat, as Telegram Desktop exports it", align="left")

@@ -151,8 +151,9 @@ def found(root, words):
 
 
 def everything(root):
-    """Return all bytes below a folder, packed files unpacked."""
-    return b"\n".join(_text(path) for path in root.rglob("*") if path.is_file())
+    """Return all bytes below a folder but weights', packed files unpacked."""
+    files = (path for path in root.rglob("*") if path.is_file())
+    return b"\n".join(_text(path) for path in files if path.suffix not in {".safetensors", ".bin"})
 
 
 def _text(path):

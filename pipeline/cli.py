@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from model.artifact import Artifact
 from model.base import DEFAULT
 from model.errors import UnderstudyError
 from model.registry import Registry
 from model.speaker import open_speaker
 from pipeline import exports, judging, models, options, report, retraining, talk
 from pipeline.options import DECODING, drawn, hyper, redrawn, require_training
+from pipeline.retrain.known import dataset_of
 
 app = typer.Typer(
     help="Train on a group's chat, and talk with what came of it. The bot is `understudy-bot`.",
@@ -182,17 +182,18 @@ def _talk(
     given: Mapping[str, Any],
 ) -> talk.Talk:
     artifact = Registry(models_dir).open(model)
-    dataset = data or _dataset_of(artifact)
+    dataset = data or dataset_of(artifact)
+    if start == talk.HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
+        print(
+            "The dataset of this model is not here, so the talk begins with nothing; "
+            "--start FILE begins with a file's lines, --data DIR with a dataset's",
+            file=sys.stderr,
+        )
+        start = talk.NOTHING
     lines = talk.opening(start, dataset, artifact.card.window.size, seed)
     decoding = options.decoding(artifact.card.decoding, given)
     speaker = open_speaker(artifact, seed=seed, decoding=decoding)
     return talk.Talk(speaker, Console(highlight=False, markup=False), lines)
-
-
-def _dataset_of(artifact: Artifact) -> str | None:
-    """Return where the model's dataset was when it was trained."""
-    folder: str | None = artifact.card.provenance.get("dataset", {}).get("folder")
-    return folder
 
 
 def main() -> None:

@@ -85,8 +85,8 @@ def opening(start: str, dataset: str | None, window: int, seed: int | None) -> l
         return _from_file(Path(start))
     if not dataset or not Path(dataset).is_dir():
         raise DatasetError(
-            "the dataset of this model is not here: name it with --data, "
-            "or begin with --start nothing or --start FILE"
+            f"there is no dataset {dataset}: name one with --data, or begin with --start nothing "
+            "or --start FILE"
         )
     test = load_dataset(Path(dataset)).test
     full = [pair for pair in test if len(pair.context) >= min(4, window)] or list(test)

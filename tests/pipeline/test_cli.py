@@ -1,6 +1,7 @@
 """The commands as a person types them: what they print, and their exit status."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -257,6 +258,20 @@ def test_a_talk_can_start_from_a_file(models, tmp_path):
     assert result.stdout.startswith(" │ Hugo: hello there woof woof\n")
 
 
+def test_where_its_dataset_is_gone_a_talk_begins_with_nothing_and_says_so(trained, tmp_path):
+    shutil.copytree(trained.root, tmp_path / "moved")
+    card = next((tmp_path / "moved" / "versions").glob("*/model.json"))
+    told = json.loads(card.read_text("utf-8"))
+    told["provenance"]["dataset"]["folder"] = str(tmp_path / "gone")
+    card.write_text(json.dumps(told), "utf-8")
+
+    result = understudy("simulate", "--turns", 1, "--models", tmp_path / "moved")
+
+    assert result.returncode == 0
+    assert "so the talk begins with nothing" in result.stderr
+    assert result.stdout.startswith("🎭 ")
+
+
 def test_models_list_shows_which_one_serves(models, trained):
     result = understudy("models", "list", *models)
 
@@ -272,7 +287,7 @@ def test_models_list_shows_which_one_serves(models, trained):
         (["chat", "--as", "Zzz", "--start", "nothing"], "there is Hugo, Raul, Tiago"),
         (["simulate", "--start", "no-such-file"], "cannot use no-such-file"),
         (["simulate", "--temperature", "0"], "--temperature 0.0 is out of range"),
-        (["simulate", "--data", "nowhere"], "name it with --data"),
+        (["simulate", "--data", "nowhere"], "name one with --data"),
         (["models", "promote", "9"], "no version '9'"),
         (["models", "rollback"], "nothing to roll back to"),
     ],

@@ -73,19 +73,21 @@ async def second_part(group, folder, root, piece, voice):
     edited, regretted = group.said(piece[most + 3]), group.said(piece[most + 5])
     await group.telegram.edit(edited, "what I wrote there was wrong")
     await group.says(regretted["from"]["first_name"], "/forget", reply_to=regretted)
-    unheard = {regretted["message_id"], group.chat.last_message_id}  # the bot's "Forgotten"
-    mark = len(group.telegram.calls)
+    notice = group.chat.last_message_id  # the bot's "Forgotten", which it does not keep
+    mark, dumped = len(group.telegram.calls), group.dump(folder)
+    forgotten = forgotten_in(dumped)
 
-    receipt = await retrained(root, fresh, group.dump(folder), *FORCED)
+    receipt = await retrained(root, fresh, dumped, *FORCED)
 
     news = await group.told_of(receipt["version"], mark)
     assert "trained on messages up to" in news
     assert receipt["version"] in await group.tells("/model")
-    heard = [one for one in group.messages if one["id"] not in unheard]
+    heard = [one for one in group.messages if one["id"] not in {notice, *forgotten}]
     kept, whole = kept_and_whole(root, group.export(folder, heard))
     assert kept == whole
     assert receipt["messages"] == kept.messages
-    assert (receipt["deleted"], receipt["forgotten"]) == (0, 1)
+    assert regretted["message_id"] in forgotten  # and what the bot said after it, if it did
+    assert (receipt["deleted"], receipt["forgotten"]) == (0, len(forgotten))
     assert "what I wrote there was wrong" in everything(root).decode("utf-8", "replace")
 
     await group.tells("/rollback")
@@ -113,7 +115,7 @@ async def third_part(group, folder, root, piece, stays, leaves, kills):
     receipt = await retrained(root, *given, *FORCED)
 
     await group.told_of(receipt["version"], mark)
-    forgotten = json.loads(given[1].read_text("utf-8"))["understudy"]["forgotten"]
+    forgotten = forgotten_in(given[1])
     remembered = [one for one in read(given[0])[0] if one["id"] not in forgotten]
     kept, whole = kept_and_whole(root, group.export(folder, remembered))
     assert len(forgotten) > 1  # what the bot had kept of the one who left, too
@@ -149,6 +151,11 @@ def first_part(folder, export, about, messages):
     (place / "result.json").write_text(json.dumps({**about, "messages": messages}), "utf-8")
     (place / "roster.toml").write_bytes(export.with_name("roster.toml").read_bytes())
     return place / "result.json"
+
+
+def forgotten_in(dumped):
+    """Return the ids of the forgotten messages that a dump names."""
+    return json.loads(dumped.read_text("utf-8"))["understudy"]["forgotten"]
 
 
 def only_of(name, entries):

@@ -19,7 +19,9 @@ def test_pairs_are_struck_out_of_a_folder_that_was_moved_too(running):
     struck = load_dataset(folder).train[3].id
     write_struck(folder / STRUCK, frozenset({struck}))
 
-    moved = Workshop(running.folder.rename(running.folder.with_name("elsewhere")))
+    moved = Workshop(
+        running.folder.rename(running.folder.with_name(f"{running.folder.name}-moved"))
+    )
     moved.run(chat(*NEW), no_live_bot=True)
 
     kept = load_dataset(moved.trained[0][0].folder)

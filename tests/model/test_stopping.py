@@ -101,7 +101,7 @@ def test_a_curve_goes_nowhere_after_so_many_without_a_better_one(tmp_path, losse
 
 def test_best_weights_that_the_last_checkpoint_needs_outlive_better_ones(base, tmp_path):
     watched = HeldOut(base, said(base, "hello"), tmp_path, most=10, patience=0, bf16=False)
-    settings = Hyperparameters(epochs=1, batch_size=8, learning_rate=1e-3, warmup=0)
+    settings = Hyperparameters(epochs=1, batch_size=8, learning_rate=1e-4, warmup=0)
 
     def learn(step):
         train(base, said(base, "hello"), settings, tmp_path / "w", precision=FLOAT32)

@@ -122,14 +122,14 @@ def _make(
         plan.dataset, plan.start, registry, plan.settings, decoding, tools.watch,
         resume=wish.resume,
     )  # fmt: skip
-    verdict = _judge(wish, tools, registry.open(name), current, plan)
+    made = registry.open(name)
+    verdict = _judge(wish, tools, made, current, plan)
     other = current.artifact.path.name if current.artifact else None
     gate.print_verdict(verdict, name, other, tools.watch.console)
     tools.watch.begin("write")
-    base = registry.open(name).card.base
     forced = wish.force if verdict.reasons else None
     run = Run(
-        base, plan.start, plan.replayed, plan.settings, verdict, other, forced,
+        made.card.base, plan.start, plan.replayed, plan.settings, verdict, other, forced,
         tools.watch.seconds,
     )  # fmt: skip
     page = receipt.write(wish.root, name, receipt_of(plan.facts, run))

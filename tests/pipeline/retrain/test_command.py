@@ -16,27 +16,19 @@ from pipeline.retrain import run
 from pipeline.retrain.watch import STEPS, Watch
 from pipeline.retrain.wish import Result
 from tests.pipeline.chats import chat, conversation, write
-from tests.pipeline.retrain.workshop import Workshop
 
 
 @pytest.fixture
-def shop(tmp_path):
-    shop = Workshop(tmp_path)
-    shop.first()
-    return shop
-
-
-@pytest.fixture
-def call(shop):
+def call(running):
     def run(*words):
-        command = ["retrain", *map(str, words), "--models", str(shop.root)]
+        command = ["retrain", *map(str, words), "--models", str(running.root)]
         return CliRunner().invoke(app, command)
 
     return run
 
 
-def test_nothing_new_is_one_line_and_no_failure(shop, call):
-    (same,) = shop.put(chat(*conversation(20)))
+def test_nothing_new_is_one_line_and_no_failure(running, call):
+    (same,) = running.put(chat(*conversation(20)))
 
     result = call(same, "--no-live-bot", "--quiet")
 
@@ -45,8 +37,8 @@ def test_nothing_new_is_one_line_and_no_failure(shop, call):
     assert len(result.output.splitlines()) == 1
 
 
-def test_ctrl_c_says_that_nothing_changed(shop, call, monkeypatch):
-    (fresh,) = shop.put(chat(*conversation(45)))
+def test_ctrl_c_says_that_nothing_changed(running, call, monkeypatch):
+    (fresh,) = running.put(chat(*conversation(45)))
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -59,8 +51,8 @@ def test_ctrl_c_says_that_nothing_changed(shop, call, monkeypatch):
     assert "stopped; what serves stays as it was" in result.output
 
 
-def test_a_missing_dump_is_one_line(shop, call):
-    (fresh,) = shop.put(chat(*conversation(45)))
+def test_a_missing_dump_is_one_line(running, call):
+    (fresh,) = running.put(chat(*conversation(45)))
 
     result = call(fresh)
 
@@ -68,8 +60,8 @@ def test_a_missing_dump_is_one_line(shop, call):
     assert "--no-live-bot" in str(result.exception)
 
 
-def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(shop, call):
-    (shorter,) = shop.put(chat(*conversation(20)[8:]))
+def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(running, call):
+    (shorter,) = running.put(chat(*conversation(20)[8:]))
 
     asked = call(shorter, "--no-live-bot")
     agreed = call(shorter, "--no-live-bot", "--yes")
@@ -79,9 +71,9 @@ def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(shop, call):
     assert "go on with --anyway" in agreed.output
 
 
-def test_brackets_in_a_name_are_no_markup(shop, call):
+def test_brackets_in_a_name_are_no_markup(running, call):
     damaged = chat(*conversation(20), {"id": "x", "type": "message"})
-    file = write(shop.folder / "[" / "red]", damaged)
+    file = write(running.folder / "[" / "red]", damaged)
 
     result = call(file, "--no-live-bot")
 

@@ -9,11 +9,9 @@ import pytest
 
 from pipeline.retrain.known import withdrawn
 from pipeline.retrain.watch import STEPS
-from tests.pipeline.chats import chat, conversation
+from tests.pipeline.chats import chat
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.workshop import Killed, Workshop, found
-
-OLD, NEW = conversation(20), conversation(45)
+from tests.pipeline.retrain.workshop import NEW, Killed, found
 
 
 def tree(root):
@@ -21,57 +19,50 @@ def tree(root):
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
-@pytest.fixture
-def shop(tmp_path):
-    shop = Workshop(tmp_path)
-    shop.first()
-    return shop
-
-
-def test_killed_at_every_step_the_old_version_serves_and_the_next_run_is_clean(shop):
-    first = shop.registry.current
-    files = shop.put(chat(*NEW), dump(decisions=[decision(2, "optout")]))
+def test_killed_at_every_step_the_old_version_serves_and_the_next_run_is_clean(running):
+    first = running.registry.current
+    files = running.put(chat(*NEW), dump(decisions=[decision(2, "optout")]))
 
     for step in STEPS:
-        shop.killed = step
+        running.killed = step
         with pytest.raises(Killed):
-            shop.run(*files)
+            running.run(*files)
         if step != "tidy":
-            assert shop.registry.current == first
-        assert shop.registry.open().path.is_dir()
-    shop.killed = None
-    result = shop.run(*files, anyway=True)
+            assert running.registry.current == first
+        assert running.registry.open().path.is_dir()
+    running.killed = None
+    result = running.run(*files, anyway=True)
 
     assert result.promoted
-    assert withdrawn(shop.root)[0].name == "Friend 2"
-    left = {name.split("/")[0] for name in tree(shop.root)}
+    assert withdrawn(running.root)[0].name == "Friend 2"
+    left = {name.split("/")[0] for name in tree(running.root)}
     assert left == {
         "current", "datasets", "history", "lock", "receipts", "removed", "retrain.lock",
         "roster.toml", "served", "tensorboard", "training.lock", "versions",
     }  # fmt: skip
-    assert len(list((shop.root / "datasets").iterdir())) <= len(shop.registry.names)
-    assert not [name for name in tree(shop.root) if ".new" in name or ".gone" in name]
+    assert len(list((running.root / "datasets").iterdir())) <= len(running.registry.names)
+    assert not [name for name in tree(running.root) if ".new" in name or ".gone" in name]
 
 
-def test_a_version_whose_run_was_killed_before_its_receipt_goes_with_the_next_run(shop):
-    shop.killed = "score"
+def test_a_version_whose_run_was_killed_before_its_receipt_goes_with_the_next_run(running):
+    running.killed = "score"
     with pytest.raises(Killed):
-        shop.run(chat(*NEW), no_live_bot=True)
-    orphan = shop.registry.names[1]
-    shop.killed = None
+        running.run(chat(*NEW), no_live_bot=True)
+    orphan = running.registry.names[1]
+    running.killed = None
 
-    shop.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True)
 
-    assert orphan not in shop.registry.names
-    assert [name[:4] for name in shop.registry.names] == ["0001", "0003"]
+    assert orphan not in running.registry.names
+    assert [name[:4] for name in running.registry.names] == ["0001", "0003"]
 
 
-def test_a_signal_that_nothing_can_catch_leaves_no_half_of_anything(shop):
-    (export, notes) = shop.put(chat(*NEW), dump(decisions=[decision(1, "optout")]))
+def test_a_signal_that_nothing_can_catch_leaves_no_half_of_anything(running):
+    (export, notes) = running.put(chat(*NEW), dump(decisions=[decision(1, "optout")]))
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from tests.pipeline.retrain.workshop import Workshop
+from tests.pipeline.retrain.workshop import NEW, Workshop
 class Dying(Workshop):
     def _watch(self):
         watch = super()._watch()
@@ -82,34 +73,34 @@ class Dying(Workshop):
             begin(step)
         watch.begin = dies
         return watch
-shop = Dying(Path({str(shop.folder)!r}))
-shop._count = iter(range(100, 200))
-shop.run(Path({str(export)!r}), Path({str(notes)!r}))
+running = Dying(Path({str(running.folder)!r}))
+running._count = iter(range(100, 200))
+running.run(Path({str(export)!r}), Path({str(notes)!r}))
 """
     for step in ("keep", "write"):
         done = subprocess.run([sys.executable, "-c", program, step], check=False)
         assert done.returncode == -signal.SIGKILL
-        assert shop.registry.current.startswith("0001-")
+        assert running.registry.current.startswith("0001-")
 
-    assert shop.run(export, notes).promoted
-    assert found(shop.root, "words 2 ") == []
+    assert running.run(export, notes).promoted
+    assert found(running.root, "words 2 ") == []
 
 
-def test_a_version_that_somebody_trained_by_hand_meanwhile_stays(shop, tmp_path):
+def test_a_version_that_somebody_trained_by_hand_meanwhile_stays(running, tmp_path):
     from tests.model.artifacts import make
 
-    by_hand = shop.registry.add(make(tmp_path / "hand", words="by hand"))
+    by_hand = running.registry.add(make(tmp_path / "hand", words="by hand"))
 
-    shop.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True)
 
-    assert by_hand in shop.registry.names
+    assert by_hand in running.registry.names
 
 
-def test_a_dataset_that_somebody_built_there_stays(shop):
-    own = shop.root / "datasets" / "mine"
+def test_a_dataset_that_somebody_built_there_stays(running):
+    own = running.root / "datasets" / "mine"
     own.mkdir()
     (own / "summary.json").write_text(json.dumps({}))
 
-    shop.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True)
 
     assert own.is_dir()

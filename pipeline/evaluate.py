@@ -33,6 +33,7 @@ from pipeline.judge import even
 from pipeline.options import Split
 from pipeline.pairs import Pair
 from pipeline.progress import clock, step
+from pipeline.retrain.known import dataset_of
 
 FORMAT = 1
 _CHECKED = 8  # pairs that the base's conversion must agree on
@@ -119,7 +120,7 @@ def dataset_for(artifact: Artifact, folder: str | None) -> Dataset:
         DatasetError: It is not there, or another one: its held-out talk may be in training here.
     """
     trained_on = artifact.card.provenance.get("dataset", {})
-    where = folder or trained_on.get("folder")
+    where = folder or dataset_of(artifact)
     if not where or not Path(where).is_dir():
         raise DatasetError(
             f"the dataset of {artifact.path.name} is not here"

@@ -101,6 +101,15 @@ def after_command(message: telegram.Message) -> str:
     return words[0] if words else ""
 
 
+def has_button(message: telegram.Message, data: str) -> bool:
+    """Whether a message is the bot's own and has a button that holds this data."""
+    author = message.from_user
+    if author is None or author.id != message.get_bot().id or message.reply_markup is None:
+        return False
+    rows = message.reply_markup.inline_keyboard
+    return any(button.callback_data == data for row in rows for button in row)
+
+
 def _text(message: telegram.Message) -> str | None:
     if message.text is not None:
         return message.text

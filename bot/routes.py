@@ -30,9 +30,9 @@ from bot.handlers.receiving import Receiving
 from bot.handlers.simulating import Simulating
 from bot.handlers.status import Status
 from bot.handlers.versions import Versions
-from bot.handlers.voices import Voices, only_a_voice
+from bot.handlers.voices import Voices
 from bot.house import House
-from bot.outgoing import AS_BUTTON, VOICE_SIGN
+from bot.outgoing import VOICE_SIGN
 
 ALLOWED_UPDATES = (
     "message",
@@ -80,8 +80,8 @@ def _add_talk(app: Durable, house: House, acting: Acting) -> None:
     in_groups = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND
     app.add_handler(MessageHandler(in_groups, joining.talk, block=False), group=_LAST)
     app.add_handler(MessageReactionHandler(Reacting(house).changed))
-    app.add_handler(CallbackQueryHandler(only_a_voice, pattern=VOICE_SIGN, block=False))
-    app.add_handler(CallbackQueryHandler(voices.press, pattern=AS_BUTTON, block=False))
+    app.add_handler(CallbackQueryHandler(voices.tell_voice, pattern=VOICE_SIGN, block=False))
+    app.add_handler(CallbackQueryHandler(voices.press, block=False))
     app.add_handler(PollAnswerHandler(guessing.answered))
 
 

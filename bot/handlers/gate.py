@@ -21,10 +21,7 @@ OPEN_IN_GROUPS = OPEN | {"allow", "status"}
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The handler of every update; `told` are the private chats that were told whom it answers.
-
-    A button belongs to the command that its data begins with, up to a colon.
-    """
+    """The handler of every update; `told` are the private chats that were told whom it answers."""
 
     house: House
     told: set[int] = field(default_factory=set)
@@ -46,8 +43,7 @@ class Gate:
         if self.house.access.speaks_in(chat.id):
             await self._know(chat)
         elif query := update.callback_query:
-            if (query.data or "").partition(":")[0] not in OPEN:
-                _stop(update, context, _confirm(query, context.texts.silent_here))
+            _stop(update, context, _confirm(query, context.texts.silent_here))
         elif message := update.message:
             self._guard_message(update, message, context)
         else:

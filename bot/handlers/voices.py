@@ -12,8 +12,8 @@ from bot.context import Context
 from bot.handlers.acting import Acting
 from bot.handlers.asking import anyone, question, why_silent, wish_as
 from bot.house import House
-from bot.incoming import after_command, place_of
-from bot.outgoing import AS_BUTTON, VOICE_SIGN
+from bot.incoming import after_command, has_button, place_of
+from bot.outgoing import AS_BUTTON
 from bot.replies import NOTHING_MORE, Wish
 from bot.store.messages import Place
 from model.marker import parse_spoken
@@ -59,21 +59,35 @@ class Voices:
             await self._speak(context, place_of(message), person, message.date)
 
     async def press(self, update: Update, context: Context) -> None:
-        """Answer as the friend whose button was pressed, in place of the question."""
+        """Answer as the friend whose button was pressed, in place of the question.
+
+        A client may send any data for any message that it can see, so only the buttons that
+        Telegram shows under a message of the bot's count.
+        """
         query = update.callback_query
-        chosen = re.match(AS_BUTTON, (query.data if query else None) or "")
-        if query is None or chosen is None:
+        if query is None:
             return
-        if not isinstance(query.message, Message):
+        asked, chosen = query.message, re.match(AS_BUTTON, query.data or "")
+        if chosen is None or not isinstance(asked, Message) or not has_button(asked, chosen[0]):
             await _confirm(query, context.texts.too_old)
             return
-        place = place_of(query.message)
+        place = place_of(asked)
         await _confirm(query)
-        is_first = await _removed(query.message) or context.courier.is_repeated
+        is_first = await _removed(asked) or context.courier.is_repeated
         if not is_first or not self.house.access.speaks_in(place.chat_id):
             return
         if person := self.house.access.roster.person(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))
+
+    async def tell_voice(self, update: Update, context: Context) -> None:
+        """Say who sent the sticker whose sign was pressed; the journal knows in whose voice."""
+        query = update.callback_query
+        if query is None:
+            return
+        line = None
+        if pressed := query.message:
+            line = await self.house.shelves.journal.line(pressed.chat.id, pressed.message_id)
+        await _confirm(query, context.texts.only_a_voice.format(name=line.voice) if line else None)
 
     async def _speak(
         self,
@@ -105,13 +119,6 @@ class Voices:
             text = kept.text if kept else ""
         played = parse_spoken(text)
         return self.house.access.roster.called(played[0]) if played else None
-
-
-async def only_a_voice(update: Update, context: Context) -> None:
-    """Say who sent the sticker whose sign was pressed."""
-    query = update.callback_query
-    if query and (found := re.match(VOICE_SIGN, query.data or "")):
-        await _confirm(query, context.texts.only_a_voice.format(name=found[1]))
 
 
 async def _confirm(query: CallbackQuery, text: str | None = None) -> None:

@@ -37,6 +37,7 @@ class TestPrivate:
     async def test_plain_talk_is_answered_once(self, guarded, private, zoe):
         for words in ("hi", "anybody there?", "hello?"):
             await guarded.telegram.say(private, zoe, words)
+        await guarded.telegram.wait_for("sendMessage", text=EN.admins_only_here)
         await guarded.answer(private, zoe, "/help")
 
         assert guarded.said().count(EN.admins_only_here) == 1

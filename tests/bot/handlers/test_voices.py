@@ -1,12 +1,15 @@
 """`/as`, replies and buttons, through the real bot over HTTP."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+from bot.texts import EN
 from model.errors import VoiceError
 from model.marker import spoken
 from model.roster import Roster
+from tests.bot.conftest import until
 
 
 class TestAs:
@@ -269,6 +272,35 @@ class TestButtons:
         assert answer["message_thread_id"] == trips
         assert live.speaker.context == ("Hugo Silva: Peru?",)
 
+    async def test_anybody_in_the_group_may_press(self, live, group, hugo, zoe):
+        question = await live.answer(group, zoe, "/as")
+
+        answer = await live.press(question, hugo, "as:14")
+
+        assert answer["text"] == spoken("李雷", "李雷 number 1")
+
+    async def test_a_press_after_a_restart_gets_one_answer(self, stage, group, hugo, zoe):
+        async with stage.running():
+            question = await stage.answer(group, zoe, "/as")
+        async with stage.running():
+            await stage.telegram.press(question, zoe, "as:14")
+            await stage.telegram.press(question, hugo, "as:13")
+            await stage.telegram.wait_for("sendMessage", text=spoken("李雷", "李雷 number 1"))
+            await stage.answer(group, zoe, "/help")
+
+        assert len(stage.speaker.asked) == 1
+
+    async def test_a_friend_who_said_no_since_the_question_stays_silent(
+        self, live, group, joao, zoe
+    ):
+        question = await live.answer(group, zoe, "/as")
+        await live.answer(group, joao, "/optout")
+
+        answer = await live.press(question, zoe, "as:13")
+
+        assert answer["text"].startswith("João")
+        assert not live.speaker.asked
+
     async def test_two_presses_get_one_answer(self, live, group, hugo, zoe):
         question = await live.answer(group, zoe, "/as")
 
@@ -278,6 +310,90 @@ class TestButtons:
         await live.answer(group, zoe, "/help")
 
         assert len(live.speaker.asked) == 1
+
+
+class TestForgedPresses:
+    """A client may send any data for any message that it can see; Telegram adds the message."""
+
+    async def test_data_for_a_line_of_the_bot_changes_nothing(self, live, group, joao, zoe):
+        line = await live.answer(group, joao, "/as João")
+
+        await forge(live, line, zoe, "as:12")
+        await forge(live, line, zoe, "voice:Ana")
+        await live.answer(group, zoe, "/help")
+
+        assert live.telegram.message(group, line["message_id"])
+        assert len(live.speaker.asked) == 1
+        told = EN.only_a_voice.format(name="João")
+        assert sorted(await toasts(live, 2)) == sorted([EN.too_old, told])
+
+    async def test_a_button_that_the_question_does_not_have_is_refused(self, live, group, zoe):
+        question = await live.answer(group, zoe, "/as Hugo")
+
+        await forge(live, question, zoe, "as:13")
+        await live.answer(group, zoe, "/help")
+
+        assert not live.speaker.asked
+        assert live.telegram.message(group, question["message_id"])
+
+    async def test_a_question_that_somebody_else_sent_is_refused(self, live, group, zoe):
+        question = await live.answer(group, zoe, "/as")
+        copied = question | {"message_id": 700, "from": zoe.json()}
+        live.telegram.world.messages[group.id, 700] = copied
+
+        await forge(live, copied, zoe, "as:13")
+        await live.answer(group, zoe, "/help")
+
+        assert not live.speaker.asked
+
+    async def test_a_message_that_telegram_does_not_show_is_refused(self, live, group, zoe):
+        chat, number = group.json(), (await live.answer(group, zoe, "/as"))["message_id"]
+        hidden = {"chat": chat, "message_id": number, "date": 0}
+
+        await forge(live, hidden, zoe, "as:13")
+        await forge(live, hidden, zoe, "voice:João")
+        await forge(live, None, zoe, "as:13")
+        await forge(live, None, zoe, "voice:João")
+        await live.answer(group, zoe, "/help")
+
+        assert not live.speaker.asked
+        assert Counter(await toasts(live, 4)) == {EN.too_old: 2, None: 2}
+
+    @pytest.mark.parametrize("data", ["as:", "as:99999999999999999999", "as:-1", "as:x", "", "\0"])
+    async def test_data_that_names_nobody_changes_nothing(self, live, group, zoe, data):
+        question = await live.answer(group, zoe, "/as")
+
+        await forge(live, question, zoe, data)
+        answer = await live.press(question, zoe, "as:13")
+
+        assert answer["text"] == spoken("João", "João number 1")
+
+    async def test_the_payload_of_a_deep_link_asks_for_nothing(self, stage, joao, zoe, group):
+        async with stage.running(admins="13"):
+            for chat, user in ((stage.telegram.private(joao), joao), (group, zoe)):
+                for payload in ("as:13", "as_13", "optout", "allow", "rollback"):
+                    answer = await stage.answer(chat, user, f"/start {payload}")
+                    assert answer["text"].startswith(EN.what_it_does)
+
+        assert not stage.speaker.asked
+
+
+async def forge(stage, message, user, data):
+    """Send a press as a client can that was tampered with."""
+    query = {"id": "1", "from": user.json(), "data": data, "chat_instance": "1"}
+    inline = {"inline_message_id": "x"} if message is None else {"message": message}
+    stage.telegram.world.queries.add("1")
+    await stage.telegram.world.updates.push("callback_query", query | inline)
+
+
+async def toasts(stage, count):
+    """Return what so many presses were answered with."""
+
+    def found():
+        calls = stage.telegram.sent("answerCallbackQuery")
+        return calls if len(calls) >= count else None
+
+    return [call.params.get("text") for call in await until(found)]
 
 
 class TestReplies:

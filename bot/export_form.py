@@ -51,10 +51,10 @@ def export_text(dump: Dump) -> str:
 
 
 def kind_of(chat_id: int) -> tuple[str, int]:
-    """Return a chat's kind and its id as the exporter writes them."""
+    """Return a group's kind and its id as the exporter writes them."""
     if chat_id < -CHANNEL_OFFSET:
         return "private_supergroup", -chat_id - CHANNEL_OFFSET
-    return ("private_group", -chat_id) if chat_id < 0 else ("personal_chat", chat_id)
+    return "private_group", -chat_id
 
 
 def shifted(kept: Kept, chat_id: int) -> Kept:

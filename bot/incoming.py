@@ -95,6 +95,14 @@ def command_of(message: telegram.Message, username: str) -> str | None:
     return name.lower() if whose.lower() in {"", username.lower()} else None
 
 
+def is_conversation(message: telegram.Message) -> bool:
+    """Whether a reply may need a message as context: no file, no command but /as and /simulate."""
+    first = message.entities[0] if message.entities else None
+    if first is None or first.offset or first.type != telegram.MessageEntity.BOT_COMMAND:
+        return message.document is None
+    return command_of(message, message.get_bot().username) in {"as", "simulate"}
+
+
 def after_command(message: telegram.Message) -> str:
     """Return what a command's message says after the command."""
     _, *words = (message.text or "").split(maxsplit=1)

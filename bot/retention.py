@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 async def let_vanish(house: House, now: datetime) -> int:
     """Erase what is older than RETENTION_DAYS and not of friends who agreed; return how much.
 
-    The bot's own lines stay.
+    The bot's own lines in groups stay. Private chats with admins go whole.
     """
     moment = now - timedelta(days=house.settings.retention_days)
     access, erasing = house.access, house.shelves.erasing

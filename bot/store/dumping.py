@@ -37,8 +37,9 @@ class Dumping:
         self._engine = engine
 
     async def authors(self) -> dict[int, frozenset[int]]:
-        """Return who wrote what is kept, by chat."""
+        """Return who wrote what is kept, by group; a private chat has the id of its person."""
         query = select(messages.c.chat_id, messages.c.author_id).distinct()
+        query = query.where(messages.c.chat_id < 0)
         found: dict[int, set[int]] = {}
         async with self._engine.connect() as connection:
             for row in await connection.execute(query):

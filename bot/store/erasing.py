@@ -75,10 +75,12 @@ class Erasing:
     async def expire(self, moment: datetime, authors: Collection[int]) -> int:
         """Erase what these people wrote before a moment, and forwards; return how many messages.
 
-        What a friend who agreed forwarded are the words of somebody else.
+        What a friend who agreed forwarded are the words of somebody else. Private chats go whole:
+        they serve as context alone.
         The bot's lines forget that they were made from these; what could not be read goes too.
         """
-        not_theirs = or_(messages.c.author_id.in_(authors), messages.c.is_forward)
+        is_private = messages.c.chat_id > 0
+        not_theirs = or_(messages.c.author_id.in_(authors), messages.c.is_forward, is_private)
         old = and_(messages.c.sent_at < moment, not_theirs)
         is_source = and_(
             messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id

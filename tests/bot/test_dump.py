@@ -238,6 +238,24 @@ async def test_where_only_one_chat_has_friends_in_it_none_must_be_named(keep, st
     assert (held.chat_id, held.friends) == (FRIENDS, 1)
 
 
+async def test_private_chats_with_admins_are_no_part_of_a_dump(stage, group, models, file, joao):
+    private = stage.telegram.private(joao)
+    async with stage.running(admins="13"):
+        await stage.answer(private, joao, "/start")
+        await stage.telegram.say(private, joao, "psst")
+        await stage.answer(private, joao, "/as Hugo Silva")
+        await stage.telegram.say(group, joao, "hello")
+        await stage.answer(group, joao, "/as Hugo Silva")
+
+        held = await dump(stage.settings(), models, file, None)
+        with pytest.raises(DumpError, match="none are of chat 13") as error:
+            await dump(stage.settings(), models, stage.folder / "private.json", joao.id)
+
+    assert held.chat_id == group.id
+    assert "psst" not in file.read_text("utf-8")
+    assert "\n  13" not in str(error.value)
+
+
 async def test_a_chat_that_is_not_kept_is_none(stage, keep, models, file):
     await keep(message(1))
 

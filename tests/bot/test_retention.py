@@ -122,3 +122,18 @@ async def test_what_could_not_be_read_vanishes_too(
 
         clock.shift(timedelta(hours=after))
         await until_gone(stage, "treasure")
+
+
+async def test_private_talk_with_an_admin_vanishes_whoever_agreed(stage, group, joao, hours, clock):
+    private = stage.telegram.private(joao)
+    async with stage.running(admins="13"):
+        await stage.telegram.say(private, joao, "the treasure")
+        await stage.answer(private, joao, "/as João")
+        await stage.telegram.say(group, joao, "hello all")
+        await stage.answer(group, joao, "/help")
+        assert remains(stage.folder, "treasure", "number 1")
+
+        clock.shift(timedelta(days=3))
+        await until_gone(stage, "treasure", "number 1")
+
+        assert kept(stage) == ["hello all", "/help"]

@@ -12,6 +12,12 @@ def kept(stage):
         return [text for (text,) in database.execute("SELECT text FROM messages")]
 
 
+def everything(stage):
+    """Return all tables of the database as text."""
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
+        return "\n".join(database.iterdump())
+
+
 @pytest.fixture
 def elsewhere(stage):
     return stage.telegram.chat(-1009999, title="Other people")
@@ -28,13 +34,34 @@ async def test_another_groups_messages_and_edits_are_not_kept(stage, group, else
     assert kept(stage) == ["hello"]
 
 
-async def test_an_admins_private_chat_is_kept(stage, joao):
+async def test_of_an_admins_private_chat_the_conversation_is_kept(stage, joao):
     private = stage.telegram.private(joao)
     async with stage.running(admins="13"):
         await stage.telegram.say(private, joao, "psst")
-        await stage.answer(private, joao, "/help")
+        await stage.answer(private, joao, "/as Hugo Silva, well?")
 
-    assert kept(stage) == ["psst", "/help"]
+        assert stage.speaker.context == ("João: psst", "João: well?")
+
+    assert kept(stage) == ["psst", "/as Hugo Silva, well?", "🎭 Hugo Silva\nHugo Silva number 1"]
+
+
+async def test_nothing_else_of_private_chats_is_kept(stage, joao, zoe):
+    admins, strangers = stage.telegram.private(joao), stage.telegram.private(zoe)
+    export = stage.telegram.upload("export.json", b"[]")
+    async with stage.running(admins="13"):
+        for command in ("start", "status", "help", "privacy", "voices", "model"):
+            await stage.answer(admins, joao, f"/{command} canary")
+        await stage.telegram.say(admins, joao, "/nonsense canary")
+        await stage.answer(admins, joao, None, document=export, caption="canary")
+        await stage.telegram.say(admins, joao, None, sticker=stage.telegram.sticker("🐤"))
+        said = await stage.telegram.say(strangers, zoe, "canary")
+        await stage.telegram.edit(said, "another canary")
+        await stage.answer(strangers, zoe, "/start canary")
+
+    assert kept(stage) == ["🐤"]
+    tables = everything(stage)
+    assert "canary" not in tables
+    assert "sticker-1" not in tables
 
 
 async def test_all_chats_are_kept_for_a_public_model(stage, card, elsewhere, zoe):

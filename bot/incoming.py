@@ -1,5 +1,6 @@
 """Telegram's messages as ours: what a reader sees, who said it, and where it stands."""
 
+from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 import telegram
@@ -7,6 +8,7 @@ import telegram
 from bot.store.messages import Place
 from model.conversation import Message
 from model.media import MediaKind, media_text, sticker_text
+from model.quotes import without_quotes
 
 _MEDIA: tuple[tuple[str, MediaKind], ...] = (
     ("photo", "photo"),
@@ -26,6 +28,8 @@ _MEDIA: tuple[tuple[str, MediaKind], ...] = (
     ("checklist", "checklist"),
 )
 """Message's attributes by kind. Dice and stories are left out: exports show nothing of them."""
+
+_QUOTES = {telegram.MessageEntity.BLOCKQUOTE, telegram.MessageEntity.EXPANDABLE_BLOCKQUOTE}
 
 
 def message_of(message: telegram.Message) -> Message | None:
@@ -104,8 +108,8 @@ def is_conversation(message: telegram.Message) -> bool:
 
 
 def after_command(message: telegram.Message) -> str:
-    """Return what a command's message says after the command."""
-    _, *words = (message.text or "").split(maxsplit=1)
+    """Return what a command's message says after the command, without quotes."""
+    _, *words = _own(message.text or "", message.entities).split(maxsplit=1) or [""]
     return words[0] if words else ""
 
 
@@ -120,14 +124,30 @@ def has_button(message: telegram.Message, data: str) -> bool:
 
 def _text(message: telegram.Message) -> str | None:
     if message.text is not None:
-        return message.text
+        return _own(message.text, message.entities)
     if message.sticker:
         return sticker_text(message.sticker.emoji)
     for attribute, kind in _MEDIA:
         if medium := getattr(message, attribute):
-            words = message.poll.question if message.poll else message.caption
+            words = without_quotes(message.poll.question) if message.poll else _caption(message)
             return media_text(kind, _seconds(medium), words or "")
-    return message.caption
+    return _caption(message)
+
+
+def _caption(message: telegram.Message) -> str | None:
+    return message.caption and _own(message.caption, message.caption_entities)
+
+
+def _own(text: str, entities: Sequence[telegram.MessageEntity]) -> str:
+    """Return a message's own words: what it quotes is somebody else's and is never kept."""
+    quotes = [entity for entity in entities if entity.type in _QUOTES]
+    if not quotes:
+        return without_quotes(text)
+    units, at, kept = text.encode("utf-16-le", "surrogatepass"), 0, bytearray()
+    for quote in sorted(quotes, key=lambda entity: entity.offset):
+        kept += units[at : max(at, 2 * quote.offset)]
+        at = max(at, 2 * (quote.offset + quote.length))
+    return without_quotes((kept + units[at:]).decode("utf-16-le", "ignore"))
 
 
 def _seconds(medium: object) -> int | None:

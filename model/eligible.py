@@ -10,6 +10,7 @@ from model.conversation import Message
 from model.marker import parse_spoken
 from model.media import without_medium
 from model.naming import fold
+from model.quotes import without_copies, without_quotes
 from model.redact import redact
 from model.roster import Roster
 
@@ -47,7 +48,7 @@ class Line:
 def line_of(message: Message, roster: Roster) -> Line | None:
     """Return the message's line in a conversation, None where it is no part of one.
 
-    Commands, other bots' messages, forwards and empty messages are no part. The words after
+    Commands, other bots' messages, forwards, quotes and empty messages are no part. The words after
     `/as NAME` are: they are said to the friends. What our own bot says is a line of the voice it
     plays, never a target. Somebody whom the roster withholds stands as `[…]`. Private data are
     placeholders, and of a wall the beginning stands.
@@ -130,7 +131,8 @@ def _played(message: Message, roster: Roster) -> Line | None:
     name, words = played
     if _is_withheld(name, roster):
         return _line(message, message.author_id, None, WITHHELD)
-    return _line(message, message.author_id, name, _presentable(_tidy(words)))
+    text = _own(words, roster)
+    return _line(message, message.author_id, name, _presentable(text)) if text else None
 
 
 def _is_withheld(name: str, roster: Roster) -> bool:
@@ -147,11 +149,16 @@ def _is_withheld(name: str, roster: Roster) -> bool:
 
 def _words(text: str, roster: Roster) -> str:
     """Return a message's own words: all of it, or what follows `/as NAME`."""
-    words = text.strip()
+    words = _own(text, roster)
     if asked := _AS.match(words):
         found = roster.named(words[asked.end() :])
-        return _tidy(found[1]) if found and found[0].may_be_target else ""
-    return "" if _COMMAND.match(words) else _tidy(words)
+        return _own(found[1], roster) if found and found[0].may_be_target else ""
+    return "" if _COMMAND.match(words) else words
+
+
+def _own(text: str, roster: Roster) -> str:
+    """Return text without what it quotes, and without copies of what the excluded wrote."""
+    return without_copies(without_quotes(_tidy(text)), roster.labels).strip()
 
 
 def _tidy(text: str) -> str:

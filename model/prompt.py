@@ -170,6 +170,7 @@ def _specimen() -> list[Message]:
         (2, "[photo] of https://zoom.us/j/81234567890?pwd=abc", 504),
         (1, "word " * 400, 505),
         (10, "my other account", 505),
+        (2, "> a quote\nRaul: a copy\n\nmy own", 505),
         (1, "bye", 506),
     ]
     start = datetime(2020, 1, 1, tzinfo=UTC)

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from model.errors import RosterError
 from model.naming import clean_name, fold, match_voice
+from model.quotes import labels_of
 
 Learn = Literal["yes", "no"]
 Imitate = Literal["yes", "no", "ask"]
@@ -60,6 +61,8 @@ class Roster:
     understudies: frozenset[int] = frozenset()
     _by_id: Mapping[int, Person] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
+    labels: Mapping[str, bool] = field(init=False, repr=False, compare=False)
+    """Names that copied words may follow, see `model.quotes`; empty where nobody is excluded."""
 
     def __post_init__(self) -> None:
         """Index people by id; refuse an id or a name that is somebody else's too."""
@@ -77,6 +80,8 @@ class Roster:
             by_name[fold(person.name)] = person
         object.__setattr__(self, "_by_id", by_id)
         object.__setattr__(self, "_by_name", by_name)
+        called = (((p.name, *p.names, *p.aliases), p.learn == "no") for p in self.people)
+        object.__setattr__(self, "labels", labels_of(called))
 
     def person(self, author_id: int) -> Person | None:
         """Return the friend with this Telegram id, None for a stranger."""

@@ -52,8 +52,12 @@ PRIVATE = (
     *("see https://t.me/+AbCdEf1234567890", "[photo] of 38.7223, -9.1393", "code: 483920"),
 )
 WALL = "a pasted wall of words, 38.7223, -9.1393 " * 60
+HERS = "she told 𝕏 of zanzibar"
+"""What Eva, who is left out, said. No prompt may have it where others quote or copy it."""
 PHRASES = (
     *(*PRIVATE, WALL),
+    *("> zanzibar", f"so\n>> {HERS}\nyes", "Eva: zanzibar\nzanzibar", "mine\n\n- eva : zanzibar"),
+    *("Eva, [12.03.2024 10:15]\nzanzibar\nHugo: mine", "[1/2/24, 10:15] Eva: zanzibar", ">_<"),
     *("ok", "Hugo: no", "[photo]", "[…]", "😂", "a\nb", "🎭 João\nfaked", "▁under_score▁"),
 )
 GAPS = (0, 0, 1, 59, 60, 61, 3600, 7199, 7200, 7201, 90_000)
@@ -75,6 +79,10 @@ MEDIA = {
 }  # fmt: skip
 
 
+def units(text):
+    return len(text.encode("utf-16-le")) // 2
+
+
 @dataclass(frozen=True)
 class Said:
     """One message of a chat, of which both its update and its export are made."""
@@ -89,6 +97,7 @@ class Said:
     via_bot: bool = False
     edited: str | None = None
     again: bool = False
+    quotes: bool = False
 
 
 rarely = st.sampled_from([False] * 7 + [True])
@@ -111,6 +120,7 @@ by_people = st.builds(
     via_bot=rarely,
     edited=st.none() | st.none() | said,
     again=rarely,
+    quotes=rarely,
 )
 by_the_bot = st.builds(
     Said,
@@ -198,7 +208,12 @@ class Chat:
         )
         item["text"] = [last[:1], {"type": "bold", "text": last[1:]}] if has_words else ""
         if has_words:
-            body["caption" if live else "text"] = one.text
+            key = "caption" if live else "text"
+            body[key] = self._words(one, one.text)
+        if has_words and one.quotes:
+            item["text"] = [{"type": "blockquote", "text": HERS}, "\n", *item["text"]]
+            block = {"type": "blockquote", "offset": 0, "length": units(HERS)}
+            body["entities" if key == "text" else "caption_entities"] = [block]
         if one.forward:
             body["forward_origin"] = {"type": "hidden_user", "date": 1, "sender_user_name": "A"}
             item["forwarded_from"] = "A"
@@ -208,6 +223,9 @@ class Chat:
         self._place(body, item, one)
         self.bodies.append(body)
         self.items.append(item)
+
+    def _words(self, one, words):
+        return f"{HERS}\n{words}" if one.quotes else words
 
     def _place(self, body, item, one):
         """Let a message stand in its topic, and answer what was said there last."""
@@ -219,6 +237,8 @@ class Chat:
         if replied:
             bare = {key: part for key, part in replied.items() if key != "reply_to_message"}
             body["reply_to_message"] = bare
+            if one.quotes:
+                body["quote"] = {"text": HERS, "position": 0, "is_manual": True}
             item["reply_to_message_id"] = replied["message_id"]
             if self.kind == "private_supergroup":  # a reply is a thread, which is no topic
                 body.setdefault("message_thread_id", replied["message_id"])
@@ -230,7 +250,7 @@ class Chat:
         for body, one in pairs:
             if one.edited is not None and one.medium not in {"dice", "poll"}:
                 key = "text" if "text" in body else "caption"
-                edit = {key: one.edited, "edit_date": body["date"] + 1}
+                edit = {key: self._words(one, one.edited), "edit_date": body["date"] + 1}
                 yield {"edited_message": body | edit}
             if one.again:
                 yield {"message": body}

@@ -56,6 +56,7 @@ def test_the_bots_prompt_is_the_pipelines(empty_database, said, end, window, kin
 
     assert live == offline
     assert render_prompt(live) == render_prompt(offline)
+    assert "zanzibar" not in render_prompt(live)
 
 
 @pytest.mark.soak

@@ -9,6 +9,7 @@ from enum import IntEnum, IntFlag
 from typing import Any
 
 from model.media import EXPORTED, MediaKind, media_text, sticker_text
+from model.quotes import without_quotes
 from pipeline.export.ids import author_id_of, is_whole
 from pipeline.export.mending import Item
 from pipeline.export.times import Times
@@ -32,6 +33,7 @@ _SIGNS: Mapping[str, MediaKind] = {
 """The keys that give a medium away, but for those with a `media_type`; the first one counts."""
 
 _PLAIN = re.compile(r"[a-z_]{1,40}")
+_QUOTES = ("blockquote", "expandable_blockquote")
 _ANY_SIGN = frozenset({*_SIGNS, "media_type"})
 
 
@@ -156,12 +158,23 @@ class Entries:
 
 
 def text_of(item: Item) -> str:
-    """Return what a reader sees: the words, and what stands for a medium before them."""
-    text = item.get("text")
-    words = text if type(text) is str else _joined(text)
-    if not words and (entities := item.get("text_entities")):
-        words = _joined(entities)
+    """Return what a reader sees, without quotes: what stands for a medium, then the words."""
+    words = without_quotes(_own(item))
     return words if _ANY_SIGN.isdisjoint(item) else _with_medium(item, words)
+
+
+def _own(item: Item) -> str:
+    """Return a message's words without its quote blocks, which only its entities tell of."""
+    text, entities = item.get("text"), item.get("text_entities")
+    if type(text) is str and text and not _has_quote(entities):
+        return text
+    return (_joined(text) if type(text) is not str else "") or _joined(entities)
+
+
+def _has_quote(entities: object) -> bool:
+    return isinstance(entities, list) and any(
+        isinstance(one, dict) and one.get("type") in _QUOTES for one in entities
+    )
 
 
 def _with_medium(item: Item, words: str) -> str:
@@ -174,7 +187,7 @@ def _with_medium(item: Item, words: str) -> str:
     if kind is None:
         return words
     if kind == "poll":
-        words = words or _question(item["poll"])
+        words = words or without_quotes(_question(item["poll"]))
     seconds = item.get("duration_seconds")
     return media_text(kind, seconds if is_whole(seconds) else None, words)
 
@@ -184,11 +197,11 @@ def _question(poll: object) -> str:
 
 
 def _joined(text: object) -> str:
-    """Return the words of a string, of an entity, or of a list of both."""
+    """Return the words of a string, of an entity, or of a list of both; a quote block has none."""
     if isinstance(text, str):
         return text
     if isinstance(text, dict):
-        return _joined(text.get("text"))
+        return "" if text.get("type") in _QUOTES else _joined(text.get("text"))
     return "".join(map(_joined, text)) if isinstance(text, list) else ""
 
 

@@ -178,3 +178,57 @@ class TestTopics:
 )
 def test_what_follows_a_command(text, words):
     assert after_command(received(text=text)) == words
+
+
+class TestQuotes:
+    """What a message quotes is somebody else's, and is not kept with it."""
+
+    def block(self, offset, length, kind="blockquote"):
+        return {"type": kind, "offset": offset, "length": length}
+
+    @pytest.mark.parametrize("kind", ["blockquote", "expandable_blockquote"])
+    def test_a_quote_block_is_left_out(self, kind):
+        text = "👋 hi\nher 𝕏 words\nmine 👋"
+        bold = {"type": "bold", "offset": 0, "length": 5}
+
+        found = message_of(received(text=text, entities=[bold, self.block(6, 12, kind)]))
+
+        assert found.text == "👋 hi\n\nmine 👋"
+
+    def test_several_blocks_in_any_order_and_a_line_with_a_mark_are_left_out(self):
+        blocks = [self.block(8, 3), self.block(0, 3), self.block(1, 2)]
+
+        found = message_of(received(text="hers\ntwo\nhers\n> hers"[1:], entities=blocks))
+
+        assert found.text == "\ntwo\ns"
+
+    def test_a_captions_quote_is_left_out(self):
+        fields = {
+            "photo": [FILE | SIZE],
+            "caption": "her\nus",
+            "caption_entities": [self.block(0, 4)],
+        }
+
+        assert message_of(received(**fields)).text == "[photo] us"
+
+    def test_a_reply_with_a_quote_has_only_its_own_words(self):
+        quote = {"text": "her words", "position": 0}
+        origin = {"type": "hidden_user", "date": 1, "sender_user_name": "Eva"}
+
+        found = message_of(received(text="no", quote=quote, external_reply={"origin": origin}))
+
+        assert found.text == "no"
+
+    def test_a_block_beyond_the_text_or_within_a_character_harms_nothing(self):
+        found = message_of(received(text="𝕏 ok", entities=[self.block(1, 1), self.block(9, 5)]))
+
+        assert found.text.endswith(" ok")
+
+    def test_what_a_command_quotes_is_not_said_with_it(self):
+        command = {"type": "bot_command", "offset": 0, "length": 3}
+        text = "/as anyone\nher words\nso?"
+
+        asked = received(text=text, entities=[command, self.block(11, 9)])
+
+        assert after_command(asked) == "anyone\n\nso?"
+        assert after_command(received(text="/as", entities=[command, self.block(0, 3)])) == ""

@@ -186,6 +186,8 @@ def reading(**changes):
         pytest.param(eligible, "_played", lambda *_: None, id="the bot's lines"),
         pytest.param(eligible, "_tidy", str.strip, id="line breaks of other systems"),
         pytest.param(eligible, "_tidy", lambda text: text, id="blanks at the end"),
+        pytest.param(eligible, "without_quotes", str.strip, id="quotes"),
+        pytest.param(eligible, "without_copies", lambda text, _: text, id="copies"),
         pytest.param(eligible, "line_of", reading(is_forward=False), id="forwards"),
         pytest.param(eligible, "line_of", reading(is_from_bot=False), id="inline bots"),
         pytest.param(eligible, "line_of", reading(author_id=2), id="who is who"),

@@ -146,6 +146,40 @@ def test_nothing_of_somebody_who_said_no_stands_in_any_file(tmp_path, run):
     assert any("[…]" in context for context in contexts)
 
 
+QUOTES = (
+    "> {words}\nso?",
+    ">{words}",
+    "so?\n> Rui: {words}\n> {words}\nno",
+    "Rui: {words}",
+    "rui tavares : {words}\n{words}\n\nso?",
+    "Ruizinho, [12.03.2024 10:15]\n{words}",
+    "[12/03/24, 10:15] Rui Tavares: {words}",
+    "look:\n- Rui: {words}",
+)
+
+
+def test_words_of_somebody_who_said_no_that_others_quote_stand_in_no_file(tmp_path, run):
+    start, left = run
+    said = []
+    for one in conversation(people=2):
+        words = f"quimera {one['id']} violeta nocturna"
+        block = [{"type": "blockquote", "text": words}, "\n", one["text"]]
+        quoting = QUOTES[one["id"] % len(QUOTES)].format(words=words)
+        text = {0: quoting, 1: block}.get(one["id"] // 7 % 3, one["text"])
+        said.append({**one, "text": text})
+    said.append(entry(9999, RUI, "quimera", 5, **{"from": "Rui Tavares"}))
+    export = write(tmp_path, chat(*said))
+    (tmp_path / "roster.toml").write_text(SAID_NO)
+
+    assert start(export).wait() == 0
+
+    written = texts(left())
+    assert len(written) == 8
+    for text in written:
+        assert "quimera" not in text
+        assert "violeta" not in text
+
+
 def test_private_data_stand_in_no_file_and_no_pair_has_them_as_its_target(tmp_path, run):
     start, left = run
     private = {

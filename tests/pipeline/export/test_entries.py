@@ -5,7 +5,7 @@ from tests.pipeline.export.reading import read
 
 ENTITIES = [
     "plain", "mention", "hashtag", "bot_command", "link", "email", "bold", "italic", "code", "pre",
-    "text_link", "mention_name", "phone", "cashtag", "underline", "strikethrough", "blockquote",
+    "text_link", "mention_name", "phone", "cashtag", "underline", "strikethrough",
     "bank_card", "spoiler", "custom_emoji", "unknown", "one of next year's",
 ]  # fmt: skip
 ACTIONS = [
@@ -73,6 +73,27 @@ def test_an_entity_of_any_kind_is_its_words(tmp_path, kind):
     }
 
     assert one(tmp_path, entry(1, 1, ["<", entity, ">"])).texts == ["<a b>"]
+
+
+QUOTE = {"type": "blockquote", "text": "her words", "collapsed": True}
+
+
+@pytest.mark.parametrize(
+    ("text", "entities"),
+    [
+        ([QUOTE, "\nmine"], []),
+        (["", QUOTE, "\n", QUOTE, "\nmine"], []),
+        ("her words\nmine", [QUOTE, {"type": "plain", "text": "\nmine"}]),
+        (None, [QUOTE, {"type": "plain", "text": "\nmine"}]),
+        ("> her words\nmine", []),
+        (["> her ", {"type": "bold", "text": "words\n"}, "mine"], []),
+    ],
+    ids=["a block", "two blocks", "told by entities alone", "no text", "a mark", "a mark, mixed"],
+)
+def test_what_a_message_quotes_is_not_its_words(tmp_path, text, entities):
+    messages = [entry(1, 1, text, text_entities=entities), entry(2, 1, [QUOTE], photo="a.jpg")]
+
+    assert [words.strip() for words in one(tmp_path, *messages).texts] == ["mine", "[photo]"]
 
 
 @pytest.mark.parametrize("odd", [5, True, None, {"type": "bold"}, {"text": None}, [], [7]])

@@ -1,0 +1,72 @@
+"""Takes other people's words out of a message: what it quotes, and what it copies of the excluded.
+
+Readers of messages drop Telegram's own quote blocks, since only they know where these are.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from model.naming import fold
+
+MOST_LABEL = 80
+"""Characters of a line in which a name may end: Telegram's longest names fit."""
+
+_QUOTED = re.compile(
+    r"\s*>+(?:\s|$|[^\W_](?!<))"
+)  # a mark as in mail, but no ">_<", ">:(" or ">o<"
+_BEFORE_NAME = re.compile(r"[\s>@•*–—\"“«'-]*(?:\[[^\[\]\n]{1,40}\][ \t]*)?")
+_AFTER_NAME = re.compile(r"\s*[:：]|, \[")
+"""What ends the name before copied words: a colon, or the date that Telegram's apps write."""
+
+
+def without_quotes(text: str) -> str:
+    """Return text without the lines that begin with a quotation mark as in mail, such as `> hi`."""
+    if ">" not in text:
+        return text
+    return "\n".join(line for line in text.split("\n") if not _QUOTED.match(line))
+
+
+def without_copies(text: str, labels: Mapping[str, bool]) -> str:
+    """Return text without what it copies of people whose words must not be used.
+
+    `labels` are the folded names that may stand before copied words, and whether what follows goes.
+    `Eva: words` goes with the lines below it, up to an empty line or another name.
+    """
+    if not labels or not any(sign in text for sign in (":", "：", ", [")):
+        return text
+    kept, is_copy = [], False
+    for line in text.split("\n"):
+        if not line.strip():
+            is_copy = False
+        elif (known := labels.get(_label(line))) is not None:
+            is_copy = known
+        if not is_copy:
+            kept.append(line)
+    return "\n".join(kept)
+
+
+def labels_of(names: Iterable[tuple[Iterable[str], bool]]) -> dict[str, bool]:
+    """Return the labels of people's names, each with whether their words must go.
+
+    A first name counts too. Where two people share a label their words go if one's must.
+    """
+    found: dict[str, bool] = {}
+    for called, is_excluded in names:
+        for label in _labels(called):
+            found[label] = found.get(label, False) or is_excluded
+    return found if any(found.values()) else {}
+
+
+def _labels(called: Iterable[str]) -> Iterator[str]:
+    for name in called:
+        if words := fold(name).split():
+            yield " ".join(words)
+            yield words[0]
+
+
+def _label(line: str) -> str:
+    """Return the folded name that a line begins with, before a colon or a date, else ""."""
+    start = _BEFORE_NAME.match(line)
+    at = start.end() if start else 0
+    end = _AFTER_NAME.search(line, at, at + MOST_LABEL)
+    return " ".join(fold(line[at : end.start()]).split()) if end else ""

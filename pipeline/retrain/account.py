@@ -49,7 +49,7 @@ def facts_of(intake: Intake, dataset: Dataset) -> Facts:
         "earlier_exports": sorted(set(whole.head.exports) - {one.sha256 for one in whole.given}),
         "messages": intake.total,
         "new": intake.new,
-        "deleted": whole.deleted,
+        "deleted": intake.deleted,
         "deleted_before": whole.ledger.deleted,
         "through": datetime.fromtimestamp(newest, UTC).isoformat(),
         "held_out_since": held_out.isoformat(),
@@ -60,7 +60,8 @@ def facts_of(intake: Intake, dataset: Dataset) -> Facts:
             for one in whole.ledger.withdrawn
         ],
         "newcomers": [person.name for person in intake.people.newcomers],
-        "forgotten": len(whole.ledger.forgotten),
+        "forgotten": len(whole.ledger.forgotten_words),
+        "forgotten_ids": len(whole.ledger.forgotten),
         "unplaced": whole.unplaced,
         "redacted": dict(summary.redacted),
         "dataset": summary.content_hash,

@@ -150,7 +150,7 @@ def _tell(intake: Intake, tools: Tools) -> None:
     """Print what was met while reading."""
     console, whole = tools.watch.console, intake.whole
     console.print(
-        f"  {intake.total:,} messages, {intake.new:,} of them new; {whole.deleted:,} were deleted "
+        f"  {intake.total:,} messages, {intake.new:,} of them new; {intake.deleted:,} were deleted "
         f"since", highlight=False,
     )  # fmt: skip
     if whole.is_moved:

@@ -84,7 +84,7 @@ def receipt_of(facts: Facts, run: Run) -> dict[str, Any]:
         "hyperparameters": asdict(run.settings),
         "scores": [asdict(one) for one in run.verdict.figures],
         "voices": [
-            {"name": one.figure, "new": one.new, "current": one.current}
+            {"name": one.figure, "new": one.new, "current": one.current, "chance": one.chance}
             for one in run.verdict.voices
         ],
         "compared_with": run.compared_with,

@@ -149,16 +149,24 @@ def _training(receipt: Receipt) -> Iterator[str]:
 
 def _scores(receipt: Receipt) -> Iterator[str]:
     other = receipt["compared_with"]
-    yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}"
+    yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}{'chance':>10}"
     for one in receipt["scores"]:
-        yield f"{one['figure']:28}{shown(one['new']):>10}{shown(one['current']):>10}"
+        yield _score(one["figure"], one)
     for one in receipt["voices"]:
-        whose = f"right voice of {one['name']}"
-        yield f"{whose:28}{shown(one['new']):>10}{shown(one['current']):>10}"
+        yield _score(f"right voice of {one['name']}", one)
+
+
+def _score(figure: str, one: Mapping[str, Any]) -> str:
+    values = (shown(one[key]) for key in ("new", "current", "chance"))
+    return f"{figure:28}{''.join(f'{value:>10}' for value in values)}".rstrip()
 
 
 def _decision(receipt: Receipt) -> Iterator[str]:
-    why = "nothing got worse" if receipt["compared_with"] else "there was nothing to compare with"
+    why = (
+        "no figure is worse than chance explains"
+        if receipt["compared_with"]
+        else "there was nothing to compare with"
+    )
     yield from receipt["reasons"] or [f"passed: {why}"]
     if receipt["forced"]:
         yield f"promoted in spite of that: {visible(receipt['forced'])}"

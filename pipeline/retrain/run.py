@@ -195,14 +195,14 @@ def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
             problem = "nothing is held out that the current version has not seen"
     place, watch, size = wish.root / "bases", tools.watch, wish.size
     watch.begin("score")
-    card = tools.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
-    write_text(new.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    made = tools.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
+    write_text(new.path / SCORECARD, json.dumps(made.card, ensure_ascii=False, indent=1) + "\n")
     if current.artifact is None or problem:
-        return gate.judged(card, None, problem)
+        return gate.decide(made, None, problem)
     watch.begin("compare")
     artifact = current.artifact
     try:
         known = tools.judge(artifact, dataset, place, size, _SEED, watch.console, told=watch.share)
     except ArtifactError as error:  # damaged, and hours of training are not to be lost for it
-        return gate.judged(card, None, f"{artifact.path.name} cannot be judged: {error}")
-    return gate.judged(card, known)
+        return gate.decide(made, None, f"{artifact.path.name} cannot be judged: {error}")
+    return gate.decide(made, known)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from model.artifact import Artifact, Decoding
 from model.evaluation.evidence import Size
+from model.evaluation.paired import Judged
 from model.hyperparameters import Hyperparameters
 from model.registry import Registry
 from pipeline.card import Judgement
@@ -72,7 +73,7 @@ class Train(Protocol):
 
 
 class Judge(Protocol):
-    """Makes a version's scorecard; `pipeline.evaluate.judge` does."""
+    """Judges a version; `pipeline.evaluate.judge` does."""
 
     def __call__(
         self,
@@ -84,8 +85,8 @@ class Judge(Protocol):
         console: Console,
         *,
         told: Callable[[float], object],
-    ) -> Mapping[str, Any]:
-        """Return what scorecard.json holds; `told` hears which share is done."""
+    ) -> Judged:
+        """Return its scorecard and outcomes; `told` hears which share is done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from tests.pipeline.retrain.workshop import CHAT, NEW, Killed, card
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        (card(attribution=0.45), "attribution, bags of 10 fell from 0.600 to 0.450"),
+        (card(attribution=0.45), "attribution fell from 0.600 to 0.450"),
         (card(right_voice=0.55), "right voice fell from 0.700 to 0.550"),
-        (card(copied=0.05), "copied lines rose from 0.0% to 5.0%"),
+        (card(copied=0.2), "copied lines rose from 0.0% to 20.0%"),
         (card(private=1), "private data in 1 of the lines it said"),
     ],
     ids=["whose lines", "right voice", "copying", "private data"],
@@ -35,8 +35,8 @@ def test_what_is_worse_does_not_serve(running, new, reason):
     assert reason in running.receipt(2)["reasons"][0]
 
 
-def test_what_is_a_little_worse_within_the_interval_serves(running):
-    running.cards[2] = card(attribution=0.55, right_voice=0.65)
+def test_what_is_worse_by_no_more_than_chance_explains_serves(running):
+    running.cards[2] = card(attribution=0.58, right_voice=0.68)
 
     assert running.run(chat(*NEW), no_live_bot=True).promoted
 

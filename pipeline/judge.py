@@ -71,8 +71,8 @@ def saved_loss(file: Path, pairs: Iterable[Pair]) -> dict[str, float] | None:
         return None
 
 
-def compared(untuned: Mapping[str, float], tuned: Mapping[str, float]) -> Judgement:
-    """Return the figures of both, as `Judge` gives them, side by side."""
+def compared(untuned: Mapping[str, float], tuned: Mapping[str, float], replies: int) -> Judgement:
+    """Return the figures of both on so many replies, as `Judge` gives them, side by side."""
     nats = {key: Nats(before, tuned[key]) for key, before in untuned.items()}
     whole = nats.pop(_WHOLE)
-    return Judgement(whole, nats.pop(_FRESH, None), nats)
+    return Judgement(whole, nats.pop(_FRESH, None), nats, replies)

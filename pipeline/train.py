@@ -130,7 +130,7 @@ def _make(
     paced = replace(settings, learning_rate=settings.rate(base.family) * start.pace)
     outcome = _tune(base, examples, encoder(watched), paced, work, precision, bar, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
-        judgement = compared(before, judge())
+        judgement = compared(before, judge(), len(judged))
     with step(console, "Converting for the bot, checked against the original"):
         card = _with_run(
             card_of(dataset, base, settings, decoding, outcome, judgement), start, outcome, canaries

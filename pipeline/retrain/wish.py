@@ -101,9 +101,10 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How it ended, in a line; a version that was made, and whether it serves."""
+    """How it ended, in a line; a version that was made, whether it serves, what to run next."""
 
     says: str
     version: str | None = None
     promoted: bool = False
     receipt: Path | None = None
+    next_command: str | None = None

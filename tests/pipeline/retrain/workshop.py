@@ -46,6 +46,11 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=
         place[last] = figure
     sizes = {f"bags_of_{n}": {"generated": bags} for n in (10, 5, 1)}
     value["attribution"]["bags_of_a_voice"] = sizes
+    arms = {"generated": [[attribution, 0], [0, attribution]], "ceiling": [[1, 0], [0, 1]]}
+    value["attribution"]["confusion"] = {"bags_of_1": arms}
+    value["intervals"] = {
+        "attribution.bags_of_1.generated": [attribution - 0.05, attribution + 0.05]
+    }
     value["attribution"]["chance"] = value["right_voice"]["chance"] = 0.5
     value["personal_data"] = private
     value["replies"] = {"generated": {"lines": lines}}

@@ -27,11 +27,13 @@ class Judgement:
     """How well a model foresees held-out replies, over all of them and voice by voice.
 
     `fresh` is over those that are not, word for word, replies it was trained on; None if all are.
+    `replies` is how many there are.
     """
 
     whole: Nats
     fresh: Nats | None
     voices: Mapping[str, Nats]
+    replies: int = 0
 
 
 def card_of(

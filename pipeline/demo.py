@@ -14,11 +14,12 @@ from pipeline.dataset import Dataset, load_dataset
 from pipeline.evaluate import QUICK, evaluate
 from pipeline.pairing import Choices
 from pipeline.progress import step
-from pipeline.report import print_judgement, print_summary
+from pipeline.report import print_judgement, print_paragraph, print_summary
 from pipeline.sample import write_sample
 from pipeline.scorecard_report import print_glance
 from pipeline.talk import opening
 from pipeline.train import train
+from pipeline.verdict import verdict
 
 CONVERSATION = "conversation.txt"
 
@@ -54,6 +55,7 @@ def run_demo(folder: Path, base: str, minutes: float, registry: Registry, consol
     version = registry.open()
     card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
     print_glance(card, console)
+    print_paragraph(verdict(trained.judgement, card), console)
     console.print(f"\n  In full: {version.path / SCORECARD}", highlight=False, soft_wrap=True)
 
 

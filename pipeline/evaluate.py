@@ -21,10 +21,12 @@ from rich.text import Text
 from model.artifact import SCORECARD, Artifact
 from model.errors import DatasetError
 from model.evaluation import memory
+from model.evaluation.attribution import by_characters
 from model.evaluation.evidence import Size, Told, Watch, cost, first, measure, speak
+from model.evaluation.paired import Judged, outcomes
 from model.evaluation.right_voice import under_every_name
 from model.evaluation.scorecard import Evidence, score
-from model.evaluation.turns import Turn
+from model.evaluation.turns import Turn, said_in
 from model.examples import encode
 from model.files import make_folder, make_private, write_text
 from pipeline import canaries
@@ -67,7 +69,7 @@ def evaluate(
         DatasetError: The dataset has no held-out replies in this split.
         BaseError: The base, which is judged beside it, cannot be had.
     """
-    card = judge(artifact, dataset, cache, size, seed, console, split=split)
+    card = dict(judge(artifact, dataset, cache, size, seed, console, split=split).card)
     write_text(
         place or artifact.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n"
     )
@@ -84,8 +86,10 @@ def judge(
     *,
     split: Split = Split.TEST,
     told: Callable[[float], object] = lambda _: None,
-) -> dict[str, Any]:
-    """Return what scorecard.json holds, and write nothing; `told` hears which share is done.
+) -> Judged:
+    """Return the scorecard and the outcomes turn by turn; `told` hears which share is done.
+
+    Nothing is written.
 
     Raises:
         DatasetError, BaseError: See `evaluate`.
@@ -110,7 +114,9 @@ def judge(
             measured, artifact.card.decoding.candidates, tuple(planted), exposures,
         )  # fmt: skip
         about = _about(artifact, dataset, size, seed, split)
-        return {**about, **score(evidence, seed).to_json()}
+        fitted = by_characters(said_in(training))
+        card = {**about, **score(evidence, seed, fitted).to_json()}
+        return Judged(card, outcomes(evidence, fitted))
 
 
 def dataset_for(artifact: Artifact, folder: str | None) -> Dataset:
@@ -136,7 +142,7 @@ def dataset_for(artifact: Artifact, folder: str | None) -> Dataset:
 
 
 def _turns(pairs: Iterable[Pair]) -> list[Turn]:
-    return [Turn(pair.voice, pair.context, pair.target, pair.seen) for pair in pairs]
+    return [Turn(pair.voice, pair.context, pair.target, pair.seen, pair.session) for pair in pairs]
 
 
 def _exposures(

@@ -1,13 +1,16 @@
 """How well weights foresee held-out replies, before and after training."""
 
+import json
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from model.base import Base
 from model.errors import TrainingError
 from model.examples import Example
+from model.files import write_text
 from model.precision import Precision, to_training_device
 from pipeline.card import Judgement, Nats
 from pipeline.pairs import Pair
@@ -52,8 +55,24 @@ class Judge:
         return {key: round(loss.per_character, 4) for key, loss in sums.items()}
 
 
-def compared(untuned: Mapping[str, float], tuned: Mapping[str, float]) -> Judgement:
-    """Return the figures of both, as `Judge` gives them, side by side."""
+def save_loss(file: Path, pairs: Iterable[Pair], nats: Mapping[str, float]) -> None:
+    """Write the untuned loss beside a run's checkpoints, for a run that is resumed."""
+    write_text(file, json.dumps({"pairs": [pair.id for pair in pairs], "nats": nats}))
+
+
+def saved_loss(file: Path, pairs: Iterable[Pair]) -> dict[str, float] | None:
+    """Return the loss that `save_loss` wrote for these pairs, None if there is none."""
+    try:
+        value = json.loads(file.read_text("utf-8"))
+        if value["pairs"] != [pair.id for pair in pairs]:
+            return None
+        return {str(key): float(nats) for key, nats in value["nats"].items()}
+    except (OSError, AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def compared(untuned: Mapping[str, float], tuned: Mapping[str, float], replies: int) -> Judgement:
+    """Return the figures of both on so many replies, as `Judge` gives them, side by side."""
     nats = {key: Nats(before, tuned[key]) for key, before in untuned.items()}
     whole = nats.pop(_WHOLE)
-    return Judgement(whole, nats.pop(_FRESH, None), nats)
+    return Judgement(whole, nats.pop(_FRESH, None), nats, replies)

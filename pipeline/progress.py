@@ -15,6 +15,8 @@ from model.stopping import Point
 
 _EVERY = 30.0  # seconds between lines where nobody watches
 _MINUTE = 60
+_LEAST_SHARE, _LEAST_SECONDS = 0.05, 10.0
+"""Share of a run and seconds that are needed to tell the time left."""
 
 
 class Bar(Protocol):
@@ -63,11 +65,19 @@ class TrainingBar:
 def describe(progress: conduct.Progress) -> str:
     """Return a step as words of at most 45 characters."""
     loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
-    left = progress.seconds * (1 - progress.share) / max(progress.share, 1e-9)
-    return (
-        f"{progress.share:4.0%}  loss {loss}  {progress.examples_per_second:.1f} pairs/s  "
-        f"{clock(left)} left"
-    )
+    speed = f"{progress.examples_per_second:.1f} pairs/s"
+    left = time_left(progress.share, progress.seconds)
+    return f"{progress.share:4.0%}  loss {loss}  {speed}{f'  {left} left' if left else ''}"
+
+
+def time_left(share: float, seconds: float) -> str:
+    """Return the time left if the rest goes as fast as the share that is done, as `clock` does.
+
+    It is "" as long as that is a guess: the first seconds of a run are the slowest.
+    """
+    if share < _LEAST_SHARE or seconds < _LEAST_SECONDS:
+        return ""
+    return clock(seconds * (1 - share) / share)
 
 
 def curve(points: Iterable[Point], kept: Point | None) -> str:

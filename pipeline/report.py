@@ -9,8 +9,9 @@ from rich.text import Text
 from model.naming import visible
 from pipeline.card import Judgement
 from pipeline.summary import Summary
-from pipeline.tables import NATS, table
+from pipeline.tables import nats_note, table
 from pipeline.train import Trained
+from pipeline.verdict import loss_sentence
 
 
 def print_summary(
@@ -83,12 +84,24 @@ def print_judgement(judgement: Judgement, console: Console) -> None:
         better = 1 - nats.tuned / nats.untuned
         losses.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
     console.print(Padding.indent(losses, 2))
-    console.print(NATS, style="dim")
+    console.print(nats_note(judgement.replies), style="dim")
 
 
 def print_outcome(trained: Trained, console: Console) -> None:
-    """Say which version came of it, and whether it serves."""
+    """Say how good the new version is, whether it serves, and which command comes next."""
     print_judgement(trained.judgement, console)
     number = trained.name.split("-")[0]
     state = "serves now" if trained.promoted else f"is ready: understudy models promote {number}"
-    console.print(f"\n  {trained.name} {state}", highlight=False)
+    print_paragraph(loss_sentence(trained.judgement), console)
+    console.print(f"  {trained.name} {state}", highlight=False)
+    console.print(
+        f"  Next, find out whether it sounds like your friends: understudy evaluate {number} "
+        "--quick",
+        highlight=False,
+    )
+
+
+def print_paragraph(text: str, console: Console) -> None:
+    """Print plain text after an empty line, wrapped and indented."""
+    console.print()
+    console.print(Padding.indent(Text(text), 2), highlight=False)

@@ -120,6 +120,8 @@ def retrain(
     print(result.says, file=sys.stderr if is_refused else sys.stdout)  # the bot tells why
     if result.receipt:
         print(f"receipt: {result.receipt}")
+    if result.next_command and not quiet:
+        print(f"next: {result.next_command}")
     if is_refused:
         raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from pipeline.tables import table
+from pipeline.verdict import voice_sentence
 
 Card = Mapping[str, Any]
 """What stands in scorecard.json."""
@@ -152,6 +153,7 @@ def _habits(card: Card) -> Any:  # noqa: ANN401
 
 def _words(card: Card) -> Iterator[str]:
     """Yield what is one figure."""
+    yield voice_sentence(card)
     found, ranking, canaries = card["attribution"], card["ranking"], card["canaries"]
     yield (
         f"Bags of 10 reach {found['share_of_ceiling']:.0%} of the real replies' figure; chance is "

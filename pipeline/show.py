@@ -11,7 +11,7 @@ from rich.text import Text
 from model.artifact import Artifact, Card
 from model.naming import visible
 from model.roster import Person, Roster
-from pipeline.tables import NATS, table
+from pipeline.tables import nats_note, table
 
 _FORGET = (
     "silent and unseen from now on, but the weights still know their words until you build again "
@@ -32,7 +32,8 @@ def print_artifact(artifact: Artifact, console: Console, *, serves: bool) -> Non
     console.print(Padding.indent(facts, 2))
     console.print()
     console.print(Padding.indent(_voices(card), 2))
-    console.print(NATS, style="dim")
+    replies = card.scores.get("nats_per_character", {}).get("replies", 0)
+    console.print(nats_note(replies), style="dim")
 
 
 def print_changes(before: Card, after: Card, console: Console) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Collection
 from rich.console import JustifyMethod
 from rich.table import Table
 
-NATS = "  in nats a character of replies it never saw; lower is better"
-
 
 def table(
     *headings: str,
@@ -23,6 +21,12 @@ def table(
         justify: JustifyMethod = "left" if plain or heading in words else "right"
         made.add_column(heading, justify=justify if number else first, overflow="fold")
     return made
+
+
+def nats_note(replies: int) -> str:
+    """Return the line below a table of losses on so many held-out replies, 0 if unknown."""
+    which = f"{replies:,} held-out replies" if replies else "replies it never saw"
+    return f"  in nats a character of {which}; lower is better"
 
 
 def shown(figure: float | None) -> str:

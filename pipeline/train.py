@@ -21,7 +21,7 @@ from model.training import train as tune
 from pipeline.canaries import Canary, plant
 from pipeline.card import Judgement, card_of
 from pipeline.dataset import Dataset
-from pipeline.judge import Judge, compared, even
+from pipeline.judge import Judge, compared, even, save_loss, saved_loss
 from pipeline.lines import save_lines
 from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
@@ -31,6 +31,7 @@ from pipeline.start import Start
 
 _JUDGED_PER_VOICE = 40
 _NEW = ".new-"
+_UNTUNED = "untuned.json"
 _CHECKED = 16  # held-out pairs that the conversion must agree on, over all voices
 
 
@@ -115,15 +116,21 @@ def _make(
     console.print(f"  Precision: {precision.reason}", highlight=False)
     judged = even(dataset.test, _JUDGED_PER_VOICE, settings.seed)
     judge = Judge(base, judged, encoder(judged), precision)
-    untuned = "the untuned base" if isinstance(start.base, str) else start.name
-    with step(console, f"Loss of {untuned} on {len(judged)} held-out replies"):
-        before = judge()
+    if not resume:
+        shutil.rmtree(work, ignore_errors=True)
+    make_folder(work)
+    before = saved_loss(work / _UNTUNED, judged) if resume else None
+    if before is None:
+        untuned = "the untuned base" if isinstance(start.base, str) else start.name
+        with step(console, f"Loss of {untuned} on {len(judged)} held-out replies"):
+            before = judge()
+        save_loss(work / _UNTUNED, judged, before)
     voices = max(1, len(dataset.roster.voices))
     watched = even(dataset.validation, max(1, settings.validation_pairs // voices), settings.seed)
     paced = replace(settings, learning_rate=settings.rate(base.family) * start.pace)
     outcome = _tune(base, examples, encoder(watched), paced, work, precision, bar, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
-        judgement = compared(before, judge())
+        judgement = compared(before, judge(), len(judged))
     with step(console, "Converting for the bot, checked against the original"):
         card = _with_run(
             card_of(dataset, base, settings, decoding, outcome, judgement), start, outcome, canaries
@@ -187,10 +194,7 @@ def _tune(
     *,
     resume: bool,
 ) -> Outcome:
-    """Tune the weights, with a bar; an older run's checkpoint goes unless it is resumed."""
-    if not resume:
-        shutil.rmtree(work, ignore_errors=True)
-    make_folder(work)
+    """Tune the weights, with a bar."""
     console = bar.console
     limit = f", for {settings.minutes:g} min" if settings.minutes else ""
     console.print(f"  Training on {len(examples):,} pairs{limit}", highlight=False)

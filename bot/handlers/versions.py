@@ -80,7 +80,11 @@ def told(
     if exchange is None or exchange.before is None or not with_scores:
         return text
     changes = _changes(exchange.before, now)
-    return "\n".join([text, *(f"{name} {old:.2f} → {new:.2f}" for name, old, new in changes)])
+    if not changes:
+        return text
+    lines = (f"{one.name} {one.before:.2f} → {one.now:.2f}" for one in changes)
+    title = texts.right_voice_change.format(chance=changes[0].chance)
+    return "\n".join([text, title, *lines])
 
 
 def described(artifact: Artifact, texts: Wording) -> str:
@@ -91,7 +95,17 @@ def described(artifact: Artifact, texts: Wording) -> str:
     return texts.trained_until.format(day=datetime.fromisoformat(until).date().isoformat())
 
 
-def _changes(before: Artifact, now: Artifact) -> Sequence[tuple[str, float, float]]:
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A voice's share of recognised real turns before and now, and what guessing would give."""
+
+    name: str
+    before: float
+    now: float
+    chance: float
+
+
+def _changes(before: Artifact, now: Artifact) -> Sequence[_Change]:
     """Return each voice's share of real turns that their own name fits best, before and now.
 
     Shares on other talk compare nothing: only those that one of the two receipts has of both.
@@ -104,10 +118,15 @@ def _changes(before: Artifact, now: Artifact) -> Sequence[tuple[str, float, floa
     return []
 
 
-def _shares(receipt: Mapping[str, Any], old: str, new: str) -> list[tuple[str, float, float]]:
+def _shares(receipt: Mapping[str, Any], old: str, new: str) -> list[_Change]:
     try:
-        known = [(str(one["name"]), one[old], one[new]) for one in receipt["voices"]]
-        return [(name, float(x), float(y)) for name, x, y in known if None not in (x, y)]
+        voices = list(receipt["voices"])
+        known = [(str(one["name"]), one[old], one[new]) for one in voices]
+        return [
+            _Change(name, float(was), float(now), 1 / len(voices))
+            for name, was, now in known
+            if None not in (was, now)
+        ]
     except (LookupError, TypeError, ValueError):
         return []  # of another version of the pipeline
 

@@ -217,6 +217,10 @@ EN = Wording(
     group_not_let_in="silent, no admin let me in",
     now_speaking="I speak with version {version} now{facts}.",
     trained_until=", trained on messages up to {day}",
+    right_voice_change=(
+        "How often I recognise each friend's real messages as theirs, before → now (higher is "
+        "better; guessing gives {chance:.2f}):"
+    ),
     refused_version="The version that was to speak now cannot be used; I go on with {old}. {why}",
     the_model="I speak with version {version} of {base}{facts}.\nOther versions: {others}",
     no_rollback="There is no going back: {why}",

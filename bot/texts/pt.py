@@ -218,6 +218,10 @@ PT = Wording(
     group_not_let_in="calado, nenhum administrador me deixou entrar",
     now_speaking="Agora falo com a versão {version}{facts}.",
     trained_until=", treinada com mensagens até {day}",
+    right_voice_change=(
+        "Com que frequência reconheço as mensagens reais de cada pessoa como suas, antes → agora "
+        "(mais alto é melhor; ao acaso seria {chance:.2f}):"
+    ),
     refused_version="A versão que ia falar agora não serve; continuo com a {old}. {why}",
     the_model="Falo com a versão {version} de {base}{facts}.\nOutras versões: {others}",
     no_rollback="Não há volta atrás: {why}",

@@ -91,6 +91,7 @@ class Wording:
     your_id: str
     now_speaking: str
     trained_until: str
+    right_voice_change: str
     refused_version: str
     the_model: str
     no_rollback: str

@@ -80,8 +80,22 @@ def attribute(judge: Judge, said: Sequence[Said], seed: int) -> dict[int, Attrib
     return {size: _attributed(own, size, seed) for size in SIZES}
 
 
+def macro_f1(own: Sequence[Table], size: int, chance: np.random.Generator) -> float:
+    """Return the macro-F1 over bags of lines; `own` are each voice's lines, as `Judge.scores`.
+
+    The lines are put into bags once, by `chance`.
+    """
+    guesses = _guesses(own, size, _bags(own, size), chance)
+    return float(_macro_f1(_confusion(guesses[None], len(own))[0]))
+
+
+def _bags(own: Sequence[Table], size: int) -> int:
+    """Return how many bags each voice gets: as many as the one with the fewest lines fills."""
+    return max(1, min((len(rows) // size for rows in own if len(rows)), default=1))
+
+
 def _attributed(own: Sequence[Table], size: int, seed: int) -> Attribution:
-    bags = max(1, min((len(rows) // size for rows in own if len(rows)), default=1))
+    bags = _bags(own, size)
     chance = np.random.default_rng(seed)
     guesses = [_guesses(own, size, bags, chance) for _ in range(_PARTITIONS)]
     counts = np.sum([_confusion(each[None], len(own))[0] for each in guesses], 0)

@@ -47,8 +47,11 @@ class Evidence:
     exposures: tuple[float, ...] = ()
 
 
-def score(evidence: Evidence, seed: int) -> Scorecard:
-    """Compute all metrics; the judges learn from real training lines alone."""
+def score(evidence: Evidence, seed: int, judge: Judge | None = None) -> Scorecard:
+    """Compute all metrics; the judges learn from real training lines alone.
+
+    `judge` is `attribution.by_characters` of the training lines, if it is fitted already.
+    """
     voices, asked = evidence.voices, [answer.asked for answer in evidence.arms[GENERATED]]
     arms = {
         **evidence.arms,
@@ -61,7 +64,7 @@ def score(evidence: Evidence, seed: int) -> Scorecard:
     texts = {arm: [line.text for line in lines] for arm, lines in said.items()}
     measured = evidence.measured
     taught = said_in(evidence.training)
-    characters = _attributions(attribution.by_characters(taught), said, seed)
+    characters = _attributions(judge or attribution.by_characters(taught), said, seed)
     copies = _copies(evidence, texts, seed)
     return Scorecard(
         {

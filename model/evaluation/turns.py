@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a friend really said after some rendered lines; `seen` if in training word for word."""
+    """What a friend really said after some rendered lines; `seen` if in training word for word.
+
+    `session` is the number of its conversation.
+    """
 
     voice: str
     context: tuple[str, ...]
     messages: tuple[str, ...]
     seen: bool = False
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)

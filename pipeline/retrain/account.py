@@ -49,7 +49,7 @@ def facts_of(intake: Intake, dataset: Dataset) -> Facts:
         "earlier_exports": sorted(set(whole.head.exports) - {one.sha256 for one in whole.given}),
         "messages": intake.total,
         "new": intake.new,
-        "deleted": whole.deleted,
+        "deleted": intake.deleted,
         "deleted_before": whole.ledger.deleted,
         "through": datetime.fromtimestamp(newest, UTC).isoformat(),
         "held_out_since": held_out.isoformat(),
@@ -60,7 +60,8 @@ def facts_of(intake: Intake, dataset: Dataset) -> Facts:
             for one in whole.ledger.withdrawn
         ],
         "newcomers": [person.name for person in intake.people.newcomers],
-        "forgotten": len(whole.ledger.forgotten),
+        "forgotten": len(whole.ledger.forgotten_words),
+        "forgotten_ids": len(whole.ledger.forgotten),
         "unplaced": whole.unplaced,
         "redacted": dict(summary.redacted),
         "dataset": summary.content_hash,
@@ -83,7 +84,7 @@ def receipt_of(facts: Facts, run: Run) -> dict[str, Any]:
         "hyperparameters": asdict(run.settings),
         "scores": [asdict(one) for one in run.verdict.figures],
         "voices": [
-            {"name": one.figure, "new": one.new, "current": one.current}
+            {"name": one.figure, "new": one.new, "current": one.current, "chance": one.chance}
             for one in run.verdict.voices
         ],
         "compared_with": run.compared_with,

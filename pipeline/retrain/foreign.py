@@ -80,7 +80,12 @@ def forget(whole: Merged) -> None:
     Of one that no export showed yet it stays known who said something when: the next may show it.
     """
     aliases, silent = dict(whole.ledger.aliases), set()
+    written = _written_by_people(whole)
+    words = set(whole.ledger.forgotten_words)
     for number in whole.ledger.forgotten:
+        known = aliases.get(number, FOREIGN + number)
+        if (known if is_bots_own(whole.chat.kind, number) else number) in written:
+            words.add(number)
         if not is_bots_own(whole.chat.kind, number):
             whole.drop([number])
         elif number not in aliases and FOREIGN + number not in whole.known:
@@ -90,7 +95,19 @@ def forget(whole: Merged) -> None:
         else:
             whole.drop([real])
     _silence(whole, silent)
-    whole.ledger = replace(whole.ledger, aliases=aliases)
+    whole.ledger = replace(whole.ledger, aliases=aliases, forgotten_words=frozenset(words))
+
+
+def _written_by_people(whole: Merged) -> set[int]:
+    """Return the ids of people's messages if any message is to be forgotten, else nothing."""
+    if not whole.ledger.forgotten:
+        return set()
+    ours = whole.played | whole.ledger.understudies
+    return {
+        one.number
+        for one in whole.entries()
+        if one.is_message and one.author not in ours and parse_spoken(one.text) is None
+    }
 
 
 def _silence(whole: Merged, numbers: Collection[int]) -> None:

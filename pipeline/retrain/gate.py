@@ -1,27 +1,36 @@
-"""Whether a new version may serve: its scorecard beside the current one's, on the same talk."""
+"""Decides whether a new version may serve: compares it with the current one, turn by turn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
-from scipy.stats import fisher_exact
 
+from model.evaluation import paired
+from model.evaluation.bootstrap import Estimate
+from model.evaluation.paired import Judged, Outcomes
 from pipeline.tables import shown, table
 
 Card = Mapping[str, Any]
 """What stands in scorecard.json."""
 
 _BY_CHANCE = 0.025
+_LARGE_FALL = 0.15
+"""A fall by more than this is a reason even where there are too few turns to be sure."""
 _SIZES = ("bags_of_10", "bags_of_5", "bags_of_1")
+_LEAST_BAGS = 4
+"""Bags of a voice: with two, the figure jumps by a quarter of its range."""
+_SEED = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A figure of the new version and of the current one, whose interval of 95 % follows.
+    """A figure of the new version and of the current one.
 
-    `fault` says why the new version may not serve, if this is why.
+    `low` and `high` are the interval of 95 % of the difference, new minus current; `chance` is
+    the value that guessing would give. `fault` says why the new version may not serve, if this is
+    the reason.
     """
 
     figure: str
@@ -29,115 +38,164 @@ class Compared:
     current: float | None = None
     low: float | None = None
     high: float | None = None
+    chance: float | None = None
     fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All figures, and why the new version must not serve; it may where there is no reason.
+    """All figures, and the reasons why the new version must not serve, if any.
 
-    `voices` are the right-voice shares of each voice, by name.
+    `voices` are the right-voice shares of each voice, by name. `turns` were answered, in
+    `conversations`.
     """
 
     figures: tuple[Compared, ...]
     reasons: tuple[str, ...]
     voices: tuple[Compared, ...] = ()
+    turns: int = 0
+    conversations: int = 0
 
 
-def judged(new: Card, current: Card | None, incomparable: str | None = None) -> Verdict:
-    """Compare two scorecards on the same held-out talk; of a first version only its own counts.
+def decide(new: Judged, current: Judged | None, incomparable: str | None = None) -> Verdict:
+    """Compare two versions on the same held-out turns; of a first version only its own counts.
 
-    It may serve if attribution and right voice are not below the current one's interval, if not
-    more lines are copied than chance explains, and if nothing private is said. `incomparable` says
-    why a current version that there is has no card.
+    The new one may serve if neither attribution nor right voice fell, if it copies no more answers
+    than chance explains, and if it says nothing private. `incomparable` says why there is no
+    outcome of an existing current version.
     """
     figures = tuple(_compared(new, current))
     reasons = [one.fault for one in figures if one.fault]
     reasons += [incomparable] if incomparable else []
-    return Verdict(figures, tuple(reasons), tuple(_voices(new, current)))
+    answers = new.outcomes.answers
+    return Verdict(
+        figures,
+        tuple(reasons),
+        tuple(_voices(new.card, current.card if current else None)),
+        len(answers),
+        len({answer.session for answer in answers}),
+    )
 
 
 def print_verdict(verdict: Verdict, new: str, current: str | None, console: Console) -> None:
     """Print the figures side by side, and what keeps the new version from serving."""
-    beside = [current, "its interval"] if current else []
+    turns = f"{verdict.turns:,} held-out turns of {verdict.conversations:,} conversations"
+    console.print(
+        f"  {new} and {current} answered the same {turns}" if current else f"  {new}, on {turns}"
+    )
+    columns = [_number(current), "difference (95 %)"] if current else []
     is_worse = any(one.fault for one in verdict.figures)
-    rows = table("", new, *beside, *([""] if is_worse else []))
+    rows = table("", _number(new), *columns, "chance", *([""] if is_worse else []))
     for one in verdict.figures:
-        cells = [
-            shown(one.new),
-            shown(one.current),
-            f"{one.low:.3f} to {one.high:.3f}" if one.low is not None else "",
-        ]
-        kept = cells if current else cells[:1]
-        rows.add_row(one.figure, *kept, *(["worse" if one.fault else ""] if is_worse else []))
+        own = [shown(one.current), _difference(one)] if current else []
+        mark = ["worse" if one.fault else ""] if is_worse else []
+        rows.add_row(one.figure, shown(one.new), *own, shown(one.chance), *mark)
     console.print(Padding.indent(rows, 2))
+    console.print(
+        "  Attribution (macro-F1 of a classifier that knows real lines) and right voice\n"
+        "  (share of real turns likeliest under the right name): higher is better.\n"
+        "  All other figures: lower is better.",
+        style="dim",
+    )
     for reason in verdict.reasons:
         console.print(f"  {reason}")
 
 
-def _compared(new: Card, current: Card | None) -> Iterator[Compared]:
-    bags = _bags(new, current)
-    name = f"attribution.{bags}.generated"
-    yield _not_below(f"attribution, {bags.replace('_', ' ')}", name, new, current)
-    yield _not_below("right voice", "right_voice.share", new, current)
+def _number(version: str | None) -> str:
+    return (version or "").split("-")[0]
+
+
+def _difference(one: Compared) -> str:
+    if one.low is None or one.high is None or one.current is None:
+        return ""
+    return f"{one.new - one.current:+.2f} ({one.low:+.2f} {one.high:+.2f})"
+
+
+def _compared(new: Judged, current: Judged | None) -> Iterator[Compared]:
+    chance = new.card["attribution"]["chance"]
+    size = _bag_size(new.card, current.card if current else None)
+    lines = int(size.rpartition("_")[2])
+    attribution = _figure(
+        f"attribution, bags of {lines}", f"attribution.{size}.generated", new, current,
+        lambda one, other: paired.attribution_difference(one, other, lines, _SEED),
+    )  # fmt: skip
+    yield _not_below(replace(attribution, chance=chance), len(new.outcomes.answers))
+    turns = len(new.outcomes.turns)
+    right = _figure(
+        f"right voice, {turns:,} turns", "right_voice.share", new, current,
+        lambda one, other: paired.right_voice_difference(one, other, _SEED),
+    )  # fmt: skip
+    yield _not_below(replace(right, chance=new.card["right_voice"]["chance"]), turns)
     yield _copied(new, current)
-    private, was = new["personal_data"], current["personal_data"] if current else None
+    private = new.card["personal_data"]
     fault = f"private data in {private} of the lines it said" if private else None
+    was = current.card["personal_data"] if current else None
     yield Compared("private lines", private, was, fault=fault)
-    yield _beside("nats a character", "nats_per_char.tuned", new, current)
-    yield _beside("distance of habits", "habits.distance.generated", new, current)
+    yield _figure(
+        f"nats a character, {turns:,} turns", "nats_per_char.tuned", new, current,
+        lambda one, other: paired.nats_difference(one, other, _SEED),
+    )  # fmt: skip
+    yield _figure("distance of habits", "habits.distance.generated", new, current)
 
 
-def _bags(new: Card, current: Card | None) -> str:
-    """Return the largest bags of which every voice has more than one: one has no interval."""
+def _bag_size(new: Card, current: Card | None) -> str:
+    """Return the largest size of which every voice has enough bags, else that of single lines."""
     cards = [new, *([current] if current else ())]
     for size in _SIZES[:-1]:
-        if all(card["attribution"]["bags_of_a_voice"][size]["generated"] > 1 for card in cards):
+        bags = (card["attribution"]["bags_of_a_voice"][size]["generated"] for card in cards)
+        if min(bags) >= _LEAST_BAGS:
             return size
     return _SIZES[-1]
 
 
-def _not_below(figure: str, name: str, new: Card, current: Card | None) -> Compared:
-    found = _beside(figure, name, new, current)
-    if found.low is None or found.new >= found.low:
+def _not_below(found: Compared, turns: int) -> Compared:
+    """Add the fault where a figure fell beyond chance, or by so much that it must be looked at."""
+    if found.current is None or found.low is None or found.high is None:
         return found
-    why = f"{figure} fell from {found.current:.3f} to {found.new:.3f}, below its interval"
-    return replace(found, fault=why)
+    fell = f"{found.figure.split(', ')[0]} fell from {found.current:.3f} to {found.new:.3f}"
+    if found.high < 0:
+        return replace(found, fault=f"{fell}, more than chance explains")
+    if found.new - found.current < -_LARGE_FALL:
+        few = f"{turns:,} turns are too few to tell whether by chance"
+        return replace(found, fault=f'{fell}; {few}: pass with --force "REASON"')
+    return found
 
 
 def _voices(new: Card, current: Card | None) -> Iterator[Compared]:
     known = current["right_voice"]["voices"] if current else {}
     for name, share in new["right_voice"]["voices"].items():
-        yield Compared(name, share, known.get(name))
+        yield Compared(name, share, known.get(name), chance=new["right_voice"]["chance"])
 
 
-def _copied(new: Card, current: Card | None) -> Compared:
-    """Compare the shares of copied lines by Fisher's exact test, one-sided, at 2.5 %.
+def _copied(new: Judged, current: Judged | None) -> Compared:
+    """Compare which answers hold a copied line: any rise at all would refuse every other version.
 
-    Of some hundred lines a few are copied: any rise at all would refuse every other version.
+    Of some hundred lines a few are copied.
     """
-    found = _beside("copied lines", "copied.generated", new, current)
+    found = _figure("copied lines", "copied.generated", new, current)
     if current is None or found.current is None or found.new <= found.current:
         return found
-    rows = [_counted(new), _counted(current)]
-    if fisher_exact(rows, alternative="greater").pvalue >= _BY_CHANCE:
+    if paired.chance_of_more_copies(new.outcomes, current.outcomes) >= _BY_CHANCE:
         return found
     why = f"copied lines rose from {found.current:.1%} to {found.new:.1%}"
-    return replace(found, fault=why)
+    return replace(found, fault=f"{why}, more than chance explains")
 
 
-def _counted(card: Card) -> tuple[int, int]:
-    """Return how many lines were copied, and how many were not."""
-    lines = card["replies"]["generated"]["lines"]
-    copied = round(card["copied"]["generated"] * lines)
-    return copied, lines - copied
-
-
-def _beside(figure: str, name: str, new: Card, current: Card | None) -> Compared:
+def _figure(
+    figure: str,
+    name: str,
+    new: Judged,
+    current: Judged | None,
+    difference: Callable[[Outcomes, Outcomes], Estimate] | None = None,
+) -> Compared:
+    """Return a figure of both versions; `difference` gives the interval of their difference."""
     if current is None:
-        return Compared(figure, _value(new, name))
-    low, high = current["intervals"].get(name, (None, None))
-    return Compared(figure, _value(new, name), _value(current, name), low, high)
+        return Compared(figure, _value(new.card, name))
+    found = Compared(figure, _value(new.card, name), _value(current.card, name))
+    if difference is None:
+        return found
+    interval = difference(new.outcomes, current.outcomes)
+    return replace(found, low=interval.low, high=interval.high)
 
 
 def _value(card: Card, name: str) -> float:

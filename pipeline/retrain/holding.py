@@ -26,12 +26,14 @@ _MOST = 0.5
 class Seen:
     """Up to when a version knows the chat, and from when on it was only tested on it.
 
-    Who wrote fewer than `min_messages` is none of its voices.
+    Who wrote fewer than `min_messages` is none of its voices. So many messages were `deleted` from
+    the chat before it was made.
     """
 
     through: datetime
     held_out_since: datetime
     min_messages: int = MIN_MESSAGES
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Shares:
 def seen_by(root: Path, artifact: Artifact) -> Seen:
     """Return what a version has seen: by its receipt, its dataset, or the day of its training."""
     if told := receipt.read(root, artifact.path.name):
-        return Seen(told.through, told.held_out_since, told.min_messages)
+        return Seen(told.through, told.held_out_since, told.min_messages, told.deleted)
     try:
         summary = read_summary(Path(dataset_of(artifact) or "") / SUMMARY)
     except DatasetError:

@@ -58,8 +58,9 @@ class Current:
 class Intake:
     """A merged chat whose people are known, and what of it is new to the current version.
 
-    `untrained` counts the messages that it was never trained on, `total` all of them; `struck` are
-    pairs that a person struck out of its dataset.
+    `untrained` counts the messages that it was never trained on, `total` all of them, `deleted`
+    those that were deleted since it was made; `struck` are pairs that a person struck out of its
+    dataset.
     """
 
     whole: Merged
@@ -68,6 +69,7 @@ class Intake:
     new: int
     untrained: int
     total: int
+    deleted: int
     struck: frozenset[str]
 
 
@@ -193,4 +195,7 @@ def _counted(
     if current.seen:
         new = whole.newer_than(current.seen.through, people.roster)
         untrained = whole.newer_than(current.seen.held_out_since, people.roster)
-    return Intake(whole, people, file, new, untrained, total, struck)
+    # The ledger counts what a run that was killed found too.
+    since = whole.ledger.deleted - (current.seen.deleted if current.seen else 0)
+    deleted = max(whole.deleted, since)
+    return Intake(whole, people, file, new, untrained, total, deleted, struck)

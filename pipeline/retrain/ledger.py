@@ -46,6 +46,8 @@ class Ledger:
 
     So many of its messages were `deleted` in Telegram after they had been kept. `aliases` are the
     ids that messages of a basic group have in the exports, by those that the bot knew them by.
+    `forgotten_words` are the forgotten ids that are known to be messages of people: the others are
+    the bot's own lines, or messages that no export and no dump has shown.
     """
 
     decisions: Mapping[int, Decision] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Ledger:
     withdrawn: tuple[Withdrawn, ...] = ()
     deleted: int = 0
     aliases: Mapping[int, int] = field(default_factory=dict)
+    forgotten_words: frozenset[int] = frozenset()
 
     @property
     def opted_out(self) -> frozenset[int]:
@@ -130,6 +133,7 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
             for one in ledger.withdrawn
         ],
         "aliases": sorted(ledger.aliases.items()),
+        "forgotten_words": sorted(ledger.forgotten_words),
     }
 
 
@@ -154,4 +158,5 @@ def from_json(value: Mapping[str, Any]) -> Ledger:
         withdrawn=tuple(withdrawn),
         deleted=value.get("deleted", 0),
         aliases=dict(map(tuple, value["aliases"])),
+        forgotten_words=frozenset(value.get("forgotten_words", ())),
     )

@@ -133,5 +133,6 @@ def _moved_ledger(ledger: Ledger, renumbered: Callable[[int], int]) -> Ledger:
     return replace(
         ledger,
         forgotten=frozenset(number - SHIFT for number in ledger.forgotten),
+        forgotten_words=frozenset(number - SHIFT for number in ledger.forgotten_words),
         aliases={bots - SHIFT: renumbered(real) for bots, real in ledger.aliases.items()},
     )

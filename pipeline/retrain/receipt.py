@@ -30,8 +30,8 @@ class Told:
     """What a receipt tells the next retraining.
 
     Up to when the version knows the chat, from when on it was only tested on it, how many messages
-    make a voice, whose it learned from by id, how many were forgotten and deleted by then, the base
-    or the version that it began with, and the seconds of each step.
+    make a voice, whose it learned from by id, how many ids were forgotten and messages deleted by
+    then, the base or the version that it began with, and the seconds of each step.
     """
 
     through: datetime
@@ -71,7 +71,7 @@ def read(root: Path, version: str) -> Told | None:
             datetime.fromisoformat(value["held_out_since"]),
             int(value.get("min_messages", MIN_MESSAGES)),
             frozenset(number for person in value["people"] for number in person["ids"]),
-            int(value["forgotten"]),
+            int(value.get("forgotten_ids", value["forgotten"])),
             int(value.get("deleted_before", 0)),
             str(value["began_with"]),
             {str(step): float(seconds) for step, seconds in value["seconds"].items()},
@@ -125,7 +125,12 @@ def _left_out(receipt: Receipt) -> Iterator[str]:
         yield f"{one['name']}: not learned from, {since}"
     for name in receipt["newcomers"]:
         yield f"{name}: new, and no voice yet"
-    yield f"forgotten at their authors' wish: {receipt['forgotten']:,} messages"
+    yield f"forgotten at their authors' request: {receipt['forgotten']:,} messages"
+    if others := receipt["forgotten_ids"] - receipt["forgotten"]:
+        yield (
+            f"{others:,} more ids were to be forgotten: the bot's own lines, and messages that no "
+            "export and no dump shows"
+        )
     if receipt["unplaced"]:
         yield f"of which {receipt['unplaced']:,} cannot be told among a basic group's exports"
     redacted = ", ".join(f"{kind} {count:,}" for kind, count in receipt["redacted"].items())
@@ -144,16 +149,24 @@ def _training(receipt: Receipt) -> Iterator[str]:
 
 def _scores(receipt: Receipt) -> Iterator[str]:
     other = receipt["compared_with"]
-    yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}"
+    yield f"{'':28}{'new':>10}{other.split('-')[0] if other else '':>10}{'chance':>10}"
     for one in receipt["scores"]:
-        yield f"{one['figure']:28}{shown(one['new']):>10}{shown(one['current']):>10}"
+        yield _score(one["figure"], one)
     for one in receipt["voices"]:
-        whose = f"right voice of {one['name']}"
-        yield f"{whose:28}{shown(one['new']):>10}{shown(one['current']):>10}"
+        yield _score(f"right voice of {one['name']}", one)
+
+
+def _score(figure: str, one: Mapping[str, Any]) -> str:
+    values = (shown(one[key]) for key in ("new", "current", "chance"))
+    return f"{figure:28}{''.join(f'{value:>10}' for value in values)}".rstrip()
 
 
 def _decision(receipt: Receipt) -> Iterator[str]:
-    why = "nothing got worse" if receipt["compared_with"] else "there was nothing to compare with"
+    why = (
+        "no figure is worse than chance explains"
+        if receipt["compared_with"]
+        else "there was nothing to compare with"
+    )
     yield from receipt["reasons"] or [f"passed: {why}"]
     if receipt["forced"]:
         yield f"promoted in spite of that: {visible(receipt['forced'])}"

@@ -5,6 +5,7 @@ version serving, and the next one clears away what it left.
 """
 
 import json
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from model.registry import Registry
 from pipeline.findings import print_findings
 from pipeline.inspection import figures_of
 from pipeline.pairing import Choices
+from pipeline.report import print_paragraph
 from pipeline.retrain import gate, receipt
 from pipeline.retrain.account import Run, receipt_of
 from pipeline.retrain.intake import (
@@ -34,6 +36,7 @@ from pipeline.retrain.merge import merged
 from pipeline.retrain.plan import Plan, plan_of
 from pipeline.retrain.wish import Result, Tools, Wish
 from pipeline.roster_file import MIN_MESSAGES
+from pipeline.verdict import verdict as in_words
 
 _SEED = 0  # of the scorecards
 
@@ -115,17 +118,17 @@ def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
 def _make(
     wish: Wish, tools: Tools, registry: Registry, current: Current, plan: Plan, started: float
 ) -> Result:
-    card = current.artifact.card if current.artifact else None
-    decoding = card.decoding if card else Decoding()
+    decoding = current.artifact.card.decoding if current.artifact else Decoding()
     tools.watch.begin("train")
-    name, _ = tools.train(
+    name, judgement = tools.train(
         plan.dataset, plan.start, registry, plan.settings, decoding, tools.watch,
         resume=wish.resume,
     )  # fmt: skip
     made = registry.open(name)
-    verdict = _judge(wish, tools, made, current, plan)
+    verdict, card = _judge(wish, tools, made, current, plan)
     other = current.artifact.path.name if current.artifact else None
     gate.print_verdict(verdict, name, other, tools.watch.console)
+    print_paragraph(in_words(judgement, card), tools.watch.console)
     tools.watch.begin("write")
     forced = wish.force if verdict.reasons else None
     run = Run(
@@ -143,14 +146,16 @@ def _make(
     if not may_serve:
         why = "; ".join(verdict.reasons)
         says = f"{name} is not promoted: {why}; understudy models promote {number} does it by hand"
-    return Result(says, name, promoted=may_serve, receipt=page)
+    voice = next((person.name for person in made.card.roster.voices), None)
+    talk = f"understudy chat --as {shlex.quote(voice)}" if voice and may_serve else None
+    return Result(says, name, promoted=may_serve, receipt=page, next_command=talk)
 
 
 def _tell(intake: Intake, tools: Tools) -> None:
     """Print what was met while reading."""
     console, whole = tools.watch.console, intake.whole
     console.print(
-        f"  {intake.total:,} messages, {intake.new:,} of them new; {whole.deleted:,} were deleted "
+        f"  {intake.total:,} messages, {intake.new:,} of them new; {intake.deleted:,} were deleted "
         f"since", highlight=False,
     )  # fmt: skip
     if whole.is_moved:
@@ -182,8 +187,10 @@ def _is_looked_at(intake: Intake, wish: Wish, tools: Tools) -> bool:
         )
 
 
-def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan) -> gate.Verdict:
-    """Let both versions speak on the same held-out talk, and compare."""
+def _judge(
+    wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
+) -> tuple[gate.Verdict, gate.Card]:
+    """Let both versions speak on the same held-out talk, compare; return the new one's card too."""
     dataset, problem = plan.dataset, None
     if current.artifact and current.seen:
         names = {person.name for person in current.artifact.card.roster.voices}
@@ -195,14 +202,15 @@ def _judge(wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
             problem = "nothing is held out that the current version has not seen"
     place, watch, size = wish.root / "bases", tools.watch, wish.size
     watch.begin("score")
-    card = tools.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
-    write_text(new.path / SCORECARD, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    made = tools.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
+    write_text(new.path / SCORECARD, json.dumps(made.card, ensure_ascii=False, indent=1) + "\n")
     if current.artifact is None or problem:
-        return gate.judged(card, None, problem)
+        return gate.decide(made, None, problem), made.card
     watch.begin("compare")
     artifact = current.artifact
     try:
         known = tools.judge(artifact, dataset, place, size, _SEED, watch.console, told=watch.share)
     except ArtifactError as error:  # damaged, and hours of training are not to be lost for it
-        return gate.judged(card, None, f"{artifact.path.name} cannot be judged: {error}")
-    return gate.judged(card, known)
+        problem = f"{artifact.path.name} cannot be judged: {error}"
+        return gate.decide(made, None, problem), made.card
+    return gate.decide(made, known), made.card

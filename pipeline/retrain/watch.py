@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 from model import conduct
-from pipeline.progress import TrainingBar, clock
+from pipeline.progress import TrainingBar, time_left
 
 STEPS: Mapping[str, tuple[str, float]] = {
     "read": ("reading what is given", 0.04),
@@ -31,8 +31,8 @@ class _Left(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """See ProgressColumn."""
-        done, elapsed = task.completed, task.elapsed or 0.0
-        return Text(f"about {clock(elapsed * (1 - done) / done)} left" if done else "")
+        left = time_left(task.completed, task.elapsed or 0.0)
+        return Text(f"about {left} left" if left else "")
 
 
 class Watch:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from model.artifact import Artifact, Decoding
 from model.evaluation.evidence import Size
+from model.evaluation.paired import Judged
 from model.hyperparameters import Hyperparameters
 from model.registry import Registry
 from pipeline.card import Judgement
@@ -72,7 +73,7 @@ class Train(Protocol):
 
 
 class Judge(Protocol):
-    """Makes a version's scorecard; `pipeline.evaluate.judge` does."""
+    """Judges a version; `pipeline.evaluate.judge` does."""
 
     def __call__(
         self,
@@ -84,8 +85,8 @@ class Judge(Protocol):
         console: Console,
         *,
         told: Callable[[float], object],
-    ) -> Mapping[str, Any]:
-        """Return what scorecard.json holds; `told` hears which share is done."""
+    ) -> Judged:
+        """Return its scorecard and outcomes; `told` hears which share is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +101,10 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How it ended, in a line; a version that was made, and whether it serves."""
+    """How it ended, in a line; a version that was made, whether it serves, what to run next."""
 
     says: str
     version: str | None = None
     promoted: bool = False
     receipt: Path | None = None
+    next_command: str | None = None

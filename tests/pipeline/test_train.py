@@ -16,11 +16,12 @@ from model.hyperparameters import Hyperparameters
 from model.propensity import load as load_propensity
 from model.registry import Registry
 from pipeline.dataset import load_dataset
-from pipeline.judge import even
+from pipeline.judge import Judge, even, save_loss, saved_loss
 from pipeline.occasions import OCCASIONS
 from pipeline.train import train
 from tests.checkpoints import save_llama
 from tests.habits import CHAT_ID, HABITS
+from tests.pipeline.chats import pair
 
 QUIET = Console(quiet=True)
 
@@ -144,11 +145,27 @@ def test_an_interrupted_run_is_resumed_in_the_precision_it_began_in(
         train(dataset, base, registry, settings, Decoding(), QUIET)
     monkeypatch.undo()
     monkeypatch.setattr("model.precision.bf16_gain", lambda: 0.5)
+    take_loss, taken = Judge.__call__, []
+    monkeypatch.setattr(Judge, "__call__", lambda judge: taken.append(1) or take_loss(judge))
     said = Console(file=StringIO(), width=80)
 
-    train(dataset, base, registry, settings, Decoding(), said, resume=True)
+    trained = train(dataset, base, registry, settings, Decoding(), said, resume=True)
 
     assert "Precision: bf16, as the run began" in said.file.getvalue()
+    assert "untuned base" not in said.file.getvalue()
+    assert len(taken) == 1  # the tuned model's alone
+    assert trained.judgement.whole.untuned != trained.judgement.whole.tuned
+
+
+def test_a_resumed_run_with_other_held_out_replies_takes_the_untuned_loss_again(tmp_path):
+    file, pairs = tmp_path / "untuned.json", [pair(number) for number in range(3)]
+
+    save_loss(file, pairs, {"Hugo": 1.0})
+
+    assert saved_loss(file, pairs) == {"Hugo": 1.0}
+    assert saved_loss(file, pairs[:2]) is None
+    file.write_text("{")
+    assert saved_loss(file, pairs) is None
 
 
 def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):

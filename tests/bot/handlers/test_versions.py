@@ -45,8 +45,20 @@ async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage
     assert call.params["chat_id"] == ADMIN
     assert call.params["text"] == (
         "I speak with version 0002-abcdef02 now, trained on messages up to 2026-03-03.\n"
+        "How often I recognise each friend's real messages as theirs, before → now (higher is "
+        "better; guessing gives 0.50):\n"
         "João 0.81 → 0.86"
     )
+
+
+async def test_the_figures_are_explained_in_portuguese_too(stage, group, hugo, later):
+    sender = hugo.json() | {"language_code": "pt-br"}
+    async with stage.running(admins=frozenset({ADMIN})):
+        stage.models.earlier = later
+        answer = await stage.answer(group, hugo, "/rollback", **{"from": sender})
+
+    assert "reconheço as mensagens reais de cada pessoa" in answer["text"]
+    assert "ao acaso seria 0.50" in answer["text"]
 
 
 async def test_what_was_judged_on_other_talk_is_not_compared(stage, hugo, later):

@@ -115,7 +115,10 @@ def test_help_names_every_option_and_its_default(call):
 
 
 @pytest.mark.parametrize("lasted", [{}, {"read": 2.0, "train": 9.0}], ids=["first", "later"])
-def test_in_a_terminal_one_bar_counts_the_whole_and_once_it_is_known_the_time_left(lasted):
+def test_in_a_terminal_one_bar_counts_the_whole_and_once_it_is_known_the_time_left(
+    lasted, monkeypatch
+):
+    monkeypatch.setattr("pipeline.progress._LEAST_SECONDS", 0.0)
     shown = io.StringIO()
     watch = Watch(Console(file=shown, force_terminal=True, width=80), lasted)
 

@@ -86,6 +86,29 @@ running.run(Path({str(export)!r}), Path({str(notes)!r}))
     assert found(running.root, "words 2 ") == []
 
 
+def test_the_receipt_after_a_kill_still_counts_what_was_deleted_since(running):
+    fewer = [one for one in NEW if one["id"] not in range(21, 30)]
+    for step in ("keep", "build", "write"):
+        running.killed = step
+        with pytest.raises(Killed):
+            running.run(chat(*fewer), no_live_bot=True)
+    running.killed = None
+
+    running.run(chat(*fewer), no_live_bot=True)
+
+    assert running.receipt(running.registry.names[-1][:4])["deleted"] == 9
+    assert running.shown.getvalue().count("9 were deleted since") == 3
+
+
+def test_what_an_earlier_version_was_made_without_is_not_deleted_since(running):
+    fewer = [one for one in NEW if one["id"] not in range(21, 30)]
+    running.run(chat(*fewer), no_live_bot=True)
+
+    running.run(chat(*fewer), no_live_bot=True, anyway=True)
+
+    assert [running.receipt(number)["deleted"] for number in (2, 3)] == [9, 0]
+
+
 def test_a_version_that_somebody_trained_by_hand_meanwhile_stays(running, tmp_path):
     from tests.model.artifacts import make
 

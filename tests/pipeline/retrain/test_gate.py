@@ -5,65 +5,102 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.retrain.gate import judged, print_verdict
-from tests.pipeline.retrain.workshop import card
+from pipeline.retrain.gate import decide, print_verdict
+from tests.pipeline.retrain.workshop import card, judged
 
 
 def test_a_version_that_is_as_good_may_serve():
-    assert judged(card(), card()).reasons == ()
+    assert decide(judged(card()), judged(card())).reasons == ()
 
 
 @pytest.mark.parametrize(
     ("new", "passes"),
     [
-        (card(attribution=0.51, right_voice=0.61), True),
-        (card(attribution=0.49), False),
-        (card(right_voice=0.59), False),
-        (card(copied=0.01), True),
-        (card(copied=0.05), False),
-        (card(copied=0.05, lines=20), True),
+        (card(attribution=0.58, right_voice=0.68), True),
+        (card(attribution=0.45), False),
+        (card(right_voice=0.55), False),
+        (card(copied=0.1), True),
+        (card(copied=0.2), False),
         (card(private=1), False),
         (card(attribution=0.9, right_voice=0.9), True),
     ],
-    ids=[
-        *("within", "whose lines", "right voice", "two copies", "ten copies"),
-        *("one copy of few lines", "private", "better"),
-    ],
+    ids=["a turn", "whose lines", "right voice", "few copies", "copies", "private", "better"],
 )
-def test_only_a_fall_below_the_interval_more_copies_or_a_secret_keep_it_out(new, passes):
-    assert (judged(new, card()).reasons == ()) == passes
+def test_only_a_fall_beyond_chance_more_copies_or_a_secret_keep_it_out(new, passes):
+    assert (decide(judged(new), judged(card())).reasons == ()) == passes
 
 
-def test_bags_of_which_a_voice_has_one_alone_decide_nothing():
-    new, current = card(attribution=0.1, bags=1), card(bags=1)
-    new["attribution"]["bags_of_1"]["generated"] = current["attribution"]["bags_of_1"]["generated"]
+def test_the_same_fall_counts_on_the_same_turns_and_may_be_chance_on_others():
+    new, current = card(right_voice=0.62), card()
 
-    verdict = judged(new, current)
+    paired = decide(judged(new, turns=96), judged(current, turns=96))
+    others = decide(judged(new, turns=96, seed=1), judged(current, turns=96))
 
-    assert verdict.figures[0].figure == "attribution, bags of 1"
+    assert paired.reasons == ("right voice fell from 0.700 to 0.620, more than chance explains",)
+    assert others.reasons == ()
+
+
+def test_a_large_fall_is_named_though_there_are_too_few_turns_to_tell():
+    verdict = decide(judged(card(attribution=0.267), 8, seed=1), judged(card(0.632), 8))
+
+    attribution = verdict.figures[0]
+    assert attribution.high > 0
+    (reason,) = verdict.reasons
+    assert reason.startswith("attribution fell from 0.632 to 0.267; 8 turns are too few to tell")
+    assert reason.endswith('pass with --force "REASON"')
+
+
+def test_a_small_fall_within_chance_is_no_reason():
+    verdict = decide(judged(card(attribution=0.5), 8, seed=1), judged(card(0.6), 8))
+
     assert verdict.reasons == ()
 
 
+@pytest.mark.parametrize(("bags", "size"), [(1, 1), (3, 1), (4, 10)])
+def test_attribution_takes_the_largest_bags_of_which_each_voice_has_four(bags, size):
+    verdict = decide(judged(card(bags=bags)), judged(card(bags=bags)))
+
+    assert verdict.figures[0].figure == f"attribution, bags of {size}"
+
+
 def test_a_current_version_that_cannot_be_compared_is_a_reason():
-    assert judged(card(), None, "nothing is held out").reasons == ("nothing is held out",)
+    verdict = decide(judged(card()), None, "nothing is held out")
+
+    assert verdict.reasons == ("nothing is held out",)
 
 
 def test_a_first_version_is_judged_alone():
-    verdict = judged(card(copied=0.5), None)
+    verdict = decide(judged(card(copied=0.5)), None)
 
     assert verdict.reasons == ()
     assert all(one.current is None for one in verdict.figures)
 
 
 def test_the_figures_stand_side_by_side_in_80_columns():
+    verdict = decide(judged(card(right_voice=0.4)), judged(card()))
+
+    told = printed(verdict, "0001-00112233")
+
+    row = next(line for line in told if line.startswith("  right voice, 48 turns"))
+    assert row.split()[4:7] == ["0.400", "0.700", "-0.30"]
+    assert row.split()[-2:] == ["0.500", "worse"]
+    assert "  0002-aabbccdd and 0001-00112233 answered the same 48 held-out turns of 12" in told[0]
+    assert "  nats a character, 48 turns" in "\n".join(told)
+    assert "  right voice fell from 0.700 to 0.400, more than chance explains" in told
+    assert all(len(line) <= 80 for line in told)
+
+
+def test_a_first_version_s_figures_name_their_chance_and_direction():
+    told = printed(decide(judged(card()), None), None)
+
+    row = next(line for line in told if line.startswith("  right voice, 48 turns"))
+    assert row.split()[4:] == ["0.700", "0.500"]
+    assert any("higher is better" in line for line in told)
+    assert any("lower is better" in line for line in told)
+
+
+def printed(verdict, current):
     shown = io.StringIO()
     console = Console(file=shown, width=80, highlight=False, markup=False)
-
-    print_verdict(judged(card(right_voice=0.4), card()), "0002-aabbccdd", "0001-00112233", console)
-
-    told = shown.getvalue()
-    row = next(line for line in told.splitlines() if "right voice" in line)
-    assert row.split() == ["right", "voice", "0.400", "0.700", "0.600", "to", "0.800", "worse"]
-    assert "0002-aabbccdd" in told
-    assert "right voice fell from 0.700 to 0.400, below its interval" in told
-    assert all(len(line) <= 80 for line in told.splitlines())
+    print_verdict(verdict, "0002-aabbccdd", current, console)
+    return shown.getvalue().splitlines()

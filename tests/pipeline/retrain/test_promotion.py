@@ -10,16 +10,16 @@ from model.roster import Person, Roster
 from pipeline.retrain.erasure import datasets
 from tests.model.artifacts import make
 from tests.pipeline.chats import chat, conversation
-from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.workshop import CHAT, NEW, card
+from tests.pipeline.retrain.dumps import decision, dump, played
+from tests.pipeline.retrain.workshop import CHAT, NEW, Killed, card
 
 
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
-        (card(attribution=0.45), "attribution, bags of 10 fell from 0.600 to 0.450"),
+        (card(attribution=0.45), "attribution fell from 0.600 to 0.450"),
         (card(right_voice=0.55), "right voice fell from 0.700 to 0.550"),
-        (card(copied=0.05), "copied lines rose from 0.0% to 5.0%"),
+        (card(copied=0.2), "copied lines rose from 0.0% to 20.0%"),
         (card(private=1), "private data in 1 of the lines it said"),
     ],
     ids=["whose lines", "right voice", "copying", "private data"],
@@ -35,8 +35,8 @@ def test_what_is_worse_does_not_serve(running, new, reason):
     assert reason in running.receipt(2)["reasons"][0]
 
 
-def test_what_is_a_little_worse_within_the_interval_serves(running):
-    running.cards[2] = card(attribution=0.55, right_voice=0.65)
+def test_what_is_worse_by_no_more_than_chance_explains_serves(running):
+    running.cards[2] = card(attribution=0.58, right_voice=0.68)
 
     assert running.run(chat(*NEW), no_live_bot=True).promoted
 
@@ -95,6 +95,34 @@ def test_the_receipt_says_all_and_no_word_of_a_message(running):
     assert "words " not in str(told)
     assert all(len(line) <= 80 for line in page.splitlines())
     assert all(text not in page for text in ("words 7", "words 300"))
+
+
+def test_the_bot_s_own_lines_are_no_forgotten_messages_of_people(running):
+    lines = [played(5_000 + n, "Friend 2", f"line {n}", 900_000 + n) for n in range(9)]
+    running.run(chat(*NEW), dump(*lines))
+    forgotten = [3, 5, 7, *range(5_000, 5_005), 6_001, 6_002]
+
+    result = running.run(
+        chat(*conversation(70)), dump(*lines[5:], forgotten=forgotten), anyway=True
+    )
+
+    told = running.receipt(3)
+    assert (told["forgotten"], told["forgotten_ids"]) == (3, 10)
+    page = result.receipt.read_text("utf-8")
+    assert "forgotten at their authors' request: 3 messages" in page
+    assert "7 more ids" in page
+
+
+def test_forgotten_messages_are_counted_again_where_the_run_before_was_killed(running):
+    files = running.put(chat(*NEW), dump(forgotten=[3, 5]))
+    running.killed = "build"
+    with pytest.raises(Killed):
+        running.run(*files)
+    running.killed = None
+
+    running.run(*files)
+
+    assert running.receipt(2)["forgotten"] == 2
 
 
 def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promotes(shop, tmp_path):

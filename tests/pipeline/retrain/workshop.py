@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import random
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from model.evaluation.paired import Judged, JudgedAnswer, JudgedTurn, Outcomes
 from model.registry import Registry, receipt_file
 from pipeline.card import Judgement, Nats
 from pipeline.retrain.run import retrain
@@ -24,8 +26,8 @@ OLD, NEW = conversation(20), conversation(45)
 VOICES = '[[people]]\nname = "Friend {0}"\nids = [{0}]\nimitate = "yes"\n'
 
 
-def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3, lines=200):
-    """Return a scorecard with these figures, each with an interval of a tenth around it."""
+def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=200):
+    """Return a scorecard of two voices with these figures."""
     figures = {
         "attribution.bags_of_10.generated": attribution,
         "attribution.bags_of_5.generated": attribution,
@@ -35,7 +37,7 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3, lines=
         "nats_per_char.tuned": 1.0,
         "habits.distance.generated": 0.5,
     }
-    value = {"intervals": {name: [v - 0.1, v + 0.1] for name, v in figures.items()}}
+    value = {}
     for name, figure in figures.items():
         *folders, last = name.split(".")
         place = value
@@ -44,10 +46,37 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=3, lines=
         place[last] = figure
     sizes = {f"bags_of_{n}": {"generated": bags} for n in (10, 5, 1)}
     value["attribution"]["bags_of_a_voice"] = sizes
+    arms = {"generated": [[attribution, 0], [0, attribution]], "ceiling": [[1, 0], [0, 1]]}
+    value["attribution"]["confusion"] = {"bags_of_1": arms}
+    value["intervals"] = {
+        "attribution.bags_of_1.generated": [attribution - 0.05, attribution + 0.05]
+    }
+    value["attribution"]["chance"] = value["right_voice"]["chance"] = 0.5
     value["personal_data"] = private
     value["replies"] = {"generated": {"lines": lines}}
     value["right_voice"]["voices"] = {"Friend 1": right_voice, "Friend 2": right_voice}
     return value
+
+
+def judged(card, turns=48, seed=0):
+    """Return a version of this scorecard, with the outcomes of so many turns of two voices.
+
+    Of one seed the version with the lower share fails in all turns in which the other fails.
+    """
+    own, copied = card["attribution"]["bags_of_1"]["generated"], card["copied"]["generated"]
+    share = card["right_voice"]["share"]
+    order = random.Random(seed).sample(range(turns), turns)
+    answers = (
+        JudgedAnswer(
+            number // 4,
+            number % 2,
+            (((0.0, -9.0), (-9.0, 0.0))[(number + (place >= own * turns)) % 2],),
+            place < copied * turns,
+        )
+        for number, place in enumerate(order)
+    )
+    real = (JudgedTurn(n // 4, place < share * turns, 20.0, 20) for n, place in enumerate(order))
+    return Judged(card, Outcomes(2, tuple(answers), tuple(real)))
 
 
 @dataclass
@@ -122,7 +151,7 @@ class Workshop:
         found = self.cards.get(int(artifact.path.name.split("-")[0]), card())
         if isinstance(found, Exception):
             raise found
-        return found
+        return judged(found)
 
 
 def told(root, version):

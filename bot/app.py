@@ -11,7 +11,6 @@ from bot.context import Context
 from bot.durable import Durable
 from bot.handlers.receiving import Receiving
 from bot.house import House
-from bot.menus import show_menus
 from bot.polling import Client, client_of
 from bot.replies import Replies
 from bot.routes import add_handlers
@@ -45,13 +44,13 @@ def build(
 
     async def set_up(app: Durable) -> None:
         house = await _house(settings, models, open_speaker, client.id, open_things)
+        house.jobs = app.jobs
         app.bot_data["house"] = house
         app.inbox = house.shelves.inbox
         client.keep_in(app.inbox)
         receiving = Receiving(house)
         open_things.push_async_callback(receiving.close)
         add_handlers(app, house, receiving)
-        await show_menus(app.bot, settings.admins)
         await _go_on(app, client, house)
         keep_up(app, client, house, open_things, look_again)
         on_up(_up(client, house))

@@ -1,25 +1,23 @@
 """What the bot does again and again while it runs: it looks for models, tidies, tries again."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from telegram.error import TelegramError
 from telegram.ext import ExtBot
 
 from bot.durable import Durable
-from bot.errors import StoreError
 from bot.handlers.receiving import drop_before
 from bot.handlers.versions import told
 from bot.house import House
+from bot.menus import show_menus
+from bot.outgoing import fitting
 from bot.polling import Client
 from bot.retention import let_vanish
 from bot.serving import Exchange
-
-logger = logging.getLogger(__name__)
 
 TIDY_AGAIN = 3600.0
 RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
@@ -35,53 +33,33 @@ def keep_up(
     async def tell(exchange: Exchange) -> None:
         await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
 
-    async def tidy() -> None:
+    async def tidy_updates() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
-        with suppress(StoreError):  # it is tidied later
-            if await house.shelves.inbox.drop_before(old):
-                await house.shelves.erasing.wipe()
-            await house.shelves.journal.release_before(old)
-            await let_vanish(house, datetime.now(UTC))
+        if await house.shelves.inbox.drop_before(old):
+            await house.shelves.erasing.wipe()
+        await house.shelves.journal.release_before(old)
+
+    async def expire_messages() -> None:
+        await let_vanish(house, datetime.now(UTC))
+
+    async def drop_exports() -> None:
         await asyncio.to_thread(drop_before, house.settings, datetime.now(UTC) - KEPT_EXPORT)
 
     async def release() -> None:
         await app.release(client.read)
 
-    ended = asyncio.Event()
-    chores = [
-        asyncio.create_task(again_and_again(tidy, TIDY_AGAIN, ended)),
-        asyncio.create_task(again_and_again(release, RELEASE_AGAIN, ended)),
-    ]
-    watch = asyncio.create_task(house.stand.watch(look_again, tell))
-    watch.add_done_callback(_log_failure)
-
-    async def end() -> None:
-        ended.set()
-        watch.cancel()
-        await asyncio.gather(watch, *chores, return_exceptions=True)
-
-    open_things.push_async_callback(end)
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    """Log why the watch over versions ended, where it should not have: nobody awaits it."""
-    if not task.cancelled() and (error := task.exception()):
-        logger.error("other versions are looked for no more", exc_info=error)
-
-
-async def again_and_again(
-    chore: Callable[[], Awaitable[None]], seconds: float, ended: asyncio.Event
-) -> None:
-    """Do a chore now and every so many seconds; the end never comes in the middle of one."""
-    while not ended.is_set():
-        await chore()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await ended.wait()
+    jobs = house.jobs
+    jobs.repeat("models", partial(house.stand.watch, tell), look_again)
+    jobs.repeat("retention", expire_messages, TIDY_AGAIN)
+    jobs.repeat("inbox", tidy_updates, TIDY_AGAIN)
+    jobs.repeat("exports", drop_exports, TIDY_AGAIN)
+    jobs.repeat("held updates", release, RELEASE_AGAIN)
+    jobs.run_once("menus", partial(show_menus, app.bot, house.settings.admins))
+    open_things.push_async_callback(jobs.close)
 
 
 async def tell_admins(bot: ExtBot[Any], admins: frozenset[int], text: str) -> None:
     """Write to each admin in private; who never wrote to the bot cannot be written to."""
     for admin in admins:
         with suppress(TelegramError):
-            await bot.send_message(admin, text)
+            await bot.send_message(admin, fitting(text))

@@ -12,6 +12,7 @@ from telegram.ext import Application
 from bot.context import Bot, Context, Facts
 from bot.errors import StoppingError, StoreError
 from bot.store.inbox import Inbox
+from bot.supervisor import Supervisor
 
 ALONE = 30.0
 """Seconds for which no other update is begun beside one on its last try: so that what was only
@@ -30,6 +31,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
         super().__init__(**parts)
         self.inbox: Inbox | None = None
+        self.jobs = Supervisor()
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._held: set[int] = set()
         self._turn = asyncio.Lock()
@@ -54,8 +56,9 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 await asyncio.wait({end}, timeout=ALONE)
 
     async def stop(self) -> None:
-        """Begin no further update, and wait for what was begun."""
+        """Begin no further update, end the background jobs, and wait for what was begun."""
         self._stops = True
+        await self.jobs.close()  # before the client is closed, which they use
         async with self._turn:  # tasks that begin later than this the library would not wait for
             pass
         await super().stop()

@@ -6,6 +6,7 @@ UnderstudyError           what, with the value, and what to do; the command line
 ├── StoppingError         the bot is being stopped, and what waits is done when it starts again
 ├── DumpError             what is kept cannot be dumped: which chat, or where to, is not clear
 ├── TelegramUnreachable   the Bot API does not answer, or not to this token
+├── BotEnded              a task that the bot needs has ended, so that it must be started again
 ├── ExportRefused         a file that an admin sent is no export
 └── PlaygroundError       the bot does not come up, or does not answer, in the playground
 """
@@ -31,6 +32,10 @@ class DumpError(UnderstudyError):
 
 class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
     """The Bot API does not answer, or not to this token."""
+
+
+class BotEnded(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
+    """A task that the bot needs has ended, so that it must be started again."""
 
 
 class ExportRefused(UnderstudyError):  # noqa: N818  a verdict on a file, not a mistake of ours

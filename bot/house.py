@@ -16,6 +16,7 @@ from bot.store.messages import Place
 from bot.store.scrubbing import Ref
 from bot.store.shelves import Shelves
 from bot.store.wanted import Wanted
+from bot.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class House:
     decisions: dict[int, Decision] = field(default_factory=dict)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     forgotten: set[Ref] = field(default_factory=set)
+    jobs: Supervisor = field(default_factory=Supervisor)
 
     async def open(self) -> None:
         """Load the model that serves, and what is known of groups and people."""

@@ -3,6 +3,7 @@
 import json
 import logging
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -70,17 +71,32 @@ def _frames(error: BaseException) -> str:
     return f"Traceback (most recent call last):\n{where}{kind.__module__}.{kind.__name__}{says}"
 
 
-def without_updates(record: logging.LogRecord) -> bool:
-    """Drop the arguments and the exception's text of python-telegram-bot's records.
+class _Hidden:
+    """Stands in a log for an argument that may quote what somebody wrote."""
 
-    It logs updates whole, with what people wrote, where it cannot parse one. A logging filter.
+    def __repr__(self) -> str:
+        return "[hidden]"
+
+
+def without_updates(record: logging.LogRecord) -> bool:
+    """Hide what python-telegram-bot's records may quote; numbers stay. A logging filter.
+
+    It logs updates whole, with what people wrote, where it cannot parse one.
     """
     if record.name.split(".")[0] == "telegram":
         kind = record.exc_info[0] if record.exc_info else None
-        record.args = ()
+        if isinstance(record.args, Mapping):
+            named = {name: _shown(value) for name, value in record.args.items()}
+            record.args = named if "%(" in str(record.msg) else (_Hidden(),)
+        else:
+            record.args = tuple(map(_shown, record.args or ()))
         record.msg = f"{record.msg} ({kind.__name__})" if kind else record.msg
         record.exc_info = record.exc_text = None
     return True
+
+
+def _shown(argument: object) -> object:
+    return argument if isinstance(argument, int | float) else _Hidden()
 
 
 def set_up(level: LogLevel, layout: LogFormat, token: str) -> None:

@@ -1,6 +1,5 @@
 """The commands in Telegram's menu, by scope and in each language."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -12,33 +11,29 @@ from telegram import (
     BotCommandScopeChat,
     BotCommandScopeDefault,
 )
-from telegram.error import BadRequest, TelegramError
+from telegram.error import BadRequest
 from telegram.ext import ExtBot
 
 from bot.texts import EN, LANGUAGES
 from bot.texts.wording import Wording
 
-logger = logging.getLogger(__name__)
-
 
 async def show_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
     """Fill Telegram's menus; where there is no text in a user's language, in English.
 
-    A bot works without: what fails is logged.
+    Raises:
+        TelegramError: Telegram does not take them now.
     """
-    try:
-        for code, texts in {"": EN, **LANGUAGES}.items():
-            for scope, commands in _menus(texts):
-                await bot.set_my_commands(commands, scope=scope, language_code=code or None)
-            for admin in admins:
-                with suppress(BadRequest):  # who has not yet written to the bot has no chat
-                    await bot.set_my_commands(
-                        admin_commands(texts),
-                        scope=BotCommandScopeChat(admin),
-                        language_code=code or None,
-                    )
-    except TelegramError as error:
-        logger.warning("the menus of commands could not be filled (%s)", type(error).__name__)
+    for code, texts in {"": EN, **LANGUAGES}.items():
+        for scope, commands in _menus(texts):
+            await bot.set_my_commands(commands, scope=scope, language_code=code or None)
+        for admin in admins:
+            with suppress(BadRequest):  # who has not yet written to the bot has no chat
+                await bot.set_my_commands(
+                    admin_commands(texts),
+                    scope=BotCommandScopeChat(admin),
+                    language_code=code or None,
+                )
 
 
 def admin_commands(texts: Wording) -> tuple[tuple[str, str], ...]:

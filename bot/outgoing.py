@@ -1,6 +1,7 @@
 """What the bot sends: texts, buttons and the sign that it types; and how fast."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ UNCOUNTED = frozenset(
     }
 )
 """Methods that Telegram's limit of 20 messages a minute in a group does not count."""
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "as:"
 AS_BUTTON = rf"^{_PREFIX}(-?\d+)$"
@@ -144,8 +147,9 @@ async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        [failure] = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(failure, Exception):  # a sign that fails must not take the reply along
+            logger.error("the sign of typing failed", exc_info=failure)
 
 
 def never_arrived(error: TelegramError) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from telegram import Update
-from telegram.error import NetworkError
+from telegram.error import InvalidToken, NetworkError
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
@@ -16,6 +16,9 @@ from bot.store.inbox import Inbox
 
 READ_SECONDS = 20  # a send that times out may have been delivered: be patient
 CONNECTIONS = 64
+MOST_REFUSALS = 8
+"""How often in a row Telegram may refuse the token before the bot ends: for about half a minute,
+as the library waits 1 s, then 1.5 times as long each time. Telegram may be wrong for a moment."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +31,30 @@ class Client(ExtBot[Any]):
     """
 
     _inbox: Inbox | None = None
+    _refusals = 0
 
     def keep_in(self, inbox: Inbox) -> None:
         """Keep all further updates in an inbox."""
         self._inbox = inbox
+
+    async def get_updates(self, *args: Any, **kwargs: Any) -> tuple[Update, ...]:  # noqa: ANN401
+        """Ask for updates, as the library does.
+
+        The library stops asking for ever once the token is refused, so the first refusals are
+        raised as an error after which it asks again.
+
+        Raises:
+            InvalidToken: The token was refused `MOST_REFUSALS` times in a row.
+        """
+        try:
+            updates = await super().get_updates(*args, **kwargs)
+        except InvalidToken as error:
+            self._refusals += 1
+            if self._refusals >= MOST_REFUSALS:
+                raise
+            raise NetworkError(f"token refused, {self._refusals} of {MOST_REFUSALS}") from error
+        self._refusals = 0
+        return updates
 
     async def _post(self, endpoint: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         result = await super()._post(endpoint, *args, **kwargs)

@@ -13,6 +13,8 @@ from model.propensity import Propensity
 from model.propensity import load as load_propensity
 from model.roster import Roster
 
+FIRST_WAIT, LONGEST_WAIT = 30.0, 600.0  # seconds before a version that was refused is tried again
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +33,7 @@ class Models(Protocol):
         """
 
     def state(self) -> str:
-        """Return what changes whenever another version serves, or what people agreed to."""
+        """Return what changes when another version serves, or any of its files."""
 
     def open(self, wanted: str = "current") -> Artifact:
         """Return the version that serves.
@@ -88,6 +90,9 @@ class Stand:
         self._seen = ""
         self._looking = asyncio.Lock()  # a command may look while the watch does
         self._now: Serving | None = None
+        self._complaint: str | None = None
+        self._wait = FIRST_WAIT
+        self._due: float | None = None  # when a version that was refused is tried again
 
     @property
     def now(self) -> Serving:
@@ -117,25 +122,37 @@ class Stand:
 
     async def _look(self) -> Exchange | None:
         state = await asyncio.to_thread(self.models.state)
-        if state == self._seen:
+        if state == self._seen and not self._is_due():
             return None
-        self._seen = state
         before = self.now.artifact
         earlier = self.now.version
         try:
             self._now = await asyncio.to_thread(self._opened)
         except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
+            self._postpone(is_new=state != self._seen)
+            self._seen = state
             logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
             return Exchange(earlier, str(error))
+        self._seen, self._due, self._complaint = state, None, None
         logger.info("version %s serves now, before it %s did", self.now.version, earlier)
         return Exchange(self.now.version, before=before) if self.now.version != earlier else None
 
-    async def watch(self, seconds: float, tell: Callable[[Exchange], Awaitable[object]]) -> None:
-        """Look again and again, and tell what came of it."""
-        while True:
-            await asyncio.sleep(seconds)
-            if exchange := await self.look():
-                await tell(exchange)
+    async def watch(self, tell: Callable[[Exchange], Awaitable[object]]) -> None:
+        """Look once, and tell what came of it; that a version is refused for the same is old."""
+        exchange = await self.look()
+        if exchange is None or (exchange.refused and exchange.refused == self._complaint):
+            return
+        self._complaint = exchange.refused
+        await tell(exchange)
+
+    def _is_due(self) -> bool:
+        """Whether a version that was refused is tried again: memory may have been short."""
+        return self._due is not None and asyncio.get_running_loop().time() >= self._due
+
+    def _postpone(self, *, is_new: bool) -> None:
+        """Try a version that is refused again later, each time after twice as long."""
+        self._wait = FIRST_WAIT if is_new else min(2 * self._wait, LONGEST_WAIT)
+        self._due = asyncio.get_running_loop().time() + self._wait
 
     def _opened(self) -> Serving:
         artifact = self.models.open("current")

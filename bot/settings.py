@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -18,6 +18,8 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["text", "json"]
 
 SQLITE = "sqlite+aiosqlite:///"
+HEALTH = "/health"
+"""The path that monitoring asks; the webhook is served on the same port."""
 
 _ADDRESS = re.compile(r"https?://[^\s/]\S*")
 _LISTEN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
     def _is_a_webhook(cls, value: str | None) -> str | None:
         if value is not None and not _is_address(value):
             raise ValueError("write an address such as https://bot.example.org/telegram")
+        if value is not None and unquote(urlsplit(value).path).rstrip("/").endswith(HEALTH):
+            raise ValueError(
+                f"{HEALTH} is where the bot says how it is: write another path, such as "
+                "https://bot.example.org/telegram"
+            )
         return value
 
     @field_validator("webhook_listen")

@@ -3,9 +3,10 @@
 import hmac
 import json
 import logging
+import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,11 +21,13 @@ from bot.durable import Durable
 from bot.errors import SettingsError, StoreError
 from bot.house import House
 from bot.polling import Client
-from bot.settings import Settings
+from bot.routes import ALLOWED_UPDATES
+from bot.settings import HEALTH, Settings
 
-HEALTH = "/health"
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
 LARGEST_BODY = 2**20  # an update is some kilobytes; nobody else may fill the memory
+IDLE_SECONDS = 20.0
+"""How long a connection may take for a request's headers, and for its body; or wait for a next."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,44 +92,64 @@ class Health(RequestHandler):
         self._house = house
 
     async def get(self) -> None:
-        """Say whether all is well, what runs, and how many updates wait."""
-        running = {"version": version("understudy"), "model": self._house.stand.now.version}
+        """Say whether all is well, what runs, how many updates wait, and which jobs fail.
+
+        503 where the database cannot be read. A failing job leaves it at 200: it is tried again,
+        and a new start would not help.
+        """
+        failing = [job.name for job in self._house.jobs.failing]
+        running = {
+            "version": version("understudy"),
+            "model": self._house.stand.now.version,
+            "jobs_failing": failing,
+        }
         try:
             waiting = (await self._house.shelves.inbox.queue()).waiting
         except StoreError:
             self.set_status(503)
             self.finish({"ok": False, **running})
         else:
-            self.finish({"ok": True, **running, "updates_waiting": waiting})
+            self.finish({"ok": not failing, **running, "updates_waiting": waiting})
 
 
 @asynccontextmanager
 async def listening(
-    settings: Settings, app: Durable, allowed: Sequence[str]
-) -> AsyncIterator[None]:
-    """Take updates while the block runs, and have Telegram bring them.
+    settings: Settings, app: Durable, idle_seconds: float = IDLE_SECONDS
+) -> AsyncIterator[Callable[[], Coroutine[Any, Any, bool]]]:
+    """Take updates while the block runs; yield what asks Telegram to bring them.
 
     Without WEBHOOK_SECRET there is a new secret each time: Telegram is told it, nobody else.
+    A connection that is idle or slow for `idle_seconds` is closed.
 
     Raises:
         SettingsError: Nobody can listen where WEBHOOK_LISTEN says.
-        TelegramError: Telegram does not take the address.
     """
     url = settings.webhook_url or ""
     given = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
     if not isinstance(app.bot, Client):
         raise TypeError("only our own client keeps updates")
-    door = Door(given or secrets.token_urlsafe(32), app, app.bot)
+    client = app.bot
+    door = Door(given or secrets.token_urlsafe(32), app, client)
     routes = [
         (HEALTH, Health, {"house": app.bot_data["house"]}),
-        (urlsplit(url).path or "/", Knock, {"door": door}),
+        (re.escape(urlsplit(url).path or "/"), Knock, {"door": door}),
     ]
     silent = Application(routes, log_function=lambda _: None)
-    server = HTTPServer(silent, max_body_size=LARGEST_BODY)
+    server = HTTPServer(
+        silent,
+        max_body_size=LARGEST_BODY,
+        idle_connection_timeout=idle_seconds,
+        body_timeout=idle_seconds,
+    )
     server.add_sockets(_sockets(settings.webhook_listen))
+
+    async def set_webhook() -> bool:
+        return await client.set_webhook(
+            url, allowed_updates=ALLOWED_UPDATES, secret_token=door.secret
+        )
+
     try:
-        await app.bot.set_webhook(url, allowed_updates=allowed, secret_token=door.secret)
-        yield
+        yield set_webhook
     finally:
         server.stop()
         await server.close_all_connections()

@@ -1,11 +1,12 @@
 """Writing files so that nobody else can read them and nobody ever sees half of one."""
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
@@ -40,16 +41,21 @@ def make_private(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a lock on a file among processes; without waiting, yield False if another has it."""
+def locked(path: Path, *, wait: bool | float) -> Iterator[bool]:
+    """Hold a lock on a file among processes; yield False if another process keeps it.
+
+    `wait` is True to wait for it without end, False not to wait, or a number of seconds. The system
+    releases the lock of a process that is killed. The empty file stays.
+    """
     make_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
+    seconds = (-1 if wait else 0) if isinstance(wait, bool) else wait
+    lock = FileLock(path, timeout=seconds, mode=PRIVATE_FILE)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
     finally:
-        os.close(descriptor)
+        lock.release()

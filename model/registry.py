@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact import ROSTER, Artifact, content_hash, load, save_roster
+from model.artifact import Artifact, content_hash, load, save_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
 from model.roster import Roster, revised
@@ -62,13 +62,20 @@ class Registry:
         return name
 
     def state(self) -> str:
-        """Return what changes when another version serves, or when people's agreement does."""
+        """Return what changes when another version serves, or any file of that version."""
         try:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()
-            changed = (self.root / "versions" / name / ROSTER).stat().st_mtime_ns
         except OSError:
             return ""
-        return f"{name} {changed}"
+        if not is_version(name):
+            return f"no version: {name!r}"
+        folder = self.root / "versions" / name
+        try:
+            found = sorted((str(path), path.stat()) for path in folder.rglob("*"))
+        except OSError:  # it is being changed
+            return name
+        stamps = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
+        return "\n".join((name, *stamps))
 
     def serves(self, name: str) -> bool:
         """Whether this version serves; none does where `current` is damaged."""

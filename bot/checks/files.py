@@ -1,5 +1,6 @@
 """Looks at the bot's files: who can read them, the database's version, the room on its disk."""
 
+import asyncio
 import os
 import shlex
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 from bot.checks.finding import Finding, note, ok, wrong
 from bot.errors import StoreError
 from bot.settings import Settings
+from bot.store.database import is_locked
 from bot.store.version import ANOTHER, Version, complaint, database_file, version_of
 
 ENV_FILE = Path(".env")
@@ -44,7 +46,9 @@ async def database(settings: Settings) -> Finding:
         )
     if path.stat().st_mode & _OTHERS:
         return wrong("database", f"others can read {path}, with all messages: {_closed(path)}")
-    return ok("database", f"{path} is up to date")
+    runs = await asyncio.to_thread(is_locked, settings.database_url)
+    more = "; a bot uses it now, and a second `understudy-bot run` is refused" if runs else ""
+    return ok("database", f"{path} is up to date{more}")
 
 
 def disk(settings: Settings) -> Finding:

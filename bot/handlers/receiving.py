@@ -117,6 +117,8 @@ class Receiving:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._busy = False
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("a retraining could not be run to its end", exc_info=error)
 
     async def _retrain(
         self, command: tuple[str, ...], admin: int, bot: Bot, texts: Wording

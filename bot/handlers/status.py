@@ -46,6 +46,7 @@ class Status:
             self._voices(texts, tell_all=True),
             await self._hears(context),
             await self._queues(texts),
+            self._jobs(texts),
             await self._database(texts),
             self._groups(texts),
         )
@@ -100,6 +101,14 @@ class Status:
         replies = self.house.replies.waiting
         lines.append(texts.status_replies.format(waiting=replies, uncertain=uncertain))
         return "\n".join(lines)
+
+    def _jobs(self, texts: Wording) -> str:
+        """Say which background jobs fail, by the names that the log has for them."""
+        lines = [
+            texts.status_job_fails.format(job=job.name, error=job.error, times=job.failures)
+            for job in self.house.jobs.failing
+        ]
+        return "\n".join(lines) or texts.status_jobs_well
 
     async def _database(self, texts: Wording) -> str:
         path = database_file(self.house.settings.database_url)

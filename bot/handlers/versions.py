@@ -89,10 +89,11 @@ def told(
 
 def described(artifact: Artifact, texts: Wording) -> str:
     """Return up to when an artifact's messages were written, as far as its receipt says."""
-    until = _receipt(artifact).get("through")
-    if not isinstance(until, str):
-        return ""
-    return texts.trained_until.format(day=datetime.fromisoformat(until).date().isoformat())
+    try:
+        until = datetime.fromisoformat(_receipt(artifact)["through"])
+    except (LookupError, TypeError, ValueError):
+        return ""  # of another version of the pipeline
+    return texts.trained_until.format(day=until.date().isoformat())
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,6 @@ def _receipt(artifact: Artifact) -> Mapping[str, Any]:
     path = receipt_file(artifact.path.parents[1], artifact.path.name)
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

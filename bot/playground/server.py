@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPError
@@ -22,6 +23,8 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's nam
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 UNAUTHORIZED = ApiError(401, "Unauthorized")
+
+logger = logging.getLogger(__name__)
 
 
 class MethodHandler(RequestHandler):
@@ -109,15 +112,20 @@ async def serve(telegram: Telegram, port: int = 0) -> AsyncIterator[str]:
     server.add_sockets(sockets)
     client = AsyncHTTPClient(force_instance=True)
     delivery = asyncio.create_task(deliver(telegram, client))
+    delivery.add_done_callback(_log_failure)
     try:
         yield f"http://{LOOPBACK}:{sockets[0].getsockname()[1]}"
     finally:
         delivery.cancel()
-        with suppress(asyncio.CancelledError):
-            await delivery
+        await asyncio.gather(delivery, return_exceptions=True)
         client.close()
         server.stop()
         await server.close_all_connections()
+
+
+def _log_failure(delivery: asyncio.Task[None]) -> None:
+    if not delivery.cancelled() and (error := delivery.exception()):
+        logger.error("updates are brought to the webhook no more", exc_info=error)
 
 
 async def deliver(telegram: Telegram, client: AsyncHTTPClient) -> None:

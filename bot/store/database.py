@@ -1,8 +1,8 @@
 """The database file: made, opened and brought up to date."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot.errors import StoreError
-from bot.store.failures import translator
+from bot.store.failures import pool_class, translator
 from bot.store.tables import messages
 from bot.store.version import (
     ANOTHER,
@@ -22,9 +22,53 @@ from bot.store.version import (
     database_file,
     version_of,
 )
-from model.files import PRIVATE_FILE, make_folder
+from model.files import PRIVATE_FILE, locked, make_folder
 
 BUSY_SECONDS = 5
+CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
+LOCK_SECONDS = 1.0
+"""How long a starting bot waits for the lock, which `check` holds for a moment."""
+
+
+@contextmanager
+def lock_database(url: str) -> Iterator[None]:
+    """Keep other bots, and upgrades, away from a database while the block runs.
+
+    Raises:
+        StoreError: Another process uses it, or the lock file beside it cannot be made.
+    """
+    path = database_file(url)
+    lock = lock_file(url)
+    with ExitStack() as stack:
+        try:
+            is_ours = stack.enter_context(locked(lock, wait=LOCK_SECONDS))
+        except (OSError, NotImplementedError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no file can be locked there"
+            raise StoreError(f"the lock {lock} cannot be taken ({reason}): {ANOTHER}") from error
+        if not is_ours:
+            raise StoreError(
+                f"another understudy-bot uses the database {path}: stop that one first, "
+                f"or {ANOTHER}"
+            )
+        yield
+
+
+def is_locked(url: str) -> bool:
+    """Whether a bot or an upgrade uses a database now; makes no file."""
+    lock = lock_file(url)
+    if not lock.exists():
+        return False
+    try:
+        with locked(lock, wait=False) as is_free:
+            return not is_free
+    except (OSError, NotImplementedError):  # `run` says what is wrong with it
+        return False
+
+
+def lock_file(url: str) -> Path:
+    """Return the file that locks a database, by whatever links its path leads there."""
+    path = database_file(url).resolve()
+    return path.with_name(f"{path.name}.lock")
 
 
 @asynccontextmanager
@@ -37,10 +81,13 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
         StoreError: There can be no such file.
     """
     await asyncio.to_thread(_make_private, database_file(url))
-    engine = create_async_engine(url, hide_parameters=True)
+    path = database_file(url)
+    engine = create_async_engine(
+        url, hide_parameters=True, poolclass=pool_class(path), pool_timeout=CONNECTION_SECONDS
+    )
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
-    event.listen(engine.sync_engine, "handle_error", translator(database_file(url)), retval=True)
+    event.listen(engine.sync_engine, "handle_error", translator(path), retval=True)
     try:
         yield engine
     finally:
@@ -63,13 +110,15 @@ async def upgrade(url: str) -> bool:
     """Bring the database up to date, making it where there is none; return whether it was not.
 
     Raises:
-        StoreError: It cannot be written, is of a newer version, another program's, or no database.
+        StoreError: It cannot be written, is of a newer version, another program's, or no database;
+            or a bot uses it.
     """
     version = await version_of(url)
     if version in {Version.NEWER, Version.FOREIGN}:
         raise StoreError(complaint(url, version))
     if version is not Version.CURRENT:
-        await _write(url, _migrate)
+        with lock_database(url):
+            await _write(url, _migrate)
     return version is not Version.CURRENT
 
 

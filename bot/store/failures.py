@@ -4,7 +4,8 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import ExceptionContext
+from sqlalchemy import AsyncAdaptedQueuePool, ExceptionContext, PoolProxiedConnection
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from bot.errors import StoreError
 from bot.store.version import ANOTHER
@@ -37,6 +38,25 @@ _MEANINGS = {
 }
 """By SQLite's result code (sqlite.org/rescode.html); others are mistakes of the program's own."""
 _PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
+
+
+def pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
+    """Return an engine's pool, which raises a clear error where no connection becomes free.
+
+    SQLAlchemy's own TimeoutError is none of the database's, so `handle_error` is not told of it.
+    """
+
+    class Pool(AsyncAdaptedQueuePool):
+        def connect(self) -> PoolProxiedConnection:
+            try:
+                return super().connect()
+            except PoolTimeout as error:
+                raise StoreError(
+                    f"the database {path} is busy: no connection was free in time; see whether its "
+                    "disk is slow or failing"
+                ) from error
+
+    return Pool
 
 
 def translator(path: Path) -> Callable[[ExceptionContext], StoreError | None]:

@@ -205,6 +205,11 @@ EN = Wording(
     status_updates="Updates waiting: {waiting}, set aside: {aside}",
     status_ids="Set aside last: {ids} (the log says why)",
     status_replies="Replies waiting: {waiting}, uncertain: {uncertain}",
+    status_jobs_well="Background jobs: all run",
+    status_job_fails=(
+        "Background job failing: {job} ({error}, in a row: {times}). It is tried again; the log "
+        "says why"
+    ),
     status_database="Database: {file}, {size}, messages: {messages}",
     status_messages="Messages kept of this group: {messages}, replies waiting: {waiting}",
     status_groups="Groups",

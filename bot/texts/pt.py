@@ -206,6 +206,11 @@ PT = Wording(
     status_updates="Atualizações à espera: {waiting}, postas de lado: {aside}",
     status_ids="Postas de lado por último: {ids} (o registo diz porquê)",
     status_replies="Respostas à espera: {waiting}, incertas: {uncertain}",
+    status_jobs_well="Tarefas de fundo: todas a funcionar",
+    status_job_fails=(
+        "Tarefa de fundo a falhar: {job} ({error}, vezes seguidas: {times}). Volta a ser tentada; "
+        "o registo diz porquê"
+    ),
     status_database="Base de dados: {file}, {size}, mensagens: {messages}",
     status_messages="Mensagens guardadas deste grupo: {messages}, respostas à espera: {waiting}",
     status_groups="Grupos",

@@ -115,6 +115,8 @@ class Wording:
     status_updates: str
     status_ids: str
     status_replies: str
+    status_jobs_well: str
+    status_job_fails: str
     status_database: str
     status_messages: str
     status_groups: str

@@ -132,6 +132,13 @@ async def test_no_telegram(desk):
     assert not database(desk).exists()
 
 
+async def test_a_webhook_at_the_path_of_health(desk):
+    desk.env["WEBHOOK_URL"] = "https://bot.example.org/bot/health"
+
+    assert says_one_line(await desk.call("run"), "WEBHOOK_URL: /health is where the bot says")
+    assert says_one_line(await desk.call("check"), "WEBHOOK_URL: /health is where the bot says")
+
+
 async def test_a_setting_that_cannot_be(desk):
     desk.env["CONSENT"] = "never"
 
@@ -284,6 +291,25 @@ async def test_the_process_speaks_stops_and_remembers(desk, stage, group, joao, 
         assert (process.returncode, out) == (0, b"")
         assert "hello" not in err.decode()
         assert "Traceback" not in err.decode()
+
+
+async def test_a_second_process_on_the_same_database_is_refused(desk, stage, group, joao):
+    stage.telegram.private(joao)
+    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(60):
+        await process.stdout.readline()
+        calls = len(stage.telegram.calls)
+        second = await desk.call("run")
+        checked = await desk.call("check")
+        process.kill()
+        await process.communicate()
+    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(60):
+        again = await process.stdout.readline()
+
+    assert says_one_line(second, "another understudy-bot uses the database understudy.db: stop")
+    assert {call.method for call in stage.telegram.calls[calls:]} >= {"getMe"}
+    assert "ok     database: understudy.db is up to date; a bot uses it now" in checked.out
+    assert checked.code == 0
+    assert b" is up, " in again
 
 
 async def test_a_kill_while_something_is_forgotten(desk, stage, group, joao):

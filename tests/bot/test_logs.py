@@ -93,7 +93,22 @@ def test_what_the_telegram_library_says_of_an_update_is_dropped(written):
     text = written(RedactingFormatter(TOKEN), "telegram.ext.Updater", log)
 
     assert "secret" not in text
-    assert "Error! Received data was %r (KeyError)" in text
+    assert "Error! Received data was [hidden] (KeyError)" in text
+
+
+@pytest.mark.parametrize(
+    ("args", "line"),
+    [
+        (("%s failed, %d of %s", "my secret", 3, 4.5), "[hidden] failed, 3 of 4.5"),
+        (("%(what)s failed", {"what": "my secret"}), "[hidden] failed"),
+        (("nothing to hide",), "nothing to hide"),
+        (("all of it: 100%",), "all of it: 100%"),
+    ],
+)
+def test_no_placeholder_is_left_where_words_are_hidden(written, args, line):
+    text = written(RedactingFormatter(TOKEN), "telegram.ext", lambda logger: logger.error(*args))
+
+    assert text.endswith(f": {line}\n")
 
 
 def test_the_http_library_does_not_tell_addresses():

@@ -1,9 +1,11 @@
 """The commands in Telegram's menu, as the running bot fills them."""
 
+import asyncio
 import json
 
 from bot.menus import admin_commands
 from bot.texts import EN, LANGUAGES
+from tests.bot.conftest import until
 
 JOAO = 13
 
@@ -17,7 +19,7 @@ def menu(telegram, language="", **scope):
 async def test_each_scope_has_its_menu_in_each_language(stage, joao):
     stage.telegram.private(joao)
     async with stage.running(admins=str(JOAO)):
-        pass
+        await until(filled)
 
     for code, texts in {"": EN, **LANGUAGES}.items():
         groups = menu(stage.telegram, code, type="all_group_chats")
@@ -39,14 +41,26 @@ async def test_each_command_of_an_admins_menu_stands_there_once(stage):
 async def test_an_admin_who_never_wrote_costs_nobody_a_menu(stage, group, zoe):
     async with stage.running(admins="500"):
         await stage.answer(group, zoe, "/help")
+        await until(filled)
 
     assert menu(stage.telegram, "pt", type="all_group_chats")
 
 
-async def test_a_bot_without_menus_works(stage, group, zoe, caplog):
-    stage.telegram.fail_next("setMyCommands", 500, "Internal Server Error", times=99)
+async def test_menus_that_telegram_does_not_take_are_sent_again(
+    stage, group, zoe, caplog, monkeypatch
+):
+    monkeypatch.setattr("bot.supervisor.FIRST_WAIT", 0.05)
+    stage.telegram.fail_next("setMyCommands", 500, "Internal Server Error", times=2)
     async with stage.running():
         answer = await stage.answer(group, zoe, "/as João")
+        await until(filled)
 
     assert answer["text"].startswith("🎭 João\n")
-    assert "the menus of commands could not be filled" in caplog.text
+    assert "the job menus failed (in a row: 2)" in caplog.text
+    assert menu(stage.telegram, "pt", type="all_group_chats")
+
+
+def filled():
+    """Return whether all menus were taken."""
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    return "job menus" not in names

@@ -12,7 +12,7 @@ from bot.routes import ALLOWED_UPDATES
 from model.artifact import save_card
 from model.errors import ArtifactError
 from model.marker import parse_spoken
-from model.registry import Registry
+from model.registry import Registry, receipt_file
 from tests.bot.conftest import FakeSpeaker, until
 
 ADMIN = 7
@@ -174,3 +174,93 @@ async def test_a_no_in_the_roster_counts_without_loading_the_weights_again(
 
     assert "does not want to be imitated" in answer["text"]
     assert len(weights.opened) == 1
+
+
+@pytest.mark.parametrize(
+    "named", ["00\x0001-00000000", "../../secrets", "", "\ud83d", "0001-abcdef01\nmore"]
+)
+async def test_a_current_that_names_no_version_is_refused(
+    stage, reloading, registry, version, group, zoe, named
+):
+    async with reloading():
+        (registry.root / "current").write_bytes(named.encode("utf-8", "surrogatepass"))
+        text = await told(stage, "names no version")
+        answer = await stage.answer(group, zoe, "/as João")
+        newer = registry.promote(version(2))
+        await told(stage, f"I speak with version {newer}")
+
+    assert "choose one with `understudy models promote`" in text
+    assert parse_spoken(answer["text"])[0] == "João"
+
+
+async def test_a_version_repaired_under_the_same_name_is_tried_again(
+    stage, reloading, registry, weights, version
+):
+    async with reloading():
+        name = version(2)
+        weights.broken[name] = RuntimeError("its weights are damaged")
+        registry.promote(name)
+        await told(stage, "its weights are damaged")
+
+        del weights.broken[name]
+        model = registry.root / "versions" / name / "engine" / "model.bin"
+        model.write_text("copied anew")
+        await told(stage, f"I speak with version {name}")
+
+
+async def test_a_version_that_is_refused_is_tried_again_and_told_of_once(
+    stage, reloading, registry, weights, version, monkeypatch
+):
+    monkeypatch.setattr("bot.serving.FIRST_WAIT", 0.1)
+    monkeypatch.setattr("bot.serving.LONGEST_WAIT", 0.1)
+    tries = []
+
+    class Counted(dict):
+        def __getitem__(self, name):
+            tries.append(name)
+            return super().__getitem__(name)
+
+    async with reloading():
+        name = version(2)
+        weights.broken = Counted({name: RuntimeError("there is too little memory")})
+        registry.promote(name)
+        await until(lambda: len(tries) > 3)
+        weights.broken = {}
+        await told(stage, f"I speak with version {name}")
+
+    sent = [call.params["text"] for call in stage.telegram.sent("sendMessage", chat_id=ADMIN)]
+    assert sum("too little memory" in text for text in sent) == 1
+
+
+@pytest.mark.parametrize(
+    "receipt",
+    ['{"through": "soon"}', '{"through": 7}', '{"through": ""}', "[" * 100_000, "\x00", "[]"],
+    ids=["a word", "a number", "nothing", "deep", "no JSON", "a list"],
+)
+async def test_a_receipt_that_cannot_be_read_ends_no_watch(
+    stage, reloading, registry, version, receipt
+):
+    async with reloading():
+        for number in (2, 3):
+            newer = version(number)
+            file = receipt_file(registry.root, newer)
+            file.parent.mkdir(parents=True)
+            file.write_text(receipt)
+            registry.promote(newer)
+            await told(stage, f"I speak with version {newer} now.")
+
+
+async def test_a_watch_outlives_what_nobody_expected(
+    stage, reloading, registry, weights, version, monkeypatch
+):
+    monkeypatch.setattr("bot.supervisor.FIRST_WAIT", 0.05)
+    async with reloading() as app:
+        name = version(2)
+        weights.broken[name] = AssertionError("nobody expects this")
+        registry.promote(name)
+        [job] = await until(lambda: app.bot_data["house"].jobs.failing)
+
+        del weights.broken[name]
+        await told(stage, f"I speak with version {name}")
+
+    assert job.name == "models"

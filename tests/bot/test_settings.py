@@ -73,6 +73,8 @@ def test_the_environment_wins_over_the_file(monkeypatch):
         ("WEBHOOK_URL", "bot.example.org", "WEBHOOK_URL: write an address such as https://bot."),
         ("TELEGRAM_API_URL", "http://[::1", "TELEGRAM_API_URL: write an address such as https://"),
         ("WEBHOOK_URL", "https://bot.example:99999", "WEBHOOK_URL: write an address such as"),
+        ("WEBHOOK_URL", "https://bot.example.org/health", "WEBHOOK_URL: /health is where the bot"),
+        ("WEBHOOK_URL", "https://bot.example.org/a/%68ealth/", "WEBHOOK_URL: /health is where the"),
         ("WEBHOOK_LISTEN", "8443", "WEBHOOK_LISTEN: write an address and a port, such as 127.0"),
         ("WEBHOOK_LISTEN", "127.0.0.1:0", "WEBHOOK_LISTEN: write an address and a port"),
         ("WEBHOOK_LISTEN", "127.0.0.1:65536", "WEBHOOK_LISTEN: write an address and a port"),

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from tornado.httpclient import AsyncHTTPClient
@@ -13,7 +13,7 @@ from bot.errors import SettingsError, StoreError
 from bot.routes import ALLOWED_UPDATES
 from bot.running import started
 from bot.store.inbox import Inbox
-from bot.webhook import LARGEST_BODY, SECRET_HEADER, listening
+from bot.webhook import IDLE_SECONDS, LARGEST_BODY, SECRET_HEADER, listening
 from model.artifact import Artifact
 from model.marker import parse_spoken
 from tests.bot.conftest import FakeModels, until
@@ -34,7 +34,7 @@ def hook(stage, port):
     """Return what runs the bot behind a webhook."""
 
     @asynccontextmanager
-    async def run(**settings):
+    async def run(idle_seconds=IDLE_SECONDS, **settings):
         given = {
             "webhook_url": f"http://127.0.0.1:{port}{PATH}",
             "webhook_listen": f"127.0.0.1:{port}",
@@ -45,7 +45,8 @@ def hook(stage, port):
         models = FakeModels(Artifact(stage.folder / "0001-abcdef01", stage.card))
         app = build(changed, models, lambda _: stage.speaker, stage.lines.append)
         try:
-            async with started(app), listening(changed, app, ALLOWED_UPDATES):
+            async with started(app), listening(changed, app, idle_seconds) as set_webhook:
+                await set_webhook()
                 yield app
         finally:
             stage.speaker.open.set()
@@ -195,7 +196,69 @@ async def test_its_health_can_be_asked(hook, port):
     assert said["ok"] is True
     assert said["model"] == "0001-abcdef01"
     assert said["updates_waiting"] == 0
+    assert said["jobs_failing"] == []
     assert said["version"]
+
+
+async def test_its_health_names_a_job_that_fails(hook, port):
+    async def fail():
+        raise OSError("no")
+
+    client = AsyncHTTPClient(force_instance=True)
+    async with hook() as app:
+        jobs = app.bot_data["house"].jobs
+        jobs.repeat("sweeping", fail, 60)
+        await until(lambda: jobs.failing)
+        answer = await client.fetch(f"http://127.0.0.1:{port}/health")
+    client.close()
+
+    said = json.loads(answer.body)
+    assert (said["ok"], said["jobs_failing"]) == (False, ["sweeping"])
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"POST /telegram HTTP/1.1\r\nHost: x\r\n",
+        b"POST /telegram HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n",
+        b"POST /telegram HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=["nothing", "headers", "a body", "a body in chunks", "a request, and no other after it"],
+)
+async def test_a_connection_that_is_idle_or_slow_is_closed(hook, port, begun):
+    trickled = b"" if begun.startswith(b"GET") or not begun else b"1"
+    async with hook(idle_seconds=0.3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def trickle():
+            with suppress(ConnectionError):
+                writer.write(begun)
+                while trickled:
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
+                    writer.write(trickled)
+
+        slowly = asyncio.create_task(trickle())
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                while await reader.read(1000):
+                    pass
+        slowly.cancel()
+        await asyncio.gather(slowly, return_exceptions=True)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize("path", ["/a.b+(c)", "/100%25", "/[x]*?"])
+async def test_a_path_is_no_pattern(stage, hook, group, zoe, port, knock, path):
+    async with hook(webhook_url=f"http://127.0.0.1:{port}{path}"):
+        code = await knock(update(7), path=path.partition("?")[0])
+        other = await knock(update(8), path="/aXb+c")
+
+    assert (code, other) == (200, 404)
 
 
 # Tornado does not close the socket that it could not bind.

@@ -55,10 +55,10 @@ def test_telegram_posts_to_four_ports(port, verdict):
     assert found.startswith(f"{verdict} WEBHOOK_URL")
 
 
-def test_a_webhook_without_a_secret_is_open_to_all():
+def test_an_unset_secret_is_made_by_run():
     [_, found] = said(look(settings(webhook_secret=None)))
 
-    assert found.startswith("WRONG WEBHOOK_SECRET not set, so that whoever finds WEBHOOK_URL")
+    assert found.startswith("ok WEBHOOK_SECRET not set: `understudy-bot run` makes a new one")
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ class TestAbout:
         assert answer["text"].endswith(f"The voices here: {VOICES}")
 
     async def test_commands_are_listed(self, live):
+        pt = {"scope": {"type": "all_private_chats"}, "language_code": "pt"}
+        await live.telegram.wait_for("setMyCommands", **pt)
         menus = {
             (call.params["scope"]["type"], call.params.get("language_code", "")): [
                 command["command"] for command in call.params["commands"]

@@ -1,7 +1,10 @@
 """The database file: made by Alembic, private, refused where it is of another version."""
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from bot.errors import StoreError
-from bot.store.database import opened, prepare, upgrade
+from bot.store.database import is_locked, lock_database, opened, prepare, upgrade
 from bot.store.tables import metadata
 from bot.store.version import Version, version_of
 
@@ -228,3 +231,74 @@ async def test_a_database_that_cannot_be_written_is_named(url, path, monkeypatch
     with pytest.raises(StoreError, match=r"cannot be written \(database is locked\)"):
         await prepare(url)
     writer.close()
+
+
+HOLD = """
+import subprocess, sys
+from bot.store.database import lock_database
+with lock_database(sys.argv[1]):
+    child = subprocess.Popen(["sleep", "30"])
+    print(child.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(url):
+    """A process that uses the database, and has a child that outlives it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = int(process.stdout.readline())
+    yield process
+    process.kill()
+    process.communicate()
+    os.kill(child, signal.SIGKILL)
+
+
+def test_a_database_has_one_user_and_a_kill_frees_it(url, path, holder):
+    with (
+        pytest.raises(StoreError, match="another understudy-bot uses the database"),
+        lock_database(url),
+    ):
+        pass
+    was_locked = is_locked(url)
+
+    holder.kill()
+    holder.wait()
+
+    assert was_locked
+    assert not is_locked(url)
+    with lock_database(url):
+        assert is_locked(url)
+    assert path.with_name("bot 100%.db.lock").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_link_leads_to_the_same_lock(url, path, holder):
+    link = path.parent.with_name("link.db")
+    link.symlink_to(path)
+
+    assert is_locked(f"sqlite+aiosqlite:///{link}")
+
+
+def test_asking_for_the_lock_makes_no_file(url, path):
+    assert not is_locked(url)
+    assert not path.parent.exists()
+
+
+def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
+    (tmp_path / "bot.db.lock").mkdir()
+
+    with (
+        pytest.raises(StoreError, match=r"the lock .*bot\.db\.lock cannot be taken"),
+        lock_database(f"sqlite+aiosqlite:///{tmp_path}/bot.db"),
+    ):
+        pass
+
+
+async def test_an_upgrade_waits_for_no_bot(url, holder):
+    with pytest.raises(StoreError, match="stop that one first"):
+        await upgrade(url)

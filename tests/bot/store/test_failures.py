@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import sys
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from model.conversation import Message
 from tests.bot.disks import fill_up
 
 CHAT = -5
+CONNECTIONS = 15  # SQLAlchemy opens no more
 LIMIT = 200_000
 FILL_A_LIMITED_FILE = """
 import asyncio, resource, sys
@@ -147,6 +149,19 @@ async def test_a_database_that_another_program_locks(url, path, monkeypatch):
         await Store(engine).save(message(1))
 
     writer.close()
+    assert kept_in(path) == [1]
+
+
+async def test_a_database_whose_connections_are_all_busy(url, path, monkeypatch):
+    monkeypatch.setattr("bot.store.database.CONNECTION_SECONDS", 0.05)
+    async with opened(url) as engine, AsyncExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            await stack.enter_async_context(engine.connect())
+        with pytest.raises(StoreError, match="is busy: no connection was free"):
+            await Store(engine).save(message(1))
+        await stack.aclose()
+        await Store(engine).save(message(1))
+
     assert kept_in(path) == [1]
 
 

@@ -1,0 +1,153 @@
+"""The bot started and stopped as `understudy-bot run` does, in a Telegram that refuses things."""
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+
+import pytest
+
+from bot import polling, running
+from bot.app import build
+from bot.errors import BotEnded, TelegramUnreachable
+from bot.running import library_tasks, run_until_stopped
+from model.artifact import Artifact
+from model.errors import UnderstudyError
+from model.marker import parse_spoken
+from tests.bot.conftest import FakeModels, until
+
+UNAUTHORIZED = (401, "Unauthorized")
+CONFLICT = (409, "Conflict: terminated by other getUpdates request")
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch):
+    monkeypatch.setattr(running, "FIRST_WAIT", 0.02)
+
+
+@pytest.fixture
+async def starting(stage):
+    """Return what starts the bot: a task that ends as `run` does, and the application."""
+    tasks = []
+
+    def start(**settings):
+        models = FakeModels(Artifact(stage.folder / "0001-abcdef01", stage.card))
+        given = stage.settings(**settings)
+        app = build(given, models, lambda _: stage.speaker, stage.lines.append)
+        tasks.append(asyncio.create_task(run_until_stopped(given, app)))
+        return tasks[-1], app
+
+    yield start
+    for task in tasks:
+        if not task.done():
+            os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait({task}, timeout=20)
+        with suppress(UnderstudyError):
+            task.result()
+
+
+async def test_a_token_that_is_refused_for_a_moment_is_tried_again(
+    stage, starting, group, zoe, caplog
+):
+    task, _ = starting()
+    await until(lambda: stage.lines, 20)
+    stage.telegram.fail_next("getUpdates", *UNAUTHORIZED, times=2)
+
+    await stage.telegram.say(group, zoe, "/as João")
+    await stage.telegram.wait_for("sendMessage", timeout=20)
+
+    assert not task.done()
+    assert "%s" not in caplog.text
+    assert "asking for updates failed (NetworkError): tried again" in caplog.text
+
+
+async def test_a_token_that_stays_refused_ends_the_bot(stage, starting, monkeypatch):
+    monkeypatch.setattr(polling, "MOST_REFUSALS", 2)
+    task, app = starting()
+    await until(lambda: stage.lines, 20)
+
+    stage.telegram.fail_next("getUpdates", *UNAUTHORIZED, times=50)
+    await stage.telegram.updates.set_webhook({})  # wakes the poll that waits
+
+    with pytest.raises(TelegramUnreachable, match="Telegram does not know this BOT_TOKEN"):
+        async with asyncio.timeout(30):
+            await task
+    assert not app.running
+
+
+async def test_another_poller_is_named_and_polling_goes_on(stage, starting, group, zoe, caplog):
+    task, _ = starting()
+    await until(lambda: stage.lines, 20)
+    stage.telegram.fail_next("getUpdates", *CONFLICT)
+
+    await stage.telegram.say(group, zoe, "/as João")
+    await stage.telegram.wait_for("sendMessage", timeout=20)
+
+    assert not task.done()
+    assert "another process polls with this token" in caplog.text
+
+
+async def test_a_task_of_the_librarys_that_ends_ends_the_bot(stage, starting):
+    task, app = starting()
+    await until(lambda: stage.lines and len(library_tasks(app)) == 2, 20)
+
+    next(one for one in library_tasks(app) if "fetcher" in one.get_name()).cancel()
+
+    with pytest.raises(BotEnded, match="hears nothing any more"):
+        async with asyncio.timeout(30):
+            await task
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        ("getMe", (502, "Bad Gateway")),
+        ("deleteWebhook", (502, "Bad Gateway")),
+        ("deleteWebhook", (500, "Internal Server Error")),
+        ("setMyCommands", (502, "Bad Gateway")),
+    ],
+)
+async def test_a_start_outlives_a_failure_of_telegrams(stage, starting, group, zoe, method, answer):
+    stage.telegram.fail_next(method, *answer, times=2)
+
+    starting()
+    await stage.telegram.say(group, zoe, "/as João")
+    sent = await stage.telegram.wait_for("sendMessage", timeout=20)
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+    await stage.telegram.wait_for(method, timeout=20)
+
+
+async def test_telegram_that_never_answers_getme_is_told_of(stage, starting):
+    stage.telegram.fail_next("getMe", 502, "Bad Gateway", times=50)
+
+    task, _ = starting()
+
+    with pytest.raises(TelegramUnreachable, match="Telegram cannot be reached"):
+        async with asyncio.timeout(20):
+            await task
+
+
+async def test_menus_that_must_wait_keep_nobody_waiting(stage, starting, group, zoe):
+    stage.telegram.fail_next("setMyCommands", 429, "Too Many Requests", retry_after=35)
+
+    starting()
+    await stage.telegram.say(group, zoe, "/as João")
+    sent = await stage.telegram.wait_for("sendMessage", timeout=20)
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert stage.telegram.sent("setMyCommands", refused=True)
+    assert stage.telegram.sent("setMyCommands") == []
+
+
+async def test_a_start_that_waits_can_be_stopped(stage, starting):
+    stage.telegram.fail_next("deleteWebhook", 429, "Too Many Requests", retry_after=60)
+    task, app = starting()
+    await stage.telegram.wait_for("deleteWebhook", refused=True)
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait({task}, timeout=20)
+
+    assert task.done()
+    assert not app.running
+    assert not app.updater.running

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bot.errors import StoppingError
 from bot.fair_lock import FairLock, LockClosed
@@ -18,7 +18,6 @@ from bot.store.messages import Place, Store
 from model.artifact import Card
 from model.conversation import Message, Window, context_before
 from model.eligible import Line, line_of
-from model.engine import ShouldStop
 from model.errors import GenerationStopped, VoiceError
 from model.opening import opening
 from model.prompt import render_context
@@ -32,6 +31,9 @@ MOST_IN_A_CHAT = 3
 MOST_IN_ALL = 30
 
 _STOPPING = "the bot is being stopped: this is answered when it starts again"
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Asked after each token; a generation ends where it returns True."""
 
 T = TypeVar("T")
 

@@ -41,6 +41,7 @@ PATIENCE = 15 * 60.0
 GLANCE = 0.5  # seconds between looks whether the bot is being stopped
 MOST_MOVES = 3  # of one chat, while one message is sent
 APOLOGY = -1  # the part that says that something failed: it may come after any other
+NOTICE = -2  # the part that says that the answer takes a while: once for each update
 
 Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 """Waits until a message may be sent; returns False where it, and all after it, must not be."""
@@ -95,6 +96,12 @@ class Courier:
         part = Part(self.update_id, APOLOGY)
         if await self.house.shelves.journal.begin(part, place):
             await self.house.shelves.journal.give_up(self.update_id, but=part)
+            await self.say(place, text, part=part)
+
+    async def notify(self, place: Place, text: str) -> None:
+        """Say that the answer takes a while, unless the update's asker was told so before."""
+        part = Part(self.update_id, NOTICE)
+        if await self.house.shelves.journal.begin(part, place):
             await self.say(place, text, part=part)
 
     async def ask(

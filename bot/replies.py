@@ -1,47 +1,71 @@
 """What a voice says next: the open conversation from the store, put to the model."""
 
 import asyncio
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, ParamSpec, Protocol, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeAlias, TypeVar
 
+from bot.errors import StoppingError
+from bot.fair_lock import FairLock, LockClosed
 from bot.store.messages import Place, Store
 from model.artifact import Card
 from model.conversation import Message, Window, context_before
-from model.eligible import Line, line_of, lines_of
-from model.errors import VoiceError
+from model.eligible import Line, line_of
+from model.errors import GenerationStopped, VoiceError
 from model.opening import opening
 from model.prompt import render_context
 from model.roster import Roster
 
 MOST_SECONDS = 20.0
+"""For which one reply is generated."""
+LONGEST_WAIT = 60.0
+"""Seconds for which a reply waits for the model while it works for others."""
 MOST_IN_A_CHAT = 3
 MOST_IN_ALL = 30
 
-P = ParamSpec("P")
+_STOPPING = "the bot is being stopped: this is answered when it starts again"
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Asked after each token; a generation ends where it returns True."""
+
 T = TypeVar("T")
 
 
 class Speaker(Protocol):
     """A trained model; its methods block."""
 
-    def reply(self, context: Sequence[str], voice: str, begins: str = "") -> tuple[str, ...]:
+    def reply(
+        self,
+        context: Sequence[str],
+        voice: str,
+        begins: str = "",
+        should_stop: ShouldStop | None = None,
+    ) -> tuple[str, ...]:
         """Return the messages of one turn of `voice`, which begins with these words.
 
         Raises:
+            GenerationStopped: `should_stop` returned True.
             VoiceError: Nothing came out that could be said.
         """
 
     def turn(
-        self, context: Sequence[str], voices: Sequence[str], begins: str = ""
+        self,
+        context: Sequence[str],
+        voices: Sequence[str],
+        begins: str = "",
+        should_stop: ShouldStop | None = None,
     ) -> tuple[str, tuple[str, ...]]:
         """Return which of `voices` speaks next, and the messages of that turn.
 
         Raises:
+            GenerationStopped: `should_stop` returned True.
             VoiceError: Nothing came out that could be said, of none of them.
         """
 
@@ -104,6 +128,10 @@ class SlowError(VoiceError):
     """The model took too long."""
 
 
+class QueueError(VoiceError):
+    """The model worked for others for too long."""
+
+
 async def lines_for(
     store: Store,
     place: Place,
@@ -114,26 +142,34 @@ async def lines_for(
     before: Message | None = None,
 ) -> Sequence[Line]:
     """Return the lines that a reply given `at`, in place of `before`, may look at, oldest first."""
-    earlier = await store.earlier(
-        place,
-        window.reach,
-        lambda message: line_of(wish.reading(message), roster) is not None,
-        before,
-    )
-    return context_before(lines_of(map(wish.reading, earlier), roster), at, window)
+    lines: dict[int, Line] = {}
+
+    def counts(message: Message) -> bool:
+        line = line_of(wish.reading(message), roster)
+        if line is not None:
+            lines[message.message_id] = line
+        return line is not None
+
+    await store.earlier(place, window.reach, counts, before)
+    return context_before(list(lines.values())[::-1], at, window)
 
 
 class Replies:
-    """Asks the model for replies, one at a time, in a thread of its own."""
+    """Asks the model for replies, one at a time and each chat in its turn, in a thread."""
 
     def __init__(
-        self, model: Callable[[], Model], store: Store, seconds: float = MOST_SECONDS
+        self,
+        model: Callable[[], Model],
+        store: Store,
+        seconds: float = MOST_SECONDS,
+        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self._model = model
         self._store = store
-        self._seconds = seconds
+        self._seconds, self._longest_wait = seconds, longest_wait
         self._asked: Counter[int] = Counter()
-        self._turn = asyncio.Lock()
+        self._lock = FairLock()
+        self._closed = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="speaker")
 
     @property
@@ -161,85 +197,135 @@ class Replies:
             self._asked[chat_id] -= 1
 
     async def answer(
-        self, place: Place, voice: str, at: datetime, wish: Wish = NOTHING_MORE
+        self,
+        place: Place,
+        voice: str,
+        at: datetime,
+        wish: Wish = NOTHING_MORE,
+        on_start: Callable[[], object] | None = None,
     ) -> Said:
         """Return what `voice` says to what was said last.
 
+        `on_start` is called when the model begins to work on it.
+
         Raises:
             OpeningError: It may not begin with the words that are wished for.
+            QueueError: The model worked for others for too long.
             SlowError: It took too long.
+            StoppingError: The bot is being stopped.
             VoiceError: Nothing came out that could be said.
         """
         model = self._model()
-        begins = _opening(model, wish)
+        begins = await _opening(model, wish)
         lines = await self._lines(model, place, at, wish)
-        context = render_context(lines)
-        messages = await self._in_thread(model.speaker.reply, context, voice, begins)
+        reply = partial(model.speaker.reply, render_context(lines), voice, begins)
+        messages = await self._generate(place.chat_id, reply, on_start)
         return Said(voice, messages, model.version, _sources(lines, wish))
 
     async def turn(
-        self, place: Place, voices: Sequence[str], at: datetime, wish: Wish = NOTHING_MORE
+        self,
+        place: Place,
+        voices: Sequence[str],
+        at: datetime,
+        wish: Wish = NOTHING_MORE,
+        on_start: Callable[[], object] | None = None,
     ) -> Said:
-        """Return who of `voices` speaks next, and what they say.
+        """Return who of `voices` speaks next, and what they say; see `answer`.
 
         Raises:
             OpeningError: It may not begin with the words that are wished for.
+            QueueError: The model worked for others for too long.
             SlowError: It took too long.
+            StoppingError: The bot is being stopped.
             VoiceError: Nothing came out that could be said, of none of them.
         """
         model = self._model()
-        begins = _opening(model, wish)
+        begins = await _opening(model, wish)
         lines = await self._lines(model, place, at, wish)
-        context = render_context(lines)
-        voice, messages = await self._in_thread(model.speaker.turn, context, voices, begins)
+        turn = partial(model.speaker.turn, render_context(lines), voices, begins)
+        voice, messages = await self._generate(place.chat_id, turn, on_start)
         return Said(voice, messages, model.version, _sources(lines, wish))
 
     async def imagined(self, kept: Message, voice: str) -> Said:
         """Return what `voice` might have said in place of a message that is kept.
 
         Raises:
+            QueueError: The model worked for others for too long.
             SlowError: It took too long.
+            StoppingError: The bot is being stopped.
             VoiceError: Nothing came out that could be said.
         """
         model = self._model()
         place = Place(kept.chat_id, kept.topic_id)
         roster, window = model.roster, model.card.window
         lines = await lines_for(self._store, place, kept.sent_at, roster, window, before=kept)
-        messages = await self._in_thread(model.speaker.reply, render_context(lines), voice)
+        reply = partial(model.speaker.reply, render_context(lines), voice, "")
+        messages = await self._generate(kept.chat_id, reply)
         return Said(voice, messages, model.version, _sources(lines))
 
     def close(self) -> None:
-        """Wait for the reply in progress and end the thread."""
-        self._thread.shutdown()
+        """Stop the generation in progress, and begin no other."""
+        self._closed.set()
+        self._lock.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _lines(self, model: Model, place: Place, at: datetime, wish: Wish) -> Sequence[Line]:
         return await lines_for(self._store, place, at, model.roster, model.card.window, wish)
 
-    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the model when its thread is free; what takes too long is left to itself."""
-        async with self._turn:
-            call = asyncio.wrap_future(self._thread.submit(function, *args, **kwargs))
-            try:
-                async with asyncio.timeout(self._seconds):
-                    return await asyncio.shield(call)
-            except TimeoutError as error:
-                call.add_done_callback(_look_away)
-                raise SlowError(f"no reply within {self._seconds:g} s") from error
+    async def _generate(
+        self,
+        chat_id: int,
+        function: Callable[[ShouldStop], T],
+        on_start: Callable[[], object] | None = None,
+    ) -> T:
+        """Call the model when it is free; its time counts from then.
+
+        It is told to stop after `seconds`, or when nobody waits any more, and is busy until it has.
+        """
+        await self._acquire(chat_id)
+        if on_start:
+            on_start()
+        stop, end = threading.Event(), time.monotonic() + self._seconds
+
+        def should_stop() -> bool:
+            return stop.is_set() or self._closed.is_set() or time.monotonic() > end
+
+        call = asyncio.wrap_future(self._thread.submit(function, should_stop))
+        call.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await asyncio.shield(call)
+        except (GenerationStopped, TimeoutError) as error:
+            if self._closed.is_set():
+                raise StoppingError(_STOPPING) from error
+            raise SlowError(f"no reply within {self._seconds:g} s") from error
+        finally:
+            stop.set()
+
+    async def _acquire(self, chat_id: int) -> None:
+        """Wait until the model works for nobody else, and it is the chat's turn."""
+        try:
+            async with asyncio.timeout(self._longest_wait):
+                await self._lock.acquire(chat_id)
+        except TimeoutError as error:
+            raise QueueError(f"the model was busy for {self._longest_wait:g} s") from error
+        except LockClosed as error:
+            raise StoppingError(_STOPPING) from error
+
+    def _ended(self, call: "asyncio.Future[Any]") -> None:
+        """Let the next one have the model; an outcome that nobody waits for is not logged."""
+        self._lock.release()
+        if not call.cancelled():
+            call.exception()
 
 
-def _opening(model: Model, wish: Wish) -> str:
+async def _opening(model: Model, wish: Wish) -> str:
     """Return the words that a reply begins with, checked against the name of every friend."""
     names = [person.name for person in model.roster.people]
-    return opening(wish.begins, names) if wish.begins else ""
+    return await asyncio.to_thread(opening, wish.begins, names) if wish.begins else ""
 
 
 def _sources(lines: Sequence[Line], wish: Wish = NOTHING_MORE) -> tuple[int, ...]:
     """Return what a reply comes of: what it looked at, and whose words it begins with."""
     begun = (wish.command,) if wish.begins and wish.command is not None else ()
     return (*(line.message_id for line in lines), *begun)
-
-
-def _look_away(call: "asyncio.Future[Any]") -> None:
-    """Take the outcome of a call that nobody waits for any more, so that none is logged."""
-    if not call.cancelled():
-        call.exception()

@@ -63,7 +63,7 @@ def add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
 def _add_talk(app: Durable, house: House, acting: Acting) -> None:
     """Add what lets the bot speak as somebody, and what is asked of that."""
     voices, simulating = Voices(house, acting), Simulating(house, acting)
-    joining, guessing = Joining(house, acting), Guessing(house)
+    joining, guessing = Joining(house, acting), Guessing(house, acting)
     for name, callback in (
         ("as", voices.command),
         ("simulate", simulating.command),

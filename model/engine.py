@@ -1,14 +1,15 @@
 """CTranslate2 behind one Protocol: candidates, scores and who speaks next, for both families."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import ctranslate2
 import numpy as np
 
 from model.artifact import Decoding, Family
+from model.errors import GenerationStopped
 from model.tokenizer import Codec
 
 _SCORED_TOKENS = 256
@@ -16,6 +17,9 @@ _SCORED_TOKENS = 256
 _SCORED_REPLIES = 16
 """The same for encoder-decoder models, whose rows are those of the replies alone."""
 _BRACKET_BYTE = "<0x5B>"
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Asked after each token; a generation ends where it returns True."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +37,17 @@ class Engine(Protocol):
     """What a speaker asks of weights; ids are the codec's, log-probabilities natural."""
 
     def candidates(
-        self, prompt: Sequence[int], forced: Sequence[int], decoding: Decoding
+        self,
+        prompt: Sequence[int],
+        forced: Sequence[int],
+        decoding: Decoding,
+        should_stop: ShouldStop | None = None,
     ) -> list[Draw]:
-        """Draw `decoding.candidates` replies after a forced beginning, which they come without."""
+        """Draw `decoding.candidates` replies after a forced beginning, which they come without.
+
+        Raises:
+            GenerationStopped: `should_stop` returned True.
+        """
 
     def scores(
         self,
@@ -71,7 +83,11 @@ class EncoderDecoder:
         self._translator = ctranslate2.Translator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
-        self, prompt: Sequence[int], forced: Sequence[int], decoding: Decoding
+        self,
+        prompt: Sequence[int],
+        forced: Sequence[int],
+        decoding: Decoding,
+        should_stop: ShouldStop | None = None,
     ) -> list[Draw]:
         """See Engine."""
         result = self._translator.translate_batch(
@@ -80,8 +96,10 @@ class EncoderDecoder:
             max_input_length=0,
             max_decoding_length=len(forced) + decoding.max_new_tokens,
             suppress_sequences=self._unspeakable,
+            callback=_callback(should_stop),
             **_sampling(decoding, self._codec),
         )[0]
+        check_stop(should_stop)
         return [
             Draw(self._codec.ids(tokens)[len(forced) :], score)
             for tokens, score in zip(result.hypotheses, result.scores, strict=True)
@@ -124,7 +142,11 @@ class DecoderOnly:
         self._generator = ctranslate2.Generator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
-        self, prompt: Sequence[int], forced: Sequence[int], decoding: Decoding
+        self,
+        prompt: Sequence[int],
+        forced: Sequence[int],
+        decoding: Decoding,
+        should_stop: ShouldStop | None = None,
     ) -> list[Draw]:
         """See Engine."""
         result = self._generator.generate_batch(
@@ -133,8 +155,10 @@ class DecoderOnly:
             max_length=decoding.max_new_tokens,
             end_token=[self._codec.end_id],
             suppress_sequences=self._unspeakable,
+            callback=_callback(should_stop),
             **_sampling(decoding, self._codec),
         )[0]
+        check_stop(should_stop)
         return [
             Draw(list(ids), score)
             for ids, score in zip(result.sequences_ids, result.scores, strict=True)
@@ -177,6 +201,17 @@ class DecoderOnly:
             )
             for result, label in zip(results, labels, strict=True)
         ]
+
+
+def check_stop(should_stop: ShouldStop | None) -> None:
+    """Raise GenerationStopped if `should_stop` returns True."""
+    if should_stop is not None and should_stop():
+        raise GenerationStopped("the generation was told to stop")
+
+
+def _callback(should_stop: ShouldStop | None) -> Callable[[object], bool] | None:
+    """Return `should_stop` as CTranslate2 calls it: with each token of each candidate."""
+    return None if should_stop is None else lambda _: should_stop()
 
 
 def unspeakable(codec: Codec) -> list[list[str]]:

@@ -7,7 +7,8 @@ UnderstudyError           what, with the value, and what to do; the command line
 ├── BaseError             starting weights that cannot be had or used
 ├── TrainingError         training that cannot begin or go on
 ├── ArtifactError         a trained model that is missing, broken or of another prompt
-└── VoiceError            nobody of that name, or nobody who may be imitated
+├── VoiceError            nobody of that name, or nobody who may be imitated
+└── GenerationStopped     a generation was told to stop before it ended
 """
 
 
@@ -41,3 +42,7 @@ class ArtifactError(UnderstudyError):
 
 class VoiceError(UnderstudyError):
     """Nobody of that name, or nobody who may be imitated."""
+
+
+class GenerationStopped(UnderstudyError):  # noqa: N818  what was asked for, not a mistake of ours
+    """A generation was told to stop before it ended."""

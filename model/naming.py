@@ -4,6 +4,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from model.errors import VoiceError
@@ -20,6 +21,7 @@ JOINERS = "\u200c\u200d"
 _FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
 _SUGGESTIONS = 3
 _MOST_WORDS = 5
+_LONGER = 4  # times: what a name's folded form may take before it is folded
 _ALIKE = 0.6  # difflib's own cut-off for close matches
 
 
@@ -50,9 +52,7 @@ def clean_name(name: str) -> str:
 
 def fold(text: str) -> str:
     """Return text without case, accents and invisible characters, for comparing names."""
-    seen = "".join(c for c in text if c.isspace() or not is_invisible(c))
-    decomposed = unicodedata.normalize("NFKD", seen.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c)).strip()
+    return _folded(text).strip()
 
 
 def visible(text: str) -> str:
@@ -76,12 +76,13 @@ def match_voice(said: str, people: Iterable[Friend]) -> tuple[Friend, str] | Non
     The longest name or alias wins, without regard to case or accents; a first name counts if only
     one person has it. A name ends at a space, a comma, a colon or the end.
     """
-    candidates = _labels(list(people))
     words = said.strip()
+    labels = _labels(tuple(people))
+    ends = _ends(words, max((len(label) for label, _ in labels), default=0))
     best: tuple[int, Friend, str] | None = None
-    for label, person in candidates:
-        end = _prefix_end(words, label)
-        if end is not None and (best is None or len(label) > best[0]):
+    for label, person in labels:
+        end = ends.get(label)
+        if end is not None and end <= _LONGER * len(label) and (not best or len(label) > best[0]):
             best = (len(label), person, words[end:].lstrip(" ,:\n\t"))
     return (best[1], best[2]) if best else None
 
@@ -108,7 +109,7 @@ def nearest_names(said: str, people: Iterable[Named]) -> list[str]:
         return []
     tries = [" ".join(words[:n]) for n in range(1, len(words) + 1)]
     likeness: dict[str, float] = {}
-    for name, person in _labels(list(people)):
+    for name, person in _labels(tuple(people)):
         best = max(_likeness(attempt, name) for attempt in tries)
         likeness[person.name] = max(best, likeness.get(person.name, 0.0))
     near = [name for name, ratio in likeness.items() if ratio >= _ALIKE]
@@ -125,22 +126,40 @@ def _listed(people: Iterable[Named]) -> str:
     return ", ".join(person.name for person in people) or "nobody"
 
 
-def _labels(people: list[Friend]) -> list[tuple[str, Friend]]:
+def _labels(people: tuple[Friend, ...]) -> list[tuple[str, Friend]]:
     """Return every folded name and alias, and the first names that only one person has."""
     labels = [
-        (fold(label), person) for person in people for label in (person.name, *person.aliases)
+        (_folded_name(label), person)
+        for person in people
+        for label in (person.name, *person.aliases)
     ]
     firsts: dict[str, list[Friend]] = {}
     for person in people:
-        firsts.setdefault(fold(person.name).split(" ")[0], []).append(person)
+        firsts.setdefault(_folded_name(person.name).split(" ")[0], []).append(person)
     taken = {label for label, _ in labels}
     alone = [(f, owners[0]) for f, owners in firsts.items() if len(owners) == 1 and f not in taken]
     return [(label, person) for label, person in labels + alone if label]
 
 
-def _prefix_end(text: str, label: str) -> int | None:
-    """Return where in `text` the folded `label` ends, None if it is not its beginning."""
-    for end in range(1, min(len(text), 4 * len(label)) + 1):
-        if fold(text[:end]) == label and (end == len(text) or text[end] in " ,:\n\t"):
-            return end
-    return None
+def _ends(text: str, longest: int) -> dict[str, int]:
+    """Return by what a beginning of `text` is folded where it ends: at a separator, or with it.
+
+    Only beginnings that a label of at most `longest` characters can equal are looked at.
+    """
+    ends: dict[str, int] = {}
+    folded = ""
+    for end, character in enumerate(text[: _LONGER * longest], 1):
+        folded += _folded(character)
+        if end == len(text) or text[end] in " ,:\n\t":
+            ends.setdefault(folded.strip(), end)
+    return ends
+
+
+def _folded(text: str) -> str:
+    """Return text as `fold` does, with the spaces at its ends; each character folds by itself."""
+    seen = "".join(c for c in text if c.isspace() or not is_invisible(c))
+    decomposed = unicodedata.normalize("NFKD", seen.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+_folded_name = lru_cache(4096)(fold)

@@ -22,7 +22,7 @@ def is_sayable(messages: Sequence[str], names: Iterable[str]) -> bool:
     text = "\n".join(messages)
     if not messages or "[" in text or "\ufffd" in text:
         return False
-    if any(_has_label(text, name) for name in names):
+    if ":" in text and any(_has_label(text, name) for name in names):
         return False
     return all(map(is_speakable, messages)) and not private_parts(text)
 

@@ -9,7 +9,7 @@ import ctranslate2
 
 from model.artifact import Artifact, Decoding
 from model.copying import LineIndex, open_index
-from model.engine import Draw, Engine, open_engine
+from model.engine import Draw, Engine, ShouldStop, check_stop, open_engine
 from model.errors import ArtifactError, VoiceError
 from model.opening import OpeningError, is_continued, opening
 from model.prompt import going_on, own_part, parse_reply, render_reply
@@ -35,30 +35,43 @@ class Speaker:
     chance: random.Random = field(repr=False)
     lines: LineIndex | None = None
 
-    def reply(self, context: Sequence[str], voice: str, begins: str = "") -> tuple[str, ...]:
+    def reply(
+        self,
+        context: Sequence[str],
+        voice: str,
+        begins: str = "",
+        should_stop: ShouldStop | None = None,
+    ) -> tuple[str, ...]:
         """Return the messages of a turn in somebody's voice after these rendered lines.
 
         With `begins` the turn begins with these words, and the model adds to them.
 
         Raises:
+            GenerationStopped: `should_stop` returned True.
             OpeningError: No turn may begin so, see `model.opening`.
             VoiceError: Nothing sayable came out of several tries.
         """
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         begun = self._begun(context, voice, prompt, begins)
         for _ in range(max(_TRIES, _DRAWS // self.decoding.candidates)):
-            drawn = self.engine.candidates(prompt, begun.forced, self.decoding)
+            drawn = self.engine.candidates(prompt, begun.forced, self.decoding, should_stop)
             if replies := self._sayable(drawn, context, voice, begun):
+                check_stop(should_stop)
                 names = self._contrasted(context, voice)
                 return fittest(self.engine, self.codec, replies, names, self.decoding).messages
         raise VoiceError(f"{voice} has nothing to say to that: say something else, then try again")
 
     def turn(
-        self, context: Sequence[str], voices: Sequence[str], begins: str = ""
+        self,
+        context: Sequence[str],
+        voices: Sequence[str],
+        begins: str = "",
+        should_stop: ShouldStop | None = None,
     ) -> tuple[str, tuple[str, ...]]:
         """Return who of `voices` speaks next, and what they say; who is speechless is passed over.
 
         Raises:
+            GenerationStopped: `should_stop` returned True.
             OpeningError: No turn may begin with these words.
             VoiceError: All of them are, or there is nobody to choose from.
         """
@@ -66,7 +79,7 @@ class Speaker:
         while True:
             voice = self.next_voice(context, left)
             try:
-                return voice, self.reply(context, voice, begins)
+                return voice, self.reply(context, voice, begins, should_stop)
             except OpeningError:
                 raise
             except VoiceError:

@@ -16,7 +16,7 @@ from bot.handlers.hearing import Hearing
 from bot.house import House
 from bot.outgoing import typing
 from bot.pacing import pause, typing_seconds
-from bot.replies import NOTHING_MORE, BusyError, Said, SlowError, Wish
+from bot.replies import NOTHING_MORE, BusyError, QueueError, Said, SlowError, Wish
 from bot.store.journal import Part
 from bot.store.messages import Place
 from bot.store.wanted import Wanted
@@ -24,6 +24,8 @@ from model.errors import VoiceError
 from model.opening import MOST_CHARACTERS, OpeningError
 
 BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
+QUEUED_SECONDS = 5.0
+"""After which whoever asked is told that the model works for others first."""
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +99,8 @@ class Acting:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
-                    async with typing(context.bot, place):
-                        said = await self._house.replies.turn(place, voices, at, wish)
+                    made = partial(self._house.replies.turn, place, voices, at, wish)
+                    said = await self._made(context, place, made)
                     ready = self._paced(
                         context,
                         place,
@@ -108,16 +110,47 @@ class Acting:
                         stopped,
                     )
                     return await self._say(context, part, place, said, ready)
+        except (BusyError, QueueError, SlowError) as error:
+            stopped.set()  # whoever asked hears the reason here
+            await self._excused(context, part, place, self._excuse(error, place, context, ""))
+            return False
         except VoiceError:
             await self._house.shelves.journal.mark(part, "refused")
             return False
+
+    async def _made(
+        self,
+        context: Context,
+        place: Place,
+        made: Callable[..., Awaitable[Said]],
+        *,
+        is_asked: bool = True,
+    ) -> Said:
+        """Return what is being made; tell whoever asked for it if it has to wait for others."""
+        started = asyncio.Event()
+        async with typing(context.bot, place):
+            told = asyncio.create_task(self._tell_queued(context, place, started))
+            try:
+                if not is_asked:
+                    started.set()
+                return await made(on_start=started.set)
+            finally:
+                started.set()
+                await told  # so that it never comes after the reply
+
+    async def _tell_queued(self, context: Context, place: Place, started: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(QUEUED_SECONDS):
+                await started.wait()
+        except TimeoutError:
+            await context.courier.notify(place, context.texts.queued)
 
     async def _answer(
         self,
         context: Context,
         part: Part,
         place: Place,
-        made: Callable[[], Awaitable[Said]],
+        made: Callable[..., Awaitable[Said]],
         speechless: str | None = None,
         still: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -130,14 +163,18 @@ class Acting:
         try:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
-                    async with typing(context.bot, place):
-                        said = await made()
+                    is_asked = speechless is not None
+                    said = await self._made(context, place, made, is_asked=is_asked)
                     ready = self._paced(context, place, said, may_go_on)
                     if await self._say(context, part, place, said, ready):
                         await self._hearing.hint(context, place)
                     return
         except VoiceError as error:
             excuse = "" if speechless is None else self._excuse(error, place, context, speechless)
+        await self._excused(context, part, place, excuse)
+
+    async def _excused(self, context: Context, part: Part, place: Place, excuse: str) -> None:
+        """Say why there is no reply, if anything is to be said."""
         logger.info("no reply in chat %d", place.chat_id)
         if excuse:
             await context.courier.say(place, excuse, part=part)
@@ -197,14 +234,16 @@ class Acting:
     def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:
         """Return what is said to who asked in vain, nothing where that was said just now."""
         if isinstance(error, BusyError):
-            return self._busy(place, context)
+            return self.busy(place, context)
+        if isinstance(error, QueueError):
+            return context.texts.queue_too_long
         if isinstance(error, SlowError):
             return context.texts.too_slow
         if isinstance(error, OpeningError):
             return context.texts.not_to_begin_with.format(most=MOST_CHARACTERS)
         return speechless
 
-    def _busy(self, place: Place, context: Context) -> str:
+    def busy(self, place: Place, context: Context) -> str:
         """Return what a chat is told that asks too much, at most once a minute."""
         now = time.monotonic()
         if now - self._told_busy.get(place.chat_id, -BUSY_AGAIN) < BUSY_AGAIN:

@@ -63,7 +63,7 @@ def scene_of(words: str, roster: Roster) -> Scene:
 
     Raises:
         TurnsError: The number of turns is none from 1 to 20.
-        WhoError: Some words name nobody, or several people.
+        WhoError: Some words name nobody, or several people, or there are more names than turns.
     """
     turns, people = None, list[Person]()
     found = _ABOUT.search(words)
@@ -71,7 +71,7 @@ def scene_of(words: str, roster: Roster) -> Scene:
     while left := left[_end(_JOINING, left) :].strip():
         if number := _NUMBER.match(left):
             turns, left = _turns(number[0], turns), left[number.end() :]
-        elif named := roster.named(left):
+        elif len(people) < MOST_TURNS and (named := roster.named(left)):
             people, left = [*people, named[0]], named[1]
         else:
             raise WhoError(left)

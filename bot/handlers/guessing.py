@@ -1,5 +1,6 @@
 """`/guess`: a line of a friend's, or one that the machine made up: who said it?"""
 
+import asyncio
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,9 +11,11 @@ from telegram import Update
 from bot.context import Context
 from bot.courier import UNSENT
 from bot.erasure import erase
+from bot.handlers.acting import Acting
 from bot.house import House
 from bot.incoming import after_command, place_of
 from bot.outgoing import Question, typing
+from bot.replies import BusyError
 from bot.store.guesses import Quiz
 from bot.store.journal import Part, State
 from bot.store.messages import Place
@@ -24,12 +27,14 @@ from model.copying import words_of
 from model.eligible import line_of, target_text
 from model.errors import VoiceError
 from model.naming import fold
+from model.roster import Roster
 
 SCORE_WORDS = frozenset({"score", "scores", "pontos", "pontuacao", "resultado"})
 MOST_OTHERS = 4  # beside the one whose line or voice it is, and the machine
 FEWEST_WORDS, MOST_CHARACTERS = 4, 250
 """Of a line that is asked about: Telegram's question holds 300 UTF-16 units with what is around."""
 LOOKED_AT = 1000  # messages, the newest
+READ_AT_ONCE = 32
 ASKED_AGAIN = timedelta(days=60)
 TRIES = 3
 
@@ -51,6 +56,7 @@ class Guessing:
     """The handlers of `/guess` and of what people answer."""
 
     house: House
+    acting: Acting
     chance: random.Random = field(default_factory=random.Random)
 
     async def command(self, update: Update, context: Context) -> None:
@@ -63,10 +69,8 @@ class Guessing:
             await context.courier.say(place, texts.silent_here)
         elif fold(after_command(message)) in SCORE_WORDS:
             await context.courier.say(place, await self._score(place, texts))
-        elif line := await self._line(place):
-            await self._ask(context, place, line)
         else:
-            await context.courier.say(place, texts.nothing_to_guess)
+            await self._quiz(context, place)
 
     async def answered(self, update: Update, _: Context) -> None:
         """Keep what somebody guessed, where the bot still speaks."""
@@ -82,17 +86,32 @@ class Guessing:
             answer.poll_id, answer.user.id, name, answer.option_ids[0]
         )
 
+    async def _quiz(self, context: Context, place: Place) -> None:
+        """Ask who said something, or say why not; a chat asks for no more than for replies."""
+        text = context.texts.nothing_to_guess
+        try:
+            with self.house.replies.admitted(place.chat_id):
+                if line := await self._line(place):
+                    await self._ask(context, place, line)
+                    return
+        except BusyError:
+            text = self.acting.busy(place, context)
+        if text:
+            await context.courier.say(place, text)
+
     async def _line(self, place: Place) -> tuple[Message, Shown] | None:
         """Return what to ask about, if anything: of this chat, by who agreed, long enough."""
         access, version = self.house.access, self.house.stand.now.version
         authors = {number for person in access.voices for number in person.ids}
         since = datetime.now(UTC) - ASKED_AGAIN
-        found = await self.house.shelves.guesses.askable(place.chat_id, authors, since, LOOKED_AT)
-        for message in self.chance.sample(found, len(found)):
-            line = line_of(message, self.house.stand.now.roster)
-            text = target_text(line) if line and not message.text.startswith("/") else None
-            if line and line.speaker and text and is_guessable(text):
-                return message, _real(message, text, line.speaker, version)
+        guesses = self.house.shelves.guesses
+        ids = await guesses.askable(place.chat_id, authors, since, LOOKED_AT)
+        ids = self.chance.sample(ids, len(ids))
+        roster = self.house.stand.now.roster
+        for start in range(0, len(ids), READ_AT_ONCE):
+            kept = await guesses.messages(place.chat_id, ids[start : start + READ_AT_ONCE])
+            if found := await asyncio.to_thread(_askable, kept, roster, version):
+                return found
         return None
 
     async def _ask(self, context: Context, place: Place, found: tuple[Message, Shown]) -> None:
@@ -123,8 +142,7 @@ class Guessing:
         """Return what the model says in place of a message, None where nothing fit to be asked."""
         for _ in range(TRIES):
             try:
-                with self.house.replies.admitted(message.chat_id):
-                    said = await self.house.replies.imagined(message, real.voice)
+                said = await self.house.replies.imagined(message, real.voice)
             except VoiceError:
                 return None
             fit = (text for text in said.messages if is_guessable(text) and text != real.text)
@@ -175,6 +193,18 @@ class Guessing:
             return told
         machine = texts.score_of_the_machine.format(fooled=score.fooled, total=score.machine)
         return f"{told}\n\n{machine}"
+
+
+def _askable(
+    messages: Sequence[Message], roster: Roster, version: str
+) -> tuple[Message, Shown] | None:
+    """Return the first of these messages that can be asked about, with what is shown of it."""
+    for message in messages:
+        line = line_of(message, roster)
+        text = target_text(line) if line and not message.text.startswith("/") else None
+        if line and line.speaker and text and is_guessable(text):
+            return message, _real(message, text, line.speaker, version)
+    return None
 
 
 def _real(message: Message, text: str, voice: str, version: str) -> Shown:

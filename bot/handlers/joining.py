@@ -1,5 +1,6 @@
 """`/chatty` and `/quiet`, and the bot's joining in unasked, as seldom as they let it."""
 
+import asyncio
 import random
 import re
 from collections import defaultdict, deque
@@ -130,7 +131,8 @@ class Joining:
         )
         if not earlier or earlier[-1].message_id != message.message_id or is_heated(earlier):
             return None
-        chances = serving.propensity.chances(earlier, serving.roster, serving.card.window.gap)
+        gap = serving.card.window.gap
+        chances = await asyncio.to_thread(serving.propensity.chances, earlier, serving.roster, gap)
         agreed = {person.name for person in access.voices}
         likely = {name: chance for name, chance in chances.items() if name in agreed}
         level = self.house.group(place.chat_id).chatty

@@ -1,5 +1,6 @@
 """`/as`: a friend, or anyone, answers; so does who is replied to, or chosen by a button."""
 
+import asyncio
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Voices:
         elif wished := anyone(said, message.message_id):
             await self._let_anyone_speak(context, place, message.date, wished)
         else:
-            text, offered = question(said, self.house.access, context.texts)
+            access, texts = self.house.access, context.texts
+            text, offered = await asyncio.to_thread(question, said, access, texts)
             await context.courier.say(place, text, offered)
 
     async def reply(self, update: Update, context: Context) -> None:

@@ -57,8 +57,8 @@ class Guesses:
 
     async def askable(
         self, chat_id: int, authors: Collection[int], since: datetime, most: int
-    ) -> list[Message]:
-        """Return the newest messages of these people in a chat that no quiz since showed."""
+    ) -> list[int]:
+        """Return the ids of the newest messages of these people that no quiz since showed."""
         shown = (
             select(sources.c.source_id)
             .join(
@@ -74,7 +74,7 @@ class Guesses:
         )
         gone = select(forgotten.c.message_id).where(forgotten.c.chat_id == chat_id)
         query = (
-            select(*FIELDS)
+            select(messages.c.message_id)
             .where(
                 messages.c.chat_id == chat_id,
                 messages.c.author_id.in_(authors),
@@ -86,7 +86,14 @@ class Guesses:
             .limit(most)
         )
         async with self._engine.connect() as connection:
-            return [kept_message(row) for row in await connection.execute(query)]
+            return list((await connection.execute(query)).scalars())
+
+    async def messages(self, chat_id: int, ids: Collection[int]) -> list[Message]:
+        """Return these messages of a chat, in any order."""
+        these = messages.c.chat_id == chat_id, messages.c.message_id.in_(ids)
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(*FIELDS).where(*these))
+            return [kept_message(row) for row in rows]
 
     async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:
         """Keep a quiz, and which messages it shows or was made from: they may be forgotten."""

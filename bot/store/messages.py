@@ -1,6 +1,7 @@
 """Keeps messages and gives back those before a reply."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,8 @@ from bot.store.tables import forgotten, messages
 from model.conversation import Message
 
 PAGE = 64
+MOST_READ = 2_000
+"""Messages that one search reads back: nobody can make it longer by posting what does not count."""
 
 FIELDS = tuple(column for column in messages.columns if column.name != "edited_at")
 """What a message is read from; see `kept_message`."""
@@ -66,24 +69,38 @@ class Store:
         counts: Callable[[Message], bool],
         before: Message | None = None,
     ) -> list[Message]:
-        """Return a place's newest messages in order, at least `reach` of which count.
+        """Return a place's newest messages in order, back to the one with which `reach` count.
 
-        Fewer count only where the place has no more. With `before` only those before that message.
-        What is about to be erased is not among them.
+        Fewer count only where the place has no more, or `MOST_READ` were read. With `before` only
+        those before that message. What is about to be erased is not among them. `counts` is called
+        once for each message, newest first, in a thread: what people write may take long to read.
         """
         found: list[Message] = []
         counted = 0
-        async with self._engine.connect() as connection:
-            while counted < reach:
-                page = (
-                    await connection.execute(_page(place, found[-1] if found else before))
-                ).all()
-                fresh = [kept_message(row) for row in page]
-                found += fresh
-                counted += sum(map(counts, fresh))
-                if len(page) < PAGE:
-                    break
+        while counted < reach and len(found) < MOST_READ:
+            query = _page(place, found[-1] if found else before)
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(query)).all()
+            fresh, number = await asyncio.to_thread(_read, rows, counts, reach - counted)
+            found += fresh
+            counted += number
+            if len(rows) < PAGE:
+                break
         return found[::-1]
+
+
+def _read(
+    rows: Sequence[Row[Any]], counts: Callable[[Message], bool], wanted: int
+) -> tuple[list[Message], int]:
+    """Return the messages of rows, up to the last that is `wanted`, and how many of them count."""
+    found: list[Message] = []
+    counted = 0
+    for row in rows:
+        if counted == wanted:
+            break
+        found.append(kept_message(row))
+        counted += counts(found[-1])
+    return found, counted
 
 
 def saving(message: Message, edited_at: datetime | None = None) -> Insert:

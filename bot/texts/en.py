@@ -84,6 +84,10 @@ EN = Wording(
         "I will not begin with that. At most {most} characters, on one line, without brackets, "
         "private data, or a name and a colon."
     ),
+    queued="One moment: I am busy with other replies, and yours comes after them.",
+    queue_too_long=(
+        "I am too busy with other replies and did not get to yours, sorry. Try again later?"
+    ),
     too_slow="That took me too long, sorry. Try again?",
     one_moment="One moment, I am still busy with what you asked before.",
     too_old="This question is too old. Send /as again.",

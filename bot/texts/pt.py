@@ -86,6 +86,10 @@ PT = Wording(
         "Não começo com isso. No máximo {most} caracteres, numa linha, sem parênteses retos, "
         "dados privados, nem um nome com dois pontos."
     ),
+    queued="Um momento: estou ocupado com outras respostas, e a tua vem a seguir.",
+    queue_too_long=(
+        "Tenho demasiadas respostas a dar e não cheguei à tua, desculpa. Tentas mais tarde?"
+    ),
     too_slow="Demorei demasiado, desculpa. Tentas outra vez?",
     one_moment="Um momento, ainda estou ocupado com o que pediste antes.",
     too_old="Esta pergunta é demasiado antiga. Envia /as outra vez.",

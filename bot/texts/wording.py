@@ -40,6 +40,8 @@ class Wording:
     too_quiet: str
     speechless: str
     not_to_begin_with: str
+    queued: str
+    queue_too_long: str
     too_slow: str
     one_moment: str
     too_old: str

@@ -44,7 +44,7 @@ class FakeSpeaker:
         self.open = threading.Event()
         self.open.set()
 
-    def reply(self, context, voice, begins=""):
+    def reply(self, context, voice, begins="", should_stop=None):
         self.asked.append((voice, context))
         self.begun.append(begins)
         assert self.open.wait(10)
@@ -58,7 +58,7 @@ class FakeSpeaker:
         self.offered.append(voices)
         return self.next_voices.popleft() if self.next_voices else voices[0]
 
-    def turn(self, context, voices, begins=""):
+    def turn(self, context, voices, begins="", should_stop=None):
         left = list(voices)
         while left:
             voice = self.next_voice(context, tuple(left))

@@ -34,7 +34,7 @@ class FakeEngine:
         self.who = who
         self.scored = []
 
-    def candidates(self, prompt, forced, decoding):
+    def candidates(self, prompt, forced, decoding, should_stop=None):
         texts = self.rounds.popleft() if self.rounds else []
         return [
             Draw(CODEC.reply_ids("Hugo", f" {text}")[1], self.here.get(text, 0.0)) for text in texts

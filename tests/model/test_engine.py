@@ -6,6 +6,7 @@ import pytest
 
 from model.artifact import Decoding
 from model.engine import unspeakable
+from model.errors import GenerationStopped
 from model.speaker import open_speaker
 
 CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
@@ -74,6 +75,38 @@ def test_brackets_would_be_drawn_if_they_were_not_suppressed(speaker, asked, mon
     draws = speaker.engine.candidates(*asked, replace(HOT, candidates=200))
 
     assert any("[" in speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)
+
+
+class TestStopping:
+    class After:
+        """Tells a generation to stop once it was asked so often."""
+
+        def __init__(self, calls):
+            self.left = calls
+
+        def __call__(self):
+            self.left -= 1
+            return self.left < 0
+
+    def test_a_generation_ends_at_the_token_at_which_it_is_told_to(self, speaker, asked):
+        should_stop = self.After(8)
+
+        with pytest.raises(GenerationStopped):
+            speaker.engine.candidates(*asked, HOT, should_stop)
+
+        assert should_stop.left >= -HOT.candidates - 8  # each candidate once, never all tokens
+
+    def test_the_next_generation_is_none_the_worse(self, speaker, asked):
+        with pytest.raises(GenerationStopped):
+            speaker.engine.candidates(*asked, FAIR, lambda: True)
+
+        assert len(speaker.engine.candidates(*asked, FAIR, lambda: False)) == FAIR.candidates
+
+    def test_a_reply_and_a_turn_that_are_stopped_try_nothing_else(self, speaker):
+        with pytest.raises(GenerationStopped):
+            speaker.reply(CONTEXT, "Hugo", should_stop=lambda: True)
+        with pytest.raises(GenerationStopped):
+            speaker.turn(CONTEXT, NAMES, should_stop=lambda: True)
 
 
 def test_the_end_may_always_be_drawn(speaker):

@@ -40,3 +40,11 @@ def test_who_is_not_clear_is_asked_for(words):
 def test_a_number_that_is_none_of_turns_is_asked_for(words):
     with pytest.raises(TurnsError):
         scene_of(words, ROSTER)
+
+
+def test_more_names_than_turns_are_not_read():
+    roster = Roster(tuple(Person(f"Ana{n}", (n + 1,)) for n in range(3)))
+
+    with pytest.raises(WhoError):
+        scene_of("Ana0 " * 21, roster)
+    assert scene_of("Ana0 " * 20, roster).people == (roster.people[0],)

@@ -331,3 +331,20 @@ def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
     assert all(len(option) <= 100 for option in question.options)
     assert len(question.explanation) <= 200
     assert question.options[question.right] == (texts.the_machine if is_machine else names[0])
+
+
+async def test_past_a_few_guesses_a_chat_is_told_to_wait_once(stage, group, joao, coin):
+    coin(0)
+    async with stage.running() as app:
+        inbox, replies = app.inbox, app.bot_data["house"].replies
+        await stage.telegram.say(group, joao, REAL)
+        stage.speaker.open.clear()
+        for _ in range(12):
+            await stage.telegram.say(group, joao, "/guess")
+
+        async def rest_are_refused():
+            return stage.said() and (await inbox.queue()).waiting <= 3
+
+        await until(rest_are_refused, 20)
+        assert stage.said() == [EN.one_moment]
+        assert replies.waiting_in(group.id) == 3

@@ -1,5 +1,6 @@
 """Messages in a real SQLite: kept once, edited, given back in order."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -103,3 +104,29 @@ async def test_it_pages_back_until_enough_count(store):
 
     assert [found.message_id for found in found] == list(range(2 * PAGE, 4 * PAGE))
     assert [found.message_id for found in all_of_them] == list(range(4 * PAGE))
+
+
+async def test_it_looks_at_each_message_once_and_no_further_than_it_must(store):
+    for number in range(40):
+        await store.save(message(number))
+    seen = []
+
+    def counts(one):
+        seen.append((one.message_id, threading.current_thread()))
+        return one.message_id % 2 == 0
+
+    found = await store.earlier(HERE, 3, counts)
+
+    assert [number for number, _ in seen] == [39, 38, 37, 36, 35, 34]
+    assert [one.message_id for one in found] == [34, 35, 36, 37, 38, 39]
+    assert threading.current_thread() not in {thread for _, thread in seen}
+
+
+async def test_what_does_not_count_ends_the_search_some_day(store, monkeypatch):
+    monkeypatch.setattr("bot.store.messages.MOST_READ", 2 * PAGE)
+    for number in range(3 * PAGE):
+        await store.save(message(number))
+
+    found = await store.earlier(HERE, 1, lambda _: False)
+
+    assert len(found) == 2 * PAGE

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from bot.replies import Speaker
 from model.artifact import Artifact, Card
-from model.errors import UnderstudyError
+from model.errors import UnderstudyError, describe_error
 from model.propensity import Propensity
 from model.propensity import load as load_propensity
 from model.roster import Roster
@@ -126,7 +126,7 @@ class Stand:
             self._now = await asyncio.to_thread(self._opened)
         except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
             logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
-            return Exchange(earlier, str(error))
+            return Exchange(earlier, describe_error(error))
         logger.info("version %s serves now, before it %s did", self.now.version, earlier)
         return Exchange(self.now.version, before=before) if self.now.version != earlier else None
 

@@ -2,13 +2,13 @@
 
 import json
 import logging
-import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from bot.settings import LogFormat, LogLevel
-from model.errors import UnderstudyError
+from model.errors import UnderstudyError, traceback_without_text
+from model.naming import visible
 
 REDACTED = "[token]"
 
@@ -31,7 +31,12 @@ class RedactingFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802  logging's own signature
         """Return a traceback without what an error quotes: that may be what somebody wrote."""
-        return "\n\nThen:\n\n".join(_frames(error) for error in _chain(ei[1]))
+        return traceback_without_text(ei[1], _quotes_nobody)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
+        """Return the record's line without what would command a terminal or break the line."""
+        record.message = visible(record.message)
+        return super().formatMessage(record)
 
     def _blot(self, text: str) -> str:
         return text.replace(self._token, REDACTED) if self._token else text
@@ -47,28 +52,16 @@ class JsonFormatter(RedactingFormatter):
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": visible(record.getMessage()),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return self._blot(json.dumps(line, ensure_ascii=False))
 
 
-def _chain(error: BaseException | None) -> list[BaseException]:
-    """Return an error and what it came from, the first of them first."""
-    errors: list[BaseException] = []
-    while error is not None and error not in errors:
-        errors.insert(0, error)
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return errors
-
-
-def _frames(error: BaseException) -> str:
-    kind = type(error)
-    quotes_nobody = isinstance(error, UnderstudyError | OSError) or kind.__module__ in _SAFE
-    says = f": {error}" if quotes_nobody else ""
-    where = "".join(traceback.format_tb(error.__traceback__))
-    return f"Traceback (most recent call last):\n{where}{kind.__module__}.{kind.__name__}{says}"
+def _quotes_nobody(error: BaseException) -> bool:
+    """Whether an error's text holds nothing that somebody wrote."""
+    return isinstance(error, UnderstudyError | OSError) or type(error).__module__ in _SAFE
 
 
 class _Hidden:

@@ -8,7 +8,7 @@ from typing import Protocol, TypeAlias
 
 from bot.replies import Speaker
 from model.artifact import Artifact, Card
-from model.errors import UnderstudyError
+from model.errors import UnderstudyError, describe_error
 from model.propensity import Propensity
 from model.propensity import load as load_propensity
 from model.roster import Roster
@@ -132,7 +132,7 @@ class Stand:
             self._postpone(is_new=state != self._seen)
             self._seen = state
             logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
-            return Exchange(earlier, str(error))
+            return Exchange(earlier, describe_error(error))
         self._seen, self._due, self._complaint = state, None, None
         logger.info("version %s serves now, before it %s did", self.now.version, earlier)
         return Exchange(self.now.version, before=before) if self.now.version != earlier else None

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from model import roster as rosters
 from model.conversation import Window, window_from_json, window_to_json
-from model.errors import ArtifactError, RosterError
+from model.errors import ArtifactError, RosterError, describe_error
 from model.files import write_text
 from model.prompt import fingerprint
 from model.roster import Roster
@@ -204,14 +204,16 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
             f"there is no model in {path.parent}: make one with `understudy train`"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}): train again") from error
+        raise ArtifactError(
+            f"{path} cannot be read ({describe_error(error)}): train again"
+        ) from error
 
 
 def _read_roster(path: Path) -> Roster:
     try:
         return rosters.from_json(_read_json(path))
     except RosterError as error:
-        raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+        raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
 
 
 def _read_card(path: Path) -> Card:
@@ -222,7 +224,7 @@ def _read_card(path: Path) -> Card:
     try:
         return Card(roster=Roster(), **_card_fields(value))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+        raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
 
 
 def _card_fields(value: Mapping[str, Any]) -> dict[str, Any]:

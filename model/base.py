@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from model.artifact import Family
 from model.errors import BaseError
 from model.files import make_folder
+from model.naming import visible
 from model.tokenizer import Codec, codec_of, extend_unigram
 
 DEFAULT = "google/flan-t5-small"
@@ -178,7 +179,7 @@ def _raw_config(source: str) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return next(iter(visible(line) for line in str(error).splitlines()), type(error).__name__)
 
 
 def _is_at_hand(name: str) -> bool:

@@ -27,6 +27,7 @@ from model.manifest import (
     file_names,
     may_travel,
 )
+from model.naming import visible
 from model.registry import Registry
 
 _LEVEL = 1  # 15 % off int8 and 20 % off bf16 weights, at 25 MB/s; level 6 takes 1 % more off
@@ -185,7 +186,7 @@ def _told_in_one_line(file: Path) -> Iterator[None]:
         EOFError, KeyError, NotImplementedError, OverflowError, RuntimeError, ValueError,
         struct.error, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
-        why = " ".join(str(error).split()) or type(error).__name__
+        why = visible(str(error)) or type(error).__name__
         raise ArtifactError(
             f"{file} is damaged, or no model that `understudy models export` wrote ({why}): "
             "copy it anew"

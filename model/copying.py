@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from model.errors import ArtifactError
+from model.errors import ArtifactError, describe_error
 from model.files import PRIVATE_FILE
 
 RUN = 8
@@ -95,7 +95,9 @@ def open_index(path: Path) -> LineIndex:
             mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         magic, salt, count = _HEAD.unpack_from(mapped)
     except (OSError, ValueError, struct.error) as error:
-        raise ArtifactError(f"{path} cannot be read ({error}): train again") from error
+        raise ArtifactError(
+            f"{path} cannot be read ({describe_error(error)}): train again"
+        ) from error
     if magic != _MAGIC or len(mapped) != _HEAD.size + _HASH * count:
         raise ArtifactError(f"{path} is damaged: train again")
     hashes: Sequence[int] = mapped[_HEAD.size :].cast("Q")

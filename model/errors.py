@@ -1,4 +1,4 @@
-"""What can go wrong in understudy, as one small tree.
+"""What can go wrong in understudy, as one small tree, and how errors are shown.
 
 UnderstudyError           what, with the value, and what to do; the command line's one line
 ├── ExportError           this is no chat export, or one we cannot use
@@ -10,6 +10,26 @@ UnderstudyError           what, with the value, and what to do; the command line
 ├── VoiceError            nobody of that name, or nobody who may be imitated
 └── GenerationStopped     a generation was told to stop before it ended
 """
+
+import json
+import os
+import re
+import sqlite3
+import tomllib
+import traceback
+from collections.abc import Callable
+
+# SQLite's own fixed text of each code, without what an error adds to it.
+_SQLITE = {
+    sqlite3.SQLITE_BUSY: "database is locked",
+    sqlite3.SQLITE_CANTOPEN: "unable to open database file",
+    sqlite3.SQLITE_CORRUPT: "database disk image is malformed",
+    sqlite3.SQLITE_FULL: "database or disk is full",
+    sqlite3.SQLITE_IOERR: "disk I/O error",
+    sqlite3.SQLITE_NOTADB: "file is not a database",
+    sqlite3.SQLITE_READONLY: "attempt to write a readonly database",
+}
+_TOML_PLACE = re.compile(r"\(at (line \d+, column \d+|end of document)\)$")
 
 
 class UnderstudyError(Exception):
@@ -46,3 +66,51 @@ class VoiceError(UnderstudyError):
 
 class GenerationStopped(UnderstudyError):  # noqa: N818  what was asked for, not a mistake of ours
     """A generation was told to stop before it ended."""
+
+
+def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a line
+    """Describe an error by its kind and position.
+
+    A library's own text is left out: it may quote the chat that the library was reading.
+    """
+    match error:
+        case UnderstudyError():
+            return str(error)
+        case UnicodeDecodeError():
+            return f"it is not UTF-8 at byte {error.start}"
+        case json.JSONDecodeError():  # and orjson's, which is one
+            return f"it is not valid JSON at line {error.lineno}, column {error.colno}"
+        case tomllib.TOMLDecodeError():
+            place = _TOML_PLACE.search(str(error))
+            return f"it is not valid TOML{f' at {place[1]}' if place else ''}"
+        case sqlite3.Error():
+            return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "SQLite refuses it")
+        case OSError() if error.errno:
+            return os.strerror(error.errno)
+        case EOFError():
+            return "it ends too early"
+        case LookupError():
+            return "a field is missing"
+        case _:
+            return "it does not have the expected form"
+
+
+def traceback_without_text(
+    error: BaseException | None, keeps_text: Callable[[BaseException], bool] = lambda _: False
+) -> str:
+    """Format a traceback, and those of its causes, without the errors' own texts.
+
+    An error's text may quote what somebody wrote. `keeps_text` tells which errors keep it.
+    """
+    parts: list[str] = []
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        kind = type(error)
+        says = f": {error}" if keeps_text(error) else ""
+        where = "".join(traceback.format_tb(error.__traceback__))
+        parts.append(
+            f"Traceback (most recent call last):\n{where}{kind.__module__}.{kind.__name__}{says}"
+        )
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nThen:\n\n".join(reversed(parts))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from model.artifact import CARD, ROSTER
-from model.errors import ArtifactError
+from model.errors import ArtifactError, describe_error
 
 MANIFEST = "manifest.json"
 CHUNK = 1 << 20
@@ -76,7 +76,7 @@ class Manifest:
             manifest = cls(str(value["version"]), _entries(value["files"]))
             right = value["format"] == _FORMAT and value["sha256"] == manifest.sha256
         except (AttributeError, KeyError, RecursionError, TypeError) as error:
-            raise ValueError(f"no manifest: {error}") from error
+            raise ValueError(f"no manifest: {describe_error(error)}") from error
         if not right:
             raise ValueError("the manifest's own hash is another")
         return manifest

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from model.errors import RosterError
-from model.naming import clean_name, fold, match_voice
+from model.naming import clean_name, fold, match_voice, visible
 from model.quotes import labels_of
 
 Learn = Literal["yes", "no"]
@@ -174,7 +174,7 @@ def from_json(value: Mapping[str, Any]) -> Roster:
             understudies=frozenset(map(_id, value.get("understudies", ()))),
         )
     except (TypeError, ValueError, AttributeError) as error:
-        raise RosterError(f"a person needs a name and ids = […]: {error}") from error
+        raise RosterError(f"a person needs a name and ids = […]: {visible(str(error))}") from error
 
 
 def _person(value: Mapping[str, Any]) -> Person:

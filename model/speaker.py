@@ -11,6 +11,7 @@ from model.artifact import Artifact, Decoding
 from model.copying import LineIndex, open_index
 from model.engine import Draw, Engine, ShouldStop, check_stop, open_engine
 from model.errors import ArtifactError, VoiceError
+from model.naming import visible
 from model.opening import OpeningError, is_continued, opening
 from model.prompt import going_on, own_part, parse_reply, render_reply
 from model.ranking import Reply, fittest
@@ -181,8 +182,8 @@ def open_speaker(
         )
     except (RuntimeError, ValueError) as error:
         raise ArtifactError(
-            f"the model in {artifact.path} cannot be loaded on device {device!r} ({error}): "
-            "try another device, or train again"
+            f"the model in {artifact.path} cannot be loaded on device {device!r} "
+            f"({visible(str(error))}): try another device, or train again"
         ) from error
     lines = _open_lines(artifact)
     chance = random.Random(seed)

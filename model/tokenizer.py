@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, models
 
-from model.errors import ArtifactError, BaseError
+from model.errors import ArtifactError, BaseError, describe_error
 from model.prompt import LINE_BREAK, label, render_prompt
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -144,11 +144,11 @@ def load_codec(path: Path) -> Codec:
         ours = value.pop("understudy")
         end_id, pad_id = int(ours["end_id"]), int(ours["pad_id"])
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+        raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
     try:
         tokenizer = Tokenizer.from_str(json.dumps(value))
     except Exception as error:  # tokenizers raises nothing narrower
-        raise ArtifactError(f"{path} is damaged ({error}): train again") from error
+        raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
     return codec_of(tokenizer, end_id, pad_id)
 
 

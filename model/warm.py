@@ -4,7 +4,7 @@ import json
 
 from model.artifact import Artifact
 from model.base import ENCODER_DECODER, Base, load_encoder_decoder
-from model.errors import BaseError
+from model.errors import BaseError, describe_error
 from model.tokenizer import load_codec
 
 
@@ -35,7 +35,7 @@ def open_tuned(artifact: Artifact) -> Base:
     except (OSError, KeyError, ValueError) as error:
         raise BaseError(
             f"the weights of {artifact.path.name} cannot be loaded "
-            f"({' '.join(str(error).split())}): begin with the base"
+            f"({describe_error(error)}): begin with the base"
         ) from error
     card = artifact.card
     return Base(card.base, card.family, weights, load_codec(artifact.tokenizer))

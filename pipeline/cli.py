@@ -1,16 +1,18 @@
 """The offline programs: `understudy sample | inspect | build | train | chat | simulate | …`."""
 
+import io
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
 from model.base import DEFAULT
-from model.errors import UnderstudyError
+from model.errors import UnderstudyError, describe_error, traceback_without_text
+from model.naming import visible
 from model.registry import Registry
 from model.speaker import open_speaker
 from pipeline import exports, judging, models, options, report, retraining, talk
@@ -33,6 +35,8 @@ for command in (
     retraining.retrain,
 ):
     app.command()(command)
+
+_INTERRUPTED = 130  # as a shell says of Ctrl-C
 
 ModelsDir = options.ModelsDir
 Start = Annotated[
@@ -202,15 +206,28 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     try:
         app(prog_name="understudy")
     except UnderstudyError as error:
-        print(f"understudy: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
     except OSError as error:  # a full disk, a folder that is read-only, a file in a folder's place
         place = f" {error.filename}" if error.filename else ""
-        print(f"understudy: cannot use{place}: {error.strerror}", file=sys.stderr)
-        sys.exit(1)
+        _fail(f"cannot use{place}: {describe_error(error)}")
+    except KeyboardInterrupt:
+        _fail("interrupted", _INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  the edge of the program: shown without its text
+        print(traceback_without_text(error), file=sys.stderr)
+        _fail("this is a bug in understudy: please report the lines above")
+
+
+def _fail(text: str, status: int = 1) -> NoReturn:
+    """Print an error and exit; the text is made safe to show line by line."""
+    lines = "\n".join(visible(line) for line in text.split("\n"))
+    print(f"understudy: {lines}", file=sys.stderr)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

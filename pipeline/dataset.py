@@ -13,7 +13,7 @@ from typing import Any
 
 from model.artifact import Chat
 from model.conversation import Window
-from model.errors import DatasetError, UnderstudyError
+from model.errors import DatasetError, UnderstudyError, describe_error
 from model.files import make_folder, make_private
 from model.roster import Roster
 from pipeline.occasions import OCCASIONS
@@ -160,7 +160,9 @@ def _read_pairs(folder: Path, name: SplitName) -> tuple[Pair, ...]:
     try:
         return tuple(map(_pair, reader.read_table(file).to_pylist()))
     except (OSError, KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors
-        raise DatasetError(f"{file} cannot be read ({error}): build the dataset again") from error
+        raise DatasetError(
+            f"{file} cannot be read ({describe_error(error)}): build the dataset again"
+        ) from error
 
 
 def _pair(row: Mapping[str, Any]) -> Pair:

@@ -22,6 +22,7 @@ from model.artifact import Artifact, Card, Chat, save_card
 from model.errors import ArtifactError
 from model.files import make_folder
 from model.manifest import MANIFEST, Manifest, Told, file_names, manifest_of
+from model.naming import visible
 from model.roster import Roster
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -202,7 +203,9 @@ def _read_manifest(repository: str, text: bytes) -> Manifest:
     try:
         return Manifest.from_text(text)
     except ValueError as error:
-        raise ArtifactError(f"{repository} holds no model to trust: {error}") from error
+        raise ArtifactError(
+            f"{repository} holds no model to trust: {visible(str(error))}"
+        ) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from model.errors import DatasetError
+from model.errors import DatasetError, describe_error
 from model.occasions import Said
 from model.roster import Roster
 from pipeline.split import GAP, SPLITS, SplitName
@@ -73,7 +73,9 @@ def read_occasions(folder: Path, roster: Roster) -> Conversations | None:
     except FileNotFoundError:
         return None
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}): build the dataset again") from error
+        raise DatasetError(
+            f"{path} cannot be read ({describe_error(error)}): build the dataset again"
+        ) from error
     _check_roster(path, found.values(), roster)
     return {
         name: tuple(sorted(several, key=lambda conversation: conversation[0].at))

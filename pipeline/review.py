@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.errors import DatasetError
+from model.errors import DatasetError, describe_error
 from model.files import make_folder, write_text
 from pipeline.pairs import Pair
 
@@ -51,7 +51,8 @@ def read_struck(table: Path | None, kept: Path) -> frozenset[str]:
         shown = _shown(table)
     except (OSError, ValueError, AttributeError, csv.Error) as error:
         raise DatasetError(
-            f"{table} is no table of pairs that `build --review` wrote ({error}): "
+            f"{table} is no table of pairs that `build --review` wrote "
+            f"({describe_error(error)}): "
             "give another file, or delete it"
         ) from error
     return (earlier - shown.keys()) | {pair for pair, is_struck in shown.items() if is_struck}

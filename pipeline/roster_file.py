@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from model.errors import RosterError
+from model.errors import RosterError, describe_error
 from model.files import write_text
 from model.naming import JOINERS, MAX_NAME, NOBODY, clean_name, fold
 from model.redact import redact
@@ -68,7 +68,7 @@ def read_roster(path: Path) -> Roster:
         ValueError,
         RosterError,
     ) as error:  # TOML's and UTF-8's own errors are ValueErrors
-        raise RosterError(f"{path}: {' '.join(str(error).split())}") from error
+        raise RosterError(f"{path}: {describe_error(error)}") from error
 
 
 def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> None:

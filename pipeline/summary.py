@@ -9,7 +9,7 @@ from typing import Any
 
 from model.artifact import Chat
 from model.conversation import Window, window_from_json, window_to_json
-from model.errors import DatasetError
+from model.errors import DatasetError, describe_error
 from model.files import write_text
 from model.roster import Imitate
 from pipeline.split import SPLITS, Spans, SplitName, Written
@@ -155,7 +155,9 @@ def read_summary(path: Path) -> Summary:
             f"there is no dataset in {path.parent}: make one with `understudy build`"
         ) from error
     except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}): build the dataset again") from error
+        raise DatasetError(
+            f"{path} cannot be read ({describe_error(error)}): build the dataset again"
+        ) from error
     if not isinstance(value, dict) or value.get("kind") != KIND or value.get("format") != FORMAT:
         raise DatasetError(
             f"{path} is not of this version's datasets (format {FORMAT}): build it again"
@@ -163,7 +165,9 @@ def read_summary(path: Path) -> Summary:
     try:
         return _summary(value)
     except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path} is damaged ({error}): build the dataset again") from error
+        raise DatasetError(
+            f"{path} is damaged ({describe_error(error)}): build the dataset again"
+        ) from error
 
 
 def is_summary(path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from model.errors import DatasetError, VoiceError
+from model.errors import DatasetError, VoiceError, describe_error
 from model.marker import MASK
 from model.naming import clean_name, find_voice
 from model.prompt import LINE_BREAK, line_as, read_lines
@@ -100,8 +100,8 @@ def _from_file(path: Path) -> list[str]:
         return read_lines(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(
-            f"cannot use {path} ({error}): --start takes {HELD_OUT}, {NOTHING} or a text file of "
-            "lines `Name: words`"
+            f"cannot use {path} ({describe_error(error)}): --start takes {HELD_OUT}, {NOTHING} "
+            "or a text file of lines `Name: words`"
         ) from error
 
 

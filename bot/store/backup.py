@@ -13,6 +13,7 @@ from bot.errors import StoreError
 from bot.store.database import BUSY_SECONDS
 from bot.store.tables import messages
 from bot.store.version import Version, complaint, database_file, version_of
+from model.errors import describe_error
 
 _COUNT = f"SELECT count(*) FROM {messages.name}"  # noqa: S608  our own name
 
@@ -48,10 +49,9 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
         _read(source)
         return _copied(source, target)
     except (OSError, sqlite3.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
         raise StoreError(
-            f"{source} cannot be copied to {target} ({reason}): name a file in a folder that can "
-            "be written and has room"
+            f"{source} cannot be copied to {target} ({describe_error(error)}): name a file in a "
+            "folder that can be written and has room"
         ) from error
 
 
@@ -81,8 +81,8 @@ def _read(source: Path) -> None:
             connection.execute(_COUNT)
     except sqlite3.Error as error:
         raise StoreError(
-            f"{source} cannot be read ({error}): make room on its disk, let the bot's user write "
-            "its folder, or stop the bot and copy the file yourself"
+            f"{source} cannot be read ({describe_error(error)}): make room on its disk, let the "
+            "bot's user write its folder, or stop the bot and copy the file yourself"
         ) from error
 
 

@@ -23,6 +23,7 @@ from bot.store.version import (
     version_of,
 )
 from model.files import PRIVATE_FILE, locked, make_folder
+from model.naming import visible
 
 BUSY_SECONDS = 5
 CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
@@ -129,8 +130,9 @@ async def _write(url: str, change: Callable[[Connection], None]) -> None:
             await connection.run_sync(change)
     except OperationalError as error:
         raise StoreError(
-            f"the database {database_file(url)} cannot be written ({error.orig}): stop what else "
-            f"uses it, make room, or {ANOTHER}"
+            f"the database {database_file(url)} cannot be written "
+            f"({visible(str(error.orig))}): stop what else uses it, make room, "
+            f"or {ANOTHER}"
         ) from error
 
 

@@ -19,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 import migrations
 from bot.errors import StoreError
 from bot.store.tables import messages
+from model.errors import describe_error
+from model.naming import visible
 
 UPGRADE = "understudy-bot db upgrade"
 ANOTHER = "name another file in DATABASE_URL"
@@ -55,7 +57,7 @@ async def version_of(url: str) -> Version:
             return await connection.run_sync(_version)
     except DBAPIError as error:
         raise StoreError(
-            f"{path} cannot be read as a database ({error.orig}): {ANOTHER}"
+            f"{path} cannot be read as a database ({visible(str(error.orig))}): {ANOTHER}"
         ) from error
 
 
@@ -100,7 +102,9 @@ def _is_there(path: Path) -> bool:
             raise StoreError(f"the database {path} is in a folder that is not yours: {ANOTHER}")
         return path.exists()
     except OSError as error:
-        raise StoreError(f"the database {path} cannot be reached ({error}): {ANOTHER}") from error
+        raise StoreError(
+            f"the database {path} cannot be reached ({describe_error(error)}): {ANOTHER}"
+        ) from error
 
 
 @asynccontextmanager

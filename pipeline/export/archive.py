@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 
-from model.errors import ExportError
+from model.errors import ExportError, describe_error
 from model.naming import fold, visible
 from pipeline.export.entries import Entries, Tally
 from pipeline.export.events import Fault, Heading
 from pipeline.export.files import HOW, export_files, read
-from pipeline.export.ids import chat_id_of
+from pipeline.export.ids import chat_id_of, is_whole
 from pipeline.export.spool import Spool
 
 UNNAMED = "a chat without a name"
@@ -148,8 +148,8 @@ def _room() -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise ExportError(
-            f"the system's temporary folder cannot hold the chat ({error}): free some of it, or "
-            "name another one in SQLITE_TMPDIR"
+            f"the system's temporary folder cannot hold the chat ({describe_error(error)}): "
+            "free some of it, or name another one in SQLITE_TMPDIR"
         ) from error
 
 
@@ -208,7 +208,8 @@ def _read(
                 chat.note(event, file, last)
         elif chat:
             archive.spool.keep(entries.rows(event))
-            last = event[-1].get("id")
+            number = event[-1].get("id")
+            last = number if is_whole(number) else None
     if not found:
         what = (
             f"no JSON ({fault.what})" if fault else "JSON, but no chat export of Telegram Desktop"

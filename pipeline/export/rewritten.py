@@ -15,6 +15,7 @@ import ijson
 from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, heading_of
 from pipeline.export.mending import Item
 
+BROKEN = "no valid JSON from here on"
 TOO_DEEP = "brackets nested too deeply"
 
 _DAMAGE = (ijson.JSONError, UnicodeDecodeError, InvalidOperation)
@@ -91,11 +92,8 @@ def _chats(path: Path) -> tuple[dict[str, list[_Chat]], Fault | None]:
                     place, key = _KEYS[at]
                     chats[place][-1].keys[key] = value
         except _DAMAGE as error:
-            what = " ".join(str(error).split("\n")[0].split())
-            if isinstance(error, InvalidOperation):
-                what = "a number beyond all bounds"
-            is_cut = isinstance(error, ijson.IncompleteJSONError) and "premature EOF" in what
-            return chats, Fault(file.tell(), CUT_SHORT if is_cut else what, is_lost=True)
+            is_cut = isinstance(error, ijson.IncompleteJSONError) and "premature EOF" in str(error)
+            return chats, Fault(file.tell(), CUT_SHORT if is_cut else BROKEN, is_lost=True)
     return chats, None
 
 

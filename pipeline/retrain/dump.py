@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import orjson
 
-from model.errors import ExportError
+from model.errors import ExportError, describe_error
 from pipeline.retrain.ledger import Decision, Notes, Said
 
 _KEY = re.compile(rb'"understudy"\s*:')
@@ -30,7 +30,8 @@ def notes_of(file: Path) -> Notes | None:
         return _notes(file, value["understudy"])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ExportError(
-            f"{file} is a damaged dump ({error}): write it again with `understudy-bot dump`"
+            f"{file} is a damaged dump ({describe_error(error)}): "
+            "write it again with `understudy-bot dump`"
         ) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from model.artifact import Artifact, load
-from model.errors import ArtifactError, DatasetError
+from model.errors import ArtifactError, DatasetError, describe_error
 from model.naming import fold
 from model.registry import Registry, is_version
 from model.roster import Person
@@ -55,10 +55,9 @@ def read_index(path: Path) -> tuple[str, Ledger]:
 
 def damaged(path: Path, error: Exception) -> str:
     """Return what to say, and to do, about a file of a history that is damaged."""
-    why = " ".join(str(error).split()) or type(error).__name__
     return (
-        f"{path} is damaged ({why}): put it back from a backup, or move {path.parent} away and "
-        "give all exports and dumps again"
+        f"{path} is damaged ({describe_error(error)}): put it back from a backup, or move "
+        f"{path.parent} away and give all exports and dumps again"
     )
 
 

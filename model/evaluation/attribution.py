@@ -16,8 +16,8 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 from model.evaluation.bootstrap import DRAWS, Estimate, estimate
 from model.evaluation.habits import habits
+from model.evaluation.text_metrics import words
 from model.evaluation.turns import Said
-from model.evaluation.words import words
 
 SIZES = (1, 5, 10)
 _PARTITIONS = 20

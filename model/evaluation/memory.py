@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from model.evaluation.bootstrap import Estimate, mean
+from model.evaluation.text_metrics import words
 from model.evaluation.turns import Turn
-from model.evaluation.words import words
 from model.prompt import split_line
 from model.redact import private_parts
 

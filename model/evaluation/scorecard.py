@@ -4,13 +4,12 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from model.evaluation import attribution, baselines, diversity, habits, memory, reality
+from model.evaluation import attribution, baselines, habits, memory, reality, text_metrics
 from model.evaluation.attribution import SIZES, Attribution, Judge
-from model.evaluation.diversity import Diversity
 from model.evaluation.figures import Figures, Scorecard
 from model.evaluation.likelihood import Cost, Likelihood, likelihood, perplexity
-from model.evaluation.overlap import Overlap, overlap
 from model.evaluation.right_voice import right_voice
+from model.evaluation.text_metrics import Diversity, Overlap, overlap
 from model.evaluation.turns import Answer, Said, Turn, next_voices, real, said_by, said_in
 
 GENERATED, UNRANKED, SWAPPED, BASE = "generated", "unranked", "swapped", "base"
@@ -185,8 +184,8 @@ def _few(answers: Sequence[Answer], voices: Sequence[str], count: int, seed: int
 def _diversities(texts: Mapping[str, Sequence[str]], seed: int) -> dict[str, Diversity]:
     """Judge as many words of every arm, so that they compare."""
     arms = {arm: lines for arm, lines in texts.items() if arm != UNSEEN}
-    least = min(diversity.count_words(lines) for lines in arms.values())
-    return {arm: diversity.diversity(lines, least, seed) for arm, lines in arms.items()}
+    least = min(text_metrics.count_words(lines) for lines in arms.values())
+    return {arm: text_metrics.diversity(lines, least, seed) for arm, lines in arms.items()}
 
 
 def _overlaps(arms: Mapping[str, Sequence[Answer]], seed: int) -> Figures:

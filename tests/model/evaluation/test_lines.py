@@ -6,7 +6,6 @@ import pytest
 
 from model.evaluation.baselines import markov, nearest
 from model.evaluation.bootstrap import mean, ratio
-from model.evaluation.diversity import diversity, self_bleu
 from model.evaluation.habits import BURST, LINE_HABITS, distance, habits
 from model.evaluation.memory import (
     copied,
@@ -15,8 +14,8 @@ from model.evaluation.memory import (
     private_lines,
     said_canaries,
 )
-from model.evaluation.overlap import overlap
 from model.evaluation.reality import real_or_not
+from model.evaluation.text_metrics import diversity, overlap, self_bleu
 from model.evaluation.turns import Answer, Turn, real
 from tests.model.evaluation.people import answers, turns
 

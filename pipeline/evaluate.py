@@ -21,7 +21,7 @@ from rich.text import Text
 from model.artifact import SCORECARD, Artifact
 from model.errors import DatasetError
 from model.evaluation import memory
-from model.evaluation.evidence import Size, Told, Watch, cost, first, measure, speak
+from model.evaluation.evidence import OnStep, ShowProgress, Size, cost, first, measure, speak
 from model.evaluation.right_voice import under_every_name
 from model.evaluation.scorecard import Evidence, score
 from model.evaluation.turns import Turn
@@ -98,7 +98,9 @@ def judge(
             f"{dataset.folder} has no {split} replies of its voices: build it from a longer chat"
         )
     untuned = _untuned(artifact, dataset, cache, console)
-    asked = [turn for turn in _turns(even(pairs, size.most, seed)) if turn.voice in voices]
+    asked = [
+        turn for turn in _turns(even(pairs, size.turns_per_voice, seed)) if turn.voice in voices
+    ]
     watch = partial(_counted, console, _shares(told))
     arms = speak(artifact, untuned, asked, size, seed, watch)
     measured = measure(artifact, untuned, first(asked, size.scored), voices, watch)
@@ -140,7 +142,11 @@ def _turns(pairs: Iterable[Pair]) -> list[Turn]:
 
 
 def _exposures(
-    artifact: Artifact, planted: Sequence[str], voices: Sequence[str], seed: int, watch: Watch
+    artifact: Artifact,
+    planted: Sequence[str],
+    voices: Sequence[str],
+    seed: int,
+    watch: ShowProgress,
 ) -> tuple[float, ...]:
     """Return each planted canary's bits; it and its like count under the name that fits best."""
     if not planted:
@@ -221,7 +227,7 @@ def _shares(told: Callable[[float], object]) -> Callable[[float], None]:
 @contextmanager
 def _counted(
     console: Console, told: Callable[[float], None], title: str, total: int
-) -> Iterator[Told]:
+) -> Iterator[OnStep]:
     """Show a bar while so many replies are made, then a line with the time they took."""
     started = time.monotonic()
     columns = (TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn())

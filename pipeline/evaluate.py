@@ -22,11 +22,11 @@ from model.artifact import SCORECARD, Artifact
 from model.errors import DatasetError
 from model.evaluation import memory
 from model.evaluation.attribution import by_characters
-from model.evaluation.evidence import Size, Told, Watch, cost, first, measure, speak
+from model.evaluation.evidence import OnStep, ShowProgress, Size, cost, first, measure, speak
 from model.evaluation.paired import Judged, outcomes
 from model.evaluation.right_voice import under_every_name
 from model.evaluation.scorecard import Evidence, score
-from model.evaluation.turns import Turn, said_in
+from model.evaluation.turns import Turn, lines_of_turns
 from model.examples import encode
 from model.files import make_folder, make_private, write_text
 from pipeline import canaries
@@ -102,7 +102,9 @@ def judge(
             f"{dataset.folder} has no {split} replies of its voices: build it from a longer chat"
         )
     untuned = _untuned(artifact, dataset, cache, console)
-    asked = [turn for turn in _turns(even(pairs, size.most, seed)) if turn.voice in voices]
+    asked = [
+        turn for turn in _turns(even(pairs, size.turns_per_voice, seed)) if turn.voice in voices
+    ]
     watch = partial(_counted, console, _shares(told))
     arms = speak(artifact, untuned, asked, size, seed, watch)
     measured = measure(artifact, untuned, first(asked, size.scored), voices, watch)
@@ -114,7 +116,7 @@ def judge(
             measured, artifact.card.decoding.candidates, tuple(planted), exposures,
         )  # fmt: skip
         about = _about(artifact, dataset, size, seed, split)
-        fitted = by_characters(said_in(training))
+        fitted = by_characters(lines_of_turns(training))
         card = {**about, **score(evidence, seed, fitted).to_json()}
         return Judged(card, outcomes(evidence, fitted))
 
@@ -146,7 +148,11 @@ def _turns(pairs: Iterable[Pair]) -> list[Turn]:
 
 
 def _exposures(
-    artifact: Artifact, planted: Sequence[str], voices: Sequence[str], seed: int, watch: Watch
+    artifact: Artifact,
+    planted: Sequence[str],
+    voices: Sequence[str],
+    seed: int,
+    watch: ShowProgress,
 ) -> tuple[float, ...]:
     """Return each planted canary's bits; it and its like count under the name that fits best."""
     if not planted:
@@ -227,7 +233,7 @@ def _shares(told: Callable[[float], object]) -> Callable[[float], None]:
 @contextmanager
 def _counted(
     console: Console, told: Callable[[float], None], title: str, total: int
-) -> Iterator[Told]:
+) -> Iterator[OnStep]:
     """Show a bar while so many replies are made, then a line with the time they took."""
     started = time.monotonic()
     columns = (TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn())

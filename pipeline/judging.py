@@ -60,7 +60,7 @@ def evaluate(
     if lines:
         size = size.with_lines(lines)
     elif not quick:
-        size = size.speaking(judging.SPOKEN, len(judged.card.learned))
+        size = size.with_replies(judging.SPOKEN, len(judged.card.learned))
     place = out or judged.path / SCORECARD
     card = judging.evaluate(
         judged, dataset, models_dir / "bases", size, seed, console, split=split, place=place

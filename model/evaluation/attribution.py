@@ -1,6 +1,6 @@
-"""Whose lines are these? A classifier of real training lines, asked about bags of others.
+"""Measure whose voice lines sound like, with a classifier trained on real lines.
 
-It judges only: nothing of it may choose among replies.
+The classifier only evaluates: reranking must never use it.
 """
 
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 
 from model.evaluation.bootstrap import DRAWS, Estimate, estimate
 from model.evaluation.habits import habits
-from model.evaluation.turns import Said
-from model.evaluation.words import words
+from model.evaluation.text_metrics import words
+from model.evaluation.turns import Line
 
 SIZES = (1, 5, 10)
 _PARTITIONS = 20
-"""Ways to put the same lines into bags, each line in one: one way alone decides by luck."""
+"""Random partitions of the lines into bags; a single partition would depend on luck."""
 
 Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """A fitted classifier of lines by voice (a scikit-learn pipeline)."""
+    """A trained classifier of lines by voice (a scikit-learn pipeline)."""
 
     voices: tuple[str, ...]
     classifier: Any
@@ -43,20 +43,20 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Macro-F1 over bags of lines, how many bags a voice has, and shares [whose, taken for]."""
+    """Macro-F1 over bags of lines, bags per voice, and the confusion matrix [true, predicted]."""
 
     f1: Estimate
     bags: int
     confusion: tuple[tuple[float, ...], ...]
 
 
-def by_characters(said: Sequence[Said]) -> Judge:
-    """Learn from runs of 1 to 5 characters, capitals told from small letters."""
+def by_characters(said: Sequence[Line]) -> Judge:
+    """Train on character 1- to 5-grams, case-sensitive."""
     return _fitted(said, _character_runs((1, 5)))
 
 
-def by_words_and_habits(said: Sequence[Said]) -> Judge:
-    """Learn from words, pairs of words and writing habits, which no tuning looked at."""
+def by_words_and_habits(said: Sequence[Line]) -> Judge:
+    """Train on words, word bigrams and writing habits, which no tuning has used."""
     runs = TfidfVectorizer(
         tokenizer=words, token_pattern=None, lowercase=False, ngram_range=(1, 2),
         sublinear_tf=True, dtype=np.float32,
@@ -65,14 +65,14 @@ def by_words_and_habits(said: Sequence[Said]) -> Judge:
 
 
 def habit_features() -> Any:  # noqa: ANN401  scikit-learn ships no types
-    """Return a transformer of texts into their habits, each scaled to at most 1."""
+    """Return a transformer from texts to their habits, each scaled to at most 1."""
     return make_pipeline(FunctionTransformer(_habit_rows), MaxAbsScaler())
 
 
-def attribute(judge: Judge, said: Sequence[Said], seed: int) -> dict[int, Attribution]:
-    """Ask whose bags of each of SIZES are; voices get equally many bags, so that chance is 1/n.
+def attribute(judge: Judge, said: Sequence[Line], seed: int) -> dict[int, Attribution]:
+    """Classify bags of each size in SIZES; every voice gets the same number, so chance is 1/n.
 
-    A voice with fewer lines than a bag makes one of them; one with none is never recognised.
+    A voice with fewer lines than a bag gets one smaller bag; one without lines counts as missed.
     """
     scores = judge.scores([line.text for line in said])
     owners = np.array([judge.voices.index(line.voice) for line in said], int)
@@ -107,8 +107,8 @@ def _attributed(own: Sequence[Table], size: int, seed: int) -> Attribution:
     return Attribution(sure, bags, rounded)
 
 
-def _fitted(said: Sequence[Said], features: Any) -> Judge:  # noqa: ANN401  see above
-    """Fit a logistic regression; saga takes 3 s for 22,000 lines where lbfgs takes 38."""
+def _fitted(said: Sequence[Line], features: Any) -> Judge:  # noqa: ANN401  see above
+    """Fit a logistic regression; saga takes 3 s for 22,000 lines, lbfgs 38 s."""
     regression = LogisticRegression(
         C=3, class_weight="balanced", solver="saga", tol=1e-2, max_iter=5_000, random_state=0
     )
@@ -131,7 +131,7 @@ def _habit_rows(texts: Sequence[str]) -> Table:
 def _guesses(
     own: Sequence[Table], size: int, bags: int, chance: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return whom each bag of each voice is taken for, [voices, bags]; −1 where it has no line."""
+    """Return the predicted voice of each bag, [voices, bags]; −1 for a voice without lines."""
     guesses = np.full((len(own), bags), -1)
     for voice, rows in enumerate(own):
         drawn = rows[chance.permutation(len(rows))[: bags * size]]
@@ -144,7 +144,7 @@ def _guesses(
 def _resampled(
     guesses: NDArray[np.int64], voices: int, chance: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return the macro-F1 of bags drawn with replacement, voice by voice."""
+    """Return macro-F1 values of bags resampled within each voice."""
     draws = DRAWS // _PARTITIONS
     picks = chance.integers(0, guesses.shape[1], (draws, *guesses.shape))
     found: Table = _macro_f1(_confusion(np.take_along_axis(guesses[None], picks, 2), voices))
@@ -152,11 +152,11 @@ def _resampled(
 
 
 def _confusion(guesses: NDArray[np.int64], voices: int) -> NDArray[np.float64]:
-    """Count guesses [draws, voices, bags] as [draws, voices, taken for]."""
+    """Count predictions [draws, voices, bags] into confusion matrices [draws, true, predicted]."""
     return np.stack([(guesses == voice).sum(-1) for voice in range(voices)], -1).astype(float)
 
 
 def _macro_f1(counts: NDArray[np.float64]) -> Any:  # noqa: ANN401  a number, or one a draw
-    """Return the mean over voices of 2·hits / (bags it has + bags taken for it)."""
+    """Return the mean over voices of 2·hits / (true bags + predicted bags)."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     return (2 * hits / np.maximum(counts.sum(-1) + counts.sum(-2), 1)).mean(-1)

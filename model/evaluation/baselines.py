@@ -1,33 +1,33 @@
-"""What a model must beat: a Markov chain per person, and a copier of the nearest training turn."""
+"""Baselines: a Markov chain for each person, and the reply to the most similar training context."""
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from nltk.lm import MLE
+from nltk.lm.preprocessing import padded_everygram_pipeline
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from model.evaluation.text_metrics import words
 from model.evaluation.turns import Answer, Turn
-from model.evaluation.words import words
 from model.prompt import split_line
 
-_ORDER = 2  # words, as the popular Telegram bots do
-_MOST_WORDS = 60
+_ORDER = 3  # two words decide the next, as in popular Telegram bots
+_MAX_WORDS = 60
 _HEARD = 3  # lines that the copier looks at
-_END = ""  # no word is empty
-
-Chain = Mapping[tuple[str, ...], Sequence[str]]
 
 
 def markov(training: Iterable[Turn], asked: Sequence[Turn], seed: int) -> list[Answer]:
-    """Answer with a chain over the person's own words, as many messages as they send."""
+    """Answer with a trigram model of the person's messages, in turns of the usual length."""
     chance = random.Random(seed)
     own = _by_voice(training)
-    chains = {voice: _chain(turns) for voice, turns in own.items()}
+    models = {voice: _fit(turns) for voice, turns in own.items()}
     return [
         Answer(
             turn,
             tuple(
-                _walk(chains[turn.voice], chance) for _ in chance.choice(own[turn.voice]).messages
+                _generate(models[turn.voice], chance)
+                for _ in chance.choice(own[turn.voice]).messages
             ),
         )
         for turn in asked
@@ -67,22 +67,20 @@ def _by_voice(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
     return dict(found)
 
 
-def _chain(turns: Iterable[Turn]) -> Chain:
-    """Return which words follow each two words, as often as they do."""
-    follow: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for turn in turns:
-        for text in turn.messages:
-            state = (_END,) * _ORDER
-            for word in (*text.split(), _END):
-                follow[state].append(word)
-                state = (*state[1:], word)
-    return dict(follow)
+def _fit(turns: Iterable[Turn]) -> MLE:
+    """Fit a trigram model to every message of these turns."""
+    lines = [text.split() for turn in turns for text in turn.messages]
+    model = MLE(_ORDER)
+    model.fit(*padded_everygram_pipeline(_ORDER, lines))
+    return model
 
 
-def _walk(chain: Chain, chance: random.Random) -> str:
-    state: tuple[str, ...] = (_END,) * _ORDER
-    said: list[str] = []
-    while len(said) < _MOST_WORDS and (word := chance.choice(chain[state])):
-        said.append(word)
-        state = (*state[1:], word)
-    return " ".join(said)
+def _generate(model: MLE, chance: random.Random) -> str:
+    """Sample words until the end of the message or `_MAX_WORDS`."""
+    history = ["<s>"] * (_ORDER - 1)
+    for _ in range(_MAX_WORDS):
+        word = model.generate(text_seed=history, random_seed=chance)
+        if word == "</s>":
+            break
+        history.append(word)
+    return " ".join(history[_ORDER - 1 :])

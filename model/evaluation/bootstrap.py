@@ -1,4 +1,4 @@
-"""How sure a figure is: percentile bootstrap intervals of 95 % (Efron 1979)."""
+"""Percentile bootstrap intervals of 95 % (Efron 1979)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its interval of 95 %."""
+    """A figure with its 95 % interval."""
 
     value: float
     low: float
@@ -22,7 +22,7 @@ class Estimate:
 
 
 def estimate(value: float, drawn: Sequence[float] | NDArray[np.float64]) -> Estimate:
-    """Return a figure with the interval of its resampled values."""
+    """Return a value with the interval of its resampled values."""
     low, high = np.percentile(np.asarray(drawn, float), _TAILS)
     return Estimate(float(value), float(low), float(high))
 
@@ -30,7 +30,10 @@ def estimate(value: float, drawn: Sequence[float] | NDArray[np.float64]) -> Esti
 def resampled(
     count: int, statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
 ) -> Estimate:
-    """Return a statistic of `count` items, given as their numbers, resampled with replacement."""
+    """Return a statistic of `count` items with its interval.
+
+    `statistic` gets indices of items, drawn with replacement.
+    """
     if not count:
         return Estimate(0.0, 0.0, 0.0)
     chance = np.random.default_rng(seed)
@@ -39,13 +42,13 @@ def resampled(
 
 
 def mean(values: Sequence[float], seed: int) -> Estimate:
-    """Return the mean of values."""
+    """Return the mean of values with its interval."""
     table = np.asarray(values, float)
     return resampled(len(table), lambda numbers: float(table[numbers].mean()), seed)
 
 
 def ratio(over: Sequence[float], under: Sequence[float], seed: int) -> Estimate:
-    """Return a sum over another, such as nats over characters, both resampled together."""
+    """Return the ratio of two sums, such as nats over characters, resampled in pairs."""
     top, bottom = np.asarray(over, float), np.asarray(under, float)
     return resampled(
         len(top), lambda numbers: float(top[numbers].sum() / bottom[numbers].sum()), seed

@@ -1,4 +1,4 @@
-"""A model's part of the evidence: it speaks in four arms, and real turns are scored under it."""
+"""Generate the replies that the scorecard measures, and compute the losses of real turns."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,17 +14,17 @@ from model.evaluation.scorecard import BASE, GENERATED, SWAPPED, UNRANKED, Measu
 from model.evaluation.turns import Answer, Turn, next_voices
 from model.speaker import open_speaker
 
-_SHARDS = 2  # so many speakers at once, whatever the machine: their replies depend on it
+_SHARDS = 2  # parallel speakers; fixed, because sampled replies depend on the number
 
-Told = Callable[[], None]
-"""Called for each reply or turn that is done."""
-Watch = Callable[[str, int], AbstractContextManager[Told]]
-"""Shows work of this title and so many steps while it goes on."""
+OnStep = Callable[[], None]
+"""Called after each reply or turn."""
+ShowProgress = Callable[[str, int], AbstractContextManager[OnStep]]
+"""Shows a progress bar with a title and a number of steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many replies each voice gives in each arm, and how many of its real turns are scored."""
+    """Replies generated for each voice in each condition, and real turns scored for each voice."""
 
     generated: int
     unranked: int
@@ -34,7 +34,7 @@ class Size:
     quick: bool = False
 
     def with_lines(self, lines: int) -> "Size":
-        """Return a size of so many replies a voice, the other arms in proportion."""
+        """Return a size with `lines` replies for each voice, other counts in proportion."""
 
         def scaled(count: int) -> int:
             return max(1, round(count * lines / self.generated))
@@ -48,20 +48,23 @@ class Size:
             quick=self.quick,
         )
 
-    def speaking(self, replies: int, voices: int) -> "Size":
-        """Return a size in which the tuned model gives so many replies, the cheap ones more."""
+    def with_replies(self, replies: int, voices: int) -> "Size":
+        """Return a size with at least `replies` replies of the tuned model over all voices.
+
+        The additional ones are unranked, which are the cheapest.
+        """
         each = -(-replies // max(1, voices))
         more = max(0, each - self.generated - self.unranked - self.swapped)
         return replace(self, unranked=self.unranked + more)
 
     @property
-    def most(self) -> int:
-        """Return how many real turns of a voice the largest part needs."""
+    def turns_per_voice(self) -> int:
+        """Return the number of real turns needed for each voice."""
         return max(self.generated, self.unranked, self.swapped, self.base, self.scored)
 
 
 def first(turns: Sequence[Turn], per_voice: int) -> tuple[Turn, ...]:
-    """Return the first so many turns of each voice, in their order."""
+    """Return the first `per_voice` turns of each voice, in their order."""
     taken: dict[str, int] = {}
     kept = []
     for turn in turns:
@@ -72,9 +75,14 @@ def first(turns: Sequence[Turn], per_voice: int) -> tuple[Turn, ...]:
 
 
 def speak(
-    tuned: Artifact, base: Artifact, asked: Sequence[Turn], size: Size, seed: int, watch: Watch
+    tuned: Artifact,
+    base: Artifact,
+    asked: Sequence[Turn],
+    size: Size,
+    seed: int,
+    watch: ShowProgress,
 ) -> dict[str, tuple[Answer, ...]]:
-    """Let the tuned model speak, ranked, with one candidate and as the next voice, and the base."""
+    """Generate replies in four conditions: ranked, one candidate, another voice, untuned base."""
     ranked = tuned.card.decoding
     one = replace(ranked, candidates=1)
     names = sorted({turn.voice for turn in asked})
@@ -95,9 +103,13 @@ def speak(
 
 
 def measure(
-    tuned: Artifact, base: Artifact, turns: tuple[Turn, ...], voices: Sequence[str], watch: Watch
+    tuned: Artifact,
+    base: Artifact,
+    turns: tuple[Turn, ...],
+    voices: Sequence[str],
+    watch: ShowProgress,
 ) -> Measured:
-    """Return what real turns cost under every name, without context, and the base."""
+    """Return the losses of real turns under every name, without context, and under the base."""
     named = under_every_name(turns, voices)
     with watch("Real turns under every name", len(named)) as told:
         names = cost(tuned, named, told)
@@ -111,8 +123,8 @@ def measure(
     return Measured(turns, own, untuned, alone, names)
 
 
-def cost(artifact: Artifact, turns: Sequence[Turn], told: Told) -> tuple[Cost, ...]:
-    """Return what turns cost a model under their voices' names."""
+def cost(artifact: Artifact, turns: Sequence[Turn], told: OnStep) -> tuple[Cost, ...]:
+    """Return the loss of each turn under its voice's name."""
     speakers = [open_speaker(artifact) for _ in range(_SHARDS)]
     limit = artifact.card.max_prompt_tokens
 
@@ -124,13 +136,17 @@ def cost(artifact: Artifact, turns: Sequence[Turn], told: Told) -> tuple[Cost, .
             told()
         return costed
 
-    return tuple(_woven(found))
+    return tuple(_run_shards(found))
 
 
 def _answers(
-    artifact: Artifact, decoding: Decoding, asks: Sequence[tuple[Turn, str]], seed: int, told: Told
+    artifact: Artifact,
+    decoding: Decoding,
+    asks: Sequence[tuple[Turn, str]],
+    seed: int,
+    told: OnStep,
 ) -> list[Answer]:
-    """Return the answers to turns' contexts, each as the name beside it."""
+    """Reply to the context of each turn as the name paired with it."""
     speakers = [open_speaker(artifact, seed=seed, decoding=decoding) for _ in range(_SHARDS)]
 
     def answered(shard: int) -> list[Answer]:
@@ -144,14 +160,14 @@ def _answers(
             told()
         return found
 
-    return _woven(answered)
+    return _run_shards(answered)
 
 
-def _woven(work: Callable[[int], list[Any]]) -> list[Any]:
-    """Run the shards side by side and return their results in the order they were dealt in."""
+def _run_shards(work: Callable[[int], list[Any]]) -> list[Any]:
+    """Run the shards in parallel and interleave their results again."""
     with ThreadPoolExecutor(_SHARDS) as pool:
         parts = list(pool.map(work, range(_SHARDS)))
-    whole: list[Any] = [None] * sum(map(len, parts))
+    merged: list[Any] = [None] * sum(map(len, parts))
     for shard, part in enumerate(parts):
-        whole[shard::_SHARDS] = part
-    return whole
+        merged[shard::_SHARDS] = part
+    return merged

@@ -1,4 +1,4 @@
-"""A scorecard's figures by name, and as scorecard.json has them."""
+"""The scorecard as a set of named figures, and its JSON form."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -7,24 +7,24 @@ from typing import Any
 from model.evaluation.bootstrap import Estimate
 
 Figures = Mapping[str, Any]
-"""Estimates, dataclasses and plain values by the names of scorecard.json."""
+"""Estimates, dataclasses and plain values, keyed by their names in scorecard.json."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """Every figure, by section; intervals are taken out of them when it is written."""
+    """All figures, by section."""
 
     sections: Figures
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, and the intervals by their figures' dotted names."""
+        """Return plain values, with all intervals in one object keyed by dotted names."""
         intervals: dict[str, list[float]] = {}
         plain = _plain(self.sections, "", intervals)
         return {**plain, "intervals": intervals}
 
 
 def _plain(value: Any, name: str, intervals: dict[str, list[float]]) -> Any:  # noqa: ANN401  JSON's border
-    """Return a value for JSON, noting the interval of each estimate in it under its name."""
+    """Return a value for JSON, and add the interval of each estimate in it to `intervals`."""
     if isinstance(value, Estimate):
         intervals[name] = [round(value.low, 4), round(value.high, 4)]
         return round(value.value, 4)

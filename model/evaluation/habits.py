@@ -1,4 +1,4 @@
-"""How a person writes, in figures, and how far generated lines are from it."""
+"""Writing habits of a person, and the distance of generated lines from them."""
 
 import math
 import re
@@ -25,16 +25,19 @@ LINE_HABITS = (
     "length", "emoji", "laughter", "capital_first", "capitals", "full_stop", "exclamation",
     "question", "dots", "comma", "apostrophe",
 )  # fmt: skip
-"""What is counted in each line; `length` is ln(1 + characters), the rest are rates."""
+"""Habits counted in each line; `length` is ln(1 + characters), the others are rates."""
 BURST = "burst"
-"""Messages a turn."""
+"""Messages per turn."""
 
 Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """A person's mean and the arm's; the distance is Wasserstein's, in the person's deviations."""
+    """The means of real and generated lines, and their Wasserstein distance.
+
+    The distance is in standard deviations of the real lines.
+    """
 
     real: float
     generated: float
@@ -43,7 +46,7 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """An arm's mean distance over people and habits, and each person's."""
+    """Mean distance over people and habits, and the habits of each person."""
 
     whole: Estimate
     voices: Mapping[str, Mapping[str, Habit]]
@@ -51,7 +54,7 @@ class Distance:
 
 @lru_cache(1 << 16)
 def habits(text: str) -> tuple[float, ...]:
-    """Return a line's LINE_HABITS."""
+    """Return the values of LINE_HABITS for a line."""
     letters = [char for char in text if char.isalpha()]
     capitals = sum(char.isupper() for char in letters) / max(1, len(letters))
     end = text.rstrip()
@@ -71,7 +74,7 @@ def habits(text: str) -> tuple[float, ...]:
 
 
 def distance(real: Sequence[Answer], arm: Sequence[Answer], seed: int) -> Distance:
-    """Return how far an arm's habits are from the real ones; resampling redraws the arm's turns."""
+    """Return the distance between generated and real habits; the bootstrap resamples turns."""
     truth = _by_voice(real)
     said = {voice: own for voice, own in _by_voice(arm).items() if voice in truth}
     voices = {voice: _compared(truth[voice], own) for voice, own in said.items()}
@@ -103,14 +106,14 @@ def _distances(ours: Sequence[Table], theirs: Sequence[Table]) -> list[float]:
 
 
 def _tables(answers: Sequence[Answer]) -> list[Table]:
-    """Return each habit's values: over lines, and the burst's over turns."""
+    """Return the values of each habit: one value per line, and one per turn for bursts."""
     rows = np.asarray([habits(text) for answer in answers for text in answer.messages])
     bursts = np.asarray([float(len(answer.messages)) for answer in answers])
     return [*rows.T, bursts]
 
 
 def _by_voice(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
-    """Return the answers that say something, by voice."""
+    """Return the answers that are not empty, by voice."""
     found: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:
         if answer.messages:

@@ -1,4 +1,4 @@
-"""What real replies cost a model, in nats: by voice, with and without context, against the base."""
+"""Losses of real replies in nats: by voice, with and without context, tuned and untuned."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _BATCH = 4  # 8 and 16 were no faster a turn, and hold twice the logits
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The nats of one reply and its end, its tokens and its characters."""
+    """The loss of one reply with its end token in nats, its tokens and its characters."""
 
     nats: float
     tokens: int
@@ -25,7 +25,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Nats a character (lower is better) of held-out turns; `unseen` are not in training."""
+    """Nats per character of held-out turns (lower is better); `unseen` are not in training."""
 
     tuned: Estimate
     base: Estimate
@@ -35,7 +35,7 @@ class Likelihood:
 
 
 def costs(engine: Engine, codec: Codec, turns: Sequence[Turn], limit: int) -> Iterator[Cost]:
-    """Yield each turn's cost under its voice's name; `limit` is a prompt's, in tokens."""
+    """Yield the loss of each turn under its voice's name; prompts have at most `limit` tokens."""
     for start in range(0, len(turns), _BATCH):
         yield from _batch_costs(engine, codec, turns[start : start + _BATCH], limit)
 
@@ -52,14 +52,14 @@ def _batch_costs(engine: Engine, codec: Codec, turns: Sequence[Turn], limit: int
 
 
 def without_context(turns: Sequence[Turn]) -> list[Turn]:
-    """Return the turns as if nothing had been said before them."""
+    """Return the turns with empty contexts."""
     return [replace(turn, context=()) for turn in turns]
 
 
 def likelihood(
     turns: Sequence[Turn], measured: Mapping[str, Sequence[Cost]], seed: int
 ) -> Likelihood:
-    """Compare `tuned`, `base` and `no_context`, each one's costs in the turns' order."""
+    """Compare the losses `tuned`, `base` and `no_context`, each in the order of the turns."""
     fresh = [number for number, turn in enumerate(turns) if not turn.seen]
 
     def of(numbers: Sequence[int]) -> dict[str, Estimate]:
@@ -74,10 +74,10 @@ def likelihood(
 
 
 def per_character(found: Sequence[Cost], seed: int) -> Estimate:
-    """Return nats a character over replies."""
+    """Return nats per character over all replies."""
     return ratio([cost.nats for cost in found], [cost.characters for cost in found], seed)
 
 
 def perplexity(found: Sequence[Cost]) -> float:
-    """Return e to the nats a token: comparable only between models of one tokenizer."""
+    """Return the perplexity per token; comparable only between models with the same tokenizer."""
     return math.exp(sum(cost.nats for cost in found) / max(1, sum(cost.tokens for cost in found)))

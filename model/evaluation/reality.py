@@ -1,4 +1,4 @@
-"""Can a classifier tell generated lines from real ones? 0.5 is no better than a coin."""
+"""Measure how well a classifier tells generated lines from real ones (0.5 = chance)."""
 
 import random
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from model.evaluation.attribution import habit_features
 from model.evaluation.bootstrap import Estimate, Numbers, resampled
 
 _FOLDS = 5
-_LEAST_REAL = 400  # lines, or as many as generated: more teach the classifier little
+_MIN_REAL = 400  # real lines; more than this, or than the generated ones, teach it little
 
 
 def real_or_not(real: Sequence[str], generated: Sequence[str], seed: int) -> Estimate:
-    """Return the area under the ROC curve of lines that the classifier has not learned from."""
-    real = random.Random(seed).sample(list(real), min(len(real), max(_LEAST_REAL, len(generated))))
+    """Return the cross-validated area under the ROC curve."""
+    real = random.Random(seed).sample(list(real), min(len(real), max(_MIN_REAL, len(generated))))
     texts = [*real, *generated]
     labels = np.asarray([0] * len(real) + [1] * len(generated))
     if min(len(real), len(generated)) < _FOLDS:

@@ -1,4 +1,4 @@
-"""Does a real turn fit its own name better than the others'?"""
+"""Measure how often the right name makes a real turn likeliest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +12,10 @@ from model.evaluation.turns import Turn
 
 @dataclass(frozen=True, slots=True)
 class RightVoice:
-    """The share of turns that are likeliest under the right name, and nats a character under both.
+    """Share of turns that are likeliest under the right name; nats per character under both kinds.
 
-    `other_names` is the mean over the wrong names; `unseen` the share among turns not in training.
+    `other_names` is the mean over the wrong names; `unseen` is the share among turns that are not
+    in training.
     """
 
     share: Estimate
@@ -26,14 +27,14 @@ class RightVoice:
 
 
 def under_every_name(turns: Sequence[Turn], names: Sequence[str]) -> list[Turn]:
-    """Return each turn as said by each name in its order, turn by turn."""
+    """Return each turn once under each name, in the order of turns, then names."""
     return [replace(turn, voice=name) for turn in turns for name in names]
 
 
 def right_voice(
     turns: Sequence[Turn], names: Sequence[str], costs: Sequence[Cost], seed: int
 ) -> RightVoice:
-    """Compare the costs of `under_every_name`."""
+    """Compare the losses of the turns that `under_every_name` returned."""
     nats = np.asarray([cost.nats for cost in costs]).reshape(len(turns), len(names))
     own = np.asarray([names.index(turn.voice) for turn in turns])
     rows = np.arange(len(turns))

@@ -1,27 +1,34 @@
-"""All metrics over one model's evidence."""
+"""Compute every figure of the scorecard from generated and real replies."""
 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from model.evaluation import attribution, baselines, diversity, habits, memory, reality
+from model.evaluation import attribution, baselines, habits, memory, reality, text_metrics
 from model.evaluation.attribution import SIZES, Attribution, Judge
-from model.evaluation.diversity import Diversity
 from model.evaluation.figures import Figures, Scorecard
 from model.evaluation.likelihood import Cost, Likelihood, likelihood, perplexity
-from model.evaluation.overlap import Overlap, overlap
 from model.evaluation.right_voice import right_voice
-from model.evaluation.turns import Answer, Said, Turn, next_voices, real, said_by, said_in
+from model.evaluation.text_metrics import Diversity, Overlap, overlap
+from model.evaluation.turns import (
+    Answer,
+    Line,
+    Turn,
+    lines_of_answers,
+    lines_of_turns,
+    next_voices,
+    real_answers,
+)
 
 GENERATED, UNRANKED, SWAPPED, BASE = "generated", "unranked", "swapped", "base"
 MARKOV, NEAREST, CEILING, UNSEEN = "markov", "nearest", "ceiling", "ceiling_unseen"
 TUNED = (GENERATED, UNRANKED, SWAPPED)
-"""The arms in which the tuned model speaks."""
+"""The conditions in which the tuned model speaks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What held-out turns cost: each list in the order of `turns`, `names` every name a turn."""
+    """Losses of held-out turns, in the order of `turns`; `names` has every name for each turn."""
 
     turns: tuple[Turn, ...]
     tuned: tuple[Cost, ...]
@@ -32,9 +39,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is judged: real turns, the answers of the four arms that a model gave, costs.
+    """Real turns, generated answers of the four conditions, and losses.
 
-    `exposures` are the planted canaries' bits, empty where none are.
+    `exposures` are the exposures of planted canaries in bits; empty without canaries.
     """
 
     voices: tuple[str, ...]
@@ -48,22 +55,22 @@ class Evidence:
 
 
 def score(evidence: Evidence, seed: int, judge: Judge | None = None) -> Scorecard:
-    """Compute all metrics; the judges learn from real training lines alone.
+    """Compute all figures; the classifiers train on real training lines only.
 
-    `judge` is `attribution.by_characters` of the training lines, if it is fitted already.
+    `judge`: `attribution.by_characters` of the training lines, if it is already trained.
     """
     voices, asked = evidence.voices, [answer.asked for answer in evidence.arms[GENERATED]]
     arms = {
         **evidence.arms,
         MARKOV: tuple(baselines.markov(evidence.training, asked, seed)),
         NEAREST: tuple(baselines.nearest(evidence.training, asked)),
-        CEILING: tuple(real(evidence.held_out)),
-        UNSEEN: tuple(real(turn for turn in evidence.held_out if not turn.seen)),
+        CEILING: tuple(real_answers(evidence.held_out)),
+        UNSEEN: tuple(real_answers(turn for turn in evidence.held_out if not turn.seen)),
     }
-    said = {arm: said_by(answers) for arm, answers in arms.items()}
+    said = {arm: lines_of_answers(answers) for arm, answers in arms.items()}
     texts = {arm: [line.text for line in lines] for arm, lines in said.items()}
     measured = evidence.measured
-    taught = said_in(evidence.training)
+    taught = lines_of_turns(evidence.training)
     characters = _attributions(judge or attribution.by_characters(taught), said, seed)
     copies = _copies(evidence, texts, seed)
     return Scorecard(
@@ -90,7 +97,7 @@ def score(evidence: Evidence, seed: int, judge: Judge | None = None) -> Scorecar
 
 
 def _attributions(
-    judge: Judge, said: Mapping[str, Sequence[Said]], seed: int
+    judge: Judge, said: Mapping[str, Sequence[Line]], seed: int
 ) -> dict[int, dict[str, Attribution]]:
     found = {arm: attribution.attribute(judge, lines, seed) for arm, lines in said.items()}
     return {size: {arm: sizes[size] for arm, sizes in found.items()} for size in SIZES}
@@ -125,7 +132,7 @@ def _f1(found: Mapping[int, Mapping[str, Attribution]]) -> Figures:
 def _ranking(
     found: Mapping[int, Mapping[str, Attribution]], copies: Figures, candidates: int
 ) -> Figures:
-    """Return what choosing among candidates does, beside the first one that comes."""
+    """Compare the ranked replies with single candidates."""
     return {
         "candidates": candidates,
         **{
@@ -159,10 +166,10 @@ def _perplexities(measured: Measured, voices: Sequence[str]) -> Figures:
 
 
 def _habits(arms: Mapping[str, Sequence[Answer]], training: Sequence[Turn], seed: int) -> Figures:
-    """Return each arm's distance from the held-out lines, between a floor and a roof.
+    """Return the distance of each condition from the held-out lines, with two reference points.
 
-    As many `training` turns of the same voices are as near as chance lets anybody be; `others` are
-    held-out turns of other voices.
+    `training`: real training turns of the same voices (the lower bound). `others`: held-out turns
+    of other voices (the upper bound).
     """
     held_out, count = arms[CEILING], len(arms[GENERATED])
     names = sorted({answer.asked.voice for answer in held_out})
@@ -170,7 +177,7 @@ def _habits(arms: Mapping[str, Sequence[Answer]], training: Sequence[Turn], seed
     others = [Answer(replace(a.asked, voice=after[a.asked.voice]), a.messages) for a in held_out]
     compared = {
         **{arm: own for arm, own in arms.items() if arm not in {CEILING, UNSEEN}},
-        "training": _few(real(training), names, count, seed),
+        "training": _few(real_answers(training), names, count, seed),
         "others": _few(others, names, count, seed),
     }
     found = {arm: habits.distance(held_out, own, seed) for arm, own in compared.items()}
@@ -179,17 +186,17 @@ def _habits(arms: Mapping[str, Sequence[Answer]], training: Sequence[Turn], seed
 
 
 def _few(answers: Sequence[Answer], voices: Sequence[str], count: int, seed: int) -> list[Answer]:
-    """Return about so many of the answers, evenly over voices."""
+    """Return about `count` of the answers, evenly over the voices."""
     chance, each = random.Random(seed), max(1, count // len(voices))
     own = [[answer for answer in answers if answer.asked.voice == voice] for voice in voices]
     return [answer for some in own for answer in chance.sample(some, min(each, len(some)))]
 
 
 def _diversities(texts: Mapping[str, Sequence[str]], seed: int) -> dict[str, Diversity]:
-    """Judge as many words of every arm, so that they compare."""
+    """Measure the same number of words in every condition, so that they compare."""
     arms = {arm: lines for arm, lines in texts.items() if arm != UNSEEN}
-    least = min(diversity.count_words(lines) for lines in arms.values())
-    return {arm: diversity.diversity(lines, least, seed) for arm, lines in arms.items()}
+    least = min(text_metrics.count_words(lines) for lines in arms.values())
+    return {arm: text_metrics.diversity(lines, least, seed) for arm, lines in arms.items()}
 
 
 def _overlaps(arms: Mapping[str, Sequence[Answer]], seed: int) -> Figures:
@@ -226,7 +233,7 @@ def _given_away(evidence: Evidence, texts: Mapping[str, Sequence[str]]) -> Figur
 
 
 def _reality(texts: Mapping[str, Sequence[str]], seed: int) -> Figures:
-    """Return each arm's area under the curve against the held-out lines."""
+    """Return the area under the ROC curve of each condition against the held-out lines."""
     arms = (GENERATED, UNRANKED, BASE, MARKOV, NEAREST)
     found = {arm: reality.real_or_not(texts[CEILING], texts[arm], seed) for arm in arms}
     unseen = reality.real_or_not(texts[UNSEEN], texts[GENERATED], seed)

@@ -1,4 +1,4 @@
-"""What is judged: held-out turns, the answers of an arm to the same contexts, and their lines."""
+"""Held-out turns, the answers that replace them, and their lines."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a friend really said after some rendered lines; `seen` if in training word for word.
+    """A real turn after a rendered context; `seen` if training has it word for word.
 
     `session` is the number of its conversation.
     """
@@ -20,9 +20,9 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an arm said in place of a real turn; no messages where it was speechless.
+    """A reply in place of a real turn; without messages if the model produced none.
 
-    It is judged as the words of the turn's voice, whoever was asked to speak.
+    It counts as a reply of the turn's voice, even if another voice was asked for.
     """
 
     asked: Turn
@@ -30,28 +30,28 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One line, and whose it should be."""
+class Line:
+    """One line and the voice that it should sound like."""
 
     voice: str
     text: str
 
 
 def next_voices(names: Sequence[str]) -> dict[str, str]:
-    """Return each name with the one after it, the last one's with the first."""
+    """Map each name to the next one, and the last to the first."""
     return dict(zip(names, [*names[1:], *names[:1]], strict=True))
 
 
-def said_in(turns: Iterable[Turn]) -> list[Said]:
+def lines_of_turns(turns: Iterable[Turn]) -> list[Line]:
     """Return the lines of real turns."""
-    return [Said(turn.voice, text) for turn in turns for text in turn.messages]
+    return [Line(turn.voice, text) for turn in turns for text in turn.messages]
 
 
-def said_by(answers: Iterable[Answer]) -> list[Said]:
-    """Return the lines of an arm's answers."""
-    return [Said(answer.asked.voice, text) for answer in answers for text in answer.messages]
+def lines_of_answers(answers: Iterable[Answer]) -> list[Line]:
+    """Return the lines of answers."""
+    return [Line(answer.asked.voice, text) for answer in answers for text in answer.messages]
 
 
-def real(turns: Iterable[Turn]) -> list[Answer]:
-    """Return real turns as the answers of a perfect arm."""
+def real_answers(turns: Iterable[Turn]) -> list[Answer]:
+    """Return the real turns as answers, as a perfect model would give them."""
     return [Answer(turn, turn.messages) for turn in turns]

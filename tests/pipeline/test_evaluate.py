@@ -193,7 +193,7 @@ def test_lines_scale_every_arm():
 
 @pytest.mark.parametrize("voices", [1, 2, 5, 40])
 def test_a_full_run_looks_for_private_data_in_2_000_lines_whatever_the_voices(voices):
-    size = FULL.speaking(SPOKEN, voices)
+    size = FULL.with_replies(SPOKEN, voices)
 
     tuned = size.generated + size.unranked + size.swapped
     assert voices * tuned >= SPOKEN > 2_000

@@ -6,7 +6,6 @@ import pytest
 
 from model.evaluation.baselines import markov, nearest
 from model.evaluation.bootstrap import mean, ratio
-from model.evaluation.diversity import diversity, self_bleu
 from model.evaluation.habits import BURST, LINE_HABITS, distance, habits
 from model.evaluation.memory import (
     copied,
@@ -15,9 +14,9 @@ from model.evaluation.memory import (
     private_lines,
     said_canaries,
 )
-from model.evaluation.overlap import overlap
 from model.evaluation.reality import real_or_not
-from model.evaluation.turns import Answer, Turn, real
+from model.evaluation.text_metrics import diversity, overlap, self_bleu
+from model.evaluation.turns import Answer, Turn, real_answers
 from tests.model.evaluation.people import answers, turns
 
 ASKED = Turn("Hugo", ("Tiago: a?",), ("I would rather walk to the old harbour today 日本",))
@@ -40,10 +39,10 @@ def test_habits_are_counted_in_a_line():
 
 
 def test_habits_are_near_where_they_are_the_same_and_far_where_they_are_not():
-    truth = real(turns(30, 1))
+    truth = real_answers(turns(30, 1))
     shouting = [Answer(a.asked, tuple(m.upper() + "!!!" for m in a.messages) * 3) for a in truth]
 
-    same, other = distance(truth, real(turns(30, 2)), 0), distance(truth, shouting, 0)
+    same, other = distance(truth, real_answers(turns(30, 2)), 0), distance(truth, shouting, 0)
 
     assert same.whole.value < 0.2
     assert other.whole.value > 1

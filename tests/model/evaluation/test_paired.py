@@ -16,7 +16,7 @@ from model.evaluation.paired import (
     paired,
     right_voice_difference,
 )
-from model.evaluation.turns import said_in
+from model.evaluation.turns import lines_of_turns
 from tests.model.evaluation.people import answers, evidence, next_voice
 
 
@@ -93,7 +93,7 @@ def test_copies_count_in_the_answers_that_one_version_alone_copied(new, current,
 def test_outcomes_tell_a_version_that_speaks_as_its_people_do_from_one_that_does_not():
     good, held_out = evidence(), evidence().held_out
     bad = evidence(arms={**good.arms, "generated": answers(held_out, 4, next_voice)})
-    judge = by_characters(said_in(good.training))
+    judge = by_characters(lines_of_turns(good.training))
 
     found = [outcomes(one, judge) for one in (bad, good)]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from model.evaluation.words import words
+from model.evaluation.text_metrics import words
 
 
 @pytest.mark.parametrize(
@@ -9,7 +9,7 @@ from model.evaluation.words import words
         ("Não, it's João's!", ["não", "its", "joãos"]),
         ("日本 is Japan", ["日", "本", "is", "japan"]),
         ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
-        ("ok 😂😂 👍🏽", ["ok", "😂", "😂", "👍", "🏽"]),
+        ("ok 😂😂 👍🏽", ["ok", "😂", "😂", "👍🏽"]),
         ("well...then", ["well", "then"]),
         ("مرحبا بك", ["مرحبا", "بك"]),
         ("  ?! … ", []),

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from model.spans import Span
 
 _UPPER = "A-ZÀ-ÖØ-ÞА-ЯЁ"
-_NAME = rf"[{_UPPER}](?:[^\W\d_]|['’.-]){{0,30}}(?!\w)"
+_NAME = rf"[{_UPPER}](?:[^\W\d_]|['’.-]){{0,30}}+(?!\w)"
 _LINK = (
     r"(?:d[aeo]s?|del|de la|de los|de las|de|du|des|of|la|le|les|los|las|el|l'|d'|y|e|et|von|der)"
 )
-_NAMES = rf"(?:{_LINK}\s){{0,2}}(?:d'|l')?{_NAME}(?:\s(?:{_LINK}\s){{0,2}}(?:d'|l')?{_NAME}){{0,5}}"
+_LINKED_NAME = rf"(?>(?:{_LINK}\s){{0,2}})(?:d'|l')?{_NAME}"
+_NAMES = rf"{_LINKED_NAME}(?:\s{_LINKED_NAME}){{0,5}}"
+"""Words with capitals; possessive and atomic, so that each is read in one way only."""
 _YEAR = r"(?:19|20)\d\d(?!\d)"
 
 _STREET = (
@@ -71,7 +73,7 @@ _FRENCH_UNNUMBERED = re.compile(
     rf"(?<!\w)(?:rue|avenue|boulevard|chemin)\s{_NAMES},\s\d{{5}}\s{_NAMES}",
 )
 _GERMAN = re.compile(
-    r"(?<!\w)(?:(?:[A-ZÄÖÜ][\wäöüß.-]{0,40}\s?(?:(?:(?<=-)|(?<=\s))[Ss]|s)tr(?:aße|asse|\.)"
+    r"(?<![\w.-])(?:(?:[A-ZÄÖÜ][\wäöüß.-]{0,40}\s?(?:(?:(?<=-)|(?<=\s))[Ss]|s)tr(?:aße|asse|\.)"
     r"|[A-ZÄÖÜ][\wäöüß.-]{1,40}(?:weg|(?<!Park)(?<!Sitz)(?<!Steh)(?<!Stell)(?<!Start)platz|allee"
     # No English word in -ring: "During 3 weeks", "Spring 12", "Ordering 2 pizzas".
     r"|(?<!Sack)gasse|(?<![aeiouyrpt])ring|damm|ufer|-Weg|-Platz|-Allee|-Gasse|-Ring)"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from model import address_rules, link_rules, number_rules, secret_rules
+from model import address_rules, link_rules, number_rules, phone_rules, secret_rules
 from model.spans import MASK, Span, masked, plainly
 
 Kind = Literal[
@@ -34,6 +34,8 @@ _SPELLED = ("arroba", "arobase", "собака", " dot ")
 _WORDS = (*_SPELLED, *secret_rules.PASSWORD_SIGNS, "-----begin")
 """One of these or of the signs is in each text where any rule finds anything."""
 _DIGIT = re.compile(r"[0-9]")
+_MOST_ROUNDS = 4
+"""After so many, which no talk needs, all of a text is hidden: it must not cost any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ _RULES = (
     _Rule("place", number_rules.places, digits=2),
     _Rule("card", number_rules.cards, digits=12),
     _Rule("address", address_rules.addresses, any_of=("s/n", *"0123456789")),
-    _Rule("phone", number_rules.phones, digits=7),
+    _Rule("phone", phone_rules.phones, digits=7),
     _Rule("password", secret_rules.passwords, any_of=secret_rules.PASSWORD_SIGNS),
     _Rule("code", secret_rules.codes, digits=2),
 )
@@ -92,22 +94,30 @@ def _parts(text: str) -> list[Private]:
         return []
     hidden = masked(text, (match.span() for match in PLACEHOLDER.finditer(text)))
     parts: list[Private] = []
-    # Again until nothing is found: a number found may part two others that its rule took for one.
-    while True:
+    # What is found can part or end what stands beside it: again, until nothing more is found.
+    for _ in range(_MOST_ROUNDS):
         found, hidden = _found(hidden)
+        parts += found
         if not found:
             return sorted(parts, key=lambda part: part.start)
-        parts += found
+    return [Private(parts[0].kind, 0, len(text))]
 
 
 def redact(text: str) -> str:
     """Return the text with a bracketed word for each private part; twice does what once does."""
+    return redact_beginning(text, len(text))
+
+
+def redact_beginning(text: str, length: int) -> str:
+    """Return so many of the first characters redacted; what begins among them is hidden whole."""
     pieces = []
     at = 0
     for part in private_parts(text):
+        if part.start >= length:
+            break
         pieces += [text[at : part.start], f"[{part.kind}]"]
         at = part.end
-    return "".join([*pieces, text[at:]]) if pieces else text
+    return "".join([*pieces, text[at:length]])
 
 
 def _is_suspicious(text: str) -> bool:

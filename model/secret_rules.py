@@ -1,9 +1,11 @@
 """What in a message is an access key, a wallet, a password or a one-time code."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 
-from model.checksums import is_base58_address, is_bech32
+from stdnum import bitcoin
+
 from model.spans import MASK, Span
 
 _KEY = re.compile(
@@ -29,6 +31,12 @@ _WALLET = re.compile(
     r"|([13LMDAT9][1-9A-HJ-NP-Za-km-z]{25,34})"
     r"|((?:bc|tb|ltc)1[a-z0-9]{11,71}|(?:BC|TB|LTC)1[A-Z0-9]{11,71}))(?!\w)",
 )
+
+_ADDRESS_BYTES = 25
+"""A version, twenty bytes of hash and four of checksum, in base 58."""
+_BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_BECH32_ENDS = (1, 0x2BC830A3)
+"""What a right checksum leaves: BIP 173 for the first version of segwit, BIP 350 for the rest."""
 
 PASSWORD_SIGNS = (
     "pass", "pw", "senha", "contrase", "clave", "kennwort", "mot de", "mdp", "парол", "пасс", MASK,
@@ -91,7 +99,7 @@ def wallets(text: str) -> Iterator[Span]:
     """Yield addresses of cryptocurrencies, those with a checksum only where it is right."""
     for match in _WALLET.finditer(text):
         base58, bech32 = match.groups()
-        if (not base58 or is_base58_address(base58)) and (not bech32 or is_bech32(bech32)):
+        if (not base58 or _is_base58_address(base58)) and (not bech32 or _is_bech32(bech32)):
             yield match.span()
 
 
@@ -139,3 +147,21 @@ def _looks_drawn(word: str) -> bool:
     if _DIGIT.search(word) and (_LETTER.search(word) or len(word) > _FEWEST_DIGITS):
         return True
     return bool(_LETTER.search(word) and _SYMBOL.search(word))
+
+
+def _is_base58_address(word: str) -> bool:
+    """Whether a Base58Check address of Bitcoin, Litecoin, Dogecoin or TRON ends in its checksum."""
+    address = bitcoin.b58decode(word)
+    twice = hashlib.sha256(hashlib.sha256(address[:-4]).digest()).digest()
+    return len(address) == _ADDRESS_BYTES and twice[:4] == address[-4:]
+
+
+def _is_bech32(word: str) -> bool:
+    """Whether a Bech32 or Bech32m address, `bc1…`, ends in its checksum (BIP 173, BIP 350)."""
+    prefix, _, rest = word.lower().rpartition("1")
+    values = [_BECH32.find(letter) for letter in rest]
+    if not prefix or min(values, default=-1) < 0:
+        return False
+    codes = [ord(letter) for letter in prefix]
+    expanded = [code >> 5 for code in codes] + [0] + [code & 31 for code in codes]
+    return bitcoin.bech32_checksum(expanded + values) in _BECH32_ENDS

@@ -50,3 +50,8 @@ def masked(text: str, spans: Iterable[Span]) -> str:
         pieces += [text[at:start], MASK * (end - start)]
         at = end
     return "".join([*pieces, text[at:]])
+
+
+def digits_of(text: str) -> str:
+    """Return the digits of a text without all else."""
+    return "".join(filter(str.isdigit, text))

@@ -1,4 +1,4 @@
-"""Has something forgotten: marked, taken back in the chat, erased from the store."""
+"""Has something forgotten: overwritten, taken back in the chat, erased from the store."""
 
 from dataclasses import dataclass
 
@@ -28,13 +28,15 @@ class Gone:
 
 
 async def erase(wanted: Wanted, house: House, context: Context) -> Gone:
-    """Let nothing be made of it from now on, delete the bot's lines in the chat, then erase all.
+    """Overwrite it, delete the bot's lines in the chat, then erase all.
 
     A kill in between loses nothing: the update that asked for it is handled anew.
     """
     if wanted == Wanted():
         return Gone(0, 0, 0)
     marked = await house.mark(wanted)
+    if marked.lines:  # deleting them may take minutes
+        await house.shelves.erasing.wipe()
     stays = await take_back(context.bot, marked.lines)
     await house.shelves.erasing.erase(wanted, context.courier.update_id)
-    return Gone(len(marked.messages), len(marked.lines) - stays, stays)
+    return Gone(marked.messages, len(marked.lines) - stays, stays)

@@ -88,9 +88,8 @@ class House:
 
     async def mark(self, wanted: Wanted) -> Marked:
         """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
-        marked = await self.shelves.erasing.mark(wanted, datetime.now(UTC))
-        self.forgotten |= marked.messages | marked.lines
-        return marked
+        erasing = self.shelves.erasing
+        return await erasing.mark(wanted, datetime.now(UTC), self.forgotten.update)
 
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether words must not stand: their friend said /optout, or what they are of is gone."""

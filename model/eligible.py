@@ -9,9 +9,8 @@ from functools import lru_cache
 from model.conversation import Message
 from model.marker import parse_spoken
 from model.media import without_medium
-from model.naming import fold
 from model.quotes import without_copies, without_quotes
-from model.redact import redact
+from model.redact import redact, redact_beginning
 from model.roster import Roster
 
 WITHHELD = "[…]"
@@ -24,6 +23,9 @@ MAX_WORDS = 1_500
 """Characters: what is longer was pasted, not said, and would fill a model's whole view."""
 
 _SHOWN_OF_WALL = 200  # characters, cut back to a whole word
+_LONGEST_PART = 500  # characters of private data with spaces in it
+_REMEMBERED = 1024
+"""Texts whose redaction is kept: a bot builds many prompts of the same messages."""
 _COMMAND = re.compile(r"/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{1,64})?(?=\s|$)")
 _AS = re.compile(r"/as(@[A-Za-z0-9_]{1,64})?(?=\s|$)", re.IGNORECASE)
 _BRACKETED = re.compile(r"\[[^\[\]\n]{1,60}\]")
@@ -111,10 +113,22 @@ def _line(
 
 def _presentable(text: str) -> str:
     """Return words that a prompt may hold: no private data, of a wall its beginning."""
-    shown = redact(text)
-    if len(text) <= MAX_WORDS:
-        return shown
-    head = shown[:_SHOWN_OF_WALL]
+    return _redacted(text) if len(text) <= MAX_WORDS else _beginning(text[:MAX_WORDS])
+
+
+@lru_cache(_REMEMBERED)
+def _redacted(text: str) -> str:
+    return redact(text)
+
+
+@lru_cache(_REMEMBERED)
+def _beginning(text: str) -> str:
+    """Return what is shown of a wall that begins with this text, the last word of which is cut.
+
+    Private data that begin in what is shown are hidden whole, up to the end of what is read.
+    """
+    read = text.rsplit(maxsplit=1)[0]
+    head = redact_beginning(read, MAX_WORDS - _LONGEST_PART)[:_SHOWN_OF_WALL]
     return f"{head.rsplit(maxsplit=1)[0] if ' ' in head else ''} {WALL}".strip()
 
 
@@ -129,22 +143,10 @@ def _played(message: Message, roster: Roster) -> Line | None:
     if not played:
         return None
     name, words = played
-    if _is_withheld(name, roster):
+    if roster.withholds(name):
         return _line(message, message.author_id, None, WITHHELD)
     text = _own(words, roster)
     return _line(message, message.author_id, name, _presentable(text)) if text else None
-
-
-def _is_withheld(name: str, roster: Roster) -> bool:
-    """Whether our bot played somebody who may not be learned from, by any name they ever had."""
-    if person := roster.called(name):
-        return person.learn == "no"
-    wanted = fold(name)
-    return any(
-        wanted in map(fold, (*person.aliases, *person.names))
-        for person in roster.people
-        if person.learn == "no"
-    )
 
 
 def _words(text: str, roster: Roster) -> str:

@@ -1,6 +1,6 @@
 """The bot's marker: the first line of all that it says in a friend's voice."""
 
-from model.naming import clean_name
+from model.naming import MAX_NAME, clean_name
 
 MASK = "🎭"
 
@@ -14,6 +14,8 @@ def parse_spoken(text: str) -> tuple[str, str] | None:
     """Return the voice and the words of what `spoken` wrote, None for any other text."""
     head, newline, words = text.partition("\n")
     name = head.removeprefix(MASK).strip()
+    if len(name) > MAX_NAME:
+        return None
     if not newline or not head.startswith(MASK) or name != clean_name(name) or not words.strip():
         return None
     return name, words

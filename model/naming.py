@@ -5,7 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from model.errors import VoiceError
 
@@ -21,8 +21,8 @@ JOINERS = "\u200c\u200d"
 _FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
 _SUGGESTIONS = 3
 _MOST_WORDS = 5
-_LONGER = 4  # times: what a name's folded form may take before it is folded
 _ALIKE = 0.6  # difflib's own cut-off for close matches
+_NAME_ENDS = " ,:\n\t"
 
 
 class Named(Protocol):
@@ -46,13 +46,26 @@ def clean_name(name: str) -> str:
     Joiners, which Persian and Hindi names need, stay; other invisible characters go.
     """
     seen = "".join(c for c in name if c in JOINERS or c.isspace() or not is_invisible(c))
-    cut = _FORBIDDEN.sub(" ", unicodedata.normalize("NFC", seen)).strip()[:MAX_NAME].strip()
+    # Cut before, too: Unicode's normal form takes quadratic time on a row of accents.
+    bare = _FORBIDDEN.sub(" ", seen).strip()[: 4 * MAX_NAME]
+    cut = unicodedata.normalize("NFC", bare)[:MAX_NAME].strip()
     return cut if fold(cut) else NOBODY
 
 
 def fold(text: str) -> str:
     """Return text without case, accents and invisible characters, for comparing names."""
-    return _folded(text).strip()
+    if text.isascii() and text.isprintable():
+        return text.lower().strip()
+    return "".join(map(_fold_character, text)).strip()
+
+
+@lru_cache(1 << 14)
+def _fold_character(character: str) -> str:
+    # One at a time: the order of accents, all that a whole text would add, goes with them.
+    if is_invisible(character) and not character.isspace():
+        return ""
+    decomposed = unicodedata.normalize("NFKD", character.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
 def visible(text: str) -> str:
@@ -70,21 +83,42 @@ def is_invisible(character: str) -> bool:
     return is_selector or unicodedata.category(character) in {"Cf", "Cc", "Cs"}
 
 
-def match_voice(said: str, people: Iterable[Friend]) -> tuple[Friend, str] | None:
-    """Return the person whose name begins `said`, and the words after it; None if nobody's does.
+class VoiceNames(Generic[Friend]):
+    """The names that may follow `/as`, prepared once for the people of a roster.
 
     The longest name or alias wins, without regard to case or accents; a first name counts if only
     one person has it. A name ends at a space, a comma, a colon or the end.
     """
-    words = said.strip()
-    labels = _labels(tuple(people))
-    ends = _ends(words, max((len(label) for label, _ in labels), default=0))
-    best: tuple[int, Friend, str] | None = None
-    for label, person in labels:
-        end = ends.get(label)
-        if end is not None and end <= _LONGER * len(label) and (not best or len(label) > best[0]):
-            best = (len(label), person, words[end:].lstrip(" ,:\n\t"))
-    return (best[1], best[2]) if best else None
+
+    def __init__(self, people: Iterable[Friend]) -> None:
+        self._owners: dict[str, Friend] = {}
+        for label, person in _labels(list(people)):
+            self._owners.setdefault(label, person)
+        self._longest = max(map(len, self._owners), default=0)
+
+    def match(self, said: str) -> tuple[Friend, str] | None:
+        """Return the person whose name begins `said`, and the words after it; None if no name does.
+
+        It reads no further than the longest name, however long the words are.
+        """
+        words = said.strip()
+        best: tuple[Friend, int] | None = None
+        read, longest = "", 0
+        for at, character in enumerate(words[: 4 * self._longest], 1):
+            read += _fold_character(character)
+            label = read.strip()
+            if len(label) > self._longest:
+                break
+            if at < len(words) and words[at] not in _NAME_ENDS:
+                continue
+            if len(label) > longest and (person := self._owners.get(label)):
+                best, longest = (person, at), len(label)
+        return (best[0], words[best[1] :].lstrip(_NAME_ENDS)) if best else None
+
+
+def match_voice(said: str, people: Iterable[Friend]) -> tuple[Friend, str] | None:
+    """Return the person whose name begins `said`, and the words after it; see `VoiceNames`."""
+    return VoiceNames(people).match(said)
 
 
 def find_voice(said: str, people: Iterable[Friend]) -> Friend:
@@ -109,7 +143,7 @@ def nearest_names(said: str, people: Iterable[Named]) -> list[str]:
         return []
     tries = [" ".join(words[:n]) for n in range(1, len(words) + 1)]
     likeness: dict[str, float] = {}
-    for name, person in _labels(tuple(people)):
+    for name, person in _labels(list(people)):
         best = max(_likeness(attempt, name) for attempt in tries)
         likeness[person.name] = max(best, likeness.get(person.name, 0.0))
     near = [name for name, ratio in likeness.items() if ratio >= _ALIKE]
@@ -118,48 +152,26 @@ def nearest_names(said: str, people: Iterable[Named]) -> list[str]:
 
 def _likeness(said: str, name: str) -> float:
     """Return 0 to 1; a beginning of the name, or its first word, is as like as can be."""
-    whole = name.startswith(said) or said == name.split(" ", maxsplit=1)[0]
-    return 1.0 if whole else difflib.SequenceMatcher(None, said, name).ratio()
+    if name.startswith(said) or said == name.split(" ", maxsplit=1)[0]:
+        return 1.0
+    if 2 * min(len(said), len(name)) < _ALIKE * (len(said) + len(name)):
+        return 0.0  # the ratio of such lengths cannot reach it, and takes a hundred times as long
+    matcher = difflib.SequenceMatcher(None, said, name)
+    return matcher.ratio() if matcher.quick_ratio() >= _ALIKE else 0.0
 
 
 def _listed(people: Iterable[Named]) -> str:
     return ", ".join(person.name for person in people) or "nobody"
 
 
-def _labels(people: tuple[Friend, ...]) -> list[tuple[str, Friend]]:
+def _labels(people: list[Friend]) -> list[tuple[str, Friend]]:
     """Return every folded name and alias, and the first names that only one person has."""
     labels = [
-        (_folded_name(label), person)
-        for person in people
-        for label in (person.name, *person.aliases)
+        (fold(label), person) for person in people for label in (person.name, *person.aliases)
     ]
     firsts: dict[str, list[Friend]] = {}
     for person in people:
-        firsts.setdefault(_folded_name(person.name).split(" ")[0], []).append(person)
+        firsts.setdefault(fold(person.name).split(" ")[0], []).append(person)
     taken = {label for label, _ in labels}
     alone = [(f, owners[0]) for f, owners in firsts.items() if len(owners) == 1 and f not in taken]
     return [(label, person) for label, person in labels + alone if label]
-
-
-def _ends(text: str, longest: int) -> dict[str, int]:
-    """Return by what a beginning of `text` is folded where it ends: at a separator, or with it.
-
-    Only beginnings that a label of at most `longest` characters can equal are looked at.
-    """
-    ends: dict[str, int] = {}
-    folded = ""
-    for end, character in enumerate(text[: _LONGER * longest], 1):
-        folded += _folded(character)
-        if end == len(text) or text[end] in " ,:\n\t":
-            ends.setdefault(folded.strip(), end)
-    return ends
-
-
-def _folded(text: str) -> str:
-    """Return text as `fold` does, with the spaces at its ends; each character folds by itself."""
-    seen = "".join(c for c in text if c.isspace() or not is_invisible(c))
-    decomposed = unicodedata.normalize("NFKD", seen.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))
-
-
-_folded_name = lru_cache(4096)(fold)

@@ -75,7 +75,7 @@ _LONGEST = 64  # characters of one number
 _REGIONS = ("US", "PT", "ES", "BR", "MX", "RU", "PL", "IT", "IN")
 """Regions whose numbers are written without a leading zero, where the metadata has to decide."""
 _MOST_TRIES = 4
-_MOST_LOOKUPS = 6
+_MOST_LOOKUPS = 4
 """Runs of one text that the metadata decides, at 0.5 ms each; if there are more, all are hidden."""
 
 

@@ -166,7 +166,7 @@ def _specimen() -> list[Message]:
         (1, "late", 500),
         (2, "the end", 501),
         (2, "", 502),
-        (1, "call +351 912 345 678 or write to a.b@example.com", 503),
+        (1, "call +351 912 345 678, 06.12.34.56.78 or write to a.b@example.com", 503),
         (2, "[photo] of https://zoom.us/j/81234567890?pwd=abc", 504),
         (1, "word " * 400, 505),
         (10, "my other account", 505),

@@ -105,12 +105,19 @@ def _parts(text: str) -> list[Private]:
 
 def redact(text: str) -> str:
     """Return the text with a bracketed word for each private part; twice does what once does."""
+    return redact_beginning(text, len(text))
+
+
+def redact_beginning(text: str, length: int) -> str:
+    """Return so many of the first characters redacted; what begins among them is hidden whole."""
     pieces = []
     at = 0
     for part in private_parts(text):
+        if part.start >= length:
+            break
         pieces += [text[at : part.start], f"[{part.kind}]"]
         at = part.end
-    return "".join([*pieces, text[at:]]) if pieces else text
+    return "".join([*pieces, text[at:length]])
 
 
 def _is_suspicious(text: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from model.errors import RosterError
-from model.naming import clean_name, fold, match_voice, visible
+from model.naming import VoiceNames, clean_name, fold, visible
 from model.quotes import labels_of
 
 Learn = Literal["yes", "no"]
@@ -63,6 +63,9 @@ class Roster:
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
     labels: Mapping[str, bool] = field(init=False, repr=False, compare=False)
     """Names that copied words may follow, see `model.quotes`; empty where nobody is excluded."""
+    _all_names: VoiceNames[Person] = field(init=False, repr=False, compare=False)
+    _voice_names: VoiceNames[Person] = field(init=False, repr=False, compare=False)
+    _withheld_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index people by id; refuse an id or a name that is somebody else's too."""
@@ -82,6 +85,11 @@ class Roster:
         object.__setattr__(self, "_by_name", by_name)
         called = (((p.name, *p.names, *p.aliases), p.learn == "no") for p in self.people)
         object.__setattr__(self, "labels", labels_of(called))
+        object.__setattr__(self, "_all_names", VoiceNames(self.people))
+        object.__setattr__(self, "_voice_names", VoiceNames(self.voices))
+        withheld = (person for person in self.people if person.learn == "no")
+        names = (fold(name) for p in withheld for name in (*p.aliases, *p.names))
+        object.__setattr__(self, "_withheld_names", frozenset(names))
 
     def person(self, author_id: int) -> Person | None:
         """Return the friend with this Telegram id, None for a stranger."""
@@ -102,7 +110,13 @@ class Roster:
         Those who said no are looked for first: "Hugo Silva" must not be the other Hugo, who said
         yes. A first name that only one voice has still names that voice.
         """
-        return match_voice(said, self.people) or match_voice(said, self.voices)
+        return self._all_names.match(said) or self._voice_names.match(said)
+
+    def withholds(self, name: str) -> bool:
+        """Whether this is a name, past or present, of somebody who may not be learned from."""
+        if person := self.called(name):
+            return person.learn == "no"
+        return fold(name) in self._withheld_names
 
     def with_understudy(self, bot_id: int) -> "Roster":
         """Return this roster knowing one more id as our own bot's."""

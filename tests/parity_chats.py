@@ -50,6 +50,7 @@ PRIVATE = (
     *("call me on +351 912 345 678", "it is maria.silva@example.com", "my password is hunter2!x"),
     *("DE89 3704 0044 0532 0130 00 is the iban", "https://user:secret@example.com/a?token=abc123"),
     *("see https://t.me/+AbCdEf1234567890", "[photo] of 38.7223, -9.1393", "code: 483920"),
+    *("06.12.34.56.78 or 4538 4019", "504 940 326, 3 17 22 31 45 49"),
 )
 WALL = "a pasted wall of words, 38.7223, -9.1393 " * 60
 HERS = "she told 𝕏 of zanzibar"

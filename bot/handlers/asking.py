@@ -1,7 +1,6 @@
 """What people mean by the words after `/as` and `/simulate`: whom, how often, about what."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from model.roster import Person, Roster
 USUAL_TURNS = 5
 MOST_TURNS = 20
 
-_ANYONE = re.compile(r"(anyone|anybody|algu[eé]m|qualquer)(?=[\s,:]|$)", re.IGNORECASE)
+_ANYONE = re.compile(r"(anyone|anybody|algu(?:[eé]|e\u0301)m|qualquer)(?=[\s,:]|$)", re.IGNORECASE)
 _ABOUT = re.compile(r"(?:^|(?<=[\s,]))(?:about|sobre)(?=[\s,:]|$)", re.IGNORECASE)
 _JOINING = re.compile(r"(?:[\s,;&]+|(?:and|with|e|com|turns|vezes)(?=[\s,]|$))+", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d+(?=[\s,;]|$)")
@@ -50,7 +49,7 @@ def anyone(said: str, command: int) -> Wish | None:
 
     The words after it stand in this one prompt: the rule of `model.eligible` knows friends alone.
     """
-    words = unicodedata.normalize("NFC", said.strip())
+    words = said.strip()
     found = _ANYONE.match(words)
     if not found:
         return None

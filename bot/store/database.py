@@ -1,8 +1,10 @@
 """The database file: made, opened and brought up to date."""
 
 import asyncio
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,9 @@ def lock_file(url: str) -> Path:
     """Return the file that locks a database, by whatever links its path leads there."""
     path = database_file(url).resolve()
     return path.with_name(f"{path.name}.lock")
+_INCREMENTAL = 2  # what SQLite answers for auto_vacuum
+
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -105,6 +110,7 @@ async def prepare(url: str) -> None:
     if version not in {Version.MISSING, Version.CURRENT}:
         raise StoreError(complaint(url, version))
     await _write(url, _migrate if version is Version.MISSING else _change_nothing)
+    await asyncio.to_thread(_let_shrink, database_file(url))
 
 
 async def upgrade(url: str) -> bool:
@@ -120,6 +126,7 @@ async def upgrade(url: str) -> bool:
     if version is not Version.CURRENT:
         with lock_database(url):
             await _write(url, _migrate)
+            await asyncio.to_thread(_let_shrink, database_file(url))
     return version is not Version.CURRENT
 
 
@@ -145,6 +152,21 @@ def _change_nothing(connection: Connection) -> None:
     connection.execute(delete(messages).where(false()))
 
 
+def _let_shrink(path: Path) -> None:
+    """Let a database that was made before give free pages back step by step; build it anew once.
+
+    Where that fails, such as on a full disk, the database works as it did.
+    """
+    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+        try:
+            if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+                connection.execute("VACUUM")
+        except sqlite3.Error as error:
+            kind = type(error).__name__
+            logger.warning("the database gives no room back to the disk yet (%s)", kind)
+
+
 def _make_private(path: Path) -> None:
     """Make the file where there is none, and let only its owner read it.
 
@@ -167,6 +189,7 @@ def _on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLA
     """Set a new connection up; transactions begin where SQLAlchemy says, DDL included."""
     connection.isolation_level = None
     cursor = connection.cursor()
+    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: before its first page
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.store.decisions import Decision
@@ -47,10 +47,14 @@ class Dumping:
         return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
 
     async def messages(self, chat_id: int) -> list[Kept]:
-        """Return what is kept of a chat, in order of time, then id."""
+        """Return what is kept of a chat and not forgotten, in order of time, then id."""
+        is_forgotten = exists().where(
+            forgotten.c.chat_id == messages.c.chat_id,
+            forgotten.c.message_id == messages.c.message_id,
+        )
         query: Select[Any] = (
             select(*FIELDS, messages.c.edited_at)
-            .where(messages.c.chat_id == chat_id)
+            .where(messages.c.chat_id == chat_id, ~is_forgotten)
             .order_by(messages.c.sent_at, messages.c.message_id)
         )
         async with self._engine.connect() as connection:

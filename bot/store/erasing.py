@@ -1,74 +1,144 @@
-"""Erases messages so that nothing of them is left, not even in the file's free space."""
+"""Erases messages so that nothing of them is left, not even in the file's free space.
+
+Each step is a transaction of some milliseconds, with a rest after it, however much is erased: what
+other chats do goes on in between.
+"""
 
 import asyncio
 import json
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
 
-from sqlalchemy import and_, bindparam, delete, exists, false, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    event,
+    exists,
+    false,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.errors import StoreError
+from bot.store import slack
 from bot.store.inbox import SET_ASIDE
-from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, scrubbed
+from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, refs_in, scrubbed
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
-from bot.store.wanted import Wanted, lines_of, messages_of
+from bot.store.wanted import Wanted, lines_of
 
-TRIES = 50
+ROWS_READ = 1000
+"""Places in the table of messages that one step looks at."""
+ROWS_ERASED = 200
+"""Single messages, or updates, of one step."""
+REST = 0.02  # seconds between steps, for whoever else wants to write
+
 _NOTHING = delete(messages).where(false())
 """Begins to write: a transaction that reads first may not write once another has written."""
-PAUSE = 0.1  # seconds between tries to empty the write-ahead log, which waits for readers
+_ROW: ColumnElement[int] = literal_column("messages.rowid")
+_BYTES = "length(CAST({0} AS BLOB))"
+_BLANK = f"substr(hex(zeroblob({_BYTES} / 2 + 1)), 1, {_BYTES})"
+"""As many zeros as a text has bytes: SQLite then overwrites it where it stands."""
+_BLANKED: dict[str, ColumnElement[str]] = {
+    name: literal_column(_BLANK.format(name)) for name in ("text", "author_name")
+}
+_IS_FORGOTTEN = exists().where(
+    forgotten.c.chat_id == messages.c.chat_id, forgotten.c.message_id == messages.c.message_id
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """The messages of people that are to be erased, and those of the bot's that go with them."""
+    """How many messages of people are to be erased, and the bot's lines that go with them."""
 
-    messages: frozenset[Ref]
+    messages: int
     lines: frozenset[Ref]
 
 
 class Erasing:
-    """Forgets in two steps, each one transaction: what is marked is used no more, then erased.
+    """Forgets in two stages: what is marked is overwritten and used no more, then erased.
 
     In between the bot takes its lines back in the chat: after a kill they are still to be found.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._path = Path(engine.url.database or "")
+        self._file: BinaryIO | None = None
+        self._wiping = asyncio.Lock()
+        event.listen(engine.sync_engine, "engine_disposed", self._close)
 
-    async def mark(self, wanted: Wanted, at: datetime) -> Marked:
-        """Note by id what is forgotten, so that nothing is made from it and nothing kept of it."""
-        async with self._engine.begin() as connection:
-            await connection.execute(_NOTHING)
-            await _note(connection, (*wanted.messages, *wanted.own), at)
-            marked = Marked(
-                await messages_of(connection, wanted), await lines_of(connection, wanted)
-            )
-            await _note(connection, marked.messages | marked.lines, at)
-        return marked
+    async def mark(
+        self,
+        wanted: Wanted,
+        at: datetime,
+        note: Callable[[Collection[Ref]], object] | None = None,
+    ) -> Marked:
+        """Overwrite what is forgotten and note it by id: nothing is made from it, or kept of it.
+
+        The newest messages come first. `note` is given the ids, step by step. The bot's own lines
+        are noted and not yet overwritten.
+        """
+        marked = 0
+        for refs in _parts(wanted.messages):
+            async with self._step() as connection:
+                await _note(connection, refs, at)
+                await _overwrite(connection, refs)
+            marked += len(refs)
+            if note:
+                note(refs)
+        if wanted.authors:
+            is_fresh = and_(messages.c.author_id.in_(wanted.authors), ~_IS_FORGOTTEN)
+            async for window in self._windows():
+                async with self._step() as connection:
+                    refs = await _refs(connection, and_(window, is_fresh))
+                    await _note(connection, refs, at)
+                    await _overwrite(connection, refs)
+                if note:
+                    note(refs)
+            marked = await self._count(wanted)
+        async with self._engine.connect() as connection:
+            own = await lines_of(connection, wanted)
+        for refs in _parts(own):
+            async with self._step() as connection:
+                await _note(connection, refs, at)
+            if note:
+                note(refs)
+        return Marked(marked, own)
 
     async def erase(self, wanted: Wanted, update_id: int | None = None) -> None:
         """Erase what is wanted, whatever repeats it, and the lines made from it.
 
-        `update_id` is the update that asks for it: of that one only what it repeats goes.
+        `update_id` is the update that asks for it: of that one only what it repeats goes. A kill
+        in the middle leaves what is left to be found, so that it can be done again.
         """
-        async with self._engine.begin() as connection:
-            await connection.execute(_NOTHING)
-            gone = await messages_of(connection, wanted) | await lines_of(connection, wanted)
+        marked = await self.mark(wanted, datetime.now(UTC))
+        async with self._step() as connection:
             for table in (answers, reactions):
                 await connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
-            await _delete(connection, gone)
-            await _scrub(connection, gone, wanted.authors, update_id)
+        await self._scrub(wanted.authors, update_id)
+        for refs in _parts((*marked.lines, *wanted.messages)):
+            async with self._step() as connection:
+                await _overwrite(connection, refs)
+                await _delete(connection, refs)
+        if wanted.authors:
+            await self._delete_where(messages.c.author_id.in_(wanted.authors))
         await self.wipe()
 
     async def authors_before(self, moment: datetime) -> frozenset[int]:
         """Return who wrote what is kept from before a moment."""
-        query = select(messages.c.author_id).distinct().where(messages.c.sent_at < moment)
+        query = select(messages.c.author_id).where(messages.c.sent_at < moment).distinct()
         async with self._engine.connect() as connection:
             return frozenset((await connection.execute(query)).scalars())
 
@@ -81,47 +151,194 @@ class Erasing:
         """
         is_private = messages.c.chat_id > 0
         not_theirs = or_(messages.c.author_id.in_(authors), messages.c.is_forward, is_private)
-        old = and_(messages.c.sent_at < moment, not_theirs)
-        is_source = and_(
-            messages.c.chat_id == sources.c.chat_id, messages.c.message_id == sources.c.source_id
-        )
+        gone = await self._delete_where(and_(messages.c.sent_at < moment, not_theirs))
         unread = and_(inbox.c.state == SET_ASIDE, inbox.c.received_at < moment)
+        words = update(inbox).where(unread, inbox.c.body.is_not(None)).values(body=None)
         async with self._engine.begin() as connection:
-            await connection.execute(delete(sources).where(exists().where(old, is_source)))
-            gone = (await connection.execute(delete(messages).where(old))).rowcount
-            words = update(inbox).where(unread, inbox.c.body.is_not(None)).values(body=None)
             dropped = (await connection.execute(words)).rowcount
         if gone or dropped:
             await self.wipe()
         return gone
 
     async def wipe(self) -> None:
-        """Build the file anew of what is in it, and empty its write-ahead log.
-
-        `secure_delete` alone leaves what SQLite copied to other pages before it was deleted.
+        """Clear what SQLite left in the file of erased rows, empty its log, and shrink it.
 
         Raises:
             StoreError: There is no room for that, or others keep the database busy.
         """
-        try:
+        async with self._wiping:
+            if self._file is None:
+                self._file = await asyncio.to_thread(self._path.open, "r+b", buffering=0)
+            try:
+                await asyncio.to_thread(slack.clear, self._path, self._file)
+                await asyncio.to_thread(slack.shrink, self._path)
+            except (sqlite3.Error, OSError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise StoreError(
+                    f"erased words cannot be wiped out ({reason}): make room"
+                ) from error
+
+    def _close(self, _: object) -> None:
+        """Close the file, once SQLite has closed it: before, that would drop SQLite's locks."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _step(self) -> "_Step":
+        return _Step(self._engine)
+
+    async def _windows(self) -> AsyncIterator[ColumnElement[bool]]:
+        """Yield conditions that together hold for all messages, the newest first."""
+        async with self._engine.connect() as connection:
+            last = (await connection.execute(select(func.max(_ROW)).select_from(messages))).scalar()
+        while last is not None:
+            window = and_(last - ROWS_READ < _ROW, last >= _ROW)
+            yield window
+            query = select(func.max(_ROW)).select_from(messages).where(last - ROWS_READ >= _ROW)
             async with self._engine.connect() as connection:
-                raw: Any = (await connection.get_raw_connection()).driver_connection
-                await raw.execute("VACUUM")  # in no transaction, so not through SQLAlchemy
-                for _ in range(TRIES):
-                    async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
-                        is_busy, *_ = await cursor.fetchone()
-                    if not is_busy:
-                        return
-                    await asyncio.sleep(PAUSE)
-        except sqlite3.Error as error:
-            raise StoreError(f"erased words cannot be wiped out ({error}): make room") from error
-        raise StoreError("erased words cannot be wiped out: end what else reads the database")
+                last = (await connection.execute(query)).scalar()
+
+    async def _count(self, wanted: Wanted) -> int:
+        query = select(func.count()).where(messages.c.author_id.in_(wanted.authors))
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def _delete_where(self, condition: ColumnElement[bool]) -> int:
+        """Overwrite and delete messages, window by window; return how many."""
+        gone = 0
+        async for window in self._windows():
+            async with self._step() as connection:
+                refs = await _refs(connection, and_(window, condition))
+                await _overwrite(connection, refs)
+                await _delete(connection, refs)
+            gone += len(refs)
+        return gone
+
+    async def _scrub(self, authors: Collection[int], update_id: int | None) -> None:
+        """Take the words out of the updates that wait or were set aside."""
+        last = None
+        while True:
+            query = select(inbox.c.update_id, inbox.c.state, inbox.c.body).where(
+                inbox.c.body.is_not(None)
+            )
+            if last is not None:
+                query = query.where(inbox.c.update_id > last)
+            async with self._engine.connect() as connection:
+                page = query.order_by(inbox.c.update_id).limit(ROWS_ERASED)
+                rows = (await connection.execute(page)).all()
+            if not rows:
+                return
+            last = rows[-1].update_id
+            kept = [_Kept(row.update_id, row.state, row.body) for row in rows]
+            refs = await asyncio.to_thread(_mentioned, kept)
+            async with self._engine.connect() as connection:
+                gone = await _forgotten_of(connection, refs)
+            changed = await asyncio.to_thread(_scrubbed, kept, gone, authors, update_id)
+            async with self._step() as connection:
+                for one, body in changed:
+                    same = inbox.c.update_id == one.update_id, inbox.c.body == one.body
+                    await connection.execute(update(inbox).where(*same).values(body=body))
+
+
+class _Step:
+    """One short transaction that begins to write at once, and a rest after it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._transaction = engine.begin()
+
+    async def __aenter__(self) -> AsyncConnection:
+        connection = await self._transaction.__aenter__()
+        await connection.execute(_NOTHING)
+        return connection
+
+    async def __aexit__(self, *error: Any) -> None:  # noqa: ANN401, PYI036  the library's own types
+        await self._transaction.__aexit__(*error)
+        await asyncio.sleep(REST)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """An update that the inbox keeps."""
+
+    update_id: int
+    state: str
+    body: str
+
+
+def _parts(refs: Iterable[Ref]) -> list[Sequence[Ref]]:
+    ordered = sorted(refs, key=lambda ref: (ref.chat_id, ref.message_id))
+    return [ordered[start : start + ROWS_ERASED] for start in range(0, len(ordered), ROWS_ERASED)]
+
+
+async def _refs(connection: AsyncConnection, condition: ColumnElement[bool]) -> list[Ref]:
+    query = select(messages.c.chat_id, messages.c.message_id).where(condition)
+    return [Ref(*row) for row in await connection.execute(query)]
 
 
 async def _note(connection: AsyncConnection, refs: Iterable[Ref], at: datetime) -> None:
     rows = [{"chat_id": ref.chat_id, "message_id": ref.message_id, "at": at} for ref in refs]
     if rows:
         await connection.execute(insert(forgotten).on_conflict_do_nothing(), rows)
+
+
+async def _overwrite(connection: AsyncConnection, refs: Iterable[Ref]) -> None:
+    """Write zeros over the words and the name of messages, where they stand in the file."""
+    rows = [{"chat": ref.chat_id, "number": ref.message_id} for ref in refs]
+    one = (
+        messages.c.chat_id == bindparam("chat"),
+        messages.c.message_id == bindparam("number"),
+    )
+    if rows:
+        await connection.execute(update(messages).where(*one).values(_BLANKED), rows)
+
+
+async def _forgotten_of(
+    connection: AsyncConnection, refs: Collection[tuple[int, int]]
+) -> frozenset[Ref]:
+    """Return which of these messages were forgotten."""
+    key = tuple_(forgotten.c.chat_id, forgotten.c.message_id)
+    query = select(forgotten.c.chat_id, forgotten.c.message_id)
+    found: set[Ref] = set()
+    ordered = sorted(refs)
+    for start in range(0, len(ordered), ROWS_ERASED):
+        rows = await connection.execute(query.where(key.in_(ordered[start : start + ROWS_ERASED])))
+        found.update(Ref(*row) for row in rows)
+    return frozenset(found)
+
+
+def _mentioned(kept: Iterable[_Kept]) -> set[tuple[int, int]]:
+    """Return the messages that updates are about or repeat."""
+    return {(ref.chat_id, ref.message_id) for one in kept for ref in refs_in(json.loads(one.body))}
+
+
+def _scrubbed(
+    kept: Iterable[_Kept],
+    gone: Collection[Ref],
+    authors: Collection[int],
+    update_id: int | None,
+) -> list[tuple[_Kept, str]]:
+    """Return which updates lose words, and what is left of each."""
+
+    def is_gone(message: Json) -> bool:
+        return ref_of(message) in gone
+
+    def is_theirs(message: Json) -> bool:
+        return is_gone(message) or author_of(message) in authors
+
+    def test_of(number: int, state: str) -> Test:
+        if number == update_id:
+            return lambda _: False
+        return is_theirs if state == SET_ASIDE else is_gone
+
+    changed = []
+    for one in kept:
+        before = json.loads(one.body)
+        after = scrubbed(before, test_of(one.update_id, one.state), is_theirs)
+        if one.update_id == update_id:
+            after = nameless(after)
+        if after != before:
+            changed.append((one, json.dumps(after, ensure_ascii=False)))
+    return changed
 
 
 async def _delete(connection: AsyncConnection, refs: Iterable[Ref]) -> None:
@@ -136,34 +353,3 @@ async def _delete(connection: AsyncConnection, refs: Iterable[Ref]) -> None:
         one = and_(table.c.chat_id == bindparam("chat"), number == bindparam("number"))
         if rows:
             await connection.execute(delete(table).where(one), rows)
-
-
-async def _scrub(
-    connection: AsyncConnection,
-    gone: Collection[Ref],
-    authors: Collection[int],
-    update_id: int | None,
-) -> None:
-    """Take the words out of the updates that wait or were set aside."""
-
-    def is_gone(message: Json) -> bool:
-        return ref_of(message) in gone
-
-    def is_theirs(message: Json) -> bool:
-        return is_gone(message) or author_of(message) in authors
-
-    def test_of(number: int, state: str) -> Test:
-        if number == update_id:
-            return lambda _: False
-        return is_theirs if state == SET_ASIDE else is_gone
-
-    kept = select(inbox.c.update_id, inbox.c.state, inbox.c.body).where(inbox.c.body.is_not(None))
-    for row in (await connection.execute(kept)).all():
-        before = json.loads(row.body)
-        after = scrubbed(before, test_of(row.update_id, row.state), is_theirs)
-        if row.update_id == update_id:
-            after = nameless(after)
-        if after != before:
-            change = update(inbox).where(inbox.c.update_id == row.update_id)
-            body = json.dumps(after, ensure_ascii=False)
-            await connection.execute(change.values(body=body))

@@ -23,9 +23,9 @@ def quoted_in(update: Json) -> Iterator[Ref]:
     """Yield the messages that an update repeats or tells anew, beside the one that is new in it."""
     for kind, body in update.items():
         if kind == "message" and isinstance(body, dict):
-            yield from _refs(list(body.values()))
+            yield from refs_in(list(body.values()))
         else:
-            yield from _refs(body)
+            yield from refs_in(body)
 
 
 def scrubbed(update: Json, top: Test, nested: Test) -> Json:
@@ -63,13 +63,14 @@ def ref_of(message: Json) -> Ref:
     return Ref(message["chat"].get("id"), message["message_id"])
 
 
-def _refs(body: object) -> Iterator[Ref]:
+def refs_in(body: object) -> Iterator[Ref]:
+    """Yield all messages in an update, or in a part of one."""
     if isinstance(body, dict):
         if _is_message(body):
             yield ref_of(body)
         body = list(body.values())
     for part in body if isinstance(body, list) else ():
-        yield from _refs(part)
+        yield from refs_in(part)
 
 
 def _is_message(body: Json) -> bool:

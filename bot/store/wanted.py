@@ -25,13 +25,6 @@ class Wanted:
     bots: frozenset[int] = frozenset()
 
 
-async def messages_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[Ref]:
-    """Return the messages of people that are meant, those that are not in the store too."""
-    query = select(messages.c.chat_id, messages.c.message_id).where(_is_meant(wanted))
-    kept = {Ref(*row) for row in await connection.execute(query)}
-    return frozenset(kept.union(wanted.messages))
-
-
 async def lines_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[Ref]:
     """Return the bot's messages that go too: made from these, or in the voices, quizzes as well."""
     made_from = select(sources.c.chat_id, sources.c.message_id).join(

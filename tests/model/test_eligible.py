@@ -1,11 +1,14 @@
+import random
 from datetime import UTC, datetime
 
 import pytest
 
 from model.conversation import Message
-from model.eligible import WITHHELD, is_speakable, line_of, lines_of, target_text
+from model.eligible import WALL, WITHHELD, is_speakable, line_of, lines_of, target_text
 from model.marker import spoken
+from model.redact import redact
 from model.roster import Person, Roster
+from tests.model.redaction_figures import labelled_lines
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HUGO, ANA, RUI, EVA, BOT, GIF, STRANGER = 1, 2, 3, 4, 9, 8, 70
@@ -170,3 +173,24 @@ def test_lines_keep_the_order_of_messages():
     chat = [Message(-1, n, HUGO, None, text, NOW) for n, text in enumerate(["a", "/start", "b"])]
 
     assert [said.text for said in lines_of(chat, ROSTER)] == ["a", "b"]
+
+
+def test_of_a_wall_stands_what_would_stand_had_all_of_it_been_redacted():
+    chance = random.Random(25)
+    texts = [labelled.text for labelled in labelled_lines()]
+
+    for _ in range(100):
+        wall = " ".join(chance.choices(texts, k=80)).strip()
+        head = redact(wall)[:200].rsplit(maxsplit=1)[0]
+        assert line(wall).text == f"{head} {WALL}"
+
+
+@pytest.mark.parametrize("before", range(40))
+def test_a_private_part_at_the_end_of_what_is_read_of_a_wall_is_hidden_whole(before):
+    link = "https://example.com/?token=" + "a1" * 700
+    wall = f"{link} {'a' * before} call me at 912 345 678 or {'word ' * 200}"
+
+    shown = line(wall).text
+
+    assert not set("912345678") & set(shown)
+    assert shown.endswith(WALL)

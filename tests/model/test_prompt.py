@@ -184,6 +184,7 @@ def reading(**changes):
         pytest.param(eligible, "_COMMAND", NEVER, id="commands"),
         pytest.param(eligible, "_AS", NEVER, id="words after a command"),
         pytest.param(eligible, "_played", lambda *_: None, id="the bot's lines"),
+        pytest.param(eligible, "_presentable", lambda text: text, id="private data and walls"),
         pytest.param(eligible, "_tidy", str.strip, id="line breaks of other systems"),
         pytest.param(eligible, "_tidy", lambda text: text, id="blanks at the end"),
         pytest.param(eligible, "without_quotes", str.strip, id="quotes"),

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -141,30 +139,6 @@ def test_twice_does_what_once_does_to_any_text(text):
 
     assert redact(once) == once
     assert bool(once) == bool(text)
-
-
-LONG = 100_000
-
-
-@pytest.mark.parametrize(
-    "piece",
-    ["1", "1 ", "1.", "a", "a.", "a@", "a@a.", "A ", "Aa ", "pass ", "password is ", "code 1 ",
-     "Rua A ", "Rua de ", "12 A ", "1 rue A ", "ул. А ", "https://a/", "t.me/", "GB82 ", "4111 ",
-     "secret=", "mot de passe a ", "a (at) ", "1° ", "2.00000", "Astr", "aB1", "\x1a1", "\0",
-     "\ud800", "[", "(", "+", "-----BEGIN " + "PRIVATE KEY-----", "eyJaaaaaaaaa."],
-)  # fmt: skip
-def test_a_long_text_takes_its_time_in_proportion(piece):
-    def seconds(length):
-        text = ("9:/@ pw " + piece * (length // len(piece)))[:length]
-        started = time.process_time()
-        redact(text)
-        return time.process_time() - started
-
-    short = min(seconds(LONG // 10) for _ in range(2))
-    long = seconds(LONG)
-
-    # Ten times as long: a quadratic rule would take a hundred times. 50 ms are no measure.
-    assert long <= max(40 * short, 0.05)
 
 
 @pytest.mark.parametrize(

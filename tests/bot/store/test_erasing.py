@@ -16,7 +16,7 @@ from bot.store.erasing import Erasing
 from bot.store.inbox import Inbox
 from bot.store.messages import Place, Store
 from bot.store.scrubbing import Ref, scrubbed
-from bot.store.wanted import Wanted, messages_of
+from bot.store.wanted import Wanted
 from model.conversation import Message
 from tests.bot.remains import remains
 
@@ -43,9 +43,9 @@ async def engine(tmp_path):
         yield engine
 
 
-def fill(path):
+def fill(path, seed=LEAKY):
     """Let pages of a busy chat split and grow: SQLite copies rows from one to another."""
-    chance = random.Random(LEAKY)
+    chance = random.Random(seed)
     row = "INSERT INTO messages VALUES (?, ?, NULL, ?, ?, ?, ?, NULL, 0, 0, NULL)"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA secure_delete=ON")
@@ -75,31 +75,112 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
     await store.save(said(2, "another"))
 
     assert [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)] == ["third"]
-    assert (await store.find(-5, 1)).text == "first"
+    assert (await store.find(-5, 1)).text == "00000"
     assert await store.find(-5, 2) is None
 
 
-async def test_who_writes_while_all_of_somebody_is_marked_is_in_nobodys_way(engine, monkeypatch):
-    store, writing = Store(engine), []
-    await store.save(said(1, "first"))
+async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engine, monkeypatch):
+    monkeypatch.setattr(erasing, "ROWS_READ", 4)
+    store = Store(engine)
+    for number in range(40):
+        await store.save(said(number, "first", author=1 + number % 2))
+    held = []
 
-    async def meanwhile(connection, wanted):
-        found = await messages_of(connection, wanted)
-        writing.append(asyncio.create_task(store.save(said(2, "meanwhile"))))
-        await asyncio.wait(writing, timeout=0.3)
-        return found
+    async def meanwhile():
+        while not forgetting.done():
+            began = asyncio.get_running_loop().time()
+            await store.save(said(100 + len(held), "meanwhile", author=3))
+            held.append(asyncio.get_running_loop().time() - began)
 
-    monkeypatch.setattr(erasing, "messages_of", meanwhile)
-    marked = await Erasing(engine).mark(Wanted(authors=frozenset({1})), AT)
-    await asyncio.gather(*writing)
+    forgetting = asyncio.create_task(Erasing(engine).erase(Wanted(authors=frozenset({1}))))
+    await meanwhile()
+    await forgetting
 
-    assert Ref(-5, 1) in marked.messages
-    assert await store.count() == 2
+    assert len(held) > 10
+    assert await store.count() == 20 + len(held)
+
+
+async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(erasing, "ROWS_READ", 100)
+    fill(tmp_path / "bot.db")
+    sizes, execute = [], erasing._delete
+
+    async def spied(connection, refs):
+        sizes.append(len(refs))
+        await execute(connection, refs)
+
+    monkeypatch.setattr(erasing, "_delete", spied)
+    await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+
+    assert len(sizes) >= 15
+    assert max(sizes) <= 100
+
+
+async def test_what_is_killed_in_the_middle_is_overwritten_and_can_be_finished(
+    engine, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(erasing, "ROWS_READ", 100)
+    fill(tmp_path / "bot.db")
+    wanted, steps, execute = Wanted(authors=frozenset({1})), [], erasing._delete
+
+    async def dying(connection, refs):
+        steps.append(refs)
+        if len(steps) == 3:
+            raise asyncio.CancelledError
+        await execute(connection, refs)
+
+    monkeypatch.setattr(erasing, "_delete", dying)
+    with pytest.raises(asyncio.CancelledError):
+        await Erasing(engine).erase(wanted)
+    left = await Store(engine).count()
+    await Erasing(engine).wipe()
+    assert not remains(tmp_path, "SECRET1x")
+
+    await Erasing(engine).erase(wanted)
+
+    assert await Store(engine).count() < left
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
+        assert database.execute("SELECT count(*) FROM messages WHERE author_id = 1").fetchone() == (
+            0,
+        )
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_copy_is_left_after_edits_and_other_erasures(engine, tmp_path, seed):
+    fill(tmp_path / "bot.db", seed)
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+        database.execute("PRAGMA secure_delete=ON")
+        database.execute("DELETE FROM messages WHERE author_id = 3")
+        longer = "UPDATE messages SET text = text || ? WHERE author_id = 2 AND message_id % 3 = 0"
+        database.execute(longer, ("y" * 40,))
+    before = await Store(engine).count()
+
+    await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+
+    assert {word for word, _ in remains(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
+        "SECRET2x"
+    }
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        [kept] = database.execute("SELECT count(*) FROM messages WHERE author_id = 2").fetchone()
+    assert 0 < kept < before
+    assert await Store(engine).count() == kept
+
+
+async def test_the_file_shrinks(engine, tmp_path):
+    fill(tmp_path / "bot.db")
+    path = tmp_path / "bot.db"
+    before = path.stat().st_size
+
+    await Erasing(engine).erase(Wanted(authors=frozenset({1, 2})))
+
+    assert path.stat().st_size < before
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
 
 
 async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("bot.store.erasing.PAUSE", 0)
-    monkeypatch.setattr("bot.store.database.BUSY_SECONDS", 0)
+    monkeypatch.setattr("bot.store.slack.PAUSE", 0)
     await Store(engine).save(said(1))
     reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
     reader.execute("BEGIN")

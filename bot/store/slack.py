@@ -1,0 +1,226 @@
+"""Clears what SQLite leaves in the unused bytes of its pages, and gives free pages back.
+
+When SQLite moves rows between pages it leaves their bytes behind in the part of a page that no row
+uses; `secure_delete` clears only what is deleted itself. Those bytes are no part of the database:
+they can be cleared in the file while it is open, under the lock of a writer whose log is empty. The
+format of pages: sqlite.org/fileformat2.html.
+"""
+
+import os
+import sqlite3
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from bot.errors import StoreError
+
+TRIES = 50
+PAUSE = 0.1  # seconds between tries to empty the write-ahead log, which waits for readers
+PAGES_READ = 256
+PAGES_CLEARED = 128
+"""For which a writer's lock is held at a time; so many are given back to the disk at a time too."""
+REST = 0.02  # seconds in between, for whoever else wants to write
+LOCK_SECONDS = 0.05
+"""For which a step waits for a lock; it is tried again."""
+
+_BTREE = {2: 12, 5: 12, 10: 8, 13: 8}
+"""The first byte of pages that hold rows or keys, and the size of their header."""
+_ON_FIRST_PAGE = 100  # bytes of the file's own header
+_MOST_PAGES = 1 << 24
+"""From here on the number that an overflow page begins with could pass for a page's kind."""
+_PENDING_BYTE = 0x40000000
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a file's pages are laid out: their size, what of it is used, how many there are."""
+
+    size: int
+    usable: int
+    count: int
+    is_vacuumed: bool
+
+    def is_map(self, number: int) -> bool:
+        """Whether a page tells where others are, which files have that can shrink by steps."""
+        if not self.is_vacuumed or number < 2:  # noqa: PLR2004  the first such page
+            return False
+        in_row = self.usable // 5 + 1
+        place = (number - 2) // in_row * in_row + 2
+        return number == place + (place == _PENDING_BYTE // self.size + 1)
+
+
+def clear(path: Path, file: BinaryIO) -> None:
+    """Clear the unused bytes of a database and empty its write-ahead log, in short steps.
+
+    `file` is the open database. It must not be closed while this process uses the database: that
+    would drop SQLite's locks.
+
+    Raises:
+        StoreError: Others keep the database busy.
+        sqlite3.Error: SQLite cannot write it.
+    """
+    with closing(_connected(path)) as connection:
+        _empty_log(connection)
+        layout = _layout(file)
+        dirty = [number for number in _dirty(file, layout) if number <= layout.count]
+    for start in range(0, len(dirty), PAGES_CLEARED):
+        _clear_pages(path, file, dirty[start : start + PAGES_CLEARED])
+        time.sleep(REST)
+    with closing(_connected(path)) as connection:
+        _empty_log(connection)
+    os.fsync(file.fileno())
+
+
+def shrink(path: Path) -> None:
+    """Give a database's free pages back to the disk, in short steps.
+
+    Raises:
+        sqlite3.Error: SQLite cannot write it.
+    """
+    with closing(_connected(path)) as connection:
+        left: int | None = None
+        for _ in range(_MOST_PAGES // PAGES_CLEARED):
+            [now] = connection.execute("PRAGMA freelist_count").fetchone()
+            if not now or now == left:
+                break
+            left = now
+            try:
+                connection.execute(f"PRAGMA incremental_vacuum({PAGES_CLEARED})").fetchall()
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                left = None
+            time.sleep(REST)
+        _empty_log(connection)
+
+
+def unused(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
+    """Return which bytes of a page hold nothing; `header` is where its header begins.
+
+    A page that is no part of a tree, or that looks otherwise than SQLite writes it, has none.
+    """
+    size = _BTREE.get(page[header])
+    if size is None:
+        return []
+    free, cells, content = struct.unpack_from(">HHH", page, header + 1)
+    start, end = header + size + 2 * cells, content or 65536
+    if not start <= end <= usable:
+        return []
+    found = [(start, end)]
+    while free:
+        if free + 4 > usable:
+            return []
+        following, length = struct.unpack_from(">HH", page, free)
+        if free + length > usable or (following and following <= free):
+            return []
+        found.append((free + 4, free + length))
+        free = following
+    return found
+
+
+def _clear_pages(path: Path, file: BinaryIO, numbers: list[int]) -> None:
+    """Clear pages while nobody writes and nothing of them stands in the log.
+
+    What is committed then tells all other connections to read pages anew. This one is closed: it
+    would not.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    for _ in range(TRIES):
+        with closing(_connected(path)) as connection:
+            try:
+                _empty_log(connection)
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                time.sleep(PAUSE)
+                continue
+            if log.stat().st_size:
+                connection.execute("ROLLBACK")
+                continue
+            layout = _layout(file)
+            for number in numbers:
+                if number <= layout.count:
+                    _clear_page(file, layout, number)
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute("COMMIT")
+            return
+    raise StoreError("erased words cannot be wiped out: end what else writes the database")
+
+
+def _clear_page(file: BinaryIO, layout: _Layout, number: int) -> None:
+    place = (number - 1) * layout.size
+    page = _read(file, place, layout.size)
+    for start, end in _spoiled(page, layout, number):
+        file.seek(place + start)
+        file.write(bytes(end - start))
+
+
+def _dirty(file: BinaryIO, layout: _Layout) -> Iterator[int]:
+    """Yield the numbers of pages whose unused bytes are not clear."""
+    for first in range(0, layout.count, PAGES_READ):
+        block = _read(file, first * layout.size, PAGES_READ * layout.size)
+        for index in range(len(block) // layout.size):
+            page = block[index * layout.size : (index + 1) * layout.size]
+            if _spoiled(page, layout, first + index + 1):
+                yield first + index + 1
+        time.sleep(0)  # whoever else waits to run Python goes first
+
+
+def _spoiled(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
+    """Return which unused bytes of a page are not clear."""
+    if layout.is_map(number) or len(page) < layout.size:
+        return []
+    ranges = unused(page, _ON_FIRST_PAGE if number == 1 else 0, layout.usable)
+    return [(start, end) for start, end in ranges if page.count(0, start, end) < end - start]
+
+
+def _layout(file: BinaryIO) -> _Layout:
+    head = _read(file, 0, _ON_FIRST_PAGE)
+    size = struct.unpack_from(">H", head, 16)[0]
+    size = 65536 if size == 1 else size
+    count = os.fstat(file.fileno()).st_size // size
+    if count >= _MOST_PAGES:
+        raise StoreError(f"a database of {count} pages is too large for erased words to be wiped")
+    [largest_root] = struct.unpack_from(">I", head, 52)
+    return _Layout(size, size - head[20], count, is_vacuumed=bool(largest_root))
+
+
+def _read(file: BinaryIO, place: int, size: int) -> bytes:
+    file.seek(place)
+    return file.read(size)
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA secure_delete=ON")
+    return connection
+
+
+def _empty_log(connection: sqlite3.Connection) -> None:
+    """Write the log into the database and cut it to nothing; what can wait for nobody goes first.
+
+    Raises:
+        StoreError: Somebody reads the database all the time.
+    """
+    for _ in range(TRIES):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        try:
+            [is_busy, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            is_busy = 1
+        if not is_busy:
+            return
+        time.sleep(PAUSE)
+    raise StoreError("erased words cannot be wiped out: end what else reads the database")
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

@@ -1,0 +1,170 @@
+"""Anybody in a group can send 4,096 characters of anything: it must not cost the bot much time."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.handlers.asking import TurnsError, WhoError, anyone, scene_of
+from model import eligible, naming, redact
+from model.conversation import Message
+from model.eligible import line_of, target_text
+from model.marker import parse_spoken
+from model.media import without_medium
+from model.naming import clean_name, fold, nearest_names
+from model.redact import private_parts
+from model.roster import Person, Roster
+
+SHORT = 1_024
+MOST_GROWTH = 9
+"""Four times the text costs four times as much; a quadratic rule takes 16 times."""
+NO_MEASURE = 0.000_5  # seconds
+
+HEAD = "9:/@ pw "
+"""With this no rule takes the text for one without anything private."""
+PIECES = (
+    *("1", "1 ", "1.", "1-", "1/", "12 ", "123 ", "1-2 123 4 ", "13 12 1 ", "(1)", "+1 "),
+    *("9" * 13 + " ", "+123456789 ", "123456789 ", "12345678 ", "06 12 34 56 78 ", "912345678/"),
+    *("10:30 9", "1234 4111 ", "4111 1111 1111 1111 ", "21-14 ", "192.168.1.1.", "GB82 ", "GB82"),
+    *("GB82 WEST ", "1° ", "2.00000", "a", "A", "a.", "a-", "A-", "A ", "Aa ", "A.", "a@", "a@a."),
+    *("aB1", "aA1/", "/1Az", "a" * 40 + " ", "Rua ", "Rua A ", "Rua de ", "Rua de A-", "12 A "),
+    *("Rua de la A ", "1 rue A ", "Astr", "Am A ", "A-str ", "ул. А ", "г. А ", "д. 1", "PSC 1, "),
+    *("1 A Street, A ", "https://a/", "a.com/", "www.a.", "t.me/", "?a_", "?token=", "zoom.us/"),
+    *("google.a.", "tg://A-", "//a:a@", "pass ", "password ", "password is ", "pw: a", "secret"),
+    *("mot de passe a ", "secret=", "bearer ", "api key", "code ", "code 1 ", "-code", "pin"),
+    *("123 456 is your ", "eyJaaaaaaaaa.", "sk-", "bc1", "0x", "-----BEGIN ", "a (at) ", "[", "("),
+    *("-----BEGIN " + "PRIVATE KEY-----", "a at a dot ", "arroba ", "[phone]", "+", "/", "\x1a"),
+    *("\x1a1", "\x1a\x1a/", "\0", "\ud800", "\n", "\t", "  ", "ſ٣", "\u0301\u0316", "１ ", "é"),
+    "\u200b1",
+)
+SAID = (
+    *("Hugo ", "Hugo,", "H ", "a ", " ", ":", ",;", "and ", "about ", "1 ", "1", "anyone "),
+    *("algu\u0301", "\u0301\u0316", "é", "[", "[photo] ", "[voice 0:07", "🎭", "🎭 Hugo\n", "\n"),
+    *("/as ", "/as Hugo ", "\u200d"),
+)
+PEOPLE = (
+    Person("Hugo Silva", (1,), imitate="yes", aliases=("H", "Johnny B")),
+    Person("Eva", (2,), learn="no", names=("Eva Sá",)),
+    *(Person(f"Friend {n}", (100 + n,)) for n in range(20)),
+)
+ROSTER = Roster(PEOPLE, understudies=frozenset({9}))
+NOW = datetime(2025, 11, 25, tzinfo=UTC)
+
+
+def repeated(piece, length, head=""):
+    return (head + piece * (length // len(piece) + 1))[:length]
+
+
+def seconds(work, text):
+    """Return the processor time of one call, the least of three."""
+    took = []
+    for _ in range(3):
+        started = time.process_time()
+        work(text)
+        took.append(time.process_time() - started)
+    return min(took)
+
+
+def assert_linear(work, piece, head="", length=SHORT):
+    short = seconds(work, repeated(piece, length, head))
+    middle = seconds(work, repeated(piece, 2 * length, head))
+    long = seconds(work, repeated(piece, 4 * length, head))
+
+    assert long <= MOST_GROWTH * max(short, NO_MEASURE), (short, middle, long)
+
+
+@pytest.mark.parametrize("piece", PIECES, ids=ascii)
+def test_redaction_takes_time_in_proportion_to_the_text(piece):
+    assert_linear(private_parts, piece, HEAD)
+
+
+def scene(text):
+    try:
+        return scene_of(text, ROSTER)
+    except (TurnsError, WhoError):
+        return None
+
+
+READERS = {
+    "fold": fold,
+    "clean_name": clean_name,
+    "nearest_names": lambda text: nearest_names(text, PEOPLE),
+    "named": ROSTER.named,
+    "parse_spoken": parse_spoken,
+    "a spoken name": lambda text: parse_spoken(f"🎭 {text}\nhi"),
+    "without_medium": without_medium,
+    "scene_of": scene,
+    "anyone": lambda text: anyone(text, 1),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_names_and_commands_are_read_in_time_in_proportion_to_the_text(reader):
+    for piece in SAID:
+        assert_linear(READERS[reader], piece, length=2 * SHORT)
+        assert_linear(READERS[reader], piece, "Hugo Silva ", 2 * SHORT)
+
+
+def message(text, author=1):
+    return Message(-1, 5, author, "Rita", text, NOW)
+
+
+@pytest.mark.parametrize(
+    "piece", ["+123456789 ", "/1Az", "1-2 123 4 ", "Rua de A-", "GB82 ", "1 ", "A-"]
+)
+def test_a_hostile_message_costs_a_bot_few_milliseconds(piece):
+    cost = seconds(
+        lambda text: target_text(line_of(message(text), ROSTER)), repeated(piece, 4_096, HEAD)
+    )
+
+    assert cost < 0.1  # some 0.007 measured; three seconds before the rules were linear
+
+
+def test_numbers_in_a_row_are_found_in_one_round(monkeypatch):
+    rounds = []
+    found = redact._found
+    monkeypatch.setattr(redact, "_found", lambda text: rounds.append(1) or found(text))
+
+    shown = redact.redact("+123456789 " * 372)
+
+    assert shown == "[phone] " * 372
+    assert len(rounds) == 2  # the second finds nothing more
+
+
+def test_a_text_in_which_each_round_finds_more_is_hidden_whole():
+    shown = redact.redact("a /" + "/1Az" * 300)
+
+    assert shown == "[key]"
+    assert redact.redact(shown) == shown
+
+
+def test_a_text_is_redacted_once_however_often_it_stands_in_a_prompt(monkeypatch):
+    redacted = []
+    monkeypatch.setattr(eligible, "redact", lambda text: redacted.append(text) or text)
+
+    lines = [line_of(message("said again and again in test_cost"), ROSTER) for _ in range(3)]
+
+    assert len(set(lines)) == 1
+    assert len(redacted) == 1
+
+
+def test_no_more_of_a_pasted_wall_is_looked_at_than_of_the_longest_message(monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        eligible, "redact_beginning", lambda text, length: read.append(text) or text[:length]
+    )
+
+    line_of(message("a wall in test_cost " * 5_000), ROSTER)
+
+    assert [len(text) <= eligible.MAX_WORDS for text in read] == [True]
+
+
+def test_a_rosters_names_are_prepared_once(monkeypatch):
+    roster = Roster(tuple(Person(f"Friend {n}", (n,)) for n in range(100)))
+    folded = []
+    monkeypatch.setattr(naming, "fold", lambda text: folded.append(text) or text)
+
+    found = [roster.named(f"friend {n}, so?") for n in range(100)]
+
+    assert [person.ids for person, _ in found] == [(n,) for n in range(100)]
+    assert not folded

@@ -23,11 +23,11 @@ _RUN = re.compile(
 
 The repetition is possessive, so that each run is read once and no part of it is tried alone.
 """
-_BAD_START = re.compile(rf"(?:[\w.,$€£#%+{MASK}-]|\d:)$", re.ASCII)
-_BAD_END = re.compile(
-    rf"[\w%€$£°{MASK}]|[.,:/-]\d|\s?(?:[€$%]|m/s|k?m\b|eur|usd)", re.ASCII | re.IGNORECASE
-)
+_BAD_START = re.compile(rf"(?:[\w.,$€£#%+{MASK}-]|\d:)\Z", re.ASCII)
+_UNIT = r"\s?(?:[€$£%°]|m/s|k?m\b|eur|usd)"
+_BAD_END = re.compile(rf"[\w{MASK}]|[.,:/-]\d|{_UNIT}", re.ASCII | re.IGNORECASE)
 """Text right before or after a run that makes its first or last group part of something else."""
+_COUNTED = re.compile(_UNIT, re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+|\d{1,3}(?: \d{3})+")
 
 _PHONE_WORD = re.compile(
@@ -45,10 +45,11 @@ _EXTENSION = re.compile(r"[xe]", re.IGNORECASE)
 _DECIMAL = re.compile(r"\d+\.\d+")
 _LONE_DIGIT = re.compile(r"(?<!\d)\d(?!\d)")
 _SHAPES = (
-    r"\d{10}|\d{5}[ -]\d{5}|(?:\d{1,3}[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}|\d\d \d{4,5}[ -]\d{4}"
+    r"\d{10}|1[3-9]\d{9}|\d{5}[ -]\d{5}|(?:\d{1,3}[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}"
+    r"|\d\d \d{4,5}[ -]\d{4}"
     r"|8[ -]?\d{3}[ -]?\d{3}[ -]?\d\d[ -]?\d\d|[2679]\d\d[ -]?\d{3}[ -]?\d{3}"
 )
-"""Ten digits; groups of India, North America, Brazil, Russia with its 8, Portugal and Spain."""
+"""Ten digits, China's eleven; groups of India, North America, Brazil, Russia, Portugal, Spain."""
 _SHAPE = re.compile(_SHAPES)
 _IN_LIST = re.compile(
     rf"(?<!\S)(?:{_SHAPES}|\d{{9,13}}"
@@ -68,6 +69,7 @@ _PAIRS = re.compile(r"(?!(?:0\d(?: \d\d){4}(?: |$))+$)\d\d?(?: \d\d?){4,}")
 _LAST_YEAR = 2100
 _LONGEST_SPAN = 300  # years
 
+_FEWEST = 7
 _INTERNATIONAL = range(9, 18)
 _NATIONAL = range(9, 14)
 _LONGEST = 64  # characters of one number
@@ -107,14 +109,13 @@ def phones(text: str) -> Iterator[Span]:
 
 def _trimmed(text: str, start: int, end: int) -> Span:
     """Return a run's bounds without a first or last group that belongs to what stands beside it."""
-    starts_badly = bool(_BAD_START.search(text, max(0, start - 2), start))
-    ends_badly = bool(_BAD_END.match(text, end))
-    if (starts_badly or ends_badly) and _THOUSANDS.fullmatch(text, start, end):
+    is_counted = text[start - 1 : start] in {"$", "€", "£"} or _COUNTED.match(text, end)
+    if is_counted and _THOUSANDS.fullmatch(text, start, end):
         return start, start
-    if starts_badly:
+    if _BAD_START.search(text, max(0, start - 2), start):
         space = text.find(" ", start, end)
         start = end if space < 0 else end - len(text[space:end].lstrip(" ./)-"))
-    if ends_badly:
+    if _BAD_END.match(text, end):
         space = text.rfind(" ", start, end)
         end = start if space < 0 else start + len(text[start:space].rstrip(" ./(-"))
     return start, end
@@ -122,13 +123,16 @@ def _trimmed(text: str, start: int, end: int) -> Span:
 
 def _split_at_slashes(text: str, start: int, end: int) -> list[Span]:
     """Split "06 12 34 56 78 / 07 98 76 54 32" into two numbers, but keep "030/1234567" one."""
-    parts = text[start:end].split("/")
-    if len(parts) == 1 or min(len(digits_of(part)) for part in parts) < _NATIONAL.start:
+    for slash, fewest in ((" / ", _FEWEST), ("/", _NATIONAL.start)):
+        parts = text[start:end].split(slash)
+        if len(parts) > 1 and min(len(digits_of(part)) for part in parts) >= fewest:
+            break
+    else:
         return [(start, end)] if start < end else []
     spans = []
     for part in parts:
         spans.append((start + len(part) - len(part.lstrip()), start + len(part.rstrip())))
-        start += len(part) + 1
+        start += len(part) + len(slash)
     return spans
 
 

@@ -6,10 +6,11 @@ something, nor that they were named or replied to.
 
 import math
 import re
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import takewhile
 
 from model.conversation import Message, sessions
@@ -32,6 +33,7 @@ _RUN = 5  # lines
 _HEATED = 10  # lines a minute
 _MINUTES = 120.0
 _LETTERS = 1_500.0
+_WORD = re.compile(r"\w+")
 _QUESTION = re.compile(r"\?(?!\w)|[？؟\u037e]")
 # Scripts that put no spaces between words: a name in them stands anywhere.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
@@ -67,9 +69,14 @@ def is_heard(message: Message, roster: Roster) -> bool:
     return line is not None and line.speaker is not None
 
 
-def conversations(lines: Iterable[Line], roster: Roster, gap: timedelta) -> Iterator[list[Said]]:
-    """Yield the conversations of one chat and topic, parted by silences of `gap` or longer."""
-    names = _Names(roster)
+def conversations(
+    lines: Iterable[Line], roster: Roster, gap: timedelta, names: "NameIndex | None" = None
+) -> Iterator[list[Said]]:
+    """Yield the conversations of one chat and topic, parted by silences of `gap` or longer.
+
+    `names` are the roster's. Give them where this is called for each session of a chat.
+    """
+    names = names or _index_of(roster)
     known = (line for line in lines if line.speaker is not None)
     for session in sessions(known, gap):
         yield _heard(session, roster, names)
@@ -129,35 +136,81 @@ def pace(conversation: Sequence[Said]) -> int:
     return sum(newest - said.at < timedelta(minutes=1) for said in conversation[-MEMORY:])
 
 
-class _Names:
-    """Finds which friends a text names: by name, alias, or a first name that only one has."""
+class NameIndex:
+    """Finds which friends a text names: by name, alias, or a first name that only one has.
+
+    Finding takes as long as the text is, however many friends there are.
+    """
 
     def __init__(self, roster: Roster) -> None:
-        firsts = [fold(person.name.split()[0]) for person in roster.people]
-        self._patterns: dict[str, re.Pattern[str]] = {}
-        for person in roster.people:
-            if person.learn == "yes":
-                labels = {fold(person.name), *map(fold, person.aliases)}
-                first = fold(person.name.split()[0])
-                if firsts.count(first) == 1:
-                    labels.add(first)
-                self._patterns[person.name] = _pattern(labels)
+        self._names = [person.name for person in roster.people]
+        firsts = Counter(fold(name.split()[0]) for name in self._names)
+        self._words: dict[str, _Labels] = defaultdict(_Labels)  # by the word that they begin with
+        self._signs: dict[str, _Labels] = defaultdict(_Labels)  # by a sign, such as an emoji
+        self._anywhere = _Labels()
+        for place, person in enumerate(roster.people):
+            if person.learn != "yes":
+                continue
+            labels = {fold(person.name), *map(fold, person.aliases)}
+            first = fold(person.name.split()[0])
+            if firsts[first] == 1:
+                labels.add(first)
+            for label in labels - {""}:
+                self._labels_for(label).add(label, place)
 
     def named_in(self, words: str) -> tuple[str, ...]:
         """Return the friends named in folded words, in the roster's order."""
-        return tuple(name for name, pattern in self._patterns.items() if pattern.search(words))
+        found: set[int] = set()
+        for run in _WORD.finditer(words):
+            if labels := self._words.get(run[0]):
+                found.update(labels.at(words, run.start(), is_apart=True))
+        if self._signs:
+            for start, sign in enumerate(words):
+                if (labels := self._signs.get(sign)) and _is_apart(words, start - 1):
+                    found.update(labels.at(words, start, is_apart=True))
+        if self._anywhere.lengths and _UNSPACED.search(words):
+            for start in range(len(words)):
+                found.update(self._anywhere.at(words, start, is_apart=False))
+        return tuple(self._names[place] for place in sorted(found))
+
+    def _labels_for(self, label: str) -> "_Labels":
+        if _UNSPACED.search(label):
+            return self._anywhere
+        word = _WORD.match(label)
+        return self._words[word[0]] if word else self._signs[label[0]]
 
 
-def _pattern(labels: Iterable[str]) -> re.Pattern[str]:
-    parts = (
-        re.escape(label) if _UNSPACED.search(label) else rf"(?<!\w){re.escape(label)}(?!\w)"
-        for label in sorted(labels, key=len, reverse=True)
-        if label
-    )
-    return re.compile("|".join(parts))
+class _Labels:
+    """Names and aliases with whose they are, to be looked up by each length that one has."""
+
+    def __init__(self) -> None:
+        self.lengths: set[int] = set()
+        self._owners: dict[str, list[int]] = {}
+
+    def add(self, label: str, owner: int) -> None:
+        """Add a label of an owner."""
+        self.lengths.add(len(label))
+        self._owners.setdefault(label, []).append(owner)
+
+    def at(self, words: str, start: int, *, is_apart: bool) -> Iterator[int]:
+        """Yield the owners of the labels that stand at a place; no letter follows one apart."""
+        for length in self.lengths:
+            owners = self._owners.get(words[start : start + length])
+            if owners and not (is_apart and not _is_apart(words, start + length)):
+                yield from owners
 
 
-def _heard(session: Iterable[Line], roster: Roster, names: _Names) -> list[Said]:
+def _is_apart(words: str, place: int) -> bool:
+    """Whether no letter and no digit stands at this place."""
+    return not 0 <= place < len(words) or not _WORD.match(words, place)
+
+
+@lru_cache(maxsize=8)
+def _index_of(roster: Roster) -> NameIndex:
+    return NameIndex(roster)
+
+
+def _heard(session: Iterable[Line], roster: Roster, names: NameIndex) -> list[Said]:
     """Return a conversation's facts; a reply and a repeat are known among the recent lines."""
     recent: deque[tuple[Line, str]] = deque(maxlen=MEMORY - 1)
     heard = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model.artifact import Chat
 from model.errors import DatasetError, ExportError, RosterError
-from model.occasions import conversations
+from model.occasions import NameIndex, conversations
 from model.roster import Roster
 from pipeline.authors import Author
 from pipeline.authors import written as words_of
@@ -118,8 +118,10 @@ def check_chat(chat: archive.Chat, clashes: int) -> None:
 
 
 def _pair(pairing: Pairing, review: Review, draft: Draft, occasions: OccasionsDraft) -> None:
+    roster, gap = pairing.roster, pairing.choices.window.gap
+    names = NameIndex(roster)
     for session in pairing.sessions():
-        said = conversations(session.lines, pairing.roster, pairing.choices.window.gap)
+        said = conversations(session.lines, roster, gap, names)
         occasions.add(session.number, said)
         for pair in session.pairs:
             if review.passes(pair):

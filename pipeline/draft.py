@@ -1,7 +1,7 @@
 """Pairs on their way into a dataset, until all sessions are known and can be split.
 
-They wait in a temporary file without a name, which goes with the process, even with one that is
-killed; what stays in memory is 36 bytes a pair.
+They wait in temporary files without a name, which go with the process, even with one that is
+killed; what stays in memory is 20 bytes a pair.
 """
 
 import hashlib
@@ -50,12 +50,14 @@ class Draft:
         self._waiting: list[Pair] = []
         self._sessions, self._since = array("i"), array("i")
         self._voices, self._names = array("i"), dict[str, int]()
-        self._targets, self._digests = array("q"), bytearray()
+        self._targets = array("q")
+        self._digests = tempfile.TemporaryFile()  # noqa: SIM115  closed with the draft
 
     def close(self) -> None:
         """Let the pairs go."""
         self._stream.close()
         self._file.close()
+        self._digests.close()
 
     def __len__(self) -> int:
         """Return how many pairs were taken in."""
@@ -69,7 +71,7 @@ class Draft:
         said = "\n".join(pair.target).casefold()
         self._targets.append(int.from_bytes(_digest(said.encode(), 8), signed=True))
         row = orjson.dumps([pair.id, pair.voice, pair.context, pair.target])
-        self._digests += _digest(row, _DIGEST)
+        self._digests.write(_digest(row, _DIGEST))
         self._waiting.append(pair)
         if len(self._waiting) >= _BATCH:
             self._flush()
@@ -82,8 +84,7 @@ class Draft:
         places = by_session[np.frombuffer(self._sessions, np.int32)]
         since = by_session[np.frombuffer(self._since, np.int32)]
         places = np.where(places == since, places, np.int8(-1))
-        targets = np.frombuffer(self._targets, np.int64)
-        seen = np.isin(targets, np.unique(targets[places == 0])) & (places > 0)
+        seen = self._seen(places)
         self._write_files(folder, places, seen)
         return Written(
             voices=tuple(self._by_voice(places == place) for place in range(len(SPLITS))),
@@ -91,6 +92,22 @@ class Draft:
             dropped=int((places < 0).sum()),
             content_hash=self._content_hash(places),
         )
+
+    def _seen(self, places: Any) -> Any:  # noqa: ANN401  numpy's border
+        """Return which pairs outside training have a target that is one of training's too.
+
+        Sorted in place: np.unique and np.isin would hold several copies of all targets.
+        """
+        targets = np.frombuffer(self._targets, np.int64)
+        trained = targets[places == 0]
+        trained.sort()
+        seen = np.zeros(len(places), bool)
+        judging = np.flatnonzero(places > 0)
+        if len(trained):
+            wanted = targets[judging]
+            found = np.searchsorted(trained, wanted)
+            seen[judging] = trained[np.minimum(found, len(trained) - 1)] == wanted
+        return seen
 
     def _flush(self) -> None:
         if self._waiting:
@@ -101,7 +118,12 @@ class Draft:
         with ExitStack() as stack:
             files = [
                 stack.enter_context(
-                    pq.ParquetWriter(folder / f"{name}.parquet", _FINAL, compression="zstd")
+                    pq.ParquetWriter(
+                        folder / f"{name}.parquet",
+                        _FINAL,
+                        compression="zstd",
+                        write_statistics=False,
+                    )
                 )
                 for name in SPLITS
             ]
@@ -126,10 +148,14 @@ class Draft:
         return {name: int(counts[number]) for name, number in self._names.items()}
 
     def _content_hash(self, places: Any) -> str:  # noqa: ANN401
-        rows = np.frombuffer(self._digests, np.uint8).reshape(-1, _DIGEST)
         total = hashlib.sha256()
         for place, name in enumerate(SPLITS):
-            total.update(name.encode() + rows[places == place].tobytes())
+            total.update(name.encode())
+            self._digests.seek(0)
+            for start in range(0, len(places), _BATCH):
+                rows = np.frombuffer(self._digests.read(_BATCH * _DIGEST), np.uint8)
+                own = places[start : start + _BATCH] == place
+                total.update(rows.reshape(-1, _DIGEST)[own].tobytes())
         return total.hexdigest()
 
 

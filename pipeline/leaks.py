@@ -1,53 +1,63 @@
 """Looks into the files of a dataset for what training and test must not share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.split import SplitName
+from pipeline.split import SPLITS, SplitName
 from pipeline.summary import Leaks
 
+_BATCH = 8_192  # pairs
 _MESSAGES = ("message_ids", "context_ids")
 
 
 def leaks(folder: Path) -> Leaks:
     """Compare the training file in a dataset's `pairs` folder with those that judge.
 
-    Messages are told by chat and id, whether they stand in a context or in a target.
+    Messages are told by chat and id, whether they stand in a context or in a target. Only the
+    test's are kept in memory: training's go by.
     """
-    train, validation, test = (_Seen(folder, name) for name in ("train", "validation", "test"))
-    shared = sum(
-        len(np.intersect1d(ids, train.messages[chat]))
-        for chat, ids in test.messages.items()
-        if chat in train.messages
-    )
-    judging = np.union1d(validation.sessions, test.sessions)
-    both = len(np.intersect1d(train.sessions, judging)) + len(
-        np.intersect1d(validation.sessions, test.sessions)
-    )
+    wanted = _distinct(folder, "test")
+    found = {chat: np.zeros(len(ids), bool) for chat, ids in wanted.items()}
+    for chat, ids in _messages(folder, "train"):
+        if chat in wanted:
+            places = np.searchsorted(wanted[chat], ids)
+            places[places == len(wanted[chat])] = 0
+            found[chat][places[wanted[chat][places] == ids]] = True
+    train, validation, test = (_sessions(folder, name) for name in SPLITS)
+    both = len(np.intersect1d(train, np.union1d(validation, test)))
+    both += len(np.intersect1d(validation, test))
+    shared = sum(int(each.sum()) for each in found.values())
     return Leaks(test_messages_in_training=shared, sessions_on_both_sides=both)
 
 
-class _Seen:
-    """The messages of a split by chat, and its sessions, both as sorted arrays of ids."""
-
-    def __init__(self, folder: Path, name: SplitName) -> None:
-        self.messages: dict[int, Any] = {}
-        sessions: list[Any] = []
-        file = pq.ParquetFile(folder / f"{name}.parquet")
-        for batch in file.iter_batches(columns=["chat_id", "session", *_MESSAGES]):
-            sessions.append(np.unique(batch.column("session").to_numpy()))
-            chats = batch.column("chat_id").to_numpy()
-            for chat in np.unique(chats).tolist():
-                own = batch.filter(chats == chat)
-                ids = [own.column(column).flatten().to_numpy() for column in _MESSAGES]
-                known = self.messages.get(chat, np.empty(0, np.int64))
-                self.messages[chat] = _merged([known, *ids])
-        self.sessions = _merged(sessions)
+def _distinct(folder: Path, name: SplitName) -> dict[int, Any]:
+    """Return a split's message ids by chat, sorted."""
+    found: dict[int, Any] = {}
+    for chat, ids in _messages(folder, name):
+        found[chat] = np.union1d(found.get(chat, ids[:0]), ids)
+    return found
 
 
-def _merged(parts: Sequence[Any]) -> Any:  # noqa: ANN401  numpy's border
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int64)
+def _messages(folder: Path, name: SplitName) -> Iterator[tuple[int, Any]]:
+    """Yield the message ids of a split's pairs by chat, batch by batch."""
+    for batch in _batches(folder, name, ["chat_id", *_MESSAGES]):
+        chats = batch.column("chat_id").to_numpy()
+        for chat in np.unique(chats).tolist():
+            own = batch.filter(chats == chat)
+            ids = [own.column(column).flatten().to_numpy() for column in _MESSAGES]
+            yield chat, np.unique(np.concatenate(ids))
+
+
+def _sessions(folder: Path, name: SplitName) -> Any:  # noqa: ANN401  numpy's border
+    batches = _batches(folder, name, ["session"])
+    parts = [np.unique(batch.column("session").to_numpy()) for batch in batches]
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int32)
+
+
+def _batches(folder: Path, name: SplitName, columns: list[str]) -> Iterator[Any]:
+    with pq.ParquetFile(folder / f"{name}.parquet") as file:
+        yield from file.iter_batches(_BATCH, columns=columns)

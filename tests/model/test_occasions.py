@@ -1,5 +1,6 @@
 """What tells who will answer: who said what when, without words and without the withheld."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from model.conversation import Message
 from model.eligible import lines_of
 from model.marker import spoken
-from model.occasions import FEATURES, MEMORY, Said, conversations, features, pace
+from model.occasions import FEATURES, MEMORY, NameIndex, Said, conversations, features, pace
 from model.roster import Person, Roster
+from tests.steps import steps
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 GAP = timedelta(hours=2)
@@ -192,3 +194,62 @@ def test_the_hour_is_a_point_on_a_circle(hour, point):
     found = of([Said(midnight + timedelta(hours=hour), "Ana")], "Rui Sá")
 
     assert (found["hour_sin"], found["hour_cos"]) == pytest.approx(point)
+
+
+REFERENCE_LABELS = ("ana", "rui sa", "sa", "@rui", "🎈 li", "李雷", "雷", "ana-li", "rui.", "b2")
+
+
+def by_pattern(labels, words):
+    """Return which labels stand in words, the slow way."""
+    found = []
+    for label in labels:
+        is_anywhere = any("\u3400" <= character <= "\u9fff" for character in label)
+        pattern = re.escape(label) if is_anywhere else rf"(?<!\w){re.escape(label)}(?!\w)"
+        found += [label] if re.search(pattern, words) else []
+    return tuple(found)
+
+
+@given(
+    st.lists(
+        st.sampled_from([*REFERENCE_LABELS, " ", ", ", "x", "李", "-", "@", "🎈", "_", "ana's"]),
+        max_size=12,
+    ).map("".join)
+)
+def test_names_are_found_where_a_pattern_of_each_would_find_them(words):
+    people = tuple(
+        Person(f"Friend {n}", (n + 1,), aliases=(label,))
+        for n, label in enumerate(REFERENCE_LABELS)
+    )
+    names = {label: f"Friend {n}" for n, label in enumerate(REFERENCE_LABELS)}
+
+    found = NameIndex(Roster(people)).named_in(words)
+
+    assert found == tuple(names[label] for label in by_pattern(REFERENCE_LABELS, words))
+
+
+@pytest.mark.parametrize("name", ["Maria {}", "王{}", "🎈{}"])
+@pytest.mark.parametrize("text", ["hello there, how was it?", "maria " * 200, "王" * 800])
+def test_looking_for_a_thousand_names_takes_as_many_steps_as_for_a_dozen(name, text):
+    few, many = (
+        NameIndex(Roster(tuple(Person(name.format(10_000 + n), (n + 1,)) for n in range(count))))
+        for count in (12, 1_000)
+    )
+
+    assert steps(lambda: many.named_in(text)) <= 1.5 * steps(lambda: few.named_in(text))
+
+
+@pytest.mark.parametrize("text", ["maria x " * 5, "王" * 40, "🎈 " * 40])
+def test_looking_for_names_takes_steps_in_proportion_to_the_text(text):
+    index = NameIndex(
+        Roster(
+            tuple(
+                Person(name.format(n), (n + 1 + 1_000 * place,))
+                for place, name in enumerate(("Maria {}", "王{}", "🎈{}"))
+                for n in range(40)
+            )
+        )
+    )
+
+    once, often = (steps(lambda times=times: index.named_in(text * times)) for times in (10, 40))
+
+    assert often <= 4.5 * once

@@ -5,12 +5,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from model.errors import DatasetError, ExportError, RosterError
+from model.marker import spoken
 from pipeline.build import build
 from pipeline.dataset import load_dataset
 from pipeline.pairing import Choices
 from pipeline.roster_file import read_roster
 from pipeline.sample import NAMES, write_sample
 from tests.pipeline.chats import NOON, account, chat, conversation, entry, small, write
+from tests.steps import steps
+
+BOT = 5_000
 
 
 @pytest.fixture
@@ -38,10 +42,10 @@ def roster(path, *people):
 
 
 def test_the_demos_chat_makes_a_dataset_in_which_all_five_answer(tmp_path):
-    steps = []
+    told = []
     write_sample(tmp_path / "demo")
 
-    summary = build([tmp_path / "demo"], tmp_path / "ds", Choices(public=True), steps.append)
+    summary = build([tmp_path / "demo"], tmp_path / "ds", Choices(public=True), told.append)
 
     assert (summary.messages, summary.lines) == (29_527, 29_526)  # one is a command: "/rant over"
     assert 14_500 < summary.pairs < 15_000
@@ -52,7 +56,7 @@ def test_the_demos_chat_makes_a_dataset_in_which_all_five_answer(tmp_path):
     assert shares == pytest.approx([0.80, 0.05, 0.15], abs=0.01)
     assert summary.silent == summary.quiet == ()
     assert (summary.redacted, summary.skipped) == ({"email": 2, "phone": 1}, {})
-    assert steps == [
+    assert told == [
         f"reading {tmp_path / 'demo' / 'result.json'}",
         "pairing contexts and replies",
         "writing the dataset",
@@ -297,3 +301,29 @@ def test_a_no_holds_in_a_later_export_that_its_person_is_not_in(tmp_path):
     build([write(tmp_path, chat(*later))], tmp_path / "ds", small())
 
     assert no.name in [p.name for p in read_roster(roster).people if p.learn == "no"]
+
+
+def crowd(people, messages):
+    """Return a chat in which so many people speak in turn, and at times the bot."""
+    said = []
+    for number in range(1, messages + 1):
+        who = 1 + number % people
+        text = f"hello Friend {number % 7}, are you there?"
+        seconds = number * 30 + number // 12 * 9_000
+        if number % 25 == 0:
+            who, text = BOT, spoken(f"Friend {who}", "no idea")
+        said.append(entry(number, who, text, seconds))
+    return chat(*said)
+
+
+def test_a_message_takes_as_many_steps_among_two_hundred_people_as_among_a_dozen(tmp_path):
+    def taken(people, messages):
+        folder = tmp_path / f"{people}-{messages}"
+        export = write(folder, crowd(people, messages))
+        file = roster(folder / "r.toml", *((f"Friend {n}", (n,)) for n in range(1, people + 1)))
+        file.write_text(f"understudies = [{BOT}]\n{file.read_text('utf-8')}", "utf-8")
+        return steps(lambda: build([export], folder / "dataset", small(roster=file)))
+
+    few, many = (taken(people, 1_200) - taken(people, 600) for people in (12, 200))
+
+    assert many <= 1.5 * few

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -93,6 +93,35 @@ def make_version(
         return _make(dataset, start, registry, settings, decoding, bar, resume=resume)
 
 
+def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | None:
+    """Return the newest checkpoint of a training that was stopped, None if there is none."""
+    found = work_folder(dataset, start, registry).glob("checkpoint-*")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def may_resume(
+    checkpoint: Path | None, ask: Callable[[str], bool], *, resume: bool, restart: bool
+) -> bool:
+    """Return whether to go on from a checkpoint; without --resume or --restart ask.
+
+    Raises:
+        TrainingError: There is a checkpoint, and nobody said what to do with it.
+    """
+    if restart or resume or checkpoint is None:
+        return resume
+    if ask(f"A training was stopped and left {checkpoint}. Resume it?"):
+        return True
+    raise TrainingError(
+        f"a training was stopped and left {checkpoint}: --resume goes on from it, "
+        "--restart discards it and begins again"
+    )
+
+
+def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
+    """Return where a training keeps its checkpoints."""
+    return registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(start.name)}"
+
+
 def _make(
     dataset: Dataset,
     start: Start,
@@ -105,7 +134,7 @@ def _make(
 ) -> tuple[str, Judgement]:
     console = bar.console
     _warn(dataset, console)
-    work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(start.name)}"
+    work = work_folder(dataset, start, registry)
     dataset, canaries = _planted(dataset, settings)
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())

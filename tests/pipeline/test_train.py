@@ -8,6 +8,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from model.artifact import Decoding, load
 from model.errors import BaseError, TrainingError
@@ -15,10 +16,12 @@ from model.files import locked
 from model.hyperparameters import Hyperparameters
 from model.propensity import load as load_propensity
 from model.registry import Registry
+from pipeline.cli import app
 from pipeline.dataset import load_dataset
 from pipeline.judge import even
 from pipeline.occasions import OCCASIONS
-from pipeline.train import train
+from pipeline.start import Start
+from pipeline.train import train, work_folder
 from tests.checkpoints import save_llama
 from tests.habits import CHAT_ID, HABITS
 
@@ -190,3 +193,23 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path, habits_dataset):
         )  # fmt: skip
 
     assert not (registry.root / ".new-killed").exists()
+
+
+def test_the_command_discards_no_checkpoint_unless_it_is_told_to(habits_dataset, tmp_path):
+    registry = Registry(tmp_path / "models")
+    base = str(tmp_path / "no base")
+    folder = work_folder(load_dataset(habits_dataset), Start(base), registry)
+    (folder / "checkpoint-5").mkdir(parents=True)
+    command = ["train", str(habits_dataset), "--base", base, "--models", str(registry.root)]
+
+    refused = CliRunner().invoke(app, command).exception
+    both = CliRunner().invoke(app, [*command, "--resume", "--restart"])
+    told_to = CliRunner().invoke(app, [*command, "--restart"]).exception
+
+    assert isinstance(refused, TrainingError)
+    assert f"{folder / 'checkpoint-5'}: --resume goes on from it, --restart discards it" in str(
+        refused
+    )
+    assert both.exit_code == 2
+    assert isinstance(told_to, BaseError)
+    assert (folder / "checkpoint-5").is_dir()

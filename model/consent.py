@@ -14,6 +14,7 @@ from model.errors import ArtifactError
 from model.files import write_text
 from model.roster import (
     Decision,
+    Person,
     Roster,
     decision_from_json,
     decision_to_json,
@@ -39,6 +40,12 @@ class Consent:
     def over(self, roster: Roster) -> Roster:
         """Return a version's roster as it holds now: who said no, or was withheld, is no voice."""
         return with_decisions(without_voices(roster, self.withheld), self.decisions)
+
+    def has_withdrawn(self, person: Person) -> bool:
+        """Whether nobody may learn from a person any more, whatever another roster says."""
+        newest = (self.decisions[number] for number in person.ids if number in self.decisions)
+        opted_out = any(one.said == "optout" for one in newest)
+        return opted_out or not self.withheld.isdisjoint(person.ids)
 
 
 def read_consent(root: Path) -> Consent:

@@ -56,6 +56,8 @@ class Person:
             )
         if self.opted_out and self.imitate != "no":
             raise RosterError(f'{self.name}: who opted out has imitate = "no"')
+        if any(one.said != "optout" or one.user_id not in self.ids for one in self.opted_out):
+            raise RosterError(f"{self.name}: opted_out holds the /optouts of their own accounts")
 
     @property
     def may_be_target(self) -> bool:

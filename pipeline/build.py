@@ -164,11 +164,10 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     Raises:
         DatasetError: Nobody may, by the roster or the threshold.
     """
-    if roster.voices or not roster.people:
-        return
-    counts = words_of(authors)
-    if not any(counts.values()):
-        return  # nobody talks: see Pairing.check_authors
+    bots = roster.bots | roster.understudies
+    counts = words_of(one for one in authors if one.author_id not in bots)
+    if roster.voices or not any(counts.values()):
+        return  # where nobody talks: see Pairing.check_authors
     willing = [person for person in roster.people if person.is_only_quiet]
     if not willing:
         raise DatasetError(

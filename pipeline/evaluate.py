@@ -230,11 +230,15 @@ def _counted(
     """Show a bar while so many replies are made, then a line with the time they took."""
     started = time.monotonic()
     columns = (TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(
+        *columns, console=console, transient=True, auto_refresh=False,
+        disable=not console.is_terminal,
+    )  # fmt: skip
     task = bar.add_task(title, total=total)
 
     def advance() -> None:
         bar.advance(task)
+        bar.refresh()
         told(bar.tasks[task].percentage / 100)
 
     with bar:

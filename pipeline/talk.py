@@ -42,7 +42,7 @@ class Talk:
         """
         named = self.speaker.artifact.card.roster.named(said)
         if named and not named[1] and named[0].why_silent:
-            raise VoiceError(f"{named[0].name} {named[0].why_silent}: no voice")
+            raise VoiceError(f"{named[0].name} {named[0].why_silent}: choose another voice")
         return find_voice(said, self.voices).name
 
     @property

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from model.artifact import Card, Decoding, save_card
 from model.base import Base
-from model.errors import TrainingError
+from model.consent import read_consent
+from model.errors import DatasetError, TrainingError
 from model.examples import Example, encode
 from model.files import locked, make_folder, make_private
 from model.hyperparameters import Hyperparameters
@@ -58,8 +59,10 @@ def train(
     One that has canaries planted is never promoted.
 
     Raises:
+        DatasetError: It holds words of somebody who withdrew.
         TrainingError: See `make_version`.
     """
+    _check_consent(dataset, registry)
     bar = TrainingBar(console)
     name, judgement = make_version(
         dataset, Start(base), registry, settings, decoding, bar, resume=resume
@@ -67,6 +70,16 @@ def train(
     if promoted := registry.current is None and not settings.canaries:
         registry.promote(name)
     return Trained(name, promoted, judgement)
+
+
+def _check_consent(dataset: Dataset, registry: Registry) -> None:
+    consent = read_consent(registry.root)
+    people = (one for one in dataset.roster.people if one.learn == "yes")
+    if out := [one.name for one in people if consent.has_withdrawn(one)]:
+        raise DatasetError(
+            f'{dataset.folder} holds words of {", ".join(out)}, who withdrew: write learn = "no" '
+            "for them in its roster.toml and build it again"
+        )
 
 
 def make_version(

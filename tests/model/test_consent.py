@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.consent import Consent, changed, imported, keep_imported, read_consent
-from model.errors import ArtifactError
+from model.errors import ArtifactError, RosterError
 from model.registry import Registry
 from model.roster import (
     Decision,
@@ -90,6 +90,25 @@ def test_a_roster_with_optouts_is_read_back_as_it_was_written():
 
     assert from_json(json.loads(json.dumps(to_json(out)))) == out
     assert "opted_out" not in to_json(ROSTER)["people"][0]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"user_id": 7, "decision": "optin", "at": "2099-01-01T00:00:00+00:00"},
+        {"user_id": 8, "decision": "optout", "at": "2099-01-01T00:00:00+00:00"},
+        {"user_id": 7, "decision": "optout", "at": "2099-01-01"},
+        {"user_id": 7, "decision": "optout"},
+        {"user_id": "7", "decision": "optout", "at": "2099-01-01T00:00:00+00:00"},
+        7,
+    ],
+    ids=["a yes", "another's no", "no time zone", "no time", "no number", "no decision"],
+)
+def test_a_forged_decision_in_a_roster_is_refused(forged):
+    person = {"name": "João", "ids": [7], "imitate": "no", "opted_out": [forged]}
+
+    with pytest.raises(RosterError):
+        from_json({"people": [person]})
 
 
 def test_no_newer_roster_lifts_an_optout_that_came_with_a_version():

@@ -266,11 +266,17 @@ def test_too_little_to_learn_from_is_refused_and_nothing_is_written(
         ('imitate = "no"', "nobody in the roster may be imitated"),
         ('learn = "no"', "nobody in the roster may be imitated"),
         ("", "nobody in the roster wrote in this chat"),
+        (None, r"nobody in the roster \(it is empty\) may be imitated"),
     ],
-    ids=["nobody may be imitated", "nobody may be learned from", "another chat's roster"],
+    ids=[
+        "nobody may be imitated",
+        "nobody may be learned from",
+        "another chat's roster",
+        "nobody",
+    ],
 )
 def test_a_roster_that_leaves_no_voice_is_named_as_the_reason(tmp_path, export, roster, says):
-    ids = (1, 2) if roster else (11, 12)
+    ids = () if roster is None else (1, 2) if roster else (11, 12)
     people = (f'[[people]]\nname = "F{n}"\nids = [{n}]\n{roster}\n' for n in ids)
     (tmp_path / "who.toml").write_text("".join(people))
 

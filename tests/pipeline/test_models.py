@@ -102,7 +102,7 @@ def test_show_does_without_what_a_model_does_not_say(call, registry, tmp_path):
 def test_what_a_person_agreed_to_since_is_put_into_the_version(change, registry):
     said = change(replace(LI, imitate="yes"), JOAO)
 
-    assert said == "李雷: imitate ask → yes\nA running bot reads this when it starts again.\n"
+    assert said == "李雷: imitate ask → yes\nA running bot takes this over within seconds.\n"
     assert registry.open("1").card.roster.called("李雷").imitate == "yes"
 
 

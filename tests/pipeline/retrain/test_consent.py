@@ -57,7 +57,9 @@ class Silent:
 def test_a_talk_in_the_terminal_refuses_who_opted_out(out):
     talk = Talk(Silent(out.registry.open()), None)
 
-    with pytest.raises(VoiceError, match="Friend 1 told the bot /optout on 2024-03-01: no voice"):
+    with pytest.raises(
+        VoiceError, match="Friend 1 told the bot /optout on 2024-03-01: choose another voice"
+    ):
         chat(talk, "Friend 1", "me")
 
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from bot.settings import Consent, Settings
-from bot.store.decisions import Decision
 from bot.store.groups import Group
 from model.artifact import Card
-from model.roster import Person, Roster
+from model.roster import Decision, Person, Roster, Said, newest_decisions, with_questions
 
 NONE_KNOWN: Mapping[int, Group] = MappingProxyType({})
 
@@ -26,7 +25,7 @@ class Access:
     admins: frozenset[int]
     consent: Consent
     public: bool = False
-    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    decisions: Mapping[int, Said] = field(default_factory=dict)
     groups: Mapping[int, Group] = field(default_factory=dict)
 
     def speaks_in(self, chat_id: int) -> bool:
@@ -86,6 +85,19 @@ def access_of(
     decisions: Mapping[int, Decision],
     groups: Mapping[int, Group] = NONE_KNOWN,
 ) -> Access:
-    """Return what a model's card and the settings allow, and what people said since."""
-    chats = frozenset(chat.chat_id for chat in card.chats)
-    return Access(roster, chats, settings.admins, settings.consent, card.public, decisions, groups)
+    """Return what a model's card and the settings allow, and what people said since.
+
+    Of what somebody told this bot and of an `/optout` that the card's roster knows, which may have
+    come from another machine, the newer counts.
+    """
+    optouts = (one for person in card.roster.people for one in person.opted_out)
+    newest = newest_decisions([*optouts, *decisions.values()])
+    return Access(
+        with_questions(roster),
+        frozenset(chat.chat_id for chat in card.chats),
+        settings.admins,
+        settings.consent,
+        card.public,
+        {user_id: one.said for user_id, one in newest.items()},
+        groups,
+    )

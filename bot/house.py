@@ -9,7 +9,6 @@ from bot.access import Access, access_of
 from bot.replies import Replies
 from bot.serving import Stand
 from bot.settings import Settings
-from bot.store.decisions import Decision
 from bot.store.erasing import Marked
 from bot.store.groups import Group
 from bot.store.messages import Place
@@ -17,6 +16,7 @@ from bot.store.scrubbing import Ref
 from bot.store.shelves import Shelves
 from bot.store.wanted import Wanted
 from bot.supervisor import Supervisor
+from model.roster import Decision, Said
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +81,11 @@ class House:
         await self.change(replace(known, chat_id=new, authorised=let_in, moved_from=old))
         logger.info("chat %d is %d now", old, new)
 
-    async def decide(self, chat_id: int, user_id: int, decision: Decision) -> None:
+    async def decide(self, chat_id: int, user_id: int, decision: Said) -> None:
         """Keep what somebody decided; it counts from now on."""
-        await self.shelves.decisions.add(chat_id, user_id, decision, datetime.now(UTC))
-        self.decisions[user_id] = decision
+        now = datetime.now(UTC)
+        await self.shelves.decisions.add(chat_id, user_id, decision, now)
+        self.decisions[user_id] = Decision(user_id, decision, now)
 
     async def mark(self, wanted: Wanted) -> Marked:
         """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
@@ -93,8 +94,9 @@ class House:
 
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether words must not stand: their friend said /optout, or what they are of is gone."""
-        person = self.access.roster.called(voice)
-        decided = {self.decisions.get(number) for number in person.ids} if person else set()
+        access = self.access
+        person = access.roster.called(voice)
+        decided = {access.decisions.get(number) for number in person.ids} if person else set()
         return "optout" in decided or self.forgot(chat_id, sources)
 
     def forgot(self, chat_id: int, ids: Iterable[int]) -> bool:

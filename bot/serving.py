@@ -11,7 +11,7 @@ from model.artifact import Artifact, Card
 from model.errors import UnderstudyError, describe_error
 from model.propensity import Propensity
 from model.propensity import load as load_propensity
-from model.roster import Roster
+from model.roster import Roster, with_questions
 
 FIRST_WAIT, LONGEST_WAIT = 30.0, 600.0  # seconds before a version that was refused is tried again
 
@@ -50,7 +50,9 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 class Serving:
     """A version that serves; its roster knows the bot's own id.
 
-    `propensity` tells who would join in unasked; older versions have none.
+    In it nobody has opted out: the card's roster tells who did, and people may have told this bot
+    otherwise since (`bot/access.py`). `propensity` tells who would join in unasked; older versions
+    have none.
     """
 
     artifact: Artifact
@@ -158,5 +160,5 @@ class Stand:
         artifact = self.models.open("current")
         same = self._now and self._now.artifact.path == artifact.path
         speaker = self._now.speaker if self._now and same else self._open(artifact)
-        roster = artifact.card.roster.with_understudy(self.bot_id)
+        roster = with_questions(artifact.card.roster).with_understudy(self.bot_id)
         return Serving(artifact, speaker, roster, load_propensity(artifact.path))

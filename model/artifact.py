@@ -153,7 +153,12 @@ def save_card(card: Card, folder: Path) -> None:
 
 def save_roster(roster: Roster, folder: Path) -> None:
     """Write roster.json into an artifact's folder."""
-    _write_json(rosters.to_json(roster), folder / ROSTER)
+    write_text(folder / ROSTER, roster_text(roster))
+
+
+def roster_text(roster: Roster) -> str:
+    """Return what roster.json holds."""
+    return _json_text(rosters.to_json(roster))
 
 
 def load(folder: Path) -> Artifact:
@@ -193,7 +198,11 @@ def content_hash(folder: Path) -> str:
 
 
 def _write_json(value: Mapping[str, Any], path: Path) -> None:
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    write_text(path, _json_text(value))
+
+
+def _json_text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
@@ -201,7 +210,7 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"there is no model in {path.parent}: make one with `understudy train`"
+            f"there is no model in {path.parent}: make one with `understudy retrain`"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(

@@ -3,32 +3,37 @@
 A bundle is a zip archive: the artifact's files, and manifest.json with the hash of each.
 """
 
+import io
 import shutil
 import stat
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact import Artifact, load
+from model.artifact import ROSTER, SCORECARD, Artifact, load, roster_text
+from model.consent import keep_imported
 from model.errors import ArtifactError
 from model.files import PRIVATE_FILE, locked, make_folder
 from model.manifest import (
     MANIFEST,
     MOST_FILES,
+    WEIGHTS,
     Entry,
     Manifest,
     Told,
     copied,
     file_names,
+    manifest_of,
     may_travel,
 )
 from model.naming import visible
 from model.registry import Registry
+from model.roster import stricter
 
 _LEVEL = 1  # 15 % off int8 and 20 % off bf16 weights, at 25 MB/s; level 6 takes 1 % more off
 _MOST_MANIFEST = 1 << 20
@@ -41,6 +46,8 @@ def pack(
     artifact: Artifact, file: Path, *, with_weights: bool = False, told: Told = lambda _: None
 ) -> Manifest:
     """Write an artifact as a bundle that its owner alone can read; the same files, the same bytes.
+
+    Its roster is the artifact's, in which people's consent holds, and not the one on disk.
 
     Raises:
         ArtifactError: The file is there already, or the artifact lacks weights or has what no
@@ -57,7 +64,11 @@ def pack(
         _beside(file) as beside,
         zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive,
     ):
-        files = {name: _stored(archive, artifact.path, name, told) for name in names}
+        roster = io.BytesIO(roster_text(artifact.card.roster).encode())
+        stored = (name for name in names if name != ROSTER)
+        files = {name: _stored(archive, artifact.path, name, told) for name in stored}
+        with archive.open(ROSTER, "w") as target:
+            files[ROSTER] = copied(roster, target, told)
         manifest = Manifest(artifact.path.name, files)
         with archive.open(MANIFEST, "w") as target:
             target.write(manifest.to_text().encode())
@@ -115,10 +126,20 @@ def opened(file: Path) -> Iterator[Bundle]:
         yield Bundle(file, archive, manifest)
 
 
-def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> str:
-    """Let `fill` write an artifact's files beside the versions; add it and return its name.
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The version that an import made, or, if not `is_new`, the same one that was there already."""
 
-    Nothing of one that is refused stays.
+    name: str
+    is_new: bool = True
+
+
+def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Received:
+    """Let `fill` write an artifact's files beside the versions; add it as a version.
+
+    If the folder has it already, only its roster is taken over, and every "no" in the present one
+    stays. The `/optout`s that came with it hold for all versions. Nothing of one that is refused
+    stays.
 
     Raises:
         ArtifactError: It does not fit this code.
@@ -130,10 +151,49 @@ def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> st
             folder = make_folder(Path(temporary) / "artifact")
             fill(folder)
             try:
-                load(folder)
+                roster = load(folder).card.roster
             except ArtifactError as error:
                 raise ArtifactError(str(error).replace(str(folder), source)) from error
-            return registry.add(folder)
+            keep_imported(registry.root, roster)
+            if twin := _twin(registry, folder):
+                known = load(registry.root / "versions" / twin).card.roster
+                registry.change_roster(twin, stricter(known, roster))
+                return Received(twin, is_new=False)
+            return Received(registry.add(folder))
+
+
+def _twin(registry: Registry, folder: Path) -> str | None:
+    """Return the version that has the same files, but for what changes after training; or None.
+
+    A version may have weights that did not travel.
+    """
+    own = _contents(folder)
+    for name in reversed(registry.names):
+        there = registry.root / "versions" / name
+        known = _contents(there)
+        is_same = own.items() <= known.items()
+        if (
+            is_same
+            and all(one.startswith(WEIGHTS) for one in known.keys() - own.keys())
+            and _hashes(folder, own) == _hashes(there, own)
+        ):
+            return name
+    return None
+
+
+def _contents(folder: Path) -> dict[str, int]:
+    """Return the sizes of an artifact's files, but for those that change after training."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    return {
+        name: size
+        for name, size in sizes.items()
+        if name not in {ROSTER, SCORECARD} and not Path(name).name.startswith(".")
+    }
+
+
+def _hashes(folder: Path, names: Iterable[str]) -> Mapping[str, Entry]:
+    return manifest_of(folder, "", names, lambda _: None).files
 
 
 def _stored(archive: zipfile.ZipFile, folder: Path, name: str, told: Told) -> Entry:

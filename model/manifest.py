@@ -18,7 +18,7 @@ MOST_FILES = 200
 _FORMAT = 1
 _ENGINE = "engine/model.bin"
 _NEEDED = (CARD, ROSTER, "tokenizer.json", _ENGINE)
-_WEIGHTS = "weights/"
+WEIGHTS = "weights/"
 _NAME = re.compile(r"(?:engine/|weights/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SUFFIXES = {".json", ".txt", ".jinja", ".safetensors", ".index"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -56,7 +56,7 @@ class Manifest:
     @property
     def has_weights(self) -> bool:
         """Whether training can go on from it."""
-        return any(name.startswith(_WEIGHTS) for name in self.files)
+        return any(name.startswith(WEIGHTS) for name in self.files)
 
     def to_text(self) -> str:
         """Return it as JSON, the same for the same files."""
@@ -94,7 +94,7 @@ def file_names(folder: Path, *, with_weights: bool) -> list[str]:
         raise ArtifactError(
             f"{folder / strange[0]} is no file that a model may travel with: move it away"
         )
-    return [name for name in names if with_weights or not name.startswith(_WEIGHTS)]
+    return [name for name in names if with_weights or not name.startswith(WEIGHTS)]
 
 
 def may_travel(name: str) -> bool:

@@ -1,5 +1,7 @@
 """Versions of trained models in a folder: which there are, which one serves, which served before.
 
+What the folder knows of people's consent binds each version that is opened (`model/consent.py`).
+
 `versions/0007-3f2a9c01/` are artifacts, `current` is a line that names one of them, `served` the
 names that `current` ever held, oldest first, `removed` those of versions that are gone.
 """
@@ -7,9 +9,10 @@ names that `current` ever held, oldest first, `removed` those of versions that a
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from model import consent
 from model.artifact import Artifact, content_hash, load, save_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
@@ -23,6 +26,11 @@ _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 def is_version(name: str) -> bool:
     """Whether this is how a version is called."""
     return _NAME.fullmatch(name) is not None
+
+
+def no_model(root: Path) -> str:
+    """Return what to say, and to do, where a folder holds no model."""
+    return f"there is no model in {root}: make one with `understudy retrain` or `make demo`"
 
 
 def receipt_file(root: Path, version: str) -> Path:
@@ -62,7 +70,7 @@ class Registry:
         return name
 
     def state(self) -> str:
-        """Return what changes when another version serves, or any file of that version."""
+        """Return a value that changes with the current version, its files or the consent."""
         try:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()
         except OSError:
@@ -75,7 +83,7 @@ class Registry:
         except OSError:  # it is being changed
             return name
         stamps = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
-        return "\n".join((name, *stamps))
+        return "\n".join((name, *stamps, consent.changed(self.root)))
 
     def serves(self, name: str) -> bool:
         """Whether this version serves; none does where `current` is damaged."""
@@ -94,8 +102,10 @@ class Registry:
             if name := self.current:
                 return name
             raise ArtifactError(
-                f"there is no model in {self.root}: make one with `understudy train`, "
-                "or `make demo`"
+                no_model(self.root)
+                if not self.names
+                else f"no version in {self.root} serves yet: choose one with "
+                "`understudy models promote`"
             )
         by_number = {int(name.split("-")[0]): name for name in self.names}
         if wanted in by_number.values():
@@ -106,11 +116,16 @@ class Registry:
         raise ArtifactError(f"no version {wanted!r} in {self.root}; there is {known}")
 
     def open(self, wanted: str = "current") -> Artifact:
-        """Load a version's card, by any of its names or as a folder."""
+        """Load a version, by any of its names or as a folder; people's consent holds over it.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be used, or what is known of consent is
+                damaged.
+        """
         as_path = Path(wanted)
         if wanted != "current" and (as_path / "model.json").is_file():
-            return load(as_path)
-        return self._load(self.find(wanted))
+            return self._consented(load(as_path))
+        return self._consented(self._load(self.find(wanted)))
 
     def whole(self, wanted: str) -> Artifact:
         """Load a version once it is sure that its files are those that were added.
@@ -119,7 +134,7 @@ class Registry:
             ArtifactError: There is none, or it is not what was added.
         """
         self._check(name := self.find(wanted))
-        return self._load(name)
+        return self._consented(self._load(name))
 
     def add(self, finished: Path) -> str:
         """Move a finished artifact, of the same disk, in as the newest version; return its name."""
@@ -210,6 +225,16 @@ class Registry:
             card = artifact.card
             save_roster(revised(card.roster, roster, card.learned), artifact.path)
         return name
+
+    def _consented(self, artifact: Artifact) -> Artifact:
+        """Return a version with the roster that holds now, by this folder and by its own."""
+        roots = {self.root.resolve()}
+        if (versions := artifact.path.resolve().parent).name == "versions":
+            roots.add(versions.parent)
+        roster = artifact.card.roster
+        for root in sorted(roots):
+            roster = consent.read_consent(root).over(roster)
+        return replace(artifact, card=replace(artifact.card, roster=roster))
 
     def _load(self, name: str) -> Artifact:
         if name not in self.names:

@@ -1,7 +1,9 @@
 """Who is who in a group, what they are called in prompts, and what they agreed to."""
 
-from collections.abc import Container, Mapping
-from dataclasses import asdict, dataclass, field, replace
+import difflib
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
 from typing import Any, Literal, get_args
 
 from model.errors import RosterError
@@ -10,15 +12,27 @@ from model.quotes import labels_of
 
 Learn = Literal["yes", "no"]
 Imitate = Literal["yes", "no", "ask"]
+Said = Literal["optin", "optout"]
 
 _ID_LIMIT = 2**63
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a user told the bot about their voice, and when."""
+
+    user_id: int
+    said: Said
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """A friend: `name` is what prompts call them, `names` what Telegram ever showed.
 
-    The `quiet` wrote too little to be a voice; they are learned from as anybody.
+    The `quiet` wrote too little to be a voice; they are learned from as anybody. `opted_out` are
+    the `/optout`s of their accounts that still hold: `imitate` is "no" because of them alone, and
+    a newer `/optin` lifts it.
     """
 
     name: str
@@ -28,6 +42,7 @@ class Person:
     learn: Learn = "yes"
     imitate: Imitate = "ask"
     quiet: bool = False
+    opted_out: tuple[Decision, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a name that a prompt could not hold, or an answer nobody offers."""
@@ -40,11 +55,26 @@ class Person:
                 f'{self.name}: learn is "yes" or "no", imitate "yes", "no" or "ask"; '
                 f'it says "{self.learn}" and "{self.imitate}"'
             )
+        if self.opted_out and self.imitate != "no":
+            raise RosterError(f'{self.name}: who opted out has imitate = "no"')
+        if any(one.said != "optout" or one.user_id not in self.ids for one in self.opted_out):
+            raise RosterError(f"{self.name}: opted_out holds the /optouts of their own accounts")
 
     @property
     def may_be_target(self) -> bool:
         """Whether a model may learn to speak like them."""
         return self.learn == "yes" and self.imitate != "no" and not self.quiet
+
+    @property
+    def why_silent(self) -> str:
+        """Return why this person is no voice, as the end of a sentence; "" for a voice."""
+        if self.opted_out:
+            return f"told the bot /optout on {max(one.at for one in self.opted_out):%Y-%m-%d}"
+        if self.learn == "no":
+            return 'may not be learned from (learn = "no")'
+        if self.imitate == "no":
+            return 'may not be imitated (imitate = "no")'
+        return "wrote too few messages to be a voice" if self.quiet else ""
 
     @property
     def is_only_quiet(self) -> bool:
@@ -132,10 +162,78 @@ class Roster:
         return first
 
 
+def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
+    """Return each user's newest decision; of two of the same moment the later one in order."""
+    newest: dict[int, Decision] = {}
+    for one in decisions:
+        known = newest.get(one.user_id)
+        if known is None or known.at <= one.at:
+            newest[one.user_id] = one
+    return newest
+
+
+def with_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster:
+    """Return a roster in which nobody is a voice who told the bot `/optout`.
+
+    An `/optout` of any account of a person counts until the same account sends `/optin`. The
+    roster's own "no" stays, whatever its person told the bot.
+    """
+    return replace(roster, people=tuple(_decided(one, decisions) for one in roster.people))
+
+
+def _decided(person: Person, decisions: Mapping[int, Decision]) -> Person:
+    if person.imitate == "no" and not person.opted_out:
+        return person
+    own = (decisions[number] for number in person.ids if number in decisions)
+    newest = newest_decisions([*person.opted_out, *own]).values()
+    if opted_out := tuple(one for one in newest if one.said == "optout"):
+        return replace(person, imitate="no", opted_out=opted_out)
+    return replace(person, imitate="yes", opted_out=()) if person.opted_out else person
+
+
+def without_voices(roster: Roster, ids: Container[int]) -> Roster:
+    """Return a roster in which nobody of these ids may be imitated."""
+    people = (
+        replace(person, imitate="no", opted_out=()) if any(n in ids for n in person.ids) else person
+        for person in roster.people
+    )
+    return replace(roster, people=tuple(people))
+
+
+def stricter(known: Roster, newer: Roster) -> Roster:
+    """Return the newer roster of one version, in which each "no" of the known one stays."""
+    people = []
+    for person in newer.people:
+        was = known.called(person.name)
+        people.append(_stricter(was, person) if was else person)
+    missing = (person for person in known.people if not newer.called(person.name))
+    return replace(newer, people=(*people, *missing))
+
+
+def _stricter(known: Person, newer: Person) -> Person:
+    learn: Learn = "no" if "no" in {known.learn, newer.learn} else "yes"
+    nos = [one for one in (known, newer) if one.imitate == "no"]
+    if not nos:
+        return replace(newer, learn=learn)
+    optouts: Iterable[Decision] = ()
+    if all(one.opted_out for one in nos):
+        optouts = newest_decisions(two for one in nos for two in one.opted_out).values()
+    return replace(newer, learn=learn, imitate="no", opted_out=tuple(optouts))
+
+
+def with_questions(roster: Roster) -> Roster:
+    """Return a roster without people's own decisions: who opted out is to be asked again."""
+    people = (
+        replace(one, imitate="ask", opted_out=()) if one.opted_out else one for one in roster.people
+    )
+    return replace(roster, people=tuple(people))
+
+
 def revised(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
     """Return what people agreed to since a model was trained, as its roster.
 
-    Whoever is not among the `learned` is quiet: the weights do not know their voice.
+    Whoever is not among the `learned` is quiet: the weights do not know their voice. No roster
+    lifts an `/optout` that came with the version.
 
     Raises:
         RosterError: It lacks somebody, or calls them otherwise than the weights do.
@@ -144,7 +242,8 @@ def revised(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
     for person in trained.people:
         _check_is_in(newer, person, names)
     people = (replace(person, quiet=person.name not in learned) for person in newer.people)
-    return replace(newer, people=tuple(people))
+    optouts = newest_decisions(one for person in trained.people for one in person.opted_out)
+    return with_decisions(replace(newer, people=tuple(people)), optouts)
 
 
 def _check_is_in(roster: Roster, person: Person, trained: Container[str]) -> None:
@@ -167,10 +266,39 @@ def _check_is_in(roster: Roster, person: Person, trained: Container[str]) -> Non
 def to_json(roster: Roster) -> dict[str, Any]:
     """Return the roster as plain values, for an artifact's roster.json."""
     return {
-        "people": [asdict(person) for person in roster.people],
+        "people": [_person_to_json(person) for person in roster.people],
         "bots": sorted(roster.bots),
         "understudies": sorted(roster.understudies),
     }
+
+
+def _person_to_json(person: Person) -> dict[str, Any]:
+    value = asdict(replace(person, opted_out=()))
+    del value["opted_out"]
+    if person.opted_out:
+        value["opted_out"] = [decision_to_json(one) for one in person.opted_out]
+    return value
+
+
+def decision_to_json(decision: Decision) -> dict[str, Any]:
+    """Return a decision as plain values."""
+    return {
+        "user_id": decision.user_id, "decision": decision.said, "at": decision.at.isoformat(),
+    }  # fmt: skip
+
+
+def decision_from_json(value: Mapping[str, Any]) -> Decision:
+    """Read what `decision_to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is damaged.
+    """
+    if value["decision"] not in get_args(Said):
+        raise ValueError(f"a decision is optin or optout, {value['decision']!r} is not")
+    at = datetime.fromisoformat(value["at"])
+    if at.tzinfo is None:
+        raise ValueError(f"a decision's time needs a time zone, {value['at']!r} has none")
+    return Decision(_id(value["user_id"]), value["decision"], at)
 
 
 def from_json(value: Mapping[str, Any]) -> Roster:
@@ -182,18 +310,41 @@ def from_json(value: Mapping[str, Any]) -> Roster:
     try:
         if unknown := set(value) - {"people", "bots", "understudies"}:
             raise RosterError(f"what is {min(unknown)!r}? A roster has people, bots, understudies")
+        people = value.get("people", ())
+        _check_keys(people)
         return Roster(
-            tuple(map(_person, value.get("people", ()))),
+            tuple(map(_person, people)),
             bots=frozenset(map(_id, value.get("bots", ()))),
             understudies=frozenset(map(_id, value.get("understudies", ()))),
         )
-    except (TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RosterError(f"a person needs a name and ids = […]: {visible(str(error))}") from error
 
 
+def unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
+    """Return the place among the people, from 0, and the first key that no person has; or None."""
+    known = {one.name for one in fields(Person)}
+    for number, person in enumerate(people):
+        for key in person if isinstance(person, Mapping) else ():
+            if key not in known:
+                return number, str(key)
+    return None
+
+
+def _check_keys(people: Sequence[Any]) -> None:
+    if found := unknown_key(people):
+        number, key = found
+        name = people[number].get("name", f"person {number + 1}")
+        keys = [one.name for one in fields(Person) if one.name != "opted_out"]
+        near = difflib.get_close_matches(key, keys, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(keys)}"
+        raise RosterError(f"{name}: there is no key {key!r}: {hint}")
+
+
 def _person(value: Mapping[str, Any]) -> Person:
-    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-    person = Person(**fields)
+    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    optouts = _listed_under("opted_out", kept.pop("opted_out", ()))
+    person = Person(**kept, opted_out=tuple(map(decision_from_json, optouts)))
     for number in _listed_under("ids", person.ids):
         _id(number)
     for key, words in (("names", person.names), ("aliases", person.aliases)):

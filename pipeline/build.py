@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model.artifact import Chat
 from model.errors import DatasetError, ExportError, RosterError
+from model.naming import visible
 from model.occasions import NameIndex, conversations
 from model.roster import Roster
 from pipeline.authors import Author
@@ -54,7 +55,7 @@ def build(
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
     with opened(exports, choices.chat, choices.zone, step) as found:
         chat = found.only(choices.chat)
-        check_chat(chat, found.spool.clashes(chat.chat_id))
+        check_chat(chat, found.spool.clashes(chat.chat_id), len(found.files))
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, found.files, authors, out)
         pairing = Pairing(found.spool, chat, roster, choices)
@@ -99,21 +100,27 @@ def build_chat(
     return summary
 
 
-def check_chat(chat: archive.Chat, clashes: int) -> None:
+def check_chat(chat: archive.Chat, clashes: int, files: int) -> None:
     """Make sure that it is one account's chat, and known by its id.
 
     Raises:
         ExportError: It is not.
     """
+    if clashes and files == 1:
+        raise ExportError(
+            f"in the export of {visible(chat.name)} {clashes:,} message ids occur twice, with "
+            "different authors: the file was edited or damaged, so export the chat again"
+        )
     if clashes:
         raise ExportError(
-            f"the exports ascribe {clashes:,} messages of {chat.name} to different people: they "
-            "are of different accounts' chats, so give those of one account"
+            f"the exports ascribe {clashes:,} messages of {visible(chat.name)} to different "
+            "people: they are of different accounts' chats, so give those of one account; or one "
+            "of them was edited and has an id twice"
         )
     if chat.number is None:
         raise ExportError(
-            f"the export does not say which chat {chat.name} is, its id is missing or damaged: "
-            "export it again"
+            f"the export does not say which chat {visible(chat.name)} is, its id is missing or "
+            "damaged: export it again"
         )
 
 
@@ -154,15 +161,31 @@ def _still_known(earlier: Roster, authors: Sequence[Author]) -> Roster:
 
 
 def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
-    """Make sure that somebody may become a voice, where only the threshold forbids it."""
-    silenced = [person for person in roster.people if person.is_only_quiet]
-    if silenced and not roster.voices:
-        counts = words_of(authors)
-        most = max(sum(counts[number] for number in person.ids) for person in silenced)
+    """Make sure that somebody may become a voice.
+
+    Raises:
+        DatasetError: Nobody may, by the roster or the threshold.
+    """
+    bots = roster.bots | roster.understudies
+    counts = words_of(one for one in authors if one.author_id not in bots)
+    if roster.voices or not any(counts.values()):
+        return  # where nobody talks: see Pairing.check_authors
+    willing = [person for person in roster.people if person.is_only_quiet]
+    if not willing:
         raise DatasetError(
-            f"nobody wrote {min_messages} messages, the most is {most:,}: export more of the chat, "
-            "or give a smaller --min-messages"
+            'nobody in the roster may be imitated: write learn = "yes", and imitate = "ask" or '
+            '"yes", for those who agree'
         )
+    if not any(counts[number] for person in roster.people for number in person.ids):
+        raise DatasetError(
+            "nobody in the roster wrote in this chat: give the chat's own roster, which "
+            "`understudy inspect EXPORT --roster FILE` writes"
+        )
+    most = max(sum(counts[number] for number in person.ids) for person in willing)
+    raise DatasetError(
+        f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs, the "
+        f"most is {most:,}: export more of the chat, or give a smaller --min-messages"
+    )
 
 
 def _check_pairs(written: Written) -> None:

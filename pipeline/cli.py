@@ -17,7 +17,7 @@ from model.registry import Registry
 from model.speaker import open_speaker
 from pipeline import exports, judging, models, options, report, retraining, talk
 from pipeline.options import DECODING, drawn, hyper, redrawn, require_training
-from pipeline.retrain.known import dataset_of
+from pipeline.retrain.known import dataset_of, missing_dataset
 
 app = typer.Typer(
     help="Train on a group's chat, and talk with what came of it. The bot is `understudy-bot`.",
@@ -57,7 +57,8 @@ def train(
     dataset: Annotated[Path, typer.Argument(help="a folder that `understudy build` made")],
     base: Base = DEFAULT,
     models_dir: ModelsDir = options.MODELS,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
     recipe: Annotated[
         str,
         typer.Option(help="understudy, or notebook: the plain baseline; other options go first"),
@@ -99,15 +100,20 @@ def train(
     yes: models.Yes = False,
 ) -> None:
     """Fine-tune a base on a dataset; the first version is promoted for the bot by itself."""
+    options.check_resume(resume=resume, restart=restart)
     settings = options.hyperparameters(recipe, context.params)
     decoding = options.decoding(DECODING, context.params)
     require_training()
     from pipeline.dataset import load_dataset
+    from pipeline.start import Start as Beginning
+    from pipeline.train import checkpoint_of, may_resume
     from pipeline.train import train as train_dataset
 
     console = Console()
     registry = Registry(models_dir)
     pairs = load_dataset(dataset)
+    checkpoint = checkpoint_of(pairs, Beginning(base), registry)
+    resume = may_resume(checkpoint, options.ask, resume=resume, restart=restart)
     if push_to_hub:  # asked now, while somebody is there
         models.agree_to_push(
             push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes
@@ -189,7 +195,7 @@ def _talk(
     dataset = data or dataset_of(artifact)
     if start == talk.HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
         print(
-            "The dataset of this model is not here, so the talk begins with nothing; "
+            f"{_capitalized(missing_dataset(artifact))}. So the talk begins with nothing; "
             "--start FILE begins with a file's lines, --data DIR with a dataset's",
             file=sys.stderr,
         )
@@ -198,6 +204,10 @@ def _talk(
     decoding = options.decoding(artifact.card.decoding, given)
     speaker = open_speaker(artifact, seed=seed, decoding=decoding)
     return talk.Talk(speaker, Console(highlight=False, markup=False), lines)
+
+
+def _capitalized(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ from pipeline.judge import even
 from pipeline.options import Split
 from pipeline.pairs import Pair
 from pipeline.progress import clock, step
-from pipeline.retrain.known import dataset_of
+from pipeline.retrain.known import dataset_of, missing_dataset
 
 FORMAT = 1
 _CHECKED = 8  # pairs that the base's conversion must agree on
@@ -96,7 +96,13 @@ def judge(
     """
     pairs = dataset.test if split is Split.TEST else dataset.validation
     held_out, training = _turns(pairs), _turns(dataset.train)
-    voices = tuple(sorted({t.voice for t in held_out} & {t.voice for t in training}))
+    known = {t.voice for t in held_out} & {t.voice for t in training}
+    voices = tuple(sorted(known & {person.name for person in artifact.card.roster.voices}))
+    if known and not voices:
+        raise DatasetError(
+            f"nobody whose replies {dataset.folder} holds may be imitated: see "
+            f"`understudy models show {artifact.path.name.split('-')[0]}`"
+        )
     if not voices:
         raise DatasetError(
             f"{dataset.folder} has no {split} replies of its voices: build it from a longer chat"
@@ -130,10 +136,9 @@ def dataset_for(artifact: Artifact, folder: str | None) -> Dataset:
     trained_on = artifact.card.provenance.get("dataset", {})
     where = folder or dataset_of(artifact)
     if not where or not Path(where).is_dir():
-        raise DatasetError(
-            f"the dataset of {artifact.path.name} is not here"
-            f"{f' ({where})' if where else ''}: name it with --data"
-        )
+        if folder:
+            raise DatasetError(f"there is no dataset {folder}: name another with --data")
+        raise DatasetError(f"{missing_dataset(artifact)}; name a copy of it with --data")
     dataset = load_dataset(Path(where))
     if trained_on.get("sha256") not in {None, dataset.content_hash}:
         raise DatasetError(
@@ -237,11 +242,15 @@ def _counted(
     """Show a bar while so many replies are made, then a line with the time they took."""
     started = time.monotonic()
     columns = (TextColumn("  {task.description}"), BarColumn(20), MofNCompleteColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(
+        *columns, console=console, transient=True, auto_refresh=False,
+        disable=not console.is_terminal,
+    )  # fmt: skip
     task = bar.add_task(title, total=total)
 
     def advance() -> None:
         bar.advance(task)
+        bar.refresh()
         told(bar.tasks[task].percentage / 100)
 
     with bar:

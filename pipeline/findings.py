@@ -71,20 +71,40 @@ def _print_chat(one: ChatFigures, console: Console) -> None:
         console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.what}")
     if (left := len(chat.places) - _MOST_PLACES) > 0:
         console.print(f"  … and {left} of the first {len(chat.places)} places more (--json)")
-    _print_authors(one.authors, console)
+    _print_authors(one, console)
 
 
-def _print_authors(authors: Sequence[Author], console: Console) -> None:
-    people = table("messages", "id", _NAMES, first="right", words={"id", _NAMES})
+def _print_authors(one: ChatFigures, console: Console) -> None:
+    authors = one.authors
+    people = table("messages", "id", "voice", _NAMES, first="right", words={"voice", "id", _NAMES})
     for author in authors[:_MOST_AUTHORS]:
         names = " · ".join(map(visible, author.names)) or "a deleted account"
-        who = f"{names} (sends by way of bots)" if author.is_bot else names
         people.add_row(
-            f"{author.messages:,}", "" if author.by_name else str(author.author_id), Text(who)
+            f"{author.messages:,}",
+            "" if author.by_name else str(author.author_id),
+            _voice(author, one),
+            Text(f"{names} {_bot_note(author)}".rstrip()),
         )
     console.print(Padding.indent(people, 2))
     if len(authors) > _MOST_AUTHORS:
         console.print(f"  … and {len(authors) - _MOST_AUTHORS:,} more who wrote less (--json)")
+    console.print(
+        f"  A voice needs {one.min_messages:,} messages of one's own, without commands and "
+        "forwards\n  (--min-messages).",
+        style="dim",
+    )
+
+
+def _voice(author: Author, one: ChatFigures) -> str:
+    """Return whether somebody wrote enough to be a voice."""
+    return "no" if author.is_bot or author.author_id in one.quiet else "yes"
+
+
+def _bot_note(author: Author) -> str:
+    if not author.is_bot:
+        return ""
+    is_called_bot = bool(author.names) and author.names[-1].casefold().endswith("bot")
+    return "(a bot)" if is_called_bot else "(sends only through bots)"
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -111,7 +131,10 @@ def _chat(one: ChatFigures) -> dict[str, Any]:
         "topics": counts.topics,
         "first": counts.first.isoformat() if counts.first else None,
         "last": counts.last.isoformat() if counts.last else None,
-        "authors": [_author(author) for author in one.authors],
+        "min_messages": one.min_messages,
+        "authors": [
+            {**_author(author), "is_voice": _voice(author, one) == "yes"} for author in one.authors
+        ],
         "repaired": dict(chat.tally.repaired),
         "skipped": dict(chat.tally.skipped),
         "places": [

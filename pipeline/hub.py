@@ -18,7 +18,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError:
     RepositoryNotFoundError,
 )
 
-from model.artifact import Artifact, Card, Chat, save_card
+from model.artifact import Artifact, Card, Chat, save_card, save_roster
 from model.errors import ArtifactError
 from model.files import make_folder
 from model.manifest import MANIFEST, Manifest, Told, file_names, manifest_of
@@ -102,13 +102,16 @@ def fetch(api: HfApi, repository: str, folder: Path, told: Told = lambda _: None
 def stage(artifact: Artifact, staged: Path, repository: str, *, public: bool) -> Manifest:
     """Lay out what a repository will hold: links to the files, the manifest and the model's card.
 
-    What stands beside the weights in public names nobody who did not agree.
+    The roster is the artifact's, in which people's consent holds, and not the one on disk. What
+    stands beside the weights in public names nobody who did not agree.
     """
     names = file_names(artifact.path, with_weights=True)
     card = public_card(artifact.card) if public else artifact.card
     if card != artifact.card:
         names = [name for name in names if name != _SCORECARD]
         save_card(card, staged)
+    else:
+        save_roster(card.roster, staged)
     for name in names:
         path = staged / name
         make_folder(path.parent)

@@ -16,13 +16,19 @@ from pipeline.authors import Author
 from pipeline.export.archive import Chat, opened
 from pipeline.export.spool import Counts, Spool
 from pipeline.pairing import Choices, Pairing
-from pipeline.roster_file import roster_of, write_roster
+from pipeline.roster_file import MIN_MESSAGES, roster_of, write_roster
+
+_NO_SCRIPTS = {
+    "Caron", "Halfwidth", "Ideographic", "Masu", "Modifier", "Roman", "Turned", "Vedic", "Vertical",
+}  # fmt: skip
+"""First words of letters' names that name no script, once a letter is decomposed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatFigures:
     """One chat; `scripts` count messages by what they are written in, `private` placeholders.
 
+    Of the authors the `quiet` wrote fewer than `min_messages` own messages, too few for a voice.
     `sessions` and `pairs` are those that a build of it would find, before it is split.
     """
 
@@ -33,6 +39,8 @@ class ChatFigures:
     private: Counter[str]
     sessions: int
     pairs: int
+    min_messages: int = MIN_MESSAGES
+    quiet: frozenset[int] = frozenset()
 
     @property
     def messages(self) -> int:
@@ -100,6 +108,8 @@ def figures_of(
         private=pairing.redacted,
         sessions=sessions,
         pairs=pairs,
+        min_messages=choices.min_messages,
+        quiet=frozenset(one for who in roster.people if who.quiet for one in who.ids),
     )
 
 
@@ -112,4 +122,7 @@ def _scripts(text: str) -> set[str]:
 def _script(character: str) -> str:
     if not character.isalpha():
         return ""
-    return unicodedata.name(character, "").split(" ")[0].split("-")[0].capitalize()
+    plain = unicodedata.normalize("NFKD", character)  # º is an o, and a full-width A an A
+    letter = next((one for one in plain if one.isalpha()), character)
+    word = unicodedata.name(letter, "").split(" ")[0].split("-")[0].capitalize()
+    return "" if word in _NO_SCRIPTS else word

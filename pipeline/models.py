@@ -11,11 +11,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from model import bundle
-from model.artifact import load
+from model.artifact import Card
 from model.errors import ArtifactError
 from model.manifest import Manifest, Told, file_names
-from model.registry import Registry
-from model.roster import Roster
+from model.registry import Registry, no_model
+from model.roster import Person, Roster
 from pipeline import removal, show
 from pipeline.options import MODELS, ModelsDir
 from pipeline.progress import step
@@ -48,7 +48,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, the newest last; * serves, ! knows words of somebody who withdrew."""
     registry = Registry(models_dir)
     if not registry.names:
-        print(f"no models in {models_dir}: make one with `understudy retrain`")
+        print(no_model(models_dir))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "version", "trained", "base", "nats/char", "voices"):
@@ -86,7 +86,10 @@ def roster(
     before = registry.open(registry.find(version)).card
     name = registry.change_roster(version, wanted)
     after = registry.open(name).card
-    show.print_changes(before, after, Console(highlight=False, markup=False))
+    console = Console(highlight=False, markup=False)
+    show.print_changes(before, after, console)
+    wished = {person.name for person in wanted.voices}
+    show.print_silent((one for one in after.roster.people if one.name in wished), console)
 
 
 @app.command()
@@ -122,6 +125,7 @@ def export(
         packed = bundle.pack(artifact, place, with_weights=with_weights, told=told)
     print(f"wrote {place}, {_megabytes(place.stat().st_size)}; contents sha256 {packed.sha256}")
     print(f"{_LEARNED}\nGive the file only to who may read the chat.")
+    show.print_silent(learned_people(artifact.card), Console(highlight=False, markup=False))
 
 
 @app.command("import")
@@ -131,14 +135,22 @@ def import_model(
 ) -> None:
     """Add a model of another machine, or of the hub, as the newest version."""
     registry = Registry(models_dir)
-    name, manifest = (
+    received, manifest = (
         _import_file(registry, Path(source))
         if Path(source).exists()
         else _import_from_hub(registry, source)
     )
     silence_known(registry)
+    name = received.name
     number = name.split("-")[0]
-    print(f"{manifest.version} of {source} is {name} here; contents sha256 {manifest.sha256}")
+    already = "" if received.is_new else " already"
+    print(
+        f"{manifest.version} of {source} is {name} here{already}; contents sha256 {manifest.sha256}"
+    )
+    if not received.is_new:
+        print("No new version was made; only who may be imitated was taken over.")
+    card = registry.open(name).card
+    show.print_silent(learned_people(card), Console(highlight=False, markup=False))
     if not registry.serves(name):
         print(f"To let it serve: understudy models promote {number}")
 
@@ -156,6 +168,11 @@ def push(
     card = registry.whole(version).card
     agree_to_push(repository, card.roster, is_open=card.public, public=public, yes=yes)
     push_version(registry, version, repository, public=public)
+
+
+def learned_people(card: Card) -> list[Person]:
+    """Return the people whose voices the weights know."""
+    return [person for person in card.roster.people if person.name in card.learned]
 
 
 def agree_to_push(
@@ -197,15 +214,15 @@ def push_version(registry: Registry, version: str, repository: str, *, public: b
     print(f"{artifact.path.name} is at {address}")
 
 
-def _import_file(registry: Registry, file: Path) -> tuple[str, Manifest]:
+def _import_file(registry: Registry, file: Path) -> tuple[bundle.Received, Manifest]:
     if not file.is_file():
         raise ArtifactError(f"{file} is no file that `understudy models export` wrote")
     with bundle.opened(file) as packed, _bar("Unpacking", packed.manifest.size) as told:
-        name = bundle.receive(registry, str(file), lambda folder: packed.unpack(folder, told))
-    return name, packed.manifest
+        received = bundle.receive(registry, str(file), lambda folder: packed.unpack(folder, told))
+    return received, packed.manifest
 
 
-def _import_from_hub(registry: Registry, repository: str) -> tuple[str, Manifest]:
+def _import_from_hub(registry: Registry, repository: str) -> tuple[bundle.Received, Manifest]:
     from pipeline import hub
 
     if not hub.HUB_ID.fullmatch(repository) or repository.endswith(".zip"):
@@ -213,10 +230,10 @@ def _import_from_hub(registry: Registry, repository: str) -> tuple[str, Manifest
     found: list[Manifest] = []
     with step(Console(highlight=False), f"Fetching {repository}"):
         api = hub.open_hub()
-        name = bundle.receive(
+        received = bundle.receive(
             registry, repository, lambda folder: found.append(hub.fetch(api, repository, folder))
         )
-    return name, found[0]
+    return received, found[0]
 
 
 @contextmanager
@@ -238,7 +255,7 @@ def _megabytes(size: int) -> str:
 
 def _facts(registry: Registry, name: str) -> list[str]:
     try:
-        card = load(registry.root / "versions" / name).card
+        card = registry.open(name).card
     except ArtifactError as error:
         return ["", "", "", f"cannot be used: {error}"]
     trained = str(card.provenance.get("trained_at", ""))[:10]

@@ -1,6 +1,7 @@
 """Options that several commands share, and their defaults."""
 
 import importlib.util
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -26,6 +27,11 @@ KEEP = 5
 SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)
 
 ModelsDir = Annotated[Path, typer.Option("--models", help="the folder of trained models")]
+
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the training that was stopped.")]
+Restart = Annotated[
+    bool, typer.Option("--restart", help="Discard the checkpoint of a stopped training.")
+]
 
 Data = Annotated[
     str | None, typer.Option(help="the dataset, if it is no longer where the model was trained")
@@ -147,3 +153,14 @@ def zone(name: str | None) -> tzinfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise typer.BadParameter(f"--timezone {name}: give one such as Europe/Lisbon") from error
+
+
+def ask(question: str) -> bool:
+    """Return whether a person in a terminal agrees; elsewhere nobody does."""
+    return sys.stdin.isatty() and typer.confirm(question)
+
+
+def check_resume(*, resume: bool, restart: bool) -> None:
+    """Refuse --resume together with --restart."""
+    if resume and restart:
+        raise typer.BadParameter("--resume and --restart: give one of them")

@@ -1,4 +1,8 @@
-"""What a person sees of long work: a bar in a terminal, a line now and then elsewhere."""
+"""What a person sees of long work: a bar in a terminal, a line now and then elsewhere.
+
+Bars stand in one another here, and no thread redraws them: rich's loses a line, or leaves one in
+the scrollback, when it redraws while a bar comes or goes.
+"""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -6,8 +10,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.status import Status
 from rich.text import Text
 
 from model import conduct
@@ -39,8 +43,9 @@ class TrainingBar:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._bar = Progress(
-            TextColumn("      "), BarColumn(28), TextColumn("{task.description}"), console=console
-        )
+            TextColumn("      "), BarColumn(28), TextColumn("{task.description}"),
+            console=console, auto_refresh=False,
+        )  # fmt: skip
         self._task: TaskID | None = None
         self._told = 0.0
 
@@ -55,7 +60,7 @@ class TrainingBar:
         if self._task is None:
             self._task = self._bar.add_task(text, total=1.0)
             self._bar.start()
-        self._bar.update(self._task, completed=progress.share, description=text)
+        self._bar.update(self._task, completed=progress.share, description=text, refresh=True)
 
     def close(self) -> None:
         """Leave the bar as it stands."""
@@ -103,7 +108,7 @@ def step(console: Console, title: str) -> Iterator[None]:
     """Show a step while it runs, then the time it took."""
     started = time.monotonic()
     if console.is_terminal:
-        with Status(Text(f"  {title} …"), console=console):
+        with Live(Text(f"  {title} …"), console=console, auto_refresh=False, transient=True):
             yield
     else:
         yield

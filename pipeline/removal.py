@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from model.registry import Registry
+from model.registry import Registry, receipt_file
 from pipeline.options import MODELS, ModelsDir, require_training
 from pipeline.retrain.known import remove_version, still_known
 
@@ -36,7 +36,10 @@ def print_serving_known(registry: Registry) -> None:
 
 def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
     """Delete a version that does not serve."""
-    print(f"{remove_version(Registry(models_dir), version)} is gone; its receipt stays")
+    registry = Registry(models_dir)
+    name = remove_version(registry, version)
+    has_receipt = receipt_file(registry.root, name).is_file()
+    print(f"{name} is gone{'; its receipt stays' if has_receipt else ''}")
 
 
 def purge(

@@ -57,7 +57,8 @@ def retrain(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="agree to what would be asked")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="one line at the end")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="go on from a checkpoint")] = False,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
     min_messages: Annotated[
         int | None,
         typer.Option(min=1, help="as for build; else the current version's", show_default=False),
@@ -81,6 +82,7 @@ def retrain(
         raise typer.BadParameter(f"--from {begin}: give base or current")
     if force is not None and not force.strip():
         raise typer.BadParameter("--force needs a reason, which the receipt keeps")
+    options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.evaluate import FULL, GATE
     from pipeline.retrain.run import retrain as run
@@ -105,6 +107,7 @@ def retrain(
         size=FULL if full_score else GATE,
         settings=options.given_of(context.params),
         resume=resume,
+        restart=restart,
     )
     console = Console(quiet=quiet, highlight=False, markup=False)  # of names nothing is markup
     watch = Watch(console, _lasted(models_dir))
@@ -130,7 +133,7 @@ def _asker(*, yes: bool) -> Callable[[str], bool]:
     """Return what asks a person in a terminal; elsewhere nobody agrees unless --yes does."""
 
     def ask(question: str) -> bool:
-        return yes or (sys.stdin.isatty() and typer.confirm(question))
+        return yes or options.ask(question)
 
     return ask
 

@@ -1,18 +1,21 @@
 """roster.toml: the people of a chat, as a file that their admin can edit."""
 
 import json
+import re
 import textwrap
 import tomllib
 import unicodedata
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from model.errors import RosterError, describe_error
 from model.files import write_text
 from model.naming import JOINERS, MAX_NAME, NOBODY, clean_name, fold
 from model.redact import redact
-from model.roster import Person, Roster, from_json
+from model.roster import Person, Roster, from_json, unknown_key
 from pipeline.authors import Author, written
 from pipeline.questions import questions
 
@@ -26,8 +29,8 @@ _SHORT = 0xFFFF  # TOML writes what is beyond with eight digits
 _HEAD = """\
 # Who is who in this chat. Edit it, then build and train again.
 #
-# name     what they are called in prompts and after /as; no colon and no
-#          brackets in it
+# name     what they are called in prompts and after /as, without a colon and
+#          without the brackets [ and ]
 # ids      their Telegram ids; two accounts of one person stand together:
 #          ids = [7, 8]
 # names    the names that Telegram showed for them
@@ -52,23 +55,53 @@ understudies = {understudies}
 
 
 def read_roster(path: Path) -> Roster:
-    """Read a roster.toml.
+    """Read a roster.toml, as UTF-8 or, with a byte order mark, as UTF-16.
 
     Raises:
         RosterError: It cannot be read, or says something impossible.
     """
+    text = _text_of(path)
     try:
-        return from_json(tomllib.loads(path.read_text("utf-8")))
+        value = tomllib.loads(text)
+        try:
+            return from_json(value)
+        except RosterError as error:
+            raise RosterError(f"{_line_of_unknown_key(value, text)}{error}") from error
+    except (RecursionError, ValueError, RosterError) as error:  # TOML's own errors are ValueErrors
+        raise RosterError(f"{path}: {describe_error(error)}") from error
+
+
+def _text_of(path: Path) -> str:
+    try:
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise RosterError(f"there is no roster {path}") from error
     except OSError as error:
         raise RosterError(f"{path} cannot be read: {error.strerror}") from error
-    except (
-        RecursionError,
-        ValueError,
-        RosterError,
-    ) as error:  # TOML's and UTF-8's own errors are ValueErrors
-        raise RosterError(f"{path}: {describe_error(error)}") from error
+    encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise RosterError(
+            f"{path} is not UTF-8 text (byte {error.start:,}): save it as UTF-8 in your editor"
+        ) from error
+    return text.replace("\r\n", "\n")
+
+
+def _line_of_unknown_key(value: Mapping[str, Any], text: str) -> str:
+    """Return "line 12: " where a person has a key that no person has, else ""."""
+    people = value.get("people")
+    found = unknown_key(people) if isinstance(people, list) else None
+    if found is None:
+        return ""
+    place, key = found
+    key_line = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
+    seen = -1
+    for number, line in enumerate(text.split("\n"), 1):
+        seen += line.strip().startswith("[[people]]")
+        if seen == place and key_line.match(line):
+            return f"line {number}: "
+    return ""
 
 
 def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> None:
@@ -95,7 +128,7 @@ def add_people(path: Path, people: Iterable[Person], comments: Mapping[str, str]
     """Write people, each with a comment, behind those of a roster.toml; its own lines stay."""
     tables = "".join(_table(person, [comments[person.name]]) for person in people)
     if tables:
-        write_text(path, path.read_text("utf-8").rstrip("\n") + "\n" + tables)
+        write_text(path, _text_of(path).rstrip("\n") + "\n" + tables)
 
 
 def roster_of(

@@ -42,7 +42,14 @@ def print_changes(before: Card, after: Card, console: Console) -> None:
     for line in changes or ["nothing changed"]:
         console.print(line, soft_wrap=not console.is_terminal)
     if changes:
-        console.print("A running bot reads this when it starts again.")
+        console.print("A running bot takes this over within seconds.")
+
+
+def print_silent(people: Iterable[Person], console: Console) -> None:
+    """Print who of these may not be imitated, and why."""
+    for person in people:
+        if person.imitate == "no" or person.learn == "no":
+            console.print(f"{person.name} {person.why_silent}: no voice.")
 
 
 def _facts(card: Card) -> Iterator[tuple[str, str]]:
@@ -56,6 +63,8 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     gap = card.window.gap.total_seconds() / 60
     yield "window", f"{card.window.size} messages; a silence of {gap:g} minutes ends a session"
     yield "prompt", f"at most {card.max_prompt_tokens} tokens, rules {card.prompt}"
+    if silent := [one for one in card.roster.people if one.opted_out]:
+        yield "opted out", "; ".join(f"{one.name} {one.why_silent}" for one in silent)
     if card.public:
         yield "public", "the bot may speak anywhere"
     for key, value in card.scores.items():

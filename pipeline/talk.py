@@ -34,6 +34,17 @@ class Talk:
         """Return whom the model may speak as: in one's own terminal, anybody but a no."""
         return self.speaker.artifact.card.roster.voices
 
+    def voice(self, said: str) -> str:
+        """Return the name of the voice that is called so.
+
+        Raises:
+            VoiceError: There is none, or the person may not be imitated.
+        """
+        named = self.speaker.artifact.card.roster.named(said)
+        if named and not named[1] and named[0].why_silent:
+            raise VoiceError(f"{named[0].name} {named[0].why_silent}: choose another voice")
+        return find_voice(said, self.voices).name
+
     @property
     def window(self) -> Sequence[str]:
         """Return the lines that a reply may look at."""
@@ -107,14 +118,14 @@ def _from_file(path: Path) -> list[str]:
 
 def chat(talk: Talk, voice: str, me: str) -> None:
     """Answer each typed line in a voice; `/as NAME` changes it, an empty line lets it go on."""
-    name = find_voice(voice, talk.voices).name
+    name = talk.voice(voice)
     mine = clean_name(me)
     talk.show()
     for line in typed_lines(talk.console, f" │ {mine}: "):
         words = line.encode("utf-8", "replace").decode().strip()  # a terminal may send any byte
         try:
             if asked := _AS.match(words):
-                name = find_voice(words[asked.end() :].strip(), talk.voices).name
+                name = talk.voice(words[asked.end() :].strip())
             elif words:
                 talk.hear(line_as(mine, words))
             talk.speak(name)
@@ -123,9 +134,15 @@ def chat(talk: Talk, voice: str, me: str) -> None:
 
 
 def simulate(talk: Talk, turns: int) -> None:
-    """Let the model choose who speaks and write so many turns, its window over its own lines."""
-    talk.show()
+    """Let the model choose who speaks and write so many turns, its window over its own lines.
+
+    Raises:
+        VoiceError: Nobody may be imitated.
+    """
     names = [person.name for person in talk.voices]
+    if not names:
+        raise VoiceError("nobody may be imitated in this version: see `understudy models show`")
+    talk.show()
     for _ in range(turns):
         talk.say(*talk.speaker.turn(talk.window, names))
 

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from rich.console import Console
 
 from model.artifact import Card, Decoding, save_card
 from model.base import Base
-from model.errors import TrainingError
+from model.consent import read_consent
+from model.errors import DatasetError, TrainingError
 from model.examples import Example, encode
 from model.files import locked, make_folder, make_private
 from model.hyperparameters import Hyperparameters
@@ -59,8 +60,10 @@ def train(
     One that has canaries planted is never promoted.
 
     Raises:
+        DatasetError: It holds words of somebody who withdrew.
         TrainingError: See `make_version`.
     """
+    _check_consent(dataset, registry)
     bar = TrainingBar(console)
     name, judgement = make_version(
         dataset, Start(base), registry, settings, decoding, bar, resume=resume
@@ -68,6 +71,16 @@ def train(
     if promoted := registry.current is None and not settings.canaries:
         registry.promote(name)
     return Trained(name, promoted, judgement)
+
+
+def _check_consent(dataset: Dataset, registry: Registry) -> None:
+    consent = read_consent(registry.root)
+    people = (one for one in dataset.roster.people if one.learn == "yes")
+    if out := [one.name for one in people if consent.has_withdrawn(one)]:
+        raise DatasetError(
+            f'{dataset.folder} holds words of {", ".join(out)}, who withdrew: write learn = "no" '
+            "for them in its roster.toml and build it again"
+        )
 
 
 def make_version(
@@ -94,6 +107,35 @@ def make_version(
         return _make(dataset, start, registry, settings, decoding, bar, resume=resume)
 
 
+def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | None:
+    """Return the newest checkpoint of a training that was stopped, None if there is none."""
+    found = work_folder(dataset, start, registry).glob("checkpoint-*")
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def may_resume(
+    checkpoint: Path | None, ask: Callable[[str], bool], *, resume: bool, restart: bool
+) -> bool:
+    """Return whether to go on from a checkpoint; without --resume or --restart ask.
+
+    Raises:
+        TrainingError: There is a checkpoint, and nobody said what to do with it.
+    """
+    if restart or resume or checkpoint is None:
+        return resume
+    if ask(f"A training was stopped and left {checkpoint}. Resume it?"):
+        return True
+    raise TrainingError(
+        f"a training was stopped and left {checkpoint}: --resume goes on from it, "
+        "--restart discards it and begins again"
+    )
+
+
+def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
+    """Return where a training keeps its checkpoints."""
+    return registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(start.name)}"
+
+
 def _make(
     dataset: Dataset,
     start: Start,
@@ -106,7 +148,7 @@ def _make(
 ) -> tuple[str, Judgement]:
     console = bar.console
     _warn(dataset, console)
-    work = registry.root / "training" / f"{dataset.content_hash[:8]}-{_slug(start.name)}"
+    work = work_folder(dataset, start, registry)
     dataset, canaries = _planted(dataset, settings)
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())

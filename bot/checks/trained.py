@@ -6,11 +6,11 @@ from pathlib import Path
 from bot.access import access_of
 from bot.checks.finding import Finding, ok, wrong
 from bot.settings import Settings
-from bot.store.decisions import Decision
 from bot.texts import EN
 from model.artifact import Artifact
 from model.errors import ArtifactError
 from model.registry import Registry
+from model.roster import Decision
 
 
 def opened(models_dir: Path) -> Artifact:
@@ -23,7 +23,7 @@ def opened(models_dir: Path) -> Artifact:
         raise ArtifactError(
             f"there is no folder {models_dir.absolute()}: start the bot where its folder "
             f"{models_dir.name} is, name another in MODELS_DIR, or make a model with "
-            "`understudy train`"
+            "`understudy retrain`"
         )
     registry = Registry(models_dir)
     if registry.names and registry.current is None:

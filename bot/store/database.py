@@ -72,6 +72,8 @@ def lock_file(url: str) -> Path:
     """Return the file that locks a database, by whatever links its path leads there."""
     path = database_file(url).resolve()
     return path.with_name(f"{path.name}.lock")
+
+
 _INCREMENTAL = 2  # what SQLite answers for auto_vacuum
 
 logger = logging.getLogger(__name__)

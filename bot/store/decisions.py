@@ -1,7 +1,6 @@
 """Keeps what people decided about their voices."""
 
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.sqlite import insert
@@ -10,8 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bot.errors import StoreError
 from bot.store.tables import decisions
 from bot.store.version import Version, database_file, read_only, version_of
-
-Decision = Literal["optin", "optout"]
+from model.roster import Decision, Said
 
 
 class Decisions:
@@ -23,12 +21,13 @@ class Decisions:
     async def newest(self) -> dict[int, Decision]:
         """Return each person's newest decision by user id."""
         last = select(func.max(decisions.c.id)).group_by(decisions.c.user_id)
-        query = select(decisions.c.user_id, decisions.c.decision).where(decisions.c.id.in_(last))
+        columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
+        query = select(*columns).where(decisions.c.id.in_(last))
         async with self._engine.connect() as connection:
             rows = await connection.execute(query)
-            return {row.user_id: row.decision for row in rows}
+            return {row.user_id: Decision(*row) for row in rows}
 
-    async def add(self, chat_id: int, user_id: int, decision: Decision, at: datetime) -> None:
+    async def add(self, chat_id: int, user_id: int, decision: Said, at: datetime) -> None:
         """Keep a decision."""
         new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
         async with self._engine.begin() as connection:

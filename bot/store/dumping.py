@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.store.decisions import Decision
 from bot.store.messages import FIELDS, kept_message
 from bot.store.tables import decisions, forgotten, messages
 from model.conversation import Message
+from model.roster import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Decided:
     """What somebody decided about their voice, and when."""
 
     user_id: int
-    decision: Decision
+    decision: Said
     at: datetime
 
 

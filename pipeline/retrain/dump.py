@@ -10,7 +10,8 @@ from typing import Any, get_args
 import orjson
 
 from model.errors import ExportError, describe_error
-from pipeline.retrain.ledger import Decision, Notes, Said
+from model.roster import Decision, Said
+from pipeline.retrain.ledger import Notes
 
 _KEY = re.compile(rb'"understudy"\s*:')
 _CHUNK = 1 << 20

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import ArtifactError, RosterError, TrainingError
@@ -16,6 +17,7 @@ from pipeline.retrain.known import (
     artifacts,
     dataset_of,
     holders,
+    note_erased,
     person_called,
     remove_version,
 )
@@ -30,27 +32,51 @@ BUILDING = "new"
 _OURS = re.compile(r"[0-9a-f]{12}|new|\.new\.understudy-.*")
 
 
-def erase(root: Path, roster: Roster, whole: Merged) -> None:
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The datasets that were deleted, whether checkpoints were too, and why."""
+
+    datasets: tuple[Path, ...] = ()
+    checkpoints: bool = False
+    why: str = ""
+
+
+def erase(root: Path, roster: Roster, whole: Merged) -> Erased:
     """Delete the datasets and checkpoints that hold words of the withdrawn or the forgotten.
 
-    Checkpoints go where anything is to be erased that was not before.
+    Checkpoints go where anything is to be erased that was not before. Why datasets went is kept
+    beside them.
 
     Raises:
         TrainingError: A training goes on, which might be of these words.
     """
-    out = {number for person in roster.people if person.learn == "no" for number in person.ids}
     forgotten = forgotten_now(whole)
+    gone: dict[Path, str] = {}
     for folder in datasets(root):
-        if _holds(folder, out) or (forgotten and not forgotten.isdisjoint(_ids(folder, whole))):
-            _delete(folder)
+        if _holds(folder, set()):
+            gone[folder] = "it was incomplete"
+        elif held := [one for one in whole.ledger.withdrawn if _holds(folder, set(one.ids))]:
+            gone[folder] = "; ".join(one.why for one in held)
+        elif forgotten and not forgotten.isdisjoint(_ids(folder, whole)):
+            gone[folder] = "it held messages that were to be forgotten"
+    for folder, why in gone.items():
+        note_erased(root, [folder], why)  # before: a kill in between must not hide why
+        _delete(folder)
+    why = "; ".join(dict.fromkeys(gone.values()))
     before = whole.history.ledger
+    out = {number for person in roster.people if person.learn == "no" for number in person.ids}
     was_out = {number for one in before.withdrawn for number in one.ids}
     if whole.ledger.forgotten <= before.forgotten and out <= was_out:
-        return
+        return Erased(tuple(gone), why=why)
     with locked(root / "training.lock", wait=False) as is_alone:
         if not is_alone:
             raise TrainingError(f"a training goes on in {root}: wait for its end")
+        has_checkpoints = (root / "training").is_dir()
         shutil.rmtree(root / "training", ignore_errors=True)
+    if has_checkpoints and not why:
+        new = [one.why for one in whole.ledger.withdrawn if not was_out.issuperset(one.ids)]
+        why = "; ".join(new) or "messages were to be forgotten"
+    return Erased(tuple(gone), has_checkpoints, why)
 
 
 def datasets(root: Path) -> Iterator[Path]:
@@ -84,6 +110,7 @@ def _purge(registry: Registry, name: str) -> list[str]:
         )
     for folder in datasets(registry.root):
         if _holds(folder, set(person.ids)):
+            note_erased(registry.root, [folder], f"purged with the words of {person.name}")
             _delete(folder)
     for one in found:
         remove_version(registry, one)

@@ -16,11 +16,12 @@ from typing import Any
 
 import orjson
 
+from model.consent import INDEX
 from model.errors import DatasetError
 from model.files import PRIVATE_FILE, make_folder, write_text
 from pipeline.export.entries import Row
 from pipeline.retrain import ledger as ledgers
-from pipeline.retrain.known import INDEX, damaged, read_index
+from pipeline.retrain.known import damaged, read_index
 from pipeline.retrain.ledger import Ledger
 
 FORMAT = 1

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.artifact import Artifact, Chat
+from model.consent import imported
 from model.errors import ArtifactError, ExportError, UnderstudyError
 from model.naming import visible
 from model.registry import Registry, receipt_file
@@ -13,7 +14,7 @@ from pipeline.dataset import STRUCK
 from pipeline.export.files import export_files
 from pipeline.retrain.dump import notes_of
 from pipeline.retrain.earlier import struck_now
-from pipeline.retrain.erasure import erase
+from pipeline.retrain.erasure import Erased, erase
 from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holding import Seen, seen_by
 from pipeline.retrain.known import dataset_of, holders
@@ -125,9 +126,10 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     Raises:
         ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
     """
-    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
+    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id), len(whole.given))
     _agree_to_shorter(whole, tools)
     file = wish.roster or wish.root / FILE
+    whole.ledger = whole.ledger.with_decisions(imported(wish.root))
     people = people_of(
         whole,
         file,
@@ -139,14 +141,23 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     dataset = dataset_of(current.artifact) if current.artifact else None
     struck = struck_now(whole, read_struck(None, Path(dataset or wish.root) / STRUCK))
     tools.watch.begin("erase")
-    silence(Registry(wish.root), people.roster, whole.ledger)
-    erase(wish.root, people.roster, whole)
+    silence(Registry(wish.root), people.written)
+    _tell_erased(erase(wish.root, people.roster, whole), tools)
     tools.watch.begin("keep")
     ledger = replace(whole.ledger, deleted=whole.ledger.deleted + whole.deleted)
     whole.ledger, history = ledger, replace(whole.history, ledger=ledger)
     rows = whole.spool.rows(whole.chat.chat_id)
     whole.history = keep(history, whole.head, rows, list(whole.spool.names))
     return _counted(whole, people, file, current, struck)
+
+
+def _tell_erased(erased: Erased, tools: Tools) -> None:
+    """Print what was erased, and why."""
+    count = len(erased.datasets)
+    what = [f"{count} dataset{'s' if count != 1 else ''}"] if count else []
+    what += ["the checkpoints"] if erased.checkpoints else []
+    if what:
+        tools.watch.console.print(f"  erased {' and '.join(what)}: {erased.why}")
 
 
 def too_little(wish: Wish, registry: Registry, current: Current, intake: Intake) -> str | None:

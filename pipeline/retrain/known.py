@@ -2,11 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from model.artifact import Artifact, load
+from model.consent import INDEX
 from model.errors import ArtifactError, DatasetError, describe_error
+from model.files import write_text
 from model.naming import fold
 from model.registry import Registry, is_version
 from model.roster import Person
@@ -14,8 +17,7 @@ from pipeline.retrain import ledger, receipt
 from pipeline.retrain.ledger import Ledger, Withdrawn
 
 DATASETS = "datasets"
-INDEX = "index.json"
-"""In a chat's history, the file that holds its ledger."""
+_ERASED = "erased.json"
 
 
 def withdrawn(root: Path) -> list[Withdrawn]:
@@ -111,8 +113,34 @@ def dataset_of(artifact: Artifact) -> str | None:
     return str(beside) if beside.is_dir() else folder
 
 
+def note_erased(root: Path, folders: Iterable[Path], why: str) -> None:
+    """Keep when and why datasets were erased, so that whoever looks for one is told."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    noted = {**_erased(root), **{one.name: {"at": at, "why": why} for one in folders}}
+    write_text(root / _ERASED, json.dumps(noted, ensure_ascii=False, indent=1) + "\n")
+
+
+def missing_dataset(artifact: Artifact) -> str:
+    """Return why a version's dataset is not there, as a sentence without its full stop."""
+    where, name = dataset_of(artifact), artifact.path.name
+    try:
+        told = _erased(artifact.path.parents[1])[Path(where or "").name]
+        return f"the dataset of {name} was erased on {told['at'][:10]}: {told['why']}"
+    except (LookupError, TypeError):
+        return f"the dataset of {name} is not here{f' ({where})' if where else ''}"
+
+
+def _erased(root: Path) -> dict[str, dict[str, str]]:
+    """Return what is noted about erased datasets, by their folders' names."""
+    try:
+        value = json.loads((root / _ERASED).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def artifacts(registry: Registry) -> Iterator[Artifact]:
-    """Yield the versions that can be used."""
+    """Yield the versions that can be used, their rosters as they were stored."""
     for name in registry.names:
         try:
             yield load(registry.root / "versions" / name)

@@ -4,20 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from model.roster import Person, Roster
-
-Said = Literal["optin", "optout"]
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a person told the bot about their voice, and when."""
-
-    user_id: int
-    said: Said
-    at: datetime
+from model.roster import (
+    Decision,
+    Person,
+    Roster,
+    decision_from_json,
+    decision_to_json,
+    newest_decisions,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +34,13 @@ class Withdrawn:
     name: str
     ids: tuple[int, ...]
     since: datetime | None = None
+
+    @property
+    def why(self) -> str:
+        """Return how they withdrew, as a sentence without its full stop."""
+        if self.since:
+            return f"{self.name} told the bot /optout on {self.since:%Y-%m-%d}"
+        return f'{self.name} may not be learned from (learn = "no" in the roster)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,15 @@ class Ledger:
 
     def with_notes(self, notes: Iterable[Notes]) -> "Ledger":
         """Return this ledger with what dumps say: of one user the newest decision counts."""
-        decisions, forgotten = dict(self.decisions), set(self.forgotten)
-        for note in notes:
-            forgotten.update(note.forgotten)
-            for one in note.decisions:
-                known = decisions.get(one.user_id)
-                if known is None or known.at <= one.at:
-                    decisions[one.user_id] = one
-        return replace(self, decisions=decisions, forgotten=frozenset(forgotten))
+        notes = list(notes)
+        forgotten = self.forgotten.union(*(note.forgotten for note in notes))
+        told = self.with_decisions(one for note in notes for one in note.decisions)
+        return replace(told, forgotten=forgotten)
+
+    def with_decisions(self, decisions: Iterable[Decision]) -> "Ledger":
+        """Return this ledger with more decisions: of one user the newest counts."""
+        newest = newest_decisions([*self.decisions.values(), *decisions])
+        return replace(self, decisions=newest)
 
     def over(self, roster: Roster) -> Roster:
         """Return a roster in which people's own decisions hold, whatever it says.
@@ -117,10 +121,7 @@ class Ledger:
 def to_json(ledger: Ledger) -> dict[str, Any]:
     """Return a ledger as plain values."""
     return {
-        "decisions": [
-            {"user_id": one.user_id, "decision": one.said, "at": one.at.isoformat()}
-            for one in ledger.decisions.values()
-        ],
+        "decisions": [decision_to_json(one) for one in ledger.decisions.values()],
         "forgotten": sorted(ledger.forgotten),
         "deleted": ledger.deleted,
         "understudies": sorted(ledger.understudies),
@@ -139,10 +140,7 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
 
 def from_json(value: Mapping[str, Any]) -> Ledger:
     """Read what `to_json` wrote."""
-    decisions = (
-        Decision(one["user_id"], one["decision"], datetime.fromisoformat(one["at"]))
-        for one in value["decisions"]
-    )
+    decisions = map(decision_from_json, value["decisions"])
     withdrawn = (
         Withdrawn(
             one["name"],

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.marker import parse_spoken
-from model.roster import Person, Roster
+from model.roster import Person, Roster, with_questions
 from pipeline.authors import Author, written
 from pipeline.export.entries import Flag
 from pipeline.retrain.whole import Merged
@@ -34,9 +34,13 @@ _SAID_NO = (
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The roster that holds, decisions and all; who is new in it; whether its file was made now."""
+    """The roster with everybody's decisions, and as its admin wrote it; who is new in it.
+
+    `is_made` tells whether its file was made now.
+    """
 
     roster: Roster
+    written: Roster
     newcomers: tuple[Person, ...]
     is_made: bool
 
@@ -62,7 +66,8 @@ def people_of(
     if known is None:
         roster = roster_of(authors, _without(Roster(), ours), min_messages)
         write_roster(roster, file, authors)
-        return People(_decided(whole, roster, authors, min_messages), (), is_made=True)
+        decided = _decided(whole, roster, authors, min_messages)
+        return People(decided, roster, (), is_made=True)
     if not file.is_file():
         known = replace(known, people=tuple(map(whole.ledger.still_out, known.people)))
         write_roster(known, file, authors)
@@ -76,7 +81,8 @@ def people_of(
     )
     add_people(file, newcomers, _questions(newcomers, authors))
     roster = replace(known, people=(*known.people, *newcomers), bots=found.bots)
-    return People(_decided(whole, roster, authors, min_messages), newcomers, is_made=False)
+    decided = _decided(whole, roster, authors, min_messages)
+    return People(decided, roster, newcomers, is_made=False)
 
 
 def _decided(whole: Merged, roster: Roster, authors: Sequence[Author], min_messages: int) -> Roster:
@@ -90,7 +96,7 @@ def _known(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster
     if file.is_file():
         return read_roster(file)
     if trained is not None:
-        return trained
+        return with_questions(trained)  # what people decided themselves is the ledger's
     found = next((path for path in beside if path.is_file()), None)
     return read_roster(found) if found else None
 

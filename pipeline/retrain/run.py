@@ -36,6 +36,7 @@ from pipeline.retrain.merge import merged
 from pipeline.retrain.plan import Plan, plan_of
 from pipeline.retrain.wish import Result, Tools, Wish
 from pipeline.roster_file import MIN_MESSAGES
+from pipeline.train import checkpoint_of, may_resume
 from pipeline.verdict import verdict as in_words
 
 _SEED = 0  # of the scorecards
@@ -112,18 +113,20 @@ def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
         merged(wish.root, (), sources.dumps, current.chat, wish.chat, wish.zone) as whole,
     ):
         take_in(wish, tools, current, alone, whole)
-        tools.watch.console.print("  what people told the bot counts all the same")
+        tools.watch.console.print("  the export is refused; what people told the bot counts anyway")
 
 
 def _make(
     wish: Wish, tools: Tools, registry: Registry, current: Current, plan: Plan, started: float
 ) -> Result:
     decoding = current.artifact.card.decoding if current.artifact else Decoding()
+    with tools.watch.paused():
+        checkpoint = checkpoint_of(plan.dataset, plan.start, registry)
+        resume = may_resume(checkpoint, tools.ask, resume=wish.resume, restart=wish.restart)
     tools.watch.begin("train")
     name, judgement = tools.train(
-        plan.dataset, plan.start, registry, plan.settings, decoding, tools.watch,
-        resume=wish.resume,
-    )  # fmt: skip
+        plan.dataset, plan.start, registry, plan.settings, decoding, tools.watch, resume=resume
+    )
     made = registry.open(name)
     verdict, card = _judge(wish, tools, made, current, plan)
     other = current.artifact.path.name if current.artifact else None

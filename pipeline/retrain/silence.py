@@ -1,11 +1,8 @@
 """Voices that the roster gives no longer: silent in every version, whichever serves next."""
 
-from dataclasses import replace
-
 from model.registry import Registry
-from model.roster import Person, Roster
-from pipeline.retrain.known import artifacts, ledgers
-from pipeline.retrain.ledger import Ledger
+from model.roster import Roster, without_voices
+from pipeline.retrain.known import artifacts
 from pipeline.roster_file import FILE, read_roster
 
 
@@ -14,32 +11,26 @@ def silence_known(registry: Registry) -> None:
 
     Raises:
         RosterError: The roster cannot be read.
-        DatasetError: A ledger is damaged.
     """
     file = registry.root / FILE
     if file.is_file():
-        roster = read_roster(file)
-        for ledger in [*ledgers(registry.root)] or [Ledger()]:
-            silence(registry, roster, ledger)
+        silence(registry, read_roster(file))
 
 
-def silence(registry: Registry, roster: Roster, ledger: Ledger) -> None:
+def silence(registry: Registry, roster: Roster) -> None:
     """Let no version speak as whom the roster says no of, so that a rollback brings nobody back.
 
-    Who told the bot no themselves can tell it yes again there, without any retraining.
+    `roster` is as the admin wrote it: an `/optout` is the ledger's, which binds every version that
+    is opened, and an `/optin` lifts it without any retraining.
     """
     out = {
         number
         for person in roster.people
-        if "no" in {person.learn, person.imitate} and ledger.opted_out.isdisjoint(person.ids)
+        if "no" in {person.learn, person.imitate}
         for number in person.ids
     }
-
-    def silent(person: Person) -> Person:
-        return person if out.isdisjoint(person.ids) else replace(person, imitate="no")
-
     for artifact in artifacts(registry):
         known = artifact.card.roster
-        now = replace(known, people=tuple(map(silent, known.people)))
+        now = without_voices(known, out)
         if now != known:
             registry.change_roster(artifact.path.name, now)

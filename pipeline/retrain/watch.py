@@ -51,7 +51,7 @@ class Watch:
         self._bar = Progress(
             TextColumn("  overall"), BarColumn(28), TextColumn("{task.percentage:3.0f} %"),
             *([_Left()] if lasted else []),
-            console=console, transient=True, disable=not console.is_terminal,
+            console=console, transient=True, auto_refresh=False, disable=not console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=1.0)
 

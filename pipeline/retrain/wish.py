@@ -53,6 +53,7 @@ class Wish:
     size: Size = GATE
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
+    restart: bool = False
 
 
 class Train(Protocol):

@@ -1,9 +1,11 @@
 """Another version comes to serve while the bot runs, with a real registry."""
 
 import asyncio
+import json
 import threading
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,6 +13,7 @@ from bot.app import build
 from bot.routes import ALLOWED_UPDATES
 from model.artifact import save_card
 from model.errors import ArtifactError
+from model.files import write_text
 from model.marker import parse_spoken
 from model.registry import Registry, receipt_file
 from tests.bot.conftest import FakeSpeaker, until
@@ -264,3 +267,43 @@ async def test_a_watch_outlives_what_nobody_expected(
         await told(stage, f"I speak with version {name}")
 
     assert job.name == "models"
+
+
+async def test_an_optout_that_a_retraining_read_holds_until_a_newer_optin(
+    stage, reloading, registry, group
+):
+    hugo = stage.telegram.user(11, "Hugo Silva")
+    async with reloading() as app:
+        house = app.bot_data["house"]
+        tell_ledger(registry.root, 11, "optout")
+        await until(lambda: "Hugo Silva" not in [one.name for one in house.access.voices])
+        refused = await stage.answer(group, hugo, "/as Hugo Silva")
+        await stage.answer(group, hugo, "/optin")
+        answer = await stage.answer(group, hugo, "/as Hugo Silva")
+
+    assert parse_spoken(refused["text"]) is None
+    assert parse_spoken(answer["text"])[0] == "Hugo Silva"
+
+
+async def test_an_optin_older_than_an_optout_of_another_machine_lifts_nothing(
+    stage, reloading, registry, group
+):
+    hugo = stage.telegram.user(11, "Hugo Silva")
+    async with reloading() as app:
+        house = app.bot_data["house"]
+        await stage.answer(group, hugo, "/optin")
+        tell_ledger(registry.root, 11, "optout", hours=1)
+        await until(lambda: "Hugo Silva" not in [one.name for one in house.access.voices])
+        refused = await stage.answer(group, hugo, "/as Hugo Silva")
+
+    assert parse_spoken(refused["text"]) is None
+
+
+def tell_ledger(root, user, said, hours=-1):
+    """Write a ledger as a retraining keeps it, its decision so many hours from now."""
+    at = datetime.now(UTC) + timedelta(hours=hours)
+    told = {"user_id": user, "decision": said, "at": at.isoformat()}
+    folder = root / "history" / "-1"
+    folder.mkdir(parents=True)
+    value = {"history": "x", "ledger": {"decisions": [told], "withdrawn": []}}
+    write_text(folder / "index.json", json.dumps(value))

@@ -39,7 +39,8 @@ def registry(tmp_path):
 
 def bring(registry, file):
     with bundle.opened(file) as packed:
-        return bundle.receive(registry, str(file), lambda f: packed.unpack(f, lambda _: None))
+        received = bundle.receive(registry, str(file), lambda f: packed.unpack(f, lambda _: None))
+    return received.name
 
 
 def files_of(folder):

@@ -245,6 +245,7 @@ def test_the_file_travels_with_its_model(tmp_path):
     registry = Registry(tmp_path / "models")
 
     with bundle.opened(tmp_path / "model.zip") as packed:
-        name = bundle.receive(registry, "it", lambda f: packed.unpack(f, lambda _: None))
+        received = bundle.receive(registry, "it", lambda f: packed.unpack(f, lambda _: None))
+        name = received.name
 
     assert load(registry.open(name).path) == LEVELLED

@@ -228,7 +228,7 @@ def test_who_became_loud_enough_is_a_voice_at_the_next_build(export, tmp_path):
 
 
 def test_nobody_above_the_threshold_is_told_in_one_line(export, tmp_path):
-    with pytest.raises(DatasetError, match="nobody wrote 200 messages, the most is 120") as caught:
+    with pytest.raises(DatasetError, match="the 200 messages .* the most is 120") as caught:
         build([export], tmp_path / "ds", Choices())
 
     assert "\n" not in str(caught.value)
@@ -239,8 +239,8 @@ def test_nobody_above_the_threshold_is_told_in_one_line(export, tmp_path):
     ("messages", "error", "says"),
     [
         ([entry(1, 1, "me"), entry(2, 1, "still me", 9)], ExportError, "only Friend 1 speaks"),
-        ([entry(1, 1, "a", forwarded_from="X")], DatasetError, "nobody wrote 1 messages"),
-        ([entry(1, 1, "/start"), entry(2, 2, "/help", 9)], DatasetError, "nobody wrote 1 messages"),
+        ([entry(1, 1, "a", forwarded_from="X")], ExportError, "nobody talks"),
+        ([entry(1, 1, "/start"), entry(2, 2, "/help", 9)], ExportError, "nobody talks"),
         ([], ExportError, "nobody talks"),
         ([entry(1, 1, "a"), entry(2, 2, "b", 9)], DatasetError, "1 conversation is too few"),
         (
@@ -262,6 +262,41 @@ def test_too_little_to_learn_from_is_refused_and_nothing_is_written(
 
     assert "\n" not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("roster", "says"),
+    [
+        ('imitate = "no"', "nobody in the roster may be imitated"),
+        ('learn = "no"', "nobody in the roster may be imitated"),
+        ("", "nobody in the roster wrote in this chat"),
+        (None, r"nobody in the roster \(it is empty\) may be imitated"),
+    ],
+    ids=[
+        "nobody may be imitated",
+        "nobody may be learned from",
+        "another chat's roster",
+        "nobody",
+    ],
+)
+def test_a_roster_that_leaves_no_voice_is_named_as_the_reason(tmp_path, export, roster, says):
+    ids = () if roster is None else (1, 2) if roster else (11, 12)
+    people = (f'[[people]]\nname = "F{n}"\nids = [{n}]\n{roster}\n' for n in ids)
+    (tmp_path / "who.toml").write_text("".join(people))
+
+    with pytest.raises(DatasetError, match=says) as caught:
+        build([export], tmp_path / "ds", small(roster=tmp_path / "who.toml"))
+
+    assert "\n" not in str(caught.value)
+
+
+def test_an_id_that_occurs_twice_in_one_file_is_no_second_account(tmp_path):
+    export = write(tmp_path, chat(*conversation(), entry(5, 1, "again", 240)))
+
+    with pytest.raises(ExportError, match="1 message ids occur twice") as caught:
+        build([export], tmp_path / "ds", small())
+
+    assert "account" not in str(caught.value)
 
 
 def test_exports_of_two_peoples_chats_with_one_friend_are_not_mixed(tmp_path):

@@ -177,7 +177,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
         (["--test-share", "0.99"], "--test-share 0.99 leaves nothing to learn from"),
         (["--last", "0"], "--last 0 leaves no message"),
         (["--since", "2030-01-01"], "since 2030-01-01: give --since an earlier day"),
-        (["--min-messages", "1000"], "nobody wrote 1000 messages, the most is 120"),
+        (["--min-messages", "1000"], "the 1,000 messages that a voice needs, the most is 120"),
         (["--last", "20"], "too few to split by time"),
         (["--review", "."], "no table of pairs"),
         (["--roster", "none.toml"], "there is no roster none.toml"),

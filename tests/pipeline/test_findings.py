@@ -24,8 +24,10 @@ NAMES = {
 }
 
 
-def figures_of(folder, value, wanted=None):
-    return inspect([write(folder, value)], wanted, None, Window(), roster_path=None, min_messages=1)
+def figures_of(folder, value, wanted=None, min_messages=1):
+    return inspect(
+        [write(folder, value)], wanted, None, Window(), roster_path=None, min_messages=min_messages
+    )
 
 
 def printed(figures):
@@ -153,7 +155,7 @@ def test_one_chat_is_told_whole(tmp_path):
     assert "243; service 1, unsupported 0, topics 1" in text
     assert "20 conversations" in text
     assert "1 × Cyrillic" in text
-    assert "Friend 3 (sends by way of bots)" in text
+    assert "Friend 3 (sends only through bots)" in text
     assert "a deleted account" in text
     assert "Dois" in text
 
@@ -164,7 +166,7 @@ def test_of_very_many_people_those_who_wrote_most_are_shown(tmp_path):
     lines = printed(figures_of(tmp_path, chat(*conversation(), *many)))
 
     assert sum("Friend" in line for line in lines) == 1 + 30
-    assert lines[-1].strip() == "… and 22 more who wrote less (--json)"
+    assert "… and 22 more who wrote less (--json)" in [line.strip() for line in lines]
 
 
 def test_an_empty_chat_is_told_as_one(tmp_path):
@@ -181,3 +183,21 @@ def test_no_name_commands_the_terminal_or_breaks_its_line(tmp_path):
 
     assert not {c for line in lines for c in line if c in "\x1b\x9b"}
     assert any("[2JAB1m" in line for line in lines)
+
+
+def test_beside_each_person_stands_whether_they_wrote_enough_for_a_voice(tmp_path):
+    few = entry(3_000, 3, "hi", 9)
+
+    lines = printed(figures_of(tmp_path, chat(*conversation(), few), min_messages=120))
+
+    assert [row.split()[2] for row in lines if row.rstrip().endswith(("Friend 1", "Friend 2"))] == [
+        "yes", "yes",
+    ]  # fmt: skip
+    assert next(row for row in lines if row.rstrip().endswith("Friend 3")).split()[2] == "no"
+    assert "A voice needs 120 messages of one's own" in "\n".join(lines)
+
+
+def test_a_bot_is_called_one(tmp_path):
+    bot = entry(3_000, 3, "remember the cake", 9, via_bot="@x", **{"from": "RemindMeBot"})
+
+    assert "RemindMeBot (a bot)" in "\n".join(printed(figures_of(tmp_path, chat(bot))))

@@ -157,3 +157,15 @@ def test_looking_writes_nothing(tmp_path):
     look(export)
 
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+@pytest.mark.parametrize(
+    ("letter", "script"),
+    [("1º", "Latin"), ("ª", "Latin"), ("µ", "Greek"), ("Ａ", "Latin"), ("々", None), ("ˇ", None)],
+)
+def test_a_letter_counts_by_its_script_and_not_by_what_else_it_is_called(letter, script, tmp_path):
+    export = write(tmp_path, chat(entry(1, 1, letter)))
+
+    (figures,) = inspect([export], None, None, Window(), roster_path=None, min_messages=1)
+
+    assert set(figures.scripts) == ({script} if script else set())

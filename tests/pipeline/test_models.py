@@ -7,9 +7,10 @@ from typer.testing import CliRunner
 
 from model.artifact import Chat
 from model.errors import ArtifactError, RosterError
-from model.registry import Registry
+from model.registry import Registry, receipt_file
 from model.roster import Person
 from pipeline import models
+from pipeline.cli import app
 from pipeline.roster_file import write_roster
 from tests.model.artifacts import ROSTER, make
 
@@ -101,7 +102,7 @@ def test_show_does_without_what_a_model_does_not_say(call, registry, tmp_path):
 def test_what_a_person_agreed_to_since_is_put_into_the_version(change, registry):
     said = change(replace(LI, imitate="yes"), JOAO)
 
-    assert said == "李雷: imitate ask → yes\nA running bot reads this when it starts again.\n"
+    assert said == "李雷: imitate ask → yes\nA running bot takes this over within seconds.\n"
     assert registry.open("1").card.roster.called("李雷").imitate == "yes"
 
 
@@ -208,3 +209,32 @@ def test_list_shows_a_version_that_cannot_be_used_too(call, registry):
     (registry.root / "versions" / registry.names[0] / "roster.json").unlink()
 
     assert "cannot be used" in " ".join(call("list").split())
+
+
+def test_a_version_without_a_receipt_is_removed_without_a_word_of_one(call, registry, tmp_path):
+    for number in (2, 3):
+        registry.add(make(tmp_path / f"other{number}", words=str(number)))
+    kept = receipt_file(registry.root, registry.names[2])
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    second, third = registry.names[1:]
+
+    assert call("remove", "2") == f"{second} is gone\n"
+    assert call("remove", "3") == f"{third} is gone; its receipt stays\n"
+
+
+def test_without_a_model_every_command_names_the_same_next_step(tmp_path):
+    root = tmp_path / "none"
+    listed = CliRunner().invoke(models.app, ["list", "--models", str(root)]).stdout
+    talk = CliRunner().invoke(app, ["chat", "--as", "João", "--models", str(root)]).exception
+
+    assert str(talk) == listed.strip()
+    assert "understudy retrain" in listed
+
+
+def test_where_no_version_serves_the_next_step_is_to_choose_one(tmp_path):
+    registry = Registry(tmp_path / "models")
+    registry.add(make(tmp_path / "made"))
+
+    with pytest.raises(ArtifactError, match="choose one with `understudy models promote`"):
+        registry.open()

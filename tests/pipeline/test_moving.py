@@ -66,6 +66,29 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
     assert load(other.open().path).card == registry.open().card
 
 
+def test_a_version_that_is_there_already_is_recognised_and_not_added_again(
+    registry, other, tmp_path
+):
+    call(registry, "export", "current", tmp_path / "friends.zip")
+    call(other, "import", tmp_path / "friends.zip")
+
+    again = call(other, "import", tmp_path / "friends.zip")
+    home = call(registry, "import", tmp_path / "friends.zip")
+
+    assert other.names == registry.names == [registry.current]
+    for told in (again, home):
+        assert f"is {registry.current} here already" in told
+        assert "No new version was made" in told
+
+
+def test_a_version_with_other_weights_is_another_one(registry, other, tmp_path):
+    call(registry, "export", "current", tmp_path / "friends.zip")
+    other.add(make(tmp_path / "near", words="weightz " * 100))
+
+    assert "already" not in call(other, "import", tmp_path / "friends.zip")
+    assert len(other.names) == 2
+
+
 def test_a_folder_gets_a_file_named_after_the_version(registry, tmp_path):
     call(registry, "export", "1", tmp_path)
 

@@ -9,7 +9,7 @@ from model.errors import RosterError
 from model.naming import clean_name, fold
 from model.roster import Person, Roster
 from pipeline.authors import Author
-from pipeline.roster_file import read_roster, roster_of, with_quiet, write_roster
+from pipeline.roster_file import add_people, read_roster, roster_of, with_quiet, write_roster
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ANY_TEXT = st.text(max_size=30)
@@ -177,7 +177,7 @@ def test_a_roster_that_cannot_be_is_refused_in_one_line_with_its_path(tmp_path, 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "not UTF-8"])
+@pytest.mark.parametrize("content", [None, b"\xff"], ids=["missing", "not UTF-8"])
 def test_a_roster_that_cannot_be_read_is_refused(tmp_path, content):
     path = tmp_path / "roster.toml"
     if content:
@@ -270,3 +270,65 @@ def test_who_is_quiet_is_decided_anew_each_time():
     again = with_quiet(roster, [Author(7, (), 10), Author(8, (), 9)], 10)
 
     assert [(p.name, p.quiet) for p in again.people] == [("Hugo", False), ("Rita", True)]
+
+
+TYPO = """\
+bots = []
+
+[[people]]
+name = "Hugo"
+ids = [7]
+
+[[people]]
+name = "Zé"
+ids = [8]
+{key} = "no"
+"""
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("immitate", "line 10: Zé: there is no key 'immitate': did you mean 'imitate'?"),
+        ("Learn", "line 10: Zé: there is no key 'Learn': did you mean 'learn'?"),
+        ("zzz", "line 10: Zé: there is no key 'zzz': the keys are name, ids, names, aliases,"),
+    ],
+)
+def test_a_key_that_no_person_has_is_named_with_its_line_and_the_nearest_key(tmp_path, key, says):
+    file = tmp_path / "roster.toml"
+    file.write_text(TYPO.format(key=key), "utf-8")
+
+    with pytest.raises(RosterError) as caught:
+        read_roster(file)
+
+    assert str(caught.value).startswith(f"{file}: {says}")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_roster_that_an_editor_saved_with_a_mark_is_read_and_added_to(tmp_path, encoding):
+    marks = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}
+    text = '[[people]]\r\nname = "Zé"\r\nids = [8]\r\n'
+    file = tmp_path / "roster.toml"
+    file.write_bytes((marks.get(encoding, "") + text).encode(encoding))
+
+    add_people(file, [Person("Ana", (9,))], {"Ana": "new"})
+
+    assert [person.name for person in read_roster(file).people] == ["Zé", "Ana"]
+
+
+def test_a_roster_in_another_encoding_is_told_so_in_one_line(tmp_path):
+    file = tmp_path / "roster.toml"
+    file.write_bytes('[[people]]\nname = "Zé"\nids = [8]\n'.encode("latin-1"))
+
+    with pytest.raises(RosterError, match=r"not UTF-8 text \(byte 20\): save it as UTF-8"):
+        read_roster(file)
+
+
+def test_the_header_forbids_no_name_that_is_drafted(tmp_path):
+    author = Author(7, ("Ana (mum)",), 300)
+
+    write_roster(roster_of([author]), tmp_path / "r.toml", [author])
+
+    text = (tmp_path / "r.toml").read_text("utf-8")
+    assert 'name = "Ana (mum)"' in text
+    assert "without the brackets [ and ]" in " ".join(text.replace("#", "").split())

@@ -4,21 +4,28 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from model.artifact import Decoding, load
-from model.errors import BaseError, TrainingError
+from model.consent import keep_imported
+from model.errors import BaseError, DatasetError, TrainingError
 from model.files import locked
 from model.hyperparameters import Hyperparameters
 from model.propensity import load as load_propensity
 from model.registry import Registry
+from model.roster import Decision, Roster
+from pipeline.cli import app
 from pipeline.dataset import load_dataset
 from pipeline.judge import Judge, even, save_loss, saved_loss
 from pipeline.occasions import OCCASIONS
-from pipeline.train import train
+from pipeline.start import Start
+from pipeline.train import train, work_folder
 from tests.checkpoints import save_llama
 from tests.habits import CHAT_ID, HABITS
 from tests.pipeline.chats import pair
@@ -207,3 +214,37 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path, habits_dataset):
         )  # fmt: skip
 
     assert not (registry.root / ".new-killed").exists()
+
+
+def test_the_command_discards_no_checkpoint_unless_it_is_told_to(habits_dataset, tmp_path):
+    registry = Registry(tmp_path / "models")
+    base = str(tmp_path / "no base")
+    folder = work_folder(load_dataset(habits_dataset), Start(base), registry)
+    (folder / "checkpoint-5").mkdir(parents=True)
+    command = ["train", str(habits_dataset), "--base", base, "--models", str(registry.root)]
+
+    refused = CliRunner().invoke(app, command).exception
+    both = CliRunner().invoke(app, [*command, "--resume", "--restart"])
+    told_to = CliRunner().invoke(app, [*command, "--restart"]).exception
+
+    assert isinstance(refused, TrainingError)
+    assert f"{folder / 'checkpoint-5'}: --resume goes on from it, --restart discards it" in str(
+        refused
+    )
+    assert both.exit_code == 2
+    assert isinstance(told_to, BaseError)
+    assert (folder / "checkpoint-5").is_dir()
+
+
+def test_nobody_who_withdrew_is_learned_from_a_dataset_of_before(habits_dataset, tmp_path):
+    registry = Registry(tmp_path / "models")
+    hugo = load_dataset(habits_dataset).roster.called("Hugo")
+    told = Decision(hugo.ids[0], "optout", datetime(2024, 3, 1, tzinfo=UTC))
+    registry.root.mkdir()
+    out = replace(hugo, imitate="no", opted_out=(told,))
+    keep_imported(registry.root, Roster((out,)))
+
+    with pytest.raises(DatasetError, match="holds words of Hugo, who withdrew"):
+        train(
+            load_dataset(habits_dataset), "no base", registry, Hyperparameters(), Decoding(), QUIET
+        )

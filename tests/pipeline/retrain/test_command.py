@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from model.conduct import Progress
 from model.errors import UnderstudyError
 from pipeline import progress
 from pipeline.cli import app
+from pipeline.evaluate import _counted
 from pipeline.retrain import run
 from pipeline.retrain.watch import STEPS, Watch
 from pipeline.retrain.wish import Result
@@ -150,3 +152,20 @@ def test_the_shares_of_the_bar_are_those_of_the_last_run():
     watch.stop()
 
     assert " 88 %" in shown.getvalue()
+
+
+def test_no_thread_redraws_bars_that_come_and_go():
+    watch = Watch(Console(file=io.StringIO(), force_terminal=True, width=80))
+    before = threading.active_count()
+
+    watch.begin("train")
+    with progress.step(watch.console, "Loading a base"):
+        during = threading.active_count()
+    watch(Progress(0.5, 1.25, 10, 4.0, 100.0))
+    with _counted(watch.console, watch.share, "Replies", 2) as advance:
+        advance()
+        bars = threading.active_count()
+    watch.close()
+    watch.stop()
+
+    assert (during, bars) == (before, before)

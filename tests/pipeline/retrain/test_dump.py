@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from model.errors import ExportError
+from model.roster import Decision
 from pipeline.export.archive import opened
 from pipeline.retrain.dump import notes_of
-from pipeline.retrain.ledger import Decision
 from tests.pipeline.chats import LAYOUTS, NOON, chat, entry, write
 from tests.pipeline.retrain.dumps import decision, dump
 

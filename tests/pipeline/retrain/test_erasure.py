@@ -1,16 +1,19 @@
 """Consent that reaches everything: no word of the withdrawn stays in the folder of models."""
 
 import json
+import re
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
-from model.errors import ArtifactError, ExportError, TrainingError
+from model.errors import ArtifactError, DatasetError, ExportError, TrainingError
 from model.files import locked
 from model.registry import receipt_file
 from pipeline.cli import app
+from pipeline.evaluate import dataset_for
 from pipeline.retrain.erasure import datasets, purge
-from pipeline.retrain.known import holders, still_known
+from pipeline.retrain.known import dataset_of, holders, missing_dataset, still_known
 from tests.pipeline.chats import chat, conversation, entry
 from tests.pipeline.retrain.dumps import decision, dump, played
 from tests.pipeline.retrain.workshop import NEW, OLD, Workshop, found
@@ -213,3 +216,43 @@ def test_the_commands_list_what_is_left_and_delete_it(shop):
     assert purged.startswith("0002-")
     assert again == "no version knows words of Friend 1\n"
     assert [name[:4] for name in shop.registry.names] == ["0003"]
+
+
+def test_a_refused_export_says_what_the_dump_beside_it_erased_and_why(shop):
+    with pytest.raises(ExportError):
+        shop.run(chat(*OLD, name="Work", id=8), dump(decisions=[decision(1, "optout", 9)]))
+
+    told = " ".join(shop.shown.getvalue().split())
+    assert "erased 2 datasets and the checkpoints: Friend 1 told the bot /optout on 2024" in told
+    assert "the export is refused; what people told the bot counts anyway" in told
+
+
+def test_nothing_is_said_of_erasing_where_nothing_was(shop):
+    shop.run(dump())
+
+    assert "erased" not in shop.shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("notes", "why"),
+    [
+        ({"decisions": [decision(1, "optout", 9)]}, "Friend 1 told the bot /optout on 2024-03-01"),
+        ({"forgotten": [SECRET["id"]]}, "it held messages that were to be forgotten"),
+    ],
+    ids=["withdrawn", "forgotten"],
+)
+def test_who_looks_for_an_erased_dataset_is_told_when_and_why_it_went(shop, notes, why):
+    shop.run(dump(**notes))
+    artifact = shop.registry.open("2")
+    said = rf"the dataset of {artifact.path.name} was erased on 20\d\d-\d\d-\d\d: {why}"
+
+    assert re.fullmatch(said, missing_dataset(artifact))
+    with pytest.raises(DatasetError, match=f"{said}; name a copy of it with --data"):
+        dataset_for(artifact, None)
+
+
+def test_a_dataset_that_was_moved_away_is_not_called_erased(shop):
+    artifact = shop.registry.open("2")
+    shutil.rmtree(dataset_of(artifact))
+
+    assert missing_dataset(artifact).startswith(f"the dataset of {artifact.path.name} is not here")

@@ -7,6 +7,7 @@ from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from model.roster import Person, Roster
 from pipeline.roster_file import read_roster
+from pipeline.train import work_folder
 from tests.model.artifacts import make
 from tests.pipeline.chats import NOON, chat, conversation, entry
 from tests.pipeline.retrain.dumps import dump
@@ -180,3 +181,51 @@ def test_a_version_that_retraining_did_not_make_is_the_start_of_a_history(shop, 
     assert result.promoted
     assert shop.receipt(2)["new"] == 539
     assert read_roster(shop.root / "roster.toml").person(1).imitate == "yes"
+
+
+def stopped(shop, files):
+    """Leave the checkpoint of a retraining that was stopped, and return it."""
+    whole = shop._train
+    left = []
+
+    def interrupted(dataset, start, registry, settings, decoding, bar, *, resume=False):
+        left.append(work_folder(dataset, start, registry) / "checkpoint-5")
+        left[0].mkdir(parents=True)
+        raise TrainingError("stopped")
+
+    shop._train = interrupted
+    with pytest.raises(TrainingError, match="stopped"):
+        shop.run(*files, no_live_bot=True)
+    shop._train = whole
+    return left[0]
+
+
+def test_a_checkpoint_is_never_discarded_without_a_word(running):
+    files = running.put(chat(*NEW))
+    checkpoint = stopped(running, files)
+    running.agrees = False
+
+    with pytest.raises(TrainingError, match="--resume goes on from it, --restart discards it") as e:
+        running.run(*files, no_live_bot=True)
+
+    assert checkpoint.is_dir()
+    assert str(checkpoint) in str(e.value)
+    assert "\n" not in str(e.value)
+    assert running.asked == [f"A training was stopped and left {checkpoint}. Resume it?"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "resumed", "asked"),
+    [({}, True, 1), ({"resume": True}, True, 0), ({"restart": True}, False, 0)],
+    ids=["agreed to", "--resume", "--restart"],
+)
+def test_a_checkpoint_is_resumed_or_discarded_as_somebody_says(running, wish, resumed, asked):
+    files = running.put(chat(*NEW))
+    stopped(running, files)
+    whole, seen = running._train, []
+    running._train = lambda *words, resume: [seen.append(resume), whole(*words)][1]
+
+    running.run(*files, no_live_bot=True, **wish)
+
+    assert seen == [resumed]
+    assert len(running.asked) == asked

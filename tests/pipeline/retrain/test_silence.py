@@ -37,12 +37,6 @@ def test_the_version_that_serves_falls_silent_though_too_little_is_new_to_train(
     assert voices(running) == ["Friend 2"]
 
 
-def test_who_told_the_bot_no_may_tell_it_yes_again_without_a_retraining(running):
-    running.run(dump(decisions=[decision(1, "optout")]))
-
-    assert voices(running) == ["Friend 1", "Friend 2"]
-
-
 def test_a_yes_of_long_ago_does_not_keep_a_voice_that_the_roster_took_since(running):
     say_no(running, "imitate")
 
@@ -57,6 +51,4 @@ def test_a_version_that_is_imported_falls_silent_too(running, tmp_path):
     say_no(running, "learn")
 
     runner.invoke(app, ["models", "import", str(tmp_path / "own.zip"), *models])
-    running.registry.promote("2")
-
     assert voices(running) == ["Friend 2"]

@@ -1,0 +1,125 @@
+"""What people told the bot about their voices, as far as a folder of models knows it.
+
+`history/<chat id>/index.json` holds the ledger that `understudy retrain` keeps. `consent.json`
+holds the `/optout`s that came with imported versions. Both hold for every version in the folder.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model.errors import ArtifactError
+from model.files import write_text
+from model.roster import (
+    Decision,
+    Person,
+    Roster,
+    decision_from_json,
+    decision_to_json,
+    newest_decisions,
+    with_decisions,
+    without_voices,
+)
+
+INDEX = "index.json"
+"""In a chat's history, the file that holds its ledger."""
+
+_IMPORTED = "consent.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Everybody's newest decision by user id, and the ids of whom a roster withheld."""
+
+    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    withheld: frozenset[int] = frozenset()
+
+    def over(self, roster: Roster) -> Roster:
+        """Return a version's roster as it holds now: who said no, or was withheld, is no voice."""
+        return with_decisions(without_voices(roster, self.withheld), self.decisions)
+
+    def has_withdrawn(self, person: Person) -> bool:
+        """Whether nobody may learn from a person any more, whatever another roster says."""
+        newest = (self.decisions[number] for number in person.ids if number in self.decisions)
+        opted_out = any(one.said == "optout" for one in newest)
+        return opted_out or not self.withheld.isdisjoint(person.ids)
+
+
+def read_consent(root: Path) -> Consent:
+    """Return what a folder of models knows.
+
+    Raises:
+        ArtifactError: A file of it is damaged: nobody's no may be lost.
+    """
+    decisions, withheld = imported(root), set[int]()
+    for path in _ledgers(root):
+        try:
+            ledger = _read(path)["ledger"]
+            decisions += map(decision_from_json, ledger["decisions"])
+            by_roster = (one for one in ledger["withdrawn"] if not one["since"])
+            withheld.update(number for one in by_roster for number in one["ids"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(_damaged(path)) from error
+    return Consent(newest_decisions(decisions), frozenset(withheld))
+
+
+def imported(root: Path) -> list[Decision]:
+    """Return the decisions that came with imported versions.
+
+    Raises:
+        ArtifactError: They are damaged.
+    """
+    path = root / _IMPORTED
+    if not path.exists():
+        return []
+    try:
+        return [decision_from_json(one) for one in _read(path)["decisions"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(_damaged(path)) from error
+
+
+def keep_imported(root: Path, roster: Roster) -> None:
+    """Keep the `/optout`s of an imported version's roster: they hold for all versions here."""
+    came = [one for person in roster.people for one in person.opted_out]
+    known = imported(root)
+    kept = newest_decisions([*known, *came])
+    if list(kept.values()) != known:
+        value = {"format": _FORMAT, "decisions": [decision_to_json(one) for one in kept.values()]}
+        write_text(root / _IMPORTED, json.dumps(value, indent=1) + "\n")
+
+
+def changed(root: Path) -> str:
+    """Return what changes whenever what the folder knows does."""
+    return " ".join(_stamps([*_ledgers(root), root / _IMPORTED]))
+
+
+def _ledgers(root: Path) -> list[Path]:
+    return sorted((root / "history").glob(f"*/{INDEX}"))
+
+
+def _stamps(paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
+        try:
+            yield str(path.stat().st_mtime_ns)
+        except OSError:
+            continue  # there is none, or it is just being replaced
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(_damaged(path)) from error
+    if not isinstance(value, dict):
+        raise ArtifactError(_damaged(path))
+    return value
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} is damaged, and nobody who opted out may be imitated: put it back from a backup, "
+        "or move it away and run `understudy retrain` with all exports and dumps again"
+    )

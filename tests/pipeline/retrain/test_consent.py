@@ -1,0 +1,168 @@
+"""An `/optout` that a retraining read binds every command, and travels with what is exported."""
+
+import json
+import zipfile
+
+import pytest
+from typer.testing import CliRunner
+
+from model.errors import DatasetError, VoiceError
+from model.registry import Registry
+from pipeline import hub
+from pipeline.cli import app
+from pipeline.dataset import load_dataset
+from pipeline.evaluate import QUICK, judge
+from pipeline.retrain.known import dataset_of
+from pipeline.roster_file import read_roster
+from pipeline.talk import Talk, chat, simulate
+from tests.pipeline.chats import chat as chat_of
+from tests.pipeline.retrain.dumps import decision, dump
+from tests.pipeline.retrain.workshop import NEW
+
+
+@pytest.fixture
+def out(running):
+    """A workshop whose first version serves, and of which Friend 1 told the bot no since."""
+    running.run(dump(decisions=[decision(1, "optout", 9)]))
+    return running
+
+
+def call(root, *words):
+    """Run a command about models and return what it printed, in one line."""
+    result = CliRunner().invoke(app, ["models", *map(str, words), "--models", str(root)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return " ".join(result.stdout.split())
+
+
+def voices(registry):
+    return [person.name for person in registry.open().card.roster.voices]
+
+
+def exported(out, tmp_path):
+    """Export the version that serves; return the file and the roster in it by name."""
+    call(out.root, "export", "current", tmp_path / "m.zip")
+    with zipfile.ZipFile(tmp_path / "m.zip") as archive:
+        roster = json.loads(archive.read("roster.json"))
+    return tmp_path / "m.zip", {person["name"]: person for person in roster["people"]}
+
+
+class Silent:
+    """What speaks, were anybody asked to."""
+
+    def __init__(self, artifact):
+        self.artifact = artifact
+
+
+def test_a_talk_in_the_terminal_refuses_who_opted_out(out):
+    talk = Talk(Silent(out.registry.open()), None)
+
+    with pytest.raises(
+        VoiceError, match="Friend 1 told the bot /optout on 2024-03-01: choose another voice"
+    ):
+        chat(talk, "Friend 1", "me")
+
+
+def test_nobody_speaks_where_nobody_may(running):
+    running.run(dump(decisions=[decision(1, "optout"), decision(2, "optout")]))
+
+    with pytest.raises(VoiceError, match="nobody may be imitated in this version"):
+        simulate(Talk(Silent(running.registry.open()), None), 3)
+
+
+def test_a_scorecard_is_not_made_of_voices_that_opted_out(running, tmp_path):
+    dataset = load_dataset(running.trained[-1][0].folder)
+    running.run(dump(decisions=[decision(1, "optout"), decision(2, "optout")]))
+
+    with pytest.raises(DatasetError, match="may be imitated: see `understudy models show 0001`"):
+        judge(running.registry.open(), dataset, tmp_path, QUICK, 0, None)
+
+
+def test_list_and_show_name_no_voice_that_opted_out(out):
+    assert "Friend 2" in call(out.root, "list").split("!")[1]
+    assert call(out.root, "list").count("Friend 1") == 2  # who withdrew, and how to purge
+    assert "Friend 1 told the bot /optout on 2024-03-01" in call(out.root, "show")
+
+
+def test_an_exported_version_says_no_for_who_opted_out(out, tmp_path):
+    told = call(out.root, "export", "current", tmp_path / "x.zip")
+
+    _, people = exported(out, tmp_path)
+
+    assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
+    assert [people[name]["imitate"] for name in ("Friend 1", "Friend 2")] == ["no", "yes"]
+
+
+def test_the_no_holds_for_all_versions_of_the_folder_it_is_imported_into(
+    running, tmp_path, monkeypatch
+):
+    before, _ = exported(running, tmp_path)
+    other = Registry(tmp_path / "other")
+    call(other.root, "import", before)
+    other.promote("1")
+    before.unlink()
+    running.run(dump(decisions=[decision(1, "optout", 9)]))
+    assert voices(other) == ["Friend 1", "Friend 2"]
+
+    told = call(other.root, "import", exported(running, tmp_path)[0])
+
+    assert voices(other) == ["Friend 2"]
+    assert "is 0001" in told
+    assert "here already" in told
+    assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
+
+
+def test_an_import_turns_no_no_into_a_yes(running, tmp_path):
+    before, _ = exported(running, tmp_path)
+    running.run(chat_of(*NEW), dump(decisions=[decision(1, "optout", 9)]))
+
+    told = call(running.root, "import", before)
+
+    assert "here already" in told
+    running.registry.promote("1")
+    assert voices(running.registry) == ["Friend 2"]
+
+
+@pytest.mark.parametrize(("hours", "speak"), [(10, True), (8, False)])
+def test_a_newer_optin_lifts_it_and_an_older_one_does_not(out, hours, speak):
+    out.run(dump(decisions=[decision(1, "optin", hours)]))
+
+    assert ("Friend 1" in voices(out.registry)) == speak
+
+
+def test_a_roster_file_does_not_lift_it(out):
+    told = call(out.root, "roster", "1", out.root / "roster.toml")
+
+    assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
+    assert voices(out.registry) == ["Friend 2"]
+
+
+def test_an_optin_does_not_lift_what_the_roster_took_too(running):
+    file = running.root / "roster.toml"
+    file.write_text(file.read_text().replace('imitate = "yes"', 'imitate = "no"', 1))
+    running.run(dump(decisions=[decision(1, "optout", 9)]))
+
+    running.run(dump(decisions=[decision(1, "optin", 10)]))
+
+    assert voices(running.registry) == ["Friend 2"]
+
+
+def test_an_optout_that_was_imported_counts_in_a_retraining(out, tmp_path):
+    file, _ = exported(out, tmp_path)
+    other = type(out)(tmp_path / "elsewhere")
+    other.folder.mkdir()
+    call(other.root, "import", file)
+    other.registry.promote("1")
+
+    other.run(chat_of(*NEW), no_live_bot=True)
+
+    assert [one["name"] for one in other.receipt(2)["excluded"]] == ["Friend 1"]
+    assert read_roster(other.root / "roster.toml").called("Friend 1").imitate == "ask"
+
+
+def test_what_is_pushed_says_no_for_who_opted_out(out, tmp_path):
+    hub.stage(out.registry.open(), tmp_path, "you/model", public=False)
+
+    roster = json.loads((tmp_path / "roster.json").read_text("utf-8"))
+    assert [person["imitate"] for person in roster["people"]] == ["no", "yes"]
+    assert dataset_of(out.registry.open()) is not None

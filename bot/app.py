@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 from telegram.ext import Application, ContextTypes
 
 from bot.chores import keep_up
 from bot.context import Context
 from bot.durable import Durable
+from bot.handlers.gate import is_open
 from bot.handlers.receiving import Receiving
 from bot.house import House
 from bot.polling import Client, client_of
@@ -17,6 +19,7 @@ from bot.routes import add_handlers
 from bot.serving import Models, OpenSpeaker, Stand
 from bot.settings import Settings
 from bot.store.database import opened, prepare
+from bot.store.scrubbing import Json, chat_of, wordless
 from bot.store.shelves import Shelves
 from bot.texts import EN
 
@@ -47,7 +50,7 @@ def build(
         house.jobs = app.jobs
         app.bot_data["house"] = house
         app.inbox = house.shelves.inbox
-        client.keep_in(app.inbox)
+        client.keep_in(app.inbox, partial(_trimmed, house, client))
         receiving = Receiving(house)
         open_things.push_async_callback(receiving.close)
         add_handlers(app, house, receiving)
@@ -96,6 +99,14 @@ async def _house(
     house = House(settings, stand, shelves, replies)
     await house.open()
     return house
+
+
+def _trimmed(house: House, client: Client, update: Json) -> Json:
+    """Return an update as it is kept: of a chat in which the bot is silent, without its words."""
+    chat = chat_of(update)
+    if chat is None or house.access.speaks_in(chat):
+        return update
+    return wordless(update, lambda command: is_open(command, client.username))
 
 
 async def _go_on(app: Durable, client: Client, house: House) -> None:

@@ -18,9 +18,11 @@ from bot.outgoing import fitting
 from bot.polling import Client
 from bot.retention import let_vanish
 from bot.serving import Exchange
+from bot.store.database import log_file
 
 TIDY_AGAIN = 3600.0
 RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
+TRUNCATE_AGAIN = 5.0  # seconds between looks for words in the write-ahead log
 KEPT_EXPORT = timedelta(days=2)  # as the bot says where RETRAIN_COMMAND is not set
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
 
@@ -48,12 +50,19 @@ def keep_up(
     async def release() -> None:
         await app.release(client.read)
 
+    log = log_file(house.settings.database_url)
+
+    async def truncate_log() -> None:
+        if await asyncio.to_thread(lambda: log.exists() and log.stat().st_size):
+            await house.shelves.inbox.truncate_log()
+
     jobs = house.jobs
     jobs.repeat("models", partial(house.stand.watch, tell), look_again)
     jobs.repeat("retention", expire_messages, TIDY_AGAIN)
     jobs.repeat("inbox", tidy_updates, TIDY_AGAIN)
     jobs.repeat("exports", drop_exports, TIDY_AGAIN)
     jobs.repeat("held updates", release, RELEASE_AGAIN)
+    jobs.repeat("write-ahead log", truncate_log, TRUNCATE_AGAIN)
     jobs.run_once("menus", partial(show_menus, app.bot, house.settings.admins))
     open_things.push_async_callback(jobs.close)
 

@@ -1,7 +1,7 @@
 """The bot's client of the Bot API: it keeps updates, and one unreadable stops no other."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from telegram import Update
@@ -13,6 +13,7 @@ from bot.errors import StoreError
 from bot.outgoing import Limiter
 from bot.settings import Settings
 from bot.store.inbox import Inbox
+from bot.store.scrubbing import Json
 
 READ_SECONDS = 20  # a send that times out may have been delivered: be patient
 CONNECTIONS = 64
@@ -31,11 +32,12 @@ class Client(ExtBot[Any]):
     """
 
     _inbox: Inbox | None = None
+    _trim: Callable[[Json], Json] | None = None
     _refusals = 0
 
-    def keep_in(self, inbox: Inbox) -> None:
-        """Keep all further updates in an inbox."""
-        self._inbox = inbox
+    def keep_in(self, inbox: Inbox, trim: Callable[[Json], Json]) -> None:
+        """Keep all further updates in an inbox, each as `trim` returns it."""
+        self._inbox, self._trim = inbox, trim
 
     async def get_updates(self, *args: Any, **kwargs: Any) -> tuple[Update, ...]:  # noqa: ANN401
         """Ask for updates, as the library does.
@@ -73,7 +75,9 @@ class Client(ExtBot[Any]):
             StoreError: They cannot be kept.
         """
         unreadable = {one["update_id"] for one in updates if not self.read(one)}
-        fresh = await self._inbox.keep(updates, unreadable) if self._inbox else frozenset()
+        if self._inbox is None or self._trim is None:
+            return frozenset()
+        fresh = await self._inbox.keep(list(map(self._trim, updates)), unreadable)
         return fresh - unreadable
 
     def read(self, update: dict[str, Any]) -> Update | None:

@@ -19,6 +19,12 @@ OPEN_IN_GROUPS = OPEN | {"allow", "status"}
 """Those that see for themselves who may send them."""
 
 
+def is_open(command: str, username: str) -> bool:
+    """Whether a command such as `/help@the_bot` is one to the bot that anybody may send."""
+    name, _, whose = command.removeprefix("/").partition("@")
+    return name.lower() in OPEN_IN_GROUPS and whose.lower() in {"", username.lower()}
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """The handler of every update; `told` are the private chats that were told whom it answers."""

@@ -29,6 +29,8 @@ from model.naming import visible
 
 BUSY_SECONDS = 5
 CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
+_PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 LOCK_SECONDS = 1.0
 """How long a starting bot waits for the lock, which `check` holds for a moment."""
 
@@ -68,6 +70,12 @@ def is_locked(url: str) -> bool:
         return False
 
 
+def log_file(url: str) -> Path:
+    """Return a database's write-ahead log, which need not be there."""
+    path = database_file(url)
+    return path.with_name(f"{path.name}-wal")
+
+
 def lock_file(url: str) -> Path:
     """Return the file that locks a database, by whatever links its path leads there."""
     path = database_file(url).resolve()
@@ -100,6 +108,29 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
         yield engine
     finally:
         await engine.dispose()
+
+
+async def truncate_log(engine: AsyncEngine) -> bool:
+    """Empty the write-ahead log, unless others use the database: then return False.
+
+    Without a wait: SQLite would keep all writers waiting meanwhile.
+
+    Raises:
+        StoreError: The database cannot be read or written.
+    """
+    async with engine.connect() as connection:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        try:
+            await raw.execute("PRAGMA busy_timeout=0")
+            async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
+                is_busy, *_ = await cursor.fetchone()
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _IN_USE:
+                return False
+            raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
+        finally:
+            await raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+    return not is_busy
 
 
 async def prepare(url: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from bot.store.database import truncate_log
 from bot.store.scrubbing import Json, Ref, quoted_in, ref_of, scrubbed
 from bot.store.tables import forgotten, inbox
 
@@ -129,6 +130,13 @@ class Inbox:
             words = old, inbox.c.state == SET_ASIDE, inbox.c.body.is_not(None)
             dropped = await connection.execute(update(inbox).where(*words).values(body=None))
         return bool(dropped.rowcount)
+
+    async def truncate_log(self) -> bool:
+        """Empty the write-ahead log, in which what was dropped is still to be read.
+
+        Returns False where that must wait, for others use the database; it holds nobody up.
+        """
+        return await truncate_log(self._engine)
 
     async def _close(self, update_id: int, **values: object) -> None:
         change = update(inbox).where(inbox.c.update_id == update_id).values(**values)

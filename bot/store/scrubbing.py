@@ -8,6 +8,7 @@ Json: TypeAlias = dict[str, Any]
 Test: TypeAlias = Callable[[Json], bool]
 
 _STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
+_MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")
 _QUOTES = ("reply_to_message", "external_reply")
 
 
@@ -40,6 +41,39 @@ def scrubbed(update: Json, top: Test, nested: Test) -> Json:
         else _without_quotes(body, nested)
         if isinstance(body, dict)
         else body
+        for kind, body in update.items()
+    }
+
+
+def chat_of(update: Json) -> int | None:
+    """Return the chat that an update is from, None where it names none."""
+    for body in update.values():
+        if isinstance(body, dict):
+            about = body if "chat" in body else body.get("message")
+            chat = about.get("chat") if isinstance(about, dict) else None
+            if isinstance(chat, dict) and isinstance(chat.get("id"), int):
+                return int(chat["id"])
+    return None
+
+
+def command_in(message: Json) -> str | None:
+    """Return the command that a message begins with, such as `/as@a_bot`."""
+    text, entities = message.get("text"), message.get("entities")
+    first = entities[0] if isinstance(entities, list) and entities else None
+    if not isinstance(text, str) or not isinstance(first, dict):
+        return None
+    is_command = (first.get("type"), first.get("offset")) == ("bot_command", 0)
+    return text.split(maxsplit=1)[0] if is_command and text.strip() else None
+
+
+def wordless(update: Json, is_open: Callable[[str], bool]) -> Json:
+    """Return an update of a chat in which nothing is kept, without what people say there.
+
+    It can still be handled. A command stays, whole where it `is_open`, else without the words
+    after it; so does what tells that a group has another id now. What a message quotes goes.
+    """
+    return {
+        kind: _wordless(body, is_open) if kind in {"message", "edited_message"} else _unquoted(body)
         for kind, body in update.items()
     }
 
@@ -77,6 +111,31 @@ def _is_message(body: Json) -> bool:
     chat = body.get("chat")
     is_there = isinstance(chat, dict) and isinstance(chat.get("id"), int)
     return is_there and isinstance(body.get("message_id"), int)
+
+
+def _wordless(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
+    if not isinstance(body, dict):
+        return body
+    command = command_in(body)
+    if command and is_open(command):
+        return _without_quotes(body, _any)
+    bare = _bare(body) | {key: body[key] for key in _MOVES if key in body}
+    if command:
+        bare |= {"text": command, "entities": [body["entities"][0]]}
+    return bare
+
+
+def _unquoted(body: Any) -> Any:  # noqa: ANN401  JSON's border
+    """Return what is no message without what it quotes; the bot's own line below a button stays."""
+    if not isinstance(body, dict):
+        return body
+    about = body.get("message")
+    kept = {"message": _without_quotes(about, _any)} if isinstance(about, dict) else {}
+    return _without_quotes(body, _any) | kept
+
+
+def _any(_: Json) -> bool:
+    return True
 
 
 def _scrubbed(body: Any, test: Test) -> Any:  # noqa: ANN401  JSON's border

@@ -1,0 +1,144 @@
+"""Nothing that is said where the bot stays silent is in a byte of its folder, while it runs."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from bot import chores
+from bot.store.database import opened, prepare
+from bot.store.inbox import Inbox
+from bot.texts import EN
+from tests.bot.conftest import until
+
+WORD = "pineapple"
+
+
+@pytest.fixture
+def strangers(stage):
+    return stage.telegram.chat(-1009999, title="Strangers")
+
+
+@pytest.fixture
+def _often(monkeypatch):
+    monkeypatch.setattr(chores, "TRUNCATE_AGAIN", 0.05)
+
+
+def found_in(folder):
+    """Return the files below a folder that hold the word, in whatever way JSON writes it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.name.startswith("bot.db") for path in files)
+    return [path.name for path in files if WORD.encode() in path.read_bytes()]
+
+
+async def all_handled(stage):
+    async def is_empty():
+        waiting = (await stage.app.inbox.queue()).waiting
+        return not stage.telegram.updates.pending and not waiting
+
+    await until(is_empty, 20)
+
+
+async def talk(stage, chat, user, times=1):
+    """Say the word in all the ways that a chat has."""
+    telegram = stage.telegram
+    photo = [{"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}]
+    for number in range(times):
+        first = await telegram.say(chat, user, f"{number} {WORD} " + "and more " * (number % 300))
+        await telegram.edit(first, f"{WORD} again")
+        await telegram.say(chat, user, "yes", reply_to=first, quote={"text": WORD, "position": 0})
+        await telegram.say(chat, user, None, photo=photo, caption=WORD)
+        await telegram.say(chat, user, f"/as Hugo: {WORD}")
+        await telegram.say(chat, user, f"/weather@another_bot {WORD}")
+        await telegram.say(chat, user, WORD, date="soon")  # cannot be read
+
+
+@pytest.mark.parametrize("kind", ["a group", "a private chat"])
+async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypatch):
+    monkeypatch.setattr(chores, "TRUNCATE_AGAIN", 3600)  # not even the log before it is emptied
+    chat = strangers if kind == "a group" else stage.telegram.private(zoe)
+    async with stage.running(admins="7") as app:
+        await talk(stage, chat, zoe, times=3)
+        await all_handled(stage)
+        left = found_in(stage.folder)
+        aside = (await app.inbox.queue()).set_aside
+
+    assert left == []
+    assert aside == 3
+
+
+@pytest.mark.usefixtures("_often")
+async def test_words_of_commands_are_gone_soon_after(stage, strangers, zoe):
+    async with stage.running(admins="7"):
+        answer = await stage.answer(strangers, zoe, f"/help {WORD}")
+        await stage.telegram.say(strangers, zoe, f"/privacy {WORD}")
+        await all_handled(stage)
+        await until(lambda: not found_in(stage.folder))
+
+    assert answer["text"]
+
+
+@pytest.mark.usefixtures("_often")
+async def test_words_of_a_private_chat_are_gone_soon_after(stage, zoe):
+    private = stage.telegram.private(zoe)
+    async with stage.running(admins="7"):
+        await stage.answer(private, zoe, f"/start {WORD}")
+        await stage.telegram.say(private, zoe, f"/optin {WORD}")
+        await all_handled(stage)
+        await until(lambda: not found_in(stage.folder))
+
+
+async def test_a_group_that_was_just_let_in_is_heard(stage, strangers, joao, zoe):
+    async with stage.running(admins=str(joao.id)):
+        await stage.enter(strangers, joao)
+        await stage.answer(strangers, joao, "/allow")
+        await stage.telegram.say(strangers, zoe, f"hello {WORD}")
+        await all_handled(stage)
+        await stage.answer(strangers, zoe, "/as João")
+
+    assert any(WORD in line for line in stage.speaker.context)
+
+
+async def test_a_command_that_a_kill_interrupted_is_answered_all_the_same(
+    stage, strangers, zoe, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("bot.durable.Durable.process_update", lost)
+        async with stage.running(admins="7") as app:
+            await stage.telegram.say(strangers, zoe, f"/as João {WORD}")
+            await stage.telegram.say(strangers, zoe, WORD)
+
+            async def are_kept():
+                return (await app.inbox.queue()).waiting == 2
+
+            await until(are_kept)
+    async with stage.running(admins="7"):
+        sent = await stage.telegram.wait_for("sendMessage")
+        await all_handled(stage)
+
+    assert sent.params["text"] == EN.silent_here
+    assert found_in(stage.folder) == []
+
+
+async def lost(*_):
+    """Stand for a kill between keeping and handling."""
+
+
+async def test_the_log_is_emptied_beside_writers_and_readers(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
+    await prepare(url)
+    async with opened(url) as engine:
+        inbox = Inbox(engine)
+        await inbox.keep([{"update_id": 1, "message": {"text": WORD}}])
+        await inbox.end(1)
+        with closing(sqlite3.connect(tmp_path / "bot.db")) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM inbox").fetchone()
+            await inbox.keep([{"update_id": 2}])
+            busy = await inbox.truncate_log()
+            await inbox.end(2)
+        done = await inbox.truncate_log()
+
+        assert (busy, done) == (False, True)
+        assert (tmp_path / "bot.db-wal").stat().st_size == 0
+    assert found_in(tmp_path) == []

@@ -16,6 +16,7 @@ from bot.store.messages import Place
 from bot.store.scrubbing import Ref
 from bot.store.shelves import Shelves
 from bot.store.wanted import Wanted
+from model.naming import visible_name
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class House:
     @property
     def origin(self) -> str:
         """Return the titles of the chats that the model learned from."""
-        return ", ".join(chat.title for chat in self.stand.now.card.chats)
+        return ", ".join(visible_name(chat.title) for chat in self.stand.now.card.chats)
 
     def group(self, chat_id: int) -> Group:
         """Return what is known of a group, where nothing is the usual."""

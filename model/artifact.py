@@ -11,6 +11,7 @@ from model import roster as rosters
 from model.conversation import Window, window_from_json, window_to_json
 from model.errors import ArtifactError, RosterError, describe_error
 from model.files import write_text
+from model.naming import escape_unseen
 from model.prompt import fingerprint
 from model.roster import Roster
 
@@ -193,7 +194,8 @@ def content_hash(folder: Path) -> str:
 
 
 def _write_json(value: Mapping[str, Any], path: Path) -> None:
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    write_text(path, escape_unseen(text) + "\n")
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border

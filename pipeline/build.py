@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model.artifact import Chat
 from model.errors import DatasetError, ExportError, RosterError
+from model.naming import visible_name
 from model.occasions import conversations
 from model.roster import Roster
 from pipeline.authors import Author
@@ -105,14 +106,15 @@ def check_chat(chat: archive.Chat, clashes: int) -> None:
     Raises:
         ExportError: It is not.
     """
+    name = visible_name(chat.name)
     if clashes:
         raise ExportError(
-            f"the exports ascribe {clashes:,} messages of {chat.name} to different people: they "
+            f"the exports ascribe {clashes:,} messages of {name} to different people: they "
             "are of different accounts' chats, so give those of one account"
         )
     if chat.number is None:
         raise ExportError(
-            f"the export does not say which chat {chat.name} is, its id is missing or damaged: "
+            f"the export does not say which chat {name} is, its id is missing or damaged: "
             "export it again"
         )
 

@@ -180,4 +180,4 @@ def test_no_name_commands_the_terminal_or_breaks_its_line(tmp_path):
     lines = printed(figures_of(tmp_path, chat(*said, name=name)))
 
     assert not {c for line in lines for c in line if c in "\x1b\x9b"}
-    assert any("[2JAB1m" in line for line in lines)
+    assert any("[2JA B1m" in line for line in lines)

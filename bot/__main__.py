@@ -17,6 +17,7 @@ from bot.store.database import upgrade as bring_up_to_date
 from bot.store.version import database_file
 from model.artifact import Artifact
 from model.errors import UnderstudyError
+from model.naming import visible_lines
 from model.registry import Registry
 
 # Without it python-telegram-bot warns about each duration that it gives as a number of seconds.
@@ -133,7 +134,7 @@ def main() -> None:
     try:
         cli()
     except UnderstudyError as error:
-        sys.stderr.write(f"understudy-bot: {error}\n")
+        sys.stderr.write(f"understudy-bot: {visible_lines(str(error))}\n")
         raise SystemExit(1) from error
 
 

@@ -16,7 +16,7 @@ from bot.store.dumping import Dumping, Kept
 from bot.store.groups import Group, Groups
 from bot.store.version import Version, complaint, database_file, version_of
 from model.files import write_text
-from model.naming import visible
+from model.naming import visible_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _chosen(chats: set[int], names: Mapping[int, str | None], wanted: int | None
     if not known:
         raise DumpError("no messages are kept yet: let the bot hear a group first")
     listed = "".join(
-        f"\n  {one}  {visible(names.get(one) or '')}".rstrip() for one in sorted(known)
+        f"\n  {one}  {visible_name(names.get(one) or '')}".rstrip() for one in sorted(known)
     )
     what = "messages of several chats are kept" if wanted is None else f"none are of chat {wanted}"
     raise DumpError(f"{what}: choose with --chat ID{listed}")

@@ -16,6 +16,7 @@ from bot.store.scrubbing import Ref
 from bot.store.shelves import Shelves
 from bot.store.wanted import Wanted
 from bot.supervisor import Supervisor
+from model.naming import visible_name
 from model.roster import Decision, Said
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class House:
     @property
     def origin(self) -> str:
         """Return the titles of the chats that the model learned from."""
-        return ", ".join(chat.title for chat in self.stand.now.card.chats)
+        return ", ".join(visible_name(chat.title) for chat in self.stand.now.card.chats)
 
     def group(self, chat_id: int) -> Group:
         """Return what is known of a group, where nothing is the usual."""

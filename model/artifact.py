@@ -11,6 +11,7 @@ from model import roster as rosters
 from model.conversation import Window, window_from_json, window_to_json
 from model.errors import ArtifactError, RosterError, describe_error
 from model.files import write_text
+from model.naming import escape_unseen
 from model.prompt import fingerprint
 from model.roster import Roster
 
@@ -202,7 +203,7 @@ def _write_json(value: Mapping[str, Any], path: Path) -> None:
 
 
 def _json_text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+    return escape_unseen(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border

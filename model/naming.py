@@ -15,9 +15,13 @@ MAX_NAME = 40
 NOBODY = "somebody"
 """What a prompt calls an author whose name is unknown, or nobody's to read."""
 
+MAX_SHOWN = 80
+"""A longer name is cut where it is shown."""
+
 JOINERS = "\u200c\u200d"
 """Invisible characters that Persian and Hindi names, and emoji, need."""
 
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _FORBIDDEN = re.compile(r"[\s:\[\]\u2581🎭]+")
 _SUGGESTIONS = 3
 _MOST_WORDS = 5
@@ -69,12 +73,42 @@ def _fold_character(character: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return what somebody typed without what would command a terminal or break its line.
+    """Return text without what would control a terminal, turn its direction or break its line.
 
-    Joiners and selectors, which emoji and Persian need, stay.
+    Line breaks and tabs become spaces. Joiners and selectors, which emoji and Persian need, stay.
     """
-    unseen = {"Cc", "Cf", "Cs"}
-    return "".join(c for c in text if c in JOINERS or unicodedata.category(c) not in unseen)
+    return "".join(
+        c if c in JOINERS or unicodedata.category(c) not in _UNSEEN else " " * c.isspace()
+        for c in text
+    )
+
+
+def visible_lines(text: str) -> str:
+    """Return text of several lines with `visible` applied to each."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_name(name: str) -> str:
+    """Return the name of a chat or a person as it is safe to show, on one line and not too long."""
+    words = " ".join(visible(name[: 4 * MAX_SHOWN]).split())
+    return words if len(words) <= MAX_SHOWN else f"{words[:MAX_SHOWN].rstrip()}…"
+
+
+def escape_unseen(text: str) -> str:
+    r"""Return JSON with the characters that `visible` removes escaped as `\u202e`.
+
+    Line breaks stay: in JSON they stand between values only.
+    """
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character == "\n" or character in JOINERS:
+        return character
+    if unicodedata.category(character) not in _UNSEEN:
+        return character
+    pairs = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{pairs[at : at + 2].hex()}" for at in range(0, len(pairs), 2))
 
 
 def is_invisible(character: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model.artifact import Chat
 from model.errors import DatasetError, ExportError, RosterError
-from model.naming import visible
+from model.naming import visible_name
 from model.occasions import NameIndex, conversations
 from model.roster import Roster
 from pipeline.authors import Author
@@ -106,20 +106,21 @@ def check_chat(chat: archive.Chat, clashes: int, files: int) -> None:
     Raises:
         ExportError: It is not.
     """
+    name = visible_name(chat.name)
     if clashes and files == 1:
         raise ExportError(
-            f"in the export of {visible(chat.name)} {clashes:,} message ids occur twice, with "
+            f"in the export of {name} {clashes:,} message ids occur twice, with "
             "different authors: the file was edited or damaged, so export the chat again"
         )
     if clashes:
         raise ExportError(
-            f"the exports ascribe {clashes:,} messages of {visible(chat.name)} to different "
+            f"the exports ascribe {clashes:,} messages of {name} to different "
             "people: they are of different accounts' chats, so give those of one account; or one "
             "of them was edited and has an id twice"
         )
     if chat.number is None:
         raise ExportError(
-            f"the export does not say which chat {visible(chat.name)} is, its id is missing or "
+            f"the export does not say which chat {name} is, its id is missing or "
             "damaged: export it again"
         )
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from model.base import DEFAULT
 from model.errors import UnderstudyError, describe_error, traceback_without_text
-from model.naming import visible
+from model.naming import visible_lines
 from model.registry import Registry
 from model.speaker import open_speaker
 from pipeline import exports, judging, models, options, report, retraining, talk
@@ -234,9 +234,8 @@ def main() -> None:
 
 
 def _fail(text: str, status: int = 1) -> NoReturn:
-    """Print an error and exit; the text is made safe to show line by line."""
-    lines = "\n".join(visible(line) for line in text.split("\n"))
-    print(f"understudy: {lines}", file=sys.stderr)
+    """Print an error and exit."""
+    print(f"understudy: {visible_lines(text)}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from model.naming import visible
 from pipeline import options, report
 from pipeline.options import WINDOW, require_training
 from pipeline.roster_file import MIN_MESSAGES
@@ -58,7 +59,7 @@ def inspect(
         options.window(WINDOW.size, session_minutes),
         roster_path=roster,
         min_messages=min_messages,
-        step=lambda what: console.print(f"  {what} …", style="dim"),
+        step=lambda what: console.print(f"  {visible(what)} …", style="dim"),
     )
     if as_json:
         print(findings.to_json(figures))
@@ -113,7 +114,7 @@ def build(
         public=public,
     )
     summary = build_dataset(
-        exports, out, choices, step=lambda what: console.print(f"  {what} …", style="dim")
+        exports, out, choices, step=lambda what: console.print(f"  {visible(what)} …", style="dim")
     )
     report.print_summary(summary, console)
     if review:

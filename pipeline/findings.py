@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from model.naming import visible
+from model.naming import escape_unseen, visible_name
 from pipeline.authors import Author
 from pipeline.export.ids import from_id_of
 from pipeline.inspection import ChatFigures
@@ -39,7 +39,7 @@ def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
             sum(tally.repaired.values()) + sum(tally.skipped.values()),
         )
         chats.add_row(
-            str(one.chat.chat_id), *(f"{n:,}" for n in counts), Text(visible(one.chat.name))
+            str(one.chat.chat_id), *(f"{n:,}" for n in counts), Text(visible_name(one.chat.name))
         )
     console.print(Padding.indent(chats, 2))
     console.print("  --chat NAME or --chat ID shows one of them whole", style="dim")
@@ -47,7 +47,7 @@ def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
 
 def _print_chat(one: ChatFigures, console: Console) -> None:
     chat, counts = one.chat, one.counts
-    console.print(f"  {visible(chat.name)}", style="bold")
+    console.print(f"  {visible_name(chat.name)}", style="bold")
     joined = f", with the group it was before ({', '.join(map(str, chat.joined))})"
     facts = {
         "type": f"{chat.kind}, id {chat.chat_id}{joined if chat.joined else ''}",
@@ -78,7 +78,7 @@ def _print_authors(one: ChatFigures, console: Console) -> None:
     authors = one.authors
     people = table("messages", "id", "voice", _NAMES, first="right", words={"voice", "id", _NAMES})
     for author in authors[:_MOST_AUTHORS]:
-        names = " · ".join(map(visible, author.names)) or "a deleted account"
+        names = " · ".join(map(visible_name, author.names)) or "a deleted account"
         people.add_row(
             f"{author.messages:,}",
             "" if author.by_name else str(author.author_id),
@@ -114,7 +114,8 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def to_json(figures: Sequence[ChatFigures]) -> str:
     """Return all figures; ids are the export's own, and the Bot API's beside them."""
-    return json.dumps({"chats": [_chat(one) for one in figures]}, ensure_ascii=False, indent=1)
+    text = json.dumps({"chats": [_chat(one) for one in figures]}, ensure_ascii=False, indent=1)
+    return escape_unseen(text)
 
 
 def _chat(one: ChatFigures) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from model.conversation import Message, Window
 from model.errors import ExportError
 from model.files import make_folder
-from model.naming import visible
+from model.naming import visible_name
 from pipeline.authors import Author
 from pipeline.export.archive import Chat, opened
 from pipeline.export.spool import Counts, Spool
@@ -86,7 +86,7 @@ def figures_of(
     spool: Spool, chat: Chat, choices: Choices, step: Callable[[str], None]
 ) -> ChatFigures:
     """Return the figures of one chat."""
-    step(f"looking through {visible(chat.name)}")
+    step(f"looking through {visible_name(chat.name)}")
     scripts = Counter[str]()
 
     def watch(message: Message) -> None:

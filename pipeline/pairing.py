@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.conversation import Message, Window
 from model.errors import DatasetError, ExportError
+from model.naming import visible_name
 from model.redact import PLACEHOLDER
 from model.roster import Roster
 from pipeline.export.archive import Chat
@@ -91,19 +92,18 @@ class Pairing:
         Raises:
             ExportError: Nobody does.
         """
+        chat = visible_name(self.chat.name)
         if not self.messages and self.choices.since:
             raise ExportError(
-                f"nobody wrote in {self.chat.name} since {self.choices.since:%Y-%m-%d}: "
+                f"nobody wrote in {chat} since {self.choices.since:%Y-%m-%d}: "
                 "give --since an earlier day"
             )
         if not self.authors:
-            raise ExportError(
-                f"nobody talks in {self.chat.name}: it holds only commands, forwards or bots"
-            )
+            raise ExportError(f"nobody talks in {chat}: it holds only commands, forwards or bots")
         if len(self.authors) == 1:
             person = self.roster.person(min(self.authors))
             raise ExportError(
-                f"only {person.name if person else 'one person'} speaks in {self.chat.name}: "
+                f"only {person.name if person else 'one person'} speaks in {chat}: "
                 "a model learns from two or more who talk"
             )
 

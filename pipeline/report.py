@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from model.naming import visible
+from model.naming import visible_name
 from pipeline.card import Judgement
 from pipeline.summary import Summary
 from pipeline.tables import nats_note, table
@@ -18,7 +18,7 @@ def print_summary(
     summary: Summary, console: Console, roster: str = "the dataset's roster.toml, then train"
 ) -> None:
     """Print what a dataset holds, what was left out, and who stays silent until they agree."""
-    chats = ", ".join(visible(chat.title) or str(chat.chat_id) for chat in summary.chats)
+    chats = ", ".join(visible_name(chat.title) or str(chat.chat_id) for chat in summary.chats)
     console.print(
         f"  {chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
         f"conversations, {summary.pairs:,} pairs"

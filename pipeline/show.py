@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from model.artifact import Artifact, Card
-from model.naming import visible
+from model.naming import visible, visible_name
 from model.roster import Person, Roster
 from pipeline.tables import nats_note, table
 
@@ -58,7 +58,7 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "trained", " ".join(_trained(told)) or "unknown"
     yield (
         "learned from",
-        ", ".join(f"{visible(chat.title)} ({chat.chat_id})" for chat in card.chats),
+        ", ".join(f"{visible_name(chat.title)} ({chat.chat_id})" for chat in card.chats),
     )
     gap = card.window.gap.total_seconds() / 60
     yield "window", f"{card.window.size} messages; a silence of {gap:g} minutes ends a session"

@@ -11,6 +11,7 @@ from model.artifact import Chat
 from model.conversation import Window, window_from_json, window_to_json
 from model.errors import DatasetError, describe_error
 from model.files import write_text
+from model.naming import escape_unseen
 from model.roster import Imitate
 from pipeline.split import SPLITS, Spans, SplitName, Written
 
@@ -139,7 +140,7 @@ def write_summary(summary: Summary, path: Path) -> None:
         "silent_until_they_agree": summary.silent,
     }
     text = json.dumps(value, ensure_ascii=False, indent=1, default=datetime.isoformat)
-    write_text(path, text + "\n")
+    write_text(path, escape_unseen(text) + "\n")
 
 
 def read_summary(path: Path) -> Summary:

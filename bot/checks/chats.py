@@ -9,6 +9,7 @@ from bot.checks.finding import Finding, note, ok, wrong
 from bot.ranks import is_admin as runs
 from bot.texts import EN
 from model.artifact import Card, Chat
+from model.naming import visible, visible_name
 
 NO_ADMINS = "nobody yet: write /start to the bot in private, it answers with the line for .env"
 
@@ -49,7 +50,7 @@ async def _is_known(bot: Bot, user_id: int) -> bool:
 
 async def _group(bot: Bot, chat: Chat) -> tuple[Finding, bool]:
     """Look at whether the bot is in a chat, and whether as an admin."""
-    name = f"{chat.title} ({chat.chat_id})"
+    name = f"{visible_name(chat.title)} ({chat.chat_id})"
     try:
         await bot.get_chat(chat.chat_id)
         me = await bot.get_chat_member(chat.chat_id, bot.id)
@@ -59,9 +60,11 @@ async def _group(bot: Bot, chat: Chat) -> tuple[Finding, bool]:
             "export it again, then `understudy build` and `understudy train`"
         )
     except Forbidden as error:
-        says = f"the bot is not in {name} any more ({error.message}): add @{bot.username} again"
+        why = visible(error.message)
+        says = f"the bot is not in {name} any more ({why}): add @{bot.username} again"
     except BadRequest as error:
-        says = f"{name} is unknown to the bot ({error.message}): add @{bot.username} to that group"
+        why = visible(error.message)
+        says = f"{name} is unknown to the bot ({why}): add @{bot.username} to that group"
     else:
         is_admin = runs(me)
         return ok("group", f"{name}, as {'an admin' if is_admin else 'a member'}"), is_admin

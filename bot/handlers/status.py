@@ -15,6 +15,7 @@ from bot.ranks import is_admin
 from bot.store.groups import Group
 from bot.store.version import database_file
 from bot.texts.wording import Wording
+from model.naming import visible_name
 from model.roster import Person
 
 MOST_IDS = 5
@@ -121,7 +122,9 @@ class Status:
         known = self.house.groups
         left = {group.moved_from for group in known.values()}
         listed = [group for number, group in known.items() if number not in left and group.title]
-        lines = [f"{group.title}: {self._state(group, texts)}" for group in listed]
+        lines = [
+            f"{visible_name(group.title or '')}: {self._state(group, texts)}" for group in listed
+        ]
         return "\n".join((texts.status_groups, *(lines or [texts.status_no_groups])))
 
     def _state(self, group: Group, texts: Wording) -> str:

@@ -8,7 +8,7 @@ from datetime import tzinfo
 from pathlib import Path
 
 from model.errors import ExportError, describe_error
-from model.naming import fold, visible
+from model.naming import fold, visible_name
 from pipeline.export.entries import Entries, Tally
 from pipeline.export.events import Fault, Heading
 from pipeline.export.files import HOW, export_files, read
@@ -102,9 +102,13 @@ class Archive:
         with_messages = [chat for chat in found if sizes[chat.chat_id]]
         if len(with_messages) == 1:
             return with_messages[0]
-        what = "several chats, and one is wanted" if found else f"no chat {wanted!r}"
+        what = (
+            "several chats, and one is wanted"
+            if found
+            else f"no chat {visible_name(wanted or '')!r}"
+        )
         listed = "".join(
-            f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {visible(chat.name)}"
+            f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {visible_name(chat.name)}"
             for chat in sorted(found or chats, key=lambda chat: -sizes[chat.chat_id])
         )
         raise ExportError(f"the export holds {what}: choose with --chat NAME or --chat ID{listed}")

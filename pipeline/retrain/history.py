@@ -19,6 +19,7 @@ import orjson
 from model.consent import INDEX
 from model.errors import DatasetError
 from model.files import PRIVATE_FILE, make_folder, write_text
+from model.naming import escape_unseen
 from pipeline.export.entries import Row
 from pipeline.retrain import ledger as ledgers
 from pipeline.retrain.known import damaged, read_index
@@ -132,7 +133,9 @@ def keep(history: History, head: Head, rows: Iterable[Row], names: list[str | No
         name = _hash(beside)
         beside.replace(folder / f"{name}{_SUFFIX}")
     value = {"format": FORMAT, "history": name, "ledger": ledgers.to_json(history.ledger)}
-    write_text(folder / INDEX, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    write_text(
+        folder / INDEX, escape_unseen(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
+    )
     kept = folder / f"{name}{_SUFFIX}"
     tidy(History(folder, history.ledger, head, kept))
     return History(folder, history.ledger, head, kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 from model.artifact import Artifact, Chat
 from model.consent import imported
 from model.errors import ArtifactError, ExportError, UnderstudyError
-from model.naming import visible
+from model.naming import visible_name
 from model.registry import Registry, receipt_file
 from pipeline.build import check_chat
 from pipeline.dataset import STRUCK
@@ -189,7 +189,7 @@ def _agree_to_shorter(whole: Merged, tools: Tools) -> None:
     if head and last.sha256 in head.exports and not whole.deleted:
         return
     line = (
-        f"{last.file} holds {last.messages:,} messages of {visible(whole.chat.name)}, and "
+        f"{last.file} holds {last.messages:,} messages of {visible_name(whole.chat.name)}, and "
         f"{whole.before:,} are known; {whole.deleted:,} of those are gone where it should show them"
     )
     with tools.watch.paused():

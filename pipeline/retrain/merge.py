@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model import artifact
 from model.errors import ExportError
-from model.naming import visible
+from model.naming import visible_name
 from pipeline.build import sha256_of
 from pipeline.export.archive import Archive, Chat, opened
 from pipeline.export.spool import Spool
@@ -89,11 +89,11 @@ def _chosen(
         return found.chats[expected.chat_id]
     some = list(found.chats.values())[:_NAMED]
     holds = ", ".join(
-        visible(one.name) + (f" ({one.chat_id})" if one.name == expected.title else "")
+        visible_name(one.name) + (f" ({one.chat_id})" if one.name == expected.title else "")
         for one in some
     )
     raise ExportError(
-        f"{file} is of {holds}, and wanted is {visible(expected.title)} ({expected.chat_id}): "
+        f"{file} is of {holds}, and wanted is {visible_name(expected.title)} ({expected.chat_id}): "
         f"{advice}"
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from model.files import make_folder, write_text
-from model.naming import visible
+from model.naming import escape_unseen, visible, visible_name
 from model.registry import receipt_file
 from pipeline.roster_file import MIN_MESSAGES
 from pipeline.tables import shown
@@ -56,7 +56,7 @@ def write(root: Path, version: str, receipt: Receipt) -> Path:
     folder = make_folder(file.parent)
     write_text(folder / _PAGE, "".join(f"{line}\n" for line in _page(version, receipt)))
     whole = {"format": FORMAT, "version": version, **receipt}
-    write_text(file, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+    write_text(file, escape_unseen(json.dumps(whole, ensure_ascii=False, indent=1)) + "\n")
     return folder / _PAGE
 
 
@@ -82,7 +82,7 @@ def read(root: Path, version: str) -> Told | None:
 
 def _page(version: str, receipt: Receipt) -> Iterator[str]:
     chat = receipt["chat"]
-    yield f"{version}, made of {visible(chat['title'])} ({chat['id']})"
+    yield f"{version}, made of {visible_name(chat['title'])} ({chat['id']})"
     yield f"{receipt['made_at'][:16].replace('T', ' ')} UTC, on {receipt['machine']}"
     yield f"commit {receipt['commit'] or 'unknown'}, understudy {receipt['understudy']}"
     yield from _section("Read", _files(receipt))

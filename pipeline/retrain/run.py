@@ -13,7 +13,7 @@ from dataclasses import replace
 from model.artifact import SCORECARD, Artifact, Decoding
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
-from model.naming import visible
+from model.naming import visible_name
 from model.registry import Registry
 from pipeline.findings import print_findings
 from pipeline.inspection import figures_of
@@ -163,7 +163,7 @@ def _tell(intake: Intake, tools: Tools) -> None:
     )  # fmt: skip
     if whole.is_moved:
         console.print(
-            f"  {visible(whole.chat.name)} became a supergroup, and its history went along"
+            f"  {visible_name(whole.chat.name)} became a supergroup, and its history went along"
         )
     for file in whole.damaged:
         console.print(f"  {file} is damaged: what it lacks does not count as deleted")

@@ -123,3 +123,14 @@ def test_the_http_library_does_not_tell_addresses():
     finally:
         root.handlers[:] = saved
         root.setLevel(logging.WARNING)
+
+
+@pytest.mark.parametrize("formatter", [RedactingFormatter(TOKEN), JsonFormatter(TOKEN)])
+def test_a_name_in_a_record_neither_breaks_its_line_nor_controls_a_terminal(written, formatter):
+    name = "a\x1b[31m\u202e\nERROR forged\x9b"
+
+    text = written(formatter, "bot", lambda logger: logger.warning("chat %s", name))
+
+    assert len(text.splitlines()) == 1
+    assert "chat a[31m ERROR forged" in text
+    assert not {"\x1b", "\u202e", "\x9b"} & set(text)

@@ -182,7 +182,7 @@ def test_no_name_commands_the_terminal_or_breaks_its_line(tmp_path):
     lines = printed(figures_of(tmp_path, chat(*said, name=name)))
 
     assert not {c for line in lines for c in line if c in "\x1b\x9b"}
-    assert any("[2JAB1m" in line for line in lines)
+    assert any("[2JA B1m" in line for line in lines)
 
 
 def test_beside_each_person_stands_whether_they_wrote_enough_for_a_voice(tmp_path):

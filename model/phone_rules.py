@@ -23,7 +23,7 @@ _RUN = re.compile(
 
 The repetition is possessive, so that each run is read once and no part of it is tried alone.
 """
-_BAD_START = re.compile(rf"(?:[\w.,$€£#%+{MASK}-]|\d:)\Z", re.ASCII)
+_BAD_START = re.compile(rf"(?:[\w$€£#%+{MASK}-]|(?<![a-zA-Z])[.,]|\d:)\Z", re.ASCII)
 _UNIT = r"\s?(?:[€$£%°]|m/s|k?m\b|eur|usd)"
 _BAD_END = re.compile(rf"[\w{MASK}]|[.,:/-]\d|{_UNIT}", re.ASCII | re.IGNORECASE)
 """Text right before or after a run that makes its first or last group part of something else."""
@@ -52,7 +52,7 @@ _SHAPES = (
 """Ten digits, China's eleven; groups of India, North America, Brazil, Russia, Portugal, Spain."""
 _SHAPE = re.compile(_SHAPES)
 _IN_LIST = re.compile(
-    rf"(?<!\S)(?:{_SHAPES}|\d{{9,13}}"
+    rf"(?<![^\s)])(?:{_SHAPES}|\d{{9,13}}"
     r"|\(\d{2,5}\)[ -]?\d{3,5}[ -]?\d{3,4}|0\d(?:[ .-]\d\d){4}"
     r"|0\d{1,4}[ -]\d{5,8}|0\d{1,4}[ .-]\d{3,4}[ .-]\d{3,4}|0\d{3}(?:[ -]\d\d){3})(?!\S)",
 )
@@ -179,7 +179,8 @@ def _is_eight_digits(number: str) -> bool:
 def _is_other_number(number: str, digits: str, *, is_named: bool) -> bool:
     """Whether it is a version, a decimal, `4 8 15 16 23 42`, a round number or a lottery's."""
     lone = len(_LONE_DIGIT.findall(number))
-    if len(digits) >= _NATIONAL.stop or lone > 1 or (lone and "." in number):
+    is_counted = lone > 1 and "(" not in number
+    if len(digits) >= _NATIONAL.stop or is_counted or (lone and "." in number):
         return True
     if is_named:
         return bool(_DECIMAL.fullmatch(number)) and not _EIGHT.fullmatch(number)

@@ -10,10 +10,11 @@ MASK = "\x1a"
 """Stands for each character already found: no word, no digit, no space, so no rule crosses it."""
 
 _ODD = re.compile(
-    "[\x00-\x08\x0e-\x1f\u00a0\u00ad\u2000-\u200f\u2011\u2028-\u202f\u205f-\u2064\u2066-\u2069\u3000\ufeff\uff01-\uff5e]"
+    "[\x00-\x08\x0e-\x1f\u00a0\u00ad\u2000-\u2013\u2212\u2028-\u202f\u205f-\u2064\u2066-\u2069\u3000\ufeff\uff01-\uff5e]"
     r"|[^\D0-9]",
 )
 """Invisible characters, spaces and hyphens of other widths, digits of other scripts."""
+_HYPHENS = frozenset("\u2010\u2011\u2012\u2013\u2212")
 
 
 def plainly(text: str) -> tuple[str, Sequence[int]]:
@@ -36,7 +37,7 @@ def _plain(character: str) -> str:
         return str(unicodedata.decimal(character))
     if not _ODD.match(character):
         return character
-    if character == "\u2011":
+    if character in _HYPHENS:
         return "-"
     folded = unicodedata.normalize("NFKC", character)
     return " " if folded.isspace() else folded

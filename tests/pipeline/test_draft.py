@@ -1,6 +1,7 @@
 """Pairs that wait to be split, and the files that they become."""
 
 import gc
+import tracemalloc
 from array import array
 from contextlib import closing
 from dataclasses import fields
@@ -181,3 +182,19 @@ def test_times_are_kept_to_the_second_in_utc(tmp_path):
 
     (at,) = pq.read_table(tmp_path / "train.parquet").column("sent_at").to_pylist()
     assert at.astimezone(UTC) == one.sent_at
+
+
+def test_each_waiting_pair_takes_few_bytes_of_memory():
+    def held(start, end):
+        for number in range(start, end):
+            draft.add(pair(number, context=(f"Friend 2: {number}",)))
+        return tracemalloc.get_traced_memory()[0]
+
+    with closing(Draft()) as draft:
+        tracemalloc.start()
+        try:
+            few, many = held(0, 2_048), held(2_048, 6_144)  # whole batches: none waits
+        finally:
+            tracemalloc.stop()
+
+    assert (many - few) / 4_096 < 30

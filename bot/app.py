@@ -46,8 +46,7 @@ def build(
     client = client_of(settings)
 
     async def set_up(app: Durable) -> None:
-        house = await _house(settings, models, open_speaker, client.id, open_things)
-        house.jobs = app.jobs
+        house = await _house(app, settings, models, open_speaker, open_things)
         app.bot_data["house"] = house
         app.inbox = house.shelves.inbox
         client.keep_in(app.inbox, partial(_trimmed, house, client))
@@ -84,19 +83,19 @@ def _application(
 
 
 async def _house(
+    app: Durable,
     settings: Settings,
     models: Models,
     open_speaker: OpenSpeaker,
-    bot_id: int,
     open_things: AsyncExitStack,
 ) -> House:
     await prepare(settings.database_url)
     engine = await open_things.enter_async_context(opened(settings.database_url))
     shelves = Shelves.of(engine)
-    stand = Stand(models, open_speaker, bot_id)
+    stand = Stand(models, open_speaker, app.bot.id)
     replies = Replies(lambda: stand.now, shelves.messages)
     open_things.callback(replies.close)
-    house = House(settings, stand, shelves, replies)
+    house = House(settings, stand, shelves, replies, jobs=app.jobs)
     await house.open()
     return house
 

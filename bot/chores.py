@@ -1,4 +1,4 @@
-"""What the bot does again and again while it runs: it looks for models, tidies, tries again."""
+"""The background jobs of the running bot: look for new models, delete what is old, try again."""
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
@@ -30,7 +30,7 @@ KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats non
 def keep_up(
     app: Durable, client: Client, house: House, open_things: AsyncExitStack, look_again: float
 ) -> None:
-    """Let what is done again and again run until the bot is taken down."""
+    """Start the background jobs, which run until the bot is stopped."""
 
     async def tell(exchange: Exchange) -> None:
         await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))

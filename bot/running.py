@@ -24,11 +24,12 @@ from bot.routes import ALLOWED_UPDATES
 from bot.settings import Settings
 from bot.store.database import lock_database
 from bot.store.version import version_of
-from bot.webhook import listening
+from bot.webhook import keep_webhook, listening
 
 T = TypeVar("T")
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between calls that are repeated at the start
+WEBHOOK_SECONDS = 300.0  # between looks whether the webhook is still set
 MOST_GREETINGS = 5  # getMe, at the start: whoever starts a bot wants to know soon what is wrong
 
 logger = logging.getLogger(__name__)
@@ -43,13 +44,17 @@ def run(settings: Settings, app: Durable) -> None:
         BotEnded: A task that the bot cannot do without has ended.
     """
     with suppress(StoppingError):
-        asyncio.run(run_until_stopped(settings, app))
+        asyncio.run(_run(settings, app))
 
 
-async def run_until_stopped(settings: Settings, app: Durable) -> None:
-    """Do what `run` does, in the event loop that runs already."""
+async def _run(settings: Settings, app: Durable) -> None:
     stop = asyncio.Event()
     _on_stop_signals(asyncio.get_running_loop(), stop.set)
+    await run_until_stopped(settings, app, stop)
+
+
+async def run_until_stopped(settings: Settings, app: Durable, stop: asyncio.Event) -> None:
+    """Run the bot until `stop` is set; raise what `run` does, or StoppingError while it starts."""
     try:
         await _keep_trying("getMe", app.bot.initialize, stop, MOST_GREETINGS)
         await version_of(settings.database_url)  # what is wrong with its place is told first
@@ -86,6 +91,8 @@ async def receiving(settings: Settings, app: Durable, stop: asyncio.Event) -> As
     if settings.webhook_url:
         async with listening(settings, app) as set_webhook:
             await _keep_trying("setWebhook", set_webhook, stop)
+            check = partial(keep_webhook, app.bot, settings.webhook_url, set_webhook)
+            app.jobs.repeat("webhook", check, WEBHOOK_SECONDS)
             yield
         return
     if app.updater is None:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
+from telegram.ext import ExtBot
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
@@ -153,6 +154,19 @@ async def listening(
     finally:
         server.stop()
         await server.close_all_connections()
+
+
+async def keep_webhook(
+    client: ExtBot[Any], url: str, set_webhook: Callable[[], Coroutine[Any, Any, bool]]
+) -> None:
+    """Set the webhook again where somebody has taken it away, as a bot that polls does.
+
+    Raises:
+        TelegramError: Telegram does not answer, or refuses the token.
+    """
+    if (await client.get_webhook_info()).url.rstrip("/") != url.rstrip("/"):
+        logger.error("another process took the webhook away: stop that one; it is set again")
+        await set_webhook()
 
 
 def _update(body: bytes) -> dict[str, Any] | None:

@@ -29,10 +29,12 @@ from model.naming import visible
 
 BUSY_SECONDS = 5
 CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
-_PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
-_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 LOCK_SECONDS = 1.0
 """How long a starting bot waits for the lock, which `check` holds for a moment."""
+LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
+
+_PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @contextmanager
@@ -110,14 +112,21 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
         await engine.dispose()
 
 
-async def truncate_log(engine: AsyncEngine) -> bool:
-    """Empty the write-ahead log, unless others use the database: then return False.
-
-    Without a wait: SQLite would keep all writers waiting meanwhile.
+async def truncate_log(engine: AsyncEngine) -> None:
+    """Empty the write-ahead log, in which deleted words can still be read.
 
     Raises:
-        StoreError: The database cannot be read or written.
+        StoreError: The database cannot be written, or others use it all the time.
     """
+    for _ in range(LOG_TRIES):
+        if await _is_truncated(engine):
+            return
+        await asyncio.sleep(LOG_PAUSE)
+    raise StoreError("the write-ahead log cannot be emptied: end what else reads the database")
+
+
+async def _is_truncated(engine: AsyncEngine) -> bool:
+    """Try once to empty the log, without waiting: SQLite would keep all writers out meanwhile."""
     async with engine.connect() as connection:
         raw: Any = (await connection.get_raw_connection()).driver_connection
         try:

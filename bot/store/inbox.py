@@ -131,12 +131,13 @@ class Inbox:
             dropped = await connection.execute(update(inbox).where(*words).values(body=None))
         return bool(dropped.rowcount)
 
-    async def truncate_log(self) -> bool:
-        """Empty the write-ahead log, in which what was dropped is still to be read.
+    async def truncate_log(self) -> None:
+        """Empty the write-ahead log, in which what was dropped can still be read.
 
-        Returns False where that must wait, for others use the database; it holds nobody up.
+        Raises:
+            StoreError: Others use the database all the time, or it cannot be written.
         """
-        return await truncate_log(self._engine)
+        await truncate_log(self._engine)
 
     async def _close(self, update_id: int, **values: object) -> None:
         change = update(inbox).where(inbox.c.update_id == update_id).values(**values)

@@ -1,8 +1,7 @@
 """The bot started and stopped as `understudy-bot run` does, in a Telegram that refuses things."""
 
 import asyncio
-import os
-import signal
+import socket
 from contextlib import suppress
 
 import pytest
@@ -26,7 +25,12 @@ def _hasty(monkeypatch):
 
 
 @pytest.fixture
-async def starting(stage):
+def stop():
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def starting(stage, stop):
     """Return what starts the bot: a task that ends as `run` does, and the application."""
     tasks = []
 
@@ -34,14 +38,13 @@ async def starting(stage):
         models = FakeModels(Artifact(stage.folder / "0001-abcdef01", stage.card))
         given = stage.settings(**settings)
         app = build(given, models, lambda _: stage.speaker, stage.lines.append)
-        tasks.append(asyncio.create_task(run_until_stopped(given, app)))
+        tasks.append(asyncio.create_task(run_until_stopped(given, app, stop)))
         return tasks[-1], app
 
     yield start
+    stop.set()
     for task in tasks:
-        if not task.done():
-            os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait({task}, timeout=20)
+        await asyncio.wait({task}, timeout=30)
         with suppress(UnderstudyError):
             task.result()
 
@@ -98,13 +101,27 @@ async def test_a_task_of_the_librarys_that_ends_ends_the_bot(stage, starting):
             await task
 
 
+async def test_a_webhook_that_is_taken_away_is_set_again(stage, starting, group, zoe, monkeypatch):
+    monkeypatch.setattr(running, "WEBHOOK_SECONDS", 0.05)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    starting(webhook_url=f"http://{listen}/telegram", webhook_listen=listen)
+    await stage.telegram.wait_for("setWebhook", timeout=20)
+
+    await stage.telegram.updates.set_webhook({})
+    await until(lambda: stage.telegram.updates.webhook, 20)
+    answer = await stage.answer(group, zoe, "/as João")
+
+    assert parse_spoken(answer["text"])[0] == "João"
+
+
 @pytest.mark.parametrize(
     ("method", "answer"),
     [
         ("getMe", (502, "Bad Gateway")),
         ("deleteWebhook", (502, "Bad Gateway")),
         ("deleteWebhook", (500, "Internal Server Error")),
-        ("setMyCommands", (502, "Bad Gateway")),
     ],
 )
 async def test_a_start_outlives_a_failure_of_telegrams(stage, starting, group, zoe, method, answer):
@@ -140,12 +157,12 @@ async def test_menus_that_must_wait_keep_nobody_waiting(stage, starting, group, 
     assert stage.telegram.sent("setMyCommands") == []
 
 
-async def test_a_start_that_waits_can_be_stopped(stage, starting):
+async def test_a_start_that_waits_can_be_stopped(stage, starting, stop):
     stage.telegram.fail_next("deleteWebhook", 429, "Too Many Requests", retry_after=60)
     task, app = starting()
     await stage.telegram.wait_for("deleteWebhook", refused=True)
 
-    os.kill(os.getpid(), signal.SIGTERM)
+    stop.set()
     await asyncio.wait({task}, timeout=20)
 
     assert task.done()

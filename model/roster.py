@@ -215,10 +215,11 @@ def _stricter(known: Person, newer: Person) -> Person:
     nos = [one for one in (known, newer) if one.imitate == "no"]
     if not nos:
         return replace(newer, learn=learn)
-    optouts: Iterable[Decision] = ()
-    if all(one.opted_out for one in nos):
-        optouts = newest_decisions(two for one in nos for two in one.opted_out).values()
-    return replace(newer, learn=learn, imitate="no", opted_out=tuple(optouts))
+    optouts: tuple[Decision, ...] = ()
+    if all(one.opted_out for one in nos):  # else a roster's own "no" is among them
+        newest = newest_decisions(own for one in nos for own in one.opted_out)
+        optouts = tuple(own for user_id, own in newest.items() if user_id in newer.ids)
+    return replace(newer, learn=learn, imitate="no", opted_out=optouts)
 
 
 def with_questions(roster: Roster) -> Roster:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from bot.store.journal import Generation
 from bot.store.messages import Place, Store
 from model.artifact import Card
 from model.conversation import Message, Window, context_before
@@ -28,6 +29,10 @@ T = TypeVar("T")
 
 class Speaker(Protocol):
     """A trained model; its methods block."""
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many candidates of the last turn were rejected, by reason."""
 
     def reply(self, context: Sequence[str], voice: str, begins: str = "") -> tuple[str, ...]:
         """Return the messages of one turn of `voice`, which begins with these words.
@@ -74,6 +79,7 @@ class Said:
     messages: tuple[str, ...]
     version: str
     sources: tuple[int, ...]
+    generation: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +180,11 @@ class Replies:
         begins = _opening(model, wish)
         lines = await self._lines(model, place, at, wish)
         context = render_context(lines)
-        messages = await self._in_thread(model.speaker.reply, context, voice, begins)
-        return Said(voice, messages, model.version, _sources(lines, wish))
+        messages, rejected = await self._in_thread(
+            _counted, model.speaker, model.speaker.reply, context, voice, begins
+        )
+        generation = Generation(len(lines), rejected)
+        return Said(voice, messages, model.version, _sources(lines, wish), generation)
 
     async def turn(
         self, place: Place, voices: Sequence[str], at: datetime, wish: Wish = NOTHING_MORE
@@ -191,8 +200,11 @@ class Replies:
         begins = _opening(model, wish)
         lines = await self._lines(model, place, at, wish)
         context = render_context(lines)
-        voice, messages = await self._in_thread(model.speaker.turn, context, voices, begins)
-        return Said(voice, messages, model.version, _sources(lines, wish))
+        (voice, messages), rejected = await self._in_thread(
+            _counted, model.speaker, model.speaker.turn, context, voices, begins
+        )
+        generation = Generation(len(lines), rejected)
+        return Said(voice, messages, model.version, _sources(lines, wish), generation)
 
     async def imagined(self, kept: Message, voice: str) -> Said:
         """Return what `voice` might have said in place of a message that is kept.
@@ -225,6 +237,14 @@ class Replies:
             except TimeoutError as error:
                 call.add_done_callback(_look_away)
                 raise SlowError(f"no reply within {self._seconds:g} s") from error
+
+
+def _counted(
+    speaker: Speaker, generate: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> tuple[T, Mapping[str, int]]:
+    """Return what is generated and why candidates were rejected, before the next call begins."""
+    generated = generate(*args, **kwargs)
+    return generated, dict(speaker.rejected)
 
 
 def _opening(model: Model, wish: Wish) -> str:

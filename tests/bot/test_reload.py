@@ -99,7 +99,7 @@ async def test_a_newer_version_is_exchanged_without_losing_a_message(
         await stage.telegram.say(group, zoe, "/as João")
         await stage.telegram.wait_for("sendChatAction")
         newer = registry.promote(version(2))
-        await told(stage, f"I speak with version {newer}")
+        await told(stage, f"I now use version {newer}")
         old.open.set()
         await stage.telegram.wait_for("sendMessage", chat_id=group.id)
 
@@ -128,7 +128,7 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(
         answer = await stage.answer(group, zoe, "/as João")
 
         mended = registry.promote(version(3))
-        await told(stage, f"I speak with version {mended}")
+        await told(stage, f"I now use version {mended}")
 
     assert name in text
     assert parse_spoken(answer["text"])[0] == "João"
@@ -172,5 +172,5 @@ async def test_a_no_in_the_roster_counts_without_loading_the_weights_again(
         await until(lambda: house.access.roster.called("Hugo Silva").imitate == "no")
         answer = await stage.answer(group, zoe, "/as Hugo Silva")
 
-    assert "does not want to be imitated" in answer["text"]
+    assert "asked not to imitate" in answer["text"]
     assert len(weights.opened) == 1

@@ -62,6 +62,11 @@ class Access:
         asked = person.imitate == "ask" and self.consent == "roster"
         return "optin" in said or person.imitate == "yes" or asked
 
+    def may_still_agree(self, person: Person) -> bool:
+        """Whether only an /optin or the admin's yes is missing: nobody said no."""
+        said = {self.decisions.get(number) for number in person.ids}
+        return person.may_be_target and "optout" not in said and not self.may_imitate(person)
+
     def has_agreed(self, author_id: int) -> bool:
         """Whether what somebody writes may be kept for longer than it is needed as context."""
         person = self.roster.person(author_id)

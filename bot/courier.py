@@ -120,6 +120,8 @@ class Courier:
 
         Returns whether all arrived.
         """
+        if said.generation:
+            await self.house.shelves.journal.keep_generation(part, said.generation)
         state: State = "refused"
         left = len(said.messages)
         for number, words in enumerate(said.messages):

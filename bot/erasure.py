@@ -21,9 +21,11 @@ class Gone:
         """Say what happened, after a first sentence."""
         said = [first]
         if self.taken_back:
-            said.append(texts.taken_back.format(count=self.taken_back))
+            deleted = texts.count(texts.messages, self.taken_back)
+            said.append(texts.taken_back.format(messages=deleted))
         if self.stays:
-            said.append(texts.cannot_take_back.format(count=self.stays))
+            left = texts.count(texts.messages, self.stays)
+            said.append(texts.cannot_take_back.format(messages=left))
         return "\n".join(said)
 
 

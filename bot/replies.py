@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bot.errors import StoppingError
 from bot.fair_lock import FairLock, LockClosed
+from bot.store.journal import Generation
 from bot.store.messages import Place, Store
 from model.artifact import Card
 from model.conversation import Message, Window, context_before
@@ -40,6 +41,10 @@ T = TypeVar("T")
 
 class Speaker(Protocol):
     """A trained model; its methods block."""
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many candidates of the last turn were rejected, by reason."""
 
     def reply(
         self,
@@ -98,6 +103,7 @@ class Said:
     messages: tuple[str, ...]
     version: str
     sources: tuple[int, ...]
+    generation: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +225,10 @@ class Replies:
         begins = await _opening(model, wish)
         lines = await self._lines(model, place, at, wish)
         reply = partial(model.speaker.reply, render_context(lines), voice, begins)
-        messages = await self._generate(place.chat_id, reply, on_start)
-        return Said(voice, messages, model.version, _sources(lines, wish))
+        counted = partial(_counted, model.speaker, reply)
+        messages, rejected = await self._generate(place.chat_id, counted, on_start)
+        generation = Generation(len(lines), rejected)
+        return Said(voice, messages, model.version, _sources(lines, wish), generation)
 
     async def turn(
         self,
@@ -243,8 +251,10 @@ class Replies:
         begins = await _opening(model, wish)
         lines = await self._lines(model, place, at, wish)
         turn = partial(model.speaker.turn, render_context(lines), voices, begins)
-        voice, messages = await self._generate(place.chat_id, turn, on_start)
-        return Said(voice, messages, model.version, _sources(lines, wish))
+        counted = partial(_counted, model.speaker, turn)
+        (voice, messages), rejected = await self._generate(place.chat_id, counted, on_start)
+        generation = Generation(len(lines), rejected)
+        return Said(voice, messages, model.version, _sources(lines, wish), generation)
 
     async def imagined(self, kept: Message, voice: str) -> Said:
         """Return what `voice` might have said in place of a message that is kept.
@@ -317,6 +327,14 @@ class Replies:
         self._lock.release()
         if not call.cancelled():
             call.exception()
+
+
+def _counted(
+    speaker: Speaker, generate: Callable[[ShouldStop], T], should_stop: ShouldStop
+) -> tuple[T, Mapping[str, int]]:
+    """Return what is generated and why candidates were rejected, before the next call begins."""
+    generated = generate(should_stop)
+    return generated, dict(speaker.rejected)
 
 
 async def _opening(model: Model, wish: Wish) -> str:

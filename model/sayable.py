@@ -9,22 +9,35 @@ from model.prompt import LINE_BREAK, split_line
 from model.redact import private_parts
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
+REJECTIONS = ("empty", "brackets", "damaged", "label", "private", "opening", "repeats", "copied")
+"""Why candidates are rejected: the last three are that one lacks the words it was told to begin
+with, repeats the conversation or itself, or repeats a message that the model learned from."""
+
 _CIRCLE = 4
 """Words in a row that come twice only where a model goes in circles."""
 
 
 def is_sayable(messages: Sequence[str], names: Iterable[str]) -> bool:
-    """Whether a candidate is all words of its speaker's.
+    """Whether a candidate is all words of its speaker's, see `why_unsayable`."""
+    return not why_unsayable(messages, names)
 
-    No bracket, no piece of a character, no private data, and no `Name:` of these, which would be
-    somebody else's line.
+
+def why_unsayable(messages: Sequence[str], names: Iterable[str]) -> str:
+    """Return which of `REJECTIONS` keeps a candidate from being said, "" if none does.
+
+    It must have words, no bracket, no piece of a character, no private data, and no `Name:` of
+    these names, which would be somebody else's line.
     """
     text = "\n".join(messages)
-    if not messages or "[" in text or "\ufffd" in text:
-        return False
+    if not messages or not all(map(is_speakable, messages)):
+        return "brackets" if "[" in text else "empty"
+    if "[" in text:
+        return "brackets"
+    if "\ufffd" in text:
+        return "damaged"
     if ":" in text and any(_has_label(text, name) for name in names):
-        return False
-    return all(map(is_speakable, messages)) and not private_parts(text)
+        return "label"
+    return "private" if private_parts(text) else ""
 
 
 def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from model.naming import visible
 from model.opening import OpeningError, is_continued, opening
 from model.prompt import going_on, own_part, parse_reply, render_reply
 from model.ranking import Reply, fittest
-from model.sayable import is_fresh, is_sayable, speakers, whole_sentences
+from model.sayable import is_fresh, speakers, whole_sentences, why_unsayable
 from model.tokenizer import Codec, load_codec
 from model.turns import draw_voice
 
@@ -27,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A loaded model. Calls block; let one thread make them."""
+    """A loaded model. Calls block; let one thread make them.
+
+    `rejected` counts the rejected candidates of the last turn by one of `model.sayable.REJECTIONS`.
+    """
 
     artifact: Artifact
     engine: Engine
@@ -35,6 +39,7 @@ class Speaker:
     decoding: Decoding
     chance: random.Random = field(repr=False)
     lines: LineIndex | None = None
+    rejected: Counter[str] = field(default_factory=Counter, repr=False)
 
     def reply(
         self,
@@ -52,6 +57,7 @@ class Speaker:
             OpeningError: No turn may begin so, see `model.opening`.
             VoiceError: Nothing sayable came out of several tries.
         """
+        self.rejected.clear()
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         begun = self._begun(context, voice, prompt, begins)
         for _ in range(max(_TRIES, _DRAWS // self.decoding.candidates)):
@@ -130,14 +136,23 @@ class Speaker:
         found: dict[tuple[str, ...], Reply] = {}
         for draw in drawn:
             reply = self._reply(voice, draw, begun)
-            if (
-                is_sayable(reply.messages, names)
-                and is_continued(reply.messages, begun.words)
-                and is_fresh(reply.messages, context)
-                and not (self.lines and self.lines.holds(reply.messages))
-            ):
+            if reason := self._why_rejected(reply.messages, context, names, begun):
+                self.rejected[reason] += 1
+            else:
                 found.setdefault(reply.messages, reply)
         return list(found.values())
+
+    def _why_rejected(
+        self, messages: Sequence[str], context: Sequence[str], names: Iterable[str], begun: "_Begun"
+    ) -> str:
+        """Return which of `REJECTIONS` applies to a candidate, "" if none does."""
+        if reason := why_unsayable(messages, names):
+            return reason
+        if not is_continued(messages, begun.words):
+            return "opening"
+        if not is_fresh(messages, context):
+            return "repeats"
+        return "copied" if self.lines and self.lines.holds(messages) else ""
 
     def _reply(self, voice: str, draw: Draw, begun: "_Begun") -> Reply:
         """Return a candidate's messages, less a sentence that the token limit cut off."""

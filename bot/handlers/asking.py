@@ -81,7 +81,7 @@ def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
     """Return why the bot does not speak as somebody, None where it may."""
     if access.may_imitate(person):
         return None
-    if person.may_be_target:
+    if access.may_still_agree(person):
         return texts.not_agreed.format(name=person.name)
     return (texts.too_quiet if person.is_only_quiet else texts.said_no).format(name=person.name)
 

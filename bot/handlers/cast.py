@@ -29,23 +29,21 @@ class Cast:
         await context.courier.say(place_of(message), text)
 
     def _listed(self, texts: Wording, *, tell_all: bool) -> str:
-        """Return a line a voice, then the names of the others; who is not learned from has none.
+        """Return a line for each voice, then who may still agree and who wrote too little.
 
-        A group that the model did not learn from is not told of the others.
+        A group that the model did not learn from is not told of these.
         """
         access, card = self.house.access, self.house.stand.now.card
         voices = []
         for person in access.voices:
             lines = card.lines_of(person.name)
-            learned = texts.learned_from.format(lines=lines) if lines is not None else ""
+            learned = ""
+            if lines is not None:
+                learned = texts.learned_from.format(messages=texts.count(texts.messages, lines))
             voices.append(f"• {MASK} {person.name}{learned}")  # a mask first would be a line
-        known = [
-            person
-            for person in access.roster.people
-            if tell_all and person.learn == "yes" and person not in access.voices
-        ]
-        quiet = [person.name for person in known if person.is_only_quiet]
-        silent = [person.name for person in known if not person.is_only_quiet]
+        others = [person for person in access.roster.people if tell_all]
+        quiet = [person.name for person in others if person.is_only_quiet]
+        silent = [person.name for person in others if access.may_still_agree(person)]
         parts = [
             "\n".join(voices) or texts.no_voices,
             texts.have_not_agreed.format(names=", ".join(silent)) if silent else "",

@@ -33,12 +33,13 @@ class Consenting:
         """Fall silent at once in somebody's voice, and erase what is kept of them."""
         if (message := update.message) is None:
             return
-        text = context.texts.as_yourself
+        texts = context.texts
+        text = texts.as_yourself
         if (user_id := own_id(message)) is not None:
             await self.house.decide(message.chat.id, user_id, "optout")
             gone = await self.forgetting.everything_of(user_id, context)
-            text = context.texts.withdrawn.format(count=gone.messages)
-            text = gone.told(text, context.texts)
+            erased = texts.count(texts.messages, gone.messages)
+            text = gone.told(texts.withdrawn.format(messages=erased), texts)
         await context.courier.say(place_of(message), text)
 
     def _agreed(self, person: Person | None, texts: Wording) -> str:

@@ -1,5 +1,6 @@
 """`/why` in reply to a line of the bot's: whose voice, which version, from what."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,7 +8,9 @@ from telegram import Update
 
 from bot.context import Context
 from bot.house import House
-from bot.incoming import place_of
+from bot.incoming import person_id, place_of
+from bot.store.journal import Line
+from bot.texts.wording import Wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,29 @@ class Explaining:
             await context.courier.say(place, context.texts.why_what)
             return
         found = await self.house.shelves.reactions.counts(message.chat.id, replied.message_id)
-        text = context.texts.why.format(
-            voice=line.voice, version=line.version, sources=len(line.sources)
-        )
-        await context.courier.say(place, "\n".join(filter(None, (text, _reactions(found)))))
+        parts = [explained(line, context.texts), _reactions(found)]
+        if person_id(message.from_user) in self.house.settings.admins:
+            parts.insert(1, rejected(line, context.texts))
+        await context.courier.say(place, "\n".join(filter(None, parts)))
+
+
+def explained(line: Line, texts: Wording) -> str:
+    """Return whose voice a line is in, and what the model read for it if it is known."""
+    read = line.generation.read if line.generation else len(line.sources)
+    text = texts.why if read else texts.why_unread
+    messages = texts.count(texts.messages, read)
+    return text.format(voice=line.voice, version=line.version, messages=messages)
+
+
+def rejected(line: Line, texts: Wording) -> str:
+    """Return how many candidates were rejected in favour of a line, and why."""
+    if line.generation is None:
+        return ""
+    counts = Counter(line.generation.rejected)
+    if not counts:
+        return texts.why_none_rejected
+    each = (f"{number} × {texts.rejections[reason]}" for reason, number in counts.most_common())
+    return texts.why_rejected.format(count=counts.total(), reasons=", ".join(each))
 
 
 def _reactions(counts: Mapping[str, int]) -> str:

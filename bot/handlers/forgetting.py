@@ -44,7 +44,8 @@ class Forgetting:
             if (user_id := own_id(message)) is None:
                 return texts.as_yourself
             gone = await self.everything_of(user_id, context)
-            return gone.told(texts.forgot_all.format(count=gone.messages), texts)
+            erased = texts.count(texts.messages, gone.messages)
+            return gone.told(texts.forgot_all.format(messages=erased), texts)
         if words or replied is None or replied.forum_topic_created:
             return texts.how_to_forget
         return await self._forget_one(message, replied, context)

@@ -78,8 +78,7 @@ class Joining:
         until = datetime.now(UTC) + span if span else None
         group = self.house.known(message.chat.id)
         await self.house.change(replace(group, quiet_until=until))
-        hours = span / timedelta(hours=1)
-        text = texts.quiet_for.format(hours=f"{hours:g}") if span else texts.quiet_no_more
+        text = texts.quiet_for.format(time=texts.span(span)) if span else texts.quiet_no_more
         await context.courier.say(place, text)
 
     async def talk(self, update: Update, context: Context) -> None:

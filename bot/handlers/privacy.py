@@ -21,9 +21,10 @@ class Privacy:
         if (message := update.message) is None:
             return
         names = [await name_of(user, context.bot) for user in sorted(self.house.settings.admins)]
-        text = context.texts.privacy.format(
-            days=self.house.settings.retention_days,
-            admins=", ".join(names) or context.texts.nobody_named,
+        texts = context.texts
+        text = texts.privacy.format(
+            days=texts.count(texts.days, self.house.settings.retention_days),
+            admins=", ".join(names) or texts.nobody_named,
         )
         await context.courier.say(place_of(message), text)
 

@@ -49,7 +49,7 @@ class Status:
             await self._queues(texts),
             self._jobs(texts),
             await self._database(texts),
-            self._groups(texts),
+            await self._groups(context),
         )
         return "\n\n".join(blocks)
 
@@ -63,6 +63,8 @@ class Status:
         blocks = [self._model(texts), await self._hears(context, chat_id), f"{here}\n{kept}"]
         if access.speaks_in(chat_id):
             blocks.insert(1, self._voices(texts, tell_all=access.learned_from(chat_id)))
+            if await self._is_no_admin(chat_id, context):
+                blocks[-1] += f"\n{texts.status_no_reactions}"
         return "\n\n".join(blocks)
 
     def _model(self, texts: Wording) -> str:
@@ -117,15 +119,31 @@ class Status:
             file=path.name, size=_size(path), messages=await self.house.shelves.messages.count()
         )
 
-    def _groups(self, texts: Wording) -> str:
+    async def _is_no_admin(self, chat_id: int, context: Context) -> bool:
+        """Whether the bot certainly is no admin of a group, and so is told of no reactions."""
+        try:
+            return not is_admin(await context.bot.get_chat_member(chat_id, context.bot.id))
+        except TelegramError:
+            return False
+
+    async def _groups(self, context: Context) -> str:
         """Say how it is in each group; what a supergroup was before is none any more."""
-        known = self.house.groups
+        texts, known = context.texts, self.house.groups
         left = {group.moved_from for group in known.values()}
         listed = [group for number, group in known.items() if number not in left and group.title]
         lines = [
-            f"{visible_name(group.title or '')}: {self._state(group, texts)}" for group in listed
+            f"{visible_name(group.title or '')}: {await self._told(group, context)}"
+            for group in listed
         ]
         return "\n".join((texts.status_groups, *(lines or [texts.status_no_groups])))
+
+    async def _told(self, group: Group, context: Context) -> str:
+        state = self._state(group, context.texts)
+        if not self.house.access.speaks_in(group.chat_id):
+            return state
+        if await self._is_no_admin(group.chat_id, context):
+            return f"{state}; {context.texts.group_no_reactions}"
+        return state
 
     def _state(self, group: Group, texts: Wording) -> str:
         access = self.house.access

@@ -1,7 +1,8 @@
 """Keeps how far each of the bot's replies came, so that none is sent twice."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -27,12 +28,24 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """How many messages a turn was generated from, and rejected candidates by reason."""
+
+    read: int
+    rejected: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """A message of the bot's in a voice: how it was made, and from which messages."""
+    """A message of the bot's in a voice: how it was made, and from which messages.
+
+    `sources` lacks messages that were erased since; earlier versions kept no `generation`.
+    """
 
     voice: str
     version: str
     sources: Sequence[int]
+    generation: Generation | None = None
 
 
 class Journal:
@@ -75,6 +88,12 @@ class Journal:
         async with self._engine.begin() as connection:
             await connection.execute(update(replies).where(*old).values(update_id=None))
 
+    async def keep_generation(self, part: Part, generation: Generation) -> None:
+        """Keep how the turn of a part was generated."""
+        change = _part(part).values(generation=json.dumps(asdict(generation)))
+        async with self._engine.begin() as connection:
+            await connection.execute(change)
+
     async def said(self, part: Part, message: Message, line: Line) -> None:
         """Keep a message that was sent in a voice, with what it was made from."""
         async with self._engine.begin() as connection:
@@ -85,11 +104,16 @@ class Journal:
     async def line(self, chat_id: int, message_id: int) -> Line | None:
         """Return how a line of the bot's was made, None where it is none."""
         at = {"chat_id": chat_id, "message_id": message_id}
+        how = select(replies.c.generation).where(replies.c.id == lines.c.reply_id)
+        query = select(lines, how.scalar_subquery().label("generation")).filter_by(**at)
         made_from = select(sources.c.source_id).filter_by(**at).order_by(sources.c.source_id)
         async with self._engine.connect() as connection:
-            row = (await connection.execute(select(lines).filter_by(**at))).one_or_none()
+            row = (await connection.execute(query)).one_or_none()
             ids = (await connection.execute(made_from)).scalars().all()
-        return Line(row.voice, row.version, tuple(ids)) if row else None
+        if row is None:
+            return None
+        generation = Generation(**json.loads(row.generation)) if row.generation else None
+        return Line(row.voice, row.version, tuple(ids), generation)
 
     async def lines_of(self, part: Part) -> tuple[Ref, ...]:
         """Return the messages in a voice that a part was sent as."""
@@ -115,10 +139,12 @@ class Journal:
 
 
 def _marking(part: Part, state: State) -> Update:
-    return (
-        update(replies)
-        .where(replies.c.update_id == part.update_id, replies.c.part == part.number)
-        .values(state=state)
+    return _part(part).values(state=state)
+
+
+def _part(part: Part) -> Update:
+    return update(replies).where(
+        replies.c.update_id == part.update_id, replies.c.part == part.number
     )
 
 

@@ -95,10 +95,15 @@ replies = Table(
     Column("topic_id", BigInteger),
     Column("state", Text, nullable=False),
     Column("begun_at", UtcDateTime, nullable=False),
+    Column("generation", Text),
     UniqueConstraint("update_id", "part"),
     Index("replies_by_state", "state"),
 )
-"""What the bot says to each update, part by part, and how far it came."""
+"""What the bot says to each update, part by part, and how far it came.
+
+`generation` is JSON: the number of messages that a turn was generated from, and of rejected
+candidates by reason.
+"""
 
 lines = Table(
     "lines",

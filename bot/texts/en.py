@@ -1,211 +1,245 @@
 """The bot's texts in English."""
 
+from types import MappingProxyType
+
 from bot.texts.wording import Wording
 
-_TO_AGREE = "/optin in the group, or the admin writes yes into the roster"
+_TO_AGREE = "send /optin, or ask an admin to write “yes” in the file roster.toml"
 
 EN = Wording(
     what_it_does=(
-        "I learned how the friends of a group chat write, and I answer in their voices. "
-        "What I say begins with 🎭 and a name; nobody of that name wrote it."
+        "I learned how the friends in a group chat write, and I answer in their voices. "
+        "What I say in a voice starts with 🎭 and a name. The person with that name did not write "
+        "it."
     ),
     how_to=(
-        "/as Hugo: I answer what was said last as Hugo would\n"
-        "/as Hugo what about Friday? says that to Hugo, and I answer as Hugo\n"
-        "/as Hugo: well, I (with a colon): what I say as Hugo begins with these words\n"
-        "/as anyone: whoever has most to say to it\n"
-        "/as: choose a voice\n"
-        "Reply to something I said in a voice, and that voice goes on.\n"
-        "/simulate 5: the friends talk to each other for five turns, twenty at most\n"
-        "/simulate Hugo, Ana about the trip: these two, about that\n"
-        "/stop: they stop\n"
-        "/voices: whom I can speak as\n"
-        "/guess: who said it, a friend or the machine? /guess score: who knows best\n"
-        "/optin, /optout: whether I may speak in your voice\n"
-        "/forget: in reply to a message, to have it forgotten; /forget all\n"
-        "/privacy: what I keep, and for how long\n"
-        "/help: this text"
+        "/as Hugo – I answer the last message as Hugo would\n"
+        "/as Hugo what about Friday? – you say that to Hugo, and I answer as Hugo\n"
+        "/as Hugo: well, I – my answer as Hugo starts with “well, I”\n"
+        "/as anyone – I answer as whoever is most likely to\n"
+        "/as – choose a voice\n"
+        "Reply to something I said in a voice, and I answer in that voice.\n"
+        "/simulate 5 – the friends talk to each other for five turns (at most twenty)\n"
+        "/simulate Hugo, Ana about the trip – these two talk about the trip\n"
+        "/stop – they stop talking\n"
+        "/quiet 8h – I do not join in for eight hours\n"
+        "/chatty 30 – how often I join in, from 0 to 100\n"
+        "/why – in reply to something I said: how I made it\n"
+        "/voices – the voices I have\n"
+        "/guess – who said it, a friend or the machine? /guess score – who guesses best\n"
+        "/optin, /optout – let me speak in your voice, or stop me\n"
+        "/forget – in reply to a message: I forget it; /forget all – I forget all of yours\n"
+        "/privacy – what I keep, and for how long\n"
+        "/help – this text"
     ),
-    voices_here="The voices here: {names}.",
+    voices_here="Voices here: {names}.",
     stranger_group=(
-        "Hello! I answer only in groups that my admin has put me in, so I am leaving. "
+        "Hello! I only answer in groups that my admin added me to, so I am leaving. "
         "No hard feelings."
     ),
     no_admin_yet=(
-        "Hello! I have no admin yet, so I am leaving. If you run me, write /start to me in "
-        "private: I tell you the line that makes you one. Then add me again."
+        "Hello! I have no admin yet, so I am leaving. If you run me, send me /start in private: "
+        "I will tell you the line that makes you my admin. Then add me again."
     ),
-    no_channels="I answer in groups, not in channels, so I have left the one you put me in.",
+    no_channels="I answer in groups, not in channels, so I left the channel you added me to.",
     silent_here=(
         "I learned to talk from another group's messages, so I stay silent here. "
-        "They belong to the people who wrote them."
+        "Those messages belong to the people who wrote them."
     ),
-    authorised_here="Hello! I am at home here, and /help says what I can do. {voices}",
+    authorised_here="Hello! I can speak here, and /help lists what I can do. {voices}",
     may_be_allowed=(
         "I learned to talk from the chat “{chats}”, so I stay silent here: what I say may come "
-        "from there. If its people agree, an admin of mine can let me speak with /allow."
+        "from there. If its members agree, one of my admins can let me speak here with /allow."
     ),
-    allowed_here="All right, I speak here too, though I learned from “{chats}”.",
-    for_admins="That is for my admins.",
-    only_in_groups="Send that in the group that it is about.",
+    allowed_here="All right, I now speak here too, although I learned from “{chats}”.",
+    for_admins="Only my admins can use that.",
+    only_in_groups="Send that in the group it is about.",
     admins_only_here=(
-        "I speak with my friends in their group, and in private with my admins alone. "
-        "You may send me /start, /help, /privacy, /optin, /optout and /forget all."
+        "In private I only talk with my admins. With my friends I talk in their group. Here you "
+        "can send me /start, /help, /privacy, /optin, /optout and /forget all."
     ),
     privacy_is_on=(
-        "Privacy mode is on: in groups the bot hears commands and replies to it, and nothing else, "
-        "unless it is an admin there. Switch it off in @BotFather (/setprivacy), then remove the "
-        "bot from the group and add it again."
+        "Privacy mode is on: in groups the bot only receives commands and replies to it, unless it "
+        "is an admin there. To switch it off, use /setprivacy in @BotFather, then remove the bot "
+        "from the group and add it again."
     ),
     privacy_hint=(
-        "(Privacy mode is on, so I heard only your command and not the talk before it. An admin "
-        "of the group can mend that: make me an admin, or see @BotFather, /setprivacy.)"
+        "(Privacy mode is on, so I only received your command and not the conversation before it. "
+        "A group admin can fix that: make me an admin, or use /setprivacy in @BotFather.)"
     ),
-    learned_from=", from {lines:,} messages",
+    learned_from=", learned from {messages}",
     have_not_agreed=(
-        f"Have not agreed, so I do not speak as them: {{names}}. To agree: {_TO_AGREE}."
+        f"These friends have not agreed, so I do not speak as them: {{names}}. "
+        f"To agree, {_TO_AGREE}."
     ),
-    heard_too_little="Wrote too little to be learned: {names}.",
+    heard_too_little="I have too few messages from these friends to imitate them: {names}.",
     choose_voice="Whose voice?",
     no_voices=(
-        "Nobody has agreed to be imitated yet, so I have no voice to use. "
-        f"Whoever wants to be one: {_TO_AGREE}."
+        f"Nobody has agreed to be imitated yet, so I have no voice to use. To agree, {_TO_AGREE}."
     ),
-    several_fit="I am not sure whom you mean. One of these?",
-    several_have_it="Several friends have that name. Whom do you mean?",
-    unknown_voice="I know nobody of that name. {there_is}",
-    there_is="There is {names}.",
-    did_you_mean="I know nobody of that name. Did you mean {name}?",
-    not_agreed=f"{{name}} has not agreed to be imitated. To agree: {_TO_AGREE}.",
-    said_no="{name} does not want to be imitated, so I will not.",
-    too_quiet="I have heard too little of {name} to know how they talk.",
-    speechless="I could not think of anything that {name} would say to that. Try again?",
+    several_fit="I am not sure who you mean. One of these?",
+    several_have_it="Several friends have that name. Who do you mean?",
+    unknown_voice="I know nobody with that name. {there_is}",
+    there_is="I have the voices of {names}.",
+    did_you_mean="I know nobody with that name. Did you mean {name}?",
+    not_agreed=f"{{name}} has not agreed to be imitated. To agree, {_TO_AGREE}.",
+    said_no="I was asked not to imitate {name}, so I do not.",
+    too_quiet="I have too few messages from {name} to imitate them.",
+    speechless="I could not think of anything {name} would say to that. Try again?",
     not_to_begin_with=(
-        "I will not begin with that. At most {most} characters, on one line, without brackets, "
-        "private data, or a name and a colon."
+        "I cannot start with that. Use at most {most} characters on one line, without brackets, "
+        "private data, or a name followed by a colon."
     ),
     queued="One moment: I am busy with other replies, and yours comes after them.",
     queue_too_long=(
         "I am too busy with other replies and did not get to yours, sorry. Try again later?"
     ),
-    too_slow="That took me too long, sorry. Try again?",
+    too_slow="Sorry, that took me too long. Try again?",
     one_moment="One moment, I am still busy with what you asked before.",
-    too_old="This question is too old. Send /as again.",
-    failed="Something went wrong on my side, sorry. Please try again in a while.",
-    already_on="They are talking already. Let them finish, or send /stop.",
-    turns_wanted="How many turns? Write a number from 1 to {most}, such as /simulate {usual}.",
-    nothing_to_say="They have nothing to say to that. Say something, then try again.",
-    chatty_is="I join in unasked at level {level} of 100; at 0 never. /quiet silences me.",
-    chatty_wanted="How chatty? Write a number from 0 (never) to 100, such as /chatty 30.",
+    too_old="This button no longer works. Send /as again.",
+    failed="Something went wrong on my side, sorry. Please try again in a few minutes.",
+    already_on="They are already talking. Let them finish, or send /stop.",
+    turns_wanted="How many turns? Send a number from 1 to {most}, for example /simulate {usual}.",
+    nothing_to_say="They have nothing to say to that. Write something, then try again.",
+    chatty_is=(
+        "I join in unasked at level {level} of 100, where 0 means never. /quiet silences me for a "
+        "while."
+    ),
+    chatty_wanted=(
+        "How often should I join in? Send a number from 0 (never) to 100, for example /chatty 30."
+    ),
     chatty_unknown=(
         "This version of the model has not learned when people answer each other, so I cannot join "
-        "in by myself. Train again."
+        "in unasked. Train a new version first."
     ),
-    for_group_admins="That is for the admins of this group.",
-    quiet_for="I shall not join in unasked for {hours} hours.",
+    for_group_admins="Only the admins of this group can use that.",
+    quiet_for="I will not join in unasked for {time}.",
     quiet_no_more="I may join in again.",
-    quiet_wanted="For how long? Such as /quiet 8h, /quiet 30m, /quiet 2d; /quiet off ends it.",
-    why=(
-        "I said that in {voice}'s voice, with version {version} of the model, after the {sources} "
-        "messages before it."
+    quiet_wanted=(
+        "For how long? For example /quiet 30m, /quiet 8h or /quiet 2d. /quiet off ends it."
     ),
-    why_what="Reply with /why to something I said in a voice.",
-    only_a_voice="{name} did not send this: I did, in {name}'s voice.",
+    why=(
+        "I said that in {voice}'s voice with version {version} of the model, after reading "
+        "{messages}."
+    ),
+    why_unread="I said that in {voice}'s voice with version {version} of the model.",
+    why_rejected="Rejected candidates: {count} ({reasons})",
+    why_none_rejected="Rejected candidates: none",
+    rejections=MappingProxyType(
+        {
+            "empty": "no words",
+            "brackets": "brackets",
+            "damaged": "damaged characters",
+            "label": "words of another speaker",
+            "private": "private data",
+            "opening": "not the words asked for",
+            "repeats": "repetition",
+            "copied": "copied from a training message",
+        }
+    ),
+    why_what="Send /why in reply to something I said in a voice.",
+    only_a_voice="{name} did not send this. I did, in {name}'s voice.",
     who_said_it="Who said it?\n\n“{text}”",
     the_machine="the machine 🎭",
-    it_was_the_machine="The machine made it up, as {name}.",
-    it_was_a_friend="{name} wrote it, on {date}.",
+    it_was_the_machine="The machine made it up, in {name}'s voice.",
+    it_was_a_friend="{name} wrote it on {date}.",
     nothing_to_guess=(
-        "I have nothing to ask about: I remember no line here that is long enough, by somebody who "
-        "agreed to be imitated. Talk a while, then try again."
+        "I have nothing to ask about: I need longer messages from friends who agreed to be "
+        "imitated. Talk for a while, then try again."
     ),
-    no_polls_here="I could not send the quiz. May I send polls here?",
-    score="Who knows whom:\n{people}",
+    no_polls_here="I could not send the quiz. Am I allowed to send polls here?",
+    score="Correct guesses:\n{people}",
     score_of_one="{name}: {right} of {total}",
-    score_of_the_machine=(
-        "The machine's own lines were taken for a friend's in {fooled} of {total} guesses."
-    ),
+    score_of_the_machine="Guesses that took the machine for a friend: {fooled} of {total}",
     no_score="Nobody has guessed yet. Send /guess.",
     as_yourself=(
-        "I cannot tell who you are when you write as the group or as a channel. Write it as "
-        "yourself; in private I listen too."
+        "I cannot tell who you are when you write as the group or as a channel. Write as yourself, "
+        "or send me that in private."
     ),
-    agreed="Thank you, {name}. I may speak in your voice now; /optout ends that at any time.",
+    agreed=(
+        "Thank you, {name}. I may now speak in your voice. To stop that at any time, send /optout."
+    ),
     agreed_unknown=(
-        "Thank you, I have noted your yes. You are not among the friends I learned from, though, "
-        "so I have no voice of yours. It counts once I have learned it."
+        "Thank you, I noted that you agree. I have not learned from your messages, though, so I "
+        "have no voice of yours yet. Your answer counts once I have."
     ),
     agreed_too_quiet=(
-        "Thank you, {name}, I have noted your yes. I have heard too little of you, though, to "
-        "know how you talk."
+        "Thank you, {name}, I noted that you agree. I have too few messages from you to imitate "
+        "you, though."
     ),
     agreed_against_roster=(
-        "Thank you, {name}, I have noted your yes. Whoever runs me has written a no for you, "
-        "though, and I stay silent until they change it."
+        "Thank you, {name}, I noted that you agree. Whoever runs me has entered “no” for you, "
+        "though, so I stay silent until they change it."
     ),
     agreed_elsewhere_not=(
-        "Thank you, {name}, I have noted your yes. Another account of yours said /optout, though, "
-        "and I stay silent until it says /optin."
+        "Thank you, {name}, I noted that you agree. Another account of yours sent /optout, though, "
+        "so I stay silent until it sends /optin."
     ),
     withdrawn=(
-        "I never speak in your voice any more, unless you say /optin. I have erased what I kept "
-        "of yours: {count} messages. Copies made before, and what I learned "
-        "before, live on for a while: see /privacy."
+        "I will not speak in your voice any more. If you change your mind, send /optin. I erased "
+        "{messages} that I kept of yours. Copies made earlier, and what I learned earlier, remain "
+        "for a while: see /privacy."
     ),
     how_to_forget=(
-        "Reply with /forget to what I shall forget: a message of yours, or something I said in "
+        "Send /forget in reply to what I should forget: a message of yours, or something I said in "
         "your voice. /forget all: everything of yours."
     ),
     not_yours=(
-        "Only whoever wrote that, or whose voice it is, can have it forgotten; and admins of this "
-        "group, and mine."
+        "Only whoever wrote that, or whose voice it is, can make me forget it, and so can the "
+        "admins of this group and mine."
     ),
-    nothing_to_forget="I said that for myself, in nobody's voice: there is nothing to forget.",
-    forgot_it="Forgotten: I keep it no more, and shall not learn from it.",
+    nothing_to_forget="I said that for myself, in nobody's voice, so there is nothing to forget.",
+    forgot_it="Forgotten. I no longer keep it, and I will not learn from it.",
     forgot_all=(
-        "Forgotten: {count} messages of yours. Copies made before, and what "
-        "I learned before, live on for a while: see /privacy."
+        "Forgotten: {messages} of yours. Copies made earlier, and what I learned earlier, remain "
+        "for a while: see /privacy."
     ),
-    taken_back="Messages of mine that came of it, which I deleted here: {count}.",
+    taken_back="I also deleted {messages} of mine that came from it.",
     cannot_take_back=(
-        "Messages of mine that came of it, which I cannot delete: {count}. Telegram lets me do "
-        "that for 48 hours only; an admin of the group can. I keep nothing of them."
+        "I cannot delete {messages} of mine that came from it, because Telegram lets me do that "
+        "for 48 hours only. An admin of the group can. I keep no copy."
     ),
     privacy=(
-        "Where I speak (in groups that I was let into, and with my admins in private) I keep what "
-        "is written and by whom, to answer it:\n"
-        "• from friends who agreed that I speak in their voices, until they say /optout or "
-        "/forget; I may learn from that when I am trained again\n"
-        "• from everybody else for this many days: {days}; then it is erased, and I never learn "
-        "from it\n"
-        "• what I said myself, and which messages I made it from\n"
-        "• who said /optin or /optout and when, the ids of forgotten messages, reactions to what I "
-        "said, guesses in /guess, which stickers a group uses but not who sent them\n"
-        "Of other chats, also of what you write to me in private, I keep no messages.\n\n"
-        "/optout: I never speak in your voice, and erase what I keep of yours\n"
+        "Where I speak, I keep what is written and by whom, so that I can answer:\n"
+        "• messages of friends who agreed that I speak in their voices, until they send /optout or "
+        "/forget. I may learn from these when I am trained again\n"
+        "• everyone else's messages, and forwarded ones, for {days}. Then I erase them, and I "
+        "never learn from them\n"
+        "• my private conversations with my admins, for {days}: plain messages, /as, /simulate and "
+        "my answers in a voice. I never learn from them. An export that an admin sends me is "
+        "deleted after training, or after two days\n"
+        "• what I said myself in groups, and which messages I made it from\n"
+        "• who sent /optin or /optout and when, the ids of forgotten messages, reactions to what I "
+        "said, guesses in /guess, which stickers a group uses but not who sent them, which groups "
+        "I am in and their settings\n"
+        "• messages that I failed to handle, from any chat, for {days}\n"
+        "I keep no messages of other chats, no other private messages, and not the text that a "
+        "message quotes.\n\n"
+        "/optout: I no longer speak in your voice, and I erase what I keep of yours\n"
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
-        "/forget all: the same with everything of yours\n"
+        "/forget all: the same for everything of yours\n"
         "Telegram lets me delete my own messages for 48 hours only.\n\n"
-        "I cannot reach into copies: backups of my memory live on until they are deleted, and "
-        "what I learned from a message stays in me until I am trained again without it. Ask who "
-        "runs me.\n\n"
+        "I cannot reach copies: backups of my database remain until they are deleted, and what I "
+        "learned from a message stays in me until I am trained again without it. Ask whoever runs "
+        "me.\n\n"
         "Who runs me: {admins}"
     ),
-    nobody_named="nobody has written their name down yet (ADMINS is empty)",
+    nobody_named="nobody has entered their id yet (ADMINS is empty)",
     your_id=(
-        "Hello! Your Telegram id is {user_id}. If you run this bot, write this line into its "
-        ".env and start it again:\n\nADMINS={user_id}"
+        "Hello! Your Telegram id is {user_id}. If you run this bot, add this line to its .env file "
+        "and restart it:\n\nADMINS={user_id}"
     ),
-    status_model="Model {version}\nlearned from {base}",
+    status_model="Model {version}\ntrained from {base}",
     status_up="Up for {time}",
     status_voices="Voices: {names}",
     status_not_agreed="Not agreed: {names}",
     status_nobody="nobody",
-    status_hears_all="Privacy mode: no hindrance, I hear all that is said",
+    status_hears_all="Privacy mode: no restriction, I receive all messages",
     status_hears_commands=(
-        "Privacy mode: on. In groups I hear only commands and replies to me, unless I am an admin "
-        "there (@BotFather, /setprivacy)"
+        "Privacy mode: on. In groups I only receive commands and replies to me, unless I am an "
+        "admin there (@BotFather, /setprivacy)"
     ),
+    status_no_reactions=("Reactions: I receive none, because I am not an admin of this group"),
     status_updates="Updates waiting: {waiting}, set aside: {aside}",
     status_ids="Set aside last: {ids} (the log says why)",
     status_replies="Replies waiting: {waiting}, uncertain: {uncertain}",
@@ -215,59 +249,65 @@ EN = Wording(
         "says why"
     ),
     status_database="Database: {file}, {size}, messages: {messages}",
-    status_messages="Messages kept of this group: {messages}, replies waiting: {waiting}",
+    status_messages="Messages kept from this group: {messages}, replies waiting: {waiting}",
     status_groups="Groups",
     status_here="This group: {state}",
     status_no_groups="none yet",
     group_speaks="I speak (any group may hear this model)",
-    group_learned="I speak, I learned from it",
-    group_allowed="I speak, an admin allowed it",
+    group_learned="I speak (I learned from it)",
+    group_allowed="I speak (an admin allowed it)",
     group_silent="silent until an admin sends /allow there",
-    group_not_let_in="silent, no admin let me in",
-    now_speaking="I speak with version {version} now{facts}.",
+    group_not_let_in="silent (no admin added me)",
+    group_no_reactions="no reactions, because I am not an admin there",
+    now_speaking="I now use version {version}{facts}.",
     trained_until=", trained on messages up to {day}",
     right_voice_change=(
         "How often I recognise each friend's real messages as theirs, before → now (higher is "
         "better; guessing gives {chance:.2f}):"
     ),
-    refused_version="The version that was to speak now cannot be used; I go on with {old}. {why}",
-    the_model="I speak with version {version} of {base}{facts}.\nOther versions: {others}",
-    no_rollback="There is no going back: {why}",
+    refused_version="The new version cannot be used, so I keep using {old}. {why}",
+    the_model="I use version {version}, trained from {base}{facts}.\nOther versions: {others}",
+    no_rollback="I cannot go back: {why}",
     export_too_large=(
-        "Telegram gives a bot no more than 20 MB. Zip the export, or copy it to my machine and run "
-        "there: understudy retrain {file}"
+        "Telegram lets a bot download at most 20 MB. Zip the export, or copy it to the machine I "
+        "run on and run there: understudy retrain {file}"
     ),
     export_refused="I cannot use that file: {why}.",
-    export_lost="I could not fetch that file. Please send it again.",
+    export_lost="I could not download that file. Please send it again.",
     how_to_retrain=(
-        "I have kept the export. On my machine, run:\n\nunderstudy retrain {path}\n\n"
-        "I delete it in two days."
+        "I saved the export. On the machine I run on, run:\n\nunderstudy retrain {path}\n\n"
+        "I delete the export after two days."
     ),
-    still_retraining="I am still busy with the export that came before.",
-    retraining="Thank you. I am training on it now; that takes a while, and I go on talking.",
-    retrained="The retraining has ended well; the export is deleted. {says}",
-    retraining_failed="The retraining failed, so nothing has changed; the export is deleted. {why}",
+    still_retraining="I am still busy with the previous export.",
+    retraining="Thank you. I am training on it now. That takes a while, and I keep talking.",
+    retrained="The training has finished, and the export is deleted. {says}",
+    retraining_failed="The training failed, so nothing has changed. The export is deleted. {why}",
+    messages=("{count} message", "{count} messages"),
+    minutes=("{count} minute", "{count} minutes"),
+    hours=("{count} hour", "{count} hours"),
+    days=("{count} day", "{count} days"),
+    thousands=",",
     commands_for_all=(("help", "What I can do"), ("privacy", "What I keep, and for how long")),
     commands_in_groups=(
         ("as", "Answer in a friend's voice: /as Hugo"),
         ("simulate", "Let the friends talk: /simulate 5"),
-        ("stop", "Let them stop"),
+        ("stop", "Make them stop"),
         ("quiet", "Keep me from joining in: /quiet 8h"),
-        ("why", "In reply to a line of mine: how I made it"),
-        ("voices", "Whom I can speak as"),
+        ("why", "In reply to something I said: how I made it"),
+        ("voices", "The voices I have"),
         ("guess", "Who said it, a friend or the machine?"),
         ("optin", "Let me speak in your voice"),
-        ("optout", "Never speak in my voice"),
-        ("forget", "Forget a message, in reply to it; or all: /forget all"),
+        ("optout", "Stop me from speaking in your voice"),
+        ("forget", "In reply to a message: I forget it. Everything: /forget all"),
     ),
     commands_in_private=(
         ("optin", "Let me speak in your voice"),
-        ("optout", "Never speak in my voice"),
-        ("forget", "Forget a message, in reply to it; or all: /forget all"),
+        ("optout", "Stop me from speaking in your voice"),
+        ("forget", "In reply to a message: I forget it. Everything: /forget all"),
     ),
     commands_for_admins=(
-        ("status", "How I am"),
-        ("model", "Which version of the model speaks"),
-        ("rollback", "Go back to the version before"),
+        ("status", "How I am doing"),
+        ("model", "Which version of the model I use"),
+        ("rollback", "Go back to the previous version"),
     ),
 )

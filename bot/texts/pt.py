@@ -1,212 +1,252 @@
 """The bot's texts in Portuguese."""
 
+from types import MappingProxyType
+
 from bot.texts.wording import Wording
 
-_TO_AGREE = "/optin no grupo, ou o administrador escreve yes no roster"
+_TO_AGREE = "envia /optin, ou pede a um administrador que escreva «yes» no ficheiro roster.toml"
 
 PT = Wording(
     what_it_does=(
-        "Aprendi como escrevem os amigos de um grupo e respondo com as vozes deles. "
-        "O que digo começa com 🎭 e um nome; ninguém com esse nome o escreveu."
+        "Aprendi como escrevem os amigos de um grupo e respondo com as vozes deles. O que digo com "
+        "uma voz começa com 🎭 e um nome. Não foi a pessoa com esse nome que o escreveu."
     ),
     how_to=(
-        "/as Hugo: respondo ao que foi dito por último como o Hugo faria\n"
-        "/as Hugo e sexta-feira? diz isso ao Hugo, e respondo como ele\n"
-        "/as Hugo: bem, eu (com dois pontos): o que digo como Hugo começa com estas palavras\n"
-        "/as alguém: quem tiver mais a dizer\n"
-        "/as: escolher uma voz\n"
-        "Responde a algo que eu disse com uma voz, e essa voz continua.\n"
-        "/simulate 5: os amigos falam entre si, cinco vezes, vinte no máximo\n"
-        "/simulate Hugo, Ana sobre a viagem: estes dois, sobre isso\n"
-        "/stop: param\n"
-        "/voices: com que vozes sei falar\n"
-        "/guess: quem disse isto, um amigo ou a máquina? /guess pontos: quem sabe mais\n"
-        "/optin, /optout: se posso falar com a tua voz\n"
-        "/forget: em resposta a uma mensagem, para a esquecer; /forget all\n"
-        "/privacy: o que guardo, e por quanto tempo\n"
-        "/help: este texto"
+        "/as Hugo – respondo à última mensagem como o Hugo responderia\n"
+        "/as Hugo e sexta-feira? – dizes isso ao Hugo, e eu respondo como ele\n"
+        "/as Hugo: bem, eu – a minha resposta como Hugo começa com «bem, eu»\n"
+        "/as alguém – respondo como quem mais provavelmente responderia\n"
+        "/as – escolher uma voz\n"
+        "Responde a algo que eu disse com uma voz, e eu respondo com essa voz.\n"
+        "/simulate 5 – os amigos conversam entre si durante cinco falas (vinte, no máximo)\n"
+        "/simulate Hugo, Ana sobre a viagem – estes dois falam sobre a viagem\n"
+        "/stop – param de falar\n"
+        "/quiet 8h – não me meto na conversa durante oito horas\n"
+        "/chatty 30 – com que frequência me meto na conversa, de 0 a 100\n"
+        "/why – em resposta a algo que eu disse: como o fiz\n"
+        "/voices – as vozes que tenho\n"
+        "/guess – quem disse isto, um amigo ou a máquina? /guess pontos – quem acerta mais\n"
+        "/optin, /optout – deixar-me falar com a tua voz, ou impedir-me\n"
+        "/forget – em resposta a uma mensagem: esqueço-a; /forget all – esqueço tudo o que é teu\n"
+        "/privacy – o que guardo, e durante quanto tempo\n"
+        "/help – este texto"
     ),
-    voices_here="As vozes aqui: {names}.",
+    voices_here="Vozes aqui: {names}.",
     stranger_group=(
-        "Olá! Só respondo em grupos onde o meu administrador me pôs, por isso vou sair. "
+        "Olá! Só respondo em grupos a que o meu administrador me adicionou, por isso vou sair. "
         "Sem ressentimentos."
     ),
     no_admin_yet=(
-        "Olá! Ainda não tenho administrador, por isso vou sair. Se és tu que me corres, escreve-me "
-        "/start em privado: digo-te a linha que te faz administrador. Depois volta a pôr-me."
+        "Olá! Ainda não tenho administrador, por isso vou sair. Se és tu que me geres, envia-me "
+        "/start em privado: digo-te qual é a linha que faz de ti meu administrador. Depois volta a "
+        "adicionar-me."
     ),
-    no_channels="Respondo em grupos, não em canais, por isso saí do canal onde me puseste.",
+    no_channels="Respondo em grupos, não em canais, por isso saí do canal a que me adicionaste.",
     silent_here=(
-        "Aprendi a falar com as mensagens de outro grupo, por isso aqui fico calado. "
-        "Pertencem a quem as escreveu."
+        "Aprendi a falar com as mensagens de outro grupo, por isso fico calado aqui. "
+        "Essas mensagens pertencem a quem as escreveu."
     ),
-    authorised_here="Olá! Estou em casa, e /help diz o que sei fazer. {voices}",
+    authorised_here="Olá! Posso falar aqui, e /help diz o que sei fazer. {voices}",
     may_be_allowed=(
-        "Aprendi a falar com o grupo “{chats}”, por isso aqui fico calado: o que digo pode vir de "
-        "lá. Se essas pessoas concordarem, um administrador meu pode deixar-me falar com /allow."
+        "Aprendi a falar com o grupo «{chats}», por isso fico calado aqui: o que digo pode vir de "
+        "lá. Se os membros concordarem, um dos meus administradores pode deixar-me falar com "
+        "/allow."
     ),
-    allowed_here="Está bem, aqui também falo, embora tenha aprendido com “{chats}”.",
-    for_admins="Isso é para os meus administradores.",
+    allowed_here="Está bem, agora também falo aqui, embora tenha aprendido com «{chats}».",
+    for_admins="Só os meus administradores podem usar isso.",
     only_in_groups="Envia isso no grupo em causa.",
     admins_only_here=(
-        "Falo com os meus amigos no grupo deles e, em privado, só com os meus administradores. "
-        "Podes enviar-me /start, /help, /privacy, /optin, /optout e /forget all."
+        "Em privado só falo com os meus administradores. Com os meus amigos falo no grupo deles. "
+        "Aqui podes enviar-me /start, /help, /privacy, /optin, /optout e /forget all."
     ),
     privacy_is_on=(
-        "O modo de privacidade está ligado: nos grupos o bot só ouve comandos e respostas a ele, "
-        "a não ser que seja administrador. Desliga-o no @BotFather (/setprivacy), depois tira o "
-        "bot do grupo e volta a pô-lo."
+        "O modo de privacidade está ligado: nos grupos o bot só recebe comandos e respostas às "
+        "suas mensagens, a não ser que seja administrador. Para o desligar, usa /setprivacy no "
+        "@BotFather, depois remove o bot do grupo e volta a adicioná-lo."
     ),
     privacy_hint=(
-        "(O modo de privacidade está ligado: só ouvi o teu comando e não a conversa antes dele. "
-        "Um administrador do grupo pode resolver: faz-me administrador, ou vê @BotFather, "
-        "/setprivacy.)"
+        "(O modo de privacidade está ligado: só recebi o teu comando, e não a conversa antes dele. "
+        "Um administrador do grupo pode resolver isso: torna-me administrador, ou usa /setprivacy "
+        "no @BotFather.)"
     ),
-    learned_from=", com {lines:,} mensagens",
+    learned_from=", com {messages}",
     have_not_agreed=(
-        "Não concordaram, por isso não falo com a voz deles: {names}. "
-        f"Para concordar: {_TO_AGREE}."
+        "Estes amigos ainda não concordaram, por isso não falo com a voz deles: {names}. "
+        f"Para concordar, {_TO_AGREE}."
     ),
-    heard_too_little="Escreveram muito pouco para eu aprender: {names}.",
+    heard_too_little="Tenho poucas mensagens destes amigos para os imitar: {names}.",
     choose_voice="Com que voz?",
     no_voices=(
-        "Ainda ninguém concordou em ser imitado, por isso não tenho voz nenhuma. "
-        f"Quem quiser: {_TO_AGREE}."
+        "Ainda ninguém concordou em ser imitado, por isso não tenho nenhuma voz. "
+        f"Para concordar, {_TO_AGREE}."
     ),
-    several_fit="Não sei bem de quem falas. Um destes?",
-    several_have_it="Vários amigos têm esse nome. De quem falas?",
+    several_fit="Não sei bem a quem te referes. É um destes?",
+    several_have_it="Há vários amigos com esse nome. A quem te referes?",
     unknown_voice="Não conheço ninguém com esse nome. {there_is}",
-    there_is="Há {names}.",
+    there_is="Tenho as vozes de {names}.",
     did_you_mean="Não conheço ninguém com esse nome. Querias dizer {name}?",
-    not_agreed=f"{{name}} não concordou em ser imitado. Para concordar: {_TO_AGREE}.",
-    said_no="{name} não quer ser imitado, por isso não o faço.",
-    too_quiet="Ouvi {name} muito pouco para saber como fala.",
-    speechless="Não me lembrei de nada que {name} dissesse a isso. Tentas outra vez?",
+    not_agreed=f"{{name}} ainda não concordou em ser imitado. Para concordar, {_TO_AGREE}.",
+    said_no="Pediram-me que não imitasse {name}, por isso não o faço.",
+    too_quiet="Tenho poucas mensagens de {name} para imitar a sua voz.",
+    speechless="Não me ocorreu nada que {name} dissesse a isso. Tentas outra vez?",
     not_to_begin_with=(
-        "Não começo com isso. No máximo {most} caracteres, numa linha, sem parênteses retos, "
-        "dados privados, nem um nome com dois pontos."
+        "Não posso começar com isso. Usa no máximo {most} caracteres, numa só linha, sem "
+        "parênteses retos, dados privados, nem um nome seguido de dois pontos."
     ),
     queued="Um momento: estou ocupado com outras respostas, e a tua vem a seguir.",
     queue_too_long=(
         "Tenho demasiadas respostas a dar e não cheguei à tua, desculpa. Tentas mais tarde?"
     ),
-    too_slow="Demorei demasiado, desculpa. Tentas outra vez?",
+    too_slow="Desculpa, demorei demasiado. Tentas outra vez?",
     one_moment="Um momento, ainda estou ocupado com o que pediste antes.",
-    too_old="Esta pergunta é demasiado antiga. Envia /as outra vez.",
-    failed="Algo correu mal do meu lado, desculpa. Tenta daqui a pouco.",
-    already_on="Já estão a falar. Deixa-os acabar, ou envia /stop.",
-    turns_wanted="Quantas vezes? Escreve um número de 1 a {most}, como /simulate {usual}.",
-    nothing_to_say="Não têm nada a dizer a isso. Diz algo e tenta outra vez.",
-    chatty_is="Meto-me na conversa ao nível {level} de 100; a 0 nunca. /quiet cala-me.",
-    chatty_wanted="Com que frequência? Escreve um número de 0 (nunca) a 100, como /chatty 30.",
+    too_old="Este botão já não funciona. Envia /as outra vez.",
+    failed="Algo correu mal do meu lado, desculpa. Tenta outra vez daqui a uns minutos.",
+    already_on="Já estão a conversar. Deixa-os acabar, ou envia /stop.",
+    turns_wanted="Quantas falas? Envia um número de 1 a {most}, por exemplo /simulate {usual}.",
+    nothing_to_say="Não têm nada a dizer sobre isso. Escreve algo e tenta outra vez.",
+    chatty_is=(
+        "Meto-me na conversa ao nível {level} de 100, em que 0 é nunca. /quiet cala-me durante "
+        "algum tempo."
+    ),
+    chatty_wanted=(
+        "Com que frequência me devo meter na conversa? Envia um número de 0 (nunca) a 100, por "
+        "exemplo /chatty 30."
+    ),
     chatty_unknown=(
-        "Esta versão do modelo não aprendeu quando as pessoas se respondem, por isso não me posso "
-        "meter sozinho. Treina outra vez."
+        "Esta versão do modelo não aprendeu quando é que as pessoas respondem umas às outras, por "
+        "isso não me posso meter na conversa por iniciativa própria. Treina primeiro uma nova "
+        "versão."
     ),
-    for_group_admins="Isso é para os administradores deste grupo.",
-    quiet_for="Não me meto na conversa durante {hours} horas.",
-    quiet_no_more="Já me posso meter outra vez.",
-    quiet_wanted="Por quanto tempo? Como /quiet 8h, /quiet 30m, /quiet 2d; /quiet off acaba.",
+    for_group_admins="Só os administradores deste grupo podem usar isso.",
+    quiet_for="Não me meto na conversa durante {time}.",
+    quiet_no_more="Já posso voltar a meter-me na conversa.",
+    quiet_wanted=(
+        "Durante quanto tempo? Por exemplo /quiet 30m, /quiet 8h ou /quiet 2d. /quiet off acaba "
+        "com isso."
+    ),
     why=(
-        "Disse isso com a voz de {voice}, com a versão {version} do modelo, depois das {sources} "
-        "mensagens antes."
+        "Disse isso com a voz de {voice} e a versão {version} do modelo, depois de ler {messages}."
     ),
-    why_what="Responde com /why a algo que eu disse com uma voz.",
-    only_a_voice="{name} não enviou isto: fui eu, com a voz de {name}.",
-    who_said_it="Quem disse isto?\n\n“{text}”",
+    why_unread="Disse isso com a voz de {voice} e a versão {version} do modelo.",
+    why_rejected="Candidatas rejeitadas: {count} ({reasons})",
+    why_none_rejected="Candidatas rejeitadas: nenhuma",
+    rejections=MappingProxyType(
+        {
+            "empty": "sem palavras",
+            "brackets": "parênteses retos",
+            "damaged": "caracteres danificados",
+            "label": "palavras de outra pessoa",
+            "private": "dados privados",
+            "opening": "sem as palavras pedidas",
+            "repeats": "repetição",
+            "copied": "cópia de uma mensagem de treino",
+        }
+    ),
+    why_what="Envia /why em resposta a algo que eu disse com uma voz.",
+    only_a_voice="{name} não enviou isto. Fui eu, com a voz de {name}.",
+    who_said_it="Quem disse isto?\n\n«{text}»",
     the_machine="a máquina 🎭",
-    it_was_the_machine="Foi a máquina que inventou, na voz de {name}.",
-    it_was_a_friend="Quem o escreveu foi {name}, em {date}.",
+    it_was_the_machine="Foi a máquina que inventou isto, com a voz de {name}.",
+    it_was_a_friend="Foi {name} quem escreveu isto, em {date}.",
     nothing_to_guess=(
-        "Não tenho nada que perguntar: não me lembro aqui de nenhuma frase com tamanho suficiente, "
-        "de alguém que concordou em ser imitado. Conversem um pouco e tentem outra vez."
+        "Não tenho nada para perguntar: preciso de mensagens mais longas de amigos que "
+        "concordaram em ser imitados. Conversem um pouco e tentem outra vez."
     ),
-    no_polls_here="Não consegui enviar a pergunta. Posso enviar sondagens aqui?",
-    score="Quem conhece quem:\n{people}",
+    no_polls_here="Não consegui enviar o questionário. Posso enviar sondagens aqui?",
+    score="Respostas certas:\n{people}",
     score_of_one="{name}: {right} de {total}",
-    score_of_the_machine=(
-        "As frases da máquina passaram por frases de um amigo em {fooled} de {total} respostas."
-    ),
-    no_score="Ainda ninguém adivinhou. Envia /guess.",
+    score_of_the_machine="Respostas que tomaram a máquina por um amigo: {fooled} de {total}",
+    no_score="Ainda ninguém respondeu. Envia /guess.",
     as_yourself=(
-        "Não sei quem és quando escreves como o grupo ou como um canal. Escreve-o em teu nome; em "
-        "privado também ouço."
+        "Não consigo saber quem és quando escreves em nome do grupo ou de um canal. Escreve em teu "
+        "nome, ou envia-me isso em privado."
     ),
-    agreed="Obrigado, {name}. Já posso falar com a tua voz; /optout acaba com isso.",
+    agreed=(
+        "Obrigado, {name}. Já posso falar com a tua voz. Para acabar com isso em qualquer altura, "
+        "envia /optout."
+    ),
     agreed_unknown=(
-        "Obrigado, anotei o teu sim. Mas não és um dos amigos com quem aprendi, por isso não tenho "
-        "a tua voz. Conta a partir de quando a aprender."
+        "Obrigado, registei que concordas. Mas não aprendi com as tuas mensagens, por isso ainda "
+        "não tenho a tua voz. A tua resposta conta a partir do momento em que a aprender."
     ),
     agreed_too_quiet=(
-        "Obrigado, {name}, anotei o teu sim. Mas ouvi-te muito pouco para saber como falas."
+        "Obrigado, {name}, registei que concordas. Mas tenho poucas mensagens tuas para te imitar."
     ),
     agreed_against_roster=(
-        "Obrigado, {name}, anotei o teu sim. Mas quem me gere escreveu um não para ti, e fico "
-        "calado até o mudarem."
+        "Obrigado, {name}, registei que concordas. Mas quem me gere escreveu «no» para ti, por "
+        "isso fico calado até o mudarem."
     ),
     agreed_elsewhere_not=(
-        "Obrigado, {name}, anotei o teu sim. Mas outra conta tua disse /optout, e fico calado até "
-        "ela dizer /optin."
+        "Obrigado, {name}, registei que concordas. Mas outra conta tua enviou /optout, por isso "
+        "fico calado até essa conta enviar /optin."
     ),
     withdrawn=(
-        "Nunca mais falo com a tua voz, a não ser que digas /optin. Apaguei o que guardava de ti: "
-        "{count} mensagens. As cópias feitas antes, e o que aprendi antes, ainda "
-        "duram algum tempo: vê /privacy."
+        "Não volto a falar com a tua voz. Se mudares de ideias, envia /optin. Apaguei o que "
+        "guardava de ti: {messages}. As cópias feitas antes, e o que aprendi antes, mantêm-se "
+        "durante algum tempo: vê /privacy."
     ),
     how_to_forget=(
-        "Responde com /forget ao que devo esquecer: uma mensagem tua, ou algo que eu disse com a "
-        "tua voz. /forget all: tudo o que é teu."
+        "Envia /forget em resposta ao que devo esquecer: uma mensagem tua, ou algo que eu disse "
+        "com a tua voz. /forget all: tudo o que é teu."
     ),
     not_yours=(
-        "Só quem escreveu isso, ou de quem é a voz, pode mandar esquecê-lo; e os administradores "
-        "deste grupo, e os meus."
+        "Só quem escreveu isso, ou a pessoa de quem é a voz, me pode mandar esquecê-lo, tal como "
+        "os administradores deste grupo e os meus."
     ),
-    nothing_to_forget="Disse isso por mim, sem a voz de ninguém: não há nada para esquecer.",
-    forgot_it="Esquecido: já não o guardo, e não vou aprender com isso.",
+    nothing_to_forget="Disse isso em meu nome, sem a voz de ninguém: não há nada a esquecer.",
+    forgot_it="Esquecido. Já não o guardo, e não vou aprender com isso.",
     forgot_all=(
-        "Esquecido: {count} mensagens tuas. As cópias feitas antes, e o que aprendi "
-        "antes, ainda duram algum tempo: vê /privacy."
+        "Esqueci tudo o que guardava de ti: {messages}. As cópias feitas antes, e o que aprendi "
+        "antes, mantêm-se durante algum tempo: vê /privacy."
     ),
-    taken_back="Mensagens minhas que vieram daí e que apaguei aqui: {count}.",
+    taken_back="Também apaguei o que eu disse por causa disso: {messages}.",
     cannot_take_back=(
-        "Mensagens minhas que vieram daí e que não consigo apagar: {count}. O Telegram só me deixa "
-        "fazê-lo durante 48 horas; um administrador do grupo pode. Delas não guardo nada."
+        "Não consigo apagar tudo o que eu disse por causa disso. Por apagar: {messages}. O "
+        "Telegram só me deixa fazê-lo durante 48 horas. Um administrador do grupo pode fazê-lo. "
+        "Não guardo nenhuma cópia."
     ),
     privacy=(
-        "Onde falo (nos grupos onde me deixaram entrar, e em privado com os meus administradores) "
-        "guardo o que se escreve e quem o escreveu, para responder:\n"
-        "• dos amigos que concordaram que eu fale com as vozes deles, até dizerem /optout ou "
-        "/forget; posso aprender com isso quando me treinarem outra vez\n"
-        "• de todos os outros durante este número de dias: {days}; depois é apagado, e nunca "
-        "aprendo com isso\n"
-        "• o que eu próprio disse, e a partir de que mensagens\n"
-        "• quem disse /optin ou /optout e quando, os ids das mensagens esquecidas, as reações ao "
-        "que eu disse, os palpites em /guess, que stickers um grupo usa mas não quem os mandou\n"
-        "De outros chats, e também do que me escreves em privado, não guardo mensagens.\n\n"
-        "/optout: nunca falo com a tua voz, e apago o que guardo de ti\n"
+        "Onde falo, guardo o que se escreve e quem o escreveu, para poder responder:\n"
+        "• as mensagens dos amigos que concordaram que eu fale com as vozes deles, até enviarem "
+        "/optout ou /forget. Posso aprender com elas quando voltar a ser treinado\n"
+        "• as mensagens de todos os outros, e as reencaminhadas, durante {days}. Depois apago-as, "
+        "e nunca aprendo com elas\n"
+        "• as minhas conversas privadas com os meus administradores, durante {days}: mensagens "
+        "simples, /as, /simulate e as minhas respostas com uma voz. Nunca aprendo com elas. Uma "
+        "exportação que um administrador me envie é apagada depois do treino, ou ao fim de dois "
+        "dias\n"
+        "• o que eu próprio disse nos grupos, e a partir de que mensagens\n"
+        "• quem enviou /optin ou /optout e quando, os ids das mensagens esquecidas, as reações ao "
+        "que eu disse, as respostas em /guess, que stickers um grupo usa mas não quem os enviou, "
+        "em que grupos estou e as definições deles\n"
+        "• mensagens que não consegui tratar, de qualquer chat, durante {days}\n"
+        "Não guardo mensagens de outros chats, nem outras mensagens privadas, nem o texto que uma "
+        "mensagem cita.\n\n"
+        "/optout: deixo de falar com a tua voz, e apago o que guardo de ti\n"
         "/forget, em resposta a uma mensagem: apago-a, e também o que eu disse por causa dela\n"
         "/forget all: o mesmo com tudo o que é teu\n"
         "O Telegram só me deixa apagar as minhas mensagens durante 48 horas.\n\n"
-        "Às cópias não chego: as cópias de segurança da minha memória duram até serem apagadas, e "
-        "o que aprendi com uma mensagem fica em mim até me treinarem outra vez sem ela. Fala com "
-        "quem me gere.\n\n"
+        "Não chego às cópias: as cópias de segurança da minha base de dados mantêm-se até serem "
+        "apagadas, e o que aprendi com uma mensagem fica em mim até me treinarem outra vez sem "
+        "ela. Fala com quem me gere.\n\n"
         "Quem me gere: {admins}"
     ),
-    nobody_named="ainda ninguém escreveu o seu nome (ADMINS está vazio)",
+    nobody_named="ainda ninguém indicou o seu id (ADMINS está vazio)",
     your_id=(
-        "Olá! O teu id do Telegram é {user_id}. Se és tu que corres este bot, escreve esta linha "
-        "no ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
+        "Olá! O teu id do Telegram é {user_id}. Se és tu que geres este bot, acrescenta esta linha "
+        "ao ficheiro .env e volta a iniciá-lo:\n\nADMINS={user_id}"
     ),
     status_model="Modelo {version}\ntreinado a partir de {base}",
     status_up="A funcionar há {time}",
     status_voices="Vozes: {names}",
     status_not_agreed="Sem acordo: {names}",
     status_nobody="ninguém",
-    status_hears_all="Modo de privacidade: sem obstáculo, ouço tudo o que se diz",
+    status_hears_all="Modo de privacidade: sem restrições, recebo todas as mensagens",
     status_hears_commands=(
-        "Modo de privacidade: ligado. Nos grupos só ouço comandos e respostas a mim, a não ser que "
-        "seja lá administrador (@BotFather, /setprivacy)"
+        "Modo de privacidade: ligado. Nos grupos só recebo comandos e respostas às minhas "
+        "mensagens, a não ser que seja administrador (@BotFather, /setprivacy)"
     ),
+    status_no_reactions=("Reações: não recebo nenhuma, porque não sou administrador deste grupo"),
     status_updates="Atualizações à espera: {waiting}, postas de lado: {aside}",
     status_ids="Postas de lado por último: {ids} (o registo diz porquê)",
     status_replies="Respostas à espera: {waiting}, incertas: {uncertain}",
@@ -221,57 +261,66 @@ PT = Wording(
     status_here="Este grupo: {state}",
     status_no_groups="ainda nenhum",
     group_speaks="falo (qualquer grupo pode ouvir este modelo)",
-    group_learned="falo, aprendi com ele",
-    group_allowed="falo, um administrador permitiu",
+    group_learned="falo (aprendi com ele)",
+    group_allowed="falo (um administrador permitiu)",
     group_silent="calado até um administrador enviar lá /allow",
-    group_not_let_in="calado, nenhum administrador me deixou entrar",
-    now_speaking="Agora falo com a versão {version}{facts}.",
+    group_not_let_in="calado (nenhum administrador me adicionou)",
+    group_no_reactions="sem reações, porque não sou lá administrador",
+    now_speaking="Agora uso a versão {version}{facts}.",
     trained_until=", treinada com mensagens até {day}",
     right_voice_change=(
         "Com que frequência reconheço as mensagens reais de cada pessoa como suas, antes → agora "
         "(mais alto é melhor; ao acaso seria {chance:.2f}):"
     ),
-    refused_version="A versão que ia falar agora não serve; continuo com a {old}. {why}",
-    the_model="Falo com a versão {version} de {base}{facts}.\nOutras versões: {others}",
-    no_rollback="Não há volta atrás: {why}",
+    refused_version="Não é possível usar a nova versão, por isso continuo com a {old}. {why}",
+    the_model=(
+        "Uso a versão {version}, treinada a partir de {base}{facts}.\nOutras versões: {others}"
+    ),
+    no_rollback="Não posso voltar atrás: {why}",
     export_too_large=(
-        "O Telegram não dá a um bot mais de 20 MB. Comprime a exportação num zip, ou copia-a para "
-        "a minha máquina e corre lá: understudy retrain {file}"
+        "O Telegram deixa um bot descarregar no máximo 20 MB. Comprime a exportação num zip, ou "
+        "copia-a para a máquina onde funciono e executa lá: understudy retrain {file}"
     ),
     export_refused="Não posso usar esse ficheiro: {why}.",
     export_lost="Não consegui descarregar esse ficheiro. Envia-o outra vez.",
     how_to_retrain=(
-        "Guardei a exportação. Na minha máquina, corre:\n\nunderstudy retrain {path}\n\n"
-        "Apago-a daqui a dois dias."
+        "Guardei a exportação. Na máquina onde funciono, executa:\n\n"
+        "understudy retrain {path}\n\n"
+        "Apago a exportação ao fim de dois dias."
     ),
     still_retraining="Ainda estou ocupado com a exportação anterior.",
-    retraining="Obrigado. Estou a treinar com ela; demora, e entretanto continuo a falar.",
-    retrained="O treino acabou bem; a exportação foi apagada. {says}",
-    retraining_failed="O treino falhou, por isso nada mudou; a exportação foi apagada. {why}",
+    retraining="Obrigado. Estou a treinar com ela. Demora um pouco, e entretanto continuo a falar.",
+    retrained="O treino acabou, e a exportação foi apagada. {says}",
+    retraining_failed="O treino falhou, por isso nada mudou. A exportação foi apagada. {why}",
+    messages=("{count} mensagem", "{count} mensagens"),
+    minutes=("{count} minuto", "{count} minutos"),
+    hours=("{count} hora", "{count} horas"),
+    days=("{count} dia", "{count} dias"),
+    thousands="\u00a0",
     commands_for_all=(
         ("help", "O que sei fazer"),
-        ("privacy", "O que guardo, e por quanto tempo"),
+        ("privacy", "O que guardo, e durante quanto tempo"),
     ),
     commands_in_groups=(
         ("as", "Responder com a voz de um amigo: /as Hugo"),
         ("simulate", "Pôr os amigos a falar: /simulate 5"),
-        ("stop", "Mandá-los parar"),
-        ("quiet", "Não me meter na conversa: /quiet 8h"),
-        ("why", "Em resposta a uma linha minha: como a fiz"),
-        ("voices", "Com que vozes sei falar"),
+        ("stop", "Fazê-los parar"),
+        ("quiet", "Impedir-me de me meter na conversa: /quiet 8h"),
+        ("why", "Em resposta a algo que eu disse: como o fiz"),
+        ("voices", "As vozes que tenho"),
         ("guess", "Quem disse isto, um amigo ou a máquina?"),
         ("optin", "Deixar-me falar com a tua voz"),
-        ("optout", "Nunca falar com a minha voz"),
-        ("forget", "Esquecer uma mensagem, em resposta a ela; ou tudo: /forget all"),
+        ("optout", "Impedir-me de falar com a tua voz"),
+        ("forget", "Em resposta a uma mensagem: esqueço-a. Tudo: /forget all"),
     ),
     commands_in_private=(
         ("optin", "Deixar-me falar com a tua voz"),
-        ("optout", "Nunca falar com a minha voz"),
-        ("forget", "Esquecer uma mensagem, em resposta a ela; ou tudo: /forget all"),
+        ("optout", "Impedir-me de falar com a tua voz"),
+        ("forget", "Em resposta a uma mensagem: esqueço-a. Tudo: /forget all"),
     ),
     commands_for_admins=(
         ("status", "Como estou"),
-        ("model", "Que versão do modelo fala"),
+        ("model", "Que versão do modelo uso"),
         ("rollback", "Voltar à versão anterior"),
     ),
 )

@@ -1,12 +1,20 @@
 """What there is to say: one field a text, filled in by each language."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+Forms: TypeAlias = tuple[str, str]
+"""A counted noun: for one, and for any other number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The texts of one language; `{braces}` are filled in where a text is sent."""
+    """The texts of one language; `{braces}` are filled in where a text is sent.
+
+    `thousands` separates groups of three digits.
+    """
 
     what_it_does: str
     how_to: str
@@ -60,6 +68,10 @@ class Wording:
     quiet_wanted: str
 
     why: str
+    why_unread: str
+    why_rejected: str
+    why_none_rejected: str
+    rejections: Mapping[str, str]
     why_what: str
     only_a_voice: str
     who_said_it: str
@@ -114,6 +126,7 @@ class Wording:
     status_nobody: str
     status_hears_all: str
     status_hears_commands: str
+    status_no_reactions: str
     status_updates: str
     status_ids: str
     status_replies: str
@@ -129,6 +142,13 @@ class Wording:
     group_allowed: str
     group_silent: str
     group_not_let_in: str
+    group_no_reactions: str
+
+    messages: Forms
+    minutes: Forms
+    hours: Forms
+    days: Forms
+    thousands: str
 
     commands_for_all: tuple[tuple[str, str], ...]
     commands_in_groups: tuple[tuple[str, str], ...]
@@ -145,6 +165,19 @@ class Wording:
             *self.commands_for_admins,
         )
         return frozenset(name for name, _ in menus)
+
+    def count(self, noun: Forms, number: int) -> str:
+        """Return a number with its noun, such as "1 message" or "2,000 messages"."""
+        one, many = noun
+        written = f"{number:,}".replace(",", self.thousands)
+        return (one if number == 1 else many).format(count=written)
+
+    def span(self, span: timedelta) -> str:
+        """Return a span of whole minutes in the largest unit that fits it."""
+        for noun, unit in ((self.days, timedelta(days=1)), (self.hours, timedelta(hours=1))):
+            if span % unit == timedelta(0):
+                return self.count(noun, span // unit)
+        return self.count(self.minutes, span // timedelta(minutes=1))
 
     def help(self, names: Sequence[str]) -> str:
         """Say what the bot does and whose voices it has."""

@@ -40,6 +40,7 @@ class FakeSpeaker:
         self.next_voices = deque()
         self.asked = []
         self.begun = []
+        self.rejected = {}
         self.offered = []
         self.open = threading.Event()
         self.open.set()

@@ -19,6 +19,7 @@ FAKE_SPEAKER = """
 import sys, types
 fake = types.ModuleType("model.speaker")
 class Speaker:
+    rejected = {}
     def reply(self, context, voice, begins=""): return (f"{voice} heard {len(context)}",)
     def turn(self, context, voices, begins=""): return voices[0], self.reply(context, voices[0])
 fake.open_speaker = lambda artifact, device: Speaker()

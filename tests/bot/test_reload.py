@@ -102,7 +102,7 @@ async def test_a_newer_version_is_exchanged_without_losing_a_message(
         await stage.telegram.say(group, zoe, "/as João")
         await stage.telegram.wait_for("sendChatAction")
         newer = registry.promote(version(2))
-        await told(stage, f"I speak with version {newer}")
+        await told(stage, f"I now use version {newer}")
         old.open.set()
         await stage.telegram.wait_for("sendMessage", chat_id=group.id)
 
@@ -131,7 +131,7 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(
         answer = await stage.answer(group, zoe, "/as João")
 
         mended = registry.promote(version(3))
-        await told(stage, f"I speak with version {mended}")
+        await told(stage, f"I now use version {mended}")
 
     assert name in text
     assert parse_spoken(answer["text"])[0] == "João"
@@ -175,7 +175,7 @@ async def test_a_no_in_the_roster_counts_without_loading_the_weights_again(
         await until(lambda: house.access.roster.called("Hugo Silva").imitate == "no")
         answer = await stage.answer(group, zoe, "/as Hugo Silva")
 
-    assert "does not want to be imitated" in answer["text"]
+    assert "asked not to imitate" in answer["text"]
     assert len(weights.opened) == 1
 
 
@@ -190,7 +190,7 @@ async def test_a_current_that_names_no_version_is_refused(
         text = await told(stage, "names no version")
         answer = await stage.answer(group, zoe, "/as João")
         newer = registry.promote(version(2))
-        await told(stage, f"I speak with version {newer}")
+        await told(stage, f"I now use version {newer}")
 
     assert "choose one with `understudy models promote`" in text
     assert parse_spoken(answer["text"])[0] == "João"
@@ -208,7 +208,7 @@ async def test_a_version_repaired_under_the_same_name_is_tried_again(
         del weights.broken[name]
         model = registry.root / "versions" / name / "engine" / "model.bin"
         model.write_text("copied anew")
-        await told(stage, f"I speak with version {name}")
+        await told(stage, f"I now use version {name}")
 
 
 async def test_a_version_that_is_refused_is_tried_again_and_told_of_once(
@@ -229,7 +229,7 @@ async def test_a_version_that_is_refused_is_tried_again_and_told_of_once(
         registry.promote(name)
         await until(lambda: len(tries) > 3)
         weights.broken = {}
-        await told(stage, f"I speak with version {name}")
+        await told(stage, f"I now use version {name}")
 
     sent = [call.params["text"] for call in stage.telegram.sent("sendMessage", chat_id=ADMIN)]
     assert sum("too little memory" in text for text in sent) == 1
@@ -250,7 +250,7 @@ async def test_a_receipt_that_cannot_be_read_ends_no_watch(
             file.parent.mkdir(parents=True)
             file.write_text(receipt)
             registry.promote(newer)
-            await told(stage, f"I speak with version {newer} now.")
+            await told(stage, f"I now use version {newer}")
 
 
 async def test_a_watch_outlives_what_nobody_expected(
@@ -264,7 +264,7 @@ async def test_a_watch_outlives_what_nobody_expected(
         [job] = await until(lambda: app.bot_data["house"].jobs.failing)
 
         del weights.broken[name]
-        await told(stage, f"I speak with version {name}")
+        await told(stage, f"I now use version {name}")
 
     assert job.name == "models"
 

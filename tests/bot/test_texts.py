@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields
+from datetime import timedelta
 from string import Formatter
 
 import pytest
@@ -10,10 +11,12 @@ from telegram.constants import BotCommandLimit, CallbackQueryLimit, MessageLimit
 from bot.menus import admin_commands
 from bot.texts import EN, LANGUAGES, wording
 from bot.texts.wording import Wording
+from model.sayable import REJECTIONS
 
-TEXTS = [field.name for field in fields(Wording) if not field.name.startswith("commands_")]
+TEXTS = [field.name for field in fields(Wording) if isinstance(getattr(EN, field.name), str)]
 MENUS = [field.name for field in fields(Wording) if field.name.startswith("commands_")]
-TOASTS = ("too_old", "silent_here")
+FORMS = ("messages", "minutes", "hours", "days")
+TOASTS = ("too_old", "silent_here", "only_a_voice")
 """What is shown above a chat when a button is pressed, which holds less than a message."""
 SCOPES_MENU_SPARE = 1000
 """Units left in a message for the names that are filled into a text."""
@@ -52,6 +55,59 @@ def test_each_text_speaks_of_the_commands_that_the_english_one_does(texts):
     assert {name: sorted(set(command.findall(getattr(texts, name)))) for name in TEXTS} == {
         name: sorted(set(command.findall(getattr(EN, name)))) for name in TEXTS
     }
+
+
+@others
+def test_each_field_is_a_text_a_menu_a_counted_noun_or_the_reasons(texts):
+    assert {*TEXTS, *MENUS, *FORMS, "rejections"} == {field.name for field in fields(Wording)}
+    assert set(texts.rejections) == set(REJECTIONS)
+    assert all(texts.rejections.values())
+
+
+@others
+def test_one_is_singular_and_all_else_plural(texts):
+    for name in FORMS:
+        noun = getattr(texts, name)
+        one, many = (form.format(count="").strip() for form in noun)
+        assert one != many
+        assert [texts.count(noun, number) for number in (0, 1, 2)] == [
+            *(f"0 {many}", f"1 {one}", f"2 {many}"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("code", "written"), [("en", "1,234,567 messages"), ("pt", "1\xa0234\xa0567 mensagens")]
+)
+def test_large_numbers_are_written_as_each_language_does(code, written):
+    texts = LANGUAGES[code]
+
+    assert texts.count(texts.messages, 1_234_567) == written
+
+
+@pytest.mark.parametrize(
+    ("span", "english", "portuguese"),
+    [
+        (timedelta(minutes=1), "1 minute", "1 minuto"),
+        (timedelta(minutes=30), "30 minutes", "30 minutos"),
+        (timedelta(minutes=90), "90 minutes", "90 minutos"),
+        (timedelta(hours=1), "1 hour", "1 hora"),
+        (timedelta(hours=8), "8 hours", "8 horas"),
+        (timedelta(days=1), "1 day", "1 dia"),
+        (timedelta(hours=48), "2 days", "2 dias"),
+    ],
+)
+def test_a_span_is_written_in_its_largest_whole_unit(span, english, portuguese):
+    assert EN.span(span) == english
+    assert LANGUAGES["pt"].span(span) == portuguese
+
+
+@others
+def test_no_text_puts_a_bare_number_before_a_noun(texts):
+    bare = re.compile(r"\{(?:count|hours|lines|sources)\}")
+
+    assert [
+        name for name in TEXTS if name != "why_rejected" and bare.search(getattr(texts, name))
+    ] == []
 
 
 @others

@@ -151,6 +151,28 @@ def test_a_training_message_is_not_said_again(tmp_path):
     assert speaker.reply(CONTEXT, "Hugo") == ("see you",)
 
 
+def test_rejected_candidates_are_counted_by_reason(tmp_path):
+    write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT))
+    first = ["[photo]", " ", "hello", "Tiago: fine", "write to hugo@example.com"]
+    second = ["i do not know yet", "see you", "see you", "so \ufffd", "HELLO"]
+    speaker = speaker_of(first, second, ["fine"], lines=open_index(tmp_path / "lines"))
+
+    speaker.reply(("Tiago: and you?", *CONTEXT), "Hugo")
+    counted = dict(speaker.rejected)
+    speaker.reply((), "Hugo")
+
+    assert counted == {
+        "brackets": 1,
+        "empty": 1,
+        "repeats": 2,
+        "label": 1,
+        "private": 1,
+        "copied": 1,
+        "damaged": 1,
+    }
+    assert not speaker.rejected
+
+
 def test_a_short_everyday_line_may_come_again():
     speaker = speaker_of(["me too"])
 

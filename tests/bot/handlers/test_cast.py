@@ -9,23 +9,23 @@ from model.roster import Roster
 
 
 async def test_who_can_speak_is_listed_with_what_was_learned(stage, group, zoe):
-    counts = {"voices": {"Hugo Silva": 1204, "João": 7}}
+    counts = {"voices": {"Hugo Silva": 1204, "João": 1}}
     async with stage.running(replace(stage.card, provenance=counts)):
         answer = await stage.answer(group, zoe, "/voices")
 
     assert answer["text"].split("\n\n")[0].splitlines() == [
-        "• 🎭 Hugo Silva, from 1,204 messages",
+        "• 🎭 Hugo Silva, learned from 1,204 messages",
         "• 🎭 Hugo Sá",
-        "• 🎭 João, from 7 messages",
+        "• 🎭 João, learned from 1 message",
         "• 🎭 李雷",
     ]
 
 
-async def test_who_has_not_agreed_is_named_unless_nothing_is_learned_from_them(live, group, zoe):
+async def test_only_who_may_still_agree_is_asked_to(live, group, zoe):
     answer = await live.answer(group, zoe, "/voices")
 
-    assert "Have not agreed, so I do not speak as them: Ana, Rui." in answer["text"]
-    assert "Eva" not in answer["text"]
+    assert "These friends have not agreed, so I do not speak as them: Ana." in answer["text"]
+    assert not [name for name in ("Eva", "Rui") if name in answer["text"]]
 
 
 async def test_an_own_word_counts_at_once(stage, group, joao):
@@ -34,7 +34,7 @@ async def test_an_own_word_counts_at_once(stage, group, joao):
         answer = await stage.answer(group, joao, "/voices")
 
     assert "🎭 João" not in answer["text"]
-    assert "do not speak as them: João, Ana, Rui." in answer["text"]
+    assert "do not speak as them: Ana. To agree" in answer["text"]
 
 
 async def test_the_quiet_are_told_apart(stage, group, zoe):
@@ -43,7 +43,7 @@ async def test_the_quiet_are_told_apart(stage, group, zoe):
     async with stage.running(replace(stage.card, roster=roster)):
         answer = await stage.answer(group, zoe, "/voices")
 
-    assert answer["text"].endswith("Wrote too little to be learned: Hugo Silva.")
+    assert answer["text"].endswith("to imitate them: Hugo Silva.")
 
 
 async def test_the_list_is_no_line_of_the_first_of_them(live, group, zoe):

@@ -27,7 +27,7 @@ class TestOptin:
         after = await live.answer(group, joao, "/as Ana")
 
         assert before["text"].startswith("Ana has not agreed to be imitated")
-        assert agreed["text"].startswith("Thank you, Ana. I may speak in your voice now")
+        assert agreed["text"].startswith("Thank you, Ana. I may now speak in your voice")
         assert parse_spoken(after["text"])[0] == "Ana"
 
     async def test_it_lasts_over_a_restart(self, stage, group, ana, joao):
@@ -48,7 +48,7 @@ class TestOptin:
     async def test_a_stranger_is_told_that_there_is_no_voice_of_theirs(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/optin")
 
-        assert "You are not among the friends I learned from" in answer["text"]
+        assert "I have not learned from your messages" in answer["text"]
 
     async def test_a_no_in_the_roster_stands(self, live, group, joao):
         rui = live.telegram.user(16, "Rui")
@@ -56,8 +56,8 @@ class TestOptin:
         answer = await live.answer(group, rui, "/optin")
         refused = await live.answer(group, joao, "/as Rui")
 
-        assert "Whoever runs me has written a no for you" in answer["text"]
-        assert refused["text"].startswith("Rui does not want to be imitated")
+        assert "Whoever runs me has entered “no” for you" in answer["text"]
+        assert refused["text"].startswith("I was asked not to imitate Rui")
 
     @pytest.mark.parametrize("command", ["/optin", "/optout", "/forget all"])
     async def test_who_speaks_as_the_group_or_a_channel_is_nobody(self, live, group, ana, command):
@@ -66,8 +66,8 @@ class TestOptin:
         as_the_group = await live.answer(group, None, command)
         as_a_channel = await live.answer(group, ana, command, sender_chat=channel)
 
-        assert "Write it as yourself" in as_the_group["text"]
-        assert "Write it as yourself" in as_a_channel["text"]
+        assert "Write as yourself" in as_the_group["text"]
+        assert "Write as yourself" in as_a_channel["text"]
         assert decisions(live) == []
 
     async def test_it_answers_in_the_language_of_who_asks(self, live, group, ana):
@@ -105,7 +105,7 @@ class TestOptout:
 
         answer = await live.answer(live.telegram.private(joao), joao, "/optout")
 
-        assert "I have erased what I kept of yours: 1 messages" in answer["text"]
+        assert "I erased 1 message that I kept of yours" in answer["text"]
         assert not remains(live.folder, "treasure", "João number 1")
         await live.answer(group, hugo, "/as Hugo Sá")
         assert live.speaker.context == ("Hugo Silva: and the map?",)
@@ -122,7 +122,7 @@ class TestOptout:
         await live.telegram.wait_for("deleteMessage", message_id=line["message_id"])
         await live.answer(group, hugo, "/as Hugo Sá")  # one turn at a time: the other is over
 
-        assert answer["text"].startswith("I never speak in your voice any more")
+        assert answer["text"].startswith("I will not speak in your voice any more")
         lines = [parse_spoken(text) for text in live.said() if parse_spoken(text)]
         assert lines == [("João", "cabbage"), ("Hugo Sá", "Hugo Sá number 2")]
         assert not remains(live.folder, "cabbage")

@@ -29,8 +29,8 @@ class TestOneMessage:
         answer = await live.answer(group, joao, "/forget", reply_to=said)
 
         assert answer["text"] == (
-            "Forgotten: I keep it no more, and shall not learn from it.\n"
-            "Messages of mine that came of it, which I deleted here: 1."
+            "Forgotten. I no longer keep it, and I will not learn from it.\n"
+            "I also deleted 1 message of mine that came from it."
         )
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert forgotten(live) == {said["message_id"], line["message_id"]}
@@ -106,7 +106,7 @@ class TestOneMessage:
     async def test_without_a_message_it_says_how(self, live, group, joao, words):
         answer = await live.answer(group, joao, words)
 
-        assert answer["text"].startswith("Reply with /forget to what I shall forget")
+        assert answer["text"].startswith("Send /forget in reply to what I should forget")
 
     async def test_in_a_topic_what_answers_nobody_names_no_message(self, live, joao):
         forum = live.telegram.chat(-1001234, title="Friends", is_forum=True)
@@ -114,7 +114,7 @@ class TestOneMessage:
 
         answer = await live.answer(forum, joao, "/forget", thread=trips)
 
-        assert answer["text"].startswith("Reply with /forget to what I shall forget")
+        assert answer["text"].startswith("Send /forget in reply to what I should forget")
 
 
 class TestWhoMay:
@@ -202,9 +202,7 @@ class TestALineOfTheBots:
                 clock.shift(timedelta(hours=49))
                 answer = await stage.answer(group, joao, "/forget", reply_to=line)
 
-                assert (
-                    "Messages of mine that came of it, which I cannot delete: 1" in answer["text"]
-                )
+                assert "I cannot delete 1 message of mine that came from it" in answer["text"]
                 assert stage.telegram.message(group, line["message_id"])
                 assert not remains(stage.folder, "cabbage")
 
@@ -223,7 +221,7 @@ class TestAll:
         answer = await live.answer(group, joao, "/forget all")
 
         assert answer["text"].startswith("Forgotten: 2 messages of yours")
-        assert "which I deleted here: 2." in answer["text"]
+        assert "I also deleted 2 messages of mine" in answer["text"]
         await live.answer(group, hugo, "/help")
         assert not remains(live.folder, "treasure", "below the oak?", "cabbage")
         assert [name for (name,) in rows(live, "SELECT author_name FROM messages")].count(
@@ -238,7 +236,7 @@ class TestAll:
 
         answer = await live.answer(live.telegram.private(zoe), zoe, "/forget all")
 
-        assert answer["text"].startswith("Forgotten: 1 messages of yours")
+        assert answer["text"].startswith("Forgotten: 1 message of yours")
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert not remains(live.folder, "treasure", "Zoe")
 
@@ -249,7 +247,7 @@ class TestAll:
             await stage.telegram.say(group, joao, "the treasure")
             answer = await stage.answer(private, joao, "/forget all")
 
-            assert answer["text"].startswith("Forgotten: 3 messages of yours")
+            assert answer["text"].startswith("Forgotten: 2 messages of yours")
             assert not remains(stage.folder, "psst", "treasure")
 
     async def test_after_the_group_moved(self, live, hugo, joao):
@@ -265,7 +263,7 @@ class TestAll:
 
         assert one["text"].startswith("Forgotten")
         assert everything["text"].startswith("Forgotten: 3 messages of yours")
-        assert "which I cannot delete: 1" in everything["text"]
+        assert "I cannot delete 1 message of mine" in everything["text"]
         assert live.telegram.message(basic, line["message_id"])
         assert not remains(live.folder, "treasure", "João number 1")
 
@@ -278,7 +276,7 @@ class TestAll:
         answer = await live.answer(moved, joao, "/forget", reply_to=said)
 
         assert answer["text"].startswith("Forgotten")
-        assert "which I cannot delete: 1" in answer["text"]
+        assert "I cannot delete 1 message of mine" in answer["text"]
         assert not remains(live.folder, "treasure", "Hugo Sá number 1")
 
     async def test_quizzes_and_guesses_are_gone_too(self, live, group, joao, hugo):
@@ -308,7 +306,7 @@ class TestAll:
 
         answer = await live.answer(group, joao, "/forget all")
 
-        assert "which I deleted here: 2." in answer["text"]
+        assert "I also deleted 2 messages of mine" in answer["text"]
         assert rows(live, "SELECT poll_id FROM guesses") == [("of others",)]
         assert rows(live, "SELECT user_id FROM answers") == [(11,)]
         assert (group.id, about_it["message_id"]) not in live.telegram.world.messages

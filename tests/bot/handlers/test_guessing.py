@@ -85,7 +85,7 @@ async def test_a_friend_s_own_line_is_asked_about(stage, group, joao, zoe, coin)
     assert not sent["poll"]["is_anonymous"]
     assert options(sent) == ["Hugo Silva", "Hugo Sá", "João", "李雷", MACHINE]
     assert right(sent) == "João"
-    assert sent["poll"]["explanation"].startswith("João wrote it, on 20")
+    assert sent["poll"]["explanation"].startswith("João wrote it on 20")
     assert line == Line("João", "0001-abcdef01", (said["message_id"],))
 
 
@@ -103,7 +103,7 @@ async def test_a_made_up_line_is_what_the_voice_says_in_place_of_its_own(
 
     assert sent["poll"]["question"] == f"Who said it?\n\n“{MADE_UP}”"
     assert right(sent) == MACHINE
-    assert sent["poll"]["explanation"] == "The machine made it up, as João."
+    assert sent["poll"]["explanation"] == "The machine made it up, in João's voice."
     assert stage.speaker.asked == [("João", ("Hugo Silva: who?",))]
     assert line == Line("João", "0001-abcdef01", (first["message_id"],))
 
@@ -247,8 +247,8 @@ async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
 
     assert (right(real), right(made_up)) == ("João", MACHINE)
     assert answer["text"] == (
-        "Who knows whom:\nHugo Silva: 2 of 2\nJoão: 0 of 1\nZoe Martin: 0 of 1\n\n"
-        "The machine's own lines were taken for a friend's in 1 of 2 guesses."
+        "Correct guesses:\nHugo Silva: 2 of 2\nJoão: 0 of 1\nZoe Martin: 0 of 1\n\n"
+        "Guesses that took the machine for a friend: 1 of 2"
     )
 
 
@@ -280,7 +280,7 @@ async def test_a_group_without_polls_is_told(stage, group, joao, zoe, coin):
         await stage.telegram.say(group, joao, REAL)
         answer = await stage.answer(group, zoe, "/guess")
 
-    assert answer["text"] == "I could not send the quiz. May I send polls here?"
+    assert answer["text"] == "I could not send the quiz. Am I allowed to send polls here?"
 
 
 async def test_a_quiz_whose_answer_is_lost_is_not_sent_again(stage, group, joao, zoe, coin):

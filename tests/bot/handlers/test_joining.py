@@ -150,15 +150,18 @@ async def test_what_comes_late_is_joined_no_more(chatty, group, zoe):
     assert await silence_after(chatty, group, zoe, since)
 
 
-async def test_anybody_may_quiet_it_at_once(chatty, group, zoe):
-    answer = await chatty.answer(group, zoe, "/quiet 2h")
+@pytest.mark.parametrize(
+    ("span", "written"), [("30m", "30 minutes"), ("1h", "1 hour"), ("48h", "2 days")]
+)
+async def test_anybody_may_quiet_it_at_once(chatty, group, zoe, span, written):
+    answer = await chatty.answer(group, zoe, f"/quiet {span}")
     since = len(chatty.telegram.calls)
     await chatty.telegram.say(group, zoe, "what about friday?")
     silent = await silence_after(chatty, group, zoe, since)
     await chatty.answer(group, zoe, "/quiet off")
     again = await chatty.answer(group, zoe, "what about saturday?")
 
-    assert answer["text"] == EN.quiet_for.format(hours=2)
+    assert answer["text"] == EN.quiet_for.format(time=written)
     assert silent
     assert again["text"].startswith("🎭 João\n")
 
@@ -188,7 +191,7 @@ async def test_what_is_being_made_unasked_is_not_said_any_more(chatty, group, hu
 
     await chatty.telegram.say(group, hugo, command)
     await chatty.telegram.say(group, hugo, "/voices")
-    await until(lambda: [text for text in chatty.said() if "Have not agreed" in text])
+    await until(lambda: [text for text in chatty.said() if "have not agreed" in text])
     chatty.speaker.open.set()
     await chatty.telegram.say(group, zoe, "/as Hugo Sá")
     await chatty.telegram.wait_for("sendMessage", text=spoken("Hugo Sá", "Hugo Sá number 2"))

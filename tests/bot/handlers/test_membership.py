@@ -12,7 +12,7 @@ from model.marker import spoken
 
 HOME, ELSEWHERE, MOVED = -1001234, -1009999, -1005555
 JOAO = "13"
-GREETING = EN.authorised_here.format(voices="The voices here: Hugo Silva, Hugo Sá, João, 李雷.")
+GREETING = EN.authorised_here.format(voices="Voices here: Hugo Silva, Hugo Sá, João, 李雷.")
 ORIGIN_TOLD = EN.may_be_allowed.format(chats="Friends")
 
 

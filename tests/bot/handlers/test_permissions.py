@@ -14,8 +14,8 @@ class TestConsent:
         ("name", "words"),
         [
             ("Ana", "Ana has not agreed to be imitated"),
-            ("Rui", "Rui does not want to be imitated"),
-            ("Eva", "Eva does not want to be imitated"),
+            ("Rui", "I was asked not to imitate Rui"),
+            ("Eva", "I was asked not to imitate Eva"),
         ],
     )
     async def test_a_friend_who_did_not_agree_stays_silent(self, live, group, zoe, name, words):
@@ -24,12 +24,22 @@ class TestConsent:
         assert words in answer["text"]
         assert not live.speaker.asked
 
+    @pytest.mark.parametrize("command", ["/as João", "/simulate João", "/voices"])
+    async def test_who_said_no_is_not_asked_to_agree(self, live, group, joao, zoe, command):
+        await live.answer(group, joao, "/optout")
+
+        answer = await live.answer(group, zoe, command)
+
+        assert answer["text"] == EN.said_no.format(name="João") or command == "/voices"
+        assert "João" not in answer["text"] or command != "/voices"
+        assert not live.speaker.asked
+
     async def test_how_to_agree_is_said(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/as Ana")
 
         assert answer["text"] == (
-            "Ana has not agreed to be imitated. To agree: /optin in the group, "
-            "or the admin writes yes into the roster."
+            "Ana has not agreed to be imitated. To agree, send /optin, "
+            "or ask an admin to write “yes” in the file roster.toml."
         )
 
     async def test_the_roster_may_speak_for_who_was_not_asked(self, stage, group, zoe):
@@ -38,7 +48,7 @@ class TestConsent:
             refused = await stage.answer(group, zoe, "/as Rui")
 
         assert asked["text"].startswith("🎭 Ana\n")
-        assert "does not want" in refused["text"]
+        assert "asked not to imitate" in refused["text"]
 
     async def test_a_friend_who_said_no_is_not_taken_for_another(self, stage, group, zoe, card):
         first, *others = card.roster.people
@@ -47,7 +57,7 @@ class TestConsent:
         async with stage.running(changed):
             answer = await stage.answer(group, zoe, "/as Hugo Silva")
 
-        assert answer["text"] == "Hugo Silva does not want to be imitated, so I will not."
+        assert answer["text"] == "I was asked not to imitate Hugo Silva, so I do not."
 
     async def test_without_any_voice_all_commands_say_why(self, stage, group, zoe, card):
         people = tuple(replace(person, imitate="ask") for person in card.roster.people)
@@ -125,7 +135,7 @@ class TestAbout:
     async def test_help_names_the_voices_that_may_speak(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/help")
 
-        assert answer["text"].endswith(f"The voices here: {VOICES}")
+        assert answer["text"].endswith(f"Voices here: {VOICES}")
 
     async def test_commands_are_listed(self, live):
         pt = {"scope": {"type": "all_private_chats"}, "language_code": "pt"}

@@ -7,9 +7,9 @@ async def test_it_says_what_is_kept_and_for_how_long(stage, group, zoe):
     async with stage.running(retention_days=5):
         answer = await stage.answer(group, zoe, "/privacy")
 
-    assert "from everybody else for this many days: 5" in answer["text"]
+    assert "everyone else's messages, and forwarded ones, for 5 days." in answer["text"]
     assert "/forget all" in answer["text"]
-    assert "backups of my memory live on until they are deleted" in answer["text"]
+    assert "backups of my database remain until they are deleted" in answer["text"]
     assert "stays in me until I am trained again without it" in answer["text"]
 
 
@@ -25,7 +25,7 @@ async def test_it_names_who_runs_the_bot(stage, zoe):
 async def test_without_an_admin_it_says_so(live, group, zoe):
     answer = await live.answer(group, zoe, "/privacy")
 
-    assert answer["text"].endswith("nobody has written their name down yet (ADMINS is empty)")
+    assert answer["text"].endswith("nobody has entered their id yet (ADMINS is empty)")
 
 
 async def test_it_answers_in_portuguese(live, group, zoe):
@@ -33,7 +33,7 @@ async def test_it_answers_in_portuguese(live, group, zoe):
 
     answer = await live.answer(group, zoe, "/privacy", **{"from": portuguese})
 
-    assert "de todos os outros durante este número de dias: 2" in answer["text"]
+    assert "de todos os outros, e as reencaminhadas, durante 2 dias." in answer["text"]
 
 
 async def test_it_answers_in_groups_that_the_bot_is_silent_in(live, zoe):

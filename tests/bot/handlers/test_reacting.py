@@ -1,5 +1,8 @@
 """Reactions to the bot's lines, and what /why says of a line."""
 
+import sqlite3
+from contextlib import closing
+
 from bot.texts import EN
 
 
@@ -32,8 +35,47 @@ async def test_why_names_voice_version_and_what_it_was_made_from(live, group, jo
 
     answer = await live.answer(group, zoe, "/why", reply_to=line)
 
-    assert "in João's voice, with version 0001-abcdef01" in answer["text"]
-    assert "after the 2 messages" in answer["text"]
+    assert "in João's voice with version 0001-abcdef01" in answer["text"]
+    assert answer["text"].endswith("after reading 2 messages.")
+
+
+async def test_why_counts_one_message_and_claims_nothing_of_none(live, group, joao, zoe):
+    unread = await live.answer(group, zoe, "/as João")
+    without = await live.answer(group, zoe, "/why", reply_to=unread)
+    read_one = await live.answer(group, zoe, "/as João")
+
+    answer = await live.answer(group, zoe, "/why", reply_to=read_one)
+
+    assert without["text"] == EN.why_unread.format(voice="João", version="0001-abcdef01")
+    assert answer["text"].endswith("after reading 1 message.")
+
+
+async def test_why_tells_admins_alone_which_candidates_were_rejected(stage, group, joao, zoe):
+    stage.speaker.rejected = {"private": 1, "repeats": 2}
+    async with stage.running(admins="13"):
+        line = await stage.answer(group, zoe, "/as João")
+        stage.speaker.rejected = {}
+        other = await stage.answer(group, zoe, "/as João")
+
+        told = await stage.answer(group, joao, "/why", reply_to=line)
+        none = await stage.answer(group, joao, "/why", reply_to=other)
+        untold = await stage.answer(group, zoe, "/why", reply_to=line)
+
+    assert told["text"].endswith("\nRejected candidates: 3 (2 × repetition, 1 × private data)")
+    assert none["text"].endswith("\nRejected candidates: none")
+    assert "Rejected" not in untold["text"]
+
+
+async def test_why_of_a_line_of_an_earlier_version_tells_what_is_known(stage, group, joao, zoe):
+    async with stage.running(admins="13"):
+        await stage.telegram.say(group, zoe, "hello")
+        line = await stage.answer(group, zoe, "/as João")
+        with closing(sqlite3.connect(stage.folder / "bot.db")) as database, database:
+            database.execute("UPDATE replies SET generation = NULL")
+
+        answer = await stage.answer(group, joao, "/why", reply_to=line)
+
+    assert answer["text"].endswith("after reading 1 message.")
 
 
 async def test_why_needs_a_line_of_the_bot_s(live, group, joao, zoe):

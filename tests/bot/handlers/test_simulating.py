@@ -61,7 +61,7 @@ async def test_a_second_one_has_to_wait(live, group, joao, hugo):
     await live.answer(group, hugo, "/as João")  # it waits until the turn is over
     again = await live.answer(group, hugo, "/simulate 1")
 
-    assert refusal["text"].startswith("They are talking already")
+    assert refusal["text"].startswith("They are already talking")
     assert again["text"].startswith("🎭")
 
 
@@ -96,7 +96,9 @@ async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, 
 async def test_a_wrong_number_is_told_which_are_right(live, group, joao, wrong):
     answer = await live.answer(group, joao, f"/simulate {wrong}"[:4000])
 
-    assert answer["text"] == ("How many turns? Write a number from 1 to 20, such as /simulate 5.")
+    assert answer["text"] == (
+        "How many turns? Send a number from 1 to 20, for example /simulate 5."
+    )
 
 
 async def test_only_those_who_are_named_speak(live, group, zoe):
@@ -109,9 +111,9 @@ async def test_only_those_who_are_named_speak(live, group, zoe):
     ("words", "refusal"),
     [
         ("3 João, Ana", "Ana has not agreed"),
-        ("João, Rui", "Rui does not want"),
-        ("João, Bartholomew", "I know nobody of that name"),
-        ("Hugo 3", "Several friends have that name. Whom do you mean? Hugo Silva, Hugo Sá"),
+        ("João, Rui", "I was asked not to imitate Rui"),
+        ("João, Bartholomew", "I know nobody with that name"),
+        ("Hugo 3", "Several friends have that name. Who do you mean? Hugo Silva, Hugo Sá"),
     ],
     ids=["was not asked", "said no", "is unknown", "is two people"],
 )

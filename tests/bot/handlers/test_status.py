@@ -41,13 +41,13 @@ async def test_an_admin_is_told_everything(guarded, group, elsewhere, joao, zoe,
     assert answer["text"] == "\n".join(
         (
             "Model 0001-abcdef01",
-            "learned from google/flan-t5-small",
+            "trained from google/flan-t5-small",
             "Up for 0 min",
             "",
             f"Voices: {NAMES}",
             "Not agreed: Ana",
             "",
-            "Privacy mode: no hindrance, I hear all that is said",
+            "Privacy mode: no restriction, I receive all messages",
             "",
             "Updates waiting: 0, set aside: 1",
             f"Set aside last: {aside} (the log says why)",
@@ -55,10 +55,10 @@ async def test_an_admin_is_told_everything(guarded, group, elsewhere, joao, zoe,
             "",
             "Background jobs: all run",
             "",
-            f"Database: bot.db, {size}, messages: 3",
+            f"Database: bot.db, {size}, messages: 2",
             "",
             "Groups",
-            "Friends: I speak, I learned from it",
+            "Friends: I speak (I learned from it); no reactions, because I am not an admin there",
             "Other people: silent until an admin sends /allow there",
         )
     )
@@ -73,9 +73,9 @@ async def test_a_group_is_told_of_itself_alone(guarded, group, elsewhere, joao, 
     away = (await guarded.answer(elsewhere, joao, "/status"))["text"]
 
     assert f"Voices: {NAMES}\nNot agreed: Ana" in at_home
-    assert "This group: I speak, I learned from it\nMessages kept of this group: 2," in at_home
+    assert "This group: I speak (I learned from it)\nMessages kept from this group: 2," in at_home
     assert "This group: silent until an admin" in away
-    assert "Messages kept of this group: 0, replies waiting: 0" in away
+    assert "Messages kept from this group: 0, replies waiting: 0" in away
     assert not [name for name in (*NAMES.split(", "), "Ana", "Friends") if name in away]
     assert "Other people" not in at_home
 
@@ -100,13 +100,26 @@ async def test_an_allowed_group_is_told_its_voices_and_who_allowed_it(guarded, e
     answer = await guarded.answer(elsewhere, joao, "/status")
 
     assert f"Voices: {NAMES}\n\n" in answer["text"]
-    assert "This group: I speak, an admin allowed it" in answer["text"]
+    assert "This group: I speak (an admin allowed it)" in answer["text"]
 
 
 async def test_an_admin_is_told_in_private_who_did_not_agree(guarded, joao):
     answer = await guarded.answer(guarded.telegram.private(joao), joao, "/voices")
 
-    assert "Have not agreed, so I do not speak as them: Ana, Rui." in answer["text"]
+    assert "These friends have not agreed, so I do not speak as them: Ana." in answer["text"]
+
+
+@pytest.mark.parametrize("is_admin", [True, False], ids=["an admin of the group", "a member"])
+async def test_a_group_is_told_where_the_bot_gets_no_reactions(guarded, group, joao, is_admin):
+    await guarded.enter(group, joao)
+    if is_admin:
+        group.members[guarded.telegram.me.id] = Member(guarded.telegram.me, "administrator")
+
+    here = await guarded.answer(group, joao, "/status")
+    everywhere = await guarded.answer(guarded.telegram.private(joao), joao, "/status")
+
+    assert (EN.status_no_reactions in here["text"]) is not is_admin
+    assert (EN.group_no_reactions in everywhere["text"]) is not is_admin
 
 
 async def test_nobody_else_is_told(guarded, group, zoe):

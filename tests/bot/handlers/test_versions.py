@@ -44,7 +44,7 @@ async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage
 
     assert call.params["chat_id"] == ADMIN
     assert call.params["text"] == (
-        "I speak with version 0002-abcdef02 now, trained on messages up to 2026-03-03.\n"
+        "I now use version 0002-abcdef02, trained on messages up to 2026-03-03.\n"
         "How often I recognise each friend's real messages as theirs, before → now (higher is "
         "better; guessing gives 0.50):\n"
         "João 0.81 → 0.86"
@@ -71,7 +71,7 @@ async def test_what_was_judged_on_other_talk_is_not_compared(stage, hugo, later)
         stage.models.artifact = later
         call = await stage.telegram.wait_for("sendMessage")
 
-    assert call.params["text"] == "I speak with version 0002-abcdef02 now."
+    assert call.params["text"] == "I now use version 0002-abcdef02."
 
 
 @pytest.mark.parametrize("voices", [None, 3, [{}], [{"name": "João", "current": "x", "new": 1}]])
@@ -83,14 +83,14 @@ async def test_a_receipt_of_another_form_is_passed_over(stage, hugo, later, voic
         stage.models.artifact = later
         call = await stage.telegram.wait_for("sendMessage")
 
-    assert call.params["text"] == "I speak with version 0002-abcdef02 now."
+    assert call.params["text"] == "I now use version 0002-abcdef02."
 
 
 async def test_model_says_which_version_speaks(stage, group, hugo):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, hugo, "/model")
 
-    assert "version 0001-abcdef01 of google/flan-t5-small" in answer["text"]
+    assert "version 0001-abcdef01, trained from google/flan-t5-small" in answer["text"]
 
 
 async def test_rollback_lets_the_version_before_speak(stage, group, hugo, later):
@@ -98,7 +98,7 @@ async def test_rollback_lets_the_version_before_speak(stage, group, hugo, later)
         stage.models.earlier = later
         answer = await stage.answer(group, hugo, "/rollback")
 
-    assert "I speak with version 0002-abcdef02 now" in answer["text"]
+    assert "I now use version 0002-abcdef02" in answer["text"]
 
 
 @pytest.mark.parametrize(("is_home", "told"), [(True, True), (False, False)])
@@ -110,7 +110,7 @@ async def test_rollback_names_people_at_home_alone(stage, group, hugo, later, is
         stage.models.earlier = later
         answer = await stage.answer(group if is_home else elsewhere, hugo, "/rollback")
 
-    assert "I speak with version 0002-abcdef02 now" in answer["text"]
+    assert "I now use version 0002-abcdef02" in answer["text"]
     assert ("João" in answer["text"]) is told
 
 
@@ -118,7 +118,7 @@ async def test_where_nothing_served_before_rollback_says_so(stage, group, hugo):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, hugo, "/rollback")
 
-    assert answer["text"].startswith("There is no going back")
+    assert answer["text"].startswith("I cannot go back")
 
 
 @pytest.mark.parametrize("command", ["/model", "/rollback"])

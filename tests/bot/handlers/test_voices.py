@@ -124,7 +124,7 @@ class TestForcedWords:
     async def test_nobody_is_made_to_say_what_no_voice_may_say(self, live, group, joao, words):
         answer = await live.answer(group, joao, f"/as 李雷: {words}")
 
-        assert answer["text"].startswith("I will not begin with that. At most 200 characters")
+        assert answer["text"].startswith("I cannot start with that. Use at most 200 characters")
         assert not live.speaker.asked
 
     @pytest.mark.parametrize("name", ["Ana", "Rui", "Eva"])
@@ -224,7 +224,7 @@ class TestNames:
             question = await stage.answer(group, joao, "/as Hugo, what about Friday?")
 
         [[button]] = question["reply_markup"]["inline_keyboard"]
-        assert question["text"] == "Several friends have that name. Whom do you mean?"
+        assert question["text"] == "Several friends have that name. Who do you mean?"
         assert button["text"] == "Hugo Silva"
 
     async def test_a_slip_gets_the_nearest_name(self, live, group, zoe):
@@ -237,7 +237,7 @@ class TestNames:
         answer = await live.answer(group, zoe, "/as Bartholomew")
 
         assert answer["text"] == (
-            "I know nobody of that name. There is Hugo Silva, Hugo Sá, João, 李雷."
+            "I know nobody with that name. I have the voices of Hugo Silva, Hugo Sá, João, 李雷."
         )
 
 
@@ -298,7 +298,7 @@ class TestButtons:
 
         answer = await live.press(question, zoe, "as:13")
 
-        assert answer["text"].startswith("João")
+        assert answer["text"] == EN.said_no.format(name="João")
         assert not live.speaker.asked
 
     async def test_two_presses_get_one_answer(self, live, group, hugo, zoe):

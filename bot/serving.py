@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 from bot.replies import Speaker
 from model.artifact import Artifact, Card
 from model.errors import UnderstudyError, describe_error
+from model.naming import visible
 from model.propensity import Propensity
 from model.propensity import load as load_propensity
 from model.roster import Roster, with_questions
@@ -134,7 +135,7 @@ class Stand:
             self._postpone(is_new=state != self._seen)
             self._seen = state
             logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
-            return Exchange(earlier, describe_error(error))
+            return Exchange(earlier, _reason(error))
         self._seen, self._due, self._complaint = state, None, None
         logger.info("version %s serves now, before it %s did", self.now.version, earlier)
         return Exchange(self.now.version, before=before) if self.now.version != earlier else None
@@ -162,3 +163,8 @@ class Stand:
         speaker = self._now.speaker if self._now and same else self._open(artifact)
         roster = with_questions(artifact.card.roster).with_understudy(self.bot_id)
         return Serving(artifact, speaker, roster, load_propensity(artifact.path))
+
+
+def _reason(error: Exception) -> str:
+    """Return why a version cannot be used; CTranslate2's own text never quotes a chat."""
+    return visible(str(error)) if isinstance(error, RuntimeError) else describe_error(error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +15,9 @@ from bot.routes import ALLOWED_UPDATES
 from bot.settings import Settings
 from bot.webhook import listening
 
+SWITCH_SECONDS = 0.001
+"""After which a thread that reads messages lets the event loop go first, a fifth of the usual."""
+
 
 def run(settings: Settings, app: Durable) -> None:
     """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
@@ -23,6 +27,7 @@ def run(settings: Settings, app: Durable) -> None:
     Raises:
         TelegramUnreachable: The token is wrong, or there is no Telegram to talk to.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_greet(settings))
     try:
         if settings.webhook_url:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -34,6 +35,9 @@ MOST_GREETINGS = 5  # getMe, at the start: whoever starts a bot wants to know so
 
 logger = logging.getLogger(__name__)
 
+SWITCH_SECONDS = 0.001
+"""After which a thread that reads messages lets the event loop go first, a fifth of the usual."""
+
 
 def run(settings: Settings, app: Durable) -> None:
     """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
@@ -43,6 +47,7 @@ def run(settings: Settings, app: Durable) -> None:
         StoreError: The database cannot be used, or another bot uses it.
         BotEnded: A task that the bot cannot do without has ended.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(StoppingError):
         asyncio.run(_run(settings, app))
 

@@ -1,15 +1,21 @@
 """How fast the bot is beside its model, measured by `make soak`."""
 
+import asyncio
+import sqlite3
 import statistics
 import time
+from contextlib import closing
 
 import pytest
 
 from bot.store.messages import Place
-from tests.bot.conftest import until
+from tests.bot.conftest import FRIENDS, until
+from tests.bot.delays import figures, measured, other_chats
+from tests.bot.remains import remains
 
 COMMANDS = 100
 UPDATES = 2000
+KEPT = 500_000
 
 pytestmark = pytest.mark.soak
 
@@ -60,3 +66,47 @@ async def test_how_many_updates_are_stored_in_a_second(stage, group, zoe, capsys
             "each, the loopback Telegram's included"
         )
     assert [message.text for message in kept] == [f"message {n}" for n in range(UPDATES)]
+
+
+def remember(path, count):
+    """Keep so many messages of a friend's, and a few of others among them."""
+    row = "INSERT INTO messages VALUES (?, ?, NULL, ?, 'João', ?, '2026-01-01', NULL, 0, 0, NULL)"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.executemany(
+            row,
+            (
+                (FRIENDS, number, 13 if number % 100 else 11, f"treasure {number} " * 5)
+                for number in range(10_000, 10_000 + count)
+            ),
+        )
+
+
+async def test_how_long_a_large_erasure_delays_others(stage, group, joao, zoe, capsys):
+    async with stage.running() as app:
+        remember(stage.folder / "bot.db", KEPT)
+        chats = await other_chats(stage, app, 16)
+        await measured(stage, chats[:4], zoe)  # what is slow only once
+        alone = await measured(stage, chats[4:8], zoe)
+        said = await stage.telegram.say(group, joao, "the oak")
+
+        since = len(stage.telegram.calls)
+        await stage.telegram.say(group, joao, "/forget", reply_to=said)
+        one = await measured(stage, chats[8:12], zoe)
+        at = {"chat_id": group.id, "since": since}
+        await stage.telegram.wait_for("sendMessage", timeout=600, **at)
+
+        began, since = time.perf_counter(), len(stage.telegram.calls)
+        await stage.telegram.say(group, joao, "/forget all")
+        at = {"chat_id": group.id, "since": since}
+        answer = asyncio.create_task(stage.telegram.wait_for("sendMessage", timeout=1200, **at))
+        everything = await measured(stage, chats[12:], zoe)
+        await answer
+        took = time.perf_counter() - began
+
+    assert not [word for word, _ in remains(stage.folder, "the oak")]
+    with capsys.disabled():
+        print(f"\nfour chats alone: {figures(*alone)}")  # noqa: T201  a measurement
+        print(f"beside /forget of one of {KEPT} messages: {figures(*one)}")  # noqa: T201  likewise
+        print(f"beside /forget all of them: {figures(*everything)}")  # noqa: T201  likewise
+        print(f"which took {took:.0f} s")  # noqa: T201  likewise
+    assert everything[1].busy < alone[1].busy + 100

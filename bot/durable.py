@@ -58,10 +58,9 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
     async def stop(self) -> None:
         """Begin no further update, end the background jobs, and wait for what was begun."""
         self._stops = True
-        await self.jobs.close()  # before the client is closed, which they use
         async with self._turn:  # tasks that begin later than this the library would not wait for
             pass
-        await super().stop()
+        await asyncio.gather(super().stop(), self.jobs.close())
 
     def create_task(
         self,

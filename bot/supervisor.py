@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds before a job that failed is tried again
 MOST_DOUBLINGS = 20
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 4.0
 """How long a step in progress may go on once the bot is being stopped; then it is cancelled."""
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,6 @@ from tests.bot.conftest import until
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     monkeypatch.setattr(supervisor, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(supervisor, "CLOSE_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -92,7 +91,8 @@ async def test_waits_between_failures_grow_to_a_bound(jobs, monkeypatch):
     assert all(wait >= least for wait, least in zip(waits, (0.01, 0.02, 0.04, 0.04), strict=True))
 
 
-async def test_a_step_in_progress_is_finished_or_cancelled_at_the_end(jobs):
+async def test_a_step_in_progress_is_finished_or_cancelled_at_the_end(jobs, monkeypatch):
+    monkeypatch.setattr(supervisor, "CLOSE_SECONDS", 0.1)
     ended = []
 
     async def quick():

@@ -47,7 +47,7 @@ def pack(
 ) -> Manifest:
     """Write an artifact as a bundle that its owner alone can read; the same files, the same bytes.
 
-    Its roster is the artifact's, in which people's consent holds, and not the one on disk.
+    The roster written is the card's, to which consent was applied, and not the file on disk.
 
     Raises:
         ArtifactError: The file is there already, or the artifact lacks weights or has what no
@@ -128,7 +128,7 @@ def opened(file: Path) -> Iterator[Bundle]:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The version that an import made, or, if not `is_new`, the same one that was there already."""
+    """The imported version; if not `is_new`, the folder had it already."""
 
     name: str
     is_new: bool = True
@@ -137,9 +137,8 @@ class Received:
 def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Received:
     """Let `fill` write an artifact's files beside the versions; add it as a version.
 
-    If the folder has it already, only its roster is taken over, and every "no" in the present one
-    stays. The `/optout`s that came with it hold for all versions. Nothing of one that is refused
-    stays.
+    If the folder has the same version already, only its roster is updated, and every "no" in it
+    stays. The imported `/optout`s apply to all versions. A refused import leaves nothing.
 
     Raises:
         ArtifactError: It does not fit this code.
@@ -163,9 +162,9 @@ def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Re
 
 
 def _twin(registry: Registry, folder: Path) -> str | None:
-    """Return the version that has the same files, but for what changes after training; or None.
+    """Return the version with the same files, except those that change after training; or None.
 
-    A version may have weights that did not travel.
+    The version may have weights that were not exported.
     """
     own = _contents(folder)
     for name in reversed(registry.names):
@@ -182,7 +181,7 @@ def _twin(registry: Registry, folder: Path) -> str | None:
 
 
 def _contents(folder: Path) -> dict[str, int]:
-    """Return the sizes of an artifact's files, but for those that change after training."""
+    """Return the sizes of an artifact's files, except those that change after training."""
     files = (path for path in folder.rglob("*") if path.is_file())
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
     return {

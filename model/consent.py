@@ -1,7 +1,7 @@
-"""What people told the bot about their voices, as far as a folder of models knows it.
+"""Consent kept in a folder of models: what people told the bot about their voices.
 
 `history/<chat id>/index.json` holds the ledger that `understudy retrain` keeps. `consent.json`
-holds the `/optout`s that came with imported versions. Both hold for every version in the folder.
+holds the `/optout`s of imported versions. Both apply to every version in the folder.
 """
 
 import json
@@ -32,27 +32,27 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Everybody's newest decision by user id, and the ids of whom a roster withheld."""
+    """Everybody's newest decision by user id, and the ids of people with learn = "no"."""
 
     decisions: Mapping[int, Decision] = field(default_factory=dict)
     withheld: frozenset[int] = frozenset()
 
     def over(self, roster: Roster) -> Roster:
-        """Return a version's roster as it holds now: who said no, or was withheld, is no voice."""
+        """Return a version's roster in which nobody who opted out or is withheld is a voice."""
         return with_decisions(without_voices(roster, self.withheld), self.decisions)
 
     def has_withdrawn(self, person: Person) -> bool:
-        """Whether nobody may learn from a person any more, whatever another roster says."""
+        """Whether a person may no longer be learned from, whatever a roster says."""
         newest = (self.decisions[number] for number in person.ids if number in self.decisions)
         opted_out = any(one.said == "optout" for one in newest)
         return opted_out or not self.withheld.isdisjoint(person.ids)
 
 
 def read_consent(root: Path) -> Consent:
-    """Return what a folder of models knows.
+    """Return the consent kept in a folder of models.
 
     Raises:
-        ArtifactError: A file of it is damaged: nobody's no may be lost.
+        ArtifactError: A file is damaged.
     """
     decisions, withheld = imported(root), set[int]()
     for path in _ledgers(root):
@@ -67,10 +67,10 @@ def read_consent(root: Path) -> Consent:
 
 
 def imported(root: Path) -> list[Decision]:
-    """Return the decisions that came with imported versions.
+    """Return the decisions of imported versions.
 
     Raises:
-        ArtifactError: They are damaged.
+        ArtifactError: The file is damaged.
     """
     path = root / _IMPORTED
     if not path.exists():
@@ -82,7 +82,7 @@ def imported(root: Path) -> list[Decision]:
 
 
 def keep_imported(root: Path, roster: Roster) -> None:
-    """Keep the `/optout`s of an imported version's roster: they hold for all versions here."""
+    """Keep the `/optout`s of an imported version's roster, for all versions in the folder."""
     came = [one for person in roster.people for one in person.opted_out]
     known = imported(root)
     kept = newest_decisions([*known, *came])
@@ -92,7 +92,7 @@ def keep_imported(root: Path, roster: Roster) -> None:
 
 
 def changed(root: Path) -> str:
-    """Return what changes whenever what the folder knows does."""
+    """Return a text that changes whenever the kept consent does."""
     return " ".join(_stamps([*_ledgers(root), root / _IMPORTED]))
 
 
@@ -120,6 +120,6 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _damaged(path: Path) -> str:
     return (
-        f"{path} is damaged, and nobody who opted out may be imitated: put it back from a backup, "
+        f"{path} is damaged, so nobody's consent is known: restore it from a backup, "
         "or move it away and run `understudy retrain` with all exports and dumps again"
     )

@@ -1,6 +1,6 @@
 """Versions of trained models in a folder: which there are, which one serves, which served before.
 
-What the folder knows of people's consent binds each version that is opened (`model/consent.py`).
+Consent kept in the folder applies to every version that is opened (`model/consent.py`).
 
 `versions/0007-3f2a9c01/` are artifacts, `current` is a line that names one of them, `served` the
 names that `current` ever held, oldest first, `removed` those of versions that are gone.
@@ -29,7 +29,7 @@ def is_version(name: str) -> bool:
 
 
 def no_model(root: Path) -> str:
-    """Return what to say, and to do, where a folder holds no model."""
+    """Return the message for a folder without a model."""
     return f"there is no model in {root}: make one with `understudy retrain` or `make demo`"
 
 
@@ -116,11 +116,10 @@ class Registry:
         raise ArtifactError(f"no version {wanted!r} in {self.root}; there is {known}")
 
     def open(self, wanted: str = "current") -> Artifact:
-        """Load a version, by any of its names or as a folder; people's consent holds over it.
+        """Load a version by any of its names or as a folder, with the kept consent applied.
 
         Raises:
-            ArtifactError: There is none, or it cannot be used, or what is known of consent is
-                damaged.
+            ArtifactError: There is none, it cannot be used, or the kept consent is damaged.
         """
         as_path = Path(wanted)
         if wanted != "current" and (as_path / "model.json").is_file():
@@ -227,7 +226,7 @@ class Registry:
         return name
 
     def _consented(self, artifact: Artifact) -> Artifact:
-        """Return a version with the roster that holds now, by this folder and by its own."""
+        """Apply the consent kept in this folder and, if it is another, in the version's own."""
         roots = {self.root.resolve()}
         if (versions := artifact.path.resolve().parent).name == "versions":
             roots.add(versions.parent)

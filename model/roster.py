@@ -67,7 +67,7 @@ class Person:
 
     @property
     def why_silent(self) -> str:
-        """Return why this person is no voice, as the end of a sentence; "" for a voice."""
+        """Return why this person is no voice, as a predicate; "" for a voice."""
         if self.opted_out:
             return f"told the bot /optout on {max(one.at for one in self.opted_out):%Y-%m-%d}"
         if self.learn == "no":
@@ -223,7 +223,7 @@ def _stricter(known: Person, newer: Person) -> Person:
 
 
 def with_questions(roster: Roster) -> Roster:
-    """Return a roster without people's own decisions: who opted out is to be asked again."""
+    """Return a roster without people's own decisions: imitate = "ask" for who opted out."""
     people = (
         replace(one, imitate="ask", opted_out=()) if one.opted_out else one for one in roster.people
     )

@@ -174,8 +174,8 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     willing = [person for person in roster.people if person.is_only_quiet]
     if not willing:
         raise DatasetError(
-            'nobody in the roster may be imitated: write learn = "yes", and imitate = "ask" or '
-            '"yes", for those who agree'
+            f"nobody in the roster{'' if roster.people else ' (it is empty)'} may be imitated: "
+            'write learn = "yes", and imitate = "ask" or "yes", for those who agree'
         )
     if not any(counts[number] for person in roster.people for number in person.ids):
         raise DatasetError(

@@ -102,8 +102,8 @@ def fetch(api: HfApi, repository: str, folder: Path, told: Told = lambda _: None
 def stage(artifact: Artifact, staged: Path, repository: str, *, public: bool) -> Manifest:
     """Lay out what a repository will hold: links to the files, the manifest and the model's card.
 
-    The roster is the artifact's, in which people's consent holds, and not the one on disk. What
-    stands beside the weights in public names nobody who did not agree.
+    The roster is the card's, to which consent was applied, and not the file on disk. In public,
+    the files beside the weights name nobody who did not agree.
     """
     names = file_names(artifact.path, with_weights=True)
     card = public_card(artifact.card) if public else artifact.card

@@ -1,7 +1,7 @@
 """What a person sees of long work: a bar in a terminal, a line now and then elsewhere.
 
-Bars stand in one another here, and no thread redraws them: rich's loses a line, or leaves one in
-the scrollback, when it redraws while a bar comes or goes.
+Bars can be nested, so no background thread redraws them: while a bar appears or disappears, rich's
+refresh thread can lose a printed line or leave one in the scrollback.
 """
 
 import time

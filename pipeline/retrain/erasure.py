@@ -44,8 +44,8 @@ class Erased:
 def erase(root: Path, roster: Roster, whole: Merged) -> Erased:
     """Delete the datasets and checkpoints that hold words of the withdrawn or the forgotten.
 
-    Checkpoints go where anything is to be erased that was not before. Why datasets went is kept
-    beside them.
+    Checkpoints are deleted if anything must be erased that was not erased before. The reasons are
+    recorded in the folder of models.
 
     Raises:
         TrainingError: A training goes on, which might be of these words.

@@ -114,14 +114,14 @@ def dataset_of(artifact: Artifact) -> str | None:
 
 
 def note_erased(root: Path, folders: Iterable[Path], why: str) -> None:
-    """Keep when and why datasets were erased, so that whoever looks for one is told."""
+    """Record when and why datasets were erased, for messages about a missing one."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     noted = {**_erased(root), **{one.name: {"at": at, "why": why} for one in folders}}
     write_text(root / _ERASED, json.dumps(noted, ensure_ascii=False, indent=1) + "\n")
 
 
 def missing_dataset(artifact: Artifact) -> str:
-    """Return why a version's dataset is not there, as a sentence without its full stop."""
+    """Return why a version's dataset is missing, as a sentence without a full stop."""
     where, name = dataset_of(artifact), artifact.path.name
     try:
         told = _erased(artifact.path.parents[1])[Path(where or "").name]
@@ -131,7 +131,7 @@ def missing_dataset(artifact: Artifact) -> str:
 
 
 def _erased(root: Path) -> dict[str, dict[str, str]]:
-    """Return what is noted about erased datasets, by their folders' names."""
+    """Return the records of erased datasets by folder name."""
     try:
         value = json.loads((root / _ERASED).read_text("utf-8"))
     except (OSError, ValueError):

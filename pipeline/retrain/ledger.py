@@ -37,7 +37,7 @@ class Withdrawn:
 
     @property
     def why(self) -> str:
-        """Return how they withdrew, as a sentence without its full stop."""
+        """Return how they withdrew, as a sentence without a full stop."""
         if self.since:
             return f"{self.name} told the bot /optout on {self.since:%Y-%m-%d}"
         return f'{self.name} may not be learned from (learn = "no" in the roster)'

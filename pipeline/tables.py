@@ -26,7 +26,7 @@ def table(
 def nats_note(replies: int) -> str:
     """Return the line below a table of losses on so many held-out replies, 0 if unknown."""
     which = f"{replies:,} held-out replies" if replies else "replies it never saw"
-    return f"  in nats a character of {which}; lower is better"
+    return f"  in nats a character on {which}; lower is better"
 
 
 def shown(figure: float | None) -> str:

@@ -21,7 +21,7 @@ def loss_sentence(judgement: Judgement) -> str:
     if before != after:
         is_lower = judgement.whole.tuned < judgement.whole.untuned
         change = f"{'fell' if is_lower else 'rose'} from {before} to {after}"
-    replies = f" of {judgement.replies:,} replies" if judgement.replies else ""
+    replies = f" on {judgement.replies:,} replies" if judgement.replies else ""
     return f"Held-out loss {change} nats per character{replies} (lower is better)."
 
 

@@ -28,7 +28,7 @@ def scorecard(share, low, real=0.51, lines=143):
 
 def test_the_verdict_names_direction_and_chance_of_each_figure():
     assert verdict(losses(1.053, 0.899), scorecard(0.25, 0.14)) == (
-        "Held-out loss fell from 1.05 to 0.90 nats per character of 200 replies (lower is better). "
+        "Held-out loss fell from 1.05 to 0.90 nats per character on 200 replies (lower is better). "
         "A classifier that knows the friends' real lines recognises the voice in 25% of its 143 "
         "lines (higher is better, chance 20%, real replies 51%), so it does not yet sound like "
         "anyone."

@@ -70,6 +70,16 @@ def lines_of(messages: Iterable[Message], roster: Roster) -> list[Line]:
     return [line for message in messages if (line := line_of(message, roster))]
 
 
+def without_others(text: str, roster: Roster) -> str:
+    """Return a message's text without what it quotes or copies: its line stays the same."""
+    own = _own(text, roster)
+    asked = _AS.match(own)
+    found = roster.named(own[asked.end() :]) if asked else None
+    if found is None:
+        return own
+    return own.removesuffix(found[1]) + _own(found[1], roster)
+
+
 def target_text(line: Line) -> str | None:
     """Return what of a line a model may learn to say, None if nothing.
 

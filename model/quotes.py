@@ -61,7 +61,7 @@ def _labels(called: Iterable[str]) -> Iterator[str]:
     for name in called:
         if words := fold(name).split():
             yield " ".join(words)
-            yield words[0]
+            yield next((word for word in words if any(map(str.isalpha, word))), words[0])
 
 
 def _label(line: str) -> str:

@@ -212,7 +212,7 @@ EN = Wording(
         "• who sent /optin or /optout and when, the ids of forgotten messages, reactions to what I "
         "said, guesses in /guess, which stickers a group uses but not who sent them, which groups "
         "I am in and their settings\n"
-        "• messages that I failed to handle, from any chat, for {days}\n"
+        "• messages that I failed to handle, from any chat, for two days at most\n"
         "I keep no messages of other chats, no other private messages, and not the text that a "
         "message quotes.\n\n"
         "/optout: I no longer speak in your voice, and I erase what I keep of yours\n"

@@ -219,7 +219,7 @@ PT = Wording(
         "• quem enviou /optin ou /optout e quando, os ids das mensagens esquecidas, as reações ao "
         "que eu disse, as respostas em /guess, que stickers um grupo usa mas não quem os enviou, "
         "em que grupos estou e as definições deles\n"
-        "• mensagens que não consegui tratar, de qualquer chat, durante {days}\n"
+        "• mensagens que não consegui tratar, de qualquer chat, durante dois dias no máximo\n"
         "Não guardo mensagens de outros chats, nem outras mensagens privadas, nem o texto que uma "
         "mensagem cita.\n\n"
         "/optout: deixo de falar com a tua voz, e apago o que guardo de ti\n"

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from model.eligible import WITHHELD, line_of
+from model.eligible import WITHHELD, line_of, without_others
 from model.marker import parse_spoken, spoken
 from model.roster import Roster
 from pipeline.export.archive import Chat
@@ -123,8 +123,9 @@ class Merged:
 def withhold(whole: Merged, roster: Roster) -> None:
     """Leave of the messages of those who said no only that something stood there.
 
-    What remains makes the very prompts that the words would have made with this roster. Whose
-    words a forward holds nobody can tell: no forward is kept once anybody said no.
+    What remains makes the very prompts that the words would have made with this roster. Copies of
+    their words in other people's messages go too. Whose words a forward holds nobody can tell: no
+    forward is kept once anybody said no.
     """
     out = {number for person in roster.people if person.learn == "no" for number in person.ids}
     out |= {number for number in whole.ledger.opted_out if roster.person(number) is None}
@@ -137,6 +138,10 @@ def withhold(whole: Merged, roster: Roster) -> None:
             texts[message.message_id] = WITHHELD
         elif is_ours and (played := parse_spoken(message.text)):
             line = line_of(message, roster)
-            if line is None or line.speaker is None:
+            if line is not None and line.speaker is None:
                 texts[message.message_id] = spoken(played[0], WITHHELD)
+            elif out and (own := without_others(played[1], roster)) != played[1]:
+                texts[message.message_id] = spoken(played[0], own)
+        elif out and (own := without_others(message.text, roster)) != message.text:
+            texts[message.message_id] = own
     whole.spool.retell(whole.chat.chat_id, texts)

@@ -13,7 +13,7 @@ from model.roster import Person, Roster
 HUGO, EVA, BOT = 1, 2, 9
 PEOPLE = (
     Person("Hugo Silva", (HUGO,), aliases=("Huguinho",), imitate="yes"),
-    Person("Eva Sá", (EVA,), names=("Eva 🌸 Sá", "eva.s"), aliases=("Evinha",), learn="no"),
+    Person("Eva Sá", (EVA,), names=("🌸 Évinha 🌸 Sá", "eva.s"), learn="no"),
 )
 ROSTER = Roster(PEOPLE, understudies=frozenset({BOT}))
 
@@ -60,7 +60,7 @@ def test_other_uses_of_the_sign_stay(text):
         "“Eva: her words”",
         "@Eva: her words",
         "[12.03.2024 10:15] Eva Sá: her words",
-        "[12/03/24, 10:15] Eva  🌸  Sá: her words",
+        "[12/03/24, 10:15] 🌸 Evinha  🌸  Sá: her words",
         "Eva Sá, [12.03.2024 10:15]\nher words",
         "[photo] Eva: her words",
         "> Eva: her words",

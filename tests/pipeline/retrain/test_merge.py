@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from model.eligible import lines_of
 from model.errors import ExportError
 from model.roster import Person, Roster
 from pipeline.retrain.history import open_history
@@ -165,6 +166,32 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
 
     assert now == [(1, "mine"), (2, "[…]"), (4, "[…]"), (5, "🎭 Friend 2\n[…]"),
                    (6, "🎭 Friend 1\nwoof")]  # fmt: skip
+    assert "secret" not in str(list(kept.rows({})))
+
+
+def test_copies_of_their_words_go_and_every_line_stays_as_it_was(tmp_path, put):
+    roster = Roster(
+        (Person("Friend 1", (1,)), Person("Zé Reis", (2,), learn="no")),
+        understudies=frozenset({BOT}),
+    )
+    texts = [
+        *("mine", "Zé: secret words", "so:\nZé Reis, [12.03.2024 10:15]\nsecret\n\nmine"),
+        *("/as Friend 1 Zé: secret", "/as Friend 1 well?\nZé: secret", " two\r\nlines "),
+    ]
+    talk = [entry(n, 1, text, 60 * n) for n, text in enumerate(texts, 1)]
+    talk += [
+        played(20, "Friend 1", "woof\nZé: secret", 1500),
+        played(21, "Friend 1", "Zé: x", 1600),
+    ]
+
+    with merging(tmp_path, put(chat(*talk))) as whole:
+        before = lines_of(whole.spool.messages(whole.chat.chat_id), roster)
+        withhold(whole, roster)
+        after = lines_of(whole.spool.messages(whole.chat.chat_id), roster)
+        kept = remember(whole)
+
+    assert before == after
+    assert [line.text for line in after] == ["mine", "so:\n\nmine", "well?", "two\nlines", "woof"]
     assert "secret" not in str(list(kept.rows({})))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.errors import StoreError
 from bot.store.inbox import SET_ASIDE
+from bot.store.journal import drop_turns
 from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, scrubbed
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wanted import Wanted, lines_of, messages_of
@@ -63,6 +64,7 @@ class Erasing:
             for table in (answers, reactions):
                 await connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
             await _delete(connection, gone)
+            await drop_turns(connection, wanted.voices)
             await _scrub(connection, gone, wanted.authors, update_id)
         await self.wipe()
 

@@ -105,7 +105,7 @@ async def test_it_is_set_up_to_be_read_while_it_is_written(url):
 
 async def test_an_older_version_is_refused(url, monkeypatch):
     await prepare(url)
-    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "0003")
+    monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "9999")
 
     with pytest.raises(StoreError, match="run `understudy-bot db upgrade`"):
         await prepare(url)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from bot.attempts import generating, waits
 from bot.store.messages import Place, Store
 from model.artifact import Card
 from model.conversation import Message, Window, context_before
@@ -217,7 +218,8 @@ class Replies:
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the model when its thread is free; what takes too long is left to itself."""
-        async with self._turn:
+        await waits()
+        async with self._turn, generating():
             call = asyncio.wrap_future(self._thread.submit(function, *args, **kwargs))
             try:
                 async with asyncio.timeout(self._seconds):

@@ -1,6 +1,6 @@
 """What a handler is given beside the update: the bot, a courier, the asker's language."""
 
-from typing import Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 from telegram import Update
 from telegram.ext import Application, CallbackContext, ExtBot
@@ -9,6 +9,9 @@ from bot.courier import Courier
 from bot.house import House
 from bot.texts import EN, wording
 from bot.texts.wording import Wording
+
+if TYPE_CHECKING:
+    from bot.durable import Durable
 
 Facts: TypeAlias = dict[Any, Any]
 Bot: TypeAlias = ExtBot[Any]
@@ -29,8 +32,9 @@ class Context(CallbackContext[Bot, Facts, Facts, Facts]):
         house: House = application.bot_data["house"]
         if isinstance(update, Update):
             again = house.shelves.inbox.was_begun_before(update.update_id)
+            app = cast("Durable", application)
             self.courier = Courier(
-                self.bot, house, update.update_id, again, lambda: application.running
+                self.bot, house, update.update_id, again, lambda: not app.is_stopping
             )
             user = update.effective_user
             self.texts = wording(user.language_code if user else None)

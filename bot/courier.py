@@ -18,19 +18,19 @@ from telegram.error import (
 )
 from telegram.ext import ExtBot
 
-from bot.errors import StoppingError
+from bot.departure import calling_before_departure
+from bot.errors import StoppingError, StoreError
 from bot.house import House
 from bot.incoming import message_of
 from bot.outgoing import (
     Question,
-    never_arrived,
     seconds_of,
     send,
     send_quiz,
     send_sticker,
 )
 from bot.replies import Said
-from bot.store.journal import Line, Part, State
+from bot.store.journal import Line, Part, State, Turn
 from bot.store.messages import Place
 from model.marker import spoken
 from model.roster import Person
@@ -115,35 +115,48 @@ class Courier:
             await self.house.shelves.journal.mark(part, end)
         return sent, state
 
-    async def speak(self, part: Part, place: Place, said: Said, ready: Ready) -> bool:
-        """Send the messages of a turn, each when it is `ready`, and keep it.
+    async def turn(self, part: Part, make: Callable[[], Awaitable[Said]]) -> Said:
+        """Return what is left of a part's turn; make and store the turn where there is none."""
+        journal = self.house.shelves.journal
+        if left := await journal.unsent(part):
+            return Said(left.line.voice, left.messages, left.line.version, tuple(left.line.sources))
+        said = await make()
+        line = Line(said.voice, said.version, said.sources, said.generation)
+        await journal.keep_turn(part, Turn(line, said.messages))
+        return said
 
-        Returns whether all arrived.
+    async def unfinished(self) -> Turn | None:
+        """Return what an earlier life left of the first part, if that is a turn."""
+        if not self.is_repeated:
+            return None
+        return await self.house.shelves.journal.unsent(Part(self.update_id, 0))
+
+    async def speak(self, part: Part, place: Place, ready: Ready) -> bool:
+        """Send what is left of a part's turn, each message when it is `ready`, and keep it.
+
+        Returns whether all arrived. What follows a message that may have arrived is still sent.
         """
-        if said.generation:
-            await self.house.shelves.journal.keep_generation(part, said.generation)
-        state: State = "refused"
-        left = len(said.messages)
-        for number, words in enumerate(said.messages):
-            if not await ready(words):  # nobody refused it: the chat hears what else there is
-                await self.house.shelves.journal.mark(part, state)
+        journal = self.house.shelves.journal
+        left = await journal.unsent(part)
+        has_all = left is not None
+        while left and left.messages:
+            words = left.messages[0]
+            if not await ready(words):
+                await journal.mark(part, left.so_far)
                 return False
-            rests: State = "sending" if number else "generating"
-            again = partial(ready, words)
-            sent, came = await self._said(part, place, said.voice, words, rests, again)
+            sent, came = await self._said(part, place, left, partial(ready, words))
             if came == UNSENT:
-                await self.house.shelves.journal.mark(part, state)
+                await journal.mark(part, left.so_far)
                 return False
-            state = came
-            if sent is None:
-                break
-            if message := message_of(sent):
-                line = Line(said.voice, said.version, said.sources)
-                kept = replace(message, text=spoken(said.voice, words))
-                await self.house.shelves.journal.said(part, kept, line)
-            left -= 1
-        await self._mark(part, place, state)
-        return not left
+            if came == "refused":
+                await self._mark(part, place, came)
+                return False
+            has_all &= sent is not None
+            message = message_of(sent) if sent else None
+            kept = replace(message, text=spoken(left.line.voice, words)) if message else None
+            left = left.without_first(came)
+            await journal.advance(part, left, kept)
+        return has_all
 
     async def _mark(self, part: Part, place: Place, state: State) -> None:
         if state == "refused":
@@ -151,59 +164,73 @@ class Courier:
         await self.house.shelves.journal.mark(part, state)
 
     async def _said(
-        self,
-        part: Part,
-        place: Place,
-        voice: str,
-        words: str,
-        rests: State,
-        again: Callable[[], Awaitable[bool]],
+        self, part: Part, place: Place, turn: Turn, again: Callable[[], Awaitable[bool]]
     ) -> tuple[Message | None, State]:
-        """Send a message in a voice: a lone emoji as the sticker that the group has used for it."""
+        """Send the first message of a turn: a lone emoji as the sticker that the group uses."""
+        voice, words = turn.line.voice, turn.messages[0]
+        left = len(turn.messages)
         sticker = await self.house.shelves.stickers.favourite(place.chat_id, words)
         if sticker is not None:
             sending = partial(send_sticker, self.bot, file_id=sticker, voice=voice)
-            sent, state = await self._sent(part, place, sending, rests, again)
+            sent, state = await self._sent(part, place, sending, left, again)
             if state != "refused":
                 return sent, state
         sending = partial(send, self.bot, text=spoken(voice, words))
-        return await self._sent(part, place, sending, rests, again)
+        return await self._sent(part, place, sending, left, again)
 
     async def _sent(
         self,
         part: Part,
         place: Place,
         sending: Callable[[Place], Awaitable[Message]],
-        rests: State = "generating",
+        left: int = 0,
         again: Callable[[], Awaitable[bool]] | None = None,
     ) -> tuple[Message | None, State]:
         """Send; what certainly did not arrive is sent again, once it is time, if `again` says so.
 
-        While it waits the part `rests`: where nothing of it has arrived yet, a kill loses nothing.
+        That a message leaves is noted just before it does: a kill while it waits, for the rate
+        limiter or for a connection, loses nothing. `left` as in `Journal.leave`.
         """
         journal, loop = self.house.shelves.journal, asyncio.get_running_loop()
-        end, wait, moves = loop.time() + PATIENCE, FIRST_WAIT, 0
+        end, wait, moves, has_left = loop.time() + PATIENCE, FIRST_WAIT, 0, False
+
+        async def leave() -> None:
+            nonlocal has_left
+            journal.leave(part, left)
+            has_left = True
+
         while True:
-            address = self.house.address(place)
-            await journal.mark(part, "sending")
+            address, has_left = self.house.address(place), False
             try:
-                return await sending(address), "sent"
+                with calling_before_departure(leave):
+                    sent = await sending(address)
             except TelegramError as error:
-                if isinstance(error, ChatMigrated) and moves < MOST_MOVES:
+                if isinstance(error.__cause__, StoreError):  # so it did not leave
+                    raise error.__cause__ from error
+                has_moved = isinstance(error, ChatMigrated) and moves < MOST_MOVES
+                pause = seconds_of(error) if isinstance(error, RetryAfter) else wait
+                may_repeat = isinstance(error, RetryAfter) or not has_left
+                if not has_moved and (not may_repeat or loop.time() + pause > end):
+                    return None, self._given_up(place, error, has_left=has_left)
+                journal.come_back(part)
+                if isinstance(error, ChatMigrated):
                     moves += 1
                     await self.house.move(address.chat_id, error.new_chat_id)
                     continue
-                pause = seconds_of(error) if isinstance(error, RetryAfter) else wait
-                if not _may_repeat(error) or loop.time() + pause > end:
-                    return None, self._given_up(place, error)
-            await journal.mark(part, rests)
+            else:
+                journal.arrive(part, message_of(sent) if left else None)
+                return sent, "sent"
             await self._pause(pause)
             if again and not await again():
                 return None, UNSENT
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _given_up(self, place: Place, error: TelegramError) -> State:
-        state = _state(error)
+    def _given_up(self, place: Place, error: TelegramError, *, has_left: bool) -> State:
+        """Return what became of a message: Telegram refused it, it never left, or nobody knows."""
+        is_refused = isinstance(error, BadRequest | Forbidden) or not isinstance(
+            error, NetworkError
+        )
+        state: State = "refused" if is_refused or not has_left else "uncertain"
         logger.warning("chat %d: %s, %s", place.chat_id, type(error).__name__, state)
         return state
 
@@ -219,14 +246,3 @@ class Courier:
             if not self.runs():
                 raise StoppingError("the bot is being stopped: this is said when it starts again")
             await asyncio.sleep(min(left, GLANCE))
-
-
-def _may_repeat(error: TelegramError) -> bool:
-    """Whether a message certainly did not arrive, and may later."""
-    return isinstance(error, RetryAfter) or never_arrived(error)
-
-
-def _state(error: TelegramError) -> State:
-    """Return what became of a message: Telegram refused it, or nobody knows."""
-    refused = isinstance(error, BadRequest | Forbidden) or not isinstance(error, NetworkError)
-    return "refused" if refused or never_arrived(error) else "uncertain"

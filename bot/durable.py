@@ -4,19 +4,24 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from telegram import Update
 from telegram.ext import Application
 
+from bot.attempts import CURRENT, Attempt
 from bot.context import Bot, Context, Facts
 from bot.errors import StoppingError, StoreError
 from bot.store.inbox import Inbox
 from bot.supervisor import Supervisor
 
-ALONE = 30.0
-"""Seconds for which no other update is begun beside one on its last try: so that what was only
-near, when the bot was killed again and again, is not taken for what killed it."""
+ALONE = 2.0
+"""Seconds for which no other update is begun beside one that was begun before and never waits."""
+GRACE = 3.0
+"""Seconds that handlers have to end once the bot is being stopped; then they are cancelled."""
+
+GLANCE = 0.5  # seconds after which a handler that does not end is cancelled again
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +29,8 @@ logger = logging.getLogger(__name__)
 class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each update, and tells the inbox when all its handlers have ended.
 
-    An update that a kill interrupts is handled anew when the bot starts again; one that could not
-    be stored is held, and handled anew when there is room again.
+    An update that a kill or a stop interrupts is handled anew when the bot starts again; one that
+    could not be stored is held, and handled anew when there is room again.
     """
 
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
@@ -33,9 +38,15 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self.inbox: Inbox | None = None
         self.jobs = Supervisor()
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
+        self._unfinished: set[asyncio.Task[Any]] = set()
         self._held: set[int] = set()
         self._turn = asyncio.Lock()
-        self._stops = False
+        self._stopped_at: float | None = None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further update is begun."""
+        return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
         """Handle an update of the inbox; one without content was handled in an earlier life.
@@ -45,22 +56,69 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if not isinstance(update, Update) or is_empty(update) or self.inbox is None:
             return
         async with self._turn:
-            if self._stops or not await self._begin(self.inbox, update.update_id):
+            if self.is_stopping or not await self._begin(self.inbox, update.update_id):
                 return
-            await super().process_update(update)
-            if update.update_id not in self._tasks:
-                await self._end(self.inbox, update.update_id)
-                return
+            attempt = None
+            if self.inbox.was_begun_before(update.update_id):
+                attempt = Attempt(self.inbox, update.update_id)
+            token = CURRENT.set(attempt)
+            try:
+                # in a task, so that it can be cancelled without the fetcher of updates
+                dispatch = self._follow(asyncio.create_task(super().process_update(update)))
+            finally:
+                CURRENT.reset(token)
+            self._tasks[update.update_id].append(dispatch)
+            await asyncio.wait({dispatch})
+            if not dispatch.cancelled() and (error := dispatch.exception()):
+                logger.error("update %d", update.update_id, exc_info=error)
+            is_done = len(self._tasks[update.update_id]) == 1
             end = super().create_task(self._end(self.inbox, update.update_id))
-            if self.inbox.is_last_try(update.update_id):
-                await asyncio.wait({end}, timeout=ALONE)
+            if is_done:
+                await end
+            elif attempt is not None:
+                waiter = asyncio.create_task(attempt.has_waited.wait())
+                await asyncio.wait({end, waiter}, timeout=ALONE, return_when="FIRST_COMPLETED")
+                waiter.cancel()
+
+    def stop_running(self) -> None:
+        """Begin no further update, and end `run_polling`."""
+        self.begin_to_stop()
+        super().stop_running()
 
     async def stop(self) -> None:
-        """Begin no further update, end the background jobs, and wait for what was begun."""
-        self._stops = True
-        async with self._turn:  # tasks that begin later than this the library would not wait for
-            pass
-        await asyncio.gather(super().stop(), self.jobs.close())
+        """Stop handling updates and end the background jobs; what is not done is done next time."""
+        await asyncio.gather(self._stop_handling(), self.jobs.close())
+
+    async def _stop_handling(self) -> None:
+        """Begin no further update; cancel what is not done in a few seconds."""
+        since = self.begin_to_stop()
+        if self._unfinished:
+            left = since + GRACE - asyncio.get_running_loop().time()
+            await asyncio.wait(self._unfinished, timeout=max(0, left))
+        await self._cancel_unfinished()
+        async with self._turn:  # what was being begun has started all its tasks
+            await self._cancel_unfinished()
+        await super().stop()
+        if self.inbox is not None:
+            with suppress(StoreError):
+                await self.inbox.rest()
+
+    async def _cancel_unfinished(self) -> None:
+        while self._unfinished:
+            for task in self._unfinished:
+                task.cancel()
+            await asyncio.wait(self._unfinished, timeout=GLANCE)
+
+    def begin_to_stop(self) -> float:
+        """Begin no further update; return when this was first called, by the loop's clock."""
+        if self._stopped_at is None:
+            self._stopped_at = asyncio.get_running_loop().time()
+        return self._stopped_at
+
+    def _follow(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return task
 
     def create_task(
         self,
@@ -72,7 +130,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         """Start a task; the update that it is for is not handled before it has ended."""
         task = super().create_task(coroutine, update, name=name)
         if isinstance(update, Update):
-            self._tasks[update.update_id].append(task)
+            self._tasks[update.update_id].append(self._follow(task))
         return task
 
     async def process_error(
@@ -99,12 +157,18 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return True
 
     async def replay(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
-        """Queue what was not handled when the bot last ended; return how many updates."""
+        """Queue what was not handled when the bot last ended; return how many updates.
+
+        Updates that crashed the bot again and again are set aside.
+        """
+        if self.inbox is not None:
+            for number in await self.inbox.convict():
+                logger.error("update %d crashed the bot again and again: it is set aside", number)
         return await self._requeue(parse, lambda _: True)
 
     async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
         """Queue what was held, now that there may be room to store it; return how many updates."""
-        if not self._held or self._stops:
+        if not self._held or self.is_stopping:
             return 0
         held = frozenset(self._held)
         try:
@@ -128,22 +192,22 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     async def _begin(self, inbox: Inbox, number: int) -> bool:
         try:
-            may_begin = await inbox.begin(number)
+            return await inbox.begin(number)
         except StoreError:
             logger.exception("update %d cannot be begun: it is held", number)
             self._held.add(number)
             return False
-        if not may_begin:
-            logger.error("update %d was begun too often without an end: set aside", number)
-        return may_begin
 
     async def _reported(self, update: Update, error: Exception) -> None:
         await super().process_error(update, error)
 
     async def _end(self, inbox: Inbox, number: int) -> None:
+        """Close an update once its tasks have ended; one that was cancelled or held stays open."""
+        is_whole = True
         while tasks := self._tasks.pop(number, None):
-            await asyncio.gather(*tasks, return_exceptions=True)
-        if number in self._held:
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            is_whole &= not any(isinstance(one, asyncio.CancelledError) for one in results)
+        if number in self._held or not is_whole:
             return
         try:
             await inbox.end(number)

@@ -13,6 +13,7 @@ from telegram.constants import ChatAction, MessageLimit
 from telegram.error import RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter, ExtBot
 
+from bot.attempts import waits
 from bot.store.messages import Place
 from model.marker import MASK
 from model.roster import Person
@@ -67,6 +68,7 @@ class Limiter(AIORateLimiter):
         rate_limit_args: int | None,
     ) -> Any:  # noqa: ANN401
         """Call at once what is not counted; call again what was told to wait."""
+        await waits()
         if endpoint in UNCOUNTED:
             return await callback(*args, **kwargs)
         request = (callback, args, kwargs, endpoint, data, 0)

@@ -1,14 +1,17 @@
 """The bot's client of the Bot API: it keeps updates, and one unreadable stops no other."""
 
+import json
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any, TypeAlias
 
 from telegram import Update
 from telegram.error import InvalidToken, NetworkError
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
+from bot.departure import watch_departure
 from bot.errors import StoreError
 from bot.outgoing import Limiter
 from bot.settings import Settings
@@ -20,16 +23,48 @@ CONNECTIONS = 64
 MOST_REFUSALS = 8
 """How often in a row Telegram may refuse the token before the bot ends: for about half a minute,
 as the library waits 1 s, then 1.5 times as long each time. Telegram may be wrong for a moment."""
+POLL_SECONDS = 2
+"""To connect, and to wait for an answer longer than a poll lasts: a stop waits for one poll."""
 
 logger = logging.getLogger(__name__)
 
 
-class Client(ExtBot[Any]):
-    """An ExtBot that keeps updates before Telegram hears that they arrived.
+Keep: TypeAlias = Callable[[Sequence[dict[str, Any]]], Awaitable[frozenset[int]]]
 
-    What it cannot read, or has seen before, it returns as an update of the same id without
-    content. Left alone the library would poll for the unreadable for ever, and log it each time.
+
+class PollingRequest(HTTPXRequest):
+    """Fetches updates, and keeps them before Telegram hears that they arrived.
+
+    What `keep` does not return, because it was seen before or cannot be read, goes on as an update
+    of the same id without content. Left alone the library would poll for the unreadable for ever,
+    and log it each time.
     """
+
+    keep: Keep | None = None
+
+    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401
+        """Request updates and keep them.
+
+        Raises:
+            NetworkError: They cannot be kept: they are asked for again.
+        """
+        code, payload = await super().do_request(*args, **kwargs)
+        if code != HTTPStatus.OK or self.keep is None:
+            return code, payload
+        try:
+            updates = json.loads(payload)["result"]
+        except (LookupError, TypeError, ValueError):  # no answer of Telegram's: the library says so
+            return code, payload
+        try:
+            fresh = await self.keep(updates)
+        except StoreError as error:
+            raise NetworkError("updates cannot be kept: they are asked for again") from error
+        passed_on = [one if one["update_id"] in fresh else _empty(one) for one in updates]
+        return code, json.dumps({"ok": True, "result": passed_on}).encode()
+
+
+class Client(ExtBot[Any]):
+    """An ExtBot that keeps updates before Telegram hears that they arrived."""
 
     _inbox: Inbox | None = None
     _trim: Callable[[Json], Json] | None = None
@@ -57,16 +92,6 @@ class Client(ExtBot[Any]):
             raise NetworkError(f"token refused, {self._refusals} of {MOST_REFUSALS}") from error
         self._refusals = 0
         return updates
-
-    async def _post(self, endpoint: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        result = await super()._post(endpoint, *args, **kwargs)
-        if endpoint != "getUpdates" or not isinstance(result, list):
-            return result
-        try:
-            fresh = await self.keep(result)
-        except StoreError as error:
-            raise NetworkError("updates cannot be kept: they are asked for again") from error
-        return [one if one["update_id"] in fresh else _empty(one) for one in result]
 
     async def keep(self, updates: Sequence[dict[str, Any]]) -> frozenset[int]:
         """Keep updates; return the ids of those that are new and can be read.
@@ -96,14 +121,23 @@ def client_of(settings: Settings) -> Client:
     Raises:
         SettingsError: There is no token.
     """
-    return Client(
+    polling = PollingRequest(
+        connection_pool_size=1, read_timeout=POLL_SECONDS, connect_timeout=POLL_SECONDS
+    )
+    client = Client(
         settings.token,
         base_url=f"{settings.telegram_api_url}/bot",
         base_file_url=f"{settings.telegram_api_url}/file/bot",
-        request=HTTPXRequest(connection_pool_size=CONNECTIONS, read_timeout=READ_SECONDS),
-        get_updates_request=HTTPXRequest(connection_pool_size=1),
+        request=HTTPXRequest(
+            connection_pool_size=CONNECTIONS,
+            read_timeout=READ_SECONDS,
+            httpx_kwargs={"event_hooks": {"request": [watch_departure]}},
+        ),
+        get_updates_request=polling,
         rate_limiter=Limiter(),
     )
+    polling.keep = client.keep
+    return client
 
 
 def _empty(update: dict[str, Any]) -> dict[str, Any]:

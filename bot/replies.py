@@ -6,12 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from bot.attempts import generating, waits
 from bot.errors import StoppingError
 from bot.fair_lock import FairLock, LockClosed
 from bot.store.journal import Generation
@@ -292,9 +293,17 @@ class Replies:
 
         It is told to stop after `seconds`, or when nobody waits any more, and is busy until it has.
         """
+        await waits()
         await self._acquire(chat_id)
-        if on_start:
-            on_start()
+        with ExitStack() as unused:  # frees the model if the call is never submitted
+            unused.callback(self._lock.release)
+            async with generating():
+                if on_start:
+                    on_start()
+                unused.pop_all()
+                return await self._call(function)
+
+    async def _call(self, function: Callable[[ShouldStop], T]) -> T:
         stop, end = threading.Event(), time.monotonic() + self._seconds
 
         def should_stop() -> bool:

@@ -1,116 +1,358 @@
 """Kills the bot's process again and again while people talk, and counts what that cost."""
 
 import asyncio
-import json
+import os
+import re
+import signal
 import sqlite3
-from contextlib import closing
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from bot.playground.server import serve
+from bot.playground.telegram import Telegram
 from bot.store.database import opened, prepare
 from bot.store.groups import Group, Groups
-from tests.habits import HABITS
-from tests.test_live import GROUP
+from bot.texts import EN
+from tests.habits import IDS
+from tests.kill_bot import GROUP
 
-A_KILL = 3  # conversations for each kill
-SINGLE = "/help"  # answered by one message, however the model feels
-UP_SECONDS = 1.2
+COMMANDS_A_KILL = 5
+HELP = 0.4  # of the commands in groups that want bursts
+TURNS = 2  # of a simulation
+MOST_OPEN = 16  # commands that are not handled yet, in all chats
+BEHIND = 40  # commands, beyond which a life lasts longer
+LONGEST_LIFE = 2.4
+PART = re.compile(r"(tag\d+) (\w+) (\d+)/(\d+)")
+
+
+class WatchedTelegram(Telegram):
+    """A Telegram that notes when the bot asks for updates."""
+
+    def __init__(self, **given):
+        super().__init__(**given)
+        self.polled = asyncio.Event()
+
+    async def call(self, method, params):
+        if method == "getUpdates":
+            self.polled.set()
+        return await super().call(method, params)
+
+
+class Lives:
+    """The bot's process, which begins anew quickly: see `tests.kill_bot`."""
+
+    def __init__(self, telegram, url, folder, **settings):
+        self.telegram, self.folder = telegram, folder
+        self.url, self.settings = url, settings
+        self.pid = None
+        self._parent = None
+        self._reader = None
+        self._end = None
+
+    @property
+    def is_alive(self):
+        return self._end is not None and not self._end.done()
+
+    @property
+    def database(self):
+        return f"sqlite+aiosqlite:///{self.folder}/bot.db"
+
+    @property
+    def log(self):
+        return self.folder / "bot.log"
+
+    @asynccontextmanager
+    async def possible(self):
+        """Let lives begin while the block runs."""
+        settings = {
+            "BOT_TOKEN": self.telegram.token,
+            "TELEGRAM_API_URL": self.url,
+            "DATABASE_URL": self.database,
+            "LOG_LEVEL": "WARNING",
+            **self.settings,
+        }
+        with self.log.open("ab") as log:
+            self._parent = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tests.kill_bot",
+                env={**os.environ, **settings, "PYTHONPATH": str(Path.cwd())},
+                cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        try:
+            yield self
+        finally:
+            if self.is_alive:
+                await self.kill()
+            self._parent.stdin.close()
+            await self._parent.wait()
+            if self._reader:
+                self._reader.close()
+
+    async def begin(self):
+        self.telegram.polled.clear()
+        self._parent.stdin.write(b"live\n")
+        self.pid = int(await self._parent.stdout.readline())
+        self._end = asyncio.create_task(self._parent.stdout.readline())
+
+    async def up(self, seconds=60):
+        """Wait until the bot asks for updates."""
+        async with asyncio.timeout(seconds):
+            await self.telegram.polled.wait()
+
+    async def ended(self, seconds=60):
+        """Return the status that the process ends with."""
+        async with asyncio.timeout(seconds):
+            return int(await self._end)
+
+    async def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        return await self.ended()
+
+    async def stop(self):
+        """Stop the bot in order; return its status and how many seconds that took."""
+        began = time.monotonic()
+        os.kill(self.pid, signal.SIGTERM)
+        return await self.ended(), time.monotonic() - began
+
+    def rows(self, query):
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.folder / "bot.db", timeout=30)
+        return self._reader.execute(query).fetchall()
+
+
+@asynccontextmanager
+async def lives_in(folder, **settings):
+    telegram = WatchedTelegram(can_read_all=True)
+    async with serve(telegram) as url, Lives(telegram, url, folder, **settings).possible() as lives:
+        yield lives
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command, its update, what answers it, and the message that it forgets."""
+
+    number: int
+    chat: int
+    kind: str
+    tag: str
+    forgets: dict | None = None
 
 
 @dataclass
 class Toll:
-    """What became of what was said; `set_aside` was begun in three lives without an end."""
+    """What became of the commands; `given_up` were made from what was forgotten meanwhile."""
 
+    commands: int = 0
     lost: list = field(default_factory=list)
     doubled: list = field(default_factory=list)
     uncertain: int = 0
     set_aside: int = 0
-    answered: int = 0
+    messages: int = 0
+    left_over: list = field(default_factory=list)
+
+    def __str__(self):
+        return (
+            f"{self.commands} commands, {self.messages} messages: {len(self.lost)} lost, "
+            f"{len(self.doubled)} doubled, {self.uncertain} uncertain "
+            f"({self.uncertain / max(1, self.commands):.2%}), {self.set_aside} set aside, "
+            f"{len(self.left_over)} forgotten messages left"
+        )
 
 
 class Talk:
-    """Groups, in each of which somebody says something and asks once for an answer."""
+    """Groups whose members ask the bot for answers, a few at a time.
 
-    def __init__(self, friends, chance, kills):
-        self.friends, self.chance = friends, chance
+    There are three kinds: some ask for bursts and for help, some for simulations, and some ask for
+    a burst and then have the message before it forgotten.
+    """
+
+    def __init__(self, lives, chance, groups=30):
+        self.lives, self.chance, self.telegram = lives, chance, lives.telegram
+        self.people = [self.telegram.user(number, name) for name, number in IDS.items()]
         self.groups = [
-            friends.telegram.chat(GROUP - 1 - number, title=f"Group {number}")
-            for number in range(kills * A_KILL)
+            self.telegram.chat(GROUP - 1 - number, title=f"Group {number}")
+            for number in range(groups)
         ]
-        self.said = []
-        self._left = iter(self.groups)
+        self.asked = []
+        self.secrets = []
+        self.due = 0
+        self._step = Counter()
+        self._open = {}
 
     async def prepare(self):
         """Let the bot into all groups."""
-        await prepare(self.friends.database)
-        async with opened(self.friends.database) as engine:
+        await prepare(self.lives.database)
+        async with opened(self.lives.database) as engine:
             for chat in self.groups:
                 group = Group(chat.id, chat.title, authorised=True, allowed=frozenset({GROUP}))
                 await Groups(engine).save(group)
 
     async def go_on(self, count):
-        """Let people talk in some more groups, at random moments."""
-        telegram, people = self.friends.telegram, self.friends.people
+        """Give some more commands, at random moments, as fast as the bot handles them."""
         for _ in range(count):
-            chat, name = next(self._left), self.chance.choice(list(HABITS))
-            command = SINGLE if self.is_single(chat) else f"/as {self.chance.choice(list(HABITS))}"
-            for text in (f"shall we go? {HABITS[name]}", command):
-                self.said.append(await telegram.say(chat, people[name], text))
-                await asyncio.sleep(self.chance.random() * 0.15)
+            while (chat := self._free()) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await self._ask(chat)
+            await asyncio.sleep(self.chance.random() * 0.2)
 
-    def is_single(self, chat):
-        return chat.id % 2 == 0
+    def open(self):
+        """Return the commands that the bot has not handled yet."""
+        open_ = {update["update_id"] for update in self.telegram.updates.pending}
+        waiting = "SELECT update_id FROM inbox WHERE state = 'waiting'"
+        open_.update(number for (number,) in self.lives.rows(waiting))
+        self._open = {number: one for number, one in self._open.items() if number in open_}
+        return self._open
 
-    async def until_handled(self, seconds=120):
-        """Wait until Telegram has nothing more for the bot, and the bot nothing more to do."""
+    def _free(self):
+        """Return a group in which somebody may ask now, if there is one."""
+        if len(self.asked) >= self.due or len(still_open := self.open()) >= MOST_OPEN:
+            return None
+        busy = Counter(one.chat for one in still_open.values())
+        free = [
+            chat
+            for chat in self.groups
+            if busy[chat.id] < (2 if self._kind(chat) == "bursts" else 1)
+        ]
+        return self.chance.choice(free) if free else None
+
+    async def ask_for_burst(self, chat):
+        tag = f"tag{len(self.asked)}"
+        await self._say(chat, f"/as Hugo: {tag}", "/as", tag)
+
+    async def _ask(self, chat):
+        step = self._step[chat.id] = self._step[chat.id] + 1
+        tag = f"tag{len(self.asked)}"
+        if self._kind(chat) == "bursts":
+            kind = "/help" if self.chance.random() < HELP else "/as"
+            await self._say(chat, kind if kind == "/help" else f"/as Hugo: {tag}", kind, tag)
+        elif self._kind(chat) == "simulations":
+            await self._say(chat, f"/simulate {TURNS} about {tag}", "/simulate", tag)
+        elif step % 2:
+            secret = f"secret{len(self.asked)}x"
+            said = await self.telegram.say(chat, self.people[0], secret)
+            self.secrets.append(said)
+            await self._say(chat, f"/as Hugo: {tag}", "/as", tag)
+        else:
+            await self._say(chat, "/forget", "/forget", tag, self._newest_secret(chat))
+
+    def _kind(self, chat):
+        number = chat.id % 10
+        return "simulations" if not number else "secrets" if number < 5 else "bursts"
+
+    def _newest_secret(self, chat):
+        return [one for one in self.secrets if one["chat"]["id"] == chat.id][-1]
+
+    async def _say(self, chat, text, kind, tag, forgets=None):
+        said = await self.telegram.say(chat, self.people[0], text, reply_to=forgets)
+        pending = self.telegram.updates.pending
+        number = next(one["update_id"] for one in pending if one.get("message") is said)
+        one = Asked(number, chat.id, kind, tag, forgets)
+        self.asked.append(one)
+        self._open[number] = one
+
+    async def until_handled(self, seconds=180):
+        """Wait until the bot has nothing more to do."""
         async with asyncio.timeout(seconds):
-            while self.friends.telegram.updates.pending or self._waiting():  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+            while not self.is_idle():  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+
+    def is_idle(self):
+        waiting = self.lives.rows("SELECT 1 FROM inbox WHERE state = 'waiting'")
+        return not waiting and not self.telegram.updates.pending
 
     def count(self):
-        """Compare what was said with what the bot kept, and what arrived with its journal."""
-        kept = set(self._rows("SELECT chat_id, message_id FROM messages"))
-        states = dict(self._rows("SELECT chat_id, state FROM replies WHERE part >= 0"))
-        lines = dict(self._rows("SELECT chat_id, count(*) FROM lines GROUP BY chat_id"))
-        bodies = self._rows("SELECT body FROM inbox WHERE state = 'set aside'")
-        aside = {json.loads(body)["message"]["chat"]["id"] for (body,) in bodies}
-        said = {(one["chat"]["id"], one["message_id"]) for one in self.said}
-        toll = Toll(lost=sorted(said - kept))
-        for chat in self.groups:
-            arrived = len(self.friends.telegram.sent("sendMessage", chat_id=chat.id))
-            uncertain = states.get(chat.id) == "uncertain"
-            most = 1 if self.is_single(chat) else lines.get(chat.id, 0) + uncertain
-            toll.uncertain += uncertain
-            toll.answered += arrived > 0
-            toll.set_aside += arrived == 0 and chat.id in aside
-            if arrived == 0 and not uncertain and chat.id not in aside:
-                toll.lost.append(chat.id)
-            if arrived > max(most, 1):
-                toll.doubled.append((chat.id, arrived, most))
+        """Compare what was asked with what arrived, and look for what was forgotten."""
+        aside = self.lives.rows("SELECT update_id FROM inbox WHERE state = 'set aside'")
+        doubts = self.lives.rows("SELECT update_id FROM replies WHERE state = 'uncertain'")
+        uncertain, set_aside = {number for (number,) in doubts}, {number for (number,) in aside}
+        toll = Toll(
+            commands=len(self.asked),
+            messages=len(self.telegram.sent("sendMessage")),
+            uncertain=sum(one.number in uncertain for one in self.asked),
+            set_aside=sum(one.number in set_aside for one in self.asked),
+        )
+        self._count_turns(toll, uncertain)
+        self._count_texts(toll, uncertain)
+        self._count_left_over(toll, uncertain)
         return toll
 
-    def _waiting(self):
-        return self._rows("SELECT 1 FROM inbox WHERE state = 'waiting'")
+    def _count_left_over(self, toll, uncertain):
+        """What was forgotten is in no byte of the database, and what came of it in no chat."""
+        content = b"".join(path.read_bytes() for path in self.lives.folder.glob("bot.db*"))
+        messages = self.telegram.world.messages.values()
+        lines = [one["text"] for one in messages if one["from"]["id"] == self.telegram.me.id]
+        standing = {found[1] for found in map(PART.search, lines) if found}
+        newest = {}
+        for one in self.asked:
+            if one.forgets and one.forgets["text"].encode() in content:
+                toll.left_over.append(one.forgets["text"])
+            earlier = newest.get(one.chat)
+            if one.forgets and earlier.tag in standing and earlier.number not in uncertain:
+                toll.left_over.append(earlier)
+            newest[one.chat] = one
 
-    def _rows(self, query):
-        with closing(sqlite3.connect(self.friends.folder / "bot.db")) as connection:
-            return connection.execute(query).fetchall()
+    def _count_turns(self, toll, uncertain):
+        """Each turn has one word; each of its messages came once."""
+        turns = defaultdict(lambda: defaultdict(Counter))
+        for call in self.telegram.sent("sendMessage"):
+            if found := PART.search(call.params["text"]):
+                tag, word, number, count = found.groups()
+                turns[tag][word, int(count)][int(number)] += 1
+        for one in self.asked:
+            if one.kind not in {"/as", "/simulate"}:
+                continue
+            wanted, found = 1 if one.kind == "/as" else TURNS, turns[one.tag]
+            has_all = all(len(came) == count for (_, count), came in found.items())
+            is_whole = has_all and len(found) == wanted
+            if not is_whole and one.number not in uncertain:
+                toll.lost.append((one, dict(found)))
+            if len(found) > wanted or any(max(came.values()) > 1 for came in found.values()):
+                toll.doubled.append((one, dict(found)))
+
+    def _count_texts(self, toll, uncertain):
+        """Each question for help, and each wish to forget, was answered once in its chat."""
+        texts = defaultdict(list)
+        for call in self.telegram.sent("sendMessage"):
+            texts[call.params["chat_id"]].append(call.params["text"])
+        for chat in self.groups:
+            for kind, answer in (("/help", "/as"), ("/forget", EN.forgot_it)):
+                asked = [one for one in self.asked if (one.chat, one.kind) == (chat.id, kind)]
+                doubts = sum(one.number in uncertain for one in asked)
+                came = sum(answer in text for text in texts[chat.id])
+                if came < len(asked) - doubts:
+                    toll.lost.append((chat.id, kind, len(asked), came, doubts))
+                if came > len(asked):
+                    toll.doubled.append((chat.id, kind, len(asked), came, doubts))
 
 
-async def killed(friends, chance, kills):
+async def killed(lives, chance, kills, tell=lambda _: None):
     """Kill the bot at random moments, let it finish in its last life, and count."""
-    talk = Talk(friends, chance, kills)
+    talk = Talk(lives, chance)
     await talk.prepare()
-    for _ in range(kills):
-        mark = len(friends.telegram.calls)
-        friends.start()
-        people = asyncio.create_task(talk.go_on(A_KILL))
-        if chance.random() < 0.75:  # else it is killed while it starts
-            await friends.wait_for("setMyCommands", mark)
-        await asyncio.sleep(chance.random() * UP_SECONDS)
-        friends.process.kill()
-        await asyncio.to_thread(friends.process.wait)
-        await people
-    friends.start()
+    people = asyncio.create_task(talk.go_on(kills * COMMANDS_A_KILL))
+    for kill in range(kills):
+        await lives.begin()
+        talk.due = (kill + 1) * COMMANDS_A_KILL
+        if chance.random() < 0.2:  # it is killed while it starts
+            await asyncio.sleep(chance.random() * 0.5)
+        else:
+            await lives.up()
+            if kill * COMMANDS_A_KILL - len(talk.asked) > BEHIND:
+                await asyncio.sleep(LONGEST_LIFE)
+            await asyncio.sleep(chance.random() * LONGEST_LIFE)
+        await lives.kill()
+        if people.done():
+            await people
+        if kill % 50 == 49:
+            tell(f"{kill + 1} kills, {len(talk.asked)} commands")
+    await lives.begin()
+    await lives.up()
+    await people
     await talk.until_handled()
-    await friends.stop()
+    status, _ = await lives.stop()
+    assert status == 0, status
     return talk.count()

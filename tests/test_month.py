@@ -15,7 +15,6 @@ from bot.store.database import opened, prepare
 from bot.store.groups import Group, Groups
 from tests.habits import HABITS
 from tests.seasons import Calendar
-from tests.test_kills import ONE_FAMILY
 from tests.test_live import GROUP, Friends
 
 GROUPS, DAYS = 10, 30
@@ -26,7 +25,7 @@ DAY = 86400
 
 
 @pytest.mark.soak
-@ONE_FAMILY
+@pytest.mark.parametrize("trained", ["encoder-decoder"], indirect=True)
 async def test_a_month_of_ten_groups(trained, tmp_path, capsys):
     calendar, chance = Calendar(time.time() - DAYS * DAY), random.Random(1)
     telegram = Telegram(can_read_all=True, clock=calendar)

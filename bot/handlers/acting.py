@@ -6,7 +6,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
 from bot.context import Context
@@ -68,6 +68,13 @@ class Acting:
             made = partial(self._house.replies.answer, place, voice, at)
             await self._answer(context, part, place, made, still=still)
 
+    async def go_on(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
+        """Send what an earlier life left of an unasked turn; return whether there was one."""
+        turn = await context.courier.unfinished()
+        if turn is not None:
+            await self.join(context, place, turn.line.voice, datetime.now(UTC), still)
+        return turn is not None
+
     def stop(self, chat_id: int) -> None:
         """Let nothing more be said of the turns that are under way in a chat."""
         self._stops[chat_id] += 1
@@ -100,7 +107,7 @@ class Acting:
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
                     made = partial(self._house.replies.turn, place, voices, at, wish)
-                    said = await self._made(context, place, made)
+                    said = await self._made(context, part, place, made)
                     ready = self._paced(
                         context,
                         place,
@@ -121,19 +128,20 @@ class Acting:
     async def _made(
         self,
         context: Context,
+        part: Part,
         place: Place,
         made: Callable[..., Awaitable[Said]],
         *,
         is_asked: bool = True,
     ) -> Said:
-        """Return what is being made; tell whoever asked for it if it has to wait for others."""
+        """Return what is left of the turn, or make it; tell whoever asked if it has to wait."""
         started = asyncio.Event()
         async with typing(context.bot, place):
             told = asyncio.create_task(self._tell_queued(context, place, started))
             try:
                 if not is_asked:
                     started.set()
-                return await made(on_start=started.set)
+                return await context.courier.turn(part, partial(made, on_start=started.set))
             finally:
                 started.set()
                 await told  # so that it never comes after the reply
@@ -164,7 +172,7 @@ class Acting:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     is_asked = speechless is not None
-                    said = await self._made(context, place, made, is_asked=is_asked)
+                    said = await self._made(context, part, place, made, is_asked=is_asked)
                     ready = self._paced(context, place, said, may_go_on)
                     if await self._say(context, part, place, said, ready):
                         await self._hearing.hint(context, place)
@@ -199,7 +207,7 @@ class Acting:
 
         async def ready(words: str) -> bool:
             nonlocal begun
-            if begun is not None and context.application.running:
+            if begun is not None and context.courier.runs():
                 seconds = self._house.settings.pace * typing_seconds(words, self._chance)
                 left = begun + seconds - time.monotonic()
                 await pause(context.bot, place, left, stopped or asyncio.Event())
@@ -215,7 +223,7 @@ class Acting:
 
         It can without a voice that was withdrawn meanwhile.
         """
-        arrived = await context.courier.speak(part, place, said, ready)
+        arrived = await context.courier.speak(part, place, ready)
         if self._house.is_unsaid(
             said.voice, place.chat_id, said.sources
         ):  # it may have become so while a message was on its way

@@ -84,9 +84,13 @@ class Joining:
     async def talk(self, update: Update, context: Context) -> None:
         """Join in after a message, now and then, as a friend who would have."""
         message = update.message
-        if message is None or not self._may(message, datetime.now(UTC)):
+        if message is None or self._is_answered_anyway(message):
             return
         place = place_of(message)
+        if await self.acting.go_on(context, place, lambda: self._is_welcome(place.chat_id)):
+            return
+        if not self._may(message, datetime.now(UTC)):
+            return
         if voice := await self._voice(place, message):
             self.joined[place.chat_id].append(message.date)
             chat_id = place.chat_id
@@ -101,10 +105,13 @@ class Joining:
             return False
         if now - message.date > FRESH:
             return False
-        replied = message.reply_to_message
-        if replied and replied.from_user and replied.from_user.id == self.house.stand.bot_id:
-            return False  # that is answered anyway
         return not is_night(now) and self._has_room(chat_id, now)
+
+    def _is_answered_anyway(self, message: Message) -> bool:
+        """Whether a message is a reply to the bot's own."""
+        replied = message.reply_to_message
+        author = replied.from_user if replied else None
+        return author is not None and author.id == self.house.stand.bot_id
 
     def _is_welcome(self, chat_id: int) -> bool:
         """Whether a group wants to be joined, and has not asked for quiet."""

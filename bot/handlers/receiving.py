@@ -25,6 +25,8 @@ from bot.unpacking import unfinished, unpack
 from model.files import make_folder
 
 FOLDER, EXPORT, ARRIVING = "incoming", "result.json", "arriving"
+ENDING_SECONDS = 1.5
+"""Seconds that a retraining has to end once the bot is being stopped; then it is killed."""
 RECEIPT = "receipt:"
 """How the line that `understudy retrain` ends with begins: a place on this machine."""
 
@@ -150,7 +152,12 @@ async def _outcome(command: tuple[str, ...], texts: Wording) -> str:
         printed, errors = await process.communicate()
     except asyncio.CancelledError:
         os.killpg(process.pid, signal.SIGTERM)
-        await process.wait()
+        try:
+            async with asyncio.timeout(ENDING_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
         raise
     logger.info("the retraining ended with status %d", process.returncode)
     if process.returncode == 0:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from telegram import Message, Update
 
 from bot.context import Context
+from bot.errors import StoppingError
 from bot.handlers.acting import Acting
 from bot.handlers.asking import (
     MOST_TURNS,
@@ -87,7 +88,7 @@ class Simulating:
         context: Context,
         stopped: asyncio.Event,
     ) -> None:
-        """Play the turns; what is left of them is dropped when the bot is told to stop.
+        """Play the turns; those that are left when the bot stops are played at the next start.
 
         What it is about stands in its prompts as what the asker said with the command.
         """
@@ -99,8 +100,10 @@ class Simulating:
                 if not stopped.is_set():
                     await context.courier.say(place, context.texts.nothing_to_say)
                 return
-            if stopped.is_set() or not context.application.running:
+            if stopped.is_set():
                 return
+            if not context.courier.runs():
+                raise StoppingError("the bot is being stopped: the talk goes on at the next start")
             at = datetime.now(UTC)
 
     def _voices(self, scene: Scene) -> list[str]:

@@ -34,6 +34,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from bot.errors import StoreError
 from bot.store import slack
 from bot.store.inbox import SET_ASIDE
+from bot.store.journal import drop_turns
 from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, refs_in, scrubbed
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wanted import Wanted, lines_of
@@ -127,6 +128,7 @@ class Erasing:
         async with self._step() as connection:
             for table in (answers, reactions):
                 await connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
+            await drop_turns(connection, wanted.voices)
         await self._scrub(wanted.authors, update_id)
         for refs in _parts((*marked.lines, *wanted.messages)):
             async with self._step() as connection:

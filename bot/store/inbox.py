@@ -15,8 +15,8 @@ from bot.store.scrubbing import Json, Ref, quoted_in, ref_of, scrubbed
 from bot.store.tables import forgotten, inbox
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
-MOST_TRIES = 3
-"""An update that was begun so often without an end is set aside."""
+MOST_CRASHES = 3
+"""An update whose own code ran that often when the process died is set aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Inbox:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._again: dict[int, int] = {}
+        self._again: set[int] = set()
 
     async def keep(
         self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
@@ -50,6 +50,8 @@ class Inbox:
                 "state": SET_ASIDE if one["update_id"] in unreadable else WAITING,
                 "begun": 0,
                 "received_at": now,
+                "working": False,
+                "crashes": 0,
             }
             for one in updates
         ]
@@ -67,42 +69,57 @@ class Inbox:
         async with self._engine.connect() as connection:
             return [json.loads(body) for body in (await connection.execute(query)).scalars()]
 
+    async def convict(self) -> list[int]:
+        """Count the crashes of the last life; return the updates that are set aside for them.
+
+        A process that ended in order left no update marked as working.
+        """
+        was_working = inbox.c.state == WAITING, inbox.c.working
+        crash = update(inbox).where(*was_working).values(crashes=inbox.c.crashes + 1, working=False)
+        convicted = inbox.c.state == WAITING, inbox.c.crashes >= MOST_CRASHES
+        aside = update(inbox).where(*convicted).values(state=SET_ASIDE)
+        async with self._engine.begin() as connection:
+            await connection.execute(crash)
+            return list((await connection.execute(aside.returning(inbox.c.update_id))).scalars())
+
     def was_begun_before(self, update_id: int) -> bool:
         """Whether an update that is being handled was begun before, without an end."""
         return update_id in self._again
 
-    def is_last_try(self, update_id: int) -> bool:
-        """Whether an update that is being handled is set aside if it does not end this time."""
-        return self._again.get(update_id) == MOST_TRIES
-
     async def begin(self, update_id: int) -> bool:
-        """Note that an update is begun; return whether it may be: else it is set aside."""
-        one = inbox.c.update_id == update_id
+        """Note that the handlers of an update start; return False where it no longer waits.
+
+        One that was begun before is marked as working.
+        """
         begun = (
             update(inbox)
-            .where(one, inbox.c.state == WAITING, inbox.c.begun < MOST_TRIES)
-            .values(begun=inbox.c.begun + 1)
+            .where(inbox.c.update_id == update_id, inbox.c.state == WAITING)
+            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > 0)
             .returning(inbox.c.begun)
         )
         async with self._engine.begin() as connection:
             tries = (await connection.execute(begun)).scalar()
-            if tries:
-                if tries > 1:
-                    self._again[update_id] = tries
-                return True
-            await connection.execute(
-                update(inbox).where(one, inbox.c.state == WAITING).values(state=SET_ASIDE)
-            )
-        return False
+        if tries and tries > 1:
+            self._again.add(update_id)
+        return bool(tries)
+
+    async def mark(self, update_id: int, *, working: bool) -> None:
+        """Note whether the own code of an update that was begun before runs."""
+        await self._change(update_id, working=working)
+
+    async def rest(self) -> None:
+        """Note that the process ends in order: nothing that happens now is an update's doing."""
+        async with self._engine.begin() as connection:
+            await connection.execute(update(inbox).where(inbox.c.working).values(working=False))
 
     async def end(self, update_id: int) -> None:
         """Note that an update is handled; what it said is dropped."""
-        await self._close(update_id, state=HANDLED, body=None)
-        self._again.pop(update_id, None)
+        await self._change(update_id, state=HANDLED, body=None, working=False)
+        self._again.discard(update_id)
 
     async def set_aside(self, update_id: int) -> None:
         """Note that an update cannot be read."""
-        await self._close(update_id, state=SET_ASIDE)
+        await self._change(update_id, state=SET_ASIDE)
 
     async def queue(self) -> Queue:
         """Return how many updates wait, and how many were set aside."""
@@ -139,7 +156,7 @@ class Inbox:
         """
         await truncate_log(self._engine)
 
-    async def _close(self, update_id: int, **values: object) -> None:
+    async def _change(self, update_id: int, **values: object) -> None:
         change = update(inbox).where(inbox.c.update_id == update_id).values(**values)
         async with self._engine.begin() as connection:
             await connection.execute(change)

@@ -1,10 +1,12 @@
-"""Keeps how far each of the bot's replies came, so that none is sent twice."""
+"""Keeps how far each of the bot's replies came, so that none is lost or sent twice."""
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from sqlalchemy import Update, func, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -12,19 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.store.messages import Place, saving
 from bot.store.scrubbing import Ref
-from bot.store.tables import lines, replies, sources
+from bot.store.send_log import Note, Part, SendLog
+from bot.store.tables import forgotten, inbox, lines, replies, sources
 from model.conversation import Message
+from model.marker import spoken
 
-State = Literal["generating", "sending", "sent", "uncertain", "refused"]
-"""`uncertain`: it may have arrived, nobody knows; `refused`: it did not, and never will."""
+__all__ = ["Generation", "Journal", "Line", "Part", "State", "Turn", "drop_turns", "keep_line"]
 
+State = Literal["generating", "queued", "sending", "sent", "uncertain", "refused"]
+"""How far a part came.
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One of the things said to an update, in the order in which they are said."""
-
-    update_id: int
-    number: int
+`generating`: nothing of it is stored. `queued`: its turn is stored, and the next message has not
+left. `uncertain`: a message may have arrived, nobody knows. `refused`: it did not arrive, and never
+will. `sending`: what earlier versions wrote of a message that left.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,35 @@ class Line:
     generation: Generation | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The messages of a turn that are still to be sent, and how they were made.
+
+    `so_far` is the state of the part if no more of them are sent.
+    """
+
+    line: Line
+    messages: tuple[str, ...]
+    so_far: State = "refused"
+
+    def without_first(self, came: State) -> "Turn":
+        """Return what is left once the next message was sent, or may have been."""
+        so_far = "uncertain" if "uncertain" in (came, self.so_far) else came
+        return replace(self, messages=self.messages[1:], so_far=so_far)
+
+
 class Journal:
     """The bot's replies; each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._log = SendLog(Path(engine.url.database or ""))
 
     async def begin(self, part: Part, place: Place) -> bool:
-        """Note that a part is being made; return False where it came further in an earlier life."""
+        """Note that a part is begun; return whether anything of it is left to make or to send.
+
+        A turn of which a source was forgotten is given up.
+        """
         key = {"update_id": part.update_id, "part": part.number}
         new = insert(replies).values(
             **key,
@@ -64,42 +88,75 @@ class Journal:
             state="generating",
             begun_at=datetime.now(UTC),
         )
-        query = select(replies.c.state).filter_by(**key)
         async with self._engine.begin() as connection:
             await connection.execute(new.on_conflict_do_nothing())
-            state: State = (await connection.execute(query)).scalar_one()
-        return state == "generating"
+            if note := self._log.notes.get(part):  # an earlier try ended there
+                await _settle(connection, note)
+            row = (await connection.execute(select(replies).filter_by(**key))).one()
+            turn = _turn_of(row.turn)
+            if turn and await _is_any_forgotten(connection, row.chat_id, turn.line.sources):
+                await connection.execute(_marking(part, turn.so_far))
+                return False
+        self._log.drop(part)
+        return row.state in {"generating", "queued"}
 
     async def mark(self, part: Part, state: State) -> None:
-        """Note how far a part came."""
+        """Note how far a part came; a part that has ended has nothing left to send."""
         async with self._engine.begin() as connection:
             await connection.execute(_marking(part, state))
+        self._log.drop(part)
+
+    async def keep_turn(self, part: Part, turn: Turn) -> None:
+        """Store a turn before its first message is sent."""
+        generation = turn.line.generation
+        how = json.dumps(asdict(generation)) if generation else None
+        change = _marking(part, "queued").values(turn=_json_of(turn), generation=how)
+        async with self._engine.begin() as connection:
+            await connection.execute(change)
+
+    async def unsent(self, part: Part) -> Turn | None:
+        """Return what is left to send of a part's turn, None where none is stored."""
+        query = select(replies.c.turn).filter_by(update_id=part.update_id, part=part.number)
+        async with self._engine.connect() as connection:
+            return _turn_of((await connection.execute(query)).scalar())
+
+    def leave(self, part: Part, left: int = 0) -> None:
+        """Note that a message is about to leave; `left` as in `bot.store.send_log`.
+
+        Raises:
+            StoreError: That cannot be written.
+        """
+        self._log.leave(part, left)
+
+    def arrive(self, part: Part, message: Message | None) -> None:
+        """Note that a message arrived; `advance` or `mark` follows."""
+        self._log.arrive(part, message)
+
+    def come_back(self, part: Part) -> None:
+        """Note that a message that left did not arrive."""
+        self._log.drop(part)
+
+    async def advance(self, part: Part, left: Turn, message: Message | None) -> None:
+        """Note that a message of a turn was sent, or may have been, and what is left of the turn.
+
+        `message` is kept with what it was made from; None where it is not known.
+        """
+        async with self._engine.begin() as connection:
+            await _advance(connection, part, left, message)
+        self._log.drop(part)
 
     async def give_up(self, update_id: int, but: Part) -> None:
-        """Note of all parts of an update that are being made, but one, that they never will be."""
-        making = replies.c.update_id == update_id, replies.c.state == "generating"
+        """End all parts of an update that are being made or sent, but one."""
+        making = replies.c.update_id == update_id, replies.c.state.in_(("generating", "queued"))
         change = update(replies).where(*making, replies.c.part != but.number)
         async with self._engine.begin() as connection:
-            await connection.execute(change.values(state="refused"))
+            await connection.execute(change.values(state="refused", turn=None))
 
     async def release_before(self, moment: datetime) -> None:
         """Part replies of before a moment from their updates, whose ids Telegram may use again."""
         old = replies.c.begun_at < moment, replies.c.update_id.is_not(None)
         async with self._engine.begin() as connection:
-            await connection.execute(update(replies).where(*old).values(update_id=None))
-
-    async def keep_generation(self, part: Part, generation: Generation) -> None:
-        """Keep how the turn of a part was generated."""
-        change = _part(part).values(generation=json.dumps(asdict(generation)))
-        async with self._engine.begin() as connection:
-            await connection.execute(change)
-
-    async def said(self, part: Part, message: Message, line: Line) -> None:
-        """Keep a message that was sent in a voice, with what it was made from."""
-        async with self._engine.begin() as connection:
-            await connection.execute(saving(message))
-            at = (message.chat_id, message.message_id)
-            await keep_line(connection, part, at, message.sent_at, line)
+            await connection.execute(update(replies).where(*old).values(update_id=None, turn=None))
 
     async def line(self, chat_id: int, message_id: int) -> Line | None:
         """Return how a line of the bot's was made, None where it is none."""
@@ -126,10 +183,23 @@ class Journal:
             return tuple(Ref(*row) for row in await connection.execute(query))
 
     async def settle(self) -> int:
-        """Count as uncertain what was being sent when the bot last ended; return how many."""
-        change = update(replies).where(replies.c.state == "sending").values(state="uncertain")
+        """Take over the notes of the last life; return how many messages may have arrived.
+
+        What follows such a message in the same turn is still sent. A turn whose update is handled
+        is dropped.
+        """
+        notes = await asyncio.to_thread(self._log.load)
+        is_waiting = select(inbox.c.update_id).where(inbox.c.state == "waiting")
+        no_more = replies.c.turn.is_not(None), replies.c.update_id.not_in(is_waiting)
+        sending = update(replies).where(replies.c.state == "sending").values(state="uncertain")
         async with self._engine.begin() as connection:
-            return (await connection.execute(change)).rowcount
+            uncertain = (await connection.execute(sending)).rowcount
+            for note in notes.values():
+                uncertain += await _settle(connection, note)
+            await connection.execute(update(replies).where(*no_more).values(turn=None))
+        for part in notes:
+            self._log.drop(part)
+        return uncertain
 
     async def count(self, state: State) -> int:
         """Return how many replies are in a state."""
@@ -138,13 +208,84 @@ class Journal:
             return int((await connection.execute(query)).scalar_one())
 
 
+async def drop_turns(connection: AsyncConnection, voices: Collection[str]) -> None:
+    """Give up what is left of turns in these voices, or made from messages that were forgotten."""
+    stored = select(replies).where(replies.c.turn.is_not(None))
+    for row in (await connection.execute(stored)).all():
+        turn = _turn_of(row.turn)
+        if turn is None:
+            continue
+        is_in_voice = turn.line.voice in voices
+        if is_in_voice or await _is_any_forgotten(connection, row.chat_id, turn.line.sources):
+            end = update(replies).where(replies.c.id == row.id)
+            await connection.execute(end.values(state=turn.so_far, turn=None))
+
+
 def _marking(part: Part, state: State) -> Update:
-    return _part(part).values(state=state)
+    change = (
+        update(replies)
+        .where(replies.c.update_id == part.update_id, replies.c.part == part.number)
+        .values(state=state)
+    )
+    return change if state == "queued" else change.values(turn=None)
 
 
-def _part(part: Part) -> Update:
-    return update(replies).where(
-        replies.c.update_id == part.update_id, replies.c.part == part.number
+async def _advance(
+    connection: AsyncConnection, part: Part, left: Turn, message: Message | None
+) -> None:
+    """Keep a message, and store what is left of its turn unless that was erased meanwhile."""
+    if message is not None:
+        await connection.execute(saving(message))
+        at = (message.chat_id, message.message_id)
+        await keep_line(connection, part, at, message.sent_at, left.line)
+    if not left.messages:
+        await connection.execute(_marking(part, left.so_far))
+        return
+    change = _marking(part, "queued").where(replies.c.turn.is_not(None))
+    await connection.execute(change.values(turn=_json_of(left)))
+
+
+async def _settle(connection: AsyncConnection, note: Note) -> bool:
+    """Store what a note says, if that was not done; return whether a message may have arrived."""
+    part = note.part
+    query = select(replies).filter_by(update_id=part.update_id, part=part.number)
+    row = (await connection.execute(query)).one_or_none()
+    if row is None or row.state not in {"generating", "queued"}:
+        return False
+    came: State = "sent" if note.has_arrived else "uncertain"
+    turn = _turn_of(row.turn)
+    if turn is None:
+        await connection.execute(_marking(part, came))
+    elif len(turn.messages) != note.left:
+        return False
+    else:
+        words = spoken(turn.line.voice, turn.messages[0])
+        message = replace(note.message, text=words) if note.message else None
+        await _advance(connection, part, turn.without_first(came), message)
+    return came == "uncertain"
+
+
+async def _is_any_forgotten(connection: AsyncConnection, chat_id: int, ids: Sequence[int]) -> bool:
+    query = select(forgotten.c.message_id).where(
+        forgotten.c.chat_id == chat_id, forgotten.c.message_id.in_(ids)
+    )
+    return (await connection.execute(query.limit(1))).first() is not None
+
+
+def _json_of(turn: Turn) -> str:
+    stored = replace(turn, line=replace(turn.line, generation=None))
+    return json.dumps(asdict(stored))  # in ASCII: half of an emoji is no text for SQLite
+
+
+def _turn_of(stored: str | None) -> Turn | None:
+    if stored is None:
+        return None
+    found: dict[str, Any] = json.loads(stored)
+    line = found["line"]
+    return Turn(
+        Line(line["voice"], line["version"], tuple(line["sources"])),
+        tuple(found["messages"]),
+        found["so_far"],
     )
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 
@@ -81,9 +82,15 @@ inbox = Table(
     Column("state", Text, nullable=False),
     Column("begun", Integer, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
+    Column("working", Boolean, nullable=False, server_default=false()),
+    Column("crashes", Integer, nullable=False, server_default="0"),
     Index("inbox_by_state", "state", "update_id"),
 )
-"""Updates as Telegram sent them; the body goes once one is handled."""
+"""Updates as Telegram sent them; the body goes once one is handled.
+
+`begun`: how often its handlers were started. `working`: they were started before, and their own
+code runs now. `crashes`: how often the process died while it did.
+"""
 
 replies = Table(
     "replies",
@@ -96,6 +103,7 @@ replies = Table(
     Column("state", Text, nullable=False),
     Column("begun_at", UtcDateTime, nullable=False),
     Column("generation", Text),
+    Column("turn", Text),
     UniqueConstraint("update_id", "part"),
     Index("replies_by_state", "state"),
 )
@@ -103,6 +111,7 @@ replies = Table(
 
 `generation` is JSON: the number of messages that a turn was generated from, and of rejected
 candidates by reason.
+`turn`: the messages in a voice that are still to be sent, as JSON; see `bot.store.journal`.
 """
 
 lines = Table(

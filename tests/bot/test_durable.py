@@ -1,16 +1,22 @@
 """Updates and replies in the lives of the bot: interrupted, begun again, set aside, held."""
 
 import asyncio
+import time
+from datetime import UTC, datetime
 
 import pytest
 
-from bot import chores
+from bot import chores, durable, polling
 from bot.errors import StoreError
+from bot.outgoing import Limiter
 from bot.store.database import opened
-from bot.store.inbox import Inbox
+from bot.store.erasing import Erasing
+from bot.store.inbox import MOST_CRASHES, Inbox
 from bot.store.journal import Journal, Part
 from bot.store.messages import Place, Store
+from bot.store.scrubbing import Ref
 from bot.store.tables import inbox as table
+from bot.store.wanted import Wanted
 from model.marker import parse_spoken
 from tests.bot.conftest import until
 
@@ -80,14 +86,73 @@ async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, gr
     assert (await queue(stage)).waiting == 0
 
 
-async def test_an_update_begun_three_times_without_an_end_is_set_aside(stage, told, group, zoe):
-    await told("/as João", begun=3)
+async def test_restarts_alone_set_no_update_aside(stage, told):
+    await told("/as João", begun=10)
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert (await queue(stage)).set_aside == 0
+
+
+async def test_an_update_whose_own_code_ran_in_three_crashes_is_set_aside(stage, told, group, zoe):
+    await told("/as João", begun=1)
+    async with opened(stage.settings().database_url) as engine:
+        for _ in range(MOST_CRASHES):
+            before = Inbox(engine)
+            await before.convict()
+            assert await before.begin(500)
 
     async with stage.running():
         await stage.answer(group, zoe, "/as 李雷")
 
     assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
     assert (await queue(stage)).set_aside == 1
+
+
+@pytest.mark.parametrize("begun", [0, 1], ids=["for the first time", "anew"])
+async def test_only_what_was_begun_before_can_be_blamed_and_only_while_it_is_generated(
+    stage, told, begun
+):
+    await told("/as João", begun=begun)
+    stage.speaker.open.clear()
+
+    async def is_working():
+        async with opened(stage.settings().database_url) as engine, engine.connect() as connection:
+            return (await connection.execute(table.select())).all()[-1].working
+
+    async with stage.running():
+        await until(lambda: stage.speaker.asked)
+        while_generated = await is_working()
+        stage.speaker.open.set()
+        await stage.telegram.wait_for("sendMessage")
+        afterwards = await is_working()
+
+    assert while_generated is bool(begun)
+    assert not afterwards
+
+
+async def test_a_stop_in_order_is_no_crash(stage, told, monkeypatch):
+    monkeypatch.setattr(durable, "GRACE", 0.1)
+    await told("/as João", begun=1)
+    reply, asked = stage.speaker.reply, []
+
+    def slow(*question):
+        asked.append(question)
+        time.sleep(0.5)
+        return ("too late",)
+
+    stage.speaker.reply = slow
+    for number in range(MOST_CRASHES):
+        async with stage.running():
+            await until(lambda number=number: len(asked) > number)
+    stage.speaker.reply = reply
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"]) == ("João", "João number 1")
+    assert (await queue(stage)).set_aside == 0
 
 
 async def test_a_button_whose_question_was_removed_before_a_kill_is_answered(stage, group, zoe):
@@ -181,21 +246,73 @@ async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, gro
     assert parse_spoken(sent.params["text"])[0] == "João"
 
 
-async def test_an_update_on_its_last_try_is_handled_alone(stage, told, group, zoe):
+async def test_an_update_that_was_begun_before_holds_up_no_other_once_it_waits(
+    stage, told, group, zoe
+):
     await told("/as João", begun=2)
     stage.speaker.open.clear()
-    async with stage.running() as app:
-        await stage.telegram.wait_for("sendChatAction")
-        await stage.telegram.say(group, zoe, "hello")
-        await until(lambda: not stage.telegram.updates.pending)
-        waiting = (await app.inbox.queue()).waiting
+    async with stage.running():
+        await until(lambda: stage.speaker.asked)
+        elsewhere = stage.telegram.chat(-1005555, title="Others")
+        answer = await stage.answer(elsewhere, zoe, "/help")
         stage.speaker.open.set()
-        sent = await stage.telegram.wait_for("sendMessage")
+        await stage.telegram.wait_for("sendMessage", chat_id=group.id)
 
-        async def all_handled():
-            return (await app.inbox.queue()).waiting == 0
+    assert answer["chat"]["id"] == elsewhere.id
 
-        await until(all_handled)
 
-    assert waiting == 2
-    assert parse_spoken(sent.params["text"])[0] == "João"
+class TestTurns:
+    """What is left of a turn is sent in the next life, as it was made in the first."""
+
+    BURST = ("no", "wait", "yes")
+
+    @pytest.fixture(autouse=True)
+    def _one_message_a_life(self, monkeypatch):
+        monkeypatch.setattr(durable, "GRACE", 0.2)
+        limits = {"group_max_rate": 1, "group_time_period": 60}
+        monkeypatch.setattr(polling, "Limiter", lambda: Limiter(**limits))
+
+    async def test_a_burst_that_a_stop_cuts_goes_on_and_is_not_made_again(self, stage, group, joao):
+        stage.speaker.replies.append(self.BURST)
+        async with stage.running():
+            await stage.answer(group, joao, "/as João")
+        for number in (2, 3):
+            async with stage.running():
+                await until(lambda number=number: len(stage.said()) == number)
+
+        assert [parse_spoken(text)[1] for text in stage.said()] == list(self.BURST)
+        assert len(stage.speaker.asked) == 1
+        assert (await queue(stage)).waiting == 0
+
+    async def test_what_waits_for_the_rate_limiter_has_not_left(self, stage, group, joao):
+        stage.speaker.replies.append(self.BURST)
+        async with stage.running() as app:
+            await stage.answer(group, joao, "/as João")
+            journal = app.bot_data["house"].shelves.journal
+            log = stage.folder / "bot.db-sends"
+            await until(lambda: not log.read_text("utf-8"))
+            queued = await journal.count("queued")
+
+        assert queued == 1
+        assert log.read_text("utf-8") == ""
+
+    async def test_a_source_that_is_forgotten_between_two_lives_ends_the_turn(
+        self, stage, group, joao, zoe
+    ):
+        source = await stage.telegram.say(group, zoe, "hello")
+        stage.speaker.replies.append(self.BURST)
+        async with stage.running():
+            await stage.answer(group, joao, "/as João")
+        async with opened(stage.settings().database_url) as engine:
+            ref = Ref(group.id, source["message_id"])
+            await Erasing(engine).mark(Wanted(messages=(ref,)), datetime.now(UTC))
+
+        async with stage.running():
+            await until(lambda: handled(stage))
+
+        assert len(stage.said()) == 1
+        assert len(stage.speaker.asked) == 1
+
+
+async def handled(stage):
+    return (await queue(stage)).waiting == 0

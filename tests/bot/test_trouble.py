@@ -126,7 +126,7 @@ async def test_what_telegram_lets_wait_is_uncertain_to_no_kill(live, group, zoe)
     await live.telegram.say(group, zoe, "/as João")
     await live.telegram.wait_for("sendMessage", refused=True)
 
-    await until(lambda: counted(live, "generating"), seconds=1)
+    await until(lambda: counted(live, "queued"), seconds=1)
 
     assert await counted(live, "sending") == 0
 

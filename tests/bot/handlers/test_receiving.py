@@ -87,6 +87,16 @@ def is_alive(pid):
         return False
 
 
+async def test_a_command_that_does_not_end_when_told_to_is_killed(stage, private, hugo, tmp_path):
+    note = tmp_path / "pid"
+    script = f"trap '' TERM; echo $$ > {note}; while :; do sleep 0.1; done"
+    async with stage.running(admins=frozenset({ADMIN}), retrain_command=("/bin/sh", "-c", script)):
+        await send(stage, private, hugo)
+        pid = int(await until(lambda: note.is_file() and note.read_text()))
+
+    await until(lambda: not is_alive(pid))
+
+
 async def test_a_command_that_fails_is_quoted(stage, private, hugo, tmp_path):
     command = (sys.executable, "-c", FAILS)
     async with stage.running(admins=frozenset({ADMIN}), retrain_command=command):

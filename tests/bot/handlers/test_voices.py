@@ -187,7 +187,7 @@ class TestAnyone:
 class TestBursts:
     async def test_typing_is_shown_between_the_messages_of_a_burst(self, stage, group, joao):
         stage.speaker.replies.append(("no", "wait", "yes"))
-        async with stage.running(pace=0.1):
+        async with stage.running(pace=0.5):
             await stage.telegram.say(group, joao, "/as João")
             await stage.telegram.wait_for("sendMessage", text=spoken("João", "yes"))
 

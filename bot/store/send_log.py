@@ -1,0 +1,121 @@
+"""Notes in a file beside the database which messages have left, and which of them arrived.
+
+A note takes microseconds; a transaction may wait for another one. So a kill seldom comes between
+the departure of a message and the note of its arrival, where nobody knows whether it arrived. The
+notes hold ids and no words, and go once the database has what they say.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bot.errors import StoreError
+from model.conversation import Message
+from model.files import PRIVATE_FILE
+
+SUFFIX = "-sends"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of the things said to an update, in the order in which they are said."""
+
+    update_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is known of a message that has left.
+
+    `left` is how many messages of its turn were left when it did, itself included. `message` is
+    what Telegram returned, without the text; None where it is not needed.
+    """
+
+    part: Part
+    left: int = 0
+    has_arrived: bool = False
+    message: Message | None = None
+
+
+class SendLog:
+    """The notes of one database, by part: each says what became of its newest message."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + SUFFIX)
+        self.notes: dict[Part, Note] = {}
+
+    def load(self) -> Mapping[Part, Note]:
+        """Return the notes that an earlier life of the process left."""
+        try:
+            lines = self._path.read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            lines = []
+        for line in lines:
+            try:
+                self._take(json.loads(line))
+            except (LookupError, TypeError, ValueError):  # the power went while it was written
+                continue
+        return dict(self.notes)
+
+    def leave(self, part: Part, left: int) -> None:
+        """Note that a message is about to leave.
+
+        Raises:
+            StoreError: That cannot be written.
+        """
+        note = Note(part, left)
+        self._append(asdict(note))
+        self.notes[part] = note
+
+    def arrive(self, part: Part, message: Message | None) -> None:
+        """Note that the newest message of a part arrived.
+
+        Raises:
+            StoreError: That cannot be written; it is still known until the process ends.
+        """
+        known = self.notes.get(part) or Note(part)
+        bare = replace(message, text="") if message else None
+        self.notes[part] = note = replace(known, has_arrived=True, message=bare)
+        self._append(asdict(note))
+
+    def drop(self, part: Part) -> None:
+        """Drop the note of a part: the database has it, or the message did not arrive.
+
+        Raises:
+            StoreError: That cannot be written.
+        """
+        if self.notes.pop(part, None) is None:
+            return
+        if self.notes:
+            self._append({"part": asdict(part), "dropped": True})
+        else:
+            with suppress(OSError):  # a note that the database has says nothing more
+                os.truncate(self._path, 0)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        content = json.dumps(line, default=datetime.isoformat) + "\n"
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
+            try:
+                os.write(file, content.encode())
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written ({error.strerror})") from error
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        part = Part(line["part"]["update_id"], line["part"]["number"])
+        if line.get("dropped"):
+            self.notes.pop(part, None)
+            return
+        message = line["message"]
+        if message is not None:
+            moment = datetime.fromisoformat(message["sent_at"])
+            message = Message(**{**message, "sent_at": moment})
+        self.notes[part] = Note(part, line["left"], line["has_arrived"], message)

@@ -1,0 +1,105 @@
+"""Starts the bot's process again and again, quickly: imports once, then forks for each life.
+
+Reads lines from standard input; for each one a life of the bot begins, as `understudy-bot run`
+would begin it, with settings from the environment. Writes its process id, and its exit status once
+it has ended. The model is a fake that answers in bursts; all else is real.
+"""
+
+import gc
+import os
+import random
+import re
+import secrets
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from bot import __main__ as command_line
+from bot import app, polling, running  # noqa: F401  what each life would import
+from bot.outgoing import Limiter
+from model.artifact import Artifact, Card, Chat
+from model.conversation import Window
+from model.roster import Person, Roster
+from tests.habits import CHAT_ID, IDS
+
+GROUP = -(10**12 + CHAT_ID)
+TAG = re.compile(r"\btag\d+\b")
+POISON = "poison"
+OFTEN = 12, 4, 2, 1
+"""How often a turn has one, two, three and four messages."""
+LONGEST_THOUGHT = 0.03
+LIMITS = {"group_max_rate": 4, "group_time_period": 2}  # so that many messages must wait
+
+
+class Speaker:
+    """Answers in one to four messages: the tag of what it answers, a new word, and `2/3`."""
+
+    def __init__(self, _artifact=None, _settings=None):
+        self.chance = random.Random()
+
+    def reply(self, context, _voice, begins=""):
+        time.sleep(self.chance.random() * LONGEST_THOUGHT)
+        tags = TAG.findall(begins) or TAG.findall("\n".join(context)) or ["none"]
+        if POISON in begins:
+            os.kill(os.getpid(), 9)
+        word, (count,) = secrets.token_hex(4), self.chance.choices(range(1, 5), OFTEN)
+        return tuple(f"{tags[-1]} {word} {number + 1}/{count}" for number in range(count))
+
+    def turn(self, context, voices, begins=""):
+        return voices[0], self.reply(context, voices[0], begins)
+
+
+class Models:
+    """A folder of models with one version."""
+
+    names = ("0001-abcdef01",)
+
+    def __init__(self, _root):
+        people = tuple(Person(name, (number,), imitate="yes") for name, number in IDS.items())
+        card = Card(
+            base="fake",
+            family="encoder-decoder",
+            roster=Roster(people),
+            chats=(Chat(GROUP, "Habits"),),
+            window=Window(),
+            max_prompt_tokens=512,
+        )
+        self.artifact = Artifact(Path(self.names[0]), card)
+
+    def open(self, _wanted="current"):
+        return self.artifact
+
+    def state(self):
+        return self.names[0]
+
+
+def live():
+    """Be the bot, until it is stopped."""
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    command_line.Registry = Models
+    command_line.open_speaker = Speaker
+    polling.Limiter = partial(Limiter, **LIMITS)
+    sys.argv = ["understudy-bot", "run"]
+    command_line.main()
+
+
+def main():
+    gc.freeze()  # so that no life copies what was imported before it
+    for _ in sys.stdin:
+        child = os.fork()
+        if not child:
+            live()
+            raise SystemExit
+        tell(child)
+        _, status = os.waitpid(child, 0)
+        tell(os.waitstatus_to_exitcode(status))
+
+
+def tell(number):
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

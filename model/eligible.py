@@ -25,7 +25,7 @@ MAX_WORDS = 1_500
 _SHOWN_OF_WALL = 200  # characters, cut back to a whole word
 _LONGEST_PART = 500  # characters of private data with spaces in it
 _REMEMBERED = 1024
-"""Texts whose redaction is kept: a bot builds many prompts of the same messages."""
+"""Texts whose redaction is cached: a bot builds many prompts from the same messages."""
 _COMMAND = re.compile(r"/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{1,64})?(?=\s|$)")
 _AS = re.compile(r"/as(@[A-Za-z0-9_]{1,64})?(?=\s|$)", re.IGNORECASE)
 _BRACKETED = re.compile(r"\[[^\[\]\n]{1,60}\]")
@@ -133,9 +133,9 @@ def _redacted(text: str) -> str:
 
 @lru_cache(_REMEMBERED)
 def _beginning(text: str) -> str:
-    """Return what is shown of a wall that begins with this text, the last word of which is cut.
+    """Return the beginning of a wall, given its first `MAX_WORDS` characters.
 
-    Private data that begin in what is shown are hidden whole, up to the end of what is read.
+    Only parts that end well before the last of these are shown, so that none is cut in two.
     """
     read = text.rsplit(maxsplit=1)[0]
     head = redact_beginning(read, MAX_WORDS - _LONGEST_PART)[:_SHOWN_OF_WALL]

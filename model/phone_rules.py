@@ -108,7 +108,7 @@ def phones(text: str) -> Iterator[Span]:
 
 
 def _trimmed(text: str, start: int, end: int) -> Span:
-    """Return a run's bounds without a first or last group that belongs to what stands beside it."""
+    """Return a run's bounds without a first or last group that belongs to the text beside it."""
     is_counted = text[start - 1 : start] in {"$", "€", "£"} or _COUNTED.match(text, end)
     if is_counted and _THOUSANDS.fullmatch(text, start, end):
         return start, start
@@ -137,7 +137,7 @@ def _split_at_slashes(text: str, start: int, end: int) -> list[Span]:
 
 
 def _numbers_in_list(text: str, run: Span, doubtful: list[Span]) -> Iterator[Span]:
-    """Yield the numbers of a run that is none as a whole; add those that may be one to a list."""
+    """Yield the numbers in a run of several; add those that the metadata must decide to a list."""
     if _PAIRS.fullmatch(text, *run):
         return
     for match in _IN_LIST.finditer(text, *run):
@@ -191,7 +191,7 @@ def _is_other_number(number: str, digits: str, *, is_named: bool) -> bool:
 @lru_cache(1024)
 def _find_valid(written: str) -> tuple[Span, ...]:
     """Return where in a run there is a valid number of one of the regions."""
-    # Here, not above: 0.1 s and 5 MB that most messages never need.
+    # Imported here: it takes 0.03 s and 1 MB, which most messages never need.
     from phonenumbers import PhoneNumberMatcher
 
     for region in _REGIONS:

@@ -141,7 +141,7 @@ def test_a_text_in_which_each_round_finds_more_is_hidden_whole():
     assert redact.redact(shown) == shown
 
 
-def test_a_text_is_redacted_once_however_often_it_stands_in_a_prompt(monkeypatch):
+def test_a_text_that_is_in_several_prompts_is_redacted_once(monkeypatch):
     redacted = []
     monkeypatch.setattr(eligible, "redact", lambda text: redacted.append(text) or text)
 
@@ -151,7 +151,7 @@ def test_a_text_is_redacted_once_however_often_it_stands_in_a_prompt(monkeypatch
     assert len(redacted) == 1
 
 
-def test_no_more_of_a_pasted_wall_is_looked_at_than_of_the_longest_message(monkeypatch):
+def test_no_more_of_a_pasted_wall_is_read_than_of_the_longest_message(monkeypatch):
     read = []
     monkeypatch.setattr(
         eligible, "redact_beginning", lambda text, length: read.append(text) or text[:length]

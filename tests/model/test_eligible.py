@@ -175,7 +175,7 @@ def test_lines_keep_the_order_of_messages():
     assert [said.text for said in lines_of(chat, ROSTER)] == ["a", "b"]
 
 
-def test_of_a_wall_stands_what_would_stand_had_all_of_it_been_redacted():
+def test_a_wall_is_cut_to_the_same_words_as_if_all_of_it_were_redacted():
     chance = random.Random(25)
     texts = [labelled.text for labelled in labelled_lines()]
 

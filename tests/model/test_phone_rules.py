@@ -73,7 +73,7 @@ def test_versions_addresses_dates_prices_and_scores_are_shown(text):
     assert redact(f"it is {text} ok") == f"it is {text} ok"
 
 
-def test_of_10000_lines_of_the_demo_chat_one_at_most_is_wrongly_hidden(tmp_path):
+def test_at_most_one_of_10000_lines_of_the_demo_chat_is_wrongly_hidden(tmp_path):
     chat = json.loads(write_sample(tmp_path / "demo").read_text("utf-8"))
     texts = [e["text"] for e in chat["messages"] if isinstance(e.get("text"), str)]
 

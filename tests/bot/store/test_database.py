@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -228,3 +229,23 @@ async def test_a_database_that_cannot_be_written_is_named(url, path, monkeypatch
     with pytest.raises(StoreError, match=r"cannot be written \(database is locked\)"):
         await prepare(url)
     writer.close()
+
+
+async def test_a_database_made_before_gives_room_back_from_now_on(path, url):
+    await prepare(url)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA auto_vacuum=NONE")
+        database.execute("VACUUM")
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+
+    await prepare(url)
+
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+async def test_a_new_database_gives_room_back_from_the_start(path, url):
+    await prepare(url)
+
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)

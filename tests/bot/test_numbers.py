@@ -8,6 +8,7 @@ from contextlib import closing
 
 import pytest
 
+from bot.store.database import prepare
 from bot.store.messages import Place
 from tests.bot.conftest import FRIENDS, until
 from tests.bot.delays import figures, measured, other_chats
@@ -82,8 +83,9 @@ def remember(path, count):
 
 
 async def test_how_long_a_large_erasure_delays_others(stage, group, joao, zoe, capsys):
+    await prepare(stage.settings().database_url)
+    remember(stage.folder / "bot.db", KEPT)
     async with stage.running() as app:
-        remember(stage.folder / "bot.db", KEPT)
         chats = await other_chats(stage, app, 16)
         await measured(stage, chats[:4], zoe)  # what is slow only once
         alone = await measured(stage, chats[4:8], zoe)

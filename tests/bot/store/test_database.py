@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -302,3 +303,23 @@ def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
 async def test_an_upgrade_waits_for_no_bot(url, holder):
     with pytest.raises(StoreError, match="stop that one first"):
         await upgrade(url)
+
+
+async def test_a_database_made_before_gives_room_back_from_now_on(path, url):
+    await prepare(url)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA auto_vacuum=NONE")
+        database.execute("VACUUM")
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (0,)
+
+    await prepare(url)
+
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+
+
+async def test_a_new_database_gives_room_back_from_the_start(path, url):
+    await prepare(url)
+
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)

@@ -2,7 +2,7 @@
 
 Noted are only updates that were begun before without an end: they are few, and one that crashes
 the bot is among them. An update's own code runs from its start until it first waits for something
-outside (the model's queue, the rate limiter, Telegram), and while its reply is generated.
+outside (the queue, the rate limiter, Telegram, an erasure), and while its reply is generated.
 """
 
 import asyncio

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bot.attempts import waits
 from bot.context import Context
 from bot.house import House
 from bot.store.wanted import Wanted
@@ -36,6 +37,7 @@ async def erase(wanted: Wanted, house: House, context: Context) -> Gone:
     """
     if wanted == Wanted():
         return Gone(0, 0, 0)
+    await waits()  # for the database, which may take long
     marked = await house.mark(wanted)
     if marked.lines:  # deleting them may take minutes
         await house.shelves.erasing.wipe()

@@ -10,6 +10,7 @@ from telegram.error import TelegramError
 from telegram.ext import ExtBot
 
 from bot.durable import Durable
+from bot.errors import StoreError
 from bot.handlers.receiving import drop_before
 from bot.handlers.versions import told
 from bot.house import House
@@ -23,6 +24,7 @@ from bot.store.database import log_file
 TIDY_AGAIN = 3600.0
 RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
 TRUNCATE_AGAIN = 5.0  # seconds between looks for words in the write-ahead log
+TRUNCATE_PATIENCE = 120.0  # seconds for which others, such as a backup, may prevent that
 KEPT_EXPORT = timedelta(days=2)  # as the bot says where RETRAIN_COMMAND is not set
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
 
@@ -35,14 +37,18 @@ def keep_up(
     async def tell(exchange: Exchange) -> None:
         await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
 
+    one_at_a_time = asyncio.Lock()  # each may rebuild the database, which keeps others from it
+
     async def tidy_updates() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
-        if await house.shelves.inbox.drop_before(old):
-            await house.shelves.erasing.wipe()
-        await house.shelves.journal.release_before(old)
+        async with one_at_a_time:
+            if await house.shelves.inbox.drop_before(old):
+                await house.shelves.erasing.wipe()
+            await house.shelves.journal.release_before(old)
 
     async def expire_messages() -> None:
-        await let_vanish(house, datetime.now(UTC))
+        async with one_at_a_time:
+            await let_vanish(house, datetime.now(UTC))
 
     async def drop_exports() -> None:
         await asyncio.to_thread(drop_before, house.settings, datetime.now(UTC) - KEPT_EXPORT)
@@ -52,9 +58,16 @@ def keep_up(
 
     log = log_file(house.settings.database_url)
 
+    loop = asyncio.get_running_loop()
+    emptied_at = loop.time()
+
     async def truncate_log() -> None:
-        if await asyncio.to_thread(lambda: log.exists() and log.stat().st_size):
-            await house.shelves.inbox.truncate_log()
+        nonlocal emptied_at
+        is_empty = not await asyncio.to_thread(lambda: log.exists() and log.stat().st_size)
+        if is_empty or await house.shelves.inbox.truncate_log():
+            emptied_at = loop.time()
+        elif loop.time() - emptied_at > TRUNCATE_PATIENCE:
+            raise StoreError("the write-ahead log cannot be emptied: end what reads the database")
 
     jobs = house.jobs
     jobs.repeat("models", partial(house.stand.watch, tell), look_again)

@@ -151,13 +151,12 @@ class Inbox:
             dropped = await connection.execute(update(inbox).where(*words).values(body=None))
         return bool(dropped.rowcount)
 
-    async def truncate_log(self) -> None:
+    async def truncate_log(self) -> bool:
         """Empty the write-ahead log, in which what was dropped can still be read.
 
-        Raises:
-            StoreError: Others use the database all the time, or it cannot be written.
+        Returns False where others use the database all the time.
         """
-        await truncate_log(self._engine)
+        return await truncate_log(self._engine)
 
     async def _change(self, update_id: int, **values: object) -> None:
         change = update(inbox).where(inbox.c.update_id == update_id).values(**values)

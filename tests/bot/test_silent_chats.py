@@ -6,7 +6,6 @@ from contextlib import closing
 import pytest
 
 from bot import chores
-from bot.errors import StoreError
 from bot.store.database import opened, prepare
 from bot.store.inbox import Inbox
 from bot.texts import EN
@@ -137,10 +136,24 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkey
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM inbox").fetchone()
             await inbox.keep([{"update_id": 2}])
-            with pytest.raises(StoreError, match="end what else reads the database"):
-                await inbox.truncate_log()
+            before = await inbox.truncate_log()
             await inbox.end(2)
-        await inbox.truncate_log()
+        after = await inbox.truncate_log()
 
+        assert (before, after) == (False, True)
         assert (tmp_path / "bot.db-wal").stat().st_size == 0
     assert found_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("_often")
+async def test_a_log_that_can_never_be_emptied_is_told_of(stage, strangers, zoe, monkeypatch):
+    monkeypatch.setattr("bot.store.database.LOG_TRIES", 1)
+    monkeypatch.setattr(chores, "TRUNCATE_PATIENCE", 0.1)
+    async with stage.running(admins="7") as app:
+        with closing(sqlite3.connect(stage.folder / "bot.db")) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM inbox").fetchone()
+            await stage.telegram.say(strangers, zoe, f"/help {WORD}")
+            [job] = await until(lambda: app.jobs.failing, 20)
+
+    assert (job.name, job.error) == ("write-ahead log", "StoreError")

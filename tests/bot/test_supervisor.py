@@ -55,7 +55,7 @@ async def test_a_job_that_fails_is_named_until_it_works(jobs):
     failing = await until(lambda: jobs.failing)
 
     assert [(job.name, job.error) for job in failing] == [("sweeping", "OSError")]
-    await until(lambda: not jobs.failing)
+    await until(lambda: not jobs.failing, 20)
 
 
 async def test_what_a_step_cancels_by_itself_is_a_failure(jobs):
@@ -128,11 +128,11 @@ async def test_retention_outlives_what_nobody_expected(stage, joao, monkeypatch)
     monkeypatch.setattr(Erasing, "authors_before", fails)
     async with stage.running(admins=str(joao.id)) as app:
         jobs = app.bot_data["house"].jobs
-        await until(lambda: len(tries) > 2)
+        await until(lambda: len(tries) > 2, 20)
         private = stage.telegram.private(joao)
         english = await stage.answer(private, joao, "/status")
         broken[0] = False
-        await until(lambda: not jobs.failing)
+        await until(lambda: not jobs.failing, 20)
         well = await stage.answer(private, joao, "/status")
 
     words = EN.status_job_fails.partition("{error}")[0].format(job="retention")

@@ -11,9 +11,8 @@ from model.naming import fold
 MOST_LABEL = 80
 """Characters of a line in which a name may end: Telegram's longest names fit."""
 
-_QUOTED = re.compile(
-    r"\s*>+(?:\s|$|[^\W_](?!<))"
-)  # a mark as in mail, but no ">_<", ">:(" or ">o<"
+_QUOTED = re.compile(r"\s*>+(?:\s|$|[^\W_](?!<))")
+"""A mark as in mail, but not the faces `>_<`, `>:(` and `>o<`."""
 _BEFORE_NAME = re.compile(r"[\s>@•*–—\"“«'-]*(?:\[[^\[\]\n]{1,40}\][ \t]*)?")
 _AFTER_NAME = re.compile(r"\s*[:：]|, \[")
 """What ends the name before copied words: a colon, or the date that Telegram's apps write."""

@@ -1,7 +1,6 @@
 """Looks into the files of a dataset for what training and test must not share."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from pipeline.summary import Leaks
 _MESSAGES = ("message_ids", "context_ids")
 
 
-def leaks(folder: Path) -> Leaks:
-    """Compare the training file in a dataset's `pairs` folder with those that judge.
+def leaks(source: Callable[[str], Any]) -> Leaks:
+    """Compare a dataset's training file with those that judge; `source` opens a file by its name.
 
     Messages are told by chat and id, whether they stand in a context or in a target.
     """
-    train, validation, test = (_Seen(folder, name) for name in ("train", "validation", "test"))
+    train, validation, test = (_Seen(source, name) for name in ("train", "validation", "test"))
     shared = sum(
         len(np.intersect1d(ids, train.messages[chat]))
         for chat, ids in test.messages.items()
@@ -34,10 +33,10 @@ def leaks(folder: Path) -> Leaks:
 class _Seen:
     """The messages of a split by chat, and its sessions, both as sorted arrays of ids."""
 
-    def __init__(self, folder: Path, name: SplitName) -> None:
+    def __init__(self, source: Callable[[str], Any], name: SplitName) -> None:
         self.messages: dict[int, Any] = {}
         sessions: list[Any] = []
-        file = pq.ParquetFile(folder / f"{name}.parquet")
+        file = pq.ParquetFile(source(f"{name}.parquet"))
         for batch in file.iter_batches(columns=["chat_id", "session", *_MESSAGES]):
             sessions.append(np.unique(batch.column("session").to_numpy()))
             chats = batch.column("chat_id").to_numpy()

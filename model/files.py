@@ -1,10 +1,13 @@
 """Writing files so that nobody else can read them and nobody ever sees half of one."""
 
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock, Timeout
 
@@ -13,17 +16,62 @@ PRIVATE_FOLDER = 0o700
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file beside its place, readable by its owner alone, then put it there."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    beside = Path(name)
+    """Write a file, readable by its owner alone, and put it in its place once it is whole.
+
+    It has no name while it is written, so that a kill leaves nothing of it.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with place_in_errors(path), open_unnamed(path.parent) as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+        try:
+            give_name(file, beside)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def open_unnamed(folder: Path) -> IO[bytes]:
+    """Open a new file without a name in a folder, readable by its owner alone.
+
+    It disappears when it is closed or the process is killed, unless `give_name` names it.
+    """
+    if flag := getattr(os, "O_TMPFILE", 0):
+        with suppress(OSError):  # a file system that cannot do it
+            return os.fdopen(os.open(folder, os.O_RDWR | flag, PRIVATE_FILE), "w+b")
+    return tempfile.TemporaryFile(dir=folder)
+
+
+def give_name(file: IO[bytes], path: Path) -> None:
+    """Give an unnamed file a name; where the system cannot, write a copy there.
+
+    Raises:
+        OSError: Something is there already, or it cannot be written.
+    """
+    file.flush()
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:  # with a folder's descriptor Python follows the link below, without one it does not
+            os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError:
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+        with os.fdopen(target, "wb") as copy:
+            file.seek(0)
+            shutil.copyfileobj(file, copy)
+
+
+@contextmanager
+def place_in_errors(place: Path) -> Iterator[None]:
+    """Add a file or folder to errors of the system that do not say where: a full disk's."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(place)
+        raise
 
 
 def make_folder(path: Path) -> Path:

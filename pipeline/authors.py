@@ -11,7 +11,7 @@ class Author:
 
     `names` are all that Telegram ever showed, oldest first: none for a deleted account. A bot
     (`is_bot`) sent its every message by way of a bot, or with a bot's buttons. An old export
-    without ids knows an author `by_name` alone.
+    without ids, or with ids that are not Telegram's, knows an author `by_name` alone.
     """
 
     author_id: int

@@ -9,12 +9,22 @@ from pathlib import Path
 
 from model.artifact import Chat
 from model.errors import DatasetError, ExportError, RosterError
+from model.files import place_in_errors
 from model.naming import visible_name
 from model.occasions import NameIndex, conversations
 from model.roster import Roster
 from pipeline.authors import Author
 from pipeline.authors import written as words_of
-from pipeline.dataset import PAIRS, ROSTER, STRUCK, SUMMARY, check_place, new_dataset, recover
+from pipeline.dataset import (
+    PAIRS,
+    ROSTER,
+    STRUCK,
+    SUMMARY,
+    UnnamedFiles,
+    check_place,
+    new_dataset,
+    recover,
+)
 from pipeline.draft import Draft
 from pipeline.export import archive
 from pipeline.export.archive import opened
@@ -30,7 +40,7 @@ from pipeline.roster_file import (
     write_roster,
 )
 from pipeline.split import GAP, SPLITS, Written, split
-from pipeline.summary import Summary, VoiceFigures, split_figures, write_summary
+from pipeline.summary import Leaks, Summary, VoiceFigures, split_figures, write_summary
 
 Step = Callable[[str], None]
 """Is told what begins now, in a few words."""
@@ -88,15 +98,18 @@ def build_chat(
             pairing.spans, choices.window.reach, choices.test_share, choices.validation_share
         )
         step("writing the dataset")
-        with new_dataset(out) as folder:
-            written = draft.write(folder / PAIRS, splits)
-            occasions.write(folder / OCCASIONS, splits)
+        with place_in_errors(out), UnnamedFiles(out) as files:
+            written = draft.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
+            occasions.write(files.open(OCCASIONS), splits)
             _check_pairs(written)
-            summary = _summary(pairing, splits, written, folder)
+            shared = leaks(lambda name: files.open(f"{PAIRS}/{name}"))
+            summary = _summary(pairing, splits, written, shared)
             summary = replace(summary, struck=review.found, export_sha256=tuple(hashes))
-            write_roster(roster, folder / ROSTER, authors)
-            write_struck(folder / STRUCK, review.struck)
-            write_summary(summary, folder / SUMMARY)
+            with new_dataset(out) as folder:
+                files.name_in(folder)
+                write_roster(roster, folder / ROSTER, authors)
+                write_struck(folder / STRUCK, review.struck)
+                write_summary(summary, folder / SUMMARY)
     return summary
 
 
@@ -200,7 +213,7 @@ def _check_pairs(written: Written) -> None:
     )
 
 
-def _summary(pairing: Pairing, splits: "array[int]", written: Written, folder: Path) -> Summary:
+def _summary(pairing: Pairing, splits: "array[int]", written: Written, shared: Leaks) -> Summary:
     choices, chat, roster = pairing.choices, pairing.chat, pairing.roster
     return Summary(
         chats=(Chat(chat.chat_id, chat.name),),
@@ -212,7 +225,7 @@ def _summary(pairing: Pairing, splits: "array[int]", written: Written, folder: P
         gap=sum(n for n, place in zip(pairing.spans.lines, splits, strict=True) if place == GAP),
         dropped=written.dropped,
         repeated=pairing.repeated,
-        leaks=leaks(folder / PAIRS),
+        leaks=shared,
         splits=split_figures(pairing.spans, splits, written),
         voices=tuple(
             VoiceFigures(

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +37,8 @@ for command in (
 ):
     app.command()(command)
 
-_INTERRUPTED = 130  # as a shell says of Ctrl-C
+_SIGNALLED = 128  # as a shell reports the end by a signal
+_INTERRUPTED = _SIGNALLED + signal.SIGINT
 
 ModelsDir = options.ModelsDir
 Start = Annotated[
@@ -219,6 +221,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    signals = _exit_at_signals()
     try:
         app(prog_name="understudy")
     except UnderstudyError as error:
@@ -229,8 +232,24 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("interrupted", _INTERRUPTED)
     except Exception as error:  # noqa: BLE001  the edge of the program: shown without its text
+        if signals:  # a library made another error of the exit
+            sys.exit(_SIGNALLED + signals[0])
         print(traceback_without_text(error), file=sys.stderr)
         _fail("this is a bug in understudy: please report the lines above")
+
+
+def _exit_at_signals() -> list[int]:
+    """Exit as an error would, so that nothing half written stays; return the signals that came."""
+    signals: list[int] = []
+
+    def exit_now(number: int, _frame: object) -> None:
+        signals.append(number)
+        sys.exit(_SIGNALLED + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, exit_now)
+    return signals
 
 
 def _fail(text: str, status: int = 1) -> NoReturn:

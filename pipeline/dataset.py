@@ -1,20 +1,21 @@
 """A dataset on disk: pairs as Parquet, one file a split, occasions, the roster, the summary."""
 
+import fcntl
 import glob
+import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
 from model.artifact import Chat
 from model.conversation import Window
 from model.errors import DatasetError, UnderstudyError, describe_error
-from model.files import make_folder, make_private
+from model.files import give_name, make_folder, make_private, open_unnamed
 from model.roster import Roster
 from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
@@ -29,7 +30,6 @@ STRUCK = "struck.txt"
 
 _OURS = {PAIRS, ROSTER, SUMMARY, STRUCK, OCCASIONS}
 _MARK = ".understudy-"
-_STALE = 3600  # seconds: no build takes so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ def new_dataset(folder: Path) -> Iterator[Path]:
     place = folder.resolve()
     make_folder(place.parent)
     recover(place)
-    for stale in _beside(place):  # of a build that was killed
-        if stale.stat().st_mtime < time.time() - _STALE:
-            shutil.rmtree(stale, ignore_errors=True)
-    beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}{_MARK}"))
+    name = f".{place.name}{_MARK}{os.getpid()}-"
+    beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=name))
+    lock = os.open(beside, os.O_RDONLY)  # until it is closed nobody takes this for a leftover
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         fresh = make_folder(beside / "new")
         make_folder(fresh / PAIRS)
         yield fresh
@@ -111,15 +111,68 @@ def new_dataset(folder: Path) -> Iterator[Path]:
         _put(fresh, place, beside / "old")
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        os.close(lock)
+
+
+class UnnamedFiles:
+    """A dataset's large files while they are written: without a name, so a kill leaves nothing."""
+
+    def __init__(self, place: Path) -> None:
+        self._folder = make_folder(place.resolve().parent)
+        self._files: dict[str, IO[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return a file at its beginning; it is made the first time."""
+        if name not in self._files:
+            self._files[name] = open_unnamed(self._folder)
+        self._files[name].seek(0)
+        return self._files[name]
+
+    def name_in(self, folder: Path) -> None:
+        """Give all files their names in a folder of the same disk."""
+        for name, file in self._files.items():
+            give_name(file, folder / name)
 
 
 def recover(folder: Path) -> None:
-    """Put an older dataset back that a build which was killed had moved out of the way."""
+    """Clear up after builds that were killed; put back the older dataset that one had moved."""
     place = folder.resolve()
     if not place.exists():
         kept = [beside / "old" for beside in _beside(place) if (beside / "old").is_dir()]
         if kept:
             max(kept, key=lambda old: old.parent.stat().st_mtime).rename(place)
+    for beside in _beside(place):
+        if _is_abandoned(beside):
+            _keep_foreign(beside / "old", place)
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _is_abandoned(beside: Path) -> bool:
+    """Whether the process that made a folder is gone.
+
+    Its lock tells, and its process id for the moment before it holds the lock.
+    """
+    pid = beside.name.rpartition(_MARK)[2].partition("-")[0]
+    if pid.isdecimal() and Path("/proc", pid).exists():
+        return False
+    try:
+        lock = os.open(beside, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 def _beside(place: Path) -> list[Path]:
@@ -133,6 +186,8 @@ def load_dataset(folder: Path) -> Dataset:
         DatasetError: There is none, it is damaged, or its roster no longer fits.
         RosterError: Its roster.toml says something impossible.
     """
+    with suppress(OSError):  # a folder that only others may write
+        recover(folder)
     summary = read_summary(folder / SUMMARY)
     roster = read_roster(folder / ROSTER)
     splits = {name: _read_pairs(folder, name) for name in SPLITS}
@@ -194,6 +249,11 @@ def _put(fresh: Path, place: Path, old: Path) -> None:
     finally:
         if old.exists() and not place.exists():
             old.rename(place)
+    _keep_foreign(old, place)
+
+
+def _keep_foreign(old: Path, place: Path) -> None:
+    """Move what a person put into an older dataset's folder into the new one."""
     for entry in old.iterdir() if old.exists() else ():
-        if entry.name not in _OURS:
+        if entry.name not in _OURS and not (place / entry.name).exists():
             entry.rename(place / entry.name)

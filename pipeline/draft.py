@@ -7,7 +7,7 @@ killed; what stays in memory is 20 bytes a pair.
 import hashlib
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.files import place_in_errors
 from pipeline.pairs import Pair
 from pipeline.split import SPLITS, Written
 
@@ -76,8 +77,11 @@ class Draft:
         if len(self._waiting) >= _BATCH:
             self._flush()
 
-    def write(self, folder: Path, splits: "array[int]") -> Written:
-        """Write one Parquet file a split into a folder; `splits` has a place for each session."""
+    def write(self, target: Callable[[str], Any], splits: "array[int]") -> Written:
+        """Write one Parquet file a split; `splits` has a place for each session.
+
+        `target` returns the path of a file, or the open file, by its name.
+        """
         self._flush()
         self._stream.close()
         by_session = np.frombuffer(splits, np.int8)
@@ -85,7 +89,7 @@ class Draft:
         since = by_session[np.frombuffer(self._since, np.int32)]
         places = np.where(places == since, places, np.int8(-1))
         seen = self._seen(places)
-        self._write_files(folder, places, seen)
+        self._write_files(target, places, seen)
         return Written(
             voices=tuple(self._by_voice(places == place) for place in range(len(SPLITS))),
             seen=tuple(int(seen[places == place].sum()) for place in range(len(SPLITS))),
@@ -111,15 +115,16 @@ class Draft:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._stream.write_batch(_batch(self._waiting))
+            with place_in_errors(Path(tempfile.gettempdir())):
+                self._stream.write_batch(_batch(self._waiting))
             self._waiting = []
 
-    def _write_files(self, folder: Path, places: Any, seen: Any) -> None:  # noqa: ANN401
+    def _write_files(self, target: Callable[[str], Any], places: Any, seen: Any) -> None:  # noqa: ANN401
         with ExitStack() as stack:
             files = [
                 stack.enter_context(
                     pq.ParquetWriter(
-                        folder / f"{name}.parquet",
+                        target(f"{name}.parquet"),
                         _FINAL,
                         compression="zstd",
                         write_statistics=False,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from model.naming import escape_unseen, visible_name
 from pipeline.authors import Author
-from pipeline.export.ids import from_id_of
+from pipeline.export.ids import from_id_of, is_foreign
 from pipeline.inspection import ChatFigures
 from pipeline.tables import table
 
@@ -151,7 +151,9 @@ def _chat(one: ChatFigures) -> dict[str, Any]:
 
 def _author(author: Author) -> dict[str, Any]:
     return {
-        "id": None if author.by_name else from_id_of(author.author_id),
+        "id": None
+        if author.by_name or is_foreign(author.author_id)
+        else from_id_of(author.author_id),
         "author_id": author.author_id,
         "names": list(author.names),
         "messages": author.messages,

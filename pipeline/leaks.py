@@ -1,7 +1,6 @@
 """Looks into the files of a dataset for what training and test must not share."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,37 +13,37 @@ _BATCH = 8_192  # pairs
 _MESSAGES = ("message_ids", "context_ids")
 
 
-def leaks(folder: Path) -> Leaks:
-    """Compare the training file in a dataset's `pairs` folder with those that judge.
+def leaks(source: Callable[[str], Any]) -> Leaks:
+    """Compare a dataset's training file with those that judge; `source` opens a file by its name.
 
     Messages are told by chat and id, whether they stand in a context or in a target. Only the
     test's are kept in memory: training's go by.
     """
-    wanted = _distinct(folder, "test")
+    wanted = _distinct(source, "test")
     found = {chat: np.zeros(len(ids), bool) for chat, ids in wanted.items()}
-    for chat, ids in _messages(folder, "train"):
+    for chat, ids in _messages(source, "train"):
         if chat in wanted:
             places = np.searchsorted(wanted[chat], ids)
             places[places == len(wanted[chat])] = 0
             found[chat][places[wanted[chat][places] == ids]] = True
-    train, validation, test = (_sessions(folder, name) for name in SPLITS)
+    train, validation, test = (_sessions(source, name) for name in SPLITS)
     both = len(np.intersect1d(train, np.union1d(validation, test)))
     both += len(np.intersect1d(validation, test))
     shared = sum(int(each.sum()) for each in found.values())
     return Leaks(test_messages_in_training=shared, sessions_on_both_sides=both)
 
 
-def _distinct(folder: Path, name: SplitName) -> dict[int, Any]:
+def _distinct(source: Callable[[str], Any], name: SplitName) -> dict[int, Any]:
     """Return a split's message ids by chat, sorted."""
     found: dict[int, Any] = {}
-    for chat, ids in _messages(folder, name):
+    for chat, ids in _messages(source, name):
         found[chat] = np.union1d(found.get(chat, ids[:0]), ids)
     return found
 
 
-def _messages(folder: Path, name: SplitName) -> Iterator[tuple[int, Any]]:
+def _messages(source: Callable[[str], Any], name: SplitName) -> Iterator[tuple[int, Any]]:
     """Yield the message ids of a split's pairs by chat, batch by batch."""
-    for batch in _batches(folder, name, ["chat_id", *_MESSAGES]):
+    for batch in _batches(source, name, ["chat_id", *_MESSAGES]):
         chats = batch.column("chat_id").to_numpy()
         for chat in np.unique(chats).tolist():
             own = batch.filter(chats == chat)
@@ -52,12 +51,12 @@ def _messages(folder: Path, name: SplitName) -> Iterator[tuple[int, Any]]:
             yield chat, np.unique(np.concatenate(ids))
 
 
-def _sessions(folder: Path, name: SplitName) -> Any:  # noqa: ANN401  numpy's border
-    batches = _batches(folder, name, ["session"])
+def _sessions(source: Callable[[str], Any], name: SplitName) -> Any:  # noqa: ANN401  numpy's border
+    batches = _batches(source, name, ["session"])
     parts = [np.unique(batch.column("session").to_numpy()) for batch in batches]
     return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int32)
 
 
-def _batches(folder: Path, name: SplitName, columns: list[str]) -> Iterator[Any]:
-    with pq.ParquetFile(folder / f"{name}.parquet") as file:
+def _batches(source: Callable[[str], Any], name: SplitName, columns: list[str]) -> Iterator[Any]:
+    with pq.ParquetFile(source(f"{name}.parquet")) as file:
         yield from file.iter_batches(_BATCH, columns=columns)

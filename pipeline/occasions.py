@@ -9,11 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 
 from model.errors import DatasetError, describe_error
+from model.files import place_in_errors
 from model.occasions import Said
 from model.roster import Roster
 from pipeline.split import GAP, SPLITS, SplitName
@@ -43,17 +44,17 @@ class OccasionsDraft:
         """Take in the conversations of a session of this number."""
         for conversation in conversations:
             said = orjson.dumps([_to_json(one) for one in conversation])
-            self._file.write(b"%d %b\n" % (session, said))
+            with place_in_errors(Path(tempfile.gettempdir())):
+                self._file.write(b"%d %b\n" % (session, said))
 
-    def write(self, path: Path, splits: "array[int]") -> None:
+    def write(self, target: IO[bytes], splits: "array[int]") -> None:
         """Write those of the splits; `splits` has a place for each session."""
         self._file.seek(0)
-        with path.open("wb") as target:
-            for row in self._file:
-                session, _, said = row.partition(b" ")
-                if (place := splits[int(session)]) != GAP:
-                    split = SPLITS[place].encode()
-                    target.write(b'{"split":"%b","said":%b}\n' % (split, said.rstrip()))
+        for row in self._file:
+            session, _, said = row.partition(b" ")
+            if (place := splits[int(session)]) != GAP:
+                split = SPLITS[place].encode()
+                target.write(b'{"split":"%b","said":%b}\n' % (split, said.rstrip()))
 
 
 def read_occasions(folder: Path, roster: Roster) -> Conversations | None:

@@ -16,6 +16,7 @@ from pipeline.export.ids import chat_id_of, is_whole
 from pipeline.export.spool import Spool
 
 UNNAMED = "a chat without a name"
+SAME_ID = "an id that another message has too"
 UNKNOWN = -(2**62)
 """Stands for the id of a chat whose own lines are damaged."""
 
@@ -132,9 +133,9 @@ def opened(
     wants = _choice(files, wanted)
     with _room(), closing(Spool()) as spool:
         archive = Archive(spool, tuple(files))
-        for file in files:
+        for number, file in enumerate(files):
             step(f"reading {file}")
-            _read(file, archive, wants, zone)
+            _read(number, file, archive, wants, zone)
         _join(archive)
         for chat_id in archive.chats:
             spool.find_topics(chat_id)
@@ -190,7 +191,11 @@ def _chat(heading: Heading) -> Chat:
 
 
 def _read(
-    file: Path, archive: Archive, wants: Callable[[Heading], bool], zone: tzinfo | None
+    number_of_file: int,
+    file: Path,
+    archive: Archive,
+    wants: Callable[[Heading], bool],
+    zone: tzinfo | None,
 ) -> None:
     """Read one file into the archive.
 
@@ -211,7 +216,8 @@ def _read(
             if chat:
                 chat.note(event, file, last)
         elif chat:
-            archive.spool.keep(entries.rows(event))
+            if copies := archive.spool.keep_of(number_of_file, entries.rows(event)):
+                chat.tally.repaired[SAME_ID] += copies
             number = event[-1].get("id")
             last = number if is_whole(number) else None
     if not found:

@@ -14,6 +14,8 @@ _KIND = 2**32  # from_id was kind * 2**32 + id from v2.4.1 to v2.7.1
 _USER, _CHAT = 1, 2
 _LARGEST = 2**62
 _NAMELESS = 2**61  # ids below its negative stand for names: real ones are far smaller
+_COPIES = 2**49  # above every id of a message
+_FOREIGN = 2**60  # and those below this for ids that are not Telegram's
 
 
 def chat_id_of(kind: str | None, number: int) -> int:
@@ -28,10 +30,11 @@ def author_id_of(from_id: object, name: object, chat: int) -> int:
 
     `user7`, `chat7` and `channel7` are today's form; a number is a user's or, from 2**32 on, a
     kind and an id. Of a chat and a channel of that time, which one it was is not told: where it is
-    not this chat it is taken for a channel. The oldest exports have names alone.
+    not this chat it is taken for a channel. The oldest exports have names alone. Any other text,
+    as in an export whose ids were made anonymous, becomes a number that no account of Telegram has.
 
     Raises:
-        ValueError: It has another form, or there is neither an id nor a name.
+        ValueError: It is neither text nor a number, or there is neither an id nor a name.
     """
     if isinstance(from_id, str):
         return _worded(from_id)
@@ -44,8 +47,7 @@ def author_id_of(from_id: object, name: object, chat: int) -> int:
             return number
         return chat if chat in {-from_id, -(CHANNEL_OFFSET + from_id)} else from_id
     if from_id is None and isinstance(name, str) and name:
-        digest = hashlib.blake2b(name.encode("utf-8", "replace"), digest_size=7).digest()
-        return -(_NAMELESS + int.from_bytes(digest))
+        return -(_NAMELESS + _digest(name))
     raise ValueError(f"from_id {from_id!r}")
 
 
@@ -66,6 +68,25 @@ def is_name_alone(author_id: int) -> bool:
     return author_id < -_NAMELESS
 
 
+def is_foreign(author_id: int) -> bool:
+    """Whether this stands for an id that is not one of Telegram's."""
+    return -_NAMELESS <= author_id < -_FOREIGN
+
+
+def copy_id(number: int, *content: object) -> int:
+    """Return the id of a message whose own id another one has; the same content has the same."""
+    return _COPIES + _digest(repr((number, *content))) // 2**8
+
+
+def is_copy_id(number: int) -> bool:
+    """Whether an id is made by `copy_id`: it says nothing about when a message was sent."""
+    return number >= _COPIES
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=7).digest())
+
+
 def _worded(from_id: str) -> int:
     for prefix in ("user", "channel", "chat"):
         digits = from_id.removeprefix(prefix)
@@ -74,4 +95,6 @@ def _worded(from_id: str) -> int:
             by_prefix = {"user": number, "chat": -number, "channel": -(CHANNEL_OFFSET + number)}
             if number < _LARGEST:
                 return by_prefix[prefix]
-    raise ValueError(f"from_id {from_id!r}")
+    if not from_id.strip():
+        raise ValueError("from_id is empty")
+    return -(_FOREIGN + _digest(from_id))

@@ -1,69 +1,56 @@
-"""Reads an export that some other program saved again, on one line or in another order."""
+"""Reads an export that some other program saved again, on one line or in another order.
 
-import sys
+The file is cut into messages by brackets and quotes. Where damage breaks these, reading goes on at
+the next message: unescaped quotes cannot stand within a text, so its beginning is unmistakable.
+"""
+
+import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from decimal import InvalidOperation
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import ijson
+import orjson
 
 from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, heading_of
-from pipeline.export.mending import Item
+from pipeline.export.layout import AHEAD, CHUNK
+from pipeline.export.mending import Item, mend, parse
 
-BROKEN = "no valid JSON from here on"
-TOO_DEEP = "brackets nested too deeply"
+BROKEN = "no valid JSON"
+LOST = "no message can be read here"
+BRACKETS = "brackets that are damaged"
+DAMAGED_HEADING = "a line of the chat's own that is damaged"
 
-_DAMAGE = (ijson.JSONError, UnicodeDecodeError, InvalidOperation)
-_BATCH = 512
-_BUFFER = 4096  # bytes: so many brackets may open before their depth is looked at
-_DEEPEST = 2000  # characters of the path to a value, which grows with every level
-_PLACES = ("", "chats.list.item.", "left_chats.list.item.")
-_KEYS = {f"{place}{key}": (place, key) for place in _PLACES for key in ("name", "type", "id")}
-_STARTS = {place.removesuffix("."): place for place in _PLACES}
-_MESSAGES = {f"{place}messages.item": place for place in _PLACES}
+_MOST = 1 << 21  # a message is far smaller: beyond this its end was damaged
+_CANDIDATES = 64
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])", re.DOTALL)
+_TOKEN = re.compile(rb'[^"{}\[\]]*+(?:(' + _STRING + rb")(\s*+:)?|([{}\[\]]))", re.DOTALL)
+_SCALAR = re.compile(rb"\s*(" + _STRING + rb"|[-+.\w]++)\s*(?=[,\]}])", re.DOTALL)
+_GAP = re.compile(rb"[\s,]*+")
+_ID_FIRST = re.compile(rb'\{\s*"id"\s*:')
+_FIRST_KEY = re.compile(rb'\{\s*"(\w{1,40})"\s*:')
+_BEGINS = rb'\{\s*"id"\s*:\s*-?\d+\s*,\s*"type"\s*:\s*"(?:message|service|unsupported)"'
+_MARK = re.compile(rb'"messages"\s*:\s*\[|' + _BEGINS)
+_INNER = re.compile(_BEGINS)
+_OWN = re.compile(rb'"(name|type|id)"\s*:\s*(' + _STRING + rb"|-?\d+)(?=\s*[,}])", re.DOTALL)
+_CLOSES = {b"}": b"{", b"]": b"["}
+_CHATS = (b"{", b'{ {"chats" ["list" {', b'{ {"left_chats" ["list" {')
+_NONE = b""
 
-
-@dataclass(slots=True)
-class _Chat:
-    """A chat's own keys, and how many messages it has."""
-
-    keys: dict[str, Any] = field(default_factory=dict)
-    messages: int = 0
+Keys = dict[str, Any]
 
 
 def rewritten(path: Path, wants: Callable[[Heading], bool]) -> Iterator[Event]:
-    """Yield what a file holds, in whatever order its keys are; damage ends it.
+    """Yield what a file holds, in whatever order its keys are; of damage, what stands around it.
 
-    The file is read once for the chats' own keys, which may stand behind their messages, and then
-    for the messages.
+    Where a chat's own keys stand behind its messages, the file is read once for these first.
 
     Raises:
         OSError: The file cannot be read.
     """
-    with _numbers_of_any_length():
-        chats, fault = _chats(path)
-    for place in _PLACES:
-        if any(chat.messages or "type" in chat.keys for chat in chats[place]):
-            with path.open("rb") as file, _numbers_of_any_length():
-                yield from _messages(past_bom(file), place, chats[place], wants)
-    if fault:
-        yield fault
-
-
-@contextmanager
-def _numbers_of_any_length() -> Iterator[None]:
-    """Let ijson read them: where Python refuses one (4,300 digits), ijson 3.6 crashes."""
-    limit = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(0)
-    try:
-        yield
-    finally:
-        sys.set_int_max_str_digits(limit)
+    with path.open("rb") as file:
+        yield from _Scanner(past_bom(file), wants, lambda: _late_keys(path)).events()
 
 
 def past_bom(file: IO[bytes]) -> IO[bytes]:
@@ -73,45 +60,336 @@ def past_bom(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _chats(path: Path) -> tuple[dict[str, list[_Chat]], Fault | None]:
-    """Return the chats by their place in the file, up to where it is damaged."""
-    chats: dict[str, list[_Chat]] = {place: [] for place in _PLACES}
+def _late_keys(path: Path) -> dict[int, Keys]:
+    """Return the own keys of each chat by the byte at which its messages begin."""
     with path.open("rb") as file:
+        scanner = _Scanner(past_bom(file), lambda _: False, dict)
+        for _ in scanner.events():
+            pass
+    return scanner.closed
+
+
+class _Frame:
+    """An open bracket, the key it stands under, and what of its own a chat says within it."""
+
+    __slots__ = ("key", "keys", "listed_at", "opener")
+
+    def __init__(self, opener: bytes, key: bytes) -> None:
+        self.opener, self.key = opener, key
+        self.keys: Keys = {}
+        self.listed_at: int | None = None
+
+
+class _Scanner:
+    """Reads a file from front to back; `at` is how far `buffer`, at byte `offset`, is used up.
+
+    `closed` holds the keys of the chats that ended, by where their messages began.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        wants: Callable[[Heading], bool],
+        late: Callable[[], dict[int, Keys]],
+    ) -> None:
+        self.file, self.wants = file, wants
+        self.offset, self.at, self.buffer = file.tell(), 0, b""
+        self.frames: list[_Frame] = []
+        self.key = _NONE
+        self.closed: dict[int, Keys] = {}
+        self._late = late
+        self._known: dict[int, Keys] | None = None
+        self._pending: Heading | None = None
+        self._is_sound = self._is_empty = True
+        self._is_open = self._is_wanted = self._has_chat = self._is_shifted = False
+        self._slow_until = 0
+        self._first_keys: set[bytes] = set()
+
+    def events(self) -> Iterator[Event]:
+        """Yield everything there is."""
+        while self._ahead():
+            mark = _MARK.search(self.buffer, self.at)
+            if mark is None and self._more():
+                if len(self.buffer) - self.at > _MOST:
+                    self._walk(len(self.buffer) - AHEAD)
+                elif len(self.buffer) - self.at > 2 * CHUNK:
+                    self._walk(len(self.buffer) - CHUNK)
+                continue
+            self._walk(mark.start() if mark else len(self.buffer))
+            if mark is None:
+                self.at = len(self.buffer)
+            else:
+                self.at = mark.start()
+                yield from self._enter(mark.end() - self.at)
+        yield from self._end()
+
+    def _end(self) -> Iterator[Event]:
+        size = self.offset + len(self.buffer)
+        if self.frames:
+            yield Fault(size, CUT_SHORT, is_lost=False)
+        elif not self._is_sound or not (self._has_chat or self._is_json()):
+            yield Fault(size, BROKEN, is_lost=False)
+
+    def _is_json(self) -> bool:
+        """Whether a file without a chat is JSON, as far as one of its size is looked at."""
+        if self._is_shifted:
+            return not self._is_empty
         try:
-            for at, event, value in ijson.parse(past_bom(file), buf_size=_BUFFER):
-                if len(at) > _DEEPEST:
-                    return {place: [] for place in _PLACES}, Fault(
-                        file.tell(), TOO_DEEP, is_lost=True
-                    )
-                if event == "start_map":
-                    if at in _MESSAGES and chats[_MESSAGES[at]]:
-                        chats[_MESSAGES[at]][-1].messages += 1
-                    elif at in _STARTS:
-                        chats[_STARTS[at]].append(_Chat())
-                elif at in _KEYS and event != "map_key" and chats[_KEYS[at][0]]:
-                    place, key = _KEYS[at]
-                    chats[place][-1].keys[key] = value
-        except _DAMAGE as error:
-            is_cut = isinstance(error, ijson.IncompleteJSONError) and "premature EOF" in str(error)
-            return chats, Fault(file.tell(), CUT_SHORT if is_cut else BROKEN, is_lost=True)
-    return chats, None
+            orjson.loads(self.buffer)
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+    def _more(self) -> bool:
+        chunk = self.file.read(CHUNK)
+        if chunk:
+            self._is_shifted |= self.at > 0
+            self.buffer = self.buffer[self.at :] + chunk
+            self.offset, self.at = self.offset + self.at, 0
+        return bool(chunk)
+
+    def _ahead(self) -> bytes:
+        """Return the next byte, nothing at the end of the file."""
+        while self.at >= len(self.buffer) and self._more():
+            pass
+        return self.buffer[self.at : self.at + 1]
+
+    def _walk(self, limit: int) -> None:
+        """Go through brackets and keys up to a place in the buffer."""
+        while self.at < limit and (found := _TOKEN.match(self.buffer, self.at, limit)):
+            self.at, self._is_empty = found.end(), False
+            top = self.frames[-1] if self.frames else None
+            if found[1]:
+                if found[2]:
+                    self.key = found[1]
+                    self._is_sound &= top is not None and top.opener == b"{"
+                    if top and (value := _OWN.match(self.buffer, found.start(1))):
+                        top.keys |= _own(value)
+                else:
+                    self.key = _NONE
+            elif found[3] in _CLOSES:
+                self._close(found[3])
+            else:
+                self._is_sound &= top is None or (top.opener == b"{") == bool(self.key)
+                self.frames.append(_Frame(found[3], self.key))
+                self.key = _NONE
+        if b'"' in self.buffer[self.at : limit] and limit < len(self.buffer):
+            self._is_sound = self._is_sound and not _MARK.match(self.buffer, limit)
+
+    def _close(self, closing: bytes) -> None:
+        self.key = _NONE
+        if not self.frames or self.frames[-1].opener != _CLOSES[closing]:
+            self._is_sound = False
+            return
+        frame = self.frames.pop()
+        if frame.listed_at is not None:
+            self.closed[frame.listed_at] = frame.keys
+            self._is_open = False
+
+    def _is_chat(self) -> bool:
+        """Whether the innermost open bracket is a chat's."""
+        where = b" ".join(frame.opener + frame.key for frame in self.frames[:5])
+        return where in _CHATS
+
+    def _enter(self, length: int) -> Iterator[Event]:
+        """Read on from a list of messages, or from a message that stands in none."""
+        is_list = self.buffer[self.at : self.at + 1] == b'"'
+        heading: list[Event] = []
+        if is_list and self._is_sound and not self._is_chat():
+            self.at += len(b'"messages"')  # another program's
+            self.key = b'"messages"'
+            self.at = self.buffer.index(b":", self.at) + 1
+            return
+        if not (is_list and self._is_sound):
+            text = self.buffer[max(0, self.at - 4 * AHEAD) : self.at]
+            keys: Keys = {}
+            for own in _OWN.finditer(text):
+                keys |= _own(own)
+            if is_list or not self._is_open:
+                self.frames = [_Frame(b"{", _NONE)]
+                self.frames[0].keys = keys
+            if is_list or not self._is_sound:
+                heading.append(Fault(self.offset + self.at, DAMAGED_HEADING, is_lost=False))
+        if is_list:
+            self.at += length
+        if is_list or not self._is_open:
+            self._begin()
+        self._is_sound = True
+        self.key = _NONE
+        if self._pending is None:
+            yield from heading
+            heading = []
+        yield from self._messages(heading)
+
+    def _begin(self) -> None:
+        frame = self.frames[-1]
+        frame.listed_at = self.offset + self.at
+        keys = frame.keys
+        if not {"id", "type"} <= keys.keys():
+            if self._known is None:
+                self._known = self._late()
+            keys = {**self._known.get(frame.listed_at, {}), **keys}
+        self._pending = heading_of(keys)
+        self._is_open, self._is_wanted = True, self.wants(self._pending)
+
+    def _announce(self) -> Iterator[Event]:
+        if self._pending is not None:
+            self._has_chat = True
+            yield self._pending
+            self._pending = None
+
+    def _messages(self, faults: list[Event]) -> Iterator[Event]:
+        """Yield the messages from here to the end of their list."""
+        if self._pending and self._pending.kind:
+            yield from self._announce()
+            yield from faults
+        while byte := self._past_gap():
+            if byte == b"]":
+                self.at += 1
+                return
+            if byte == b'"' and _MARK.match(self.buffer, self.at):
+                self._is_sound = False  # another chat's list: the end of this one is lost
+                return
+            if byte == b"{" and self._pending:
+                yield from self._announce()
+                yield from faults
+            events = list((self._batch() or self._message()) if byte == b"{" else self._stray())
+            yield from events if self._is_wanted else ()
+        self.frames.append(_Frame(b"[", b'"messages"'))
+
+    def _past_gap(self) -> bytes:
+        """Return the next byte that neither separates nor indents, nothing at the file's end."""
+        if len(self.buffer) - self.at < CHUNK:
+            self._more()
+        while byte := self._ahead():
+            gap = _GAP.match(self.buffer, self.at)
+            if gap is None or not gap[0]:
+                return byte
+            self.at = gap.end()
+        return b""
+
+    def _batch(self) -> list[Event]:
+        """Return the messages that are wholly in the buffer, if nothing is wrong with them."""
+        begins = _ID_FIRST.match(self.buffer, self.at)
+        if begins is None or self.offset + self.at < self._slow_until:
+            return []
+        last = self.buffer.rfind(begins[0], self.at + 1)
+        if last < 0:
+            return []
+        body = self.buffer[self.at : last].rstrip(b", \t\r\n")
+        try:
+            items = orjson.loads(b"[" + body + b"]")
+        except orjson.JSONDecodeError:
+            items = [None]
+        if not all(type(item) is dict for item in items):
+            self._slow_until = self.offset + last
+            return []
+        self._first_keys.add(b"id")
+        self.at = last
+        return [items]
+
+    def _message(self) -> Iterator[Event]:
+        """Yield the message that begins here, or what is wrong with it."""
+        span = self._span(0)
+        end = len(self.buffer) if span is None else self.at + span
+        if span is None or _INNER.search(self.buffer, self.at + 1, end):
+            span = self._next()
+        piece, start = self.buffer[self.at : self.at + span], self.offset + self.at
+        self.at += span
+        if (first := _FIRST_KEY.match(piece)) and len(self._first_keys) < _CANDIDATES:
+            self._first_keys.add(first[1])
+        yield from _one(piece, start)
+
+    def _stray(self) -> Iterator[Event]:
+        """Pass over what is no message in a list of messages."""
+        scalar = _SCALAR.match(self.buffer, self.at)
+        if scalar and not _MARK.search(self.buffer, self.at, scalar.end()):
+            self.at = scalar.end()
+            return
+        span = self._span(0) if self._ahead() == b"[" else None
+        if span is None or _MARK.search(self.buffer, self.at, self.at + span):
+            span = self._next()
+            piece = self.buffer[self.at : self.at + span]
+            is_lost = b'"' in piece
+            yield Fault(self.offset + self.at, LOST if is_lost else BRACKETS, is_lost=is_lost)
+        self.at += span
+
+    def _span(self, begin: int) -> int | None:
+        """Return how long the value is that begins so far ahead; None where it has no end."""
+        opened, place = bytearray(), begin
+        while True:
+            found = _BRACKET.match(self.buffer, self.at + place)
+            if found is None:
+                if len(self.buffer) - self.at - begin > _MOST or not self._more():
+                    return None
+                continue
+            place = found.end() - self.at
+            bracket = found[1]
+            if bracket in _CLOSES:
+                if not opened or opened[-1:] != _CLOSES[bracket]:
+                    return None
+                opened.pop()
+                if not opened:
+                    return place - begin
+            else:
+                opened += bracket
+
+    def _next(self) -> int:
+        """Return how far ahead the next message or list of messages begins, or the file ends."""
+        place = 1
+        while True:
+            found = _MARK.search(self.buffer, self.at + place)
+            other = self._next_of_other_order(place, found.start() - self.at if found else None)
+            if other is not None:
+                return other
+            if found:
+                return found.start() - self.at
+            length = len(self.buffer) - self.at
+            if length > _MOST:
+                return length - AHEAD
+            place = max(1, length - AHEAD)
+            if not self._more():
+                return len(self.buffer) - self.at
+
+    def _next_of_other_order(self, place: int, limit: int | None) -> int | None:
+        """Return where the next message begins in a file whose messages begin with other keys."""
+        keys = self._first_keys - {b"id"}
+        if not keys:
+            return None
+        pattern = re.compile(rb'\{\s*"(?:' + b"|".join(sorted(keys)) + rb')"\s*:')
+        end = len(self.buffer) if limit is None else self.at + limit
+        places = [
+            one.start() - self.at for one in pattern.finditer(self.buffer, self.at + place, end)
+        ]
+        for begin in places[:_CANDIDATES]:
+            span = self._span(begin)
+            if span is None:
+                continue
+            item = parse(self.buffer[self.at + begin : self.at + begin + span])
+            if item and {"id", "type"} <= item.keys():
+                return begin
+        return None
 
 
-def _messages(
-    file: IO[bytes], place: str, chats: list[_Chat], wants: Callable[[Heading], bool]
-) -> Iterator[Event]:
-    items = _undamaged(ijson.items(file, f"{place}messages.item"))
-    for chat in chats:
-        heading = heading_of(chat.keys)
-        yield heading
-        is_wanted, left = wants(heading), chat.messages
-        while left and (batch := list(islice(items, min(left, _BATCH)))):
-            left -= len(batch)
-            if is_wanted:
-                yield batch
+def _one(piece: bytes, offset: int) -> Iterator[Event]:
+    """Yield a message, mended where it can be, or the fault that it is lost."""
+    whole = piece.strip(b" \t\r\n,")
+    item: Item | None
+    if (item := parse(whole)) is not None:
+        yield [item]
+    elif (mended := mend(whole)) and "id" in mended[0]:
+        yield Fault(offset, mended[1], is_lost=False)
+        yield [mended[0]]
+    elif b'"' in whole:
+        yield Fault(offset, LOST, is_lost=True)
+    else:
+        yield Fault(offset, BRACKETS, is_lost=False)
 
 
-def _undamaged(items: Iterator[Item]) -> Iterator[Item]:
-    """Yield items up to the damage that `_chats` found already."""
-    with suppress(*_DAMAGE):
-        yield from (item for item in items if isinstance(item, dict))
+def _own(found: re.Match[bytes]) -> Keys:
+    """Return one of a chat's own keys with its value; damage within it is mended."""
+    text = b"{" + found[0] + b"}"
+    item = parse(text)
+    if item is None and (mended := mend(text)):
+        item = mended[0]
+    return item or {}

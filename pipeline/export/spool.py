@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from model.conversation import Message
 from pipeline.authors import Author
 from pipeline.export.entries import Flag, Kind, Row
-from pipeline.export.ids import SHIFT, is_name_alone
+from pipeline.export.ids import SHIFT, copy_id, is_foreign, is_name_alone
 
 Place = tuple[int, int]
 """Seconds since 1970 and an id: where a message stands in its chat."""
@@ -28,6 +28,7 @@ _TABLE = """
 CREATE TABLE entry (
   chat INTEGER, id INTEGER, kind INTEGER, at INTEGER, author INTEGER, name INTEGER, text TEXT,
   reply INTEGER, flags INTEGER, edited INTEGER, topic INTEGER, clash INTEGER DEFAULT 0,
+  file INTEGER,
   PRIMARY KEY (chat, id)
 ) WITHOUT ROWID
 """
@@ -86,10 +87,15 @@ SELECT old.chat, new.text FROM entry AS old, entry AS new
 WHERE old.chat IN (SELECT value FROM json_each(?)) AND old.kind = 3
   AND new.chat = ? AND new.kind = 4 AND abs(old.at - new.at) <= 5
 """
-_ROWS = """
-SELECT chat, id, kind, at, author, name, text, reply, flags, edited FROM entry
-WHERE chat = ? ORDER BY id
+_ROWS_OF = """
+SELECT chat, id, kind, at, author, name, text, reply, flags, edited FROM entry WHERE chat = ?
 """
+_ROWS = f"{_ROWS_OF} ORDER BY id"
+_KNOWN = """
+SELECT entry.id, 1 FROM json_each(?3) JOIN entry ON entry.chat = ?1 AND entry.id = json_each.value
+WHERE entry.file = ?2
+"""
+_OF_FILE = "UPDATE entry SET file = ? WHERE chat = ? AND id = ?"
 _SHARED = """
 SELECT old.chat FROM entry AS old JOIN entry AS new ON new.chat = :new AND new.id = old.id - :shift
 WHERE old.chat IN (SELECT value FROM json_each(:olds)) AND old.kind = 0 AND new.kind = 0
@@ -107,6 +113,13 @@ class Counts:
     topics: int
     first: datetime | None
     last: datetime | None
+
+
+def _is_same(one: Row, other: Row) -> bool:
+    """Whether two rows of one id are one message, edited or not, and not two."""
+    both_said = one[2] == other[2] == Kind.MESSAGE
+    is_edited = bool(one[9] or other[9])
+    return not both_said or (one[3:5] == other[3:5] and (is_edited or one[6] == other[6]))
 
 
 class Spool:
@@ -129,6 +142,31 @@ class Spool:
     def keep(self, rows: Iterable[Row]) -> None:
         """Take in rows; of one message the later edit wins, then the later row."""
         self._base.executemany(_KEEP, rows)
+
+    def keep_of(self, file: int, rows: Iterable[Row]) -> int:
+        """Take in rows of one file; return how many messages had an id that another one has there.
+
+        Each of these gets an id of its own, the same in every file.
+        """
+        fresh: dict[int, Row] = {}
+        copies: list[Row] = []
+        given = list(rows)
+        ids = json.dumps([row[1] for row in given])
+        known = dict(self._base.execute(_KNOWN, (given[0][0], file, ids)) if given else ())
+        for row in given:
+            other = fresh.get(row[1]) or (self._row(row) if row[1] in known else None)
+            if other is None or _is_same(other, row):
+                fresh[row[1]] = row
+            else:
+                copies.append((row[0], copy_id(row[1], row[3], row[4], row[6]), *row[2:]))
+        self.keep([*fresh.values(), *copies])
+        marks = [(file, row[0], row[1]) for row in fresh.values()]
+        self._base.executemany(_OF_FILE, marks)
+        return len(copies)
+
+    def _row(self, row: Row) -> Row:
+        found: Row = self._base.execute(f"{_ROWS_OF} AND id = ?", row[:2]).fetchone()
+        return found
 
     def rows(self, chat: int) -> Iterator[Row]:
         """Yield a chat's rows in order of id; their names are this spool's numbers."""
@@ -207,7 +245,7 @@ class Spool:
                 names=tuple(shown[author]),
                 messages=own if own_words else count,
                 is_bot=bool(is_bot),
-                by_name=is_name_alone(author),
+                by_name=is_name_alone(author) or (is_foreign(author) and bool(shown[author])),
             )
             for author, count, is_bot, own in self._base.execute(_AUTHORS, (chat,))
         ]

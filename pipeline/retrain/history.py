@@ -21,6 +21,7 @@ from model.errors import DatasetError
 from model.files import PRIVATE_FILE, make_folder, write_text
 from model.naming import escape_unseen
 from pipeline.export.entries import Row
+from pipeline.export.ids import is_copy_id
 from pipeline.retrain import ledger as ledgers
 from pipeline.retrain.known import damaged, read_index
 from pipeline.retrain.ledger import Ledger
@@ -45,7 +46,8 @@ class Cover:
 
     def tells_of(self, number: int, at: int) -> bool:
         """Whether a message of this time would be in it, by another id than this."""
-        return self.begin <= at <= self.newest and not self.holds(number)
+        in_time = self.begin <= at <= self.newest
+        return in_time and not self.holds(number) and not is_copy_id(number)
 
 
 @dataclass(frozen=True, slots=True)

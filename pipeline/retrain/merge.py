@@ -16,6 +16,7 @@ from model.errors import ExportError
 from model.naming import visible_name
 from pipeline.build import sha256_of
 from pipeline.export.archive import Archive, Chat, opened
+from pipeline.export.ids import is_copy_id
 from pipeline.export.spool import Spool
 from pipeline.retrain.foreign import add_dumped, forget, settle
 from pipeline.retrain.history import Cover, open_history
@@ -179,7 +180,11 @@ def _cover(spool: Spool, chat_id: int) -> Cover | None:
     counts = spool.counts(chat_id)
     if counts.first is None or counts.last is None:
         return None
-    messages = (one for one in map(Entry._make, spool.rows(chat_id)) if one.is_message)
+    messages = (
+        one
+        for one in map(Entry._make, spool.rows(chat_id))
+        if one.is_message and not is_copy_id(one.number)
+    )
     first = last = next(messages).number
     for one in messages:
         last = one.number  # they come in order of id

@@ -25,7 +25,7 @@ def write(folder, pairs, splits):
     with closing(Draft()) as draft:
         for one in pairs:
             draft.add(one)
-        return draft.write(folder, array("b", splits))
+        return draft.write(folder.joinpath, array("b", splits))
 
 
 def read(folder, name):

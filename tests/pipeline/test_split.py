@@ -157,7 +157,7 @@ def cut(messages, window):
             for pair in session.pairs:
                 draft.add(pair)
         splits = split(found, window.reach)
-        taken, written = len(draft), draft.write(Path(folder), splits)
+        taken, written = len(draft), draft.write(Path(folder).joinpath, splits)
         rows = [pq.read_table(Path(folder) / f"{name}.parquet").to_pylist() for name in SPLITS]
     own = [set().union(*(held[number] for number in placed(splits, place))) for place in range(3)]
     assert sum(map(len, rows)) + written.dropped == taken

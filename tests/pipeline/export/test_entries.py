@@ -224,7 +224,7 @@ def test_a_message_that_lacks_what_it_needs_is_skipped_and_named(tmp_path, lost)
         ("id", None, "no id"),
         ("type", None, "an unknown type"),
         ("type", [], "an unknown type"),
-        ("from_id", "nonsense", "unreadable from_id"),
+        ("from_id", "", "unreadable from_id"),
         ("from_id", ["user1"], "unreadable value"),
         ("from_id", {"user": 1}, "unreadable value"),
     ],

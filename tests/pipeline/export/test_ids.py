@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.export.ids import author_id_of, chat_id_of, is_name_alone
+from pipeline.export.ids import author_id_of, chat_id_of, is_foreign, is_name_alone
 
 USER, CHAT = 2**32, 2 * 2**32
 SUPERGROUP = -1_000_000_000_077
@@ -67,14 +67,33 @@ def test_an_author_without_an_id_is_known_by_name():
     assert not is_name_alone(SUPERGROUP)
 
 
-@pytest.mark.parametrize(
-    "from_id",
-    ["7", "user", "user-7", "person7", "", "user٣x", "user٣", "user" + 30 * "9", 0, -7, 2**63, 1.5,
-     True, [], {}],
-)  # fmt: skip
+@pytest.mark.parametrize("from_id", ["", " ", 0, -7, 2**63, 1.5, True, [], {}])
 def test_another_form_of_author_is_refused(from_id):
     with pytest.raises(ValueError, match="from_id"):
         author_id_of(from_id, "Ana", 1)
+
+
+FOREIGN = [
+    "7",
+    "user",
+    "user-7",
+    "person7",
+    "userA",
+    "user٣x",
+    "user٣",
+    "user" + 30 * "9",
+    "a" * 999,
+]
+
+
+def test_an_id_that_is_not_telegram_s_is_a_number_that_no_account_has():
+    numbers = [author_id_of(from_id, "Ana", 1) for from_id in FOREIGN]
+
+    assert len(set(numbers)) == len(FOREIGN)
+    assert numbers == [author_id_of(from_id, "Rui", 2) for from_id in FOREIGN]
+    assert all(is_foreign(number) and not is_name_alone(number) for number in numbers)
+    assert not is_foreign(author_id_of(None, "Ana", 1))
+    assert not is_foreign(SUPERGROUP)
 
 
 @pytest.mark.parametrize("name", [None, "", 7])

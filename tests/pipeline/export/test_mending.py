@@ -3,8 +3,8 @@ r"""Bytes that are no JSON and were seen all the same; they matter, so they stan
 import pytest
 
 from pipeline.export.mending import mend
-from tests.pipeline.chats import INDENTED, chat, entry, write
-from tests.pipeline.export.reading import read
+from tests.pipeline.chats import INDENTED, LAYOUTS, account, chat, entry, write
+from tests.pipeline.export.reading import read, read_all
 
 NO_JSON = "an escape or a value that is no JSON"
 NO_UTF_8 = "bytes that are no UTF-8"
@@ -127,14 +127,50 @@ def test_what_is_no_object_is_not_made_one(piece):
     assert found is None or not found[0]
 
 
-@pytest.mark.parametrize("layout", ["one line", "sorted keys, indented"])
-def test_another_layout_loses_what_comes_after_damage_and_says_so(tmp_path, layout):
-    from tests.pipeline.chats import LAYOUTS
+REWRITTEN = sorted(LAYOUTS.keys() - INDENTED.keys())
 
-    whole = LAYOUTS[layout](chat(entry(1, 1, "a"), entry(2, 2, "XYZ", 1), entry(3, 1, "c", 2)))
 
-    reading = read(write(tmp_path, whole.replace(b"XYZ", rb"\x0B")))
+@pytest.mark.parametrize("layout", REWRITTEN)
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (rb'"\x0B"', "\x0b"),
+        (rb'"\udc00"', "\ufffd"),
+        (b'"a\x01b"', "a\x01b"),
+        (b'"a\xffb"', "a\ufffdb"),
+        (b"XYZ", None),
+        (b'"XYZ', None),
+        (b'XYZ"', None),
+        (b'"XYZ"}', None),
+        (b'"XYZ"]', None),
+        (b'{"XYZ"', None),
+        (b'["XYZ"', None),
+    ],
+    ids=["an escape", "half a pair", "a control character", "no UTF-8", "no quotes",
+         "no closing quote", "no opening quote", "a brace too many", "a bracket too many",
+         "a brace without an end", "a bracket without an end"],
+)  # fmt: skip
+def test_reading_goes_on_after_damage_in_any_layout(tmp_path, layout, written, text):
+    talk = [entry(n, 1 + n % 2, "XYZ" if n == 50 else f"words {n}", n) for n in range(1, 200)]
+    whole = LAYOUTS[layout](chat(*talk))
 
-    assert reading.texts == ["a"]
-    assert sum(reading.tally.skipped.values()) == 1
-    assert len(reading.chat.places) == 1
+    reading = read(write(tmp_path, whole.replace(b'"XYZ"', written)))
+
+    told = {m.message_id: m.text for m in reading.messages}
+    expected = {n: f"words {n}" for n in range(1, 200) if n != 50}
+    assert {n: said for n, said in told.items() if n != 50} == expected
+    assert text is None or told[50] == text
+    assert sum(reading.tally.skipped.values()) + sum(reading.tally.repaired.values()) >= 1
+
+
+def test_a_large_export_on_one_line_loses_the_damaged_messages_alone(tmp_path):
+    talk = [entry(n, 1 + n % 2, f"words {n}", n) for n in range(1, 8_001)]
+    whole = LAYOUTS["one line"](account(chat(*talk[:4_000]), chat(*talk[4_000:], id=5, name="B")))
+    for n in range(500, 8_001, 500):
+        whole = whole.replace(b'"words %d"' % n, b'"words %d' % n)
+
+    readings = read_all(write(tmp_path, whole))
+
+    ids = sorted(number for one in readings.values() for number in one.ids)
+    assert ids == [n for n in range(1, 8_001) if n % 500]
+    assert sum(one.tally.skipped["no message can be read here"] for one in readings.values()) == 16

@@ -156,7 +156,7 @@ def test_rolling_back_and_promoting_again_is_remembered(three):
 
 
 def test_nothing_to_roll_back_to_is_said(three):
-    with pytest.raises(ArtifactError, match="there is no model"):
+    with pytest.raises(ArtifactError, match="serves yet: choose one"):
         three.rollback()
 
 

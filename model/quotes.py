@@ -5,6 +5,7 @@ Readers of messages drop Telegram's own quote blocks, since only they know where
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from model.naming import fold
 
@@ -68,4 +69,11 @@ def _label(line: str) -> str:
     start = _BEFORE_NAME.match(line)
     at = start.end() if start else 0
     end = _AFTER_NAME.search(line, at, at + MOST_LABEL)
-    return " ".join(fold(line[at : end.start()]).split()) if end else ""
+    return _folded(line[at : end.start()]) if end else ""
+
+
+@lru_cache(4096)
+def _folded(name: str) -> str:
+    """Return a folded name with single spaces; in plain ASCII case is all there is to fold."""
+    is_plain = name.isascii() and name.isprintable()
+    return " ".join((name.casefold() if is_plain else fold(name)).split())

@@ -19,8 +19,8 @@ FAKE_SPEAKER = """
 import sys, types
 fake = types.ModuleType("model.speaker")
 class Speaker:
-    def reply(self, context, voice, begins=""): return (f"{voice} heard {len(context)}",)
-    def turn(self, context, voices, begins=""): return voices[0], self.reply(context, voices[0])
+    def reply(self, context, voice, *_): return (f"{voice} heard {len(context)}",)
+    def turn(self, context, voices, *_): return voices[0], self.reply(context, voices[0])
 fake.open_speaker = lambda artifact, device: Speaker()
 sys.modules["model.speaker"] = fake
 sys.argv[0] = "understudy-bot"

@@ -20,8 +20,8 @@ import sys, types
 fake = types.ModuleType("model.speaker")
 class Speaker:
     rejected = {}
-    def reply(self, context, voice, begins=""): return (f"{voice} heard {len(context)}",)
-    def turn(self, context, voices, begins=""): return voices[0], self.reply(context, voices[0])
+    def reply(self, context, voice, *_): return (f"{voice} heard {len(context)}",)
+    def turn(self, context, voices, *_): return voices[0], self.reply(context, voices[0])
 fake.open_speaker = lambda artifact, device: Speaker()
 sys.modules["model.speaker"] = fake
 sys.argv[0] = "understudy-bot"

@@ -50,7 +50,7 @@ class Town:
         stage.speaker.reply = self.echo
         self.contexts = []
 
-    def echo(self, context, voice, begins=""):
+    def echo(self, context, voice, begins="", should_stop=None):
         """Stand in for the model: say again what was read last."""
         self.contexts.append(context)
         return (f"I read {' '.join(context[-3:])}"[:300],)

@@ -14,6 +14,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from bot import __main__ as command_line
 from bot import app, polling, running  # noqa: F401  what each life would import
@@ -35,10 +36,12 @@ LIMITS = {"group_max_rate": 4, "group_time_period": 2}  # so that many messages 
 class Speaker:
     """Answers in one to four messages: the tag of what it answers, a new word, and `2/3`."""
 
+    rejected = MappingProxyType({})
+
     def __init__(self, _artifact=None, _settings=None):
         self.chance = random.Random()
 
-    def reply(self, context, _voice, begins=""):
+    def reply(self, context, _voice, begins="", _should_stop=None):
         time.sleep(self.chance.random() * LONGEST_THOUGHT)
         tags = TAG.findall(begins) or TAG.findall("\n".join(context)) or ["none"]
         if POISON in begins:
@@ -46,7 +49,7 @@ class Speaker:
         word, (count,) = secrets.token_hex(4), self.chance.choices(range(1, 5), OFTEN)
         return tuple(f"{tags[-1]} {word} {number + 1}/{count}" for number in range(count))
 
-    def turn(self, context, voices, begins=""):
+    def turn(self, context, voices, begins="", _should_stop=None):
         return voices[0], self.reply(context, voices[0], begins)
 
 

@@ -189,14 +189,14 @@ class Courier:
         """Send; what certainly did not arrive is sent again, once it is time, if `again` says so.
 
         That a message leaves is noted just before it does: a kill while it waits, for the rate
-        limiter or for a connection, loses nothing. `left` as in `Journal.leave`.
+        limiter or for a connection, loses nothing. `left` as in `Journal.note_departure`.
         """
         journal, loop = self.house.shelves.journal, asyncio.get_running_loop()
         end, wait, moves, has_left = loop.time() + PATIENCE, FIRST_WAIT, 0, False
 
         async def leave() -> None:
             nonlocal has_left
-            journal.leave(part, left)
+            journal.note_departure(part, left)
             has_left = True
 
         while True:
@@ -212,13 +212,13 @@ class Courier:
                 may_repeat = isinstance(error, RetryAfter) or not has_left
                 if not has_moved and (not may_repeat or loop.time() + pause > end):
                     return None, self._given_up(place, error, has_left=has_left)
-                journal.come_back(part)
+                journal.note_failure(part)
                 if isinstance(error, ChatMigrated):
                     moves += 1
                     await self.house.move(address.chat_id, error.new_chat_id)
                     continue
             else:
-                journal.arrive(part, message_of(sent) if left else None)
+                journal.note_arrival(part, message_of(sent) if left else None)
                 return sent, "sent"
             await self._pause(pause)
             if again and not await again():

@@ -101,7 +101,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         await super().stop()
         if self.inbox is not None:
             with suppress(StoreError):
-                await self.inbox.rest()
+                await self.inbox.clear_working()
 
     async def _cancel_unfinished(self) -> None:
         while self._unfinished:
@@ -162,7 +162,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         Updates that crashed the bot again and again are set aside.
         """
         if self.inbox is not None:
-            for number in await self.inbox.convict():
+            for number in await self.inbox.count_crashes():
                 logger.error("update %d crashed the bot again and again: it is set aside", number)
         return await self._requeue(parse, lambda _: True)
 

@@ -68,7 +68,7 @@ class Acting:
             made = partial(self._house.replies.answer, place, voice, at)
             await self._answer(context, part, place, made, still=still)
 
-    async def go_on(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
+    async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
         """Send what an earlier life left of an unasked turn; return whether there was one."""
         turn = await context.courier.unfinished()
         if turn is not None:

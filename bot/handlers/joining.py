@@ -87,7 +87,7 @@ class Joining:
         if message is None or self._is_answered_anyway(message):
             return
         place = place_of(message)
-        if await self.acting.go_on(context, place, lambda: self._is_welcome(place.chat_id)):
+        if await self.acting.resume(context, place, lambda: self._is_welcome(place.chat_id)):
             return
         if not self._may(message, datetime.now(UTC)):
             return

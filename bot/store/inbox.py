@@ -72,7 +72,7 @@ class Inbox:
         async with self._engine.connect() as connection:
             return [json.loads(body) for body in (await connection.execute(query)).scalars()]
 
-    async def convict(self) -> list[int]:
+    async def count_crashes(self) -> list[int]:
         """Count the crashes of the last life; return the updates that are set aside for them.
 
         A process that ended in order left no update marked as working.
@@ -110,7 +110,7 @@ class Inbox:
         """Note whether the own code of an update that was begun before runs."""
         await self._change(update_id, working=working)
 
-    async def rest(self) -> None:
+    async def clear_working(self) -> None:
         """Note that the process ends in order: nothing that happens now is an update's doing."""
         async with self._engine.begin() as connection:
             await connection.execute(update(inbox).where(inbox.c.working).values(working=False))

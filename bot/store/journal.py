@@ -120,19 +120,19 @@ class Journal:
         async with self._engine.connect() as connection:
             return _turn_of((await connection.execute(query)).scalar())
 
-    def leave(self, part: Part, left: int = 0) -> None:
+    def note_departure(self, part: Part, left: int = 0) -> None:
         """Note that a message is about to leave; `left` as in `bot.store.send_log`.
 
         Raises:
             StoreError: That cannot be written.
         """
-        self._log.leave(part, left)
+        self._log.note_departure(part, left)
 
-    def arrive(self, part: Part, message: Message | None) -> None:
+    def note_arrival(self, part: Part, message: Message | None) -> None:
         """Note that a message arrived; `advance` or `mark` follows."""
-        self._log.arrive(part, message)
+        self._log.note_arrival(part, message)
 
-    def come_back(self, part: Part) -> None:
+    def note_failure(self, part: Part) -> None:
         """Note that a message that left did not arrive."""
         self._log.drop(part)
 

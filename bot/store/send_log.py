@@ -63,7 +63,7 @@ class SendLog:
                 continue
         return dict(self.notes)
 
-    def leave(self, part: Part, left: int) -> None:
+    def note_departure(self, part: Part, left: int) -> None:
         """Note that a message is about to leave.
 
         Raises:
@@ -73,7 +73,7 @@ class SendLog:
         self._append(asdict(note))
         self.notes[part] = note
 
-    def arrive(self, part: Part, message: Message | None) -> None:
+    def note_arrival(self, part: Part, message: Message | None) -> None:
         """Note that the newest message of a part arrived.
 
         Raises:

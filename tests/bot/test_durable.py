@@ -101,7 +101,7 @@ async def test_an_update_whose_own_code_ran_in_some_crashes_is_set_aside(stage, 
     async with opened(stage.settings().database_url) as engine:
         for _ in range(MOST_CRASHES):
             before = Inbox(engine)
-            await before.convict()
+            await before.count_crashes()
             assert await before.begin(500)
 
     async with stage.running():

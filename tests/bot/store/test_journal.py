@@ -56,7 +56,7 @@ async def test_what_did_not_leave_is_sent_in_the_next_life(journal, engine):
 
 
 async def test_what_left_and_was_not_answered_is_uncertain_and_the_rest_is_sent(journal, engine):
-    journal.leave(PART, left=3)
+    journal.note_departure(PART, left=3)
 
     again, uncertain = await next_life(engine)
 
@@ -67,8 +67,8 @@ async def test_what_left_and_was_not_answered_is_uncertain_and_the_rest_is_sent(
 
 
 async def test_what_arrived_is_kept_though_a_kill_came_before_the_database_had_it(journal, engine):
-    journal.leave(PART, left=3)
-    journal.arrive(PART, SENT)
+    journal.note_departure(PART, left=3)
+    journal.note_arrival(PART, SENT)
 
     again, uncertain = await next_life(engine)
 
@@ -79,8 +79,8 @@ async def test_what_arrived_is_kept_though_a_kill_came_before_the_database_had_i
 
 
 async def test_a_note_of_what_the_database_has_changes_nothing(journal, engine, monkeypatch):
-    journal.leave(PART, left=3)
-    journal.arrive(PART, SENT)
+    journal.note_departure(PART, left=3)
+    journal.note_arrival(PART, SENT)
     monkeypatch.setattr(send_log.SendLog, "drop", lambda *_: None)  # killed just before it
     await journal.advance(PART, TURN.without_first("sent"), SENT)
 
@@ -91,8 +91,8 @@ async def test_a_note_of_what_the_database_has_changes_nothing(journal, engine, 
 
 
 async def test_what_telegram_sent_back_did_not_arrive(journal, engine):
-    journal.leave(PART, left=3)
-    journal.come_back(PART)
+    journal.note_departure(PART, left=3)
+    journal.note_failure(PART)
 
     again, uncertain = await next_life(engine)
 
@@ -101,7 +101,7 @@ async def test_what_telegram_sent_back_did_not_arrive(journal, engine):
 
 
 async def test_a_doubt_stays_with_the_part_to_its_end(journal, engine):
-    journal.leave(PART, left=3)
+    journal.note_departure(PART, left=3)
     again, _ = await next_life(engine)
 
     left = await again.unsent(PART)
@@ -115,8 +115,8 @@ async def test_a_doubt_stays_with_the_part_to_its_end(journal, engine):
 async def test_a_note_that_a_power_cut_tore_is_passed_over(journal, engine, tmp_path):
     other = Part(501, 0)
     await journal.begin(other, PLACE)
-    journal.leave(PART, left=3)
-    journal.leave(other)
+    journal.note_departure(PART, left=3)
+    journal.note_departure(other)
     log = tmp_path / "bot.db-sends"
     log.write_bytes(log.read_bytes()[:-9])
 
@@ -129,12 +129,12 @@ async def test_a_message_does_not_leave_where_that_cannot_be_noted(journal, tmp_
     (tmp_path / "bot.db-sends").mkdir()
 
     with pytest.raises(StoreError):
-        journal.leave(PART, left=3)
+        journal.note_departure(PART, left=3)
 
 
 async def test_the_notes_are_private_hold_no_words_and_go(journal, tmp_path):
-    journal.leave(PART, left=3)
-    journal.arrive(PART, SENT)
+    journal.note_departure(PART, left=3)
+    journal.note_arrival(PART, SENT)
     log = tmp_path / "bot.db-sends"
     noted = log.read_text("utf-8")
     await journal.advance(PART, TURN.without_first("sent"), SENT)

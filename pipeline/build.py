@@ -1,6 +1,7 @@
 """From exports to a dataset."""
 
 import hashlib
+import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -31,7 +32,7 @@ from pipeline.export.archive import opened
 from pipeline.leaks import leaks
 from pipeline.occasions import OCCASIONS, OccasionsDraft
 from pipeline.pairing import Choices, Pairing
-from pipeline.review import Review, read_struck, write_review, write_struck
+from pipeline.review import Review, check_writable, read_struck, write_review, write_struck
 from pipeline.roster_file import (
     read_roster,
     roster_of,
@@ -62,6 +63,8 @@ def build(
     """
     recover(out)
     check_place(out)
+    if choices.review:  # now, and not after minutes of work
+        check_writable(choices.review)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
     with opened(exports, choices.chat, choices.zone, step) as found:
         chat = found.only(choices.chat)
@@ -91,7 +94,11 @@ def build_chat(
     """
     roster, choices = pairing.roster, pairing.choices
     _check_voices(roster, authors, choices.min_messages)
-    with closing(Draft()) as draft, closing(OccasionsDraft()) as occasions:
+    with (
+        place_in_errors(Path(tempfile.gettempdir())),
+        closing(Draft()) as draft,
+        closing(OccasionsDraft()) as occasions,
+    ):
         step("pairing contexts and replies")
         _pair(pairing, review, draft, occasions)
         splits = split(

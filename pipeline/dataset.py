@@ -96,7 +96,7 @@ def new_dataset(folder: Path) -> Iterator[Path]:
         DatasetError: Something else is there.
     """
     check_place(folder)
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     make_folder(place.parent)
     recover(place)
     name = f".{place.name}{_MARK}{os.getpid()}-"
@@ -118,7 +118,7 @@ class UnnamedFiles:
     """A dataset's large files while they are written: without a name, so a kill leaves nothing."""
 
     def __init__(self, place: Path) -> None:
-        self._folder = make_folder(place.resolve().parent)
+        self._folder = make_folder(Path(os.path.realpath(place)).parent)
         self._files: dict[str, IO[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -143,7 +143,7 @@ class UnnamedFiles:
 
 def recover(folder: Path) -> None:
     """Clear up after builds that were killed; put back the older dataset that one had moved."""
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     if not place.exists():
         kept = [beside / "old" for beside in _beside(place) if (beside / "old").is_dir()]
         if kept:

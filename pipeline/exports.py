@@ -13,7 +13,8 @@ from pipeline.roster_file import MIN_MESSAGES
 from pipeline.split import TEST
 
 Exports = Annotated[
-    list[Path], typer.Argument(help="result.json files, or the folders that hold them")
+    list[Path],
+    typer.Argument(help="result.json files, or the folders that hold them", readable=False),
 ]
 ChatName = Annotated[
     str | None, typer.Option("--chat", help="the chat's name or id, where there are several")
@@ -74,7 +75,8 @@ def build(
     out: Annotated[Path, typer.Option(help="the dataset's folder")],
     chat: ChatName = None,
     roster: Annotated[
-        Path | None, typer.Option(help="roster.toml; else the one beside the export, else made")
+        Path | None,
+        typer.Option(readable=False, help="roster.toml; else the one beside the export, else made"),
     ] = None,
     session_minutes: SessionMinutes = options.SESSION_MINUTES,
     window: Annotated[int, typer.Option(help="messages that a reply may look at")] = WINDOW.size,
@@ -86,7 +88,9 @@ def build(
     min_messages: MinMessages = MIN_MESSAGES,
     review: Annotated[
         Path | None,
-        typer.Option(help="a CSV of doubtful pairs: mark those to strike out, build again"),
+        typer.Option(
+            readable=False, help="a CSV of doubtful pairs: mark those to strike out, build again"
+        ),
     ] = None,
     timezone: Timezone = None,
     public: Annotated[

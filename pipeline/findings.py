@@ -10,6 +10,7 @@ from rich.text import Text
 
 from model.naming import escape_unseen, visible_name
 from pipeline.authors import Author
+from pipeline.export.archive import MAX_LISTED
 from pipeline.export.ids import from_id_of, is_foreign
 from pipeline.inspection import ChatFigures
 from pipeline.tables import table
@@ -29,7 +30,7 @@ def print_findings(figures: Sequence[ChatFigures], console: Console) -> None:
 
 def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
     chats = table("id", "messages", "people", "pairs", "private", "damaged", "chat", words={"chat"})
-    for one in figures:
+    for one in figures[:MAX_LISTED]:
         tally = one.chat.tally
         counts = (
             one.messages,
@@ -42,6 +43,8 @@ def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
             str(one.chat.chat_id), *(f"{n:,}" for n in counts), Text(visible_name(one.chat.name))
         )
     console.print(Padding.indent(chats, 2))
+    if (more := len(figures) - MAX_LISTED) > 0:
+        console.print(f"  and {more:,} more with fewer messages (--json)")
     console.print("  --chat NAME or --chat ID shows one of them whole", style="dim")
 
 

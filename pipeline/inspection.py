@@ -1,5 +1,6 @@
 """What exports hold, chat by chat, before anything is built of them."""
 
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from model.errors import ExportError
 from model.files import make_folder
 from model.naming import visible_name
 from pipeline.authors import Author
-from pipeline.export.archive import Chat, opened
+from pipeline.export.archive import MAX_LISTED, Chat, opened
 from pipeline.export.spool import Counts, Spool
 from pipeline.pairing import Choices, Pairing
 from pipeline.roster_file import MIN_MESSAGES, roster_of, write_roster
@@ -74,10 +75,13 @@ def inspect(
         if wanted is not None or roster_path:
             chats = [archive.only(wanted)]
         choices = Choices(window=window, min_messages=min_messages)
-        figures = [figures_of(archive.spool, chat, choices, step) for chat in chats]
+        if len(chats) > MAX_LISTED:
+            step(f"looking through {len(chats):,} chats")
+        tell = step if len(chats) <= MAX_LISTED else lambda _: None
+        figures = [figures_of(archive.spool, chat, choices, tell) for chat in chats]
         if roster_path:
             authors = archive.spool.authors(chats[0].chat_id, own_words=True)
-            make_folder(roster_path.resolve().parent)
+            make_folder(Path(os.path.realpath(roster_path)).parent)
             write_roster(roster_of(authors, min_messages=min_messages), roster_path, authors)
     return sorted(figures, key=lambda one: -one.messages)
 

@@ -2,13 +2,14 @@
 
 import csv
 import io
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.errors import DatasetError, describe_error
-from model.files import make_folder, write_text
+from model.files import make_folder, open_unnamed, place_in_errors, write_text
 from pipeline.pairs import Pair
 
 _COLUMNS = ("strike", "pair", "date", "why", "voice", "context", "target")
@@ -58,9 +59,19 @@ def read_struck(table: Path | None, kept: Path) -> frozenset[str]:
     return (earlier - shown.keys()) | {pair for pair, is_struck in shown.items() if is_struck}
 
 
+def check_writable(table: Path) -> None:
+    """Make sure that a table can be written.
+
+    Raises:
+        OSError: It cannot.
+    """
+    with place_in_errors(table):
+        open_unnamed(make_folder(Path(os.path.realpath(table)).parent)).close()
+
+
 def write_review(table: Path, review: Review) -> None:
     """Write the table, readable by its owner alone; spreadsheets read it as UTF-8."""
-    make_folder(table.resolve().parent)
+    make_folder(Path(os.path.realpath(table)).parent)
     text = io.StringIO(newline="")
     writer = csv.writer(text, quoting=csv.QUOTE_ALL)  # wherever a spreadsheet splits
     writer.writerow(_COLUMNS)

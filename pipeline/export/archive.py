@@ -20,6 +20,9 @@ SAME_ID = "an id that another message has too"
 UNKNOWN = -(2**62)
 """Stands for the id of a chat whose own lines are damaged."""
 
+MAX_LISTED = 20
+"""Of more chats than these only the biggest are listed."""
+
 _GROUP = "private_group"
 _SUPERGROUPS = ("private_supergroup", "public_supergroup")
 _MOST_PLACES = 100
@@ -108,10 +111,13 @@ class Archive:
             if found
             else f"no chat {visible_name(wanted or '')!r}"
         )
+        biggest = sorted(found or chats, key=lambda chat: -sizes[chat.chat_id])
         listed = "".join(
             f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {visible_name(chat.name)}"
-            for chat in sorted(found or chats, key=lambda chat: -sizes[chat.chat_id])
+            for chat in biggest[:MAX_LISTED]
         )
+        if (more := len(biggest) - MAX_LISTED) > 0:
+            listed += f"\n  and {more:,} more"
         raise ExportError(f"the export holds {what}: choose with --chat NAME or --chat ID{listed}")
 
 

@@ -7,12 +7,20 @@ from pathlib import Path
 from model.errors import ExportError
 from pipeline.export.events import Event, Heading
 from pipeline.export.layout import CHUNK, layout_of
+from pipeline.export.mending import parse
 from pipeline.export.rewritten import rewritten
 from pipeline.export.slices import slices
 
 HOW = "in Telegram Desktop open the chat, then ⋮ → Export chat history, format JSON"
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_FORMS = (
+    (b"\xff\xfe\x00\x00", "in UTF-32, save it as UTF-8"),
+    (b"\x00\x00\xfe\xff", "in UTF-32, save it as UTF-8"),
+    (b"\xff\xfe", "in UTF-16: save it as UTF-8"),
+    (b"\xfe\xff", "in UTF-16: save it as UTF-8"),
+    (b"\x1f\x8b", "packed with gzip, unpack it first"),
+    (b"PK\x03\x04", "a zip file, unpack it first"),
+)
 _DATE = re.compile(rb'"date": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)"')
 _DATE_LENGTH = 64  # at most
 
@@ -44,7 +52,7 @@ def export_files(paths: Sequence[Path]) -> list[Path]:
     """
     files = list(dict.fromkeys(export_file(path) for path in paths))
     for file in files:
-        _refuse_utf_16(file)
+        _refuse_other_form(file)
     return sorted(files, key=_newest) if len(files) > 1 else files
 
 
@@ -63,13 +71,24 @@ def read(file: Path, wants: Callable[[Heading], bool]) -> Iterator[Event]:
         raise ExportError(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _refuse_utf_16(file: Path) -> None:
+def _refuse_other_form(file: Path) -> None:
+    """Raise ExportError where a file is packed, in another encoding, or has a value a line."""
     try:
         with file.open("rb") as stream:
-            if stream.read(2) in _UTF_16:
-                raise ExportError(f"{file} is in UTF-16: save it as UTF-8, or export it again")
+            begin = stream.read(CHUNK)
+            found = next((says for mark, says in _OTHER_FORMS if begin.startswith(mark)), None)
+            if found is None and _is_lines(begin):
+                found = "JSON Lines, one value a line, and not the exporter's own file"
+            if found:
+                raise ExportError(f"{file} is {found}: give the file as Telegram wrote it; {HOW}")
     except OSError as error:
         raise ExportError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _is_lines(begin: bytes) -> bool:
+    """Whether a file begins with two lines that are each a whole JSON object."""
+    lines = begin.lstrip().split(b"\n", 2)[:2]
+    return len(lines) == 2 and all(map(parse, lines))  # noqa: PLR2004
 
 
 def _newest(file: Path) -> bytes:

@@ -71,7 +71,7 @@ def test_what_is_gone_stays_gone_when_an_older_export_is_given_again(talk):
 
 
 def test_a_damaged_export_deletes_nothing_and_is_told(tmp_path, put):
-    broken = {**entry(2, 1, "x", 120), "from_id": "nobody"}
+    broken = {**entry(2, 1, "x", 120), "from_id": ""}
     files = put(chat(*ANNA), chat(ANNA[0], broken, *ANNA[2:], *LATER))
 
     with merging(tmp_path, files) as whole:

@@ -1,0 +1,83 @@
+"""What a shell, a disk or a file system does to a command ends it with one helpful line."""
+
+import os
+import subprocess
+import sys
+
+from tests.pipeline.chats import account, chat, conversation, entry, write
+from tests.pipeline.test_cli import one_line, understudy
+
+
+def test_a_loop_of_links_is_told_in_one_line(tmp_path):
+    export = write(tmp_path / "e", chat(*conversation()))
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+
+    for words in (
+        ("inspect", loop),
+        ("inspect", export, "--roster", loop / "roster.toml"),
+        ("build", export, "--out", loop, "--min-messages", "1"),
+        ("build", export, "--out", tmp_path / "ds", "--review", loop / "x.csv"),
+    ):
+        assert "loop" in one_line(understudy(*words)), words
+
+
+def test_a_table_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    export = write(tmp_path / "e", chat(*conversation()))
+
+    line = understudy("build", export, "--out", tmp_path / "ds", "--review", export / "x.csv")
+
+    assert str(export) in one_line(line)
+    assert not (tmp_path / "ds").exists()
+
+
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path):
+    export = write(tmp_path, chat(*conversation(), name="Família 李雷"))
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LANG": "C"}
+
+    result = understudy("inspect", export, env=environment)
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_full_disk_is_told_with_its_place(tmp_path):
+    export = write(tmp_path / "e", chat(*conversation(300)))
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from pipeline.cli import main; main()"
+    )
+
+    result = subprocess.run(
+        [sys.executable, "-c", program, "build", str(export), "--out", str(tmp_path / "ds")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    line = one_line(result)
+    assert "/" in line, line
+
+
+def test_a_file_that_may_not_be_read_is_no_wrong_usage(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from pipeline.cli import app
+
+    export = write(tmp_path, chat(*conversation()))
+    monkeypatch.setattr(os, "access", lambda *_args, **_more: False)
+
+    assert CliRunner().invoke(app, ["inspect", str(export)]).exit_code == 0
+
+
+def test_of_thousands_of_chats_the_biggest_are_listed(tmp_path):
+    many = [chat(entry(n, 1, "x"), id=n, name=f"Chat {n}") for n in range(1, 301)]
+    export = write(tmp_path, account(*many, chat(*conversation(), id=999, name="Big")))
+
+    inspected = understudy("inspect", export)
+    built = understudy("build", export, "--out", tmp_path / "ds")
+
+    assert len(inspected.stdout.splitlines()) < 40
+    assert "Big" in inspected.stdout
+    assert "and 281 more" in inspected.stdout
+    assert built.returncode == 1
+    assert "and 281 more" in built.stderr
+    assert len(built.stderr.splitlines()) < 40

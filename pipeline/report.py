@@ -95,8 +95,7 @@ def print_outcome(trained: Trained, console: Console) -> None:
     print_paragraph(loss_sentence(trained.judgement), console)
     console.print(f"  {trained.name} {state}", highlight=False)
     console.print(
-        f"  Next, find out whether it sounds like your friends: understudy evaluate {number} "
-        "--quick",
+        f"  Next: understudy evaluate {number} --quick (does it sound like anyone?)",
         highlight=False,
     )
 

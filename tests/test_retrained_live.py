@@ -87,7 +87,7 @@ async def second_part(group, folder, root, piece, voice):
     assert kept == whole
     assert receipt["messages"] == kept.messages
     assert regretted["message_id"] in forgotten  # and what the bot said after it, if it did
-    assert (receipt["deleted"], receipt["forgotten"]) == (0, len(forgotten))
+    assert (receipt["deleted"], receipt["forgotten_ids"]) == (0, len(forgotten))
     assert "what I wrote there was wrong" in everything(root).decode("utf-8", "replace")
 
     await group.tells("/rollback")

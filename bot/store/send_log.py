@@ -5,6 +5,7 @@ the departure of a message and the note of its arrival, where nobody knows wheth
 notes hold ids and no words, and go once the database has what they say.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -53,7 +54,7 @@ class SendLog:
     def load(self) -> Mapping[Part, Note]:
         """Return the notes that an earlier life of the process left."""
         try:
-            lines = self._path.read_text("utf-8").splitlines()
+            lines = self._path.read_text("utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             lines = []
         for line in lines:
@@ -99,11 +100,13 @@ class SendLog:
                 os.truncate(self._path, 0)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        content = json.dumps(line, default=datetime.isoformat) + "\n"
+        # The line break comes first: a note that was torn spoils no other.
+        content = f"\n{json.dumps(line, default=datetime.isoformat)}\n".encode()
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
             try:
-                os.write(file, content.encode())
+                if os.write(file, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
         except OSError as error:

@@ -125,6 +125,25 @@ async def test_a_note_that_a_power_cut_tore_is_passed_over(journal, engine, tmp_
     assert uncertain == 1
 
 
+async def test_a_torn_note_spoils_none_that_is_written_after_it(journal, engine, tmp_path):
+    (tmp_path / "bot.db-sends").write_bytes(b'{"part": {"update_id": 4')
+
+    journal.note_departure(PART, left=3)
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_notes_that_are_no_text_stop_no_start(journal, engine, tmp_path):
+    journal.note_departure(PART, left=3)
+    with (tmp_path / "bot.db-sends").open("ab") as log:
+        log.write(b"\xff\xfe\x00")
+
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
 async def test_a_message_does_not_leave_where_that_cannot_be_noted(journal, tmp_path):
     (tmp_path / "bot.db-sends").mkdir()
 

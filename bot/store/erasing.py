@@ -339,7 +339,7 @@ def _scrubbed(
         if one.update_id == update_id:
             after = nameless(after)
         if after != before:
-            changed.append((one, json.dumps(after, ensure_ascii=False)))
+            changed.append((one, json.dumps(after)))
     return changed
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bot.errors import StoreError
 from bot.store import erasing
-from bot.store.database import opened, prepare
+from bot.store.database import log_file, opened, prepare
 from bot.store.erasing import Erasing
 from bot.store.inbox import Inbox
 from bot.store.messages import Place, Store
@@ -213,6 +213,17 @@ class TestTheInbox:
         assert third["message"]["text"] == "what?"
         assert third["message"]["reply_to_message"]["from"]["id"] == 1
 
+    async def test_half_of_an_emoji_in_another_one_stops_nothing(self, engine, tmp_path):
+        inbox = Inbox(engine)
+        answered = update(2, "half \ud83d", author=2, reply_to_message=update(1, "the treasure"))
+        await inbox.keep([{"update_id": 1, "message": answered}])
+
+        await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+
+        [kept] = await inbox.waiting()
+        assert kept["message"]["text"] == "half \ud83d"
+        assert not remains(tmp_path, "treasure")
+
     async def test_the_update_that_asks_for_it_can_be_handled_anew(self, engine, tmp_path):
         inbox = Inbox(engine)
         await Store(engine).save(said(1, "the treasure"))
@@ -244,3 +255,18 @@ def test_an_update_of_which_nothing_was_erased_stays_as_it_is():
     after = scrubbed(before, lambda _: False, lambda _: False)
 
     assert json.dumps(after) == json.dumps(before)
+
+
+async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
+    real, link = tmp_path / "disk" / "bot.db", tmp_path / "bot.db"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    url = f"sqlite+aiosqlite:///{link}"
+    await prepare(url)
+    async with opened(url) as engine:
+        fill(link)
+
+        await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+
+        assert log_file(url).exists()
+        assert not remains(real.parent, "SECRET1x")

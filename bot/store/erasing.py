@@ -38,6 +38,7 @@ from bot.store.journal import drop_turns
 from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, refs_in, scrubbed
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wanted import Wanted, lines_of
+from model.eligible import clear_caches
 
 ROWS_READ = 1000
 """Places in the table of messages that one step looks at."""
@@ -165,9 +166,12 @@ class Erasing:
     async def wipe(self) -> None:
         """Clear what SQLite left in the file of erased rows, empty its log, and shrink it.
 
+        Texts cached in memory go too.
+
         Raises:
             StoreError: There is no room for that, or others keep the database busy.
         """
+        clear_caches()
         async with self._wiping:
             if self._file is None:
                 self._file = await asyncio.to_thread(self._path.open, "r+b", buffering=0)

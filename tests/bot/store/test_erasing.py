@@ -17,6 +17,7 @@ from bot.store.inbox import Inbox
 from bot.store.messages import Place, Store
 from bot.store.scrubbing import Ref, scrubbed
 from bot.store.wanted import Wanted
+from model import eligible, phone_rules, quotes
 from model.conversation import Message
 from tests.bot.remains import remains
 
@@ -77,6 +78,19 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
     assert [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)] == ["third"]
     assert (await store.find(-5, 1)).text == "00000"
     assert await store.find(-5, 2) is None
+
+
+async def test_no_copy_stays_in_the_memory_of_the_process(engine):
+    caches = (
+        *(eligible._redacted, eligible._beginning, eligible._presentable_name),
+        *(quotes._folded, phone_rules._find_valid),
+    )
+    for cache in caches:
+        cache("020 7946 0958 treasure")
+
+    await Erasing(engine).erase(Wanted(messages=(Ref(-5, 1),)))
+
+    assert not any(cache.cache_info().currsize for cache in caches)
 
 
 async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engine, monkeypatch):

@@ -7,6 +7,7 @@ other chats do goes on in between.
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,6 +80,8 @@ class Erasing:
         self._path = Path(engine.url.database or "")
         self._file: BinaryIO | None = None
         self._wiping = asyncio.Lock()
+        self._using_file = threading.Lock()
+        self._closing = threading.Event()
         event.listen(engine.sync_engine, "engine_disposed", self._close)
 
     async def mark(
@@ -169,26 +172,37 @@ class Erasing:
         Texts cached in memory go too.
 
         Raises:
-            StoreError: There is no room for that, or others keep the database busy.
+            StoreError: There is no room for that, others keep the database busy, or it is being
+                closed.
         """
         clear_caches()
         async with self._wiping:
-            if self._file is None:
-                self._file = await asyncio.to_thread(self._path.open, "r+b", buffering=0)
             try:
-                await asyncio.to_thread(slack.clear, self._path, self._file)
-                await asyncio.to_thread(slack.shrink, self._path)
+                await asyncio.to_thread(self._wipe)
             except (sqlite3.Error, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
                 raise StoreError(
                     f"erased words cannot be wiped out ({reason}): make room"
                 ) from error
 
+    def _wipe(self) -> None:
+        with self._using_file:
+            if self._file is None:
+                self._file = self._path.open("r+b", buffering=0)
+            slack.clear(self._path, self._file, self._closing.is_set)
+            slack.shrink(self._path, self._closing.is_set)
+
     def _close(self, _: object) -> None:
-        """Close the file, once SQLite has closed it: before, that would drop SQLite's locks."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file, once SQLite has closed it: before, that would drop SQLite's locks.
+
+        A wipe in progress ends after its next step, so that a stop does not wait for all of it.
+        """
+        self._closing.set()
+        with self._using_file:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+        self._closing.clear()
 
     def _step(self) -> "_Step":
         return _Step(self._engine)

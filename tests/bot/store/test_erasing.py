@@ -4,13 +4,16 @@ import asyncio
 import json
 import random
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from bot.errors import StoreError
-from bot.store import erasing
+from bot.store import erasing, slack
 from bot.store.database import log_file, opened, prepare
 from bot.store.erasing import Erasing
 from bot.store.inbox import Inbox
@@ -78,6 +81,33 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
     assert [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)] == ["third"]
     assert (await store.find(-5, 1)).text == "00000"
     assert await store.find(-5, 2) is None
+
+
+@pytest.mark.parametrize("step", ["clear", "shrink"])
+async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, monkeypatch, step):
+    fill(tmp_path / "bot.db")
+    monkeypatch.setattr(slack, "PAGES_CLEARED", 1)
+    monkeypatch.setattr(slack, "REST", 0.05)  # it would take a minute
+    if step == "shrink":
+        monkeypatch.setattr(slack, "clear", lambda *_: None)
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+        database.execute("PRAGMA secure_delete=OFF")
+        database.execute("DELETE FROM messages WHERE author_id = 1")
+        database.execute("DELETE FROM messages WHERE text LIKE 'SECRET2%' AND rowid % 2")
+    began = threading.Event()
+
+    def sleep(seconds):
+        began.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr(slack, "time", SimpleNamespace(sleep=sleep))
+    wiping = asyncio.create_task(Erasing(engine).wipe())
+    await asyncio.to_thread(began.wait, 20)
+
+    await engine.dispose()
+
+    with pytest.raises(StoreError, match="is being closed"):
+        await asyncio.wait_for(wiping, 10)
 
 
 async def test_no_copy_stays_in_the_memory_of_the_process(engine):

@@ -198,7 +198,14 @@ def test_the_folder_s_state_changes_with_what_is_known_of_consent(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"ledger": {"decisions": [{}], "withdrawn": []}}', '{"ledger": 5}']
+    "text",
+    [
+        *("", "[]", '{"ledger": {"decisions": [{}], "withdrawn": []}}', '{"ledger": 5}'),
+        *('{"ledger": {"decisions": {}, "withdrawn": []}}', '{"ledger": {"decisions": []}}'),
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": ["3"]}]}}',
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": "3"}]}}',
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": 7, "ids": [3]}]}}',
+    ],
 )
 def test_a_damaged_ledger_lets_no_version_be_opened(tmp_path, text):
     registry = Registry(tmp_path / "models")

@@ -98,7 +98,8 @@ def shrink(path: Path, should_stop: ShouldStop = _never) -> None:
                 break
             left = now
             try:
-                connection.execute(f"PRAGMA incremental_vacuum({PAGES_CLEARED})").fetchall()
+                # `execute` would end after the first page: the statement returns empty rows.
+                connection.executescript(f"PRAGMA incremental_vacuum({PAGES_CLEARED})")
             except sqlite3.OperationalError as error:
                 if not _is_busy(error):
                     raise

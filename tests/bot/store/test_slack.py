@@ -84,6 +84,20 @@ def test_who_writes_meanwhile_brings_nothing_back_and_loses_nothing(tmp_path):
         assert database.execute("SELECT count(*) FROM said").fetchone() == (len(kept),)
 
 
+def test_free_pages_are_given_back_many_at_a_time(tmp_path, monkeypatch):
+    path = tmp_path / "bot.db"
+    fill(path, 512, 2)
+    rests = []
+    monkeypatch.setattr(slack, "_rest", lambda *_: rests.append(1))
+    with closing(connected(path)) as database:
+        [free] = database.execute("PRAGMA freelist_count").fetchone()
+
+        slack.shrink(path)
+
+        assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
+    assert len(rests) <= free / slack.PAGES_CLEARED + 2
+
+
 def test_a_page_of_another_kind_has_no_unused_bytes():
     assert slack.unused(bytes(4096), 0, 4096) == []
     assert slack.unused(b"\x0d" + b"\xff" * 4095, 0, 4096) == []

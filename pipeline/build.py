@@ -68,7 +68,7 @@ def build(
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
     with opened(exports, choices.chat, choices.zone, step) as found:
         chat = found.only(choices.chat)
-        check_chat(chat, found.spool.clashes(chat.chat_id), len(found.files))
+        check_chat(chat, found.spool.clashes(chat.chat_id))
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, found.files, authors, out)
         pairing = Pairing(found.spool, chat, roster, choices)
@@ -120,23 +120,17 @@ def build_chat(
     return summary
 
 
-def check_chat(chat: archive.Chat, clashes: int, files: int) -> None:
+def check_chat(chat: archive.Chat, clashes: int) -> None:
     """Make sure that it is one account's chat, and known by its id.
 
     Raises:
         ExportError: It is not.
     """
     name = visible_name(chat.name)
-    if clashes and files == 1:
-        raise ExportError(
-            f"in the export of {name} {clashes:,} message ids occur twice, with "
-            "different authors: the file was edited or damaged, so export the chat again"
-        )
     if clashes:
         raise ExportError(
             f"the exports ascribe {clashes:,} messages of {name} to different "
-            "people: they are of different accounts' chats, so give those of one account; or one "
-            "of them was edited and has an id twice"
+            "people: they are of different accounts' chats, so give those of one account"
         )
     if chat.number is None:
         raise ExportError(

@@ -126,7 +126,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     Raises:
         ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
     """
-    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id), len(whole.given))
+    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
     _agree_to_shorter(whole, tools)
     file = wish.roster or wish.root / FILE
     whole.ledger = whole.ledger.with_decisions(imported(wish.root))

@@ -27,6 +27,7 @@ class Slow:
     def __init__(self, *, obeys=True):
         self.obeys = obeys
         self.finish = threading.Event()
+        self.rejected = {}
         self.voices = []
 
     def reply(self, context, voice, begins, should_stop):

@@ -290,15 +290,6 @@ def test_a_roster_that_leaves_no_voice_is_named_as_the_reason(tmp_path, export, 
     assert "\n" not in str(caught.value)
 
 
-def test_an_id_that_occurs_twice_in_one_file_is_no_second_account(tmp_path):
-    export = write(tmp_path, chat(*conversation(), entry(5, 1, "again", 240)))
-
-    with pytest.raises(ExportError, match="1 message ids occur twice") as caught:
-        build([export], tmp_path / "ds", small())
-
-    assert "account" not in str(caught.value)
-
-
 def test_exports_of_two_peoples_chats_with_one_friend_are_not_mixed(tmp_path):
     def chats_of(owner):
         place = tmp_path / str(owner)

@@ -268,7 +268,7 @@ def test_where_its_dataset_is_gone_a_talk_begins_with_nothing_and_says_so(traine
     result = understudy("simulate", "--turns", 1, "--models", tmp_path / "moved")
 
     assert result.returncode == 0
-    assert "so the talk begins with nothing" in result.stderr
+    assert "So the talk begins with nothing" in result.stderr
     assert result.stdout.startswith("🎭 ")
 
 
@@ -319,7 +319,7 @@ def test_an_export_that_is_none_leaves_nothing_half_written(tmp_path, content, s
 def test_without_a_model_one_is_told_how_to_make_one(tmp_path):
     line = one_line(understudy("simulate", cwd=tmp_path, env={"PYTHONPATH": sys.path[0] or "."}))
 
-    assert "understudy train" in line
+    assert "understudy retrain" in line
 
 
 def test_a_dataset_that_is_none_is_refused(tmp_path):

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.bot.conftest import until
+
 
 def kept(stage):
     with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
@@ -57,6 +59,7 @@ async def test_nothing_else_of_private_chats_is_kept(stage, joao, zoe):
         said = await stage.telegram.say(strangers, zoe, "canary")
         await stage.telegram.edit(said, "another canary")
         await stage.answer(strangers, zoe, "/start canary")
+        await until(lambda: "'waiting'" not in everything(stage))
 
     assert kept(stage) == ["🐤"]
     tables = everything(stage)

@@ -101,7 +101,7 @@ async def _house(
 
 
 def _trimmed(house: House, client: Client, update: Json) -> Json:
-    """Return an update as it is kept: of a chat in which the bot is silent, without its words."""
+    """Return an update as it is stored: without text if the bot is silent in its chat."""
     chat = chat_of(update)
     if chat is None or house.access.speaks_in(chat):
         return update

@@ -17,9 +17,9 @@ from bot.store.inbox import Inbox
 from bot.supervisor import Supervisor
 
 ALONE = 2.0
-"""Seconds for which no other update is begun beside one that was begun before and never waits."""
+"""Seconds for which a repeated update that never waits keeps other updates from starting."""
 GRACE = 3.0
-"""Seconds that handlers have to end once the bot is being stopped; then they are cancelled."""
+"""Seconds that handlers have to finish when the bot stops; then they are cancelled."""
 
 GLANCE = 0.5  # seconds after which a handler that does not end is cancelled again
 
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each update, and tells the inbox when all its handlers have ended.
 
-    An update that a kill or a stop interrupts is handled anew when the bot starts again; one that
-    could not be stored is held, and handled anew when there is room again.
+    An update that a kill or a stop interrupts is handled again when the bot restarts; one that
+    could not be stored is held, and handled again when there is free space.
     """
 
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
@@ -45,7 +45,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no further update is begun."""
+        """Whether the bot starts no further updates."""
         return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
@@ -81,22 +81,22 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 waiter.cancel()
 
     def stop_running(self) -> None:
-        """Begin no further update, and end `run_polling`."""
+        """Start no further update, and end `run_polling`."""
         self.begin_to_stop()
         super().stop_running()
 
     async def stop(self) -> None:
-        """Stop handling updates and end the background jobs; what is not done is done next time."""
+        """Stop handling updates and end the background jobs; the next start finishes the rest."""
         await asyncio.gather(self._stop_handling(), self.jobs.close())
 
     async def _stop_handling(self) -> None:
-        """Begin no further update; cancel what is not done in a few seconds."""
+        """Start no further update; cancel handlers that do not finish within `GRACE`."""
         since = self.begin_to_stop()
         if self._unfinished:
             left = since + GRACE - asyncio.get_running_loop().time()
             await asyncio.wait(self._unfinished, timeout=max(0, left))
         await self._cancel_unfinished()
-        async with self._turn:  # what was being begun has started all its tasks
+        async with self._turn:  # an update that was just starting has created its tasks now
             await self._cancel_unfinished()
         await super().stop()
         if self.inbox is not None:
@@ -110,7 +110,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
             await asyncio.wait(self._unfinished, timeout=GLANCE)
 
     def begin_to_stop(self) -> float:
-        """Begin no further update; return when this was first called, by the loop's clock."""
+        """Start no further update; return when this was first called, by the loop's clock."""
         if self._stopped_at is None:
             self._stopped_at = asyncio.get_running_loop().time()
         return self._stopped_at
@@ -157,13 +157,13 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return True
 
     async def replay(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
-        """Queue what was not handled when the bot last ended; return how many updates.
+        """Queue the updates that were still open when the bot last ended; return their number.
 
-        Updates that crashed the bot again and again are set aside.
+        Updates that crashed the bot repeatedly are set aside.
         """
         if self.inbox is not None:
             for number in await self.inbox.count_crashes():
-                logger.error("update %d crashed the bot again and again: it is set aside", number)
+                logger.error("update %d crashed the bot repeatedly: it is set aside", number)
         return await self._requeue(parse, lambda _: True)
 
     async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:

@@ -3,10 +3,10 @@
 UnderstudyError           what, with the value, and what to do; the command line's one line
 ├── SettingsError         a setting is missing or says something impossible
 ├── StoreError            a database that cannot be used, written or copied
-├── StoppingError         the bot is being stopped, and what waits is done when it starts again
+├── StoppingError         the bot is being stopped; waiting work is done after the restart
 ├── DumpError             what is kept cannot be dumped: which chat, or where to, is not clear
 ├── TelegramUnreachable   the Bot API does not answer, or not to this token
-├── BotEnded              a task that the bot needs has ended, so that it must be started again
+├── BotEnded              a task that the bot needs has ended: the bot must be restarted
 ├── ExportRefused         a file that an admin sent is no export
 └── PlaygroundError       the bot does not come up, or does not answer, in the playground
 """
@@ -35,7 +35,7 @@ class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistak
 
 
 class BotEnded(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
-    """A task that the bot needs has ended, so that it must be started again."""
+    """A task that the bot needs has ended: the bot must be restarted."""
 
 
 class ExportRefused(UnderstudyError):  # noqa: N818  a verdict on a file, not a mistake of ours

@@ -25,7 +25,7 @@ from model.opening import MOST_CHARACTERS, OpeningError
 
 BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
 QUEUED_SECONDS = 5.0
-"""After which whoever asked is told that the model works for others first."""
+"""Seconds after which the chat is told that the model is busy with other replies."""
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Acting:
             await self._answer(context, part, place, made, still=still)
 
     async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
-        """Send what an earlier life left of an unasked turn; return whether there was one."""
+        """Send what an earlier process left of an unprompted turn; return whether there was one."""
         turn = await context.courier.unfinished()
         if turn is not None:
             await self.join(context, place, turn.line.voice, datetime.now(UTC), still)
@@ -118,7 +118,7 @@ class Acting:
                     )
                     return await self._say(context, part, place, said, ready)
         except (BusyError, QueueError, SlowError) as error:
-            stopped.set()  # whoever asked hears the reason here
+            stopped.set()  # the chat is told the reason here
             await self._excused(context, part, place, self._excuse(error, place, context, ""))
             return False
         except VoiceError:
@@ -134,7 +134,7 @@ class Acting:
         *,
         is_asked: bool = True,
     ) -> Said:
-        """Return what is left of the turn, or make it; tell whoever asked if it has to wait."""
+        """Return what is left of the turn, or make it; tell the chat if it has to wait."""
         started = asyncio.Event()
         async with typing(context.bot, place):
             told = asyncio.create_task(self._tell_queued(context, place, started))
@@ -144,7 +144,7 @@ class Acting:
                 return await context.courier.turn(part, partial(made, on_start=started.set))
             finally:
                 started.set()
-                await told  # so that it never comes after the reply
+                await told  # so that the notice never comes after the reply
 
     async def _tell_queued(self, context: Context, place: Place, started: asyncio.Event) -> None:
         try:
@@ -182,7 +182,7 @@ class Acting:
         await self._excused(context, part, place, excuse)
 
     async def _excused(self, context: Context, part: Part, place: Place, excuse: str) -> None:
-        """Say why there is no reply, if anything is to be said."""
+        """Say why there is no reply, unless `excuse` is empty."""
         logger.info("no reply in chat %d", place.chat_id)
         if excuse:
             await context.courier.say(place, excuse, part=part)

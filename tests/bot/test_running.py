@@ -61,7 +61,7 @@ async def test_a_token_that_is_refused_for_a_moment_is_tried_again(
 
     assert not task.done()
     assert "%s" not in caplog.text
-    assert "asking for updates failed (NetworkError): tried again" in caplog.text
+    assert "requesting updates failed (NetworkError): retrying" in caplog.text
 
 
 async def test_a_token_that_stays_refused_ends_the_bot(stage, starting, monkeypatch):
@@ -96,7 +96,7 @@ async def test_a_task_of_the_librarys_that_ends_ends_the_bot(stage, starting):
 
     next(one for one in library_tasks(app) if "fetcher" in one.get_name()).cancel()
 
-    with pytest.raises(BotEnded, match="hears nothing any more"):
+    with pytest.raises(BotEnded, match="no longer receives updates"):
         async with asyncio.timeout(30):
             await task
 

@@ -19,7 +19,7 @@ import tomllib
 import traceback
 from collections.abc import Callable
 
-# SQLite's own fixed text of each code, without what an error adds to it.
+# SQLite's fixed text for each code, without the details that an error adds.
 _SQLITE = {
     sqlite3.SQLITE_BUSY: "database is locked",
     sqlite3.SQLITE_CANTOPEN: "unable to open database file",
@@ -69,7 +69,7 @@ class GenerationStopped(UnderstudyError):  # noqa: N818  what was asked for, not
 
 
 def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a line
-    """Describe an error by its kind and position.
+    """Describe an error by its type and position.
 
     A library's own text is left out: it may quote the chat that the library was reading.
     """
@@ -100,7 +100,7 @@ def traceback_without_text(
 ) -> str:
     """Format a traceback, and those of its causes, without the errors' own texts.
 
-    An error's text may quote what somebody wrote. `keeps_text` tells which errors keep it.
+    An error's text may quote a chat. `keeps_text` says which errors keep their text.
     """
     parts: list[str] = []
     seen: list[BaseException] = []

@@ -11,7 +11,7 @@ from bot.errors import StoreError
 from bot.store.version import ANOTHER
 
 _DAMAGED = ("is damaged", "stop the bot and put the last `understudy-bot db backup` in its place")
-_IN_USE = ("cannot be written", "stop what else uses it")
+_IN_USE = ("cannot be written", "stop other programs that use it")
 _FULL = (
     "cannot be written",
     "make room on its disk; what was kept is safe, and a bot that runs goes on by itself",

@@ -1,4 +1,4 @@
-"""Says in plain sentences how good a version is: its held-out loss, and whom it sounds like."""
+"""Describe in plain sentences how good a version is: its loss and whether it sounds like anyone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.card import Judgement
 
 Card = Mapping[str, Any]
-"""What stands in scorecard.json."""
+"""The content of scorecard.json."""
 
 
 def verdict(judgement: Judgement, card: Card) -> str:
@@ -28,12 +28,12 @@ def loss_sentence(judgement: Judgement) -> str:
 def voice_sentence(card: Card) -> str:
     """Return how many of its lines a classifier recognises, and whether it sounds like anyone.
 
-    It does where the interval of the macro-F1 over single lines is above chance.
+    It does if the interval of the macro-F1 over single lines is above chance.
     """
     found = card["attribution"]
     lines, chance = card["replies"]["generated"]["lines"], found["chance"]
     if not lines:
-        return "It said nothing that could be judged."
+        return "It said nothing that could be evaluated."
     share, real = (_recognised(found["confusion"]["bags_of_1"][arm]) for arm in _ARMS)
     low, _ = card["intervals"]["attribution.bags_of_1.generated"]
     return (
@@ -47,7 +47,7 @@ _ARMS = ("generated", "ceiling")
 
 
 def _recognised(confusion: Any) -> float:  # noqa: ANN401  JSON's border
-    """Return the mean over voices of the share that is taken for their own."""
+    """Return the share of lines that are recognised as their voice's, as a mean over voices."""
     return sum(float(row[place]) for place, row in enumerate(confusion)) / len(confusion)
 
 

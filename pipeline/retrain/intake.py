@@ -60,7 +60,7 @@ class Intake:
     """A merged chat whose people are known, and what of it is new to the current version.
 
     `untrained` counts the messages that it was never trained on, `total` all of them, `deleted`
-    those that were deleted since it was made; `struck` are pairs that a person struck out of its
+    those that were deleted since it was made; `struck` are pairs that the user removed from its
     dataset.
     """
 
@@ -206,7 +206,7 @@ def _counted(
     if current.seen:
         new = whole.newer_than(current.seen.through, people.roster)
         untrained = whole.newer_than(current.seen.held_out_since, people.roster)
-    # The ledger counts what a run that was killed found too.
+    # The ledger includes the findings of a killed run.
     since = whole.ledger.deleted - (current.seen.deleted if current.seen else 0)
     deleted = max(whole.deleted, since)
     return Intake(whole, people, file, new, untrained, total, deleted, struck)

@@ -43,7 +43,7 @@ async def test_a_job_that_fails_is_tried_again_and_its_traceback_logged(jobs, ca
     await until(lambda: step.count > 5)
 
     assert jobs.failing == ()
-    assert "the job sweeping failed (in a row: 2)" in caplog.text
+    assert "the job sweeping failed (2 in a row)" in caplog.text
     assert "RuntimeError: once" in caplog.text
     assert jobs.jobs[0].failures == 0
 

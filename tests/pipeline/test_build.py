@@ -135,7 +135,7 @@ def test_of_several_chats_the_wanted_one_is_taken_by_name_or_id(tmp_path, wanted
 
 @pytest.mark.parametrize(
     ("wanted", "says"),
-    [(None, "several chats, and one is wanted"), ("Family", "no chat 'Family'")],
+    [(None, "several chats: choose one"), ("Family", "no chat 'Family'")],
 )
 def test_of_several_chats_none_is_chosen_by_chance(tmp_path, wanted, says):
     several = account(chat(entry(1, 1, "a"), name="Work", id=5), chat(*conversation()))

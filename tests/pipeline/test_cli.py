@@ -114,7 +114,7 @@ def test_of_several_chats_one_must_be_chosen_and_all_are_listed(tmp_path, two_ch
 
     first, *listed = result.stderr.splitlines()
     assert result.returncode == 1
-    assert first.startswith("understudy: the export holds several chats, and one is wanted")
+    assert first.startswith("understudy: the export holds several chats: choose one")
     assert [line.split()[0] for line in listed] == ["-1000000000077", "-1000000000005"]
     assert [path.name for path in tmp_path.iterdir()] == ["account"]
 
@@ -268,7 +268,7 @@ def test_where_its_dataset_is_gone_a_talk_begins_with_nothing_and_says_so(traine
     result = understudy("simulate", "--turns", 1, "--models", tmp_path / "moved")
 
     assert result.returncode == 0
-    assert "so the talk begins with nothing" in result.stderr
+    assert "So the conversation starts without context" in result.stderr
     assert result.stdout.startswith("🎭 ")
 
 

@@ -145,7 +145,7 @@ def test_a_roster_that_may_be_edited_is_never_overwritten(tmp_path):
 def test_a_roster_of_several_chats_is_refused(tmp_path):
     export = write(tmp_path, account(chat(entry(1, 1, "a"), id=5), chat(*conversation())))
 
-    with pytest.raises(ExportError, match="several chats, and one is wanted"):
+    with pytest.raises(ExportError, match="several chats: choose one"):
         look(export, roster=tmp_path / "roster.toml")
 
     assert not (tmp_path / "roster.toml").exists()

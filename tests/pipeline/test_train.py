@@ -228,7 +228,7 @@ def test_the_command_discards_no_checkpoint_unless_it_is_told_to(habits_dataset,
     told_to = CliRunner().invoke(app, [*command, "--restart"]).exception
 
     assert isinstance(refused, TrainingError)
-    assert f"{folder / 'checkpoint-5'}: --resume goes on from it, --restart discards it" in str(
+    assert f"{folder / 'checkpoint-5'}: use --resume to continue from it, or --restart" in str(
         refused
     )
     assert both.exit_code == 2

@@ -28,13 +28,13 @@ def assert_whole(toll):
     assert toll.set_aside == 0
 
 
-async def test_a_few_kills_lose_nothing_and_double_nothing(tmp_path):
+async def test_a_few_kills_lose_nothing_and_send_nothing_twice(tmp_path):
     async with lives_in(tmp_path, PACE=PACE) as lives:
         assert_whole(await killed(lives, random.Random(7), FEW))
 
 
 @pytest.mark.soak
-async def test_a_thousand_kills_lose_nothing_and_double_nothing(tmp_path, capsys):
+async def test_a_thousand_kills_lose_nothing_and_send_nothing_twice(tmp_path, capsys):
     def tell(line):
         with capsys.disabled():
             print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)  # noqa: T201  a measurement
@@ -47,7 +47,7 @@ async def test_a_thousand_kills_lose_nothing_and_double_nothing(tmp_path, capsys
     assert toll.uncertain < MOST_UNCERTAIN * toll.commands
 
 
-async def test_a_stop_is_quick_whatever_waits_and_what_waits_is_sent_after_it(tmp_path):
+async def test_a_stop_is_quick_and_waiting_messages_are_sent_after_the_restart(tmp_path):
     async with lives_in(tmp_path, PACE="0.5") as lives:
         talk = Talk(lives, random.Random(9), groups=10)
         await talk.prepare()
@@ -73,7 +73,7 @@ async def test_a_stop_is_quick_whatever_waits_and_what_waits_is_sent_after_it(tm
     assert toll.uncertain <= 1
 
 
-async def test_an_update_that_crashes_the_bot_is_set_aside_and_no_other(tmp_path):
+async def test_only_the_update_that_crashes_the_bot_is_set_aside(tmp_path):
     async with lives_in(tmp_path, PACE="0") as lives:
         talk = Talk(lives, random.Random(10), groups=6)
         await talk.prepare()

@@ -65,7 +65,7 @@ def crowd(people, messages=30_000):
     return chat(*said)
 
 
-def test_building_for_a_thousand_people_takes_little_longer_than_for_a_dozen(benchmark, tmp_path):
+def test_a_build_for_a_thousand_people_takes_little_longer_than_for_a_dozen(benchmark, tmp_path):
     exports = {people: write(tmp_path / str(people), crowd(people)) for people in (FEW, MANY)}
 
     def seconds(people):

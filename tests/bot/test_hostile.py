@@ -45,7 +45,7 @@ def readers(monkeypatch):
     return threads
 
 
-async def test_what_people_wrote_is_never_read_on_the_event_loop(live, group, hugo, joao, readers):
+async def test_messages_are_never_parsed_on_the_event_loop(live, group, hugo, joao, readers):
     for number in range(12):
         await live.telegram.say(group, joao, f"call +12345678{number} at 12/34/56")
     await live.telegram.say(group, joao, "I bring the wine and nothing else")
@@ -61,7 +61,7 @@ async def test_what_people_wrote_is_never_read_on_the_event_loop(live, group, hu
 
 
 @pytest.mark.soak
-async def test_how_long_a_hostile_group_delays_others(stage, group, hugo, zoe, capsys):
+async def test_a_hostile_group_delays_others_little(stage, group, hugo, zoe, capsys):
     async with stage.running() as app:
         chats = await other_chats(stage, app, 12)
 

@@ -82,7 +82,7 @@ def remember(path, count):
         )
 
 
-async def test_how_long_a_large_erasure_delays_others(stage, group, joao, zoe, capsys):
+async def test_a_large_erasure_delays_others_little(stage, group, joao, zoe, capsys):
     await prepare(stage.settings().database_url)
     remember(stage.folder / "bot.db", KEPT)
     async with stage.running() as app:

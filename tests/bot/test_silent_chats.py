@@ -88,7 +88,7 @@ async def test_words_of_a_private_chat_are_gone_soon_after(stage, zoe):
         await until(lambda: not found_in(stage.folder))
 
 
-async def test_a_group_that_was_just_let_in_is_heard(stage, strangers, joao, zoe):
+async def test_messages_are_stored_once_a_group_is_allowed(stage, strangers, joao, zoe):
     async with stage.running(admins=str(joao.id)):
         await stage.enter(strangers, joao)
         await stage.answer(strangers, joao, "/allow")
@@ -99,9 +99,7 @@ async def test_a_group_that_was_just_let_in_is_heard(stage, strangers, joao, zoe
     assert any(WORD in line for line in stage.speaker.context)
 
 
-async def test_a_command_that_a_kill_interrupted_is_answered_all_the_same(
-    stage, strangers, zoe, monkeypatch
-):
+async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("bot.durable.Durable.process_update", lost)
         async with stage.running(admins="7") as app:
@@ -146,7 +144,7 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkey
 
 
 @pytest.mark.usefixtures("_often")
-async def test_a_log_that_can_never_be_emptied_is_told_of(stage, strangers, zoe, monkeypatch):
+async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe, monkeypatch):
     monkeypatch.setattr("bot.store.database.LOG_TRIES", 1)
     monkeypatch.setattr(chores, "TRUNCATE_PATIENCE", 0.1)
     async with stage.running(admins="7") as app:

@@ -58,7 +58,7 @@ async def test_a_job_that_fails_is_named_until_it_works(jobs):
     await until(lambda: not jobs.failing, 20)
 
 
-async def test_what_a_step_cancels_by_itself_is_a_failure(jobs):
+async def test_a_cancellation_inside_a_step_is_a_failure(jobs):
     step = Step(asyncio.CancelledError())
 
     jobs.repeat("sweeping", step, 0.01)
@@ -66,7 +66,7 @@ async def test_what_a_step_cancels_by_itself_is_a_failure(jobs):
     await until(lambda: step.count > 2)
 
 
-async def test_a_job_of_one_success_ends_with_it(jobs):
+async def test_a_job_that_runs_once_ends_after_success(jobs):
     step = Step(OSError("no"))
 
     jobs.run_once("greeting", step)
@@ -76,7 +76,7 @@ async def test_a_job_of_one_success_ends_with_it(jobs):
     assert step.count == 2
 
 
-async def test_waits_between_failures_grow_to_a_bound(jobs, monkeypatch):
+async def test_waits_between_failures_grow_to_a_limit(jobs, monkeypatch):
     monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.04)
     moments = []
 
@@ -114,7 +114,7 @@ async def test_a_step_in_progress_is_finished_or_cancelled_at_the_end(jobs, monk
     assert ended == ["quick", "slow"]
 
 
-async def test_retention_outlives_what_nobody_expected(stage, joao, monkeypatch):
+async def test_retention_survives_unexpected_errors(stage, joao, monkeypatch):
     monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.05)
     expire, tries = Erasing.authors_before, []
 

@@ -290,7 +290,7 @@ def test_a_roster_that_leaves_no_voice_is_named_as_the_reason(tmp_path, export, 
     assert "\n" not in str(caught.value)
 
 
-def test_an_id_that_occurs_twice_in_one_file_is_no_second_account(tmp_path):
+def test_a_repeated_id_in_one_file_does_not_mean_a_second_account(tmp_path):
     export = write(tmp_path, chat(*conversation(), entry(5, 1, "again", 240)))
 
     with pytest.raises(ExportError, match="1 message ids occur twice") as caught:
@@ -351,7 +351,7 @@ def crowd(people, messages):
     return chat(*said)
 
 
-def test_a_message_takes_as_many_steps_among_two_hundred_people_as_among_a_dozen(tmp_path):
+def test_the_steps_per_message_do_not_depend_on_the_number_of_people(tmp_path):
     def taken(people, messages):
         folder = tmp_path / f"{people}-{messages}"
         export = write(folder, crowd(people, messages))

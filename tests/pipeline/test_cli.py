@@ -179,7 +179,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
         (["--since", "2030-01-01"], "since 2030-01-01: give --since an earlier day"),
         (["--min-messages", "1000"], "the 1,000 messages that a voice needs, the most is 120"),
         (["--last", "20"], "too few to split by time"),
-        (["--review", "."], "no table of pairs"),
+        (["--review", "."], "was not written by"),
         (["--roster", "none.toml"], "there is no roster none.toml"),
     ],
     ids=["no training", "no message", "a day to come", "a threshold too high", "too few messages",

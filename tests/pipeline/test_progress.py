@@ -18,7 +18,7 @@ from pipeline.progress import describe, time_left
         (1.0, 60.0, "0 s"),
     ],
 )
-def test_no_time_left_is_shown_before_it_can_be_told(share, seconds, left):
+def test_no_time_left_is_shown_before_it_can_be_estimated(share, seconds, left):
     assert time_left(share, seconds) == left
 
 

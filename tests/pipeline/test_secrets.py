@@ -126,14 +126,14 @@ def test_damaged_words_are_neither_printed_nor_written(tmp_path, run, layout, ki
 @pytest.mark.parametrize("layout", READERS)
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("field", SECRETS)
-def test_no_field_that_is_damaged_alone_is_printed_or_written(tmp_path, run, layout, kind, field):
+def test_a_single_damaged_field_is_never_printed_or_written(tmp_path, run, layout, kind, field):
     export = damaged(layout, [field], DAMAGE[kind])
 
     check_commands(tmp_path / "commands", run, export)
     check_retraining(tmp_path / "retraining", export)
 
 
-def test_the_place_of_damage_names_no_id_that_is_no_number(tmp_path, run):
+def test_a_damage_report_contains_only_numeric_ids(tmp_path, run):
     whole = LAYOUTS["one space a level"](chat(*conversation(), {**FIELDS, "id": SECRET}))
 
     printed = run("inspect", write(tmp_path, whole[:-6]))
@@ -142,7 +142,7 @@ def test_the_place_of_damage_names_no_id_that_is_no_number(tmp_path, run):
     assert SECRET not in printed
 
 
-def test_a_program_error_is_told_without_the_error_s_own_text(run, monkeypatch):
+def test_a_program_error_is_reported_without_its_text(run, monkeypatch):
     def fail(*_args, **_options):
         raise RuntimeError(SECRET)
 
@@ -168,7 +168,7 @@ def test_a_program_error_is_told_without_the_error_s_own_text(run, monkeypatch):
     ],
     ids=str,
 )
-def test_a_damaged_dump_is_refused_without_what_stands_in_it(tmp_path, notes):
+def test_a_damaged_dump_is_refused_without_quoting_it(tmp_path, notes):
     whole = dump(*conversation(sessions=2))
     whole["understudy"] |= notes
 

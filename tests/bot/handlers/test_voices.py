@@ -360,7 +360,7 @@ class TestForgedPresses:
         assert Counter(await toasts(live, 4)) == {EN.too_old: 2, None: 2}
 
     @pytest.mark.parametrize("data", ["as:", "as:99999999999999999999", "as:-1", "as:x", "", "\0"])
-    async def test_data_that_names_nobody_changes_nothing(self, live, group, zoe, data):
+    async def test_unknown_button_data_changes_nothing(self, live, group, zoe, data):
         question = await live.answer(group, zoe, "/as")
 
         await forge(live, question, zoe, data)
@@ -368,7 +368,7 @@ class TestForgedPresses:
 
         assert answer["text"] == spoken("João", "João number 1")
 
-    async def test_the_payload_of_a_deep_link_asks_for_nothing(self, stage, joao, zoe, group):
+    async def test_the_payload_of_a_deep_link_is_ignored(self, stage, joao, zoe, group):
         async with stage.running(admins="13"):
             for chat, user in ((stage.telegram.private(joao), joao), (group, zoe)):
                 for payload in ("as:13", "as_13", "optout", "allow", "rollback"):

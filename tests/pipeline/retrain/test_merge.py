@@ -169,7 +169,7 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
     assert "secret" not in str(list(kept.rows({})))
 
 
-def test_copies_of_their_words_go_and_every_line_stays_as_it_was(tmp_path, put):
+def test_copies_of_their_words_are_removed_and_lines_stay_the_same(tmp_path, put):
     roster = Roster(
         (Person("Friend 1", (1,)), Person("Zé Reis", (2,), learn="no")),
         understudies=frozenset({BOT}),

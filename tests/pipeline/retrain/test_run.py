@@ -198,7 +198,7 @@ def stopped(shop, files):
     return left[0]
 
 
-def test_a_checkpoint_is_never_discarded_without_a_word(running):
+def test_a_checkpoint_is_never_discarded_silently(running):
     files = running.put(chat(*NEW))
     checkpoint = stopped(running, files)
     running.agrees = False
@@ -217,7 +217,7 @@ def test_a_checkpoint_is_never_discarded_without_a_word(running):
     [({}, True, 1), ({"resume": True}, True, 0), ({"restart": True}, False, 0)],
     ids=["agreed to", "--resume", "--restart"],
 )
-def test_a_checkpoint_is_resumed_or_discarded_as_somebody_says(running, wish, resumed, asked):
+def test_a_checkpoint_is_resumed_or_discarded_as_requested(running, wish, resumed, asked):
     files = running.put(chat(*NEW))
     stopped(running, files)
     whole, seen = running._train, []

@@ -260,7 +260,7 @@ async def test_a_repeated_update_blocks_no_other_once_it_waits(stage, told, grou
 
 
 class TestTurns:
-    """What is left of a turn is sent in the next life, as it was made in the first."""
+    """The unsent rest of a turn is sent after a restart, as it was generated before."""
 
     BURST = ("no", "wait", "yes")
 

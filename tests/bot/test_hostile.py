@@ -1,4 +1,4 @@
-"""One member fills a group with hostile messages: no other chat may notice."""
+"""One member fills a group with hostile messages; other chats must not be affected."""
 
 import asyncio
 import threading
@@ -72,7 +72,7 @@ async def test_a_hostile_group_delays_others_little(stage, group, hugo, zoe, cap
                 await stage.telegram.say(group, hugo, commands[number % len(commands)])
                 await asyncio.sleep(0.3)
 
-        await measured(stage, chats[:4], zoe)  # what is slow only once
+        await measured(stage, chats[:4], zoe)  # warm-up
         alone = await measured(stage, chats[4:8], zoe)
         for number, text in enumerate(HOSTILE * 3):
             await stage.telegram.say(group, hugo, f"{number}{text}"[:LONGEST])

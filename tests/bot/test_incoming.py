@@ -181,7 +181,7 @@ def test_what_follows_a_command(text, words):
 
 
 class TestQuotes:
-    """What a message quotes is somebody else's, and is not kept with it."""
+    """Quotes are other people's words and are not stored with a message."""
 
     def block(self, offset, length, kind="blockquote"):
         return {"type": kind, "offset": offset, "length": length}

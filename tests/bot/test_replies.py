@@ -1,4 +1,4 @@
-"""How replies wait for the model: each chat in its turn, for a bounded time, and not at the end."""
+"""Waiting for the model: chats take turns, waits are limited, and a stop ends them."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Slow:
-    """A speaker that works on each reply until `finish` is set, or it is told to stop."""
+    """A speaker that works on each reply until `finish` is set or it has to stop."""
 
     def __init__(self, *, obeys=True):
         self.obeys = obeys

@@ -1,4 +1,4 @@
-"""The bot started and stopped as `understudy-bot run` does, in a Telegram that refuses things."""
+"""Starting and stopping as `understudy-bot run` does, with a Telegram that refuses calls."""
 
 import asyncio
 import socket
@@ -31,7 +31,7 @@ def stop():
 
 @pytest.fixture
 async def starting(stage, stop):
-    """Return what starts the bot: a task that ends as `run` does, and the application."""
+    """Return a function that starts the bot and returns its task and the application."""
     tasks = []
 
     def start(**settings):

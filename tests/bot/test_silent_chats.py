@@ -1,4 +1,4 @@
-"""Nothing that is said where the bot stays silent is in a byte of its folder, while it runs."""
+"""While the bot runs, its folder holds no text from chats in which it is silent."""
 
 import sqlite3
 from contextlib import closing
@@ -25,7 +25,7 @@ def _often(monkeypatch):
 
 
 def found_in(folder):
-    """Return the files below a folder that hold the word, in whatever way JSON writes it."""
+    """Return the files below a folder that hold the word, in any JSON escape."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert any(path.name.startswith("bot.db") for path in files)
     return [path.name for path in files if WORD.encode() in path.read_bytes()]
@@ -40,7 +40,7 @@ async def all_handled(stage):
 
 
 async def talk(stage, chat, user, times=1):
-    """Say the word in all the ways that a chat has."""
+    """Send the word in every kind of update."""
     telegram = stage.telegram
     photo = [{"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}]
     for number in range(times):
@@ -119,7 +119,7 @@ async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe
 
 
 async def lost(*_):
-    """Stand for a kill between keeping and handling."""
+    """Simulate a kill between storing and handling."""
 
 
 async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Background jobs go on whatever happens in them, and say how they are."""
+"""Background jobs continue after any error, and their failures are reported."""
 
 import asyncio
 from itertools import pairwise
@@ -25,7 +25,7 @@ async def jobs():
 
 
 class Step:
-    """A step that fails as it is told to, and counts."""
+    """A step that raises the given errors and counts its calls."""
 
     def __init__(self, *errors):
         self.errors, self.count = list(errors), 0

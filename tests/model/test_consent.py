@@ -1,4 +1,4 @@
-"""What people told the bot binds every version in a folder of models."""
+"""Decisions that people sent to the bot apply to every version in a folder of models."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ def told(user, said, hours=0):
 
 
 def over(person, *decisions):
-    """Return a person as these decisions have them."""
+    """Return a person with these decisions applied."""
     return with_decisions(Roster((person,)), newest_decisions(decisions)).people[0]
 
 

@@ -1,4 +1,4 @@
-"""Anybody in a group can send 4,096 characters of anything: it must not cost the bot much time."""
+"""Any member of a group can send 4,096 characters; no such message may take the bot long."""
 
 import time
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ MOST_GROWTH = 9
 NO_MEASURE = 0.000_5  # seconds
 
 HEAD = "9:/@ pw "
-"""With this no rule takes the text for one without anything private."""
+"""Signs that keep every rule from skipping the text."""
 PIECES = (
     *("1", "1 ", "1.", "1-", "1/", "12 ", "123 ", "1-2 123 4 ", "13 12 1 ", "(1)", "+1 "),
     *("9" * 13 + " ", "+123456789 ", "123456789 ", "12345678 ", "06 12 34 56 78 ", "912345678/"),
@@ -120,7 +120,7 @@ def test_a_hostile_message_costs_a_bot_few_milliseconds(piece):
         for n in range(3)
     ]
 
-    assert min(costs) < 0.1  # some 0.007 measured; three seconds before the rules were linear
+    assert min(costs) < 0.1  # about 0.007 measured; three seconds before the rules were linear
 
 
 def test_numbers_in_a_row_are_found_in_one_round(monkeypatch):

@@ -79,7 +79,7 @@ def test_brackets_would_be_drawn_if_they_were_not_suppressed(speaker, asked, mon
 
 class TestStopping:
     class After:
-        """Tells a generation to stop once it was asked so often."""
+        """Stops a generation at the given call."""
 
         def __init__(self, calls):
             self.left = calls

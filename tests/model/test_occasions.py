@@ -200,7 +200,7 @@ REFERENCE_LABELS = ("ana", "rui sa", "sa", "@rui", "🎈 li", "李雷", "雷", "
 
 
 def by_pattern(labels, words):
-    """Return which labels stand in words, the slow way."""
+    """Return which labels occur in a text, by slow regular expressions."""
     found = []
     for label in labels:
         is_anywhere = any("\u3400" <= character <= "\u9fff" for character in label)

@@ -1,4 +1,4 @@
-"""What a message repeats of others is no part of it, least of all of people who are left out."""
+"""Quotes and copies of excluded people's words are not part of a message."""
 
 from datetime import UTC, datetime
 

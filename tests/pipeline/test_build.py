@@ -339,7 +339,7 @@ def test_a_no_holds_in_a_later_export_that_its_person_is_not_in(tmp_path):
 
 
 def crowd(people, messages):
-    """Return a chat in which so many people speak in turn, and at times the bot."""
+    """Return a chat in which this many people, and sometimes the bot, write in turn."""
     said = []
     for number in range(1, messages + 1):
         who = 1 + number % people

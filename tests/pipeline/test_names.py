@@ -1,4 +1,4 @@
-"""Whatever a chat or a person is called, no command's output can control a terminal."""
+"""No name of a chat or a person can make a command's output control a terminal."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ HOSTILE = {
 
 
 def is_safe(text):
-    """Whether text holds line breaks alone of all that cannot be seen."""
+    """Whether line breaks are the only invisible characters in a text."""
     odd = [c for c in text if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
     return set(odd) <= {"\n"}
 

@@ -1,4 +1,4 @@
-"""What a person sees of long work: the time left, once it can be told."""
+"""The progress display shows the time left once it can be estimated."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a shell, a disk or a file system does to a command ends it with one helpful line."""
+"""Problems with the shell, a disk or a file system end a command with one helpful line."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Words of people who are left out, quoted and copied by others, through the real bot."""
+"""Excluded people's words, quoted and copied by others, in the real bot."""
 
 import sqlite3
 from contextlib import closing

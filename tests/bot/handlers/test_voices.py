@@ -313,7 +313,7 @@ class TestButtons:
 
 
 class TestForgedPresses:
-    """A client may send any data for any message that it can see; Telegram adds the message."""
+    """A client may send any data for any message it can see; Telegram adds the message."""
 
     async def test_data_for_a_line_of_the_bot_changes_nothing(self, live, group, joao, zoe):
         line = await live.answer(group, joao, "/as João")
@@ -379,7 +379,7 @@ class TestForgedPresses:
 
 
 async def forge(stage, message, user, data):
-    """Send a press as a client can that was tampered with."""
+    """Send a button press as a modified client can."""
     query = {"id": "1", "from": user.json(), "data": data, "chat_instance": "1"}
     inline = {"inline_message_id": "x"} if message is None else {"message": message}
     stage.telegram.world.queries.add("1")
@@ -387,7 +387,7 @@ async def forge(stage, message, user, data):
 
 
 async def toasts(stage, count):
-    """Return what so many presses were answered with."""
+    """Return the answers to this many presses."""
 
     def found():
         calls = stage.telegram.sent("answerCallbackQuery")

@@ -246,7 +246,7 @@ with lock_database(sys.argv[1]):
 
 @pytest.fixture
 def holder(url):
-    """A process that uses the database, and has a child that outlives it."""
+    """A process that uses the database and has a child that survives it."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, url],
         stdin=subprocess.PIPE,

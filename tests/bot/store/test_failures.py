@@ -15,7 +15,7 @@ from model.conversation import Message
 from tests.bot.disks import fill_up
 
 CHAT = -5
-CONNECTIONS = 15  # SQLAlchemy opens no more
+CONNECTIONS = 15  # SQLAlchemy's limit
 LIMIT = 200_000
 FILL_A_LIMITED_FILE = """
 import asyncio, resource, sys

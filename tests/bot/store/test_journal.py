@@ -1,4 +1,4 @@
-"""How far replies came, over kills: what is noted when a message leaves, and what is taken over."""
+"""The states of replies across kills: what is logged for each send, and read after a restart."""
 
 from datetime import UTC, datetime
 

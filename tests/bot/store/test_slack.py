@@ -1,4 +1,4 @@
-"""What SQLite leaves in the unused bytes of its pages is cleared while others write."""
+"""The unused bytes of SQLite's pages are cleared while others write."""
 
 import random
 import sqlite3

@@ -1,4 +1,4 @@
-"""Two versions on the same turns: what differs, and what may be chance."""
+"""Comparing two versions on the same turns: differences and chance."""
 
 import random
 
@@ -21,7 +21,7 @@ from tests.model.evaluation.people import answers, evidence, next_voice
 
 
 def version(rights, nats=None, sessions=2):
-    """Return a version that is right in these turns, so many of a session."""
+    """Return a version that is right in these turns, with this many turns per session."""
     turns = tuple(
         JudgedTurn(number // sessions, right, (nats or [10.0] * len(rights))[number], 10)
         for number, right in enumerate(rights)

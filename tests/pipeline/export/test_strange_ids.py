@@ -1,4 +1,4 @@
-"""Ids that Telegram would not write: nothing that was said is lost for them."""
+"""No message is lost because of ids that Telegram would not write."""
 
 import pytest
 

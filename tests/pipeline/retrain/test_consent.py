@@ -1,4 +1,4 @@
-"""An `/optout` that a retraining read binds every command, and travels with what is exported."""
+"""An `/optout` that a retraining has read applies to every command, and travels with exports."""
 
 import json
 import zipfile
@@ -22,7 +22,7 @@ from tests.pipeline.retrain.workshop import NEW
 
 @pytest.fixture
 def out(running):
-    """A workshop whose first version serves, and of which Friend 1 told the bot no since."""
+    """A workshop with a current version, whose Friend 1 has sent /optout since."""
     running.run(dump(decisions=[decision(1, "optout", 9)]))
     return running
 
@@ -40,7 +40,7 @@ def voices(registry):
 
 
 def exported(out, tmp_path):
-    """Export the version that serves; return the file and the roster in it by name."""
+    """Export the current version; return the file and its roster by name."""
     call(out.root, "export", "current", tmp_path / "m.zip")
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         roster = json.loads(archive.read("roster.json"))
@@ -48,7 +48,7 @@ def exported(out, tmp_path):
 
 
 class Silent:
-    """What speaks, were anybody asked to."""
+    """A speaker that is never called."""
 
     def __init__(self, artifact):
         self.artifact = artifact

@@ -64,7 +64,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
             token = CURRENT.set(attempt)
             try:
                 # in a task, so that it can be cancelled without the fetcher of updates
-                dispatch = self._follow(asyncio.create_task(super().process_update(update)))
+                dispatch = self._track(asyncio.create_task(super().process_update(update)))
             finally:
                 CURRENT.reset(token)
             self._tasks[update.update_id].append(dispatch)
@@ -115,7 +115,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
             self._stopped_at = asyncio.get_running_loop().time()
         return self._stopped_at
 
-    def _follow(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    def _track(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return task
@@ -130,7 +130,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         """Start a task; the update that it is for is not handled before it has ended."""
         task = super().create_task(coroutine, update, name=name)
         if isinstance(update, Update):
-            self._tasks[update.update_id].append(self._follow(task))
+            self._tasks[update.update_id].append(self._track(task))
         return task
 
     async def process_error(

@@ -64,7 +64,7 @@ def _quotes_nobody(error: BaseException) -> bool:
     return isinstance(error, UnderstudyError | OSError) or type(error).__module__ in _SAFE
 
 
-class _Hidden:
+class _HiddenArgument:
     """Replaces a log argument that may quote a user."""
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ def without_updates(record: logging.LogRecord) -> bool:
         kind = record.exc_info[0] if record.exc_info else None
         if isinstance(record.args, Mapping):
             named = {name: _shown(value) for name, value in record.args.items()}
-            record.args = named if "%(" in str(record.msg) else (_Hidden(),)
+            record.args = named if "%(" in str(record.msg) else (_HiddenArgument(),)
         else:
             record.args = tuple(map(_shown, record.args or ()))
         record.msg = f"{record.msg} ({kind.__name__})" if kind else record.msg
@@ -89,7 +89,7 @@ def without_updates(record: logging.LogRecord) -> bool:
 
 
 def _shown(argument: object) -> object:
-    return argument if isinstance(argument, int | float) else _Hidden()
+    return argument if isinstance(argument, int | float) else _HiddenArgument()
 
 
 def set_up(level: LogLevel, layout: LogFormat, token: str) -> None:

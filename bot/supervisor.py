@@ -87,9 +87,9 @@ class Supervisor:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            _fail(job, error)  # something else that the step awaited was cancelled
+            _record_failure(job, error)  # something else that the step awaited was cancelled
         except Exception as error:  # noqa: BLE001  a job continues after any error
-            _fail(job, error)
+            _record_failure(job, error)
         else:
             if job.failures:
                 logger.info("the job %s works again", job.name)
@@ -97,7 +97,7 @@ class Supervisor:
         return not job.failures
 
 
-def _fail(job: Job, error: BaseException) -> None:
+def _record_failure(job: Job, error: BaseException) -> None:
     job.failures += 1
     job.error = type(error).__name__
     logger.error(

@@ -154,14 +154,14 @@ def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Re
             except ArtifactError as error:
                 raise ArtifactError(str(error).replace(str(folder), source)) from error
             keep_imported(registry.root, roster)
-            if twin := _twin(registry, folder):
+            if twin := _find_same_version(registry, folder):
                 known = load(registry.root / "versions" / twin).card.roster
                 registry.change_roster(twin, stricter(known, roster))
                 return Received(twin, is_new=False)
             return Received(registry.add(folder))
 
 
-def _twin(registry: Registry, folder: Path) -> str | None:
+def _find_same_version(registry: Registry, folder: Path) -> str | None:
     """Return the version with the same files, except those that change after training; or None.
 
     The version may have weights that were not exported.

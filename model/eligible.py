@@ -24,7 +24,7 @@ MAX_WORDS = 1_500
 
 _SHOWN_OF_WALL = 200  # characters, cut back to a whole word
 _LONGEST_PART = 500  # characters of one part of private data that contains spaces
-_REMEMBERED = 1024
+_CACHE_SIZE = 1024
 """Number of cached redactions: a bot builds many prompts from the same messages."""
 _COMMAND = re.compile(r"/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{1,64})?(?=\s|$)")
 _AS = re.compile(r"/as(@[A-Za-z0-9_]{1,64})?(?=\s|$)", re.IGNORECASE)
@@ -123,15 +123,15 @@ def _line(
 
 def _presentable(text: str) -> str:
     """Return words that a prompt may hold: no private data, of a wall its beginning."""
-    return _redacted(text) if len(text) <= MAX_WORDS else _beginning(text[:MAX_WORDS])
+    return _redact_cached(text) if len(text) <= MAX_WORDS else _beginning(text[:MAX_WORDS])
 
 
-@lru_cache(_REMEMBERED)
-def _redacted(text: str) -> str:
+@lru_cache(_CACHE_SIZE)
+def _redact_cached(text: str) -> str:
     return redact(text)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _beginning(text: str) -> str:
     """Return the beginning of a very long message, given its first `MAX_WORDS` characters.
 

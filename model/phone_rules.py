@@ -90,7 +90,7 @@ def phones(text: str) -> Iterator[Span]:
     text = masked(text, (match.span() for match in _OTHER_NUMBERS.finditer(text)))
     doubtful: list[Span] = []
     for match in _RUN.finditer(text):
-        start, end = _trimmed(text, *match.span())
+        start, end = _trim_run(text, *match.span())
         is_named = bool(_PHONE_WORD.search(text[max(0, start - _BEFORE) : start]))
         for piece in _split_at_slashes(text, start, end):
             verdict = _is_phone(text[slice(*piece)], is_named=is_named)
@@ -106,7 +106,7 @@ def phones(text: str) -> Iterator[Span]:
         yield from ((start + a, start + b) for a, b in found)
 
 
-def _trimmed(text: str, start: int, end: int) -> Span:
+def _trim_run(text: str, start: int, end: int) -> Span:
     """Return a run's bounds without a first or last group that belongs to the adjacent text."""
     is_counted = text[start - 1 : start] in {"$", "€", "£"} or _COUNTED.match(text, end)
     if is_counted and _THOUSANDS.fullmatch(text, start, end):

@@ -39,7 +39,7 @@ def voice_sentence(card: Card) -> str:
     return (
         f"A classifier that knows the friends' real lines recognises the voice in {share:.0%} of "
         f"its {lines:,} lines (higher is better, chance {chance:.0%}, real replies {real:.0%}), so "
-        f"it {_sounds(share, low, chance, real)}."
+        f"it {_describe_likeness(share, low, chance, real)}."
     )
 
 
@@ -51,7 +51,7 @@ def _recognised(confusion: Any) -> float:  # noqa: ANN401  JSON's border
     return sum(float(row[place]) for place, row in enumerate(confusion)) / len(confusion)
 
 
-def _sounds(share: float, low: float, chance: float, real: float) -> str:
+def _describe_likeness(share: float, low: float, chance: float, real: float) -> str:
     if low <= chance or share <= chance:
         return "does not yet sound like anyone"
     if share < (chance + real) / 2:

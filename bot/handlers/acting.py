@@ -107,7 +107,7 @@ class Acting:
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
                     made = partial(self._house.replies.turn, place, voices, at, wish)
-                    said = await self._made(context, part, place, made)
+                    said = await self._load_or_generate(context, part, place, made)
                     ready = self._paced(
                         context,
                         place,
@@ -119,13 +119,13 @@ class Acting:
                     return await self._say(context, part, place, said, ready)
         except (BusyError, QueueError, SlowError) as error:
             stopped.set()  # the chat is told the reason here
-            await self._excused(context, part, place, self._excuse(error, place, context, ""))
+            await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
             return False
         except VoiceError:
             await self._house.shelves.journal.mark(part, "refused")
             return False
 
-    async def _made(
+    async def _load_or_generate(
         self,
         context: Context,
         part: Part,
@@ -172,16 +172,18 @@ class Acting:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     is_asked = speechless is not None
-                    said = await self._made(context, part, place, made, is_asked=is_asked)
+                    said = await self._load_or_generate(
+                        context, part, place, made, is_asked=is_asked
+                    )
                     ready = self._paced(context, place, said, may_go_on)
                     if await self._say(context, part, place, said, ready):
                         await self._hearing.hint(context, place)
                     return
         except VoiceError as error:
             excuse = "" if speechless is None else self._excuse(error, place, context, speechless)
-        await self._excused(context, part, place, excuse)
+        await self._send_excuse(context, part, place, excuse)
 
-    async def _excused(self, context: Context, part: Part, place: Place, excuse: str) -> None:
+    async def _send_excuse(self, context: Context, part: Part, place: Place, excuse: str) -> None:
         """Say why there is no reply, unless `excuse` is empty."""
         logger.info("no reply in chat %d", place.chat_id)
         if excuse:

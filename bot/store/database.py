@@ -121,13 +121,13 @@ async def truncate_log(engine: AsyncEngine) -> bool:
         StoreError: The database cannot be written.
     """
     for _ in range(LOG_TRIES):
-        if await _is_truncated(engine):
+        if await _try_truncate(engine):
             return True
         await asyncio.sleep(LOG_PAUSE)
     return False
 
 
-async def _is_truncated(engine: AsyncEngine) -> bool:
+async def _try_truncate(engine: AsyncEngine) -> bool:
     """Try once to empty the log, without waiting: SQLite would block all writers meanwhile."""
     async with engine.connect() as connection:
         raw: Any = (await connection.get_raw_connection()).driver_connection
@@ -154,7 +154,7 @@ async def prepare(url: str) -> None:
     if version not in {Version.MISSING, Version.CURRENT}:
         raise StoreError(complaint(url, version))
     await _write(url, _migrate if version is Version.MISSING else _change_nothing)
-    await asyncio.to_thread(_let_shrink, database_file(url))
+    await asyncio.to_thread(_enable_incremental_vacuum, database_file(url))
 
 
 async def upgrade(url: str) -> bool:
@@ -170,7 +170,7 @@ async def upgrade(url: str) -> bool:
     if version is not Version.CURRENT:
         with lock_database(url):
             await _write(url, _migrate)
-            await asyncio.to_thread(_let_shrink, database_file(url))
+            await asyncio.to_thread(_enable_incremental_vacuum, database_file(url))
     return version is not Version.CURRENT
 
 
@@ -196,7 +196,7 @@ def _change_nothing(connection: Connection) -> None:
     connection.execute(delete(messages).where(false()))
 
 
-def _let_shrink(path: Path) -> None:
+def _enable_incremental_vacuum(path: Path) -> None:
     """Rebuild a database of an earlier version once, so that free pages can be returned in steps.
 
     If that fails, for example on a full disk, the database works as before.

@@ -49,10 +49,10 @@ _NOTHING = delete(messages).where(false())
 """Begins to write: a transaction that reads first may not write once another has written."""
 _ROW: ColumnElement[int] = literal_column("messages.rowid")
 _BYTES = "length(CAST({0} AS BLOB))"
-_BLANK = f"substr(hex(zeroblob({_BYTES} / 2 + 1)), 1, {_BYTES})"
+_ZEROS = f"substr(hex(zeroblob({_BYTES} / 2 + 1)), 1, {_BYTES})"
 """As many zeros as a text has bytes, so that SQLite overwrites it in place."""
-_BLANKED: dict[str, ColumnElement[str]] = {
-    name: literal_column(_BLANK.format(name)) for name in ("text", "author_name")
+_OVERWRITTEN: dict[str, ColumnElement[str]] = {
+    name: literal_column(_ZEROS.format(name)) for name in ("text", "author_name")
 }
 _IS_FORGOTTEN = exists().where(
     forgotten.c.chat_id == messages.c.chat_id, forgotten.c.message_id == messages.c.message_id
@@ -77,7 +77,7 @@ class Erasing:
         self._engine = engine
         self._path = Path(engine.url.database or "")
         self._file: BinaryIO | None = None
-        self._wiping = asyncio.Lock()
+        self._clearing = asyncio.Lock()
         event.listen(engine.sync_engine, "engine_disposed", self._close)
 
     async def mark(
@@ -168,7 +168,7 @@ class Erasing:
         Raises:
             StoreError: There is too little free space, or others keep the database busy.
         """
-        async with self._wiping:
+        async with self._clearing:
             if self._file is None:
                 self._file = await asyncio.to_thread(self._path.open, "r+b", buffering=0)
             try:
@@ -291,7 +291,7 @@ async def _overwrite(connection: AsyncConnection, refs: Iterable[Ref]) -> None:
         messages.c.message_id == bindparam("number"),
     )
     if rows:
-        await connection.execute(update(messages).where(*one).values(_BLANKED), rows)
+        await connection.execute(update(messages).where(*one).values(_OVERWRITTEN), rows)
 
 
 async def _forgotten_of(

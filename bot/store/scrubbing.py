@@ -73,7 +73,9 @@ def wordless(update: Json, is_open: Callable[[str], bool]) -> Json:
     arguments. A group's new id stays too. Quotes are removed.
     """
     return {
-        kind: _wordless(body, is_open) if kind in {"message", "edited_message"} else _unquoted(body)
+        kind: _without_text(body, is_open)
+        if kind in {"message", "edited_message"}
+        else _strip_quotes(body)
         for kind, body in update.items()
     }
 
@@ -113,7 +115,7 @@ def _is_message(body: Json) -> bool:
     return is_there and isinstance(body.get("message_id"), int)
 
 
-def _wordless(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
+def _without_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
     if not isinstance(body, dict):
         return body
     command = command_in(body)
@@ -125,7 +127,7 @@ def _wordless(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401
     return bare
 
 
-def _unquoted(body: Any) -> Any:  # noqa: ANN401  JSON's border
+def _strip_quotes(body: Any) -> Any:  # noqa: ANN401  JSON's border
     """Return a part other than a message without quotes; the bot's message with a button stays."""
     if not isinstance(body, dict):
         return body

@@ -66,7 +66,7 @@ def clear(path: Path, file: BinaryIO) -> None:
     with closing(_connected(path)) as connection:
         _empty_log(connection)
         layout = _layout(file)
-        dirty = [number for number in _dirty(file, layout) if number <= layout.count]
+        dirty = [number for number in _pages_to_clear(file, layout) if number <= layout.count]
     for start in range(0, len(dirty), PAGES_CLEARED):
         _clear_pages(path, file, dirty[start : start + PAGES_CLEARED])
         time.sleep(REST)
@@ -158,23 +158,23 @@ def _clear_pages(path: Path, file: BinaryIO, numbers: list[int]) -> None:
 def _clear_page(file: BinaryIO, layout: _Layout, number: int) -> None:
     place = (number - 1) * layout.size
     page = _read(file, place, layout.size)
-    for start, end in _spoiled(page, layout, number):
+    for start, end in _uncleared_ranges(page, layout, number):
         file.seek(place + start)
         file.write(bytes(end - start))
 
 
-def _dirty(file: BinaryIO, layout: _Layout) -> Iterator[int]:
+def _pages_to_clear(file: BinaryIO, layout: _Layout) -> Iterator[int]:
     """Yield the numbers of pages whose unused bytes are not clear."""
     for first in range(0, layout.count, PAGES_READ):
         block = _read(file, first * layout.size, PAGES_READ * layout.size)
         for index in range(len(block) // layout.size):
             page = block[index * layout.size : (index + 1) * layout.size]
-            if _spoiled(page, layout, first + index + 1):
+            if _uncleared_ranges(page, layout, first + index + 1):
                 yield first + index + 1
         time.sleep(0)  # let other threads run first
 
 
-def _spoiled(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
+def _uncleared_ranges(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
     """Return which unused bytes of a page are not clear."""
     if layout.is_map(number) or len(page) < layout.size:
         return []

@@ -243,7 +243,7 @@ class _Scanner:
         if self._pending and self._pending.kind:
             yield from self._announce()
             yield from faults
-        while byte := self._past_gap():
+        while byte := self._skip_gap():
             if byte == b"]":
                 self.at += 1
                 return
@@ -253,11 +253,13 @@ class _Scanner:
             if byte == b"{" and self._pending:
                 yield from self._announce()
                 yield from faults
-            events = list((self._batch() or self._message()) if byte == b"{" else self._stray())
+            events = list(
+                (self._batch() or self._message()) if byte == b"{" else self._skip_other()
+            )
             yield from events if self._is_wanted else ()
         self.frames.append(_Frame(b"[", b'"messages"'))
 
-    def _past_gap(self) -> bytes:
+    def _skip_gap(self) -> bytes:
         """Return the next byte that is not white space or a comma; b"" at the end of the file."""
         if len(self.buffer) - self.at < CHUNK:
             self._more()
@@ -300,7 +302,7 @@ class _Scanner:
             self._first_keys.add(first[1])
         yield from _one(piece, start)
 
-    def _stray(self) -> Iterator[Event]:
+    def _skip_other(self) -> Iterator[Event]:
         """Skip content in a list of messages that is not a message."""
         scalar = _SCALAR.match(self.buffer, self.at)
         if scalar and not _MARK.search(self.buffer, self.at, scalar.end()):

@@ -142,7 +142,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     struck = struck_now(whole, read_struck(None, Path(dataset or wish.root) / STRUCK))
     tools.watch.begin("erase")
     silence(Registry(wish.root), people.written)
-    _tell_erased(erase(wish.root, people.roster, whole), tools)
+    _print_erased(erase(wish.root, people.roster, whole), tools)
     tools.watch.begin("keep")
     ledger = replace(whole.ledger, deleted=whole.ledger.deleted + whole.deleted)
     whole.ledger, history = ledger, replace(whole.history, ledger=ledger)
@@ -151,7 +151,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     return _counted(whole, people, file, current, struck)
 
 
-def _tell_erased(erased: Erased, tools: Tools) -> None:
+def _print_erased(erased: Erased, tools: Tools) -> None:
     """Print what was erased, and why."""
     count = len(erased.datasets)
     what = [f"{count} dataset{'s' if count != 1 else ''}"] if count else []

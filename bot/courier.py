@@ -1,4 +1,4 @@
-"""Carries what the bot says to one update: each part once, whatever is killed when."""
+"""Send the bot's replies to one update: each part once, even across kills."""
 
 import asyncio
 import logging
@@ -47,17 +47,17 @@ Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 """Waits until a message may be sent; returns False where it, and all after it, must not be."""
 
 UNSENT: State = "generating"
-"""What became of what must not be sent any more: nobody refused it."""
+"""The state of a message that must no longer be sent: nobody refused it."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Courier:
-    """Sends the parts of what is said to one update, in their order.
+    """Sends the replies to one update, in their order.
 
-    A part that was sent in an earlier life of the process, or may have been, is not sent again.
-    `is_repeated`: the update was begun in an earlier life. A chat that refused is left alone.
+    A part that an earlier process sent, or may have sent, is not sent again. `is_repeated`: an
+    earlier process started the update. A chat that refused a message gets no further messages.
     """
 
     bot: ExtBot[Any]
@@ -92,7 +92,7 @@ class Courier:
         return sent
 
     async def apologise(self, place: Place, text: str) -> None:
-        """Say that something failed; what else was being made for the update is given up."""
+        """Say that something failed; drop the other parts of the update."""
         part = Part(self.update_id, APOLOGY)
         if await self.house.shelves.journal.begin(part, place):
             await self.house.shelves.journal.give_up(self.update_id, but=part)
@@ -107,7 +107,7 @@ class Courier:
     async def ask(
         self, part: Part, place: Place, question: Question, ready: Ready
     ) -> tuple[Message | None, State]:
-        """Send a quiz and say what became of it; one that is there is marked by who keeps it."""
+        """Send a quiz and return its state; the caller marks a quiz that arrived."""
         sending = partial(send_quiz, self.bot, question=question)
         sent, state = await self._sent(part, place, sending, again=partial(ready, question.text))
         if sent is None:  # a group may forbid polls alone: it is not left alone for that
@@ -235,14 +235,14 @@ class Courier:
         return state
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless the bot is being stopped: then the update waits for its next life.
+        """Wait, unless the bot is being stopped: then the update waits for the restart.
 
         Raises:
-            StoppingError: It is.
+            StoppingError: The bot is being stopped.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (left := end - loop.time()) > 0:
             if not self.runs():
-                raise StoppingError("the bot is being stopped: this is said when it starts again")
+                raise StoppingError("the bot is being stopped: this is sent after the restart")
             await asyncio.sleep(min(left, GLANCE))

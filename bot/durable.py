@@ -1,4 +1,4 @@
-"""The application whose updates are kept before they are acknowledged, until they are handled."""
+"""The application, which stores updates before confirming them and keeps them until handled."""
 
 import asyncio
 import logging
@@ -49,9 +49,9 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
-        """Handle an update of the inbox; one without content was handled in an earlier life.
+        """Handle an update of the inbox; one without content was handled by an earlier process.
 
-        Once the bot is being stopped none is begun: it waits for the next life.
+        While the bot is being stopped no update is started: it waits for the restart.
         """
         if not isinstance(update, Update) or is_empty(update) or self.inbox is None:
             return
@@ -140,10 +140,10 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         job: Any = None,  # noqa: ANN401  we have none
         coroutine: Any = None,  # noqa: ANN401  of a type that the library keeps to itself
     ) -> bool:
-        """Report an error; what could not be stored, or must wait for a new start, is held.
+        """Report an error; hold an update that could not be stored or must wait for the restart.
 
-        Where other updates wait for the handler that failed, they do not wait for the report, and
-        no further handler begins: what could not be kept is not answered.
+        If other updates wait for the failed handler, they do not wait for the report, and no
+        further handler starts: an update that could not be stored is not answered.
         """
         if not isinstance(update, Update):
             return await super().process_error(update, error, job, coroutine)
@@ -167,7 +167,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return await self._requeue(parse, lambda _: True)
 
     async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
-        """Queue what was held, now that there may be room to store it; return how many updates."""
+        """Queue the held updates, as there may be free space now; return their number."""
         if not self._held or self.is_stopping:
             return 0
         held = frozenset(self._held)

@@ -74,7 +74,7 @@ def conversations(
 ) -> Iterator[list[Said]]:
     """Yield the conversations of one chat and topic, separated by silences of `gap` or longer.
 
-    `names` is the roster's index. Pass it if this is called for each session of a chat.
+    `names` is the roster's index. Pass it when calling this for each session of a chat.
     """
     names = names or _index_of(roster)
     known = (line for line in lines if line.speaker is not None)

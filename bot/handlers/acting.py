@@ -63,7 +63,7 @@ class Acting:
         at: datetime,
         still: Callable[[], bool],
     ) -> None:
-        """Say something unasked, as long as `still` holds; of what fails nobody is told."""
+        """Join the conversation unprompted while `still()` is true; failures stay silent."""
         if (part := await context.courier.begin(place)) is not None:
             made = partial(self._house.replies.answer, place, voice, at)
             await self._answer(context, part, place, made, still=still)

@@ -27,7 +27,7 @@ def is_open(command: str, username: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Handles every update; `told` are the private chats that know which people the bot answers."""
+    """Handles every update; `told` are the private chats that got the notice for non-admins."""
 
     house: House
     told: set[int] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""`/chatty` and `/quiet`, and the bot's joining in unasked, as seldom as they let it."""
+"""`/chatty` and `/quiet`, and joining conversations unprompted within their limits."""
 
 import asyncio
 import random

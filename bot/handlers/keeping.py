@@ -14,8 +14,8 @@ from bot.store.shelves import Shelves
 def keeping(shelves: Shelves, access: Callable[[], Access]) -> BaseHandler[Update, Context, None]:
     """Return the handler that fills the store; it must run alone and first.
 
-    It stores nothing from a chat in which the bot stays silent: those messages are none of the
-    bot's business. From an admin's private chat it stores only what a reply may need as context.
+    It stores nothing from a chat in which the bot stays silent. From an admin's private chat it
+    stores only what a reply may need as context.
     """
 
     async def keep(update: Update, _: Context) -> None:

@@ -168,7 +168,7 @@ EN = Wording(
         "you, though."
     ),
     agreed_against_roster=(
-        "Thank you, {name}, I noted that you agree. Whoever runs me has entered “no” for you, "
+        "Thank you, {name}, I noted that you agree. The person who runs me entered “no” for you, "
         "though, so I stay silent until they change it."
     ),
     agreed_elsewhere_not=(
@@ -220,8 +220,8 @@ EN = Wording(
         "/forget all: the same for everything of yours\n"
         "Telegram lets me delete my own messages for 48 hours only.\n\n"
         "I cannot reach copies: backups of my database remain until they are deleted, and what I "
-        "learned from a message stays in me until I am trained again without it. Ask whoever runs "
-        "me.\n\n"
+        "learned from a message stays in me until I am trained again without it. Ask the person "
+        "who runs me.\n\n"
         "Who runs me: {admins}"
     ),
     nobody_named="nobody has entered their id yet (ADMINS is empty)",

@@ -18,7 +18,7 @@ def silence_known(registry: Registry) -> None:
 
 
 def silence(registry: Registry, roster: Roster) -> None:
-    """Disable people with a "no" in the roster in every version, so that a rollback keeps it.
+    """Disable people with a "no" in the roster in every version, also after a rollback.
 
     `roster` is as the admin wrote it: each `/optout` is in the ledger, which applies to every
     version that is opened, and an `/optin` cancels it without retraining.

@@ -177,7 +177,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
         (["--test-share", "0.99"], "--test-share 0.99 leaves nothing to learn from"),
         (["--last", "0"], "--last 0 leaves no message"),
         (["--since", "2030-01-01"], "since 2030-01-01: give --since an earlier day"),
-        (["--min-messages", "1000"], "the 1,000 messages that a voice needs, the most is 120"),
+        (["--min-messages", "1000"], "the 1,000 messages that a voice needs (the most is 120)"),
         (["--last", "20"], "too few to split by time"),
         (["--review", "."], "was not written by"),
         (["--roster", "none.toml"], "there is no roster none.toml"),
@@ -319,7 +319,7 @@ def test_an_export_that_is_none_leaves_nothing_half_written(tmp_path, content, s
 def test_without_a_model_one_is_told_how_to_make_one(tmp_path):
     line = one_line(understudy("simulate", cwd=tmp_path, env={"PYTHONPATH": sys.path[0] or "."}))
 
-    assert "understudy train" in line
+    assert "understudy retrain" in line
 
 
 def test_a_dataset_that_is_none_is_refused(tmp_path):

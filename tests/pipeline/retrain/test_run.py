@@ -209,7 +209,7 @@ def test_a_checkpoint_is_never_discarded_silently(running):
     assert checkpoint.is_dir()
     assert str(checkpoint) in str(e.value)
     assert "\n" not in str(e.value)
-    assert running.asked == [f"A training was stopped and left {checkpoint}. Resume it?"]
+    assert running.asked == [f"A stopped training left {checkpoint}. Resume it?"]
 
 
 @pytest.mark.parametrize(

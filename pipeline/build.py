@@ -63,7 +63,7 @@ def build(
     """
     recover(out)
     check_place(out)
-    if choices.review:  # now, and not after minutes of work
+    if choices.review:  # now, rather than after minutes of work
         check_writable(choices.review)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
     with opened(exports, choices.chat, choices.zone, step) as found:
@@ -129,8 +129,8 @@ def check_chat(chat: archive.Chat, clashes: int) -> None:
     name = visible_name(chat.name)
     if clashes:
         raise ExportError(
-            f"the exports ascribe {clashes:,} messages of {name} to different "
-            "people: they are of different accounts' chats, so give those of one account"
+            f"the exports attribute {clashes:,} messages of {name} to different "
+            "people: give only exports from one account"
         )
     if chat.number is None:
         raise ExportError(
@@ -176,15 +176,15 @@ def _still_known(earlier: Roster, authors: Sequence[Author]) -> Roster:
 
 
 def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
-    """Make sure that somebody may become a voice.
+    """Check that somebody may become a voice.
 
     Raises:
-        DatasetError: Nobody may, by the roster or the threshold.
+        DatasetError: The roster or the threshold excludes everyone.
     """
     bots = roster.bots | roster.understudies
     counts = words_of(one for one in authors if one.author_id not in bots)
     if roster.voices or not any(counts.values()):
-        return  # where nobody talks: see Pairing.check_authors
+        return  # nobody wrote anything: see Pairing.check_authors
     willing = [person for person in roster.people if person.is_only_quiet]
     if not willing:
         raise DatasetError(
@@ -198,8 +198,8 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
         )
     most = max(sum(counts[number] for number in person.ids) for person in willing)
     raise DatasetError(
-        f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs, the "
-        f"most is {most:,}: export more of the chat, or give a smaller --min-messages"
+        f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs (the "
+        f"most is {most:,}): export more of the chat, or give a smaller --min-messages"
     )
 
 

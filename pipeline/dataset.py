@@ -101,7 +101,9 @@ def new_dataset(folder: Path) -> Iterator[Path]:
     recover(place)
     name = f".{place.name}{_MARK}{os.getpid()}-"
     beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=name))
-    lock = os.open(beside, os.O_RDONLY)  # until it is closed nobody takes this for a leftover
+    lock = os.open(
+        beside, os.O_RDONLY
+    )  # until it is closed, no other build removes this folder as a leftover
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         fresh = make_folder(beside / "new")
@@ -115,7 +117,7 @@ def new_dataset(folder: Path) -> Iterator[Path]:
 
 
 class UnnamedFiles:
-    """A dataset's large files while they are written: without a name, so a kill leaves nothing."""
+    """A dataset's large files while they are written: unnamed, so that a kill leaves nothing."""
 
     def __init__(self, place: Path) -> None:
         self._folder = make_folder(Path(os.path.realpath(place)).parent)
@@ -129,20 +131,20 @@ class UnnamedFiles:
             file.close()
 
     def open(self, name: str) -> IO[bytes]:
-        """Return a file at its beginning; it is made the first time."""
+        """Return a file at its beginning; the first call creates it."""
         if name not in self._files:
             self._files[name] = open_unnamed(self._folder)
         self._files[name].seek(0)
         return self._files[name]
 
     def name_in(self, folder: Path) -> None:
-        """Give all files their names in a folder of the same disk."""
+        """Give all files their names in a folder on the same disk."""
         for name, file in self._files.items():
             give_name(file, folder / name)
 
 
 def recover(folder: Path) -> None:
-    """Clear up after builds that were killed; put back the older dataset that one had moved."""
+    """Clean up after killed builds; restore an older dataset that one of them had moved."""
     place = Path(os.path.realpath(folder))
     if not place.exists():
         kept = [beside / "old" for beside in _beside(place) if (beside / "old").is_dir()]
@@ -155,9 +157,9 @@ def recover(folder: Path) -> None:
 
 
 def _is_abandoned(beside: Path) -> bool:
-    """Whether the process that made a folder is gone.
+    """Whether the process that made a folder has ended.
 
-    Its lock tells, and its process id for the moment before it holds the lock.
+    Its lock tells, or its process id before it holds the lock.
     """
     pid = beside.name.rpartition(_MARK)[2].partition("-")[0]
     if pid.isdecimal() and Path("/proc", pid).exists():
@@ -186,7 +188,7 @@ def load_dataset(folder: Path) -> Dataset:
         DatasetError: There is none, it is damaged, or its roster no longer fits.
         RosterError: Its roster.toml says something impossible.
     """
-    with suppress(OSError):  # a folder that only others may write
+    with suppress(OSError):  # a folder that this user may not write
         recover(folder)
     summary = read_summary(folder / SUMMARY)
     roster = read_roster(folder / ROSTER)
@@ -253,7 +255,7 @@ def _put(fresh: Path, place: Path, old: Path) -> None:
 
 
 def _keep_foreign(old: Path, place: Path) -> None:
-    """Move what a person put into an older dataset's folder into the new one."""
+    """Move files that the user added to an older dataset's folder into the new one."""
     for entry in old.iterdir() if old.exists() else ():
         if entry.name not in _OURS and not (place / entry.name).exists():
             entry.rename(place / entry.name)

@@ -51,7 +51,7 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
             f"{source} cannot be copied to {target} ({describe_error(error)}): name a file in a "
-            "folder that can be written and has room"
+            "writable folder with enough free space"
         ) from error
 
 
@@ -81,8 +81,8 @@ def _read(source: Path) -> None:
             connection.execute(_COUNT)
     except sqlite3.Error as error:
         raise StoreError(
-            f"{source} cannot be read ({describe_error(error)}): make room on its disk, let the "
-            "bot's user write its folder, or stop the bot and copy the file yourself"
+            f"{source} cannot be read ({describe_error(error)}): make room on its disk, give the "
+            "bot's user write access to its folder, or stop the bot and copy the file yourself"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A build that is stopped by a signal leaves no word of the chat, whenever the signal comes."""
+"""A build that is stopped by a signal leaves no text of the chat, whenever the signal comes."""
 
 import os
 import random
@@ -26,7 +26,7 @@ def work(tmp_path):
 
 @pytest.fixture
 def start(tmp_path, work, pytestconfig):
-    """Start a build of many messages in a process of its own; it says its stages."""
+    """Start a build of many messages in its own process; it prints its stages."""
     many = [
         entry(n, 1 + n // 3 % 2, f"{WORD} {n} and so on and on", n * 70) for n in range(1, 12_000)
     ]
@@ -71,7 +71,7 @@ def test_a_build_that_is_stopped_leaves_no_words(tmp_path, work, start, number, 
         if number == signal.SIGTERM:
             assert status in {0, 128 + number}
             assert left(tmp_path) == []
-        elif left(tmp_path):  # between its files' names and its own: a moment
+        elif left(tmp_path):  # after its files got their names, before the folder got its own
             assert all(path.parents[2].stat().st_mode & 0o777 == 0o700 for path in left(tmp_path))
     assert stopped >= kills // 2
 
@@ -94,7 +94,7 @@ def test_the_next_build_removes_the_folder_of_a_dead_one(tmp_path, work, start, 
     assert left(tmp_path) == []
 
 
-def test_a_build_leaves_the_folder_of_one_that_goes_on(tmp_path, work, start):
+def test_a_build_leaves_the_folder_of_a_running_build(tmp_path, work, start):
     leftover = work / f".ds.understudy-{os.getpid()}-abc" / "new"
     leftover.mkdir(parents=True)
 

@@ -79,7 +79,7 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
     assert await store.find(-5, 2) is None
 
 
-async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engine, monkeypatch):
+async def test_other_writers_continue_during_a_large_erasure(engine, monkeypatch):
     monkeypatch.setattr(erasing, "ROWS_READ", 4)
     store = Store(engine)
     for number in range(40):
@@ -116,7 +116,7 @@ async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
     assert max(sizes) <= 100
 
 
-async def test_what_is_killed_in_the_middle_is_overwritten_and_can_be_finished(
+async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     engine, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(erasing, "ROWS_READ", 100)

@@ -66,7 +66,10 @@ async def run_until_stopped(settings: Settings, app: Durable, stop: asyncio.Even
         await version_of(settings.database_url)  # report problems with its path first
         with lock_database(settings.database_url):
             async with started(app), receiving(settings, app, stop):
-                await _watch(app, stop)
+                try:
+                    await _watch(app, stop)
+                finally:
+                    app.begin_to_stop()
     except TelegramError as error:
         raise _unreachable(error) from error
     finally:

@@ -7,6 +7,7 @@ holds the `/optout`s of imported versions. Both apply to every version in the fo
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from model.roster import (
     Roster,
     decision_from_json,
     decision_to_json,
+    id_from_json,
     newest_decisions,
     with_decisions,
     without_voices,
@@ -58,9 +60,11 @@ def read_consent(root: Path) -> Consent:
     for path in _ledgers(root):
         try:
             ledger = _read(path)["ledger"]
-            decisions += map(decision_from_json, ledger["decisions"])
-            by_roster = (one for one in ledger["withdrawn"] if not one["since"])
-            withheld.update(number for one in by_roster for number in one["ids"])
+            decisions += map(decision_from_json, _list(ledger["decisions"]))
+            for one in _list(ledger["withdrawn"]):
+                ids = map(id_from_json, _list(one["ids"]))
+                if _since(one["since"]) is None:  # else it was an /optout
+                    withheld.update(ids)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(_damaged(path)) from error
     return Consent(newest_decisions(decisions), frozenset(withheld))
@@ -76,7 +80,7 @@ def imported(root: Path) -> list[Decision]:
     if not path.exists():
         return []
     try:
-        return [decision_from_json(one) for one in _read(path)["decisions"]]
+        return [decision_from_json(one) for one in _list(_read(path)["decisions"])]
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(_damaged(path)) from error
 
@@ -116,6 +120,16 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ArtifactError(_damaged(path))
     return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("a list is missing")
+    return value
+
+
+def _since(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
 
 
 def _damaged(path: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+from model import phone_rules, quotes
 from model.conversation import Message
 from model.marker import parse_spoken
 from model.media import without_medium
@@ -68,6 +69,14 @@ def line_of(message: Message, roster: Roster) -> Line | None:
 def lines_of(messages: Iterable[Message], roster: Roster) -> list[Line]:
     """Return the lines of messages, in their order."""
     return [line for message in messages if (line := line_of(message, roster))]
+
+
+def clear_caches() -> None:
+    """Drop all cached texts and names, so that no erased words stay in memory."""
+    for cached in (_redact_cached, _beginning, _presentable_name):
+        cached.cache_clear()
+    quotes.clear_cache()
+    phone_rules.clear_cache()
 
 
 def without_others(text: str, roster: Roster) -> str:

@@ -198,3 +198,8 @@ def _find_valid(written: str) -> tuple[Span, ...]:
         if spans := tuple((match.start, match.end) for match in found):
             return spans
     return ((0, len(written)),) if PhoneNumberMatcher(f"+{written}", None).has_next() else ()
+
+
+def clear_cache() -> None:
+    """Drop the cached numbers, which are parts of messages."""
+    _find_valid.cache_clear()

@@ -77,3 +77,8 @@ def _folded(name: str) -> str:
     """Return a folded name with single spaces; plain ASCII only needs lower case."""
     is_plain = name.isascii() and name.isprintable()
     return " ".join((name.casefold() if is_plain else fold(name)).split())
+
+
+def clear_cache() -> None:
+    """Drop the cached names, which are parts of messages."""
+    _folded.cache_clear()

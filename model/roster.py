@@ -299,7 +299,7 @@ def decision_from_json(value: Mapping[str, Any]) -> Decision:
     at = datetime.fromisoformat(value["at"])
     if at.tzinfo is None:
         raise ValueError(f"a decision's time needs a time zone, {value['at']!r} has none")
-    return Decision(_id(value["user_id"]), value["decision"], at)
+    return Decision(id_from_json(value["user_id"]), value["decision"], at)
 
 
 def from_json(value: Mapping[str, Any]) -> Roster:
@@ -315,8 +315,8 @@ def from_json(value: Mapping[str, Any]) -> Roster:
         _check_keys(people)
         return Roster(
             tuple(map(_person, people)),
-            bots=frozenset(map(_id, value.get("bots", ()))),
-            understudies=frozenset(map(_id, value.get("understudies", ()))),
+            bots=frozenset(map(id_from_json, value.get("bots", ()))),
+            understudies=frozenset(map(id_from_json, value.get("understudies", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RosterError(f"a person needs a name and ids = […]: {visible(str(error))}") from error
@@ -347,7 +347,7 @@ def _person(value: Mapping[str, Any]) -> Person:
     optouts = _listed_under("opted_out", kept.pop("opted_out", ()))
     person = Person(**kept, opted_out=tuple(map(decision_from_json, optouts)))
     for number in _listed_under("ids", person.ids):
-        _id(number)
+        id_from_json(number)
     for key, words in (("names", person.names), ("aliases", person.aliases)):
         if wrong := [word for word in _listed_under(key, words) if not isinstance(word, str)]:
             raise TypeError(f"{person.name}: {key} are words in quotes, {wrong[0]!r} is not")
@@ -362,7 +362,12 @@ def _listed_under(key: str, value: object) -> tuple[Any, ...]:
     return value
 
 
-def _id(value: object) -> int:
+def id_from_json(value: object) -> int:
+    """Return a user id.
+
+    Raises:
+        TypeError: It is none.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _ID_LIMIT:
         raise TypeError(f"an id is a number, {value!r} is not")
     return value

@@ -57,7 +57,8 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
 
 def _refuse(source: Path, target: Path, *, force: bool) -> None:
     """Raise StoreError where a copy must not be put."""
-    in_use = [source, *(source.with_name(f"{source.name}{end}") for end in ("-wal", "-shm"))]
+    real = source.resolve()  # a link's other files are beside the file it leads to
+    in_use = [source, *(real.with_name(f"{real.name}{end}") for end in ("-wal", "-shm"))]
     if any(_are_one(file, target) for file in in_use):
         raise StoreError(f"{target} is the database itself: name another file for its copy")
     if target.is_dir():

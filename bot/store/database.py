@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 from alembic import command
 from sqlalchemy import Connection, delete, event, false
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -73,18 +75,23 @@ def is_locked(url: str) -> bool:
 
 
 def log_file(url: str) -> Path:
-    """Return the path of a database's write-ahead log, which may not exist."""
-    path = database_file(url)
+    """Return a database's write-ahead log, which need not be there."""
+    path = real_file(url)
     return path.with_name(f"{path.name}-wal")
 
 
 def lock_file(url: str) -> Path:
-    """Return the lock file of a database, the same through any symbolic link."""
-    path = database_file(url).resolve()
+    """Return the file that locks a database."""
+    path = real_file(url)
     return path.with_name(f"{path.name}.lock")
 
 
-_INCREMENTAL = 2  # the value of PRAGMA auto_vacuum
+def real_file(url: str) -> Path:
+    """Return a database's file, not a link to it: SQLite puts its other files beside that."""
+    return Path(os.path.realpath(database_file(url)))
+
+
+_INCREMENTAL = 2  # what SQLite answers for auto_vacuum
 
 logger = logging.getLogger(__name__)
 
@@ -98,10 +105,13 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
     Raises:
         StoreError: There can be no such file.
     """
-    await asyncio.to_thread(_make_private, database_file(url))
-    path = database_file(url)
+    path = real_file(url)
+    await asyncio.to_thread(_make_private, path)
     engine = create_async_engine(
-        url, hide_parameters=True, poolclass=pool_class(path), pool_timeout=CONNECTION_SECONDS
+        make_url(url).set(database=str(path)),
+        hide_parameters=True,
+        poolclass=pool_class(path),
+        pool_timeout=CONNECTION_SECONDS,
     )
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)

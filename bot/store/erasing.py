@@ -7,6 +7,7 @@ other chats continue in between.
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ from bot.store.journal import drop_turns
 from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, refs_in, scrubbed
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wanted import Wanted, lines_of
+from model.eligible import clear_caches
 
 ROWS_READ = 1000
 """Rows of the table of messages that one step reads."""
@@ -77,7 +79,9 @@ class Erasing:
         self._engine = engine
         self._path = Path(engine.url.database or "")
         self._file: BinaryIO | None = None
-        self._clearing = asyncio.Lock()
+        self._wiping = asyncio.Lock()
+        self._using_file = threading.Lock()
+        self._closing = threading.Event()
         event.listen(engine.sync_engine, "engine_disposed", self._close)
 
     async def mark(
@@ -165,26 +169,40 @@ class Erasing:
     async def wipe(self) -> None:
         """Clear the bytes of erased rows from the file, empty its log, and shrink it.
 
+        Texts cached in memory go too.
+
         Raises:
-            StoreError: There is too little free space, or others keep the database busy.
+            StoreError: There is no room for that, others keep the database busy, or it is being
+                closed.
         """
-        async with self._clearing:
-            if self._file is None:
-                self._file = await asyncio.to_thread(self._path.open, "r+b", buffering=0)
+        clear_caches()
+        async with self._wiping:
             try:
-                await asyncio.to_thread(slack.clear, self._path, self._file)
-                await asyncio.to_thread(slack.shrink, self._path)
+                await asyncio.to_thread(self._wipe)
             except (sqlite3.Error, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
                 raise StoreError(
                     f"erased words cannot be removed from the file ({reason}): free disk space"
                 ) from error
 
+    def _wipe(self) -> None:
+        with self._using_file:
+            if self._file is None:
+                self._file = self._path.open("r+b", buffering=0)
+            slack.clear(self._path, self._file, self._closing.is_set)
+            slack.shrink(self._path, self._closing.is_set)
+
     def _close(self, _: object) -> None:
-        """Close the file after SQLite has: closing it earlier would drop SQLite's locks."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file, once SQLite has closed it: before, that would drop SQLite's locks.
+
+        A wipe in progress ends after its next step, so that a stop does not wait for all of it.
+        """
+        self._closing.set()
+        with self._using_file:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+        self._closing.clear()
 
     def _step(self) -> "_Step":
         return _Step(self._engine)
@@ -339,7 +357,7 @@ def _scrubbed(
         if one.update_id == update_id:
             after = nameless(after)
         if after != before:
-            changed.append((one, json.dumps(after, ensure_ascii=False)))
+            changed.append((one, json.dumps(after)))
     return changed
 
 

@@ -6,6 +6,7 @@ entries hold ids and no text, and are deleted once the database has their conten
 the database's folder.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -54,7 +55,7 @@ class SendLog:
     def load(self) -> Mapping[Part, Note]:
         """Return the entries that an earlier process left."""
         try:
-            lines = self._path.read_text("utf-8").splitlines()
+            lines = self._path.read_text("utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             lines = []
         for line in lines:
@@ -100,11 +101,13 @@ class SendLog:
                 os.truncate(self._path, 0)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        content = json.dumps(line, default=datetime.isoformat) + "\n"
+        # The line break comes first: a note that was torn spoils no other.
+        content = f"\n{json.dumps(line, default=datetime.isoformat)}\n".encode()
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
             try:
-                os.write(file, content.encode())
+                if os.write(file, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
         except OSError as error:

@@ -10,11 +10,11 @@ import os
 import sqlite3
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from bot.errors import StoreError
 
@@ -26,6 +26,9 @@ PAGES_CLEARED = 128
 REST = 0.02  # seconds in between, for other writers
 LOCK_SECONDS = 0.05
 """Seconds for which a step waits for a lock before it is retried."""
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Asked after each step."""
 
 _BTREE = {2: 12, 5: 12, 10: 8, 13: 8}
 """The size of the header by the first byte, for pages that hold rows or keys."""
@@ -53,32 +56,38 @@ class _Layout:
         return number == place + (place == _PENDING_BYTE // self.size + 1)
 
 
-def clear(path: Path, file: BinaryIO) -> None:
+def _never() -> bool:
+    return False
+
+
+def clear(path: Path, file: BinaryIO, should_stop: ShouldStop = _never) -> None:
     """Clear the unused bytes of a database and empty its write-ahead log, in short steps.
 
     `file` is the open database. It must not be closed while this process uses the database: that
     would drop SQLite's locks.
 
     Raises:
-        StoreError: Others keep the database busy.
+        StoreError: Others keep the database busy, or it should stop.
         sqlite3.Error: SQLite cannot write it.
     """
     with closing(_connected(path)) as connection:
-        _empty_log(connection)
+        _empty_log(connection, should_stop)
         layout = _layout(file)
-        dirty = [number for number in _pages_to_clear(file, layout) if number <= layout.count]
+        found = _dirty(file, layout, should_stop)
+        dirty = [number for number in found if number <= layout.count]
     for start in range(0, len(dirty), PAGES_CLEARED):
-        _clear_pages(path, file, dirty[start : start + PAGES_CLEARED])
-        time.sleep(REST)
+        _clear_pages(path, file, dirty[start : start + PAGES_CLEARED], should_stop)
+        _rest(REST, should_stop)
     with closing(_connected(path)) as connection:
-        _empty_log(connection)
+        _empty_log(connection, should_stop)
     os.fsync(file.fileno())
 
 
-def shrink(path: Path) -> None:
-    """Return a database's free pages to the disk, in short steps.
+def shrink(path: Path, should_stop: ShouldStop = _never) -> None:
+    """Give a database's free pages back to the disk, in short steps.
 
     Raises:
+        StoreError: Others keep the database busy, or it should stop.
         sqlite3.Error: SQLite cannot write it.
     """
     with closing(_connected(path)) as connection:
@@ -94,8 +103,8 @@ def shrink(path: Path) -> None:
                 if not _is_busy(error):
                     raise
                 left = None
-            time.sleep(REST)
-        _empty_log(connection)
+            _rest(REST, should_stop)
+        _empty_log(connection, should_stop)
 
 
 def unused(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
@@ -122,8 +131,8 @@ def unused(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
     return found
 
 
-def _clear_pages(path: Path, file: BinaryIO, numbers: list[int]) -> None:
-    """Clear pages while nobody writes and the log is empty.
+def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], should_stop: ShouldStop) -> None:
+    """Clear pages while nobody writes and nothing of them stands in the log.
 
     The commit afterwards makes all other connections reload their pages. This connection would not,
     so it is closed.
@@ -132,12 +141,12 @@ def _clear_pages(path: Path, file: BinaryIO, numbers: list[int]) -> None:
     for _ in range(TRIES):
         with closing(_connected(path)) as connection:
             try:
-                _empty_log(connection)
+                _empty_log(connection, should_stop)
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 if not _is_busy(error):
                     raise
-                time.sleep(PAUSE)
+                _rest(PAUSE, should_stop)
                 continue
             if log.stat().st_size:
                 connection.execute("ROLLBACK")
@@ -163,7 +172,7 @@ def _clear_page(file: BinaryIO, layout: _Layout, number: int) -> None:
         file.write(bytes(end - start))
 
 
-def _pages_to_clear(file: BinaryIO, layout: _Layout) -> Iterator[int]:
+def _dirty(file: BinaryIO, layout: _Layout, should_stop: ShouldStop) -> Iterator[int]:
     """Yield the numbers of pages whose unused bytes are not clear."""
     for first in range(0, layout.count, PAGES_READ):
         block = _read(file, first * layout.size, PAGES_READ * layout.size)
@@ -171,7 +180,7 @@ def _pages_to_clear(file: BinaryIO, layout: _Layout) -> Iterator[int]:
             page = block[index * layout.size : (index + 1) * layout.size]
             if _uncleared_ranges(page, layout, first + index + 1):
                 yield first + index + 1
-        time.sleep(0)  # let other threads run first
+        _rest(0, should_stop)  # whoever else waits to run Python goes first
 
 
 def _uncleared_ranges(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
@@ -204,11 +213,11 @@ def _connected(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _empty_log(connection: sqlite3.Connection) -> None:
-    """Write the log into the database and truncate it; the step that blocks nobody comes first.
+def _empty_log(connection: sqlite3.Connection, should_stop: ShouldStop) -> None:
+    """Write the log into the database and cut it to nothing; what can wait for nobody goes first.
 
     Raises:
-        StoreError: Another connection reads the database all the time.
+        StoreError: Somebody reads the database all the time, or it should stop.
     """
     for _ in range(TRIES):
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -220,10 +229,15 @@ def _empty_log(connection: sqlite3.Connection) -> None:
             is_busy = 1
         if not is_busy:
             return
-        time.sleep(PAUSE)
-    raise StoreError(
-        "erased words cannot be removed from the file: close other programs that read it"
-    )
+        _rest(PAUSE, should_stop)
+    raise StoreError("erased words cannot be wiped out: end what else reads the database")
+
+
+def _rest(seconds: float, should_stop: ShouldStop) -> None:
+    """Let others use the database between two steps."""
+    if should_stop():
+        raise StoreError("erased words are not wiped out yet: the database is being closed")
+    time.sleep(seconds)
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -168,3 +168,21 @@ async def test_a_start_that_waits_can_be_stopped(stage, starting, stop):
     assert task.done()
     assert not app.running
     assert not app.updater.running
+
+
+async def test_no_update_is_begun_while_polling_is_being_stopped(
+    stage, starting, stop, monkeypatch
+):
+    task, app = starting()
+    await until(lambda: stage.lines and len(library_tasks(app)) == 2, 20)
+    stop_polling, stopping = app.updater.stop, []
+
+    async def noting():
+        stopping.append(app.is_stopping)
+        await stop_polling()
+
+    monkeypatch.setattr(app.updater, "stop", noting)
+    stop.set()
+    await asyncio.wait({task}, timeout=20)
+
+    assert stopping[0]

@@ -198,7 +198,14 @@ def test_the_folders_state_changes_with_the_stored_consent(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"ledger": {"decisions": [{}], "withdrawn": []}}', '{"ledger": 5}']
+    "text",
+    [
+        *("", "[]", '{"ledger": {"decisions": [{}], "withdrawn": []}}', '{"ledger": 5}'),
+        *('{"ledger": {"decisions": {}, "withdrawn": []}}', '{"ledger": {"decisions": []}}'),
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": ["3"]}]}}',
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": "3"}]}}',
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": 7, "ids": [3]}]}}',
+    ],
 )
 def test_no_version_can_be_opened_with_a_damaged_ledger(tmp_path, text):
     registry = Registry(tmp_path / "models")

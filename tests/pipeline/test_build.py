@@ -330,7 +330,7 @@ def test_a_no_holds_in_a_later_export_that_its_person_is_not_in(tmp_path):
 
 
 def crowd(people, messages):
-    """Return a chat in which this many people, and sometimes the bot, write in turn."""
+    """Return a chat in which so many people speak in turn, some to the bot, which answers."""
     said = []
     for number in range(1, messages + 1):
         who = 1 + number % people
@@ -338,6 +338,8 @@ def crowd(people, messages):
         seconds = number * 30 + number // 12 * 9_000
         if number % 25 == 0:
             who, text = BOT, spoken(f"Friend {who}", "no idea")
+        elif number % 15 == 0:
+            text = f"/as Friend {who} is this you?"
         said.append(entry(number, who, text, seconds))
     return chat(*said)
 

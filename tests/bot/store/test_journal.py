@@ -125,7 +125,26 @@ async def test_an_incomplete_log_entry_is_skipped(journal, engine, tmp_path):
     assert uncertain == 1
 
 
-async def test_a_message_is_not_sent_if_that_cannot_be_logged(journal, tmp_path):
+async def test_a_torn_note_spoils_none_that_is_written_after_it(journal, engine, tmp_path):
+    (tmp_path / "bot.db-sends").write_bytes(b'{"part": {"update_id": 4')
+
+    journal.note_departure(PART, left=3)
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_notes_that_are_no_text_stop_no_start(journal, engine, tmp_path):
+    journal.note_departure(PART, left=3)
+    with (tmp_path / "bot.db-sends").open("ab") as log:
+        log.write(b"\xff\xfe\x00")
+
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_a_message_does_not_leave_where_that_cannot_be_noted(journal, tmp_path):
     (tmp_path / "bot.db-sends").mkdir()
 
     with pytest.raises(StoreError):

@@ -56,7 +56,9 @@ ArtifactName = Annotated[str, typer.Option("--model", help="current, a version, 
 @app.command()
 def train(
     context: typer.Context,
-    dataset: Annotated[Path, typer.Argument(help="a folder that `understudy build` made")],
+    dataset: Annotated[
+        Path, typer.Argument(readable=False, help="a folder that `understudy build` made")
+    ],
     base: Base = DEFAULT,
     models_dir: ModelsDir = options.MODELS,
     resume: options.Resume = False,
@@ -171,9 +173,9 @@ def simulate(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="where the sample and its dataset go")] = Path(
-        "demo"
-    ),
+    folder: Annotated[
+        Path, typer.Option(readable=False, help="where the sample and its dataset go")
+    ] = Path("demo"),
     base: Base = "smollm2",
     minutes: Annotated[float, typer.Option(help="how long to train")] = 5,
     models_dir: ModelsDir = options.MODELS,

@@ -179,12 +179,19 @@ def demo(
     base: Base = "smollm2",
     minutes: Annotated[float, typer.Option(help="how long to train")] = 5,
     models_dir: ModelsDir = options.MODELS,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
 ) -> None:
     """Go from the demo's export to a model, and promote it for the bot."""
+    options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.demo import run_demo
+    from pipeline.train import may_resume
 
-    run_demo(folder, base, minutes, Registry(models_dir), Console())
+    def resumes(checkpoint: Path | None) -> bool:
+        return may_resume(checkpoint, options.ask, resume=resume, restart=restart)
+
+    run_demo(folder, base, minutes, Registry(models_dir), Console(), resumes)
 
 
 def _talk(

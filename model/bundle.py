@@ -18,7 +18,7 @@ from pathlib import Path
 from model.artifact import ROSTER, SCORECARD, Artifact, load, roster_text
 from model.consent import keep_imported
 from model.errors import ArtifactError
-from model.files import PRIVATE_FILE, locked, make_folder
+from model.files import PRIVATE_FILE, locked, make_folder, temporary_folder
 from model.manifest import (
     MANIFEST,
     MOST_FILES,
@@ -225,16 +225,11 @@ def _sizes(archive: zipfile.ZipFile) -> dict[str, int]:
 @contextmanager
 def _beside(file: Path) -> Iterator[Path]:
     """Give a private file beside a place, and put it there once it is whole."""
-    with tempfile.NamedTemporaryFile(
-        dir=file.parent, prefix=f".{file.name}.", delete=False
-    ) as made:
-        beside = Path(made.name)
-    try:
+    with temporary_folder(file.parent, file.name) as folder:
+        beside = folder / "new"
         yield beside
         beside.chmod(PRIVATE_FILE)
         beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 @contextmanager

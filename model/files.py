@@ -1,5 +1,7 @@
 """Writing files so that nobody else can read them and nobody ever sees half of one."""
 
+import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -13,6 +15,8 @@ from filelock import FileLock, Timeout
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+
+_OWNED = ".understudy-"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,6 +90,58 @@ def make_private(folder: Path) -> None:
     """Let only the owner read a folder that a library has written."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
+
+
+@contextmanager
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a private folder in another one, and remove it at the end.
+
+    Folders of this name that killed processes left there are removed first.
+    """
+    for folder in owned_folders(parent, name):
+        if is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    with owned_folder(parent, name) as folder:
+        yield folder
+
+
+@contextmanager
+def owned_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a private folder that `is_abandoned` knows as this process's; remove it at the end."""
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}{_OWNED}{os.getpid()}-"))
+    lock = os.open(folder, os.O_RDONLY)  # until it is closed nobody takes this for a leftover
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def owned_folders(parent: Path, name: str) -> list[Path]:
+    """Return the folders that `owned_folder` made here under this name and that still exist."""
+    return list(parent.glob(f".{glob.escape(name)}{_OWNED}*"))
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether the process that made an owned folder is gone.
+
+    Its lock tells, and its process id for the moment before it holds the lock.
+    """
+    pid = folder.name.rpartition(_OWNED)[2].partition("-")[0]
+    if pid.isdecimal() and Path("/proc", pid).exists():
+        return False
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 @contextmanager

@@ -56,7 +56,9 @@ ArtifactName = Annotated[str, typer.Option("--model", help="current, a version, 
 @app.command()
 def train(
     context: typer.Context,
-    dataset: Annotated[Path, typer.Argument(help="a folder that `understudy build` made")],
+    dataset: Annotated[
+        Path, typer.Argument(readable=False, help="a folder that `understudy build` made")
+    ],
     base: Base = DEFAULT,
     models_dir: ModelsDir = options.MODELS,
     resume: options.Resume = False,
@@ -171,18 +173,25 @@ def simulate(
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="where the sample and its dataset go")] = Path(
-        "demo"
-    ),
+    folder: Annotated[
+        Path, typer.Option(readable=False, help="where the sample and its dataset go")
+    ] = Path("demo"),
     base: Base = "smollm2",
     minutes: Annotated[float, typer.Option(help="how long to train")] = 5,
     models_dir: ModelsDir = options.MODELS,
+    resume: options.Resume = False,
+    restart: options.Restart = False,
 ) -> None:
     """Go from the demo's export to a model, and promote it for the bot."""
+    options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.demo import run_demo
+    from pipeline.train import may_resume
 
-    run_demo(folder, base, minutes, Registry(models_dir), Console())
+    def resumes(checkpoint: Path | None) -> bool:
+        return may_resume(checkpoint, options.ask, resume=resume, restart=restart)
+
+    run_demo(folder, base, minutes, Registry(models_dir), Console(), resumes)
 
 
 def _talk(

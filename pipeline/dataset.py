@@ -1,10 +1,7 @@
 """A dataset on disk: pairs as Parquet, one file a split, occasions, the roster, the summary."""
 
-import fcntl
-import glob
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +12,15 @@ from typing import IO, Any, Self
 from model.artifact import Chat
 from model.conversation import Window
 from model.errors import DatasetError, UnderstudyError, describe_error
-from model.files import give_name, make_folder, make_private, open_unnamed
+from model.files import (
+    give_name,
+    is_abandoned,
+    make_folder,
+    make_private,
+    open_unnamed,
+    owned_folder,
+    owned_folders,
+)
 from model.roster import Roster
 from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
@@ -29,7 +34,6 @@ SUMMARY = "summary.json"
 STRUCK = "struck.txt"
 
 _OURS = {PAIRS, ROSTER, SUMMARY, STRUCK, OCCASIONS}
-_MARK = ".understudy-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +103,12 @@ def new_dataset(folder: Path) -> Iterator[Path]:
     place = Path(os.path.realpath(folder))
     make_folder(place.parent)
     recover(place)
-    name = f".{place.name}{_MARK}{os.getpid()}-"
-    beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=name))
-    lock = os.open(
-        beside, os.O_RDONLY
-    )  # until it is closed, no other build removes this folder as a leftover
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with owned_folder(place.parent, place.name) as beside:
         fresh = make_folder(beside / "new")
         make_folder(fresh / PAIRS)
         yield fresh
         make_private(fresh)
         _put(fresh, place, beside / "old")
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        os.close(lock)
 
 
 class UnnamedFiles:
@@ -147,38 +142,14 @@ def recover(folder: Path) -> None:
     """Clean up after killed builds; restore an older dataset that one of them had moved."""
     place = Path(os.path.realpath(folder))
     if not place.exists():
-        kept = [beside / "old" for beside in _beside(place) if (beside / "old").is_dir()]
+        every = owned_folders(place.parent, place.name)
+        kept = [beside / "old" for beside in every if (beside / "old").is_dir()]
         if kept:
             max(kept, key=lambda old: old.parent.stat().st_mtime).rename(place)
-    for beside in _beside(place):
-        if _is_abandoned(beside):
+    for beside in owned_folders(place.parent, place.name):
+        if is_abandoned(beside):
             _keep_foreign(beside / "old", place)
             shutil.rmtree(beside, ignore_errors=True)
-
-
-def _is_abandoned(beside: Path) -> bool:
-    """Whether the process that made a folder has ended.
-
-    Its lock tells, or its process id before it holds the lock.
-    """
-    pid = beside.name.rpartition(_MARK)[2].partition("-")[0]
-    if pid.isdecimal() and Path("/proc", pid).exists():
-        return False
-    try:
-        lock = os.open(beside, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(lock)
-    return True
-
-
-def _beside(place: Path) -> list[Path]:
-    return list(place.parent.glob(f".{glob.escape(place.name)}{_MARK}*"))
 
 
 def load_dataset(folder: Path) -> Dataset:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError:
 
 from model.artifact import Artifact, Card, Chat, save_card, save_roster
 from model.errors import ArtifactError
-from model.files import make_folder
+from model.files import make_folder, temporary_folder
 from model.manifest import MANIFEST, Manifest, Told, file_names, manifest_of
 from model.naming import visible
 from model.roster import Roster
@@ -62,8 +62,7 @@ def push(api: HfApi, artifact: Artifact, repository: str, *, public: bool) -> st
                 f"anybody can read {made.repo_id}, and the weights have learned the chat: make it "
                 "private, choose another, or say --public"
             )
-        with tempfile.TemporaryDirectory() as temporary:
-            staged = Path(temporary)
+        with temporary_folder(Path(tempfile.gettempdir()), "hub") as staged:
             stage(artifact, staged, made.repo_id, public=public)
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=staged, commit_message=f"Add {artifact.path.name}"

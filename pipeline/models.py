@@ -75,7 +75,9 @@ def show_model(version: Version = "current", models_dir: ModelsDir = MODELS) -> 
 @app.command()
 def roster(
     version: Version,
-    file: Annotated[Path, typer.Argument(help="a roster.toml, such as the dataset's")],
+    file: Annotated[
+        Path, typer.Argument(readable=False, help="a roster.toml, such as the dataset's")
+    ],
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Give a version, without training, what people agreed to since.
@@ -111,7 +113,9 @@ def rollback(models_dir: ModelsDir = MODELS) -> None:
 @app.command()
 def export(
     version: Version,
-    file: Annotated[Path, typer.Argument(help="where to write it, or a folder that exists")],
+    file: Annotated[
+        Path, typer.Argument(readable=False, help="where to write it, or a folder that exists")
+    ],
     with_weights: Annotated[
         bool, typer.Option("--with-weights", help="with what training can go on from")
     ] = False,

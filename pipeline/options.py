@@ -26,7 +26,9 @@ KEEP = 5
 """Versions that a retraining lets stay."""
 SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)
 
-ModelsDir = Annotated[Path, typer.Option("--models", help="the folder of trained models")]
+ModelsDir = Annotated[
+    Path, typer.Option("--models", readable=False, help="the folder of trained models")
+]
 
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the training that was stopped.")]
 Restart = Annotated[

@@ -92,7 +92,8 @@ SELECT chat, id, kind, at, author, name, text, reply, flags, edited FROM entry W
 """
 _ROWS = f"{_ROWS_OF} ORDER BY id"
 _KNOWN = """
-SELECT entry.id, 1 FROM json_each(?3) JOIN entry ON entry.chat = ?1 AND entry.id = json_each.value
+SELECT entry.id, 1 FROM json_each(?3) CROSS JOIN entry
+ON entry.chat = ?1 AND entry.id = json_each.value
 WHERE entry.file = ?2
 """
 _OF_FILE = "UPDATE entry SET file = ? WHERE chat = ? AND id = ?"

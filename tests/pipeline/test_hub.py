@@ -2,6 +2,7 @@
 
 import json
 import socket
+import tempfile
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from model.errors import ArtifactError
 from model.manifest import MANIFEST
 from model.roster import Person
 from pipeline import hub
+from tests.leftovers import leave
 from tests.model.artifacts import ROSTER, card, make
 from tests.pipeline import fake_hub
 
@@ -70,6 +72,16 @@ def test_the_whole_artifact_goes_into_a_private_repository(api, server, artifact
     assert address == f"{server.url}/{REPOSITORY}"
     assert server.private == {REPOSITORY: True}
     assert set(server.files[REPOSITORY]) == own | {"README.md", MANIFEST}
+
+
+def test_what_a_killed_push_left_goes_with_the_next_one(api, artifact, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    leave(tmp_path / "tmp", "hub")
+
+    hub.push(api, artifact, REPOSITORY, public=False)
+
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_what_was_pushed_comes_back_equal_and_nothing_else_with_it(api, server, artifact, place):

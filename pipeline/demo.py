@@ -1,5 +1,6 @@
 """The offline half of `make demo`: sample, build, train, promote, judge."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -17,18 +18,29 @@ from pipeline.progress import step
 from pipeline.report import print_judgement, print_paragraph, print_summary
 from pipeline.sample import write_sample
 from pipeline.scorecard_report import print_glance
+from pipeline.start import Start
 from pipeline.talk import opening
-from pipeline.train import train
+from pipeline.train import checkpoint_of, train
 from pipeline.verdict import verdict
 
 CONVERSATION = "conversation.txt"
 
 
-def run_demo(folder: Path, base: str, minutes: float, registry: Registry, console: Console) -> None:
+def run_demo(
+    folder: Path,
+    base: str,
+    minutes: float,
+    registry: Registry,
+    console: Console,
+    resumes: Callable[[Path | None], bool],
+) -> None:
     """Leave a promoted model in the registry, and a held-out conversation for the bot's part.
 
+    `resumes` says whether to go on from the checkpoint of an earlier training, if there is one.
+
     Raises:
-        TrainingError: A version of somebody's own group serves there.
+        TrainingError: A version of somebody's own group serves there, or nobody said what to do
+            with a checkpoint.
     """
     if registry.current and not registry.open().card.public:
         raise TrainingError(
@@ -45,7 +57,9 @@ def run_demo(folder: Path, base: str, minutes: float, registry: Registry, consol
     print_summary(summary, console)
     console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
     dataset = load_dataset(folder / "dataset")
-    trained = train(dataset, base, registry, Hyperparameters(minutes=minutes), Decoding(), console)
+    resume = resumes(checkpoint_of(dataset, Start(base), registry))
+    settings = Hyperparameters(minutes=minutes)
+    trained = train(dataset, base, registry, settings, Decoding(), console, resume=resume)
     registry.promote(trained.name)
     _write_conversation(folder / CONVERSATION, dataset)
     console.rule("4 · Loss on held-out replies", align="left")

@@ -4,7 +4,6 @@ import hashlib
 import json
 import random
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from model.evaluation.right_voice import under_every_name
 from model.evaluation.scorecard import Evidence, score
 from model.evaluation.turns import Turn, lines_of_turns
 from model.examples import encode
-from model.files import make_folder, make_private, write_text
+from model.files import make_folder, make_private, temporary_folder, write_text
 from pipeline import canaries
 from pipeline.dataset import Dataset, load_dataset
 from pipeline.judge import even
@@ -87,9 +86,9 @@ def judge(
     split: Split = Split.TEST,
     told: Callable[[float], object] = lambda _: None,
 ) -> Judged:
-    """Return the scorecard and the outcomes turn by turn; `told` hears which share is done.
+    """Return the scorecard and the outcomes turn by turn; `told` gets the share that is done.
 
-    Nothing is written.
+    Writes nothing.
 
     Raises:
         DatasetError, BaseError: See `evaluate`.
@@ -100,7 +99,7 @@ def judge(
     voices = tuple(sorted(known & {person.name for person in artifact.card.roster.voices}))
     if known and not voices:
         raise DatasetError(
-            f"nobody whose replies {dataset.folder} holds may be imitated: see "
+            f"nobody with replies in {dataset.folder} may be imitated: see "
             f"`understudy models show {artifact.path.name.split('-')[0]}`"
         )
     if not voices:
@@ -198,8 +197,8 @@ def _convert(name: str, dataset: Dataset, cache: Path, place: Path, limit: int) 
     limits = (limit, limit)
     checked = [encode(base.codec, p.voice, p.context, p.target, limits) for p in pairs]
     make_folder(place.parent)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=".new-") as temporary:
-        folder = make_folder(Path(temporary) / "base")
+    with temporary_folder(place.parent, "new") as temporary:
+        folder = make_folder(temporary / "base")
         convert(base, folder / "engine", checked)
         base.codec.save(folder / "tokenizer.json")
         make_private(folder)

@@ -28,7 +28,9 @@ MinMessages = Annotated[int, typer.Option(min=1, help="who wrote fewer becomes n
 
 
 def sample(
-    folder: Annotated[Path, typer.Argument(help="where result.json and roster.toml go")],
+    folder: Annotated[
+        Path, typer.Argument(readable=False, help="where result.json and roster.toml go")
+    ],
 ) -> None:
     """Write the demo's chat, exactly as Telegram Desktop would export it."""
     from pipeline.sample import write_sample
@@ -40,7 +42,8 @@ def inspect(
     exports: Exports,
     chat: ChatName = None,
     roster: Annotated[
-        Path | None, typer.Option(help="write who is who into this file, to edit for `build`")
+        Path | None,
+        typer.Option(readable=False, help="write who is who into this file, to edit for `build`"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False,
     timezone: Timezone = None,
@@ -72,11 +75,14 @@ def inspect(
 
 def build(
     exports: Exports,
-    out: Annotated[Path, typer.Option(help="the dataset's folder")],
+    out: Annotated[Path, typer.Option(readable=False, help="the dataset's folder")],
     chat: ChatName = None,
     roster: Annotated[
         Path | None,
-        typer.Option(readable=False, help="roster.toml; else the one beside the export, else made"),
+        typer.Option(
+            readable=False,
+            help="roster.toml (default: the one in the export's folder, else a new one)",
+        ),
     ] = None,
     session_minutes: SessionMinutes = options.SESSION_MINUTES,
     window: Annotated[int, typer.Option(help="messages that a reply may look at")] = WINDOW.size,
@@ -89,7 +95,8 @@ def build(
     review: Annotated[
         Path | None,
         typer.Option(
-            readable=False, help="a CSV of doubtful pairs: mark those to strike out, build again"
+            readable=False,
+            help="CSV file of doubtful pairs: mark the ones to remove, then build again",
         ),
     ] = None,
     timezone: Timezone = None,

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError:
 
 from model.artifact import Artifact, Card, Chat, save_card, save_roster
 from model.errors import ArtifactError
-from model.files import make_folder
+from model.files import make_folder, temporary_folder
 from model.manifest import MANIFEST, Manifest, Told, file_names, manifest_of
 from model.naming import visible
 from model.roster import Roster
@@ -62,8 +62,7 @@ def push(api: HfApi, artifact: Artifact, repository: str, *, public: bool) -> st
                 f"anybody can read {made.repo_id}, and the weights have learned the chat: make it "
                 "private, choose another, or say --public"
             )
-        with tempfile.TemporaryDirectory() as temporary:
-            staged = Path(temporary)
+        with temporary_folder(Path(tempfile.gettempdir()), "hub") as staged:
             stage(artifact, staged, made.repo_id, public=public)
             api.upload_folder(
                 repo_id=made.repo_id, folder_path=staged, commit_message=f"Add {artifact.path.name}"
@@ -100,10 +99,10 @@ def fetch(api: HfApi, repository: str, folder: Path, told: Told = lambda _: None
 
 
 def stage(artifact: Artifact, staged: Path, repository: str, *, public: bool) -> Manifest:
-    """Lay out what a repository will hold: links to the files, the manifest and the model's card.
+    """Prepare a repository's content: links to the files, the manifest and the model card.
 
-    The roster is the card's, to which consent was applied, and not the file on disk. In public,
-    the files beside the weights name nobody who did not agree.
+    The roster is the card's, to which consent was applied, not the file on disk. In a public
+    repository, the files other than the weights name only people who agreed.
     """
     names = file_names(artifact.path, with_weights=True)
     card = public_card(artifact.card) if public else artifact.card
@@ -207,7 +206,7 @@ def _read_manifest(repository: str, text: bytes) -> Manifest:
         return Manifest.from_text(text)
     except ValueError as error:
         raise ArtifactError(
-            f"{repository} holds no model to trust: {visible(str(error))}"
+            f"{repository} holds no trustworthy model: {visible(str(error))}"
         ) from error
 
 

@@ -30,7 +30,8 @@ def evaluate(
         typer.Option(min=1, help="replies that each voice gives; the rest in proportion"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="write the scorecard into this file, not the version's")
+        Path | None,
+        typer.Option(readable=False, help="write the scorecard into this file, not the version's"),
     ] = None,
     models_dir: options.ModelsDir = options.MODELS,
     seed: Annotated[

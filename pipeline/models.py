@@ -75,7 +75,9 @@ def show_model(version: Version = "current", models_dir: ModelsDir = MODELS) -> 
 @app.command()
 def roster(
     version: Version,
-    file: Annotated[Path, typer.Argument(help="a roster.toml, such as the dataset's")],
+    file: Annotated[
+        Path, typer.Argument(readable=False, help="a roster.toml, such as the dataset's")
+    ],
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Give a version, without training, what people agreed to since.
@@ -111,7 +113,9 @@ def rollback(models_dir: ModelsDir = MODELS) -> None:
 @app.command()
 def export(
     version: Version,
-    file: Annotated[Path, typer.Argument(help="where to write it, or a folder that exists")],
+    file: Annotated[
+        Path, typer.Argument(readable=False, help="where to write it, or a folder that exists")
+    ],
     with_weights: Annotated[
         bool, typer.Option("--with-weights", help="with what training can go on from")
     ] = False,
@@ -148,7 +152,7 @@ def import_model(
         f"{manifest.version} of {source} is {name} here{already}; contents sha256 {manifest.sha256}"
     )
     if not received.is_new:
-        print("No new version was made. Its roster was updated.")
+        print("No new version was made; the version's roster was updated.")
     card = registry.open(name).card
     show.print_silent(learned_people(card), Console(highlight=False, markup=False))
     if not registry.serves(name):

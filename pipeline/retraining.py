@@ -20,12 +20,14 @@ _INTERRUPTED = 130  # as a shell says of Ctrl-C
 def retrain(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(help="fresh result.json files, and the dumps of the bot")
+        list[Path],
+        typer.Argument(readable=False, help="fresh result.json files, and the dumps of the bot"),
     ],
     models_dir: options.ModelsDir = options.MODELS,
     chat: exports.ChatName = None,
     roster: Annotated[
-        Path | None, typer.Option(help="who is who; else roster.toml in the folder of models")
+        Path | None,
+        typer.Option(readable=False, help="who is who; else roster.toml in the folder of models"),
     ] = None,
     begin: Annotated[
         str | None,

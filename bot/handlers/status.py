@@ -107,7 +107,7 @@ class Status:
         return "\n".join(lines)
 
     def _jobs(self, texts: Wording) -> str:
-        """Say which background jobs fail, by the names that the log has for them."""
+        """Say which background jobs fail, by the names that the log uses."""
         lines = [
             texts.status_job_fails.format(job=job.name, error=job.error, times=job.failures)
             for job in self.house.jobs.failing
@@ -121,7 +121,7 @@ class Status:
         return texts.status_database.format(file=file, size=size, messages=count)
 
     async def _is_no_admin(self, chat_id: int, context: Context) -> bool:
-        """Whether the bot certainly is no admin of a group, and so is told of no reactions."""
+        """Whether the bot certainly is no admin of a group, and so receives no reactions."""
         try:
             return not is_admin(await context.bot.get_chat_member(chat_id, context.bot.id))
         except TelegramError:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sqlite3
-import tempfile
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from bot.store.database import BUSY_SECONDS
 from bot.store.tables import messages
 from bot.store.version import Version, complaint, database_file, version_of
 from model.errors import describe_error
+from model.files import PRIVATE_FILE, temporary_folder
 
 _COUNT = f"SELECT count(*) FROM {messages.name}"  # noqa: S608  our own name
 
@@ -51,7 +51,7 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
             f"{source} cannot be copied to {target} ({describe_error(error)}): name a file in a "
-            "folder that can be written and has room"
+            "writable folder with enough free space"
         ) from error
 
 
@@ -82,26 +82,24 @@ def _read(source: Path) -> None:
             connection.execute(_COUNT)
     except sqlite3.Error as error:
         raise StoreError(
-            f"{source} cannot be read ({describe_error(error)}): make room on its disk, let the "
-            "bot's user write its folder, or stop the bot and copy the file yourself"
+            f"{source} cannot be read ({describe_error(error)}): make room on its disk, give the "
+            "bot's user write access to its folder, or stop the bot and copy the file yourself"
         ) from error
 
 
 def _copied(source: Path, target: Path) -> Backup:
     """Write the copy beside its place, and put it there once it is whole and on the disk."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    beside = Path(name)
-    try:
-        with closing(_connected(source)) as connection:
-            connection.execute("VACUUM INTO ?", (name,))
-        with closing(_connected(beside)) as connection:
-            [count] = connection.execute(_COUNT).fetchone()
-        os.fsync(descriptor)
+    with temporary_folder(target.parent, target.name) as folder:
+        beside = folder / "new"
+        with beside.open("xb") as file:
+            os.fchmod(file.fileno(), PRIVATE_FILE)
+            with closing(_connected(source)) as connection:
+                connection.execute("VACUUM INTO ?", (str(beside),))
+            with closing(_connected(beside)) as connection:
+                [count] = connection.execute(_COUNT).fetchone()
+            os.fsync(file.fileno())
         size = beside.stat().st_size
         beside.replace(target)
-    finally:
-        os.close(descriptor)
-        beside.unlink(missing_ok=True)
     return Backup(target, size, count)
 
 

@@ -1,9 +1,9 @@
-"""Clears what SQLite leaves in the unused bytes of its pages, and gives free pages back.
+"""Clear the unused bytes of SQLite's pages, and return free pages to the disk.
 
-When SQLite moves rows between pages it leaves their bytes behind in the part of a page that no row
-uses; `secure_delete` clears only what is deleted itself. Those bytes are no part of the database:
-they can be cleared in the file while it is open, under the lock of a writer whose log is empty. The
-format of pages: sqlite.org/fileformat2.html.
+When SQLite moves rows between pages, their bytes remain in the unused part of a page;
+`secure_delete` clears only the deleted rows themselves. Those bytes are not part of the database,
+so they can be cleared in the open file, under a writer's lock and with an empty log. The page
+format: sqlite.org/fileformat2.html.
 """
 
 import os
@@ -22,25 +22,25 @@ TRIES = 50
 PAUSE = 0.1  # seconds between tries to empty the write-ahead log, which waits for readers
 PAGES_READ = 256
 PAGES_CLEARED = 128
-"""For which a writer's lock is held at a time; so many are given back to the disk at a time too."""
-REST = 0.02  # seconds in between, for whoever else wants to write
+"""Pages that are cleared under one lock, or returned to the disk in one step."""
+REST = 0.02  # seconds in between, for other writers
 LOCK_SECONDS = 0.05
-"""For which a step waits for a lock; it is tried again."""
+"""Seconds for which a step waits for a lock before it is retried."""
 
 ShouldStop: TypeAlias = Callable[[], bool]
 """Asked after each step."""
 
 _BTREE = {2: 12, 5: 12, 10: 8, 13: 8}
-"""The first byte of pages that hold rows or keys, and the size of their header."""
+"""The size of the header by the first byte, for pages that hold rows or keys."""
 _ON_FIRST_PAGE = 100  # bytes of the file's own header
 _MOST_PAGES = 1 << 24
-"""From here on the number that an overflow page begins with could pass for a page's kind."""
+"""From here on the number at the start of an overflow page could look like a page type."""
 _PENDING_BYTE = 0x40000000
 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a file's pages are laid out: their size, what of it is used, how many there are."""
+    """The page layout of a file: page size, usable size, number of pages."""
 
     size: int
     usable: int
@@ -48,7 +48,7 @@ class _Layout:
     is_vacuumed: bool
 
     def is_map(self, number: int) -> bool:
-        """Whether a page tells where others are, which files have that can shrink by steps."""
+        """Whether this is a pointer-map page, which files with auto-vacuum have."""
         if not self.is_vacuumed or number < 2:  # noqa: PLR2004  the first such page
             return False
         in_row = self.usable // 5 + 1
@@ -109,9 +109,9 @@ def shrink(path: Path, should_stop: ShouldStop = _never) -> None:
 
 
 def unused(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
-    """Return which bytes of a page hold nothing; `header` is where its header begins.
+    """Return the unused byte ranges of a page; `header` is the offset of its header.
 
-    A page that is no part of a tree, or that looks otherwise than SQLite writes it, has none.
+    A page that is not part of a B-tree, or not in SQLite's format, has none.
     """
     size = _BTREE.get(page[header])
     if size is None:
@@ -135,8 +135,8 @@ def unused(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
 def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], should_stop: ShouldStop) -> None:
     """Clear pages while nobody writes and nothing of them stands in the log.
 
-    What is committed then tells all other connections to read pages anew. This one is closed: it
-    would not.
+    The commit afterwards makes all other connections reload their pages. This connection would not,
+    so it is closed.
     """
     log = path.with_name(f"{path.name}-wal")
     for _ in range(TRIES):
@@ -160,13 +160,15 @@ def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], should_stop: Sh
             connection.execute(f"PRAGMA user_version = {version}")
             connection.execute("COMMIT")
             return
-    raise StoreError("erased words cannot be wiped out: end what else writes the database")
+    raise StoreError(
+        "erased words cannot be removed from the file: close other programs that write it"
+    )
 
 
 def _clear_page(file: BinaryIO, layout: _Layout, number: int) -> None:
     place = (number - 1) * layout.size
     page = _read(file, place, layout.size)
-    for start, end in _spoiled(page, layout, number):
+    for start, end in _uncleared_ranges(page, layout, number):
         file.seek(place + start)
         file.write(bytes(end - start))
 
@@ -177,12 +179,12 @@ def _dirty(file: BinaryIO, layout: _Layout, should_stop: ShouldStop) -> Iterator
         block = _read(file, first * layout.size, PAGES_READ * layout.size)
         for index in range(len(block) // layout.size):
             page = block[index * layout.size : (index + 1) * layout.size]
-            if _spoiled(page, layout, first + index + 1):
+            if _uncleared_ranges(page, layout, first + index + 1):
                 yield first + index + 1
         _rest(0, should_stop)  # whoever else waits to run Python goes first
 
 
-def _spoiled(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
+def _uncleared_ranges(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
     """Return which unused bytes of a page are not clear."""
     if layout.is_map(number) or len(page) < layout.size:
         return []
@@ -196,7 +198,7 @@ def _layout(file: BinaryIO) -> _Layout:
     size = 65536 if size == 1 else size
     count = os.fstat(file.fileno()).st_size // size
     if count >= _MOST_PAGES:
-        raise StoreError(f"a database of {count} pages is too large for erased words to be wiped")
+        raise StoreError(f"a database of {count} pages is too large to remove erased words")
     [largest_root] = struct.unpack_from(">I", head, 52)
     return _Layout(size, size - head[20], count, is_vacuumed=bool(largest_root))
 

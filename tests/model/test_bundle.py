@@ -14,6 +14,7 @@ from model.artifact import load
 from model.errors import ArtifactError
 from model.manifest import MANIFEST, Manifest, manifest_of
 from model.registry import Registry
+from tests.leftovers import leave
 from tests.model.artifacts import make
 
 
@@ -212,6 +213,14 @@ def test_a_model_of_another_prompt_is_refused_by_the_file_s_name(artifact, regis
         bring(registry, tmp_path / "old.zip")
 
     assert registry.names == []
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one(artifact, tmp_path):
+    leave(tmp_path, "model.zip")
+
+    bundle.pack(artifact, tmp_path / "model.zip")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0007-3f2a9c01", "model.zip"]
 
 
 def test_an_import_that_was_killed_is_cleared_away(file, registry):

@@ -1,9 +1,30 @@
 import os
+import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from model.files import make_folder, make_private, write_text
+from model.files import (
+    is_abandoned,
+    make_folder,
+    make_private,
+    owned_folders,
+    temporary_folder,
+    write_text,
+)
+
+STOPS_WITHIN = """
+import sys, time
+from pathlib import Path
+from model.files import temporary_folder
+with temporary_folder(Path(sys.argv[1]), "x.zip") as folder:
+    (folder / "words").write_text("words")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
 
 
 def mode(path):
@@ -64,3 +85,41 @@ def test_a_folder_that_a_library_wrote_is_made_private_to_its_last_file(tmp_path
     make_private(tmp_path / "x")
 
     assert [mode(p) for p in (tmp_path / "x", inner, inner / "f")] == [0o700, 0o700, 0o600]
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Start a process that stays within a temporary folder; yield it and the folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPS_WITHIN, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    yield process, Path(process.stdout.readline().strip())
+    process.kill()
+    process.communicate()
+
+
+def test_a_temporary_folder_is_its_owners_alone_and_goes_with_its_block(tmp_path):
+    with temporary_folder(tmp_path, "x.zip") as folder:
+        assert mode(folder) == 0o700
+        assert owned_folders(tmp_path, "x.zip") == [folder]
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_goes_before_the_next_temporary_folder(tmp_path, other):
+    process, leftover = other
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    assert is_abandoned(leftover)
+    with temporary_folder(tmp_path, "other.zip"):
+        assert leftover.is_dir()
+    with temporary_folder(tmp_path, "x.zip"):
+        assert not leftover.exists()
+
+
+def test_the_temporary_folder_of_a_process_that_goes_on_stays(tmp_path, other):
+    _, theirs = other
+
+    with temporary_folder(tmp_path, "x.zip"):
+        assert (theirs / "words").read_text() == "words"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from rich.console import Console
 
 from model.errors import TrainingError
 from model.registry import Registry
+from pipeline import cli
+from pipeline.build import build
+from pipeline.dataset import load_dataset
 from pipeline.demo import run_demo
+from pipeline.pairing import Choices
+from pipeline.start import Start
+from pipeline.train import work_folder
 from tests.checkpoints import save_llama
 from tests.habits import write_export
 from tests.model.artifacts import make
@@ -30,7 +37,7 @@ def shown(tmp_path_factory):
         patch.setattr("pipeline.demo.write_sample", lambda place: write_export(place, 55))
         patch.chdir(folder)
         console = Console(file=said, width=80)
-        run_demo(Path("demo"), str(base), 0.02, registry, console)
+        run_demo(Path("demo"), str(base), 0.02, registry, console, bool)
     return registry, said.getvalue().splitlines()
 
 
@@ -52,10 +59,30 @@ def test_the_demo_never_takes_the_place_of_one_s_own_version(tmp_path):
     own = registry.promote(registry.add(make(tmp_path / "own")))
 
     with pytest.raises(TrainingError, match="of your own group serves"):
-        run_demo(tmp_path / "demo", "smollm2", 1, registry, Console(quiet=True))
+        run_demo(tmp_path / "demo", "smollm2", 1, registry, Console(quiet=True), bool)
 
     assert registry.current == own
     assert not (tmp_path / "demo").exists()
+
+
+def test_the_demo_keeps_the_checkpoint_of_a_stopped_training_and_names_it(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("pipeline.demo.write_sample", lambda place: write_export(place, 55))
+    monkeypatch.chdir(tmp_path)
+    build([write_export(tmp_path / "e", 55)], tmp_path / "ds", Choices(public=True))
+    base, registry = save_llama(tmp_path / "base"), Registry(tmp_path / "artifacts")
+    work = work_folder(load_dataset(tmp_path / "ds"), Start(str(base)), registry)
+    (work / "checkpoint-7").mkdir(parents=True)
+    monkeypatch.setattr(sys, "argv", ["understudy", "demo", "--base", str(base)])
+
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert caught.value.code == 1
+    assert "checkpoint-7: --resume goes on from it, --restart discards it" in said
+    assert (work / "checkpoint-7").is_dir()
 
 
 def test_the_demo_shows_what_the_scorecard_says_in_80_columns(shown):

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import tempfile
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from model.errors import ArtifactError
 from model.manifest import MANIFEST
 from model.roster import Person
 from pipeline import hub
+from tests.leftovers import leave
 from tests.model.artifacts import ROSTER, card, make
 from tests.pipeline import fake_hub
 
@@ -70,6 +72,16 @@ def test_the_whole_artifact_goes_into_a_private_repository(api, server, artifact
     assert address == f"{server.url}/{REPOSITORY}"
     assert server.private == {REPOSITORY: True}
     assert set(server.files[REPOSITORY]) == own | {"README.md", MANIFEST}
+
+
+def test_what_a_killed_push_left_goes_with_the_next_one(api, artifact, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    leave(tmp_path / "tmp", "hub")
+
+    hub.push(api, artifact, REPOSITORY, public=False)
+
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_what_was_pushed_comes_back_equal_and_nothing_else_with_it(api, server, artifact, place):
@@ -154,7 +166,7 @@ def test_a_repository_that_was_altered_is_refused_and_nothing_is_left(
     hub.push(api, artifact, REPOSITORY, public=False)
     server.files[REPOSITORY][name] = content
 
-    with pytest.raises(ArtifactError, match="was altered|no model to trust"):
+    with pytest.raises(ArtifactError, match="was altered|no trustworthy model"):
         hub.fetch(api, REPOSITORY, place)
 
     assert [p for p in place.rglob("*") if p.is_file()] == []

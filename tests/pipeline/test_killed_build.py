@@ -1,4 +1,4 @@
-"""A build that is stopped by a signal leaves no word of the chat, whenever the signal comes."""
+"""A build that is stopped by a signal leaves no text of the chat, whenever the signal comes."""
 
 import os
 import random
@@ -14,7 +14,39 @@ from tests.pipeline.retrain.workshop import found
 
 WORD = "xylophonequartet"
 PLACES = ("HOME", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR", "SQLITE_TMPDIR")
-STAGES = ("reading", "pairing", "writing")
+STAGES = ("reading", "pairing", "writing", "naming")
+STOP_AT = """
+import os, sys, time
+from rich.console import Console
+from pipeline import cli, dataset
+
+stage, number = sys.argv[1], int(sys.argv[2])
+say, name_in = Console.print, dataset.UnnamedFiles.name_in
+
+
+def stop():
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def print_and_stop(self, text="", *rest, **more):
+    say(self, text, *rest, **more)
+    if str(text).strip().startswith(stage):
+        stop()
+
+
+def name_and_stop(self, folder):
+    name_in(self, folder)
+    stop()
+
+
+Console.print = print_and_stop
+if stage == "naming":
+    dataset.UnnamedFiles.name_in = name_and_stop
+sys.argv[1:] = sys.argv[3:]
+cli.main()
+"""
+"""Runs a build that sends itself a signal when a stage begins, or when its files have names."""
 
 
 @pytest.fixture
@@ -26,24 +58,40 @@ def work(tmp_path):
 
 @pytest.fixture
 def start(tmp_path, work, pytestconfig):
-    """Start a build of many messages in a process of its own; it says its stages."""
-    many = [
-        entry(n, 1 + n // 3 % 2, f"{WORD} {n} and so on and on", n * 70) for n in range(1, 12_000)
-    ]
-    export = write(tmp_path / "export", chat(*many))
+    """Start a build in a process of its own, which prints its stages."""
     small = write(tmp_path / "small", chat(*conversation()))
     places = {**os.environ, "PYTHONPATH": str(pytestconfig.rootpath), "PYTHONUNBUFFERED": "1"}
     places |= dict.fromkeys(PLACES, str(tmp_path / "home"))
 
-    def run(*, is_small=False):
-        command = [sys.executable, "-B", "-m", "pipeline.cli", "build"]
+    def run(*program, export=small):
+        command = [*(program or ("-m", "pipeline.cli")), "build", export]
         return subprocess.Popen(
-            [*command, small if is_small else export, "--out", "ds", "--min-messages", "1"],
-            cwd=work, env=places, text=True, stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if is_small else subprocess.PIPE,
+            [sys.executable, "-B", *map(str, command), "--out", "ds", "--min-messages", "1"],
+            cwd=work, env=places, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def export(tmp_path):
+    """Return an export whose build takes a while: 300 conversations of 40 messages."""
+    many = [
+        entry(n, 1 + n // 3 % 2, f"{WORD} {n} and so on and on", n // 40 * 9_000 + n % 40 * 70)
+        for n in range(1, 12_000)
+    ]
+    return write(tmp_path / "export", chat(*many))
+
+
+def finish(build):
+    """Return the exit status of a build."""
+    build.communicate(timeout=300)
+    return build.returncode
+
+
+def worded(entries):
+    """Return entries that all hold the word."""
+    return [{**one, "text": f"{WORD} {one['id']}"} for one in entries]
 
 
 def left(tmp_path):
@@ -53,29 +101,47 @@ def left(tmp_path):
     return [path for place in places for path in found(place, WORD) if ds not in path.parents]
 
 
+def check_words(tmp_path, number):
+    """Check that a stopped build left no words that others can read, after SIGTERM none at all."""
+    if number == signal.SIGTERM:
+        assert left(tmp_path) == []
+    else:  # only between naming its files and moving their folder, a moment
+        assert all(path.parents[2].stat().st_mode & 0o777 == 0o700 for path in left(tmp_path))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("kills", [4, pytest.param(100, marks=pytest.mark.soak)])
-def test_a_build_that_is_stopped_leaves_no_words(tmp_path, work, start, number, kills):
-    chance, stopped = random.Random(number), 0
-    for kill in range(kills):
-        build = start()
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_build_that_is_stopped_leaves_no_words(tmp_path, work, start, number, stage):
+    export = write(tmp_path / "export", chat(*worded(conversation())))
+    status = finish(start("-c", STOP_AT, stage, int(number), export=export))
+
+    assert status == (143 if number == signal.SIGTERM else -number)
+    check_words(tmp_path, number)
+    assert bool(left(tmp_path)) == (number == signal.SIGKILL and stage == "naming")
+    assert finish(start()) == 0
+    assert left(tmp_path) == []
+    assert [path.name for path in work.iterdir()] == ["ds"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_build_that_is_stopped_at_any_moment_leaves_no_words(
+    tmp_path, work, start, export, number
+):
+    chance, statuses = random.Random(number), []
+    for kill in range(100):
+        build = start(export=export)
         for line in build.stdout:
-            if line.strip().startswith(STAGES[kill % len(STAGES)]):
+            if line.strip().startswith(STAGES[kill % 3]):
                 break
         time.sleep(chance.random() * 0.3)
         build.send_signal(number)
-        build.communicate()
-        status = build.returncode
-        stopped += status != 0
+        statuses.append(finish(build))
+        check_words(tmp_path, number)
 
-        if number == signal.SIGTERM:
-            assert status in {0, 128 + number}
-            assert left(tmp_path) == []
-        elif left(tmp_path):  # between its files' names and its own: a moment
-            assert all(path.parents[2].stat().st_mode & 0o777 == 0o700 for path in left(tmp_path))
-    assert stopped >= kills // 2
-
-    assert start(is_small=True).wait() == 0
+    assert set(statuses) <= {0, 143 if number == signal.SIGTERM else -number}
+    assert statuses.count(0) < 50
+    assert finish(start()) == 0
     assert left(tmp_path) == []
     assert [path.name for path in work.iterdir()] == ["ds"]
 
@@ -89,15 +155,15 @@ def test_the_next_build_removes_the_folder_of_a_dead_one(tmp_path, work, start, 
     leftover.mkdir(parents=True)
     (leftover / "roster.toml").write_text(WORD)
 
-    assert start(is_small=True).wait() == 0
+    assert finish(start()) == 0
 
     assert left(tmp_path) == []
 
 
-def test_a_build_leaves_the_folder_of_one_that_goes_on(tmp_path, work, start):
+def test_a_build_leaves_the_folder_of_a_running_build(tmp_path, work, start):
     leftover = work / f".ds.understudy-{os.getpid()}-abc" / "new"
     leftover.mkdir(parents=True)
 
-    assert start(is_small=True).wait() == 0
+    assert finish(start()) == 0
 
     assert leftover.is_dir()

@@ -152,13 +152,16 @@ async def test_killed_in_the_middle_it_leaves_nothing_at_its_place(url, path, ta
         sys.executable, "-c", DIES_IN_THE_MIDDLE, url, target
     )
     code = await process.wait()
-    left = sorted(target.parent.iterdir())
+    (folder,) = target.parent.iterdir()
+    left = sorted(folder.iterdir())
 
     assert code == -signal.SIGKILL
     assert 0 < left[0].stat().st_size < path.stat().st_size
-    assert all(file.name.startswith(f".{target.name}.") for file in left)
-    assert {file.stat().st_mode & 0o777 for file in left} == {0o600}
+    assert folder.name.startswith(f".{target.name}.")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert left[0].stat().st_mode & 0o777 == 0o600
     assert (await back_up(url, target)).messages == 5000
+    assert names(target.parent) == [target.name]
 
 
 async def test_a_file_that_is_there_is_kept_unless_forced(url, path, target):
@@ -256,7 +259,9 @@ async def test_a_full_disk_leaves_no_copy_and_the_old_one(url, path, small_disk)
     old = small_disk / "copy.db"
     old.write_text("an older copy")
 
-    with pytest.raises(StoreError, match=r"\(database or disk is full\): name a file in a folder"):
+    with pytest.raises(
+        StoreError, match=r"\(database or disk is full\): name a file in a writable"
+    ):
         await back_up(url, old, force=True)
 
     assert names(small_disk) == [old.name]

@@ -160,7 +160,7 @@ async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
     assert max(sizes) <= 100
 
 
-async def test_what_is_killed_in_the_middle_is_overwritten_and_can_be_finished(
+async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     engine, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(erasing, "ROWS_READ", 100)

@@ -1,0 +1,8 @@
+"""Starts `understudy-bot`."""
+
+from model.launch import launch
+
+
+def main() -> None:
+    """Run the command line."""
+    launch("understudy-bot", "bot.__main__")

@@ -63,7 +63,7 @@ class Access:
         return "optin" in said or person.imitate == "yes" or asked
 
     def may_still_agree(self, person: Person) -> bool:
-        """Whether only an /optin or the admin's yes is missing: nobody said no."""
+        """Whether a yes is missing but nobody said no: the person may still send /optin."""
         said = {self.decisions.get(number) for number in person.ids}
         return person.may_be_target and "optout" not in said and not self.may_imitate(person)
 
@@ -92,8 +92,8 @@ def access_of(
 ) -> Access:
     """Return what a model's card and the settings allow, and what people said since.
 
-    Of what somebody told this bot and of an `/optout` that the card's roster knows, which may have
-    come from another machine, the newer counts.
+    A person may have told this bot something, and the card's roster may hold an `/optout` from
+    another machine: the newer decision counts.
     """
     optouts = (one for person in card.roster.people for one in person.opted_out)
     newest = newest_decisions([*optouts, *decisions.values()])

@@ -49,7 +49,7 @@ def build(
         house = await _house(app, settings, models, open_speaker, open_things)
         app.bot_data["house"] = house
         app.inbox = house.shelves.inbox
-        client.keep_in(app.inbox, partial(_trimmed, house, client))
+        client.keep_in(app.inbox, partial(_trim_update, house, client))
         receiving = Receiving(house)
         open_things.push_async_callback(receiving.close)
         add_handlers(app, house, receiving)
@@ -100,8 +100,8 @@ async def _house(
     return house
 
 
-def _trimmed(house: House, client: Client, update: Json) -> Json:
-    """Return an update as it is kept: of a chat in which the bot is silent, without its words."""
+def _trim_update(house: House, client: Client, update: Json) -> Json:
+    """Return an update as it is stored: without text if the bot is silent in its chat."""
     chat = chat_of(update)
     if chat is None or house.access.speaks_in(chat):
         return update

@@ -1,8 +1,9 @@
-"""Which update's own code runs now, noted so that one that crashes the bot is found.
+"""Record which update's own code is running, to find an update that crashes the bot.
 
-Noted are only updates that were begun before without an end: they are few, and one that crashes
-the bot is among them. An update's own code runs from its start until it first waits for something
-outside (the queue, the rate limiter, Telegram, an erasure), and while its reply is generated.
+Only updates that were started before and did not finish are recorded: they are few, and an update
+that crashes the bot is among them. An update's own code runs from its start until it first waits
+for something external (the queue, the rate limiter, Telegram, an erasure), and while its reply is
+generated.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from bot.store.inbox import Inbox
 
 
 class Attempt:
-    """One attempt to handle an update that was begun before."""
+    """One attempt to handle an update that was started before."""
 
     def __init__(self, inbox: Inbox, update_id: int) -> None:
         self._inbox = inbox
@@ -22,12 +23,12 @@ class Attempt:
         self.has_waited = asyncio.Event()
 
     async def wait(self) -> None:
-        """Note that the update waits, if it does for the first time."""
+        """Record that the update waits, unless that is recorded already."""
         if not self.has_waited.is_set():
             await self.mark(working=False)
 
     async def mark(self, *, working: bool) -> None:
-        """Note whether the update's own code runs from now on."""
+        """Record whether the update's own code runs from now on."""
         self.has_waited.set()
         await self._inbox.mark(self._update_id, working=working)
 
@@ -37,14 +38,14 @@ CURRENT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 
 
 async def waits() -> None:
-    """Note that the running update is about to wait for something outside."""
+    """Record that the current update is about to wait for something external."""
     if attempt := CURRENT.get():
         await attempt.wait()
 
 
 @asynccontextmanager
 async def generating() -> AsyncIterator[None]:
-    """Note that the model works for the running update while the block runs."""
+    """Record that the model generates for the current update while the block runs."""
     attempt = CURRENT.get()
     if attempt is None:
         yield

@@ -1,4 +1,4 @@
-"""The background jobs of the running bot: look for new models, delete what is old, try again."""
+"""Background jobs of the running bot: load new models, delete old data, retry held updates."""
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
@@ -23,8 +23,8 @@ from bot.store.database import log_file
 
 TIDY_AGAIN = 3600.0
 RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
-TRUNCATE_AGAIN = 5.0  # seconds between looks for words in the write-ahead log
-TRUNCATE_PATIENCE = 120.0  # seconds for which others, such as a backup, may prevent that
+TRUNCATE_AGAIN = 5.0  # seconds between checks for text in the write-ahead log
+TRUNCATE_PATIENCE = 120.0  # seconds for which another process, such as a backup, may prevent it
 KEPT_EXPORT = timedelta(days=2)  # as the bot says where RETRAIN_COMMAND is not set
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
 
@@ -37,7 +37,7 @@ def keep_up(
     async def tell(exchange: Exchange) -> None:
         await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
 
-    one_at_a_time = asyncio.Lock()  # each may rebuild the database, which keeps others from it
+    one_at_a_time = asyncio.Lock()  # each may rebuild the database, which locks it
 
     async def tidy_updates() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
@@ -67,7 +67,9 @@ def keep_up(
         if is_empty or await house.shelves.inbox.truncate_log():
             emptied_at = loop.time()
         elif loop.time() - emptied_at > TRUNCATE_PATIENCE:
-            raise StoreError("the write-ahead log cannot be emptied: end what reads the database")
+            raise StoreError(
+                "the write-ahead log cannot be emptied: close other programs that read the database"
+            )
 
     jobs = house.jobs
     jobs.repeat("models", partial(house.stand.watch, tell), look_again)

@@ -1,4 +1,4 @@
-"""Carries what the bot says to one update: each part once, whatever is killed when."""
+"""Send the bot's replies to one update: each part once, even across kills."""
 
 import asyncio
 import logging
@@ -41,23 +41,23 @@ PATIENCE = 15 * 60.0
 GLANCE = 0.5  # seconds between looks whether the bot is being stopped
 MOST_MOVES = 3  # of one chat, while one message is sent
 APOLOGY = -1  # the part that says that something failed: it may come after any other
-NOTICE = -2  # the part that says that the answer takes a while: once for each update
+NOTICE = -2  # the part that says that the answer will take a while: once for each update
 
 Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 """Waits until a message may be sent; returns False where it, and all after it, must not be."""
 
 UNSENT: State = "generating"
-"""What became of what must not be sent any more: nobody refused it."""
+"""The state of a message that must no longer be sent: nobody refused it."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Courier:
-    """Sends the parts of what is said to one update, in their order.
+    """Sends the replies to one update, in their order.
 
-    A part that was sent in an earlier life of the process, or may have been, is not sent again.
-    `is_repeated`: the update was begun in an earlier life. A chat that refused is left alone.
+    A part that an earlier process sent, or may have sent, is not sent again. `is_repeated`: an
+    earlier process started the update. A chat that refused a message gets no further messages.
     """
 
     bot: ExtBot[Any]
@@ -92,14 +92,14 @@ class Courier:
         return sent
 
     async def apologise(self, place: Place, text: str) -> None:
-        """Say that something failed; what else was being made for the update is given up."""
+        """Say that something failed; drop the other parts of the update."""
         part = Part(self.update_id, APOLOGY)
         if await self.house.shelves.journal.begin(part, place):
             await self.house.shelves.journal.give_up(self.update_id, but=part)
             await self.say(place, text, part=part)
 
     async def notify(self, place: Place, text: str) -> None:
-        """Say that the answer takes a while, unless the update's asker was told so before."""
+        """Say that the answer will take a while, once for each update."""
         part = Part(self.update_id, NOTICE)
         if await self.house.shelves.journal.begin(part, place):
             await self.say(place, text, part=part)
@@ -107,7 +107,7 @@ class Courier:
     async def ask(
         self, part: Part, place: Place, question: Question, ready: Ready
     ) -> tuple[Message | None, State]:
-        """Send a quiz and say what became of it; one that is there is marked by who keeps it."""
+        """Send a quiz and return its state; the caller marks a quiz that arrived."""
         sending = partial(send_quiz, self.bot, question=question)
         sent, state = await self._sent(part, place, sending, again=partial(ready, question.text))
         if sent is None:  # a group may forbid polls alone: it is not left alone for that
@@ -116,7 +116,7 @@ class Courier:
         return sent, state
 
     async def turn(self, part: Part, make: Callable[[], Awaitable[Said]]) -> Said:
-        """Return what is left of a part's turn; make and store the turn where there is none."""
+        """Return the unsent messages of a part's turn; make and store the turn if there is none."""
         journal = self.house.shelves.journal
         if left := await journal.unsent(part):
             return Said(left.line.voice, left.messages, left.line.version, tuple(left.line.sources))
@@ -126,15 +126,15 @@ class Courier:
         return said
 
     async def unfinished(self) -> Turn | None:
-        """Return what an earlier life left of the first part, if that is a turn."""
+        """Return what an earlier process left unsent of the first part, if it is a turn."""
         if not self.is_repeated:
             return None
         return await self.house.shelves.journal.unsent(Part(self.update_id, 0))
 
     async def speak(self, part: Part, place: Place, ready: Ready) -> bool:
-        """Send what is left of a part's turn, each message when it is `ready`, and keep it.
+        """Send and store the unsent messages of a part's turn, each after `ready` returns True.
 
-        Returns whether all arrived. What follows a message that may have arrived is still sent.
+        Returns whether all arrived. Messages after one that may have arrived are still sent.
         """
         journal = self.house.shelves.journal
         left = await journal.unsent(part)
@@ -166,7 +166,7 @@ class Courier:
     async def _said(
         self, part: Part, place: Place, turn: Turn, again: Callable[[], Awaitable[bool]]
     ) -> tuple[Message | None, State]:
-        """Send the first message of a turn: a lone emoji as the sticker that the group uses."""
+        """Send the first message of a turn; send a lone emoji as the group's usual sticker."""
         voice, words = turn.line.voice, turn.messages[0]
         left = len(turn.messages)
         sticker = await self.house.shelves.stickers.favourite(place.chat_id, words)
@@ -186,10 +186,10 @@ class Courier:
         left: int = 0,
         again: Callable[[], Awaitable[bool]] | None = None,
     ) -> tuple[Message | None, State]:
-        """Send; what certainly did not arrive is sent again, once it is time, if `again` says so.
+        """Send a message; retry it, if `again` returns True, if it certainly did not arrive.
 
-        That a message leaves is noted just before it does: a kill while it waits, for the rate
-        limiter or for a connection, loses nothing. `left` as in `Journal.note_departure`.
+        The send is recorded just before the request goes out: a kill while it waits for the rate
+        limiter or a connection loses nothing. `left`: see `Journal.note_departure`.
         """
         journal, loop = self.house.shelves.journal, asyncio.get_running_loop()
         end, wait, moves, has_left = loop.time() + PATIENCE, FIRST_WAIT, 0, False
@@ -205,7 +205,7 @@ class Courier:
                 with calling_before_departure(leave):
                     sent = await sending(address)
             except TelegramError as error:
-                if isinstance(error.__cause__, StoreError):  # so it did not leave
+                if isinstance(error.__cause__, StoreError):  # so it was not sent
                     raise error.__cause__ from error
                 has_moved = isinstance(error, ChatMigrated) and moves < MOST_MOVES
                 pause = seconds_of(error) if isinstance(error, RetryAfter) else wait
@@ -226,7 +226,7 @@ class Courier:
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _given_up(self, place: Place, error: TelegramError, *, has_left: bool) -> State:
-        """Return what became of a message: Telegram refused it, it never left, or nobody knows."""
+        """Return the state of a message: refused, not sent, or uncertain."""
         is_refused = isinstance(error, BadRequest | Forbidden) or not isinstance(
             error, NetworkError
         )
@@ -235,14 +235,14 @@ class Courier:
         return state
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless the bot is being stopped: then the update waits for its next life.
+        """Wait, unless the bot is being stopped: then the update waits for the restart.
 
         Raises:
-            StoppingError: It is.
+            StoppingError: The bot is being stopped.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (left := end - loop.time()) > 0:
             if not self.runs():
-                raise StoppingError("the bot is being stopped: this is said when it starts again")
+                raise StoppingError("the bot is being stopped: this is sent after the restart")
             await asyncio.sleep(min(left, GLANCE))

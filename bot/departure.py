@@ -1,4 +1,4 @@
-"""Calls back just before a request leaves, after all waits for the limiter and a connection."""
+"""Call back just before a request is sent, after all waits for the limiter and a connection."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ _CALLBACK: ContextVar[Callback | None] = ContextVar("callback", default=None)
 
 @contextmanager
 def calling_before_departure(callback: Callback) -> Iterator[None]:
-    """Await `callback` before any request that is made in the block leaves.
+    """Await `callback` just before each request in the block is sent.
 
-    Where it fails the request does not leave.
+    If it fails, the request is not sent.
     """
     token = _CALLBACK.set(callback)
     try:
@@ -26,7 +26,7 @@ def calling_before_departure(callback: Callback) -> Iterator[None]:
 
 
 async def watch_departure(request: httpx.Request) -> None:
-    """Let httpx call back; this is an httpx event hook for requests.
+    """Ask httpx to call back (an httpx event hook for requests).
 
     httpx names the events at https://www.python-httpx.org/advanced/extensions/#trace.
     """

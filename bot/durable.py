@@ -1,4 +1,4 @@
-"""The application whose updates are kept before they are acknowledged, until they are handled."""
+"""The application, which stores updates before confirming them and keeps them until handled."""
 
 import asyncio
 import logging
@@ -17,9 +17,9 @@ from bot.store.inbox import Inbox
 from bot.supervisor import Supervisor
 
 ALONE = 2.0
-"""Seconds for which no other update is begun beside one that was begun before and never waits."""
+"""Seconds for which a repeated update that never waits keeps other updates from starting."""
 GRACE = 3.0
-"""Seconds that handlers have to end once the bot is being stopped; then they are cancelled."""
+"""Seconds that handlers have to finish when the bot stops; then they are cancelled."""
 
 GLANCE = 0.5  # seconds after which a handler that does not end is cancelled again
 
@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each update, and tells the inbox when all its handlers have ended.
 
-    An update that a kill or a stop interrupts is handled anew when the bot starts again; one that
-    could not be stored is held, and handled anew when there is room again.
+    An update that a kill or a stop interrupts is handled again when the bot restarts; one that
+    could not be stored is held, and handled again when there is free space.
     """
 
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
@@ -45,13 +45,13 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     @property
     def is_stopping(self) -> bool:
-        """Whether no further update is begun."""
+        """Whether the bot starts no further updates."""
         return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
-        """Handle an update of the inbox; one without content was handled in an earlier life.
+        """Handle an update of the inbox; one without content was handled by an earlier process.
 
-        Once the bot is being stopped none is begun: it waits for the next life.
+        While the bot is being stopped no update is started: it waits for the restart.
         """
         if not isinstance(update, Update) or is_empty(update) or self.inbox is None:
             return
@@ -64,7 +64,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
             token = CURRENT.set(attempt)
             try:
                 # in a task, so that it can be cancelled without the fetcher of updates
-                dispatch = self._follow(asyncio.create_task(super().process_update(update)))
+                dispatch = self._track(asyncio.create_task(super().process_update(update)))
             finally:
                 CURRENT.reset(token)
             self._tasks[update.update_id].append(dispatch)
@@ -81,22 +81,22 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 waiter.cancel()
 
     def stop_running(self) -> None:
-        """Begin no further update, and end `run_polling`."""
+        """Start no further update, and end `run_polling`."""
         self.begin_to_stop()
         super().stop_running()
 
     async def stop(self) -> None:
-        """Stop handling updates and end the background jobs; what is not done is done next time."""
+        """Stop handling updates and end the background jobs; the next start finishes the rest."""
         await asyncio.gather(self._stop_handling(), self.jobs.close())
 
     async def _stop_handling(self) -> None:
-        """Begin no further update; cancel what is not done in a few seconds."""
+        """Start no further update; cancel handlers that do not finish within `GRACE`."""
         since = self.begin_to_stop()
         if self._unfinished:
             left = since + GRACE - asyncio.get_running_loop().time()
             await asyncio.wait(self._unfinished, timeout=max(0, left))
         await self._cancel_unfinished()
-        async with self._turn:  # what was being begun has started all its tasks
+        async with self._turn:  # an update that was just starting has created its tasks now
             await self._cancel_unfinished()
         await super().stop()
         if self.inbox is not None:
@@ -110,12 +110,12 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
             await asyncio.wait(self._unfinished, timeout=GLANCE)
 
     def begin_to_stop(self) -> float:
-        """Begin no further update; return when this was first called, by the loop's clock."""
+        """Start no further update; return when this was first called, by the loop's clock."""
         if self._stopped_at is None:
             self._stopped_at = asyncio.get_running_loop().time()
         return self._stopped_at
 
-    def _follow(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    def _track(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
         self._unfinished.add(task)
         task.add_done_callback(self._unfinished.discard)
         return task
@@ -130,7 +130,7 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         """Start a task; the update that it is for is not handled before it has ended."""
         task = super().create_task(coroutine, update, name=name)
         if isinstance(update, Update):
-            self._tasks[update.update_id].append(self._follow(task))
+            self._tasks[update.update_id].append(self._track(task))
         return task
 
     async def process_error(
@@ -140,10 +140,10 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         job: Any = None,  # noqa: ANN401  we have none
         coroutine: Any = None,  # noqa: ANN401  of a type that the library keeps to itself
     ) -> bool:
-        """Report an error; what could not be stored, or must wait for a new start, is held.
+        """Report an error; hold an update that could not be stored or must wait for the restart.
 
-        Where other updates wait for the handler that failed, they do not wait for the report, and
-        no further handler begins: what could not be kept is not answered.
+        If other updates wait for the failed handler, they do not wait for the report, and no
+        further handler starts: an update that could not be stored is not answered.
         """
         if not isinstance(update, Update):
             return await super().process_error(update, error, job, coroutine)
@@ -157,17 +157,17 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return True
 
     async def replay(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
-        """Queue what was not handled when the bot last ended; return how many updates.
+        """Queue the updates that were still open when the bot last ended; return their number.
 
-        Updates that crashed the bot again and again are set aside.
+        Updates that crashed the bot repeatedly are set aside.
         """
         if self.inbox is not None:
             for number in await self.inbox.count_crashes():
-                logger.error("update %d crashed the bot again and again: it is set aside", number)
+                logger.error("update %d crashed the bot repeatedly: it is set aside", number)
         return await self._requeue(parse, lambda _: True)
 
     async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
-        """Queue what was held, now that there may be room to store it; return how many updates."""
+        """Queue the held updates, as there may be free space now; return their number."""
         if not self._held or self.is_stopping:
             return 0
         held = frozenset(self._held)

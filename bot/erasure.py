@@ -1,4 +1,4 @@
-"""Has something forgotten: overwritten, taken back in the chat, erased from the store."""
+"""Erase messages: overwrite them, delete the bot's lines in the chat, delete the rows."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Gone:
 async def erase(wanted: Wanted, house: House, context: Context) -> Gone:
     """Overwrite it, delete the bot's lines in the chat, then erase all.
 
-    A kill in between loses nothing: the update that asked for it is handled anew.
+    A kill in between loses nothing: the update that asked for it is handled again.
     """
     if wanted == Wanted():
         return Gone(0, 0, 0)

@@ -1,21 +1,21 @@
-"""What can go wrong in the bot beside what can go wrong in the model.
+"""The bot's exceptions, in addition to the model's.
 
-UnderstudyError           what, with the value, and what to do; the command line's one line
-├── SettingsError         a setting is missing or says something impossible
+UnderstudyError           says what happened and what to do; the command line prints it
+├── SettingsError         a setting is missing or invalid
 ├── StoreError            a database that cannot be used, written or copied
-├── StoppingError         the bot is being stopped, and what waits is done when it starts again
-├── DumpError             what is kept cannot be dumped: which chat, or where to, is not clear
-├── TelegramUnreachable   the Bot API does not answer, or not to this token
-├── BotEnded              a task that the bot needs has ended, so that it must be started again
-├── ExportRefused         a file that an admin sent is no export
-└── PlaygroundError       the bot does not come up, or does not answer, in the playground
+├── StoppingError         the bot is being stopped; waiting work is done after the restart
+├── DumpError             a dump is impossible: the chat or the file is not clear
+├── TelegramUnreachable   the Bot API does not answer, or refuses the token
+├── BotEnded              a task that the bot needs has ended: the bot must be restarted
+├── ExportRefused         a file that an admin sent is not an export
+└── PlaygroundError       the bot does not start, or does not answer, in the playground
 """
 
 from model.errors import UnderstudyError
 
 
 class SettingsError(UnderstudyError):
-    """A setting is missing or says something impossible."""
+    """A setting is missing or invalid."""
 
 
 class StoreError(UnderstudyError):
@@ -23,7 +23,7 @@ class StoreError(UnderstudyError):
 
 
 class StoppingError(UnderstudyError):
-    """The bot is being stopped, and what waits is done when it starts again."""
+    """The bot is being stopped; waiting work is done after the restart."""
 
 
 class DumpError(UnderstudyError):
@@ -35,7 +35,7 @@ class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistak
 
 
 class BotEnded(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
-    """A task that the bot needs has ended, so that it must be started again."""
+    """A task that the bot needs has ended: the bot must be restarted."""
 
 
 class ExportRefused(UnderstudyError):  # noqa: N818  a verdict on a file, not a mistake of ours

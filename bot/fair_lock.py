@@ -1,11 +1,11 @@
-"""A lock that is granted to one key after another, whoever asks most often."""
+"""A lock that is granted to one key after another, however often each asks."""
 
 import asyncio
 from collections import deque
 
 
 class LockClosed(Exception):  # noqa: N818  a state, not a mistake
-    """A lock was closed, and is granted no more."""
+    """The lock was closed and is no longer granted."""
 
 
 class FairLock:
@@ -21,7 +21,7 @@ class FairLock:
         """Wait until the lock is granted.
 
         Raises:
-            LockClosed: It is not granted any more.
+            LockClosed: The lock was closed.
         """
         if self._is_closed:
             raise LockClosed
@@ -38,12 +38,12 @@ class FairLock:
             raise
 
     def release(self) -> None:
-        """Grant the lock to the key that waits longest since its last turn."""
+        """Grant the lock to the waiting key whose last turn was longest ago."""
         while self._waiting:
             others = (key for key in self._waiting if key != self._holder)
             key = next(others, self._holder)
             turns = self._waiting.pop(key)
-            while turns and turns[0].done():  # whoever waited has gone
+            while turns and turns[0].done():  # that task no longer waits
                 turns.popleft()
             if turns:
                 self._holder = key
@@ -54,7 +54,7 @@ class FairLock:
         self._is_held = False
 
     def close(self) -> None:
-        """Let all who wait, and all who come later, fail with LockClosed."""
+        """Raise LockClosed in all waiting and all later calls of `acquire`."""
         self._is_closed = True
         for turn in (turn for turns in self._waiting.values() for turn in turns):
             if not turn.done():

@@ -100,7 +100,7 @@ def command_of(message: telegram.Message, username: str) -> str | None:
 
 
 def is_conversation(message: telegram.Message) -> bool:
-    """Whether a reply may need a message as context: no file, no command but /as and /simulate."""
+    """Whether a reply may need a message as context: not a file, no command but /as, /simulate."""
     first = message.entities[0] if message.entities else None
     if first is None or first.offset or first.type != telegram.MessageEntity.BOT_COMMAND:
         return message.document is None
@@ -114,7 +114,7 @@ def after_command(message: telegram.Message) -> str:
 
 
 def has_button(message: telegram.Message, data: str) -> bool:
-    """Whether a message is the bot's own and has a button that holds this data."""
+    """Whether a message is the bot's own and has a button with this data."""
     author = message.from_user
     if author is None or author.id != message.get_bot().id or message.reply_markup is None:
         return False
@@ -139,7 +139,7 @@ def _caption(message: telegram.Message) -> str | None:
 
 
 def _own(text: str, entities: Sequence[telegram.MessageEntity]) -> str:
-    """Return a message's own words: what it quotes is somebody else's and is never kept."""
+    """Return a message's text without quotes: these are other people's words and never stored."""
     quotes = [entity for entity in entities if entity.type in _QUOTES]
     if not quotes:
         return without_quotes(text)

@@ -34,7 +34,7 @@ class RedactingFormatter(logging.Formatter):
         return traceback_without_text(ei[1], _quotes_nobody)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
-        """Return the record's line without what would command a terminal or break the line."""
+        """Return the record's line without line breaks and control characters."""
         record.message = visible(record.message)
         return super().formatMessage(record)
 
@@ -60,12 +60,12 @@ class JsonFormatter(RedactingFormatter):
 
 
 def _quotes_nobody(error: BaseException) -> bool:
-    """Whether an error's text holds nothing that somebody wrote."""
+    """Whether an error's text quotes no user."""
     return isinstance(error, UnderstudyError | OSError) or type(error).__module__ in _SAFE
 
 
-class _Hidden:
-    """Stands in a log for an argument that may quote what somebody wrote."""
+class _HiddenArgument:
+    """Replaces a log argument that may quote a user."""
 
     def __repr__(self) -> str:
         return "[hidden]"
@@ -74,13 +74,13 @@ class _Hidden:
 def without_updates(record: logging.LogRecord) -> bool:
     """Hide what python-telegram-bot's records may quote; numbers stay. A logging filter.
 
-    It logs updates whole, with what people wrote, where it cannot parse one.
+    The library logs a whole update, with its text, when it cannot parse it.
     """
     if record.name.split(".")[0] == "telegram":
         kind = record.exc_info[0] if record.exc_info else None
         if isinstance(record.args, Mapping):
             named = {name: _shown(value) for name, value in record.args.items()}
-            record.args = named if "%(" in str(record.msg) else (_Hidden(),)
+            record.args = named if "%(" in str(record.msg) else (_HiddenArgument(),)
         else:
             record.args = tuple(map(_shown, record.args or ()))
         record.msg = f"{record.msg} ({kind.__name__})" if kind else record.msg
@@ -89,7 +89,7 @@ def without_updates(record: logging.LogRecord) -> bool:
 
 
 def _shown(argument: object) -> object:
-    return argument if isinstance(argument, int | float) else _Hidden()
+    return argument if isinstance(argument, int | float) else _HiddenArgument()
 
 
 def set_up(level: LogLevel, layout: LogFormat, token: str) -> None:

@@ -19,16 +19,16 @@ from bot.texts.wording import Wording
 
 
 async def show_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
-    """Fill Telegram's menus; where there is no text in a user's language, in English.
+    """Set Telegram's command menus, in English if there is no text in a user's language.
 
     Raises:
-        TelegramError: Telegram does not take them now.
+        TelegramError: Telegram does not accept them now.
     """
     for code, texts in {"": EN, **LANGUAGES}.items():
         for scope, commands in _menus(texts):
             await bot.set_my_commands(commands, scope=scope, language_code=code or None)
         for admin in admins:
-            with suppress(BadRequest):  # who has not yet written to the bot has no chat
+            with suppress(BadRequest):  # an admin who has not yet written to the bot has no chat
                 await bot.set_my_commands(
                     admin_commands(texts),
                     scope=BotCommandScopeChat(admin),

@@ -150,8 +150,8 @@ async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
     finally:
         task.cancel()
         [failure] = await asyncio.gather(task, return_exceptions=True)
-        if isinstance(failure, Exception):  # a sign that fails must not take the reply along
-            logger.error("the sign of typing failed", exc_info=failure)
+        if isinstance(failure, Exception):  # the reply is sent even if the typing action fails
+            logger.error("the typing action failed", exc_info=failure)
 
 
 def never_arrived(error: TelegramError) -> bool:

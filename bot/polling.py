@@ -21,10 +21,11 @@ from bot.store.scrubbing import Json
 READ_SECONDS = 20  # a send that times out may have been delivered: be patient
 CONNECTIONS = 64
 MOST_REFUSALS = 8
-"""How often in a row Telegram may refuse the token before the bot ends: for about half a minute,
-as the library waits 1 s, then 1.5 times as long each time. Telegram may be wrong for a moment."""
+"""How often in a row Telegram may refuse the token before the bot exits: about half a minute, as
+the library waits 1 s, then 1.5 times as long each time. A refusal may be a passing error."""
 POLL_SECONDS = 2
-"""To connect, and to wait for an answer longer than a poll lasts: a stop waits for one poll."""
+"""Time-outs for connecting, and for the answer beyond the length of a poll; a stop waits for one
+poll."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,27 +34,31 @@ Keep: TypeAlias = Callable[[Sequence[dict[str, Any]]], Awaitable[frozenset[int]]
 
 
 class PollingRequest(HTTPXRequest):
-    """Fetches updates, and keeps them before Telegram hears that they arrived.
+    """Fetches updates, and stores them before they are confirmed to Telegram.
 
-    What `keep` does not return, because it was seen before or cannot be read, goes on as an update
-    of the same id without content. Left alone the library would poll for the unreadable for ever,
-    and log it each time.
+    An update that `keep` does not return, because it was seen before or cannot be read, is replaced
+    by one with the same id and no content. Otherwise the library would request an unreadable update
+    for ever and log it each time.
     """
 
     keep: Keep | None = None
 
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401
-        """Request updates and keep them.
+        """Request updates and store them.
 
         Raises:
-            NetworkError: They cannot be kept: they are asked for again.
+            NetworkError: They cannot be stored; the library requests them again.
         """
         code, payload = await super().do_request(*args, **kwargs)
         if code != HTTPStatus.OK or self.keep is None:
             return code, payload
         try:
             updates = json.loads(payload)["result"]
-        except (LookupError, TypeError, ValueError):  # no answer of Telegram's: the library says so
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+        ):  # not an answer of Telegram's: the library reports it
             return code, payload
         try:
             fresh = await self.keep(updates)
@@ -64,21 +69,21 @@ class PollingRequest(HTTPXRequest):
 
 
 class Client(ExtBot[Any]):
-    """An ExtBot that keeps updates before Telegram hears that they arrived."""
+    """An ExtBot that stores updates before they are confirmed to Telegram."""
 
     _inbox: Inbox | None = None
     _trim: Callable[[Json], Json] | None = None
     _refusals = 0
 
     def keep_in(self, inbox: Inbox, trim: Callable[[Json], Json]) -> None:
-        """Keep all further updates in an inbox, each as `trim` returns it."""
+        """Store all further updates in an inbox, each as `trim` returns it."""
         self._inbox, self._trim = inbox, trim
 
     async def get_updates(self, *args: Any, **kwargs: Any) -> tuple[Update, ...]:  # noqa: ANN401
-        """Ask for updates, as the library does.
+        """Request updates, as the library does.
 
-        The library stops asking for ever once the token is refused, so the first refusals are
-        raised as an error after which it asks again.
+        The library stops for good once the token is refused, so the first refusals are raised as a
+        NetworkError, after which it requests updates again.
 
         Raises:
             InvalidToken: The token was refused `MOST_REFUSALS` times in a row.

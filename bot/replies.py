@@ -26,16 +26,16 @@ from model.prompt import render_context
 from model.roster import Roster
 
 MOST_SECONDS = 20.0
-"""For which one reply is generated."""
+"""Seconds for which one reply may be generated."""
 LONGEST_WAIT = 60.0
-"""Seconds for which a reply waits for the model while it works for others."""
+"""Seconds for which a reply may wait while the model generates others."""
 MOST_IN_A_CHAT = 3
 MOST_IN_ALL = 30
 
-_STOPPING = "the bot is being stopped: this is answered when it starts again"
+_STOPPING = "the bot is being stopped: this is answered after the restart"
 
 ShouldStop: TypeAlias = Callable[[], bool]
-"""Asked after each token; a generation ends where it returns True."""
+"""Called after each token; generation stops if it returns True."""
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Speaker(Protocol):
 
         Raises:
             GenerationStopped: `should_stop` returned True.
-            VoiceError: Nothing came out that could be said.
+            VoiceError: No candidate was acceptable.
         """
 
     def turn(
@@ -72,7 +72,7 @@ class Speaker(Protocol):
 
         Raises:
             GenerationStopped: `should_stop` returned True.
-            VoiceError: Nothing came out that could be said, of none of them.
+            VoiceError: No candidate was acceptable, for any of them.
         """
 
 
@@ -136,7 +136,7 @@ class SlowError(VoiceError):
 
 
 class QueueError(VoiceError):
-    """The model worked for others for too long."""
+    """The model was busy with other replies for too long."""
 
 
 async def lines_for(
@@ -162,7 +162,7 @@ async def lines_for(
 
 
 class Replies:
-    """Asks the model for replies, one at a time and each chat in its turn, in a thread."""
+    """Generates replies in a thread, one at a time; chats take turns."""
 
     def __init__(
         self,
@@ -213,14 +213,14 @@ class Replies:
     ) -> Said:
         """Return what `voice` says to what was said last.
 
-        `on_start` is called when the model begins to work on it.
+        `on_start` is called when the model starts on it.
 
         Raises:
-            OpeningError: It may not begin with the words that are wished for.
+            OpeningError: The requested opening words are not allowed.
             QueueError: The model worked for others for too long.
             SlowError: It took too long.
             StoppingError: The bot is being stopped.
-            VoiceError: Nothing came out that could be said.
+            VoiceError: No candidate was acceptable.
         """
         model = self._model()
         begins = await _opening(model, wish)
@@ -242,11 +242,11 @@ class Replies:
         """Return who of `voices` speaks next, and what they say; see `answer`.
 
         Raises:
-            OpeningError: It may not begin with the words that are wished for.
+            OpeningError: The requested opening words are not allowed.
             QueueError: The model worked for others for too long.
             SlowError: It took too long.
             StoppingError: The bot is being stopped.
-            VoiceError: Nothing came out that could be said, of none of them.
+            VoiceError: No candidate was acceptable, for any of them.
         """
         model = self._model()
         begins = await _opening(model, wish)
@@ -264,7 +264,7 @@ class Replies:
             QueueError: The model worked for others for too long.
             SlowError: It took too long.
             StoppingError: The bot is being stopped.
-            VoiceError: Nothing came out that could be said.
+            VoiceError: No candidate was acceptable.
         """
         model = self._model()
         place = Place(kept.chat_id, kept.topic_id)
@@ -275,7 +275,7 @@ class Replies:
         return Said(voice, messages, model.version, _sources(lines))
 
     def close(self) -> None:
-        """Stop the generation in progress, and begin no other."""
+        """Stop the current generation, and start no other."""
         self._closed.set()
         self._lock.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -289,9 +289,10 @@ class Replies:
         function: Callable[[ShouldStop], T],
         on_start: Callable[[], object] | None = None,
     ) -> T:
-        """Call the model when it is free; its time counts from then.
+        """Call the model when it is free; the time limit starts then.
 
-        It is told to stop after `seconds`, or when nobody waits any more, and is busy until it has.
+        The model is told to stop after `seconds`, or when the caller no longer waits. It counts
+        as busy until it has stopped.
         """
         await waits()
         await self._acquire(chat_id)
@@ -322,7 +323,7 @@ class Replies:
             stop.set()
 
     async def _acquire(self, chat_id: int) -> None:
-        """Wait until the model works for nobody else, and it is the chat's turn."""
+        """Wait until the model is free and it is the chat's turn."""
         try:
             async with asyncio.timeout(self._longest_wait):
                 await self._lock.acquire(chat_id)
@@ -332,7 +333,7 @@ class Replies:
             raise StoppingError(_STOPPING) from error
 
     def _ended(self, call: "asyncio.Future[Any]") -> None:
-        """Let the next one have the model; an outcome that nobody waits for is not logged."""
+        """Release the model; an outcome that no caller waits for is not logged."""
         self._lock.release()
         if not call.cancelled():
             call.exception()
@@ -341,7 +342,7 @@ class Replies:
 def _counted(
     speaker: Speaker, generate: Callable[[ShouldStop], T], should_stop: ShouldStop
 ) -> tuple[T, Mapping[str, int]]:
-    """Return what is generated and why candidates were rejected, before the next call begins."""
+    """Return the reply and the rejection counts, read before the next call starts."""
     generated = generate(should_stop)
     return generated, dict(speaker.rejected)
 

@@ -9,9 +9,9 @@ logger = logging.getLogger(__name__)
 
 
 async def let_vanish(house: House, now: datetime) -> int:
-    """Erase what is older than RETENTION_DAYS and not of friends who agreed; return how much.
+    """Erase messages older than RETENTION_DAYS, except of friends who agreed; return how many.
 
-    The bot's own lines in groups stay. Private chats with admins go whole.
+    The bot's own lines in groups stay. In private chats with admins everything is erased.
     """
     moment = now - timedelta(days=house.settings.retention_days)
     access, erasing = house.access, house.shelves.erasing

@@ -30,13 +30,14 @@ from bot.webhook import keep_webhook, listening
 T = TypeVar("T")
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between calls that are repeated at the start
-WEBHOOK_SECONDS = 300.0  # between looks whether the webhook is still set
-MOST_GREETINGS = 5  # getMe, at the start: whoever starts a bot wants to know soon what is wrong
+WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
+MOST_GREETINGS = 5  # getMe calls at the start: few, so that an error is reported soon
 
 logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.001
-"""After which a thread that reads messages lets the event loop go first, a fifth of the usual."""
+"""Seconds after which a thread that reads messages yields to the event loop: a fifth of Python's
+default."""
 
 
 def run(settings: Settings, app: Durable) -> None:
@@ -45,7 +46,7 @@ def run(settings: Settings, app: Durable) -> None:
     Raises:
         TelegramUnreachable: The token is wrong or was revoked, or no Telegram can be reached.
         StoreError: The database cannot be used, or another bot uses it.
-        BotEnded: A task that the bot cannot do without has ended.
+        BotEnded: A task that the bot needs has ended.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     with suppress(StoppingError):
@@ -59,13 +60,16 @@ async def _run(settings: Settings, app: Durable) -> None:
 
 
 async def run_until_stopped(settings: Settings, app: Durable, stop: asyncio.Event) -> None:
-    """Run the bot until `stop` is set; raise what `run` does, or StoppingError while it starts."""
+    """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
     try:
         await _keep_trying("getMe", app.bot.initialize, stop, MOST_GREETINGS)
-        await version_of(settings.database_url)  # what is wrong with its place is told first
+        await version_of(settings.database_url)  # report problems with its path first
         with lock_database(settings.database_url):
             async with started(app), receiving(settings, app, stop):
-                await _watch(app, stop)
+                try:
+                    await _watch(app, stop)
+                finally:
+                    app.begin_to_stop()
     except TelegramError as error:
         raise _unreachable(error) from error
     finally:
@@ -92,7 +96,7 @@ async def started(app: Durable) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def receiving(settings: Settings, app: Durable, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Receive updates while the block runs: by webhook where one is set, else by polling."""
+    """Receive updates while the block runs: by webhook if one is set, else by polling."""
     if settings.webhook_url:
         async with listening(settings, app) as set_webhook:
             await _keep_trying("setWebhook", set_webhook, stop)
@@ -110,14 +114,14 @@ async def receiving(settings: Settings, app: Durable, stop: asyncio.Event) -> As
         yield
     finally:
         if app.updater.running:
-            with suppress(TelegramError):  # what ended polling is known by then
+            with suppress(TelegramError):  # the reason why polling ended is known by now
                 await app.updater.stop()
 
 
 async def _watch(app: Durable, stop: asyncio.Event) -> None:
-    """Wait until the bot is told to stop, or a task of the library's that it needs ends.
+    """Wait until `stop` is set or a library task that the bot needs ends.
 
-    The library tells nobody that such a task ended: the bot would go on, and hear nothing.
+    The library does not report the end of such a task: the bot would run without receiving updates.
 
     Raises:
         TelegramError: Telegram refuses the token.
@@ -136,11 +140,11 @@ async def _watch(app: Durable, stop: asyncio.Event) -> None:
     if isinstance(error, TelegramError):
         raise error
     logger.error("the task %s ended", task.get_name(), exc_info=error)
-    raise BotEnded("the bot hears nothing any more, the log says why: start it again")
+    raise BotEnded("the bot no longer receives updates, the log says why: restart it")
 
 
 def library_tasks(app: Durable) -> set[asyncio.Task[object]]:
-    """Return the tasks in which the library polls and hands updates on: it names them."""
+    """Return the tasks in which the library polls and dispatches updates, by their names."""
     names = {
         f"Application:{app.bot.id}:update_fetcher",
         "Updater:start_polling:polling_task",
@@ -154,13 +158,13 @@ async def _keep_trying(
     stop: asyncio.Event,
     times: int | None = None,
 ) -> T:
-    """Call Telegram until it answers; raise at once what another try cannot change.
+    """Call Telegram until it answers; raise at once if a retry cannot help.
 
-    With `times` it also gives up after so many tries, and where nothing listens.
+    With `times` it also gives up after that many tries, and if nothing listens there.
 
     Raises:
-        StoppingError: The bot is told to stop meanwhile.
-        TelegramError: Telegram refuses, or gives no answer.
+        StoppingError: `stop` was set meanwhile.
+            TelegramError: Telegram refuses, or gives no answer.
     """
     wait, tries = FIRST_WAIT, 1
     while True:
@@ -177,17 +181,17 @@ async def _keep_trying(
 
 
 async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T:
-    """Return what comes of some work; end it where the bot is told to stop first.
+    """Return the result of `work`; cancel it if `stop` is set first.
 
     Raises:
-        StoppingError: The bot is told to stop.
+        StoppingError: `stop` was set.
     """
     task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise StoppingError("the bot is told to stop while it starts")
+        raise StoppingError("the bot was stopped while it was starting")
     finally:
         for one in (task, told):
             one.cancel()
@@ -195,18 +199,18 @@ async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> 
 
 
 def _log_poll_error(error: TelegramError) -> None:
-    """Log why asking for updates failed; the library asks again."""
+    """Log why requesting updates failed; the library retries."""
     if isinstance(error, Conflict):
         logger.error(
-            "another process polls with this token, or a webhook was set: stop it, or have "
-            "@BotFather make a new token (/revoke); of two that poll each hears half"
+            "another process polls with this token, or a webhook was set: stop it, or get a new "
+            "token from @BotFather (/revoke); until then each receives only some of the updates"
         )
     else:
-        logger.warning("asking for updates failed (%s): tried again", type(error).__name__)
+        logger.warning("requesting updates failed (%s): retrying", type(error).__name__)
 
 
 def _unreachable(error: TelegramError) -> TelegramUnreachable:
-    """Say what is wrong without the token, which the library's own text has."""
+    """Describe an error without the token, which the library's own text contains."""
     if isinstance(error, InvalidToken):
         return TelegramUnreachable(
             "Telegram does not know this BOT_TOKEN: copy it again from @BotFather into .env"

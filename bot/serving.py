@@ -14,7 +14,10 @@ from model.propensity import Propensity
 from model.propensity import load as load_propensity
 from model.roster import Roster, with_questions
 
-FIRST_WAIT, LONGEST_WAIT = 30.0, 600.0  # seconds before a version that was refused is tried again
+FIRST_WAIT, LONGEST_WAIT = (
+    30.0,
+    600.0,
+)  # seconds before a version that could not be loaded is tried again
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class Models(Protocol):
         """
 
     def state(self) -> str:
-        """Return what changes when another version serves, or any of its files."""
+        """Return a value that changes with the current version and its files."""
 
     def open(self, wanted: str = "current") -> Artifact:
         """Return the version that serves.
@@ -51,9 +54,9 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 class Serving:
     """A version that serves; its roster knows the bot's own id.
 
-    In it nobody has opted out: the card's roster tells who did, and people may have told this bot
-    otherwise since (`bot/access.py`). `propensity` tells who would join in unasked; older versions
-    have none.
+    Nobody in its roster has opted out: the card's roster says who did, and people may have told
+    this bot otherwise since (`bot/access.py`). `propensity` predicts who would join in unprompted;
+    older versions have none.
     """
 
     artifact: Artifact
@@ -93,9 +96,9 @@ class Stand:
         self._seen = ""
         self._looking = asyncio.Lock()  # a command may look while the watch does
         self._now: Serving | None = None
-        self._complaint: str | None = None
+        self._last_reason: str | None = None
         self._wait = FIRST_WAIT
-        self._due: float | None = None  # when a version that was refused is tried again
+        self._retry_at: float | None = None  # when to retry a version that could not be loaded
 
     @property
     def now(self) -> Serving:
@@ -136,26 +139,26 @@ class Stand:
             self._seen = state
             logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
             return Exchange(earlier, _reason(error))
-        self._seen, self._due, self._complaint = state, None, None
+        self._seen, self._retry_at, self._last_reason = state, None, None
         logger.info("version %s serves now, before it %s did", self.now.version, earlier)
         return Exchange(self.now.version, before=before) if self.now.version != earlier else None
 
     async def watch(self, tell: Callable[[Exchange], Awaitable[object]]) -> None:
-        """Look once, and tell what came of it; that a version is refused for the same is old."""
+        """Check once and report the result; the same refusal of a version is reported only once."""
         exchange = await self.look()
-        if exchange is None or (exchange.refused and exchange.refused == self._complaint):
+        if exchange is None or (exchange.refused and exchange.refused == self._last_reason):
             return
-        self._complaint = exchange.refused
+        self._last_reason = exchange.refused
         await tell(exchange)
 
     def _is_due(self) -> bool:
-        """Whether a version that was refused is tried again: memory may have been short."""
-        return self._due is not None and asyncio.get_running_loop().time() >= self._due
+        """Whether to retry a version that could not be loaded: memory may have been short."""
+        return self._retry_at is not None and asyncio.get_running_loop().time() >= self._retry_at
 
     def _postpone(self, *, is_new: bool) -> None:
-        """Try a version that is refused again later, each time after twice as long."""
+        """Schedule the next try of a version that cannot be loaded; the wait doubles each time."""
         self._wait = FIRST_WAIT if is_new else min(2 * self._wait, LONGEST_WAIT)
-        self._due = asyncio.get_running_loop().time() + self._wait
+        self._retry_at = asyncio.get_running_loop().time() + self._wait
 
     def _opened(self) -> Serving:
         artifact = self.models.open("current")

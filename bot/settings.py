@@ -19,7 +19,7 @@ LogFormat = Literal["text", "json"]
 
 SQLITE = "sqlite+aiosqlite:///"
 HEALTH = "/health"
-"""The path that monitoring asks; the webhook is served on the same port."""
+"""The path for monitoring; the webhook is served on the same port."""
 
 _ADDRESS = re.compile(r"https?://[^\s/]\S*")
 _LISTEN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
@@ -92,7 +92,7 @@ class Settings(BaseSettings):
             raise ValueError("write an address such as https://bot.example.org/telegram")
         if value is not None and unquote(urlsplit(value).path).rstrip("/").endswith(HEALTH):
             raise ValueError(
-                f"{HEALTH} is where the bot says how it is: write another path, such as "
+                f"{HEALTH} is the bot's health check: write another path, such as "
                 "https://bot.example.org/telegram"
             )
         return value

@@ -1,4 +1,4 @@
-"""Runs the bot's background jobs: what fails is logged and tried again, and can be asked about."""
+"""Run the bot's background jobs: log failures, retry them, and report which jobs fail."""
 
 import asyncio
 import logging
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds before a job that failed is tried again
 MOST_DOUBLINGS = 20
 CLOSE_SECONDS = 4.0
-"""How long a step in progress may go on once the bot is being stopped; then it is cancelled."""
+"""Seconds that a running step has to finish when the bot stops; then it is cancelled."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Job:
-    """A background job: how often it failed in a row, and the kind of the last error."""
+    """A background job, the number of failures in a row, and the type of the last error."""
 
     name: str
     failures: int = 0
@@ -25,7 +25,7 @@ class Job:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Owns the background jobs of a bot; an exception in one ends none."""
+    """Owns the background jobs of a bot; an exception ends none of them."""
 
     jobs: list[Job] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Supervisor:
         return tuple(job for job in self.jobs if job.failures)
 
     def repeat(self, name: str, step: Callable[[], Awaitable[object]], seconds: float) -> None:
-        """Run a step now, and again so many seconds after each success."""
+        """Run a step now, and again `seconds` after each success."""
         self._start(Job(name), step, seconds)
 
     def run_once(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
@@ -87,9 +87,9 @@ class Supervisor:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            _fail(job, error)  # something else that the step awaited was cancelled
-        except Exception as error:  # noqa: BLE001  a job goes on, whatever its step raises
-            _fail(job, error)
+            _record_failure(job, error)  # something else that the step awaited was cancelled
+        except Exception as error:  # noqa: BLE001  a job continues after any error
+            _record_failure(job, error)
         else:
             if job.failures:
                 logger.info("the job %s works again", job.name)
@@ -97,11 +97,11 @@ class Supervisor:
         return not job.failures
 
 
-def _fail(job: Job, error: BaseException) -> None:
+def _record_failure(job: Job, error: BaseException) -> None:
     job.failures += 1
     job.error = type(error).__name__
     logger.error(
-        "the job %s failed (in a row: %d) and is tried again",
+        "the job %s failed (%d in a row) and is retried",
         job.name,
         job.failures,
         exc_info=error,

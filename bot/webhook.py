@@ -28,7 +28,8 @@ from bot.settings import HEALTH, Settings
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
 LARGEST_BODY = 2**20  # an update is some kilobytes; nobody else may fill the memory
 IDLE_SECONDS = 20.0
-"""How long a connection may take for a request's headers, and for its body; or wait for a next."""
+"""Seconds that a connection may take for a request's headers, for its body, and between
+requests."""
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +94,10 @@ class Health(RequestHandler):
         self._house = house
 
     async def get(self) -> None:
-        """Say whether all is well, what runs, how many updates wait, and which jobs fail.
+        """Report the health, the versions, how many updates wait, and which jobs fail.
 
-        503 where the database cannot be read. A failing job leaves it at 200: it is tried again,
-        and a new start would not help.
+        Status 503 if the database cannot be read. A failing job leaves it at 200: the job is
+        retried, and a restart would not help.
         """
         failing = [job.name for job in self._house.jobs.failing]
         running = {
@@ -117,13 +118,13 @@ class Health(RequestHandler):
 async def listening(
     settings: Settings, app: Durable, idle_seconds: float = IDLE_SECONDS
 ) -> AsyncIterator[Callable[[], Coroutine[Any, Any, bool]]]:
-    """Take updates while the block runs; yield what asks Telegram to bring them.
+    """Receive updates while the block runs; yield a function that sets the webhook.
 
-    Without WEBHOOK_SECRET there is a new secret each time: Telegram is told it, nobody else.
+    Without WEBHOOK_SECRET there is a new secret each time, which is sent only to Telegram.
     A connection that is idle or slow for `idle_seconds` is closed.
 
     Raises:
-        SettingsError: Nobody can listen where WEBHOOK_LISTEN says.
+        SettingsError: The address in WEBHOOK_LISTEN cannot be used.
     """
     url = settings.webhook_url or ""
     given = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
@@ -159,13 +160,15 @@ async def listening(
 async def keep_webhook(
     client: ExtBot[Any], url: str, set_webhook: Callable[[], Coroutine[Any, Any, bool]]
 ) -> None:
-    """Set the webhook again where somebody has taken it away, as a bot that polls does.
+    """Set the webhook again if it was removed, as a polling bot does.
 
     Raises:
         TelegramError: Telegram does not answer, or refuses the token.
     """
     if (await client.get_webhook_info()).url.rstrip("/") != url.rstrip("/"):
-        logger.error("another process took the webhook away: stop that one; it is set again")
+        logger.error(
+            "another process removed the webhook: stop that process; the webhook is set again"
+        )
         await set_webhook()
 
 

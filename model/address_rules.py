@@ -12,7 +12,7 @@ _LINK = (
 )
 _LINKED_NAME = rf"(?>(?:{_LINK}\s){{0,2}})(?:d'|l')?{_NAME}"
 _NAMES = rf"{_LINKED_NAME}(?:\s{_LINKED_NAME}){{0,5}}"
-"""Words with capitals; possessive and atomic, so that each is read in one way only."""
+"""Capitalised words; possessive and atomic, so that each text matches in only one way."""
 _YEAR = r"(?:19|20)\d\d(?!\d)"
 
 _STREET = (

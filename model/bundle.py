@@ -45,13 +45,13 @@ _INCOMING = ".import-"
 def pack(
     artifact: Artifact, file: Path, *, with_weights: bool = False, told: Told = lambda _: None
 ) -> Manifest:
-    """Write an artifact as a bundle that its owner alone can read; the same files, the same bytes.
+    """Write an artifact as a bundle that only its owner can read; equal files give equal bytes.
 
-    The roster written is the card's, to which consent was applied, and not the file on disk.
+    The bundle has the card's roster, to which consent was applied, not the file on disk.
 
     Raises:
-        ArtifactError: The file is there already, or the artifact lacks weights or has what no
-            model may travel with.
+        ArtifactError: The file exists already, or the artifact lacks weights or contains a file
+            that must not be exported.
     """
     names = file_names(artifact.path, with_weights=with_weights)
     if file.exists():
@@ -135,13 +135,13 @@ class Received:
 
 
 def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Received:
-    """Let `fill` write an artifact's files beside the versions; add it as a version.
+    """Let `fill` write an artifact's files into the folder of models; add it as a version.
 
     If the folder has the same version already, only its roster is updated, and every "no" in it
     stays. The imported `/optout`s apply to all versions. A refused import leaves nothing.
 
     Raises:
-        ArtifactError: It does not fit this code.
+        ArtifactError: This version of the program cannot use it.
     """
     with locked(registry.root / "import.lock", wait=True):
         for stale in registry.root.glob(f"{_INCOMING}*"):  # of an import that was killed
@@ -154,14 +154,14 @@ def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Re
             except ArtifactError as error:
                 raise ArtifactError(str(error).replace(str(folder), source)) from error
             keep_imported(registry.root, roster)
-            if twin := _twin(registry, folder):
+            if twin := _find_same_version(registry, folder):
                 known = load(registry.root / "versions" / twin).card.roster
                 registry.change_roster(twin, stricter(known, roster))
                 return Received(twin, is_new=False)
             return Received(registry.add(folder))
 
 
-def _twin(registry: Registry, folder: Path) -> str | None:
+def _find_same_version(registry: Registry, folder: Path) -> str | None:
     """Return the version with the same files, except those that change after training; or None.
 
     The version may have weights that were not exported.

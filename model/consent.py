@@ -7,6 +7,7 @@ holds the `/optout`s of imported versions. Both apply to every version in the fo
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from model.roster import (
     Roster,
     decision_from_json,
     decision_to_json,
+    id_from_json,
     newest_decisions,
     with_decisions,
     without_voices,
@@ -38,11 +40,11 @@ class Consent:
     withheld: frozenset[int] = frozenset()
 
     def over(self, roster: Roster) -> Roster:
-        """Return a version's roster in which nobody who opted out or is withheld is a voice."""
+        """Return a version's roster without the voices of people who opted out or are withheld."""
         return with_decisions(without_voices(roster, self.withheld), self.decisions)
 
     def has_withdrawn(self, person: Person) -> bool:
-        """Whether a person may no longer be learned from, whatever a roster says."""
+        """Whether a person's messages must not be learned from, whatever a roster says."""
         newest = (self.decisions[number] for number in person.ids if number in self.decisions)
         opted_out = any(one.said == "optout" for one in newest)
         return opted_out or not self.withheld.isdisjoint(person.ids)
@@ -58,9 +60,11 @@ def read_consent(root: Path) -> Consent:
     for path in _ledgers(root):
         try:
             ledger = _read(path)["ledger"]
-            decisions += map(decision_from_json, ledger["decisions"])
-            by_roster = (one for one in ledger["withdrawn"] if not one["since"])
-            withheld.update(number for one in by_roster for number in one["ids"])
+            decisions += map(decision_from_json, _list(ledger["decisions"]))
+            for one in _list(ledger["withdrawn"]):
+                ids = map(id_from_json, _list(one["ids"]))
+                if _since(one["since"]) is None:  # else it was an /optout
+                    withheld.update(ids)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(_damaged(path)) from error
     return Consent(newest_decisions(decisions), frozenset(withheld))
@@ -76,7 +80,7 @@ def imported(root: Path) -> list[Decision]:
     if not path.exists():
         return []
     try:
-        return [decision_from_json(one) for one in _read(path)["decisions"]]
+        return [decision_from_json(one) for one in _list(_read(path)["decisions"])]
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactError(_damaged(path)) from error
 
@@ -92,7 +96,7 @@ def keep_imported(root: Path, roster: Roster) -> None:
 
 
 def changed(root: Path) -> str:
-    """Return a text that changes whenever the kept consent does."""
+    """Return a text that changes whenever the stored consent changes."""
     return " ".join(_stamps([*_ledgers(root), root / _IMPORTED]))
 
 
@@ -105,7 +109,7 @@ def _stamps(paths: Iterable[Path]) -> Iterator[str]:
         try:
             yield str(path.stat().st_mtime_ns)
         except OSError:
-            continue  # there is none, or it is just being replaced
+            continue  # it does not exist, or is just being replaced
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -116,6 +120,16 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ArtifactError(_damaged(path))
     return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("a list is missing")
+    return value
+
+
+def _since(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
 
 
 def _damaged(path: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
+from model import phone_rules, quotes
 from model.conversation import Message
 from model.marker import parse_spoken
 from model.media import without_medium
@@ -23,9 +24,9 @@ MAX_WORDS = 1_500
 """Characters: what is longer was pasted, not said, and would fill a model's whole view."""
 
 _SHOWN_OF_WALL = 200  # characters, cut back to a whole word
-_LONGEST_PART = 500  # characters of private data with spaces in it
-_REMEMBERED = 1024
-"""Texts whose redaction is cached: a bot builds many prompts from the same messages."""
+_LONGEST_PART = 500  # characters of one part of private data that contains spaces
+_CACHE_SIZE = 1024
+"""Number of cached redactions: a bot builds many prompts from the same messages."""
 _COMMAND = re.compile(r"/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{1,64})?(?=\s|$)")
 _AS = re.compile(r"/as(@[A-Za-z0-9_]{1,64})?(?=\s|$)", re.IGNORECASE)
 _BRACKETED = re.compile(r"\[[^\[\]\n]{1,60}\]")
@@ -48,12 +49,12 @@ class Line:
 
 
 def line_of(message: Message, roster: Roster) -> Line | None:
-    """Return the message's line in a conversation, None where it is no part of one.
+    """Return the message's line in a conversation, or None if it has none.
 
-    Commands, other bots' messages, forwards, quotes and empty messages are no part. The words after
-    `/as NAME` are: they are said to the friends. What our own bot says is a line of the voice it
-    plays, never a target. Somebody whom the roster withholds stands as `[…]`. Private data are
-    placeholders, and of a wall the beginning stands.
+    Commands, other bots' messages, forwards, quotes and empty messages have none. The words after
+    `/as NAME` have one: they are said to the friends. Our own bot's messages are lines of the voice
+    it used, never targets. The lines of people whom the roster withholds are `[…]`. Private data is
+    replaced by placeholders, and a very long message is cut to its beginning.
     """
     if message.is_forward:
         return None
@@ -70,8 +71,16 @@ def lines_of(messages: Iterable[Message], roster: Roster) -> list[Line]:
     return [line for message in messages if (line := line_of(message, roster))]
 
 
+def clear_caches() -> None:
+    """Drop all cached texts and names, so that no erased words stay in memory."""
+    for cached in (_redact_cached, _beginning, _presentable_name):
+        cached.cache_clear()
+    quotes.clear_cache()
+    phone_rules.clear_cache()
+
+
 def without_others(text: str, roster: Roster) -> str:
-    """Return a message's text without what it quotes or copies: its line stays the same."""
+    """Return a message's text without quotes and copies; it still gives the same line."""
     own = _own(text, roster)
     asked = _AS.match(own)
     found = roster.named(own[asked.end() :]) if asked else None
@@ -123,19 +132,19 @@ def _line(
 
 def _presentable(text: str) -> str:
     """Return words that a prompt may hold: no private data, of a wall its beginning."""
-    return _redacted(text) if len(text) <= MAX_WORDS else _beginning(text[:MAX_WORDS])
+    return _redact_cached(text) if len(text) <= MAX_WORDS else _beginning(text[:MAX_WORDS])
 
 
-@lru_cache(_REMEMBERED)
-def _redacted(text: str) -> str:
+@lru_cache(_CACHE_SIZE)
+def _redact_cached(text: str) -> str:
     return redact(text)
 
 
-@lru_cache(_REMEMBERED)
+@lru_cache(_CACHE_SIZE)
 def _beginning(text: str) -> str:
-    """Return the beginning of a wall, given its first `MAX_WORDS` characters.
+    """Return the beginning of a very long message, given its first `MAX_WORDS` characters.
 
-    Only parts that end well before the last of these are shown, so that none is cut in two.
+    Only parts that end well before the last of these are shown, so that no part is cut in two.
     """
     read = text.rsplit(maxsplit=1)[0]
     head = redact_beginning(read, MAX_WORDS - _LONGEST_PART)[:_SHOWN_OF_WALL]
@@ -169,7 +178,7 @@ def _words(text: str, roster: Roster) -> str:
 
 
 def _own(text: str, roster: Roster) -> str:
-    """Return text without what it quotes, and without copies of what the excluded wrote."""
+    """Return text without quotes and without copies of excluded people's messages."""
     return without_copies(without_quotes(_tidy(text)), roster.labels).strip()
 
 

@@ -19,7 +19,7 @@ _SCORED_REPLIES = 16
 _BRACKET_BYTE = "<0x5B>"
 
 ShouldStop: TypeAlias = Callable[[], bool]
-"""Asked after each token; a generation ends where it returns True."""
+"""Called after each token; generation stops if it returns True."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Engine(Protocol):
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[Draw]:
-        """Draw `decoding.candidates` replies after a forced beginning, which they come without.
+        """Draw `decoding.candidates` replies after a forced beginning, which is not part of them.
 
         Raises:
             GenerationStopped: `should_stop` returned True.

@@ -1,13 +1,13 @@
-"""What can go wrong in understudy, as one small tree, and how errors are shown.
+"""The exceptions of understudy as a tree, and how errors are shown.
 
-UnderstudyError           what, with the value, and what to do; the command line's one line
-├── ExportError           this is no chat export, or one we cannot use
-├── RosterError           a roster that says something impossible
-├── DatasetError          a dataset that is missing, empty or of another make
-├── BaseError             starting weights that cannot be had or used
-├── TrainingError         training that cannot begin or go on
-├── ArtifactError         a trained model that is missing, broken or of another prompt
-├── VoiceError            nobody of that name, or nobody who may be imitated
+UnderstudyError           says what happened and what to do; the command line prints it
+├── ExportError           not a chat export, or one that cannot be used
+├── RosterError           an inconsistent roster
+├── DatasetError          a dataset that is missing, empty or of another version
+├── BaseError             base weights that are missing or cannot be used
+├── TrainingError         training that cannot start or continue
+├── ArtifactError         a trained model that is missing, damaged or of another version
+├── VoiceError            an unknown name, or a person who may not be imitated
 └── GenerationStopped     a generation was told to stop before it ended
 """
 
@@ -19,7 +19,7 @@ import tomllib
 import traceback
 from collections.abc import Callable
 
-# SQLite's own fixed text of each code, without what an error adds to it.
+# SQLite's fixed text for each code, without the details that an error adds.
 _SQLITE = {
     sqlite3.SQLITE_BUSY: "database is locked",
     sqlite3.SQLITE_CANTOPEN: "unable to open database file",
@@ -37,39 +37,39 @@ class UnderstudyError(Exception):
 
 
 class ExportError(UnderstudyError):
-    """This is no chat export, or one we cannot use."""
+    """Not a chat export, or one that cannot be used."""
 
 
 class RosterError(UnderstudyError):
-    """A roster says something impossible."""
+    """An inconsistent roster."""
 
 
 class DatasetError(UnderstudyError):
-    """A dataset is missing, empty or of another make."""
+    """A dataset is missing, empty or of another version."""
 
 
 class BaseError(UnderstudyError):
-    """Starting weights cannot be had or used."""
+    """Base weights are missing or cannot be used."""
 
 
 class TrainingError(UnderstudyError):
-    """Training cannot begin or go on."""
+    """Training cannot start or continue."""
 
 
 class ArtifactError(UnderstudyError):
-    """A trained model is missing, broken or of another prompt."""
+    """A trained model is missing, damaged or of another version."""
 
 
 class VoiceError(UnderstudyError):
-    """Nobody of that name, or nobody who may be imitated."""
+    """An unknown name, or a person who may not be imitated."""
 
 
-class GenerationStopped(UnderstudyError):  # noqa: N818  what was asked for, not a mistake of ours
+class GenerationStopped(UnderstudyError):  # noqa: N818  a requested stop, not a mistake
     """A generation was told to stop before it ended."""
 
 
 def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a line
-    """Describe an error by its kind and position.
+    """Describe an error by its type and position.
 
     A library's own text is left out: it may quote the chat that the library was reading.
     """
@@ -100,7 +100,7 @@ def traceback_without_text(
 ) -> str:
     """Format a traceback, and those of its causes, without the errors' own texts.
 
-    An error's text may quote what somebody wrote. `keeps_text` tells which errors keep it.
+    An error's text may quote a chat. `keeps_text` says which errors keep their text.
     """
     parts: list[str] = []
     seen: list[BaseException] = []

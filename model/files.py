@@ -20,9 +20,9 @@ _OWNED = ".understudy-"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, readable by its owner alone, and put it in its place once it is whole.
+    """Write a file that only its owner can read, and name it once it is complete.
 
-    It has no name while it is written, so that a kill leaves nothing of it.
+    It has no name while it is written, so a kill leaves nothing behind.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with place_in_errors(path), open_unnamed(path.parent) as file:
@@ -37,26 +37,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 def open_unnamed(folder: Path) -> IO[bytes]:
-    """Open a new file without a name in a folder, readable by its owner alone.
+    """Open a new file without a name in a folder, readable only by its owner.
 
     It disappears when it is closed or the process is killed, unless `give_name` names it.
     """
     if flag := getattr(os, "O_TMPFILE", 0):
-        with suppress(OSError):  # a file system that cannot do it
+        with suppress(OSError):  # the file system does not support it
             return os.fdopen(os.open(folder, os.O_RDWR | flag, PRIVATE_FILE), "w+b")
     return tempfile.TemporaryFile(dir=folder)
 
 
 def give_name(file: IO[bytes], path: Path) -> None:
-    """Give an unnamed file a name; where the system cannot, write a copy there.
+    """Give an unnamed file a name; if the system cannot, write a copy there.
 
     Raises:
-        OSError: Something is there already, or it cannot be written.
+        OSError: The path exists already, or cannot be written.
     """
     file.flush()
     try:
         folder = os.open(path.parent, os.O_RDONLY)
-        try:  # with a folder's descriptor Python follows the link below, without one it does not
+        try:  # Python follows the link below only if it gets a folder's descriptor
             os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=folder)
         finally:
             os.close(folder)
@@ -69,7 +69,7 @@ def give_name(file: IO[bytes], path: Path) -> None:
 
 @contextmanager
 def place_in_errors(place: Path) -> Iterator[None]:
-    """Add a file or folder to errors of the system that do not say where: a full disk's."""
+    """Add a path to system errors that have none, such as a full disk's."""
     try:
         yield
     except OSError as error:
@@ -146,10 +146,10 @@ def is_abandoned(folder: Path) -> bool:
 
 @contextmanager
 def locked(path: Path, *, wait: bool | float) -> Iterator[bool]:
-    """Hold a lock on a file among processes; yield False if another process keeps it.
+    """Lock a file against other processes; yield False if another process keeps the lock.
 
-    `wait` is True to wait for it without end, False not to wait, or a number of seconds. The system
-    releases the lock of a process that is killed. The empty file stays.
+    `wait` is True to wait without limit, False not to wait, or a number of seconds. The system
+    releases the lock of a killed process. The empty file stays.
     """
     make_folder(path.parent)
     seconds = (-1 if wait else 0) if isinstance(wait, bool) else wait

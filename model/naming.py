@@ -16,7 +16,7 @@ NOBODY = "somebody"
 """What a prompt calls an author whose name is unknown, or nobody's to read."""
 
 MAX_SHOWN = 80
-"""A longer name is cut where it is shown."""
+"""A longer name is shortened when it is shown."""
 
 JOINERS = "\u200c\u200d"
 """Invisible characters that Persian and Hindi names, and emoji, need."""
@@ -50,7 +50,7 @@ def clean_name(name: str) -> str:
     Joiners, which Persian and Hindi names need, stay; other invisible characters go.
     """
     seen = "".join(c for c in name if c in JOINERS or c.isspace() or not is_invisible(c))
-    # Cut before, too: Unicode's normal form takes quadratic time on a row of accents.
+    # Cut first: Unicode normalisation takes quadratic time on a row of accents.
     bare = _FORBIDDEN.sub(" ", seen).strip()[: 4 * MAX_NAME]
     cut = unicodedata.normalize("NFC", bare)[:MAX_NAME].strip()
     return cut if fold(cut) else NOBODY
@@ -65,7 +65,7 @@ def fold(text: str) -> str:
 
 @lru_cache(1 << 14)
 def _fold_character(character: str) -> str:
-    # One at a time: the order of accents, all that a whole text would add, goes with them.
+    # One character at a time: folding a whole text would only reorder accents, which are removed.
     if is_invisible(character) and not character.isspace():
         return ""
     decomposed = unicodedata.normalize("NFKD", character.casefold())
@@ -73,9 +73,9 @@ def _fold_character(character: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return text without what would control a terminal, turn its direction or break its line.
+    """Return text on one line, without control characters and changes of direction.
 
-    Line breaks and tabs become spaces. Joiners and selectors, which emoji and Persian need, stay.
+    Line breaks and tabs become spaces. Joiners and selectors stay: emoji and Persian need them.
     """
     return "".join(
         c if c in JOINERS or unicodedata.category(c) not in _UNSEEN else " " * c.isspace()
@@ -89,7 +89,7 @@ def visible_lines(text: str) -> str:
 
 
 def visible_name(name: str) -> str:
-    """Return the name of a chat or a person as it is safe to show, on one line and not too long."""
+    """Return the name of a chat or a person, safe to show: on one line and not too long."""
     words = " ".join(visible(name[: 4 * MAX_SHOWN]).split())
     return words if len(words) <= MAX_SHOWN else f"{words[:MAX_SHOWN].rstrip()}…"
 
@@ -97,7 +97,7 @@ def visible_name(name: str) -> str:
 def escape_unseen(text: str) -> str:
     r"""Return JSON with the characters that `visible` removes escaped as `\u202e`.
 
-    Line breaks stay: in JSON they stand between values only.
+    Line breaks stay: in JSON they occur only between values.
     """
     return "".join(map(_escaped, text))
 
@@ -118,10 +118,10 @@ def is_invisible(character: str) -> bool:
 
 
 class VoiceNames(Generic[Friend]):
-    """The names that may follow `/as`, prepared once for the people of a roster.
+    """The names that may follow `/as`, indexed once for the people of a roster.
 
-    The longest name or alias wins, without regard to case or accents; a first name counts if only
-    one person has it. A name ends at a space, a comma, a colon or the end.
+    The longest name or alias wins, ignoring case and accents; a first name counts if only one
+    person has it. A name ends at a space, a comma, a colon or the end.
     """
 
     def __init__(self, people: Iterable[Friend]) -> None:
@@ -133,7 +133,7 @@ class VoiceNames(Generic[Friend]):
     def match(self, said: str) -> tuple[Friend, str] | None:
         """Return the person whose name begins `said`, and the words after it; None if no name does.
 
-        It reads no further than the longest name, however long the words are.
+        It reads only as many characters as the longest name has.
         """
         words = said.strip()
         best: tuple[Friend, int] | None = None
@@ -189,7 +189,7 @@ def _likeness(said: str, name: str) -> float:
     if name.startswith(said) or said == name.split(" ", maxsplit=1)[0]:
         return 1.0
     if 2 * min(len(said), len(name)) < _ALIKE * (len(said) + len(name)):
-        return 0.0  # the ratio of such lengths cannot reach it, and takes a hundred times as long
+        return 0.0  # such lengths cannot reach it, and the ratio takes 100 times as long
     matcher = difflib.SequenceMatcher(None, said, name)
     return matcher.ratio() if matcher.quick_ratio() >= _ALIKE else 0.0
 

@@ -1,4 +1,4 @@
-"""What in a message is a bank card, an IBAN or a position on the map."""
+"""Find bank cards, IBANs and coordinates in a message."""
 
 import re
 from collections.abc import Iterator

@@ -72,9 +72,9 @@ def is_heard(message: Message, roster: Roster) -> bool:
 def conversations(
     lines: Iterable[Line], roster: Roster, gap: timedelta, names: "NameIndex | None" = None
 ) -> Iterator[list[Said]]:
-    """Yield the conversations of one chat and topic, parted by silences of `gap` or longer.
+    """Yield the conversations of one chat and topic, separated by silences of `gap` or longer.
 
-    `names` are the roster's. Give them where this is called for each session of a chat.
+    `names` is the roster's index. Pass it when calling this for each session of a chat.
     """
     names = names or _index_of(roster)
     known = (line for line in lines if line.speaker is not None)
@@ -139,14 +139,16 @@ def pace(conversation: Sequence[Said]) -> int:
 class NameIndex:
     """Finds which friends a text names: by name, alias, or a first name that only one has.
 
-    Finding takes as long as the text is, however many friends there are.
+    The time depends on the length of the text, not on the number of friends.
     """
 
     def __init__(self, roster: Roster) -> None:
         self._names = [person.name for person in roster.people]
         firsts = Counter(fold(name.split()[0]) for name in self._names)
-        self._words: dict[str, _Labels] = defaultdict(_Labels)  # by the word that they begin with
-        self._signs: dict[str, _Labels] = defaultdict(_Labels)  # by a sign, such as an emoji
+        self._words: dict[str, _Labels] = defaultdict(_Labels)  # by their first word
+        self._signs: dict[str, _Labels] = defaultdict(
+            _Labels
+        )  # by their first character if it is a sign, such as an emoji
         self._anywhere = _Labels()
         for place, person in enumerate(roster.people):
             if person.learn != "yes":
@@ -181,7 +183,7 @@ class NameIndex:
 
 
 class _Labels:
-    """Names and aliases with whose they are, to be looked up by each length that one has."""
+    """Names and aliases with their owners, looked up by each length that occurs."""
 
     def __init__(self) -> None:
         self.lengths: set[int] = set()
@@ -193,7 +195,7 @@ class _Labels:
         self._owners.setdefault(label, []).append(owner)
 
     def at(self, words: str, start: int, *, is_apart: bool) -> Iterator[int]:
-        """Yield the owners of the labels that stand at a place; no letter follows one apart."""
+        """Yield the owners of labels at a position; with `is_apart`, no letter may follow."""
         for length in self.lengths:
             owners = self._owners.get(words[start : start + length])
             if owners and not (is_apart and not _is_apart(words, start + length)):
@@ -201,7 +203,7 @@ class _Labels:
 
 
 def _is_apart(words: str, place: int) -> bool:
-    """Whether no letter and no digit stands at this place."""
+    """Whether there is no letter or digit at this position."""
     return not 0 <= place < len(words) or not _WORD.match(words, place)
 
 

@@ -1,4 +1,4 @@
-"""What in a message is a telephone number."""
+"""Find telephone numbers in a message."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _OTHER_NUMBERS = re.compile(
     rf"|(?<![\d+])(?<!\d\.){_BYTE}(?:\.{_BYTE}){{3}}(?!\.?\d)"
     r"|(?<![\d+-])\d{1,2}-\d{1,2}(?:\s\d{1,2}-\d{1,2})++(?![\d-])",
 )
-"""Dates, ISBNs, spans of years, IP addresses and the scores of a match."""
+"""Dates, ISBNs, spans of years, IP addresses and match scores."""
 
 _RUN = re.compile(
     r"(?:\+\s?|\(\+?)?\d(?:[ \u00a0.()/-]{0,3}\d){6,}+(?:\s?(?:x|ext\.?)\s?\d{1,5}(?!\d))?",
@@ -21,12 +21,12 @@ _RUN = re.compile(
 )
 """Seven or more digits with the separators that people write between them.
 
-The repetition is possessive, so that each run is read once and no part of it is tried alone.
+The repetition is possessive, so each run is read once and no part of it is tried alone.
 """
 _BAD_START = re.compile(rf"(?:[\w$€£#%+{MASK}-]|(?<![a-zA-Z])[.,]|\d:)\Z", re.ASCII)
 _UNIT = r"\s?(?:[€$£%°]|m/s|k?m\b|eur|usd)"
 _BAD_END = re.compile(rf"[\w{MASK}]|[.,:/-]\d|{_UNIT}", re.ASCII | re.IGNORECASE)
-"""Text right before or after a run that makes its first or last group part of something else."""
+"""Text next to a run that makes its first or last group part of something else."""
 _COUNTED = re.compile(_UNIT, re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+|\d{1,3}(?: \d{3})+")
 
@@ -56,7 +56,7 @@ _IN_LIST = re.compile(
     r"|\(\d{2,5}\)[ -]?\d{3,5}[ -]?\d{3,4}|0\d(?:[ .-]\d\d){4}"
     r"|0\d{1,4}[ -]\d{5,8}|0\d{1,4}[ .-]\d{3,4}[ .-]\d{3,4}|0\d{3}(?:[ -]\d\d){3})(?!\S)",
 )
-"""The same and those with a 0 in front, where one number follows another in a row."""
+"""The same and those with a leading 0, for several numbers in a row."""
 _LOCAL = re.compile(r"\d{3}-\d{2}-\d{2}|[2-9]\d{2}-\d{3}[1-9]")
 _EIGHT = re.compile(r"(\d{4})([ .-]?)(\d{4})")
 _DATE = re.compile(
@@ -65,7 +65,7 @@ _DATE = re.compile(
     r"(?:19|20)\d\d",
 )
 _PAIRS = re.compile(r"(?!(?:0\d(?: \d\d){4}(?: |$))+$)\d\d?(?: \d\d?){4,}")
-"""Numbers such as a lottery's; France writes its five pairs with a 0 in front."""
+"""Rows of numbers such as a lottery's; French numbers are five pairs with a leading 0."""
 _LAST_YEAR = 2100
 _LONGEST_SPAN = 300  # years
 
@@ -75,23 +75,22 @@ _NATIONAL = range(9, 14)
 _LONGEST = 64  # characters of one number
 
 _REGIONS = ("US", "PT", "ES", "BR", "MX", "RU", "PL", "IT", "IN")
-"""Regions whose numbers are written without a leading zero, where the metadata has to decide."""
+"""Regions whose numbers have no leading zero, so that the metadata has to decide."""
 _MOST_TRIES = 4
 _MOST_LOOKUPS = 4
-"""Runs of one text that the metadata decides, at 0.5 ms each; if there are more, all are hidden."""
+"""Maximum runs that the metadata decides, at 0.5 ms each; with more, all are hidden."""
 
 
 def phones(text: str) -> Iterator[Span]:
     """Yield telephone numbers, in no particular order.
 
-    The form decides where it can, without regard to the country: a `+`, 00 or 0 in front, an area
-    code in brackets, usual groups, a word for a telephone before it. `PhoneNumberMatcher` decides
-    the rest.
+    The form decides if it can, whatever the country: a leading `+`, 00 or 0, an area code in
+    brackets, usual groups, a word for a telephone before it. `PhoneNumberMatcher` decides the rest.
     """
     text = masked(text, (match.span() for match in _OTHER_NUMBERS.finditer(text)))
     doubtful: list[Span] = []
     for match in _RUN.finditer(text):
-        start, end = _trimmed(text, *match.span())
+        start, end = _trim_run(text, *match.span())
         is_named = bool(_PHONE_WORD.search(text[max(0, start - _BEFORE) : start]))
         for piece in _split_at_slashes(text, start, end):
             verdict = _is_phone(text[slice(*piece)], is_named=is_named)
@@ -107,8 +106,8 @@ def phones(text: str) -> Iterator[Span]:
         yield from ((start + a, start + b) for a, b in found)
 
 
-def _trimmed(text: str, start: int, end: int) -> Span:
-    """Return a run's bounds without a first or last group that belongs to the text beside it."""
+def _trim_run(text: str, start: int, end: int) -> Span:
+    """Return a run's bounds without a first or last group that belongs to the adjacent text."""
     is_counted = text[start - 1 : start] in {"$", "€", "£"} or _COUNTED.match(text, end)
     if is_counted and _THOUSANDS.fullmatch(text, start, end):
         return start, start
@@ -149,7 +148,7 @@ def _numbers_in_list(text: str, run: Span, doubtful: list[Span]) -> Iterator[Spa
 
 
 def _is_phone(written: str, *, is_named: bool) -> bool | None:
-    """Whether a run of digits is a telephone number, None where its form does not tell."""
+    """Whether a run of digits is a telephone number; None if its form does not tell."""
     number = _EXTENSION.split(written[: 2 * _LONGEST], maxsplit=1)[0]
     digits = digits_of(number)
     if len(number) > _LONGEST or set(digits) <= {"0", "1"}:
@@ -166,7 +165,7 @@ def _is_phone(written: str, *, is_named: bool) -> bool | None:
 
 
 def _is_eight_digits(number: str) -> bool:
-    """Whether it may be a local number, `9876 5432`: no date, no `1500-2000`."""
+    """Whether it may be a local number such as `9876 5432`, not a date or `1500-2000`."""
     match = _EIGHT.fullmatch(number)
     if not match or match[3] == "0000" or _DATE.fullmatch(match[1] + match[3]):
         return False
@@ -177,7 +176,7 @@ def _is_eight_digits(number: str) -> bool:
 
 
 def _is_other_number(number: str, digits: str, *, is_named: bool) -> bool:
-    """Whether it is a version, a decimal, `4 8 15 16 23 42`, a round number or a lottery's."""
+    """Whether it is a version, a decimal, a round number or a row such as `4 8 15 16 23 42`."""
     lone = len(_LONE_DIGIT.findall(number))
     is_counted = lone > 1 and "(" not in number
     if len(digits) >= _NATIONAL.stop or is_counted or (lone and "." in number):
@@ -190,7 +189,7 @@ def _is_other_number(number: str, digits: str, *, is_named: bool) -> bool:
 
 @lru_cache(1024)
 def _find_valid(written: str) -> tuple[Span, ...]:
-    """Return where in a run there is a valid number of one of the regions."""
+    """Return the spans in a run that are valid numbers of one of the regions."""
     # Imported here: it takes 0.03 s and 1 MB, which most messages never need.
     from phonenumbers import PhoneNumberMatcher
 
@@ -199,3 +198,8 @@ def _find_valid(written: str) -> tuple[Span, ...]:
         if spans := tuple((match.start, match.end) for match in found):
             return spans
     return ((0, len(written)),) if PhoneNumberMatcher(f"+{written}", None).has_next() else ()
+
+
+def clear_cache() -> None:
+    """Drop the cached numbers, which are parts of messages."""
+    _find_valid.cache_clear()

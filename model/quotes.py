@@ -1,6 +1,6 @@
-"""Takes other people's words out of a message: what it quotes, and what it copies of the excluded.
+"""Remove other people's words from a message: quotes, and copies of excluded people's messages.
 
-Readers of messages drop Telegram's own quote blocks, since only they know where these are.
+The readers of messages remove Telegram's own quote blocks, since only they know where these are.
 """
 
 import re
@@ -10,13 +10,13 @@ from functools import lru_cache
 from model.naming import fold
 
 MOST_LABEL = 80
-"""Characters of a line in which a name may end: Telegram's longest names fit."""
+"""Characters of a line within which a name must end; Telegram's longest names fit."""
 
 _QUOTED = re.compile(r"\s*>+(?:\s|$|[^\W_](?!<))")
-"""A mark as in mail, but not the faces `>_<`, `>:(` and `>o<`."""
+"""A quotation mark as in mail, but not the faces `>_<`, `>:(` and `>o<`."""
 _BEFORE_NAME = re.compile(r"[\s>@•*–—\"“«'-]*(?:\[[^\[\]\n]{1,40}\][ \t]*)?")
 _AFTER_NAME = re.compile(r"\s*[:：]|, \[")
-"""What ends the name before copied words: a colon, or the date that Telegram's apps write."""
+"""The end of a name before copied words: a colon, or the date that Telegram's apps write."""
 
 
 def without_quotes(text: str) -> str:
@@ -27,10 +27,10 @@ def without_quotes(text: str) -> str:
 
 
 def without_copies(text: str, labels: Mapping[str, bool]) -> str:
-    """Return text without what it copies of people whose words must not be used.
+    """Return text without copied messages of people whose words must not be used.
 
-    `labels` are the folded names that may stand before copied words, and whether what follows goes.
-    `Eva: words` goes with the lines below it, up to an empty line or another name.
+    `labels` maps the folded names that may precede copied words to whether these words are removed.
+    `Eva: words` is removed with the following lines, up to an empty line or another name.
     """
     if not labels or not any(sign in text for sign in (":", "：", ", [")):
         return text
@@ -46,9 +46,9 @@ def without_copies(text: str, labels: Mapping[str, bool]) -> str:
 
 
 def labels_of(names: Iterable[tuple[Iterable[str], bool]]) -> dict[str, bool]:
-    """Return the labels of people's names, each with whether their words must go.
+    """Return the labels of people's names, each with whether their words must be removed.
 
-    A first name counts too. Where two people share a label their words go if one's must.
+    A first name counts too. If two people share a label, it is enough that one's words must be.
     """
     found: dict[str, bool] = {}
     for called, is_excluded in names:
@@ -65,7 +65,7 @@ def _labels(called: Iterable[str]) -> Iterator[str]:
 
 
 def _label(line: str) -> str:
-    """Return the folded name that a line begins with, before a colon or a date, else ""."""
+    """Return the folded name at the start of a line, before a colon or a date, or ""."""
     start = _BEFORE_NAME.match(line)
     at = start.end() if start else 0
     end = _AFTER_NAME.search(line, at, at + MOST_LABEL)
@@ -74,6 +74,11 @@ def _label(line: str) -> str:
 
 @lru_cache(4096)
 def _folded(name: str) -> str:
-    """Return a folded name with single spaces; in plain ASCII case is all there is to fold."""
+    """Return a folded name with single spaces; plain ASCII only needs lower case."""
     is_plain = name.isascii() and name.isprintable()
     return " ".join((name.casefold() if is_plain else fold(name)).split())
+
+
+def clear_cache() -> None:
+    """Drop the cached names, which are parts of messages."""
+    _folded.cache_clear()

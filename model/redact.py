@@ -35,7 +35,7 @@ _WORDS = (*_SPELLED, *secret_rules.PASSWORD_SIGNS, "-----begin")
 """One of these or of the signs is in each text where any rule finds anything."""
 _DIGIT = re.compile(r"[0-9]")
 _MOST_ROUNDS = 4
-"""A text in which the last round still finds something is hidden whole: each round takes time."""
+"""If the last round still finds something, the whole text is hidden: each round takes time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _parts(text: str) -> list[Private]:
         return []
     hidden = masked(text, (match.span() for match in PLACEHOLDER.finditer(text)))
     parts: list[Private] = []
-    # A part that is found can end another one beside it: repeat until nothing more is found.
+    # Hiding a part can make an adjacent one recognisable: repeat until nothing more is found.
     for _ in range(_MOST_ROUNDS):
         found, hidden = _found(hidden)
         parts += found
@@ -109,7 +109,7 @@ def redact(text: str) -> str:
 
 
 def redact_beginning(text: str, length: int) -> str:
-    """Return the first `length` characters redacted; parts that begin there are hidden whole."""
+    """Return the first `length` characters redacted; parts that start in them are hidden whole."""
     pieces = []
     at = 0
     for part in private_parts(text):

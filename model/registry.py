@@ -1,4 +1,4 @@
-"""Versions of trained models in a folder: which there are, which one serves, which served before.
+"""Versions of trained models in a folder: all versions, the current one and earlier ones.
 
 Consent kept in the folder applies to every version that is opened (`model/consent.py`).
 
@@ -116,15 +116,15 @@ class Registry:
         raise ArtifactError(f"no version {wanted!r} in {self.root}; there is {known}")
 
     def open(self, wanted: str = "current") -> Artifact:
-        """Load a version by any of its names or as a folder, with the kept consent applied.
+        """Load a version by any of its names or as a folder, with the stored consent applied.
 
         Raises:
-            ArtifactError: There is none, it cannot be used, or the kept consent is damaged.
+            ArtifactError: There is none, it cannot be used, or the stored consent is damaged.
         """
         as_path = Path(wanted)
         if wanted != "current" and (as_path / "model.json").is_file():
-            return self._consented(load(as_path))
-        return self._consented(self._load(self.find(wanted)))
+            return self._apply_consent(load(as_path))
+        return self._apply_consent(self._load(self.find(wanted)))
 
     def whole(self, wanted: str) -> Artifact:
         """Load a version once it is sure that its files are those that were added.
@@ -133,7 +133,7 @@ class Registry:
             ArtifactError: There is none, or it is not what was added.
         """
         self._check(name := self.find(wanted))
-        return self._consented(self._load(name))
+        return self._apply_consent(self._load(name))
 
     def add(self, finished: Path) -> str:
         """Move a finished artifact, of the same disk, in as the newest version; return its name."""
@@ -225,8 +225,8 @@ class Registry:
             save_roster(revised(card.roster, roster, card.learned), artifact.path)
         return name
 
-    def _consented(self, artifact: Artifact) -> Artifact:
-        """Apply the consent kept in this folder and, if it is another, in the version's own."""
+    def _apply_consent(self, artifact: Artifact) -> Artifact:
+        """Apply the consent of this folder and, if it is another one, of the version's folder."""
         roots = {self.root.resolve()}
         if (versions := artifact.path.resolve().parent).name == "versions":
             roots.add(versions.parent)

@@ -28,11 +28,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A friend: `name` is what prompts call them, `names` what Telegram ever showed.
+    """A friend: `name` is used in prompts, `names` are all names that Telegram showed.
 
-    The `quiet` wrote too little to be a voice; they are learned from as anybody. `opted_out` are
-    the `/optout`s of their accounts that still hold: `imitate` is "no" because of them alone, and
-    a newer `/optin` lifts it.
+    `quiet` people wrote too little to be a voice; the model still learns from them. `opted_out` are
+    the `/optout`s of their accounts that still apply: `imitate` is "no" only because of them, and a
+    newer `/optin` cancels it.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Person:
                 f'it says "{self.learn}" and "{self.imitate}"'
             )
         if self.opted_out and self.imitate != "no":
-            raise RosterError(f'{self.name}: who opted out has imitate = "no"')
+            raise RosterError(f'{self.name}: a person with opted_out needs imitate = "no"')
         if any(one.said != "optout" or one.user_id not in self.ids for one in self.opted_out):
-            raise RosterError(f"{self.name}: opted_out holds the /optouts of their own accounts")
+            raise RosterError(f"{self.name}: opted_out may only name this person's own ids")
 
     @property
     def may_be_target(self) -> bool:
@@ -67,7 +67,7 @@ class Person:
 
     @property
     def why_silent(self) -> str:
-        """Return why this person is no voice, as a predicate; "" for a voice."""
+        """Return why this person is not a voice, as a predicate; "" for a voice."""
         if self.opted_out:
             return f"told the bot /optout on {max(one.at for one in self.opted_out):%Y-%m-%d}"
         if self.learn == "no":
@@ -92,7 +92,7 @@ class Roster:
     _by_id: Mapping[int, Person] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
     labels: Mapping[str, bool] = field(init=False, repr=False, compare=False)
-    """Names that copied words may follow, see `model.quotes`; empty where nobody is excluded."""
+    """Names that may precede copied words, see `model.quotes`; empty if nobody is excluded."""
     _all_names: VoiceNames[Person] = field(init=False, repr=False, compare=False)
     _voice_names: VoiceNames[Person] = field(init=False, repr=False, compare=False)
     _withheld_names: frozenset[str] = field(init=False, repr=False, compare=False)
@@ -143,7 +143,7 @@ class Roster:
         return self._all_names.match(said) or self._voice_names.match(said)
 
     def withholds(self, name: str) -> bool:
-        """Whether this is a name, past or present, of somebody who may not be learned from."""
+        """Whether this is a present or earlier name of somebody with learn = "no"."""
         if person := self.called(name):
             return person.learn == "no"
         return fold(name) in self._withheld_names
@@ -163,7 +163,7 @@ class Roster:
 
 
 def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
-    """Return each user's newest decision; of two of the same moment the later one in order."""
+    """Return each user's newest decision; if two have the same time, the later one in order."""
     newest: dict[int, Decision] = {}
     for one in decisions:
         known = newest.get(one.user_id)
@@ -173,10 +173,10 @@ def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
 
 
 def with_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster:
-    """Return a roster in which nobody is a voice who told the bot `/optout`.
+    """Return a roster in which people who sent `/optout` are not voices.
 
-    An `/optout` of any account of a person counts until the same account sends `/optin`. The
-    roster's own "no" stays, whatever its person told the bot.
+    An `/optout` from any of a person's accounts counts until the same account sends `/optin`. The
+    roster's own "no" stays, whatever the person told the bot.
     """
     return replace(roster, people=tuple(_decided(one, decisions) for one in roster.people))
 
@@ -192,7 +192,7 @@ def _decided(person: Person, decisions: Mapping[int, Decision]) -> Person:
 
 
 def without_voices(roster: Roster, ids: Container[int]) -> Roster:
-    """Return a roster in which nobody of these ids may be imitated."""
+    """Return a roster in which the people with these ids may not be imitated."""
     people = (
         replace(person, imitate="no", opted_out=()) if any(n in ids for n in person.ids) else person
         for person in roster.people
@@ -201,7 +201,7 @@ def without_voices(roster: Roster, ids: Container[int]) -> Roster:
 
 
 def stricter(known: Roster, newer: Roster) -> Roster:
-    """Return the newer roster of one version, in which each "no" of the known one stays."""
+    """Return the newer roster of a version, but keep each "no" of the known one."""
     people = []
     for person in newer.people:
         was = known.called(person.name)
@@ -216,14 +216,14 @@ def _stricter(known: Person, newer: Person) -> Person:
     if not nos:
         return replace(newer, learn=learn)
     optouts: tuple[Decision, ...] = ()
-    if all(one.opted_out for one in nos):  # else a roster's own "no" is among them
+    if all(one.opted_out for one in nos):  # otherwise one of them is a roster's own "no"
         newest = newest_decisions(own for one in nos for own in one.opted_out)
         optouts = tuple(own for user_id, own in newest.items() if user_id in newer.ids)
     return replace(newer, learn=learn, imitate="no", opted_out=optouts)
 
 
 def with_questions(roster: Roster) -> Roster:
-    """Return a roster without people's own decisions: imitate = "ask" for who opted out."""
+    """Return a roster without people's own decisions: people who opted out get imitate = "ask"."""
     people = (
         replace(one, imitate="ask", opted_out=()) if one.opted_out else one for one in roster.people
     )
@@ -233,11 +233,11 @@ def with_questions(roster: Roster) -> Roster:
 def revised(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
     """Return what people agreed to since a model was trained, as its roster.
 
-    Whoever is not among the `learned` is quiet: the weights do not know their voice. No roster
-    lifts an `/optout` that came with the version.
+    People who are not in `learned` are quiet: the weights do not know their voices. No roster
+    cancels an `/optout` that came with the version.
 
     Raises:
-        RosterError: It lacks somebody, or calls them otherwise than the weights do.
+        RosterError: It lacks somebody, or has another name for them than the weights.
     """
     names = {person.name for person in trained.people}
     for person in trained.people:
@@ -292,14 +292,14 @@ def decision_from_json(value: Mapping[str, Any]) -> Decision:
     """Read what `decision_to_json` wrote.
 
     Raises:
-        KeyError, TypeError, ValueError: It is damaged.
+        KeyError, TypeError, ValueError: The value is damaged.
     """
     if value["decision"] not in get_args(Said):
         raise ValueError(f"a decision is optin or optout, {value['decision']!r} is not")
     at = datetime.fromisoformat(value["at"])
     if at.tzinfo is None:
         raise ValueError(f"a decision's time needs a time zone, {value['at']!r} has none")
-    return Decision(_id(value["user_id"]), value["decision"], at)
+    return Decision(id_from_json(value["user_id"]), value["decision"], at)
 
 
 def from_json(value: Mapping[str, Any]) -> Roster:
@@ -315,15 +315,15 @@ def from_json(value: Mapping[str, Any]) -> Roster:
         _check_keys(people)
         return Roster(
             tuple(map(_person, people)),
-            bots=frozenset(map(_id, value.get("bots", ()))),
-            understudies=frozenset(map(_id, value.get("understudies", ()))),
+            bots=frozenset(map(id_from_json, value.get("bots", ()))),
+            understudies=frozenset(map(id_from_json, value.get("understudies", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RosterError(f"a person needs a name and ids = […]: {visible(str(error))}") from error
 
 
 def unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
-    """Return the place among the people, from 0, and the first key that no person has; or None."""
+    """Return the index of the first person with an unknown key, and the key; or None."""
     known = {one.name for one in fields(Person)}
     for number, person in enumerate(people):
         for key in person if isinstance(person, Mapping) else ():
@@ -347,7 +347,7 @@ def _person(value: Mapping[str, Any]) -> Person:
     optouts = _listed_under("opted_out", kept.pop("opted_out", ()))
     person = Person(**kept, opted_out=tuple(map(decision_from_json, optouts)))
     for number in _listed_under("ids", person.ids):
-        _id(number)
+        id_from_json(number)
     for key, words in (("names", person.names), ("aliases", person.aliases)):
         if wrong := [word for word in _listed_under(key, words) if not isinstance(word, str)]:
             raise TypeError(f"{person.name}: {key} are words in quotes, {wrong[0]!r} is not")
@@ -362,7 +362,12 @@ def _listed_under(key: str, value: object) -> tuple[Any, ...]:
     return value
 
 
-def _id(value: object) -> int:
+def id_from_json(value: object) -> int:
+    """Return a user id.
+
+    Raises:
+        TypeError: It is none.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _ID_LIMIT:
         raise TypeError(f"an id is a number, {value!r} is not")
     return value

@@ -10,23 +10,23 @@ from model.redact import private_parts
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
 REJECTIONS = ("empty", "brackets", "damaged", "label", "private", "opening", "repeats", "copied")
-"""Why candidates are rejected: the last three are that one lacks the words it was told to begin
-with, repeats the conversation or itself, or repeats a message that the model learned from."""
+"""Reasons to reject a candidate. The last three: it lacks the required opening words, it repeats
+the conversation or itself, or it repeats a training message."""
 
 _CIRCLE = 4
 """Words in a row that come twice only where a model goes in circles."""
 
 
 def is_sayable(messages: Sequence[str], names: Iterable[str]) -> bool:
-    """Whether a candidate is all words of its speaker's, see `why_unsayable`."""
+    """Whether a candidate is acceptable, see `why_unsayable`."""
     return not why_unsayable(messages, names)
 
 
 def why_unsayable(messages: Sequence[str], names: Iterable[str]) -> str:
-    """Return which of `REJECTIONS` keeps a candidate from being said, "" if none does.
+    """Return which of `REJECTIONS` applies to a candidate, or "".
 
-    It must have words, no bracket, no piece of a character, no private data, and no `Name:` of
-    these names, which would be somebody else's line.
+    It must have words, no bracket, no broken character, no private data, and no `Name:` of these
+    names, which would be somebody else's line.
     """
     text = "\n".join(messages)
     if not messages or not all(map(is_speakable, messages)):

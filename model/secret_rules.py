@@ -36,7 +36,7 @@ _ADDRESS_BYTES = 25
 """A version, twenty bytes of hash and four of checksum, in base 58."""
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_ENDS = (1, 0x2BC830A3)
-"""What a right checksum leaves: BIP 173 for the first version of segwit, BIP 350 for the rest."""
+"""Remainders of a valid checksum: BIP 173 for segwit version 0, BIP 350 for later versions."""
 
 PASSWORD_SIGNS = (
     "pass", "pw", "senha", "contrase", "clave", "kennwort", "mot de", "mdp", "парол", "пасс", MASK,

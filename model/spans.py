@@ -54,5 +54,5 @@ def masked(text: str, spans: Iterable[Span]) -> str:
 
 
 def digits_of(text: str) -> str:
-    """Return the digits of a text without all else."""
+    """Return only the digits of a text."""
     return "".join(filter(str.isdigit, text))

@@ -50,12 +50,12 @@ class Speaker:
     ) -> tuple[str, ...]:
         """Return the messages of a turn in somebody's voice after these rendered lines.
 
-        With `begins` the turn begins with these words, and the model adds to them.
+        With `begins`, the turn starts with these words, and the model continues them.
 
         Raises:
             GenerationStopped: `should_stop` returned True.
-            OpeningError: No turn may begin so, see `model.opening`.
-            VoiceError: Nothing sayable came out of several tries.
+            OpeningError: These opening words are not allowed, see `model.opening`.
+            VoiceError: No candidate was acceptable after several tries.
         """
         self.rejected.clear()
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
@@ -75,12 +75,12 @@ class Speaker:
         begins: str = "",
         should_stop: ShouldStop | None = None,
     ) -> tuple[str, tuple[str, ...]]:
-        """Return who of `voices` speaks next, and what they say; who is speechless is passed over.
+        """Return which of `voices` speaks next, and what they say; skip voices without a reply.
 
         Raises:
             GenerationStopped: `should_stop` returned True.
-            OpeningError: No turn may begin with these words.
-            VoiceError: All of them are, or there is nobody to choose from.
+            OpeningError: These opening words are not allowed.
+            VoiceError: None of them has a reply, or there is nobody to choose from.
         """
         left = list(voices)
         while True:
@@ -145,7 +145,7 @@ class Speaker:
     def _why_rejected(
         self, messages: Sequence[str], context: Sequence[str], names: Iterable[str], begun: "_Begun"
     ) -> str:
-        """Return which of `REJECTIONS` applies to a candidate, "" if none does."""
+        """Return which of `REJECTIONS` applies to a candidate, or ""."""
         if reason := why_unsayable(messages, names):
             return reason
         if not is_continued(messages, begun.words):

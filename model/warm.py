@@ -35,7 +35,7 @@ def open_tuned(artifact: Artifact) -> Base:
     except (OSError, KeyError, ValueError) as error:
         raise BaseError(
             f"the weights of {artifact.path.name} cannot be loaded "
-            f"({describe_error(error)}): begin with the base"
+            f"({describe_error(error)}): train from the base instead"
         ) from error
     card = artifact.card
     return Base(card.base, card.family, weights, load_codec(artifact.tokenizer))

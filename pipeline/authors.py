@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class Author:
     """An account that wrote in a chat.
 
-    `names` are all that Telegram ever showed, oldest first: none for a deleted account. A bot
-    (`is_bot`) sent its every message by way of a bot, or with a bot's buttons. An old export
-    without ids, or with ids that are not Telegram's, knows an author `by_name` alone.
+    `names` are all names that Telegram showed, oldest first: none for a deleted account. A bot
+    (`is_bot`) sent every message through a bot, or with a bot's buttons. If an old export has no
+    ids, or ids that are not Telegram's, an author is known only `by_name`.
     """
 
     author_id: int

@@ -70,12 +70,12 @@ def build(
     """
     recover(out)
     check_place(out)
-    if choices.review:  # now, and not after minutes of work
+    if choices.review:  # now, rather than after minutes of work
         check_writable(choices.review)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
     with opened(exports, choices.chat, choices.zone, step, show) as found:
         chat = found.only(choices.chat)
-        check_chat(chat, found.spool.clashes(chat.chat_id), len(found.files))
+        check_chat(chat, found.spool.clashes(chat.chat_id))
         check_damage(chat, skip_damaged=choices.skip_damaged)
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, found.files, authors, out)
@@ -128,23 +128,17 @@ def build_chat(
     return summary
 
 
-def check_chat(chat: archive.Chat, clashes: int, files: int) -> None:
+def check_chat(chat: archive.Chat, clashes: int) -> None:
     """Make sure that it is one account's chat, and known by its id.
 
     Raises:
         ExportError: It is not.
     """
     name = visible_name(chat.name)
-    if clashes and files == 1:
-        raise ExportError(
-            f"in the export of {name} {clashes:,} message ids occur twice, with "
-            "different authors: the file was edited or damaged, so export the chat again"
-        )
     if clashes:
         raise ExportError(
-            f"the exports ascribe {clashes:,} messages of {name} to different "
-            "people: they are of different accounts' chats, so give those of one account; or one "
-            "of them was edited and has an id twice"
+            f"the exports attribute {clashes:,} messages of {name} to different "
+            "people: give only exports from one account"
         )
     if chat.number is None:
         raise ExportError(
@@ -204,15 +198,15 @@ def _still_known(earlier: Roster, authors: Sequence[Author]) -> Roster:
 
 
 def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
-    """Make sure that somebody may become a voice.
+    """Check that somebody may become a voice.
 
     Raises:
-        DatasetError: Nobody may, by the roster or the threshold.
+        DatasetError: The roster or the threshold excludes everyone.
     """
     bots = roster.bots | roster.understudies
     counts = words_of(one for one in authors if one.author_id not in bots)
     if roster.voices or not any(counts.values()):
-        return  # where nobody talks: see Pairing.check_authors
+        return  # nobody wrote anything: see Pairing.check_authors
     willing = [person for person in roster.people if person.is_only_quiet]
     if not willing:
         raise DatasetError(
@@ -226,8 +220,8 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
         )
     most = max(sum(counts[number] for number in person.ids) for person in willing)
     raise DatasetError(
-        f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs, the "
-        f"most is {most:,}: export more of the chat, or give a smaller --min-messages"
+        f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs (the "
+        f"most is {most:,}): export more of the chat, or give a smaller --min-messages"
     )
 
 

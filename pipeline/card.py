@@ -24,10 +24,10 @@ class Nats:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How well a model foresees held-out replies, over all of them and voice by voice.
+    """A model's loss on held-out replies, over all of them and for each voice.
 
-    `fresh` is over those that are not, word for word, replies it was trained on; None if all are.
-    `replies` is how many there are.
+    `fresh` covers the replies that do not occur word for word in training; None if all do.
+    `replies` is their number.
     """
 
     whole: Nats

@@ -37,7 +37,7 @@ for command in (
 ):
     app.command()(command)
 
-_SIGNALLED = 128  # as a shell reports the end by a signal
+_SIGNALLED = 128  # a shell adds this to the number of the signal that ended a process
 _INTERRUPTED = _SIGNALLED + signal.SIGINT
 
 ModelsDir = options.ModelsDir
@@ -206,8 +206,8 @@ def _talk(
     dataset = data or dataset_of(artifact)
     if start == talk.HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
         print(
-            f"{_capitalized(missing_dataset(artifact))}. So the talk begins with nothing; "
-            "--start FILE begins with a file's lines, --data DIR with a dataset's",
+            f"{_capitalized(missing_dataset(artifact))}. So the conversation starts without "
+            "context; --start FILE takes a file's lines, --data DIR a dataset's",
             file=sys.stderr,
         )
         start = talk.NOTHING
@@ -240,15 +240,15 @@ def main() -> None:
         _fail(f"cannot use{place}: {describe_error(error)}")
     except KeyboardInterrupt:
         _fail("interrupted", _INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  the edge of the program: shown without its text
-        if signals:  # a library made another error of the exit
+    except Exception as error:  # noqa: BLE001  last resort: shown without its text
+        if signals:  # a library replaced SystemExit by another error
             sys.exit(_SIGNALLED + signals[0])
         print(traceback_without_text(error), file=sys.stderr)
         _fail("this is a bug in understudy: please report the lines above")
 
 
 def _exit_at_signals() -> list[int]:
-    """Exit as an error would, so that nothing half written stays; return the signals that came."""
+    """Turn signals into SystemExit, so that files are cleaned up; return the signals received."""
     signals: list[int] = []
 
     def exit_now(number: int, _frame: object) -> None:

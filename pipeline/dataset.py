@@ -112,7 +112,7 @@ def new_dataset(folder: Path) -> Iterator[Path]:
 
 
 class UnnamedFiles:
-    """A dataset's large files while they are written: without a name, so a kill leaves nothing."""
+    """A dataset's large files while they are written: unnamed, so that a kill leaves nothing."""
 
     def __init__(self, place: Path) -> None:
         self._folder = make_folder(Path(os.path.realpath(place)).parent)
@@ -126,20 +126,20 @@ class UnnamedFiles:
             file.close()
 
     def open(self, name: str) -> IO[bytes]:
-        """Return a file at its beginning; it is made the first time."""
+        """Return a file at its beginning; the first call creates it."""
         if name not in self._files:
             self._files[name] = open_unnamed(self._folder)
         self._files[name].seek(0)
         return self._files[name]
 
     def name_in(self, folder: Path) -> None:
-        """Give all files their names in a folder of the same disk."""
+        """Give all files their names in a folder on the same disk."""
         for name, file in self._files.items():
             give_name(file, folder / name)
 
 
 def recover(folder: Path) -> None:
-    """Clear up after builds that were killed; put back the older dataset that one had moved."""
+    """Clean up after killed builds; restore an older dataset that one of them had moved."""
     place = Path(os.path.realpath(folder))
     if not place.exists():
         every = owned_folders(place.parent, place.name)
@@ -159,7 +159,7 @@ def load_dataset(folder: Path) -> Dataset:
         DatasetError: There is none, it is damaged, or its roster no longer fits.
         RosterError: Its roster.toml says something impossible.
     """
-    with suppress(OSError):  # a folder that only others may write
+    with suppress(OSError):  # a folder that this user may not write
         recover(folder)
     summary = read_summary(folder / SUMMARY)
     roster = read_roster(folder / ROSTER)
@@ -226,7 +226,7 @@ def _put(fresh: Path, place: Path, old: Path) -> None:
 
 
 def _keep_foreign(old: Path, place: Path) -> None:
-    """Move what a person put into an older dataset's folder into the new one."""
+    """Move files that the user added to an older dataset's folder into the new one."""
     for entry in old.iterdir() if old.exists() else ():
         if entry.name not in _OURS and not (place / entry.name).exists():
             entry.rename(place / entry.name)

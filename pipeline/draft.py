@@ -1,7 +1,7 @@
-"""Pairs on their way into a dataset, until all sessions are known and can be split.
+"""Buffer pairs until all sessions are known and can be split.
 
-They wait in temporary files without a name, which go with the process, even with one that is
-killed; what stays in memory is 20 bytes a pair.
+They are kept in unnamed temporary files, which disappear with the process, even if it is killed.
+Each pair takes 20 bytes of memory.
 """
 
 import hashlib
@@ -78,9 +78,9 @@ class Draft:
             self._flush()
 
     def write(self, target: Callable[[str], Any], splits: "array[int]") -> Written:
-        """Write one Parquet file a split; `splits` has a place for each session.
+        """Write one Parquet file for each split; `splits` has an entry for each session.
 
-        `target` returns the path of a file, or the open file, by its name.
+        `target` returns a file's path, or the open file, for its name.
         """
         self._flush()
         self._stream.close()
@@ -98,9 +98,9 @@ class Draft:
         )
 
     def _seen(self, places: Any) -> Any:  # noqa: ANN401  numpy's border
-        """Return which pairs outside training have a target that is one of training's too.
+        """Return which pairs outside training have a target that also occurs in training.
 
-        Sorted in place: np.unique and np.isin would hold several copies of all targets.
+        Sorts in place: np.unique and np.isin would hold several copies of all targets.
         """
         targets = np.frombuffer(self._targets, np.int64)
         trained = targets[places == 0]

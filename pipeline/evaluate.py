@@ -86,9 +86,9 @@ def judge(
     split: Split = Split.TEST,
     told: Callable[[float], object] = lambda _: None,
 ) -> Judged:
-    """Return the scorecard and the outcomes turn by turn; `told` hears which share is done.
+    """Return the scorecard and the outcomes turn by turn; `told` gets the share that is done.
 
-    Nothing is written.
+    Writes nothing.
 
     Raises:
         DatasetError, BaseError: See `evaluate`.
@@ -99,7 +99,7 @@ def judge(
     voices = tuple(sorted(known & {person.name for person in artifact.card.roster.voices}))
     if known and not voices:
         raise DatasetError(
-            f"nobody whose replies {dataset.folder} holds may be imitated: see "
+            f"nobody with replies in {dataset.folder} may be imitated: see "
             f"`understudy models show {artifact.path.name.split('-')[0]}`"
         )
     if not voices:

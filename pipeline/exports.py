@@ -87,7 +87,10 @@ def build(
     chat: ChatName = None,
     roster: Annotated[
         Path | None,
-        typer.Option(readable=False, help="roster.toml; else the one beside the export, else made"),
+        typer.Option(
+            readable=False,
+            help="roster.toml (default: the one in the export's folder, else a new one)",
+        ),
     ] = None,
     session_minutes: SessionMinutes = options.SESSION_MINUTES,
     window: Annotated[int, typer.Option(help="messages that a reply may look at")] = WINDOW.size,
@@ -100,7 +103,8 @@ def build(
     review: Annotated[
         Path | None,
         typer.Option(
-            readable=False, help="a CSV of doubtful pairs: mark those to strike out, build again"
+            readable=False,
+            help="CSV file of doubtful pairs: mark the ones to remove, then build again",
         ),
     ] = None,
     timezone: Timezone = None,

@@ -97,14 +97,14 @@ def _print_authors(one: ChatFigures, console: Console) -> None:
     if len(authors) > _MOST_AUTHORS:
         console.print(f"  … and {len(authors) - _MOST_AUTHORS:,} more who wrote less (--json)")
     console.print(
-        f"  A voice needs {one.min_messages:,} messages of one's own, without commands and "
+        f"  A voice needs {one.min_messages:,} messages of its own, not counting commands and "
         "forwards\n  (--min-messages).",
         style="dim",
     )
 
 
 def _voice(author: Author, one: ChatFigures) -> str:
-    """Return whether somebody wrote enough to be a voice."""
+    """Say whether somebody wrote enough to be a voice."""
     return "no" if author.is_bot or author.author_id in one.quiet else "yes"
 
 

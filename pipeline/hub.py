@@ -99,10 +99,10 @@ def fetch(api: HfApi, repository: str, folder: Path, told: Told = lambda _: None
 
 
 def stage(artifact: Artifact, staged: Path, repository: str, *, public: bool) -> Manifest:
-    """Lay out what a repository will hold: links to the files, the manifest and the model's card.
+    """Prepare a repository's content: links to the files, the manifest and the model card.
 
-    The roster is the card's, to which consent was applied, and not the file on disk. In public,
-    the files beside the weights name nobody who did not agree.
+    The roster is the card's, to which consent was applied, not the file on disk. In a public
+    repository, the files other than the weights name only people who agreed.
     """
     names = file_names(artifact.path, with_weights=True)
     card = public_card(artifact.card) if public else artifact.card
@@ -206,7 +206,7 @@ def _read_manifest(repository: str, text: bytes) -> Manifest:
         return Manifest.from_text(text)
     except ValueError as error:
         raise ArtifactError(
-            f"{repository} holds no model to trust: {visible(str(error))}"
+            f"{repository} holds no trustworthy model: {visible(str(error))}"
         ) from error
 
 

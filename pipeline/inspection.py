@@ -23,15 +23,15 @@ from pipeline.roster_file import MIN_MESSAGES, roster_of, write_roster
 _NO_SCRIPTS = {
     "Caron", "Halfwidth", "Ideographic", "Masu", "Modifier", "Roman", "Turned", "Vedic", "Vertical",
 }  # fmt: skip
-"""First words of letters' names that name no script, once a letter is decomposed."""
+"""First words of Unicode names of decomposed letters that are not scripts."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatFigures:
-    """One chat; `scripts` count messages by what they are written in, `private` placeholders.
+    """One chat; `scripts` counts messages by script, `private` counts placeholders.
 
-    Of the authors the `quiet` wrote fewer than `min_messages` own messages, too few for a voice.
-    `sessions` and `pairs` are those that a build of it would find, before it is split.
+    The `quiet` authors wrote fewer than `min_messages` own messages, too few for a voice.
+    `sessions` and `pairs` are the numbers that a build would find before the split.
     """
 
     chat: Chat
@@ -78,7 +78,7 @@ def inspect(
             chats = [archive.only(wanted)]
         choices = Choices(window=window, min_messages=min_messages)
         if len(chats) > MAX_LISTED:
-            step(f"looking through {len(chats):,} chats")
+            step(f"inspecting {len(chats):,} chats")
         tell = step if len(chats) <= MAX_LISTED else lambda _: None
         figures = [figures_of(archive.spool, chat, choices, tell) for chat in chats]
         if roster_path:
@@ -92,7 +92,7 @@ def figures_of(
     spool: Spool, chat: Chat, choices: Choices, step: Callable[[str], None]
 ) -> ChatFigures:
     """Return the figures of one chat."""
-    step(f"looking through {visible_name(chat.name)}")
+    step(f"inspecting {visible_name(chat.name)}")
     scripts = Counter[str]()
 
     def watch(message: Message) -> None:

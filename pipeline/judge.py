@@ -56,7 +56,7 @@ class Judge:
 
 
 def save_loss(file: Path, pairs: Iterable[Pair], nats: Mapping[str, float]) -> None:
-    """Write the untuned loss beside a run's checkpoints, for a run that is resumed."""
+    """Write the untuned loss into the folder of a run's checkpoints, for a resumed run."""
     write_text(file, json.dumps({"pairs": [pair.id for pair in pairs], "nats": nats}))
 
 
@@ -72,7 +72,7 @@ def saved_loss(file: Path, pairs: Iterable[Pair]) -> dict[str, float] | None:
 
 
 def compared(untuned: Mapping[str, float], tuned: Mapping[str, float], replies: int) -> Judgement:
-    """Return the figures of both on so many replies, as `Judge` gives them, side by side."""
+    """Combine both results of `Judge` on `replies` replies."""
     nats = {key: Nats(before, tuned[key]) for key, before in untuned.items()}
     whole = nats.pop(_WHOLE)
     return Judgement(whole, nats.pop(_FRESH, None), nats, replies)

@@ -14,10 +14,10 @@ _MESSAGES = ("message_ids", "context_ids")
 
 
 def leaks(source: Callable[[str], Any]) -> Leaks:
-    """Compare a dataset's training file with those that judge; `source` opens a file by its name.
+    """Compare a dataset's training file with the held-out ones; `source` opens a file by name.
 
-    Messages are told by chat and id, whether they stand in a context or in a target. Only the
-    test's are kept in memory: training's go by.
+    Messages are identified by chat and id, in contexts and in targets. Only the test split's are
+    kept in memory; the training file is read as a stream.
     """
     wanted = _distinct(source, "test")
     found = {chat: np.zeros(len(ids), bool) for chat, ids in wanted.items()}

@@ -152,7 +152,7 @@ def import_model(
         f"{manifest.version} of {source} is {name} here{already}; contents sha256 {manifest.sha256}"
     )
     if not received.is_new:
-        print("No new version was made. Its roster was updated.")
+        print("No new version was made; the version's roster was updated.")
     card = registry.open(name).card
     show.print_silent(learned_people(card), Console(highlight=False, markup=False))
     if not registry.serves(name):

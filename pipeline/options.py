@@ -158,11 +158,11 @@ def zone(name: str | None) -> tzinfo | None:
 
 
 def ask(question: str) -> bool:
-    """Return whether a person in a terminal agrees; elsewhere nobody does."""
+    """Ask a yes-or-no question; without a terminal return False."""
     return sys.stdin.isatty() and typer.confirm(question)
 
 
 def check_resume(*, resume: bool, restart: bool) -> None:
     """Refuse --resume together with --restart."""
     if resume and restart:
-        raise typer.BadParameter("--resume and --restart: give one of them")
+        raise typer.BadParameter("give either --resume or --restart, not both")

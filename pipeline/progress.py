@@ -1,4 +1,4 @@
-"""What a person sees of long work: a bar in a terminal, a line now and then elsewhere.
+"""Show the progress of long work: a bar in a terminal, otherwise a line now and then.
 
 Bars can be nested, so no background thread redraws them: while a bar appears or disappears, rich's
 refresh thread can lose a printed line or leave one in the scrollback.
@@ -22,7 +22,7 @@ _REDRAW = 0.2  # seconds between two drawings of a bar
 _EVERY = 30.0  # seconds between lines where nobody watches
 _MINUTE = 60
 _LEAST_SHARE, _LEAST_SECONDS = 0.05, 10.0
-"""Share of a run and seconds that are needed to tell the time left."""
+"""The share of a run and the seconds after which the time left is shown."""
 
 
 class Bar(Protocol):
@@ -78,9 +78,9 @@ def describe(progress: conduct.Progress) -> str:
 
 
 def time_left(share: float, seconds: float) -> str:
-    """Return the time left if the rest goes as fast as the share that is done, as `clock` does.
+    """Return the time left at the average speed so far, formatted by `clock`.
 
-    It is "" as long as that is a guess: the first seconds of a run are the slowest.
+    It is "" at first: the first seconds of a run are the slowest, so an estimate would be wrong.
     """
     if share < _LEAST_SHARE or seconds < _LEAST_SECONDS:
         return ""

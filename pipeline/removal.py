@@ -39,7 +39,7 @@ def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
     registry = Registry(models_dir)
     name = remove_version(registry, version)
     has_receipt = receipt_file(registry.root, name).is_file()
-    print(f"{name} is gone{'; its receipt stays' if has_receipt else ''}")
+    print(f"{name} is deleted{'; its receipt stays' if has_receipt else ''}")
 
 
 def purge(

@@ -91,7 +91,7 @@ def print_judgement(judgement: Judgement, console: Console) -> None:
 
 
 def print_outcome(trained: Trained, console: Console) -> None:
-    """Say how good the new version is, whether it serves, and which command comes next."""
+    """Print how good the new version is, whether it was promoted, and the next command."""
     print_judgement(trained.judgement, console)
     number = trained.name.split("-")[0]
     state = "serves now" if trained.promoted else f"is ready: understudy models promote {number}"

@@ -52,7 +52,7 @@ def read_struck(table: Path | None, kept: Path) -> frozenset[str]:
         shown = _shown(table)
     except (OSError, ValueError, AttributeError, csv.Error) as error:
         raise DatasetError(
-            f"{table} is no table of pairs that `build --review` wrote "
+            f"{table} was not written by `build --review` "
             f"({describe_error(error)}): "
             "give another file, or delete it"
         ) from error
@@ -60,10 +60,10 @@ def read_struck(table: Path | None, kept: Path) -> frozenset[str]:
 
 
 def check_writable(table: Path) -> None:
-    """Make sure that a table can be written.
+    """Check that a table can be written.
 
     Raises:
-        OSError: It cannot.
+        OSError: It cannot be written.
     """
     with place_in_errors(table):
         open_unnamed(make_folder(Path(os.path.realpath(table)).parent)).close()

@@ -31,25 +31,25 @@ _HEAD = """\
 #
 # name     what they are called in prompts and after /as, without a colon and
 #          without the brackets [ and ]
-# ids      their Telegram ids; two accounts of one person stand together:
+# ids      their Telegram ids; list all accounts of one person together:
 #          ids = [7, 8]
 # names    the names that Telegram showed for them
 # aliases  what else they may be called after /as: aliases = ["Huguinho"]
-# learn    "yes": the model learns from their messages; "no": they stand as […]
-#          in it
-# imitate  "yes": the bot may speak as them; "ask": silent until you have
-#          their word and write "yes"; "no": never
+# learn    "yes": the model learns from their messages; "no": it sees […] in
+#          place of them
+# imitate  "yes": the bot may speak as them; "ask": silent until they agree and
+#          you write "yes"; "no": never
 # quiet    true: they wrote too little to be a voice
 #
-# Above some people stands a question (?) that only you can answer. What you
-# leave as it is does no harm. To delete one, delete their lines from [[people]]
+# Above some people there is a question (?) that only you can answer. You may
+# leave it as it is. To delete a person, delete their lines from [[people]]
 # to imitate or quiet.
 
-# Ids of other bots: what they write is left out.
+# Ids of other bots: their messages are left out.
 bots = {bots}
 
-# Ids of our own bot: what it wrote counts as said by the friend it played, and
-# is not learned.
+# Ids of our own bot: its messages count as those of the friend it imitated,
+# and are not learned from.
 understudies = {understudies}
 """
 
@@ -58,7 +58,7 @@ def read_roster(path: Path) -> Roster:
     """Read a roster.toml, as UTF-8 or, with a byte order mark, as UTF-16.
 
     Raises:
-        RosterError: It cannot be read, or says something impossible.
+        RosterError: It cannot be read, or is not consistent.
     """
     text = _text_of(path)
     try:
@@ -89,7 +89,7 @@ def _text_of(path: Path) -> str:
 
 
 def _line_of_unknown_key(value: Mapping[str, Any], text: str) -> str:
-    """Return "line 12: " where a person has a key that no person has, else ""."""
+    """Return the place of an unknown key, such as "line 12: ", or ""."""
     people = value.get("people")
     found = unknown_key(people) if isinstance(people, list) else None
     if found is None:

@@ -42,7 +42,7 @@ def print_changes(before: Card, after: Card, console: Console) -> None:
     for line in changes or ["nothing changed"]:
         console.print(line, soft_wrap=not console.is_terminal)
     if changes:
-        console.print("A running bot takes this over within seconds.")
+        console.print("A running bot applies this within seconds.")
 
 
 def print_silent(people: Iterable[Person], console: Console) -> None:

@@ -24,7 +24,7 @@ def table(
 
 
 def nats_note(replies: int) -> str:
-    """Return the line below a table of losses on so many held-out replies, 0 if unknown."""
+    """Return the note below a table of losses; `replies` is 0 if the number is unknown."""
     which = f"{replies:,} held-out replies" if replies else "replies it never saw"
     return f"  in nats a character on {which}; lower is better"
 

@@ -35,7 +35,7 @@ class Talk:
         return self.speaker.artifact.card.roster.voices
 
     def voice(self, said: str) -> str:
-        """Return the name of the voice that is called so.
+        """Return the name of the voice that `said` means.
 
         Raises:
             VoiceError: There is none, or the person may not be imitated.
@@ -134,7 +134,7 @@ def chat(talk: Talk, voice: str, me: str) -> None:
 
 
 def simulate(talk: Talk, turns: int) -> None:
-    """Let the model choose who speaks and write so many turns, its window over its own lines.
+    """Let the model choose who speaks and write the turns, with its own lines as context.
 
     Raises:
         VoiceError: Nobody may be imitated.

@@ -55,9 +55,9 @@ def train(
     *,
     resume: bool = False,
 ) -> Trained:
-    """Train on a dataset; the new version is promoted only where none serves yet.
+    """Train on a dataset; promote the new version only if there is no current one.
 
-    One that has canaries planted is never promoted.
+    A version with planted canaries is never promoted.
 
     Raises:
         DatasetError: It holds words of somebody who withdrew.
@@ -108,7 +108,7 @@ def make_version(
 
 
 def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | None:
-    """Return the newest checkpoint of a training that was stopped, None if there is none."""
+    """Return the newest checkpoint of a stopped training; None if there is none."""
     found = work_folder(dataset, start, registry).glob("checkpoint-*")
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
@@ -116,18 +116,18 @@ def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | 
 def may_resume(
     checkpoint: Path | None, ask: Callable[[str], bool], *, resume: bool, restart: bool
 ) -> bool:
-    """Return whether to go on from a checkpoint; without --resume or --restart ask.
+    """Return whether to continue from a checkpoint; ask without --resume or --restart.
 
     Raises:
-        TrainingError: There is a checkpoint, and nobody said what to do with it.
+        TrainingError: There is a checkpoint, and no terminal to ask what to do with it.
     """
     if restart or resume or checkpoint is None:
         return resume
-    if ask(f"A training was stopped and left {checkpoint}. Resume it?"):
+    if ask(f"A stopped training left {checkpoint}. Resume it?"):
         return True
     raise TrainingError(
-        f"a training was stopped and left {checkpoint}: --resume goes on from it, "
-        "--restart discards it and begins again"
+        f"a stopped training left {checkpoint}: use --resume to continue from it, or "
+        "--restart to discard it and start again"
     )
 
 

@@ -1,4 +1,4 @@
-"""Says in plain sentences how good a version is: its held-out loss, and whom it sounds like."""
+"""Describe in plain sentences how good a version is: its loss and whether it sounds like anyone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.card import Judgement
 
 Card = Mapping[str, Any]
-"""What stands in scorecard.json."""
+"""The content of scorecard.json."""
 
 
 def verdict(judgement: Judgement, card: Card) -> str:
@@ -28,18 +28,18 @@ def loss_sentence(judgement: Judgement) -> str:
 def voice_sentence(card: Card) -> str:
     """Return how many of its lines a classifier recognises, and whether it sounds like anyone.
 
-    It does where the interval of the macro-F1 over single lines is above chance.
+    It does if the interval of the macro-F1 over single lines is above chance.
     """
     found = card["attribution"]
     lines, chance = card["replies"]["generated"]["lines"], found["chance"]
     if not lines:
-        return "It said nothing that could be judged."
+        return "It said nothing that could be evaluated."
     share, real = (_recognised(found["confusion"]["bags_of_1"][arm]) for arm in _ARMS)
     low, _ = card["intervals"]["attribution.bags_of_1.generated"]
     return (
         f"A classifier that knows the friends' real lines recognises the voice in {share:.0%} of "
         f"its {lines:,} lines (higher is better, chance {chance:.0%}, real replies {real:.0%}), so "
-        f"it {_sounds(share, low, chance, real)}."
+        f"it {_describe_likeness(share, low, chance, real)}."
     )
 
 
@@ -47,11 +47,11 @@ _ARMS = ("generated", "ceiling")
 
 
 def _recognised(confusion: Any) -> float:  # noqa: ANN401  JSON's border
-    """Return the mean over voices of the share that is taken for their own."""
+    """Return the share of lines that are recognised as their voice's, as a mean over voices."""
     return sum(float(row[place]) for place, row in enumerate(confusion)) / len(confusion)
 
 
-def _sounds(share: float, low: float, chance: float, real: float) -> str:
+def _describe_likeness(share: float, low: float, chance: float, real: float) -> str:
     if low <= chance or share <= chance:
         return "does not yet sound like anyone"
     if share < (chance + real) / 2:

@@ -1,4 +1,4 @@
-"""Starts the bot's process again and again, quickly: imports once, then forks for each life.
+"""Restart the bot's process quickly: import once, then fork for each run.
 
 Reads lines from standard input; for each one a life of the bot begins, as `understudy-bot run`
 would begin it, with settings from the environment. Writes its process id, and its exit status once
@@ -78,7 +78,7 @@ class Models:
 
 
 def live():
-    """Be the bot, until it is stopped."""
+    """Run the bot until it is stopped."""
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     command_line.Registry = Models
     command_line.open_speaker = Speaker
@@ -88,7 +88,7 @@ def live():
 
 
 def main():
-    gc.freeze()  # so that no life copies what was imported before it
+    gc.freeze()  # so that forks do not copy the imported modules
     for _ in sys.stdin:
         child = os.fork()
         if not child:

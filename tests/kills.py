@@ -25,13 +25,13 @@ COMMANDS_A_KILL = 5
 HELP = 0.4  # of the commands in groups that want bursts
 TURNS = 2  # of a simulation
 MOST_OPEN = 16  # commands that are not handled yet, in all chats
-BEHIND = 40  # commands, beyond which a life lasts longer
+BEHIND = 40  # commands, beyond which a process runs longer
 LONGEST_LIFE = 2.4
 PART = re.compile(r"(tag\d+) (\w+) (\d+)/(\d+)")
 
 
 class WatchedTelegram(Telegram):
-    """A Telegram that notes when the bot asks for updates."""
+    """A Telegram that records when the bot requests updates."""
 
     def __init__(self, **given):
         super().__init__(**given)
@@ -44,7 +44,7 @@ class WatchedTelegram(Telegram):
 
 
 class Lives:
-    """The bot's process, which begins anew quickly: see `tests.kill_bot`."""
+    """The bot's process, which restarts quickly: see `tests.kill_bot`."""
 
     def __init__(self, telegram, url, folder, **settings):
         self.telegram, self.folder = telegram, folder
@@ -68,7 +68,7 @@ class Lives:
 
     @asynccontextmanager
     async def possible(self):
-        """Let lives begin while the block runs."""
+        """Allow starts of the process while the block runs."""
         settings = {
             "BOT_TOKEN": self.telegram.token,
             "TELEGRAM_API_URL": self.url,
@@ -99,12 +99,12 @@ class Lives:
         self._end = asyncio.create_task(self._parent.stdout.readline())
 
     async def up(self, seconds=60):
-        """Wait until the bot asks for updates."""
+        """Wait until the bot requests updates."""
         async with asyncio.timeout(seconds):
             await self.telegram.polled.wait()
 
     async def ended(self, seconds=60):
-        """Return the status that the process ends with."""
+        """Return the exit status of the process."""
         async with asyncio.timeout(seconds):
             return int(await self._end)
 
@@ -113,7 +113,7 @@ class Lives:
         return await self.ended()
 
     async def stop(self):
-        """Stop the bot in order; return its status and how many seconds that took."""
+        """Stop the bot with SIGTERM; return its exit status and the seconds that this took."""
         began = time.monotonic()
         os.kill(self.pid, signal.SIGTERM)
         return await self.ended(), time.monotonic() - began
@@ -144,7 +144,7 @@ class Asked:
 
 @dataclass
 class Toll:
-    """What became of the commands; `given_up` were made from what was forgotten meanwhile."""
+    """The results of the commands; `given_up` used messages that were forgotten meanwhile."""
 
     commands: int = 0
     lost: list = field(default_factory=list)
@@ -164,7 +164,7 @@ class Toll:
 
 
 class Talk:
-    """Groups whose members ask the bot for answers, a few at a time.
+    """Groups whose members send commands to the bot, a few at a time.
 
     There are three kinds: some ask for bursts and for help, some for simulations, and some ask for
     a burst and then have the message before it forgotten.
@@ -192,7 +192,7 @@ class Talk:
                 await Groups(engine).save(group)
 
     async def go_on(self, count):
-        """Give some more commands, at random moments, as fast as the bot handles them."""
+        """Send more commands, at random moments, as fast as the bot handles them."""
         for _ in range(count):
             while (chat := self._free()) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
@@ -208,7 +208,7 @@ class Talk:
         return self._open
 
     def _free(self):
-        """Return a group in which somebody may ask now, if there is one."""
+        """Return a group that may send a command now, if there is one."""
         if len(self.asked) >= self.due or len(still_open := self.open()) >= MOST_OPEN:
             return None
         busy = Counter(one.chat for one in still_open.values())
@@ -265,7 +265,7 @@ class Talk:
         return not waiting and not self.telegram.updates.pending
 
     def count(self):
-        """Compare what was asked with what arrived, and look for what was forgotten."""
+        """Compare the commands with the answers that arrived, and search for forgotten words."""
         aside = self.lives.rows("SELECT update_id FROM inbox WHERE state = 'set aside'")
         doubts = self.lives.rows("SELECT update_id FROM replies WHERE state = 'uncertain'")
         uncertain, set_aside = {number for (number,) in doubts}, {number for (number,) in aside}
@@ -281,7 +281,7 @@ class Talk:
         return toll
 
     def _count_left_over(self, toll, uncertain):
-        """What was forgotten is in no byte of the database, and what came of it in no chat."""
+        """Check that no forgotten word is in the database, and no reply to it in a chat."""
         content = b"".join(path.read_bytes() for path in self.lives.folder.glob("bot.db*"))
         messages = self.telegram.world.messages.values()
         lines = [one["text"] for one in messages if one["from"]["id"] == self.telegram.me.id]
@@ -296,7 +296,7 @@ class Talk:
             newest[one.chat] = one
 
     def _count_turns(self, toll, uncertain):
-        """Each turn has one word; each of its messages came once."""
+        """Check that each turn has one word and that each of its messages arrived once."""
         turns = defaultdict(lambda: defaultdict(Counter))
         for call in self.telegram.sent("sendMessage"):
             if found := PART.search(call.params["text"]):
@@ -314,7 +314,7 @@ class Talk:
                 toll.doubled.append((one, dict(found)))
 
     def _count_texts(self, toll, uncertain):
-        """Each question for help, and each wish to forget, was answered once in its chat."""
+        """Check that each /help and each /forget was answered once in its chat."""
         texts = defaultdict(list)
         for call in self.telegram.sent("sendMessage"):
             texts[call.params["chat_id"]].append(call.params["text"])

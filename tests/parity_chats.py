@@ -54,7 +54,7 @@ PRIVATE = (
 )
 WALL = "a pasted wall of words, 38.7223, -9.1393 " * 60
 HERS = "she told 𝕏 of zanzibar"
-"""What Eva, who is left out, said. No prompt may have it where others quote or copy it."""
+"""What Eva, who is excluded, said. No prompt may contain it if others quote or copy it."""
 PHRASES = (
     *(*PRIVATE, WALL),
     *("> zanzibar", f"so\n>> {HERS}\nyes", "Eva: zanzibar\nzanzibar", "mine\n\n- eva : zanzibar"),

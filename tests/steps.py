@@ -1,10 +1,10 @@
-"""Counts the calls that a piece of work makes: the same on a slow machine as on a fast one."""
+"""Count function calls, which do not depend on the speed of the machine."""
 
 import sys
 
 
 def steps(work):
-    """Return how many Python and C functions are called while this runs."""
+    """Return how many Python and C functions `work` calls."""
     count = 0
 
     def note(frame, event, argument):

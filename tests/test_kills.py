@@ -17,7 +17,7 @@ from tests.kills import Talk, killed, lives_in
 PACE = "0.1"  # so that a kill often comes in the pause inside a burst
 FEW, MANY = 12, int(os.environ.get("KILLS", "1000"))
 LONGEST_STOP = 15
-"""Seconds; a stop takes 6 where nothing else runs, most of them its grace and the last poll."""
+"""Seconds; a stop takes 6 on an idle machine, mostly the grace period and the last poll."""
 MOST_UNCERTAIN = 0.005  # of the commands
 
 
@@ -28,13 +28,13 @@ def assert_whole(toll):
     assert toll.set_aside == 0
 
 
-async def test_a_few_kills_lose_nothing_and_double_nothing(tmp_path):
+async def test_a_few_kills_lose_nothing_and_send_nothing_twice(tmp_path):
     async with lives_in(tmp_path, PACE=PACE) as lives:
         assert_whole(await killed(lives, random.Random(7), FEW))
 
 
 @pytest.mark.soak
-async def test_a_thousand_kills_lose_nothing_and_double_nothing(tmp_path, capsys):
+async def test_a_thousand_kills_lose_nothing_and_send_nothing_twice(tmp_path, capsys):
     def tell(line):
         with capsys.disabled():
             print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)  # noqa: T201  a measurement
@@ -47,14 +47,16 @@ async def test_a_thousand_kills_lose_nothing_and_double_nothing(tmp_path, capsys
     assert toll.uncertain < MOST_UNCERTAIN * toll.commands
 
 
-async def test_a_stop_is_quick_whatever_waits_and_what_waits_is_sent_after_it(tmp_path):
+async def test_a_stop_is_quick_and_waiting_messages_are_sent_after_the_restart(tmp_path):
     async with lives_in(tmp_path, PACE="0.5") as lives:
         talk = Talk(lives, random.Random(9), groups=10)
         await talk.prepare()
         await lives.begin()
         await lives.up()
-        lives.telegram.delay_next("sendMessage", 60)  # it arrives, and its answer hangs
-        for _ in range(3):  # replies that wait for the model, the rate limiter and their pauses
+        lives.telegram.delay_next(
+            "sendMessage", 60
+        )  # the message arrives, but the answer is delayed
+        for _ in range(3):  # replies that wait for the model, the rate limiter and pauses
             for chat in talk.groups:
                 await talk.ask_for_burst(chat)
         await lives.telegram.wait_for("sendMessage", timeout=60)
@@ -73,7 +75,7 @@ async def test_a_stop_is_quick_whatever_waits_and_what_waits_is_sent_after_it(tm
     assert toll.uncertain <= 1
 
 
-async def test_an_update_that_crashes_the_bot_is_set_aside_and_no_other(tmp_path):
+async def test_only_the_update_that_crashes_the_bot_is_set_aside(tmp_path):
     async with lives_in(tmp_path, PACE="0") as lives:
         talk = Talk(lives, random.Random(10), groups=6)
         await talk.prepare()
@@ -89,6 +91,8 @@ async def test_an_update_that_crashes_the_bot_is_set_aside_and_no_other(tmp_path
         toll = talk.count()
         aside = lives.rows("SELECT body FROM inbox WHERE state = 'set aside'")
 
-    assert crashes <= MOST_CRASHES + 2  # the first, and one that comes in a pause between notes
+    assert (
+        crashes <= MOST_CRASHES + 2
+    )  # the first, and one that comes in a pause between log entries
     assert [poisoned["text"] in body for (body,) in aside] == [True]
     assert_whole(toll)

@@ -235,7 +235,9 @@ async def test_the_playground_lets_an_admin_bring_the_bot_in(trained, monkeypatc
 
     shown = console.file.getvalue()
     assert "I learned to talk from the chat “" in shown
-    assert shown.index("/allow") < shown.index("All right, I speak here too") < shown.index("🎭 ")
+    assert (
+        shown.index("/allow") < shown.index("All right, I now speak here too") < shown.index("🎭 ")
+    )
 
 
 def last_lines(*lines):

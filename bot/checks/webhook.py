@@ -18,8 +18,8 @@ def look(settings: Settings) -> list[Finding]:
     found = [_address(settings, settings.webhook_url)]
     if settings.webhook_secret is None:
         says = (
-            "not set: `understudy-bot run` makes a new one each time it starts, and tells it to "
-            "Telegram alone"
+            "not set: `understudy-bot run` makes a new one each time it starts and sends it only "
+            "to Telegram"
         )
         found.append(ok("WEBHOOK_SECRET", says))
     return found

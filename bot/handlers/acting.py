@@ -25,7 +25,7 @@ from model.opening import MOST_CHARACTERS, OpeningError
 
 BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
 QUEUED_SECONDS = 5.0
-"""After which whoever asked is told that the model works for others first."""
+"""Seconds after which the chat is told that the model is busy with other replies."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,13 +63,13 @@ class Acting:
         at: datetime,
         still: Callable[[], bool],
     ) -> None:
-        """Say something unasked, as long as `still` holds; of what fails nobody is told."""
+        """Join the conversation unprompted while `still()` is true; failures stay silent."""
         if (part := await context.courier.begin(place)) is not None:
             made = partial(self._house.replies.answer, place, voice, at)
             await self._answer(context, part, place, made, still=still)
 
     async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
-        """Send what an earlier life left of an unasked turn; return whether there was one."""
+        """Send what an earlier process left of an unprompted turn; return whether there was one."""
         turn = await context.courier.unfinished()
         if turn is not None:
             await self.join(context, place, turn.line.voice, datetime.now(UTC), still)
@@ -107,7 +107,7 @@ class Acting:
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
                     made = partial(self._house.replies.turn, place, voices, at, wish)
-                    said = await self._made(context, part, place, made)
+                    said = await self._load_or_generate(context, part, place, made)
                     ready = self._paced(
                         context,
                         place,
@@ -118,14 +118,14 @@ class Acting:
                     )
                     return await self._say(context, part, place, said, ready)
         except (BusyError, QueueError, SlowError) as error:
-            stopped.set()  # whoever asked hears the reason here
-            await self._excused(context, part, place, self._excuse(error, place, context, ""))
+            stopped.set()  # the chat is told the reason here
+            await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
             return False
         except VoiceError:
             await self._house.shelves.journal.mark(part, "refused")
             return False
 
-    async def _made(
+    async def _load_or_generate(
         self,
         context: Context,
         part: Part,
@@ -134,7 +134,7 @@ class Acting:
         *,
         is_asked: bool = True,
     ) -> Said:
-        """Return what is left of the turn, or make it; tell whoever asked if it has to wait."""
+        """Return what is left of the turn, or make it; tell the chat if it has to wait."""
         started = asyncio.Event()
         async with typing(context.bot, place):
             told = asyncio.create_task(self._tell_queued(context, place, started))
@@ -144,7 +144,7 @@ class Acting:
                 return await context.courier.turn(part, partial(made, on_start=started.set))
             finally:
                 started.set()
-                await told  # so that it never comes after the reply
+                await told  # so that the notice never comes after the reply
 
     async def _tell_queued(self, context: Context, place: Place, started: asyncio.Event) -> None:
         try:
@@ -172,17 +172,19 @@ class Acting:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     is_asked = speechless is not None
-                    said = await self._made(context, part, place, made, is_asked=is_asked)
+                    said = await self._load_or_generate(
+                        context, part, place, made, is_asked=is_asked
+                    )
                     ready = self._paced(context, place, said, may_go_on)
                     if await self._say(context, part, place, said, ready):
                         await self._hearing.hint(context, place)
                     return
         except VoiceError as error:
             excuse = "" if speechless is None else self._excuse(error, place, context, speechless)
-        await self._excused(context, part, place, excuse)
+        await self._send_excuse(context, part, place, excuse)
 
-    async def _excused(self, context: Context, part: Part, place: Place, excuse: str) -> None:
-        """Say why there is no reply, if anything is to be said."""
+    async def _send_excuse(self, context: Context, part: Part, place: Place, excuse: str) -> None:
+        """Say why there is no reply, unless `excuse` is empty."""
         logger.info("no reply in chat %d", place.chat_id)
         if excuse:
             await context.courier.say(place, excuse, part=part)

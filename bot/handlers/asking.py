@@ -61,8 +61,8 @@ def scene_of(words: str, roster: Roster) -> Scene:
     """Return what `/simulate` asks for: turns and names in any order, then `about` what.
 
     Raises:
-        TurnsError: The number of turns is none from 1 to 20.
-        WhoError: Some words name nobody, or several people, or there are more names than turns.
+        TurnsError: The number of turns is not from 1 to 20.
+        WhoError: A name fits nobody or several people, or there are more names than turns.
     """
     turns, people = None, list[Person]()
     found = _ABOUT.search(words)

@@ -31,7 +31,7 @@ class Cast:
     def _listed(self, texts: Wording, *, tell_all: bool) -> str:
         """Return a line for each voice, then who may still agree and who wrote too little.
 
-        A group that the model did not learn from is not told of these.
+        These people are not named in a group that the model did not learn from.
         """
         access, card = self.house.access, self.house.stand.now.card
         voices = []

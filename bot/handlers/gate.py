@@ -20,14 +20,14 @@ OPEN_IN_GROUPS = OPEN | {"allow", "status"}
 
 
 def is_open(command: str, username: str) -> bool:
-    """Whether a command such as `/help@the_bot` is one to the bot that anybody may send."""
+    """Whether a command such as `/help@the_bot` is for this bot and open to everyone."""
     name, _, whose = command.removeprefix("/").partition("@")
     return name.lower() in OPEN_IN_GROUPS and whose.lower() in {"", username.lower()}
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The handler of every update; `told` are the private chats that were told whom it answers."""
+    """Handles every update; `told` are the private chats that got the notice for non-admins."""
 
     house: House
     told: set[int] = field(default_factory=set)

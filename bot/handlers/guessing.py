@@ -87,7 +87,7 @@ class Guessing:
         )
 
     async def _quiz(self, context: Context, place: Place) -> None:
-        """Ask who said something, or say why not; a chat asks for no more than for replies."""
+        """Send a quiz, or say why not; quizzes count towards the chat's limit on replies."""
         text = context.texts.nothing_to_guess
         try:
             with self.house.replies.admitted(place.chat_id):
@@ -198,7 +198,7 @@ class Guessing:
 def _askable(
     messages: Sequence[Message], roster: Roster, version: str
 ) -> tuple[Message, Shown] | None:
-    """Return the first of these messages that can be asked about, with what is shown of it."""
+    """Return the first of these messages that fits a quiz, and the text to show."""
     for message in messages:
         line = line_of(message, roster)
         text = target_text(line) if line and not message.text.startswith("/") else None

@@ -1,4 +1,4 @@
-"""`/chatty` and `/quiet`, and the bot's joining in unasked, as seldom as they let it."""
+"""`/chatty` and `/quiet`, and joining conversations unprompted within their limits."""
 
 import asyncio
 import random
@@ -108,7 +108,7 @@ class Joining:
         return not is_night(now) and self._has_room(chat_id, now)
 
     def _is_answered_anyway(self, message: Message) -> bool:
-        """Whether a message is a reply to the bot's own."""
+        """Whether a message replies to one of the bot's."""
         replied = message.reply_to_message
         author = replied.from_user if replied else None
         return author is not None and author.id == self.house.stand.bot_id

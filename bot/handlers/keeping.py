@@ -14,8 +14,8 @@ from bot.store.shelves import Shelves
 def keeping(shelves: Shelves, access: Callable[[], Access]) -> BaseHandler[Update, Context, None]:
     """Return the handler that fills the store; it must run alone and first.
 
-    It keeps nothing of a chat in which the bot stays silent: that is another group's life. Of an
-    admin's private chat it keeps only what a reply may need as context.
+    It stores nothing from a chat in which the bot stays silent. From an admin's private chat it
+    stores only what a reply may need as context.
     """
 
     async def keep(update: Update, _: Context) -> None:

@@ -26,7 +26,7 @@ from model.files import make_folder
 
 FOLDER, EXPORT, ARRIVING = "incoming", "result.json", "arriving"
 ENDING_SECONDS = 1.5
-"""Seconds that a retraining has to end once the bot is being stopped; then it is killed."""
+"""Seconds that a retraining has to exit when the bot stops; then it is killed."""
 RECEIPT = "receipt:"
 """How the line that `understudy retrain` ends with begins: a place on this machine."""
 
@@ -120,7 +120,7 @@ class Receiving:
         self._tasks.discard(task)
         self._busy = False
         if not task.cancelled() and (error := task.exception()):
-            logger.error("a retraining could not be run to its end", exc_info=error)
+            logger.error("a retraining could not be completed", exc_info=error)
 
     async def _retrain(
         self, command: tuple[str, ...], admin: int, bot: Bot, texts: Wording

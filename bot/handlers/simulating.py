@@ -90,7 +90,7 @@ class Simulating:
     ) -> None:
         """Play the turns; those that are left when the bot stops are played at the next start.
 
-        What it is about stands in its prompts as what the asker said with the command.
+        In its prompts the subject appears as what the user said with the command.
         """
         wish = Wish(command=message.message_id, says=scene.about)
         at = message.date
@@ -103,7 +103,9 @@ class Simulating:
             if stopped.is_set():
                 return
             if not context.courier.runs():
-                raise StoppingError("the bot is being stopped: the talk goes on at the next start")
+                raise StoppingError(
+                    "the bot is being stopped: the simulation continues at the next start"
+                )
             at = datetime.now(UTC)
 
     def _voices(self, scene: Scene) -> list[str]:

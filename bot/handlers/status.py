@@ -12,6 +12,7 @@ from bot.context import Context
 from bot.house import House
 from bot.incoming import person_id, place_of
 from bot.ranks import is_admin
+from bot.store.database import real_file
 from bot.store.groups import Group
 from bot.store.version import database_file
 from bot.texts.wording import Wording
@@ -106,7 +107,7 @@ class Status:
         return "\n".join(lines)
 
     def _jobs(self, texts: Wording) -> str:
-        """Say which background jobs fail, by the names that the log has for them."""
+        """Say which background jobs fail, by the names that the log uses."""
         lines = [
             texts.status_job_fails.format(job=job.name, error=job.error, times=job.failures)
             for job in self.house.jobs.failing
@@ -114,13 +115,13 @@ class Status:
         return "\n".join(lines) or texts.status_jobs_well
 
     async def _database(self, texts: Wording) -> str:
-        path = database_file(self.house.settings.database_url)
-        return texts.status_database.format(
-            file=path.name, size=_size(path), messages=await self.house.shelves.messages.count()
-        )
+        url = self.house.settings.database_url
+        file, size = database_file(url).name, _size(real_file(url))
+        count = await self.house.shelves.messages.count()
+        return texts.status_database.format(file=file, size=size, messages=count)
 
     async def _is_no_admin(self, chat_id: int, context: Context) -> bool:
-        """Whether the bot certainly is no admin of a group, and so is told of no reactions."""
+        """Whether the bot certainly is no admin of a group, and so receives no reactions."""
         try:
             return not is_admin(await context.bot.get_chat_member(chat_id, context.bot.id))
         except TelegramError:

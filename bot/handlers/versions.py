@@ -92,13 +92,13 @@ def described(artifact: Artifact, texts: Wording) -> str:
     try:
         until = datetime.fromisoformat(_receipt(artifact)["through"])
     except (LookupError, TypeError, ValueError):
-        return ""  # of another version of the pipeline
+        return ""  # written by another version of the pipeline
     return texts.trained_until.format(day=until.date().isoformat())
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A voice's share of recognised real turns before and now, and what guessing would give."""
+    """A voice's share of recognised real turns before and now, and the share by chance."""
 
     name: str
     before: float

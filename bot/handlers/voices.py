@@ -63,8 +63,8 @@ class Voices:
     async def press(self, update: Update, context: Context) -> None:
         """Answer as the friend whose button was pressed, in place of the question.
 
-        A client may send any data for any message that it can see, so only the buttons that
-        Telegram shows under a message of the bot's count.
+        A client may send any data for any message that it can see, so only buttons that the bot's
+        message really has are accepted.
         """
         query = update.callback_query
         if query is None:
@@ -82,7 +82,7 @@ class Voices:
             await self._speak(context, place, person, datetime.now(UTC))
 
     async def tell_voice(self, update: Update, context: Context) -> None:
-        """Say who sent the sticker whose sign was pressed; the journal knows in whose voice."""
+        """Say in whose voice the bot sent the sticker whose button was pressed."""
         query = update.callback_query
         if query is None:
             return

@@ -125,7 +125,7 @@ async def serve(telegram: Telegram, port: int = 0) -> AsyncIterator[str]:
 
 def _log_failure(delivery: asyncio.Task[None]) -> None:
     if not delivery.cancelled() and (error := delivery.exception()):
-        logger.error("updates are brought to the webhook no more", exc_info=error)
+        logger.error("updates are no longer delivered to the webhook", exc_info=error)
 
 
 async def deliver(telegram: Telegram, client: AsyncHTTPClient) -> None:

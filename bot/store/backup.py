@@ -51,13 +51,14 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
             f"{source} cannot be copied to {target} ({describe_error(error)}): name a file in a "
-            "folder that can be written and has room"
+            "writable folder with enough free space"
         ) from error
 
 
 def _refuse(source: Path, target: Path, *, force: bool) -> None:
     """Raise StoreError where a copy must not be put."""
-    in_use = [source, *(source.with_name(f"{source.name}{end}") for end in ("-wal", "-shm"))]
+    real = source.resolve()  # a link's other files are beside the file it leads to
+    in_use = [source, *(real.with_name(f"{real.name}{end}") for end in ("-wal", "-shm"))]
     if any(_are_one(file, target) for file in in_use):
         raise StoreError(f"{target} is the database itself: name another file for its copy")
     if target.is_dir():
@@ -81,8 +82,8 @@ def _read(source: Path) -> None:
             connection.execute(_COUNT)
     except sqlite3.Error as error:
         raise StoreError(
-            f"{source} cannot be read ({describe_error(error)}): make room on its disk, let the "
-            "bot's user write its folder, or stop the bot and copy the file yourself"
+            f"{source} cannot be read ({describe_error(error)}): make room on its disk, give the "
+            "bot's user write access to its folder, or stop the bot and copy the file yourself"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 from alembic import command
 from sqlalchemy import Connection, delete, event, false
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -39,10 +41,10 @@ _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 @contextmanager
 def lock_database(url: str) -> Iterator[None]:
-    """Keep other bots, and upgrades, away from a database while the block runs.
+    """Lock a database against other bots and upgrades while the block runs.
 
     Raises:
-        StoreError: Another process uses it, or the lock file beside it cannot be made.
+        StoreError: Another process uses it, or its lock file cannot be made.
     """
     path = database_file(url)
     lock = lock_file(url)
@@ -68,20 +70,25 @@ def is_locked(url: str) -> bool:
     try:
         with locked(lock, wait=False) as is_free:
             return not is_free
-    except (OSError, NotImplementedError):  # `run` says what is wrong with it
+    except (OSError, NotImplementedError):  # `run` reports the problem
         return False
 
 
 def log_file(url: str) -> Path:
     """Return a database's write-ahead log, which need not be there."""
-    path = database_file(url)
+    path = real_file(url)
     return path.with_name(f"{path.name}-wal")
 
 
 def lock_file(url: str) -> Path:
-    """Return the file that locks a database, by whatever links its path leads there."""
-    path = database_file(url).resolve()
+    """Return the file that locks a database."""
+    path = real_file(url)
     return path.with_name(f"{path.name}.lock")
+
+
+def real_file(url: str) -> Path:
+    """Return a database's file, not a link to it: SQLite puts its other files beside that."""
+    return Path(os.path.realpath(database_file(url)))
 
 
 _INCREMENTAL = 2  # what SQLite answers for auto_vacuum
@@ -98,10 +105,13 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
     Raises:
         StoreError: There can be no such file.
     """
-    await asyncio.to_thread(_make_private, database_file(url))
-    path = database_file(url)
+    path = real_file(url)
+    await asyncio.to_thread(_make_private, path)
     engine = create_async_engine(
-        url, hide_parameters=True, poolclass=pool_class(path), pool_timeout=CONNECTION_SECONDS
+        make_url(url).set(database=str(path)),
+        hide_parameters=True,
+        poolclass=pool_class(path),
+        pool_timeout=CONNECTION_SECONDS,
     )
     event.listen(engine.sync_engine, "connect", _on_connect)
     event.listen(engine.sync_engine, "begin", _on_begin)
@@ -115,20 +125,20 @@ async def opened(url: str) -> AsyncIterator[AsyncEngine]:
 async def truncate_log(engine: AsyncEngine) -> bool:
     """Empty the write-ahead log, in which deleted words can still be read.
 
-    Returns False where others use the database all the time, as a backup does.
+    Returns False if others use the database all the time, as a backup does.
 
     Raises:
         StoreError: The database cannot be written.
     """
     for _ in range(LOG_TRIES):
-        if await _is_truncated(engine):
+        if await _try_truncate(engine):
             return True
         await asyncio.sleep(LOG_PAUSE)
     return False
 
 
-async def _is_truncated(engine: AsyncEngine) -> bool:
-    """Try once to empty the log, without waiting: SQLite would keep all writers out meanwhile."""
+async def _try_truncate(engine: AsyncEngine) -> bool:
+    """Try once to empty the log, without waiting: SQLite would block all writers meanwhile."""
     async with engine.connect() as connection:
         raw: Any = (await connection.get_raw_connection()).driver_connection
         try:
@@ -154,14 +164,14 @@ async def prepare(url: str) -> None:
     if version not in {Version.MISSING, Version.CURRENT}:
         raise StoreError(complaint(url, version))
     await _write(url, _migrate if version is Version.MISSING else _change_nothing)
-    await asyncio.to_thread(_let_shrink, database_file(url))
+    await asyncio.to_thread(_enable_incremental_vacuum, database_file(url))
 
 
 async def upgrade(url: str) -> bool:
-    """Bring the database up to date, making it where there is none; return whether it was not.
+    """Migrate the database, creating it if necessary; return whether anything was to do.
 
     Raises:
-        StoreError: It cannot be written, is of a newer version, another program's, or no database;
+        StoreError: It cannot be written, is of a newer version or another program, is no database,
             or a bot uses it.
     """
     version = await version_of(url)
@@ -170,7 +180,7 @@ async def upgrade(url: str) -> bool:
     if version is not Version.CURRENT:
         with lock_database(url):
             await _write(url, _migrate)
-            await asyncio.to_thread(_let_shrink, database_file(url))
+            await asyncio.to_thread(_enable_incremental_vacuum, database_file(url))
     return version is not Version.CURRENT
 
 
@@ -182,7 +192,7 @@ async def _write(url: str, change: Callable[[Connection], None]) -> None:
     except OperationalError as error:
         raise StoreError(
             f"the database {database_file(url)} cannot be written "
-            f"({visible(str(error.orig))}): stop what else uses it, make room, "
+            f"({visible(str(error.orig))}): stop other programs that use it, free space, "
             f"or {ANOTHER}"
         ) from error
 
@@ -196,10 +206,10 @@ def _change_nothing(connection: Connection) -> None:
     connection.execute(delete(messages).where(false()))
 
 
-def _let_shrink(path: Path) -> None:
-    """Let a database that was made before give free pages back step by step; build it anew once.
+def _enable_incremental_vacuum(path: Path) -> None:
+    """Rebuild a database of an earlier version once, so that free pages can be returned in steps.
 
-    Where that fails, such as on a full disk, the database works as it did.
+    If that fails, for example on a full disk, the database works as before.
     """
     with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
         try:
@@ -208,7 +218,7 @@ def _let_shrink(path: Path) -> None:
                 connection.execute("VACUUM")
         except sqlite3.Error as error:
             kind = type(error).__name__
-            logger.warning("the database gives no room back to the disk yet (%s)", kind)
+            logger.warning("the database file cannot shrink yet (%s)", kind)
 
 
 def _make_private(path: Path) -> None:
@@ -233,7 +243,7 @@ def _on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLA
     """Set a new connection up; transactions begin where SQLAlchemy says, DDL included."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file: before its first page
+    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # a new file needs this before its first page
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")

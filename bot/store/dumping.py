@@ -37,7 +37,7 @@ class Dumping:
         self._engine = engine
 
     async def authors(self) -> dict[int, frozenset[int]]:
-        """Return who wrote what is kept, by group; a private chat has the id of its person."""
+        """Return the authors of stored messages by chat; a private chat has the id of its user."""
         query = select(messages.c.chat_id, messages.c.author_id).distinct()
         query = query.where(messages.c.chat_id < 0)
         found: dict[int, set[int]] = {}
@@ -47,7 +47,7 @@ class Dumping:
         return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
 
     async def messages(self, chat_id: int) -> list[Kept]:
-        """Return what is kept of a chat and not forgotten, in order of time, then id."""
+        """Return the stored messages of a chat that are not forgotten, by time, then id."""
         is_forgotten = exists().where(
             forgotten.c.chat_id == messages.c.chat_id,
             forgotten.c.message_id == messages.c.message_id,

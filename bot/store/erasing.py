@@ -1,12 +1,13 @@
-"""Erases messages so that nothing of them is left, not even in the file's free space.
+"""Erase messages completely, also from the file's free space.
 
-Each step is a transaction of some milliseconds, with a rest after it, however much is erased: what
-other chats do goes on in between.
+Each step is a transaction of a few milliseconds with a pause after it, however much is erased, so
+other chats continue in between.
 """
 
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,21 +39,22 @@ from bot.store.journal import drop_turns
 from bot.store.scrubbing import Json, Ref, Test, author_of, nameless, ref_of, refs_in, scrubbed
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wanted import Wanted, lines_of
+from model.eligible import clear_caches
 
 ROWS_READ = 1000
-"""Places in the table of messages that one step looks at."""
+"""Rows of the table of messages that one step reads."""
 ROWS_ERASED = 200
-"""Single messages, or updates, of one step."""
-REST = 0.02  # seconds between steps, for whoever else wants to write
+"""Messages, or updates, that one step changes."""
+REST = 0.02  # seconds between steps, for other writers
 
 _NOTHING = delete(messages).where(false())
 """Begins to write: a transaction that reads first may not write once another has written."""
 _ROW: ColumnElement[int] = literal_column("messages.rowid")
 _BYTES = "length(CAST({0} AS BLOB))"
-_BLANK = f"substr(hex(zeroblob({_BYTES} / 2 + 1)), 1, {_BYTES})"
-"""As many zeros as a text has bytes: SQLite then overwrites it where it stands."""
-_BLANKED: dict[str, ColumnElement[str]] = {
-    name: literal_column(_BLANK.format(name)) for name in ("text", "author_name")
+_ZEROS = f"substr(hex(zeroblob({_BYTES} / 2 + 1)), 1, {_BYTES})"
+"""As many zeros as a text has bytes, so that SQLite overwrites it in place."""
+_OVERWRITTEN: dict[str, ColumnElement[str]] = {
+    name: literal_column(_ZEROS.format(name)) for name in ("text", "author_name")
 }
 _IS_FORGOTTEN = exists().where(
     forgotten.c.chat_id == messages.c.chat_id, forgotten.c.message_id == messages.c.message_id
@@ -61,16 +63,16 @@ _IS_FORGOTTEN = exists().where(
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """How many messages of people are to be erased, and the bot's lines that go with them."""
+    """How many messages of people are to be erased, and the bot's lines generated from them."""
 
     messages: int
     lines: frozenset[Ref]
 
 
 class Erasing:
-    """Forgets in two stages: what is marked is overwritten and used no more, then erased.
+    """Erases in two stages: messages are marked and overwritten, then deleted.
 
-    In between the bot takes its lines back in the chat: after a kill they are still to be found.
+    In between, the bot deletes its lines in the chat: their ids must survive a kill until then.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -78,6 +80,8 @@ class Erasing:
         self._path = Path(engine.url.database or "")
         self._file: BinaryIO | None = None
         self._wiping = asyncio.Lock()
+        self._using_file = threading.Lock()
+        self._closing = threading.Event()
         event.listen(engine.sync_engine, "engine_disposed", self._close)
 
     async def mark(
@@ -86,10 +90,10 @@ class Erasing:
         at: datetime,
         note: Callable[[Collection[Ref]], object] | None = None,
     ) -> Marked:
-        """Overwrite what is forgotten and note it by id: nothing is made from it, or kept of it.
+        """Overwrite forgotten messages and record their ids, so that they are no longer used.
 
-        The newest messages come first. `note` is given the ids, step by step. The bot's own lines
-        are noted and not yet overwritten.
+        The newest messages come first. `note` is called with the ids, step by step. The bot's own
+        lines are recorded but not yet overwritten.
         """
         marked = 0
         for refs in _parts(wanted.messages):
@@ -119,10 +123,10 @@ class Erasing:
         return Marked(marked, own)
 
     async def erase(self, wanted: Wanted, update_id: int | None = None) -> None:
-        """Erase what is wanted, whatever repeats it, and the lines made from it.
+        """Erase the wanted messages, copies of them, and the lines generated from them.
 
-        `update_id` is the update that asks for it: of that one only what it repeats goes. A kill
-        in the middle leaves what is left to be found, so that it can be done again.
+        `update_id` is the update that asks for this: only the messages that it repeats are erased
+        from it. After a kill in the middle, the same call finishes the work.
         """
         marked = await self.mark(wanted, datetime.now(UTC))
         async with self._step() as connection:
@@ -147,9 +151,9 @@ class Erasing:
     async def expire(self, moment: datetime, authors: Collection[int]) -> int:
         """Erase what these people wrote before a moment, and forwards; return how many messages.
 
-        What a friend who agreed forwarded are the words of somebody else. Private chats go whole:
-        they serve as context alone.
-        The bot's lines forget that they were made from these; what could not be read goes too.
+        Forwards are erased even if their sender agreed: they are somebody else's words. Private
+        chats are erased whole: they are only context. The references from the bot's lines to these
+        messages and updates that could not be read are erased too.
         """
         is_private = messages.c.chat_id > 0
         not_theirs = or_(messages.c.author_id.in_(authors), messages.c.is_forward, is_private)
@@ -163,28 +167,42 @@ class Erasing:
         return gone
 
     async def wipe(self) -> None:
-        """Clear what SQLite left in the file of erased rows, empty its log, and shrink it.
+        """Clear the bytes of erased rows from the file, empty its log, and shrink it.
+
+        Texts cached in memory go too.
 
         Raises:
-            StoreError: There is no room for that, or others keep the database busy.
+            StoreError: There is no room for that, others keep the database busy, or it is being
+                closed.
         """
+        clear_caches()
         async with self._wiping:
-            if self._file is None:
-                self._file = await asyncio.to_thread(self._path.open, "r+b", buffering=0)
             try:
-                await asyncio.to_thread(slack.clear, self._path, self._file)
-                await asyncio.to_thread(slack.shrink, self._path)
+                await asyncio.to_thread(self._wipe)
             except (sqlite3.Error, OSError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
                 raise StoreError(
-                    f"erased words cannot be wiped out ({reason}): make room"
+                    f"erased words cannot be removed from the file ({reason}): free disk space"
                 ) from error
 
+    def _wipe(self) -> None:
+        with self._using_file:
+            if self._file is None:
+                self._file = self._path.open("r+b", buffering=0)
+            slack.clear(self._path, self._file, self._closing.is_set)
+            slack.shrink(self._path, self._closing.is_set)
+
     def _close(self, _: object) -> None:
-        """Close the file, once SQLite has closed it: before, that would drop SQLite's locks."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file, once SQLite has closed it: before, that would drop SQLite's locks.
+
+        A wipe in progress ends after its next step, so that a stop does not wait for all of it.
+        """
+        self._closing.set()
+        with self._using_file:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+        self._closing.clear()
 
     def _step(self) -> "_Step":
         return _Step(self._engine)
@@ -217,7 +235,7 @@ class Erasing:
         return gone
 
     async def _scrub(self, authors: Collection[int], update_id: int | None) -> None:
-        """Take the words out of the updates that wait or were set aside."""
+        """Remove the erased text from updates that wait or were set aside."""
         last = None
         while True:
             query = select(inbox.c.update_id, inbox.c.state, inbox.c.body).where(
@@ -243,7 +261,7 @@ class Erasing:
 
 
 class _Step:
-    """One short transaction that begins to write at once, and a rest after it."""
+    """One short transaction that takes the write lock at once, and a pause after it."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._transaction = engine.begin()
@@ -284,14 +302,14 @@ async def _note(connection: AsyncConnection, refs: Iterable[Ref], at: datetime) 
 
 
 async def _overwrite(connection: AsyncConnection, refs: Iterable[Ref]) -> None:
-    """Write zeros over the words and the name of messages, where they stand in the file."""
+    """Overwrite the text and the author's name of messages with zeros, in place."""
     rows = [{"chat": ref.chat_id, "number": ref.message_id} for ref in refs]
     one = (
         messages.c.chat_id == bindparam("chat"),
         messages.c.message_id == bindparam("number"),
     )
     if rows:
-        await connection.execute(update(messages).where(*one).values(_BLANKED), rows)
+        await connection.execute(update(messages).where(*one).values(_OVERWRITTEN), rows)
 
 
 async def _forgotten_of(
@@ -319,7 +337,7 @@ def _scrubbed(
     authors: Collection[int],
     update_id: int | None,
 ) -> list[tuple[_Kept, str]]:
-    """Return which updates lose words, and what is left of each."""
+    """Return the updates that lose text, and what remains of each."""
 
     def is_gone(message: Json) -> bool:
         return ref_of(message) in gone
@@ -339,12 +357,12 @@ def _scrubbed(
         if one.update_id == update_id:
             after = nameless(after)
         if after != before:
-            changed.append((one, json.dumps(after, ensure_ascii=False)))
+            changed.append((one, json.dumps(after)))
     return changed
 
 
 async def _delete(connection: AsyncConnection, refs: Iterable[Ref]) -> None:
-    """Delete messages, lines and quizzes, and that other lines were made from them."""
+    """Delete messages, lines, quizzes, and the references of other lines to them."""
     rows = [{"chat": ref.chat_id, "number": ref.message_id} for ref in refs]
     for table, number in (
         (messages, messages.c.message_id),

@@ -11,7 +11,7 @@ from bot.errors import StoreError
 from bot.store.version import ANOTHER
 
 _DAMAGED = ("is damaged", "stop the bot and put the last `understudy-bot db backup` in its place")
-_IN_USE = ("cannot be written", "stop what else uses it")
+_IN_USE = ("cannot be written", "stop other programs that use it")
 _FULL = (
     "cannot be written",
     "make room on its disk; what was kept is safe, and a bot that runs goes on by itself",
@@ -41,9 +41,9 @@ _PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
 
 
 def pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
-    """Return an engine's pool, which raises a clear error where no connection becomes free.
+    """Return a pool class that raises a clear error if no connection becomes free.
 
-    SQLAlchemy's own TimeoutError is none of the database's, so `handle_error` is not told of it.
+    SQLAlchemy's own TimeoutError is not a database error, so `handle_error` never sees it.
     """
 
     class Pool(AsyncAdaptedQueuePool):
@@ -52,8 +52,8 @@ def pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
                 return super().connect()
             except PoolTimeout as error:
                 raise StoreError(
-                    f"the database {path} is busy: no connection was free in time; see whether its "
-                    "disk is slow or failing"
+                    f"the database {path} is busy: no connection was free in time; check whether "
+                    "its disk is slow or failing"
                 ) from error
 
     return Pool

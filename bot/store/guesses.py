@@ -58,7 +58,7 @@ class Guesses:
     async def askable(
         self, chat_id: int, authors: Collection[int], since: datetime, most: int
     ) -> list[int]:
-        """Return the ids of the newest messages of these people that no quiz since showed."""
+        """Return the ids of these people's newest messages that no quiz after `since` showed."""
         shown = (
             select(sources.c.source_id)
             .join(

@@ -16,9 +16,10 @@ from bot.store.tables import forgotten, inbox
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MOST_CRASHES = 5
-"""An update whose own code ran that often when the process died is set aside.
+"""An update is set aside if its own code was running in this many crashes.
 
-Kills at random may hit the same update three times: of 5,000 commands under 1,000 kills one was.
+Random kills can hit the same update three times: in 1,000 kills this happened to one of 5,000
+commands.
 """
 
 
@@ -73,9 +74,9 @@ class Inbox:
             return [json.loads(body) for body in (await connection.execute(query)).scalars()]
 
     async def count_crashes(self) -> list[int]:
-        """Count the crashes of the last life; return the updates that are set aside for them.
+        """Count the crashes of the previous process; return the updates that are set aside.
 
-        A process that ended in order left no update marked as working.
+        After an orderly stop no update is marked as working.
         """
         was_working = inbox.c.state == WAITING, inbox.c.working
         crash = update(inbox).where(*was_working).values(crashes=inbox.c.crashes + 1, working=False)
@@ -90,9 +91,9 @@ class Inbox:
         return update_id in self._again
 
     async def begin(self, update_id: int) -> bool:
-        """Note that the handlers of an update start; return False where it no longer waits.
+        """Record that the handlers of an update start; return False if it no longer waits.
 
-        One that was begun before is marked as working.
+        An update that was started before is marked as working.
         """
         begun = (
             update(inbox)
@@ -107,11 +108,11 @@ class Inbox:
         return bool(tries)
 
     async def mark(self, update_id: int, *, working: bool) -> None:
-        """Note whether the own code of an update that was begun before runs."""
+        """Record whether the own code of an update that was started before is running."""
         await self._change(update_id, working=working)
 
     async def clear_working(self) -> None:
-        """Note that the process ends in order: nothing that happens now is an update's doing."""
+        """Record an orderly stop: from now on no update is blamed for a crash."""
         async with self._engine.begin() as connection:
             await connection.execute(update(inbox).where(inbox.c.working).values(working=False))
 
@@ -152,9 +153,9 @@ class Inbox:
         return bool(dropped.rowcount)
 
     async def truncate_log(self) -> bool:
-        """Empty the write-ahead log, in which what was dropped can still be read.
+        """Empty the write-ahead log, in which deleted updates can still be read.
 
-        Returns False where others use the database all the time.
+        Returns False if others use the database all the time.
         """
         return await truncate_log(self._engine)
 

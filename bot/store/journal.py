@@ -1,4 +1,4 @@
-"""Keeps how far each of the bot's replies came, so that none is lost or sent twice."""
+"""Record the progress of each of the bot's replies, so that none is lost or sent twice."""
 
 import asyncio
 import json
@@ -22,11 +22,11 @@ from model.marker import spoken
 __all__ = ["Generation", "Journal", "Line", "Part", "State", "Turn", "drop_turns", "keep_line"]
 
 State = Literal["generating", "queued", "sending", "sent", "uncertain", "refused"]
-"""How far a part came.
+"""The state of a part.
 
-`generating`: nothing of it is stored. `queued`: its turn is stored, and the next message has not
-left. `uncertain`: a message may have arrived, nobody knows. `refused`: it did not arrive, and never
-will. `sending`: what earlier versions wrote of a message that left.
+`generating`: nothing of it is stored. `queued`: its turn is stored, and the next message is not
+sent. `uncertain`: a message may have arrived. `refused`: it did not arrive and never will.
+`sending`: earlier versions wrote this for a message that was sent.
 """
 
 
@@ -40,9 +40,9 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A message of the bot's in a voice: how it was made, and from which messages.
+    """A message of the bot's in a voice: how it was generated, and from which messages.
 
-    `sources` lacks messages that were erased since; earlier versions kept no `generation`.
+    `sources` lacks messages that were erased since; earlier versions stored no `generation`.
     """
 
     voice: str
@@ -53,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The messages of a turn that are still to be sent, and how they were made.
+    """The unsent messages of a turn, and how they were generated.
 
     `so_far` is the state of the part if no more of them are sent.
     """
@@ -63,7 +63,7 @@ class Turn:
     so_far: State = "refused"
 
     def without_first(self, came: State) -> "Turn":
-        """Return what is left once the next message was sent, or may have been."""
+        """Return what is left after the next message was sent, or may have been."""
         so_far = "uncertain" if "uncertain" in (came, self.so_far) else came
         return replace(self, messages=self.messages[1:], so_far=so_far)
 
@@ -76,9 +76,9 @@ class Journal:
         self._log = SendLog(Path(engine.url.database or ""))
 
     async def begin(self, part: Part, place: Place) -> bool:
-        """Note that a part is begun; return whether anything of it is left to make or to send.
+        """Record that a part is started; return whether anything is left to generate or send.
 
-        A turn of which a source was forgotten is given up.
+        A turn is dropped if one of its source messages was forgotten.
         """
         key = {"update_id": part.update_id, "part": part.number}
         new = insert(replies).values(
@@ -101,7 +101,7 @@ class Journal:
         return row.state in {"generating", "queued"}
 
     async def mark(self, part: Part, state: State) -> None:
-        """Note how far a part came; a part that has ended has nothing left to send."""
+        """Record the state of a part; a part that has ended has nothing left to send."""
         async with self._engine.begin() as connection:
             await connection.execute(_marking(part, state))
         self._log.drop(part)
@@ -115,31 +115,31 @@ class Journal:
             await connection.execute(change)
 
     async def unsent(self, part: Part) -> Turn | None:
-        """Return what is left to send of a part's turn, None where none is stored."""
+        """Return the unsent messages of a part's turn; None if no turn is stored."""
         query = select(replies.c.turn).filter_by(update_id=part.update_id, part=part.number)
         async with self._engine.connect() as connection:
             return _turn_of((await connection.execute(query)).scalar())
 
     def note_departure(self, part: Part, left: int = 0) -> None:
-        """Note that a message is about to leave; `left` as in `bot.store.send_log`.
+        """Record that a message is about to be sent; `left`: see `bot.store.send_log`.
 
         Raises:
-            StoreError: That cannot be written.
+            StoreError: The file cannot be written.
         """
         self._log.note_departure(part, left)
 
     def note_arrival(self, part: Part, message: Message | None) -> None:
-        """Note that a message arrived; `advance` or `mark` follows."""
+        """Record that a message arrived; `advance` or `mark` follows."""
         self._log.note_arrival(part, message)
 
     def note_failure(self, part: Part) -> None:
-        """Note that a message that left did not arrive."""
+        """Record that a sent message did not arrive."""
         self._log.drop(part)
 
     async def advance(self, part: Part, left: Turn, message: Message | None) -> None:
-        """Note that a message of a turn was sent, or may have been, and what is left of the turn.
+        """Record that a message of a turn was sent, or may have been, and what is left of the turn.
 
-        `message` is kept with what it was made from; None where it is not known.
+        `message` is stored with its source messages; None if it is not known.
         """
         async with self._engine.begin() as connection:
             await _advance(connection, part, left, message)
@@ -183,10 +183,10 @@ class Journal:
             return tuple(Ref(*row) for row in await connection.execute(query))
 
     async def settle(self) -> int:
-        """Take over the notes of the last life; return how many messages may have arrived.
+        """Read the previous process's send log; return how many messages may have arrived.
 
-        What follows such a message in the same turn is still sent. A turn whose update is handled
-        is dropped.
+        The rest of a turn after such a message is still sent. A turn whose update is handled is
+        dropped.
         """
         notes = await asyncio.to_thread(self._log.load)
         is_waiting = select(inbox.c.update_id).where(inbox.c.state == "waiting")
@@ -209,7 +209,7 @@ class Journal:
 
 
 async def drop_turns(connection: AsyncConnection, voices: Collection[str]) -> None:
-    """Give up what is left of turns in these voices, or made from messages that were forgotten."""
+    """Drop the unsent rest of turns in these voices or generated from forgotten messages."""
     stored = select(replies).where(replies.c.turn.is_not(None))
     for row in (await connection.execute(stored)).all():
         turn = _turn_of(row.turn)
@@ -233,7 +233,7 @@ def _marking(part: Part, state: State) -> Update:
 async def _advance(
     connection: AsyncConnection, part: Part, left: Turn, message: Message | None
 ) -> None:
-    """Keep a message, and store what is left of its turn unless that was erased meanwhile."""
+    """Store a message and what is left of its turn, unless that was erased meanwhile."""
     if message is not None:
         await connection.execute(saving(message))
         at = (message.chat_id, message.message_id)
@@ -246,7 +246,7 @@ async def _advance(
 
 
 async def _settle(connection: AsyncConnection, note: Note) -> bool:
-    """Store what a note says, if that was not done; return whether a message may have arrived."""
+    """Store what a log entry says, unless done; return whether a message may have arrived."""
     part = note.part
     query = select(replies).filter_by(update_id=part.update_id, part=part.number)
     row = (await connection.execute(query)).one_or_none()
@@ -274,7 +274,7 @@ async def _is_any_forgotten(connection: AsyncConnection, chat_id: int, ids: Sequ
 
 def _json_of(turn: Turn) -> str:
     stored = replace(turn, line=replace(turn.line, generation=None))
-    return json.dumps(asdict(stored))  # in ASCII: half of an emoji is no text for SQLite
+    return json.dumps(asdict(stored))  # in ASCII: SQLite cannot store half of a surrogate pair
 
 
 def _turn_of(stored: str | None) -> Turn | None:

@@ -15,7 +15,7 @@ from model.conversation import Message
 
 PAGE = 64
 MOST_READ = 2_000
-"""Messages that one search reads back: nobody can make it longer by posting what does not count."""
+"""Limit for one search, so that messages that do not count cannot make it longer."""
 
 FIELDS = tuple(column for column in messages.columns if column.name != "edited_at")
 """What a message is read from; see `kept_message`."""
@@ -69,11 +69,11 @@ class Store:
         counts: Callable[[Message], bool],
         before: Message | None = None,
     ) -> list[Message]:
-        """Return a place's newest messages in order, back to the one with which `reach` count.
+        """Return a place's newest messages in order, as many as needed for `reach` that count.
 
-        Fewer count only where the place has no more, or `MOST_READ` were read. With `before` only
-        those before that message. What is about to be erased is not among them. `counts` is called
-        once for each message, newest first, in a thread: what people write may take long to read.
+        Fewer count only if the place has no more, or after `MOST_READ` messages. With `before`,
+        only earlier messages are returned. Messages that are about to be erased are left out.
+        `counts` is called once for each message, newest first, in a thread, as it may be slow.
         """
         found: list[Message] = []
         counted = 0
@@ -92,7 +92,7 @@ class Store:
 def _read(
     rows: Sequence[Row[Any]], counts: Callable[[Message], bool], wanted: int
 ) -> tuple[list[Message], int]:
-    """Return the messages of rows, up to the last that is `wanted`, and how many of them count."""
+    """Return the messages of rows until `wanted` of them count, and how many count."""
     found: list[Message] = []
     counted = 0
     for row in rows:

@@ -46,7 +46,7 @@ def scrubbed(update: Json, top: Test, nested: Test) -> Json:
 
 
 def chat_of(update: Json) -> int | None:
-    """Return the chat that an update is from, None where it names none."""
+    """Return the chat that an update is from; None if it has none."""
     for body in update.values():
         if isinstance(body, dict):
             about = body if "chat" in body else body.get("message")
@@ -67,13 +67,15 @@ def command_in(message: Json) -> str | None:
 
 
 def wordless(update: Json, is_open: Callable[[str], bool]) -> Json:
-    """Return an update of a chat in which nothing is kept, without what people say there.
+    """Return an update of a chat in which nothing is stored, without the text.
 
-    It can still be handled. A command stays, whole where it `is_open`, else without the words
-    after it; so does what tells that a group has another id now. What a message quotes goes.
+    It can still be handled. A command stays: complete if it `is_open`, otherwise without its
+    arguments. A group's new id stays too. Quotes are removed.
     """
     return {
-        kind: _wordless(body, is_open) if kind in {"message", "edited_message"} else _unquoted(body)
+        kind: _without_text(body, is_open)
+        if kind in {"message", "edited_message"}
+        else _strip_quotes(body)
         for kind, body in update.items()
     }
 
@@ -113,7 +115,7 @@ def _is_message(body: Json) -> bool:
     return is_there and isinstance(body.get("message_id"), int)
 
 
-def _wordless(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
+def _without_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
     if not isinstance(body, dict):
         return body
     command = command_in(body)
@@ -125,8 +127,8 @@ def _wordless(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401
     return bare
 
 
-def _unquoted(body: Any) -> Any:  # noqa: ANN401  JSON's border
-    """Return what is no message without what it quotes; the bot's own line below a button stays."""
+def _strip_quotes(body: Any) -> Any:  # noqa: ANN401  JSON's border
+    """Return a part other than a message without quotes; the bot's message with a button stays."""
     if not isinstance(body, dict):
         return body
     about = body.get("message")

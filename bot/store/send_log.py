@@ -1,10 +1,12 @@
-"""Notes in a file beside the database which messages have left, and which of them arrived.
+"""Log in a file which messages were sent, and which of them arrived.
 
-A note takes microseconds; a transaction may wait for another one. So a kill seldom comes between
-the departure of a message and the note of its arrival, where nobody knows whether it arrived. The
-notes hold ids and no words, and go once the database has what they say.
+A log entry takes microseconds; a transaction may wait for another one. So a kill seldom comes
+between sending a message and logging its arrival, when it is unknown whether it arrived. The
+entries hold ids and no text, and are deleted once the database has their content. The file is in
+the database's folder.
 """
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -23,7 +25,7 @@ SUFFIX = "-sends"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One of the things said to an update, in the order in which they are said."""
+    """One of the replies to an update, numbered in the order in which they are sent."""
 
     update_id: int
     number: int
@@ -31,10 +33,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What is known of a message that has left.
+    """The log entry of a message that was sent.
 
-    `left` is how many messages of its turn were left when it did, itself included. `message` is
-    what Telegram returned, without the text; None where it is not needed.
+    `left` is the number of unsent messages of its turn at that moment, including itself.
+    `message` is what Telegram returned, without the text; None if it is not needed.
     """
 
     part: Part
@@ -44,40 +46,40 @@ class Note:
 
 
 class SendLog:
-    """The notes of one database, by part: each says what became of its newest message."""
+    """The log of one database: for each part, the state of its newest message."""
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(database.name + SUFFIX)
         self.notes: dict[Part, Note] = {}
 
     def load(self) -> Mapping[Part, Note]:
-        """Return the notes that an earlier life of the process left."""
+        """Return the entries that an earlier process left."""
         try:
-            lines = self._path.read_text("utf-8").splitlines()
+            lines = self._path.read_text("utf-8", errors="replace").splitlines()
         except FileNotFoundError:
             lines = []
         for line in lines:
             try:
                 self._take(json.loads(line))
-            except (LookupError, TypeError, ValueError):  # the power went while it was written
+            except (LookupError, TypeError, ValueError):  # power failed while it was written
                 continue
         return dict(self.notes)
 
     def note_departure(self, part: Part, left: int) -> None:
-        """Note that a message is about to leave.
+        """Log that a message is about to be sent.
 
         Raises:
-            StoreError: That cannot be written.
+            StoreError: The file cannot be written.
         """
         note = Note(part, left)
         self._append(asdict(note))
         self.notes[part] = note
 
     def note_arrival(self, part: Part, message: Message | None) -> None:
-        """Note that the newest message of a part arrived.
+        """Log that the newest message of a part arrived.
 
         Raises:
-            StoreError: That cannot be written; it is still known until the process ends.
+            StoreError: The file cannot be written; the entry is known until the process ends.
         """
         known = self.notes.get(part) or Note(part)
         bare = replace(message, text="") if message else None
@@ -85,25 +87,27 @@ class SendLog:
         self._append(asdict(note))
 
     def drop(self, part: Part) -> None:
-        """Drop the note of a part: the database has it, or the message did not arrive.
+        """Drop the entry of a part: the database has it, or the message did not arrive.
 
         Raises:
-            StoreError: That cannot be written.
+            StoreError: The file cannot be written.
         """
         if self.notes.pop(part, None) is None:
             return
         if self.notes:
             self._append({"part": asdict(part), "dropped": True})
         else:
-            with suppress(OSError):  # a note that the database has says nothing more
+            with suppress(OSError):  # an entry that the database has does no harm
                 os.truncate(self._path, 0)
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        content = json.dumps(line, default=datetime.isoformat) + "\n"
+        # The line break comes first: a note that was torn spoils no other.
+        content = f"\n{json.dumps(line, default=datetime.isoformat)}\n".encode()
         try:
             file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
             try:
-                os.write(file, content.encode())
+                if os.write(file, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             finally:
                 os.close(file)
         except OSError as error:

@@ -86,10 +86,10 @@ inbox = Table(
     Column("crashes", Integer, nullable=False, server_default="0"),
     Index("inbox_by_state", "state", "update_id"),
 )
-"""Updates as Telegram sent them; the body goes once one is handled.
+"""Updates as Telegram sent them; the body is deleted once an update is handled.
 
 `begun`: how often its handlers were started. `working`: they were started before, and their own
-code runs now. `crashes`: how often the process died while it did.
+code is running now. `crashes`: how often the process died during that.
 """
 
 replies = Table(
@@ -107,11 +107,10 @@ replies = Table(
     UniqueConstraint("update_id", "part"),
     Index("replies_by_state", "state"),
 )
-"""What the bot says to each update, part by part, and how far it came.
+"""The bot's replies to each update, part by part, and their states.
 
 `generation` is JSON: the number of messages that a turn was generated from, and of rejected
-candidates by reason.
-`turn`: the messages in a voice that are still to be sent, as JSON; see `bot.store.journal`.
+candidates by reason. `turn`: the unsent messages in a voice, as JSON; see `bot.store.journal`.
 """
 
 lines = Table(

@@ -55,8 +55,8 @@ EN = Wording(
     for_admins="Only my admins can use that.",
     only_in_groups="Send that in the group it is about.",
     admins_only_here=(
-        "In private I only talk with my admins. With my friends I talk in their group. Here you "
-        "can send me /start, /help, /privacy, /optin, /optout and /forget all."
+        "In private I only talk with my admins; everyone else can talk to me in the group. Here "
+        "you can send me /start, /help, /privacy, /optin, /optout and /forget all."
     ),
     privacy_is_on=(
         "Privacy mode is on: in groups the bot only receives commands and replies to it, unless it "
@@ -102,18 +102,18 @@ EN = Wording(
     turns_wanted="How many turns? Send a number from 1 to {most}, for example /simulate {usual}.",
     nothing_to_say="They have nothing to say to that. Write something, then try again.",
     chatty_is=(
-        "I join in unasked at level {level} of 100, where 0 means never. /quiet silences me for a "
-        "while."
+        "I join in unprompted at level {level} of 100, where 0 means never. /quiet silences me for "
+        "a while."
     ),
     chatty_wanted=(
         "How often should I join in? Send a number from 0 (never) to 100, for example /chatty 30."
     ),
     chatty_unknown=(
         "This version of the model has not learned when people answer each other, so I cannot join "
-        "in unasked. Train a new version first."
+        "in unprompted. Train a new version first."
     ),
     for_group_admins="Only the admins of this group can use that.",
-    quiet_for="I will not join in unasked for {time}.",
+    quiet_for="I will not join in unprompted for {time}.",
     quiet_no_more="I may join in again.",
     quiet_wanted=(
         "For how long? For example /quiet 30m, /quiet 8h or /quiet 2d. /quiet off ends it."
@@ -168,7 +168,7 @@ EN = Wording(
         "you, though."
     ),
     agreed_against_roster=(
-        "Thank you, {name}, I noted that you agree. Whoever runs me has entered “no” for you, "
+        "Thank you, {name}, I noted that you agree. The person who runs me entered “no” for you, "
         "though, so I stay silent until they change it."
     ),
     agreed_elsewhere_not=(
@@ -185,10 +185,10 @@ EN = Wording(
         "your voice. /forget all: everything of yours."
     ),
     not_yours=(
-        "Only whoever wrote that, or whose voice it is, can make me forget it, and so can the "
-        "admins of this group and mine."
+        "Only the author, the person whose voice it is, the admins of this group and my admins "
+        "can make me forget that."
     ),
-    nothing_to_forget="I said that for myself, in nobody's voice, so there is nothing to forget.",
+    nothing_to_forget="I did not say that in anyone's voice, so there is nothing to forget.",
     forgot_it="Forgotten. I no longer keep it, and I will not learn from it.",
     forgot_all=(
         "Forgotten: {messages} of yours. Copies made earlier, and what I learned earlier, remain "
@@ -220,8 +220,8 @@ EN = Wording(
         "/forget all: the same for everything of yours\n"
         "Telegram lets me delete my own messages for 48 hours only.\n\n"
         "I cannot reach copies: backups of my database remain until they are deleted, and what I "
-        "learned from a message stays in me until I am trained again without it. Ask whoever runs "
-        "me.\n\n"
+        "learned from a message stays in me until I am trained again without it. Ask the person "
+        "who runs me.\n\n"
         "Who runs me: {admins}"
     ),
     nobody_named="nobody has entered their id yet (ADMINS is empty)",

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TypeAlias
 
 Forms: TypeAlias = tuple[str, str]
-"""A counted noun: for one, and for any other number."""
+"""A noun's forms: singular, and plural with any other number."""
 
 
 @dataclass(frozen=True, slots=True)

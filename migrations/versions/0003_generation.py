@@ -1,4 +1,4 @@
-"""Keep how each turn was generated.
+"""Store how each turn was generated.
 
 Revision ID: 0003
 """

@@ -1,4 +1,4 @@
-"""Keep what is left to send of a turn, and which updates the bot crashed on.
+"""Store the unsent messages of turns, and the updates on which the bot crashed.
 
 Revision ID: 0004
 """

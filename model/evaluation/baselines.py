@@ -12,7 +12,7 @@ from model.evaluation.text_metrics import words
 from model.evaluation.turns import Answer, Turn
 from model.prompt import split_line
 
-_ORDER = 3  # two words decide the next, as in popular Telegram bots
+_ORDER = 3  # two words determine the next, as in popular Telegram bots
 _MAX_WORDS = 60
 _HEARD = 3  # lines that the copier looks at
 

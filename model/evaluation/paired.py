@@ -1,8 +1,8 @@
-"""Compares two versions on the same held-out turns: paired bootstrap and an exact test.
+"""Compare two versions on the same held-out turns: paired bootstrap and an exact test.
 
-Both versions answer the same turns, so a difference is resampled turn by turn, in both at once. The
-turns of one conversation are alike and are resampled together (cluster bootstrap, Davison and
-Hinkley 1997, section 3.8).
+Both versions answer the same turns, so each resample draws the same turns for both. The turns of
+one conversation are similar and are resampled together (cluster bootstrap, Davison and Hinkley
+1997, section 3.8).
 """
 
 from collections import defaultdict
@@ -19,7 +19,7 @@ from model.evaluation.memory import memory_of
 from model.evaluation.scorecard import GENERATED, Evidence
 
 _FEWEST_SESSIONS = 5
-"""With fewer sessions single turns are resampled: two sessions have only three resamples."""
+"""With fewer sessions, single turns are resampled: two sessions allow only three resamples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class JudgedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class JudgedTurn:
-    """A real held-out turn under a version: whether its own name is the likeliest, and its cost."""
+    """A real held-out turn scored by a version: whether its own name is likeliest, and its loss."""
 
     session: int
     is_right: bool
@@ -48,7 +48,7 @@ class JudgedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What a version made of each held-out turn, in the order in which they were asked."""
+    """A version's results for each held-out turn, in the order of the turns."""
 
     voices: int
     answers: tuple[JudgedAnswer, ...]
@@ -57,7 +57,7 @@ class Outcomes:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A version's scorecard, as scorecard.json has it, and its outcomes turn by turn."""
+    """A version's scorecard, as in scorecard.json, and its outcomes turn by turn."""
 
     card: Figures
     outcomes: Outcomes
@@ -87,7 +87,7 @@ def outcomes(evidence: Evidence, judge: Judge) -> Outcomes:
 
 
 def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: int) -> Estimate:
-    """Return by how much the macro-F1 over bags of `size` lines differs, new minus current."""
+    """Return the difference in macro-F1 over bags of `size` lines, new minus current."""
     chance = np.random.default_rng(seed)
 
     def difference(numbers: Numbers) -> float:
@@ -97,7 +97,7 @@ def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: in
 
 
 def right_voice_difference(new: Outcomes, current: Outcomes, seed: int) -> Estimate:
-    """Return by how much the share of turns under the right name differs, new minus current."""
+    """Return the difference in the share of turns under the right name, new minus current."""
     pairs = zip(new.turns, current.turns, strict=True)
     table = np.asarray([float(one.is_right) - float(other.is_right) for one, other in pairs])
     sessions = [turn.session for turn in new.turns]
@@ -105,7 +105,7 @@ def right_voice_difference(new: Outcomes, current: Outcomes, seed: int) -> Estim
 
 
 def nats_difference(new: Outcomes, current: Outcomes, seed: int) -> Estimate:
-    """Return by how much the nats per character of real turns differ, new minus current."""
+    """Return the difference in nats per character of real turns, new minus current."""
     pairs = list(zip(new.turns, current.turns, strict=True))
     nats = np.asarray([one.nats - other.nats for one, other in pairs])
     lengths = np.asarray([float(one.characters) for one, _ in pairs])
@@ -117,9 +117,9 @@ def nats_difference(new: Outcomes, current: Outcomes, seed: int) -> Estimate:
 
 
 def chance_of_more_copies(new: Outcomes, current: Outcomes) -> float:
-    """Return the probability that the new version copies in so many more answers by chance alone.
+    """Return the probability that chance alone explains how many more answers the new one copied.
 
-    McNemar's exact test, one-sided: only answers that one of the two versions copied count.
+    McNemar's exact test, one-sided: only answers that exactly one version copied count.
     """
     pairs = [(a.is_copied, b.is_copied) for a, b in zip(new.answers, current.answers, strict=True)]
     only_new, only_current = pairs.count((True, False)), pairs.count((False, True))
@@ -132,7 +132,7 @@ def chance_of_more_copies(new: Outcomes, current: Outcomes) -> float:
 def paired(
     sessions: Sequence[int], statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
 ) -> Estimate:
-    """Return a statistic of turns, given as their numbers, with its interval of 95 %.
+    """Return a statistic of turns, given by their indices, with its 95 % interval.
 
     Whole sessions are resampled with replacement.
     """
@@ -148,7 +148,7 @@ def paired(
 
 
 def _grouped(sessions: Sequence[int]) -> list[Numbers]:
-    """Return the turns' numbers session by session, each alone where there are too few sessions."""
+    """Return the turns' indices by session, or one by one if there are too few sessions."""
     by_session: dict[int, list[int]] = defaultdict(list)
     for number, session in enumerate(sessions):
         by_session[session].append(number)
@@ -158,7 +158,7 @@ def _grouped(sessions: Sequence[int]) -> list[Numbers]:
 
 
 def _f1(found: Outcomes, numbers: Numbers, size: int, chance: np.random.Generator) -> float:
-    """Return the macro-F1 of the lines that these turns were answered with."""
+    """Return the macro-F1 of the answers to these turns."""
     own: list[list[tuple[float, ...]]] = [[] for _ in range(found.voices)]
     for number in numbers:
         answer = found.answers[number]

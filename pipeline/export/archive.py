@@ -25,7 +25,7 @@ UNKNOWN = -(2**62)
 """Stands for the id of a chat whose own lines are damaged."""
 
 MAX_LISTED = 20
-"""Of more chats than these only the biggest are listed."""
+"""If there are more chats, only the largest are listed."""
 
 _GROUP = "private_group"
 _SUPERGROUPS = ("private_supergroup", "public_supergroup")
@@ -123,11 +123,7 @@ class Archive:
         with_messages = [chat for chat in found if sizes[chat.chat_id]]
         if len(with_messages) == 1:
             return with_messages[0]
-        what = (
-            "several chats, and one is wanted"
-            if found
-            else f"no chat {visible_name(wanted or '')!r}"
-        )
+        what = "several chats" if found else f"no chat {visible_name(wanted or '')!r}"
         biggest = sorted(found or chats, key=lambda chat: -sizes[chat.chat_id])
         listed = "".join(
             f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {visible_name(chat.name)}"
@@ -135,7 +131,9 @@ class Archive:
         )
         if (more := len(biggest) - MAX_LISTED) > 0:
             listed += f"\n  and {more:,} more"
-        raise ExportError(f"the export holds {what}: choose with --chat NAME or --chat ID{listed}")
+        raise ExportError(
+            f"the export holds {what}: choose one with --chat NAME or --chat ID{listed}"
+        )
 
 
 @contextmanager
@@ -179,7 +177,7 @@ def _room() -> Iterator[None]:
     except sqlite3.OperationalError as error:
         raise ExportError(
             f"the system's temporary folder cannot hold the chat ({describe_error(error)}): "
-            "free some of it, or name another one in SQLITE_TMPDIR"
+            "free some space, or set SQLITE_TMPDIR to another folder"
         ) from error
 
 

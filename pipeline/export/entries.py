@@ -158,13 +158,13 @@ class Entries:
 
 
 def text_of(item: Item) -> str:
-    """Return what a reader sees, without quotes: what stands for a medium, then the words."""
+    """Return the visible text without quotes: a placeholder for a medium, then the words."""
     words = without_quotes(_own(item))
     return words if _ANY_SIGN.isdisjoint(item) else _with_medium(item, words)
 
 
 def _own(item: Item) -> str:
-    """Return a message's words without its quote blocks, which only its entities tell of."""
+    """Return a message's text without its quote blocks, which only its entities mark."""
     text, entities = item.get("text"), item.get("text_entities")
     if type(text) is str and text and not _has_quote(entities):
         return text
@@ -197,7 +197,7 @@ def _question(poll: object) -> str:
 
 
 def _joined(text: object) -> str:
-    """Return the words of a string, of an entity, or of a list of both; a quote block has none."""
+    """Return the text of a string, of an entity, or of a list of both; "" for a quote block."""
     if isinstance(text, str):
         return text
     if isinstance(text, dict):

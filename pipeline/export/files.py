@@ -76,13 +76,13 @@ def read(
 
 
 def _refuse_other_form(file: Path) -> None:
-    """Raise ExportError where a file is packed, in another encoding, or has a value a line."""
+    """Raise ExportError if a file is compressed, in another encoding, or JSON Lines."""
     try:
         with file.open("rb") as stream:
             begin = stream.read(CHUNK)
             found = next((says for mark, says in _OTHER_FORMS if begin.startswith(mark)), None)
             if found is None and _is_lines(begin):
-                found = "JSON Lines, one value a line, and not the exporter's own file"
+                found = "JSON Lines (one value per line), not the exporter's own file"
             if found:
                 raise ExportError(f"{file} is {found}: give the file as Telegram wrote it; {HOW}")
     except OSError as error:
@@ -90,7 +90,7 @@ def _refuse_other_form(file: Path) -> None:
 
 
 def _is_lines(begin: bytes) -> bool:
-    """Whether a file begins with two lines that are each a whole JSON object."""
+    """Whether a file begins with two lines that are each a complete JSON object."""
     lines = begin.lstrip().split(b"\n", 2)[:2]
     return len(lines) == 2 and all(map(parse, lines))  # noqa: PLR2004
 

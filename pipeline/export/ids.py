@@ -14,8 +14,8 @@ _KIND = 2**32  # from_id was kind * 2**32 + id from v2.4.1 to v2.7.1
 _USER, _CHAT = 1, 2
 _LARGEST = 2**62
 _NAMELESS = 2**61  # ids below its negative stand for names: real ones are far smaller
-_COPIES = 2**49  # above every id of a message
-_FOREIGN = 2**60  # and those below this for ids that are not Telegram's
+_COPIES = 2**49  # larger than any message id
+_FOREIGN = 2**60  # ids below its negative stand for ids that are not Telegram's
 
 
 def chat_id_of(kind: str | None, number: int) -> int:
@@ -29,9 +29,9 @@ def author_id_of(from_id: object, name: object, chat: int) -> int:
     """Return an author's id in the Bot API's form, in a chat of this id in the same form.
 
     `user7`, `chat7` and `channel7` are today's form; a number is a user's or, from 2**32 on, a
-    kind and an id. Of a chat and a channel of that time, which one it was is not told: where it is
-    not this chat it is taken for a channel. The oldest exports have names alone. Any other text,
-    as in an export whose ids were made anonymous, becomes a number that no account of Telegram has.
+    kind and an id. Such a number does not distinguish chats and channels: unless it is this chat,
+    it is read as a channel. The oldest exports have only names. Any other text, as in an
+    anonymised export, becomes a number that no Telegram account has.
 
     Raises:
         ValueError: It is neither text nor a number, or there is neither an id nor a name.
@@ -69,17 +69,17 @@ def is_name_alone(author_id: int) -> bool:
 
 
 def is_foreign(author_id: int) -> bool:
-    """Whether this stands for an id that is not one of Telegram's."""
+    """Whether this number stands for an id that is not Telegram's."""
     return -_NAMELESS <= author_id < -_FOREIGN
 
 
 def copy_id(number: int, *content: object) -> int:
-    """Return the id of a message whose own id another one has; the same content has the same."""
+    """Return a new id for a message whose own id is taken; equal content gets an equal id."""
     return _COPIES + _digest(repr((number, *content))) // 2**8
 
 
 def is_copy_id(number: int) -> bool:
-    """Whether an id is made by `copy_id`: it says nothing about when a message was sent."""
+    """Whether an id was made by `copy_id`: it does not show when a message was sent."""
     return number >= _COPIES
 
 

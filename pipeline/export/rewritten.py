@@ -1,7 +1,7 @@
-"""Reads an export that some other program saved again, on one line or in another order.
+"""Read an export that another program saved again, on one line or in another order.
 
-The file is cut into messages by brackets and quotes. Where damage breaks these, reading goes on at
-the next message: unescaped quotes cannot stand within a text, so its beginning is unmistakable.
+The file is split into messages by brackets and quotes. If damage breaks these, reading continues at
+the next message: its beginning is unmistakable, because a text cannot contain unescaped quotes.
 """
 
 import re
@@ -19,7 +19,7 @@ from pipeline.export.mending import Item, mend, parse
 BROKEN = "no valid JSON"
 DAMAGED_HEADING = "a line of the chat's own that is damaged"
 
-_MOST = 1 << 21  # a message is far smaller: beyond this its end was damaged
+_MOST = 1 << 21  # messages are far smaller: a longer one has a damaged end
 _CANDIDATES = 64
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])", re.DOTALL)
@@ -42,9 +42,9 @@ Keys = dict[str, Any]
 def rewritten(
     path: Path, wants: Callable[[Heading], bool], told: Told = lambda _: None
 ) -> Iterator[Event]:
-    """Yield what a file holds, in whatever order its keys are; of damage, what stands around it.
+    """Yield a file's content, with its keys in any order; skip only damaged parts.
 
-    Where a chat's own keys stand behind its messages, the file is read once for these first.
+    If a chat's own keys come after its messages, the file is first read once for these.
 
     Raises:
         OSError: The file cannot be read.
@@ -61,7 +61,7 @@ def past_bom(file: IO[bytes]) -> IO[bytes]:
 
 
 def _late_keys(path: Path) -> dict[int, Keys]:
-    """Return the own keys of each chat by the byte at which its messages begin."""
+    """Return each chat's own keys by the byte offset of its messages."""
     with path.open("rb") as file:
         scanner = _Scanner(past_bom(file), lambda _: False, dict)
         for _ in scanner.events():
@@ -70,7 +70,7 @@ def _late_keys(path: Path) -> dict[int, Keys]:
 
 
 class _Frame:
-    """An open bracket, the key it stands under, and what of its own a chat says within it."""
+    """An open bracket, its key, and the chat's own keys found in it."""
 
     __slots__ = ("key", "keys", "listed_at", "opener")
 
@@ -81,9 +81,9 @@ class _Frame:
 
 
 class _Scanner:
-    """Reads a file from front to back; `at` is how far `buffer`, at byte `offset`, is used up.
+    """Reads a file from front to back; `at` is the position in `buffer`, which starts at `offset`.
 
-    `closed` holds the keys of the chats that ended, by where their messages began.
+    `closed` holds the keys of finished chats by the offset of their messages.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class _Scanner:
             yield Fault(size, BROKEN, is_lost=False)
 
     def _is_json(self) -> bool:
-        """Whether a file without a chat is JSON, as far as one of its size is looked at."""
+        """Whether a file without a chat is JSON, as far as a file of its size is checked."""
         if self._is_shifted:
             return not self._is_empty
         try:
@@ -151,13 +151,13 @@ class _Scanner:
         return bool(chunk)
 
     def _ahead(self) -> bytes:
-        """Return the next byte, nothing at the end of the file."""
+        """Return the next byte, or b"" at the end of the file."""
         while self.at >= len(self.buffer) and self._more():
             pass
         return self.buffer[self.at : self.at + 1]
 
     def _walk(self, limit: int) -> None:
-        """Go through brackets and keys up to a place in the buffer."""
+        """Read brackets and keys up to a position in the buffer."""
         while self.at < limit and (found := _TOKEN.match(self.buffer, self.at, limit)):
             self.at, self._is_empty = found.end(), False
             top = self.frames[-1] if self.frames else None
@@ -194,7 +194,7 @@ class _Scanner:
         return where in _CHATS
 
     def _enter(self, length: int) -> Iterator[Event]:
-        """Read on from a list of messages, or from a message that stands in none."""
+        """Read a list of messages, or a message that is not in a list."""
         is_list = self.buffer[self.at : self.at + 1] == b'"'
         heading: list[Event] = []
         if is_list and self._is_sound and not self._is_chat():
@@ -245,22 +245,24 @@ class _Scanner:
         if self._pending and self._pending.kind:
             yield from self._announce()
             yield from faults
-        while byte := self._past_gap():
+        while byte := self._skip_gap():
             if byte == b"]":
                 self.at += 1
                 return
             if byte == b'"' and _MARK.match(self.buffer, self.at):
-                self._is_sound = False  # another chat's list: the end of this one is lost
+                self._is_sound = False  # the list of another chat: the end of this one is lost
                 return
             if byte == b"{" and self._pending:
                 yield from self._announce()
                 yield from faults
-            events = list((self._batch() or self._message()) if byte == b"{" else self._stray())
+            events = list(
+                (self._batch() or self._message()) if byte == b"{" else self._skip_other()
+            )
             yield from events if self._is_wanted else ()
         self.frames.append(_Frame(b"[", b'"messages"'))
 
-    def _past_gap(self) -> bytes:
-        """Return the next byte that neither separates nor indents, nothing at the file's end."""
+    def _skip_gap(self) -> bytes:
+        """Return the next byte that is not white space or a comma; b"" at the end of the file."""
         if len(self.buffer) - self.at < CHUNK:
             self._more()
         while byte := self._ahead():
@@ -271,7 +273,7 @@ class _Scanner:
         return b""
 
     def _batch(self) -> list[Event]:
-        """Return the messages that are wholly in the buffer, if nothing is wrong with them."""
+        """Return the messages that are complete in the buffer, if none is damaged."""
         begins = _ID_FIRST.match(self.buffer, self.at)
         if begins is None or self.offset + self.at < self._slow_until:
             return []
@@ -291,7 +293,7 @@ class _Scanner:
         return [items]
 
     def _message(self) -> Iterator[Event]:
-        """Yield the message that begins here, or what is wrong with it."""
+        """Yield the message that begins here, or its fault."""
         span = self._span(0)
         end = len(self.buffer) if span is None else self.at + span
         if span is None or _INNER.search(self.buffer, self.at + 1, end):
@@ -302,8 +304,8 @@ class _Scanner:
             self._first_keys.add(first[1])
         yield from _one(piece, start)
 
-    def _stray(self) -> Iterator[Event]:
-        """Pass over what is no message in a list of messages."""
+    def _skip_other(self) -> Iterator[Event]:
+        """Skip content in a list of messages that is not a message."""
         scalar = _SCALAR.match(self.buffer, self.at)
         if scalar and not _MARK.search(self.buffer, self.at, scalar.end()):
             self.at = scalar.end()
@@ -316,7 +318,7 @@ class _Scanner:
         self.at += span
 
     def _span(self, begin: int) -> int | None:
-        """Return how long the value is that begins so far ahead; None where it has no end."""
+        """Return the length of the value that begins there; None if it has no end."""
         opened, place = bytearray(), begin
         while True:
             found = _BRACKET.match(self.buffer, self.at + place)
@@ -336,7 +338,7 @@ class _Scanner:
                 opened += bracket
 
     def _next(self) -> int:
-        """Return how far ahead the next message or list of messages begins, or the file ends."""
+        """Return the distance to the next message, list of messages, or end of the file."""
         place = 1
         while True:
             found = _MARK.search(self.buffer, self.at + place)
@@ -373,7 +375,7 @@ class _Scanner:
 
 
 def _one(piece: bytes, offset: int) -> Iterator[Event]:
-    """Yield a message, mended where it can be, or the fault that it is lost."""
+    """Yield a message, repaired if possible, or a fault if it is lost."""
     whole = piece.strip(b" \t\r\n,")
     item: Item | None
     if (item := parse(whole)) is not None:
@@ -386,7 +388,7 @@ def _one(piece: bytes, offset: int) -> Iterator[Event]:
 
 
 def _own(found: re.Match[bytes]) -> Keys:
-    """Return one of a chat's own keys with its value; damage within it is mended."""
+    """Return one of a chat's own keys with its value; repair damage in it."""
     text = b"{" + found[0] + b"}"
     item = parse(text)
     if item is None and (mended := mend(text)):

@@ -117,7 +117,7 @@ class Counts:
 
 
 def _is_same(one: Row, other: Row) -> bool:
-    """Whether two rows of one id are one message, edited or not, and not two."""
+    """Whether two rows with the same id are the same message, edited or not."""
     both_said = one[2] == other[2] == Kind.MESSAGE
     is_edited = bool(one[9] or other[9])
     return not both_said or (one[3:5] == other[3:5] and (is_edited or one[6] == other[6]))
@@ -145,9 +145,9 @@ class Spool:
         self._base.executemany(_KEEP, rows)
 
     def keep_of(self, file: int, rows: Iterable[Row]) -> int:
-        """Take in rows of one file; return how many messages had an id that another one has there.
+        """Add rows of one file; return how many messages had an id that another one there has.
 
-        Each of these gets an id of its own, the same in every file.
+        Each of these gets a new id, which is the same in every file.
         """
         fresh: dict[int, Row] = {}
         copies: list[Row] = []

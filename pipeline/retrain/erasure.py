@@ -42,13 +42,13 @@ class Erased:
 
 
 def erase(root: Path, roster: Roster, whole: Merged) -> Erased:
-    """Delete the datasets and checkpoints that hold words of the withdrawn or the forgotten.
+    """Delete datasets and checkpoints with forgotten messages or words of people who withdrew.
 
     Checkpoints are deleted if anything must be erased that was not erased before. The reasons are
     recorded in the folder of models.
 
     Raises:
-        TrainingError: A training goes on, which might be of these words.
+        TrainingError: A training is running, possibly on these words.
     """
     forgotten = forgotten_now(whole)
     gone: dict[Path, str] = {}
@@ -60,7 +60,9 @@ def erase(root: Path, roster: Roster, whole: Merged) -> Erased:
         elif forgotten and not forgotten.isdisjoint(_ids(folder, whole)):
             gone[folder] = "it held messages that were to be forgotten"
     for folder, why in gone.items():
-        note_erased(root, [folder], why)  # before: a kill in between must not hide why
+        note_erased(
+            root, [folder], why
+        )  # before deleting: a kill in between must not lose the reason
         _delete(folder)
     why = "; ".join(dict.fromkeys(gone.values()))
     before = whole.history.ledger

@@ -99,7 +99,7 @@ def forget(whole: Merged) -> None:
 
 
 def _written_by_people(whole: Merged) -> set[int]:
-    """Return the ids of people's messages if any message is to be forgotten, else nothing."""
+    """Return the ids of people's messages, or nothing if no message is to be forgotten."""
     if not whole.ledger.forgotten:
         return set()
     ours = whole.played | whole.ledger.understudies

@@ -1,4 +1,4 @@
-"""Decides whether a new version may serve: compares it with the current one, turn by turn."""
+"""Decide whether to promote a new version: compare it with the current one, turn by turn."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,10 +17,10 @@ Card = Mapping[str, Any]
 
 _BY_CHANCE = 0.025
 _LARGE_FALL = 0.15
-"""A fall by more than this is a reason even where there are too few turns to be sure."""
+"""A larger fall is a reason to refuse, even if there are too few turns to be sure."""
 _SIZES = ("bags_of_10", "bags_of_5", "bags_of_1")
 _LEAST_BAGS = 4
-"""Bags of a voice: with two, the figure jumps by a quarter of its range."""
+"""Minimum bags per voice: with two, the figure changes in steps of a quarter."""
 _SEED = 0
 
 
@@ -28,9 +28,8 @@ _SEED = 0
 class Compared:
     """A figure of the new version and of the current one.
 
-    `low` and `high` are the interval of 95 % of the difference, new minus current; `chance` is
-    the value that guessing would give. `fault` says why the new version may not serve, if this is
-    the reason.
+    `low` and `high` are the 95 % interval of the difference, new minus current; `chance` is the
+    value by chance. `fault` says why this figure prevents promotion, if it does.
     """
 
     figure: str
@@ -44,10 +43,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All figures, and the reasons why the new version must not serve, if any.
+    """All figures, and the reasons against promoting the new version, if any.
 
-    `voices` are the right-voice shares of each voice, by name. `turns` were answered, in
-    `conversations`.
+    `voices` are the right-voice shares of each voice, by name. `turns` and `conversations` count
+    what was answered.
     """
 
     figures: tuple[Compared, ...]
@@ -58,11 +57,11 @@ class Verdict:
 
 
 def decide(new: Judged, current: Judged | None, incomparable: str | None = None) -> Verdict:
-    """Compare two versions on the same held-out turns; of a first version only its own counts.
+    """Compare two versions on the same held-out turns; judge a first version by itself.
 
-    The new one may serve if neither attribution nor right voice fell, if it copies no more answers
-    than chance explains, and if it says nothing private. `incomparable` says why there is no
-    outcome of an existing current version.
+    The new one may be promoted if neither attribution nor right voice fell, if it copies no more
+    answers than chance explains, and if it says nothing private. `incomparable` says why an
+    existing current version has no outcomes.
     """
     figures = tuple(_compared(new, current))
     reasons = [one.fault for one in figures if one.fault]
@@ -139,7 +138,7 @@ def _compared(new: Judged, current: Judged | None) -> Iterator[Compared]:
 
 
 def _bag_size(new: Card, current: Card | None) -> str:
-    """Return the largest size of which every voice has enough bags, else that of single lines."""
+    """Return the largest bag size for which every voice has enough bags, else single lines."""
     cards = [new, *([current] if current else ())]
     for size in _SIZES[:-1]:
         bags = (card["attribution"]["bags_of_a_voice"][size]["generated"] for card in cards)
@@ -149,7 +148,7 @@ def _bag_size(new: Card, current: Card | None) -> str:
 
 
 def _not_below(found: Compared, turns: int) -> Compared:
-    """Add the fault where a figure fell beyond chance, or by so much that it must be looked at."""
+    """Add a fault if a figure fell by more than chance explains, or by more than `_LARGE_FALL`."""
     if found.current is None or found.low is None or found.high is None:
         return found
     fell = f"{found.figure.split(', ')[0]} fell from {found.current:.3f} to {found.new:.3f}"
@@ -168,9 +167,9 @@ def _voices(new: Card, current: Card | None) -> Iterator[Compared]:
 
 
 def _copied(new: Judged, current: Judged | None) -> Compared:
-    """Compare which answers hold a copied line: any rise at all would refuse every other version.
+    """Compare which answers contain a copied line; only a rise beyond chance is a fault.
 
-    Of some hundred lines a few are copied.
+    A few of every hundred lines are copied, so the count alone rises in half of all versions.
     """
     found = _figure("copied lines", "copied.generated", new, current)
     if current is None or found.current is None or found.new <= found.current:

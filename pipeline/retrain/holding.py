@@ -24,10 +24,10 @@ _MOST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Up to when a version knows the chat, and from when on it was only tested on it.
+    """The times up to which a version was trained on the chat and from which it was only tested.
 
-    Who wrote fewer than `min_messages` is none of its voices. So many messages were `deleted` from
-    the chat before it was made.
+    People with fewer than `min_messages` are not voices. `deleted` counts the messages that were
+    deleted from the chat before the version was made.
     """
 
     through: datetime

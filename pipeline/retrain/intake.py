@@ -60,7 +60,7 @@ class Intake:
     """A merged chat whose people are known, and what of it is new to the current version.
 
     `untrained` counts the messages that it was never trained on, `total` all of them, `deleted`
-    those that were deleted since it was made; `struck` are pairs that a person struck out of its
+    those that were deleted since it was made; `struck` are pairs that the user removed from its
     dataset.
     """
 
@@ -126,7 +126,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     Raises:
         ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
     """
-    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id), len(whole.given))
+    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
     check_damage(whole.chat, skip_damaged=wish.skip_damaged)
     _agree_to_shorter(whole, tools)
     file = wish.roster or wish.root / FILE
@@ -143,7 +143,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     struck = struck_now(whole, read_struck(None, Path(dataset or wish.root) / STRUCK))
     tools.watch.begin("erase")
     silence(Registry(wish.root), people.written)
-    _tell_erased(erase(wish.root, people.roster, whole), tools)
+    _print_erased(erase(wish.root, people.roster, whole), tools)
     tools.watch.begin("keep")
     ledger = replace(whole.ledger, deleted=whole.ledger.deleted + whole.deleted)
     whole.ledger, history = ledger, replace(whole.history, ledger=ledger)
@@ -152,7 +152,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
     return _counted(whole, people, file, current, struck)
 
 
-def _tell_erased(erased: Erased, tools: Tools) -> None:
+def _print_erased(erased: Erased, tools: Tools) -> None:
     """Print what was erased, and why."""
     count = len(erased.datasets)
     what = [f"{count} dataset{'s' if count != 1 else ''}"] if count else []
@@ -207,7 +207,7 @@ def _counted(
     if current.seen:
         new = whole.newer_than(current.seen.through, people.roster)
         untrained = whole.newer_than(current.seen.held_out_since, people.roster)
-    # The ledger counts what a run that was killed found too.
+    # The ledger includes the findings of a killed run.
     since = whole.ledger.deleted - (current.seen.deleted if current.seen else 0)
     deleted = max(whole.deleted, since)
     return Intake(whole, people, file, new, untrained, total, deleted, struck)

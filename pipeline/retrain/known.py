@@ -58,7 +58,7 @@ def read_index(path: Path) -> tuple[str, Ledger]:
 def damaged(path: Path, error: Exception) -> str:
     """Return what to say, and to do, about a file of a history that is damaged."""
     return (
-        f"{path} is damaged ({describe_error(error)}): put it back from a backup, or move "
+        f"{path} is damaged ({describe_error(error)}): restore it from a backup, or move "
         f"{path.parent} away and give all exports and dumps again"
     )
 

@@ -45,12 +45,12 @@ class Withdrawn:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A chat's newest decisions by user, its forgotten messages, its bots of ours, who is out.
+    """A chat's newest decisions by user, its forgotten messages, our bots, and who withdrew.
 
-    So many of its messages were `deleted` in Telegram after they had been kept. `aliases` are the
-    ids that messages of a basic group have in the exports, by those that the bot knew them by.
-    `forgotten_words` are the forgotten ids that are known to be messages of people: the others are
-    the bot's own lines, or messages that no export and no dump has shown.
+    `deleted` counts its messages that were deleted in Telegram after they had been stored.
+    `aliases` maps the ids that the bot saw in a basic group to the ids in its exports.
+    `forgotten_words` are the forgotten ids that belong to people's messages: the others are the
+    bot's own lines, or messages that are in no export and no dump.
     """
 
     decisions: Mapping[int, Decision] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Ledger:
         return replace(told, forgotten=forgotten)
 
     def with_decisions(self, decisions: Iterable[Decision]) -> "Ledger":
-        """Return this ledger with more decisions: of one user the newest counts."""
+        """Return this ledger with more decisions: for each user the newest counts."""
         newest = newest_decisions([*self.decisions.values(), *decisions])
         return replace(self, decisions=newest)
 

@@ -94,7 +94,7 @@ def _chosen(
         for one in some
     )
     raise ExportError(
-        f"{file} is of {holds}, and wanted is {visible_name(expected.title)} ({expected.chat_id}): "
+        f"{file} is of {holds}, not of {visible_name(expected.title)} ({expected.chat_id}): "
         f"{advice}"
     )
 

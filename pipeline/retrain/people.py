@@ -34,9 +34,9 @@ _SAID_NO = (
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """The roster with everybody's decisions, and as its admin wrote it; who is new in it.
+    """The roster with everyone's decisions, the roster as its admin wrote it, and new people.
 
-    `is_made` tells whether its file was made now.
+    `is_made` says whether its file was created now.
     """
 
     roster: Roster
@@ -96,7 +96,7 @@ def _known(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster
     if file.is_file():
         return read_roster(file)
     if trained is not None:
-        return with_questions(trained)  # what people decided themselves is the ledger's
+        return with_questions(trained)  # the ledger holds people's own decisions
     found = next((path for path in beside if path.is_file()), None)
     return read_roster(found) if found else None
 

@@ -27,11 +27,12 @@ Receipt = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a receipt tells the next retraining.
+    """The part of a receipt that the next retraining reads.
 
-    Up to when the version knows the chat, from when on it was only tested on it, how many messages
-    make a voice, whose it learned from by id, how many ids were forgotten and messages deleted by
-    then, the base or the version that it began with, and the seconds of each step.
+    It holds the times up to which the version was trained and from which it was only tested, the
+    minimum messages for a voice, the ids of the people it learned from, how many ids were forgotten
+    and messages deleted by then, the base or version that it started from, and the seconds of each
+    step.
     """
 
     through: datetime
@@ -128,8 +129,8 @@ def _left_out(receipt: Receipt) -> Iterator[str]:
     yield f"forgotten at their authors' request: {receipt['forgotten']:,} messages"
     if others := receipt["forgotten_ids"] - receipt["forgotten"]:
         yield (
-            f"{others:,} more ids were to be forgotten: the bot's own lines, and messages that no "
-            "export and no dump shows"
+            f"{others:,} more forgotten ids: the bot's own lines, and messages that are in no "
+            "export and no dump"
         )
     if receipt["unplaced"]:
         yield f"of which {receipt['unplaced']:,} cannot be told among a basic group's exports"
@@ -163,9 +164,9 @@ def _score(figure: str, one: Mapping[str, Any]) -> str:
 
 def _decision(receipt: Receipt) -> Iterator[str]:
     why = (
-        "no figure is worse than chance explains"
+        "no figure fell by more than chance explains"
         if receipt["compared_with"]
-        else "there was nothing to compare with"
+        else "there was no version to compare with"
     )
     yield from receipt["reasons"] or [f"passed: {why}"]
     if receipt["forced"]:

@@ -113,7 +113,9 @@ def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
         merged(wish.root, (), sources.dumps, current.chat, wish.chat, wish.zone) as whole,
     ):
         take_in(wish, tools, current, alone, whole)
-        tools.watch.console.print("  the export is refused; what people told the bot counts anyway")
+        tools.watch.console.print(
+            "  the export is refused; decisions that people sent to the bot still apply"
+        )
 
 
 def _make(
@@ -155,16 +157,14 @@ def _make(
 
 
 def _tell(intake: Intake, tools: Tools) -> None:
-    """Print what was met while reading."""
+    """Print what was found in the files."""
     console, whole = tools.watch.console, intake.whole
     console.print(
         f"  {intake.total:,} messages, {intake.new:,} of them new; {intake.deleted:,} were deleted "
         f"since", highlight=False,
     )  # fmt: skip
     if whole.is_moved:
-        console.print(
-            f"  {visible_name(whole.chat.name)} became a supergroup, and its history went along"
-        )
+        console.print(f"  {visible_name(whole.chat.name)} became a supergroup; its history is kept")
     for file in whole.damaged:
         console.print(f"  {file} is damaged: what it lacks does not count as deleted")
     if whole.unplaced:
@@ -193,7 +193,7 @@ def _is_looked_at(intake: Intake, wish: Wish, tools: Tools) -> bool:
 def _judge(
     wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
 ) -> tuple[gate.Verdict, gate.Card]:
-    """Let both versions speak on the same held-out talk, compare; return the new one's card too."""
+    """Compare both versions on the same held-out turns; return the new one's scorecard too."""
     dataset, problem = plan.dataset, None
     if current.artifact and current.seen:
         names = {person.name for person in current.artifact.card.roster.voices}

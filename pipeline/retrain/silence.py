@@ -18,10 +18,10 @@ def silence_known(registry: Registry) -> None:
 
 
 def silence(registry: Registry, roster: Roster) -> None:
-    """Let no version speak as whom the roster says no of, so that a rollback brings nobody back.
+    """Disable people with a "no" in the roster in every version, also after a rollback.
 
-    `roster` is as the admin wrote it: an `/optout` is the ledger's, which binds every version that
-    is opened, and an `/optin` lifts it without any retraining.
+    `roster` is as the admin wrote it: each `/optout` is in the ledger, which applies to every
+    version that is opened, and an `/optin` cancels it without retraining.
     """
     out = {
         number

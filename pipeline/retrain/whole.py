@@ -121,11 +121,11 @@ class Merged:
 
 
 def withhold(whole: Merged, roster: Roster) -> None:
-    """Leave of the messages of those who said no only that something stood there.
+    """Replace the messages of people who withdrew by placeholders.
 
-    What remains makes the very prompts that the words would have made with this roster. Copies of
-    their words in other people's messages go too. Whose words a forward holds nobody can tell: no
-    forward is kept once anybody said no.
+    The result gives exactly the prompts that the original messages give with this roster. Copies of
+    their words in other people's messages are removed too. A forward may hold anyone's words, so no
+    forward is kept once anyone has withdrawn.
     """
     out = {number for person in roster.people if person.learn == "no" for number in person.ids}
     out |= {number for number in whole.ledger.opted_out if roster.person(number) is None}

@@ -88,7 +88,7 @@ class Judge(Protocol):
         *,
         told: Callable[[float], object],
     ) -> Judged:
-        """Return its scorecard and outcomes; `told` hears which share is done."""
+        """Return its scorecard and outcomes; `told` gets the share that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Tools:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How it ended, in a line; a version that was made, whether it serves, what to run next."""
+    """The result in one line; the new version, whether it was promoted, and the next command."""
 
     says: str
     version: str | None = None

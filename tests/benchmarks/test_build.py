@@ -1,4 +1,4 @@
-"""How long a build takes, and how much memory each message adds to it.
+"""Measure how long a build takes, and how much memory each message adds.
 
 `BUILD_MESSAGES` is the size of the largest export that memory is measured with.
 """
@@ -54,7 +54,7 @@ def test_building_a_dataset(benchmark, export, tmp_path):
 
 
 def crowd(people, messages=30_000):
-    """Return a chat in which so many people speak, by the same chance for each."""
+    """Return a chat of this many people, each equally likely to write."""
     draw = random.Random(0)
     words = [f"word{number}" for number in range(3_000)]
     said = []
@@ -65,7 +65,7 @@ def crowd(people, messages=30_000):
     return chat(*said)
 
 
-def test_building_for_a_thousand_people_takes_little_longer_than_for_a_dozen(benchmark, tmp_path):
+def test_a_build_for_a_thousand_people_takes_little_longer_than_for_a_dozen(benchmark, tmp_path):
     exports = {people: write(tmp_path / str(people), crowd(people)) for people in (FEW, MANY)}
 
     def seconds(people):

@@ -1,4 +1,4 @@
-"""How long four chats that do ordinary things wait for the bot, and what its event loop does."""
+"""Measure how long four chats with ordinary use wait for the bot, and its event loop's delay."""
 
 import asyncio
 import statistics
@@ -11,12 +11,12 @@ import pytest
 from tests.bot.conftest import FRIENDS
 
 ROUNDS = 20
-"""Three of four are answered: Telegram lets a bot send 20 messages a minute to a group."""
+"""Three of four messages are answered: a bot may send 20 messages a minute to a group."""
 DOING = ("/as João", "/help", "/voices", "hello")
 
 
 async def ordinary(stage, chats, user):
-    """Let four chats do ordinary things, and return how long each answer took, in ms."""
+    """Simulate ordinary use in four chats, and return how long each answer took, in ms."""
     took = []
 
     async def one(chat):
@@ -37,7 +37,7 @@ async def ordinary(stage, chats, user):
 
 @dataclass
 class Probe:
-    """How the event loop did: in ms, how late it was, and its longest work in one go."""
+    """The event loop's delay and its longest callback, in ms."""
 
     late: float = 0.0
     busy: float = 0.0
@@ -50,7 +50,7 @@ class Probe:
 
     @contextmanager
     def timed(self):
-        """Time each callback by the processor's clock, which other processes do not slow."""
+        """Measure each callback in processor time, which other processes do not affect."""
         run = asyncio.Handle._run
 
         def spied(handle):
@@ -72,7 +72,7 @@ def figures(took, probe):
 
 
 async def other_chats(stage, app, count):
-    """Return so many groups that the bot speaks in."""
+    """Return this many groups in which the bot speaks."""
     house = app.bot_data["house"]
     chats = [stage.telegram.chat(FRIENDS - 1 - n, title="Others") for n in range(count)]
     for chat in chats:
@@ -82,7 +82,7 @@ async def other_chats(stage, app, count):
 
 
 async def measured(stage, chats, user):
-    """Return how long answers took in these chats, and how the event loop did meanwhile."""
+    """Return how long answers took in these chats, and the event loop's figures meanwhile."""
     probe = Probe()
     watching = asyncio.create_task(probe.watch())
     with probe.timed():

@@ -13,7 +13,7 @@ def small_disk(tmp_path):
     if not _ran("mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder):
         pytest.skip("a disk of one's own needs the right to mount one")
     yield folder
-    # lazily: pytest keeps the records of errors, whose tracebacks keep a connection open
+    # lazy unmount: pytest keeps error records, whose tracebacks keep a connection open
     assert _ran("umount", "--lazy", folder)
 
 

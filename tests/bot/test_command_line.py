@@ -133,7 +133,7 @@ async def test_no_telegram(desk):
     assert not database(desk).exists()
 
 
-async def test_a_webhook_at_the_path_of_health(desk):
+async def test_a_webhook_path_that_ends_in_health_is_refused(desk):
     desk.env["WEBHOOK_URL"] = "https://bot.example.org/bot/health"
 
     assert says_one_line(await desk.call("run"), "WEBHOOK_URL: /health is where the bot says")

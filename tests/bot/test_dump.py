@@ -238,7 +238,7 @@ async def test_where_only_one_chat_has_friends_in_it_none_must_be_named(keep, st
     assert (held.chat_id, held.friends) == (FRIENDS, 1)
 
 
-async def test_private_chats_with_admins_are_no_part_of_a_dump(stage, group, models, file, joao):
+async def test_a_dump_leaves_out_admins_private_chats(stage, group, models, file, joao):
     private = stage.telegram.private(joao)
     async with stage.running(admins="13"):
         await stage.answer(private, joao, "/start")

@@ -86,7 +86,7 @@ async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, gr
     assert (await queue(stage)).waiting == 0
 
 
-async def test_restarts_alone_set_no_update_aside(stage, told):
+async def test_restarts_never_set_an_update_aside(stage, told):
     await told("/as João", begun=10)
 
     async with stage.running():
@@ -96,7 +96,7 @@ async def test_restarts_alone_set_no_update_aside(stage, told):
     assert (await queue(stage)).set_aside == 0
 
 
-async def test_an_update_whose_own_code_ran_in_some_crashes_is_set_aside(stage, told, group, zoe):
+async def test_an_update_is_set_aside_after_crashes_in_its_own_code(stage, told, group, zoe):
     await told("/as João", begun=1)
     async with opened(stage.settings().database_url) as engine:
         for _ in range(MOST_CRASHES):
@@ -112,7 +112,7 @@ async def test_an_update_whose_own_code_ran_in_some_crashes_is_set_aside(stage, 
 
 
 @pytest.mark.parametrize("begun", [0, 1], ids=["for the first time", "anew"])
-async def test_only_what_was_begun_before_can_be_blamed_and_only_while_it_is_generated(
+async def test_a_crash_counts_only_for_a_repeated_update_and_only_during_generation(
     stage, told, begun
 ):
     await told("/as João", begun=begun)
@@ -133,7 +133,7 @@ async def test_only_what_was_begun_before_can_be_blamed_and_only_while_it_is_gen
     assert not afterwards
 
 
-async def test_a_stop_in_order_is_no_crash(stage, told, monkeypatch):
+async def test_an_orderly_stop_is_not_a_crash(stage, told, monkeypatch):
     monkeypatch.setattr(durable, "GRACE", 0.1)
     await told("/as João", begun=1)
     reply, asked = stage.speaker.reply, []
@@ -246,9 +246,7 @@ async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, gro
     assert parse_spoken(sent.params["text"])[0] == "João"
 
 
-async def test_an_update_that_was_begun_before_holds_up_no_other_once_it_waits(
-    stage, told, group, zoe
-):
+async def test_a_repeated_update_blocks_no_other_once_it_waits(stage, told, group, zoe):
     await told("/as João", begun=2)
     stage.speaker.open.clear()
     async with stage.running():
@@ -262,7 +260,7 @@ async def test_an_update_that_was_begun_before_holds_up_no_other_once_it_waits(
 
 
 class TestTurns:
-    """What is left of a turn is sent in the next life, as it was made in the first."""
+    """The unsent rest of a turn is sent after a restart, as it was generated before."""
 
     BURST = ("no", "wait", "yes")
 
@@ -272,7 +270,9 @@ class TestTurns:
         limits = {"group_max_rate": 1, "group_time_period": 60}
         monkeypatch.setattr(polling, "Limiter", lambda: Limiter(**limits))
 
-    async def test_a_burst_that_a_stop_cuts_goes_on_and_is_not_made_again(self, stage, group, joao):
+    async def test_a_burst_that_a_stop_interrupts_continues_without_new_generation(
+        self, stage, group, joao
+    ):
         stage.speaker.replies.append(self.BURST)
         async with stage.running():
             await stage.answer(group, joao, "/as João")
@@ -284,7 +284,7 @@ class TestTurns:
         assert len(stage.speaker.asked) == 1
         assert (await queue(stage)).waiting == 0
 
-    async def test_what_waits_for_the_rate_limiter_has_not_left(self, stage, group, joao):
+    async def test_a_message_that_waits_for_the_rate_limiter_is_unsent(self, stage, group, joao):
         stage.speaker.replies.append(self.BURST)
         async with stage.running() as app:
             await stage.answer(group, joao, "/as João")
@@ -296,7 +296,7 @@ class TestTurns:
         assert queued == 1
         assert log.read_text("utf-8") == ""
 
-    async def test_a_source_that_is_forgotten_between_two_lives_ends_the_turn(
+    async def test_a_turn_ends_if_its_source_is_forgotten_during_a_restart(
         self, stage, group, joao, zoe
     ):
         source = await stage.telegram.say(group, zoe, "hello")

@@ -1,4 +1,4 @@
-"""One member fills a group with hostile messages: no other chat may notice."""
+"""One member fills a group with hostile messages; other chats must not be affected."""
 
 import asyncio
 import threading
@@ -45,7 +45,7 @@ def readers(monkeypatch):
     return threads
 
 
-async def test_what_people_wrote_is_never_read_on_the_event_loop(live, group, hugo, joao, readers):
+async def test_messages_are_never_parsed_on_the_event_loop(live, group, hugo, joao, readers):
     for number in range(12):
         await live.telegram.say(group, joao, f"call +12345678{number} at 12/34/56")
     await live.telegram.say(group, joao, "I bring the wine and nothing else")
@@ -61,7 +61,7 @@ async def test_what_people_wrote_is_never_read_on_the_event_loop(live, group, hu
 
 
 @pytest.mark.soak
-async def test_how_long_a_hostile_group_delays_others(stage, group, hugo, zoe, capsys):
+async def test_a_hostile_group_delays_others_little(stage, group, hugo, zoe, capsys):
     async with stage.running() as app:
         chats = await other_chats(stage, app, 12)
 
@@ -72,7 +72,7 @@ async def test_how_long_a_hostile_group_delays_others(stage, group, hugo, zoe, c
                 await stage.telegram.say(group, hugo, commands[number % len(commands)])
                 await asyncio.sleep(0.3)
 
-        await measured(stage, chats[:4], zoe)  # what is slow only once
+        await measured(stage, chats[:4], zoe)  # warm-up
         alone = await measured(stage, chats[4:8], zoe)
         for number, text in enumerate(HOSTILE * 3):
             await stage.telegram.say(group, hugo, f"{number}{text}"[:LONGEST])

@@ -181,7 +181,7 @@ def test_what_follows_a_command(text, words):
 
 
 class TestQuotes:
-    """What a message quotes is somebody else's, and is not kept with it."""
+    """Quotes are other people's words and are not stored with a message."""
 
     def block(self, offset, length, kind="blockquote"):
         return {"type": kind, "offset": offset, "length": length}
@@ -202,7 +202,7 @@ class TestQuotes:
 
         assert found.text == "\ntwo\ns"
 
-    def test_a_captions_quote_is_left_out(self):
+    def test_a_quote_in_a_caption_is_left_out(self):
         fields = {
             "photo": [FILE | SIZE],
             "caption": "her\nus",
@@ -219,12 +219,12 @@ class TestQuotes:
 
         assert found.text == "no"
 
-    def test_a_block_beyond_the_text_or_within_a_character_harms_nothing(self):
+    def test_a_quote_block_with_invalid_bounds_is_handled(self):
         found = message_of(received(text="𝕏 ok", entities=[self.block(1, 1), self.block(9, 5)]))
 
         assert found.text.endswith(" ok")
 
-    def test_what_a_command_quotes_is_not_said_with_it(self):
+    def test_a_quote_is_not_part_of_a_commands_arguments(self):
         command = {"type": "bot_command", "offset": 0, "length": 3}
         text = "/as anyone\nher words\nso?"
 

@@ -70,7 +70,7 @@ async def test_how_many_updates_are_stored_in_a_second(stage, group, zoe, capsys
 
 
 def remember(path, count):
-    """Keep so many messages of a friend's, and a few of others among them."""
+    """Store this many messages of a friend, and a few of others among them."""
     row = "INSERT INTO messages VALUES (?, ?, NULL, ?, 'João', ?, '2026-01-01', NULL, 0, 0, NULL)"
     with closing(sqlite3.connect(path)) as database, database:
         database.executemany(
@@ -82,12 +82,12 @@ def remember(path, count):
         )
 
 
-async def test_how_long_a_large_erasure_delays_others(stage, group, joao, zoe, capsys):
+async def test_a_large_erasure_delays_others_little(stage, group, joao, zoe, capsys):
     await prepare(stage.settings().database_url)
     remember(stage.folder / "bot.db", KEPT)
     async with stage.running() as app:
         chats = await other_chats(stage, app, 16)
-        await measured(stage, chats[:4], zoe)  # what is slow only once
+        await measured(stage, chats[:4], zoe)  # warm-up
         alone = await measured(stage, chats[4:8], zoe)
         said = await stage.telegram.say(group, joao, "the oak")
 

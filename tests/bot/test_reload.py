@@ -211,7 +211,7 @@ async def test_a_version_repaired_under_the_same_name_is_tried_again(
         await told(stage, f"I now use version {name}")
 
 
-async def test_a_version_that_is_refused_is_tried_again_and_told_of_once(
+async def test_a_version_that_cannot_be_loaded_is_retried_and_reported_once(
     stage, reloading, registry, weights, version, monkeypatch
 ):
     monkeypatch.setattr("bot.serving.FIRST_WAIT", 0.1)
@@ -240,7 +240,7 @@ async def test_a_version_that_is_refused_is_tried_again_and_told_of_once(
     ['{"through": "soon"}', '{"through": 7}', '{"through": ""}', "[" * 100_000, "\x00", "[]"],
     ids=["a word", "a number", "nothing", "deep", "no JSON", "a list"],
 )
-async def test_a_receipt_that_cannot_be_read_ends_no_watch(
+async def test_an_unreadable_receipt_does_not_end_the_watch(
     stage, reloading, registry, version, receipt
 ):
     async with reloading():
@@ -253,7 +253,7 @@ async def test_a_receipt_that_cannot_be_read_ends_no_watch(
             await told(stage, f"I now use version {newer}")
 
 
-async def test_a_watch_outlives_what_nobody_expected(
+async def test_the_watch_survives_unexpected_errors(
     stage, reloading, registry, weights, version, monkeypatch
 ):
     monkeypatch.setattr("bot.supervisor.FIRST_WAIT", 0.05)

@@ -1,4 +1,4 @@
-"""How replies wait for the model: each chat in its turn, for a bounded time, and not at the end."""
+"""Waiting for the model: chats take turns, waits are limited, and a stop ends them."""
 
 import asyncio
 import threading
@@ -22,11 +22,12 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Slow:
-    """A speaker that works on each reply until `finish` is set, or it is told to stop."""
+    """A speaker that works on each reply until `finish` is set or it has to stop."""
 
     def __init__(self, *, obeys=True):
         self.obeys = obeys
         self.finish = threading.Event()
+        self.rejected = {}
         self.voices = []
 
     def reply(self, context, voice, begins, should_stop):
@@ -87,7 +88,7 @@ async def test_chats_take_turns(asking):
     assert speaker.voices == ["1a", "2a", "1b", "3a", "2b", "1c"]
 
 
-async def test_the_time_of_a_reply_counts_from_when_the_model_works_on_it(asking):
+async def test_the_time_limit_of_a_reply_starts_with_its_generation(asking):
     speaker = Slow(obeys=False)
     replies = asking(speaker, seconds=0.3)
     slow = ask(replies, 1)
@@ -113,7 +114,7 @@ async def test_a_slow_generation_is_stopped_and_the_model_is_free(asking):
     assert (await ask(replies, 1)).messages == ("Hugo",)
 
 
-async def test_what_nobody_waits_for_any_more_is_stopped(asking):
+async def test_a_generation_without_a_waiting_caller_is_stopped(asking):
     speaker = Slow()
     replies = asking(speaker)
     asked = ask(replies, 1)
@@ -127,7 +128,7 @@ async def test_what_nobody_waits_for_any_more_is_stopped(asking):
     assert (await again).messages == ("Hugo",)
 
 
-async def test_who_waits_too_long_hears_that_others_are_the_reason(asking):
+async def test_a_reply_that_waits_too_long_fails_as_busy(asking):
     speaker = Slow()
     replies = asking(speaker, longest_wait=0.1)
     first = ask(replies, 1)
@@ -141,7 +142,7 @@ async def test_who_waits_too_long_hears_that_others_are_the_reason(asking):
     assert (await ask(replies, 2)).messages == ("Hugo",)
 
 
-async def test_closing_stops_the_generation_and_all_that_waits(asking):
+async def test_closing_stops_the_generation_and_all_waiting_calls(asking):
     speaker = Slow()
     replies = asking(speaker)
     asked = [ask(replies, 1), ask(replies, 2)]
@@ -155,7 +156,7 @@ async def test_closing_stops_the_generation_and_all_that_waits(asking):
     assert len(speaker.voices) == 1
 
 
-async def test_a_lock_that_was_granted_to_who_left_goes_on_to_the_next():
+async def test_a_lock_granted_to_a_cancelled_task_passes_to_the_next():
     lock = FairLock()
     await lock.acquire(1)
     leaves, stays = asyncio.create_task(lock.acquire(2)), asyncio.create_task(lock.acquire(3))
@@ -168,7 +169,7 @@ async def test_a_lock_that_was_granted_to_who_left_goes_on_to_the_next():
 
 
 class TestThroughTheBot:
-    async def test_who_waits_for_other_chats_is_told_once(self, stage, hugo, joao, monkeypatch):
+    async def test_a_chat_that_waits_for_others_is_told_once(self, stage, hugo, joao, monkeypatch):
         monkeypatch.setattr("bot.handlers.acting.QUEUED_SECONDS", 0.1)
         group = stage.telegram.chat(FRIENDS, title="Friends")
         private = stage.telegram.private(joao)

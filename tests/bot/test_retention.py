@@ -124,7 +124,9 @@ async def test_what_could_not_be_read_vanishes_too(
         await until_gone(stage, "treasure")
 
 
-async def test_private_talk_with_an_admin_vanishes_whoever_agreed(stage, group, joao, hours, clock):
+async def test_an_admins_private_messages_expire_even_if_they_agreed(
+    stage, group, joao, hours, clock
+):
     private = stage.telegram.private(joao)
     async with stage.running(admins="13"):
         await stage.telegram.say(private, joao, "the treasure")

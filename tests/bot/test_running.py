@@ -1,4 +1,4 @@
-"""The bot started and stopped as `understudy-bot run` does, in a Telegram that refuses things."""
+"""Starting and stopping as `understudy-bot run` does, with a Telegram that refuses calls."""
 
 import asyncio
 import socket
@@ -31,7 +31,7 @@ def stop():
 
 @pytest.fixture
 async def starting(stage, stop):
-    """Return what starts the bot: a task that ends as `run` does, and the application."""
+    """Return a function that starts the bot and returns its task and the application."""
     tasks = []
 
     def start(**settings):
@@ -61,7 +61,7 @@ async def test_a_token_that_is_refused_for_a_moment_is_tried_again(
 
     assert not task.done()
     assert "%s" not in caplog.text
-    assert "asking for updates failed (NetworkError): tried again" in caplog.text
+    assert "requesting updates failed (NetworkError): retrying" in caplog.text
 
 
 async def test_a_token_that_stays_refused_ends_the_bot(stage, starting, monkeypatch):
@@ -90,18 +90,18 @@ async def test_another_poller_is_named_and_polling_goes_on(stage, starting, grou
     assert "another process polls with this token" in caplog.text
 
 
-async def test_a_task_of_the_librarys_that_ends_ends_the_bot(stage, starting):
+async def test_the_bot_exits_when_a_library_task_ends(stage, starting):
     task, app = starting()
     await until(lambda: stage.lines and len(library_tasks(app)) == 2, 20)
 
     next(one for one in library_tasks(app) if "fetcher" in one.get_name()).cancel()
 
-    with pytest.raises(BotEnded, match="hears nothing any more"):
+    with pytest.raises(BotEnded, match="no longer receives updates"):
         async with asyncio.timeout(30):
             await task
 
 
-async def test_a_webhook_that_is_taken_away_is_set_again(stage, starting, group, zoe, monkeypatch):
+async def test_a_removed_webhook_is_set_again(stage, starting, group, zoe, monkeypatch):
     monkeypatch.setattr(running, "WEBHOOK_SECONDS", 0.05)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -124,7 +124,7 @@ async def test_a_webhook_that_is_taken_away_is_set_again(stage, starting, group,
         ("deleteWebhook", (500, "Internal Server Error")),
     ],
 )
-async def test_a_start_outlives_a_failure_of_telegrams(stage, starting, group, zoe, method, answer):
+async def test_calls_that_fail_at_start_are_retried(stage, starting, group, zoe, method, answer):
     stage.telegram.fail_next(method, *answer, times=2)
 
     starting()
@@ -135,7 +135,7 @@ async def test_a_start_outlives_a_failure_of_telegrams(stage, starting, group, z
     await stage.telegram.wait_for(method, timeout=20)
 
 
-async def test_telegram_that_never_answers_getme_is_told_of(stage, starting):
+async def test_an_unreachable_telegram_is_reported(stage, starting):
     stage.telegram.fail_next("getMe", 502, "Bad Gateway", times=50)
 
     task, _ = starting()
@@ -145,7 +145,7 @@ async def test_telegram_that_never_answers_getme_is_told_of(stage, starting):
             await task
 
 
-async def test_menus_that_must_wait_keep_nobody_waiting(stage, starting, group, zoe):
+async def test_slow_menus_do_not_delay_polling(stage, starting, group, zoe):
     stage.telegram.fail_next("setMyCommands", 429, "Too Many Requests", retry_after=35)
 
     starting()
@@ -168,3 +168,21 @@ async def test_a_start_that_waits_can_be_stopped(stage, starting, stop):
     assert task.done()
     assert not app.running
     assert not app.updater.running
+
+
+async def test_no_update_is_begun_while_polling_is_being_stopped(
+    stage, starting, stop, monkeypatch
+):
+    task, app = starting()
+    await until(lambda: stage.lines and len(library_tasks(app)) == 2, 20)
+    stop_polling, stopping = app.updater.stop, []
+
+    async def noting():
+        stopping.append(app.is_stopping)
+        await stop_polling()
+
+    monkeypatch.setattr(app.updater, "stop", noting)
+    stop.set()
+    await asyncio.wait({task}, timeout=20)
+
+    assert stopping[0]

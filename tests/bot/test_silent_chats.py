@@ -1,4 +1,4 @@
-"""Nothing that is said where the bot stays silent is in a byte of its folder, while it runs."""
+"""While the bot runs, its folder holds no text from chats in which it is silent."""
 
 import sqlite3
 from contextlib import closing
@@ -25,7 +25,7 @@ def _often(monkeypatch):
 
 
 def found_in(folder):
-    """Return the files below a folder that hold the word, in whatever way JSON writes it."""
+    """Return the files below a folder that hold the word, in any JSON escape."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert any(path.name.startswith("bot.db") for path in files)
     return [path.name for path in files if WORD.encode() in path.read_bytes()]
@@ -40,7 +40,7 @@ async def all_handled(stage):
 
 
 async def talk(stage, chat, user, times=1):
-    """Say the word in all the ways that a chat has."""
+    """Send the word in every kind of update."""
     telegram = stage.telegram
     photo = [{"file_id": "a", "file_unique_id": "b", "width": 1, "height": 1}]
     for number in range(times):
@@ -88,7 +88,7 @@ async def test_words_of_a_private_chat_are_gone_soon_after(stage, zoe):
         await until(lambda: not found_in(stage.folder))
 
 
-async def test_a_group_that_was_just_let_in_is_heard(stage, strangers, joao, zoe):
+async def test_messages_are_stored_once_a_group_is_allowed(stage, strangers, joao, zoe):
     async with stage.running(admins=str(joao.id)):
         await stage.enter(strangers, joao)
         await stage.answer(strangers, joao, "/allow")
@@ -99,9 +99,7 @@ async def test_a_group_that_was_just_let_in_is_heard(stage, strangers, joao, zoe
     assert any(WORD in line for line in stage.speaker.context)
 
 
-async def test_a_command_that_a_kill_interrupted_is_answered_all_the_same(
-    stage, strangers, zoe, monkeypatch
-):
+async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("bot.durable.Durable.process_update", lost)
         async with stage.running(admins="7") as app:
@@ -121,7 +119,7 @@ async def test_a_command_that_a_kill_interrupted_is_answered_all_the_same(
 
 
 async def lost(*_):
-    """Stand for a kill between keeping and handling."""
+    """Simulate a kill between storing and handling."""
 
 
 async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkeypatch):
@@ -146,7 +144,7 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkey
 
 
 @pytest.mark.usefixtures("_often")
-async def test_a_log_that_can_never_be_emptied_is_told_of(stage, strangers, zoe, monkeypatch):
+async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe, monkeypatch):
     monkeypatch.setattr("bot.store.database.LOG_TRIES", 1)
     monkeypatch.setattr(chores, "TRUNCATE_PATIENCE", 0.1)
     async with stage.running(admins="7") as app:

@@ -1,4 +1,4 @@
-"""Background jobs go on whatever happens in them, and say how they are."""
+"""Background jobs continue after any error, and their failures are reported."""
 
 import asyncio
 from itertools import pairwise
@@ -25,7 +25,7 @@ async def jobs():
 
 
 class Step:
-    """A step that fails as it is told to, and counts."""
+    """A step that raises the given errors and counts its calls."""
 
     def __init__(self, *errors):
         self.errors, self.count = list(errors), 0
@@ -43,7 +43,7 @@ async def test_a_job_that_fails_is_tried_again_and_its_traceback_logged(jobs, ca
     await until(lambda: step.count > 5)
 
     assert jobs.failing == ()
-    assert "the job sweeping failed (in a row: 2)" in caplog.text
+    assert "the job sweeping failed (2 in a row)" in caplog.text
     assert "RuntimeError: once" in caplog.text
     assert jobs.jobs[0].failures == 0
 
@@ -58,7 +58,7 @@ async def test_a_job_that_fails_is_named_until_it_works(jobs):
     await until(lambda: not jobs.failing, 20)
 
 
-async def test_what_a_step_cancels_by_itself_is_a_failure(jobs):
+async def test_a_cancellation_inside_a_step_is_a_failure(jobs):
     step = Step(asyncio.CancelledError())
 
     jobs.repeat("sweeping", step, 0.01)
@@ -66,7 +66,7 @@ async def test_what_a_step_cancels_by_itself_is_a_failure(jobs):
     await until(lambda: step.count > 2)
 
 
-async def test_a_job_of_one_success_ends_with_it(jobs):
+async def test_a_job_that_runs_once_ends_after_success(jobs):
     step = Step(OSError("no"))
 
     jobs.run_once("greeting", step)
@@ -76,7 +76,7 @@ async def test_a_job_of_one_success_ends_with_it(jobs):
     assert step.count == 2
 
 
-async def test_waits_between_failures_grow_to_a_bound(jobs, monkeypatch):
+async def test_waits_between_failures_grow_to_a_limit(jobs, monkeypatch):
     monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.04)
     moments = []
 
@@ -114,7 +114,7 @@ async def test_a_step_in_progress_is_finished_or_cancelled_at_the_end(jobs, monk
     assert ended == ["quick", "slow"]
 
 
-async def test_retention_outlives_what_nobody_expected(stage, joao, monkeypatch):
+async def test_retention_survives_unexpected_errors(stage, joao, monkeypatch):
     monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.05)
     expire, tries = Erasing.authors_before, []
 

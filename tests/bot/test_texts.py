@@ -65,7 +65,7 @@ def test_each_field_is_a_text_a_menu_a_counted_noun_or_the_reasons(texts):
 
 
 @others
-def test_one_is_singular_and_all_else_plural(texts):
+def test_one_is_singular_and_other_numbers_are_plural(texts):
     for name in FORMS:
         noun = getattr(texts, name)
         one, many = (form.format(count="").strip() for form in noun)

@@ -200,7 +200,7 @@ async def test_its_health_can_be_asked(hook, port):
     assert said["version"]
 
 
-async def test_its_health_names_a_job_that_fails(hook, port):
+async def test_health_names_a_failing_job(hook, port):
     async def fail():
         raise OSError("no")
 

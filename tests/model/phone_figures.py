@@ -4,7 +4,7 @@ Run from the repository root: `python -m tests.model.phone_figures SEED`. The ru
 written with seeds 11 and 12.
 """
 
-# ruff: noqa: T201 - it prints its table.
+# ruff: noqa: T201 - this script prints a table.
 
 import random
 import sys
@@ -35,7 +35,7 @@ WITH_A_CUE = {
 
 
 def recall(locale: str, sentences: Sequence[str], seed: int, count: int) -> float:
-    """Return the share of a locale's numbers of which no digit is left in a sentence."""
+    """Return the share of a locale's numbers that are hidden completely in a sentence."""
     fake, chance = Faker(locale), random.Random(seed)
     fake.seed_instance(seed)
     hidden = 0

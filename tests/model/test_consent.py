@@ -1,4 +1,4 @@
-"""What people told the bot binds every version in a folder of models."""
+"""Decisions that people sent to the bot apply to every version in a folder of models."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ def told(user, said, hours=0):
 
 
 def over(person, *decisions):
-    """Return a person as these decisions have them."""
+    """Return a person with these decisions applied."""
     return with_decisions(Roster((person,)), newest_decisions(decisions)).people[0]
 
 
@@ -48,7 +48,7 @@ def ledger(root, *decisions, withdrawn=(), chat=-5):
 
 
 @pytest.mark.parametrize("imitate", ["yes", "ask"])
-def test_who_opted_out_is_no_voice_until_they_opt_in_again(imitate):
+def test_people_who_opted_out_are_not_voices_until_they_opt_in_again(imitate):
     friend = Person("João", (7,), imitate=imitate)
 
     out = over(friend, told(7, "optout"))
@@ -59,27 +59,27 @@ def test_who_opted_out_is_no_voice_until_they_opt_in_again(imitate):
     assert over(out, told(7, "optin", 1)) == replace(friend, imitate="yes")
 
 
-def test_an_older_optin_lifts_no_optout():
+def test_an_older_optin_does_not_cancel_an_optout():
     out = over(Person("João", (7,), imitate="yes"), told(7, "optout"))
 
     assert over(out, told(7, "optin", -1)) == out
 
 
-def test_no_optin_speaks_against_the_no_of_a_roster():
+def test_an_optin_does_not_override_a_rosters_no():
     friend = Person("João", (7,), imitate="no")
 
     assert over(friend, told(7, "optout"), told(7, "optin", 1)) == friend
     assert over(friend, told(7, "optin", 1)) == friend
 
 
-def test_an_account_s_no_is_lifted_by_the_same_account_alone():
+def test_only_the_same_account_can_cancel_its_optout():
     out = over(Person("João", (7, 77), imitate="yes"), told(7, "optout"))
 
     assert over(out, told(77, "optin", 1)).imitate == "no"
     assert over(out, told(7, "optin", 1)).imitate == "yes"
 
 
-def test_who_is_asked_again_is_no_yes():
+def test_a_question_is_not_a_yes():
     out = Roster((over(Person("João", (7,), imitate="yes"), told(7, "optout")),))
 
     assert with_questions(out).people == (Person("João", (7,), imitate="ask"),)
@@ -111,7 +111,7 @@ def test_a_forged_decision_in_a_roster_is_refused(forged):
         from_json({"people": [person]})
 
 
-def test_no_newer_roster_lifts_an_optout_that_came_with_a_version():
+def test_a_newer_roster_does_not_cancel_a_versions_optout():
     friend = Person("João", (7,), imitate="yes")
     out = over(friend, told(7, "optout"))
 
@@ -119,7 +119,7 @@ def test_no_newer_roster_lifts_an_optout_that_came_with_a_version():
 
 
 @pytest.mark.parametrize("newer", ["yes", "ask", "no"])
-def test_of_two_rosters_of_one_version_each_no_stays(newer):
+def test_every_no_of_two_rosters_stays(newer):
     no, friend = Person("João", (7,), imitate="no"), Person("João", (7,), imitate=newer)
     out = over(Person("João", (7,), imitate="yes"), told(7, "optout"))
 
@@ -140,7 +140,7 @@ def test_the_newest_decision_of_all_ledgers_and_imports_counts(tmp_path):
     }  # fmt: skip
 
 
-def test_imported_optouts_are_kept_once_and_for_their_owner_alone(tmp_path):
+def test_imported_optouts_are_stored_once_and_readable_only_by_the_owner(tmp_path):
     out = Roster((over(Person("Zé", (9,)), told(9, "optout")),))
 
     keep_imported(tmp_path, out)
@@ -150,7 +150,7 @@ def test_imported_optouts_are_kept_once_and_for_their_owner_alone(tmp_path):
     assert (tmp_path / "consent.json").stat().st_mode & 0o077 == 0
 
 
-def test_nothing_is_made_where_nothing_came(tmp_path):
+def test_an_import_without_optouts_creates_no_file(tmp_path):
     keep_imported(tmp_path, ROSTER)
 
     assert list(tmp_path.iterdir()) == []
@@ -158,7 +158,7 @@ def test_nothing_is_made_where_nothing_came(tmp_path):
 
 
 @pytest.mark.parametrize("by", ["number", "current", "folder", "another folder's registry"])
-def test_every_way_to_open_a_version_knows_who_opted_out(tmp_path, by):
+def test_every_way_to_open_a_version_applies_optouts(tmp_path, by):
     registry = Registry(tmp_path / "models")
     name = registry.promote(registry.add(make(tmp_path / "made")))
     ledger(registry.root, told(7, "optout"))
@@ -175,7 +175,7 @@ def test_every_way_to_open_a_version_knows_who_opted_out(tmp_path, by):
     assert opened.card.learned == ("João", "李雷")
 
 
-def test_whom_a_roster_withheld_is_no_voice_in_any_version(tmp_path):
+def test_a_withheld_person_is_not_a_voice_in_any_version(tmp_path):
     registry = Registry(tmp_path / "models")
     registry.add(make(tmp_path / "made"))
     out = {"name": "João", "ids": [7], "since": None}
@@ -186,7 +186,7 @@ def test_whom_a_roster_withheld_is_no_voice_in_any_version(tmp_path):
     assert (person.imitate, person.opted_out) == ("no", ())
 
 
-def test_the_folder_s_state_changes_with_what_is_known_of_consent(tmp_path):
+def test_the_folders_state_changes_with_the_stored_consent(tmp_path):
     registry = Registry(tmp_path / "models")
     registry.promote(registry.add(make(tmp_path / "made")))
     before = registry.state(), changed(registry.root)
@@ -198,9 +198,16 @@ def test_the_folder_s_state_changes_with_what_is_known_of_consent(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", '{"ledger": {"decisions": [{}], "withdrawn": []}}', '{"ledger": 5}']
+    "text",
+    [
+        *("", "[]", '{"ledger": {"decisions": [{}], "withdrawn": []}}', '{"ledger": 5}'),
+        *('{"ledger": {"decisions": {}, "withdrawn": []}}', '{"ledger": {"decisions": []}}'),
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": ["3"]}]}}',
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": null, "ids": "3"}]}}',
+        '{"ledger": {"decisions": [], "withdrawn": [{"since": 7, "ids": [3]}]}}',
+    ],
 )
-def test_a_damaged_ledger_lets_no_version_be_opened(tmp_path, text):
+def test_no_version_can_be_opened_with_a_damaged_ledger(tmp_path, text):
     registry = Registry(tmp_path / "models")
     registry.add(make(tmp_path / "made"))
     ledger(registry.root)

@@ -175,7 +175,7 @@ def test_lines_keep_the_order_of_messages():
     assert [said.text for said in lines_of(chat, ROSTER)] == ["a", "b"]
 
 
-def test_a_wall_is_cut_to_the_same_words_as_if_all_of_it_were_redacted():
+def test_a_long_message_is_cut_as_if_all_of_it_were_redacted():
     chance = random.Random(25)
     texts = [labelled.text for labelled in labelled_lines()]
 
@@ -186,7 +186,7 @@ def test_a_wall_is_cut_to_the_same_words_as_if_all_of_it_were_redacted():
 
 
 @pytest.mark.parametrize("before", range(40))
-def test_a_private_part_at_the_end_of_what_is_read_of_a_wall_is_hidden_whole(before):
+def test_a_private_part_at_the_cut_of_a_long_message_is_hidden_whole(before):
     link = "https://example.com/?token=" + "a1" * 700
     wall = f"{link} {'a' * before} call me at 912 345 678 or {'word ' * 200}"
 

@@ -79,7 +79,7 @@ def test_brackets_would_be_drawn_if_they_were_not_suppressed(speaker, asked, mon
 
 class TestStopping:
     class After:
-        """Tells a generation to stop once it was asked so often."""
+        """Stops a generation at the given call."""
 
         def __init__(self, calls):
             self.left = calls
@@ -88,7 +88,7 @@ class TestStopping:
             self.left -= 1
             return self.left < 0
 
-    def test_a_generation_ends_at_the_token_at_which_it_is_told_to(self, speaker, asked):
+    def test_a_generation_stops_at_the_requested_token(self, speaker, asked):
         should_stop = self.After(8)
 
         with pytest.raises(GenerationStopped):
@@ -96,13 +96,13 @@ class TestStopping:
 
         assert should_stop.left >= -HOT.candidates - 8  # each candidate once, never all tokens
 
-    def test_the_next_generation_is_none_the_worse(self, speaker, asked):
+    def test_the_next_generation_is_unaffected(self, speaker, asked):
         with pytest.raises(GenerationStopped):
             speaker.engine.candidates(*asked, FAIR, lambda: True)
 
         assert len(speaker.engine.candidates(*asked, FAIR, lambda: False)) == FAIR.candidates
 
-    def test_a_reply_and_a_turn_that_are_stopped_try_nothing_else(self, speaker):
+    def test_a_stopped_reply_or_turn_makes_no_further_tries(self, speaker):
         with pytest.raises(GenerationStopped):
             speaker.reply(CONTEXT, "Hugo", should_stop=lambda: True)
         with pytest.raises(GenerationStopped):

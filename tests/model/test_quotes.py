@@ -1,4 +1,4 @@
-"""What a message repeats of others is no part of it, least of all of people who are left out."""
+"""Quotes and copies of excluded people's words are not part of a message."""
 
 from datetime import UTC, datetime
 
@@ -44,7 +44,7 @@ def test_a_quote_is_no_part_of_a_message(text, left, roster):
 @pytest.mark.parametrize(
     "text", [">_<", ">:(", ">.<", ">o<", "a > b", "->", "3 > 2", "=> yes", "x\n>_< y"]
 )
-def test_other_uses_of_the_sign_stay(text):
+def test_other_uses_of_the_quotation_mark_stay(text):
     assert text_of(text) == text
     assert without_quotes(text) == text
 
@@ -67,17 +67,17 @@ def test_other_uses_of_the_sign_stay(text):
     ],
 )
 @pytest.mark.parametrize("author", [HUGO, 70], ids=["a friend", "a stranger"])
-def test_what_somebody_who_is_out_wrote_goes_where_it_is_copied(text, author):
+def test_copies_of_an_excluded_persons_words_are_removed(text, author):
     assert text_of(text, author) is None
     assert text_of(f"{text}\n\nmy answer", author) in {"my answer", None}
     assert text_of(spoken("Hugo Silva", text), BOT) is None
 
 
-def test_it_goes_after_a_command_too():
+def test_copies_after_a_command_are_removed():
     assert text_of("/as Hugo Eva: her words") is None
 
 
-def test_only_the_copied_passage_goes():
+def test_only_the_copied_passage_is_removed():
     text = "look:\nEva: her words\nmore of hers\nHugo: his words\nhis too\n\nEva: again\n\nmine"
 
     assert text_of(text) == "look:\nHugo: his words\nhis too\n\n\nmine"
@@ -91,13 +91,13 @@ def test_other_lines_with_a_colon_stay(text):
     assert text_of(text) == text
 
 
-def test_where_nobody_is_out_names_take_nothing_away():
+def test_nothing_is_removed_if_nobody_is_excluded():
     everybody = Roster((PEOPLE[0], Person("Eva Sá", (EVA,))))
 
     assert text_of("Eva: her words", roster=everybody) == "Eva: her words"
 
 
-def test_a_first_name_that_two_share_counts_as_the_ones_who_is_out():
+def test_a_shared_first_name_counts_as_the_excluded_persons():
     both = Roster((*PEOPLE, Person("Eva Reis", (3,))))
 
     assert text_of("Eva: whose words?", roster=both) is None

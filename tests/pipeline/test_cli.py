@@ -114,7 +114,7 @@ def test_of_several_chats_one_must_be_chosen_and_all_are_listed(tmp_path, two_ch
 
     first, *listed = result.stderr.splitlines()
     assert result.returncode == 1
-    assert first.startswith("understudy: the export holds several chats, and one is wanted")
+    assert first.startswith("understudy: the export holds several chats: choose one")
     assert [line.split()[0] for line in listed] == ["-1000000000077", "-1000000000005"]
     assert [path.name for path in tmp_path.iterdir()] == ["account"]
 
@@ -177,9 +177,9 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
         (["--test-share", "0.99"], "--test-share 0.99 leaves nothing to learn from"),
         (["--last", "0"], "--last 0 leaves no message"),
         (["--since", "2030-01-01"], "since 2030-01-01: give --since an earlier day"),
-        (["--min-messages", "1000"], "the 1,000 messages that a voice needs, the most is 120"),
+        (["--min-messages", "1000"], "the 1,000 messages that a voice needs (the most is 120)"),
         (["--last", "20"], "too few to split by time"),
-        (["--review", "."], "no table of pairs"),
+        (["--review", "."], "was not written by"),
         (["--roster", "none.toml"], "there is no roster none.toml"),
     ],
     ids=["no training", "no message", "a day to come", "a threshold too high", "too few messages",
@@ -268,7 +268,7 @@ def test_where_its_dataset_is_gone_a_talk_begins_with_nothing_and_says_so(traine
     result = understudy("simulate", "--turns", 1, "--models", tmp_path / "moved")
 
     assert result.returncode == 0
-    assert "so the talk begins with nothing" in result.stderr
+    assert "So the conversation starts without context" in result.stderr
     assert result.stdout.startswith("🎭 ")
 
 
@@ -319,7 +319,7 @@ def test_an_export_that_is_none_leaves_nothing_half_written(tmp_path, content, s
 def test_without_a_model_one_is_told_how_to_make_one(tmp_path):
     line = one_line(understudy("simulate", cwd=tmp_path, env={"PYTHONPATH": sys.path[0] or "."}))
 
-    assert "understudy train" in line
+    assert "understudy retrain" in line
 
 
 def test_a_dataset_that_is_none_is_refused(tmp_path):

@@ -179,7 +179,7 @@ def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habit
     assert dataset_for(artifact, None).folder == habits_dataset
     with pytest.raises(DatasetError, match="not the dataset that .* was trained on"):
         dataset_for(artifact, str(other))
-    with pytest.raises(DatasetError, match="name it with --data"):
+    with pytest.raises(DatasetError, match="name another with --data"):
         dataset_for(artifact, str(tmp_path / "none"))
 
 

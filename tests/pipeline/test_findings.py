@@ -185,7 +185,7 @@ def test_no_name_commands_the_terminal_or_breaks_its_line(tmp_path):
     assert any("[2JA B1m" in line for line in lines)
 
 
-def test_beside_each_person_stands_whether_they_wrote_enough_for_a_voice(tmp_path):
+def test_each_person_is_listed_with_whether_they_wrote_enough(tmp_path):
     few = entry(3_000, 3, "hi", 9)
 
     lines = printed(figures_of(tmp_path, chat(*conversation(), few), min_messages=120))
@@ -194,10 +194,10 @@ def test_beside_each_person_stands_whether_they_wrote_enough_for_a_voice(tmp_pat
         "yes", "yes",
     ]  # fmt: skip
     assert next(row for row in lines if row.rstrip().endswith("Friend 3")).split()[2] == "no"
-    assert "A voice needs 120 messages of one's own" in "\n".join(lines)
+    assert "A voice needs 120 messages of its own" in "\n".join(lines)
 
 
-def test_a_bot_is_called_one(tmp_path):
+def test_a_bot_is_labelled(tmp_path):
     bot = entry(3_000, 3, "remember the cake", 9, via_bot="@x", **{"from": "RemindMeBot"})
 
     assert "RemindMeBot (a bot)" in "\n".join(printed(figures_of(tmp_path, chat(bot))))

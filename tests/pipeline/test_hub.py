@@ -166,7 +166,7 @@ def test_a_repository_that_was_altered_is_refused_and_nothing_is_left(
     hub.push(api, artifact, REPOSITORY, public=False)
     server.files[REPOSITORY][name] = content
 
-    with pytest.raises(ArtifactError, match="was altered|no model to trust"):
+    with pytest.raises(ArtifactError, match="was altered|no trustworthy model"):
         hub.fetch(api, REPOSITORY, place)
 
     assert [p for p in place.rglob("*") if p.is_file()] == []

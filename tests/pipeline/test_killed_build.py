@@ -1,4 +1,4 @@
-"""A build that is stopped by a signal leaves no word of the chat, whenever the signal comes."""
+"""A build that is stopped by a signal leaves no text of the chat, whenever the signal comes."""
 
 import os
 import random
@@ -160,7 +160,7 @@ def test_the_next_build_removes_the_folder_of_a_dead_one(tmp_path, work, start, 
     assert left(tmp_path) == []
 
 
-def test_a_build_leaves_the_folder_of_one_that_goes_on(tmp_path, work, start):
+def test_a_build_leaves_the_folder_of_a_running_build(tmp_path, work, start):
     leftover = work / f".ds.understudy-{os.getpid()}-abc" / "new"
     leftover.mkdir(parents=True)
 

@@ -125,7 +125,7 @@ def test_accounts_and_names_may_change(change):
 def test_no_name_can_command_the_terminal(change):
     said = change(replace(JOAO, names=("\x1b[2J\u202eJoão\n",)), LI)
 
-    assert said.startswith("João: names João Silva → [2JJoão\n")
+    assert said.startswith("João: names João Silva → [2J João\n")
 
 
 def test_who_says_no_is_silent_at_once_and_is_told_what_the_weights_still_know(change, registry):
@@ -211,7 +211,7 @@ def test_list_shows_a_version_that_cannot_be_used_too(call, registry):
     assert "cannot be used" in " ".join(call("list").split())
 
 
-def test_a_version_without_a_receipt_is_removed_without_a_word_of_one(call, registry, tmp_path):
+def test_removing_a_version_without_a_receipt_mentions_none(call, registry, tmp_path):
     for number in (2, 3):
         registry.add(make(tmp_path / f"other{number}", words=str(number)))
     kept = receipt_file(registry.root, registry.names[2])
@@ -219,8 +219,8 @@ def test_a_version_without_a_receipt_is_removed_without_a_word_of_one(call, regi
     kept.write_text("{}")
     second, third = registry.names[1:]
 
-    assert call("remove", "2") == f"{second} is gone\n"
-    assert call("remove", "3") == f"{third} is gone; its receipt stays\n"
+    assert call("remove", "2") == f"{second} is deleted\n"
+    assert call("remove", "3") == f"{third} is deleted; its receipt stays\n"
 
 
 def test_without_a_model_every_command_names_the_same_next_step(tmp_path):
@@ -232,7 +232,7 @@ def test_without_a_model_every_command_names_the_same_next_step(tmp_path):
     assert "understudy retrain" in listed
 
 
-def test_where_no_version_serves_the_next_step_is_to_choose_one(tmp_path):
+def test_without_a_current_version_the_next_step_is_to_choose_one(tmp_path):
     registry = Registry(tmp_path / "models")
     registry.add(make(tmp_path / "made"))
 

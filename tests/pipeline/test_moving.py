@@ -66,9 +66,7 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
     assert load(other.open().path).card == registry.open().card
 
 
-def test_a_version_that_is_there_already_is_recognised_and_not_added_again(
-    registry, other, tmp_path
-):
+def test_an_existing_version_is_recognised_and_not_added_again(registry, other, tmp_path):
     call(registry, "export", "current", tmp_path / "friends.zip")
     call(other, "import", tmp_path / "friends.zip")
 
@@ -81,7 +79,7 @@ def test_a_version_that_is_there_already_is_recognised_and_not_added_again(
         assert "No new version was made" in told
 
 
-def test_a_version_with_other_weights_is_another_one(registry, other, tmp_path):
+def test_a_version_with_other_weights_is_added(registry, other, tmp_path):
     call(registry, "export", "current", tmp_path / "friends.zip")
     other.add(make(tmp_path / "near", words="weightz " * 100))
 

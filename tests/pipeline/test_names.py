@@ -1,4 +1,4 @@
-"""Whatever a chat or a person is called, no command's output can control a terminal."""
+"""No name of a chat or a person can make a command's output control a terminal."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ HOSTILE = {
 
 
 def is_safe(text):
-    """Whether text holds line breaks alone of all that cannot be seen."""
+    """Whether line breaks are the only invisible characters in a text."""
     odd = [c for c in text if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
     return set(odd) <= {"\n"}
 
@@ -92,7 +92,7 @@ def test_no_command_prints_a_name_that_controls_the_terminal(tmp_path, run, name
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
-def test_a_retraining_says_and_keeps_no_name_that_controls_the_terminal(tmp_path, name):
+def test_a_retraining_prints_and_stores_no_control_characters_in_names(tmp_path, name):
     shop = Workshop(tmp_path, about={"name": name})
     result = shop.first()
     said = result.says
@@ -121,7 +121,7 @@ def test_a_usual_name_is_shown_as_it_is():
         assert visible_name(name) == name
 
 
-def test_what_is_escaped_in_json_is_read_back_as_it_was():
+def test_escaped_json_is_read_back_unchanged():
     for name in HOSTILE.values():
         text = escape_unseen(json.dumps({"name": name}, ensure_ascii=False, indent=1))
 

@@ -158,7 +158,7 @@ QUOTES = (
 )
 
 
-def test_words_of_somebody_who_said_no_that_others_quote_stand_in_no_file(tmp_path, run):
+def test_quoted_words_of_an_excluded_person_are_in_no_file(tmp_path, run):
     start, left = run
     said = []
     for one in conversation(people=2):

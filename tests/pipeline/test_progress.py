@@ -1,4 +1,4 @@
-"""What a person sees of long work: the time left, once it can be told."""
+"""The progress display shows the time left once it can be estimated."""
 
 import re
 from io import StringIO
@@ -22,7 +22,7 @@ from pipeline.progress import describe, file_bar, time_left
         (1.0, 60.0, "0 s"),
     ],
 )
-def test_no_time_left_is_shown_before_it_can_be_told(share, seconds, left):
+def test_no_time_left_is_shown_before_it_can_be_estimated(share, seconds, left):
     assert time_left(share, seconds) == left
 
 

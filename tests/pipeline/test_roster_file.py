@@ -294,7 +294,7 @@ ids = [8]
         ("zzz", "line 10: Zé: there is no key 'zzz': the keys are name, ids, names, aliases,"),
     ],
 )
-def test_a_key_that_no_person_has_is_named_with_its_line_and_the_nearest_key(tmp_path, key, says):
+def test_an_unknown_key_is_reported_with_its_line_and_the_nearest_key(tmp_path, key, says):
     file = tmp_path / "roster.toml"
     file.write_text(TYPO.format(key=key), "utf-8")
 
@@ -305,7 +305,7 @@ def test_a_key_that_no_person_has_is_named_with_its_line_and_the_nearest_key(tmp
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_a_roster_that_an_editor_saved_with_a_mark_is_read_and_added_to(tmp_path, encoding):
+def test_a_roster_with_a_byte_order_mark_is_read_and_extended(tmp_path, encoding):
     marks = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}
     text = '[[people]]\r\nname = "Zé"\r\nids = [8]\r\n'
     file = tmp_path / "roster.toml"
@@ -316,7 +316,7 @@ def test_a_roster_that_an_editor_saved_with_a_mark_is_read_and_added_to(tmp_path
     assert [person.name for person in read_roster(file).people] == ["Zé", "Ana"]
 
 
-def test_a_roster_in_another_encoding_is_told_so_in_one_line(tmp_path):
+def test_a_roster_in_another_encoding_is_refused_in_one_line(tmp_path):
     file = tmp_path / "roster.toml"
     file.write_bytes('[[people]]\nname = "Zé"\nids = [8]\n'.encode("latin-1"))
 

@@ -1,4 +1,4 @@
-"""What a shell, a disk or a file system does to a command ends it with one helpful line."""
+"""Problems with the shell, a disk or a file system end a command with one helpful line."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.pipeline.chats import account, chat, conversation, entry, write
 from tests.pipeline.test_cli import one_line, understudy
 
 
-def test_a_loop_of_links_is_told_in_one_line(tmp_path):
+def test_a_loop_of_links_is_reported_in_one_line(tmp_path):
     export = write(tmp_path / "e", chat(*conversation()))
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
@@ -27,7 +27,7 @@ def test_a_loop_of_links_is_told_in_one_line(tmp_path):
         assert "loop" in one_line(understudy(*words)), words
 
 
-def test_a_table_that_cannot_be_written_is_told_before_the_work(tmp_path):
+def test_an_unwritable_table_is_reported_before_the_work(tmp_path):
     export = write(tmp_path / "e", chat(*conversation()))
 
     line = understudy("build", export, "--out", tmp_path / "ds", "--review", export / "x.csv")
@@ -45,7 +45,7 @@ def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def test_a_full_disk_is_told_with_its_place(tmp_path):
+def test_a_full_disk_is_reported_with_its_path(tmp_path):
     export = write(tmp_path / "e", chat(*conversation(300)))
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
@@ -62,7 +62,7 @@ def test_a_full_disk_is_told_with_its_place(tmp_path):
     assert "/" in line, line
 
 
-def test_a_file_that_may_not_be_read_is_no_wrong_usage(tmp_path, monkeypatch):
+def test_an_unreadable_file_is_not_a_usage_error(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     from pipeline.cli import app
@@ -94,7 +94,7 @@ def test_no_command_calls_a_file_that_may_not_be_read_wrong_usage(app):
     assert [one for one in found if one[2]] == []
 
 
-def test_of_thousands_of_chats_the_biggest_are_listed(tmp_path):
+def test_only_the_largest_of_thousands_of_chats_are_listed(tmp_path):
     many = [chat(entry(n, 1, "x"), id=n, name=f"Chat {n}") for n in range(1, 301)]
     export = write(tmp_path, account(*many, chat(*conversation(), id=999, name="Big")))
 

@@ -1,4 +1,4 @@
-"""Damaged words of somebody who may not be learned from reach no screen, no log and no file."""
+"""Damaged text of somebody with learn = "no" reaches no screen, no log and no file."""
 
 import sys
 from contextlib import suppress
@@ -54,10 +54,10 @@ READERS = ("one space a level", "one line")
 
 
 def damaged(layout, fields, damage):
-    """Return an export in which each of these fields of a message of its own is damaged."""
+    """Return an export with one message for each of these fields, in which the field is damaged."""
     talk = conversation(sessions=12)
     for number, field in enumerate(fields):
-        # The words beside the damage are as secret.
+        # The text next to the damage is secret too.
         secret = {**FIELDS, "id": 5_000 + number, "text": SECRET, field: "PLACE"}
         talk[4 * number + 20 : 4 * number + 20] = [secret]
     whole = LAYOUTS[layout](chat(*talk))
@@ -69,7 +69,7 @@ def damaged(layout, fields, damage):
 
 @pytest.fixture
 def run(capsys, caplog, monkeypatch):
-    """Run a command as a person does; return all it printed and logged."""
+    """Run a command like a user; return everything that it printed and logged."""
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["understudy", *map(str, words)])
@@ -82,7 +82,7 @@ def run(capsys, caplog, monkeypatch):
 
 
 def check_commands(folder, run, export):
-    """Make sure that no command prints or writes the secret."""
+    """Check that no command prints or writes the secret."""
     given = write(folder, export)
     (folder / "roster.toml").write_text(ROSTER)
 
@@ -100,7 +100,7 @@ def check_commands(folder, run, export):
 
 
 def check_retraining(folder, export):
-    """Make sure that a retraining neither says nor keeps the secret."""
+    """Check that a retraining neither prints nor stores the secret."""
     shop = Workshop(folder)
     shop.root.mkdir(parents=True)
     (shop.root / "roster.toml").write_text(ROSTER)
@@ -126,14 +126,14 @@ def test_damaged_words_are_neither_printed_nor_written(tmp_path, run, layout, ki
 @pytest.mark.parametrize("layout", READERS)
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("field", SECRETS)
-def test_no_field_that_is_damaged_alone_is_printed_or_written(tmp_path, run, layout, kind, field):
+def test_a_single_damaged_field_is_never_printed_or_written(tmp_path, run, layout, kind, field):
     export = damaged(layout, [field], DAMAGE[kind])
 
     check_commands(tmp_path / "commands", run, export)
     check_retraining(tmp_path / "retraining", export)
 
 
-def test_the_place_of_damage_names_no_id_that_is_no_number(tmp_path, run):
+def test_a_damage_report_contains_only_numeric_ids(tmp_path, run):
     whole = LAYOUTS["one space a level"](chat(*conversation(), {**FIELDS, "id": SECRET}))
 
     printed = run("inspect", write(tmp_path, whole[:-6]))
@@ -142,7 +142,7 @@ def test_the_place_of_damage_names_no_id_that_is_no_number(tmp_path, run):
     assert SECRET not in printed
 
 
-def test_a_program_error_is_told_without_the_error_s_own_text(run, monkeypatch):
+def test_a_program_error_is_reported_without_its_text(run, monkeypatch):
     def fail(*_args, **_options):
         raise RuntimeError(SECRET)
 
@@ -168,7 +168,7 @@ def test_a_program_error_is_told_without_the_error_s_own_text(run, monkeypatch):
     ],
     ids=str,
 )
-def test_a_damaged_dump_is_refused_without_what_stands_in_it(tmp_path, notes):
+def test_a_damaged_dump_is_refused_without_quoting_it(tmp_path, notes):
     whole = dump(*conversation(sessions=2))
     whole["understudy"] |= notes
 

@@ -164,7 +164,7 @@ def test_an_interrupted_run_is_resumed_in_the_precision_it_began_in(
     assert trained.judgement.whole.untuned != trained.judgement.whole.tuned
 
 
-def test_a_resumed_run_with_other_held_out_replies_takes_the_untuned_loss_again(tmp_path):
+def test_a_resumed_run_with_other_held_out_replies_computes_the_untuned_loss_again(tmp_path):
     file, pairs = tmp_path / "untuned.json", [pair(number) for number in range(3)]
 
     save_loss(file, pairs, {"Hugo": 1.0})
@@ -216,7 +216,7 @@ def test_what_a_killed_run_left_is_cleared_away(tmp_path, habits_dataset):
     assert not (registry.root / ".new-killed").exists()
 
 
-def test_the_command_discards_no_checkpoint_unless_it_is_told_to(habits_dataset, tmp_path):
+def test_train_discards_a_checkpoint_only_on_request(habits_dataset, tmp_path):
     registry = Registry(tmp_path / "models")
     base = str(tmp_path / "no base")
     folder = work_folder(load_dataset(habits_dataset), Start(base), registry)
@@ -228,7 +228,7 @@ def test_the_command_discards_no_checkpoint_unless_it_is_told_to(habits_dataset,
     told_to = CliRunner().invoke(app, [*command, "--restart"]).exception
 
     assert isinstance(refused, TrainingError)
-    assert f"{folder / 'checkpoint-5'}: --resume goes on from it, --restart discards it" in str(
+    assert f"{folder / 'checkpoint-5'}: use --resume to continue from it, or --restart" in str(
         refused
     )
     assert both.exit_code == 2
@@ -236,7 +236,7 @@ def test_the_command_discards_no_checkpoint_unless_it_is_told_to(habits_dataset,
     assert (folder / "checkpoint-5").is_dir()
 
 
-def test_nobody_who_withdrew_is_learned_from_a_dataset_of_before(habits_dataset, tmp_path):
+def test_an_older_dataset_with_a_withdrawn_person_is_refused(habits_dataset, tmp_path):
     registry = Registry(tmp_path / "models")
     hugo = load_dataset(habits_dataset).roster.called("Hugo")
     told = Decision(hugo.ids[0], "optout", datetime(2024, 3, 1, tzinfo=UTC))

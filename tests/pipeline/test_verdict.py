@@ -43,7 +43,7 @@ def test_the_verdict_names_direction_and_chance_of_each_figure():
         ((1.05, 0.9), "fell from 1.05 to 0.90"),
     ],
 )
-def test_a_loss_that_rose_or_stayed_is_called_so(nats, words):
+def test_the_verdict_says_that_a_loss_rose_or_stayed(nats, words):
     assert loss_sentence(losses(*nats)).startswith(f"Held-out loss {words} nats")
 
 
@@ -56,9 +56,9 @@ def test_a_loss_that_rose_or_stayed_is_called_so(nats, words):
         (0.43, 0.37, "sounds like them"),
     ],
 )
-def test_it_sounds_like_somebody_only_where_the_interval_is_above_chance(share, low, words):
+def test_it_sounds_like_somebody_only_if_the_interval_is_above_chance(share, low, words):
     assert voice_sentence(scorecard(share, low)).endswith(f"so it {words}.")
 
 
-def test_a_speechless_version_is_called_so():
+def test_the_verdict_of_a_version_without_lines():
     assert "said nothing" in voice_sentence(scorecard(0.0, 0.0, lines=0))

@@ -48,5 +48,5 @@ def test_damaged_weights_are_one_line(trained, tmp_path):
     shutil.copytree(artifact.path, tmp_path / "bad")
     (tmp_path / "bad" / "weights" / "config.json").write_text("{")
 
-    with pytest.raises(BaseError, match="cannot be loaded .*begin with the base"):
+    with pytest.raises(BaseError, match="cannot be loaded .*train from the base"):
         Start(replace(artifact, path=tmp_path / "bad")).open(tmp_path, ())

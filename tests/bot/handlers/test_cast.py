@@ -21,7 +21,7 @@ async def test_who_can_speak_is_listed_with_what_was_learned(stage, group, zoe):
     ]
 
 
-async def test_only_who_may_still_agree_is_asked_to(live, group, zoe):
+async def test_only_people_who_may_still_agree_are_asked(live, group, zoe):
     answer = await live.answer(group, zoe, "/voices")
 
     assert "These friends have not agreed, so I do not speak as them: Ana." in answer["text"]

@@ -56,7 +56,7 @@ class TestOptin:
         answer = await live.answer(group, rui, "/optin")
         refused = await live.answer(group, joao, "/as Rui")
 
-        assert "Whoever runs me has entered “no” for you" in answer["text"]
+        assert "The person who runs me entered “no” for you" in answer["text"]
         assert refused["text"].startswith("I was asked not to imitate Rui")
 
     @pytest.mark.parametrize("command", ["/optin", "/optout", "/forget all"])

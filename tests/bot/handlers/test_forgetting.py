@@ -123,7 +123,7 @@ class TestWhoMay:
 
         answer = await live.answer(group, hugo, "/forget", reply_to=said)
 
-        assert answer["text"].startswith("Only whoever wrote that, or whose voice it is")
+        assert answer["text"].startswith("Only the author, the person whose voice it is")
         assert remains(live.folder, "treasure")
 
     async def test_admins_of_the_group_may(self, live, group, hugo, joao):
@@ -148,7 +148,7 @@ class TestWhoMay:
 
         answer = await live.answer(group, zoe, "/forget", reply_to=said, sender_chat=channel)
 
-        assert answer["text"].startswith("Only whoever wrote that")
+        assert answer["text"].startswith("Only the author")
 
     async def test_so_may_who_runs_the_bot(self, stage, group, hugo, joao):
         async with stage.running(admins="11"):
@@ -166,7 +166,7 @@ class TestWhoMay:
 
         answer = await live.answer(group, hugo, "/forget", reply_to=said)
 
-        assert answer["text"].startswith("Only whoever wrote that")
+        assert answer["text"].startswith("Only the author")
 
 
 class TestALineOfTheBots:
@@ -185,14 +185,14 @@ class TestALineOfTheBots:
 
         answer = await live.answer(group, hugo, "/forget", reply_to=line)
 
-        assert answer["text"].startswith("Only whoever wrote that, or whose voice it is")
+        assert answer["text"].startswith("Only the author, the person whose voice it is")
 
     async def test_what_the_bot_says_for_itself_is_nobodys(self, live, group, joao):
         text = await live.answer(group, joao, "/help")
 
         answer = await live.answer(group, joao, "/forget", reply_to=text)
 
-        assert answer["text"].startswith("I said that for myself")
+        assert answer["text"].startswith("I did not say that in anyone's voice")
 
     async def test_after_48_hours_it_says_that_it_cannot(self, stage, group, hugo, joao):
         with time_machine.travel(datetime.now(UTC), tick=True) as clock:

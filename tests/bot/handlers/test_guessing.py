@@ -333,7 +333,7 @@ def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
     assert question.options[question.right] == (texts.the_machine if is_machine else names[0])
 
 
-async def test_past_a_few_guesses_a_chat_is_told_to_wait_once(stage, group, joao, coin):
+async def test_a_chat_with_too_many_quizzes_is_told_once_to_wait(stage, group, joao, coin):
     coin(0)
     async with stage.running() as app:
         inbox, replies = app.inbox, app.bot_data["house"].replies

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from tests.bot.conftest import until
+
 
 def kept(stage):
     with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
@@ -34,7 +36,7 @@ async def test_another_groups_messages_and_edits_are_not_kept(stage, group, else
     assert kept(stage) == ["hello"]
 
 
-async def test_of_an_admins_private_chat_the_conversation_is_kept(stage, joao):
+async def test_an_admins_private_conversation_is_stored(stage, joao):
     private = stage.telegram.private(joao)
     async with stage.running(admins="13"):
         await stage.telegram.say(private, joao, "psst")
@@ -45,7 +47,7 @@ async def test_of_an_admins_private_chat_the_conversation_is_kept(stage, joao):
     assert kept(stage) == ["psst", "/as Hugo Silva, well?", "🎭 Hugo Silva\nHugo Silva number 1"]
 
 
-async def test_nothing_else_of_private_chats_is_kept(stage, joao, zoe):
+async def test_nothing_else_from_private_chats_is_stored(stage, joao, zoe):
     admins, strangers = stage.telegram.private(joao), stage.telegram.private(zoe)
     export = stage.telegram.upload("export.json", b"[]")
     async with stage.running(admins="13"):
@@ -57,6 +59,7 @@ async def test_nothing_else_of_private_chats_is_kept(stage, joao, zoe):
         said = await stage.telegram.say(strangers, zoe, "canary")
         await stage.telegram.edit(said, "another canary")
         await stage.answer(strangers, zoe, "/start canary")
+        await until(lambda: "'waiting'" not in everything(stage))
 
     assert kept(stage) == ["🐤"]
     tables = everything(stage)

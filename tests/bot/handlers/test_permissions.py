@@ -25,7 +25,7 @@ class TestConsent:
         assert not live.speaker.asked
 
     @pytest.mark.parametrize("command", ["/as João", "/simulate João", "/voices"])
-    async def test_who_said_no_is_not_asked_to_agree(self, live, group, joao, zoe, command):
+    async def test_people_who_said_no_are_not_asked_to_agree(self, live, group, joao, zoe, command):
         await live.answer(group, joao, "/optout")
 
         answer = await live.answer(group, zoe, command)

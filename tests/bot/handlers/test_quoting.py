@@ -1,4 +1,4 @@
-"""Words of people who are left out, quoted and copied by others, through the real bot."""
+"""Excluded people's words, quoted and copied by others, in the real bot."""
 
 import sqlite3
 from contextlib import closing
@@ -12,7 +12,9 @@ def tables(stage):
         return "\n".join(database.iterdump())
 
 
-async def test_no_prompt_has_what_others_repeat_of_who_is_left_out(live, group, hugo, joao, zoe):
+async def test_no_prompt_has_excluded_peoples_words_repeated_by_others(
+    live, group, hugo, joao, zoe
+):
     eva = live.telegram.user(17, "Eva")
     original = await live.telegram.say(group, eva, HERS)
     quote = {"text": HERS, "position": 0, "is_manual": True}
@@ -41,7 +43,7 @@ async def test_no_prompt_has_what_others_repeat_of_who_is_left_out(live, group, 
     assert not any("zanzibar" in line for line in prompts)
 
 
-async def test_what_a_command_quotes_is_said_to_nobody(live, group, zoe):
+async def test_a_quote_in_a_command_reaches_no_prompt(live, group, zoe):
     for command in ("/as anyone", "/as anyone:", "/simulate 1 about", "/as João:"):
         text = f"{command} so\n{HERS}"
         places = [

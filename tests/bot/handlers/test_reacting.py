@@ -39,7 +39,7 @@ async def test_why_names_voice_version_and_what_it_was_made_from(live, group, jo
     assert answer["text"].endswith("after reading 2 messages.")
 
 
-async def test_why_counts_one_message_and_claims_nothing_of_none(live, group, joao, zoe):
+async def test_why_counts_one_message_and_omits_zero(live, group, joao, zoe):
     unread = await live.answer(group, zoe, "/as João")
     without = await live.answer(group, zoe, "/why", reply_to=unread)
     read_one = await live.answer(group, zoe, "/as João")
@@ -50,7 +50,7 @@ async def test_why_counts_one_message_and_claims_nothing_of_none(live, group, jo
     assert answer["text"].endswith("after reading 1 message.")
 
 
-async def test_why_tells_admins_alone_which_candidates_were_rejected(stage, group, joao, zoe):
+async def test_why_shows_rejected_candidates_only_to_admins(stage, group, joao, zoe):
     stage.speaker.rejected = {"private": 1, "repeats": 2}
     async with stage.running(admins="13"):
         line = await stage.answer(group, zoe, "/as João")
@@ -66,7 +66,7 @@ async def test_why_tells_admins_alone_which_candidates_were_rejected(stage, grou
     assert "Rejected" not in untold["text"]
 
 
-async def test_why_of_a_line_of_an_earlier_version_tells_what_is_known(stage, group, joao, zoe):
+async def test_why_works_for_a_line_of_an_earlier_version(stage, group, joao, zoe):
     async with stage.running(admins="13"):
         await stage.telegram.say(group, zoe, "hello")
         line = await stage.answer(group, zoe, "/as João")

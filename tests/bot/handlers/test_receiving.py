@@ -87,7 +87,7 @@ def is_alive(pid):
         return False
 
 
-async def test_a_command_that_does_not_end_when_told_to_is_killed(stage, private, hugo, tmp_path):
+async def test_a_command_that_ignores_termination_is_killed(stage, private, hugo, tmp_path):
     note = tmp_path / "pid"
     script = f"trap '' TERM; echo $$ > {note}; while :; do sleep 0.1; done"
     async with stage.running(admins=frozenset({ADMIN}), retrain_command=("/bin/sh", "-c", script)):

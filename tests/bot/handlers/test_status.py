@@ -110,7 +110,7 @@ async def test_an_admin_is_told_in_private_who_did_not_agree(guarded, joao):
 
 
 @pytest.mark.parametrize("is_admin", [True, False], ids=["an admin of the group", "a member"])
-async def test_a_group_is_told_where_the_bot_gets_no_reactions(guarded, group, joao, is_admin):
+async def test_status_says_when_the_bot_receives_no_reactions(guarded, group, joao, is_admin):
     await guarded.enter(group, joao)
     if is_admin:
         group.members[guarded.telegram.me.id] = Member(guarded.telegram.me, "administrator")

@@ -313,7 +313,7 @@ class TestButtons:
 
 
 class TestForgedPresses:
-    """A client may send any data for any message that it can see; Telegram adds the message."""
+    """A client may send any data for any message it can see; Telegram adds the message."""
 
     async def test_data_for_a_line_of_the_bot_changes_nothing(self, live, group, joao, zoe):
         line = await live.answer(group, joao, "/as João")
@@ -360,7 +360,7 @@ class TestForgedPresses:
         assert Counter(await toasts(live, 4)) == {EN.too_old: 2, None: 2}
 
     @pytest.mark.parametrize("data", ["as:", "as:99999999999999999999", "as:-1", "as:x", "", "\0"])
-    async def test_data_that_names_nobody_changes_nothing(self, live, group, zoe, data):
+    async def test_unknown_button_data_changes_nothing(self, live, group, zoe, data):
         question = await live.answer(group, zoe, "/as")
 
         await forge(live, question, zoe, data)
@@ -368,7 +368,7 @@ class TestForgedPresses:
 
         assert answer["text"] == spoken("João", "João number 1")
 
-    async def test_the_payload_of_a_deep_link_asks_for_nothing(self, stage, joao, zoe, group):
+    async def test_the_payload_of_a_deep_link_is_ignored(self, stage, joao, zoe, group):
         async with stage.running(admins="13"):
             for chat, user in ((stage.telegram.private(joao), joao), (group, zoe)):
                 for payload in ("as:13", "as_13", "optout", "allow", "rollback"):
@@ -379,7 +379,7 @@ class TestForgedPresses:
 
 
 async def forge(stage, message, user, data):
-    """Send a press as a client can that was tampered with."""
+    """Send a button press as a modified client can."""
     query = {"id": "1", "from": user.json(), "data": data, "chat_instance": "1"}
     inline = {"inline_message_id": "x"} if message is None else {"message": message}
     stage.telegram.world.queries.add("1")
@@ -387,7 +387,7 @@ async def forge(stage, message, user, data):
 
 
 async def toasts(stage, count):
-    """Return what so many presses were answered with."""
+    """Return the answers to this many presses."""
 
     def found():
         calls = stage.telegram.sent("answerCallbackQuery")

@@ -259,7 +259,9 @@ async def test_a_full_disk_leaves_no_copy_and_the_old_one(url, path, small_disk)
     old = small_disk / "copy.db"
     old.write_text("an older copy")
 
-    with pytest.raises(StoreError, match=r"\(database or disk is full\): name a file in a folder"):
+    with pytest.raises(
+        StoreError, match=r"\(database or disk is full\): name a file in a writable"
+    ):
         await back_up(url, old, force=True)
 
     assert names(small_disk) == [old.name]

@@ -246,7 +246,7 @@ with lock_database(sys.argv[1]):
 
 @pytest.fixture
 def holder(url):
-    """A process that uses the database, and has a child that outlives it."""
+    """A process that uses the database and has a child that survives it."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, url],
         stdin=subprocess.PIPE,
@@ -260,7 +260,7 @@ def holder(url):
     os.kill(child, signal.SIGKILL)
 
 
-def test_a_database_has_one_user_and_a_kill_frees_it(url, path, holder):
+def test_a_database_is_locked_until_its_process_ends_or_is_killed(url, path, holder):
     with (
         pytest.raises(StoreError, match="another understudy-bot uses the database"),
         lock_database(url),
@@ -278,14 +278,14 @@ def test_a_database_has_one_user_and_a_kill_frees_it(url, path, holder):
     assert path.with_name("bot 100%.db.lock").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_link_leads_to_the_same_lock(url, path, holder):
+def test_a_symbolic_link_has_the_same_lock(url, path, holder):
     link = path.parent.with_name("link.db")
     link.symlink_to(path)
 
     assert is_locked(f"sqlite+aiosqlite:///{link}")
 
 
-def test_asking_for_the_lock_makes_no_file(url, path):
+def test_checking_the_lock_creates_no_file(url, path):
     assert not is_locked(url)
     assert not path.parent.exists()
 
@@ -300,12 +300,12 @@ def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
         pass
 
 
-async def test_an_upgrade_waits_for_no_bot(url, holder):
+async def test_an_upgrade_is_refused_while_a_bot_runs(url, holder):
     with pytest.raises(StoreError, match="stop that one first"):
         await upgrade(url)
 
 
-async def test_a_database_made_before_gives_room_back_from_now_on(path, url):
+async def test_an_older_database_can_shrink_after_an_upgrade(path, url):
     await prepare(url)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA auto_vacuum=NONE")
@@ -318,7 +318,7 @@ async def test_a_database_made_before_gives_room_back_from_now_on(path, url):
         assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
-async def test_a_new_database_gives_room_back_from_the_start(path, url):
+async def test_a_new_database_can_shrink(path, url):
     await prepare(url)
 
     with closing(sqlite3.connect(path)) as database:

@@ -4,19 +4,23 @@ import asyncio
 import json
 import random
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
 from bot.errors import StoreError
-from bot.store import erasing
-from bot.store.database import opened, prepare
+from bot.store import erasing, slack
+from bot.store.database import log_file, opened, prepare
 from bot.store.erasing import Erasing
 from bot.store.inbox import Inbox
 from bot.store.messages import Place, Store
 from bot.store.scrubbing import Ref, scrubbed
 from bot.store.wanted import Wanted
+from model import eligible, phone_rules, quotes
 from model.conversation import Message
 from tests.bot.remains import remains
 
@@ -79,6 +83,46 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
     assert await store.find(-5, 2) is None
 
 
+@pytest.mark.parametrize("step", ["clear", "shrink"])
+async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, monkeypatch, step):
+    fill(tmp_path / "bot.db")
+    monkeypatch.setattr(slack, "PAGES_CLEARED", 1)
+    monkeypatch.setattr(slack, "REST", 0.05)  # it would take a minute
+    if step == "shrink":
+        monkeypatch.setattr(slack, "clear", lambda *_: None)
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
+        database.execute("PRAGMA secure_delete=OFF")
+        database.execute("DELETE FROM messages WHERE author_id = 1")
+        database.execute("DELETE FROM messages WHERE text LIKE 'SECRET2%' AND rowid % 2")
+    began = threading.Event()
+
+    def sleep(seconds):
+        began.set()
+        time.sleep(seconds)
+
+    monkeypatch.setattr(slack, "time", SimpleNamespace(sleep=sleep))
+    wiping = asyncio.create_task(Erasing(engine).wipe())
+    await asyncio.to_thread(began.wait, 20)
+
+    await engine.dispose()
+
+    with pytest.raises(StoreError, match="is being closed"):
+        await asyncio.wait_for(wiping, 10)
+
+
+async def test_no_copy_stays_in_the_memory_of_the_process(engine):
+    caches = (
+        *(eligible._redacted, eligible._beginning, eligible._presentable_name),
+        *(quotes._folded, phone_rules._find_valid),
+    )
+    for cache in caches:
+        cache("020 7946 0958 treasure")
+
+    await Erasing(engine).erase(Wanted(messages=(Ref(-5, 1),)))
+
+    assert not any(cache.cache_info().currsize for cache in caches)
+
+
 async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engine, monkeypatch):
     monkeypatch.setattr(erasing, "ROWS_READ", 4)
     store = Store(engine)
@@ -116,7 +160,7 @@ async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
     assert max(sizes) <= 100
 
 
-async def test_what_is_killed_in_the_middle_is_overwritten_and_can_be_finished(
+async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     engine, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(erasing, "ROWS_READ", 100)
@@ -213,6 +257,17 @@ class TestTheInbox:
         assert third["message"]["text"] == "what?"
         assert third["message"]["reply_to_message"]["from"]["id"] == 1
 
+    async def test_half_of_an_emoji_in_another_one_stops_nothing(self, engine, tmp_path):
+        inbox = Inbox(engine)
+        answered = update(2, "half \ud83d", author=2, reply_to_message=update(1, "the treasure"))
+        await inbox.keep([{"update_id": 1, "message": answered}])
+
+        await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+
+        [kept] = await inbox.waiting()
+        assert kept["message"]["text"] == "half \ud83d"
+        assert not remains(tmp_path, "treasure")
+
     async def test_the_update_that_asks_for_it_can_be_handled_anew(self, engine, tmp_path):
         inbox = Inbox(engine)
         await Store(engine).save(said(1, "the treasure"))
@@ -244,3 +299,18 @@ def test_an_update_of_which_nothing_was_erased_stays_as_it_is():
     after = scrubbed(before, lambda _: False, lambda _: False)
 
     assert json.dumps(after) == json.dumps(before)
+
+
+async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
+    real, link = tmp_path / "disk" / "bot.db", tmp_path / "bot.db"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    url = f"sqlite+aiosqlite:///{link}"
+    await prepare(url)
+    async with opened(url) as engine:
+        fill(link)
+
+        await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+
+        assert log_file(url).exists()
+        assert not remains(real.parent, "SECRET1x")

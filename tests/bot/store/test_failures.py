@@ -15,7 +15,7 @@ from model.conversation import Message
 from tests.bot.disks import fill_up
 
 CHAT = -5
-CONNECTIONS = 15  # SQLAlchemy opens no more
+CONNECTIONS = 15  # SQLAlchemy's limit
 LIMIT = 200_000
 FILL_A_LIMITED_FILE = """
 import asyncio, resource, sys
@@ -143,7 +143,7 @@ async def test_a_database_that_another_program_locks(url, path, monkeypatch):
     writer.execute("BEGIN IMMEDIATE")
 
     async with opened(url) as engine:
-        with pytest.raises(StoreError, match=r"\(database is locked\): stop what else uses it"):
+        with pytest.raises(StoreError, match=r"\(database is locked\): stop other programs"):
             await Store(engine).save(message(1))
         writer.execute("ROLLBACK")
         await Store(engine).save(message(1))

@@ -1,4 +1,4 @@
-"""How far replies came, over kills: what is noted when a message leaves, and what is taken over."""
+"""The states of replies across kills: what is logged for each send, and read after a restart."""
 
 from datetime import UTC, datetime
 
@@ -47,7 +47,7 @@ async def next_life(engine):
     return journal, await journal.settle()
 
 
-async def test_what_did_not_leave_is_sent_in_the_next_life(journal, engine):
+async def test_an_unsent_message_is_sent_after_a_restart(journal, engine):
     again, uncertain = await next_life(engine)
 
     assert uncertain == 0
@@ -55,7 +55,7 @@ async def test_what_did_not_leave_is_sent_in_the_next_life(journal, engine):
     assert await again.unsent(PART) == TURN
 
 
-async def test_what_left_and_was_not_answered_is_uncertain_and_the_rest_is_sent(journal, engine):
+async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(journal, engine):
     journal.note_departure(PART, left=3)
 
     again, uncertain = await next_life(engine)
@@ -66,7 +66,7 @@ async def test_what_left_and_was_not_answered_is_uncertain_and_the_rest_is_sent(
     assert (await next_life(engine))[1] == 0
 
 
-async def test_what_arrived_is_kept_though_a_kill_came_before_the_database_had_it(journal, engine):
+async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(journal, engine):
     journal.note_departure(PART, left=3)
     journal.note_arrival(PART, SENT)
 
@@ -78,7 +78,7 @@ async def test_what_arrived_is_kept_though_a_kill_came_before_the_database_had_i
     assert await again.line(-5, 70) == TURN.line
 
 
-async def test_a_note_of_what_the_database_has_changes_nothing(journal, engine, monkeypatch):
+async def test_a_log_entry_that_the_database_has_changes_nothing(journal, engine, monkeypatch):
     journal.note_departure(PART, left=3)
     journal.note_arrival(PART, SENT)
     monkeypatch.setattr(send_log.SendLog, "drop", lambda *_: None)  # killed just before it
@@ -90,7 +90,7 @@ async def test_a_note_of_what_the_database_has_changes_nothing(journal, engine, 
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
 
 
-async def test_what_telegram_sent_back_did_not_arrive(journal, engine):
+async def test_a_message_that_telegram_rejected_did_not_arrive(journal, engine):
     journal.note_departure(PART, left=3)
     journal.note_failure(PART)
 
@@ -100,7 +100,7 @@ async def test_what_telegram_sent_back_did_not_arrive(journal, engine):
     assert await again.unsent(PART) == TURN
 
 
-async def test_a_doubt_stays_with_the_part_to_its_end(journal, engine):
+async def test_a_part_with_an_uncertain_message_stays_uncertain(journal, engine):
     journal.note_departure(PART, left=3)
     again, _ = await next_life(engine)
 
@@ -112,13 +112,32 @@ async def test_a_doubt_stays_with_the_part_to_its_end(journal, engine):
     assert await again.count("uncertain") == 1
 
 
-async def test_a_note_that_a_power_cut_tore_is_passed_over(journal, engine, tmp_path):
+async def test_an_incomplete_log_entry_is_skipped(journal, engine, tmp_path):
     other = Part(501, 0)
     await journal.begin(other, PLACE)
     journal.note_departure(PART, left=3)
     journal.note_departure(other)
     log = tmp_path / "bot.db-sends"
     log.write_bytes(log.read_bytes()[:-9])
+
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_a_torn_note_spoils_none_that_is_written_after_it(journal, engine, tmp_path):
+    (tmp_path / "bot.db-sends").write_bytes(b'{"part": {"update_id": 4')
+
+    journal.note_departure(PART, left=3)
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_notes_that_are_no_text_stop_no_start(journal, engine, tmp_path):
+    journal.note_departure(PART, left=3)
+    with (tmp_path / "bot.db-sends").open("ab") as log:
+        log.write(b"\xff\xfe\x00")
 
     _, uncertain = await next_life(engine)
 
@@ -132,7 +151,7 @@ async def test_a_message_does_not_leave_where_that_cannot_be_noted(journal, tmp_
         journal.note_departure(PART, left=3)
 
 
-async def test_the_notes_are_private_hold_no_words_and_go(journal, tmp_path):
+async def test_the_log_is_private_holds_no_text_and_is_deleted(journal, tmp_path):
     journal.note_departure(PART, left=3)
     journal.note_arrival(PART, SENT)
     log = tmp_path / "bot.db-sends"

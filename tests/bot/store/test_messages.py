@@ -106,7 +106,7 @@ async def test_it_pages_back_until_enough_count(store):
     assert [found.message_id for found in all_of_them] == list(range(4 * PAGE))
 
 
-async def test_it_looks_at_each_message_once_and_no_further_than_it_must(store):
+async def test_a_search_reads_each_message_once_and_only_as_many_as_needed(store):
     for number in range(40):
         await store.save(message(number))
     seen = []
@@ -122,7 +122,7 @@ async def test_it_looks_at_each_message_once_and_no_further_than_it_must(store):
     assert threading.current_thread() not in {thread for _, thread in seen}
 
 
-async def test_what_does_not_count_ends_the_search_some_day(store, monkeypatch):
+async def test_a_search_stops_after_many_messages_that_do_not_count(store, monkeypatch):
     monkeypatch.setattr("bot.store.messages.MOST_READ", 2 * PAGE)
     for number in range(3 * PAGE):
         await store.save(message(number))

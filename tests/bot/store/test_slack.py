@@ -1,4 +1,4 @@
-"""What SQLite leaves in the unused bytes of its pages is cleared while others write."""
+"""The unused bytes of SQLite's pages are cleared while others write."""
 
 import random
 import sqlite3
@@ -54,7 +54,7 @@ def test_nothing_is_left_and_the_rows_are_as_they_were(tmp_path, page_size, vacu
         assert database.execute("SELECT * FROM said ORDER BY id").fetchall() == kept
 
 
-def test_who_writes_meanwhile_brings_nothing_back_and_loses_nothing(tmp_path):
+def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
     path = tmp_path / "bot.db"
     kept = fill(path, 4096, 2)
     ended = threading.Event()

@@ -1,4 +1,4 @@
-"""Two versions on the same turns: what differs, and what may be chance."""
+"""Comparing two versions on the same turns: differences and chance."""
 
 import random
 
@@ -21,7 +21,7 @@ from tests.model.evaluation.people import answers, evidence, next_voice
 
 
 def version(rights, nats=None, sessions=2):
-    """Return a version that is right in these turns, so many of a session."""
+    """Return a version that is right in these turns, with this many turns per session."""
     turns = tuple(
         JudgedTurn(number // sessions, right, (nats or [10.0] * len(rights))[number], 10)
         for number, right in enumerate(rights)
@@ -29,7 +29,7 @@ def version(rights, nats=None, sessions=2):
     return Outcomes(2, (), turns)
 
 
-def test_an_equal_version_differs_in_nothing():
+def test_equal_versions_have_no_difference():
     same = version([True, False] * 20)
 
     found = right_voice_difference(same, same, seed=0)
@@ -37,7 +37,7 @@ def test_an_equal_version_differs_in_nothing():
     assert (found.value, found.low, found.high) == (0, 0, 0)
 
 
-def test_a_loss_in_the_same_turns_is_surer_than_one_among_other_turns():
+def test_a_fall_on_the_same_turns_is_more_certain_than_on_other_turns():
     current = version([n % 10 < 7 for n in range(100)])
     worse = version([n % 10 < 6 for n in range(100)])
     shifted = version([(n + 5) % 10 < 6 for n in range(100)])
@@ -66,11 +66,11 @@ def test_with_few_conversations_single_turns_are_resampled():
     assert found.high < 0.8
 
 
-def test_without_turns_nothing_differs():
+def test_without_turns_there_is_no_difference():
     assert right_voice_difference(version([]), version([]), seed=0).value == 0
 
 
-def test_nats_are_compared_a_character():
+def test_nats_are_compared_per_character():
     new, current = version([True] * 12, [8.0] * 12), version([True] * 12, [10.0] * 12)
 
     assert nats_difference(new, current, seed=0).value == pytest.approx(-0.2)
@@ -80,7 +80,7 @@ def test_nats_are_compared_a_character():
     ("new", "current", "is_chance"),
     [(0, 0, True), (3, 0, True), (8, 0, False), (8, 8, True), (12, 8, True), (0, 9, True)],
 )
-def test_copies_count_in_the_answers_that_one_version_alone_copied(new, current, is_chance):
+def test_only_answers_copied_by_exactly_one_version_count(new, current, is_chance):
     def copying(count, start):
         copied = range(start, start + count)
         return Outcomes(2, tuple(JudgedAnswer(0, 0, (), n in copied) for n in range(40)), ())
@@ -90,7 +90,7 @@ def test_copies_count_in_the_answers_that_one_version_alone_copied(new, current,
     assert (found > 0.025) == is_chance
 
 
-def test_outcomes_tell_a_version_that_speaks_as_its_people_do_from_one_that_does_not():
+def test_outcomes_distinguish_a_version_in_the_right_voices():
     good, held_out = evidence(), evidence().held_out
     bad = evidence(arms={**good.arms, "generated": answers(held_out, 4, next_voice)})
     judge = by_characters(lines_of_turns(good.training))
@@ -104,7 +104,7 @@ def test_outcomes_tell_a_version_that_speaks_as_its_people_do_from_one_that_does
     assert attribution_difference(*found, size=5, seed=0) == difference
 
 
-def test_a_difference_of_chance_alone_has_an_interval_around_nothing():
+def test_a_chance_difference_has_an_interval_around_zero():
     chance = random.Random(0)
 
     def guessing():

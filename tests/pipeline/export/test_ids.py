@@ -86,7 +86,7 @@ FOREIGN = [
 ]
 
 
-def test_an_id_that_is_not_telegram_s_is_a_number_that_no_account_has():
+def test_a_foreign_id_becomes_a_number_that_no_account_has():
     numbers = [author_id_of(from_id, "Ana", 1) for from_id in FOREIGN]
 
     assert len(set(numbers)) == len(FOREIGN)

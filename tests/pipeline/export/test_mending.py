@@ -150,7 +150,7 @@ REWRITTEN = sorted(LAYOUTS.keys() - INDENTED.keys())
          "no closing quote", "no opening quote", "a brace too many", "a bracket too many",
          "a brace without an end", "a bracket without an end"],
 )  # fmt: skip
-def test_reading_goes_on_after_damage_in_any_layout(tmp_path, layout, written, text):
+def test_reading_continues_after_damage_in_any_layout(tmp_path, layout, written, text):
     talk = [entry(n, 1 + n % 2, "XYZ" if n == 50 else f"words {n}", n) for n in range(1, 200)]
     whole = LAYOUTS[layout](chat(*talk))
 
@@ -163,7 +163,7 @@ def test_reading_goes_on_after_damage_in_any_layout(tmp_path, layout, written, t
     assert sum(reading.tally.skipped.values()) + sum(reading.tally.repaired.values()) >= 1
 
 
-def test_a_large_export_on_one_line_loses_the_damaged_messages_alone(tmp_path):
+def test_a_large_export_on_one_line_loses_only_damaged_messages(tmp_path):
     talk = [entry(n, 1 + n % 2, f"words {n}", n) for n in range(1, 8_001)]
     whole = LAYOUTS["one line"](account(chat(*talk[:4_000]), chat(*talk[4_000:], id=5, name="B")))
     for n in range(500, 8_001, 500):

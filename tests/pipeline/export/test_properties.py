@@ -1,4 +1,4 @@
-"""Whatever happens to an export's bytes, nothing is invented and what was not hit is kept.
+"""However an export is damaged, nothing is invented and undamaged messages are kept.
 
 What can be promised depends on the layout. Where every message stands on lines of its own, one
 damaged byte costs the message in which it stands, and none where it stands in a chat's own lines:

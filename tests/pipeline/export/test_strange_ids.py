@@ -1,4 +1,4 @@
-"""Ids that Telegram would not write: nothing that was said is lost for them."""
+"""No message is lost because of ids that Telegram would not write."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def anonymous(entries):
 
 
 @pytest.mark.parametrize("layout", ["one space a level", "one line"])
-def test_two_messages_of_one_id_in_a_file_are_both_kept_and_counted(tmp_path, layout):
+def test_two_messages_with_the_same_id_are_both_kept_and_counted(tmp_path, layout):
     talk = [entry(1, 1, "a"), entry(2, 1, "b", 1), entry(2, 2, "c", 2), entry(3, 1, "d", 3)]
 
     reading = read(write(tmp_path, LAYOUTS[layout](chat(*talk))))
@@ -38,7 +38,7 @@ def test_the_same_message_twice_in_a_file_is_one(tmp_path):
     assert not reading.tally.repaired
 
 
-def test_all_messages_of_one_id_are_kept_once_whatever_the_number_of_files(tmp_path):
+def test_messages_with_the_same_id_are_kept_once_from_any_number_of_files(tmp_path):
     talk = [entry(0, 1 + n % 2, f"words {n}", n) for n in range(500)]
     paths = [write(tmp_path / name, chat(*talk)) for name in "ab"]
 
@@ -59,7 +59,7 @@ def test_anonymous_authors_are_people_of_the_chat(tmp_path):
     assert load_dataset(tmp_path / "ds2").content_hash == dataset.content_hash
 
 
-def test_an_anonymous_author_of_the_name_of_somebody_who_said_no_is_not_learned_from(tmp_path):
+def test_an_anonymous_author_with_an_excluded_persons_name_is_not_learned_from(tmp_path):
     damaged = [
         entry(9_000 + n, 3, "secretword", 10 + n, from_id="usXr3", **{"from": "Rui"})
         for n in range(9)
@@ -77,7 +77,7 @@ def test_an_anonymous_author_of_the_name_of_somebody_who_said_no_is_not_learned_
     assert not any("secretword" in line for line in lines)
 
 
-def test_a_message_of_an_id_that_another_has_is_no_border_of_an_export(tmp_path):
+def test_a_message_with_a_copied_id_does_not_bound_an_export(tmp_path):
     first = [entry(5, 1, "a"), entry(6, 1, "b", 1), entry(6, 2, "c", 2)]
     late = [entry(7, 1, "d", 300), entry(8, 2, "e", 301)]
     root = tmp_path / "models"

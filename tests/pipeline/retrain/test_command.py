@@ -117,9 +117,7 @@ def test_help_names_every_option_and_its_default(call):
 
 
 @pytest.mark.parametrize("lasted", [{}, {"read": 2.0, "train": 9.0}], ids=["first", "later"])
-def test_in_a_terminal_one_bar_counts_the_whole_and_once_it_is_known_the_time_left(
-    lasted, monkeypatch
-):
+def test_a_terminal_shows_one_bar_and_the_time_left_once_known(lasted, monkeypatch):
     monkeypatch.setattr("pipeline.progress._LEAST_SECONDS", 0.0)
     shown = io.StringIO()
     watch = Watch(Console(file=shown, force_terminal=True, width=80), lasted)
@@ -154,7 +152,7 @@ def test_the_shares_of_the_bar_are_those_of_the_last_run():
     assert " 88 %" in shown.getvalue()
 
 
-def test_no_thread_redraws_bars_that_come_and_go():
+def test_no_thread_redraws_bars():
     watch = Watch(Console(file=io.StringIO(), force_terminal=True, width=80))
     before = threading.active_count()
 

@@ -1,4 +1,4 @@
-"""An `/optout` that a retraining read binds every command, and travels with what is exported."""
+"""An `/optout` that a retraining has read applies to every command, and travels with exports."""
 
 import json
 import zipfile
@@ -22,7 +22,7 @@ from tests.pipeline.retrain.workshop import NEW
 
 @pytest.fixture
 def out(running):
-    """A workshop whose first version serves, and of which Friend 1 told the bot no since."""
+    """A workshop with a current version, whose Friend 1 has sent /optout since."""
     running.run(dump(decisions=[decision(1, "optout", 9)]))
     return running
 
@@ -40,7 +40,7 @@ def voices(registry):
 
 
 def exported(out, tmp_path):
-    """Export the version that serves; return the file and the roster in it by name."""
+    """Export the current version; return the file and its roster by name."""
     call(out.root, "export", "current", tmp_path / "m.zip")
     with zipfile.ZipFile(tmp_path / "m.zip") as archive:
         roster = json.loads(archive.read("roster.json"))
@@ -48,13 +48,13 @@ def exported(out, tmp_path):
 
 
 class Silent:
-    """What speaks, were anybody asked to."""
+    """A speaker that is never called."""
 
     def __init__(self, artifact):
         self.artifact = artifact
 
 
-def test_a_talk_in_the_terminal_refuses_who_opted_out(out):
+def test_chat_refuses_a_person_who_opted_out(out):
     talk = Talk(Silent(out.registry.open()), None)
 
     with pytest.raises(
@@ -63,14 +63,14 @@ def test_a_talk_in_the_terminal_refuses_who_opted_out(out):
         chat(talk, "Friend 1", "me")
 
 
-def test_nobody_speaks_where_nobody_may(running):
+def test_simulate_without_voices_is_refused(running):
     running.run(dump(decisions=[decision(1, "optout"), decision(2, "optout")]))
 
     with pytest.raises(VoiceError, match="nobody may be imitated in this version"):
         simulate(Talk(Silent(running.registry.open()), None), 3)
 
 
-def test_a_scorecard_is_not_made_of_voices_that_opted_out(running, tmp_path):
+def test_evaluate_refuses_voices_that_opted_out(running, tmp_path):
     dataset = load_dataset(running.trained[-1][0].folder)
     running.run(dump(decisions=[decision(1, "optout"), decision(2, "optout")]))
 
@@ -84,7 +84,7 @@ def test_list_and_show_name_no_voice_that_opted_out(out):
     assert "Friend 1 told the bot /optout on 2024-03-01" in call(out.root, "show")
 
 
-def test_an_exported_version_says_no_for_who_opted_out(out, tmp_path):
+def test_an_exported_roster_says_no_for_people_who_opted_out(out, tmp_path):
     told = call(out.root, "export", "current", tmp_path / "x.zip")
 
     _, people = exported(out, tmp_path)
@@ -93,9 +93,7 @@ def test_an_exported_version_says_no_for_who_opted_out(out, tmp_path):
     assert [people[name]["imitate"] for name in ("Friend 1", "Friend 2")] == ["no", "yes"]
 
 
-def test_the_no_holds_for_all_versions_of_the_folder_it_is_imported_into(
-    running, tmp_path, monkeypatch
-):
+def test_an_imported_optout_applies_to_all_versions_in_the_folder(running, tmp_path, monkeypatch):
     before, _ = exported(running, tmp_path)
     other = Registry(tmp_path / "other")
     call(other.root, "import", before)
@@ -112,7 +110,7 @@ def test_the_no_holds_for_all_versions_of_the_folder_it_is_imported_into(
     assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
 
 
-def test_an_import_turns_no_no_into_a_yes(running, tmp_path):
+def test_an_import_never_turns_a_no_into_a_yes(running, tmp_path):
     before, _ = exported(running, tmp_path)
     running.run(chat_of(*NEW), dump(decisions=[decision(1, "optout", 9)]))
 
@@ -124,20 +122,20 @@ def test_an_import_turns_no_no_into_a_yes(running, tmp_path):
 
 
 @pytest.mark.parametrize(("hours", "speak"), [(10, True), (8, False)])
-def test_a_newer_optin_lifts_it_and_an_older_one_does_not(out, hours, speak):
+def test_only_a_newer_optin_cancels_an_optout(out, hours, speak):
     out.run(dump(decisions=[decision(1, "optin", hours)]))
 
     assert ("Friend 1" in voices(out.registry)) == speak
 
 
-def test_a_roster_file_does_not_lift_it(out):
+def test_a_roster_file_does_not_cancel_an_optout(out):
     told = call(out.root, "roster", "1", out.root / "roster.toml")
 
     assert "Friend 1 told the bot /optout on 2024-03-01: no voice." in told
     assert voices(out.registry) == ["Friend 2"]
 
 
-def test_an_optin_does_not_lift_what_the_roster_took_too(running):
+def test_an_optin_does_not_cancel_a_rosters_no(running):
     file = running.root / "roster.toml"
     file.write_text(file.read_text().replace('imitate = "yes"', 'imitate = "no"', 1))
     running.run(dump(decisions=[decision(1, "optout", 9)]))
@@ -147,7 +145,7 @@ def test_an_optin_does_not_lift_what_the_roster_took_too(running):
     assert voices(running.registry) == ["Friend 2"]
 
 
-def test_an_optout_that_was_imported_counts_in_a_retraining(out, tmp_path):
+def test_an_imported_optout_counts_in_a_retraining(out, tmp_path):
     file, _ = exported(out, tmp_path)
     other = type(out)(tmp_path / "elsewhere")
     other.folder.mkdir()
@@ -160,7 +158,7 @@ def test_an_optout_that_was_imported_counts_in_a_retraining(out, tmp_path):
     assert read_roster(other.root / "roster.toml").called("Friend 1").imitate == "ask"
 
 
-def test_what_is_pushed_says_no_for_who_opted_out(out, tmp_path):
+def test_a_pushed_roster_says_no_for_people_who_opted_out(out, tmp_path):
     hub.stage(out.registry.open(), tmp_path, "you/model", public=False)
 
     roster = json.loads((tmp_path / "roster.json").read_text("utf-8"))

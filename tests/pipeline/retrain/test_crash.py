@@ -86,7 +86,7 @@ running.run(Path({str(export)!r}), Path({str(notes)!r}))
     assert found(running.root, "words 2 ") == []
 
 
-def test_the_receipt_after_a_kill_still_counts_what_was_deleted_since(running):
+def test_the_receipt_counts_deleted_messages_after_a_kill(running):
     fewer = [one for one in NEW if one["id"] not in range(21, 30)]
     for step in ("keep", "build", "write"):
         running.killed = step
@@ -100,7 +100,7 @@ def test_the_receipt_after_a_kill_still_counts_what_was_deleted_since(running):
     assert running.shown.getvalue().count("9 were deleted since") == 3
 
 
-def test_what_an_earlier_version_was_made_without_is_not_deleted_since(running):
+def test_messages_deleted_before_the_last_version_are_not_counted_again(running):
     fewer = [one for one in NEW if one["id"] not in range(21, 30)]
     running.run(chat(*fewer), no_live_bot=True)
 

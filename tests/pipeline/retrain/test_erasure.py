@@ -218,16 +218,16 @@ def test_the_commands_list_what_is_left_and_delete_it(shop):
     assert [name[:4] for name in shop.registry.names] == ["0003"]
 
 
-def test_a_refused_export_says_what_the_dump_beside_it_erased_and_why(shop):
+def test_with_a_refused_export_the_erasure_of_the_dump_is_explained(shop):
     with pytest.raises(ExportError):
         shop.run(chat(*OLD, name="Work", id=8), dump(decisions=[decision(1, "optout", 9)]))
 
     told = " ".join(shop.shown.getvalue().split())
     assert "erased 2 datasets and the checkpoints: Friend 1 told the bot /optout on 2024" in told
-    assert "the export is refused; what people told the bot counts anyway" in told
+    assert "the export is refused; decisions that people sent to the bot still apply" in told
 
 
-def test_nothing_is_said_of_erasing_where_nothing_was(shop):
+def test_no_erasure_is_reported_if_nothing_was_erased(shop):
     shop.run(dump())
 
     assert "erased" not in shop.shown.getvalue()
@@ -241,7 +241,7 @@ def test_nothing_is_said_of_erasing_where_nothing_was(shop):
     ],
     ids=["withdrawn", "forgotten"],
 )
-def test_who_looks_for_an_erased_dataset_is_told_when_and_why_it_went(shop, notes, why):
+def test_an_erased_dataset_is_reported_with_date_and_reason(shop, notes, why):
     shop.run(dump(**notes))
     artifact = shop.registry.open("2")
     said = rf"the dataset of {artifact.path.name} was erased on 20\d\d-\d\d-\d\d: {why}"
@@ -251,7 +251,7 @@ def test_who_looks_for_an_erased_dataset_is_told_when_and_why_it_went(shop, note
         dataset_for(artifact, None)
 
 
-def test_a_dataset_that_was_moved_away_is_not_called_erased(shop):
+def test_a_moved_dataset_is_not_reported_as_erased(shop):
     artifact = shop.registry.open("2")
     shutil.rmtree(dataset_of(artifact))
 

@@ -26,11 +26,11 @@ def test_a_version_that_is_as_good_may_serve():
     ],
     ids=["a turn", "whose lines", "right voice", "few copies", "copies", "private", "better"],
 )
-def test_only_a_fall_beyond_chance_more_copies_or_a_secret_keep_it_out(new, passes):
+def test_only_a_fall_beyond_chance_copies_or_private_data_prevent_promotion(new, passes):
     assert (decide(judged(new), judged(card())).reasons == ()) == passes
 
 
-def test_the_same_fall_counts_on_the_same_turns_and_may_be_chance_on_others():
+def test_the_same_fall_is_certain_on_the_same_turns_only():
     new, current = card(right_voice=0.62), card()
 
     paired = decide(judged(new, turns=96), judged(current, turns=96))
@@ -40,7 +40,7 @@ def test_the_same_fall_counts_on_the_same_turns_and_may_be_chance_on_others():
     assert others.reasons == ()
 
 
-def test_a_large_fall_is_named_though_there_are_too_few_turns_to_tell():
+def test_a_large_fall_is_reported_even_with_few_turns():
     verdict = decide(judged(card(attribution=0.267), 8, seed=1), judged(card(0.632), 8))
 
     attribution = verdict.figures[0]
@@ -50,7 +50,7 @@ def test_a_large_fall_is_named_though_there_are_too_few_turns_to_tell():
     assert reason.endswith('pass with --force "REASON"')
 
 
-def test_a_small_fall_within_chance_is_no_reason():
+def test_a_small_fall_within_chance_is_accepted():
     verdict = decide(judged(card(attribution=0.5), 8, seed=1), judged(card(0.6), 8))
 
     assert verdict.reasons == ()

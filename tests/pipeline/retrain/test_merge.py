@@ -116,7 +116,7 @@ def test_a_file_of_another_chat_is_refused_with_both_names(tmp_path, put):
     files = put(chat(*ANNA), chat(*LATER, name="Work", id=8))
 
     with (
-        pytest.raises(ExportError, match=r"is of Work, and wanted is Friends \(-1000000000077\)"),
+        pytest.raises(ExportError, match=r"is of Work, not of Friends \(-1000000000077\)"),
         merging(tmp_path, files),
     ):
         pytest.fail("it was read")
@@ -169,7 +169,7 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
     assert "secret" not in str(list(kept.rows({})))
 
 
-def test_copies_of_their_words_go_and_every_line_stays_as_it_was(tmp_path, put):
+def test_copies_of_their_words_are_removed_and_lines_stay_the_same(tmp_path, put):
     roster = Roster(
         (Person("Friend 1", (1,)), Person("Zé Reis", (2,), learn="no")),
         understudies=frozenset({BOT}),

@@ -45,7 +45,7 @@ def test_who_withdrew_before_is_left_out_and_told(first, monkeypatch):
 
     first.run(chat(*SUPER), no_live_bot=True)
 
-    assert "Friends became a supergroup, and its history went along" in console.file.getvalue()
+    assert "Friends became a supergroup; its history is kept" in console.file.getvalue()
     assert [one["name"] for one in first.receipt(2)["excluded"]] == ["Friend 2"]
 
 

@@ -35,7 +35,7 @@ def test_what_is_worse_does_not_serve(running, new, reason):
     assert reason in running.receipt(2)["reasons"][0]
 
 
-def test_what_is_worse_by_no_more_than_chance_explains_serves(running):
+def test_a_version_worse_only_by_chance_is_promoted(running):
     running.cards[2] = card(attribution=0.58, right_voice=0.68)
 
     assert running.run(chat(*NEW), no_live_bot=True).promoted
@@ -97,7 +97,7 @@ def test_the_receipt_says_all_and_no_word_of_a_message(running):
     assert all(text not in page for text in ("words 7", "words 300"))
 
 
-def test_the_bot_s_own_lines_are_no_forgotten_messages_of_people(running):
+def test_the_bots_own_lines_do_not_count_as_forgotten_messages(running):
     lines = [played(5_000 + n, "Friend 2", f"line {n}", 900_000 + n) for n in range(9)]
     running.run(chat(*NEW), dump(*lines))
     forgotten = [3, 5, 7, *range(5_000, 5_005), 6_001, 6_002]
@@ -113,7 +113,7 @@ def test_the_bot_s_own_lines_are_no_forgotten_messages_of_people(running):
     assert "7 more ids" in page
 
 
-def test_forgotten_messages_are_counted_again_where_the_run_before_was_killed(running):
+def test_forgotten_messages_are_counted_after_a_killed_run(running):
     files = running.put(chat(*NEW), dump(forgotten=[3, 5]))
     running.killed = "build"
     with pytest.raises(Killed):

@@ -59,7 +59,7 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=
 
 
 def judged(card, turns=48, seed=0):
-    """Return a version of this scorecard, with the outcomes of so many turns of two voices.
+    """Return a version of this scorecard, with the outcomes of this many turns of two voices.
 
     Of one seed the version with the lower share fails in all turns in which the other fails.
     """

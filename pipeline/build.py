@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from pipeline.dataset import (
 )
 from pipeline.draft import Draft
 from pipeline.export import archive
-from pipeline.export.archive import opened
+from pipeline.export.archive import ShowReading, opened
 from pipeline.leaks import leaks
 from pipeline.occasions import OCCASIONS, OccasionsDraft
 from pipeline.pairing import Choices, Pairing
@@ -43,12 +43,19 @@ from pipeline.roster_file import (
 from pipeline.split import GAP, SPLITS, Written, split
 from pipeline.summary import Leaks, Summary, VoiceFigures, split_figures, write_summary
 
+MOST_UNREAD = 0.01
+"""Share of a file that may be unreadable without --skip-damaged."""
+
 Step = Callable[[str], None]
 """Is told what begins now, in a few words."""
 
 
 def build(
-    exports: Sequence[Path], out: Path, choices: Choices, step: Step = lambda _: None
+    exports: Sequence[Path],
+    out: Path,
+    choices: Choices,
+    step: Step = lambda _: None,
+    show: ShowReading = lambda _: nullcontext(lambda _: None),
 ) -> Summary:
     """Build a dataset from one chat of one export, or of several that are merged.
 
@@ -66,9 +73,10 @@ def build(
     if choices.review:  # now, rather than after minutes of work
         check_writable(choices.review)
     review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
-    with opened(exports, choices.chat, choices.zone, step) as found:
+    with opened(exports, choices.chat, choices.zone, step, show) as found:
         chat = found.only(choices.chat)
         check_chat(chat, found.spool.clashes(chat.chat_id))
+        check_damage(chat, skip_damaged=choices.skip_damaged)
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, found.files, authors, out)
         pairing = Pairing(found.spool, chat, roster, choices)
@@ -137,6 +145,20 @@ def check_chat(chat: archive.Chat, clashes: int) -> None:
             f"the export does not say which chat {name} is, its id is missing or "
             "damaged: export it again"
         )
+
+
+def check_damage(chat: archive.Chat, *, skip_damaged: bool) -> None:
+    """Make sure that little of the files is damaged, unless that is agreed to.
+
+    Raises:
+        ExportError: Too much is.
+    """
+    for file, unread in chat.unread.items():
+        if not skip_damaged and chat.unread_share(file) > MOST_UNREAD:
+            raise ExportError(
+                f"{file} is damaged, and {unread:,} bytes ({chat.unread_share(file):.1%} of it) "
+                "cannot be read: export the chat again, or go on without them by --skip-damaged"
+            )
 
 
 def _pair(pairing: Pairing, review: Review, draft: Draft, occasions: OccasionsDraft) -> None:
@@ -241,6 +263,8 @@ def _summary(pairing: Pairing, splits: "array[int]", written: Written, shared: L
         redacted=dict(pairing.redacted.most_common()),
         repaired=dict(chat.tally.repaired.most_common()),
         skipped=dict(chat.tally.skipped.most_common()),
+        unread_bytes=chat.unread.total(),
+        export_bytes=sum(chat.sizes.values()),
     )
 
 

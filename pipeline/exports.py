@@ -9,6 +9,7 @@ from rich.console import Console
 from model.naming import visible
 from pipeline import options, report
 from pipeline.options import WINDOW, require_training
+from pipeline.progress import file_bar
 from pipeline.roster_file import MIN_MESSAGES
 from pipeline.split import TEST
 
@@ -24,6 +25,12 @@ Timezone = Annotated[
     typer.Option(help="where old exports without UTC times were made; else this machine's"),
 ]
 SessionMinutes = Annotated[float, typer.Option(help="a silence this long ends a session")]
+SkipDamaged = Annotated[
+    bool,
+    typer.Option(
+        "--skip-damaged", help="Use an export even if over 1 % of it is damaged and cannot be read."
+    ),
+]
 MinMessages = Annotated[int, typer.Option(min=1, help="who wrote fewer becomes no voice")]
 
 
@@ -64,6 +71,7 @@ def inspect(
         roster_path=roster,
         min_messages=min_messages,
         step=lambda what: console.print(f"  {visible(what)} …", style="dim"),
+        show=lambda file: file_bar(console, file),
     )
     if as_json:
         print(findings.to_json(figures))
@@ -104,6 +112,7 @@ def build(
         bool,
         typer.Option("--public", help="the chat is nobody's secret: the bot may speak anywhere"),
     ] = False,
+    skip_damaged: SkipDamaged = False,
 ) -> None:
     """Turn exports of one chat into a dataset of contexts and replies."""
     require_training()
@@ -123,9 +132,14 @@ def build(
         review=review,
         zone=zone,
         public=public,
+        skip_damaged=skip_damaged,
     )
     summary = build_dataset(
-        exports, out, choices, step=lambda what: console.print(f"  {visible(what)} …", style="dim")
+        exports,
+        out,
+        choices,
+        step=lambda what: console.print(f"  {visible(what)} …", style="dim"),
+        show=lambda file: file_bar(console, file),
     )
     report.print_summary(summary, console)
     if review:

@@ -65,6 +65,11 @@ def _print_chat(one: ChatFigures, console: Console) -> None:
         "repaired": _listed(chat.tally.repaired) or "nothing",
         "skipped": _listed(chat.tally.skipped) or "nothing",
     }
+    if chat.unread:
+        facts["unread"] = ", ".join(
+            f"{unread:,} bytes, {chat.unread_share(file):.2%} of {file}"
+            for file, unread in chat.unread.items()
+        )
     rows = table("", "", plain=True)
     for about, says in facts.items():
         rows.add_row(about, Text(says))
@@ -141,6 +146,10 @@ def _chat(one: ChatFigures) -> dict[str, Any]:
         ],
         "repaired": dict(chat.tally.repaired),
         "skipped": dict(chat.tally.skipped),
+        "unread": [
+            {"file": str(file), "bytes": unread, "share": chat.unread_share(file)}
+            for file, unread in chat.unread.items()
+        ],
         "places": [
             {"file": str(p.file), "byte": p.offset, "after": p.after, "what": p.what}
             for p in chat.places

@@ -4,6 +4,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import lru_cache
@@ -14,7 +15,7 @@ from model.errors import ExportError
 from model.files import make_folder
 from model.naming import visible_name
 from pipeline.authors import Author
-from pipeline.export.archive import MAX_LISTED, Chat, opened
+from pipeline.export.archive import MAX_LISTED, Chat, ShowReading, opened
 from pipeline.export.spool import Counts, Spool
 from pipeline.pairing import Choices, Pairing
 from pipeline.roster_file import MIN_MESSAGES, roster_of, write_roster
@@ -58,6 +59,7 @@ def inspect(
     roster_path: Path | None,
     min_messages: int,
     step: Callable[[str], None] = lambda _: None,
+    show: ShowReading = lambda _: nullcontext(lambda _: None),
 ) -> list[ChatFigures]:
     """Return the figures of all chats, those with most messages first, or of the wanted one.
 
@@ -70,7 +72,7 @@ def inspect(
         raise ExportError(
             f"{roster_path} is there already, and may be edited: name another file, or delete it"
         )
-    with opened(exports, wanted, zone, step) as archive:
+    with opened(exports, wanted, zone, step, show) as archive:
         chats = list(archive.chats.values())
         if wanted is not None or roster_path:
             chats = [archive.only(wanted)]

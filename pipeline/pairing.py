@@ -29,7 +29,8 @@ class Choices:
 
     `last` messages or those `since` a time; local times of old exports are those of `zone`, else
     of this machine. Who wrote fewer than `min_messages` becomes no voice; `test_share` and
-    `validation_share` are the test's and the validation's parts of all messages.
+    `validation_share` are the test's and the validation's parts of all messages. With
+    `skip_damaged` an export counts however much of it is damaged.
     """
 
     window: Window = field(default_factory=Window)
@@ -43,6 +44,7 @@ class Choices:
     review: Path | None = None
     zone: tzinfo | None = None
     public: bool = False
+    skip_damaged: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a number of messages that leaves none."""

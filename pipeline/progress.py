@@ -5,18 +5,20 @@ refresh thread can lose a printed line or leave one in the scrollback.
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from model import conduct
 from model.stopping import Point
 
+_REDRAW = 0.2  # seconds between two drawings of a bar
 _EVERY = 30.0  # seconds between lines where nobody watches
 _MINUTE = 60
 _LEAST_SHARE, _LEAST_SECONDS = 0.05, 10.0
@@ -114,3 +116,29 @@ def step(console: Console, title: str) -> Iterator[None]:
         yield
     took = clock(time.monotonic() - started)
     console.print(Text.assemble(f"  {title} ", (f"({took})", "dim")))
+
+
+@contextmanager
+def file_bar(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
+    """Show in a terminal how much of a file is read; yield what is told each number of bytes."""
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("  "), BarColumn(28), DownloadColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        size = file.stat().st_size
+        task = bar.add_task("", total=size)
+        started = drawn = time.monotonic()
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done, drawn
+            done += count
+            now = time.monotonic()
+            if now - drawn >= _REDRAW:
+                drawn = now
+                left = time_left(min(1, done / max(1, size)), now - started)
+                text = f"{left} left" if left else ""
+                bar.update(task, completed=min(done, size), description=text, refresh=True)
+
+        yield advance

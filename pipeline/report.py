@@ -53,6 +53,9 @@ def _notes(summary: Summary) -> Iterator[str]:
     ):
         if counts:
             yield f"{about}: {', '.join(f'{n:,} × {what}' for what, n in counts.items())}"
+    if summary.unread_bytes:
+        share = summary.unread_bytes / max(1, summary.export_bytes)
+        yield f"Could not be read: {summary.unread_bytes:,} bytes, {share:.2%} of the export"
     if summary.quiet:
         few = f"fewer than {summary.min_messages} messages each"
         yield f"No voices, with {few} (--min-messages): {_first(summary.quiet)}"

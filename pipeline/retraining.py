@@ -66,6 +66,7 @@ def retrain(
         typer.Option(min=1, help="as for build; else the current version's", show_default=False),
     ] = None,
     timezone: exports.Timezone = None,
+    skip_damaged: exports.SkipDamaged = False,
     epochs: Annotated[float | None, hyper("epochs")] = None,
     minutes: Annotated[float | None, hyper("minutes")] = None,
     batch_size: Annotated[int | None, hyper("batch_size")] = None,
@@ -110,6 +111,7 @@ def retrain(
         settings=options.given_of(context.params),
         resume=resume,
         restart=restart,
+        skip_damaged=skip_damaged,
     )
     console = Console(quiet=quiet, highlight=False, markup=False)  # of names nothing is markup
     watch = Watch(console, _lasted(models_dir))

@@ -62,7 +62,8 @@ class Summary:
     `quiet` wrote fewer than `min_messages` and are no voices. `redacted` counts placeholders by
     kind, `repeated` messages too often said to be targets, `struck` pairs that a person struck out,
     `gap` messages between the splits, `dropped` pairs that stand there or reach into another split.
-    `repaired` and `skipped` count what was wrong with the export, by why.
+    `repaired` and `skipped` count what was wrong with the export, by why; of the
+    `export_bytes` of its files the `unread_bytes` could not be read.
     """
 
     chats: tuple[Chat, ...]
@@ -83,6 +84,8 @@ class Summary:
     redacted: Mapping[str, int] = field(default_factory=dict)
     repaired: Mapping[str, int] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
+    unread_bytes: int = 0
+    export_bytes: int = 0
 
     @property
     def lines(self) -> int:
@@ -187,6 +190,8 @@ def _summary(value: Mapping[str, Any]) -> Summary:
     )
     return Summary(
         **{name: value[name] for name in fields},
+        unread_bytes=value.get("unread_bytes", 0),  # older datasets lack both
+        export_bytes=value.get("export_bytes", 0),
         chats=tuple(Chat(**chat) for chat in value["chats"]),
         export_sha256=tuple(value["export_sha256"]),
         quiet=tuple(value["quiet"]),

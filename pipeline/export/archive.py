@@ -1,8 +1,9 @@
 """All chats of one or several exports: found, read, merged and joined."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -10,10 +11,13 @@ from pathlib import Path
 from model.errors import ExportError, describe_error
 from model.naming import fold, visible_name
 from pipeline.export.entries import Entries, Tally
-from pipeline.export.events import Fault, Heading
+from pipeline.export.events import Fault, Heading, Told
 from pipeline.export.files import HOW, export_files, read
 from pipeline.export.ids import chat_id_of, is_whole
 from pipeline.export.spool import Spool
+
+ShowReading = Callable[[Path], AbstractContextManager[Told]]
+"""Shows how much of a file is read: is entered before, and told each time how many bytes more."""
 
 UNNAMED = "a chat without a name"
 SAME_ID = "an id that another message has too"
@@ -40,7 +44,10 @@ class Trouble:
 
 @dataclass(slots=True)
 class Chat:
-    """A chat of the exports; `number` is its id as they write it, `joined` are basic groups."""
+    """A chat of the exports; `number` is its id as they write it, `joined` are basic groups.
+
+    `unread` counts the bytes of each file that damage made unreadable, `sizes` are the files'.
+    """
 
     chat_id: int
     number: int | None
@@ -50,6 +57,8 @@ class Chat:
     joined: list[int] = field(default_factory=list)
     former_names: list[str] = field(default_factory=list)
     places: list[Trouble] = field(default_factory=list)
+    unread: Counter[Path] = field(default_factory=Counter)
+    sizes: dict[Path, int] = field(default_factory=dict)
 
     @property
     def has_name(self) -> bool:
@@ -60,6 +69,8 @@ class Chat:
         """Count a fault; the first hundred keep their places."""
         counter = self.tally.skipped if fault.is_lost else self.tally.repaired
         counter[fault.what] += 1
+        if fault.unread:
+            self.unread[file] += fault.unread
         if len(self.places) < _MOST_PLACES:
             self.places.append(Trouble(file, fault.offset, after, fault.what))
 
@@ -71,6 +82,12 @@ class Chat:
         self.tally.skipped.update(group.tally.skipped)
         self.tally.messages_skipped += group.tally.messages_skipped
         self.places += group.places
+        self.unread.update(group.unread)
+        self.sizes |= group.sizes
+
+    def unread_share(self, file: Path) -> float:
+        """Return how much of a file damage made unreadable."""
+        return self.unread[file] / max(1, self.sizes[file])
 
 
 @dataclass(slots=True)
@@ -125,6 +142,7 @@ def opened(
     wanted: str | None = None,
     zone: tzinfo | None = None,
     step: Callable[[str], None] = lambda _: None,
+    show: ShowReading = lambda _: nullcontext(lambda _: None),
 ) -> Iterator[Archive]:
     """Read the exports at these paths: the wanted chat with what it grew out of, or all chats.
 
@@ -134,12 +152,13 @@ def opened(
         ExportError: One is no export, or cannot be read.
     """
     files = export_files(paths)
-    wants = _choice(files, wanted)
+    wants = _choice(files, wanted, show)
     with _room(), closing(Spool()) as spool:
         archive = Archive(spool, tuple(files))
         for number, file in enumerate(files):
             step(f"reading {file}")
-            _read(number, file, archive, wants, zone)
+            with show(file) as told:
+                _read(number, file, archive, wants, zone, told)
         _join(archive)
         for chat_id in archive.chats:
             spool.find_topics(chat_id)
@@ -162,14 +181,20 @@ def _room() -> Iterator[None]:
         ) from error
 
 
-def _choice(files: Sequence[Path], wanted: str | None) -> Callable[[Heading], bool]:
+def _choice(
+    files: Sequence[Path], wanted: str | None, show: ShowReading
+) -> Callable[[Heading], bool]:
     """Return which chats to read: all, or the wanted one and those that it may be one with.
 
     Only groups become supergroups; whether one did is known when both are read.
     """
     if wanted is None:
         return lambda _: True
-    headings = [e for file in files for e in read(file, lambda _: False) if isinstance(e, Heading)]
+    headings: list[Heading] = []
+    for file in files:
+        with show(file) as told:
+            events = read(file, lambda _: False, told)
+            headings += [event for event in events if isinstance(event, Heading)]
     meant = [chat for chat in map(_chat, headings) if _is_meant(chat, wanted)]
     if not meant:
         return lambda _: True  # all of them are listed
@@ -200,6 +225,7 @@ def _read(
     archive: Archive,
     wants: Callable[[Heading], bool],
     zone: tzinfo | None,
+    told: Told,
 ) -> None:
     """Read one file into the archive.
 
@@ -209,11 +235,12 @@ def _read(
     chat: Chat | None = None
     entries = Entries(UNKNOWN, archive.spool.names, Tally(), zone)
     found, last, fault = False, None, None
-    for event in read(file, wants):
+    for event in read(file, wants, told):
         if isinstance(event, Heading):
             found, last = True, None
             chat = archive.open(_chat(event)) if wants(event) else None
             if chat:
+                chat.sizes[file] = file.stat().st_size
                 entries = Entries(chat.chat_id, archive.spool.names, chat.tally, zone)
         elif isinstance(event, Fault):
             fault = event

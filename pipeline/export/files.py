@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from model.errors import ExportError
-from pipeline.export.events import Event, Heading
+from pipeline.export.events import Event, Heading, Told
 from pipeline.export.layout import CHUNK, layout_of
 from pipeline.export.mending import parse
 from pipeline.export.rewritten import rewritten
@@ -56,17 +56,21 @@ def export_files(paths: Sequence[Path]) -> list[Path]:
     return sorted(files, key=_newest) if len(files) > 1 else files
 
 
-def read(file: Path, wants: Callable[[Heading], bool]) -> Iterator[Event]:
+def read(
+    file: Path, wants: Callable[[Heading], bool], told: Told = lambda _: None
+) -> Iterator[Event]:
     """Yield what a file holds; of chats that are not wanted the headings alone.
+
+    `told` hears of each part that was read, of all bytes together but for a byte-order mark.
 
     Raises:
         ExportError: It cannot be read.
     """
     try:
         if layout := layout_of(file):
-            yield from slices(file, layout, wants)
+            yield from slices(file, layout, wants, told)
         else:
-            yield from rewritten(file, wants)
+            yield from rewritten(file, wants, told)
     except OSError as error:
         raise ExportError(f"{file} cannot be read: {error.strerror}") from error
 

@@ -12,13 +12,11 @@ from typing import IO, Any
 
 import orjson
 
-from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, heading_of
+from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, Told, heading_of, loss
 from pipeline.export.layout import AHEAD, CHUNK
 from pipeline.export.mending import Item, mend, parse
 
 BROKEN = "no valid JSON"
-LOST = "no message can be read here"
-BRACKETS = "brackets that are damaged"
 DAMAGED_HEADING = "a line of the chat's own that is damaged"
 
 _MOST = 1 << 21  # messages are far smaller: a longer one has a damaged end
@@ -41,7 +39,9 @@ _NONE = b""
 Keys = dict[str, Any]
 
 
-def rewritten(path: Path, wants: Callable[[Heading], bool]) -> Iterator[Event]:
+def rewritten(
+    path: Path, wants: Callable[[Heading], bool], told: Told = lambda _: None
+) -> Iterator[Event]:
     """Yield a file's content, with its keys in any order; skip only damaged parts.
 
     If a chat's own keys come after its messages, the file is first read once for these.
@@ -50,7 +50,7 @@ def rewritten(path: Path, wants: Callable[[Heading], bool]) -> Iterator[Event]:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        yield from _Scanner(past_bom(file), wants, lambda: _late_keys(path)).events()
+        yield from _Scanner(past_bom(file), wants, lambda: _late_keys(path), told).events()
 
 
 def past_bom(file: IO[bytes]) -> IO[bytes]:
@@ -91,13 +91,14 @@ class _Scanner:
         file: IO[bytes],
         wants: Callable[[Heading], bool],
         late: Callable[[], dict[int, Keys]],
+        told: Told = lambda _: None,
     ) -> None:
         self.file, self.wants = file, wants
         self.offset, self.at, self.buffer = file.tell(), 0, b""
         self.frames: list[_Frame] = []
         self.key = _NONE
         self.closed: dict[int, Keys] = {}
-        self._late = late
+        self._late, self._told = late, told
         self._known: dict[int, Keys] | None = None
         self._pending: Heading | None = None
         self._is_sound = self._is_empty = True
@@ -143,6 +144,7 @@ class _Scanner:
     def _more(self) -> bool:
         chunk = self.file.read(CHUNK)
         if chunk:
+            self._told(len(chunk))
             self._is_shifted |= self.at > 0
             self.buffer = self.buffer[self.at :] + chunk
             self.offset, self.at = self.offset + self.at, 0
@@ -312,8 +314,7 @@ class _Scanner:
         if span is None or _MARK.search(self.buffer, self.at, self.at + span):
             span = self._next()
             piece = self.buffer[self.at : self.at + span]
-            is_lost = b'"' in piece
-            yield Fault(self.offset + self.at, LOST if is_lost else BRACKETS, is_lost=is_lost)
+            yield loss(self.offset + self.at, piece)
         self.at += span
 
     def _span(self, begin: int) -> int | None:
@@ -382,10 +383,8 @@ def _one(piece: bytes, offset: int) -> Iterator[Event]:
     elif (mended := mend(whole)) and "id" in mended[0]:
         yield Fault(offset, mended[1], is_lost=False)
         yield [mended[0]]
-    elif b'"' in whole:
-        yield Fault(offset, LOST, is_lost=True)
     else:
-        yield Fault(offset, BRACKETS, is_lost=False)
+        yield loss(offset, whole)
 
 
 def _own(found: re.Match[bytes]) -> Keys:

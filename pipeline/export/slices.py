@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import orjson
 
-from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, heading_of
+from pipeline.export.events import CUT_SHORT, Event, Fault, Heading, Told, heading_of, loss
 from pipeline.export.layout import AHEAD, CHUNK, MESSAGE, Layout
 from pipeline.export.mending import mend, parse
 
@@ -20,7 +20,12 @@ _OWN = {"name", "type", "id"}
 _HEADING = "a line of the chat's own that is damaged"
 
 
-def slices(path: Path, layout: Layout, wants: Callable[[Heading], bool]) -> Iterator[Event]:
+def slices(
+    path: Path,
+    layout: Layout,
+    wants: Callable[[Heading], bool],
+    told: Told = lambda _: None,
+) -> Iterator[Event]:
     """Yield what a file holds; of chats that are not wanted the headings alone.
 
     Raises:
@@ -31,7 +36,7 @@ def slices(path: Path, layout: Layout, wants: Callable[[Heading], bool]) -> Iter
         file.seek(max(0, size - 64))
         is_whole = _WHOLE.search(file.read())
         file.seek(0)
-        yield from _Slicer(file, layout, wants).events()
+        yield from _Slicer(file, layout, wants, told).events()
         if not is_whole:
             yield Fault(size, CUT_SHORT, is_lost=False)
 
@@ -44,8 +49,10 @@ class _Slicer:
     last heading, `faults` what was odd there.
     """
 
-    def __init__(self, file: IO[bytes], layout: Layout, wants: Callable[[Heading], bool]) -> None:
-        self.file, self.wants = file, wants
+    def __init__(
+        self, file: IO[bytes], layout: Layout, wants: Callable[[Heading], bool], told: Told
+    ) -> None:
+        self.file, self.wants, self.told = file, wants, told
         self.buffer, self.offset, self.at = b"", 0, 0
         self.line_at = self.line_end = 0
         self.keys: dict[str, Any] = {}
@@ -77,6 +84,8 @@ class _Slicer:
 
     def _more(self) -> bool:
         chunk = self.file.read(CHUNK)
+        if chunk:
+            self.told(len(chunk))
         self.buffer = self.buffer[self.at :] + chunk
         self.offset, self.at = self.offset + self.at, 0
         return bool(chunk)
@@ -229,7 +238,5 @@ def _one(piece: bytes, offset: int) -> Iterator[Event]:
     elif (mended := mend(whole)) and "id" in mended[0]:
         yield Fault(start, mended[1], is_lost=False)
         yield [mended[0]]
-    elif b'"' in whole:
-        yield Fault(start, "no message can be read here", is_lost=True)
     else:
-        yield Fault(start, "brackets that are damaged", is_lost=False)
+        yield loss(start, whole)

@@ -9,7 +9,7 @@ from model.consent import imported
 from model.errors import ArtifactError, ExportError, UnderstudyError
 from model.naming import visible_name
 from model.registry import Registry, receipt_file
-from pipeline.build import check_chat
+from pipeline.build import check_chat, check_damage
 from pipeline.dataset import STRUCK
 from pipeline.export.files import export_files
 from pipeline.retrain.dump import notes_of
@@ -127,6 +127,7 @@ def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole:
         ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
     """
     check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
+    check_damage(whole.chat, skip_damaged=wish.skip_damaged)
     _agree_to_shorter(whole, tools)
     file = wish.roster or wish.root / FILE
     whole.ledger = whole.ledger.with_decisions(imported(wish.root))

@@ -130,6 +130,8 @@ def _add_export(whole: Merged, found: Archive, chat: Chat, file: Path) -> None:
     whole.chat.name = chat.name
     whole.chat.tally.repaired.update(chat.tally.repaired)
     whole.chat.tally.skipped.update(chat.tally.skipped)
+    whole.chat.unread.update(chat.unread)
+    whole.chat.sizes |= chat.sizes
     whole.given.append(_given(whole, found, chat, file))
     cover = _cover(found.spool, chat.chat_id)
     if cover is None:

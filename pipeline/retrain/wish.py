@@ -54,6 +54,7 @@ class Wish:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     restart: bool = False
+    skip_damaged: bool = False
 
 
 class Train(Protocol):

@@ -89,7 +89,7 @@ def check_commands(folder, run, export):
     printed = run("inspect", given) + run("inspect", "--json", given)
     printed += run(
         *("build", given, "--out", folder / "out", "--review", folder / "doubts.csv"),
-        *("--min-messages", "1"),
+        *("--min-messages", "1", "--skip-damaged"),
     )
     given.unlink()
 
@@ -105,7 +105,7 @@ def check_retraining(folder, export):
     shop.root.mkdir(parents=True)
     (shop.root / "roster.toml").write_text(ROSTER)
     try:
-        said = shop.run(write(folder / "e", export)).says
+        said = shop.run(write(folder / "e", export), skip_damaged=True).says
     except UnderstudyError as error:
         said = str(error)
 

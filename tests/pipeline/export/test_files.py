@@ -1,10 +1,13 @@
 import json
+from codecs import BOM_UTF8
 
 import pytest
 
 from model.errors import ExportError
 from pipeline.export.archive import opened
-from tests.pipeline.chats import account, chat, entry, write
+from pipeline.export.files import read as events_of
+from pipeline.export.layout import CHUNK
+from tests.pipeline.chats import LAYOUTS, account, chat, conversation, entry, write
 from tests.pipeline.export.reading import read
 
 
@@ -123,3 +126,15 @@ def test_the_database_is_gone_when_the_archive_is_closed(tmp_path):
 
     with pytest.raises(Exception, match="closed"):
         archive.spool.counts(77)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_byte_that_is_read_is_told_in_few_steps(tmp_path, layout):
+    file = write(tmp_path, LAYOUTS[layout](chat(*conversation(100))))
+    steps = []
+
+    list(events_of(file, lambda _: True, steps.append))
+
+    size = file.stat().st_size
+    assert size - len(BOM_UTF8) <= sum(steps) <= size
+    assert len(steps) == -(-sum(steps) // CHUNK)

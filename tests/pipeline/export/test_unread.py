@@ -1,0 +1,107 @@
+"""How much of a file damage cost: what is said of it, and when a command refuses it."""
+
+import json
+
+import pytest
+
+from model.errors import ExportError
+from pipeline import build as building
+from pipeline.findings import to_json
+from pipeline.inspection import inspect
+from pipeline.options import WINDOW
+from pipeline.summary import read_summary
+from tests.pipeline.chats import LAYOUTS, chat, conversation, small, write
+from tests.pipeline.export.reading import read
+from tests.pipeline.retrain.workshop import Workshop
+from tests.pipeline.test_cli import one_line, understudy
+
+READERS = ("one space a level", "one line", "sorted keys on one line")
+
+
+def with_zeros(layout, share, sessions=40):
+    """Return an export, a share of whose bytes a disk lost in the middle, and how many."""
+    whole = LAYOUTS[layout](chat(*conversation(sessions)))
+    middle, lost = len(whole) // 2, int(len(whole) * share)
+    return whole[:middle] + b"\x00" * lost + whole[middle + lost :], lost
+
+
+@pytest.mark.parametrize("layout", READERS)
+def test_the_bytes_that_could_not_be_read_are_counted(tmp_path, layout):
+    damaged, lost = with_zeros(layout, 0.1)
+    file = write(tmp_path, damaged)
+
+    reading = read(file)
+
+    message = len(damaged) / 480
+    assert lost <= reading.chat.unread[file] <= lost + 3 * message
+    assert reading.chat.unread_share(file) == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("layout", READERS)
+def test_a_whole_export_has_no_unread_bytes(tmp_path, layout):
+    file = write(tmp_path, LAYOUTS[layout](chat(*conversation())))
+
+    reading = read(file)
+
+    assert reading.chat.unread.total() == 0
+
+
+def test_damage_that_costs_nothing_has_no_unread_bytes(tmp_path):
+    whole = LAYOUTS["one space a level"](chat(*conversation()))
+    file = write(tmp_path, whole.replace(b"words 9", b"words \\x0B", 1))
+
+    reading = read(file)
+
+    assert reading.chat.tally.repaired.total() == 1
+    assert reading.chat.unread.total() == 0
+
+
+@pytest.mark.parametrize("layout", READERS)
+def test_inspect_says_how_much_could_not_be_read(tmp_path, layout):
+    damaged, lost = with_zeros(layout, 0.1)
+    file = write(tmp_path, damaged)
+
+    result = understudy("inspect", file)
+    (figures,) = inspect([file], None, None, WINDOW, roster_path=None, min_messages=1)
+
+    said = " ".join(result.stdout.split())
+    (unread,) = json.loads(to_json([figures]))["chats"][0]["unread"]
+    assert result.returncode == 0, result.stderr
+    assert f"unread {unread['bytes']:,} bytes, {unread['share']:.2%} of" in said
+    assert unread["bytes"] >= lost
+
+
+@pytest.mark.parametrize("layout", READERS)
+def test_a_build_refuses_a_file_of_which_much_is_damaged_unless_told(tmp_path, layout):
+    damaged, lost = with_zeros(layout, 0.1)
+    command = ["build", write(tmp_path, damaged), "--out", tmp_path / "ds", "--min-messages", 1]
+
+    line = one_line(understudy(*command))
+    agreed = understudy(*command, "--skip-damaged")
+
+    assert "is damaged, and" in line
+    assert "cannot be read: export the chat again, or go on without them by --skip-damaged" in line
+    assert agreed.returncode == 0, agreed.stderr
+    assert "Could not be read: " in agreed.stdout
+    summary = read_summary(tmp_path / "ds" / "summary.json")
+    assert summary.unread_bytes >= lost
+    assert summary.export_bytes == len(damaged)
+
+
+def test_a_build_takes_a_file_of_which_little_is_damaged(tmp_path):
+    damaged, _ = with_zeros("one line", 0.002, sessions=60)
+
+    summary = building.build([write(tmp_path, damaged)], tmp_path / "ds", small())
+
+    assert 0 < summary.unread_bytes < 0.01 * summary.export_bytes
+
+
+def test_a_retraining_refuses_a_file_of_which_much_is_damaged_unless_told(tmp_path):
+    shop = Workshop(tmp_path)
+    damaged, _ = with_zeros("one line", 0.1)
+
+    with pytest.raises(ExportError, match="--skip-damaged"):
+        shop.run(write(tmp_path / "e", damaged))
+    result = shop.run(write(tmp_path / "e", damaged), skip_damaged=True)
+
+    assert result.version

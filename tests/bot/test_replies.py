@@ -183,7 +183,8 @@ class TestThroughTheBot:
             answers = await until(lambda: len(stage.said()) == 3 and stage.said())
 
         assert told["text"] == EN.queued
-        assert [parse_spoken(text)[0] for text in answers if text != EN.queued] == ["João", "李雷"]
+        voices = {parse_spoken(text)[0] for text in answers if text != EN.queued}
+        assert voices == {"João", "李雷"}  # in either order: they are sent to different chats
 
     async def test_a_simulation_that_waits_too_long_says_why(self, stage, hugo, joao, monkeypatch):
         group = stage.telegram.chat(FRIENDS, title="Friends")

@@ -81,7 +81,7 @@ def test_the_demo_keeps_the_checkpoint_of_a_stopped_training_and_names_it(
 
     said = " ".join(capsys.readouterr().err.split())
     assert caught.value.code == 1
-    assert "checkpoint-7: --resume goes on from it, --restart discards it" in said
+    assert "checkpoint-7: use --resume to continue from it, or --restart to discard it" in said
     assert (work / "checkpoint-7").is_dir()
 
 

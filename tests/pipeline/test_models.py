@@ -102,7 +102,7 @@ def test_show_does_without_what_a_model_does_not_say(call, registry, tmp_path):
 def test_what_a_person_agreed_to_since_is_put_into_the_version(change, registry):
     said = change(replace(LI, imitate="yes"), JOAO)
 
-    assert said == "李雷: imitate ask → yes\nA running bot takes this over within seconds.\n"
+    assert said == "李雷: imitate ask → yes\nA running bot applies this within seconds.\n"
     assert registry.open("1").card.roster.called("李雷").imitate == "yes"
 
 
@@ -125,7 +125,7 @@ def test_accounts_and_names_may_change(change):
 def test_no_name_can_command_the_terminal(change):
     said = change(replace(JOAO, names=("\x1b[2J\u202eJoão\n",)), LI)
 
-    assert said.startswith("João: names João Silva → [2J João\n")
+    assert said.startswith("João: names João Silva → [2JJoão \n")
 
 
 def test_who_says_no_is_silent_at_once_and_is_told_what_the_weights_still_know(change, registry):

@@ -112,7 +112,7 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
 
 async def test_no_copy_stays_in_the_memory_of_the_process(engine):
     caches = (
-        *(eligible._redacted, eligible._beginning, eligible._presentable_name),
+        *(eligible._redact_cached, eligible._beginning, eligible._presentable_name),
         *(quotes._folded, phone_rules._find_valid),
     )
     for cache in caches:

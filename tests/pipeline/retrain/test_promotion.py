@@ -110,7 +110,7 @@ def test_the_bots_own_lines_do_not_count_as_forgotten_messages(running):
     assert (told["forgotten"], told["forgotten_ids"]) == (3, 10)
     page = result.receipt.read_text("utf-8")
     assert "forgotten at their authors' request: 3 messages" in page
-    assert "7 more ids" in page
+    assert "7 more forgotten ids" in page
 
 
 def test_forgotten_messages_are_counted_after_a_killed_run(running):

@@ -80,11 +80,6 @@ class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 await asyncio.wait({end, waiter}, timeout=ALONE, return_when="FIRST_COMPLETED")
                 waiter.cancel()
 
-    def stop_running(self) -> None:
-        """Start no further update, and end `run_polling`."""
-        self.begin_to_stop()
-        super().stop_running()
-
     async def stop(self) -> None:
         """Stop handling updates and end the background jobs; the next start finishes the rest."""
         await asyncio.gather(self._stop_handling(), self.jobs.close())

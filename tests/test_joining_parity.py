@@ -47,7 +47,8 @@ async def bots_chances(chat, database, window):
 def pipelines_chances(chat, folder, window):
     """Return the chances by what the pipeline would learn from, at the same place."""
     last, topic = read(chat, folder)
-    if not is_heard(last, ROSTER):
+    # A message whose words are all quoted is empty: the bot keeps it, an export's reader does not.
+    if last.message_id != chat.bodies[-1]["message_id"] or not is_heard(last, ROSTER):
         return {}
     sessions = sessions_of(topic, ROSTER, window)
     conversed = [one for s in sessions for one in conversations(s.lines, ROSTER, window.gap)]

@@ -10,15 +10,15 @@ import typer
 from rich.console import Console
 
 from bot import logs
-from bot.replies import Speaker
+from bot.services.replies import Speaker
 from bot.settings import Settings, load_settings
 from bot.store.backup import back_up
+from bot.store.database import database_file
 from bot.store.database import upgrade as bring_up_to_date
-from bot.store.version import database_file
-from model.artifact import Artifact
+from model.artifacts.artifact import Artifact
+from model.artifacts.registry import Registry
+from model.chat.names import visible_lines
 from model.errors import UnderstudyError
-from model.naming import visible_lines
-from model.registry import Registry
 
 # Without it python-telegram-bot warns about each duration that it gives as a number of seconds.
 DURATIONS = ("PTB_TIMEDELTA", "1")
@@ -40,7 +40,8 @@ def run() -> None:
     logs.set_up(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
     models.open("current")  # says what is wrong before Telegram is asked
-    from bot import app, running
+    from bot import app
+    from bot import app as running
 
     bot = app.build(settings, models, lambda found: open_speaker(found, settings), _tell)
     running.run(settings, bot)
@@ -53,7 +54,7 @@ def check() -> None:
     Nothing is changed. A bot that polls meanwhile logs one conflict and goes on.
     """
     from bot.checks.finding import Verdict
-    from bot.checks.look import findings
+    from bot.checks.run import findings
 
     found = asyncio.run(findings(load_settings()))
     for finding in found:
@@ -92,7 +93,7 @@ def dump(
     ] = None,
 ) -> None:
     """Write what those who agreed wrote, as Telegram Desktop exports it, to learn from."""
-    from bot.dump import dump as write_dump
+    from bot.services.dump import dump as write_dump
 
     settings = load_settings()
     held = asyncio.run(write_dump(settings, Registry(settings.models_dir), file, chat))
@@ -125,7 +126,7 @@ def backup(
 
 def open_speaker(artifact: Artifact, settings: Settings) -> Speaker:
     """Load the weights of a trained model."""
-    from model.speaker import open_speaker as load
+    from model.speaking.speaker import open_speaker as load
 
     return load(artifact, device=settings.device)
 

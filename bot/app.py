@@ -1,31 +1,250 @@
-"""The composition root: settings and a trained model become the running bot."""
+"""Compose the bot from its settings and run it until it is told to stop."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from typing import Any, TypeVar
 
+from telegram.error import (
+    BadRequest,
+    Conflict,
+    InvalidToken,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+)
 from telegram.ext import Application, ContextTypes
 
-from bot.chores import keep_up
-from bot.context import Context
-from bot.durable import Durable
-from bot.handlers.gate import is_open
-from bot.handlers.receiving import Receiving
-from bot.house import House
-from bot.polling import Client, client_of
-from bot.replies import Replies
-from bot.routes import add_handlers
-from bot.serving import Models, OpenSpeaker, Stand
+from bot.application import Durable
+from bot.background import keep_up
+from bot.errors import BotEnded, StoppingError, TelegramUnreachable
+from bot.handlers.membership import is_open
+from bot.handlers.routes import (
+    add_handlers,
+)
+from bot.handlers.uploads import Receiving
+from bot.services.context import Context
+from bot.services.model_holder import Models, OpenSpeaker, Stand
+from bot.services.replies import Replies
+from bot.services.state import House
 from bot.settings import Settings
-from bot.store.database import opened, prepare
-from bot.store.scrubbing import Json, chat_of, wordless
-from bot.store.shelves import Shelves
+from bot.store.database import lock_database, opened, prepare, version_of
+from bot.store.inbox import Json, chat_of, wordless
+from bot.store.store import Shelves
 from bot.texts import EN
+from bot.transport.outgoing import never_arrived, seconds_of
+from bot.transport.polling import (
+    ALLOWED_UPDATES,
+    Client,
+    client_of,
+)
+from bot.transport.webhook import keep_webhook, listening
 
-LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
+T = TypeVar("T")
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between calls that are repeated at the start
+WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
+MOST_GREETINGS = 5  # getMe calls at the start: few, so that an error is reported soon
 
 logger = logging.getLogger(__name__)
+
+SWITCH_SECONDS = 0.001
+"""Seconds after which a thread that reads messages yields to the event loop: a fifth of Python's
+default."""
+
+
+def run(settings: Settings, app: Durable) -> None:
+    """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
+
+    Raises:
+        TelegramUnreachable: The token is wrong or was revoked, or no Telegram can be reached.
+        StoreError: The database cannot be used, or another bot uses it.
+        BotEnded: A task that the bot needs has ended.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with suppress(StoppingError):
+        asyncio.run(_run(settings, app))
+
+
+async def _run(settings: Settings, app: Durable) -> None:
+    stop = asyncio.Event()
+    _on_stop_signals(asyncio.get_running_loop(), stop.set)
+    await run_until_stopped(settings, app, stop)
+
+
+async def run_until_stopped(settings: Settings, app: Durable, stop: asyncio.Event) -> None:
+    """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
+    try:
+        await _keep_trying("getMe", app.bot.initialize, stop, MOST_GREETINGS)
+        await version_of(settings.database_url)  # report problems with its path first
+        with lock_database(settings.database_url):
+            async with started(app), receiving(settings, app, stop):
+                try:
+                    await _watch(app, stop)
+                finally:
+                    app.begin_to_stop()
+    except TelegramError as error:
+        raise _unreachable(error) from error
+    finally:
+        await app.bot.shutdown()
+
+
+@asynccontextmanager
+async def started(app: Durable) -> AsyncIterator[None]:
+    """Let the bot handle updates while the block runs, wherever they come from."""
+    try:
+        async with app:
+            try:
+                if app.post_init:
+                    await app.post_init(app)
+                await app.start()
+                yield
+            finally:
+                if app.running:
+                    await app.stop()
+    finally:
+        if app.post_shutdown:
+            await app.post_shutdown(app)
+
+
+@asynccontextmanager
+async def receiving(settings: Settings, app: Durable, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Receive updates while the block runs: by webhook if one is set, else by polling."""
+    if settings.webhook_url:
+        async with listening(settings, app, app.bot_data["house"].health) as set_webhook:
+            await _keep_trying("setWebhook", set_webhook, stop)
+            check = partial(keep_webhook, app.bot, settings.webhook_url, set_webhook)
+            app.jobs.repeat("webhook", check, WEBHOOK_SECONDS)
+            yield
+        return
+    if app.updater is None:
+        raise TypeError("only a bot that has an updater can poll")
+    start = partial(
+        app.updater.start_polling, allowed_updates=ALLOWED_UPDATES, error_callback=_log_poll_error
+    )
+    try:
+        await _keep_trying("deleteWebhook", start, stop)
+        yield
+    finally:
+        if app.updater.running:
+            with suppress(TelegramError):  # the reason why polling ended is known by now
+                await app.updater.stop()
+
+
+async def _watch(app: Durable, stop: asyncio.Event) -> None:
+    """Wait until `stop` is set or a library task that the bot needs ends.
+
+    The library does not report the end of such a task: the bot would run without receiving updates.
+
+    Raises:
+        TelegramError: Telegram refuses the token.
+        BotEnded: A task ended for another reason.
+    """
+    told = asyncio.create_task(stop.wait())
+    needed = library_tasks(app)
+    try:
+        done, _ = await asyncio.wait({told, *needed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+    if told in done:
+        return
+    task = done.pop()
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, TelegramError):
+        raise error
+    logger.error("the task %s ended", task.get_name(), exc_info=error)
+    raise BotEnded("the bot no longer receives updates, the log says why: restart it")
+
+
+def library_tasks(app: Durable) -> set[asyncio.Task[object]]:
+    """Return the tasks in which the library polls and dispatches updates, by their names."""
+    names = {
+        f"Application:{app.bot.id}:update_fetcher",
+        "Updater:start_polling:polling_task",
+    }
+    return {task for task in asyncio.all_tasks() if task.get_name() in names}
+
+
+async def _keep_trying(
+    method: str,
+    call: Callable[[], Coroutine[Any, Any, T]],
+    stop: asyncio.Event,
+    times: int | None = None,
+) -> T:
+    """Call Telegram until it answers; raise at once if a retry cannot help.
+
+    With `times` it also gives up after that many tries, and if nothing listens there.
+
+    Raises:
+        StoppingError: `stop` was set meanwhile.
+            TelegramError: Telegram refuses, or gives no answer.
+    """
+    wait, tries = FIRST_WAIT, 1
+    while True:
+        try:
+            return await _unless_stopped(call(), stop)
+        except (NetworkError, RetryAfter) as error:
+            gives_up = times is not None and (tries >= times or never_arrived(error))
+            if isinstance(error, BadRequest) or gives_up:
+                raise
+            pause = seconds_of(error) if isinstance(error, RetryAfter) else wait
+            logger.warning("%s failed (%s): next try in %g s", method, type(error).__name__, pause)
+        await _unless_stopped(asyncio.sleep(pause), stop)
+        wait, tries = min(2 * wait, LONGEST_WAIT), tries + 1
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T:
+    """Return the result of `work`; cancel it if `stop` is set first.
+
+    Raises:
+        StoppingError: `stop` was set.
+    """
+    task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise StoppingError("the bot was stopped while it was starting")
+    finally:
+        for one in (task, told):
+            one.cancel()
+        await asyncio.gather(task, told, return_exceptions=True)
+
+
+def _log_poll_error(error: TelegramError) -> None:
+    """Log why requesting updates failed; the library retries."""
+    if isinstance(error, Conflict):
+        logger.error(
+            "another process polls with this token, or a webhook was set: stop it, or get a new "
+            "token from @BotFather (/revoke); until then each receives only some of the updates"
+        )
+    else:
+        logger.warning("requesting updates failed (%s): retrying", type(error).__name__)
+
+
+def _unreachable(error: TelegramError) -> TelegramUnreachable:
+    """Describe an error without the token, which the library's own text contains."""
+    if isinstance(error, InvalidToken):
+        return TelegramUnreachable(
+            "Telegram does not know this BOT_TOKEN: copy it again from @BotFather into .env"
+        )
+    kind = "cannot be reached" if isinstance(error, NetworkError) else "refused"
+    return TelegramUnreachable(
+        f"Telegram {kind} ({type(error).__name__}): check the network and TELEGRAM_API_URL"
+    )
+
+
+def _on_stop_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows has Ctrl-C alone
+            loop.add_signal_handler(number, stop)
+
+
+LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
 
 
 def build(

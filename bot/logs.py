@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.settings import LogFormat, LogLevel
+from model.chat.names import visible
 from model.errors import UnderstudyError, traceback_without_text
-from model.naming import visible
 
 REDACTED = "[token]"
 

@@ -5,4 +5,4 @@ from model.launch import launch
 
 def main() -> None:
     """Run the command line."""
-    launch("understudy", "pipeline.cli")
+    launch("understudy", "pipeline.cli.main")

@@ -8,14 +8,14 @@ import torch
 from rich.console import Console
 
 from bot.store.database import prepare
-from model.artifact import Decoding
-from model.conversation import Window
-from model.hyperparameters import Hyperparameters
-from model.registry import Registry
-from pipeline.build import build
-from pipeline.dataset import load_dataset
-from pipeline.pairing import Choices
-from pipeline.train import train
+from model.artifacts.artifact import Decoding
+from model.artifacts.registry import Registry
+from model.chat.conversation import Window
+from pipeline.dataset.build import build
+from pipeline.dataset.pairs import Choices
+from pipeline.dataset.storage import load_dataset
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.run import train
 from tests import checkpoints, habits
 
 torch.set_num_threads(1)  # these models are so small that threads only wait for each other

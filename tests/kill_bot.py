@@ -17,11 +17,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bot import __main__ as command_line
-from bot import app, polling, running  # noqa: F401  what each life would import
-from bot.outgoing import Limiter
-from model.artifact import Artifact, Card, Chat
-from model.conversation import Window
-from model.roster import Person, Roster
+from bot.transport import polling
+from bot.transport.outgoing import Limiter
+from model.artifacts.artifact import Artifact, Card, Chat
+from model.chat.conversation import Window
+from model.chat.roster import Person, Roster
 from tests.habits import CHAT_ID, IDS
 
 GROUP = -(10**12 + CHAT_ID)

@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from telegram import Update
 
-from bot.access import Access
-from bot.handlers.keeping import keeping
-from bot.incoming import message_of
+from bot.handlers.record import keeping
+from bot.services.access import Access
 from bot.store import messages as paging
 from bot.store.database import opened
 from bot.store.messages import Store
-from bot.store.shelves import Shelves
-from model.marker import parse_spoken
+from bot.store.store import Shelves
+from bot.transport.incoming import message_of
+from model.chat.eligibility import parse_spoken
 from pipeline.export.archive import opened as opened_exports
 from tests.parity_chats import BOT, ROSTER
 

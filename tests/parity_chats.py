@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from model.conversation import Window
-from model.marker import spoken
-from model.roster import Person, Roster
+from model.chat.conversation import Window
+from model.chat.eligibility import spoken
+from model.chat.roster import Person, Roster
 
 NUMBER = 1234
 ROSTER = Roster(

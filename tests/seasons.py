@@ -8,8 +8,8 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-from model.marker import parse_spoken
-from model.registry import Registry
+from model.artifacts.registry import Registry
+from model.chat.eligibility import parse_spoken
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.workshop import told
 

@@ -12,11 +12,10 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.incoming import place_of
-from model.conversation import Window
-from model.occasions import FEATURES, MEMORY, conversations, is_heard
-from model.propensity import LEVELS, Propensity, Weights
-from pipeline.pairs import sessions_of
+from bot.transport.incoming import place_of
+from model.chat.conversation import Window
+from model.joining import FEATURES, LEVELS, MEMORY, Propensity, Weights, conversations, is_heard
+from pipeline.dataset.pairs import sessions_of
 from tests.parity import heard, page_of, read
 from tests.parity_chats import BOT, ROSTER, Chat, chats, windows
 

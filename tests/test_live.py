@@ -18,11 +18,11 @@ from rich.console import Console
 from bot.playground.server import serve
 from bot.playground.show import show
 from bot.playground.telegram import Telegram
-from bot.replies import lines_for
+from bot.services.replies import lines_for
 from bot.store.database import opened
 from bot.store.messages import Place, Store
-from model.marker import parse_spoken
-from model.prompt import line_as, render_context
+from model.chat.eligibility import parse_spoken
+from model.chat.prompt import line_as, render_context
 from tests.habits import CHAT_ID, HABITS, IDS
 
 GROUP = -(10**12 + CHAT_ID)

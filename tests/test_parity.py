@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.incoming import place_of
-from bot.replies import lines_for
-from model.conversation import Window
-from model.prompt import context_at, render_context, render_prompt
+from bot.services.replies import lines_for
+from bot.transport.incoming import place_of
+from model.chat.conversation import Window
+from model.chat.prompt import context_at, render_context, render_prompt
 from tests.parity import heard, page_of, read
 from tests.parity_chats import ROSTER, Chat, chats, ends, windows
 

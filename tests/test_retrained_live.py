@@ -10,12 +10,12 @@ import pytest
 
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
-from model.copying import words_of
-from model.registry import Registry
-from pipeline.export.ids import chat_id_of
-from pipeline.retrain.known import still_known
-from pipeline.roster_file import read_roster
-from pipeline.sample import write_sample
+from model.artifacts.registry import Registry
+from model.chat.telegram_ids import chat_id_of
+from model.speaking.copy_index import words_of
+from pipeline.dataset.roster_file import read_roster
+from pipeline.dataset.sample import write_sample
+from pipeline.versions.lineage import still_known
 from tests import habits
 from tests.checkpoints import save_llama
 from tests.pipeline.chats import write

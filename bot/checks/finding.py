@@ -1,4 +1,4 @@
-"""What a look at one thing found, and how it reads in a terminal."""
+"""One finding of a check."""
 
 import textwrap
 from dataclasses import dataclass

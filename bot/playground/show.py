@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.errors import PlaygroundError
-from bot.playground.joining import add_bot
+from bot.playground.objects import Chat, Json, User
 from bot.playground.server import serve
-from bot.playground.shapes import Chat, Json, User
-from bot.playground.telegram import Telegram
-from model.artifact import Artifact
-from model.marker import MASK, parse_spoken
-from model.prompt import read_lines
+from bot.playground.telegram import Telegram, add_bot
+from model.artifacts.artifact import Artifact
+from model.chat.eligibility import MASK, parse_spoken
+from model.chat.prompt import read_lines
 
 GROUP = -1_000_000_000_042
 START_SECONDS = 60.0

@@ -1,14 +1,14 @@
-"""The playground's Telegram: what people do in it, and what the bot calls; no I/O."""
+"""An in-memory Telegram with groups, members and messages."""
 
 import asyncio
 import inspect
 import time
 from collections.abc import Callable
 
-from bot.playground import polls, touching
-from bot.playground.calls import CallLog, Fault, Faults
+from bot.playground import methods, world
+from bot.playground.faults import CallLog, Fault, Faults
 from bot.playground.methods import METHODS
-from bot.playground.shapes import (
+from bot.playground.objects import (
     ANONYMOUS_ADMIN,
     ApiError,
     Call,
@@ -96,8 +96,8 @@ class Telegram:
         return fresh
 
     async def react(self, message: Json, user: User, *emoji: str) -> None:
-        """Change a person's reactions to a message, see `bot.playground.touching`."""
-        await touching.react(self.world, message, user, *emoji)
+        """Change a person's reactions to a message, see `bot.playground.world`."""
+        await world.react(self.world, message, user, *emoji)
 
     async def say(
         self,
@@ -148,12 +148,12 @@ class Telegram:
         return self.world.messages[chat.id, message_id]
 
     async def press(self, message: Json, user: User, data: str) -> str:
-        """Press the button that holds `data` under a message, see `bot.playground.touching`."""
-        return await touching.press(self.world, message, user, data)
+        """Press the button that holds `data` under a message, see `bot.playground.world`."""
+        return await world.press(self.world, message, user, data)
 
     async def vote(self, message: Json, user: User, option: int) -> None:
-        """Answer a quiz of the bot's, see `bot.playground.polls`."""
-        await polls.vote(self.world, message, user, option)
+        """Answer a quiz of the bot's, see `bot.playground.methods`."""
+        await methods.vote(self.world, message, user, option)
 
     async def migrate(self, chat: Chat, new_id: int) -> Chat:
         """Turn a group into the supergroup `new_id`, and return that."""
@@ -245,3 +245,37 @@ class Telegram:
             raise ApiError(404, "Not Found: method not found")
         answer = METHODS[method](self.world, params)
         return await answer if inspect.isawaitable(answer) else answer
+
+
+async def add_bot(telegram: Telegram, chat: Chat, by: User, status: str = "member") -> None:
+    """Let somebody add the bot to a chat; where it was in there, Telegram forgets that first."""
+    chat.members[telegram.me.id] = Member(telegram.me, "left")
+    chat.members.setdefault(by.id, Member(by))
+    await telegram.set_status(chat, telegram.me, status, by=by)
+    if chat.kind != "channel":
+        await telegram.say(chat, by, None, new_chat_members=[telegram.me.json()])
+
+
+async def remove_bot(telegram: Telegram, chat: Chat, by: User) -> None:
+    """Let somebody remove the bot from a chat."""
+    await telegram.set_status(chat, telegram.me, "kicked", by=by)
+
+
+async def move(telegram: Telegram, chat: Chat, new_id: int, by: User, *, order: str) -> Chat:
+    """Turn a group into the supergroup `new_id` and return that.
+
+    `order` has a letter for each thing that the bot is told, in the order of the telling: `o` the
+    old chat's message, `n` the new chat's, `j` that the bot joined the new chat, by who moved it.
+    """
+    moved = telegram.chat(new_id, title=chat.title or "")
+    moved.members = dict(chat.members)
+    for told in order:
+        if told == "o":
+            await telegram.say(chat, by, None, migrate_to_chat_id=new_id)
+        elif told == "n":
+            await telegram.say(moved, None, None, migrate_from_chat_id=chat.id)
+        else:
+            moved.members[telegram.me.id] = Member(telegram.me, "left")
+            await telegram.set_status(moved, telegram.me, "member", by=by)
+    chat.migrated_to = new_id
+    return moved

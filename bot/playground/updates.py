@@ -5,7 +5,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bot.playground.shapes import ApiError, Json
+from bot.playground.objects import ApiError, Json
 
 ONLY_WHEN_ASKED = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 FIRST_UPDATE = 1000

@@ -1,8 +1,16 @@
-"""What exists in the playground's Telegram: the bot, people, chats, messages and files."""
+"""Chats, users and messages of the playground."""
 
 from collections.abc import Callable
 
-from bot.playground.shapes import ANONYMOUS_ADMIN, ApiError, Chat, Json, Member, Upload, User
+from bot.playground.objects import (
+    ANONYMOUS_ADMIN,
+    ApiError,
+    Chat,
+    Json,
+    Member,
+    Upload,
+    User,
+)
 from bot.playground.updates import Updates
 
 SERVICE = frozenset(
@@ -179,3 +187,38 @@ class World:
 def _author_of_replied(message: Json) -> int | None:
     author: int | None = message.get("reply_to_message", {}).get("from", {}).get("id")
     return author
+
+
+async def react(world: World, message: Json, user: User, *emoji: str) -> None:
+    """Change a person's reactions; the bot hears of it where it is an admin."""
+    chat = world.chats[message["chat"]["id"]]
+    if not chat.member(world.me).is_admin:
+        return
+    change = {
+        "chat": chat.json(),
+        "message_id": message["message_id"],
+        "user": user.json(),
+        "date": world.now(),
+        "old_reaction": [],
+        "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
+    }
+    await world.updates.push("message_reaction", change)
+
+
+async def press(world: World, message: Json, user: User, data: str) -> str:
+    """Press the button that holds `data`; return the query's id.
+
+    Raises:
+        ValueError: The message, as it stands now, has no such button.
+    """
+    current = world.messages[message["chat"]["id"], message["message_id"]]
+    rows = current.get("reply_markup", {}).get("inline_keyboard", [])
+    held = [button.get("callback_data") for row in rows for button in row]
+    if data not in held:
+        raise ValueError(f"no button holds {data!r}: there are {held}")
+    query_id = str(len(world.queries) + 1)
+    world.queries.add(query_id)
+    query = {"id": query_id, "from": user.json(), "message": current, "data": data}
+    instance = {"chat_instance": str(current["chat"]["id"])}
+    await world.updates.push("callback_query", query | instance)
+    return query_id

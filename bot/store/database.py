@@ -1,4 +1,4 @@
-"""The database file: made, opened and brought up to date."""
+"""Open, create and check the database; translate its errors."""
 
 import asyncio
 import logging
@@ -6,28 +6,228 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from alembic import command
-from sqlalchemy import Connection, delete, event, false
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import (
+    AsyncAdaptedQueuePool,
+    Connection,
+    ExceptionContext,
+    PoolProxiedConnection,
+    delete,
+    event,
+    false,
+    inspect,
+)
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+import migrations
 from bot.errors import StoreError
-from bot.store.failures import pool_class, translator
 from bot.store.tables import messages
-from bot.store.version import (
-    ANOTHER,
-    Version,
-    alembic_config,
-    complaint,
-    database_file,
-    version_of,
-)
+from model.chat.names import visible
+from model.errors import describe_error
 from model.files import PRIVATE_FILE, locked, make_folder
-from model.naming import visible
+
+UPGRADE = "understudy-bot db upgrade"
+ANOTHER = "name another file in DATABASE_URL"
+
+_REVISIONS = "alembic_version"  # the table that Alembic keeps
+
+
+class Version(Enum):
+    """How a database's schema stands to this program's."""
+
+    MISSING = "missing"
+    OLDER = "older"
+    CURRENT = "current"
+    NEWER = "newer"
+    FOREIGN = "foreign"
+
+
+def database_file(url: str) -> Path:
+    """Return the file that a database's URL names."""
+    return Path(make_url(url).database or "")
+
+
+async def version_of(url: str) -> Version:
+    """Compare a database with this program; nothing is made or changed.
+
+    Raises:
+        StoreError: It is no database, or none can be written there.
+    """
+    path = database_file(url)
+    if not await asyncio.to_thread(_is_there, path):
+        return Version.MISSING
+    try:
+        async with read_only(path) as engine, engine.connect() as connection:
+            return await connection.run_sync(_version)
+    except DBAPIError as error:
+        raise StoreError(
+            f"{path} cannot be read as a database ({visible(str(error.orig))}): {ANOTHER}"
+        ) from error
+
+
+def complaint(url: str, version: Version) -> str:
+    """Say what is wrong with a database's version and what to do."""
+    path = database_file(url)
+    if version is Version.FOREIGN:
+        return f"{path} is another program's database: {ANOTHER}"
+    if version is Version.NEWER:
+        return (
+            f"the database {path} was made by a newer version of understudy: install that one, "
+            f"or {ANOTHER}"
+        )
+    return (
+        f"the database {path} is of an older version: stop the bot, keep a copy "
+        f"(`understudy-bot db backup FILE`) and run `{UPGRADE}`"
+    )
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Return Alembic's settings, its scripts found wherever the package is installed."""
+    config = Config()
+    folder = Path(migrations.__file__).parent
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is a file.
+
+    Raises:
+        StoreError: Something else is there, or no file can be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise StoreError(f"the database {path} is there and is no file: {ANOTHER}")
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        if not above.is_dir():
+            raise StoreError(f"the database {path} cannot be made below a file: {ANOTHER}")
+        if not os.access(above, os.W_OK | os.X_OK):
+            raise StoreError(f"the database {path} is in a folder that is not yours: {ANOTHER}")
+        return path.exists()
+    except OSError as error:
+        raise StoreError(
+            f"the database {path} cannot be reached ({describe_error(error)}): {ANOTHER}"
+        ) from error
+
+
+@asynccontextmanager
+async def read_only(path: Path) -> AsyncIterator[AsyncEngine]:
+    """Open an engine that reads, and makes no file beside the database.
+
+    SQLite would make -wal and -shm for a reader too, unless told that nobody writes: true where
+    there is no -wal.
+    """
+    beside = path.with_name(f"{path.name}-wal")
+    way = "mode" if await asyncio.to_thread(beside.exists) else "immutable"
+    query = {"uri": "true", way: {"mode": "ro", "immutable": "1"}[way]}
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query=query)
+    engine = create_async_engine(url, hide_parameters=True)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+def _version(connection: Connection) -> Version:
+    revisions = MigrationContext.configure(connection).get_current_heads()
+    if not revisions and not set(inspect(connection).get_table_names()) - {_REVISIONS}:
+        return Version.MISSING
+    if len(revisions) != 1 or not _is_ours(connection):
+        return Version.FOREIGN
+    scripts = ScriptDirectory.from_config(alembic_config())
+    if revisions[0] == scripts.get_current_head():
+        return Version.CURRENT
+    known = {script.revision for script in scripts.walk_revisions()}
+    return Version.OLDER if revisions[0] in known else Version.NEWER
+
+
+def _is_ours(connection: Connection) -> bool:
+    """Whether there is a table like that of messages, which all versions have.
+
+    Revision ids tell nothing: many programs call their first one 0001.
+    """
+    inspector = inspect(connection)
+    if not inspector.has_table(messages.name):
+        return False
+    found = {column["name"] for column in inspector.get_columns(messages.name)}
+    return found.issuperset(column.name for column in messages.primary_key)
+
+
+_DAMAGED = ("is damaged", "stop the bot and put the last `understudy-bot db backup` in its place")
+_IN_USE = ("cannot be written", "stop other programs that use it")
+_FULL = (
+    "cannot be written",
+    "make room on its disk; what was kept is safe, and a bot that runs goes on by itself",
+)
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # so a full disk shows where the bot is the first to write
+    sqlite3.SQLITE_READONLY: (
+        "cannot be written",
+        f"let the bot's user write it and its folder, or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "cannot be read or written",
+        f"look whether its disk is full or failing, and copy the file or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        f"see that the bot's user may read and write it and its folder, or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+}
+"""By SQLite's result code (sqlite.org/rescode.html); others are mistakes of the program's own."""
+_PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
+
+
+def pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
+    """Return a pool class that raises a clear error if no connection becomes free.
+
+    SQLAlchemy's own TimeoutError is not a database error, so `handle_error` never sees it.
+    """
+
+    class Pool(AsyncAdaptedQueuePool):
+        def connect(self) -> PoolProxiedConnection:
+            try:
+                return super().connect()
+            except PoolTimeout as error:
+                raise StoreError(
+                    f"the database {path} is busy: no connection was free in time; check whether "
+                    "its disk is slow or failing"
+                ) from error
+
+    return Pool
+
+
+def translator(path: Path) -> Callable[[ExceptionContext], StoreError | None]:
+    """Return what an engine's `handle_error` does: it puts a clear error in SQLite's place."""
+
+    def translate(context: ExceptionContext) -> StoreError | None:
+        error = context.original_exception
+        code = getattr(error, "sqlite_errorcode", 0)
+        meaning = _MEANINGS.get(code) or _MEANINGS.get(code & _PRIMARY)
+        if meaning is None:
+            return None
+        state, advice = meaning
+        return StoreError(f"the database {path} {state} ({error}): {advice}")
+
+    return translate
+
 
 BUSY_SECONDS = 5
 CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
@@ -35,8 +235,7 @@ LOCK_SECONDS = 1.0
 """How long a starting bot waits for the lock, which `check` holds for a moment."""
 LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
 
-_PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
-_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DATABASE_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 @contextmanager
@@ -146,7 +345,7 @@ async def _try_truncate(engine: AsyncEngine) -> bool:
             async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
                 is_busy, *_ = await cursor.fetchone()
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _IN_USE:
+            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DATABASE_IN_USE:
                 return False
             raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
         finally:

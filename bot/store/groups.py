@@ -1,13 +1,53 @@
-"""Keeps the groups that the bot is in: who let it in, and how it is to behave there."""
+"""Groups and the decisions of people."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.store.tables import groups
+from bot.errors import StoreError
+from bot.store.database import Version, database_file, read_only, version_of
+from bot.store.tables import decisions, groups
+from model.chat.roster import Decision, DecisionKind
+
+
+class Decisions:
+    """The decisions of all people; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def newest(self) -> dict[int, Decision]:
+        """Return each person's newest decision by user id."""
+        last = select(func.max(decisions.c.id)).group_by(decisions.c.user_id)
+        columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
+        query = select(*columns).where(decisions.c.id.in_(last))
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(query)
+            return {row.user_id: Decision(*row) for row in rows}
+
+    async def add(self, chat_id: int, user_id: int, decision: DecisionKind, at: datetime) -> None:
+        """Keep a decision."""
+        new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
+        async with self._engine.begin() as connection:
+            await connection.execute(new)
+
+
+async def decided(url: str) -> dict[int, Decision]:
+    """Return each person's newest decision; nothing is made or changed.
+
+    Where there is no database that can be read nobody has decided.
+    """
+    try:
+        if await version_of(url) is not Version.CURRENT:
+            return {}
+        async with read_only(database_file(url)) as engine:
+            return await Decisions(engine).newest()
+    except StoreError:
+        return {}
+
 
 _FIELDS = [column.name for column in groups.columns]
 

@@ -1,17 +1,86 @@
-"""Keeps messages and gives back those before a reply."""
+"""Stored messages, the stickers that stand for emoji, and reactions."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, exists, func, literal, or_, select, tuple_
+from sqlalchemy import Row, Select, delete, exists, func, literal, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.store.tables import forgotten, messages
-from model.conversation import Message
+from bot.store.tables import forgotten, lines, messages, reactions, stickers
+from model.chat.conversation import Message
+
+
+class Stickers:
+    """The stickers of all groups; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def used(self, chat_id: int, emoji: str, file_unique_id: str, file_id: str) -> None:
+        """Count that a group used a sticker; its newest `file_id` is the one that works."""
+        new = insert(stickers).values(
+            chat_id=chat_id, file_unique_id=file_unique_id, emoji=emoji, file_id=file_id, used=1
+        )
+        again = new.on_conflict_do_update(
+            index_elements=[stickers.c.chat_id, stickers.c.file_unique_id],
+            set_={"file_id": new.excluded.file_id, "used": stickers.c.used + 1},
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(again)
+
+    async def forget(self, chat_id: int, file_unique_id: str) -> None:
+        """Drop a sticker, until the group uses it again."""
+        one = delete(stickers).filter_by(chat_id=chat_id, file_unique_id=file_unique_id)
+        async with self._engine.begin() as connection:
+            await connection.execute(one)
+
+    async def favourite(self, chat_id: int, emoji: str) -> str | None:
+        """Return the file id of the sticker that a group uses most for an emoji."""
+        query = (
+            select(stickers.c.file_id)
+            .filter_by(chat_id=chat_id, emoji=emoji)
+            .order_by(stickers.c.used.desc(), stickers.c.file_unique_id)
+            .limit(1)
+        )
+        async with self._engine.connect() as connection:
+            found: str | None = (await connection.execute(query)).scalar_one_or_none()
+        return found
+
+
+class Reactions:
+    """The reactions to the bot's own lines; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def replace(
+        self, chat_id: int, message_id: int, user_id: int, emoji: Iterable[str]
+    ) -> None:
+        """Keep what somebody's reactions to a line are now; of other messages none are kept."""
+        at = {"chat_id": chat_id, "message_id": message_id}
+        mine = delete(reactions).filter_by(**at, user_id=user_id)
+        async with self._engine.begin() as connection:
+            await connection.execute(mine)
+            is_line = (await connection.execute(select(lines.c.chat_id).filter_by(**at))).first()
+            rows = [{**at, "user_id": user_id, "emoji": one} for one in sorted(set(emoji))]
+            if is_line and rows:
+                await connection.execute(insert(reactions).values(rows))
+
+    async def counts(self, chat_id: int, message_id: int) -> dict[str, int]:
+        """Return how many people reacted to a line with each emoji."""
+        number = func.count().label("number")
+        query = (
+            select(reactions.c.emoji, number)
+            .filter_by(chat_id=chat_id, message_id=message_id)
+            .group_by(reactions.c.emoji)
+        )
+        async with self._engine.connect() as connection:
+            return {row.emoji: row.number for row in await connection.execute(query)}
+
 
 PAGE = 64
 MOST_READ = 2_000

@@ -1,10 +1,4 @@
-"""Log in a file which messages were sent, and which of them arrived.
-
-A log entry takes microseconds; a transaction may wait for another one. So a kill seldom comes
-between sending a message and logging its arrival, when it is unknown whether it arrived. The
-entries hold ids and no text, and are deleted once the database has their content. The file is in
-the database's folder.
-"""
+"""A log of messages that are being sent, written just before each request leaves."""
 
 import errno
 import json
@@ -17,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import StoreError
-from model.conversation import Message
+from model.chat.conversation import Message
 from model.files import PRIVATE_FILE
 
 SUFFIX = "-sends"

@@ -110,7 +110,7 @@ replies = Table(
 """The bot's replies to each update, part by part, and their states.
 
 `generation` is JSON: the number of messages that a turn was generated from, and of rejected
-candidates by reason. `turn`: the unsent messages in a voice, as JSON; see `bot.store.journal`.
+candidates by reason. `turn`: the unsent messages in a voice, as JSON; see `bot.store.outbox`.
 """
 
 lines = Table(

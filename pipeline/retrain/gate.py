@@ -1,4 +1,4 @@
-"""Decide whether to promote a new version: compare it with the current one, turn by turn."""
+"""Decide whether a new version may replace the current one."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,10 +7,10 @@ from typing import Any
 from rich.console import Console
 from rich.padding import Padding
 
-from model.evaluation import paired
-from model.evaluation.bootstrap import Estimate
-from model.evaluation.paired import Judged, Outcomes
-from pipeline.tables import shown, table
+from pipeline.evaluation import paired
+from pipeline.evaluation.intervals import Estimate
+from pipeline.evaluation.paired import Judged, Outcomes
+from pipeline.terminal import shown, table
 
 Card = Mapping[str, Any]
 """What stands in scorecard.json."""

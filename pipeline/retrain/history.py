@@ -1,8 +1,4 @@
-"""A chat's merged messages beside its models: one compacted file, named by its own hash.
-
-`history/<chat id>/index.json` names the file that counts and holds the ledger: both change at
-once, and whatever else is in the folder is of a run that was killed.
-"""
+"""The merged history of a chat, stored between retrainings."""
 
 import gzip
 import hashlib
@@ -16,15 +12,15 @@ from typing import Any
 
 import orjson
 
-from model.consent import INDEX
+from model.artifacts.consent import INDEX
+from model.chat.names import escape_unseen
+from model.chat.telegram_ids import is_copy_id
 from model.errors import DatasetError
 from model.files import PRIVATE_FILE, make_folder, write_text
-from model.naming import escape_unseen
 from pipeline.export.entries import Row
-from pipeline.export.ids import is_copy_id
-from pipeline.retrain import ledger as ledgers
-from pipeline.retrain.known import damaged, read_index
-from pipeline.retrain.ledger import Ledger
+from pipeline.versions import consent as ledgers
+from pipeline.versions.consent import Ledger
+from pipeline.versions.lineage import damaged, read_index
 
 FORMAT = 1
 _SUFFIX = ".jsonl.gz"

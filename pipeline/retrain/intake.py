@@ -1,31 +1,94 @@
-"""What is given into what is kept: merged, consented to, and counted."""
+"""Read and merge the given files and count what is new."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.artifact import Artifact, Chat
-from model.consent import imported
-from model.errors import ArtifactError, ExportError, UnderstudyError
-from model.naming import visible_name
-from model.registry import Registry, receipt_file
-from pipeline.build import check_chat, check_damage
-from pipeline.dataset import STRUCK
-from pipeline.export.files import export_files
-from pipeline.retrain.dump import notes_of
-from pipeline.retrain.earlier import struck_now
-from pipeline.retrain.erasure import Erased, erase
+from model.artifacts.artifact import Artifact, Chat
+from model.artifacts.consent import imported
+from model.artifacts.registry import Registry, receipt_file
+from model.chat.names import visible_name
+from model.chat.roster import Roster
+from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
+from model.files import locked
+from pipeline.dataset.build import check_chat, check_damage
+from pipeline.dataset.review import read_struck
+from pipeline.dataset.roster_file import FILE
+from pipeline.dataset.split import SPLITS
+from pipeline.dataset.storage import PAIRS, STRUCK, parquet
+from pipeline.export.archive import export_files
 from pipeline.retrain.history import histories, keep
-from pipeline.retrain.holding import Seen, seen_by
-from pipeline.retrain.known import dataset_of, holders
-from pipeline.retrain.ledger import Notes
-from pipeline.retrain.moved import heir
-from pipeline.retrain.people import People, people_of
-from pipeline.retrain.silence import silence
-from pipeline.retrain.whole import Merged, withhold
-from pipeline.retrain.wish import Tools, Wish
-from pipeline.review import read_struck
-from pipeline.roster_file import FILE
+from pipeline.retrain.holdout import Seen, seen_by
+from pipeline.retrain.merge import Merged, forgotten_now, heir, number_now, struck_now, withhold
+from pipeline.retrain.people import People, notes_of, people_of
+from pipeline.retrain.request import Tools, Wish
+from pipeline.versions.consent import Notes
+from pipeline.versions.erasure import (
+    Erased,
+    datasets,
+    delete_dataset,
+    holds_words_of,
+)
+from pipeline.versions.lineage import (
+    dataset_of,
+    holders,
+    note_erased,
+    silence,
+)
+
+
+def erase(root: Path, roster: Roster, whole: Merged) -> Erased:
+    """Delete datasets and checkpoints with forgotten messages or words of people who withdrew.
+
+    Checkpoints are deleted if anything must be erased that was not erased before. The reasons are
+    recorded in the folder of models.
+
+    Raises:
+        TrainingError: A training is running, possibly on these words.
+    """
+    forgotten = forgotten_now(whole)
+    gone: dict[Path, str] = {}
+    for folder in datasets(root):
+        if holds_words_of(folder, set()):
+            gone[folder] = "it was incomplete"
+        elif held := [
+            one for one in whole.ledger.withdrawn if holds_words_of(folder, set(one.ids))
+        ]:
+            gone[folder] = "; ".join(one.why for one in held)
+        elif forgotten and not forgotten.isdisjoint(_ids(folder, whole)):
+            gone[folder] = "it held messages that were to be forgotten"
+    for folder, why in gone.items():
+        note_erased(
+            root, [folder], why
+        )  # before deleting: a kill in between must not lose the reason
+        delete_dataset(folder)
+    why = "; ".join(dict.fromkeys(gone.values()))
+    before = whole.history.ledger
+    out = {number for person in roster.people if person.learn == "no" for number in person.ids}
+    was_out = {number for one in before.withdrawn for number in one.ids}
+    if whole.ledger.forgotten <= before.forgotten and out <= was_out:
+        return Erased(tuple(gone), why=why)
+    with locked(root / "training.lock", wait=False) as is_alone:
+        if not is_alone:
+            raise TrainingError(f"a training goes on in {root}: wait for its end")
+        has_checkpoints = (root / "training").is_dir()
+        shutil.rmtree(root / "training", ignore_errors=True)
+    if has_checkpoints and not why:
+        new = [one.why for one in whole.ledger.withdrawn if not was_out.issuperset(one.ids)]
+        why = "; ".join(new) or "messages were to be forgotten"
+    return Erased(tuple(gone), has_checkpoints, why)
+
+
+def _ids(folder: Path, whole: Merged) -> set[int]:
+    """Return today's ids of all messages in a dataset."""
+    found: set[tuple[int, int]] = set()
+    for split in SPLITS:
+        columns = ["chat_id", "message_ids", "context_ids"]
+        table = parquet().read_table(folder / PAIRS / f"{split}.parquet", columns=columns)
+        for chat, own, before in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            found.update((chat, number) for number in (*own, *before))
+    return {number_now(whole, chat, number) for chat, number in found}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,34 @@
-"""From fresh exports to a version that serves, or to the reason why it does not.
+"""Run the steps of `understudy retrain` in order."""
 
-Nothing that is there changes before it is replaced at once: a run that is killed leaves the current
-version serving, and the next one clears away what it left.
-"""
-
+import hashlib
 import json
+import platform
 import shlex
+import shutil
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
 
-from model.artifact import SCORECARD, Artifact, Decoding
+from model.artifacts.artifact import SCORECARD, Artifact, Decoding
+from model.artifacts.registry import Registry
+from model.chat.conversation import Window
+from model.chat.names import visible_name
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
-from model.naming import visible_name
-from model.registry import Registry
-from pipeline.findings import print_findings
-from pipeline.inspection import figures_of
-from pipeline.pairing import Choices
-from pipeline.report import print_paragraph
-from pipeline.retrain import gate, receipt
-from pipeline.retrain.account import Run, receipt_of
+from pipeline.dataset.build import build_chat
+from pipeline.dataset.inspection import figures_of
+from pipeline.dataset.pairs import Choices, Pairing
+from pipeline.dataset.review import Review
+from pipeline.dataset.roster_file import MIN_MESSAGES
+from pipeline.dataset.storage import ROSTER, Dataset, load_dataset
+from pipeline.export.merging import written
+from pipeline.retrain import gate
+from pipeline.retrain.gate import Verdict
+from pipeline.retrain.holdout import shares, with_replay
 from pipeline.retrain.intake import (
     Current,
     Intake,
@@ -31,13 +39,227 @@ from pipeline.retrain.intake import (
     take_in,
     too_little,
 )
-from pipeline.retrain.leftovers import clear, tidy
 from pipeline.retrain.merge import merged
-from pipeline.retrain.plan import Plan, plan_of
-from pipeline.retrain.wish import Result, Tools, Wish
-from pipeline.roster_file import MIN_MESSAGES
-from pipeline.train import checkpoint_of, may_resume
-from pipeline.verdict import verdict as in_words
+from pipeline.retrain.request import Result, Tools, Wish
+from pipeline.terminal import print_paragraph
+from pipeline.training.bases import DEFAULT
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.run import Start, checkpoint_of, commit, may_resume
+from pipeline.training.verdict import verdict as in_words
+from pipeline.versions import receipt
+from pipeline.versions.erasure import BUILDING, clear, tidy
+from pipeline.versions.lineage import DATASETS, to_unlearn
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of what a version was made: `files`, people and counts, read while the chat was open."""
+
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How it was trained and judged; `replayed` counts old pairs beside the new, if it is any."""
+
+    base: str
+    start: Start
+    replayed: int | None
+    settings: Hyperparameters
+    verdict: Verdict
+    compared_with: str | None
+    forced: str | None
+    seconds: dict[str, float]
+
+
+def facts_of(intake: Intake, dataset: Dataset) -> Facts:
+    """Return what is known while the chat is still open; no words of it."""
+    whole, summary = intake.whole, dataset.summary
+    now = datetime.now(UTC).timestamp()  # after a message of the future nothing would be new
+    newest = max((one.at for one in whole.entries() if one.is_message and one.at <= now), default=0)
+    held_out = next(split for split in summary.splits if split.name == "test").first
+    values = {
+        "chat": {"id": whole.chat.chat_id, "title": whole.chat.name},
+        "files": list(_files(intake)),
+        "earlier_exports": sorted(set(whole.head.exports) - {one.sha256 for one in whole.given}),
+        "messages": intake.total,
+        "new": intake.new,
+        "deleted": intake.deleted,
+        "deleted_before": whole.ledger.deleted,
+        "through": datetime.fromtimestamp(newest, UTC).isoformat(),
+        "held_out_since": held_out.isoformat(),
+        "min_messages": summary.min_messages,
+        "people": list(_people(intake, dataset)),
+        "excluded": [
+            {"name": one.name, "since": one.since.isoformat() if one.since else None}
+            for one in whole.ledger.withdrawn
+        ],
+        "newcomers": [person.name for person in intake.people.newcomers],
+        "forgotten": len(whole.ledger.forgotten_words),
+        "forgotten_ids": len(whole.ledger.forgotten),
+        "unplaced": whole.unplaced,
+        "redacted": dict(summary.redacted),
+        "dataset": summary.content_hash,
+    }
+    return Facts(values)
+
+
+def receipt_of(facts: Facts, run: Run) -> dict[str, Any]:
+    """Return a receipt, as `receipt.write` takes it."""
+    return {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.node()} ({platform.system()} {platform.machine()})",
+        "understudy": version("understudy"),
+        "commit": commit(),
+        **facts.values,
+        "base": run.base,
+        "began_with": run.start.name,
+        "pace": run.start.pace,
+        "replayed": run.replayed,
+        "hyperparameters": asdict(run.settings),
+        "scores": [asdict(one) for one in run.verdict.figures],
+        "voices": [
+            {"name": one.figure, "new": one.new, "current": one.current, "chance": one.chance}
+            for one in run.verdict.voices
+        ],
+        "compared_with": run.compared_with,
+        "reasons": list(run.verdict.reasons),
+        "forced": run.forced,
+        "seconds": run.seconds,
+    }
+
+
+def _files(intake: Intake) -> Iterator[dict[str, Any]]:
+    for one in intake.whole.given:
+        yield {
+            "kind": "export" if one.written_at is None else "dump",
+            "name": one.file.name,
+            "sha256": one.sha256,
+            "messages": one.messages,
+            "first": one.first.isoformat() if one.first else None,
+            "last": one.last.isoformat() if one.last else None,
+        }
+
+
+def _people(intake: Intake, dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Yield those who were learned from, as voices or in contexts."""
+    whole = intake.whole
+    counts = written(whole.spool.authors(whole.chat.chat_id))
+    voices = {voice.name: voice for voice in dataset.summary.voices}
+    for person in intake.people.roster.people:
+        messages = sum(counts[number] for number in person.ids)
+        if person.learn == "no" or not messages:
+            continue
+        voice = voices.get(person.name)
+        pairs = voice.train + voice.validation + voice.test if voice else 0
+        yield {
+            "name": person.name,
+            "ids": list(person.ids),
+            "messages": messages,
+            "pairs": pairs,
+        }
+
+
+_GENTLY = 1 / 3  # of the rate: at the whole of it what is known fades (docs/experiments.md)
+_NAME = 12  # hex digits of a dataset's name
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A dataset and what to train on it; `replayed` counts old pairs, None where all are there."""
+
+    dataset: Dataset
+    facts: Facts
+    start: Start
+    settings: Hyperparameters
+    replayed: int | None
+
+
+def plan_of(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Plan:
+    """Build the dataset and decide how to train on it.
+
+    What tests is newer than all that the current version was trained on.
+
+    Raises:
+        TrainingError: The hyperparameters, or the base, cannot be used.
+        DatasetError: Too little is said.
+    """
+    card = current.artifact.card if current.artifact else None
+    known = card.provenance.get("hyperparameters", {}) if card else {}
+    settings = _settings(known, wish.settings)
+    start = _start(wish, tools, current, intake)
+    dataset = _build(wish, tools, current, intake)
+    facts = facts_of(intake, dataset)
+    replayed = None
+    if current.seen and isinstance(start.base, Artifact):
+        since = current.seen.held_out_since
+        known = start.base.card.learned
+        train, replayed = with_replay(dataset.train, since, known, wish.replay, settings.seed)
+        start = replace(start, only=train)
+    if current.seen:
+        since = current.seen.through
+        if intake.new < wish.least_new:
+            since = current.seen.held_out_since
+        if fresh := tuple(pair for pair in dataset.test if pair.sent_at > since):
+            dataset = replace(dataset, test=fresh)
+    return Plan(dataset, facts, start, settings, replayed)
+
+
+def _settings(known: Mapping[str, Any], given: Mapping[str, Any]) -> Hyperparameters:
+    """Return the current version's hyperparameters, with those that were given in their place."""
+    names = {field.name for field in fields(Hyperparameters)}
+    kept = {key: value for key, value in known.items() if key in names}
+    return Hyperparameters(**{**kept, "canaries": False, **given})
+
+
+def _start(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Start:
+    """Return what training begins with: never weights that know what must be unlearned."""
+    if current.artifact is None:
+        return Start(wish.base or DEFAULT)
+    base, name = current.artifact.card.base, current.artifact.path.name
+    is_other = wish.base not in {None, base}
+    if is_other and wish.begin == "current":
+        raise TrainingError(
+            f"--from current goes on with {base}, and --base says {wish.base}: leave one out"
+        )
+    if is_other or wish.begin == "base":
+        return Start(wish.base or base)
+    why = to_unlearn(Registry(wish.root), name, intake.whole.ledger)
+    if why is None and wish.begin is None and not current.artifact.weights.is_dir():
+        why = "came without weights to train on from"
+    if why:
+        tools.watch.console.print(f"  {name} {why}: training begins with the base")
+        return Start(base)
+    return Start(current.artifact, pace=1.0 if "learning_rate" in wish.settings else _GENTLY)
+
+
+def _build(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Dataset:
+    """Build the dataset, named by what it holds."""
+    whole, roster = intake.whole, intake.people.roster
+    card = current.artifact.card if current.artifact else None
+    held = shares(intake.total, intake.new, intake.untrained, wish.least_new)
+    choices = Choices(
+        window=card.window if card else Window(),
+        min_messages=wish.min_messages,
+        public=bool(card and card.public),
+    )
+    if current.seen:
+        choices = replace(choices, test_share=held.test, validation_share=held.validation)
+    place = wish.root / DATASETS / BUILDING
+    pairing = Pairing(whole.spool, whole.chat, roster, choices)
+    authors = whole.spool.authors(whole.chat.chat_id, own_words=True)
+    review = Review(intake.struck, is_wanted=False)
+    summary = build_chat(pairing, authors, place, review, whole.head.exports, lambda _: None)
+    file = intake.roster_file
+    hint = f"{file}, then understudy models roster current {file}"
+    tools.print_summary(summary, tools.watch.console, hint)
+    about = summary.content_hash + (place / ROSTER).read_text("utf-8")
+    named = place.with_name(hashlib.sha256(about.encode()).hexdigest()[:_NAME])
+    if named.exists():
+        shutil.rmtree(named)
+    place.rename(named)
+    return load_dataset(named)
+
 
 _SEED = 0  # of the scorecards
 
@@ -182,7 +404,7 @@ def _is_looked_at(intake: Intake, wish: Wish, tools: Tools) -> bool:
     """Show a first export, and ask about the roster that was made of it."""
     choices = Choices(min_messages=wish.min_messages)
     spool, chat = intake.whole.spool, intake.whole.chat
-    print_findings([figures_of(spool, chat, choices, lambda _: None)], tools.watch.console)
+    tools.print_findings([figures_of(spool, chat, choices, lambda _: None)], tools.watch.console)
     with tools.watch.paused():
         return tools.ask(
             f"Wrote {intake.roster_file}, who is who, and who may be imitated. Train with it as it "

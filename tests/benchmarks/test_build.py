@@ -13,11 +13,11 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.build import build
-from pipeline.inspection import inspect
-from pipeline.options import WINDOW
-from pipeline.pairing import Choices
-from pipeline.sample import write_sample
+from pipeline.cli.options import WINDOW
+from pipeline.dataset.build import build
+from pipeline.dataset.inspection import inspect
+from pipeline.dataset.pairs import Choices
+from pipeline.dataset.sample import write_sample
 from tests.benchmarks.big_export import write_big_export
 from tests.pipeline.chats import chat, entry, small, write
 
@@ -27,8 +27,8 @@ MANY, FEW = 1_000, 12
 PEAK = """
 import resource, sys
 from pathlib import Path
-from pipeline.build import build
-from pipeline.pairing import Choices
+from pipeline.dataset.build import build
+from pipeline.dataset.pairs import Choices
 build([Path(sys.argv[1])], Path(sys.argv[2]), Choices())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """

@@ -12,8 +12,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from pipeline.export.archive import opened
-from pipeline.export.files import read
+from pipeline.export.archive import opened, read
 from tests.benchmarks.big_export import write_big_export
 
 MESSAGES = int(os.environ.get("READING_MESSAGES", "200000"))

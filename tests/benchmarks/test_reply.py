@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from model.artifact import Decoding
+from model.artifacts.artifact import Decoding
+from model.artifacts.registry import Registry
 from model.errors import ArtifactError
-from model.registry import Registry
-from model.speaker import open_speaker
+from model.speaking.speaker import open_speaker
 
 CONTEXT = (
     "Tiago: what do you do for work?",

@@ -5,13 +5,16 @@ import random
 import pytest
 import torch
 
-from model.base import open_base
-from model.batches import Plan
-from model.examples import encode
-from model.hyperparameters import by_recipe
-from model.memory import Budget
-from model.precision import choose_precision, to_training_device
-from model.stepping import Single, step_loss
+from pipeline.training.bases import open_base
+from pipeline.training.encoding import Plan, encode
+from pipeline.training.hyperparameters import by_recipe
+from pipeline.training.trainer import (
+    Budget,
+    Single,
+    choose_precision,
+    step_loss,
+    to_training_device,
+)
 from tests.checkpoints import save_t5
 
 PAIRS = 96

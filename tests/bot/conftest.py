@@ -10,15 +10,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from bot.app import build
-from bot.playground.joining import add_bot
 from bot.playground.server import serve
-from bot.playground.telegram import TOKEN, Telegram
-from bot.routes import ALLOWED_UPDATES
+from bot.playground.telegram import TOKEN, Telegram, add_bot
 from bot.settings import Settings
-from model.artifact import Artifact, Card, Chat
-from model.conversation import Window
+from bot.transport.polling import (
+    ALLOWED_UPDATES,
+)
+from model.artifacts.artifact import Artifact, Card, Chat
+from model.chat.conversation import Window
+from model.chat.roster import Person, Roster
 from model.errors import ArtifactError, VoiceError
-from model.roster import Person, Roster
 
 FRIENDS = -1001234
 PEOPLE = (

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from model.artifact import save_card
-from model.registry import Registry
+from model.artifacts.artifact import save_card
+from model.artifacts.registry import Registry
 
 FAKE_SPEAKER = """
 import sys, types
-fake = types.ModuleType("model.speaker")
+fake = types.ModuleType("model.speaking.speaker")
 class Speaker:
     rejected = {}
     def reply(self, context, voice, *_): return (f"{voice} heard {len(context)}",)
     def turn(self, context, voices, *_): return voices[0], self.reply(context, voices[0])
 fake.open_speaker = lambda artifact, device: Speaker()
-sys.modules["model.speaker"] = fake
+sys.modules["model.speaking.speaker"] = fake
 sys.argv[0] = "understudy-bot"
 from bot.__main__ import main
 main()
@@ -349,7 +349,7 @@ async def test_replies_in_progress_are_finished(desk, stage, group, joao):
 
 def test_the_bot_imports_neither_torch_nor_the_pipeline():
     code = (
-        "import sys, bot.app, bot.checks.look, bot.__main__, model.speaker\n"
+        "import sys, bot.app, bot.checks.run, bot.__main__, model.speaker\n"
         "print([name for name in ('torch', 'transformers', 'pipeline') if name in sys.modules])"
     )
 

@@ -6,7 +6,7 @@ from itertools import cycle
 
 import pytest
 
-from model import occasions
+from model import joining
 from tests.bot.conftest import until
 from tests.bot.delays import figures, measured, other_chats
 
@@ -40,8 +40,8 @@ def readers(monkeypatch):
 
         return spy
 
-    for module in ("bot.replies", "bot.handlers.guessing", "model.occasions"):
-        monkeypatch.setattr(f"{module}.line_of", spied(occasions.line_of))
+    for module in ("bot.services.replies", "bot.handlers.guess", "model.joining"):
+        monkeypatch.setattr(f"{module}.line_of", spied(joining.line_of))
     return threads
 
 

@@ -10,10 +10,10 @@ from collections import Counter
 
 import pytest
 
-from bot import polling
-from bot.outgoing import Limiter
-from bot.playground.joining import add_bot
+from bot.playground.telegram import add_bot
 from bot.texts import EN
+from bot.transport import polling
+from bot.transport.outgoing import Limiter
 
 FRIENDS, ALLOWED, SILENT = -1001234, -1002222, -1003333
 STEPS = 24

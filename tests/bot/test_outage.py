@@ -5,10 +5,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot import courier
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
-from model.marker import parse_spoken
+from bot.services import delivery
+from model.chat.eligibility import parse_spoken
 from tests.bot.conftest import FRIENDS, FakeSpeaker, Stage
 
 MINUTES = 10 * 60
@@ -18,7 +18,7 @@ HASTE = 1000  # so much shorter are the waits
 @pytest.fixture
 def _hasty(monkeypatch):
     for name in ("FIRST_WAIT", "LONGEST_WAIT", "PATIENCE"):
-        monkeypatch.setattr(courier, name, getattr(courier, name) / HASTE)
+        monkeypatch.setattr(delivery, name, getattr(delivery, name) / HASTE)
 
 
 class Network:

@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.app import build
-from bot.routes import ALLOWED_UPDATES
-from model.artifact import save_card
+from bot.transport.polling import (
+    ALLOWED_UPDATES,
+)
+from model.artifacts.artifact import save_card
+from model.artifacts.registry import Registry, receipt_file
+from model.chat.eligibility import parse_spoken
 from model.errors import ArtifactError
 from model.files import write_text
-from model.marker import parse_spoken
-from model.registry import Registry, receipt_file
 from tests.bot.conftest import FakeSpeaker, until
 
 ADMIN = 7
@@ -214,8 +216,8 @@ async def test_a_version_repaired_under_the_same_name_is_tried_again(
 async def test_a_version_that_cannot_be_loaded_is_retried_and_reported_once(
     stage, reloading, registry, weights, version, monkeypatch
 ):
-    monkeypatch.setattr("bot.serving.FIRST_WAIT", 0.1)
-    monkeypatch.setattr("bot.serving.LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("bot.services.model_holder.FIRST_WAIT", 0.1)
+    monkeypatch.setattr("bot.services.model_holder.LONGEST_WAIT", 0.1)
     tries = []
 
     class Counted(dict):
@@ -256,7 +258,7 @@ async def test_an_unreadable_receipt_does_not_end_the_watch(
 async def test_the_watch_survives_unexpected_errors(
     stage, reloading, registry, weights, version, monkeypatch
 ):
-    monkeypatch.setattr("bot.supervisor.FIRST_WAIT", 0.05)
+    monkeypatch.setattr("bot.services.supervisor.FIRST_WAIT", 0.05)
     async with reloading() as app:
         name = version(2)
         weights.broken[name] = AssertionError("nobody expects this")

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from bot import logs
-from bot.webhook import LARGEST_BODY
-from tests.bot.test_webhook import hook, knock, port, update  # noqa: F401  fixtures
+from bot.transport.webhook import LARGEST_BODY
+from tests.bot.transport.test_webhook import hook, knock, port, update  # noqa: F401  fixtures
 
 SECRETS = ("the cake is a lie", "what the model said")
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from bot import chores
+from bot import background
 from bot.store.database import opened, prepare
 from bot.store.inbox import Inbox
 from bot.texts import EN
@@ -21,7 +21,7 @@ def strangers(stage):
 
 @pytest.fixture
 def _often(monkeypatch):
-    monkeypatch.setattr(chores, "TRUNCATE_AGAIN", 0.05)
+    monkeypatch.setattr(background, "TRUNCATE_AGAIN", 0.05)
 
 
 def found_in(folder):
@@ -55,7 +55,7 @@ async def talk(stage, chat, user, times=1):
 
 @pytest.mark.parametrize("kind", ["a group", "a private chat"])
 async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypatch):
-    monkeypatch.setattr(chores, "TRUNCATE_AGAIN", 3600)  # not even the log before it is emptied
+    monkeypatch.setattr(background, "TRUNCATE_AGAIN", 3600)  # not even the log before it is emptied
     chat = strangers if kind == "a group" else stage.telegram.private(zoe)
     async with stage.running(admins="7") as app:
         await talk(stage, chat, zoe, times=3)
@@ -101,7 +101,7 @@ async def test_messages_are_stored_once_a_group_is_allowed(stage, strangers, joa
 
 async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("bot.durable.Durable.process_update", lost)
+        patch.setattr("bot.application.Durable.process_update", lost)
         async with stage.running(admins="7") as app:
             await stage.telegram.say(strangers, zoe, f"/as João {WORD}")
             await stage.telegram.say(strangers, zoe, WORD)
@@ -146,7 +146,7 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkey
 @pytest.mark.usefixtures("_often")
 async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe, monkeypatch):
     monkeypatch.setattr("bot.store.database.LOG_TRIES", 1)
-    monkeypatch.setattr(chores, "TRUNCATE_PATIENCE", 0.1)
+    monkeypatch.setattr(background, "TRUNCATE_PATIENCE", 0.1)
     async with stage.running(admins="7") as app:
         with closing(sqlite3.connect(stage.folder / "bot.db")) as reader:
             reader.execute("BEGIN")

@@ -8,10 +8,10 @@ from string import Formatter
 import pytest
 from telegram.constants import BotCommandLimit, CallbackQueryLimit, MessageLimit
 
-from bot.menus import admin_commands
 from bot.texts import EN, LANGUAGES, wording
 from bot.texts.wording import Wording
-from model.sayable import REJECTIONS
+from bot.transport.menus import admin_commands
+from model.speaking.candidates import REJECTIONS
 
 TEXTS = [field.name for field in fields(Wording) if isinstance(getattr(EN, field.name), str)]
 MENUS = [field.name for field in fields(Wording) if field.name.startswith("commands_")]

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from bot import courier
+from bot.services import delivery
 from bot.store.database import opened
-from bot.store.journal import Journal
+from bot.store.outbox import Journal
 from bot.texts import EN
-from model.marker import parse_spoken, spoken
+from model.chat.eligibility import parse_spoken, spoken
 from tests.bot.conftest import until
 
 REMOVED = (403, "Forbidden: bot was kicked from the supergroup chat")
@@ -22,8 +22,8 @@ BAD_GATEWAY = (502, "Bad Gateway")
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     """Let what is sent again be sent again soon."""
-    monkeypatch.setattr(courier, "FIRST_WAIT", 0.05)
-    monkeypatch.setattr(courier, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(delivery, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(delivery, "LONGEST_WAIT", 0.1)
 
 
 async def counted(live, state):

@@ -1,8 +1,8 @@
 """Artifacts without a model in them: what the card, the loader and the registry need."""
 
-from model.artifact import Card, Chat, save_card
-from model.conversation import Window
-from model.roster import Person, Roster
+from model.artifacts.artifact import Card, Chat, save_card
+from model.chat.conversation import Window
+from model.chat.roster import Person, Roster
 
 ROSTER = Roster(
     (

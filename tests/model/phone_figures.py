@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from faker import Faker
 
-from model.redact import private_parts
+from model.redaction.redact import private_parts
 
 LOCALES = (
     "pt_PT", "pt_BR", "en_GB", "en_US", "en_AU", "en_IN",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.redact import Private, private_parts, redact
+from model.redaction.redact import Private, private_parts, redact
 
 LINES = Path(__file__).with_name("private_lines.jsonl")
 ROUNDS = 7

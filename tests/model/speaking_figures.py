@@ -15,12 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from model.artifact import Decoding, load
-from model.prompt import render_reply
-from model.ranking import Evidence, evidence, merit
-from model.speaker import Speaker, open_speaker
-from pipeline.dataset import load_dataset
-from pipeline.judge import even
+from model.artifacts.artifact import Decoding, load
+from model.chat.prompt import render_reply
+from model.speaking.candidates import Evidence, evidence, merit
+from model.speaking.speaker import Speaker, open_speaker
+from pipeline.dataset.storage import load_dataset
+from pipeline.training.run import even
 
 SAMPLING: dict[str, dict[str, float]] = {
     "as they are": {},

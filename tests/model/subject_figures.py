@@ -11,15 +11,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from model.artifact import Artifact, Card, Decoding, load, save_card
-from model.base import open_base
-from model.conversation import Window
-from model.conversion import convert
-from model.copying import words_of
+from model.artifacts.artifact import Artifact, Card, Decoding, load, save_card
+from model.chat.conversation import Window
+from model.chat.roster import Person, Roster
 from model.errors import VoiceError
-from model.examples import encode
-from model.roster import Person, Roster
-from model.speaker import Speaker, open_speaker
+from model.speaking.copy_index import words_of
+from model.speaking.speaker import Speaker, open_speaker
+from pipeline.training.bases import open_base
+from pipeline.training.convert import convert
+from pipeline.training.encoding import encode
 
 NAMES = ("Hugo", "Ana", "Tiago")
 BEFORE = ("Ana: did you see my keys anywhere?", "Hugo: no, look under the sofa", "Ana: found them")

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from model.artifact import Decoding
-from model.copying import SALT, open_index, write_index
-from model.engine import Draw
+from model.artifacts.artifact import Decoding
+from model.artifacts.tokenizer import codec_of, extend_unigram
 from model.errors import VoiceError
-from model.speaker import Speaker
-from model.tokenizer import codec_of, extend_unigram
+from model.speaking.copy_index import SALT, open_index, write_index
+from model.speaking.engine import Draw
+from model.speaking.speaker import Speaker
 from tests.checkpoints import t5_tokenizer
 
 CONTEXT = ("Hugo: shall we go to the cinema?", "Raul: hello")

@@ -5,15 +5,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.handlers.asking import TurnsError, WhoError, anyone, scene_of
-from model import eligible, naming, redact
-from model.conversation import Message
-from model.eligible import line_of, target_text
-from model.marker import parse_spoken
-from model.media import without_medium
-from model.naming import clean_name, fold, nearest_names
-from model.redact import private_parts
-from model.roster import Person, Roster
+from bot.handlers.as_command import TurnsError, WhoError, anyone, scene_of
+from model.chat import eligibility, names
+from model.chat.conversation import Message, without_medium
+from model.chat.eligibility import line_of, parse_spoken, target_text
+from model.chat.names import clean_name, fold, nearest_names
+from model.chat.roster import Person, Roster
+from model.redaction import redact
+from model.redaction.redact import private_parts
 
 SHORT = 1_024
 MOST_GROWTH = 9
@@ -143,7 +142,7 @@ def test_a_text_is_hidden_whole_if_every_round_finds_more():
 
 def test_a_text_in_several_prompts_is_redacted_once(monkeypatch):
     redacted = []
-    monkeypatch.setattr(eligible, "redact", lambda text: redacted.append(text) or text)
+    monkeypatch.setattr(eligibility, "redact", lambda text: redacted.append(text) or text)
 
     lines = [line_of(message("said again and again in test_cost"), ROSTER) for _ in range(3)]
 
@@ -154,18 +153,18 @@ def test_a_text_in_several_prompts_is_redacted_once(monkeypatch):
 def test_only_the_beginning_of_a_very_long_message_is_read(monkeypatch):
     read = []
     monkeypatch.setattr(
-        eligible, "redact_beginning", lambda text, length: read.append(text) or text[:length]
+        eligibility, "redact_beginning", lambda text, length: read.append(text) or text[:length]
     )
 
     line_of(message("a wall in test_cost " * 5_000), ROSTER)
 
-    assert [len(text) <= eligible.MAX_WORDS for text in read] == [True]
+    assert [len(text) <= eligibility.MAX_WORDS for text in read] == [True]
 
 
 def test_a_rosters_names_are_prepared_once(monkeypatch):
     roster = Roster(tuple(Person(f"Friend {n}", (n,)) for n in range(100)))
     folded = []
-    monkeypatch.setattr(naming, "fold", lambda text: folded.append(text) or text)
+    monkeypatch.setattr(names, "fold", lambda text: folded.append(text) or text)
 
     found = [roster.named(f"friend {n}, so?") for n in range(100)]
 

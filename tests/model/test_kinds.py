@@ -5,13 +5,12 @@ import json
 import pytest
 import torch
 
-from model.base import load_encoder_decoder, open_base
-from model.conversion import convert
-from model.examples import encode
-from model.hyperparameters import Hyperparameters
-from model.losses import losses
-from model.precision import Precision
-from model.training import train
+from pipeline.training.bases import load_encoder_decoder, open_base
+from pipeline.training.convert import convert
+from pipeline.training.encoding import encode
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.losses import losses
+from pipeline.training.trainer import Precision, train
 from tests.checkpoints import KINDS
 
 FLOAT32 = Precision(bf16=False, reason="a test")

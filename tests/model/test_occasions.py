@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.conversation import Message
-from model.eligible import lines_of
-from model.marker import spoken
-from model.occasions import FEATURES, MEMORY, NameIndex, Said, conversations, features, pace
-from model.roster import Person, Roster
+from model.chat.conversation import Message
+from model.chat.eligibility import lines_of, spoken
+from model.chat.roster import Person, Roster
+from model.joining import FEATURES, MEMORY, NameIndex, Said, conversations, features, pace
 from tests.steps import steps
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)

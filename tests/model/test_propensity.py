@@ -6,15 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model import bundle
-from model.artifact import load as load_artifact
-from model.conversation import Message
+from model.artifacts import archive
+from model.artifacts.artifact import load as load_artifact
+from model.artifacts.registry import Registry
+from model.chat.conversation import Message
+from model.chat.eligibility import spoken
+from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
-from model.marker import spoken
-from model.occasions import FEATURES, Said
-from model.propensity import LEVELS, PROPENSITY, Propensity, Weights, load, save
-from model.registry import Registry
-from model.roster import Person, Roster
+from model.joining import FEATURES, LEVELS, PROPENSITY, Propensity, Said, Weights, load, save
 from tests.model.artifacts import make
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -241,11 +240,11 @@ def test_what_is_no_such_file_is_refused(tmp_path, content):
 def test_the_file_travels_with_its_model(tmp_path):
     folder = make(tmp_path / "0001-00000000")
     save(LEVELLED, folder)
-    bundle.pack(load_artifact(folder), tmp_path / "model.zip")
+    archive.pack(load_artifact(folder), tmp_path / "model.zip")
     registry = Registry(tmp_path / "models")
 
-    with bundle.opened(tmp_path / "model.zip") as packed:
-        received = bundle.receive(registry, "it", lambda f: packed.unpack(f, lambda _: None))
+    with archive.opened(tmp_path / "model.zip") as packed:
+        received = archive.receive(registry, "it", lambda f: packed.unpack(f, lambda _: None))
         name = received.name
 
     assert load(registry.open(name).path) == LEVELLED

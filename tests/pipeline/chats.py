@@ -3,8 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from pipeline.pairing import Choices
-from pipeline.pairs import Pair
+from pipeline.dataset.pairs import Choices, Pair
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 

@@ -8,10 +8,11 @@ import pytest
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
-from model.artifact import load
+from model.artifacts.artifact import load
+from model.artifacts.registry import Registry
 from model.errors import ArtifactError
-from model.registry import Registry
-from pipeline import hub, models
+from pipeline.cli import models
+from pipeline.versions import hub
 from tests.checkpoints import save_llama
 from tests.model.artifacts import make
 from tests.pipeline import fake_hub

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import pytest
 
-from model.artifact import Chat
+from model.artifacts.artifact import Chat
+from model.artifacts.registry import Registry
+from model.chat.names import MAX_SHOWN, escape_unseen, visible_lines, visible_name
 from model.errors import UnderstudyError
-from model.naming import MAX_SHOWN, escape_unseen, visible_lines, visible_name
-from model.registry import Registry
-from pipeline import cli
+from pipeline.cli import main
 from tests.model.artifacts import make
 from tests.pipeline.chats import account, chat, conversation, entry, write
 from tests.pipeline.retrain.workshop import Workshop
@@ -39,7 +39,7 @@ def run(capsys, monkeypatch):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["understudy", *map(str, words)])
         with suppress(SystemExit):
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         return out + err
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from model.marker import spoken
-from pipeline.dataset import load_dataset
+from model.chat.eligibility import spoken
+from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import chat, conversation, entry, write
 
 WORD = "xylophonequartet"
@@ -42,7 +42,8 @@ def run(tmp_path, pytestconfig):
     work.mkdir()
     program = (
         "import sys; from pathlib import Path\n"
-        "from pipeline.build import build; from pipeline.dataset import load_dataset\n"
+        "from pipeline.dataset.build import build\n"
+        "from pipeline.dataset.storage import load_dataset\n"
         "from tests.pipeline.chats import small\n"
         "build([Path(sys.argv[1])], Path('ds'), small(review=Path('doubts.csv')))\n"
         "load_dataset(Path('ds'))"

@@ -8,9 +8,9 @@ from typing import get_type_hints
 import pytest
 
 from bot.__main__ import cli as bot_cli
-from pipeline import cli
+from pipeline.cli import main
 from tests.pipeline.chats import account, chat, conversation, entry, write
-from tests.pipeline.test_cli import one_line, understudy
+from tests.pipeline.cli.test_main import one_line, understudy
 
 
 def test_a_loop_of_links_is_reported_in_one_line(tmp_path):
@@ -50,7 +50,7 @@ def test_a_full_disk_is_reported_with_its_path(tmp_path):
     program = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
         "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from pipeline.cli import main; main()"
+        "from pipeline.cli.main import main; main()"
     )
 
     result = subprocess.run(
@@ -65,7 +65,7 @@ def test_a_full_disk_is_reported_with_its_path(tmp_path):
 def test_an_unreadable_file_is_not_a_usage_error(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
-    from pipeline.cli import app
+    from pipeline.cli.main import app
 
     export = write(tmp_path, chat(*conversation()))
     monkeypatch.setattr(os, "access", lambda *_args, **_more: False)
@@ -81,7 +81,7 @@ def commands(app):
         yield from commands(group.typer_instance)
 
 
-@pytest.mark.parametrize("app", [cli.app, bot_cli], ids=["understudy", "understudy-bot"])
+@pytest.mark.parametrize("app", [main.app, bot_cli], ids=["understudy", "understudy-bot"])
 def test_no_command_calls_a_file_that_may_not_be_read_wrong_usage(app):
     found = [
         (command.__name__, name, hint.__metadata__[0].readable)

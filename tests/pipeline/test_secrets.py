@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from model.errors import UnderstudyError
-from pipeline import cli
+from pipeline.cli import main
 from tests.pipeline.chats import LAYOUTS, chat, conversation, write
 from tests.pipeline.retrain.dumps import dump
 from tests.pipeline.retrain.merging import merging
@@ -74,7 +74,7 @@ def run(capsys, caplog, monkeypatch):
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["understudy", *map(str, words)])
         with suppress(SystemExit):
-            cli.main()
+            main.main()
         out, err = capsys.readouterr()
         return out + err + caplog.text
 
@@ -146,7 +146,7 @@ def test_a_program_error_is_reported_without_its_text(run, monkeypatch):
     def fail(*_args, **_options):
         raise RuntimeError(SECRET)
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(main, "app", fail)
 
     printed = run("inspect")
 

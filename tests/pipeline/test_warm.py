@@ -6,14 +6,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from model.artifact import Decoding
+from model.artifacts.artifact import Decoding
+from model.artifacts.registry import Registry
 from model.errors import BaseError
-from model.hyperparameters import Hyperparameters
-from model.registry import Registry
-from pipeline.dataset import load_dataset
-from pipeline.progress import TrainingBar
-from pipeline.start import Start
-from pipeline.train import make_version
+from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import TrainingBar
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.run import Start, make_version
 
 QUIET = Console(quiet=True)
 

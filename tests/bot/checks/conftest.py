@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.checks.look import findings
-from model.artifact import save_card
-from model.registry import Registry
+from bot.checks.run import findings
+from model.artifacts.artifact import save_card
+from model.artifacts.registry import Registry
 from tests.bot.disks import remount, small_disk
 
 __all__ = ["remount", "small_disk"]

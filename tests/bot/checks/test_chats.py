@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from model.artifact import Chat
+from model.artifacts.artifact import Chat
 
 
 async def test_privacy_mode_is_for_a_person_to_judge(desk, stage):

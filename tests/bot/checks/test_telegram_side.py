@@ -11,7 +11,7 @@ import time_machine
 from telegram import Bot
 from telegram.error import TelegramError
 
-from bot.checks.telegram_side import clock
+from bot.checks.telegram import clock
 from bot.playground.telegram import TOKEN
 
 

@@ -7,8 +7,8 @@ import ctranslate2
 import pytest
 
 from bot.store.database import opened, prepare
-from bot.store.decisions import Decisions
-from model.roster import Person, Roster
+from bot.store.groups import Decisions
+from model.chat.roster import Person, Roster
 
 
 async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):

@@ -3,7 +3,7 @@
 import pytest
 from telegram import WebhookInfo
 
-from bot.checks.webhook import delivery, look
+from bot.checks.telegram import check_webhook, delivery
 from bot.settings import Settings
 
 URL = "https://bot.example.org/hook"
@@ -23,15 +23,15 @@ def said(findings):
 
 
 def test_a_bot_that_polls_has_no_webhook_to_look_at():
-    assert look(settings(webhook_url=None, webhook_secret=None)) == []
+    assert check_webhook(settings(webhook_url=None, webhook_secret=None)) == []
 
 
 def test_a_webhook_that_is_well():
-    assert said(look(settings())) == [f"ok WEBHOOK_URL {URL}"]
+    assert said(check_webhook(settings())) == [f"ok WEBHOOK_URL {URL}"]
 
 
 def test_telegram_posts_to_https_alone():
-    [found] = said(look(settings(webhook_url="http://bot.example.org")))
+    [found] = said(check_webhook(settings(webhook_url="http://bot.example.org")))
 
     assert found.startswith("WRONG WEBHOOK_URL http://bot.example.org is not https")
     assert found.endswith("put a proxy with TLS before WEBHOOK_LISTEN (127.0.0.1:8443)")
@@ -40,7 +40,7 @@ def test_telegram_posts_to_https_alone():
 def test_a_bot_api_server_of_ones_own_may_post_to_http():
     own = {"webhook_url": "http://127.0.0.1:8443", "telegram_api_url": "http://127.0.0.1:8081"}
 
-    [found] = said(look(settings(**own)))
+    [found] = said(check_webhook(settings(**own)))
 
     assert found.startswith("note WEBHOOK_URL http://127.0.0.1:8443 is not https")
     assert found.endswith("; a Bot API server of your own takes it with --local")
@@ -50,13 +50,13 @@ def test_a_bot_api_server_of_ones_own_may_post_to_http():
     ("port", "verdict"), [("", "ok"), (":443", "ok"), (":8443", "ok"), (":8080", "WRONG")]
 )
 def test_telegram_posts_to_four_ports(port, verdict):
-    [found] = said(look(settings(webhook_url=f"https://bot.example.org{port}/hook")))
+    [found] = said(check_webhook(settings(webhook_url=f"https://bot.example.org{port}/hook")))
 
     assert found.startswith(f"{verdict} WEBHOOK_URL")
 
 
 def test_an_unset_secret_is_made_by_run():
-    [_, found] = said(look(settings(webhook_secret=None)))
+    [_, found] = said(check_webhook(settings(webhook_secret=None)))
 
     assert found.startswith("ok WEBHOOK_SECRET not set: `understudy-bot run` makes a new one")
 

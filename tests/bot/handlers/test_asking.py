@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.handlers.asking import Scene, TurnsError, WhoError, scene_of
-from model.roster import Person, Roster
+from bot.handlers.as_command import Scene, TurnsError, WhoError, scene_of
+from model.chat.roster import Person, Roster
 
 HUGO, SA, ANA = Person("Hugo Silva", (1,)), Person("Hugo Sá", (2,)), Person("Ana", (3,))
 ROSTER = Roster((HUGO, SA, ANA))

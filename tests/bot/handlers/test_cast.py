@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from model.marker import parse_spoken
-from model.roster import Roster
+from model.chat.eligibility import parse_spoken
+from model.chat.roster import Roster
 
 
 async def test_who_can_speak_is_listed_with_what_was_learned(stage, group, zoe):

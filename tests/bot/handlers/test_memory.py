@@ -1,6 +1,6 @@
 """What the bot remembers, through the real bot over HTTP: edits, topics, chats, restarts."""
 
-from model.marker import spoken
+from model.chat.eligibility import spoken
 
 
 class TestEdits:

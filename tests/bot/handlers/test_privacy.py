@@ -1,6 +1,6 @@
 """`/privacy`, through the real bot over HTTP, and what every line of the bot looks like."""
 
-from model.marker import MASK, parse_spoken
+from model.chat.eligibility import MASK, parse_spoken
 
 
 async def test_it_says_what_is_kept_and_for_how_long(stage, group, zoe):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from telegram.constants import MessageLimit
 
-from bot.handlers import receiving
+from bot.handlers import uploads
 from bot.texts import EN
 from tests.bot.conftest import until
 
@@ -173,7 +173,7 @@ async def test_nobody_but_an_admin_in_private_is_heard(stage, group, hugo, joao,
         await stage.answer(group, hugo, "/help")
 
     assert not stage.telegram.sent("getFile")
-    assert not (tmp_path / receiving.FOLDER).exists()
+    assert not (tmp_path / uploads.FOLDER).exists()
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.handlers.status import _size, _span
-from bot.playground.shapes import Member
+from bot.handlers.admin import _size, _span
+from bot.playground.objects import Member
 from bot.texts import EN, PT
 
 JOAO = "13"

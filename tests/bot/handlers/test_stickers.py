@@ -1,6 +1,6 @@
 """A lone emoji is sent as the sticker that the group has used for it."""
 
-from model.marker import spoken
+from model.chat.eligibility import spoken
 
 
 async def test_a_lone_emoji_is_sent_as_the_sticker_that_the_group_uses_most(live, group, joao, zoe):

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from bot.texts import EN
-from model.artifact import Artifact
-from model.registry import receipt_file
+from model.artifacts.artifact import Artifact
+from model.artifacts.registry import receipt_file
 
 ADMIN = 11
 

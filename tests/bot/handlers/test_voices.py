@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from bot.texts import EN
+from model.chat.eligibility import spoken
+from model.chat.roster import Roster
 from model.errors import VoiceError
-from model.marker import spoken
-from model.roster import Roster
 from tests.bot.conftest import until
 
 

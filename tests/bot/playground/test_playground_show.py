@@ -8,7 +8,7 @@ from rich.console import Console
 from bot.errors import PlaygroundError
 from bot.playground import show
 from bot.playground.telegram import Telegram
-from model.marker import spoken
+from model.chat.eligibility import spoken
 
 
 @pytest.fixture

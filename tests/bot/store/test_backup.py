@@ -11,8 +11,7 @@ import pytest
 
 from bot.errors import StoreError
 from bot.store.backup import back_up
-from bot.store.database import prepare
-from bot.store.version import Version, version_of
+from bot.store.database import Version, prepare, version_of
 from tests.bot.disks import fill_up
 
 ROW = """

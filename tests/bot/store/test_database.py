@@ -13,9 +13,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from bot.errors import StoreError
-from bot.store.database import is_locked, lock_database, opened, prepare, upgrade
+from bot.store.database import (
+    Version,
+    is_locked,
+    lock_database,
+    opened,
+    prepare,
+    upgrade,
+    version_of,
+)
 from bot.store.tables import metadata
-from bot.store.version import Version, version_of
 
 REVISIONS = "CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES"
 

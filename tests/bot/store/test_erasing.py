@@ -13,15 +13,15 @@ from types import SimpleNamespace
 import pytest
 
 from bot.errors import StoreError
-from bot.store import erasing, slack
+from bot.store import erasure
+from bot.store import erasure as erasing
 from bot.store.database import log_file, opened, prepare
-from bot.store.erasing import Erasing
-from bot.store.inbox import Inbox
+from bot.store.erasure import Erasing, Wanted
+from bot.store.inbox import Inbox, Ref, scrubbed
 from bot.store.messages import Place, Store
-from bot.store.scrubbing import Ref, scrubbed
-from bot.store.wanted import Wanted
-from model import eligible, phone_rules, quotes
-from model.conversation import Message
+from model.chat import eligibility, quotes
+from model.chat.conversation import Message
+from model.redaction import phones
 from tests.bot.remains import remains
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -86,10 +86,10 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
 @pytest.mark.parametrize("step", ["clear", "shrink"])
 async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, monkeypatch, step):
     fill(tmp_path / "bot.db")
-    monkeypatch.setattr(slack, "PAGES_CLEARED", 1)
-    monkeypatch.setattr(slack, "REST", 0.05)  # it would take a minute
+    monkeypatch.setattr(erasure, "PAGES_CLEARED", 1)
+    monkeypatch.setattr(erasure, "REST", 0.05)  # it would take a minute
     if step == "shrink":
-        monkeypatch.setattr(slack, "clear", lambda *_: None)
+        monkeypatch.setattr(erasure, "clear", lambda *_: None)
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
         database.execute("PRAGMA secure_delete=OFF")
         database.execute("DELETE FROM messages WHERE author_id = 1")
@@ -100,7 +100,7 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
         began.set()
         time.sleep(seconds)
 
-    monkeypatch.setattr(slack, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(erasure, "time", SimpleNamespace(sleep=sleep))
     wiping = asyncio.create_task(Erasing(engine).wipe())
     await asyncio.to_thread(began.wait, 20)
 
@@ -112,8 +112,8 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
 
 async def test_no_copy_stays_in_the_memory_of_the_process(engine):
     caches = (
-        *(eligible._redact_cached, eligible._beginning, eligible._presentable_name),
-        *(quotes._folded, phone_rules._find_valid),
+        *(eligibility._redact_cached, eligibility._beginning, eligibility._presentable_name),
+        *(quotes._folded, phones._find_valid),
     )
     for cache in caches:
         cache("020 7946 0958 treasure")
@@ -224,7 +224,7 @@ async def test_the_file_shrinks(engine, tmp_path):
 
 
 async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("bot.store.slack.PAUSE", 0)
+    monkeypatch.setattr("bot.store.erasure.PAUSE", 0)
     await Store(engine).save(said(1))
     reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
     reader.execute("BEGIN")

@@ -11,7 +11,7 @@ import pytest
 from bot.errors import StoreError
 from bot.store.database import opened, prepare
 from bot.store.messages import Store
-from model.conversation import Message
+from model.chat.conversation import Message
 from tests.bot.disks import fill_up
 
 CHAT = -5

@@ -8,7 +8,7 @@ import pytest
 
 from bot.store.database import opened, prepare
 from bot.store.messages import PAGE, Place, Store
-from model.conversation import Message
+from model.chat.conversation import Message
 
 START = datetime(2024, 3, 30, 20, tzinfo=UTC)
 HERE = Place(-100)

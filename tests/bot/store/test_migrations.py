@@ -8,9 +8,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bot.store.database import opened, upgrade
+from bot.store.database import Version, alembic_config, opened, upgrade, version_of
 from bot.store.tables import metadata
-from bot.store.version import Version, alembic_config, version_of
 
 SCRIPTS = ScriptDirectory.from_config(alembic_config())
 REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]

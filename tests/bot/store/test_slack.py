@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from bot.store import slack
+from bot.store import erasure
 from tests.bot.remains import remains
 
 SIZES = (5, 30, 80, 300, 1500, 6000)
@@ -46,8 +46,8 @@ def test_nothing_is_left_and_the_rows_are_as_they_were(tmp_path, page_size, vacu
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
         assert page_size == 512 or remains(tmp_path, "SECRET")
 
-        slack.clear(path, file)
-        slack.shrink(path)
+        erasure.clear(path, file)
+        erasure.shrink(path)
 
         assert not remains(tmp_path, "SECRET", "gonex")
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -73,7 +73,7 @@ def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
     writer = threading.Thread(target=write)
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
         writer.start()
-        slack.clear(path, file)
+        erasure.clear(path, file)
         ended.set()
         writer.join()
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -88,16 +88,16 @@ def test_free_pages_are_given_back_many_at_a_time(tmp_path, monkeypatch):
     path = tmp_path / "bot.db"
     fill(path, 512, 2)
     rests = []
-    monkeypatch.setattr(slack, "_rest", lambda *_: rests.append(1))
+    monkeypatch.setattr(erasure, "_rest", lambda *_: rests.append(1))
     with closing(connected(path)) as database:
         [free] = database.execute("PRAGMA freelist_count").fetchone()
 
-        slack.shrink(path)
+        erasure.shrink(path)
 
         assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
-    assert len(rests) <= free / slack.PAGES_CLEARED + 2
+    assert len(rests) <= free / erasure.PAGES_CLEARED + 2
 
 
 def test_a_page_of_another_kind_has_no_unused_bytes():
-    assert slack.unused(bytes(4096), 0, 4096) == []
-    assert slack.unused(b"\x0d" + b"\xff" * 4095, 0, 4096) == []
+    assert erasure.unused(bytes(4096), 0, 4096) == []
+    assert erasure.unused(b"\x0d" + b"\xff" * 4095, 0, 4096) == []

@@ -2,9 +2,9 @@
 
 import random
 
-from model.evaluation.likelihood import Cost
-from model.evaluation.scorecard import Evidence, Measured
-from model.evaluation.turns import Answer, Turn
+from pipeline.evaluation.heldout import Answer, Turn
+from pipeline.evaluation.likelihood import Cost
+from pipeline.evaluation.scorecard import Evidence, Measured
 
 WAYS = {"Hugo": ("woof", "Bark!"), "Tiago": ("meow", "purr..."), "李雷": ("喵喵", "好的。")}
 TOPICS = ("friday", "the match", "dinner", "my boss", "rain", "the train", "music", "a film",

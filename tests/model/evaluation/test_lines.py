@@ -4,19 +4,19 @@ import random
 
 import pytest
 
-from model.evaluation.baselines import markov, nearest
-from model.evaluation.bootstrap import mean, ratio
-from model.evaluation.habits import BURST, LINE_HABITS, distance, habits
-from model.evaluation.memory import (
+from pipeline.evaluation.attribution import real_or_not
+from pipeline.evaluation.baselines import markov, nearest
+from pipeline.evaluation.habits import BURST, LINE_HABITS, distance, habits
+from pipeline.evaluation.heldout import Answer, Turn, real_answers
+from pipeline.evaluation.intervals import mean, ratio
+from pipeline.evaluation.memorization import (
     copied,
     exposure,
     memory_of,
     private_lines,
     said_canaries,
 )
-from model.evaluation.reality import real_or_not
-from model.evaluation.text_metrics import diversity, overlap, self_bleu
-from model.evaluation.turns import Answer, Turn, real_answers
+from pipeline.evaluation.text_metrics import diversity, overlap, self_bleu
 from tests.model.evaluation.people import answers, turns
 
 ASKED = Turn("Hugo", ("Tiago: a?",), ("I would rather walk to the old harbour today 日本",))

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from model.conversation import Message
-from pipeline.authors import Author
+from model.chat.conversation import Message
 from pipeline.export.archive import Chat, opened
-from pipeline.export.spool import Counts
+from pipeline.export.merging import Author, Counts
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from model.errors import ExportError
-from pipeline.export.events import CUT_SHORT
+from pipeline.export.reader import CUT_SHORT
 from tests.pipeline.chats import INDENTED, account, chat, entry, write
 from tests.pipeline.export.reading import read, read_all
 

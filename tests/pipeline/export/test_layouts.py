@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.export.layout import layout_of
+from pipeline.export.reader import layout_of
 from tests.pipeline.chats import INDENTED, LAYOUTS, account, chat, entry, service, write
 from tests.pipeline.export.reading import read, read_all
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.chat.quotes import without_quotes
 from model.errors import ExportError
-from model.quotes import without_quotes
 from tests.pipeline.chats import LAYOUTS, write
 from tests.pipeline.export.damages import chats_of, exports, indented, on_one_line, spans
 from tests.pipeline.export.reading import read_all

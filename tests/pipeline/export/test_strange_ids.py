@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.build import build
-from pipeline.dataset import load_dataset
+from pipeline.dataset.build import build
+from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import LAYOUTS, chat, conversation, entry, small, write
 from tests.pipeline.export.reading import read
 from tests.pipeline.retrain.merging import merging, remember, said

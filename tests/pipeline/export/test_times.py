@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.export.times import CONTRADICTION, LOCAL, Times
+from pipeline.export.entries import CONTRADICTION, LOCAL, Times
 from tests.pipeline.chats import NOON, chat, entry, write
 from tests.pipeline.export.reading import read
 

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from model.errors import ExportError
-from pipeline import build as building
-from pipeline.findings import to_json
-from pipeline.inspection import inspect
-from pipeline.options import WINDOW
-from pipeline.summary import read_summary
+from pipeline.cli.options import WINDOW
+from pipeline.cli.tables import to_json
+from pipeline.dataset import build as building
+from pipeline.dataset.inspection import inspect
+from pipeline.dataset.summary import read_summary
 from tests.pipeline.chats import LAYOUTS, chat, conversation, small, write
+from tests.pipeline.cli.test_main import one_line, understudy
 from tests.pipeline.export.reading import read
 from tests.pipeline.retrain.workshop import Workshop
-from tests.pipeline.test_cli import one_line, understudy
 
 READERS = ("one space a level", "one line", "sorted keys on one line")
 

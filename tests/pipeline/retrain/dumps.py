@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pipeline.export.ids import chat_id_of
+from model.chat.telegram_ids import chat_id_of
 from tests.pipeline.chats import NOON, chat, entry, write
 
 BOT = 99

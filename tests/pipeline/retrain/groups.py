@@ -1,6 +1,6 @@
 """A basic group, and what becomes of its messages where it becomes a supergroup."""
 
-from model.artifact import Chat
+from model.artifacts.artifact import Chat
 
 SHIFT = 10**9
 GROUP = {"type": "private_group", "id": 5}

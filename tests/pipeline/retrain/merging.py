@@ -2,10 +2,10 @@
 
 from contextlib import contextmanager
 
-from pipeline.export.files import export_files
-from pipeline.retrain.dump import notes_of
+from pipeline.export.archive import export_files
 from pipeline.retrain.history import keep
 from pipeline.retrain.merge import merged
+from pipeline.retrain.people import notes_of
 from tests.pipeline.chats import entry
 
 ANNA = [entry(n, 1 + n % 2, f"words {n}", 60 * n) for n in range(1, 6)]

@@ -9,14 +9,17 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model.conduct import Progress
 from model.errors import UnderstudyError
-from pipeline import progress
-from pipeline.cli import app
-from pipeline.evaluate import _counted
+from pipeline import terminal
+from pipeline.cli.main import app
+from pipeline.evaluation.evaluate import _counted
 from pipeline.retrain import run
-from pipeline.retrain.watch import STEPS, Watch
-from pipeline.retrain.wish import Result
+from pipeline.retrain.request import Result
+from pipeline.terminal import (
+    STEPS,
+    TrainingProgress,
+    Watch,
+)
 from tests.pipeline.chats import chat, conversation, write
 
 
@@ -118,16 +121,16 @@ def test_help_names_every_option_and_its_default(call):
 
 @pytest.mark.parametrize("lasted", [{}, {"read": 2.0, "train": 9.0}], ids=["first", "later"])
 def test_a_terminal_shows_one_bar_and_the_time_left_once_known(lasted, monkeypatch):
-    monkeypatch.setattr("pipeline.progress._LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.terminal._LEAST_SECONDS", 0.0)
     shown = io.StringIO()
     watch = Watch(Console(file=shown, force_terminal=True, width=80), lasted)
 
     for step in STEPS:
         watch.begin(step)
         if step == "train":
-            with progress.step(watch.console, "Loading a base"):
+            with terminal.step(watch.console, "Loading a base"):
                 pass
-            watch(Progress(0.5, 1.25, 10, 4.0, 100.0))
+            watch(TrainingProgress(0.5, 1.25, 10, 4.0, 100.0))
             watch.close()
     watch.stop()
 
@@ -157,9 +160,9 @@ def test_no_thread_redraws_bars():
     before = threading.active_count()
 
     watch.begin("train")
-    with progress.step(watch.console, "Loading a base"):
+    with terminal.step(watch.console, "Loading a base"):
         during = threading.active_count()
-    watch(Progress(0.5, 1.25, 10, 4.0, 100.0))
+    watch(TrainingProgress(0.5, 1.25, 10, 4.0, 100.0))
     with _counted(watch.console, watch.share, "Replies", 2) as advance:
         advance()
         bars = threading.active_count()

@@ -6,15 +6,15 @@ import zipfile
 import pytest
 from typer.testing import CliRunner
 
+from model.artifacts.registry import Registry
 from model.errors import DatasetError, VoiceError
-from model.registry import Registry
-from pipeline import hub
-from pipeline.cli import app
-from pipeline.dataset import load_dataset
-from pipeline.evaluate import QUICK, judge
-from pipeline.retrain.known import dataset_of
-from pipeline.roster_file import read_roster
-from pipeline.talk import Talk, chat, simulate
+from pipeline.cli.main import app
+from pipeline.cli.talk import Talk, chat, simulate
+from pipeline.dataset.roster_file import read_roster
+from pipeline.dataset.storage import load_dataset
+from pipeline.evaluation.evaluate import QUICK, judge
+from pipeline.versions import hub
+from pipeline.versions.lineage import dataset_of
 from tests.pipeline.chats import chat as chat_of
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.workshop import NEW

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from pipeline.retrain.known import withdrawn
-from pipeline.retrain.watch import STEPS
+from pipeline.terminal import STEPS
+from pipeline.versions.lineage import withdrawn
 from tests.pipeline.chats import chat
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.workshop import NEW, Killed, found

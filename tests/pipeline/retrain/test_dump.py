@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from model.chat.roster import Decision
 from model.errors import ExportError
-from model.roster import Decision
 from pipeline.export.archive import opened
-from pipeline.retrain.dump import notes_of
+from pipeline.retrain.people import notes_of
 from tests.pipeline.chats import LAYOUTS, NOON, chat, entry, write
 from tests.pipeline.retrain.dumps import decision, dump
 

@@ -1,6 +1,6 @@
 """What the bot heard and an export shows by other ids: in a basic group, or of its time as one."""
 
-from pipeline.retrain.foreign import FOREIGN
+from pipeline.retrain.merge import FOREIGN
 from tests.pipeline.chats import NOON, chat, entry
 from tests.pipeline.retrain.dumps import dump
 from tests.pipeline.retrain.groups import GROUP, moved

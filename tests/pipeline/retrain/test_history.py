@@ -5,8 +5,16 @@ import gzip
 import pytest
 
 from model.errors import DatasetError
-from pipeline.retrain.history import Cover, Head, History, histories, keep, open_history, tidy
-from pipeline.retrain.ledger import Ledger, Withdrawn
+from pipeline.retrain.history import (
+    Cover,
+    Head,
+    History,
+    histories,
+    keep,
+    open_history,
+    tidy,
+)
+from pipeline.versions.consent import Ledger, Withdrawn
 from tests.pipeline.chats import NOON
 
 HEAD = Head(-5, 5, "Friends", "private_group", (Cover(1, 9, 100, 900),), ("ab" * 32,))

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from model.eligible import lines_of
+from model.chat.eligibility import lines_of
+from model.chat.roster import Person, Roster
 from model.errors import ExportError
-from model.roster import Person, Roster
 from pipeline.retrain.history import open_history
-from pipeline.retrain.whole import withhold
+from pipeline.retrain.merge import withhold
 from tests.pipeline.chats import NOON, account, chat, entry, topic_created
 from tests.pipeline.retrain.dumps import BOT, decision, dump, played
 from tests.pipeline.retrain.merging import ALL, ANNA, LATER, merging, remember, said

@@ -2,11 +2,10 @@
 
 import pytest
 
-from model.artifact import Chat
+from model.artifacts.artifact import Chat
 from model.errors import ExportError
-from pipeline.retrain.foreign import FOREIGN
 from pipeline.retrain.history import folder_of, histories, open_history
-from pipeline.retrain.moved import heir
+from pipeline.retrain.merge import FOREIGN, heir
 from tests.pipeline.chats import account, chat, entry
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.groups import BASIC, GROUP, SHIFT, moved

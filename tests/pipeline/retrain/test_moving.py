@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from model.artifact import Chat
-from pipeline.dataset import STRUCK, load_dataset
-from pipeline.retrain.erasure import datasets
+from model.artifacts.artifact import Chat
+from pipeline.dataset.review import write_struck
+from pipeline.dataset.storage import STRUCK, load_dataset
 from pipeline.retrain.history import open_history
-from pipeline.retrain.watch import Watch
-from pipeline.review import write_struck
+from pipeline.terminal import Watch
+from pipeline.versions.erasure import datasets
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.groups import BASIC, GROUP, SHIFT, moved

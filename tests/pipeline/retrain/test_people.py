@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.dataset import load_dataset
-from pipeline.roster_file import read_roster
+from pipeline.dataset.roster_file import read_roster
+from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import chat, conversation, entry
 from tests.pipeline.retrain.dumps import BOT, decision, dump, played
 from tests.pipeline.retrain.workshop import NEW, VOICES

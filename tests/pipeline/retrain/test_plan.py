@@ -4,11 +4,11 @@ import shutil
 
 import pytest
 
-from model.artifact import Artifact
+from model.artifacts.artifact import Artifact
 from model.errors import TrainingError
-from pipeline.dataset import STRUCK, load_dataset
-from pipeline.retrain.holding import with_replay
-from pipeline.review import write_struck
+from pipeline.dataset.review import write_struck
+from pipeline.dataset.storage import STRUCK, load_dataset
+from pipeline.retrain.holdout import with_replay
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.workshop import NEW, OLD, Workshop

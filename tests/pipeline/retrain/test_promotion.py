@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from model.artifact import Chat
+from model.artifacts.artifact import Chat
+from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
-from model.roster import Person, Roster
-from pipeline.retrain.erasure import datasets
+from pipeline.versions.erasure import datasets
 from tests.model.artifacts import make
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump, played

@@ -2,12 +2,12 @@
 
 import pytest
 
-from model.artifact import Chat
+from model.artifacts.artifact import Chat
+from model.chat.roster import Person, Roster
 from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
-from model.roster import Person, Roster
-from pipeline.roster_file import read_roster
-from pipeline.train import work_folder
+from pipeline.dataset.roster_file import read_roster
+from pipeline.training.run import work_folder
 from tests.model.artifacts import make
 from tests.pipeline.chats import NOON, chat, conversation, entry
 from tests.pipeline.retrain.dumps import dump

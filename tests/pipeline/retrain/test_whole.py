@@ -5,12 +5,12 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from model.artifact import LINES
-from model.registry import Registry
-from pipeline.cli import app
-from pipeline.dataset import load_dataset
-from pipeline.lines import save_lines
-from pipeline.retrain.known import dataset_of
+from model.artifacts.artifact import LINES
+from model.artifacts.registry import Registry
+from pipeline.cli.main import app
+from pipeline.dataset.storage import load_dataset
+from pipeline.training.run import save_lines
+from pipeline.versions.lineage import dataset_of
 from tests import habits
 from tests.checkpoints import save_llama
 from tests.pipeline.retrain.workshop import told

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, replace
 
+from pipeline.dataset.pairs import Choices, Pairing
+from pipeline.dataset.roster_file import read_roster
 from pipeline.export.archive import opened
-from pipeline.pairing import Choices, Pairing
-from pipeline.retrain.dump import notes_of
 from pipeline.retrain.merge import merged
-from pipeline.roster_file import read_roster
+from pipeline.retrain.people import notes_of
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.dumps import dump
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from model.evaluation.paired import Judged, JudgedAnswer, JudgedTurn, Outcomes
-from model.registry import Registry, receipt_file
-from pipeline.card import Judgement, Nats
+from model.artifacts.registry import Registry, receipt_file
+from pipeline.cli.tables import print_findings, print_summary
+from pipeline.evaluation.paired import Judged, JudgedAnswer, JudgedTurn, Outcomes
+from pipeline.retrain.request import Tools, Wish
 from pipeline.retrain.run import retrain
-from pipeline.retrain.watch import Watch
-from pipeline.retrain.wish import Tools, Wish
+from pipeline.terminal import Watch
+from pipeline.training.run import Judgement, Nats
 from tests.model.artifacts import make
 from tests.pipeline.chats import chat, conversation, write
 
@@ -109,7 +110,12 @@ class Workshop:
         """Retrain with these exports and dumps, or files."""
         files = [one if isinstance(one, Path) else self.put(one)[0] for one in values]
         wished = Wish(tuple(files), self.root, **{"min_messages": 1, **wish})
-        return retrain(wished, Tools(self._watch(), self._ask, self._train, self._judge))
+        return retrain(
+            wished,
+            Tools(
+                self._watch(), self._ask, print_findings, print_summary, self._train, self._judge
+            ),
+        )
 
     def first(self, sessions=20, **wish):
         """Train the first version on a chat of two friends who both agreed."""

@@ -1,0 +1,216 @@
+"""A python-telegram-bot application with a durable inbox."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from telegram import Update
+from telegram.ext import Application
+
+from bot.errors import StoppingError, StoreError
+from bot.services.context import Bot, Context, Facts
+from bot.services.supervisor import Supervisor
+from bot.store.attempts import CURRENT, Attempt
+from bot.store.inbox import Inbox
+
+ALONE = 2.0
+"""Seconds for which a repeated update that never waits keeps other updates from starting."""
+GRACE = 3.0
+"""Seconds that handlers have to finish when the bot stops; then they are cancelled."""
+
+GLANCE = 0.5  # seconds after which a handler that does not end is cancelled again
+
+logger = logging.getLogger(__name__)
+
+
+class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
+    """Handles each update, and tells the inbox when all its handlers have ended.
+
+    An update that a kill or a stop interrupts is handled again when the bot restarts; one that
+    could not be stored is held, and handled again when there is free space.
+    """
+
+    def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
+        super().__init__(**parts)
+        self.inbox: Inbox | None = None
+        self.jobs = Supervisor()
+        self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
+        self._unfinished: set[asyncio.Task[Any]] = set()
+        self._held: set[int] = set()
+        self._turn = asyncio.Lock()
+        self._stopped_at: float | None = None
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the bot starts no further updates."""
+        return self._stopped_at is not None
+
+    async def process_update(self, update: object) -> None:
+        """Handle an update of the inbox; one without content was handled by an earlier process.
+
+        While the bot is being stopped no update is started: it waits for the restart.
+        """
+        if not isinstance(update, Update) or is_empty(update) or self.inbox is None:
+            return
+        async with self._turn:
+            if self.is_stopping or not await self._begin(self.inbox, update.update_id):
+                return
+            attempt = None
+            if self.inbox.was_begun_before(update.update_id):
+                attempt = Attempt(self.inbox, update.update_id)
+            token = CURRENT.set(attempt)
+            try:
+                # in a task, so that it can be cancelled without the fetcher of updates
+                dispatch = self._track(asyncio.create_task(super().process_update(update)))
+            finally:
+                CURRENT.reset(token)
+            self._tasks[update.update_id].append(dispatch)
+            await asyncio.wait({dispatch})
+            if not dispatch.cancelled() and (error := dispatch.exception()):
+                logger.error("update %d", update.update_id, exc_info=error)
+            is_done = len(self._tasks[update.update_id]) == 1
+            end = super().create_task(self._end(self.inbox, update.update_id))
+            if is_done:
+                await end
+            elif attempt is not None:
+                waiter = asyncio.create_task(attempt.has_waited.wait())
+                await asyncio.wait({end, waiter}, timeout=ALONE, return_when="FIRST_COMPLETED")
+                waiter.cancel()
+
+    async def stop(self) -> None:
+        """Stop handling updates and end the background jobs; the next start finishes the rest."""
+        await asyncio.gather(self._stop_handling(), self.jobs.close())
+
+    async def _stop_handling(self) -> None:
+        """Start no further update; cancel handlers that do not finish within `GRACE`."""
+        since = self.begin_to_stop()
+        if self._unfinished:
+            left = since + GRACE - asyncio.get_running_loop().time()
+            await asyncio.wait(self._unfinished, timeout=max(0, left))
+        await self._cancel_unfinished()
+        async with self._turn:  # an update that was just starting has created its tasks now
+            await self._cancel_unfinished()
+        await super().stop()
+        if self.inbox is not None:
+            with suppress(StoreError):
+                await self.inbox.clear_working()
+
+    async def _cancel_unfinished(self) -> None:
+        while self._unfinished:
+            for task in self._unfinished:
+                task.cancel()
+            await asyncio.wait(self._unfinished, timeout=GLANCE)
+
+    def begin_to_stop(self) -> float:
+        """Start no further update; return when this was first called, by the loop's clock."""
+        if self._stopped_at is None:
+            self._stopped_at = asyncio.get_running_loop().time()
+        return self._stopped_at
+
+    def _track(self, task: asyncio.Task[Any]) -> asyncio.Task[Any]:
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        return task
+
+    def create_task(
+        self,
+        coroutine: Any,  # noqa: ANN401  of a type that the library keeps to itself
+        update: object | None = None,
+        *,
+        name: str | None = None,
+    ) -> asyncio.Task[Any]:
+        """Start a task; the update that it is for is not handled before it has ended."""
+        task = super().create_task(coroutine, update, name=name)
+        if isinstance(update, Update):
+            self._tasks[update.update_id].append(self._track(task))
+        return task
+
+    async def process_error(
+        self,
+        update: object | None,
+        error: Exception,
+        job: Any = None,  # noqa: ANN401  we have none
+        coroutine: Any = None,  # noqa: ANN401  of a type that the library keeps to itself
+    ) -> bool:
+        """Report an error; hold an update that could not be stored or must wait for the restart.
+
+        If other updates wait for the failed handler, they do not wait for the report, and no
+        further handler starts: an update that could not be stored is not answered.
+        """
+        if not isinstance(update, Update):
+            return await super().process_error(update, error, job, coroutine)
+        if isinstance(error, StoreError | StoppingError):
+            self._held.add(update.update_id)
+        if isinstance(error, StoppingError):
+            return True
+        if coroutine is not None:
+            return await super().process_error(update, error, job, coroutine)
+        self.create_task(self._reported(update, error), update)
+        return True
+
+    async def replay(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
+        """Queue the updates that were still open when the bot last ended; return their number.
+
+        Updates that crashed the bot repeatedly are set aside.
+        """
+        if self.inbox is not None:
+            for number in await self.inbox.count_crashes():
+                logger.error("update %d crashed the bot repeatedly: it is set aside", number)
+        return await self._requeue(parse, lambda _: True)
+
+    async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
+        """Queue the held updates, as there may be free space now; return their number."""
+        if not self._held or self.is_stopping:
+            return 0
+        held = frozenset(self._held)
+        try:
+            count = await self._requeue(parse, held.__contains__)
+        except StoreError:
+            return 0
+        self._held -= held
+        return count
+
+    async def _requeue(
+        self, parse: Callable[[dict[str, Any]], Update | None], wanted: Callable[[int], bool]
+    ) -> int:
+        kept = await self.inbox.waiting() if self.inbox else []
+        chosen = [body for body in kept if wanted(body["update_id"])]
+        for body in chosen:
+            if update := parse(body):
+                await self.update_queue.put(update)
+            elif self.inbox:
+                await self.inbox.set_aside(body["update_id"])
+        return len(chosen)
+
+    async def _begin(self, inbox: Inbox, number: int) -> bool:
+        try:
+            return await inbox.begin(number)
+        except StoreError:
+            logger.exception("update %d cannot be begun: it is held", number)
+            self._held.add(number)
+            return False
+
+    async def _reported(self, update: Update, error: Exception) -> None:
+        await super().process_error(update, error)
+
+    async def _end(self, inbox: Inbox, number: int) -> None:
+        """Close an update once its tasks have ended; one that was cancelled or held stays open."""
+        is_whole = True
+        while tasks := self._tasks.pop(number, None):
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            is_whole &= not any(isinstance(one, asyncio.CancelledError) for one in results)
+        if number in self._held or not is_whole:
+            return
+        try:
+            await inbox.end(number)
+        except StoreError:
+            logger.exception("update %d cannot be closed: it is held", number)
+            self._held.add(number)
+
+
+def is_empty(update: Update) -> bool:
+    """Whether an update is only the place of one, see `bot.transport.polling`."""
+    return not set(update.to_dict()) - {"update_id"}

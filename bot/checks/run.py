@@ -1,0 +1,33 @@
+"""Run all checks of `understudy-bot check`."""
+
+import asyncio
+
+from bot.checks import local, telegram
+from bot.checks.finding import Finding, wrong
+from bot.settings import Settings
+from bot.store.groups import decided
+from model.errors import ArtifactError
+
+POLL_SECONDS = 2
+"""So long `check` asks for updates: another poller, which that interrupts, asks again after 1 s."""
+
+
+async def findings(settings: Settings, *, poll_seconds: int = POLL_SECONDS) -> list[Finding]:
+    """Look at everything; nothing is made or changed, and no update is taken."""
+    try:
+        artifact = await asyncio.to_thread(local.opened, settings.models_dir)
+    except ArtifactError as error:
+        model, card = [wrong("model", str(error))], None
+    else:
+        decisions = await decided(settings.database_url)
+        model, card = local.check_model(artifact, settings, decisions), artifact.card
+    return [
+        local.settings_file(),
+        *telegram.check_webhook(settings),
+        *await telegram.check_telegram(settings, card, poll_seconds),
+        await local.database(settings),
+        local.disk(settings),
+        *model,
+        local.device(settings),
+        *local.retraining(settings),
+    ]

@@ -1,0 +1,262 @@
+"""Handle `/as`, replies to the bot's lines, and voice buttons."""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from telegram import CallbackQuery, Message, Update
+from telegram.error import BadRequest, TelegramError
+
+from bot.handlers.speaking import Acting
+from bot.services.access import Access
+from bot.services.context import Context
+from bot.services.replies import NOTHING_MORE, Wish
+from bot.services.state import House
+from bot.store.messages import Place
+from bot.texts.wording import Wording
+from bot.transport.incoming import after_command, has_button, place_of
+from bot.transport.outgoing import AS_BUTTON
+from model.chat.eligibility import parse_spoken
+from model.chat.names import fold, nearest_names
+from model.chat.roster import Person, Roster
+
+USUAL_TURNS = 5
+MOST_TURNS = 20
+
+_ANYONE = re.compile(r"(anyone|anybody|algu(?:[eé]|e\u0301)m|qualquer)(?=[\s,:]|$)", re.IGNORECASE)
+_ABOUT = re.compile(r"(?:^|(?<=[\s,]))(?:about|sobre)(?=[\s,:]|$)", re.IGNORECASE)
+_JOINING = re.compile(r"(?:[\s,;&]+|(?:and|with|e|com|turns|vezes)(?=[\s,]|$))+", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?\d+(?=[\s,;]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is asked of a simulation; without names it is everybody's."""
+
+    turns: int = USUAL_TURNS
+    people: tuple[Person, ...] = ()
+    about: str = ""
+
+
+class TurnsError(ValueError):
+    """So many turns are never played."""
+
+
+class WhoError(ValueError):
+    """It is not clear who is meant; its text is what was said of them."""
+
+
+def wish_as(said: str, words: str, command: int) -> Wish:
+    """Return what `/as NAME` wishes for: after a colon, that the reply begins with the words.
+
+    They are put into a friend's mouth then, and are not the asker's own line before that reply.
+    """
+    return Wish(words, command) if _is_forced(said.strip(), words) else NOTHING_MORE
+
+
+def anyone(said: str, command: int) -> Wish | None:
+    """Return what `/as anyone` wishes for, None where `/as` says something else.
+
+    The words after it appear in this prompt only: `model.chat.eligibility` knows only names.
+    """
+    words = said.strip()
+    found = _ANYONE.match(words)
+    if not found:
+        return None
+    rest = words[found.end() :].lstrip(" ,:\n\t")
+    return Wish(rest, command) if _is_forced(words, rest) else Wish("", command, rest)
+
+
+def scene_of(words: str, roster: Roster) -> Scene:
+    """Return what `/simulate` asks for: turns and names in any order, then `about` what.
+
+    Raises:
+        TurnsError: The number of turns is not from 1 to 20.
+        WhoError: A name fits nobody or several people, or there are more names than turns.
+    """
+    turns, people = None, list[Person]()
+    found = _ABOUT.search(words)
+    left, about = (words[: found.start()], words[found.end() :]) if found else (words, "")
+    while left := left[_end(_JOINING, left) :].strip():
+        if number := _NUMBER.match(left):
+            turns, left = _turns(number[0], turns), left[number.end() :]
+        elif len(people) < MOST_TURNS and (named := roster.named(left)):
+            people, left = [*people, named[0]], named[1]
+        else:
+            raise WhoError(left)
+    return Scene(turns or USUAL_TURNS, tuple(dict.fromkeys(people)), about.strip(" \t\n:,"))
+
+
+def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
+    """Return why the bot does not speak as somebody, None where it may."""
+    if access.may_imitate(person):
+        return None
+    if access.may_still_agree(person):
+        return texts.not_agreed.format(name=person.name)
+    return (texts.too_quiet if person.is_only_quiet else texts.said_no).format(name=person.name)
+
+
+def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
+    """Return what to ask where `/as` names nobody, and the voices to offer as buttons."""
+    voices = access.voices
+    if not voices:
+        return texts.no_voices, ()
+    if not said.strip():
+        return texts.choose_voice, voices
+    near = nearest_names(said, voices)
+    fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
+    if _have_the_name(said, access.roster.people) > 1:
+        return texts.several_have_it, fitting
+    if not near:
+        return texts.nobody_called_that([person.name for person in voices]), ()
+    return (
+        texts.did_you_mean.format(name=near[0]) if len(near) == 1 else texts.several_fit
+    ), fitting
+
+
+def _have_the_name(said: str, people: Sequence[Person]) -> int:
+    """Return how many friends, voices or not, have the first name that `said` begins with."""
+    first = re.split(r"[\s,:]", fold(said), maxsplit=1)[0]
+    return sum(fold(person.name).split(" ")[0] == first for person in people)
+
+
+def _turns(number: str, earlier: int | None) -> int:
+    wrong = not number.isascii() or not number.isdecimal() or len(number) > len(str(MOST_TURNS))
+    if wrong or earlier is not None or not 1 <= int(number) <= MOST_TURNS:
+        raise TurnsError(number)
+    return int(number)
+
+
+def _end(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.match(text)
+    return found.end() if found else 0
+
+
+def _is_forced(said: str, words: str) -> bool:
+    """Whether a colon stands before the words."""
+    return bool(words) and said[: -len(words)].rstrip().endswith(":")
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """The handlers that let one friend speak."""
+
+    house: House
+    acting: Acting
+
+    async def command(self, update: Update, context: Context) -> None:
+        """Answer as the friend whom `/as` names, or help to name one."""
+        message = update.message
+        if message is None:
+            return
+        place = place_of(message)
+        if not self.house.access.speaks_in(place.chat_id):
+            await context.courier.say(place, context.texts.silent_here)
+            return
+        said = after_command(message)
+        if named := self.house.access.roster.named(said):
+            wish = wish_as(said, named[1], message.message_id)
+            await self._speak(context, place, named[0], message.date, wish)
+        elif wished := anyone(said, message.message_id):
+            await self._let_anyone_speak(context, place, message.date, wished)
+        else:
+            access, texts = self.house.access, context.texts
+            text, offered = await asyncio.to_thread(question, said, access, texts)
+            await context.courier.say(place, text, offered)
+
+    async def reply(self, update: Update, context: Context) -> None:
+        """Go on in the voice of the bot's message that somebody replied to."""
+        message = update.message
+        replied = message.reply_to_message if message else None
+        if message is None or replied is None or not self.house.access.speaks_in(message.chat.id):
+            return
+        author = replied.from_user
+        if author is None or author.id != context.bot.id:
+            return
+        if person := await self._voice_of(replied):
+            await self._speak(context, place_of(message), person, message.date)
+
+    async def press(self, update: Update, context: Context) -> None:
+        """Answer as the friend whose button was pressed, in place of the question.
+
+        A client may send any data for any message that it can see, so only buttons that the bot's
+        message really has are accepted.
+        """
+        query = update.callback_query
+        if query is None:
+            return
+        asked, chosen = query.message, re.match(AS_BUTTON, query.data or "")
+        if chosen is None or not isinstance(asked, Message) or not has_button(asked, chosen[0]):
+            await _confirm(query, context.texts.too_old)
+            return
+        place = place_of(asked)
+        await _confirm(query)
+        is_first = await _removed(asked) or context.courier.is_repeated
+        if not is_first or not self.house.access.speaks_in(place.chat_id):
+            return
+        if person := self.house.access.roster.person(int(chosen[1])):
+            await self._speak(context, place, person, datetime.now(UTC))
+
+    async def tell_voice(self, update: Update, context: Context) -> None:
+        """Say in whose voice the bot sent the sticker whose button was pressed."""
+        query = update.callback_query
+        if query is None:
+            return
+        line = None
+        if pressed := query.message:
+            line = await self.house.shelves.journal.line(pressed.chat.id, pressed.message_id)
+        await _confirm(query, context.texts.only_a_voice.format(name=line.voice) if line else None)
+
+    async def _speak(
+        self,
+        context: Context,
+        place: Place,
+        person: Person,
+        at: datetime,
+        wish: Wish = NOTHING_MORE,
+    ) -> None:
+        if refusal := why_silent(person, self.house.access, context.texts):
+            await context.courier.say(place, refusal)
+        else:
+            await self.acting.answer(context, place, person.name, at, wish)
+
+    async def _let_anyone_speak(
+        self, context: Context, place: Place, at: datetime, wish: Wish
+    ) -> None:
+        """Let the model choose who answers, among those who agreed."""
+        if names := [person.name for person in self.house.access.voices]:
+            await self.acting.anyone(context, place, names, at, wish)
+        else:
+            await context.courier.say(place, context.texts.no_voices)
+
+    async def _voice_of(self, replied: Message) -> Person | None:
+        """Return whose voice the bot used, from the store where Telegram does not repeat it."""
+        text = replied.text
+        if text is None:
+            kept = await self.house.shelves.messages.find(replied.chat.id, replied.message_id)
+            text = kept.text if kept else ""
+        played = parse_spoken(text)
+        return self.house.access.roster.called(played[0]) if played else None
+
+
+async def _confirm(query: CallbackQuery, text: str | None = None) -> None:
+    with suppress(TelegramError):  # the press is only shown as done; the reply still counts
+        await query.answer(text)
+
+
+async def _removed(asked: Message) -> bool:
+    """Remove a question with its buttons; return whether this press was the first to do so."""
+    try:
+        return await asked.delete()
+    except BadRequest:
+        pass
+    except TelegramError:  # whether it went is not known: better answer twice than never
+        return True
+    try:  # older than 48 hours it stays, without buttons
+        await asked.edit_reply_markup(None)
+    except BadRequest:
+        return False
+    return True

@@ -1,0 +1,240 @@
+"""Handle `/guess`."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from telegram import Update
+
+from bot.handlers.speaking import Acting
+from bot.services.context import Context
+from bot.services.delivery import UNSENT
+from bot.services.forgetting import erase
+from bot.services.replies import BusyError
+from bot.services.state import House
+from bot.store.erasure import Wanted
+from bot.store.inbox import Ref
+from bot.store.messages import Place
+from bot.store.outbox import Part, State
+from bot.store.quizzes import Quiz
+from bot.texts.wording import Wording
+from bot.transport.incoming import after_command, place_of
+from bot.transport.outgoing import Question, typing
+from model.chat.conversation import Message
+from model.chat.eligibility import line_of, target_text
+from model.chat.names import fold
+from model.chat.roster import Roster
+from model.errors import VoiceError
+from model.speaking.copy_index import words_of
+
+SCORE_WORDS = frozenset({"score", "scores", "pontos", "pontuacao", "resultado"})
+MOST_OTHERS = 4  # beside the one whose line or voice it is, and the machine
+FEWEST_WORDS, MOST_CHARACTERS = 4, 250
+"""Of a line that is asked about: Telegram's question holds 300 UTF-16 units with what is around."""
+LOOKED_AT = 1000  # messages, the newest
+READ_AT_ONCE = 32
+ASKED_AGAIN = timedelta(days=60)
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A line to ask about: whose it is or whose voice it is in, and what it came from."""
+
+    text: str
+    voice: str
+    is_machine: bool
+    sources: tuple[int, ...]
+    sent_at: datetime
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guessing:
+    """The handlers of `/guess` and of what people answer."""
+
+    house: House
+    acting: Acting
+    chance: random.Random = field(default_factory=random.Random)
+
+    async def command(self, update: Update, context: Context) -> None:
+        """Ask who said something, or tell the score."""
+        message = update.message
+        if message is None:
+            return
+        place, texts = place_of(message), context.texts
+        if not self.house.access.speaks_in(place.chat_id):
+            await context.courier.say(place, texts.silent_here)
+        elif fold(after_command(message)) in SCORE_WORDS:
+            await context.courier.say(place, await self._score(place, texts))
+        else:
+            await self._quiz(context, place)
+
+    async def answered(self, update: Update, _: Context) -> None:
+        """Keep what somebody guessed, where the bot still speaks."""
+        answer = update.poll_answer
+        if answer is None or answer.user is None or not answer.option_ids:
+            return
+        chat_id = await self.house.shelves.guesses.chat_of(answer.poll_id)
+        if chat_id is None or not self.house.access.speaks_in(chat_id):
+            return
+        person = self.house.access.roster.person(answer.user.id)
+        name = person.name if person else answer.user.full_name
+        await self.house.shelves.guesses.answer(
+            answer.poll_id, answer.user.id, name, answer.option_ids[0]
+        )
+
+    async def _quiz(self, context: Context, place: Place) -> None:
+        """Send a quiz, or say why not; quizzes count towards the chat's limit on replies."""
+        text = context.texts.nothing_to_guess
+        try:
+            with self.house.replies.admitted(place.chat_id):
+                if line := await self._line(place):
+                    await self._ask(context, place, line)
+                    return
+        except BusyError:
+            text = self.acting.busy(place, context)
+        if text:
+            await context.courier.say(place, text)
+
+    async def _line(self, place: Place) -> tuple[Message, Shown] | None:
+        """Return what to ask about, if anything: of this chat, by who agreed, long enough."""
+        access, version = self.house.access, self.house.stand.now.version
+        authors = {number for person in access.voices for number in person.ids}
+        since = datetime.now(UTC) - ASKED_AGAIN
+        guesses = self.house.shelves.guesses
+        ids = await guesses.askable(place.chat_id, authors, since, LOOKED_AT)
+        ids = self.chance.sample(ids, len(ids))
+        roster = self.house.stand.now.roster
+        for start in range(0, len(ids), READ_AT_ONCE):
+            kept = await guesses.messages(place.chat_id, ids[start : start + READ_AT_ONCE])
+            if found := await asyncio.to_thread(_askable, kept, roster, version):
+                return found
+        return None
+
+    async def _ask(self, context: Context, place: Place, found: tuple[Message, Shown]) -> None:
+        """Ask about a real line, or as often about what its author's voice says in its place."""
+        part = await context.courier.begin(place)
+        if part is None:
+            return
+        message, shown = found
+        if self.chance.random() < 1 / 2:
+            async with typing(context.bot, place):
+                shown = await self._imagined(message, shown) or shown
+        names = [person.name for person in self.house.access.voices]
+        question = question_of(shown, names, context.texts, self.chance)
+        state: State = UNSENT
+        if self._may_be_asked(place, shown):  # they may have said no meanwhile
+            state = await self._sent(context, part, place, question, shown)
+        if state == UNSENT:
+            await self.house.shelves.journal.mark(part, "refused")
+            await context.courier.say(place, context.texts.nothing_to_guess)
+        elif state == "refused":
+            await context.courier.say(place, context.texts.no_polls_here)
+
+    def _may_be_asked(self, place: Place, shown: Shown) -> bool:
+        is_unsaid = self.house.is_unsaid(shown.voice, place.chat_id, shown.sources)
+        return not is_unsaid and shown.voice in {one.name for one in self.house.access.voices}
+
+    async def _imagined(self, message: Message, real: Shown) -> Shown | None:
+        """Return what the model says in place of a message, None where nothing fit to be asked."""
+        for _ in range(TRIES):
+            try:
+                said = await self.house.replies.imagined(message, real.voice)
+            except VoiceError:
+                return None
+            fit = (text for text in said.messages if is_guessable(text) and text != real.text)
+            if text := next(fit, None):
+                return replace(
+                    real, text=text, is_machine=True, sources=said.sources, version=said.version
+                )
+        return None
+
+    async def _sent(
+        self, context: Context, part: Part, place: Place, question: Question, shown: Shown
+    ) -> State:
+        """Send a quiz and keep it; return whether it arrived."""
+
+        async def ready(_: str) -> bool:
+            return self._may_be_asked(place, shown)
+
+        sent, state = await context.courier.ask(part, place, question, ready)
+        if sent is None or sent.poll is None:
+            return state
+        quiz = Quiz(
+            poll_id=sent.poll.id,
+            chat_id=sent.chat.id,
+            message_id=sent.message_id,
+            right=question.right,
+            voice=shown.voice,
+            is_machine=shown.is_machine,
+            version=shown.version,
+            asked_at=sent.date,
+        )
+        await self.house.shelves.guesses.add(part, quiz, shown.sources)
+        await self.house.shelves.journal.mark(part, state)
+        if self.house.is_unsaid(shown.voice, place.chat_id, shown.sources):
+            own = (Ref(sent.chat.id, sent.message_id),)  # it was on its way when they said no
+            await erase(Wanted(own=own), self.house, context)
+        return state
+
+    async def _score(self, place: Place, texts: Wording) -> str:
+        score = await self.house.shelves.guesses.score(place.chat_id)
+        if not score.people:
+            return texts.no_score
+        people = "\n".join(
+            texts.score_of_one.format(name=one.name, right=one.right, total=one.total)
+            for one in score.people
+        )
+        told = texts.score.format(people=people)
+        if not score.machine:
+            return told
+        machine = texts.score_of_the_machine.format(fooled=score.fooled, total=score.machine)
+        return f"{told}\n\n{machine}"
+
+
+def _askable(
+    messages: Sequence[Message], roster: Roster, version: str
+) -> tuple[Message, Shown] | None:
+    """Return the first of these messages that fits a quiz, and the text to show."""
+    for message in messages:
+        line = line_of(message, roster)
+        text = target_text(line) if line and not message.text.startswith("/") else None
+        if line and line.speaker and text and is_guessable(text):
+            return message, _real(message, text, line.speaker, version)
+    return None
+
+
+def _real(message: Message, text: str, voice: str, version: str) -> Shown:
+    return Shown(
+        text=text,
+        voice=voice,
+        is_machine=False,
+        sources=(message.message_id,),
+        sent_at=message.sent_at,
+        version=version,
+    )
+
+
+def is_guessable(text: str) -> bool:
+    """Whether a line says enough to be known by, and fits into a question."""
+    units = len(text.encode("utf-16-le")) // 2
+    return units <= MOST_CHARACTERS and len(words_of(text)) >= FEWEST_WORDS
+
+
+def question_of(
+    shown: Shown, voices: Sequence[str], texts: Wording, chance: random.Random
+) -> Question:
+    """Return a quiz about a line: its friend among some others, in any order, and the machine."""
+    others = [name for name in voices if name != shown.voice]
+    names = [shown.voice, *chance.sample(others, min(MOST_OTHERS, len(others)))]
+    chance.shuffle(names)
+    told = texts.it_was_the_machine if shown.is_machine else texts.it_was_a_friend
+    return Question(
+        text=texts.who_said_it.format(text=shown.text),
+        options=(*names, texts.the_machine),
+        right=len(names) if shown.is_machine else names.index(shown.voice),
+        explanation=told.format(name=shown.voice, date=shown.sent_at.date()),
+    )

@@ -1,0 +1,268 @@
+"""Generate and send turns in a voice."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from bot.handlers.privacy_mode import Hearing
+from bot.services.context import Context
+from bot.services.delivery import Ready
+from bot.services.forgetting import erase
+from bot.services.replies import (
+    NOTHING_MORE,
+    BusyError,
+    QueueError,
+    Reply,
+    SlowError,
+    Wish,
+)
+from bot.services.state import House
+from bot.store.erasure import Wanted
+from bot.store.messages import Place
+from bot.store.outbox import Part
+from bot.transport.outgoing import pause, typing, typing_seconds
+from model.errors import VoiceError
+from model.speaking.candidates import MOST_CHARACTERS, OpeningError
+
+BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
+QUEUED_SECONDS = 5.0
+"""Seconds after which the chat is told that the model is busy with other replies."""
+
+logger = logging.getLogger(__name__)
+
+
+class Acting:
+    """The one way in which the bot speaks as somebody; one turn at a time in each chat."""
+
+    def __init__(self, house: House, hearing: Hearing) -> None:
+        self._house = house
+        self._hearing = hearing
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._told_busy: dict[int, float] = {}
+        self._stops = Counter[int]()
+        self._chance = random.Random()
+
+    async def answer(
+        self,
+        context: Context,
+        place: Place,
+        voice: str,
+        at: datetime,
+        wish: Wish = NOTHING_MORE,
+    ) -> None:
+        """Answer in a voice what was said last, or say why not."""
+        if (part := await context.courier.begin(place)) is not None:
+            made = partial(self._house.replies.answer, place, voice, at, wish)
+            speechless = context.texts.speechless.format(name=voice)
+            await self._answer(context, part, place, made, speechless)
+
+    async def join(
+        self,
+        context: Context,
+        place: Place,
+        voice: str,
+        at: datetime,
+        still: Callable[[], bool],
+    ) -> None:
+        """Join the conversation unprompted while `still()` is true; failures stay silent."""
+        if (part := await context.courier.begin(place)) is not None:
+            made = partial(self._house.replies.answer, place, voice, at)
+            await self._answer(context, part, place, made, still=still)
+
+    async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
+        """Send what an earlier process left of an unprompted turn; return whether there was one."""
+        turn = await context.courier.unfinished()
+        if turn is not None:
+            await self.join(context, place, turn.line.voice, datetime.now(UTC), still)
+        return turn is not None
+
+    def stop(self, chat_id: int) -> None:
+        """Let nothing more be said of the turns that are under way in a chat."""
+        self._stops[chat_id] += 1
+
+    async def anyone(
+        self, context: Context, place: Place, voices: Sequence[str], at: datetime, wish: Wish
+    ) -> None:
+        """Let the model choose who of `voices` answers what was said last, or say why nobody."""
+        if (part := await context.courier.begin(place)) is not None:
+            made = partial(self._house.replies.turn, place, voices, at, wish)
+            await self._answer(context, part, place, made, context.texts.nothing_to_say)
+
+    async def turn(
+        self,
+        context: Context,
+        place: Place,
+        voices: Sequence[str],
+        at: datetime,
+        wish: Wish,
+        stopped: asyncio.Event,
+    ) -> bool:
+        """Let the model choose who speaks next, and speak; return whether the talk can go on.
+
+        A turn that was said in an earlier life of the process is not said again.
+        """
+        if (part := await context.courier.begin(place)) is None:
+            return True
+        try:
+            with self._house.replies.admitted(place.chat_id):
+                async with self._locks[place.chat_id]:
+                    begun = time.monotonic()
+                    made = partial(self._house.replies.turn, place, voices, at, wish)
+                    said = await self._load_or_generate(context, part, place, made)
+                    ready = self._paced(
+                        context,
+                        place,
+                        said,
+                        lambda: not stopped.is_set(),
+                        begun if part.number else None,
+                        stopped,
+                    )
+                    return await self._say(context, part, place, said, ready)
+        except (BusyError, QueueError, SlowError) as error:
+            stopped.set()  # the chat is told the reason here
+            await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
+            return False
+        except VoiceError:
+            await self._house.shelves.journal.mark(part, "refused")
+            return False
+
+    async def _load_or_generate(
+        self,
+        context: Context,
+        part: Part,
+        place: Place,
+        made: Callable[..., Awaitable[Reply]],
+        *,
+        is_asked: bool = True,
+    ) -> Reply:
+        """Return what is left of the turn, or make it; tell the chat if it has to wait."""
+        started = asyncio.Event()
+        async with typing(context.bot, place):
+            told = asyncio.create_task(self._tell_queued(context, place, started))
+            try:
+                if not is_asked:
+                    started.set()
+                return await context.courier.turn(part, partial(made, on_start=started.set))
+            finally:
+                started.set()
+                await told  # so that the notice never comes after the reply
+
+    async def _tell_queued(self, context: Context, place: Place, started: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(QUEUED_SECONDS):
+                await started.wait()
+        except TimeoutError:
+            await context.courier.notify(place, context.texts.queued)
+
+    async def _answer(
+        self,
+        context: Context,
+        part: Part,
+        place: Place,
+        made: Callable[..., Awaitable[Reply]],
+        speechless: str | None = None,
+        still: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Send what is being made; where there is nothing say why, if somebody asked for it."""
+        stops = self._stops[place.chat_id]
+
+        def may_go_on() -> bool:
+            return self._stops[place.chat_id] == stops and still()
+
+        try:
+            with self._house.replies.admitted(place.chat_id):
+                async with self._locks[place.chat_id]:
+                    is_asked = speechless is not None
+                    said = await self._load_or_generate(
+                        context, part, place, made, is_asked=is_asked
+                    )
+                    ready = self._paced(context, place, said, may_go_on)
+                    if await self._say(context, part, place, said, ready):
+                        await self._hearing.hint(context, place)
+                    return
+        except VoiceError as error:
+            excuse = "" if speechless is None else self._excuse(error, place, context, speechless)
+        await self._send_excuse(context, part, place, excuse)
+
+    async def _send_excuse(self, context: Context, part: Part, place: Place, excuse: str) -> None:
+        """Say why there is no reply, unless `excuse` is empty."""
+        logger.info("no reply in chat %d", place.chat_id)
+        if excuse:
+            await context.courier.say(place, excuse, part=part)
+        else:
+            await self._house.shelves.journal.mark(part, "refused")
+
+    def _paced(
+        self,
+        context: Context,
+        place: Place,
+        said: Reply,
+        may_go_on: Callable[[], bool],
+        since: float | None = None,
+        stopped: asyncio.Event | None = None,
+    ) -> Ready:
+        """Return what waits before each message for as long as people type it.
+
+        The first one goes at once, unless somebody began to type it at `since`. Nothing goes that
+        was stopped, or whose voice was withdrawn, meanwhile.
+        """
+        begun = since
+
+        async def ready(words: str) -> bool:
+            nonlocal begun
+            if begun is not None and context.courier.runs():
+                seconds = self._house.settings.pace * typing_seconds(words, self._chance)
+                left = begun + seconds - time.monotonic()
+                await pause(context.bot, place, left, stopped or asyncio.Event())
+            begun = time.monotonic()
+            return may_go_on() and self._may_still_say(said, place)
+
+        return ready
+
+    async def _say(
+        self, context: Context, part: Part, place: Place, said: Reply, ready: Ready
+    ) -> bool:
+        """Send a turn, message by message; return whether the talk can go on.
+
+        It can without a voice that was withdrawn meanwhile.
+        """
+        arrived = await context.courier.speak(part, place, ready)
+        if self._house.is_unsaid(
+            said.voice, place.chat_id, said.sources
+        ):  # it may have become so while a message was on its way
+            lines = await self._house.shelves.journal.lines_of(part)
+            await erase(Wanted(own=lines), self._house, context)
+        is_withdrawn = not self._may_still_say(said, place)
+        return arrived or (is_withdrawn and self._house.access.speaks_in(place.chat_id))
+
+    def _may_still_say(self, said: Reply, place: Place) -> bool:
+        """Whether a turn may be said now: since it was asked for somebody may have said no."""
+        access = self._house.access
+        person = access.roster.called(said.voice)
+        may = access.speaks_in(place.chat_id) and bool(person and access.may_imitate(person))
+        return may and not self._house.is_unsaid(said.voice, place.chat_id, said.sources)
+
+    def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:
+        """Return what is said to who asked in vain, nothing where that was said just now."""
+        if isinstance(error, BusyError):
+            return self.busy(place, context)
+        if isinstance(error, QueueError):
+            return context.texts.queue_too_long
+        if isinstance(error, SlowError):
+            return context.texts.too_slow
+        if isinstance(error, OpeningError):
+            return context.texts.not_to_begin_with.format(most=MOST_CHARACTERS)
+        return speechless
+
+    def busy(self, place: Place, context: Context) -> str:
+        """Return what a chat is told that asks too much, at most once a minute."""
+        now = time.monotonic()
+        if now - self._told_busy.get(place.chat_id, -BUSY_AGAIN) < BUSY_AGAIN:
+            return ""
+        self._told_busy[place.chat_id] = now
+        return context.texts.one_moment

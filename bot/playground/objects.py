@@ -1,0 +1,204 @@
+"""Bot API objects as the playground returns them."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+"""An object of the Bot API as it travels; never changed once made, replaced instead."""
+
+RIGHTS = (
+    "can_manage_chat",
+    "can_delete_messages",
+    "can_manage_video_chats",
+    "can_restrict_members",
+    "can_promote_members",
+    "can_change_info",
+    "can_invite_users",
+    "can_post_stories",
+    "can_edit_stories",
+    "can_delete_stories",
+)
+FREEDOMS = (
+    "can_send_messages",
+    "can_send_audios",
+    "can_send_documents",
+    "can_send_photos",
+    "can_send_videos",
+    "can_send_video_notes",
+    "can_send_voice_notes",
+    "can_send_polls",
+    "can_send_other_messages",
+    "can_add_web_page_previews",
+    "can_react_to_messages",
+    "can_edit_tag",
+    "can_change_info",
+    "can_invite_users",
+    "can_pin_messages",
+    "can_manage_topics",
+)
+"""What whoever is restricted may not do here, all of it."""
+PRESENT = frozenset({"creator", "administrator", "member", "restricted"})
+COMMAND = re.compile(r"(?<![\w/])/\w{1,64}(?:@\w{3,32})?", re.ASCII)
+
+
+class ApiError(Exception):
+    """A method's refusal: the code and the words of Telegram, and its parameters."""
+
+    def __init__(self, code: int, description: str, **parameters: object) -> None:
+        super().__init__(f"{code} {description}")
+        self.code = code
+        self.description = description
+        self.parameters = parameters
+
+
+class ConnectionDropped(Exception):  # noqa: N818 - an event on the wire, not a mistake
+    """The answer to a call that took effect must not reach the bot."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person, or a bot."""
+
+    id: int
+    first_name: str
+    last_name: str | None = None
+    username: str | None = None
+    is_bot: bool = False
+
+    def json(self) -> Json:
+        """Return the Bot API's User, without the names that are not set."""
+        names = {"last_name": self.last_name, "username": self.username}
+        known = {key: name for key, name in names.items() if name is not None}
+        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.first_name, **known}
+
+
+ANONYMOUS_ADMIN = User(1087968824, "Group", username="GroupAnonymousBot", is_bot=True)
+"""Whom Telegram names as the sender of what an admin says as the group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a user is in a chat; `rights` counts for an administrator alone."""
+
+    user: User
+    status: str = "member"
+    rights: frozenset[str] = frozenset(RIGHTS)
+
+    @property
+    def is_present(self) -> bool:
+        """Tell whether the user is in the chat."""
+        return self.status in PRESENT
+
+    @property
+    def is_admin(self) -> bool:
+        """Tell whether the user runs the chat or helps to."""
+        return self.status in {"creator", "administrator"}
+
+    def may(self, right: str) -> bool:
+        """Tell whether the user holds one of RIGHTS."""
+        return self.status == "creator" or (self.is_admin and right in self.rights)
+
+    def json(self) -> Json:
+        """Return the Bot API's ChatMember with the fields that its status requires."""
+        extra: Json = {}
+        if self.status == "creator":
+            extra = {"is_anonymous": False}
+        elif self.status == "administrator":
+            granted = {right: right in self.rights for right in RIGHTS}
+            extra = {"can_be_edited": False, "is_anonymous": False, **granted}
+        elif self.status == "restricted":
+            extra = {"is_member": True, "until_date": 0, **dict.fromkeys(FREEDOMS, False)}
+        elif self.status == "kicked":
+            extra = {"until_date": 0}
+        return {"user": self.user.json(), "status": self.status, **extra}
+
+
+@dataclass(slots=True)
+class Chat:
+    """A chat and who is in it; `person` is the other side of a private one."""
+
+    id: int
+    kind: str
+    title: str | None = None
+    is_forum: bool = False
+    person: User | None = None
+    members: dict[int, Member] = field(default_factory=dict)
+    topics: dict[int, str] = field(default_factory=dict)
+    last_bot: int | None = None
+    last_message_id: int = 0
+    migrated_to: int | None = None
+
+    def json(self) -> Json:
+        """Return the Bot API's Chat."""
+        shape: Json = {"id": self.id, "type": self.kind}
+        if self.person is not None:
+            names = self.person.json()
+            return shape | {key: names[key] for key in names if key not in {"id", "is_bot"}}
+        if self.title is not None:
+            shape["title"] = self.title
+        if self.is_forum:
+            shape["is_forum"] = True
+        return shape
+
+    def member(self, user: User) -> Member:
+        """Return what the user is here: `left` where they never were."""
+        return self.members.get(user.id, Member(user, "left"))
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file in a call's parameters, as it came in a multipart body."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A method the bot called: what it asked, and the result or the error it was answered."""
+
+    method: str
+    params: Json
+    result: Any = None
+    error: ApiError | None = None
+
+
+def utf16_length(text: str) -> int:
+    """Count the UTF-16 units of a text, which Telegram's limits and offsets are given in."""
+    return len(text.encode("utf-16-le")) // 2
+
+
+def command_entities(text: str) -> list[Json]:
+    """Return a bot_command entity for each /command or /command@bot in a text."""
+    return [
+        {
+            "type": "bot_command",
+            "offset": utf16_length(text[: found.start()]),
+            "length": utf16_length(found.group()),
+        }
+        for found in COMMAND.finditer(text)
+    ]
+
+
+def sticker(file_id: str, emoji: str) -> Json:
+    """Return a Sticker."""
+    return {
+        "file_id": file_id,
+        "file_unique_id": f"unique-{file_id}",
+        "type": "regular",
+        "width": 512,
+        "height": 512,
+        "is_animated": False,
+        "is_video": False,
+        "emoji": emoji,
+    }
+
+
+def worded(text: str | None, *, key: str = "text") -> Json:
+    """Return the fields of a message that hold its words, none where it has none."""
+    if text is None:
+        return {}
+    entities = command_entities(text)
+    name = "entities" if key == "text" else "caption_entities"
+    return {key: text} | ({name: entities} if entities else {})

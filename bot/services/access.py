@@ -1,0 +1,146 @@
+"""Decide where the bot may speak, as whom, and who is an admin."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from telegram import ChatMember, Message
+from telegram.error import TelegramError
+from telegram.ext import ExtBot
+
+from bot.settings import Consent, Settings
+from bot.store.groups import Group
+from model.artifacts.artifact import Card
+from model.chat.roster import (
+    Decision,
+    DecisionKind,
+    Person,
+    Roster,
+    newest_decisions,
+    with_questions,
+)
+
+NONE_KNOWN: Mapping[int, Group] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the model's card, its roster, the settings, admins and friends allow.
+
+    `chats` are those that the model learned from; a public model may speak in any group that the
+    bot was let into. `decisions` are people's own, by user id; `groups` those that the bot knows.
+    """
+
+    roster: Roster
+    chats: frozenset[int]
+    admins: frozenset[int]
+    consent: Consent
+    public: bool = False
+    decisions: Mapping[int, DecisionKind] = field(default_factory=dict)
+    groups: Mapping[int, Group] = field(default_factory=dict)
+
+    def speaks_in(self, chat_id: int) -> bool:
+        """Whether to speak in a chat: a group it was let into and learned from, or an admin's own.
+
+        A private chat has the id of the person, so that an admin's is among `admins`. A group that
+        the model learned from and that nobody let it into is one it was in before it asked.
+        """
+        if chat_id > 0:
+            return chat_id in self.admins
+        group = self.groups.get(chat_id)
+        if group is None:
+            return self.learned_from(chat_id)
+        return group.authorised and (self._may_tell(group) or self.learned_from(chat_id))
+
+    def learned_from(self, chat_id: int) -> bool:
+        """Whether the model learned from this chat, or from the basic group that it was."""
+        group = self.groups.get(chat_id)
+        earlier = group.moved_from if group else None
+        return self.public or chat_id in self.chats or earlier in self.chats
+
+    def _may_tell(self, group: Group) -> bool:
+        """Whether an admin allowed a group to hear what was learned from just these chats."""
+        return bool(group.allowed) and self.chats <= group.allowed
+
+    def may_imitate(self, person: Person) -> bool:
+        """Whether a friend agreed: by an own word, else by the rule that CONSENT sets.
+
+        An own no always wins, of whichever account; the quiet are no voice.
+        """
+        said = {self.decisions[number] for number in person.ids if number in self.decisions}
+        if "optout" in said or not person.may_be_target:
+            return False
+        asked = person.imitate == "ask" and self.consent == "roster"
+        return "optin" in said or person.imitate == "yes" or asked
+
+    def may_still_agree(self, person: Person) -> bool:
+        """Whether a yes is missing but nobody said no: the person may still send /optin."""
+        said = {self.decisions.get(number) for number in person.ids}
+        return person.may_be_target and "optout" not in said and not self.may_imitate(person)
+
+    def has_agreed(self, author_id: int) -> bool:
+        """Whether what somebody writes may be kept for longer than it is needed as context."""
+        person = self.roster.person(author_id)
+        return person is not None and self.may_imitate(person)
+
+    @property
+    def voices(self) -> tuple[Person, ...]:
+        """Return the friends whose voices may be used."""
+        return tuple(person for person in self.roster.voices if self.may_imitate(person))
+
+    @property
+    def not_agreed(self) -> tuple[Person, ...]:
+        """Return the friends whose voices were learned and may not be used."""
+        return tuple(person for person in self.roster.voices if not self.may_imitate(person))
+
+
+def access_of(
+    card: Card,
+    roster: Roster,
+    settings: Settings,
+    decisions: Mapping[int, Decision],
+    groups: Mapping[int, Group] = NONE_KNOWN,
+) -> Access:
+    """Return what a model's card and the settings allow, and what people said since.
+
+    A person may have told this bot something, and the card's roster may hold an `/optout` from
+    another machine: the newer decision counts.
+    """
+    optouts = (one for person in card.roster.people for one in person.opted_out)
+    newest = newest_decisions([*optouts, *decisions.values()])
+    return Access(
+        with_questions(roster),
+        frozenset(chat.chat_id for chat in card.chats),
+        settings.admins,
+        settings.consent,
+        card.public,
+        {user_id: one.said for user_id, one in newest.items()},
+        groups,
+    )
+
+
+_ADMINS = {ChatMember.OWNER, ChatMember.ADMINISTRATOR}
+
+
+def is_admin(member: ChatMember) -> bool:
+    """Whether a member of a chat is one of its admins."""
+    return member.status in _ADMINS
+
+
+async def is_group_admin(bot: ExtBot[Any], message: Message, admins: Container[int]) -> bool:
+    """Whether who wrote a message runs the group; False where Telegram does not say.
+
+    An anonymous admin speaks as the group itself.
+    """
+    if message.sender_chat:
+        return message.sender_chat.id == message.chat.id
+    if message.from_user is None:
+        return False
+    if message.from_user.id in admins:
+        return True
+    try:
+        member = await bot.get_chat_member(message.chat.id, message.from_user.id)
+    except TelegramError:
+        return False
+    return is_admin(member)

@@ -1,0 +1,244 @@
+"""Send each part of a reply once, whenever the process is killed."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+from telegram import Message
+from telegram.error import (
+    BadRequest,
+    ChatMigrated,
+    Forbidden,
+    NetworkError,
+    RetryAfter,
+    TelegramError,
+)
+from telegram.ext import ExtBot
+
+from bot.errors import StoppingError, StoreError
+from bot.services.replies import Reply
+from bot.services.state import House
+from bot.store.messages import Place
+from bot.store.outbox import Line, Part, State, Turn
+from bot.transport.departure import calling_before_departure
+from bot.transport.incoming import message_of
+from bot.transport.outgoing import Question, seconds_of, send, send_quiz, send_sticker
+from model.chat.eligibility import spoken
+from model.chat.roster import Person
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+PATIENCE = 15 * 60.0
+"""Seconds for which a message that certainly did not arrive is sent again."""
+GLANCE = 0.5  # seconds between looks whether the bot is being stopped
+MOST_MOVES = 3  # of one chat, while one message is sent
+APOLOGY = -1  # the part that says that something failed: it may come after any other
+NOTICE = -2  # the part that says that the answer will take a while: once for each update
+
+Ready: TypeAlias = Callable[[str], Awaitable[bool]]
+"""Waits until a message may be sent; returns False where it, and all after it, must not be."""
+
+UNSENT: State = "generating"
+"""The state of a message that must no longer be sent: nobody refused it."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Courier:
+    """Sends the replies to one update, in their order.
+
+    A part that an earlier process sent, or may have sent, is not sent again. `is_repeated`: an
+    earlier process started the update. A chat that refused a message gets no further messages.
+    """
+
+    bot: ExtBot[Any]
+    house: House
+    update_id: int
+    is_repeated: bool = False
+    runs: Callable[[], bool] = lambda: True
+    parts: int = field(default=0, init=False)
+    refused: set[Place] = field(default_factory=set, init=False)
+
+    async def begin(self, place: Place) -> Part | None:
+        """Begin the next part; None where it needs no making."""
+        part = Part(self.update_id, self.parts)
+        self.parts += 1
+        return part if await self.house.shelves.journal.begin(part, place) else None
+
+    async def say(
+        self, place: Place, text: str, voices: Sequence[Person] = (), part: Part | None = None
+    ) -> Message | None:
+        """Send a text in the bot's own name, as the next part or as one begun already.
+
+        None where it did not, or need not, arrive.
+        """
+        if place in self.refused:
+            return None
+        part = part or await self.begin(place)
+        if part is None:
+            return None
+        sending = partial(send, self.bot, text=text, voices=voices)
+        sent, state = await self._sent(part, place, sending)
+        await self._mark(part, place, state)
+        return sent
+
+    async def apologise(self, place: Place, text: str) -> None:
+        """Say that something failed; drop the other parts of the update."""
+        part = Part(self.update_id, APOLOGY)
+        if await self.house.shelves.journal.begin(part, place):
+            await self.house.shelves.journal.give_up(self.update_id, but=part)
+            await self.say(place, text, part=part)
+
+    async def notify(self, place: Place, text: str) -> None:
+        """Say that the answer will take a while, once for each update."""
+        part = Part(self.update_id, NOTICE)
+        if await self.house.shelves.journal.begin(part, place):
+            await self.say(place, text, part=part)
+
+    async def ask(
+        self, part: Part, place: Place, question: Question, ready: Ready
+    ) -> tuple[Message | None, State]:
+        """Send a quiz and return its state; the caller marks a quiz that arrived."""
+        sending = partial(send_quiz, self.bot, question=question)
+        sent, state = await self._sent(part, place, sending, again=partial(ready, question.text))
+        if sent is None:  # a group may forbid polls alone: it is not left alone for that
+            end: State = "refused" if state == UNSENT else state
+            await self.house.shelves.journal.mark(part, end)
+        return sent, state
+
+    async def turn(self, part: Part, make: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Return the unsent messages of a part's turn; make and store the turn if there is none."""
+        journal = self.house.shelves.journal
+        if left := await journal.unsent(part):
+            return Reply(
+                left.line.voice, left.messages, left.line.version, tuple(left.line.sources)
+            )
+        said = await make()
+        line = Line(said.voice, said.version, said.sources, said.generation)
+        await journal.keep_turn(part, Turn(line, said.messages))
+        return said
+
+    async def unfinished(self) -> Turn | None:
+        """Return what an earlier process left unsent of the first part, if it is a turn."""
+        if not self.is_repeated:
+            return None
+        return await self.house.shelves.journal.unsent(Part(self.update_id, 0))
+
+    async def speak(self, part: Part, place: Place, ready: Ready) -> bool:
+        """Send and store the unsent messages of a part's turn, each after `ready` returns True.
+
+        Returns whether all arrived. Messages after one that may have arrived are still sent.
+        """
+        journal = self.house.shelves.journal
+        left = await journal.unsent(part)
+        has_all = left is not None
+        while left and left.messages:
+            words = left.messages[0]
+            if not await ready(words):
+                await journal.mark(part, left.so_far)
+                return False
+            sent, came = await self._said(part, place, left, partial(ready, words))
+            if came == UNSENT:
+                await journal.mark(part, left.so_far)
+                return False
+            if came == "refused":
+                await self._mark(part, place, came)
+                return False
+            has_all &= sent is not None
+            message = message_of(sent) if sent else None
+            kept = replace(message, text=spoken(left.line.voice, words)) if message else None
+            left = left.without_first(came)
+            await journal.advance(part, left, kept)
+        return has_all
+
+    async def _mark(self, part: Part, place: Place, state: State) -> None:
+        if state == "refused":
+            self.refused.add(place)
+        await self.house.shelves.journal.mark(part, state)
+
+    async def _said(
+        self, part: Part, place: Place, turn: Turn, again: Callable[[], Awaitable[bool]]
+    ) -> tuple[Message | None, State]:
+        """Send the first message of a turn; send a lone emoji as the group's usual sticker."""
+        voice, words = turn.line.voice, turn.messages[0]
+        left = len(turn.messages)
+        sticker = await self.house.shelves.stickers.favourite(place.chat_id, words)
+        if sticker is not None:
+            sending = partial(send_sticker, self.bot, file_id=sticker, voice=voice)
+            sent, state = await self._sent(part, place, sending, left, again)
+            if state != "refused":
+                return sent, state
+        sending = partial(send, self.bot, text=spoken(voice, words))
+        return await self._sent(part, place, sending, left, again)
+
+    async def _sent(
+        self,
+        part: Part,
+        place: Place,
+        sending: Callable[[Place], Awaitable[Message]],
+        left: int = 0,
+        again: Callable[[], Awaitable[bool]] | None = None,
+    ) -> tuple[Message | None, State]:
+        """Send a message; retry it, if `again` returns True, if it certainly did not arrive.
+
+        The send is recorded just before the request goes out: a kill while it waits for the rate
+        limiter or a connection loses nothing. `left`: see `Journal.note_departure`.
+        """
+        journal, loop = self.house.shelves.journal, asyncio.get_running_loop()
+        end, wait, moves, has_left = loop.time() + PATIENCE, FIRST_WAIT, 0, False
+
+        async def leave() -> None:
+            nonlocal has_left
+            journal.note_departure(part, left)
+            has_left = True
+
+        while True:
+            address, has_left = self.house.address(place), False
+            try:
+                with calling_before_departure(leave):
+                    sent = await sending(address)
+            except TelegramError as error:
+                if isinstance(error.__cause__, StoreError):  # so it was not sent
+                    raise error.__cause__ from error
+                has_moved = isinstance(error, ChatMigrated) and moves < MOST_MOVES
+                pause = seconds_of(error) if isinstance(error, RetryAfter) else wait
+                may_repeat = isinstance(error, RetryAfter) or not has_left
+                if not has_moved and (not may_repeat or loop.time() + pause > end):
+                    return None, self._given_up(place, error, has_left=has_left)
+                journal.note_failure(part)
+                if isinstance(error, ChatMigrated):
+                    moves += 1
+                    await self.house.move(address.chat_id, error.new_chat_id)
+                    continue
+            else:
+                journal.note_arrival(part, message_of(sent) if left else None)
+                return sent, "sent"
+            await self._pause(pause)
+            if again and not await again():
+                return None, UNSENT
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    def _given_up(self, place: Place, error: TelegramError, *, has_left: bool) -> State:
+        """Return the state of a message: refused, not sent, or uncertain."""
+        is_refused = isinstance(error, BadRequest | Forbidden) or not isinstance(
+            error, NetworkError
+        )
+        state: State = "refused" if is_refused or not has_left else "uncertain"
+        logger.warning("chat %d: %s, %s", place.chat_id, type(error).__name__, state)
+        return state
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless the bot is being stopped: then the update waits for the restart.
+
+        Raises:
+            StoppingError: The bot is being stopped.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while (left := end - loop.time()) > 0:
+            if not self.runs():
+                raise StoppingError("the bot is being stopped: this is sent after the restart")
+            await asyncio.sleep(min(left, GLANCE))

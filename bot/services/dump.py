@@ -1,0 +1,238 @@
+"""Write the stored messages as a Telegram export."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from bot.errors import DumpError, StoreError
+from bot.services.access import Access, access_of
+from bot.services.model_holder import Models
+from bot.settings import Settings
+from bot.store.backup import Decided, Dumping, Kept
+from bot.store.database import Version, complaint, database_file, opened, version_of
+from bot.store.groups import Decisions, Group, Groups
+from model.chat.names import visible_name
+from model.files import write_text
+
+Json: TypeAlias = dict[str, Any]
+
+CHANNEL_OFFSET = 10**12
+"""The Bot API calls a supergroup or channel n by -(10**12 + n)."""
+
+EARLIER = 10**9
+"""A supergroup's export gives what was said before, in the basic group, its id minus this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """What one file holds of a chat."""
+
+    chat_id: int
+    title: str | None
+    kept: Sequence[Kept]
+    decisions: Sequence[Decided]
+    forgotten: Sequence[int]
+    written_at: datetime
+
+
+def export_text(dump: Dump) -> str:
+    """Return the file: indented as Telegram Desktop does it, by one space a level."""
+    kind, number = kind_of(dump.chat_id)
+    chat: Json = {
+        "name": dump.title,
+        "type": kind,
+        "id": number,
+        "understudy": {
+            "chat_id": dump.chat_id,
+            "written_at": dump.written_at.isoformat(),
+            "decisions": [
+                {"user_id": one.user_id, "decision": one.decision, "at": one.at.isoformat()}
+                for one in dump.decisions
+            ],
+            "forgotten": list(dump.forgotten),
+        },
+        "messages": [*_roots(dump.kept), *map(_item, dump.kept)],
+    }
+    return json.dumps(chat, ensure_ascii=False, indent=1) + "\n"
+
+
+def kind_of(chat_id: int) -> tuple[str, int]:
+    """Return a group's kind and its id as the exporter writes them."""
+    if chat_id < -CHANNEL_OFFSET:
+        return "private_supergroup", -chat_id - CHANNEL_OFFSET
+    return "private_group", -chat_id
+
+
+def shifted(kept: Kept, chat_id: int) -> Kept:
+    """Return a basic group's message as its supergroup's export has it."""
+    one = kept.message
+    moved = replace(
+        one,
+        chat_id=chat_id,
+        message_id=one.message_id - EARLIER,
+        reply_to=None if one.reply_to is None else one.reply_to - EARLIER,
+    )
+    return Kept(moved, kept.edited_at)
+
+
+def _item(kept: Kept) -> Json:
+    message = kept.message
+    item: Json = {"id": message.message_id, "type": "message", **_time("date", message.sent_at)}
+    if kept.edited_at:
+        item |= _time("edited", kept.edited_at)
+    item |= {"from": message.author_name, "from_id": _from_id(message.author_id)}
+    answered = message.reply_to or message.topic_id  # in a topic all answers its root
+    if answered is not None:
+        item["reply_to_message_id"] = answered
+    if message.is_forward:
+        item["forwarded_from"] = None  # from whom is not kept
+    if message.is_from_bot:
+        item["via_bot"] = ""  # nor through which bot
+    plain = {"type": "plain", "text": message.text}
+    return item | {"text": message.text, "text_entities": [plain]}
+
+
+def _roots(kept: Sequence[Kept]) -> Iterable[Json]:
+    """Yield what opened each topic, and what stands for answered messages that are left out.
+
+    An export tells the topic of a message by what it answers, and that one's by what it answers.
+    """
+    first: dict[int, datetime] = {}
+    for one in kept:
+        if (topic := one.message.topic_id) is not None:
+            first[topic] = min(first.get(topic, one.message.sent_at), one.message.sent_at)
+    for topic, at in sorted(first.items()):
+        yield {
+            "id": topic,
+            "type": "service",
+            **_time("date", at),
+            "action": "topic_created",
+            "title": "",
+        }
+    there = {one.message.message_id for one in kept}
+    absent = {
+        one.message.reply_to: one.message.topic_id
+        for one in kept
+        if one.message.topic_id is not None
+        and one.message.reply_to is not None
+        and one.message.reply_to not in there
+    }
+    for number, topic in sorted(absent.items()):
+        left_out = {"id": number, "type": "service", **_time("date", first[topic])}
+        yield left_out | {"action": "left_out", "reply_to_message_id": topic}
+
+
+def _time(key: str, at: datetime) -> Json:
+    """Return a time as an export has it: local, and in seconds since 1970."""
+    local = at.astimezone().replace(tzinfo=None)
+    return {key: local.isoformat(timespec="seconds"), f"{key}_unixtime": str(int(at.timestamp()))}
+
+
+def _from_id(author_id: int) -> str:
+    if author_id < -CHANNEL_OFFSET:
+        return f"channel{-author_id - CHANNEL_OFFSET}"
+    return f"user{author_id}" if author_id >= 0 else f"chat{-author_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """What a file holds: messages of friends, and of the bot itself."""
+
+    chat_id: int
+    friends: int
+    own: int
+    decisions: int
+
+
+async def dump(settings: Settings, models: Models, path: Path, wanted: int | None) -> Dumped:
+    """Write a chat's messages into a file that only its owner can read, also while the bot runs.
+
+    Only who agreed is in it, and what the bot said; decisions and ids of forgotten messages are
+    in it of everybody.
+
+    Raises:
+        DumpError: No such chat, or several, or the file cannot be written.
+        StoreError: There is no database, or it is of another version.
+        SettingsError: There is no token, which tells the bot's id.
+        ArtifactError: There is no model, whose roster tells who is who.
+    """
+    bot_id = int(settings.token.partition(":")[0])
+    version = await version_of(settings.database_url)
+    if version is Version.MISSING:
+        raise StoreError(f"there is no database {database_file(settings.database_url)} to dump")
+    if version is not Version.CURRENT:
+        raise StoreError(complaint(settings.database_url, version))
+    card = models.open("current").card
+    roster = card.roster.with_understudy(bot_id)
+    titles = {chat.chat_id: chat.title for chat in card.chats}
+    async with opened(settings.database_url) as engine:
+        decided, groups = await Decisions(engine).newest(), await Groups(engine).all()
+        access = access_of(card, roster, settings, decided)
+        held = await _dump(Dumping(engine), access, groups, titles, wanted)
+    try:
+        write_text(path, export_text(held))
+    except OSError as error:
+        raise DumpError(
+            f"{path} cannot be written ({error.strerror}): name another file"
+        ) from error
+    own = sum(one.message.author_id in roster.understudies for one in held.kept)
+    return Dumped(held.chat_id, len(held.kept) - own, own, len(held.decisions))
+
+
+async def _dump(
+    store: Dumping,
+    access: Access,
+    groups: Sequence[Group],
+    titles: Mapping[int, str],
+    wanted: int | None,
+) -> Dump:
+    """Gather what the file holds; a supergroup's holds what was said before it was one."""
+    earlier = {group.chat_id: group.moved_from for group in groups if group.moved_from}
+    later = {old: new for new, old in earlier.items()}
+    names = {**titles, **{group.chat_id: group.title for group in groups if group.title}}
+    authors = await store.authors()
+    with_friends = {chat for chat, who in authors.items() if any(map(access.has_agreed, who))}
+    chats = {later.get(chat, chat) for chat in (with_friends or authors)}
+    chat_id = _chosen(chats, names, wanted)
+    kept = await store.messages(chat_id)
+    forgotten = await store.forgotten(chat_id)
+    if (old := earlier.get(chat_id)) is not None:
+        kept = [shifted(one, chat_id) for one in await store.messages(old)] + kept
+        forgotten = [number - EARLIER for number in await store.forgotten(old)] + forgotten
+    return Dump(
+        chat_id,
+        names.get(chat_id),
+        [one for one in kept if _goes(one, access)],
+        await store.decisions(),
+        forgotten,
+        datetime.now(UTC).replace(microsecond=0),
+    )
+
+
+def _goes(kept: Kept, access: Access) -> bool:
+    if kept.message.is_forward:  # somebody else's words, and no part of any conversation
+        return False
+    author = kept.message.author_id
+    return author in access.roster.understudies or access.has_agreed(author)
+
+
+def _chosen(chats: set[int], names: Mapping[int, str | None], wanted: int | None) -> int:
+    """Return the chat that is wanted, or the only one of which messages are kept.
+
+    Raises:
+        DumpError: There is none, or there are several: the text lists them.
+    """
+    known = chats or set(names)
+    found = known if wanted is None else (chats | set(names)) & {wanted}
+    if len(found) == 1:
+        return found.pop()
+    if not known:
+        raise DumpError("no messages are kept yet: let the bot hear a group first")
+    listed = "".join(
+        f"\n  {one}  {visible_name(names.get(one) or '')}".rstrip() for one in sorted(known)
+    )
+    what = "messages of several chats are kept" if wanted is None else f"none are of chat {wanted}"
+    raise DumpError(f"{what}: choose with --chat ID{listed}")

@@ -1,0 +1,173 @@
+"""Hold the current model and replace it when a new version is promoted."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from bot.services.replies import Speaker
+from model.artifacts.artifact import Artifact, Card
+from model.chat.names import visible
+from model.chat.roster import Roster, with_questions
+from model.errors import UnderstudyError, describe_error
+from model.joining import Propensity
+from model.joining import load as load_propensity
+
+FIRST_WAIT, LONGEST_WAIT = (
+    30.0,
+    600.0,
+)  # seconds before a version that could not be loaded is tried again
+
+logger = logging.getLogger(__name__)
+
+
+class Models(Protocol):
+    """Where versions of the model are: `model.artifacts.registry.Registry`."""
+
+    @property
+    def names(self) -> list[str]:
+        """The versions, oldest first."""
+
+    def rollback(self) -> str:
+        """Let the version serve that did before; return its name.
+
+        Raises:
+            ArtifactError: None did that is still there.
+        """
+
+    def state(self) -> str:
+        """Return a value that changes with the current version and its files."""
+
+    def open(self, wanted: str = "current") -> Artifact:
+        """Return the version that serves.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be used.
+        """
+
+
+OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A version that serves; its roster knows the bot's own id.
+
+    Nobody in its roster has opted out: the card's roster says who did, and people may have told
+    this bot otherwise since (`bot/services/access.py`). `propensity` predicts who would join in
+    unprompted; older versions have none.
+    """
+
+    artifact: Artifact
+    speaker: Speaker
+    roster: Roster
+    propensity: Propensity | None = None
+
+    @property
+    def card(self) -> Card:
+        """Return what the version was made of."""
+        return self.artifact.card
+
+    @property
+    def version(self) -> str:
+        """Return the version's name."""
+        return self.artifact.path.name
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What came of a look for another version: it serves now, or why it does not.
+
+    `before` is what served until then.
+    """
+
+    version: str
+    refused: str | None = None
+    before: Artifact | None = None
+
+
+class Stand:
+    """Holds what serves; a newer version is loaded beside it, and a broken one is refused."""
+
+    def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:
+        self.models = models
+        self._open, self.bot_id = open_speaker, bot_id
+        self._seen = ""
+        self._looking = asyncio.Lock()  # a command may look while the watch does
+        self._now: Serving | None = None
+        self._last_reason: str | None = None
+        self._wait = FIRST_WAIT
+        self._retry_at: float | None = None  # when to retry a version that could not be loaded
+
+    @property
+    def now(self) -> Serving:
+        """Return what serves.
+
+        Raises:
+            RuntimeError: Nothing was loaded yet.
+        """
+        if self._now is None:
+            raise RuntimeError("no model is loaded")
+        return self._now
+
+    async def load(self) -> Serving:
+        """Load the version that serves.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be used.
+        """
+        self._seen = await asyncio.to_thread(self.models.state)
+        self._now = await asyncio.to_thread(self._opened)
+        return self._now
+
+    async def look(self) -> Exchange | None:
+        """Exchange the model if another version is to serve; return what came of it, if any."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> Exchange | None:
+        state = await asyncio.to_thread(self.models.state)
+        if state == self._seen and not self._is_due():
+            return None
+        before = self.now.artifact
+        earlier = self.now.version
+        try:
+            self._now = await asyncio.to_thread(self._opened)
+        except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
+            self._postpone(is_new=state != self._seen)
+            self._seen = state
+            logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
+            return Exchange(earlier, _reason(error))
+        self._seen, self._retry_at, self._last_reason = state, None, None
+        logger.info("version %s serves now, before it %s did", self.now.version, earlier)
+        return Exchange(self.now.version, before=before) if self.now.version != earlier else None
+
+    async def watch(self, tell: Callable[[Exchange], Awaitable[object]]) -> None:
+        """Check once and report the result; the same refusal of a version is reported only once."""
+        exchange = await self.look()
+        if exchange is None or (exchange.refused and exchange.refused == self._last_reason):
+            return
+        self._last_reason = exchange.refused
+        await tell(exchange)
+
+    def _is_due(self) -> bool:
+        """Whether to retry a version that could not be loaded: memory may have been short."""
+        return self._retry_at is not None and asyncio.get_running_loop().time() >= self._retry_at
+
+    def _postpone(self, *, is_new: bool) -> None:
+        """Schedule the next try of a version that cannot be loaded; the wait doubles each time."""
+        self._wait = FIRST_WAIT if is_new else min(2 * self._wait, LONGEST_WAIT)
+        self._retry_at = asyncio.get_running_loop().time() + self._wait
+
+    def _opened(self) -> Serving:
+        artifact = self.models.open("current")
+        same = self._now and self._now.artifact.path == artifact.path
+        speaker = self._now.speaker if self._now and same else self._open(artifact)
+        roster = with_questions(artifact.card.roster).with_understudy(self.bot_id)
+        return Serving(artifact, speaker, roster, load_propensity(artifact.path))
+
+
+def _reason(error: Exception) -> str:
+    """Return why a version cannot be used; CTranslate2's own text never quotes a chat."""
+    return visible(str(error)) if isinstance(error, RuntimeError) else describe_error(error)

@@ -1,0 +1,121 @@
+"""State that all handlers share: settings, model, store, groups, decisions."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from bot.services.access import Access, access_of
+from bot.services.model_holder import Stand
+from bot.services.replies import Replies
+from bot.services.supervisor import Supervisor
+from bot.settings import Settings
+from bot.store.erasure import Marked, Wanted
+from bot.store.groups import Group
+from bot.store.inbox import Ref
+from bot.store.messages import Place
+from bot.store.store import Shelves
+from model.chat.names import visible_name
+from model.chat.roster import Decision, DecisionKind
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class House:
+    """The bot's state while it runs; what is changed here is kept first."""
+
+    settings: Settings
+    stand: Stand
+    shelves: Shelves
+    replies: Replies
+    groups: dict[int, Group] = field(default_factory=dict)
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    forgotten: set[Ref] = field(default_factory=set)
+    jobs: Supervisor = field(default_factory=Supervisor)
+
+    async def open(self) -> None:
+        """Load the model that serves, and what is known of groups and people."""
+        await self.stand.load()
+        self.groups = {group.chat_id: group for group in await self.shelves.groups.all()}
+        self.decisions = await self.shelves.decisions.newest()
+
+    @property
+    def access(self) -> Access:
+        """Return what is allowed now."""
+        serving = self.stand.now
+        return access_of(serving.card, serving.roster, self.settings, self.decisions, self.groups)
+
+    @property
+    def origin(self) -> str:
+        """Return the titles of the chats that the model learned from."""
+        return ", ".join(visible_name(chat.title) for chat in self.stand.now.card.chats)
+
+    def group(self, chat_id: int) -> Group:
+        """Return what is known of a group, where nothing is the usual."""
+        return self.groups.get(chat_id) or Group(chat_id)
+
+    def known(self, chat_id: int) -> Group:
+        """Return a group as it is to be kept; one that it spoke in before it asked is let in."""
+        fresh = Group(chat_id, authorised=self.access.speaks_in(chat_id))
+        return self.groups.get(chat_id) or fresh
+
+    async def change(self, group: Group) -> None:
+        """Keep a group as it is now."""
+        await self.shelves.groups.save(group)
+        self.groups[group.chat_id] = group
+
+    def address(self, place: Place) -> Place:
+        """Return where a place is now: a group that has become a supergroup has another id."""
+        moved = (g.chat_id for g in self.groups.values() if g.moved_from == place.chat_id)
+        return Place(next(moved, place.chat_id), place.topic_id)
+
+    async def move(self, old: int, new: int, title: str | None = None) -> None:
+        """Carry over what is known of a group that has become a supergroup."""
+        there = self.group(new)
+        if there.moved_from == old:
+            return
+        known = self.groups.get(old) or Group(old, title=title)
+        let_in = known.authorised or self.access.speaks_in(old) or there.authorised
+        await self.change(replace(known, chat_id=new, authorised=let_in, moved_from=old))
+        logger.info("chat %d is %d now", old, new)
+
+    async def decide(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
+        """Keep what somebody decided; it counts from now on."""
+        now = datetime.now(UTC)
+        await self.shelves.decisions.add(chat_id, user_id, decision, now)
+        self.decisions[user_id] = Decision(user_id, decision, now)
+
+    async def mark(self, wanted: Wanted) -> Marked:
+        """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
+        erasing = self.shelves.erasing
+        return await erasing.mark(wanted, datetime.now(UTC), self.forgotten.update)
+
+    def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
+        """Whether words must not stand: their friend said /optout, or what they are of is gone."""
+        access = self.access
+        person = access.roster.called(voice)
+        decided = {access.decisions.get(number) for number in person.ids} if person else set()
+        return "optout" in decided or self.forgot(chat_id, sources)
+
+    def forgot(self, chat_id: int, ids: Iterable[int]) -> bool:
+        """Whether one of these messages was forgotten since the bot is up."""
+        return any(Ref(chat_id, number) in self.forgotten for number in ids)
+
+    async def health(self) -> dict[str, Any]:
+        """Return version, model, failing jobs and waiting updates; `ok` is False if a job fails.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        failing = [job.name for job in self.jobs.failing]
+        return {
+            "ok": not failing,
+            "version": version("understudy"),
+            "model": self.stand.now.version,
+            "jobs_failing": failing,
+            "updates_waiting": (await self.shelves.inbox.queue()).waiting,
+        }

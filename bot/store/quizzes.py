@@ -1,0 +1,148 @@
+"""Quizzes of `/guess` and their votes."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import case, exists, func, literal, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from bot.store.messages import FIELDS, kept_message
+from bot.store.outbox import Line, Part, keep_line
+from bot.store.tables import answers, forgotten, guesses, messages, sources
+from model.chat.conversation import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Quiz:
+    """A quiz that was sent: whose voice it is in, and whether the machine made it up.
+
+    `right` is the place of the true one among the options, which name friends and are not kept.
+    """
+
+    poll_id: str
+    chat_id: int
+    message_id: int
+    right: int
+    voice: str
+    is_machine: bool
+    version: str
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Guesser:
+    """How often somebody was right."""
+
+    name: str
+    right: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well a chat guesses; of the guesses at the machine's lines, how many it fooled."""
+
+    people: tuple[Guesser, ...]
+    fooled: int
+    machine: int
+
+
+class Guesses:
+    """The quizzes of all chats; each method is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def askable(
+        self, chat_id: int, authors: Collection[int], since: datetime, most: int
+    ) -> list[int]:
+        """Return the ids of these people's newest messages that no quiz after `since` showed."""
+        shown = (
+            select(sources.c.source_id)
+            .join(
+                guesses,
+                (guesses.c.chat_id == sources.c.chat_id)
+                & (guesses.c.message_id == sources.c.message_id),
+            )
+            .where(
+                sources.c.chat_id == chat_id,
+                guesses.c.is_machine.is_(False),
+                guesses.c.asked_at > since,
+            )
+        )
+        gone = select(forgotten.c.message_id).where(forgotten.c.chat_id == chat_id)
+        query = (
+            select(messages.c.message_id)
+            .where(
+                messages.c.chat_id == chat_id,
+                messages.c.author_id.in_(authors),
+                messages.c.is_forward.is_(False),
+                messages.c.message_id.not_in(shown),
+                messages.c.message_id.not_in(gone),
+            )
+            .order_by(messages.c.sent_at.desc(), messages.c.message_id.desc())
+            .limit(most)
+        )
+        async with self._engine.connect() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def messages(self, chat_id: int, ids: Collection[int]) -> list[Message]:
+        """Return these messages of a chat, in any order."""
+        these = messages.c.chat_id == chat_id, messages.c.message_id.in_(ids)
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(*FIELDS).where(*these))
+            return [kept_message(row) for row in rows]
+
+    async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:
+        """Keep a quiz, and which messages it shows or was made from: they may be forgotten."""
+        values = asdict(quiz)
+        line = Line(quiz.voice, quiz.version, tuple(shown_from))
+        at = (quiz.chat_id, quiz.message_id)
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(guesses).values(values).on_conflict_do_nothing())
+            await keep_line(connection, part, at, quiz.asked_at, line)
+
+    async def chat_of(self, poll_id: str) -> int | None:
+        """Return in which chat a quiz was sent, None where it is not ours."""
+        query = select(guesses.c.chat_id).where(guesses.c.poll_id == poll_id)
+        async with self._engine.connect() as connection:
+            found: int | None = (await connection.execute(query)).scalar_one_or_none()
+        return found
+
+    async def answer(self, poll_id: str, user_id: int, name: str, chosen: int) -> bool:
+        """Keep what somebody guessed first; return whether it is new, and the quiz ours."""
+        values = {"poll_id": poll_id, "user_id": user_id, "user_name": name, "chosen": chosen}
+        known = select(*map(literal, values.values())).where(
+            exists().where(guesses.c.poll_id == poll_id)
+        )
+        # one statement: a transaction that reads first may not write once another has written
+        new = insert(answers).from_select(list(values), known).on_conflict_do_nothing()
+        async with self._engine.begin() as connection:
+            return bool((await connection.execute(new)).rowcount)
+
+    async def score(self, chat_id: int) -> Score:
+        """Return a chat's score, the best first."""
+        is_right = case((answers.c.chosen == guesses.c.right, 1), else_=0)
+        asked = answers.join(guesses, answers.c.poll_id == guesses.c.poll_id)
+        people = (
+            select(
+                func.max(answers.c.user_name).label("name"),
+                func.sum(is_right).label("right"),
+                func.count().label("total"),
+            )
+            .select_from(asked)
+            .where(guesses.c.chat_id == chat_id)
+            .group_by(answers.c.user_id)
+            .order_by(func.sum(is_right).desc(), func.count(), "name")
+        )
+        machine = (
+            select(func.count(), func.coalesce(func.sum(1 - is_right), 0))
+            .select_from(asked)
+            .where(guesses.c.chat_id == chat_id, guesses.c.is_machine.is_(True))
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(people)).all()
+            total, fooled = (await connection.execute(machine)).one()
+        return Score(tuple(Guesser(r.name, r.right, r.total) for r in rows), fooled, total)

@@ -1,0 +1,1 @@
+"""Receive from Telegram and send to it."""

@@ -1,0 +1,218 @@
+"""Send messages, typing actions and polls at a human pace."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
+from telegram.constants import ChatAction, MessageLimit
+from telegram.error import RetryAfter, TelegramError
+from telegram.ext import AIORateLimiter, ExtBot
+
+from bot.store.attempts import waits
+from bot.store.messages import Place
+from model.chat.eligibility import MASK
+from model.chat.roster import Person
+
+TOLD_TO_WAIT = 5  # times, before a message is given up
+TYPING_SECONDS = 4.5  # Telegram shows it for five
+NO_WAIT = -1
+"""For who knows how to wait, and may be told to stop meanwhile: the library takes 0 for unset."""
+BUTTONS_A_ROW = 2
+MOST_DATA = 64  # bytes that a button holds
+MOST_BUTTONS = 100  # Telegram's limit under one message
+UNCOUNTED = frozenset(
+    {
+        "sendChatAction",
+        "getChat",
+        "getChatMember",
+        "getChatAdministrators",
+        "setMessageReaction",
+        "deleteMessage",
+        "editMessageReplyMarkup",
+    }
+)
+"""Methods that Telegram's limit of 20 messages a minute in a group does not count."""
+
+logger = logging.getLogger(__name__)
+
+_PREFIX = "as:"
+AS_BUTTON = rf"^{_PREFIX}(-?\d+)$"
+"""What a voice's button holds, as a pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A quiz: its text, the options, the place of the true one, and what is told afterwards."""
+
+    text: str
+    options: tuple[str, ...]
+    right: int
+    explanation: str
+
+
+class Limiter(AIORateLimiter):
+    """Keeps to Telegram's limits; a chat that must wait does not keep other chats waiting."""
+
+    async def process_request(
+        self,
+        callback: Callable[..., Coroutine[Any, Any, Any]],
+        args: Any,  # noqa: ANN401
+        kwargs: dict[str, Any],
+        endpoint: str,
+        data: dict[str, Any],
+        rate_limit_args: int | None,
+    ) -> Any:  # noqa: ANN401
+        """Call at once what is not counted; call again what was told to wait."""
+        await waits()
+        if endpoint in UNCOUNTED:
+            return await callback(*args, **kwargs)
+        request = (callback, args, kwargs, endpoint, data, 0)
+        times = TOLD_TO_WAIT if rate_limit_args is None else rate_limit_args
+        for _ in range(times):
+            try:
+                return await super().process_request(*request)
+            except RetryAfter as error:
+                await asyncio.sleep(seconds_of(error))
+        return await super().process_request(*request)
+
+
+_SIGN = "voice:"
+VOICE_SIGN = rf"^{_SIGN}(.+)$"
+"""What the button below a sticker holds, as a pattern: it says whose voice it is sent in."""
+
+
+async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str) -> Message:
+    """Send a sticker in a voice, with a button that says so, as a sticker holds no words.
+
+    Raises:
+        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+    """
+    data = f"{_SIGN}{voice}".encode()[:MOST_DATA].decode("utf-8", "ignore")
+    button = InlineKeyboardButton(f"{MASK} {voice}", callback_data=data)
+    return await bot.send_sticker(
+        place.chat_id,
+        file_id,
+        message_thread_id=place.topic_id,
+        reply_markup=InlineKeyboardMarkup([[button]]),
+        rate_limit_args=NO_WAIT,
+    )
+
+
+async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Person] = ()) -> Message:
+    """Send a text, with a button for each of `voices`; return the message as it stands there.
+
+    Raises:
+        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+    """
+    return await bot.send_message(
+        place.chat_id,
+        fitting(text),
+        message_thread_id=place.topic_id,
+        reply_markup=_buttons(voices) if voices else None,
+        rate_limit_args=NO_WAIT,
+    )
+
+
+async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Message:
+    """Send a quiz in which everybody sees who guessed what.
+
+    Raises:
+        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+    """
+    return await bot.send_poll(
+        place.chat_id,
+        question.text,
+        question.options,
+        type=Poll.QUIZ,
+        is_anonymous=False,
+        explanation=question.explanation,
+        message_thread_id=place.topic_id,
+        # its name changed with Bot API 9.6, and with it python-telegram-bot's
+        api_kwargs={
+            "correct_option_id": question.right,
+            "correct_option_ids": [question.right],
+        },
+        rate_limit_args=NO_WAIT,
+    )
+
+
+@asynccontextmanager
+async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
+    """Show in a chat that the bot types, while the block runs."""
+    task = asyncio.create_task(_type(bot, place))
+    try:
+        yield
+    finally:
+        task.cancel()
+        [failure] = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(failure, Exception):  # the reply is sent even if the typing action fails
+            logger.error("the typing action failed", exc_info=failure)
+
+
+def never_arrived(error: TelegramError) -> bool:
+    """Whether a call failed before Telegram could have heard of it: no connection was made."""
+    return isinstance(
+        error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+    )
+
+
+def fitting(text: str) -> str:
+    """Cut a text to what one message holds, which Telegram counts in UTF-16 units."""
+    units = text.encode("utf-16-le")
+    return units[: 2 * MessageLimit.MAX_TEXT_LENGTH].decode("utf-16-le", "ignore")
+
+
+async def _type(bot: Bot, place: Place) -> None:
+    while True:
+        with suppress(TelegramError):  # a sign that is lost is no reason to lose the reply
+            await bot.send_chat_action(
+                place.chat_id, ChatAction.TYPING, message_thread_id=place.topic_id
+            )
+        await asyncio.sleep(TYPING_SECONDS)
+
+
+def _buttons(voices: Sequence[Person]) -> InlineKeyboardMarkup:
+    buttons = [
+        InlineKeyboardButton(person.name, callback_data=f"{_PREFIX}{person.ids[0]}")
+        for person in voices[:MOST_BUTTONS]
+        if person.ids
+    ]
+    rows = range(0, len(buttons), BUTTONS_A_ROW)
+    return InlineKeyboardMarkup([buttons[start : start + BUTTONS_A_ROW] for start in rows])
+
+
+def seconds_of(error: RetryAfter) -> float:
+    """Return how long Telegram wants us to wait; PTB_TIMEDELTA decides the type it comes in."""
+    wait = error.retry_after
+    return 0.1 + (wait if isinstance(wait, int) else wait.total_seconds())
+
+
+TYPED_A_SECOND = 9.0
+"""Characters: three times what people type on phones (36 words a minute, Palin et al. 2019)."""
+SHORTEST, LONGEST = 0.8, 4.0
+_SPREAD = 0.3
+
+
+def typing_seconds(text: str, chance: random.Random) -> float:
+    """Draw how long somebody takes before this is sent, within bounds.
+
+    Twenty messages a minute, which is 3 s each, is what Telegram lets a bot send to a group.
+    """
+    usual = SHORTEST + len(text) / TYPED_A_SECOND
+    return min(LONGEST, max(SHORTEST, usual * chance.lognormvariate(0, _SPREAD)))
+
+
+async def pause(bot: Bot, place: Place, seconds: float, stopped: asyncio.Event) -> None:
+    """Show for so long that the bot types; end at once when it is stopped."""
+    if seconds <= 0:
+        return
+    async with typing(bot, place):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await stopped.wait()

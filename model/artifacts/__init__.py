@@ -1,0 +1,1 @@
+"""Trained models on disk: files, versions, archives, tokenizer."""

@@ -1,0 +1,256 @@
+"""A trained model on disk: model.json, roster, weights."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from model.chat import roster as rosters
+from model.chat.conversation import Window, window_from_json, window_to_json
+from model.chat.names import escape_unseen
+from model.chat.prompt import fingerprint
+from model.chat.roster import Roster
+from model.errors import ArtifactError, RosterError, describe_error
+from model.files import write_text
+
+FORMAT = 2
+CARD = "model.json"
+ROSTER = "roster.json"
+LINES = "lines.index"
+SCORECARD = "scorecard.json"
+Family = Literal["encoder-decoder", "decoder-only"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How replies are drawn, and which of several candidates is spoken.
+
+    Temperature, top-k and top-p are the seed's. No penalty on what was said: CTranslate2 counts all
+    of a reply's pieces, newlines too, so that at 1.1 the second newline of a turn fell from 20 % to
+    2 % where people go on in 60 %. `model/speaking/candidates.py` rejects
+    replies that repeat themselves.
+    One candidate is spoken as it is. Of several it is the one that the voice makes likelier than up
+    to `contrast` others do (`voice_weight`) and the context than none does (`context_weight`), per
+    token to the power `length_power`: at 0 long replies win, at 0.5 replies get shorter than drawn.
+    """
+
+    temperature: float = 0.9
+    top_k: int = 50
+    top_p: float = 0.95
+    repetition_penalty: float = 1.0
+    max_new_tokens: int = 64
+    candidates: int = 4
+    contrast: int = 4
+    voice_weight: float = 2.0
+    context_weight: float = 0.5
+    length_power: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no sampler can use."""
+        ranges = {
+            "temperature": 0 < self.temperature <= 5,  # noqa: PLR2004  beyond it all is noise
+            "top-k": self.top_k >= 0,
+            "top-p": 0 < self.top_p <= 1,
+            "repetition-penalty": self.repetition_penalty >= 1,
+            "max-new-tokens": self.max_new_tokens >= 1,
+            "candidates": self.candidates >= 1,
+            "contrast": self.contrast >= 0,
+            "voice-weight": self.voice_weight >= 0,
+            "context-weight": self.context_weight >= 0,
+            "length-power": 0 <= self.length_power <= 1,
+        }
+        if wrong := [name for name, right in ranges.items() if not right]:
+            value = getattr(self, wrong[0].replace("-", "_"))
+            raise ValueError(f"--{wrong[0]} {value} is out of range; see --help")
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat that a model learned from."""
+
+    chat_id: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What model.json and roster.json say: all that a bot needs besides weights and tokenizer.
+
+    `scores` are figures by name, such as nats a character by voice; `provenance` holds seed,
+    dataset, commit and hyperparameters, and lines by voice, for people to read. `learned` names the
+    voices that the weights know: those of the roster at the time of training, unless given.
+    """
+
+    base: str
+    family: Family
+    roster: Roster
+    chats: tuple[Chat, ...]
+    window: Window
+    max_prompt_tokens: int
+    decoding: Decoding = field(default_factory=Decoding)
+    public: bool = False
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    prompt: str = field(default_factory=fingerprint)
+    learned: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take the roster's voices for those that are learned."""
+        if not self.learned:
+            names = tuple(person.name for person in self.roster.voices)
+            object.__setattr__(self, "learned", names)
+
+    def lines_of(self, name: str) -> int | None:
+        """Return how many lines of somebody's were learned from, None where nobody counted them."""
+        voices = self.provenance.get("voices")
+        lines = voices.get(name) if isinstance(voices, dict) else None
+        return lines if isinstance(lines, int) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A trained model in a folder.
+
+    `engine/` holds CTranslate2's files, `tokenizer.json` the vocabulary, `weights/` what training
+    can go on from.
+    """
+
+    path: Path
+    card: Card
+
+    @property
+    def engine(self) -> Path:
+        """Return the folder that CTranslate2 loads."""
+        return self.path / "engine"
+
+    @property
+    def tokenizer(self) -> Path:
+        """Return the tokenizer's file."""
+        return self.path / "tokenizer.json"
+
+    @property
+    def weights(self) -> Path:
+        """Return the folder of full weights."""
+        return self.path / "weights"
+
+    @property
+    def lines(self) -> Path:
+        """Return the hashed index of training messages; older artifacts have none."""
+        return self.path / LINES
+
+
+def save_card(card: Card, folder: Path) -> None:
+    """Write model.json and roster.json into an artifact's folder."""
+    value = {
+        "format": FORMAT,
+        **asdict(replace(card, roster=Roster())),
+        "window": window_to_json(card.window),
+    }
+    del value["roster"]
+    save_roster(card.roster, folder)
+    _write_json(value, folder / CARD)
+
+
+def save_roster(roster: Roster, folder: Path) -> None:
+    """Write roster.json into an artifact's folder."""
+    write_text(folder / ROSTER, roster_text(roster))
+
+
+def roster_text(roster: Roster) -> str:
+    """Return what roster.json holds."""
+    return _json_text(rosters.to_json(roster))
+
+
+def load(folder: Path) -> Artifact:
+    """Read an artifact's card and make sure that this code can use the model.
+
+    Raises:
+        ArtifactError: There is none, it is incomplete, or it was made for another prompt.
+    """
+    card = _read_card(folder / CARD)
+    if card.prompt != fingerprint():
+        raise ArtifactError(
+            f"{folder} was trained with another prompt ({card.prompt}, this version's is "
+            f"{fingerprint()}): train again, or use the version of understudy that made it"
+        )
+    artifact = Artifact(folder, card)
+    for needed in (folder / ROSTER, artifact.tokenizer, artifact.engine / "model.bin"):
+        if not needed.is_file():
+            raise ArtifactError(f"{folder} is incomplete, {needed.name} is missing: train again")
+    return Artifact(folder, replace(card, roster=_read_roster(folder / ROSTER)))
+
+
+def content_hash(folder: Path) -> str:
+    """Return the sha256, in hex, of an artifact's files and their names.
+
+    Not of roster.json: what people agree to changes after training, and the version stays the same.
+    Nor of scorecard.json, which comes after it, or hidden files, which a write that was killed
+    leaves beside it.
+    """
+    later = {folder / ROSTER, folder / SCORECARD}
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path not in later and not path.name.startswith("."):
+            total.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
+def _write_json(value: Mapping[str, Any], path: Path) -> None:
+    write_text(path, _json_text(value))
+
+
+def _json_text(value: Mapping[str, Any]) -> str:
+    return escape_unseen(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"there is no model in {path.parent}: make one with `understudy retrain`"
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(
+            f"{path} cannot be read ({describe_error(error)}): train again"
+        ) from error
+
+
+def _read_roster(path: Path) -> Roster:
+    try:
+        return rosters.from_json(_read_json(path))
+    except RosterError as error:
+        raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
+
+
+def _read_card(path: Path) -> Card:
+    """Read model.json; the roster is still empty."""
+    value = _read_json(path)
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise ArtifactError(f"{path} is not of this version's format {FORMAT}: train again")
+    try:
+        return Card(roster=Roster(), **_card_fields(value))
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
+
+
+def _card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+    if value["family"] not in get_args(Family):
+        raise ValueError(f"no family {value['family']!r}")
+    for name, kind in (("base", str), ("max_prompt_tokens", int), ("scores", dict),
+                       ("provenance", dict), ("public", bool), ("prompt", str)):  # fmt: skip
+        if not isinstance(value[name], kind):
+            raise TypeError(f"{name} is {value[name]!r}")
+    if not all(isinstance(name, str) for name in value["learned"]):
+        raise TypeError(f"learned is {value['learned']!r}")
+    return {
+        **{key: item for key, item in value.items() if key != "format"},
+        "window": window_from_json(value["window"]),
+        "chats": tuple(Chat(**chat) for chat in value["chats"]),
+        "decoding": Decoding(**value["decoding"]),
+        "learned": tuple(value["learned"]),
+    }

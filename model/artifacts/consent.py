@@ -1,0 +1,135 @@
+"""Decisions about voices that a models folder knows; they bind every version in it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from model.chat.roster import (
+    Decision,
+    Person,
+    Roster,
+    decision_from_json,
+    decision_to_json,
+    id_from_json,
+    newest_decisions,
+    with_decisions,
+    without_voices,
+)
+from model.errors import ArtifactError
+from model.files import write_text
+
+INDEX = "index.json"
+"""In a chat's history, the file that holds its ledger."""
+
+_IMPORTED = "consent.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Everybody's newest decision by user id, and the ids of people with learn = "no"."""
+
+    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    withheld: frozenset[int] = frozenset()
+
+    def over(self, roster: Roster) -> Roster:
+        """Return a version's roster without the voices of people who opted out or are withheld."""
+        return with_decisions(without_voices(roster, self.withheld), self.decisions)
+
+    def has_withdrawn(self, person: Person) -> bool:
+        """Whether a person's messages must not be learned from, whatever a roster says."""
+        newest = (self.decisions[number] for number in person.ids if number in self.decisions)
+        opted_out = any(one.said == "optout" for one in newest)
+        return opted_out or not self.withheld.isdisjoint(person.ids)
+
+
+def read_consent(root: Path) -> Consent:
+    """Return the consent kept in a folder of models.
+
+    Raises:
+        ArtifactError: A file is damaged.
+    """
+    decisions, withheld = imported(root), set[int]()
+    for path in _ledgers(root):
+        try:
+            ledger = _read(path)["ledger"]
+            decisions += map(decision_from_json, _list(ledger["decisions"]))
+            for one in _list(ledger["withdrawn"]):
+                ids = map(id_from_json, _list(one["ids"]))
+                if _since(one["since"]) is None:  # else it was an /optout
+                    withheld.update(ids)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(_damaged(path)) from error
+    return Consent(newest_decisions(decisions), frozenset(withheld))
+
+
+def imported(root: Path) -> list[Decision]:
+    """Return the decisions of imported versions.
+
+    Raises:
+        ArtifactError: The file is damaged.
+    """
+    path = root / _IMPORTED
+    if not path.exists():
+        return []
+    try:
+        return [decision_from_json(one) for one in _list(_read(path)["decisions"])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(_damaged(path)) from error
+
+
+def keep_imported(root: Path, roster: Roster) -> None:
+    """Keep the `/optout`s of an imported version's roster, for all versions in the folder."""
+    came = [one for person in roster.people for one in person.opted_out]
+    known = imported(root)
+    kept = newest_decisions([*known, *came])
+    if list(kept.values()) != known:
+        value = {"format": _FORMAT, "decisions": [decision_to_json(one) for one in kept.values()]}
+        write_text(root / _IMPORTED, json.dumps(value, indent=1) + "\n")
+
+
+def changed(root: Path) -> str:
+    """Return a text that changes whenever the stored consent changes."""
+    return " ".join(_stamps([*_ledgers(root), root / _IMPORTED]))
+
+
+def _ledgers(root: Path) -> list[Path]:
+    return sorted((root / "history").glob(f"*/{INDEX}"))
+
+
+def _stamps(paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
+        try:
+            yield str(path.stat().st_mtime_ns)
+        except OSError:
+            continue  # it does not exist, or is just being replaced
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(_damaged(path)) from error
+    if not isinstance(value, dict):
+        raise ArtifactError(_damaged(path))
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("a list is missing")
+    return value
+
+
+def _since(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} is damaged, so nobody's consent is known: restore it from a backup, "
+        "or move it away and run `understudy retrain` with all exports and dumps again"
+    )

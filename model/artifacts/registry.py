@@ -1,0 +1,275 @@
+"""Versions of a trained model: list, promote, roll back, remove."""
+
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.artifacts import consent
+from model.artifacts.artifact import Artifact, content_hash, load, save_roster
+from model.chat.roster import Roster, revised
+from model.errors import ArtifactError
+from model.files import locked, make_folder, make_private, write_text
+
+_DIGITS = 10
+_GONE = ".gone-"
+_NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
+
+
+def is_version(name: str) -> bool:
+    """Whether this is how a version is called."""
+    return _NAME.fullmatch(name) is not None
+
+
+def no_model(root: Path) -> str:
+    """Return the message for a folder without a model."""
+    return f"there is no model in {root}: make one with `understudy retrain` or `make demo`"
+
+
+def receipt_file(root: Path, version: str) -> Path:
+    """Return where a folder of models has a version's receipt, if it has one.
+
+    It names people: beside the versions it stays behind where a model travels.
+    """
+    return root / "receipts" / version / "receipt.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The versions in one folder; nothing is made before the first `add`."""
+
+    root: Path
+
+    @property
+    def names(self) -> list[str]:
+        """Return the versions, oldest first."""
+        folder = self.root / "versions"
+        entries = folder.iterdir() if folder.is_dir() else ()
+        found = [entry.name for entry in entries if is_version(entry.name)]
+        return sorted(found, key=lambda name: int(name.split("-")[0]))
+
+    @property
+    def current(self) -> str | None:
+        """Return the name of the version that serves, None if none does."""
+        try:
+            name = (self.root / "current").read_text("utf-8", errors="replace").strip()
+        except FileNotFoundError:
+            return None
+        if not is_version(name):
+            raise ArtifactError(
+                f"{self.root / 'current'} names no version ({name!r}): "
+                "choose one with `understudy models promote`"
+            )
+        return name
+
+    def state(self) -> str:
+        """Return a value that changes with the current version, its files or the consent."""
+        try:
+            name = (self.root / "current").read_text("utf-8", errors="replace").strip()
+        except OSError:
+            return ""
+        if not is_version(name):
+            return f"no version: {name!r}"
+        folder = self.root / "versions" / name
+        try:
+            found = sorted((str(path), path.stat()) for path in folder.rglob("*"))
+        except OSError:  # it is being changed
+            return name
+        stamps = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
+        return "\n".join((name, *stamps, consent.changed(self.root)))
+
+    def serves(self, name: str) -> bool:
+        """Whether this version serves; none does where `current` is damaged."""
+        try:
+            return name == self.current
+        except ArtifactError:
+            return False
+
+    def find(self, wanted: str) -> str:
+        """Return the name of the version called `current`, `7`, `0007` or by its full name.
+
+        Raises:
+            ArtifactError: There is none.
+        """
+        if wanted == "current":
+            if name := self.current:
+                return name
+            raise ArtifactError(
+                no_model(self.root)
+                if not self.names
+                else f"no version in {self.root} serves yet: choose one with "
+                "`understudy models promote`"
+            )
+        by_number = {int(name.split("-")[0]): name for name in self.names}
+        if wanted in by_number.values():
+            return wanted
+        if wanted.isdecimal() and len(wanted) < _DIGITS and int(wanted) in by_number:
+            return by_number[int(wanted)]
+        known = ", ".join(self.names) or "none"
+        raise ArtifactError(f"no version {wanted!r} in {self.root}; there is {known}")
+
+    def open(self, wanted: str = "current") -> Artifact:
+        """Load a version by any of its names or as a folder, with the stored consent applied.
+
+        Raises:
+            ArtifactError: There is none, it cannot be used, or the stored consent is damaged.
+        """
+        as_path = Path(wanted)
+        if wanted != "current" and (as_path / "model.json").is_file():
+            return self._apply_consent(load(as_path))
+        return self._apply_consent(self._load(self.find(wanted)))
+
+    def whole(self, wanted: str) -> Artifact:
+        """Load a version once it is sure that its files are those that were added.
+
+        Raises:
+            ArtifactError: There is none, or it is not what was added.
+        """
+        self._check(name := self.find(wanted))
+        return self._apply_consent(self._load(name))
+
+    def add(self, finished: Path) -> str:
+        """Move a finished artifact, of the same disk, in as the newest version; return its name."""
+        versions = make_folder(self.root / "versions")
+        make_private(finished)
+        digest = content_hash(finished)[:8]
+        with locked(self.root / "lock", wait=True):
+            taken = [*self.names, *self._listed("removed")]  # no number is given twice
+            newest = max((int(name.split("-")[0]) for name in taken), default=0)
+            name = f"{newest + 1:04d}-{digest}"
+            finished.rename(versions / name)
+        return name
+
+    def promote(self, wanted: str) -> str:
+        """Let a version serve, once it is sure that it is whole; return its name.
+
+        Raises:
+            ArtifactError: There is none, it is not what was added, or canaries were planted in it.
+        """
+        self.find(wanted)  # where there is none, no lock is made
+        with locked(self.root / "lock", wait=True):
+            name = self.find(wanted)
+            self._check_may_serve(name)
+            if not self.serves(name):
+                self._write_served([*self.served, name])
+                write_text(self.root / "current", f"{name}\n")
+        return name
+
+    def rollback(self) -> str:
+        """Let the version serve that did before the current one; return its name.
+
+        Raises:
+            ArtifactError: None did that is still there, it is not what was added, or canaries were
+                planted in it.
+        """
+        current = self.find("current")
+        with locked(self.root / "lock", wait=True):
+            earlier = [name for name in self.served if name in self.names]
+            while earlier and earlier[-1] == current:
+                earlier.pop()
+            if not earlier:
+                raise ArtifactError(f"no version served before {current}: nothing to roll back to")
+            self._check_may_serve(earlier[-1])
+            self._write_served(earlier)
+            write_text(self.root / "current", f"{earlier[-1]}\n")
+        return earlier[-1]
+
+    def remove(self, wanted: str) -> str:
+        """Delete a version that does not serve; return its name.
+
+        Raises:
+            ArtifactError: There is none, or it serves.
+        """
+        self.find(wanted)
+        with locked(self.root / "lock", wait=True):
+            name = self.find(wanted)
+            if self.serves(name):
+                raise ArtifactError(
+                    f"{name} serves: let another one serve first, with `understudy models promote`"
+                )
+            removed = "".join(f"{one}\n" for one in [*self._listed("removed"), name])
+            write_text(self.root / "removed", removed)
+            self._finish_removals()
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=_GONE) as gone:
+                (self.root / "versions" / name).rename(Path(gone) / name)
+        return name
+
+    def finish_removals(self) -> None:
+        """Delete what a removal that was killed has left: it knows all that the version knew."""
+        if self.root.is_dir():
+            with locked(self.root / "lock", wait=True):
+                self._finish_removals()
+
+    def _finish_removals(self) -> None:
+        for stale in self.root.glob(f"{_GONE}*"):
+            shutil.rmtree(stale)
+
+    def change_roster(self, wanted: str, roster: Roster) -> str:
+        """Give a version, at once and without training, what people agreed to; return its name.
+
+        Raises:
+            ArtifactError: There is none, or it cannot be used.
+            RosterError: The roster lacks somebody, or calls them otherwise than the weights do.
+        """
+        name = self.find(wanted)
+        with locked(self.root / "lock", wait=True):
+            artifact = self._load(name)
+            card = artifact.card
+            save_roster(revised(card.roster, roster, card.learned), artifact.path)
+        return name
+
+    def _apply_consent(self, artifact: Artifact) -> Artifact:
+        """Apply the consent of this folder and, if it is another one, of the version's folder."""
+        roots = {self.root.resolve()}
+        if (versions := artifact.path.resolve().parent).name == "versions":
+            roots.add(versions.parent)
+        roster = artifact.card.roster
+        for root in sorted(roots):
+            roster = consent.read_consent(root).over(roster)
+        return replace(artifact, card=replace(artifact.card, roster=roster))
+
+    def _load(self, name: str) -> Artifact:
+        if name not in self.names:
+            raise ArtifactError(
+                f"{self.root / 'current'} names {name}, which is gone: "
+                "choose another with `understudy models promote`"
+            )
+        return load(self.root / "versions" / name)
+
+    def _check(self, name: str) -> None:
+        """Make sure that a version fits this code and that its files are those that were added."""
+        folder = self.root / "versions" / name
+        load(folder)
+        if content_hash(folder)[:8] != name.split("-")[1]:
+            raise ArtifactError(
+                f"{name} was damaged since it was made: train again, or copy it anew"
+            )
+
+    def _check_may_serve(self, name: str) -> None:
+        """Make sure that a version is whole, and that no canaries were planted in it."""
+        self._check(name)
+        if self._load(name).card.provenance.get("canaries"):
+            raise ArtifactError(
+                f"{name} was trained with planted canaries, to be measured, and must not serve: "
+                "train again without --canaries"
+            )
+
+    @property
+    def served(self) -> list[str]:
+        """Return the names that `current` held, oldest first, up to the one it holds.
+
+        A kill between the writing of `served` and of `current` leaves one name more: it is cut.
+        """
+        names = self._listed("served")
+        held = [number for number, name in enumerate(names) if self.serves(name)]
+        return names[: held[-1] + 1] if held else names
+
+    def _listed(self, file: str) -> list[str]:
+        try:
+            return (self.root / file).read_text("utf-8", errors="replace").split()
+        except FileNotFoundError:
+            return []
+
+    def _write_served(self, names: list[str]) -> None:
+        write_text(self.root / "served", "".join(f"{name}\n" for name in names))

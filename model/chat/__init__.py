@@ -1,0 +1,1 @@
+"""Messages, people, conversations and the prompt: the rules that training and serving share."""

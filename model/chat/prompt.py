@@ -1,0 +1,193 @@
+"""Render the prompt: one rendering for training and serving, with its fingerprint."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from model.chat.conversation import Message, Window, context_before
+from model.chat.eligibility import WITHHELD, Line, lines_of, spoken
+from model.chat.names import clean_name
+from model.chat.roster import Person, Roster
+
+TEMPLATE = "Continue writing the following text.\n\n"
+LINE_BREAK = "\r"
+"""Stands for a line break inside a message: a newline always ends one."""
+
+_LABEL = re.compile(r"[^\s:][^:\n\r]{0,60}:(?=\s|$)")
+
+
+def context_at(
+    earlier: Iterable[Message], at: datetime, roster: Roster, window: Window
+) -> tuple[str, ...]:
+    """Return the rendered lines that a reply given `at` may look at, oldest first.
+
+    `earlier` are all messages of one chat and topic before that place, in order, or at least so
+    many that `window.reach` of them are eligible.
+    """
+    return render_context(context_before(lines_of(earlier, roster), at, window))
+
+
+def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
+    """Return one line a message; withheld ones that follow each other are one."""
+    return joined(map(render_line, lines))
+
+
+def render_line(line: Line) -> str:
+    """Return a line as it stands in a prompt."""
+    return WITHHELD if line.speaker is None else f"{line.speaker}: {_inline(line.text)}"
+
+
+def joined(rendered: Iterable[str]) -> tuple[str, ...]:
+    """Return rendered lines with the withheld that follow each other as one."""
+    rendered = tuple(rendered)
+    if WITHHELD not in rendered:
+        return rendered
+    lines: list[str] = []
+    for line in rendered:
+        if not (line == WITHHELD and lines and lines[-1] == WITHHELD):
+            lines.append(line)
+    return tuple(lines)
+
+
+def render_prompt(context: Iterable[str]) -> str:
+    """Return what a model reads before a reply."""
+    return TEMPLATE + "".join(f"{line}\n" for line in context)
+
+
+def label(name: str) -> str:
+    """Return the beginning of a reply, which forces its voice."""
+    return f"{name}:"
+
+
+def render_reply(texts: Sequence[str]) -> str:
+    """Return what follows `label`: each message of the turn on a line of its own.
+
+    A message after the first that looks like a speaker's label is indented by a space, so that it
+    cannot pass for another speaker's line.
+    """
+    lines = [_inline(text) for text in texts]
+    rest = [f" {line}" if _LABEL.match(line) else line for line in lines[1:]]
+    return " " + "\n".join([*lines[:1], *rest])
+
+
+def parse_reply(text: str) -> tuple[str, ...]:
+    """Return the messages of a reply, the inverse of `render_reply`.
+
+    What a model writes after it let somebody else speak is cut.
+    """
+    lines = (line.replace(LINE_BREAK, "\n").strip() for line in own_part(text).split("\n"))
+    return tuple(line for line in lines if line)
+
+
+def going_on(text: str, name: str) -> str:
+    """Return a reply without its speaker's own label before later messages.
+
+    In a prompt each line has one, so a model may go on as a prompt does: it is the same person's
+    next message. A label that somebody typed is indented, see `render_reply`, and stays.
+    """
+    return text.replace(f"\n{label(name)} ", "\n")
+
+
+def own_part(text: str) -> str:
+    """Return a reply up to where the model let somebody else speak."""
+    lines = text.split("\n")
+    others = (n for n, line in enumerate(lines) if n and _LABEL.match(line))
+    return "\n".join(lines[: next(others, len(lines))])
+
+
+def line_as(name: str, text: str) -> str:
+    """Return the rendered line of words that `name` says."""
+    return f"{name}: {_inline(text.strip())}"
+
+
+def split_line(line: str) -> tuple[str | None, str]:
+    """Return the name and the words of a rendered line; a withheld one has neither."""
+    name, colon, words = line.partition(": ")
+    return (name if colon else None), words
+
+
+def read_lines(text: str) -> list[str]:
+    """Read rendered lines that a person wrote, one `Name: words` a line; empty lines are skipped.
+
+    Raises:
+        ValueError: A line has no name.
+    """
+    written = [line.strip() for line in text.splitlines() if line.strip()]
+    if wrong := [line for line in written if ": " not in line]:
+        raise ValueError(f"a line needs a name and a colon: {wrong[0]!r}")
+    parts = (line.partition(": ") for line in written)
+    return [line_as(clean_name(name), words) for name, _, words in parts]
+
+
+def fingerprint() -> str:
+    """Return 12 hex digits that change when any rule between a chat and its prompt does.
+
+    They are of the prompts at every place of a chat that has each rule's case in it.
+    """
+    people = (
+        Person("João", (1, 10), imitate="yes"),
+        Person("Hugo", (2,)),
+        Person("Raul", (3,), learn="no"),
+    )
+    roster = Roster(people, bots=frozenset({7}), understudies=frozenset({9}))
+    window = Window(size=4, gap=timedelta(minutes=120), short=2, fill=2)
+    chat = _specimen()
+    prompts = (
+        render_prompt(context_at(chat[:place], message.sent_at, roster, window))
+        for place, message in enumerate(chat)
+    )
+    whole = "".join(prompts) + label("João") + render_reply(["a\nb", "Hugo: c"])
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+
+
+def _specimen() -> list[Message]:
+    """Return a chat of lone words, commands, bots, forwards, strangers and the withheld."""
+    said = [
+        (1, "old", 0),
+        (2, "new session", 120),
+        (1, "still open", 239),
+        (2, "two\r\nlines ", 240),
+        (3, "private", 241),
+        (3, "and more", 242),
+        (2, "/as joao and you?", 243),
+        (9, spoken("João", "me: too"), 244),
+        (8, "[photo] a stranger's", 245),
+        (2, "/help", 246),
+        (1, "/AS@a_bot hugo: ok?", 246),
+        (1, "/Help@a_bot me", 246),
+        (2, "/etc/hosts is a file", 246),
+        (7, "a bot's", 247),
+        (6, "by way of a bot", 248),
+        (5, "a forward", 249),
+        (8, "last", 250),
+        (4, "a long name", 251),
+        (1, "late", 500),
+        (2, "the end", 501),
+        (2, "", 502),
+        (1, "call +351 912 345 678, 06.12.34.56.78 or write to a.b@example.com", 503),
+        (2, "[photo] of https://zoom.us/j/81234567890?pwd=abc", 504),
+        (1, "word " * 400, 505),
+        (10, "my other account", 505),
+        (2, "> a quote\nRaul: a copy\n\nmy own", 505),
+        (1, "bye", 506),
+    ]
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    names = {8: "Hugo: Sá", 4: f"[{'Lu🎭ís' * 12}]:"}
+    return [
+        Message(
+            chat_id=-1,
+            message_id=number,
+            author_id=author,
+            author_name=names.get(author),
+            text=text,
+            sent_at=start + timedelta(minutes=minute),
+            is_forward=author == 5,  # noqa: PLR2004  the chat's own ids
+            is_from_bot=author == 6,  # noqa: PLR2004
+        )
+        for number, (author, text, minute) in enumerate(said)
+    ]
+
+
+def _inline(text: str) -> str:
+    return text.replace("\n", LINE_BREAK)

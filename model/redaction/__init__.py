@@ -1,0 +1,1 @@
+"""Find private data in text and replace it with placeholders."""

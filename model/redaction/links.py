@@ -1,0 +1,95 @@
+"""Find private links and e-mail addresses."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from model.redaction.spans import MASK, Span
+
+_URL = re.compile(
+    rf"(?:https?|ftp|tg)://[^\s{MASK}<>\"]+"
+    rf"|(?<![\w.@/-])(?:[\w-]{{1,63}}\.){{1,4}}[a-zA-Z]{{2,24}}[/?][^\s{MASK}<>\"]+",
+)
+_PIECES = re.compile(r"(?:\w+://)?(?:([^/?#@:\s]*:[^/?#@\s]*)@)?([^/?#@]*)[/?#]?(.*)", re.DOTALL)
+_TRAILING = ".,;:!?)]}'»”"
+
+_PRIVATE_PLACES = re.compile(
+    r"(?:[\w-]+\.)*zoom\.us/(?:j|s|w|my|wc)/|meet\.google\.com/\w|teams\.(?:microsoft|live)\.com/l?"
+    r"|(?:[\w-]+\.)*webex\.com/|meet\.jit\.si/|whereby\.com/|telemost\.yandex\.\w+/"
+    r"|(?:t|telegram)\.me/(?:\+|joinchat/|c/)|chat\.whatsapp\.com/|(?:wa\.me|api\.whatsapp\.com)/"
+    r"|discord\.gg/|discord(?:app)?\.com/(?:invite|api/webhooks)/|hooks\.slack\.com/"
+    r"|api\.telegram\.org/(?:file/)?bot|(?:docs|drive|sheets|forms)\.google\.com/|forms\.gle/"
+    r"|(?:photos|maps)\.app\.goo\.gl/|goo\.gl/(?:maps|photos|forms)|photos\.google\.com/"
+    r"|(?:www\.)?dropbox\.com/(?:s|sh|scl|l|t)/|1drv\.ms/|onedrive\.live\.com/"
+    r"|[\w-]+\.sharepoint\.com/|we\.tl/|wetransfer\.com/downloads|(?:www\.)?icloud\.com/"
+    r"|mega\.nz/|disk\.yandex\.\w+/|yadi\.sk/|(?:www\.)?figma\.com/(?:file|design|proto)/"
+    r"|maps\.google\.[\w.]+/|(?:www\.)?google\.[a-z.]+/maps|maps\.apple\.com/|(?:www\.)?waze\.com/"
+    r"|yandex\.\w+/maps|(?:www\.)?openstreetmap\.org/.*map=|2gis\.\w+/",
+    re.IGNORECASE,
+)
+_PRIVATE_FIELD = re.compile(
+    r"(?:^|[?&#;/])(?:(?:\w+[-_])?(?:token|key|secret|auth|sig|signature|session|password|code)"
+    r"|api_?key|pass|passwd|pwd|session_?id|sid|jsessionid|phpsessid|otp|invite|e-?mail|phone|tel"
+    r"|rlkey|x-amz-\w+|lat|lon|ll)=[^&\s]|[\w.+-]@[\w-]+\.\w|@-?\d+\.\d+,",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[\w-]{12,}")
+_HEX = re.compile(r"(?:[0-9a-fA-F]{20,}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$")
+_PUBLISHERS = re.compile(
+    r"(?:[\w-]+\.)*(?:youtube|youtu|wikipedia|wikimedia|spotify|github|gitlab|twitter|x|instagram"
+    r"|reddit|redd|imgur|giphy|tenor|soundcloud|apple|twitch|tiktok|amazon|bbc|medium|imdb|steam\w*"
+    r"|stackoverflow|pinterest|vk|ebay|archive)\.(?:com?|org|be|tv|it|[a-z]{2})(?:\.\w\w)?$",
+    re.IGNORECASE,
+)
+"""Publishers whose addresses hold random ids of public works; fields still count there."""
+_MIXES = 3
+
+_EMAIL = re.compile(
+    rf"(?<![\w.+%{MASK}-])[\w.+%-]{{1,64}}@(?:[\w-]{{1,63}}\.){{1,4}}[^\W\d_]{{2,24}}"
+)
+_SPELLED_EMAIL = re.compile(
+    r"(?<![\w.+-])[\w.+-]{1,64}\s?(?:[(\[{]\s?(?:at|arroba|arobase|собака)\s?[)\]}]"
+    r"|\s(?:arroba|arobase|собака)\s|\sat(?=\s[\w-]{1,63}\sdot\s))\s?[\w-]{1,63}\s?"
+    r"(?:[(\[{]\s?(?:dot|ponto|punto|punkt|point|точка)\s?[)\]}]|\s(?:dot|ponto|punto|punkt|point"
+    r"|точка)\s|\.)\s?[^\W\d_]{2,24}(?!\w)",
+    re.IGNORECASE,
+)
+
+
+def links(text: str) -> Iterator[Span]:
+    """Yield the private parts of links: a login before the host, or all that follows the host."""
+    for start, end in public_links(text):
+        if not (pieces := _PIECES.match(text, start, end)):
+            continue
+        if pieces[1]:
+            yield pieces.span(1)
+        if pieces[3] and _is_private(pieces[2], text[pieces.end(2) : end], pieces[3]):
+            yield pieces.span(3)
+
+
+def public_links(text: str) -> Iterator[Span]:
+    """Yield every link, whole: no other rule looks into one."""
+    for match in _URL.finditer(text):
+        yield match.start(), match.start() + max(len(match[0].rstrip(_TRAILING)), 1)
+
+
+def emails(text: str) -> Iterator[Span]:
+    """Yield e-mail addresses, also those spelled as `dave (at) example (dot) com`."""
+    for pattern in (_EMAIL, _SPELLED_EMAIL):
+        for match in pattern.finditer(text):
+            yield match.span()
+
+
+def _is_private(host: str, after: str, tail: str) -> bool:
+    if _PRIVATE_PLACES.match(host + after) or _PRIVATE_FIELD.search(after):
+        return True
+    return not _PUBLISHERS.match(host) and any(map(_is_random, _WORD.findall(tail)))
+
+
+def _is_random(word: str) -> bool:
+    """Whether a word is drawn, not written: hexadecimal, or all cases and digits mingled."""
+    if _HEX.match(word):
+        return any(map(str.isdigit, word))
+    if word.islower() or word.isupper():
+        return False
+    return sum(a.isdigit() != b.isdigit() for a, b in pairwise(word)) >= _MIXES

@@ -1,0 +1,1 @@
+"""Generate replies with a trained model."""

@@ -1,0 +1,252 @@
+"""Run a converted model with CTranslate2: one engine for each model family."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import ctranslate2
+import numpy as np
+
+from model.artifacts.artifact import Decoding, Family
+from model.artifacts.tokenizer import Codec
+from model.errors import GenerationStopped
+
+_SCORED_TOKENS = 256
+"""So many are scored at a time: each has a row of logits, 200 kB for SmolLM2's vocabulary."""
+_SCORED_REPLIES = 16
+"""The same for encoder-decoder models, whose rows are those of the replies alone."""
+_BRACKET_BYTE = "<0x5B>"
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Called after each token; generation stops if it returns True."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A candidate's ids without its end, and about how likely it was, as a log-probability.
+
+    The sampler's own figure, which a repetition penalty shifts by some tenths of a nat a token.
+    """
+
+    ids: list[int]
+    score: float
+
+
+class Engine(Protocol):
+    """What a speaker asks of weights; ids are the codec's, log-probabilities natural."""
+
+    def candidates(
+        self,
+        prompt: Sequence[int],
+        forced: Sequence[int],
+        decoding: Decoding,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Draw]:
+        """Draw `decoding.candidates` replies after a forced beginning, which is not part of them.
+
+        Raises:
+            GenerationStopped: `should_stop` returned True.
+        """
+
+    def scores(
+        self,
+        prompts: Sequence[Sequence[int]],
+        forced: Sequence[Sequence[int]],
+        replies: Sequence[Sequence[int]],
+    ) -> list[list[float]]:
+        """Return the log-probability of each token of each reply and of its end."""
+
+    def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
+        """Return the log-probability of each label right after the prompt."""
+
+
+def open_engine(
+    folder: Path,
+    family: Family,
+    codec: Codec,
+    *,
+    device: str = "auto",
+    threads: int = 1,
+) -> Engine:
+    """Load CTranslate2's files; one thread by default, which is fastest for small int8 models."""
+    kind = EncoderDecoder if family == "encoder-decoder" else DecoderOnly
+    return kind(folder, codec, device=device, threads=threads)
+
+
+class EncoderDecoder:
+    """T5 and its kin, on CTranslate2's Translator."""
+
+    def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
+        self._codec = codec
+        self._unspeakable = unspeakable(codec)
+        self._translator = ctranslate2.Translator(str(folder), device=device, intra_threads=threads)
+
+    def candidates(
+        self,
+        prompt: Sequence[int],
+        forced: Sequence[int],
+        decoding: Decoding,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Draw]:
+        """See Engine."""
+        result = self._translator.translate_batch(
+            [self._codec.tokens(prompt)],
+            target_prefix=[self._codec.tokens(forced)],
+            max_input_length=0,
+            max_decoding_length=len(forced) + decoding.max_new_tokens,
+            suppress_sequences=self._unspeakable,
+            callback=_callback(should_stop),
+            **_sampling(decoding, self._codec),
+        )[0]
+        check_stop(should_stop)
+        return [
+            Draw(self._codec.ids(tokens)[len(forced) :], score)
+            for tokens, score in zip(result.hypotheses, result.scores, strict=True)
+        ]
+
+    def scores(
+        self,
+        prompts: Sequence[Sequence[int]],
+        forced: Sequence[Sequence[int]],
+        replies: Sequence[Sequence[int]],
+    ) -> list[list[float]]:
+        """See Engine."""
+        results = self._translator.score_batch(
+            [self._codec.tokens(prompt) for prompt in prompts],
+            [self._codec.tokens([*f, *r]) for f, r in zip(forced, replies, strict=True)],
+            max_input_length=0,
+            max_batch_size=_SCORED_REPLIES,
+        )
+        return [list(result.log_probs)[len(f) :] for result, f in zip(results, forced, strict=True)]
+
+    def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
+        """See Engine."""
+        results = self._translator.score_batch(
+            [self._codec.tokens(prompt)] * len(labels),
+            [self._codec.tokens(label) for label in labels],
+            max_input_length=0,
+        )
+        return [
+            sum(list(result.log_probs)[: len(label)])
+            for result, label in zip(results, labels, strict=True)
+        ]
+
+
+class DecoderOnly:
+    """Llama and its kin, on CTranslate2's Generator."""
+
+    def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
+        self._codec = codec
+        self._unspeakable = unspeakable(codec)
+        self._generator = ctranslate2.Generator(str(folder), device=device, intra_threads=threads)
+
+    def candidates(
+        self,
+        prompt: Sequence[int],
+        forced: Sequence[int],
+        decoding: Decoding,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Draw]:
+        """See Engine."""
+        result = self._generator.generate_batch(
+            [self._codec.tokens([*prompt, *forced])],
+            include_prompt_in_result=False,
+            max_length=decoding.max_new_tokens,
+            end_token=[self._codec.end_id],
+            suppress_sequences=self._unspeakable,
+            callback=_callback(should_stop),
+            **_sampling(decoding, self._codec),
+        )[0]
+        check_stop(should_stop)
+        return [
+            Draw(list(ids), score)
+            for ids, score in zip(result.sequences_ids, result.scores, strict=True)
+        ]
+
+    def scores(
+        self,
+        prompts: Sequence[Sequence[int]],
+        forced: Sequence[Sequence[int]],
+        replies: Sequence[Sequence[int]],
+    ) -> list[list[float]]:
+        """See Engine."""
+        end = self._codec.end_id
+        whole = [
+            self._codec.tokens([*p, *f, *r, end])
+            for p, f, r in zip(prompts, forced, replies, strict=True)
+        ]
+        results = self._generator.score_batch(
+            whole, max_input_length=0, max_batch_size=_SCORED_TOKENS, batch_type="tokens"
+        )
+        return [
+            list(result.log_probs)[-len(reply) - 1 :]
+            for result, reply in zip(results, replies, strict=True)
+        ]
+
+    def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
+        """See Engine: the prompt is read once, then each label is forced and its logits kept."""
+        *known, last = self._codec.tokens(prompt)
+        results = self._generator.generate_batch(
+            [[last, *self._codec.tokens(label)] for label in labels],
+            static_prompt=known,
+            cache_static_prompt=False,  # the cache would grow with every conversation
+            max_length=max(map(len, labels)),
+            return_logits_vocab=True,
+        )
+        return [
+            sum(
+                _log_probability(row, token)
+                for row, token in zip(result.logits[0], label, strict=False)
+            )
+            for result, label in zip(results, labels, strict=True)
+        ]
+
+
+def check_stop(should_stop: ShouldStop | None) -> None:
+    """Raise GenerationStopped if `should_stop` returns True."""
+    if should_stop is not None and should_stop():
+        raise GenerationStopped("the generation was told to stop")
+
+
+def _callback(should_stop: ShouldStop | None) -> Callable[[object], bool] | None:
+    """Return `should_stop` as CTranslate2 calls it: with each token of each candidate."""
+    return None if should_stop is None else lambda _: should_stop()
+
+
+def unspeakable(codec: Codec) -> list[list[str]]:
+    """Return the pieces that a reply never has: special ones but the end, and all with a bracket.
+
+    So no placeholder and no `[photo]` can begin.
+    """
+    special = codec.tokenizer.get_added_tokens_decoder()
+    return [
+        [piece]
+        for piece, number in codec.tokenizer.get_vocab().items()
+        if number != codec.end_id
+        and (
+            "[" in piece
+            or piece == _BRACKET_BYTE
+            or (number in special and special[number].special)
+        )
+    ]
+
+
+def _log_probability(logits: Any, token: int) -> float:  # noqa: ANN401  CTranslate2 has no types
+    on_cpu = logits.to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
+    row = np.asarray(on_cpu, dtype=np.float64)
+    top = row.max()
+    return float(row[token] - top - np.log(np.exp(row - top).sum()))
+
+
+def _sampling(decoding: Decoding, codec: Codec) -> dict[str, float | bool]:
+    return {
+        "beam_size": 1,
+        "num_hypotheses": decoding.candidates,
+        "sampling_topk": min(decoding.top_k, codec.tokenizer.get_vocab_size()),
+        "sampling_topp": decoding.top_p,
+        "sampling_temperature": decoding.temperature,
+        "repetition_penalty": decoding.repetition_penalty,
+        "return_scores": True,
+        "length_penalty": 0,  # the score is the whole reply's, not a token's
+    }

@@ -1,0 +1,84 @@
+"""The `demo` command: from a sample chat to a scored model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from model.artifacts.artifact import SCORECARD, Decoding
+from model.artifacts.registry import Registry
+from model.errors import TrainingError
+from model.files import make_folder, write_text
+from pipeline.cli.tables import (
+    print_glance,
+    print_judgement,
+    print_summary,
+)
+from pipeline.cli.talk import opening
+from pipeline.dataset.build import build
+from pipeline.dataset.pairs import Choices
+from pipeline.dataset.sample import write_sample
+from pipeline.dataset.storage import Dataset, load_dataset
+from pipeline.evaluation.evaluate import QUICK, evaluate
+from pipeline.terminal import (
+    print_paragraph,
+    step,
+)
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.run import Start, checkpoint_of, train
+from pipeline.training.verdict import verdict
+
+CONVERSATION = "conversation.txt"
+
+
+def run_demo(
+    folder: Path,
+    base: str,
+    minutes: float,
+    registry: Registry,
+    console: Console,
+    resumes: Callable[[Path | None], bool],
+) -> None:
+    """Leave a promoted model in the registry, and a held-out conversation for the bot's part.
+
+    `resumes` says whether to go on from the checkpoint of an earlier training, if there is one.
+
+    Raises:
+        TrainingError: A version of somebody's own group serves there, or nobody said what to do
+            with a checkpoint.
+    """
+    if registry.current and not registry.open().card.public:
+        raise TrainingError(
+            f"{registry.current} of your own group serves in {registry.root}, and the demo's would "
+            "take its place: try the demo in another clone"
+        )
+    make_folder(folder)
+    console.rule("1 · A chat, as Telegram Desktop exports it", align="left")
+    with step(console, "Writing the sample"):
+        export = write_sample(folder / "export")
+    console.rule("2 · A dataset of contexts and replies", align="left")
+    with step(console, "Building"):
+        summary = build([export], folder / "dataset", Choices(public=True))
+    print_summary(summary, console)
+    console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
+    dataset = load_dataset(folder / "dataset")
+    resume = resumes(checkpoint_of(dataset, Start(base), registry))
+    settings = Hyperparameters(minutes=minutes)
+    trained = train(dataset, base, registry, settings, Decoding(), console, resume=resume)
+    registry.promote(trained.name)
+    _write_conversation(folder / CONVERSATION, dataset)
+    console.rule("4 · Loss on held-out replies", align="left")
+    print_judgement(trained.judgement, console)
+    console.print(f"\n  {trained.name} serves now", highlight=False)
+    console.rule("5 · Its scorecard: does it sound like them?", align="left")
+    version = registry.open()
+    card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
+    print_glance(card, console)
+    print_paragraph(verdict(trained.judgement, card), console)
+    console.print(f"\n  In full: {version.path / SCORECARD}", highlight=False, soft_wrap=True)
+
+
+def _write_conversation(path: Path, dataset: Dataset) -> None:
+    """Write a held-out conversation, for the friends to say in the bot's group."""
+    lines = opening("held-out", str(dataset.folder), dataset.window.size, seed=1)
+    write_text(path, "".join(f"{line}\n" for line in lines))

@@ -1,0 +1,461 @@
+"""Print inspections, summaries and scorecards as tables for 80 columns."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from model.chat.names import escape_unseen, visible_name
+from model.chat.telegram_ids import from_id_of, is_foreign
+from pipeline.dataset.inspection import ChatFigures
+from pipeline.dataset.summary import Summary
+from pipeline.export.archive import MAX_LISTED
+from pipeline.export.merging import Author
+from pipeline.terminal import nats_note, print_paragraph, table
+from pipeline.training.run import Judgement, Trained
+from pipeline.training.verdict import loss_sentence, voice_sentence
+
+_MOST_AUTHORS = 30
+_MOST_PLACES = 5
+_NAMES = "names, the latest last"
+
+
+def print_findings(figures: Sequence[ChatFigures], console: Console) -> None:
+    """Print all chats as a list, and whole where there is one."""
+    if len(figures) != 1:
+        _print_list(figures, console)
+        return
+    _print_chat(figures[0], console)
+
+
+def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
+    chats = table("id", "messages", "people", "pairs", "private", "damaged", "chat", words={"chat"})
+    for one in figures[:MAX_LISTED]:
+        tally = one.chat.tally
+        counts = (
+            one.messages,
+            len(one.authors),
+            one.pairs,
+            sum(one.private.values()),
+            sum(tally.repaired.values()) + sum(tally.skipped.values()),
+        )
+        chats.add_row(
+            str(one.chat.chat_id), *(f"{n:,}" for n in counts), Text(visible_name(one.chat.name))
+        )
+    console.print(Padding.indent(chats, 2))
+    if (more := len(figures) - MAX_LISTED) > 0:
+        console.print(f"  and {more:,} more with fewer messages (--json)")
+    console.print("  --chat NAME or --chat ID shows one of them whole", style="dim")
+
+
+def _print_chat(one: ChatFigures, console: Console) -> None:
+    chat, counts = one.chat, one.counts
+    console.print(f"  {visible_name(chat.name)}", style="bold")
+    joined = f", with the group it was before ({', '.join(map(str, chat.joined))})"
+    facts = {
+        "type": f"{chat.kind}, id {chat.chat_id}{joined if chat.joined else ''}",
+        "from, to": f"{counts.first:%Y-%m-%d %H:%M} to {counts.last:%Y-%m-%d %H:%M} UTC"
+        if counts.first
+        else "nobody wrote",
+        "messages": f"{one.messages:,}; service {counts.service:,}, "
+        f"unsupported {counts.unsupported:,}, topics {counts.topics:,}",
+        "gives": f"{one.sessions:,} conversations, {one.pairs:,} pairs",
+        "scripts": _listed(one.scripts) or "none",
+        "private": _listed(one.private) or "nothing found",
+        "repaired": _listed(chat.tally.repaired) or "nothing",
+        "skipped": _listed(chat.tally.skipped) or "nothing",
+    }
+    if chat.unread:
+        facts["unread"] = ", ".join(
+            f"{unread:,} bytes, {chat.unread_share(file):.2%} of {file}"
+            for file, unread in chat.unread.items()
+        )
+    rows = table("", "", plain=True)
+    for about, says in facts.items():
+        rows.add_row(about, Text(says))
+    console.print(Padding.indent(rows, 2))
+    for trouble in chat.places[:_MOST_PLACES]:
+        after = f", after message {trouble.after}" if trouble.after else ""
+        console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.what}")
+    if (left := len(chat.places) - _MOST_PLACES) > 0:
+        console.print(f"  … and {left} of the first {len(chat.places)} places more (--json)")
+    _print_authors(one, console)
+
+
+def _print_authors(one: ChatFigures, console: Console) -> None:
+    authors = one.authors
+    people = table("messages", "id", "voice", _NAMES, first="right", words={"voice", "id", _NAMES})
+    for author in authors[:_MOST_AUTHORS]:
+        names = " · ".join(map(visible_name, author.names)) or "a deleted account"
+        people.add_row(
+            f"{author.messages:,}",
+            "" if author.by_name else str(author.author_id),
+            _voice(author, one),
+            Text(f"{names} {_bot_note(author)}".rstrip()),
+        )
+    console.print(Padding.indent(people, 2))
+    if len(authors) > _MOST_AUTHORS:
+        console.print(f"  … and {len(authors) - _MOST_AUTHORS:,} more who wrote less (--json)")
+    console.print(
+        f"  A voice needs {one.min_messages:,} messages of its own, not counting commands and "
+        "forwards\n  (--min-messages).",
+        style="dim",
+    )
+
+
+def _voice(author: Author, one: ChatFigures) -> str:
+    """Say whether somebody wrote enough to be a voice."""
+    return "no" if author.is_bot or author.author_id in one.quiet else "yes"
+
+
+def _bot_note(author: Author) -> str:
+    if not author.is_bot:
+        return ""
+    is_called_bot = bool(author.names) and author.names[-1].casefold().endswith("bot")
+    return "(a bot)" if is_called_bot else "(sends only through bots)"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{count:,} × {what}" for what, count in ordered)
+
+
+def to_json(figures: Sequence[ChatFigures]) -> str:
+    """Return all figures; ids are the export's own, and the Bot API's beside them."""
+    text = json.dumps({"chats": [_chat(one) for one in figures]}, ensure_ascii=False, indent=1)
+    return escape_unseen(text)
+
+
+def _chat(one: ChatFigures) -> dict[str, Any]:
+    chat, counts = one.chat, one.counts
+    return {
+        "name": chat.name if chat.has_name else None,
+        "type": chat.kind,
+        "id": chat.number,
+        "chat_id": chat.chat_id,
+        "joined": chat.joined,
+        "messages": one.messages,
+        "service": counts.service,
+        "unsupported": counts.unsupported,
+        "topics": counts.topics,
+        "first": counts.first.isoformat() if counts.first else None,
+        "last": counts.last.isoformat() if counts.last else None,
+        "min_messages": one.min_messages,
+        "authors": [
+            {**_author(author), "is_voice": _voice(author, one) == "yes"} for author in one.authors
+        ],
+        "repaired": dict(chat.tally.repaired),
+        "skipped": dict(chat.tally.skipped),
+        "unread": [
+            {"file": str(file), "bytes": unread, "share": chat.unread_share(file)}
+            for file, unread in chat.unread.items()
+        ],
+        "places": [
+            {"file": str(p.file), "byte": p.offset, "after": p.after, "what": p.what}
+            for p in chat.places
+        ],
+        "scripts": dict(one.scripts),
+        "private": dict(one.private),
+        "sessions": one.sessions,
+        "pairs": one.pairs,
+    }
+
+
+def _author(author: Author) -> dict[str, Any]:
+    return {
+        "id": None
+        if author.by_name or is_foreign(author.author_id)
+        else from_id_of(author.author_id),
+        "author_id": author.author_id,
+        "names": list(author.names),
+        "messages": author.messages,
+        "is_bot": author.is_bot,
+    }
+
+
+def print_summary(
+    summary: Summary, console: Console, roster: str = "the dataset's roster.toml, then train"
+) -> None:
+    """Print what a dataset holds, what was left out, and who stays silent until they agree."""
+    chats = ", ".join(visible_name(chat.title) or str(chat.chat_id) for chat in summary.chats)
+    console.print(
+        f"  {chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
+        f"conversations, {summary.pairs:,} pairs"
+    )
+    splits = table("split", "conversations", "messages", "pairs", "seen", "from", "to")
+    for part in summary.splits:
+        figures = (part.sessions, part.lines, part.pairs, part.seen)
+        days = (f"{part.first:%Y-%m-%d}", f"{part.last:%Y-%m-%d}")
+        splits.add_row(part.name, *(f"{n:,}" for n in figures), *days)
+    console.print(Padding.indent(splits, 2))
+    voices = table("voice", "messages", "train", "validation", "test", "may be imitated")
+    for voice in summary.voices:
+        counts = (voice.lines, voice.train, voice.validation, voice.test)
+        voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)
+    console.print(Padding.indent(voices, 2))
+    for line in _notes(summary):
+        console.print(f"  {line}")
+    if summary.silent:
+        console.print(
+            f"  The bot will not speak as {', '.join(summary.silent)} until they agree: with their "
+            f'word, write imitate = "yes" for them in {roster}',
+            style="yellow",
+        )
+
+
+def _notes(summary: Summary) -> Iterator[str]:
+    """Yield what was left out and mended, and what the files were checked for."""
+    for about, counts in (
+        ("Private", summary.redacted),
+        ("Mended in the export", summary.repaired),
+        ("Passed over in the export", summary.skipped),
+    ):
+        if counts:
+            yield f"{about}: {', '.join(f'{n:,} × {what}' for what, n in counts.items())}"
+    if summary.unread_bytes:
+        share = summary.unread_bytes / max(1, summary.export_bytes)
+        yield f"Could not be read: {summary.unread_bytes:,} bytes, {share:.2%} of the export"
+    if summary.quiet:
+        few = f"fewer than {summary.min_messages} messages each"
+        yield f"No voices, with {few} (--min-messages): {_first(summary.quiet)}"
+    if summary.repeated:
+        yield f"{summary.repeated:,} messages said word for word too often are context only"
+    if summary.struck:
+        yield f"{summary.struck:,} pairs that you struck out stay out"
+    yield f"{summary.gap:,} messages between the splits are in none; {summary.dropped:,} pairs"
+    leaks = summary.leaks
+    yield (
+        f"Test messages inside a training pair, as context or target: "
+        f"{leaks.test_messages_in_training:,}"
+    )
+    yield f"Sessions on both sides: {leaks.sessions_on_both_sides:,}"
+
+
+def _first(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
+def print_judgement(judgement: Judgement, console: Console) -> None:
+    """Print a new version's loss on held-out replies beside the untuned base's."""
+    losses = table("voice", "untuned", "tuned", "better by")
+    whole = {"all of them": judgement.whole}
+    if judgement.fresh:
+        whole["but those seen in training"] = judgement.fresh
+    for voice, nats in {**judgement.voices, **whole}.items():
+        better = 1 - nats.tuned / nats.untuned
+        losses.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
+    console.print(Padding.indent(losses, 2))
+    console.print(nats_note(judgement.replies), style="dim")
+
+
+def print_outcome(trained: Trained, console: Console) -> None:
+    """Print how good the new version is, whether it was promoted, and the next command."""
+    print_judgement(trained.judgement, console)
+    number = trained.name.split("-")[0]
+    state = "serves now" if trained.promoted else f"is ready: understudy models promote {number}"
+    print_paragraph(loss_sentence(trained.judgement), console)
+    console.print(f"  {trained.name} {state}", highlight=False)
+    console.print(
+        f"  Next: understudy evaluate {number} --quick (does it sound like anyone?)",
+        highlight=False,
+    )
+
+
+Card = Mapping[str, Any]
+"""What stands in scorecard.json."""
+
+_ARMS = {
+    "generated": "tuned, as it speaks",
+    "unranked": "tuned, one candidate",
+    "swapped": "tuned, speakers swapped",
+    "base": "untuned base",
+    "markov": "Markov chain a person",
+    "nearest": "nearest training turn",
+    "ceiling": "real replies",
+    "ceiling_unseen": "real, not in training",
+}
+_GLANCED = ("generated", "swapped", "base", "ceiling")
+_SHORT = {
+    "generated": "tuned", "unranked": "unranked", "swapped": "swapped", "base": "base",
+    "markov": "Markov", "nearest": "nearest", "ceiling": "real",
+}  # fmt: skip
+_SIZES = ("bags_of_1", "bags_of_5", "bags_of_10")
+
+
+def print_scorecard(card: Card, console: Console) -> None:
+    """Print every section, intervals of 95 % in brackets where there is room."""
+    for title, lines in (
+        ("Whose lines are these? Macro-F1 of a classifier that knows real lines", _attribution),
+        ("The same by words and habits, which no tuning looked at", _by_words),
+        ("Bags of 10 as it speaks: whose (down), taken for (across)", _confusion),
+        ("What real turns cost, nats a character; lower is better", _nats),
+        ("Each arm's lines", _arms),
+        ("Habits: generated / real, a line; burst: messages a turn", _habits),
+    ):
+        console.print(f"\n  {title}", style="bold", highlight=False)
+        console.print(Padding.indent(lines(card), 2))
+    console.print()
+    for line in _words(card):
+        console.print(Text(f"  {line}"))
+
+
+def print_glance(card: Card, console: Console) -> None:
+    """Print what a quick judgement can tell: whose the lines are taken for, costs, what leaks."""
+    chance = card["attribution"]["chance"]
+    console.print(f"  Macro-F1 of a classifier that knows real lines; chance is {chance:.2f}")
+    rows = table("who speaks", "lines", "bags of 1", "bags of 5", "copied")
+    for arm in _GLANCED:
+        found = (card["attribution"][f"bags_of_{size}"][arm] for size in (1, 5))
+        rows.add_row(
+            _ARMS[arm],
+            f"{card['replies'][arm]['lines']:,}",
+            *(f"{value:.2f}" for value in found),
+            f"{card['copied']['real' if arm == 'ceiling' else arm]:.1%}",
+        )
+    console.print(Padding.indent(rows, 2))
+    console.print()
+    for line in _at_a_glance(card):
+        console.print(Text(f"  {line}"))
+
+
+def _at_a_glance(card: Card) -> Iterator[str]:
+    nats = card["nats_per_char"]
+    tuned, base = (f"{nats[arm]:.2f}" for arm in ("tuned", "base"))
+    yield f"Real turns cost {tuned} nats a character, by the untuned base {base}"
+    yield _right_name(card)
+    yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
+    yield "So few lines tell a voice from none; `understudy evaluate` judges more of them"
+
+
+def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's
+    return _f1(card, "attribution")
+
+
+def _by_words(card: Card) -> Any:  # noqa: ANN401
+    return _f1(card, "attribution.words_and_habits")
+
+
+def _f1(card: Card, place: str) -> Any:  # noqa: ANN401
+    rows = table("who speaks", "bags of 1", "bags of 5", "bags of 10")
+    for arm, title in _ARMS.items():
+        names = (f"{place}.{size}.{arm}" for size in _SIZES)
+        rows.add_row(title, *(_with_interval(card, name) for name in names))
+    return rows
+
+
+def _confusion(card: Card) -> Any:  # noqa: ANN401
+    found = card["attribution"]
+    rows = table("", *(_short(voice) for voice in found["voices"]))
+    for voice, shares in zip(
+        found["voices"], found["confusion"]["bags_of_10"]["generated"], strict=True
+    ):
+        rows.add_row(Text(voice), *(f"{share:.0%}" for share in shares))
+    return rows
+
+
+def _nats(card: Card) -> Any:  # noqa: ANN401
+    rows = table("voice", "tuned", "base", "no context", "perplexity", "right name wins")
+    nats, right, perplexity = card["nats_per_char"], card["right_voice"], card["perplexity"]
+    arms = ("tuned", "base", "no_context")
+    for voice, own in nats["voices"].items():
+        figures = (f"{own[arm]:.2f}" for arm in arms)
+        known = (f"{perplexity['voices'][voice]:.1f}", f"{right['voices'][voice]:.0%}")
+        rows.add_row(Text(voice), *figures, *known)
+    for title, own, share in (
+        ("all", nats, right["share"]),
+        ("not in training", nats["unseen"], right["unseen"]),
+    ):
+        known = (f"{perplexity['tuned']:.1f}" if own is nats else "", f"{share:.0%}")
+        rows.add_row(title, *(f"{own[arm]:.2f}" for arm in arms), *known)
+    return rows
+
+
+def _arms(card: Card) -> Any:  # noqa: ANN401
+    rows = table("who speaks", "lines", "copied", "habits", "real?", "distinct-2", "self-BLEU",
+                 "chrF", "ROUGE-L")  # fmt: skip
+    for arm, title in _SHORT.items():
+        rows.add_row(title, *_arm(card, arm))
+    return rows
+
+
+def _arm(card: Card, arm: str) -> Iterator[str]:
+    """Yield an arm's figures, nothing where a metric is not of it."""
+    overlap = card["overlap"].get(arm, {})
+    yield f"{card['replies'][arm]['lines']:,}"
+    yield f"{card['copied']['real' if arm == 'ceiling' else arm]:.1%}"
+    yield _shown(card["habits"]["distance"].get(arm))
+    yield _shown(card["real_or_not"].get(arm))
+    yield _shown(card["diversity"][arm]["distinct_2"])
+    yield _shown(card["diversity"][arm]["self_bleu"])
+    yield _shown(overlap.get("chrf"), 1)
+    yield _shown(overlap.get("rouge", {}).get("rougeL"))
+
+
+def _habits(card: Card) -> Any:  # noqa: ANN401
+    voices = card["habits"]["voices"]
+    rows = table("", *(_short(voice) for voice in voices))
+    for habit in next(iter(voices.values()), {}):
+        pairs = (own[habit] for own in voices.values())
+        rows.add_row(
+            habit.replace("_", " "), *(f"{p['generated']:.2f} / {p['real']:.2f}" for p in pairs)
+        )
+    return rows
+
+
+def _words(card: Card) -> Iterator[str]:
+    """Yield what is one figure."""
+    yield voice_sentence(card)
+    found, ranking, canaries = card["attribution"], card["ranking"], card["canaries"]
+    yield (
+        f"Bags of 10 reach {found['share_of_ceiling']:.0%} of the real replies' figure; chance is "
+        f"{found['chance']:.2f}"
+    )
+    bags, copies = ranking["bags_of_10"], ranking["copied"]
+    yield (
+        f"Choosing the best of {ranking['candidates']}: {bags['one_candidate']:.2f} to "
+        f"{bags['ranked']:.2f} in bags of 10, copied {copies['one_candidate']:.1%} to "
+        f"{copies['ranked']:.1%}"
+    )
+    yield _right_name(card)
+    floor, roof = (card["habits"]["distance"][key] for key in ("training", "others"))
+    yield f"Habits: as many real training turns are {floor:.2f} away, other people's {roof:.2f}"
+    yield "real? is how well a classifier tells the lines from real ones: 0.5, not at all"
+    yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
+    if canaries["planted"]:
+        yield (
+            f"Canaries: {canaries['said']} of {canaries['planted']} said; exposure "
+            f"{canaries['exposure_mean']:.1f} bits, at most {canaries['exposure_most']:.1f}"
+        )
+    if card["held_out"] != "test":
+        yield f"Judged by {card['held_out']} talk, to choose settings by: no figures to show"
+    if card["quick"]:
+        yield "Few lines: for narrower intervals leave out --quick"
+
+
+def _right_name(card: Card) -> str:
+    low, high = card["intervals"]["right_voice.share"]
+    return (
+        f"The right name wins for {card['right_voice']['share']:.0%} of real turns "
+        f"[{low:.0%} to {high:.0%}], chance {card['right_voice']['chance']:.0%}"
+    )
+
+
+def _with_interval(card: Card, name: str) -> str:
+    """Return a figure and its interval: 0.52 [0.41 0.63]."""
+    value: Any = card
+    for key in name.split("."):
+        value = value[key]
+    low, high = card["intervals"][name]
+    return f"{value:.2f} [{low:.2f} {high:.2f}]"
+
+
+def _shown(value: float | None, places: int = 2) -> str:
+    return "" if value is None else f"{value:.{places}f}"
+
+
+def _short(voice: str, most: int = 11) -> str:
+    return voice if len(voice) <= most else f"{voice[: most - 1]}…"

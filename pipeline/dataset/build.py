@@ -1,0 +1,343 @@
+"""Build a dataset from exports and check it for leaks between the splits."""
+
+import hashlib
+import tempfile
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from model.artifacts.artifact import Chat
+from model.chat.names import visible_name
+from model.chat.roster import Roster
+from model.errors import DatasetError, ExportError, RosterError
+from model.files import place_in_errors
+from model.joining import NameIndex, conversations
+from pipeline.dataset.pairs import Choices, Pairing
+from pipeline.dataset.review import (
+    Review,
+    check_writable,
+    read_struck,
+    write_review,
+    write_struck,
+)
+from pipeline.dataset.roster_file import (
+    read_roster,
+    roster_of,
+    with_nameless,
+    with_quiet,
+    write_roster,
+)
+from pipeline.dataset.split import GAP, SPLITS, SplitName, Written, split
+from pipeline.dataset.storage import (
+    OCCASIONS,
+    PAIRS,
+    ROSTER,
+    STRUCK,
+    SUMMARY,
+    Draft,
+    OccasionsDraft,
+    UnnamedFiles,
+    check_place,
+    new_dataset,
+    recover,
+)
+from pipeline.dataset.summary import (
+    Leaks,
+    Summary,
+    VoiceFigures,
+    split_figures,
+    write_summary,
+)
+from pipeline.export import archive
+from pipeline.export.archive import ShowReading, opened
+from pipeline.export.merging import Author
+from pipeline.export.merging import written as words_of
+
+_BATCH = 8_192  # pairs
+_MESSAGES = ("message_ids", "context_ids")
+
+
+def leaks(source: Callable[[str], Any]) -> Leaks:
+    """Compare a dataset's training file with the held-out ones; `source` opens a file by name.
+
+    Messages are identified by chat and id, in contexts and in targets. Only the test split's are
+    kept in memory; the training file is read as a stream.
+    """
+    wanted = _distinct(source, "test")
+    found = {chat: np.zeros(len(ids), bool) for chat, ids in wanted.items()}
+    for chat, ids in _messages(source, "train"):
+        if chat in wanted:
+            places = np.searchsorted(wanted[chat], ids)
+            places[places == len(wanted[chat])] = 0
+            found[chat][places[wanted[chat][places] == ids]] = True
+    train, validation, test = (_sessions(source, name) for name in SPLITS)
+    both = len(np.intersect1d(train, np.union1d(validation, test)))
+    both += len(np.intersect1d(validation, test))
+    shared = sum(int(each.sum()) for each in found.values())
+    return Leaks(test_messages_in_training=shared, sessions_on_both_sides=both)
+
+
+def _distinct(source: Callable[[str], Any], name: SplitName) -> dict[int, Any]:
+    """Return a split's message ids by chat, sorted."""
+    found: dict[int, Any] = {}
+    for chat, ids in _messages(source, name):
+        found[chat] = np.union1d(found.get(chat, ids[:0]), ids)
+    return found
+
+
+def _messages(source: Callable[[str], Any], name: SplitName) -> Iterator[tuple[int, Any]]:
+    """Yield the message ids of a split's pairs by chat, batch by batch."""
+    for batch in _batches(source, name, ["chat_id", *_MESSAGES]):
+        chats = batch.column("chat_id").to_numpy()
+        for chat in np.unique(chats).tolist():
+            own = batch.filter(chats == chat)
+            ids = [own.column(column).flatten().to_numpy() for column in _MESSAGES]
+            yield chat, np.unique(np.concatenate(ids))
+
+
+def _sessions(source: Callable[[str], Any], name: SplitName) -> Any:  # noqa: ANN401  numpy's border
+    batches = _batches(source, name, ["session"])
+    parts = [np.unique(batch.column("session").to_numpy()) for batch in batches]
+    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int32)
+
+
+def _batches(source: Callable[[str], Any], name: SplitName, columns: list[str]) -> Iterator[Any]:
+    with pq.ParquetFile(source(f"{name}.parquet")) as file:
+        yield from file.iter_batches(_BATCH, columns=columns)
+
+
+MOST_UNREAD = 0.01
+"""Share of a file that may be unreadable without --skip-damaged."""
+
+Step = Callable[[str], None]
+"""Is told what begins now, in a few words."""
+
+
+def build(
+    exports: Sequence[Path],
+    out: Path,
+    choices: Choices,
+    step: Step = lambda _: None,
+    show: ShowReading = lambda _: nullcontext(lambda _: None),
+) -> Summary:
+    """Build a dataset from one chat of one export, or of several that are merged.
+
+    The roster is the one given, else the roster.toml beside an export, else made of those who
+    wrote: learned from, and silent until they agree. What a person wrote into the roster.toml of
+    an earlier dataset in `out` still holds then, and so does what they struck out of it.
+
+    Raises:
+        ExportError: The exports cannot be used, or a single person speaks in the chat.
+        RosterError: The roster cannot be used.
+        DatasetError: Too little is said, or `out` holds something else.
+    """
+    recover(out)
+    check_place(out)
+    if choices.review:  # now, rather than after minutes of work
+        check_writable(choices.review)
+    review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
+    with opened(exports, choices.chat, choices.zone, step, show) as found:
+        chat = found.only(choices.chat)
+        check_chat(chat, found.spool.clashes(chat.chat_id))
+        check_damage(chat, skip_damaged=choices.skip_damaged)
+        authors = found.spool.authors(chat.chat_id, own_words=True)
+        roster = _roster(choices, found.files, authors, out)
+        pairing = Pairing(found.spool, chat, roster, choices)
+        summary = build_chat(pairing, authors, out, review, map(sha256_of, found.files), step)
+    if choices.review:
+        write_review(choices.review, review)
+    return summary
+
+
+def build_chat(
+    pairing: Pairing,
+    authors: Sequence[Author],
+    out: Path,
+    review: Review,
+    hashes: Iterable[str],
+    step: Step,
+) -> Summary:
+    """Build a dataset from a chat that is read; `hashes` are its exports'.
+
+    Raises:
+        ExportError: Nobody talks with anybody there.
+        DatasetError: Too little is said, or `out` holds something else.
+    """
+    roster, choices = pairing.roster, pairing.choices
+    _check_voices(roster, authors, choices.min_messages)
+    with (
+        place_in_errors(Path(tempfile.gettempdir())),
+        closing(Draft()) as draft,
+        closing(OccasionsDraft()) as occasions,
+    ):
+        step("pairing contexts and replies")
+        _pair(pairing, review, draft, occasions)
+        splits = split(
+            pairing.spans, choices.window.reach, choices.test_share, choices.validation_share
+        )
+        step("writing the dataset")
+        with place_in_errors(out), UnnamedFiles(out) as files:
+            written = draft.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
+            occasions.write(files.open(OCCASIONS), splits)
+            _check_pairs(written)
+            shared = leaks(lambda name: files.open(f"{PAIRS}/{name}"))
+            summary = _summary(pairing, splits, written, shared)
+            summary = replace(summary, struck=review.found, export_sha256=tuple(hashes))
+            with new_dataset(out) as folder:
+                files.name_in(folder)
+                write_roster(roster, folder / ROSTER, authors)
+                write_struck(folder / STRUCK, review.struck)
+                write_summary(summary, folder / SUMMARY)
+    return summary
+
+
+def check_chat(chat: archive.Chat, clashes: int) -> None:
+    """Make sure that it is one account's chat, and known by its id.
+
+    Raises:
+        ExportError: It is not.
+    """
+    name = visible_name(chat.name)
+    if clashes:
+        raise ExportError(
+            f"the exports attribute {clashes:,} messages of {name} to different "
+            "people: give only exports from one account"
+        )
+    if chat.number is None:
+        raise ExportError(
+            f"the export does not say which chat {name} is, its id is missing or "
+            "damaged: export it again"
+        )
+
+
+def check_damage(chat: archive.Chat, *, skip_damaged: bool) -> None:
+    """Make sure that little of the files is damaged, unless that is agreed to.
+
+    Raises:
+        ExportError: Too much is.
+    """
+    for file, unread in chat.unread.items():
+        if not skip_damaged and chat.unread_share(file) > MOST_UNREAD:
+            raise ExportError(
+                f"{file} is damaged, and {unread:,} bytes ({chat.unread_share(file):.1%} of it) "
+                "cannot be read: export the chat again, or go on without them by --skip-damaged"
+            )
+
+
+def _pair(pairing: Pairing, review: Review, draft: Draft, occasions: OccasionsDraft) -> None:
+    roster, gap = pairing.roster, pairing.choices.window.gap
+    names = NameIndex(roster)
+    for session in pairing.sessions():
+        said = conversations(session.lines, roster, gap, names)
+        occasions.add(session.number, said)
+        for pair in session.pairs:
+            if review.passes(pair):
+                draft.add(pair)
+    pairing.check_authors()
+
+
+def _roster(
+    choices: Choices, files: Sequence[Path], authors: Sequence[Author], out: Path
+) -> Roster:
+    """Return the roster to build with; who wrote too little is quiet in it."""
+    beside = {file.with_name(ROSTER) for file in files if file.with_name(ROSTER).is_file()}
+    if not choices.roster and len(beside) > 1:
+        raise RosterError("there is a roster.toml beside several exports: choose with --roster")
+    if given := choices.roster or next(iter(beside), None):
+        roster = with_nameless(read_roster(given), authors)
+        return with_quiet(roster, authors, choices.min_messages)
+    if not (out / ROSTER).is_file():
+        return roster_of(authors, min_messages=choices.min_messages)
+    earlier = with_nameless(read_roster(out / ROSTER), authors)
+    return roster_of(authors, _still_known(earlier, authors), choices.min_messages)
+
+
+def _still_known(earlier: Roster, authors: Sequence[Author]) -> Roster:
+    """Return of an earlier dataset's roster those who wrote here; in one group a no stays too."""
+    wrote = {author.author_id for author in authors}
+    known = [person for person in earlier.people if wrote.intersection(person.ids)]
+    nos = [person for person in earlier.people if person.learn == "no" and person not in known]
+    return replace(earlier, people=tuple([*known, *nos] if known else ()))
+
+
+def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
+    """Check that somebody may become a voice.
+
+    Raises:
+        DatasetError: The roster or the threshold excludes everyone.
+    """
+    bots = roster.bots | roster.understudies
+    counts = words_of(one for one in authors if one.author_id not in bots)
+    if roster.voices or not any(counts.values()):
+        return  # nobody wrote anything: see Pairing.check_authors
+    willing = [person for person in roster.people if person.is_only_quiet]
+    if not willing:
+        raise DatasetError(
+            f"nobody in the roster{'' if roster.people else ' (it is empty)'} may be imitated: "
+            'write learn = "yes", and imitate = "ask" or "yes", for those who agree'
+        )
+    if not any(counts[number] for person in roster.people for number in person.ids):
+        raise DatasetError(
+            "nobody in the roster wrote in this chat: give the chat's own roster, which "
+            "`understudy inspect EXPORT --roster FILE` writes"
+        )
+    most = max(sum(counts[number] for number in person.ids) for person in willing)
+    raise DatasetError(
+        f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs (the "
+        f"most is {most:,}): export more of the chat, or give a smaller --min-messages"
+    )
+
+
+def _check_pairs(written: Written) -> None:
+    counts = [sum(voices.values()) for voices in written.voices]
+    if all(counts):
+        return
+    found = ", ".join(f"{n} to {name}" for n, name in zip(counts, SPLITS, strict=True))
+    raise DatasetError(
+        f"too few replies to learn from ({found}): export more of the chat, "
+        'or let more people in the roster say learn = "yes"'
+    )
+
+
+def _summary(pairing: Pairing, splits: "array[int]", written: Written, shared: Leaks) -> Summary:
+    choices, chat, roster = pairing.choices, pairing.chat, pairing.roster
+    return Summary(
+        chats=(Chat(chat.chat_id, chat.name),),
+        content_hash=written.content_hash,
+        public=choices.public,
+        window=choices.window,
+        min_messages=choices.min_messages,
+        messages=pairing.messages,
+        gap=sum(n for n, place in zip(pairing.spans.lines, splits, strict=True) if place == GAP),
+        dropped=written.dropped,
+        repeated=pairing.repeated,
+        leaks=shared,
+        splits=split_figures(pairing.spans, splits, written),
+        voices=tuple(
+            VoiceFigures(
+                person.name,
+                person.imitate,
+                pairing.lines[person.name],
+                *(voices.get(person.name, 0) for voices in written.voices),
+            )
+            for person in roster.voices
+        ),
+        quiet=tuple(person.name for person in roster.people if person.quiet),
+        redacted=dict(pairing.redacted.most_common()),
+        repaired=dict(chat.tally.repaired.most_common()),
+        skipped=dict(chat.tally.skipped.most_common()),
+        unread_bytes=chat.unread.total(),
+        export_bytes=sum(chat.sizes.values()),
+    )
+
+
+def sha256_of(file: Path) -> str:
+    """Return a file's sha256, in hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""Collect what exports contain, for `understudy inspect`."""
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import lru_cache
+from pathlib import Path
+
+from model.chat.conversation import Message, Window
+from model.chat.names import visible_name
+from model.errors import ExportError
+from model.files import make_folder
+from pipeline.dataset.pairs import Choices, Pairing
+from pipeline.dataset.roster_file import MIN_MESSAGES, roster_of, write_roster
+from pipeline.export.archive import MAX_LISTED, Chat, ShowReading, opened
+from pipeline.export.merging import Author, Counts, Spool
+
+_NO_SCRIPTS = {
+    "Caron", "Halfwidth", "Ideographic", "Masu", "Modifier", "Roman", "Turned", "Vedic", "Vertical",
+}  # fmt: skip
+"""First words of Unicode names of decomposed letters that are not scripts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFigures:
+    """One chat; `scripts` counts messages by script, `private` counts placeholders.
+
+    The `quiet` authors wrote fewer than `min_messages` own messages, too few for a voice.
+    `sessions` and `pairs` are the numbers that a build would find before the split.
+    """
+
+    chat: Chat
+    counts: Counts
+    authors: tuple[Author, ...]
+    scripts: Counter[str]
+    private: Counter[str]
+    sessions: int
+    pairs: int
+    min_messages: int = MIN_MESSAGES
+    quiet: frozenset[int] = frozenset()
+
+    @property
+    def messages(self) -> int:
+        """Return how many entries are of the type message, those that were skipped included."""
+        return self.counts.messages + self.chat.tally.messages_skipped
+
+
+def inspect(
+    exports: Sequence[Path],
+    wanted: str | None,
+    zone: tzinfo | None,
+    window: Window,
+    *,
+    roster_path: Path | None,
+    min_messages: int,
+    step: Callable[[str], None] = lambda _: None,
+    show: ShowReading = lambda _: nullcontext(lambda _: None),
+) -> list[ChatFigures]:
+    """Return the figures of all chats, those with most messages first, or of the wanted one.
+
+    With `roster_path` a roster of the chat's people is written there.
+
+    Raises:
+        ExportError: The exports cannot be used, or a roster is wanted of several chats.
+    """
+    if roster_path and roster_path.exists():
+        raise ExportError(
+            f"{roster_path} is there already, and may be edited: name another file, or delete it"
+        )
+    with opened(exports, wanted, zone, step, show) as archive:
+        chats = list(archive.chats.values())
+        if wanted is not None or roster_path:
+            chats = [archive.only(wanted)]
+        choices = Choices(window=window, min_messages=min_messages)
+        if len(chats) > MAX_LISTED:
+            step(f"inspecting {len(chats):,} chats")
+        tell = step if len(chats) <= MAX_LISTED else lambda _: None
+        figures = [figures_of(archive.spool, chat, choices, tell) for chat in chats]
+        if roster_path:
+            authors = archive.spool.authors(chats[0].chat_id, own_words=True)
+            make_folder(Path(os.path.realpath(roster_path)).parent)
+            write_roster(roster_of(authors, min_messages=min_messages), roster_path, authors)
+    return sorted(figures, key=lambda one: -one.messages)
+
+
+def figures_of(
+    spool: Spool, chat: Chat, choices: Choices, step: Callable[[str], None]
+) -> ChatFigures:
+    """Return the figures of one chat."""
+    step(f"inspecting {visible_name(chat.name)}")
+    scripts = Counter[str]()
+
+    def watch(message: Message) -> None:
+        scripts.update(_scripts(message.text))
+
+    roster = roster_of(
+        spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
+    )
+    pairing = Pairing(spool, chat, roster, choices, watch)
+    sessions = pairs = 0
+    for session in pairing.sessions():
+        sessions += 1
+        pairs += len(session.pairs)
+    return ChatFigures(
+        chat=chat,
+        counts=spool.counts(chat.chat_id),
+        authors=tuple(spool.authors(chat.chat_id)),
+        scripts=scripts,
+        private=pairing.redacted,
+        sessions=sessions,
+        pairs=pairs,
+        min_messages=choices.min_messages,
+        quiet=frozenset(one for who in roster.people if who.quiet for one in who.ids),
+    )
+
+
+def _scripts(text: str) -> set[str]:
+    """Return the scripts of a text's letters, by Unicode's names: Latin, Cyrillic, Cjk."""
+    return {script for character in set(text) if (script := _script(character))}
+
+
+@lru_cache(65_536)
+def _script(character: str) -> str:
+    if not character.isalpha():
+        return ""
+    plain = unicodedata.normalize("NFKD", character)  # º is an o, and a full-width A an A
+    letter = next((one for one in plain if one.isalpha()), character)
+    word = unicodedata.name(letter, "").split(" ")[0].split("-")[0].capitalize()
+    return "" if word in _NO_SCRIPTS else word

@@ -1,0 +1,1 @@
+"""Measure a trained version on held-out conversations."""

@@ -1,0 +1,121 @@
+"""Measure writing habits: emoji, capitals, punctuation, length, bursts."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wasserstein_distance
+
+from pipeline.evaluation.heldout import Answer
+from pipeline.evaluation.intervals import Estimate, resampled
+
+_EMOJI = re.compile("[\u2600-\u27bf\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff]")
+_SMILEY = re.compile(r"(?:^|\s)[:;=xX8][-']?[)(DPpOo3/|]+(?=\s|$)")
+_LAUGHTER = re.compile(
+    r"\b(?:a?(?:ha){2,}h?|(?:he){2,}|(?:hi){2,}|(?:ja){2,}|lol+|lmf?ao|rofl|k{3,}|(?:rs){2,}|w{3,})\b"
+    r"|(?:ха){2,}|哈{2,}|ㅋ{2,}|[😂🤣😹]",
+    re.IGNORECASE,
+)
+LINE_HABITS = (
+    "length", "emoji", "laughter", "capital_first", "capitals", "full_stop", "exclamation",
+    "question", "dots", "comma", "apostrophe",
+)  # fmt: skip
+"""Habits counted in each line; `length` is ln(1 + characters), the others are rates."""
+BURST = "burst"
+"""Messages per turn."""
+
+Table = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """The means of real and generated lines, and their Wasserstein distance.
+
+    The distance is in standard deviations of the real lines.
+    """
+
+    real: float
+    generated: float
+    distance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """Mean distance over people and habits, and the habits of each person."""
+
+    whole: Estimate
+    voices: Mapping[str, Mapping[str, Habit]]
+
+
+@lru_cache(1 << 16)
+def habits(text: str) -> tuple[float, ...]:
+    """Return the values of LINE_HABITS for a line."""
+    letters = [char for char in text if char.isalpha()]
+    capitals = sum(char.isupper() for char in letters) / max(1, len(letters))
+    end = text.rstrip()
+    return (
+        math.log1p(len(text)),
+        float(len(_EMOJI.findall(text)) + len(_SMILEY.findall(text))),
+        float(_LAUGHTER.search(text) is not None),
+        float(bool(letters) and letters[0].isupper()),
+        capitals,
+        float(end.endswith((".", "。")) and not end.endswith("..")),
+        float("!" in text or "！" in text),
+        float("?" in text or "？" in text),
+        float(".." in text or "…" in text),
+        float("," in text or "，" in text or "、" in text),
+        float("'" in text or "’" in text),
+    )
+
+
+def distance(real: Sequence[Answer], arm: Sequence[Answer], seed: int) -> Distance:
+    """Return the distance between generated and real habits; the bootstrap resamples turns."""
+    truth = _by_voice(real)
+    said = {voice: own for voice, own in _by_voice(arm).items() if voice in truth}
+    voices = {voice: _compared(truth[voice], own) for voice, own in said.items()}
+    spoken = [answer for own in said.values() for answer in own]
+    tables = {voice: _tables(own) for voice, own in truth.items()}
+
+    def whole(numbers: Iterable[int]) -> float:
+        drawn = _by_voice(spoken[number] for number in numbers)
+        found = [_distances(tables[voice], _tables(own)) for voice, own in drawn.items()]
+        return float(np.mean(found))
+
+    return Distance(resampled(len(spoken), whole, seed, draws=100), voices)
+
+
+def _compared(real: Sequence[Answer], arm: Sequence[Answer]) -> dict[str, Habit]:
+    ours, theirs = _tables(real), _tables(arm)
+    far = _distances(ours, theirs)
+    return {
+        name: Habit(float(one.mean()), float(other.mean()), apart)
+        for name, one, other, apart in zip((*LINE_HABITS, BURST), ours, theirs, far, strict=True)
+    }
+
+
+def _distances(ours: Sequence[Table], theirs: Sequence[Table]) -> list[float]:
+    return [
+        float(wasserstein_distance(one, other) / max(float(one.std()), 0.1))
+        for one, other in zip(ours, theirs, strict=True)
+    ]
+
+
+def _tables(answers: Sequence[Answer]) -> list[Table]:
+    """Return the values of each habit: one value per line, and one per turn for bursts."""
+    rows = np.asarray([habits(text) for answer in answers for text in answer.messages])
+    bursts = np.asarray([float(len(answer.messages)) for answer in answers])
+    return [*rows.T, bursts]
+
+
+def _by_voice(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+    """Return the answers that are not empty, by voice."""
+    found: dict[str, list[Answer]] = defaultdict(list)
+    for answer in answers:
+        if answer.messages:
+            found[answer.asked.voice].append(answer)
+    return dict(found)

@@ -1,0 +1,119 @@
+"""Request, dependencies and result of `understudy retrain`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from rich.console import Console
+
+from model.artifacts.artifact import Artifact, Decoding
+from model.artifacts.registry import Registry
+from pipeline.dataset.inspection import ChatFigures
+from pipeline.dataset.storage import Dataset
+from pipeline.evaluation.evaluate import GATE, judge
+from pipeline.evaluation.generation import Size
+from pipeline.evaluation.paired import Judged
+from pipeline.terminal import Bar, Watch
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.run import Judgement, Start, make_version
+
+LEAST_NEW = 200
+"""New messages below which a retraining has nothing to do."""
+
+
+KEEP = 5
+"""Versions that a retraining lets stay."""
+
+
+Begin = Literal["base", "current"]
+Ask = Callable[[str], bool]
+"""Asks a person to agree; raises where nobody is there to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The options of `understudy retrain`; `settings` are the hyperparameters that were given.
+
+    Without a `base`, or with `min_messages` of 0, the current version's is taken. Without `begin`
+    training goes on from the current version where it can. `force` is the reason to promote in
+    spite of the gate.
+    """
+
+    files: tuple[Path, ...]
+    root: Path
+    chat: str | None = None
+    roster: Path | None = None
+    zone: tzinfo | None = None
+    base: str | None = None
+    begin: Begin | None = None
+    replay: float = 1.0
+    least_new: int = LEAST_NEW
+    min_messages: int = 0
+    anyway: bool = False
+    no_live_bot: bool = False
+    force: str | None = None
+    keep: int = KEEP
+    size: Size = GATE
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
+    restart: bool = False
+    skip_damaged: bool = False
+
+
+class Train(Protocol):
+    """Makes a version; `pipeline.training.run.make_version` does."""
+
+    def __call__(
+        self,
+        dataset: Dataset,
+        start: Start,
+        registry: Registry,
+        settings: Hyperparameters,
+        decoding: Decoding,
+        bar: Bar,
+        *,
+        resume: bool = False,
+    ) -> tuple[str, Judgement]:
+        """Return its name, and its losses."""
+
+
+class Judge(Protocol):
+    """Judges a version; `pipeline.evaluation.evaluate.judge` does."""
+
+    def __call__(
+        self,
+        artifact: Artifact,
+        dataset: Dataset,
+        cache: Path,
+        size: Size,
+        seed: int,
+        console: Console,
+        *,
+        told: Callable[[float], object],
+    ) -> Judged:
+        """Return its scorecard and outcomes; `told` gets the share that is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a retraining works with."""
+
+    watch: Watch
+    ask: Ask
+    print_findings: Callable[[Sequence[ChatFigures], Console], None]
+    print_summary: Callable[..., None]
+    train: Train = make_version
+    judge: Judge = judge
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result in one line; the new version, whether it was promoted, and the next command."""
+
+    says: str
+    version: str | None = None
+    promoted: bool = False
+    receipt: Path | None = None
+    next_command: str | None = None

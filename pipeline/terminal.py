@@ -1,0 +1,307 @@
+"""Show progress bars and tables in an 80-column terminal."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console, JustifyMethod
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+
+def print_paragraph(text: str, console: Console) -> None:
+    """Print plain text after an empty line, wrapped and indented."""
+    console.print()
+    console.print(Padding.indent(Text(text), 2), highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The held-out loss, nats a character, after a step, `share` of the run done."""
+
+    step: int
+    share: float
+    nats: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """Where a run is: `share` of it is done, `seconds` have passed."""
+
+    share: float
+    seconds: float
+    step: int
+    loss: float | None
+    examples_per_second: float
+
+
+class Watcher(Protocol):
+    """Whoever looks on while a model trains."""
+
+    def __call__(self, progress: TrainingProgress) -> None:
+        """Take notice of one finished step."""
+
+
+def table(
+    *headings: str,
+    plain: bool = False,
+    first: JustifyMethod = "left",
+    words: Collection[str] = (),
+) -> Table:
+    """Return an empty table: words in its first column and those named, numbers in the others.
+
+    `plain` ones have no heading line, and words in each column.
+    """
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=not plain)
+    for number, heading in enumerate(headings):
+        justify: JustifyMethod = "left" if plain or heading in words else "right"
+        made.add_column(heading, justify=justify if number else first, overflow="fold")
+    return made
+
+
+def nats_note(replies: int) -> str:
+    """Return the note below a table of losses; `replies` is 0 if the number is unknown."""
+    which = f"{replies:,} held-out replies" if replies else "replies it never saw"
+    return f"  in nats a character on {which}; lower is better"
+
+
+def shown(figure: float | None) -> str:
+    """Return a figure as a table has it: counts whole, shares to the third digit."""
+    if figure is None:
+        return ""
+    return f"{figure:.3f}" if isinstance(figure, float) else f"{figure:,}"
+
+
+_REDRAW = 0.2  # seconds between two drawings of a bar
+_EVERY = 30.0  # seconds between lines where nobody watches
+_MINUTE = 60
+_LEAST_SHARE, _LEAST_SECONDS = 0.05, 10.0
+"""The share of a run and the seconds after which the time left is shown."""
+
+
+class Bar(Protocol):
+    """What shows a training run: a `conduct.Watcher` with a console for what is said meanwhile."""
+
+    @property
+    def console(self) -> Console:
+        """Return where to print."""
+
+    def __call__(self, progress: TrainingProgress) -> None:
+        """See conduct.Watcher."""
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+
+
+class TrainingBar:
+    """Shows a training run's loss, speed and time left; a `conduct.Watcher`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar = Progress(
+            TextColumn("      "), BarColumn(28), TextColumn("{task.description}"),
+            console=console, auto_refresh=False,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+        self._told = 0.0
+
+    def __call__(self, progress: TrainingProgress) -> None:
+        """See conduct.Watcher."""
+        text = describe(progress)
+        if not self.console.is_terminal:
+            if time.monotonic() - self._told > _EVERY or progress.share >= 1:
+                self._told = time.monotonic()
+                self.console.print(f"      {text}")
+            return
+        if self._task is None:
+            self._task = self._bar.add_task(text, total=1.0)
+            self._bar.start()
+        self._bar.update(self._task, completed=progress.share, description=text, refresh=True)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()
+
+
+def describe(progress: TrainingProgress) -> str:
+    """Return a step as words of at most 45 characters."""
+    loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
+    speed = f"{progress.examples_per_second:.1f} pairs/s"
+    left = time_left(progress.share, progress.seconds)
+    return f"{progress.share:4.0%}  loss {loss}  {speed}{f'  {left} left' if left else ''}"
+
+
+def time_left(share: float, seconds: float) -> str:
+    """Return the time left at the average speed so far, formatted by `clock`.
+
+    It is "" at first: the first seconds of a run are the slowest, so an estimate would be wrong.
+    """
+    if share < _LEAST_SHARE or seconds < _LEAST_SECONDS:
+        return ""
+    return clock(seconds * (1 - share) / share)
+
+
+def curve(points: Iterable[Point], kept: Point | None) -> str:
+    """Return how the held-out loss went, a line a point; the kept weights' is marked."""
+    lines = [
+        f"    {point.share:4.0%}  step {point.step:,}  {point.nats:.4f}"
+        f"{'  ← these weights are kept' if point == kept else ''}"
+        for point in points
+    ]
+    return "\n".join(["  Held-out loss on the way, nats a character:", *lines])
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as a person would say them: 45 s, 4 min, 2 h 05."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < _MINUTE else f"{minutes // 60} h {minutes % 60:02d}"
+
+
+@contextmanager
+def step(console: Console, title: str) -> Iterator[None]:
+    """Show a step while it runs, then the time it took."""
+    started = time.monotonic()
+    if console.is_terminal:
+        with Live(Text(f"  {title} …"), console=console, auto_refresh=False, transient=True):
+            yield
+    else:
+        yield
+    took = clock(time.monotonic() - started)
+    console.print(Text.assemble(f"  {title} ", (f"({took})", "dim")))
+
+
+@contextmanager
+def file_bar(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
+    """Show in a terminal how much of a file is read; yield what is told each number of bytes."""
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("  "), BarColumn(28), DownloadColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        size = file.stat().st_size
+        task = bar.add_task("", total=size)
+        started = drawn = time.monotonic()
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done, drawn
+            done += count
+            now = time.monotonic()
+            if now - drawn >= _REDRAW:
+                drawn = now
+                left = time_left(min(1, done / max(1, size)), now - started)
+                text = f"{left} left" if left else ""
+                bar.update(task, completed=min(done, size), description=text, refresh=True)
+
+        yield advance
+
+
+STEPS: Mapping[str, tuple[str, float]] = {
+    "read": ("reading what is given", 0.04),
+    "erase": ("erasing what was withdrawn or forgotten", 0.005),
+    "keep": ("keeping the history", 0.005),
+    "build": ("building the dataset", 0.05),
+    "train": ("training", 0.6),
+    "score": ("scoring the new version", 0.14),
+    "compare": ("scoring the current version on the same talk", 0.14),
+    "write": ("writing the receipt", 0.005),
+    "promote": ("promoting", 0.005),
+    "tidy": ("clearing up", 0.01),
+}
+"""The steps in their order: a title, and how much of the time each takes."""
+
+
+class _Left(ProgressColumn):
+    """The time left, if the rest goes as fast as what is done."""
+
+    def render(self, task: Task) -> Text:
+        """See ProgressColumn."""
+        left = time_left(task.completed, task.elapsed or 0.0)
+        return Text(f"about {left} left" if left else "")
+
+
+class Watch:
+    """Shows the steps of a retraining, and counts their seconds; a `progress.Bar` too.
+
+    `lasted` are the seconds that each step took the last time: by them it tells the time left.
+    """
+
+    def __init__(self, console: Console, lasted: Mapping[str, float] | None = None) -> None:
+        self.console = console
+        self.seconds: dict[str, float] = {}
+        self._training = TrainingBar(console)
+        self._shares = _shares(lasted or {})
+        self._done, self._step = 0.0, ""
+        self._began = time.monotonic()
+        self._bar = Progress(
+            TextColumn("  overall"), BarColumn(28), TextColumn("{task.percentage:3.0f} %"),
+            *([_Left()] if lasted else []),
+            console=console, transient=True, auto_refresh=False, disable=not console.is_terminal,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", total=1.0)
+
+    def begin(self, step: str) -> None:
+        """Say which step begins; those before it are done, or were not needed."""
+        self._end()
+        before = list(STEPS)[: list(STEPS).index(step)]
+        self._done = sum(self._shares[name] for name in before)
+        self._step, self._began = step, time.monotonic()
+        self.share(0.0)
+        if self.console.is_terminal:
+            self._bar.start()
+        self.console.print(f"· {STEPS[step][0]}", style="dim", highlight=False)
+
+    def __call__(self, progress: TrainingProgress) -> None:
+        """See conduct.Watcher."""
+        self._training(progress)
+        self.share(progress.share)
+
+    def share(self, done: float) -> None:
+        """Show how much of the step is done, 0 to 1."""
+        whole = self._done + done * self._shares.get(self._step, 0.0)
+        self._bar.update(self._task, completed=whole, refresh=True)
+
+    def close(self) -> None:
+        """Leave the training's own bar as it stands."""
+        self._training.close()
+
+    def stop(self) -> None:
+        """Take the bar away: all is done, or a person is asked something."""
+        self._end()
+        self._bar.stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take the bar away while a person is asked something."""
+        self._bar.stop()
+        yield
+        if self.console.is_terminal and self._step:
+            self._bar.start()
+
+    def _end(self) -> None:
+        if self._step:
+            self.seconds[self._step] = round(time.monotonic() - self._began, 3)
+            self._step = ""
+
+
+def _shares(lasted: Mapping[str, float]) -> dict[str, float]:
+    """Return each step's share of the time: as it was the last time, where that is known."""
+    known = sum(lasted.values()) or 1.0
+    shares = {name: lasted.get(name) or share * known for name, (_, share) in STEPS.items()}
+    return {name: share / sum(shares.values()) for name, share in shares.items()}

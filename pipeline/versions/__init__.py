@@ -1,0 +1,1 @@
+"""What is recorded beside each trained version, and how versions are erased."""

@@ -1,0 +1,145 @@
+"""`/optin` and `/optout`, through the real bot over HTTP."""
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from model.chat.eligibility import parse_spoken, spoken
+from tests.bot.remains import remains
+
+
+@pytest.fixture
+def ana(stage):
+    """A friend who was not asked yet."""
+    return stage.telegram.user(15, "Ana")
+
+
+def decisions(stage):
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
+        return database.execute("SELECT user_id, decision FROM decisions ORDER BY id").fetchall()
+
+
+class TestOptin:
+    async def test_a_voice_can_be_used_once_its_friend_agreed(self, live, group, ana, joao):
+        before = await live.answer(group, joao, "/as Ana")
+        agreed = await live.answer(group, ana, "/optin")
+        after = await live.answer(group, joao, "/as Ana")
+
+        assert before["text"].startswith("Ana has not agreed to be imitated")
+        assert agreed["text"].startswith("Thank you, Ana. I may now speak in your voice")
+        assert parse_spoken(after["text"])[0] == "Ana"
+
+    async def test_it_lasts_over_a_restart(self, stage, group, ana, joao):
+        async with stage.running():
+            await stage.answer(group, ana, "/optin")
+        async with stage.running():
+            answer = await stage.answer(group, joao, "/as Ana")
+
+        assert parse_spoken(answer["text"])[0] == "Ana"
+
+    async def test_it_works_in_private(self, live, group, ana, joao):
+        await live.answer(live.telegram.private(ana), ana, "/optin")
+
+        answer = await live.answer(group, joao, "/as Ana")
+
+        assert parse_spoken(answer["text"])[0] == "Ana"
+
+    async def test_a_stranger_is_told_that_there_is_no_voice_of_theirs(self, live, group, zoe):
+        answer = await live.answer(group, zoe, "/optin")
+
+        assert "I have not learned from your messages" in answer["text"]
+
+    async def test_a_no_in_the_roster_stands(self, live, group, joao):
+        rui = live.telegram.user(16, "Rui")
+
+        answer = await live.answer(group, rui, "/optin")
+        refused = await live.answer(group, joao, "/as Rui")
+
+        assert "The person who runs me entered “no” for you" in answer["text"]
+        assert refused["text"].startswith("I was asked not to imitate Rui")
+
+    @pytest.mark.parametrize("command", ["/optin", "/optout", "/forget all"])
+    async def test_who_speaks_as_the_group_or_a_channel_is_nobody(self, live, group, ana, command):
+        channel = {"id": -1000000000777, "type": "channel", "title": "News"}
+
+        as_the_group = await live.answer(group, None, command)
+        as_a_channel = await live.answer(group, ana, command, sender_chat=channel)
+
+        assert "Write as yourself" in as_the_group["text"]
+        assert "Write as yourself" in as_a_channel["text"]
+        assert decisions(live) == []
+
+    async def test_it_answers_in_the_language_of_who_asks(self, live, group, ana):
+        portuguese = ana.json() | {"language_code": "pt-PT"}
+
+        answer = await live.answer(group, ana, "/optin", **{"from": portuguese})
+
+        assert answer["text"].startswith("Obrigado, Ana. Já posso falar com a tua voz")
+
+
+class TestOptout:
+    @pytest.mark.parametrize("consent", ["ask", "roster"])
+    async def test_it_wins_over_the_roster(self, stage, group, joao, hugo, consent):
+        async with stage.running(consent=consent):
+            await stage.answer(group, joao, "/optout")
+            answer = await stage.answer(group, hugo, "/as João")
+
+        assert not parse_spoken(answer["text"])
+        assert "João" not in [person for person, _ in stage.speaker.asked]
+
+    async def test_optin_after_it_counts(self, live, group, joao, hugo):
+        await live.answer(group, joao, "/optout")
+        await live.answer(group, joao, "/optin")
+
+        answer = await live.answer(group, hugo, "/as João")
+
+        assert parse_spoken(answer["text"])[0] == "João"
+        assert decisions(live) == [(13, "optout"), (13, "optin")]
+
+    async def test_it_erases_what_was_kept_while_the_bot_runs(self, live, group, joao, hugo):
+        await live.telegram.say(group, joao, "the treasure lies below the oak")
+        await live.telegram.say(group, hugo, "and the map?")
+        await live.answer(group, hugo, "/as João")
+        assert remains(live.folder, "treasure", "João number 1")
+
+        answer = await live.answer(live.telegram.private(joao), joao, "/optout")
+
+        assert "I erased 1 message that I kept of yours" in answer["text"]
+        assert not remains(live.folder, "treasure", "João number 1")
+        await live.answer(group, hugo, "/as Hugo Sá")
+        assert live.speaker.context == ("Hugo Silva: and the map?",)
+
+    async def test_it_silences_a_burst_and_takes_back_what_was_on_its_way(
+        self, live, group, joao, hugo
+    ):
+        live.speaker.replies.append(("cabbage", "two", "three"))
+        live.telegram.delay_next("sendMessage", 0.5)
+
+        await live.telegram.say(group, hugo, "/as João")
+        line = (await live.telegram.wait_for("sendMessage")).result
+        answer = await live.answer(group, joao, "/optout")
+        await live.telegram.wait_for("deleteMessage", message_id=line["message_id"])
+        await live.answer(group, hugo, "/as Hugo Sá")  # one turn at a time: the other is over
+
+        assert answer["text"].startswith("I will not speak in your voice any more")
+        lines = [parse_spoken(text) for text in live.said() if parse_spoken(text)]
+        assert lines == [("João", "cabbage"), ("Hugo Sá", "Hugo Sá number 2")]
+        assert not remains(live.folder, "cabbage")
+
+    async def test_a_simulation_goes_on_without_the_voice(self, live, group, joao, hugo):
+        live.speaker.next_voices.extend(["João", "João"])
+        live.speaker.open.clear()
+        await live.telegram.say(group, hugo, "/simulate 3")
+        await live.telegram.wait_for("sendChatAction")
+
+        await live.answer(group, joao, "/optout")
+        live.speaker.open.set()
+        await live.telegram.wait_for(
+            "sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 3")
+        )
+
+        voices = [parse_spoken(text)[0] for text in live.said() if parse_spoken(text)]
+        assert live.speaker.offered[0] == ("Hugo Silva", "Hugo Sá", "João", "李雷")
+        assert live.speaker.offered[1:] == [("Hugo Silva", "Hugo Sá", "李雷")] * 2
+        assert "João" not in voices

@@ -1,0 +1,323 @@
+"""`/forget` and `/forget all`, through the real bot over HTTP."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from model.chat.eligibility import parse_spoken, spoken
+from tests.bot.remains import remains
+
+
+def rows(stage, query):
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
+        return database.execute(query).fetchall()
+
+
+def forgotten(stage):
+    return {number for (number,) in rows(stage, "SELECT message_id FROM forgotten")}
+
+
+class TestOneMessage:
+    async def test_it_and_what_was_made_from_it_are_gone(self, live, group, hugo, joao):
+        said = await live.telegram.say(group, joao, "the treasure lies below the oak")
+        live.speaker.replies.append(("below the oak, he says",))
+        line = await live.answer(group, hugo, "/as Hugo Sá")
+
+        answer = await live.answer(group, joao, "/forget", reply_to=said)
+
+        assert answer["text"] == (
+            "Forgotten. I no longer keep it, and I will not learn from it.\n"
+            "I also deleted 1 message of mine that came from it."
+        )
+        assert (group.id, line["message_id"]) not in live.telegram.world.messages
+        assert forgotten(live) == {said["message_id"], line["message_id"]}
+        assert not remains(live.folder, "treasure", "below the oak")
+
+    async def test_a_line_made_from_other_messages_stays(self, live, group, hugo, joao):
+        await live.telegram.say(group, hugo, "hello")
+        line = await live.answer(group, hugo, "/as Hugo Sá")
+        said = await live.telegram.say(group, joao, "the treasure")
+
+        await live.answer(group, joao, "/forget", reply_to=said)
+
+        assert live.telegram.message(group, line["message_id"])
+
+    async def test_a_line_that_was_told_to_begin_with_it_goes_too(self, live, group, joao):
+        since = len(live.telegram.calls)
+        asked = await live.telegram.say(group, joao, "/as Hugo Sá: the treasure lies")
+        line = (await live.telegram.wait_for("sendMessage", since=since)).result
+
+        await live.answer(group, joao, "/forget", reply_to=asked)
+
+        assert (group.id, line["message_id"]) not in live.telegram.world.messages
+        assert not remains(live.folder, "treasure")
+
+    async def test_a_sticker_is_sent_no_more(self, live, group, joao):
+        sticker = live.telegram.sticker("😂")
+        said = await live.telegram.say(group, joao, None, sticker=sticker)
+        await live.answer(group, joao, "/help")
+
+        await live.answer(group, joao, "/forget", reply_to=said)
+        live.speaker.replies.append(("😂",))
+        answer = await live.answer(group, joao, "/as Hugo Sá")
+
+        assert answer["text"] == spoken("Hugo Sá", "😂")
+        assert not remains(live.folder, sticker["file_id"])
+
+    async def test_an_edit_does_not_bring_it_back(self, live, group, hugo, joao):
+        said = await live.telegram.say(group, joao, "the treasure")
+        await live.answer(group, joao, "/forget", reply_to=said)
+
+        await live.telegram.edit(said, "the treasure, I said")
+        await live.answer(group, hugo, "/as Hugo Sá")
+
+        assert live.speaker.context == ()
+        assert not remains(live.folder, "treasure")
+
+    async def test_a_reply_that_repeats_it_does_not_bring_it_back(self, live, group, hugo, joao):
+        said = await live.telegram.say(group, joao, "the treasure")
+        await live.answer(group, joao, "/forget", reply_to=said)
+
+        await live.telegram.say(
+            group, hugo, "what?", reply_to=said, quote={"text": "treasure", "position": 4}
+        )
+        await live.answer(group, hugo, "/as Hugo Sá")
+
+        assert live.speaker.context == ("Hugo Silva: what?",)
+        assert not remains(live.folder, "treasure")
+
+    async def test_what_is_being_made_from_it_is_not_said(self, live, group, hugo, joao):
+        said = await live.telegram.say(group, joao, "the treasure")
+        live.speaker.open.clear()
+        await live.telegram.say(group, hugo, "/as Hugo Sá")
+        await live.telegram.wait_for("sendChatAction")
+
+        await live.answer(group, joao, "/forget", reply_to=said)
+        live.speaker.open.set()
+        await live.answer(group, hugo, "/as Hugo Silva")
+
+        voices = [parse_spoken(text)[0] for text in live.said() if parse_spoken(text)]
+        assert voices == ["Hugo Silva"]
+
+    @pytest.mark.parametrize("words", ["/forget", "/forget it", "/forget everything"])
+    async def test_without_a_message_it_says_how(self, live, group, joao, words):
+        answer = await live.answer(group, joao, words)
+
+        assert answer["text"].startswith("Send /forget in reply to what I should forget")
+
+    async def test_in_a_topic_what_answers_nobody_names_no_message(self, live, joao):
+        forum = live.telegram.chat(-1001234, title="Friends", is_forum=True)
+        trips = live.telegram.topic(forum, "Trips")
+
+        answer = await live.answer(forum, joao, "/forget", thread=trips)
+
+        assert answer["text"].startswith("Send /forget in reply to what I should forget")
+
+
+class TestWhoMay:
+    async def test_somebody_elses_message_stays(self, live, group, hugo, joao):
+        said = await live.telegram.say(group, joao, "the treasure")
+
+        answer = await live.answer(group, hugo, "/forget", reply_to=said)
+
+        assert answer["text"].startswith("Only the author, the person whose voice it is")
+        assert remains(live.folder, "treasure")
+
+    async def test_admins_of_the_group_may(self, live, group, hugo, joao):
+        said = await live.telegram.say(group, joao, "the treasure")
+        await live.telegram.set_status(group, hugo, "administrator")
+
+        answer = await live.answer(group, hugo, "/forget", reply_to=said)
+
+        assert answer["text"].startswith("Forgotten")
+        assert not remains(live.folder, "treasure")
+
+    async def test_so_may_one_who_speaks_as_the_group(self, live, group, joao):
+        said = await live.telegram.say(group, joao, "the treasure")
+
+        answer = await live.answer(group, None, "/forget", reply_to=said)
+
+        assert answer["text"].startswith("Forgotten")
+
+    async def test_a_channel_may_not(self, live, group, joao, zoe):
+        said = await live.telegram.say(group, joao, "the treasure")
+        channel = {"id": -1000000000777, "type": "channel", "title": "News"}
+
+        answer = await live.answer(group, zoe, "/forget", reply_to=said, sender_chat=channel)
+
+        assert answer["text"].startswith("Only the author")
+
+    async def test_so_may_who_runs_the_bot(self, stage, group, hugo, joao):
+        async with stage.running(admins="11"):
+            said = await stage.telegram.say(group, joao, "the treasure")
+            answer = await stage.answer(group, hugo, "/forget", reply_to=said)
+
+        assert answer["text"].startswith("Forgotten")
+
+    async def test_where_telegram_does_not_say_who_is_admin_nobody_is(
+        self, live, group, hugo, joao
+    ):
+        said = await live.telegram.say(group, joao, "the treasure")
+        await live.telegram.set_status(group, hugo, "administrator")
+        live.telegram.fail_next("getChatMember", 400, "Bad Request: user not found")
+
+        answer = await live.answer(group, hugo, "/forget", reply_to=said)
+
+        assert answer["text"].startswith("Only the author")
+
+
+class TestALineOfTheBots:
+    async def test_its_friend_has_it_taken_back(self, live, group, hugo, joao):
+        live.speaker.replies.append(("I love cabbage",))
+        line = await live.answer(group, hugo, "/as João")
+
+        answer = await live.answer(group, joao, "/forget", reply_to=line)
+
+        assert answer["text"].startswith("Forgotten")
+        assert (group.id, line["message_id"]) not in live.telegram.world.messages
+        assert not remains(live.folder, "cabbage")
+
+    async def test_in_another_voice_it_stays(self, live, group, hugo, joao):
+        line = await live.answer(group, hugo, "/as João")
+
+        answer = await live.answer(group, hugo, "/forget", reply_to=line)
+
+        assert answer["text"].startswith("Only the author, the person whose voice it is")
+
+    async def test_what_the_bot_says_for_itself_is_nobodys(self, live, group, joao):
+        text = await live.answer(group, joao, "/help")
+
+        answer = await live.answer(group, joao, "/forget", reply_to=text)
+
+        assert answer["text"].startswith("I did not say that in anyone's voice")
+
+    async def test_after_48_hours_it_says_that_it_cannot(self, stage, group, hugo, joao):
+        with time_machine.travel(datetime.now(UTC), tick=True) as clock:
+            async with stage.running():
+                stage.speaker.replies.append(("I love cabbage",))
+                line = await stage.answer(group, hugo, "/as João")
+                clock.shift(timedelta(hours=49))
+                answer = await stage.answer(group, joao, "/forget", reply_to=line)
+
+                assert "I cannot delete 1 message of mine that came from it" in answer["text"]
+                assert stage.telegram.message(group, line["message_id"])
+                assert not remains(stage.folder, "cabbage")
+
+
+class TestAll:
+    async def test_nothing_of_somebody_is_left(self, live, group, hugo, joao):
+        await live.telegram.say(group, joao, "the treasure lies below the oak")
+        live.speaker.replies.extend([("below the oak?",), ("I love cabbage",)])
+        await live.answer(group, hugo, "/as Hugo Sá")
+        for number in range(12):  # more than a reply looks at
+            await live.telegram.say(group, hugo, f"hm {number}")
+        await live.answer(group, hugo, "/as João")
+        await live.answer(group, hugo, "/as Hugo Sá")
+        assert remains(live.folder, "treasure", "below the oak?", "cabbage", "João")
+
+        answer = await live.answer(group, joao, "/forget all")
+
+        assert answer["text"].startswith("Forgotten: 2 messages of yours")
+        assert "I also deleted 2 messages of mine" in answer["text"]
+        await live.answer(group, hugo, "/help")
+        assert not remains(live.folder, "treasure", "below the oak?", "cabbage")
+        assert [name for (name,) in rows(live, "SELECT author_name FROM messages")].count(
+            "João"
+        ) == 0
+        kept = [text for (text,) in rows(live, "SELECT text FROM messages")]
+        assert "🎭 Hugo Sá\nHugo Sá number 3" in kept
+
+    async def test_strangers_have_it_too(self, live, group, hugo, zoe):
+        await live.telegram.say(group, zoe, "the treasure")
+        line = await live.answer(group, hugo, "/as Hugo Sá")
+
+        answer = await live.answer(live.telegram.private(zoe), zoe, "/forget all")
+
+        assert answer["text"].startswith("Forgotten: 1 message of yours")
+        assert (group.id, line["message_id"]) not in live.telegram.world.messages
+        assert not remains(live.folder, "treasure", "Zoe")
+
+    async def test_of_all_chats(self, stage, group, hugo, joao):
+        async with stage.running(admins="13"):
+            private = stage.telegram.private(joao)
+            await stage.telegram.say(private, joao, "psst")
+            await stage.telegram.say(group, joao, "the treasure")
+            answer = await stage.answer(private, joao, "/forget all")
+
+            assert answer["text"].startswith("Forgotten: 2 messages of yours")
+            assert not remains(stage.folder, "psst", "treasure")
+
+    async def test_after_the_group_moved(self, live, hugo, joao):
+        basic = live.telegram.chat(-1001234, title="Friends", kind="group")
+        await live.telegram.say(basic, joao, "the treasure")
+        line = await live.answer(basic, hugo, "/as João")
+        moved = await live.telegram.migrate(basic, -1000000005678)
+        said = await live.telegram.say(moved, joao, "another treasure")
+        await live.answer(moved, hugo, "/as Hugo Sá")
+
+        one = await live.answer(moved, joao, "/forget", reply_to=said)
+        everything = await live.answer(moved, joao, "/forget all")
+
+        assert one["text"].startswith("Forgotten")
+        assert everything["text"].startswith("Forgotten: 3 messages of yours")
+        assert "I cannot delete 1 message of mine" in everything["text"]
+        assert live.telegram.message(basic, line["message_id"])
+        assert not remains(live.folder, "treasure", "João number 1")
+
+    async def test_a_message_of_the_group_before_it_moved(self, live, hugo, joao):
+        basic = live.telegram.chat(-1001234, title="Friends", kind="group")
+        said = await live.telegram.say(basic, joao, "the treasure")
+        await live.answer(basic, hugo, "/as Hugo Sá")
+        moved = await live.telegram.migrate(basic, -1000000005678)
+
+        answer = await live.answer(moved, joao, "/forget", reply_to=said)
+
+        assert answer["text"].startswith("Forgotten")
+        assert "I cannot delete 1 message of mine" in answer["text"]
+        assert not remains(live.folder, "treasure", "Hugo Sá number 1")
+
+    async def test_quizzes_and_guesses_are_gone_too(self, live, group, joao, hugo):
+        said = await live.telegram.say(group, joao, "below the oak")
+        about_it, of_the_voice = [await live.answer(group, hugo, "/help") for _ in range(2)]
+        with closing(sqlite3.connect(live.folder / "bot.db")) as database, database:
+            for poll, number, voice in (
+                ("about it", about_it["message_id"], "Hugo Sá"),
+                ("of the voice", of_the_voice["message_id"], "João"),
+                ("of others", 900, "Hugo Sá"),
+            ):
+                database.execute(
+                    "INSERT INTO guesses VALUES (?, ?, ?, 0, ?, 0, '1', '2026-01-01')",
+                    (poll, group.id, number, voice),
+                )
+                database.execute(
+                    "INSERT INTO lines VALUES (?, ?, 1, ?, '1', '2026-01-01')",
+                    (group.id, number, voice),
+                )
+            database.execute(
+                "INSERT INTO sources VALUES (?, ?, ?)",
+                (group.id, about_it["message_id"], said["message_id"]),
+            )
+            database.executemany(
+                "INSERT INTO answers VALUES ('of others', ?, ?, 0)", [(13, "Jo"), (11, "Hugo")]
+            )
+
+        answer = await live.answer(group, joao, "/forget all")
+
+        assert "I also deleted 2 messages of mine" in answer["text"]
+        assert rows(live, "SELECT poll_id FROM guesses") == [("of others",)]
+        assert rows(live, "SELECT user_id FROM answers") == [(11,)]
+        assert (group.id, about_it["message_id"]) not in live.telegram.world.messages
+        assert (group.id, of_the_voice["message_id"]) not in live.telegram.world.messages
+
+
+async def test_updates_that_were_set_aside_keep_no_words(live, group, joao, hugo):
+    await live.telegram.say(group, joao, "the treasure", date="soon")
+    await live.answer(group, hugo, "/help")
+    assert remains(live.folder, "treasure")
+
+    await live.answer(group, joao, "/forget all")
+
+    assert not remains(live.folder, "treasure")

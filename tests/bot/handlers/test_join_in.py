@@ -1,0 +1,239 @@
+"""The bot joins in unasked: how often, after what, and how it is kept from it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.handlers import join_in
+from bot.handlers.join_in import is_night, span_of
+from bot.services.replies import BusyError, SlowError
+from bot.texts import EN
+from model.chat.eligibility import parse_spoken, spoken
+from model.errors import VoiceError
+from model.joining import FEATURES, LEVELS, Propensity, Weights, save
+from tests.bot.conftest import until
+
+ALWAYS = Weights(20.0, (0.0,) * len(FEATURES), {}, (0.5,) * len(LEVELS))
+
+
+@pytest.fixture(autouse=True)
+def _by_day(monkeypatch):
+    monkeypatch.setattr(join_in, "NIGHT", (24, 0))
+
+
+@pytest.fixture
+def stage(stage):
+    """The stage, its model knowing that João answers everybody."""
+    folder = stage.folder / "0001-abcdef01"
+    folder.mkdir()
+    save(Propensity({"João": ALWAYS}), folder)
+    return stage
+
+
+@pytest.fixture
+async def chatty(live, group, hugo):
+    """The bot as chatty as can be."""
+    await live.telegram.set_status(group, hugo, "administrator")
+    answer = await live.answer(group, hugo, "/chatty 100")
+    assert answer["text"] == EN.chatty_is.format(level=100)
+    return live
+
+
+async def silence_after(live, group, user, since):
+    """Whether nobody was spoken as since, once what was under way is done."""
+    await live.answer(group, user, "/help")
+    return not [
+        call
+        for call in live.telegram.calls[since:]
+        if call.method == "sendMessage" and parse_spoken(call.params["text"])
+    ]
+
+
+async def test_it_joins_in_as_the_friend_who_would_answer(chatty, group, zoe):
+    answer = await chatty.answer(group, zoe, "what about friday?")
+
+    assert answer["text"].startswith("🎭 João\n")
+    assert chatty.speaker.context[-1] == "Zoe: what about friday?"
+
+
+async def test_unless_told_it_never_does(live, group, zoe):
+    since = len(live.telegram.calls)
+    await live.telegram.say(group, zoe, "what about friday?")
+
+    assert await silence_after(live, group, zoe, since)
+
+
+async def test_only_who_agreed_is_heard(stage, group, hugo, zoe, card):
+    people = tuple(replace(p, imitate="ask") if p.name == "João" else p for p in card.roster.people)
+    await stage.telegram.set_status(group, hugo, "administrator")
+    async with stage.running(replace(card, roster=replace(card.roster, people=people))):
+        await stage.answer(group, hugo, "/chatty 100")
+        since = len(stage.telegram.calls)
+        await stage.telegram.say(group, zoe, "what about friday?")
+
+        assert await silence_after(stage, group, zoe, since)
+
+
+async def test_a_reply_to_a_line_is_answered_once(chatty, group, zoe):
+    line = await chatty.answer(group, zoe, "what about friday?")
+    since = len(chatty.telegram.calls)
+
+    await chatty.answer(group, zoe, "why?", reply_to=line)
+    await chatty.answer(group, zoe, "/help")
+
+    spoken = [c for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
+    assert sum(bool(parse_spoken(c.params["text"])) for c in spoken) == 1
+
+
+@pytest.mark.parametrize("text", ["/unknown", "/as@other_bot x"], ids=["a command", "another's"])
+async def test_commands_wake_it_not(chatty, group, zoe, text):
+    since = len(chatty.telegram.calls)
+    await chatty.telegram.say(group, zoe, text)
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_what_its_author_said_before_wakes_it_not(chatty, group, zoe):
+    await chatty.answer(group, zoe, "what about friday?")
+    since = len(chatty.telegram.calls)
+
+    await chatty.telegram.say(group, zoe, "what about friday?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_the_friend_himself_is_not_answered_for(chatty, group, joao, zoe):
+    since = len(chatty.telegram.calls)
+    await chatty.telegram.say(group, joao, "what about friday?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_an_hour_has_room_for_so_many(chatty, group, zoe, monkeypatch):
+    monkeypatch.setattr(join_in, "MOST_AN_HOUR", 2)
+    for number in range(2):
+        await chatty.answer(group, zoe, f"what about friday number {number}?")
+    since = len(chatty.telegram.calls)
+
+    await chatty.telegram.say(group, zoe, "and saturday?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_in_a_heated_minute_it_keeps_out(chatty, group, hugo, zoe, monkeypatch):
+    monkeypatch.setattr(join_in, "HEATED", 3)
+    await chatty.answer(group, zoe, "no!")
+    since = len(chatty.telegram.calls)
+
+    await chatty.telegram.say(group, hugo, "yes!")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_at_night_it_sleeps(chatty, group, zoe, monkeypatch):
+    monkeypatch.setattr(join_in, "NIGHT", (0, 24))
+    since = len(chatty.telegram.calls)
+
+    await chatty.telegram.say(group, zoe, "anybody awake?")
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+async def test_what_comes_late_is_joined_no_more(chatty, group, zoe):
+    since = len(chatty.telegram.calls)
+    await chatty.telegram.say(
+        group, zoe, "an hour ago", date=int((datetime.now(UTC) - timedelta(hours=1)).timestamp())
+    )
+
+    assert await silence_after(chatty, group, zoe, since)
+
+
+@pytest.mark.parametrize(
+    ("span", "written"), [("30m", "30 minutes"), ("1h", "1 hour"), ("48h", "2 days")]
+)
+async def test_anybody_may_quiet_it_at_once(chatty, group, zoe, span, written):
+    answer = await chatty.answer(group, zoe, f"/quiet {span}")
+    since = len(chatty.telegram.calls)
+    await chatty.telegram.say(group, zoe, "what about friday?")
+    silent = await silence_after(chatty, group, zoe, since)
+    await chatty.answer(group, zoe, "/quiet off")
+    again = await chatty.answer(group, zoe, "what about saturday?")
+
+    assert answer["text"] == EN.quiet_for.format(time=written)
+    assert silent
+    assert again["text"].startswith("🎭 João\n")
+
+
+@pytest.mark.parametrize(
+    "failure", [VoiceError("nothing"), SlowError("late"), BusyError("too much")]
+)
+async def test_what_nobody_asked_for_fails_without_a_word(chatty, group, zoe, failure):
+    since = len(chatty.telegram.calls)
+    chatty.speaker.replies.append(failure)
+
+    await chatty.telegram.say(group, zoe, "what about friday?")
+    await until(lambda: chatty.speaker.asked)
+    await chatty.answer(group, zoe, "/as Hugo Sá")
+    await chatty.answer(group, zoe, "/chatty")
+
+    texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
+    assert texts == [spoken("Hugo Sá", "Hugo Sá number 2"), EN.chatty_is.format(level=100)]
+
+
+@pytest.mark.parametrize("command", ["/quiet", "/chatty 0", "/stop"])
+async def test_what_is_being_made_unasked_is_not_said_any_more(chatty, group, hugo, zoe, command):
+    since = len(chatty.telegram.calls)
+    chatty.speaker.open.clear()
+    await chatty.telegram.say(group, zoe, "what about friday?")
+    await until(lambda: chatty.speaker.asked)
+
+    await chatty.telegram.say(group, hugo, command)
+    await chatty.telegram.say(group, hugo, "/voices")
+    await until(lambda: [text for text in chatty.said() if "have not agreed" in text])
+    chatty.speaker.open.set()
+    await chatty.telegram.say(group, zoe, "/as Hugo Sá")
+    await chatty.telegram.wait_for("sendMessage", text=spoken("Hugo Sá", "Hugo Sá number 2"))
+
+    texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
+    assert [parse_spoken(text)[0] for text in texts if parse_spoken(text)] == ["Hugo Sá"]
+
+
+async def test_only_who_runs_the_group_makes_it_chatty(live, group, zoe):
+    by_a_member = await live.answer(group, zoe, "/chatty 50")
+    by_an_anonymous_admin = await live.answer(group, None, "/chatty 50")
+    too_much = await live.answer(group, None, "/chatty 101")
+    asked = await live.answer(group, zoe, "/chatty")
+
+    assert by_a_member["text"] == EN.for_group_admins
+    assert by_an_anonymous_admin["text"] == asked["text"] == EN.chatty_is.format(level=50)
+    assert too_much["text"] == EN.chatty_wanted
+
+
+async def test_a_version_that_learned_no_habits_says_so(stage, group, hugo):
+    (stage.folder / "0001-abcdef01" / "propensity.json").unlink()
+    await stage.telegram.set_status(group, hugo, "administrator")
+    async with stage.running():
+        answer = await stage.answer(group, hugo, "/chatty 30")
+
+    assert answer["text"] == EN.chatty_unknown
+
+
+@pytest.mark.parametrize(
+    ("words", "hours"),
+    [("", 8), ("8h", 8), ("30m", 0.5), ("2d", 48), ("3", 3), ("off", 0), ("0", 0)],
+)
+def test_spans_are_read(words, hours):
+    assert span_of(words) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize("words", ["soon", "-3h", "9999d", "1h30", "٣h"])
+def test_other_words_are_no_span(words):
+    assert span_of(words) is None
+
+
+def test_night_goes_through_midnight(monkeypatch):
+    monkeypatch.setattr(join_in, "NIGHT", (23, 8))
+    hours = [datetime(2026, 1, 1, hour).astimezone() for hour in range(24)]
+
+    assert [hour.hour for hour in hours if is_night(hour)] == [0, 1, 2, 3, 4, 5, 6, 7, 23]

@@ -1,0 +1,192 @@
+"""`/simulate`, through the real bot over HTTP."""
+
+import pytest
+
+from model.chat.eligibility import spoken
+from model.errors import VoiceError
+
+
+async def test_the_model_chooses_who_speaks_and_each_sees_the_one_before(live, group, joao):
+    live.speaker.next_voices.extend(["Hugo Sá", "李雷", "Hugo Sá", "João", "李雷", "João"])
+
+    await live.telegram.say(group, joao, "who has news?")
+    await live.telegram.say(group, joao, "/simulate 6")
+    await live.telegram.wait_for("sendMessage", text=spoken("João", "João number 6"))
+
+    assert live.said()[:2] == [
+        spoken("Hugo Sá", "Hugo Sá number 1"),
+        spoken("李雷", "李雷 number 2"),
+    ]
+    assert len(live.said()) == 6
+    assert live.speaker.context == (
+        "João: who has news?",
+        "Hugo Sá: Hugo Sá number 1",
+        "李雷: 李雷 number 2",
+        "Hugo Sá: Hugo Sá number 3",
+        "João: João number 4",
+        "李雷: 李雷 number 5",
+    )
+
+
+async def test_only_voices_that_may_speak_are_offered_to_the_model(live, group, joao):
+    await live.answer(group, joao, "/simulate 1")
+
+    assert live.speaker.offered == [("Hugo Silva", "Hugo Sá", "João", "李雷")]
+
+
+async def test_a_voice_with_nothing_to_say_leaves_the_turn_to_another(live, group, joao):
+    live.speaker.replies.append(VoiceError("nothing"))
+
+    answer = await live.answer(group, joao, "/simulate 1")
+
+    assert answer["text"] == spoken("Hugo Sá", "Hugo Sá number 2")
+
+
+async def test_it_ends_where_nobody_has_anything_to_say(live, group, joao):
+    live.speaker.replies.extend([VoiceError("nothing")] * 4)
+
+    answer = await live.answer(group, joao, "/simulate 3")
+
+    assert answer["text"].startswith("They have nothing to say")
+    assert len(live.speaker.asked) == 4
+
+
+async def test_a_second_one_has_to_wait(live, group, joao, hugo):
+    live.speaker.open.clear()
+
+    await live.telegram.say(group, joao, "/simulate 1")
+    refusal = await live.answer(group, hugo, "/simulate")
+    live.speaker.open.set()
+    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 1"))
+    await live.answer(group, hugo, "/as João")  # it waits until the turn is over
+    again = await live.answer(group, hugo, "/simulate 1")
+
+    assert refusal["text"].startswith("They are already talking")
+    assert again["text"].startswith("🎭")
+
+
+async def test_two_chats_may_have_one_each(stage, group, joao):
+    async with stage.running(admins="13"):
+        stage.speaker.open.clear()
+        await stage.telegram.say(group, joao, "/simulate 1")
+        await stage.telegram.say(stage.telegram.private(joao), joao, "/simulate 1")
+        await stage.telegram.wait_for("sendChatAction", chat_id=joao.id)
+        stage.speaker.open.set()
+        await stage.telegram.wait_for("sendMessage", chat_id=joao.id)
+        await stage.telegram.wait_for("sendMessage", chat_id=group.id)
+
+    assert not [text for text in stage.said() if "already" in text]
+
+
+async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, hugo):
+    live.speaker.open.clear()
+    await live.telegram.say(group, joao, "/as João")
+
+    answer = await live.answer(group, hugo, "/help")
+    await live.telegram.say(group, hugo, "meanwhile")
+    await live.telegram.say(group, hugo, "/as Hugo Sá")
+    live.speaker.open.set()
+    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Sá", "Hugo Sá number 2"))
+
+    assert answer["text"].startswith("I learned how")
+    assert "Hugo Silva: meanwhile" in live.speaker.context
+
+
+@pytest.mark.parametrize("wrong", ["0", "21", "-3", "٥", "9" * 5000, "007", "5 6", "Hugo Sá 0"])
+async def test_a_wrong_number_is_told_which_are_right(live, group, joao, wrong):
+    answer = await live.answer(group, joao, f"/simulate {wrong}"[:4000])
+
+    assert answer["text"] == (
+        "How many turns? Send a number from 1 to 20, for example /simulate 5."
+    )
+
+
+async def test_only_those_who_are_named_speak(live, group, zoe):
+    await live.answer(group, zoe, "/simulate joao and lei, 1")
+
+    assert live.speaker.offered == [("João", "李雷")]
+
+
+@pytest.mark.parametrize(
+    ("words", "refusal"),
+    [
+        ("3 João, Ana", "Ana has not agreed"),
+        ("João, Rui", "I was asked not to imitate Rui"),
+        ("João, Bartholomew", "I know nobody with that name"),
+        ("Hugo 3", "Several friends have that name. Who do you mean? Hugo Silva, Hugo Sá"),
+    ],
+    ids=["was not asked", "said no", "is unknown", "is two people"],
+)
+async def test_nobody_speaks_where_one_who_is_named_cannot(live, group, zoe, words, refusal):
+    answer = await live.answer(group, zoe, f"/simulate {words}")
+
+    assert answer["text"].startswith(refusal)
+    assert not live.speaker.asked
+
+
+async def test_what_it_is_about_stands_in_its_prompts_alone(live, group, hugo, joao):
+    await live.telegram.say(group, hugo, "so")
+    await live.telegram.say(group, joao, "/simulate 2 about the trip to my@mail.pt")
+    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 2"))
+    played = live.speaker.context
+    await live.answer(group, joao, "/as 李雷")
+
+    assert played == (
+        "Hugo Silva: so",
+        "João: the trip to [email]",
+        "Hugo Silva: Hugo Silva number 1",
+    )
+    assert live.speaker.context == (
+        "Hugo Silva: so",
+        "Hugo Silva: Hugo Silva number 1",
+        "Hugo Silva: Hugo Silva number 2",
+    )
+
+
+async def test_a_voice_that_says_no_meanwhile_is_silent(stage, group, hugo, joao):
+    async with stage.running(pace=1) as app:
+        house = app.bot_data["house"]
+        await stage.answer(group, hugo, "/simulate 5 João")
+        await house.decide(group.id, joao.id, "optout")
+
+    assert [text for text in stage.said() if text.startswith("🎭")] == [
+        spoken("João", "João number 1")
+    ]
+
+
+async def test_stop_by_anybody_ends_it_in_the_middle_of_a_pause(stage, group, joao, zoe):
+    async with stage.running(pace=5):
+        await stage.answer(group, joao, "/simulate 20")
+        since = len(stage.telegram.calls)
+        await stage.telegram.wait_for("sendChatAction", since=since)
+        await stage.telegram.say(group, zoe, "/stop")
+        again = await stage.answer(group, zoe, "/simulate 1 李雷")
+
+    assert again["text"].startswith("🎭 李雷\n")
+    assert len(stage.said()) == 2
+
+
+async def test_stop_ends_a_turn_that_is_being_made(live, group, joao, zoe):
+    live.speaker.open.clear()
+    await live.telegram.say(group, joao, "/simulate 20")
+    await live.telegram.wait_for("sendChatAction")
+
+    await live.telegram.say(group, zoe, "/stop")
+    await live.answer(group, zoe, "/help")  # handled after it
+    live.speaker.open.set()
+    answer = await live.answer(group, zoe, "/as João")
+
+    assert answer["text"] == spoken("João", "João number 2")
+
+
+async def test_stop_ends_a_turn_that_somebody_asked_for_too(live, group, joao, zoe):
+    live.speaker.open.clear()
+    await live.telegram.say(group, joao, "/as Hugo Sá")
+    await live.telegram.wait_for("sendChatAction")
+    await live.telegram.say(group, zoe, "/stop")
+    await live.answer(group, zoe, "/help")
+
+    live.speaker.open.set()
+    answer = await live.answer(group, joao, "/as 李雷")
+
+    assert answer["text"] == spoken("李雷", "李雷 number 2")

@@ -1,0 +1,182 @@
+"""The states of replies across kills: what is logged for each send, and read after a restart."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from bot.errors import StoreError
+from bot.store import send_log
+from bot.store.database import opened, prepare
+from bot.store.erasure import Erasing, Wanted
+from bot.store.inbox import Inbox, Ref
+from bot.store.messages import Place, Store
+from bot.store.outbox import Journal, Line, Part, Turn
+from model.chat.conversation import Message
+from model.chat.eligibility import spoken
+from tests.bot.remains import remains
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PLACE = Place(-5)
+PART = Part(500, 0)
+TURN = Turn(Line("João", "0001", (1, 2)), ("no", "SECRETx", "yes"))
+SENT = Message(-5, 70, 42, "Understudy", "as Telegram has it", AT, is_from_bot=True)
+
+
+@pytest.fixture
+async def engine(tmp_path):
+    url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
+    await prepare(url)
+    async with opened(url) as engine:
+        await Inbox(engine).keep([{"update_id": PART.update_id}])
+        yield engine
+
+
+@pytest.fixture
+async def journal(engine):
+    journal = Journal(engine)
+    await journal.begin(PART, PLACE)
+    await journal.keep_turn(PART, TURN)
+    return journal
+
+
+async def next_life(engine):
+    """Return the journal of a new process after a kill, and how many messages are uncertain."""
+    journal = Journal(engine)
+    return journal, await journal.settle()
+
+
+async def test_an_unsent_message_is_sent_after_a_restart(journal, engine):
+    again, uncertain = await next_life(engine)
+
+    assert uncertain == 0
+    assert await again.begin(PART, PLACE)
+    assert await again.unsent(PART) == TURN
+
+
+async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(journal, engine):
+    journal.note_departure(PART, left=3)
+
+    again, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+    assert await again.begin(PART, PLACE)
+    assert (await again.unsent(PART)).messages == TURN.messages[1:]
+    assert (await next_life(engine))[1] == 0
+
+
+async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(journal, engine):
+    journal.note_departure(PART, left=3)
+    journal.note_arrival(PART, SENT)
+
+    again, uncertain = await next_life(engine)
+
+    assert uncertain == 0
+    assert (await again.unsent(PART)).messages == TURN.messages[1:]
+    assert (await Store(engine).find(-5, 70)).text == spoken("João", "no")
+    assert await again.line(-5, 70) == TURN.line
+
+
+async def test_a_log_entry_that_the_database_has_changes_nothing(journal, engine, monkeypatch):
+    journal.note_departure(PART, left=3)
+    journal.note_arrival(PART, SENT)
+    monkeypatch.setattr(send_log.SendLog, "drop", lambda *_: None)  # killed just before it
+    await journal.advance(PART, TURN.without_first("sent"), SENT)
+
+    again, uncertain = await next_life(engine)
+
+    assert uncertain == 0
+    assert (await again.unsent(PART)).messages == TURN.messages[1:]
+
+
+async def test_a_message_that_telegram_rejected_did_not_arrive(journal, engine):
+    journal.note_departure(PART, left=3)
+    journal.note_failure(PART)
+
+    again, uncertain = await next_life(engine)
+
+    assert uncertain == 0
+    assert await again.unsent(PART) == TURN
+
+
+async def test_a_part_with_an_uncertain_message_stays_uncertain(journal, engine):
+    journal.note_departure(PART, left=3)
+    again, _ = await next_life(engine)
+
+    left = await again.unsent(PART)
+    while left.messages:
+        left = left.without_first("sent")
+        await again.advance(PART, left, None)
+
+    assert await again.count("uncertain") == 1
+
+
+async def test_an_incomplete_log_entry_is_skipped(journal, engine, tmp_path):
+    other = Part(501, 0)
+    await journal.begin(other, PLACE)
+    journal.note_departure(PART, left=3)
+    journal.note_departure(other)
+    log = tmp_path / "bot.db-sends"
+    log.write_bytes(log.read_bytes()[:-9])
+
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_a_torn_note_spoils_none_that_is_written_after_it(journal, engine, tmp_path):
+    (tmp_path / "bot.db-sends").write_bytes(b'{"part": {"update_id": 4')
+
+    journal.note_departure(PART, left=3)
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_notes_that_are_no_text_stop_no_start(journal, engine, tmp_path):
+    journal.note_departure(PART, left=3)
+    with (tmp_path / "bot.db-sends").open("ab") as log:
+        log.write(b"\xff\xfe\x00")
+
+    _, uncertain = await next_life(engine)
+
+    assert uncertain == 1
+
+
+async def test_a_message_does_not_leave_where_that_cannot_be_noted(journal, tmp_path):
+    (tmp_path / "bot.db-sends").mkdir()
+
+    with pytest.raises(StoreError):
+        journal.note_departure(PART, left=3)
+
+
+async def test_the_log_is_private_holds_no_text_and_is_deleted(journal, tmp_path):
+    journal.note_departure(PART, left=3)
+    journal.note_arrival(PART, SENT)
+    log = tmp_path / "bot.db-sends"
+    noted = log.read_text("utf-8")
+    await journal.advance(PART, TURN.without_first("sent"), SENT)
+
+    assert SENT.text not in noted
+    assert log.stat().st_mode & 0o077 == 0
+    assert log.read_text("utf-8") == ""
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [Wanted(messages=(Ref(-5, 2),)), Wanted(authors=frozenset({9}), voices=("João",))],
+    ids=["made from what is forgotten", "in a voice that opts out"],
+)
+async def test_what_is_left_of_a_turn_is_erased(journal, engine, tmp_path, wanted):
+    await Erasing(engine).mark(wanted, AT)
+    await Erasing(engine).erase(wanted)
+
+    assert not await journal.begin(PART, PLACE)
+    assert remains(tmp_path, "SECRETx") == []
+
+
+async def test_a_turn_whose_update_is_closed_is_dropped(journal, engine, tmp_path):
+    await Inbox(engine).end(PART.update_id)
+
+    again, _ = await next_life(engine)
+
+    assert await again.unsent(PART) is None

@@ -1,0 +1,317 @@
+"""Updates and replies in the lives of the bot: interrupted, begun again, set aside, held."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from bot import application, background
+from bot.errors import StoreError
+from bot.store.database import opened
+from bot.store.erasure import Erasing, Wanted
+from bot.store.inbox import MOST_CRASHES, Inbox, Ref
+from bot.store.messages import Place, Store
+from bot.store.outbox import Journal, Part
+from bot.store.tables import inbox as table
+from bot.transport import polling
+from bot.transport.outgoing import Limiter
+from model.chat.eligibility import parse_spoken
+from tests.bot.conftest import until
+
+BURST = 500  # `make soak` has 2,000
+
+
+async def queue(stage):
+    async with opened(stage.settings().database_url) as engine:
+        return await Inbox(engine).queue()
+
+
+@pytest.fixture
+def told(stage, group, zoe):
+    """Return what puts an update into the database of a bot that was killed before its end."""
+
+    async def tell(text, number=500, begun=0):
+        message = await stage.telegram.say(group, zoe, text)
+        stage.telegram.updates.pending.clear()
+        async with stage.running():
+            pass  # so that there is a database
+        async with opened(stage.settings().database_url) as engine:
+            kept = Inbox(engine)
+            await kept.keep([{"update_id": number, "message": message}])
+            for _ in range(begun):
+                await kept.begin(number)
+        return Part(number, 0), Place(group.id)
+
+    return tell
+
+
+async def test_what_was_kept_and_not_handled_is_handled_at_the_next_start(stage, told):
+    await told("/as João")
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert (await queue(stage)).waiting == 0
+
+
+async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
+    part, place = await told("/as João", begun=1)
+    async with opened(stage.settings().database_url) as engine:
+        await Journal(engine).begin(part, place)
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+
+
+@pytest.mark.parametrize("state", ["sending", "sent"])
+async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, group, zoe, state):
+    part, place = await told("/as João", begun=1)
+    async with opened(stage.settings().database_url) as engine:
+        journal = Journal(engine)
+        await journal.begin(part, place)
+        await journal.mark(part, state)
+
+    async with stage.running():
+        await stage.answer(group, zoe, "/as 李雷")
+
+    async with opened(stage.settings().database_url) as engine:
+        uncertain = await Journal(engine).count("uncertain")
+    assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
+    assert uncertain == (state == "sending")
+    assert (await queue(stage)).waiting == 0
+
+
+async def test_restarts_never_set_an_update_aside(stage, told):
+    await told("/as João", begun=10)
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert (await queue(stage)).set_aside == 0
+
+
+async def test_an_update_is_set_aside_after_crashes_in_its_own_code(stage, told, group, zoe):
+    await told("/as João", begun=1)
+    async with opened(stage.settings().database_url) as engine:
+        for _ in range(MOST_CRASHES):
+            before = Inbox(engine)
+            await before.count_crashes()
+            assert await before.begin(500)
+
+    async with stage.running():
+        await stage.answer(group, zoe, "/as 李雷")
+
+    assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
+    assert (await queue(stage)).set_aside == 1
+
+
+@pytest.mark.parametrize("begun", [0, 1], ids=["for the first time", "anew"])
+async def test_a_crash_counts_only_for_a_repeated_update_and_only_during_generation(
+    stage, told, begun
+):
+    await told("/as João", begun=begun)
+    stage.speaker.open.clear()
+
+    async def is_working():
+        async with opened(stage.settings().database_url) as engine, engine.connect() as connection:
+            return (await connection.execute(table.select())).all()[-1].working
+
+    async with stage.running():
+        await until(lambda: stage.speaker.asked)
+        while_generated = await is_working()
+        stage.speaker.open.set()
+        await stage.telegram.wait_for("sendMessage")
+        afterwards = await is_working()
+
+    assert while_generated is bool(begun)
+    assert not afterwards
+
+
+async def test_an_orderly_stop_is_not_a_crash(stage, told, monkeypatch):
+    monkeypatch.setattr(application, "GRACE", 0.1)
+    await told("/as João", begun=1)
+    reply, asked = stage.speaker.reply, []
+
+    def slow(*question):
+        asked.append(question)
+        time.sleep(0.5)
+        return ("too late",)
+
+    stage.speaker.reply = slow
+    for number in range(MOST_CRASHES):
+        async with stage.running():
+            await until(lambda number=number: len(asked) > number)
+    stage.speaker.reply = reply
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"]) == ("João", "João number 1")
+    assert (await queue(stage)).set_aside == 0
+
+
+async def test_a_button_whose_question_was_removed_before_a_kill_is_answered(stage, group, zoe):
+    async with stage.running():
+        asked = await stage.answer(group, zoe, "/as")
+    query = {"id": "1", "from": zoe.json(), "message": asked, "data": "as:13"}
+    stage.telegram.remove(asked)
+    async with opened(stage.settings().database_url) as engine:
+        kept = Inbox(engine)
+        await kept.keep([{"update_id": 500, "callback_query": query | {"chat_instance": "1"}}])
+        await kept.begin(500)
+    mark = len(stage.telegram.calls)
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage", since=mark)
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+
+
+async def test_an_update_that_comes_twice_is_handled_once(live, group, zoe):
+    await live.telegram.say(group, zoe, "/as João")
+    repeated = dict(live.telegram.updates.pending[-1])
+    await live.telegram.wait_for("sendMessage")
+
+    live.telegram.updates.pending.append(repeated)
+    await live.answer(group, zoe, "/as 李雷")
+
+    assert len(live.said()) == 2
+
+
+async def test_what_could_not_be_stored_is_handled_once_there_is_room(
+    stage, group, joao, monkeypatch
+):
+    monkeypatch.setattr(background, "RELEASE_AGAIN", 0.1)
+    save, full = Store.save, [True]
+
+    async def saves(self, message, edited_at=None):
+        if full[0]:
+            raise StoreError("the disk is full")
+        await save(self, message, edited_at)
+
+    monkeypatch.setattr(Store, "save", saves)
+    async with stage.running() as app:
+        said = await stage.telegram.say(group, joao, "hello")
+        await asyncio.sleep(0.05)
+        full[0] = False
+        store = app.bot_data["house"].shelves.messages
+        kept = await until(lambda: store.find(group.id, said["message_id"]))
+
+    assert kept.text == "hello"
+    assert (await queue(stage)).waiting == 0
+
+
+async def test_a_text_that_sqlite_cannot_hold_stops_no_other(live, group, zoe):
+    await live.telegram.say(group, zoe, "half an emoji \ud83d")
+
+    answer = await live.answer(group, zoe, "/as João")
+
+    assert parse_spoken(answer["text"])[0] == "João"
+
+
+async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
+    async with stage.running() as app:
+        store = app.bot_data["house"].shelves.messages
+        for number in range(BURST):
+            await stage.telegram.say(group, zoe, f"message {number}")
+        await until(lambda: stage.telegram.updates.pending == [], 120)
+
+        async def all_handled():
+            return (await app.inbox.queue()).waiting == 0
+
+        await until(all_handled, 120)
+        kept = await store.earlier(Place(group.id), BURST, lambda _: True)
+
+    assert [message.text for message in kept] == [f"message {n}" for n in range(BURST)]
+
+
+async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, group):
+    part, place = await told("/as João")
+    async with opened(stage.settings().database_url) as engine:
+        journal = Journal(engine)
+        await journal.begin(part, place)
+        await journal.mark(part, "sent")
+        async with engine.begin() as connection:
+            moment = (await connection.execute(table.select())).all()[-1].received_at
+        await journal.release_before(moment.replace(year=moment.year + 1))
+
+    async with stage.running():
+        sent = await stage.telegram.wait_for("sendMessage")
+
+    assert parse_spoken(sent.params["text"])[0] == "João"
+
+
+async def test_a_repeated_update_blocks_no_other_once_it_waits(stage, told, group, zoe):
+    await told("/as João", begun=2)
+    stage.speaker.open.clear()
+    async with stage.running():
+        await until(lambda: stage.speaker.asked)
+        elsewhere = stage.telegram.chat(-1005555, title="Others")
+        answer = await stage.answer(elsewhere, zoe, "/help")
+        stage.speaker.open.set()
+        await stage.telegram.wait_for("sendMessage", chat_id=group.id)
+
+    assert answer["chat"]["id"] == elsewhere.id
+
+
+class TestTurns:
+    """The unsent rest of a turn is sent after a restart, as it was generated before."""
+
+    BURST = ("no", "wait", "yes")
+
+    @pytest.fixture(autouse=True)
+    def _one_message_a_life(self, monkeypatch):
+        monkeypatch.setattr(application, "GRACE", 0.2)
+        limits = {"group_max_rate": 1, "group_time_period": 60}
+        monkeypatch.setattr(polling, "Limiter", lambda: Limiter(**limits))
+
+    async def test_a_burst_that_a_stop_interrupts_continues_without_new_generation(
+        self, stage, group, joao
+    ):
+        stage.speaker.replies.append(self.BURST)
+        async with stage.running():
+            await stage.answer(group, joao, "/as João")
+        for number in (2, 3):
+            async with stage.running():
+                await until(lambda number=number: len(stage.said()) == number)
+
+        assert [parse_spoken(text)[1] for text in stage.said()] == list(self.BURST)
+        assert len(stage.speaker.asked) == 1
+        assert (await queue(stage)).waiting == 0
+
+    async def test_a_message_that_waits_for_the_rate_limiter_is_unsent(self, stage, group, joao):
+        stage.speaker.replies.append(self.BURST)
+        async with stage.running() as app:
+            await stage.answer(group, joao, "/as João")
+            journal = app.bot_data["house"].shelves.journal
+            log = stage.folder / "bot.db-sends"
+            await until(lambda: not log.read_text("utf-8"))
+            queued = await journal.count("queued")
+
+        assert queued == 1
+        assert log.read_text("utf-8") == ""
+
+    async def test_a_turn_ends_if_its_source_is_forgotten_during_a_restart(
+        self, stage, group, joao, zoe
+    ):
+        source = await stage.telegram.say(group, zoe, "hello")
+        stage.speaker.replies.append(self.BURST)
+        async with stage.running():
+            await stage.answer(group, joao, "/as João")
+        async with opened(stage.settings().database_url) as engine:
+            ref = Ref(group.id, source["message_id"])
+            await Erasing(engine).mark(Wanted(messages=(ref,)), datetime.now(UTC))
+
+        async with stage.running():
+            await until(lambda: handled(stage))
+
+        assert len(stage.said()) == 1
+        assert len(stage.speaker.asked) == 1
+
+
+async def handled(stage):
+    return (await queue(stage)).waiting == 0

@@ -1,0 +1,243 @@
+import json
+import stat
+from datetime import timedelta
+
+import pytest
+
+from model.artifacts import artifact
+from model.artifacts.artifact import Decoding, content_hash, load, save_card, save_roster
+from model.chat.conversation import Window, window_from_json, window_to_json
+from model.chat.roster import Person, Roster
+from model.errors import ArtifactError
+from tests.model.artifacts import card, make
+
+
+def edit(folder, file="model.json", **changes):
+    path = folder / file
+    value = {**json.loads(path.read_text("utf-8")), **changes}
+    path.write_text(json.dumps({k: v for k, v in value.items() if v is not ...}), "utf-8")
+
+
+def test_an_artifact_is_read_back_as_it_was_saved(tmp_path):
+    told = {
+        "window": Window(size=7, gap=timedelta(minutes=90.5), short=3, fill=4),
+        "decoding": Decoding(temperature=1.2, top_k=0, candidates=8),
+        "public": True,
+        "scores": {"nats": {"João": 0.83, "李雷": 0.9}},
+        "provenance": {"seed": 1, "hyperparameters": {"epochs": 4.0}},
+    }
+
+    loaded = load(make(tmp_path / "a", **told))
+
+    assert loaded.card == card(**told)
+    assert loaded.path == tmp_path / "a"
+    assert (loaded.engine / "model.bin").is_file()
+    assert loaded.tokenizer.is_file()
+    assert loaded.weights == tmp_path / "a" / "weights"
+
+
+def test_its_card_can_be_read_by_people_and_by_its_owner_alone(tmp_path):
+    path = make(tmp_path / "a") / "model.json"
+
+    text = path.read_text("utf-8")
+
+    roster = path.with_name("roster.json")
+    assert "João" in text
+    assert "João Silva" not in text
+    assert "João Silva" in roster.read_text("utf-8")
+    assert stat.S_IMODE(roster.stat().st_mode) == 0o600
+    assert '"gap_minutes": 120.0' in text
+    assert "_by_id" not in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_one_of_another_prompt_is_refused_and_both_prompts_are_named(tmp_path):
+    folder = make(tmp_path / "a", prompt="0123456789ab")
+
+    with pytest.raises(ArtifactError, match="another prompt") as caught:
+        load(folder)
+
+    assert "0123456789ab" in str(caught.value)
+    assert card().prompt in str(caught.value)
+
+
+def test_a_change_to_the_prompt_refuses_what_was_trained_before_it(tmp_path, monkeypatch):
+    folder = make(tmp_path / "a")
+
+    monkeypatch.setattr(artifact, "fingerprint", lambda: "ffffffffffff")
+
+    with pytest.raises(ArtifactError, match="train again"):
+        load(folder)
+
+
+@pytest.mark.parametrize("lost", ["tokenizer.json", "engine/model.bin", "roster.json"])
+def test_an_incomplete_one_is_refused(tmp_path, lost):
+    folder = make(tmp_path / "a")
+    (folder / lost).unlink()
+
+    with pytest.raises(ArtifactError, match="is incomplete"):
+        load(folder)
+
+
+@pytest.mark.parametrize("place", ["none", "a/tokenizer.json"])
+def test_where_there_is_none_it_says_how_to_make_one(tmp_path, place):
+    make(tmp_path / "a")
+
+    with pytest.raises(ArtifactError) as caught:
+        load(tmp_path / place)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00", "[1]", "3", '{"format": 1}', '{"format": 2}'])
+def test_a_damaged_card_is_refused_in_one_line(tmp_path, text):
+    folder = make(tmp_path / "a")
+    (folder / "model.json").write_text(text)
+
+    with pytest.raises(ArtifactError, match=r"model\.json") as caught:
+        load(folder)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"roster": {"people": []}},
+        {"learned": ...},
+        {"learned": [7]},
+        {"learned": None},
+        {"prompt": ...},
+        {"window": {"size": 0, "gap_minutes": 1, "short": 2, "fill": 5}},
+        {"window": {"size": 10}},
+        {"window": None},
+        {"chats": [{"id": 1}]},
+        {"chats": 5},
+        {"decoding": {"temperature": -1}},
+        {"decoding": {"heat": 1}},
+        {"base": ...},
+        {"surprise": 1},
+    ],
+    ids=str,
+)
+def test_a_card_that_says_something_impossible_is_refused_in_one_line(tmp_path, changes):
+    folder = make(tmp_path / "a")
+    edit(folder, **changes)
+
+    with pytest.raises(ArtifactError) as caught:
+        load(folder)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"people": [{"name": "a:b", "ids": [1]}]},
+        {"people": [{"name": "a", "ids": [1], "quiet": "yes"}]},
+        {"people": 3},
+        {"surprise": 1},
+    ],
+    ids=str,
+)
+def test_a_damaged_roster_is_refused_in_one_line(tmp_path, changes):
+    folder = make(tmp_path / "a")
+    edit(folder, "roster.json", **changes)
+
+    with pytest.raises(ArtifactError, match=r"roster\.json is damaged") as caught:
+        load(folder)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[", "\x00"])
+def test_a_roster_that_is_no_json_is_refused_in_one_line(tmp_path, text):
+    folder = make(tmp_path / "a")
+    (folder / "roster.json").write_text(text)
+
+    with pytest.raises(ArtifactError, match=r"roster\.json cannot be read") as caught:
+        load(folder)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_of_another_format_is_refused(tmp_path):
+    folder = make(tmp_path / "a")
+    edit(folder, format=1)
+
+    with pytest.raises(ArtifactError, match="not of this version's format 2: train again"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("temperature", 0), ("temperature", 5.1), ("top_k", -1), ("top_p", 0), ("top_p", 1.1),
+     ("repetition_penalty", 0.9), ("max_new_tokens", 0), ("candidates", 0)],
+)  # fmt: skip
+def test_decoding_out_of_range_is_refused_by_its_options_name(option, value):
+    with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} {value} is out of range"):
+        Decoding(**{option: value})
+
+
+def test_a_window_survives_json():
+    window = Window(size=3, gap=timedelta(minutes=45), short=1, fill=0)
+
+    assert window_from_json(json.loads(json.dumps(window_to_json(window)))) == window
+
+
+def test_the_hash_is_of_names_and_contents(tmp_path):
+    same = [make(tmp_path / name) for name in "ab"]
+    other = make(tmp_path / "c", words="other weights")
+
+    assert content_hash(same[0]) == content_hash(same[1]) != content_hash(other)
+
+    (same[1] / "tokenizer.json").rename(same[1] / "tokens.json")
+
+    assert content_hash(same[0]) != content_hash(same[1])
+
+
+def test_the_hash_stays_whatever_people_agree_to_and_whatever_a_killed_write_left(tmp_path):
+    folder = make(tmp_path / "a")
+    before = content_hash(folder)
+
+    save_roster(Roster(), folder)
+    (folder / ".roster.json.x1y2").write_text("{")
+
+    assert content_hash(folder) == before
+
+
+def test_the_hash_stays_when_the_model_is_judged_later(tmp_path):
+    folder = make(tmp_path / "a")
+    before = content_hash(folder)
+
+    (folder / "scorecard.json").write_text("{}")
+
+    assert content_hash(folder) == before
+
+
+def test_a_roster_of_the_same_name_further_down_is_hashed(tmp_path):
+    folder = make(tmp_path / "a")
+    before = content_hash(folder)
+
+    (folder / "engine" / "roster.json").write_text("{}")
+
+    assert content_hash(folder) != before
+
+
+def test_the_voices_at_the_time_of_training_stay_those_that_the_weights_know(tmp_path):
+    folder = make(tmp_path / "a")
+
+    save_roster(Roster((Person("Zé", (9,)),)), folder)
+
+    assert load(folder).card.learned == ("João", "李雷")
+    assert load(folder).card.roster.people == (Person("Zé", (9,)),)
+
+
+def test_a_card_is_replaced_whole(tmp_path):
+    folder = make(tmp_path / "a")
+
+    save_card(card(base="other"), folder)
+
+    files = sorted(path.name for path in folder.iterdir())
+    assert load(folder).card.base == "other"
+    assert files == ["engine", "model.json", "roster.json", "tokenizer.json"]

@@ -1,0 +1,333 @@
+import fcntl
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model.artifacts.registry import Registry
+from model.chat.roster import Person, Roster
+from model.errors import ArtifactError, RosterError
+from tests.model.artifacts import ROSTER, make
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return Registry(tmp_path / "models")
+
+
+@pytest.fixture
+def three(registry, tmp_path):
+    """A registry of three versions, none of which serves."""
+    for number in range(1, 4):
+        registry.add(make(tmp_path / f"made{number}", words=str(number)))
+    return registry
+
+
+def test_nothing_is_there_and_nothing_is_made_before_the_first_version(registry):
+    assert (registry.names, registry.current, registry.served) == ([], None, [])
+    with pytest.raises(ArtifactError, match="there is no model in"):
+        registry.find("current")
+    with pytest.raises(ArtifactError, match="there is none"):
+        registry.find("1")
+    assert not registry.root.exists()
+
+
+def test_a_finished_artifact_moves_in_under_the_next_number(registry, tmp_path):
+    finished = make(tmp_path / "made")
+
+    name = registry.add(finished)
+
+    assert name.startswith("0001-")
+    assert registry.names == [name]
+    assert not finished.exists()
+    assert registry.open("1").path == registry.root / "versions" / name
+
+
+def test_numbers_go_on_after_the_newest_and_are_never_given_twice(three, tmp_path):
+    (three.root / "versions" / three.names[1] / "model.json").unlink()
+    (three.root / "versions" / "notes.txt").write_text("x")
+
+    name = three.add(make(tmp_path / "made4"))
+
+    assert name.startswith("0004-")
+    assert [n[:4] for n in three.names] == ["0001", "0002", "0003", "0004"]
+
+
+def test_versions_are_in_order_of_number_beyond_four_digits(registry):
+    for name in ("10000-00000000", "9999-00000000", "0002-ffffffff"):
+        (registry.root / "versions" / name).mkdir(parents=True)
+
+    assert [n.split("-")[0] for n in registry.names] == ["0002", "9999", "10000"]
+
+
+@pytest.mark.parametrize("wanted", ["2", "0002", "00002"])
+def test_a_version_is_found_by_number(three, wanted):
+    assert three.find(wanted) == three.names[1]
+
+
+def test_a_version_is_found_by_name_and_as_the_current_one(three):
+    name = three.names[2]
+    three.promote(name)
+
+    assert three.find(name) == three.find("current") == three.current == name
+
+
+@pytest.mark.parametrize("wanted", ["4", "0", "x", "", "../made1", "-1"])
+def test_a_version_that_is_not_there_is_refused_and_those_there_are_named(three, wanted):
+    with pytest.raises(ArtifactError, match="there is 0001-"):
+        three.find(wanted)
+
+
+def test_an_artifact_is_opened_as_a_folder_too(registry, tmp_path):
+    folder = make(tmp_path / "elsewhere", base="mine")
+
+    assert registry.open(str(folder)).card.base == "mine"
+
+
+def test_promoting_twice_changes_nothing(three):
+    three.promote("1")
+    three.promote("1")
+
+    assert three.served == [three.names[0]]
+
+
+def test_a_version_that_does_not_load_is_not_promoted(three):
+    three.promote("1")
+    (three.root / "versions" / three.names[1] / "tokenizer.json").unlink()
+
+    with pytest.raises(ArtifactError, match="incomplete"):
+        three.promote("2")
+
+    assert three.current == three.names[0]
+
+
+def test_rolling_back_goes_to_what_served_before_and_ends_at_the_first(three):
+    first, second, third = three.names
+    for name in (first, second, third):
+        three.promote(name)
+
+    assert [three.rollback(), three.rollback()] == [second, first]
+    assert three.current == first
+    with pytest.raises(ArtifactError, match=f"no version served before {first}"):
+        three.rollback()
+    assert three.current == first
+
+
+def test_rolling_back_after_one_served_twice_gives_what_served_between(three):
+    first, _, third = three.names
+    for wanted in ("1", "3", "1"):
+        three.promote(wanted)
+
+    assert three.rollback() == third
+    assert three.rollback() == first
+
+
+def test_rolling_back_to_a_version_with_canaries_is_refused(three, tmp_path):
+    planted = make(tmp_path / "planted", provenance={"canaries": [{"text": "a secret"}]})
+    secret = three.add(planted)
+    (three.root / "served").write_text(f"{secret}\n", "utf-8")  # as an older version let it serve
+    (three.root / "current").write_text(f"{secret}\n", "utf-8")
+    three.promote("1")
+
+    with pytest.raises(ArtifactError, match=f"{secret} was trained with planted canaries"):
+        three.rollback()
+
+    assert three.current == three.names[0]
+
+
+def test_a_version_that_served_and_is_gone_is_passed_over(three):
+    first, second, third = three.names
+    for name in (first, second, third):
+        three.promote(name)
+    (three.root / "versions" / second).rename(three.root / "gone")
+
+    assert three.rollback() == first
+
+
+def test_rolling_back_and_promoting_again_is_remembered(three):
+    first, second, third = three.names
+    three.promote(first)
+    three.promote(second)
+    three.rollback()
+    three.promote(third)
+
+    assert three.rollback() == first
+
+
+def test_nothing_to_roll_back_to_is_said(three):
+    with pytest.raises(ArtifactError, match="serves yet: choose one"):
+        three.rollback()
+
+
+def test_current_is_one_line_that_is_switched_at_once(three, monkeypatch):
+    three.promote("1")
+    seen = []
+    replace = Path.replace
+
+    def watch(path, target):
+        if target.name == "current":
+            seen.append((path.parent, target.read_text(), path.read_text()))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    three.promote("2")
+
+    first, second, _ = three.names
+    assert seen == [(three.root, f"{first}\n", f"{second}\n")]
+    assert {path.name for path in three.root.iterdir()} == {"current", "served", "versions", "lock"}
+
+
+@pytest.mark.parametrize("line", ["", "../../etc", "0001", "0001-xyz"])
+def test_a_current_that_names_no_version_is_refused(three, line):
+    (three.root / "current").write_text(line)
+
+    with pytest.raises(ArtifactError, match="names no version"):
+        three.find("current")
+
+
+def test_a_current_whose_version_is_gone_is_refused(three):
+    (three.root / "current").write_text("0009-00000000\n")
+
+    with pytest.raises(ArtifactError):
+        three.open()
+
+
+def test_only_the_owner_reads_models(three):
+    three.promote("1")
+
+    modes = {
+        path.is_dir(): stat.S_IMODE(path.stat().st_mode)
+        for path in [three.root, *three.root.rglob("*")]
+    }
+
+    assert modes == {True: 0o700, False: 0o600}
+
+
+def test_a_version_that_was_damaged_is_not_promoted(three):
+    (three.root / "versions" / three.names[0] / "engine" / "model.bin").write_bytes(b"")
+
+    with pytest.raises(ArtifactError, match="damaged"):
+        three.promote("1")
+
+    assert three.current is None
+
+
+def test_a_kill_in_the_middle_of_a_promotion_does_not_confuse_rollback(three):
+    three.promote("1")
+    three.promote("2")
+    with (three.root / "served").open("a") as served:
+        served.write(f"{three.names[2]}\n")
+
+    assert three.rollback() == three.names[0]
+
+
+def test_a_damaged_current_is_mended_by_promoting(three):
+    (three.root / "current").write_bytes(b"\xff\xfe")
+
+    three.promote("2")
+
+    assert three.current == three.names[1]
+
+
+JOAO, LI = ROSTER.people
+AGREED = replace(ROSTER, people=(JOAO, replace(LI, imitate="yes", ids=(8, 88))))
+
+
+def test_a_version_gets_another_roster_and_stays_the_same_version(three):
+    name = three.change_roster("2", AGREED)
+
+    assert name == three.names[1]
+    assert three.open("2").card.roster == AGREED
+    assert three.open("1").card.roster == ROSTER
+    assert three.promote("2") == name
+
+
+def test_a_newcomer_in_a_version_s_roster_is_no_voice(three):
+    ze = Person("Zé", (9,), imitate="yes")
+
+    three.change_roster("2", replace(ROSTER, people=(*ROSTER.people, ze)))
+
+    assert three.open("2").card.roster.called("Zé") == replace(ze, quiet=True)
+
+
+@pytest.mark.parametrize(
+    "people", [(JOAO,), (JOAO, Person("Lei", (8,)))], ids=["somebody missing", "another name"]
+)
+def test_a_roster_that_does_not_fit_leaves_the_version_as_it_was(three, people):
+    with pytest.raises(RosterError, match="李雷"):
+        three.change_roster("2", Roster(people))
+
+    assert three.open("2").card.roster == ROSTER
+
+
+def test_a_roster_for_no_version_is_refused_and_nothing_is_made(registry):
+    with pytest.raises(ArtifactError, match="there is none"):
+        registry.change_roster("2", ROSTER)
+
+    assert not registry.root.exists()
+
+
+def test_a_roster_is_changed_at_once_while_no_other_program_changes_versions(three, monkeypatch):
+    seen = []
+    put = Path.replace
+
+    def watch(path, target):
+        with (three.root / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append((target.name, "88" in target.read_text(), "88" in path.read_text()))
+        return put(path, target)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    three.change_roster("2", AGREED)
+
+    assert seen == [("roster.json", False, True)]
+
+
+def test_a_removed_version_is_gone_and_its_number_is_never_given_again(three, tmp_path):
+    name = three.remove("3")
+
+    assert [n[:4] for n in three.names] == ["0001", "0002"]
+    assert not (three.root / "versions" / name).exists()
+    assert three.add(make(tmp_path / "made4")).startswith("0004-")
+
+
+def test_the_version_that_serves_cannot_be_removed(three):
+    name = three.promote("2")
+
+    with pytest.raises(ArtifactError, match=f"{name} serves: let another one serve first"):
+        three.remove("2")
+
+    assert name in three.names
+
+
+def test_rolling_back_passes_over_what_was_removed(three):
+    for number in ("1", "2", "3"):
+        three.promote(number)
+    three.remove("2")
+
+    assert three.rollback().startswith("0001-")
+
+
+def test_what_a_killed_removal_left_goes_with_the_next_one(three):
+    (three.root / ".gone-x" / "0009-00000000").mkdir(parents=True)
+
+    three.remove("1")
+
+    assert not list(three.root.glob(".gone-*"))
+
+
+@pytest.mark.parametrize("first", ["promote", "remove"])
+def test_a_version_is_checked_while_no_other_program_changes_versions(three, monkeypatch, first):
+    def meanwhile(*_):
+        with (three.root / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(first)
+
+    seen = []
+    monkeypatch.setattr(Registry, "_check_may_serve", meanwhile)
+    monkeypatch.setattr(Registry, "serves", lambda *_: meanwhile() or False)
+
+    getattr(three, first)("2")
+
+    assert set(seen) == {first}

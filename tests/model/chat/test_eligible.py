@@ -1,0 +1,203 @@
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from model.chat.conversation import Message
+from model.chat.eligibility import (
+    WALL,
+    WITHHELD,
+    is_speakable,
+    line_of,
+    lines_of,
+    spoken,
+    target_text,
+)
+from model.chat.roster import Person, Roster
+from model.redaction.redact import redact
+from tests.model.redaction_figures import labelled_lines
+
+NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
+HUGO, ANA, RUI, EVA, BOT, GIF, STRANGER = 1, 2, 3, 4, 9, 8, 70
+ROSTER = Roster(
+    (
+        Person("Hugo", (HUGO,), imitate="yes"),
+        Person("Ana", (ANA,), imitate="ask"),
+        Person("Rui", (RUI,), learn="no"),
+        Person("Eva", (EVA,), imitate="no"),
+    ),
+    bots=frozenset({GIF}),
+    understudies=frozenset({BOT}),
+)
+
+
+def line(text, author=HUGO, **more):
+    return line_of(Message(-1, 5, author, "Rita Lopes", text, NOW, **more), ROSTER)
+
+
+def test_a_friends_words_are_a_line_that_may_be_learned():
+    said = line("  hi\r\nall\rof you ")
+
+    assert said is not None
+    assert (said.message_id, said.author_id, said.sent_at) == (5, HUGO, NOW)
+    assert (said.speaker, said.text, said.is_target) == ("Hugo", "hi\nall\nof you", True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/start", "/help@some_bot", "/as", "/AS", "/as Hugo", "/as@bot Hugo", "/as nobody hello",
+     "/a b c", "/simulate 6", "", "  \n "],
+)  # fmt: skip
+def test_commands_and_empty_messages_are_no_part(text):
+    assert line(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["/", "/ hm", "//", "/rant/over", "/olá", "either/or", "see /start"]
+)
+def test_a_slash_alone_makes_no_command(text):
+    said = line(text)
+
+    assert said is not None
+    assert said.text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("/as Ana what about Friday?", "what about Friday?"),
+        ("/as@understudy_bot ana, what?", "what?"),
+        ("/AS Hugo\nhello", "hello"),
+        ("/as Hugo /help", "/help"),
+    ],
+)
+def test_the_words_after_as_and_a_name_are_said_to_the_friends(text, words):
+    said = line(text)
+
+    assert said is not None
+    assert (said.speaker, said.text, said.is_target) == ("Hugo", words, True)
+
+
+@pytest.mark.parametrize("name", ["Rui", "Eva"])
+def test_the_words_after_as_and_the_name_of_no_voice_are_no_part(name):
+    assert line(f"/as {name} hello") is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"author": GIF},
+        {"is_from_bot": True},
+        {"is_forward": True},
+        {"author": BOT, "is_forward": True},
+    ],
+    ids=["a bot's", "by way of a bot", "a forward", "a forward of ours"],
+)
+def test_bots_and_forwards_are_no_part(more):
+    assert line(spoken("Hugo", "hi"), **more) is None
+
+
+@pytest.mark.parametrize("is_from_bot", [True, False], ids=["live", "exported"])
+def test_what_our_bot_says_is_a_line_of_the_voice_it_plays_and_never_learned(is_from_bot):
+    said = line(spoken("Hugo", " hi\r\nyou "), BOT, is_from_bot=is_from_bot)
+
+    assert said is not None
+    assert (said.speaker, said.text, said.is_target) == ("Hugo", "hi\nyou", False)
+    assert target_text(said) is None
+
+
+def test_what_our_bot_says_in_its_own_name_is_no_part():
+    assert line("Pick a voice:", BOT) is None
+
+
+def test_a_voice_that_has_left_the_roster_keeps_its_lines_and_one_that_may_not_be_learned_none():
+    assert line(spoken("Zoe", "hi"), BOT).speaker == "Zoe"
+
+    withheld = line(spoken("Rui", "hi"), BOT)
+
+    assert (withheld.speaker, withheld.text) == (None, WITHHELD)
+
+
+def test_who_may_not_be_learned_from_is_withheld():
+    said = line("my secret", RUI)
+
+    assert (said.speaker, said.text, said.is_target) == (None, WITHHELD, False)
+    assert target_text(said) is None
+
+
+@pytest.mark.parametrize(
+    ("author", "speaker"), [(STRANGER, "Rita"), (EVA, "Eva")], ids=["a stranger", "one who said no"]
+)
+def test_others_are_context_and_never_learned(author, speaker):
+    said = line("hi", author)
+
+    assert (said.speaker, said.is_target) == (speaker, False)
+
+
+def test_a_voice_that_waits_for_its_persons_word_is_learned():
+    assert target_text(line("hi", ANA)) == "hi"
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("hi", "hi"),
+        ("[photo] look at this", "look at this"),
+        ("[voice 0:07]", None),
+        ("[photo]", None),
+        ("[…]", None),
+        ("call [phone] now", None),
+        ("[photo] of [name]", None),
+        ("[photo] [video] x", None),
+        ("[ ", "[ "),
+        ("[]", "[]"),
+        ("a [b\nc]", "a [b\nc]"),
+        (f"[{'x' * 61}]", f"[{'x' * 61}]"),
+    ],
+)
+def test_bracketed_words_are_never_learned_and_a_caption_is(text, target):
+    said = line(text)
+
+    assert target_text(said) == (target.strip() if target else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "may"),
+    [
+        ("hi", True),
+        ("", False),
+        (" \n", False),
+        ("[photo]", False),
+        ("my [phone] is", False),
+        ("[]", True),
+    ],
+)
+def test_the_bot_says_some_words_and_no_bracketed_one(text, may):
+    assert is_speakable(text) is may
+
+
+def test_lines_keep_the_order_of_messages():
+    chat = [Message(-1, n, HUGO, None, text, NOW) for n, text in enumerate(["a", "/start", "b"])]
+
+    assert [said.text for said in lines_of(chat, ROSTER)] == ["a", "b"]
+
+
+def test_a_long_message_is_cut_as_if_all_of_it_were_redacted():
+    chance = random.Random(25)
+    texts = [labelled.text for labelled in labelled_lines()]
+
+    for _ in range(100):
+        wall = " ".join(chance.choices(texts, k=80)).strip()
+        head = redact(wall)[:200].rsplit(maxsplit=1)[0]
+        assert line(wall).text == f"{head} {WALL}"
+
+
+@pytest.mark.parametrize("before", range(40))
+def test_a_private_part_at_the_cut_of_a_long_message_is_hidden_whole(before):
+    link = "https://example.com/?token=" + "a1" * 700
+    wall = f"{link} {'a' * before} call me at 912 345 678 or {'word ' * 200}"
+
+    shown = line(wall).text
+
+    assert not set("912345678") & set(shown)
+    assert shown.endswith(WALL)

@@ -1,0 +1,20 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.chat.eligibility import parse_spoken, spoken
+from model.chat.roster import clean_name
+
+
+@given(name=st.text(max_size=50).map(clean_name), words=st.text(min_size=1).filter(str.strip))
+def test_what_the_bot_says_is_read_back(name, words):
+    assert parse_spoken(spoken(name, words)) == (name, words)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "hello", "🎭 Hugo", "🎭 Hugo\n", "🎭 Hugo\n  ", "🎭\nhello", "Hugo\nhello",
+     " 🎭 Hugo\nhello", "🎭 Hugo: Ana\nhello", "x 🎭 Hugo\nhello"],
+)  # fmt: skip
+def test_any_other_text_is_nothing_that_the_bot_said(text):
+    assert parse_spoken(text) is None

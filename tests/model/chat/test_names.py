@@ -1,0 +1,151 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.chat.names import (
+    MAX_NAME,
+    clean_name,
+    find_voice,
+    fold,
+    match_voice,
+    nearest_names,
+)
+from model.chat.roster import Person
+from model.errors import VoiceError
+
+SILVA = Person("Hugo Silva", (1,))
+SA = Person("Hugo Sá", (2,))
+JOAO = Person("João", (3,), aliases=("Johnny B", "jb"))
+LI = Person("李雷", (4,))
+ANA = Person("Ana Sofia", (5,))
+EVERYBODY = (SILVA, SA, JOAO, LI, ANA)
+
+
+@pytest.mark.parametrize(
+    ("words", "person", "rest"),
+    [
+        ("Hugo Silva what now?", SILVA, "what now?"),
+        ("hugo sá what now?", SA, "what now?"),
+        ("HUGO SA, what now?", SA, "what now?"),
+        ("Hugo Sa\u0301 hello", SA, "hello"),
+        ("joao", JOAO, ""),
+        ("JOÃO: hello", JOAO, "hello"),
+        ("johnny b is here", JOAO, "is here"),
+        ("jb\nhello", JOAO, "hello"),
+        ("李雷 你好", LI, "你好"),
+        ("李雷", LI, ""),
+        ("ana hello", ANA, "hello"),
+        ("Ana Sofia hello", ANA, "hello"),
+        ("  Ana   hello ", ANA, "hello"),
+        ("ana sofia", ANA, ""),
+        ("ana sofía, sofia!", ANA, "sofia!"),
+    ],
+)
+def test_the_longest_name_at_the_start_is_meant_whatever_its_case_and_accents(words, person, rest):
+    assert match_voice(words, EVERYBODY) == (person, rest)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", "   ", "hugo", "hugo what now?", "hugo silvana", "joaozinho", "anabela", "李", "johnny",
+     "what about Ana", "sofia", "jb's"],
+)  # fmt: skip
+def test_no_part_of_a_word_no_shared_first_name_and_no_later_word_is_meant(words):
+    assert match_voice(words, EVERYBODY) is None
+
+
+def test_an_alias_wins_over_a_first_name_and_a_longer_name_over_both():
+    rui = Person("Rui", (6,), aliases=("Ana",))
+    ana_maria = Person("Ana Maria", (7,))
+
+    assert match_voice("ana hello", [ana_maria, rui]) == (rui, "hello")
+    assert match_voice("ana maria hello", [ana_maria, rui]) == (ana_maria, "hello")
+
+
+@given(person=st.sampled_from(EVERYBODY), words=st.text(max_size=20))
+def test_a_full_name_before_any_words_finds_its_owner(person, words):
+    found = match_voice(f"{person.name.upper()}, {words}", EVERYBODY)
+
+    assert found is not None
+    assert found[0] == person
+
+
+def test_a_voice_is_found_by_exactly_its_name():
+    assert find_voice("hugo sa", EVERYBODY) == SA
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("hugo", "did you mean Hugo Silva or Hugo Sá"),
+        ("jaoo", "did you mean João"),
+        ("Hugo Sliva", "did you mean Hugo Silva"),
+        ("xyz", "there is Hugo Silva, Hugo Sá, João, 李雷, Ana Sofia"),
+        ("joão who", "no voice is called"),
+    ],
+)
+def test_an_unknown_voice_names_the_nearest_or_all(words, hint):
+    with pytest.raises(VoiceError, match=hint):
+        find_voice(words, EVERYBODY)
+
+
+def test_with_nobody_to_speak_as_it_says_so():
+    with pytest.raises(VoiceError, match="there is nobody"):
+        find_voice("hugo", [])
+
+
+def test_the_nearest_names_are_three_at_most_and_the_best_first():
+    people = [Person(f"Mari{end}", (n,)) for n, end in enumerate("aeouz")]
+
+    near = nearest_names("mariz how are you", people)
+
+    assert near[0] == "Mariz"
+    assert len(near) == 3
+    assert nearest_names("", people) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "clean"),
+    [
+        ("Hugo: Silva", "Hugo Silva"),
+        ("[bot] Ana\n", "bot Ana"),
+        ("🎭 Hugo", "Hugo"),
+        ("▁Hugo", "Hugo"),
+        ("  ", "somebody"),
+        ("", "somebody"),
+        ("Joa\u0303o", "João"),
+        ("李雷", "李雷"),
+        ("x" * 99, "x" * MAX_NAME),
+        ("x" * 39 + " y", "x" * 39),
+    ],
+)
+def test_a_name_becomes_one_that_can_begin_a_line(name, clean):
+    assert clean_name(name) == clean
+
+
+@given(name=st.text(max_size=60))
+def test_a_clean_name_stays_as_it_is_and_holds_nothing_that_ends_a_label(name):
+    clean = clean_name(name)
+
+    assert clean_name(clean) == clean
+    assert clean
+    assert not set(clean) & set(":[]\n\r🎭\u2581")
+    assert Person(clean, (1,)).name == clean
+
+
+def test_case_and_accents_do_not_tell_names_apart():
+    assert fold("JOÃO") == fold("joao") == fold(unicodedata.normalize("NFD", "João")) == "joao"
+
+
+def test_the_longest_message_is_compared_by_its_beginning_alone(monkeypatch):
+    compared = []
+    monkeypatch.setattr(
+        "model.chat.names._likeness", lambda said, name: compared.append(said) or 0.0
+    )
+
+    nearest_names("a " * 2000, [Person(f"Friend {n}", (n,)) for n in range(3)])
+
+    assert max(map(len, compared)) < 100
+    assert len(set(compared)) <= 5

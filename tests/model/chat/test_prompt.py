@@ -1,0 +1,240 @@
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.chat import conversation, eligibility, prompt, roster
+from model.chat.conversation import Message, Window
+from model.chat.eligibility import Line
+from model.chat.prompt import (
+    TEMPLATE,
+    context_at,
+    fingerprint,
+    going_on,
+    label,
+    line_as,
+    parse_reply,
+    render_context,
+    render_prompt,
+    render_reply,
+)
+from model.chat.roster import Person, Roster, clean_name
+
+
+def speaker_of(rendered):
+    return None if rendered == "[…]" else rendered.partition(":")[0]
+
+
+NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
+HUGO, ANA, RUI = 1, 2, 3
+ROSTER = Roster((Person("Hugo", (HUGO,)), Person("Ana", (ANA,)), Person("Rui", (RUI,), learn="no")))
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), min_size=1)
+LABELS = st.sampled_from(
+    ["Hugo: hi", "Ana:", "Ana:\nhi", "a\nHugo: hi", " Hugo: x", "https://a.b", "x :"]
+)
+TEXTS = st.lists((WORDS | LABELS).map(str.strip).filter(bool), min_size=1, max_size=5)
+
+
+def lines(*spoken):
+    return [
+        Line(n, 1, who, text, NOW + timedelta(seconds=n)) for n, (who, text) in enumerate(spoken)
+    ]
+
+
+def test_a_prompt_is_the_template_and_one_line_a_message():
+    context = render_context(lines(("Hugo", "hi"), ("Ana", "hello: you\nand all")))
+
+    assert context == ("Hugo: hi", "Ana: hello: you\rand all")
+    assert render_prompt(context) == (
+        "Continue writing the following text.\n\nHugo: hi\nAna: hello: you\rand all\n"
+    )
+    assert render_prompt(()) == TEMPLATE
+
+
+def test_a_reply_is_its_label_and_then_each_message_on_a_line():
+    assert label("Hugo") + render_reply(["hi", "all\nwell"]) == "Hugo: hi\nall\rwell"
+
+
+@given(texts=TEXTS)
+def test_a_reply_is_read_back_message_by_message(texts):
+    assert parse_reply(render_reply(texts)) == tuple(texts)
+
+
+@given(texts=TEXTS, name=st.text(max_size=20).map(clean_name), words=WORDS)
+def test_what_somebody_else_says_after_a_reply_is_cut(texts, name, words):
+    others = f"\n{label(name)} {words}"
+
+    assert parse_reply(render_reply(texts) + others) == tuple(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        (" hi", ("hi",)),
+        ("hi", ("hi",)),
+        ("", ()),
+        (" \n \n", ()),
+        (" hi\n\n  there \n", ("hi", "there")),
+        (" Ana: hi\nyou", ("Ana: hi", "you")),
+        (" hi\nAna: you", ("hi",)),
+        (" hi\nAna:", ("hi",)),
+        (" hi\n10:30 works", ("hi", "10:30 works")),
+        (" a\rb\nc", ("a\nb", "c")),
+    ],
+)
+def test_a_models_reply_is_cut_into_messages(text, messages):
+    assert parse_reply(text) == messages
+
+
+@given(
+    chat=st.lists(st.tuples(st.sampled_from(["Hugo", "Ana", "李雷"]), WORDS | LABELS), max_size=8)
+)
+def test_every_message_is_one_line_that_begins_with_its_own_speaker(chat):
+    context = render_context(lines(*chat))
+
+    whole = render_prompt(context).removeprefix(TEMPLATE)
+    assert whole.count("\n") == len(chat)
+    assert [speaker_of(rendered) for rendered in whole.split("\n")[:-1]] == [who for who, _ in chat]
+
+
+def test_a_name_inside_a_message_does_not_pass_for_another_speakers_line():
+    context = render_context(lines(("Ana", "he said\nHugo: I agree")))
+
+    assert "\nHugo:" not in render_prompt(context)
+    assert "\nHugo:" not in render_reply(["he said", "Hugo: I agree", "he\nHugo: did"])
+
+
+def test_withheld_lines_that_follow_each_other_are_one():
+    context = render_context(
+        lines((None, "[…]"), (None, "[…]"), ("Ana", "hi"), (None, "[…]"), ("Ana", "[…]"))
+    )
+
+    assert context == ("[…]", "Ana: hi", "[…]", "Ana: […]")
+    assert [speaker_of(rendered) for rendered in context] == [None, "Ana", None, "Ana"]
+
+
+def test_words_said_in_the_terminal_are_a_line_like_any_other():
+    said = Message(-1, 1, ANA, None, " hi\nyou ", NOW)
+
+    assert (line_as("Ana", said.text),) == context_at([said], NOW, ROSTER, Window())
+
+
+def test_a_context_holds_what_the_window_shows_of_what_may_stand_there():
+    said = [
+        (ANA, "old", -500),
+        (RUI, "secret", 0),
+        (ANA, "/start", 1),
+        (HUGO, "hi", 2),
+        (ANA, "yes", 3),
+    ]
+    chat = [
+        Message(-1, n, who, "X", text, NOW + timedelta(minutes=m))
+        for n, (who, text, m) in enumerate(said)
+    ]
+
+    assert context_at(chat, NOW + timedelta(minutes=4), ROSTER, Window()) == (
+        "[…]", "Hugo: hi", "Ana: yes",
+    )  # fmt: skip
+    assert context_at(chat[:3], NOW + timedelta(minutes=2), ROSTER, Window()) == ("Ana: old", "[…]")
+    assert context_at([], NOW, ROSTER, Window()) == ()
+
+
+def test_the_fingerprint_is_the_same_in_every_process_and_every_time(pytestconfig):
+    import subprocess
+    import sys
+
+    program = "from model.chat.prompt import fingerprint; print(fingerprint())"
+    other = subprocess.run(
+        [sys.executable, "-c", program], cwd=pytestconfig.rootpath, check=True, capture_output=True
+    )
+
+    assert fingerprint() == fingerprint() == other.stdout.decode().strip()
+    assert len(fingerprint()) == 12
+
+
+NEVER = re.compile("never")
+LINE_OF = eligibility.line_of
+
+
+def seeing(**changes):
+    """Return context_before for a window that has these changes."""
+    return lambda earlier, at, window: conversation.context_before(
+        earlier, at, replace(window, **changes)
+    )
+
+
+def reading(**changes):
+    """Return line_of for messages that have these changes."""
+    return lambda message, roster: LINE_OF(replace(message, **changes), roster)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        pytest.param(prompt, "TEMPLATE", "Go on:\n", id="the template"),
+        pytest.param(prompt, "LINE_BREAK", " / ", id="the line break"),
+        pytest.param(prompt, "label", lambda name: f"{name} -", id="the label"),
+        pytest.param(prompt, "_LABEL", NEVER, id="what looks like a label"),
+        pytest.param(prompt, "WITHHELD", "[?]", id="what stands for the withheld"),
+        pytest.param(prompt, "spoken", lambda *said: " ".join(said), id="the bot's marker"),
+        pytest.param(eligibility, "_COMMAND", NEVER, id="commands"),
+        pytest.param(eligibility, "_AS", NEVER, id="words after a command"),
+        pytest.param(eligibility, "_played", lambda *_: None, id="the bot's lines"),
+        pytest.param(eligibility, "_presentable", lambda text: text, id="private data and walls"),
+        pytest.param(eligibility, "_tidy", str.strip, id="line breaks of other systems"),
+        pytest.param(eligibility, "_tidy", lambda text: text, id="blanks at the end"),
+        pytest.param(eligibility, "without_quotes", str.strip, id="quotes"),
+        pytest.param(eligibility, "without_copies", lambda text, _: text, id="copies"),
+        pytest.param(eligibility, "line_of", reading(is_forward=False), id="forwards"),
+        pytest.param(eligibility, "line_of", reading(is_from_bot=False), id="inline bots"),
+        pytest.param(eligibility, "line_of", reading(author_id=2), id="who is who"),
+        pytest.param(roster, "clean_name", lambda name: name or "somebody", id="strangers' names"),
+        pytest.param(prompt, "context_before", lambda lines, *_: lines, id="the window"),
+        pytest.param(prompt, "context_before", seeing(size=9), id="its size"),
+        pytest.param(prompt, "context_before", seeing(short=1), id="which sessions are short"),
+        pytest.param(prompt, "context_before", seeing(fill=3), id="what fills them"),
+        pytest.param(
+            prompt, "context_before", seeing(gap=timedelta(minutes=119)), id="a smaller gap"
+        ),
+        pytest.param(
+            prompt, "context_before", seeing(gap=timedelta(minutes=121)), id="a larger gap"
+        ),
+    ],
+)
+def test_the_fingerprint_changes_with_every_rule_between_a_chat_and_its_prompt(
+    monkeypatch, module, name, value
+):
+    before = fingerprint()
+
+    monkeypatch.setattr(module, name, value)
+
+    assert fingerprint() != before
+
+
+def test_the_fingerprint_does_not_change_with_a_windows_defaults(monkeypatch):
+    before = fingerprint()
+
+    monkeypatch.setattr(prompt, "Window", lambda **options: Window(**{"size": 3, **options}))
+
+    assert fingerprint() == before
+
+
+def test_the_rules_behind_the_fingerprint_are_those_in_use():
+    assert prompt.context_before is conversation.context_before
+    assert prompt.spoken is eligibility.spoken
+
+
+def test_only_a_speaker_s_own_label_at_the_head_of_a_line_goes():
+    said = " hi, Hugo: me\nHugo: again\n Hugo: as typed\nHugo Silva: no\nHugo:"
+
+    assert going_on(said, "Hugo") == " hi, Hugo: me\nagain\n Hugo: as typed\nHugo Silva: no\nHugo:"
+
+
+def test_a_rendered_reply_has_no_label_that_going_on_would_take_for_its_own():
+    texts = ("Hugo: one", "Hugo: two", "three")
+
+    assert going_on(render_reply(texts), "Hugo") == render_reply(texts)

@@ -1,0 +1,241 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from model.chat.names import clean_name
+from model.chat.roster import Person, Roster, from_json, revised, to_json
+from model.errors import RosterError
+
+SILVA = Person("Hugo Silva", (1,))
+SA = Person("Hugo Sá", (2,))
+JOAO = Person("João", (3,), aliases=("Johnny B", "jb"))
+LI = Person("李雷", (4,))
+ANA = Person("Ana Sofia", (5,))
+EVERYBODY = (SILVA, SA, JOAO, LI, ANA)
+
+
+@pytest.mark.parametrize(
+    ("people", "says"),
+    [
+        ([Person("Hugo", (1,)), Person("Ana", (1,))], "id 1 belongs to two people"),
+        ([Person("João", (1,)), Person("joao", (2,))], "two people are called joao"),
+    ],
+    ids=["one id", "one name"],
+)
+def test_two_people_share_neither_an_id_nor_a_name(people, says):
+    with pytest.raises(RosterError, match=says):
+        Roster(tuple(people))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"name": "Hugo: hi"}, "cannot stand in a prompt: write 'Hugo hi'"),
+        ({"learn": "ask"}, 'learn is "yes" or "no"'),
+        ({"imitate": "never"}, 'imitate "yes", "no" or "ask"'),
+    ],
+)
+def test_a_person_that_cannot_be_is_refused(options, says):
+    with pytest.raises(RosterError, match=says):
+        Person(**{"name": "Hugo", "ids": (1,), **options})
+
+
+@pytest.mark.parametrize(
+    ("learn", "imitate", "voice"),
+    [
+        ("yes", "yes", True),
+        ("yes", "ask", True),
+        ("yes", "no", False),
+        ("no", "yes", False),
+        ("no", "ask", False),
+    ],
+)
+def test_a_voice_is_somebody_who_may_be_learned_from_and_did_not_say_no(learn, imitate, voice):
+    person = Person("Hugo", (1,), learn=learn, imitate=imitate)
+
+    assert Roster((person,)).voices == ((person,) if voice else ())
+
+
+@pytest.mark.parametrize("imitate", ["yes", "ask", "no"])
+def test_the_quiet_are_no_voice_whatever_they_agreed_to_and_go_by_their_name(imitate):
+    quiet = Person("Hugo", (1,), imitate=imitate, quiet=True)
+    roster = Roster((quiet, JOAO))
+
+    assert roster.voices == (JOAO,)
+    assert not quiet.may_be_target
+    assert roster.speaker_name(1, "Hugo Silva") == "Hugo"
+
+
+def test_a_first_name_that_a_voice_shares_with_the_quiet_names_the_voice():
+    quiet = Person("Hugo Sá", (2,), quiet=True)
+    roster = Roster((SILVA, quiet))
+
+    assert roster.named("hugo, hello") == (SILVA, "hello")
+    assert roster.named("hugo sá, hello") == (quiet, "hello")
+
+
+@pytest.mark.parametrize(
+    ("author", "shown", "called"),
+    [
+        (2, "Renamed since", "Hugo Sá"),
+        (99, "Rita Lopes", "Rita"),
+        (99, "joao Lopes", "the other joao"),
+        (99, None, "somebody"),
+        (99, ": :", "somebody"),
+    ],
+    ids=["a friend", "a stranger", "a friend's namesake", "a deleted account", "no name at all"],
+)
+def test_friends_go_by_their_name_and_strangers_by_their_first(author, shown, called):
+    assert Roster(EVERYBODY).speaker_name(author, shown) == called
+
+
+def test_one_friend_may_have_two_accounts():
+    hugo = Person("Hugo", (1, 8))
+
+    assert [Roster((hugo,)).person(n) for n in (1, 8, 9)] == [hugo, hugo, None]
+
+
+def test_a_roster_learns_its_own_bots_id_and_stays_the_same_otherwise():
+    roster = Roster(EVERYBODY, bots=frozenset({6}))
+
+    assert roster.with_understudy(7) == Roster(EVERYBODY, frozenset({6}), frozenset({7}))
+    assert roster.with_understudy(7).person(2) == SA
+
+
+def test_a_roster_survives_json():
+    quiet = Person("Rui", (9,), learn="no", imitate="yes", quiet=True)
+    roster = Roster((*EVERYBODY, quiet), frozenset({6}), frozenset({7, 8}))
+
+    assert from_json(json.loads(json.dumps(to_json(roster)))) == roster
+    assert from_json({}) == Roster()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"people": [{"name": "Hugo"}]},
+        {"people": [{"ids": [1]}]},
+        {"people": [{"name": "Hugo", "ids": ["1"]}]},
+        {"people": [{"name": "Hugo", "ids": 1}]},
+        {"people": [{"name": 5, "ids": [1]}]},
+        {"people": [{"name": "Hugo", "ids": [1], "age": 3}]},
+        {"people": ["Hugo"]},
+        {"people": 3},
+        {"bots": ["x"]},
+        {"friends": []},
+    ],
+    ids=str,
+)
+def test_a_roster_of_another_make_is_refused(value):
+    with pytest.raises(RosterError):
+        from_json(value)
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\u00ad", "\u202e", "\ufe0f", "\u061c"])
+def test_a_stranger_with_an_unseen_character_is_not_the_friend(hidden):
+    roster = Roster((Person("Hugo", (1,)),))
+
+    assert roster.speaker_name(99, f"Hu{hidden}go") == "the other Hugo"
+    assert clean_name(hidden) == "somebody"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"aliases": "Huguinho"},
+        {"aliases": [7]},
+        {"ids": [True]},
+        {"ids": [2**70]},
+        {"quiet": 1},
+        {"quiet": "yes"},
+        {"quiet": None},
+    ],
+    ids=str,
+)
+def test_a_field_of_the_wrong_kind_is_refused(wrong):
+    with pytest.raises(RosterError):
+        from_json({"people": [{"name": "Hugo", "ids": [1], **wrong}]})
+
+
+TRAINED = Roster((SILVA, JOAO, Person("Eva", (6,), learn="no")), bots=frozenset({8}))
+LEARNED = ("Hugo Silva", "João")
+
+
+def test_what_people_agreed_to_since_a_training_becomes_the_model_s_roster():
+    newer = Roster(
+        (
+            Person("João", (3, 33), names=("J.",), aliases=("j",), imitate="yes"),
+            replace(SILVA, learn="no"),
+            Person("Eva", (6,), learn="no"),
+        ),
+        bots=frozenset({8, 9}),
+    )
+
+    roster = revised(TRAINED, newer, LEARNED)
+
+    assert roster.people[:2] == newer.people[:2]
+    assert roster.bots == {8, 9}
+    assert [person.name for person in roster.voices] == ["João"]
+
+
+@pytest.mark.parametrize(
+    "person",
+    [Person("Zé", (99,), imitate="yes"), Person("Eva", (6,), learn="yes", imitate="yes")],
+    ids=["a newcomer", "who said no at the training"],
+)
+def test_whose_voice_the_weights_do_not_know_becomes_none(person):
+    everybody = {p.name: p for p in (*TRAINED.people, person)}
+
+    roster = revised(TRAINED, Roster(tuple(everybody.values())), LEARNED)
+
+    assert roster.called(person.name) == replace(person, quiet=True)
+    assert person.name not in {voice.name for voice in roster.voices}
+
+
+def test_who_said_no_since_and_changed_their_mind_is_a_voice_again():
+    said_no = Roster((replace(SILVA, learn="no", imitate="no"), *TRAINED.people[1:]))
+
+    silenced = revised(TRAINED, said_no, LEARNED)
+    again = revised(silenced, TRAINED, LEARNED)
+
+    assert SILVA.name not in {voice.name for voice in silenced.voices}
+    assert SILVA in again.voices
+
+
+def test_what_a_file_says_of_the_quiet_does_not_count_for_weights_that_know_better():
+    file = Roster((replace(SILVA, quiet=True), *TRAINED.people[1:]))
+
+    assert SILVA in revised(TRAINED, file, LEARNED).voices
+
+
+@pytest.mark.parametrize(
+    ("people", "says"),
+    [
+        ((SILVA, TRAINED.people[2]), "João is missing in this roster"),
+        (
+            (SILVA, TRAINED.people[2], Person("Johnny", (3,))),
+            "João is called Johnny in this roster",
+        ),
+        (
+            (SILVA, TRAINED.people[2], Person("joao", (3,))),
+            "João is called joao in this roster",
+        ),
+        (
+            (replace(SILVA, ids=(1, 3)), TRAINED.people[2]),
+            "João is missing in this roster",
+        ),
+    ],
+    ids=["missing", "renamed", "written otherwise", "made one with another"],
+)
+def test_nobody_of_a_model_s_roster_may_be_missing_or_renamed(people, says):
+    with pytest.raises(RosterError, match=says) as caught:
+        revised(TRAINED, Roster(people), LEARNED)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("role", ["bots", "understudies"])
+def test_a_friend_who_is_a_bot_too_is_refused(role):
+    with pytest.raises(RosterError, match="id 1 is Hugo's, and a bot's"):
+        Roster((Person("Hugo", (1,)),), **{role: frozenset({1})})

@@ -1,0 +1,102 @@
+import pytest
+
+from model.chat.telegram_ids import author_id_of, chat_id_of, is_foreign, is_name_alone
+
+USER, CHAT = 2**32, 2 * 2**32
+SUPERGROUP = -1_000_000_000_077
+
+
+@pytest.mark.parametrize(
+    ("kind", "chat_id"),
+    [
+        ("private_group", -77),
+        ("private_supergroup", SUPERGROUP),
+        ("public_supergroup", SUPERGROUP),
+        ("private_channel", SUPERGROUP),
+        ("public_channel", SUPERGROUP),
+        ("personal_chat", 77),
+        ("bot_chat", 77),
+        ("saved_messages", 77),
+        ("replies", 77),
+        ("verification_codes", 77),
+        (None, 77),
+    ],
+)
+def test_a_chat_is_known_by_its_id_in_the_bot_api(kind, chat_id):
+    assert chat_id_of(kind, 77) == chat_id
+
+
+@pytest.mark.parametrize(
+    ("from_id", "author_id"),
+    [
+        ("user7", 7),
+        ("chat7", -7),
+        ("channel7", -1_000_000_000_007),
+        ("user9007199254740991", 2**53 - 1),
+        (7, 7),
+        (USER + 7, 7),
+        (CHAT + 8, -1_000_000_000_008),
+        (CHAT + 77, SUPERGROUP),
+        (77, SUPERGROUP),
+    ],
+    ids=[
+        "a user",
+        "a group",
+        "a channel",
+        "a large id",
+        "the first era's number",
+        "the second era's user",
+        "the second era's channel",
+        "the second era's name for this very chat",
+        "the first era's name for this very chat",
+    ],
+)
+def test_an_author_is_known_by_their_id_in_the_bot_api(from_id, author_id):
+    assert author_id_of(from_id, "Ana", SUPERGROUP) == author_id
+
+
+def test_a_basic_group_of_the_second_era_that_speaks_in_itself_is_itself():
+    assert author_id_of(CHAT + 77, "Friends", -77) == -77
+
+
+def test_an_author_without_an_id_is_known_by_name():
+    ana, again, rui = (author_id_of(None, name, 1) for name in ("Ana", "Ana", "Rui"))
+
+    assert ana == again != rui
+    assert is_name_alone(ana)
+    assert not is_name_alone(SUPERGROUP)
+
+
+@pytest.mark.parametrize("from_id", ["", " ", 0, -7, 2**63, 1.5, True, [], {}])
+def test_another_form_of_author_is_refused(from_id):
+    with pytest.raises(ValueError, match="from_id"):
+        author_id_of(from_id, "Ana", 1)
+
+
+FOREIGN = [
+    "7",
+    "user",
+    "user-7",
+    "person7",
+    "userA",
+    "user٣x",
+    "user٣",
+    "user" + 30 * "9",
+    "a" * 999,
+]
+
+
+def test_a_foreign_id_becomes_a_number_that_no_account_has():
+    numbers = [author_id_of(from_id, "Ana", 1) for from_id in FOREIGN]
+
+    assert len(set(numbers)) == len(FOREIGN)
+    assert numbers == [author_id_of(from_id, "Rui", 2) for from_id in FOREIGN]
+    assert all(is_foreign(number) and not is_name_alone(number) for number in numbers)
+    assert not is_foreign(author_id_of(None, "Ana", 1))
+    assert not is_foreign(SUPERGROUP)
+
+
+@pytest.mark.parametrize("name", [None, "", 7])
+def test_an_author_with_neither_id_nor_name_is_refused(name):
+    with pytest.raises(ValueError, match="from_id None"):
+        author_id_of(None, name, 1)

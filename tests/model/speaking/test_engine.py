@@ -1,0 +1,115 @@
+"""What both families' engines promise, on really trained small models."""
+
+from dataclasses import replace
+
+import pytest
+
+from model.artifacts.artifact import Decoding
+from model.errors import GenerationStopped
+from model.speaking.engine import unspeakable
+from model.speaking.speaker import open_speaker
+
+CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
+NAMES = ["Hugo", "Tiago", "Raul"]
+FAIR = Decoding(max_new_tokens=24)
+"""The defaults: nothing that was said is less likely to be said again."""
+HOT = replace(FAIR, temperature=5, top_k=0, top_p=1, candidates=50)
+
+
+@pytest.fixture
+def speaker(trained):
+    return open_speaker(trained.open(), device="cpu", seed=1)
+
+
+@pytest.fixture
+def asked(speaker):
+    return speaker.codec.prompt_ids(CONTEXT, 384), speaker.codec.label_ids("Hugo")
+
+
+def test_a_draw_tells_how_likely_it_was(speaker, asked):
+    prompt, forced = asked
+
+    draws = speaker.engine.candidates(prompt, forced, replace(FAIR, temperature=0.3))
+
+    count = len(draws)
+    exact = speaker.engine.scores([prompt] * count, [forced] * count, [d.ids for d in draws])
+    assert count == FAIR.candidates
+    ended = [len(d.ids) < FAIR.max_new_tokens for d in draws]  # what the limit cut has no end yet
+    sums = [sum(row if end else row[:-1]) for row, end in zip(exact, ended, strict=True)]
+    assert [d.score for d in draws] == pytest.approx(sums, abs=0.02)
+
+
+def test_labels_score_as_the_replies_that_they_begin(speaker, asked):
+    prompt, _ = asked
+    labels = [speaker.codec.label_ids(name) for name in NAMES]
+
+    found = speaker.engine.label_scores(prompt, labels)
+
+    exact = speaker.engine.scores([prompt] * 3, [[]] * 3, labels)
+    assert found == pytest.approx([sum(row[:-1]) for row in exact], abs=0.02)
+
+
+def test_replies_score_alike_alone_and_among_many(speaker, asked):
+    prompt, forced = asked
+    replies = [speaker.codec.reply_ids("Hugo", f" {'me too ' * n}")[1] for n in range(1, 40)]
+    count = len(replies)
+
+    together = speaker.engine.scores([prompt] * count, [forced] * count, replies)
+
+    alone = speaker.engine.scores([prompt], [forced], replies[-1:])
+    assert [len(row) for row in together] == [len(reply) + 1 for reply in replies]
+    assert sum(together[-1]) == pytest.approx(sum(alone[0]), abs=0.1)
+
+
+def test_no_bracket_is_ever_drawn_however_wild(speaker, asked):
+    draws = speaker.engine.candidates(*asked, HOT)
+
+    text = "\n".join(speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)
+    assert len(text) > 1000
+    assert "[" not in text
+
+
+def test_brackets_would_be_drawn_if_they_were_not_suppressed(speaker, asked, monkeypatch):
+    monkeypatch.setattr(speaker.engine, "_unspeakable", None)
+
+    draws = speaker.engine.candidates(*asked, replace(HOT, candidates=200))
+
+    assert any("[" in speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)
+
+
+class TestStopping:
+    class After:
+        """Stops a generation at the given call."""
+
+        def __init__(self, calls):
+            self.left = calls
+
+        def __call__(self):
+            self.left -= 1
+            return self.left < 0
+
+    def test_a_generation_stops_at_the_requested_token(self, speaker, asked):
+        should_stop = self.After(8)
+
+        with pytest.raises(GenerationStopped):
+            speaker.engine.candidates(*asked, HOT, should_stop)
+
+        assert should_stop.left >= -HOT.candidates - 8  # each candidate once, never all tokens
+
+    def test_the_next_generation_is_unaffected(self, speaker, asked):
+        with pytest.raises(GenerationStopped):
+            speaker.engine.candidates(*asked, FAIR, lambda: True)
+
+        assert len(speaker.engine.candidates(*asked, FAIR, lambda: False)) == FAIR.candidates
+
+    def test_a_stopped_reply_or_turn_makes_no_further_tries(self, speaker):
+        with pytest.raises(GenerationStopped):
+            speaker.reply(CONTEXT, "Hugo", should_stop=lambda: True)
+        with pytest.raises(GenerationStopped):
+            speaker.turn(CONTEXT, NAMES, should_stop=lambda: True)
+
+
+def test_the_end_may_always_be_drawn(speaker):
+    end = speaker.codec.tokens([speaker.codec.end_id])
+
+    assert end not in unspeakable(speaker.codec)

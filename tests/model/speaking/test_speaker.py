@@ -1,0 +1,164 @@
+"""Really trained models of both families speak in the voice that is forced, and fit to be heard."""
+
+import logging
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import cycle, product
+
+import pytest
+
+from model.artifacts.artifact import Decoding
+from model.errors import VoiceError
+from model.speaking.copy_index import open_index
+from model.speaking.speaker import open_speaker
+from pipeline.dataset.storage import load_dataset
+from tests.habits import HABITS
+
+CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_a_forced_voice_shows_its_own_habit(trained, name):
+    speaker = open_speaker(trained.open(), device="cpu", seed=1)
+
+    replies = [" ".join(speaker.reply(CONTEXT, name)) for _ in range(10)]
+
+    shown = Counter(habit for reply in replies for habit in HABITS.values() if habit in reply)
+    assert shown[HABITS[name]] >= 8
+    assert shown.total() - shown[HABITS[name]] <= 1
+
+
+def test_the_model_lets_every_friend_speak_and_nobody_else(trained):
+    speaker = open_speaker(trained.open(), device="cpu", seed=1)
+
+    drawn = Counter(speaker.next_voice(CONTEXT, list(HABITS)) for _ in range(60))
+
+    assert set(drawn) == set(HABITS)
+
+
+def test_a_voice_that_is_not_offered_never_speaks(trained):
+    speaker = open_speaker(trained.open(), device="cpu", seed=1)
+
+    drawn = {speaker.next_voice(CONTEXT, ["Raul"]) for _ in range(5)}
+
+    assert drawn == {"Raul"}
+
+
+def test_an_empty_context_is_answered_too(trained):
+    speaker = open_speaker(trained.open(), device="cpu", seed=1)
+
+    assert speaker.reply((), "Hugo")
+
+
+LURES = [
+    (),
+    CONTEXT,
+    ("Raul: [photo]", "Hugo: [link]", "Raul: [photo] friday?"),
+    ("Hugo: hello", "[…]", "Tiago: 😂😂"),
+    ("Tiago: Raul: me too", "Hugo: Tiago:", "Raul: Hugo: Hugo:"),
+    ("Raul: what about you? tweet tweet", "Hugo: what about you? woof woof"),
+]
+TEMPERATURES = (0.7, 1.0, 1.8)  # the last is so wild that most candidates are no words
+
+
+def test_two_thousand_lines_are_fit_to_be_heard(trained):
+    artifact = trained.open()
+    speakers = [
+        open_speaker(artifact, device="cpu", seed=1, decoding=Decoding(temperature=heat))
+        for heat in TEMPERATURES
+    ]
+    lines, silent = [], 0
+
+    for speaker, context, name in cycle(product(speakers, LURES, HABITS)):
+        try:
+            messages = speaker.reply(context, name)
+        except VoiceError:
+            silent += 1
+            continue
+        lines += [(context, message) for message in messages]
+        if len(lines) >= 2000:
+            break
+
+    assert silent < 500
+    for context, message in lines:
+        assert message.strip() == message != ""
+        assert not any(sign in message for sign in ("[", "…]", "\ufffd", "\n\n", "<0x"))
+        assert not any(f"{name}:" in message for name in HABITS)
+        assert message.lower() not in {line.partition(": ")[2].lower() for line in context[-1:]}
+
+
+def test_no_line_is_one_of_the_index(trained, habits_dataset):
+    artifact = trained.open()
+    speaker = open_speaker(artifact, device="cpu", seed=1)
+    index = open_index(artifact.lines)
+
+    replies = [speaker.reply(CONTEXT, name) for name in HABITS for _ in range(20)]
+
+    assert speaker.lines is not None
+    assert any(index.holds(pair.target) for pair in load_dataset(habits_dataset).train) or (
+        len(index.hashes) == 0
+    )
+    assert not any(index.holds(messages) for messages in replies)
+
+
+def test_an_artifact_without_an_index_speaks_and_says_so(trained, caplog):
+    artifact = trained.open()
+    kept = artifact.lines.read_bytes()
+    artifact.lines.unlink()
+
+    try:
+        with caplog.at_level(logging.WARNING, "model.speaking.speaker"):
+            speaker = open_speaker(artifact, device="cpu", seed=1)
+    finally:
+        artifact.lines.write_bytes(kept)
+        artifact.lines.chmod(0o600)
+
+    assert "no index of training messages" in caplog.text
+    assert speaker.reply(CONTEXT, "Hugo")
+
+
+def test_ranking_does_not_lose_the_habit(trained):
+    artifact = trained.open()
+    hot = replace(artifact.card.decoding, temperature=1.3)
+
+    shown = {
+        count: sum(
+            HABITS[name] in " ".join(speaker.reply(CONTEXT, name))
+            for speaker in [
+                open_speaker(
+                    artifact, device="cpu", seed=1, decoding=replace(hot, candidates=count)
+                )
+            ]
+            for name in HABITS
+            for _ in range(25)
+        )
+        for count in (1, 6)
+    }
+
+    assert shown[6] >= shown[1] - 3  # of 75: one candidate may have been right each time by chance
+
+
+SAYS = """
+import sys
+from pathlib import Path
+from model.artifacts.registry import Registry
+from model.speaking.speaker import open_speaker
+speaker = open_speaker(Registry(Path(sys.argv[1])).open(), device="cpu", seed=int(sys.argv[2]))
+for _ in range(4):
+    print(speaker.turn(("Hugo: hello you woof woof", "Tiago: friday? meow meow"), ["Hugo", "Raul"]))
+"""
+
+
+def test_a_fresh_process_repeats_itself_with_its_seed_alone(trained):
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", SAYS, str(trained.root), seed],
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "1", "2")
+    ]  # fmt: skip
+
+    assert said[0] == said[1] != said[2]
+    assert said[0].count("\n") == 4

@@ -1,0 +1,240 @@
+"""What the commands about trained models print, and what they change."""
+
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from model.artifacts.artifact import Chat
+from model.artifacts.registry import Registry, receipt_file
+from model.chat.roster import Person
+from model.errors import ArtifactError, RosterError
+from pipeline.cli import models
+from pipeline.cli.main import app
+from pipeline.dataset.roster_file import write_roster
+from tests.model.artifacts import ROSTER, make
+
+JOAO, LI = ROSTER.people
+SCORES = {
+    "nats_per_character": {
+        "whole": {"untuned": 1.0251, "tuned": 0.8741},
+        "voices": {"João": {"untuned": 0.985, "tuned": 0.814}},
+    },
+    "drift_per_token": {"exact": 0.000001, "int8": 0.0123},
+}
+PROVENANCE = {
+    "trained_at": "2024-03-01T12:00:05+00:00",
+    "steps": 1200,
+    "commit": "0123456789abcdef",
+}
+
+
+@pytest.fixture
+def registry(tmp_path):
+    registry = Registry(tmp_path / "models")
+    made = make(
+        tmp_path / "made",
+        scores=SCORES,
+        provenance=PROVENANCE,
+        chats=(Chat(-5, "Friends"), Chat(-1006, "A group with a name that is rather long")),
+    )
+    registry.promote(registry.add(made))
+    return registry
+
+
+@pytest.fixture
+def call(registry):
+    """Run a command about models and return what it printed."""
+
+    def run(*words):
+        command = [*map(str, words), "--models", str(registry.root)]
+        result = CliRunner().invoke(models.app, command)
+        if result.exception:
+            raise result.exception
+        return result.stdout
+
+    return run
+
+
+@pytest.fixture
+def change(tmp_path, call):
+    """Give the version a roster of these people and return what was printed."""
+
+    def run(*people, **more):
+        write_roster(replace(ROSTER, people=people, **more), tmp_path / "roster.toml")
+        return call("roster", "1", tmp_path / "roster.toml")
+
+    return run
+
+
+def test_show_prints_the_card_in_80_columns(call, registry):
+    shown = call("show", "1")
+
+    assert shown.startswith(f"{registry.names[0]}, serves now\n")
+    assert max(map(len, shown.splitlines())) <= 80
+    for words in (
+        "tiny (encoder-decoder)",
+        "2024-03-01 12:00 UTC in 1,200 steps of commit 012345678",
+        "Friends (-5)",
+        "10 messages; a silence of 120 minutes ends a session",
+        "int8 0.0123",
+    ):
+        assert words in shown
+
+
+def test_show_prints_each_voice_and_how_well_the_model_foresees_it(call):
+    rows = [line.split() for line in call("show").splitlines()]
+
+    assert ["João", "yes", "0.985", "0.814"] in rows
+    assert ["李雷", "ask"] in rows
+    assert ["all", "of", "them", "1.025", "0.874"] in rows
+
+
+def test_show_does_without_what_a_model_does_not_say(call, registry, tmp_path):
+    registry.add(make(tmp_path / "bare"))
+
+    shown = call("show", "2")
+
+    assert "serves now" not in shown
+    assert "unknown" in shown
+
+
+def test_what_a_person_agreed_to_since_is_put_into_the_version(change, registry):
+    said = change(replace(LI, imitate="yes"), JOAO)
+
+    assert said == "李雷: imitate ask → yes\nA running bot applies this within seconds.\n"
+    assert registry.open("1").card.roster.called("李雷").imitate == "yes"
+
+
+def test_the_same_roster_changes_nothing(change, registry):
+    before = registry.open("1").card.roster
+
+    assert change(JOAO, LI) == "nothing changed\n"
+    assert registry.open("1").card.roster == before
+
+
+def test_accounts_and_names_may_change(change):
+    said = change(replace(JOAO, ids=(7, 77), names=(), aliases=("j", "jb")), LI, bots=frozenset())
+
+    assert said.splitlines()[:2] == [
+        "João: ids 7 → 7, 77; names João Silva → none; aliases jb → j, jb",
+        "bots: 5 → none",
+    ]
+
+
+def test_no_name_can_command_the_terminal(change):
+    said = change(replace(JOAO, names=("\x1b[2J\u202eJoão\n",)), LI)
+
+    assert said.startswith("João: names João Silva → [2JJoão \n")
+
+
+def test_who_says_no_is_silent_at_once_and_is_told_what_the_weights_still_know(change, registry):
+    said = change(replace(JOAO, learn="no"), LI)
+
+    assert said.startswith("João: learn yes → no; silent and unseen from now on, but the weights")
+    assert "until you build again and train" in said
+    assert registry.open("1").card.roster.voices == (LI,)
+
+
+def test_who_said_no_and_changed_their_mind_is_a_voice_again(change, registry):
+    change(replace(JOAO, learn="no"), LI)
+
+    said = change(JOAO, LI)
+
+    assert said.startswith("João: learn no → yes; what they say is seen from now on\n")
+    assert registry.open("1").card.roster.voices == (JOAO, LI)
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ({"learn": "no", "imitate": "yes"}, {"learn": "yes", "imitate": "yes"}),
+        ({"imitate": "no"}, {"imitate": "yes"}),
+    ],
+    ids=["learned from", "imitated"],
+)
+def test_whom_the_weights_never_learned_is_seen_and_stays_no_voice(
+    registry, call, tmp_path, then, now
+):
+    silent = replace(LI, **then)
+    registry.add(make(tmp_path / "b", roster=replace(ROSTER, people=(JOAO, silent))))
+    write_roster(replace(ROSTER, people=(JOAO, replace(LI, **now))), tmp_path / "roster.toml")
+
+    said = call("roster", "2", tmp_path / "roster.toml")
+
+    assert "no voice, which this model has not learned" in said
+    assert registry.open("2").card.roster.voices == (JOAO,)
+
+
+def test_a_newcomer_is_called_by_name_and_is_no_voice(change, registry):
+    said = change(JOAO, LI, Person("Zé", (9,), imitate="yes"))
+
+    assert said.startswith("Zé: new; no voice, which this model has not learned")
+    assert registry.open("1").card.roster.person(9).quiet
+
+
+@pytest.mark.parametrize(
+    ("people", "says"),
+    [
+        ((LI,), "João is missing in this roster"),
+        ((LI, Person("Johnny", (7,))), "João is called Johnny in this roster"),
+    ],
+    ids=["missing", "renamed"],
+)
+def test_a_roster_without_somebody_of_the_model_s_is_refused_in_one_line(
+    change, registry, people, says
+):
+    with pytest.raises(RosterError, match=says) as caught:
+        change(*people)
+
+    assert "\n" not in str(caught.value)
+    assert registry.open("1").card.roster == ROSTER
+
+
+def test_a_version_with_another_roster_can_still_be_promoted(change, call, registry, tmp_path):
+    change(replace(JOAO, imitate="no"), LI)
+    registry.promote(registry.add(make(tmp_path / "b", words="other")))
+
+    assert call("promote", "1") == f"{registry.names[0]} serves now\n"
+
+
+def test_a_version_or_a_roster_that_is_not_there_is_refused(call, tmp_path):
+    with pytest.raises(RosterError, match="there is no roster"):
+        call("roster", "1", tmp_path / "roster.toml")
+    with pytest.raises(ArtifactError, match="no version '9'"):
+        call("show", "9")
+
+
+def test_list_shows_a_version_that_cannot_be_used_too(call, registry):
+    (registry.root / "versions" / registry.names[0] / "roster.json").unlink()
+
+    assert "cannot be used" in " ".join(call("list").split())
+
+
+def test_removing_a_version_without_a_receipt_mentions_none(call, registry, tmp_path):
+    for number in (2, 3):
+        registry.add(make(tmp_path / f"other{number}", words=str(number)))
+    kept = receipt_file(registry.root, registry.names[2])
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    second, third = registry.names[1:]
+
+    assert call("remove", "2") == f"{second} is deleted\n"
+    assert call("remove", "3") == f"{third} is deleted; its receipt stays\n"
+
+
+def test_without_a_model_every_command_names_the_same_next_step(tmp_path):
+    root = tmp_path / "none"
+    listed = CliRunner().invoke(models.app, ["list", "--models", str(root)]).stdout
+    talk = CliRunner().invoke(app, ["chat", "--as", "João", "--models", str(root)]).exception
+
+    assert str(talk) == listed.strip()
+    assert "understudy retrain" in listed
+
+
+def test_without_a_current_version_the_next_step_is_to_choose_one(tmp_path):
+    registry = Registry(tmp_path / "models")
+    registry.add(make(tmp_path / "made"))
+
+    with pytest.raises(ArtifactError, match="choose one with `understudy models promote`"):
+        registry.open()

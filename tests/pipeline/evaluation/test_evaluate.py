@@ -1,0 +1,218 @@
+"""A really trained model, judged: it must score high where a swapped one scores low."""
+
+import json
+import re
+import shutil
+from dataclasses import asdict, replace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from model.artifacts.artifact import content_hash
+from model.artifacts.registry import Registry
+from model.errors import DatasetError
+from pipeline.cli.main import app
+from pipeline.cli.tables import print_scorecard
+from pipeline.dataset.storage import load_dataset
+from pipeline.evaluation.evaluate import FULL, QUICK, SPOKEN, dataset_for, evaluate, judge
+from pipeline.evaluation.generation import Size
+from tests.habits import HABITS
+
+QUIET = Console(quiet=True)
+SMALL = Size(generated=6, unranked=6, swapped=6, base=3, scored=5, quick=True)
+
+
+@pytest.fixture(scope="module")
+def judged(trained, habits_dataset):
+    """The trained model's registry and its scorecard."""
+    dataset = load_dataset(habits_dataset)
+    return trained, evaluate(trained.open(), dataset, trained.root / "bases", SMALL, 0, QUIET)
+
+
+def test_a_model_that_learned_its_voices_scores_high_and_swapped_low(judged):
+    card = judged[1]
+    bags = card["attribution"]["bags_of_5"]
+
+    assert bags["ceiling"] == 1.0
+    assert bags["generated"] > 0.7
+    assert bags["swapped"] < 0.2
+    assert bags["base"] < bags["generated"]
+    assert card["right_voice"]["share"] > 0.9
+    assert card["nats_per_char"]["tuned"] < 0.5 * card["nats_per_char"]["base"]
+    assert card["personal_data"] == 0
+    assert card["canaries"]["planted"] == 0
+
+
+def test_the_card_stands_beside_the_artifact_without_words_and_changes_no_hash(judged):
+    registry, card = judged
+    path = registry.open().path
+
+    written = (path / "scorecard.json").read_text("utf-8")
+
+    assert json.loads(written) == json.loads(json.dumps(card))
+    assert not any(habit in written for habit in HABITS.values())
+    assert content_hash(path)[:8] == path.name.split("-")[1]
+    assert registry.promote("current") == path.name
+
+
+def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dataset):
+    registry, card = judged
+    dataset = load_dataset(habits_dataset)
+
+    again = evaluate(registry.open(), dataset, registry.root / "bases", SMALL, 0, QUIET)
+
+    assert again == card
+
+
+def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
+    registry, _ = judged
+    dataset, shares = load_dataset(habits_dataset), []
+
+    judge(
+        registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET,
+        told=shares.append,
+    )  # fmt: skip
+
+    assert shares == sorted(shares)
+    assert len(shares) > 7
+    assert shares[-1] == 1
+    assert shares.count(1) == 1
+
+
+def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):
+    registry, _ = judged
+    monkeypatch.setattr(
+        "pipeline.evaluation.evaluate._convert", lambda *_: pytest.fail("converted again")
+    )
+
+    dataset = load_dataset(habits_dataset)
+    evaluate(registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET)
+
+
+def test_the_table_fits_80_columns_and_says_what_matters(judged):
+    shown = StringIO()
+
+    print_scorecard(judged[1], Console(file=shown, width=80, highlight=False, markup=False))
+
+    text = shown.getvalue()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    for words in ("speakers swapped", "real replies", "right name wins", "Private data: in 0 of"):
+        assert words in text
+
+
+def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
+    registry, _ = judged
+
+    result = CliRunner().invoke(
+        app, ["evaluate", "--quick", "--lines", "2", "--models", str(registry.root)]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "scorecard.json" in result.output
+    card = json.loads((registry.open().path / "scorecard.json").read_text("utf-8"))
+    assert card["quick"]
+    assert card["replies"]["generated"]["replies"] == 2 * len(HABITS)
+
+
+def evaluated(registry, *words):
+    command = ["evaluate", "--lines", "1", "--models", str(registry.root), *map(str, words)]
+    return CliRunner().invoke(app, command)
+
+
+def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it_was(
+    judged, habits_dataset, tmp_path
+):
+    registry, _ = judged
+    path = registry.open().path
+    before = {file: file.read_bytes() for file in path.glob("*.json")}
+    place = tmp_path / "tried.json"
+
+    words = ("--split", "validation", "--temperature", 0.9, "--candidates", 2, "--out", place)
+    result = evaluated(registry, *words)
+
+    assert result.exit_code == 0, result.output
+    assert "Judged by validation talk" in result.output
+    card = json.loads(place.read_text("utf-8"))
+    own = registry.open().card.decoding
+    assert card["decoding"] == asdict(replace(own, temperature=0.9, candidates=2))
+    assert card["held_out"] == "validation"
+    held_out = sum(len(pair.target) for pair in load_dataset(habits_dataset).validation)
+    assert card["replies"]["ceiling"]["lines"] == held_out
+    assert {file: file.read_bytes() for file in path.glob("*.json")} == before
+
+
+def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
+    registry, card = judged
+
+    assert card["decoding"] == asdict(registry.open().card.decoding)
+    assert card["held_out"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--split", "validation"], "name a file with --out"),
+        (["--voice-weight", "0"], "name a file with --out"),
+        (["--out", "no-such-folder/tried.json"], "in a folder that exists"),
+        (["--out", "."], "in a folder that exists"),
+        (["--split", "train", "--out", "x.json"], "--split"),
+    ],
+    ids=["validation", "other settings", "no folder", "a folder", "training talk"],
+)
+def test_a_trial_that_has_no_place_is_wrong_usage_before_any_work(trained, words, said):
+    result = evaluated(trained, *words)
+
+    assert result.exit_code == 2
+    assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
+
+
+def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habits_dataset):
+    artifact = judged[0].open()
+    other = tmp_path / "other"
+    shutil.copytree(habits_dataset, other)
+    summary = other / "summary.json"
+    text = summary.read_text("utf-8")
+    summary.write_text(
+        re.sub('"content_hash": "[0-9a-f]{4}', '"content_hash": "0000', text), "utf-8"
+    )
+
+    assert dataset_for(artifact, None).folder == habits_dataset
+    with pytest.raises(DatasetError, match="not the dataset that .* was trained on"):
+        dataset_for(artifact, str(other))
+    with pytest.raises(DatasetError, match="name another with --data"):
+        dataset_for(artifact, str(tmp_path / "none"))
+
+
+def test_lines_scale_every_arm():
+    doubled = FULL.with_lines(2 * FULL.generated)
+
+    assert (doubled.unranked, doubled.base) == (2 * FULL.unranked, 2 * FULL.base)
+    assert QUICK.with_lines(1).scored == 1
+    assert QUICK.with_lines(1).quick
+
+
+@pytest.mark.parametrize("voices", [1, 2, 5, 40])
+def test_a_full_run_looks_for_private_data_in_2_000_lines_whatever_the_voices(voices):
+    size = FULL.with_replies(SPOKEN, voices)
+
+    tuned = size.generated + size.unranked + size.swapped
+    assert voices * tuned >= SPOKEN > 2_000
+    assert replace(size, unranked=FULL.unranked) == FULL
+    assert size.unranked >= FULL.unranked
+
+
+def test_every_line_that_the_tuned_model_says_is_checked_for_private_data(judged):
+    card = judged[1]
+
+    arms = ("generated", "unranked", "swapped")
+    assert card["personal_data_lines"] == sum(card["replies"][arm]["lines"] for arm in arms)
+
+
+def test_no_model_is_one_line(tmp_path):
+    result = CliRunner().invoke(app, ["evaluate", "--models", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, Exception)
+    assert Registry(tmp_path).names == []

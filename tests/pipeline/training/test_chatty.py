@@ -1,0 +1,89 @@
+"""The measurement of joining: its figures on talk whose answers are known."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from model.joining import FEATURES, LEVELS, Propensity, Said, Weights
+from pipeline.dataset.storage import OCCASIONS
+from pipeline.training.joining import Occasion, measure
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+
+def occasion(author, answered_by, before=()):
+    lines = [*before, author]
+    said = [Said(NOON + timedelta(seconds=n), by) for n, by in enumerate(lines)]
+    return Occasion(said, answered_by)
+
+
+def knowing(bar=0.5):
+    """Return a model by which Ana answers Rui with 3 in 4, and anybody else with 1 in 4."""
+    weights = Weights(
+        0.0, (0.0,) * len(FEATURES), {"Rui": 1.098612, "Zé": -1.098612}, (bar,) * len(LEVELS)
+    )
+    return Propensity({"Ana": weights})
+
+
+TALK = [
+    *[occasion("Rui", "Ana", ["Ana"])] * 3,
+    *[occasion("Rui", None, ["Ana"])],
+    *[occasion("Zé", "Ana")] * 1,
+    *[occasion("Zé", None)] * 3,
+    *[occasion("Ana", "Rui")] * 2,
+]
+
+
+def test_joins_are_counted_against_answers_and_hits_against_luck():
+    (ana,) = measure(knowing(), TALK)
+
+    assert (ana.occasions, ana.answers) == (8, 4)
+    assert ana.foreseen == pytest.approx(4, abs=1e-4)
+    assert ana.error == pytest.approx(0, abs=1e-4)
+    assert ana.auc == pytest.approx(0.75)
+    assert (ana.rate, ana.present) == (0.5, 0.75)
+    assert [(one.level, one.times, one.hits) for one in ana.joined] == [
+        (25, 4, 3), (50, 4, 3), (100, 4, 3)
+    ]  # fmt: skip
+
+
+def test_chances_that_are_off_are_told_by_how_much():
+    wrong = [occasion("Rui", None)] * 4 + [occasion("Zé", "Ana")] * 4
+
+    (ana,) = measure(knowing(), wrong)
+
+    assert ana.error == pytest.approx(0.75, abs=1e-4)
+    assert ana.auc == 0
+
+
+def test_a_voice_that_never_answers_there_is_left_out():
+    assert measure(knowing(), [occasion("Rui", None)]) == ()
+
+
+def run(folder, *more):
+    command = [sys.executable, "-m", "pipeline.training.joining", str(folder), *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_prints_tables_of_a_dataset(habits_dataset):
+    found = run(habits_dataset, "--split", "validation")
+
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("| voice | lines of others | answered |")
+    assert "| all of them | 100 |" in found.stdout
+
+
+def test_a_dataset_of_an_earlier_version_is_refused_in_one_line(tmp_path, habits_dataset):
+    import shutil
+
+    folder = shutil.copytree(habits_dataset, tmp_path / "ds")
+    (folder / OCCASIONS).unlink()
+
+    found = run(folder)
+
+    assert found.returncode == 1
+    assert found.stderr == (
+        f"chatty: {folder} does not say who answered whom: build the dataset again\n"
+    )

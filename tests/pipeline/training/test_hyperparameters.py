@@ -1,0 +1,49 @@
+"""Recipes, what overrides them, and what no run can use."""
+
+import pytest
+
+from model.errors import TrainingError
+from pipeline.training.hyperparameters import Hyperparameters, by_recipe
+
+
+def test_the_notebook_s_recipe_is_the_notebook_s():
+    settings = by_recipe("notebook", {})
+
+    assert (settings.learning_rate, settings.epochs, settings.batch_size) == (5e-5, 4, 8)
+    assert (settings.schedule, settings.warmup) == ("linear", 0)
+    assert (settings.batches, settings.precision) == ("uniform", "float32")
+    assert settings.evaluations == 0
+
+
+def test_what_is_given_goes_before_a_recipe():
+    settings = by_recipe("notebook", {"epochs": 1.0, "seed": 3})
+
+    assert (settings.epochs, settings.seed, settings.learning_rate) == (1, 3, 5e-5)
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are():
+    with pytest.raises(TrainingError, match="--recipe soup: there is understudy and notebook"):
+        by_recipe("soup", {})
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["epochs", "minutes", "batch_size", "token_budget", "learning_rate", "warmup", "weight_decay",
+     "lora_rank", "lora_alpha", "evaluations", "patience", "validation_pairs", "canary_count",
+     "max_prompt_tokens", "max_reply_tokens", "seed"],
+)  # fmt: skip
+def test_settings_that_no_run_can_use_are_refused(option):
+    with pytest.raises(TrainingError, match="out of range"):
+        Hyperparameters(**{option: -1})
+
+
+@pytest.mark.parametrize("option", ["batches", "precision", "schedule"])
+def test_words_that_mean_nothing_are_refused(option):
+    with pytest.raises(TrainingError, match="soup is out of range"):
+        Hyperparameters(**{option: "soup"})
+
+
+def test_a_family_s_rate_is_its_own_unless_given():
+    assert Hyperparameters().rate("decoder-only") == 2e-4
+    assert Hyperparameters(lora=True).rate("decoder-only") == 1e-3
+    assert Hyperparameters(lora=True, learning_rate=1e-5).rate("decoder-only") == 1e-5

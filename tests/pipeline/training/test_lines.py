@@ -1,0 +1,78 @@
+"""The index of training messages, made from a dataset and added to a version."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from model.artifacts.registry import Registry
+from model.errors import UnderstudyError
+from model.speaking.copy_index import open_index
+from pipeline.dataset.storage import load_dataset
+from pipeline.training.run import add_lines, said_in, save_lines
+from tests.model.artifacts import make
+
+
+def pair(voice, context, target):
+    return SimpleNamespace(voice=voice, context=context, target=target)
+
+
+def registry_of(folder, sha256):
+    finished = make(folder / "new", provenance={"dataset": {"sha256": sha256}})
+    registry = Registry(folder / "artifacts")
+    registry.add(finished)
+    return registry
+
+
+def test_turns_count_as_often_as_they_were_said_and_contexts_once():
+    train = [
+        pair("Hugo", ("Raul: one\rtwo", "[…]"), ("hello", "you")),
+        pair("Hugo", ("Raul: one\rtwo", "Hugo: hello"), ("hello",)),
+    ]
+
+    found = list(said_in(SimpleNamespace(train=train)))
+
+    assert found == [("Hugo", "hello"), ("Hugo", "you"), ("Hugo", "hello"), ("Raul", "one\ntwo")]
+
+
+def test_a_version_gets_an_index_as_a_new_version(tmp_path, habits_dataset):
+    dataset = load_dataset(habits_dataset)
+    registry = registry_of(tmp_path, dataset.content_hash)
+
+    name = add_lines(registry, "1", dataset)
+
+    assert name.startswith("0002-")
+    assert registry.promote(name) == name
+    assert open_index(registry.open("2").lines) is not None
+    assert not registry.open("1").lines.exists()
+
+
+def test_the_same_dataset_gives_the_same_index(tmp_path, habits_dataset):
+    dataset = load_dataset(habits_dataset)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        save_lines(dataset, tmp_path / name)
+
+    first, second = (next((tmp_path / name).iterdir()).read_bytes() for name in "ab")
+
+    assert first == second
+
+
+def test_an_index_of_another_dataset_is_refused(tmp_path, habits_dataset):
+    registry = registry_of(tmp_path, "00" * 32)
+
+    with pytest.raises(UnderstudyError, match="trained on another dataset"):
+        add_lines(registry, "1", load_dataset(habits_dataset))
+
+
+def test_the_command_names_the_new_version(tmp_path, habits_dataset):
+    registry = registry_of(tmp_path, load_dataset(habits_dataset).content_hash)
+
+    said = subprocess.run(
+        [sys.executable, "-m", "pipeline.training.run", "1", str(habits_dataset),
+         "--models", str(registry.root)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert said.stdout.strip() == registry.find("2")

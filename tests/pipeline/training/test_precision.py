@@ -1,0 +1,84 @@
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from pipeline.training import trainer
+from pipeline.training.trainer import Precision, bf16_gain, choose_precision
+
+
+@pytest.fixture
+def able(monkeypatch):
+    """A CPU that has instructions for bf16, and no GPU."""
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+
+
+@pytest.mark.parametrize(("gain", "bf16"), [(4.0, True), (1.0, False), (0.6, False)])
+def test_bf16_is_chosen_where_it_is_measured_to_be_faster(able, monkeypatch, gain, bf16):
+    monkeypatch.setattr(trainer, "bf16_gain", lambda: gain)
+
+    chosen = choose_precision()
+
+    assert chosen.bf16 is bf16
+    assert f"{gain} times as fast" in chosen.reason
+
+
+def test_without_the_instructions_nothing_is_measured(able, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)
+    monkeypatch.setattr(trainer, "bf16_gain", None)
+
+    assert not choose_precision().bf16
+
+
+def test_what_is_told_goes_first():
+    assert [choose_precision(name).bf16 for name in ("bf16", "float32")] == [True, False]
+
+
+def test_the_gain_is_a_measured_ratio():
+    assert 0.01 < bf16_gain() < 100
+
+
+@contextmanager
+def beside_others(count):
+    """Share one core with so many programs that never rest."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        time.sleep(0.3)  # until they have begun
+        yield
+    finally:
+        for program in busy:
+            program.kill()
+            program.wait()
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to share one core here")
+def test_a_busy_machine_does_not_change_the_gain():
+    with beside_others(0):
+        quiet = bf16_gain()
+    with beside_others(2):
+        busy = [bf16_gain() for _ in range(3)]
+
+    assert busy == pytest.approx([quiet] * 3, rel=0.35)
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_a_resumed_run_goes_on_as_it_began_whatever_is_measured_now(
+    able, monkeypatch, tmp_path, bf16
+):
+    monkeypatch.setattr(trainer, "bf16_gain", lambda: 0.5 if bf16 else 4.0)
+    Precision(bf16, "measured then").save(tmp_path / "precision")
+
+    resumed = choose_precision("auto", tmp_path / "precision")
+
+    assert resumed.bf16 is bf16
+    assert "as the run began" in resumed.reason
+    assert choose_precision("auto", tmp_path / "none").bf16 is not bf16
+    assert choose_precision("float32", tmp_path / "precision").bf16 is False

@@ -1,0 +1,247 @@
+"""From a dataset to a version in the registry, and back from it."""
+
+import json
+import os
+import shutil
+import signal
+from dataclasses import replace
+from datetime import UTC, datetime
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from model.artifacts.artifact import Decoding, load
+from model.artifacts.consent import keep_imported
+from model.artifacts.registry import Registry
+from model.chat.roster import Decision, Roster
+from model.errors import BaseError, DatasetError, TrainingError
+from model.files import locked
+from model.joining import load as load_propensity
+from pipeline.cli.main import app
+from pipeline.dataset.storage import OCCASIONS, load_dataset
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.run import Judge, Start, even, save_loss, saved_loss, train, work_folder
+from tests.checkpoints import save_llama
+from tests.habits import CHAT_ID, HABITS
+from tests.pipeline.chats import pair
+
+QUIET = Console(quiet=True)
+
+
+def interrupt(*_):
+    """Press Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
+    artifact = trained.open()
+
+    card = artifact.card
+    assert sorted(person.name for person in card.roster.voices) == sorted(HABITS)
+    assert [chat.chat_id for chat in card.chats] == [-(10**12 + CHAT_ID)]
+    assert card.window == load_dataset(habits_dataset).window
+    assert card.provenance["dataset"]["sha256"] == load_dataset(habits_dataset).content_hash
+    assert card.provenance["hyperparameters"]["seed"] == 0
+    figures = load_dataset(habits_dataset).summary.voices
+    assert {name: card.lines_of(name) for name in HABITS} == {v.name: v.lines for v in figures}
+    assert sum(voice.lines for voice in figures) > 400
+    assert not card.public
+
+
+def test_training_makes_every_voice_s_held_out_replies_likelier(trained):
+    scores = trained.open().card.scores["nats_per_character"]
+
+    assert set(scores["voices"]) == set(HABITS)
+    assert all(nats["tuned"] < 0.5 * nats["untuned"] for nats in scores["voices"].values())
+    assert scores["whole"]["tuned"] < 0.5 * scores["whole"]["untuned"]
+
+
+def test_a_trained_version_knows_who_answers_whom(trained):
+    learned = load_propensity(trained.open().path)
+
+    assert set(learned.voices) == set(HABITS)
+    assert all(set(voice.after) < set(HABITS) for voice in learned.voices.values())
+
+
+@pytest.mark.parametrize("file", ["model.json", "roster.json", "propensity.json"])
+def test_no_words_of_the_chat_stand_beside_an_artifact_s_weights(trained, file):
+    told = (trained.open().path / file).read_text("utf-8")
+
+    assert not any(habit in told for habit in HABITS.values())
+
+
+def test_nothing_of_a_finished_run_is_left_but_its_figures(trained):
+    assert list((trained.root / "training").iterdir()) == []
+    assert [p.name for p in (trained.root / "tensorboard").iterdir()] == trained.names
+
+
+def test_only_the_owner_can_read_what_training_wrote(trained):
+    modes = {path.stat().st_mode & 0o077 for path in trained.root.rglob("*")}
+
+    assert modes == {0}
+
+
+def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
+    base = str(save_llama(tmp_path / "base"))
+    registry = Registry(tmp_path / "artifacts")
+    settings = Hyperparameters(epochs=0.05, batch_size=8)
+    dataset = load_dataset(habits_dataset)
+
+    first = train(dataset, base, registry, settings, Decoding(), QUIET)
+    second = train(dataset, base, registry, settings, Decoding(temperature=0.5), QUIET)
+
+    assert first.promoted
+    assert not second.promoted
+    assert registry.current == first.name
+    assert registry.open("2").card.decoding.temperature == 0.5
+
+
+def test_a_base_that_cannot_be_had_leaves_nothing_behind(tmp_path, habits_dataset):
+    registry = Registry(tmp_path / "artifacts")
+
+    with pytest.raises(BaseError):
+        train(
+            load_dataset(habits_dataset), str(tmp_path), registry, Hyperparameters(),
+            Decoding(), QUIET,
+        )  # fmt: skip
+
+    assert [path.name for path in registry.root.iterdir()] == ["training.lock"]
+
+
+def test_resuming_what_never_began_is_refused(tmp_path, habits_dataset):
+    base = str(save_llama(tmp_path / "base"))
+
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        train(
+            load_dataset(habits_dataset), base, Registry(tmp_path / "artifacts"),
+            Hyperparameters(), Decoding(), QUIET, resume=True,
+        )  # fmt: skip
+
+
+def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
+    tmp_path, habits_dataset, capsys
+):
+    folder = shutil.copytree(habits_dataset, tmp_path / "dataset")
+    (folder / OCCASIONS).unlink()
+    registry = Registry(tmp_path / "artifacts")
+    settings = Hyperparameters(epochs=0.02, batch_size=8)
+    base = str(save_llama(tmp_path / "base"))
+
+    train(load_dataset(folder), base, registry, settings, Decoding(), Console(width=200))
+
+    assert load_propensity(registry.open().path) is None
+    assert "does not say who answers whom" in capsys.readouterr().out
+
+
+def test_an_interrupted_run_is_resumed_in_the_precision_it_began_in(
+    tmp_path, habits_dataset, monkeypatch
+):
+    base = str(save_llama(tmp_path / "base"))
+    registry = Registry(tmp_path / "artifacts")
+    dataset = load_dataset(habits_dataset)
+    settings = Hyperparameters(epochs=0.2, batch_size=8)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr("pipeline.training.trainer.bf16_gain", lambda: 4.0)
+    monkeypatch.setattr("pipeline.training.run.TrainingBar.__call__", interrupt)
+    with pytest.raises(TrainingError, match="--resume goes on"):
+        train(dataset, base, registry, settings, Decoding(), QUIET)
+    monkeypatch.undo()
+    monkeypatch.setattr("pipeline.training.trainer.bf16_gain", lambda: 0.5)
+    take_loss, taken = Judge.__call__, []
+    monkeypatch.setattr(Judge, "__call__", lambda judge: taken.append(1) or take_loss(judge))
+    said = Console(file=StringIO(), width=80)
+
+    trained = train(dataset, base, registry, settings, Decoding(), said, resume=True)
+
+    assert "Precision: bf16, as the run began" in said.file.getvalue()
+    assert "untuned base" not in said.file.getvalue()
+    assert len(taken) == 1  # the tuned model's alone
+    assert trained.judgement.whole.untuned != trained.judgement.whole.tuned
+
+
+def test_a_resumed_run_with_other_held_out_replies_computes_the_untuned_loss_again(tmp_path):
+    file, pairs = tmp_path / "untuned.json", [pair(number) for number in range(3)]
+
+    save_loss(file, pairs, {"Hugo": 1.0})
+
+    assert saved_loss(file, pairs) == {"Hugo": 1.0}
+    assert saved_loss(file, pairs[:2]) is None
+    file.write_text("{")
+    assert saved_loss(file, pairs) is None
+
+
+def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):
+    pairs = load_dataset(habits_dataset).train
+
+    drawn = even(pairs, 5, seed=0)
+
+    assert [pair.voice for pair in drawn] == [name for name in sorted(HABITS) for _ in range(5)]
+    assert even(pairs, 5, seed=0) == drawn
+
+
+def test_an_artifact_of_another_prompt_is_refused(trained, tmp_path):
+    card = json.loads((trained.open().path / "model.json").read_text("utf-8"))
+    (tmp_path / "model.json").write_text(json.dumps({**card, "prompt": "0" * 12}), "utf-8")
+
+    with pytest.raises(Exception, match="another prompt.*train again"):
+        load(tmp_path)
+
+
+def test_a_second_training_beside_the_first_is_refused(tmp_path, habits_dataset):
+    registry = Registry(tmp_path / "artifacts")
+    dataset = load_dataset(habits_dataset)
+
+    with (
+        locked(registry.root / "training.lock", wait=False),
+        pytest.raises(TrainingError, match="another training goes on"),
+    ):
+        train(dataset, "any", registry, Hyperparameters(), Decoding(), QUIET)
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path, habits_dataset):
+    registry = Registry(tmp_path / "artifacts")
+    (registry.root / ".new-killed").mkdir(parents=True)
+
+    with pytest.raises(BaseError):
+        train(
+            load_dataset(habits_dataset), str(tmp_path), registry, Hyperparameters(),
+            Decoding(), QUIET,
+        )  # fmt: skip
+
+    assert not (registry.root / ".new-killed").exists()
+
+
+def test_train_discards_a_checkpoint_only_on_request(habits_dataset, tmp_path):
+    registry = Registry(tmp_path / "models")
+    base = str(tmp_path / "no base")
+    folder = work_folder(load_dataset(habits_dataset), Start(base), registry)
+    (folder / "checkpoint-5").mkdir(parents=True)
+    command = ["train", str(habits_dataset), "--base", base, "--models", str(registry.root)]
+
+    refused = CliRunner().invoke(app, command).exception
+    both = CliRunner().invoke(app, [*command, "--resume", "--restart"])
+    told_to = CliRunner().invoke(app, [*command, "--restart"]).exception
+
+    assert isinstance(refused, TrainingError)
+    assert f"{folder / 'checkpoint-5'}: use --resume to continue from it, or --restart" in str(
+        refused
+    )
+    assert both.exit_code == 2
+    assert isinstance(told_to, BaseError)
+    assert (folder / "checkpoint-5").is_dir()
+
+
+def test_an_older_dataset_with_a_withdrawn_person_is_refused(habits_dataset, tmp_path):
+    registry = Registry(tmp_path / "models")
+    hugo = load_dataset(habits_dataset).roster.called("Hugo")
+    told = Decision(hugo.ids[0], "optout", datetime(2024, 3, 1, tzinfo=UTC))
+    registry.root.mkdir()
+    out = replace(hugo, imitate="no", opted_out=(told,))
+    keep_imported(registry.root, Roster((out,)))
+
+    with pytest.raises(DatasetError, match="holds words of Hugo, who withdrew"):
+        train(
+            load_dataset(habits_dataset), "no base", registry, Hyperparameters(), Decoding(), QUIET
+        )

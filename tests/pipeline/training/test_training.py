@@ -1,0 +1,132 @@
+"""Training runs that end early, go on, and repeat themselves."""
+
+import os
+import signal
+
+import pytest
+
+from model.errors import TrainingError
+from pipeline.training.bases import open_base
+from pipeline.training.encoding import encode
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.losses import losses
+from pipeline.training.trainer import Precision, train
+from tests.checkpoints import save_llama, save_t5
+from tests.habits import HABITS
+
+FLOAT32 = Precision(bf16=False, reason="a test")
+BASES = {"encoder-decoder": save_t5, "decoder-only": save_llama}
+
+
+@pytest.fixture(params=BASES)
+def folder(request, tmp_path):
+    return BASES[request.param](tmp_path / "base")
+
+
+def load(folder):
+    base = open_base(str(folder), folder, [])
+    context = ("Hugo: shall we go?", "Raul: hello there")
+    examples = [
+        encode(base.codec, name, context[: 1 + n % 2], (f"hello there {habit}",), (200, 32))
+        for n in range(8)
+        for name, habit in HABITS.items()
+    ]
+    return base, examples
+
+
+def run(folder, work, **options):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
+    seen = []
+    outcome = train(base, examples, settings, work, precision=FLOAT32, watch=seen.append, **options)
+    return base, examples, outcome, seen
+
+
+def total(base, examples):
+    return sum(loss.nats for loss in losses(base, examples, bf16=False))
+
+
+def test_training_makes_replies_likelier(folder, tmp_path):
+    base, examples = load(folder)
+    before = losses(base, examples, bf16=False)
+
+    base, examples, outcome, _ = run(folder, tmp_path / "work")
+
+    after = losses(base, examples, bf16=False)
+    assert outcome.steps == 12
+    assert len(after) == len(examples)
+    assert sum(loss.nats for loss in after) < 0.9 * sum(loss.nats for loss in before)
+
+
+def test_two_runs_with_one_seed_give_the_same_loss(folder, tmp_path):
+    _, _, first, _ = run(folder, tmp_path / "first")
+    _, _, second, _ = run(folder, tmp_path / "second")
+
+    assert first.loss == second.loss
+
+
+def test_padding_does_not_change_a_reply_s_probability(folder):
+    base, examples = load(folder)
+
+    together = total(base, examples[:6])
+    alone = sum(total(base, [example]) for example in examples[:6])
+
+    assert together == pytest.approx(alone, rel=1e-4)
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_run(folder, tmp_path):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
+
+    def press(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped = train(base, examples, settings, tmp_path / "w", precision=FLOAT32, watch=press)
+    _, _, resumed, seen = run(folder, tmp_path / "w", resume=True)
+
+    assert stopped.interrupted
+    assert stopped.steps == 5
+    assert not resumed.interrupted
+    assert [progress.step for progress in seen] == list(range(6, 13))
+    assert resumed.seconds > stopped.seconds
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(folder, tmp_path):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
+
+    def press(progress):
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    train(base, examples, settings, tmp_path / "broken", precision=FLOAT32, watch=press)
+    resumed, _, _, _ = run(folder, tmp_path / "broken", resume=True)
+    whole, _, _, _ = run(folder, tmp_path / "whole")
+
+    ends = [total(b, examples) for b in (resumed, whole)]
+    assert ends[0] == pytest.approx(ends[1], rel=1e-4)
+
+
+def test_a_limit_of_minutes_ends_a_run(folder, tmp_path):
+    base, examples = load(folder)
+    settings = Hyperparameters(epochs=10_000, minutes=0.02, batch_size=4)
+
+    outcome = train(base, examples, settings, tmp_path / "work", precision=FLOAT32)
+
+    assert 1.2 <= outcome.seconds < 20
+    assert not outcome.interrupted
+
+
+def test_nothing_to_resume_is_said(folder, tmp_path):
+    base, examples = load(folder)
+
+    with pytest.raises(TrainingError, match="nothing to resume"):
+        train(base, examples, Hyperparameters(), tmp_path, precision=FLOAT32, resume=True)
+
+
+def test_nothing_to_learn_from_is_said(folder, tmp_path):
+    base, _ = load(folder)
+
+    with pytest.raises(TrainingError, match="no training pairs"):
+        train(base, [], Hyperparameters(), tmp_path, precision=FLOAT32)

@@ -1,0 +1,258 @@
+"""Consent that reaches everything: no word of the withdrawn stays in the folder of models."""
+
+import json
+import re
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from model.artifacts.registry import receipt_file
+from model.errors import ArtifactError, DatasetError, ExportError, TrainingError
+from model.files import locked
+from pipeline.cli.main import app
+from pipeline.evaluation.evaluate import dataset_for
+from pipeline.versions.erasure import datasets, purge
+from pipeline.versions.lineage import dataset_of, holders, missing_dataset, still_known
+from tests.pipeline.chats import chat, conversation, entry
+from tests.pipeline.retrain.dumps import decision, dump, played
+from tests.pipeline.retrain.workshop import NEW, OLD, Workshop, found
+
+SECRET = {**OLD[8], "text": "the zebra sleeps in the cellar"}
+TALK = [*OLD[:8], SECRET, *OLD[9:]]
+"""Said by Friend 1."""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """A workshop whose first version learned the secret, and a checkpoint that holds it."""
+    shop = Workshop(tmp_path)
+    shop.first()
+    shop.run(chat(*TALK, *NEW[240:]), no_live_bot=True)
+    checkpoint = shop.root / "training" / "0123abcd-base" / "checkpoint-5"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "state").write_text("zebra")
+    assert len(found(shop.root, "zebra")) >= 3
+    return shop
+
+
+FRESH = [*TALK, *conversation(70)[240:]]
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [{"decisions": [decision(1, "optout")]}, {"forgotten": [SECRET["id"]]}],
+    ids=["withdrawn", "forgotten"],
+)
+def test_no_byte_of_what_was_withdrawn_stays_below_the_folder_of_models(shop, notes):
+    shop.run(chat(*FRESH), dump(**notes))
+
+    assert found(shop.root, "zebra") == []
+    assert len(found(shop.root, "words 17")) >= 2
+
+
+def test_what_the_bot_heard_first_goes_from_what_was_made_before_an_export_showed_it(tmp_path):
+    group = {"type": "private_group", "id": 5}
+    heard = [{**one, "id": one["id"] + 5_000} for one in NEW[240:]]
+    shop = Workshop(tmp_path, group)
+    shop.first()
+    shop.run(dump(*heard, **group))
+    shop.run(chat(*NEW, **group), dump(*heard, **group))
+    assert len(list(datasets(shop.root))) == 2
+
+    shop.run(dump(forgotten=[heard[30]["id"]], **group))
+
+    assert found(shop.root, NEW[270]["text"]) == []
+    assert len(list(datasets(shop.root))) == 1
+
+
+def test_it_is_erased_even_where_too_little_is_new_to_train(shop):
+    result = shop.run(dump(decisions=[decision(1, "optout")]))
+
+    assert result.version is None
+    assert "Friend 1 withdrew and is in 0002" in result.says
+    assert "go on with --anyway" in result.says
+    assert found(shop.root, "zebra") == []
+
+
+@pytest.mark.parametrize("export", [chat(*OLD[:99]), chat(*OLD, name="Work", id=8)])
+def test_a_withdrawal_counts_although_the_export_beside_it_is_refused(shop, export):
+    shop.agrees = False
+
+    with pytest.raises(ExportError):
+        shop.run(export, dump(decisions=[decision(1, "optout")]))
+
+    assert found(shop.root, "zebra") == []
+    assert len(found(shop.root, "words 17")) >= 1
+
+
+def test_what_the_roster_withholds_is_erased_too(shop):
+    roster = shop.root / "roster.toml"
+    roster.write_text(roster.read_text().replace('imitate = "yes"', 'learn = "no"', 1))
+
+    shop.run(chat(*FRESH), no_live_bot=True)
+
+    assert found(shop.root, "zebra") == []
+    assert [one["since"] for one in shop.receipt(3)["excluded"]] == [None]
+
+
+def test_a_line_that_the_bot_spoke_in_their_voice_goes_with_them(shop):
+    late = [played(9_000, "Friend 1", "a zebra of my own", 700_000), entry(9_001, 2, "x", 700_060)]
+
+    shop.run(chat(*FRESH), dump(*late, decisions=[decision(1, "optout")]))
+
+    assert found(shop.root, "zebra") == []
+
+
+def test_a_line_that_the_bot_spoke_under_a_name_they_had_before_goes_too(shop):
+    late = [played(9_000, "Friend 1", "a zebra of my own", 700_000), entry(9_001, 2, "x", 700_060)]
+    roster = shop.root / "roster.toml"
+    roster.write_text(roster.read_text().replace('"Friend 1"', '"Anna"'))
+
+    shop.run(chat(*FRESH), dump(*late))
+    shop.run(dump(decisions=[decision(1, "optout")]))
+
+    assert found(shop.root, "zebra") == []
+
+
+def test_datasets_without_them_and_other_people_s_checkpoints_stay(shop):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    kept = list(datasets(shop.root))
+    (shop.root / "training" / "x").mkdir(parents=True)
+
+    shop.run(dump(decisions=[decision(1, "optout")]))
+
+    assert list(datasets(shop.root)) == kept != []
+    assert (shop.root / "training" / "x").is_dir()
+
+
+def test_half_a_dataset_that_a_kill_left_goes_wholly(shop):
+    folder = next(iter(datasets(shop.root)))
+    (folder / "roster.toml").unlink()
+
+    shop.run(dump())
+
+    assert not folder.exists()
+
+
+def test_nothing_is_erased_below_a_training_that_goes_on(shop):
+    with (
+        locked(shop.root / "training.lock", wait=False),
+        pytest.raises(TrainingError, match="a training goes on"),
+    ):
+        shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+
+
+def test_older_versions_that_still_hold_them_are_marked_and_can_be_purged(shop):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    first, second, third = shop.registry.names
+
+    assert still_known(shop.registry) == {first: ["Friend 1"], second: ["Friend 1"]}
+    assert purge(shop.registry, "friend 1") == [first, second]
+    assert shop.registry.names == [third]
+    assert still_known(shop.registry) == {}
+
+
+def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(shop):
+    shop.run(chat(*FRESH), no_live_bot=True, begin="current")
+    third = shop.registry.current
+    said_nothing = {**shop.receipt(3), "people": shop.receipt(3)["people"][1:]}
+    receipt_file(shop.root, third).write_text(json.dumps(said_nothing))
+
+    assert holders(shop.registry, [1], "Friend 1") == shop.registry.names
+
+
+def test_a_version_that_serves_is_never_purged(shop):
+    with pytest.raises(ArtifactError, match="0002-.* serves, and was made of words of Friend 1"):
+        purge(shop.registry, "Friend 1")
+
+    assert len(shop.registry.names) == 2
+
+
+@pytest.mark.parametrize("tidies", ["purge", "retrain"])
+def test_what_a_killed_removal_left_of_a_version_goes_too(shop, tidies):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    left = shop.root / ".gone-0123abcd"
+    left.mkdir()
+    (shop.root / "versions" / shop.registry.names[0]).rename(left / "0001")
+
+    if tidies == "purge":
+        purge(shop.registry, "Friend 1")
+    else:
+        shop.run(dump())
+
+    assert not left.exists()
+
+
+def test_nothing_is_purged_while_a_retraining_might_make_one_more(shop):
+    with (
+        locked(shop.root / "retrain.lock", wait=False),
+        pytest.raises(TrainingError, match="a retraining goes on"),
+    ):
+        purge(shop.registry, "Friend 1")
+
+
+def test_nobody_of_that_name_is_one_line(shop):
+    with pytest.raises(ArtifactError, match="nobody is called 'Zoe'"):
+        purge(shop.registry, "Zoe")
+
+
+def test_the_commands_list_what_is_left_and_delete_it(shop):
+    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    runner, models = CliRunner(), ["--models", str(shop.root)]
+
+    listed = runner.invoke(app, ["models", "list", *models]).stdout
+    promoted = runner.invoke(app, ["models", "promote", "2", *models]).stdout
+    runner.invoke(app, ["models", "promote", "3", *models])
+    removed = runner.invoke(app, ["models", "remove", "1", *models]).stdout
+    purged = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
+    again = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
+
+    marks = [line.split()[0] for line in listed.splitlines() if "tiny" in line or "flan" in line]
+    assert marks == ["!", "!", "*"]
+    assert 'understudy models purge --person "Friend 1"' in " ".join(listed.split())
+    assert "made of words of Friend 1, who withdrew" in " ".join(promoted.split())
+    assert removed.startswith("0001-")
+    assert purged.startswith("0002-")
+    assert again == "no version knows words of Friend 1\n"
+    assert [name[:4] for name in shop.registry.names] == ["0003"]
+
+
+def test_with_a_refused_export_the_erasure_of_the_dump_is_explained(shop):
+    with pytest.raises(ExportError):
+        shop.run(chat(*OLD, name="Work", id=8), dump(decisions=[decision(1, "optout", 9)]))
+
+    told = " ".join(shop.shown.getvalue().split())
+    assert "erased 2 datasets and the checkpoints: Friend 1 told the bot /optout on 2024" in told
+    assert "the export is refused; decisions that people sent to the bot still apply" in told
+
+
+def test_no_erasure_is_reported_if_nothing_was_erased(shop):
+    shop.run(dump())
+
+    assert "erased" not in shop.shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("notes", "why"),
+    [
+        ({"decisions": [decision(1, "optout", 9)]}, "Friend 1 told the bot /optout on 2024-03-01"),
+        ({"forgotten": [SECRET["id"]]}, "it held messages that were to be forgotten"),
+    ],
+    ids=["withdrawn", "forgotten"],
+)
+def test_an_erased_dataset_is_reported_with_date_and_reason(shop, notes, why):
+    shop.run(dump(**notes))
+    artifact = shop.registry.open("2")
+    said = rf"the dataset of {artifact.path.name} was erased on 20\d\d-\d\d-\d\d: {why}"
+
+    assert re.fullmatch(said, missing_dataset(artifact))
+    with pytest.raises(DatasetError, match=f"{said}; name a copy of it with --data"):
+        dataset_for(artifact, None)
+
+
+def test_a_moved_dataset_is_not_reported_as_erased(shop):
+    artifact = shop.registry.open("2")
+    shutil.rmtree(dataset_of(artifact))
+
+    assert missing_dataset(artifact).startswith(f"the dataset of {artifact.path.name} is not here")

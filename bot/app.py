@@ -19,7 +19,7 @@ from telegram.error import (
 )
 from telegram.ext import Application, ContextTypes
 
-from bot.application import Durable
+from bot.application import DurableApplication
 from bot.background import keep_up
 from bot.errors import BotEnded, StoppingError, TelegramUnreachable
 from bot.handlers.membership import is_open
@@ -28,13 +28,13 @@ from bot.handlers.routes import (
 )
 from bot.handlers.uploads import Receiving
 from bot.services.context import Context
-from bot.services.model_holder import Models, OpenSpeaker, Stand
+from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store.database import lock_database, opened, prepare, version_of
 from bot.store.inbox import Json, chat_of, wordless
-from bot.store.store import Shelves
+from bot.store.store import Store
 from bot.texts import EN
 from bot.transport.outgoing import never_arrived, seconds_of
 from bot.transport.polling import (
@@ -57,7 +57,7 @@ SWITCH_SECONDS = 0.001
 default."""
 
 
-def run(settings: Settings, app: Durable) -> None:
+def run(settings: Settings, app: DurableApplication) -> None:
     """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
 
     Raises:
@@ -70,13 +70,15 @@ def run(settings: Settings, app: Durable) -> None:
         asyncio.run(_run(settings, app))
 
 
-async def _run(settings: Settings, app: Durable) -> None:
+async def _run(settings: Settings, app: DurableApplication) -> None:
     stop = asyncio.Event()
     _on_stop_signals(asyncio.get_running_loop(), stop.set)
     await run_until_stopped(settings, app, stop)
 
 
-async def run_until_stopped(settings: Settings, app: Durable, stop: asyncio.Event) -> None:
+async def run_until_stopped(
+    settings: Settings, app: DurableApplication, stop: asyncio.Event
+) -> None:
     """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
     try:
         await _keep_trying("getMe", app.bot.initialize, stop, MOST_GREETINGS)
@@ -94,7 +96,7 @@ async def run_until_stopped(settings: Settings, app: Durable, stop: asyncio.Even
 
 
 @asynccontextmanager
-async def started(app: Durable) -> AsyncIterator[None]:
+async def started(app: DurableApplication) -> AsyncIterator[None]:
     """Let the bot handle updates while the block runs, wherever they come from."""
     try:
         async with app:
@@ -112,10 +114,12 @@ async def started(app: Durable) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def receiving(settings: Settings, app: Durable, stop: asyncio.Event) -> AsyncIterator[None]:
+async def receiving(
+    settings: Settings, app: DurableApplication, stop: asyncio.Event
+) -> AsyncIterator[None]:
     """Receive updates while the block runs: by webhook if one is set, else by polling."""
     if settings.webhook_url:
-        async with listening(settings, app, app.bot_data["house"].health) as set_webhook:
+        async with listening(settings, app, app.bot_data["state"].health) as set_webhook:
             await _keep_trying("setWebhook", set_webhook, stop)
             check = partial(keep_webhook, app.bot, settings.webhook_url, set_webhook)
             app.jobs.repeat("webhook", check, WEBHOOK_SECONDS)
@@ -135,7 +139,7 @@ async def receiving(settings: Settings, app: Durable, stop: asyncio.Event) -> As
                 await app.updater.stop()
 
 
-async def _watch(app: Durable, stop: asyncio.Event) -> None:
+async def _watch(app: DurableApplication, stop: asyncio.Event) -> None:
     """Wait until `stop` is set or a library task that the bot needs ends.
 
     The library does not report the end of such a task: the bot would run without receiving updates.
@@ -160,7 +164,7 @@ async def _watch(app: Durable, stop: asyncio.Event) -> None:
     raise BotEnded("the bot no longer receives updates, the log says why: restart it")
 
 
-def library_tasks(app: Durable) -> set[asyncio.Task[object]]:
+def library_tasks(app: DurableApplication) -> set[asyncio.Task[object]]:
     """Return the tasks in which the library polls and dispatches updates, by their names."""
     names = {
         f"Application:{app.bot.id}:update_fetcher",
@@ -253,7 +257,7 @@ def build(
     open_speaker: OpenSpeaker,
     on_up: Callable[[str], object] = print,
     look_again: float = LOOK_AGAIN,
-) -> Durable:
+) -> DurableApplication:
     """Return the bot, not yet started; `on_up` is told in a line when it is up.
 
     Database and weights are opened once Telegram has accepted the token.
@@ -264,19 +268,19 @@ def build(
     open_things = AsyncExitStack()
     client = client_of(settings)
 
-    async def set_up(app: Durable) -> None:
-        house = await _house(app, settings, models, open_speaker, open_things)
-        app.bot_data["house"] = house
-        app.inbox = house.shelves.inbox
-        client.keep_in(app.inbox, partial(_trim_update, house, client))
-        receiving = Receiving(house)
+    async def set_up(app: DurableApplication) -> None:
+        state = await _house(app, settings, models, open_speaker, open_things)
+        app.bot_data["state"] = state
+        app.inbox = state.store.inbox
+        client.keep_in(app.inbox, partial(_trim_update, state, client))
+        receiving = Receiving(state)
         open_things.push_async_callback(receiving.close)
-        add_handlers(app, house, receiving)
-        await _go_on(app, client, house)
-        keep_up(app, client, house, open_things, look_again)
-        on_up(_up(client, house))
+        add_handlers(app, state, receiving)
+        await _go_on(app, client, state)
+        keep_up(app, client, state, open_things, look_again)
+        on_up(_up(client, state))
 
-    async def tear_down(_: Durable) -> None:
+    async def tear_down(_: DurableApplication) -> None:
         await open_things.aclose()
 
     return _application(client, set_up, tear_down)
@@ -284,60 +288,60 @@ def build(
 
 def _application(
     client: Client,
-    set_up: Callable[[Durable], Awaitable[None]],
-    tear_down: Callable[[Durable], Awaitable[None]],
-) -> Durable:
+    set_up: Callable[[DurableApplication], Awaitable[None]],
+    tear_down: Callable[[DurableApplication], Awaitable[None]],
+) -> DurableApplication:
     app = (
         Application.builder()
-        .application_class(Durable)
+        .application_class(DurableApplication)
         .bot(client)
         .context_types(ContextTypes(context=Context))
         .post_init(set_up)  # type: ignore[arg-type]  # the builder knows only the library's own
         .post_shutdown(tear_down)  # type: ignore[arg-type]  # likewise
         .build()
     )
-    if not isinstance(app, Durable):
+    if not isinstance(app, DurableApplication):
         raise TypeError("the library built another application than ours")
     return app
 
 
 async def _house(
-    app: Durable,
+    app: DurableApplication,
     settings: Settings,
     models: Models,
     open_speaker: OpenSpeaker,
     open_things: AsyncExitStack,
-) -> House:
+) -> BotState:
     await prepare(settings.database_url)
     engine = await open_things.enter_async_context(opened(settings.database_url))
-    shelves = Shelves.of(engine)
-    stand = Stand(models, open_speaker, app.bot.id)
-    replies = Replies(lambda: stand.now, shelves.messages)
+    store = Store.of(engine)
+    model_holder = ModelHolder(models, open_speaker, app.bot.id)
+    replies = Replies(lambda: model_holder.now, store.messages)
     open_things.callback(replies.close)
-    house = House(settings, stand, shelves, replies, jobs=app.jobs)
-    await house.open()
-    return house
+    state = BotState(settings, model_holder, store, replies, jobs=app.jobs)
+    await state.open()
+    return state
 
 
-def _trim_update(house: House, client: Client, update: Json) -> Json:
+def _trim_update(state: BotState, client: Client, update: Json) -> Json:
     """Return an update as it is stored: without text if the bot is silent in its chat."""
     chat = chat_of(update)
-    if chat is None or house.access.speaks_in(chat):
+    if chat is None or state.access.speaks_in(chat):
         return update
     return wordless(update, lambda command: is_open(command, client.username))
 
 
-async def _go_on(app: Durable, client: Client, house: House) -> None:
+async def _go_on(app: DurableApplication, client: Client, state: BotState) -> None:
     """Take up what the bot was at when it last ended."""
-    uncertain = await house.shelves.journal.settle()
+    uncertain = await state.store.outbox.settle()
     replayed = await app.replay(client.read)
     if uncertain or replayed:
         logger.info("%d updates handled anew, %d replies uncertain", replayed, uncertain)
 
 
-def _up(client: Client, house: House) -> str:
+def _up(client: Client, state: BotState) -> str:
     """Say, in the terminal, that the bot is up."""
-    voices = ", ".join(person.name for person in house.access.voices)
+    voices = ", ".join(person.name for person in state.access.voices)
     speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"
-    line = f"@{client.username} is up, model {house.stand.now.version}, {speaks}."
+    line = f"@{client.username} is up, model {state.model_holder.now.version}, {speaks}."
     return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_is_on}"

@@ -26,7 +26,7 @@ GLANCE = 0.5  # seconds after which a handler that does not end is cancelled aga
 logger = logging.getLogger(__name__)
 
 
-class Durable(Application[Bot, Context, Facts, Facts, Facts, Any]):
+class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each update, and tells the inbox when all its handlers have ended.
 
     An update that a kill or a stop interrupts is handled again when the bot restarts; one that

@@ -9,13 +9,13 @@ from typing import Any
 from telegram.error import TelegramError
 from telegram.ext import ExtBot
 
-from bot.application import Durable
+from bot.application import DurableApplication
 from bot.errors import StoreError
 from bot.handlers.admin import told
 from bot.handlers.uploads import drop_before
 from bot.services.forgetting import let_vanish
 from bot.services.model_holder import Exchange
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.database import log_file
 from bot.transport.menus import show_menus
 from bot.transport.outgoing import fitting
@@ -30,33 +30,39 @@ KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats non
 
 
 def keep_up(
-    app: Durable, client: Client, house: House, open_things: AsyncExitStack, look_again: float
+    app: DurableApplication,
+    client: Client,
+    state: BotState,
+    open_things: AsyncExitStack,
+    look_again: float,
 ) -> None:
     """Start the background jobs, which run until the bot is stopped."""
 
     async def tell(exchange: Exchange) -> None:
-        await tell_admins(app.bot, house.settings.admins, told(exchange, house.stand.now.artifact))
+        await tell_admins(
+            app.bot, state.settings.admins, told(exchange, state.model_holder.now.artifact)
+        )
 
     one_at_a_time = asyncio.Lock()  # each may rebuild the database, which locks it
 
     async def tidy_updates() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
         async with one_at_a_time:
-            if await house.shelves.inbox.drop_before(old):
-                await house.shelves.erasing.wipe()
-            await house.shelves.journal.release_before(old)
+            if await state.store.inbox.drop_before(old):
+                await state.store.erasing.wipe()
+            await state.store.outbox.release_before(old)
 
     async def expire_messages() -> None:
         async with one_at_a_time:
-            await let_vanish(house, datetime.now(UTC))
+            await let_vanish(state, datetime.now(UTC))
 
     async def drop_exports() -> None:
-        await asyncio.to_thread(drop_before, house.settings, datetime.now(UTC) - KEPT_EXPORT)
+        await asyncio.to_thread(drop_before, state.settings, datetime.now(UTC) - KEPT_EXPORT)
 
     async def release() -> None:
         await app.release(client.read)
 
-    log = log_file(house.settings.database_url)
+    log = log_file(state.settings.database_url)
 
     loop = asyncio.get_running_loop()
     emptied_at = loop.time()
@@ -64,21 +70,21 @@ def keep_up(
     async def truncate_log() -> None:
         nonlocal emptied_at
         is_empty = not await asyncio.to_thread(lambda: log.exists() and log.stat().st_size)
-        if is_empty or await house.shelves.inbox.truncate_log():
+        if is_empty or await state.store.inbox.truncate_log():
             emptied_at = loop.time()
         elif loop.time() - emptied_at > TRUNCATE_PATIENCE:
             raise StoreError(
                 "the write-ahead log cannot be emptied: close other programs that read the database"
             )
 
-    jobs = house.jobs
-    jobs.repeat("models", partial(house.stand.watch, tell), look_again)
+    jobs = state.jobs
+    jobs.repeat("models", partial(state.model_holder.watch, tell), look_again)
     jobs.repeat("retention", expire_messages, TIDY_AGAIN)
     jobs.repeat("inbox", tidy_updates, TIDY_AGAIN)
     jobs.repeat("exports", drop_exports, TIDY_AGAIN)
     jobs.repeat("held updates", release, RELEASE_AGAIN)
     jobs.repeat("write-ahead log", truncate_log, TRUNCATE_AGAIN)
-    jobs.run_once("menus", partial(show_menus, app.bot, house.settings.admins))
+    jobs.run_once("menus", partial(show_menus, app.bot, state.settings.admins))
     open_things.push_async_callback(jobs.close)
 
 

@@ -9,8 +9,8 @@ from bot.handlers.record import keeping
 from bot.services.access import Access
 from bot.store import messages as paging
 from bot.store.database import opened
-from bot.store.messages import Store
-from bot.store.store import Shelves
+from bot.store.messages import MessageStore
+from bot.store.store import Store
 from bot.transport.incoming import message_of
 from model.chat.eligibility import parse_spoken
 from pipeline.export.archive import opened as opened_exports
@@ -21,9 +21,9 @@ from tests.parity_chats import BOT, ROSTER
 async def heard(chat, database):
     """Let the live bot hear a chat; yield its store and the chat's last message."""
     async with opened(f"sqlite+aiosqlite:///{database}") as engine:
-        store = Store(engine)
+        store = MessageStore(engine)
         access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
-        keep = keeping(Shelves.of(engine), lambda: access).callback
+        keep = keeping(Store.of(engine), lambda: access).callback
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             message = update.effective_message

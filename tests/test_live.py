@@ -20,7 +20,7 @@ from bot.playground.show import show
 from bot.playground.telegram import Telegram
 from bot.services.replies import lines_for
 from bot.store.database import opened
-from bot.store.messages import Place, Store
+from bot.store.messages import MessageStore, Place
 from model.chat.eligibility import parse_spoken
 from model.chat.prompt import line_as, render_context
 from tests.habits import CHAT_ID, HABITS, IDS
@@ -113,7 +113,7 @@ class Friends:
         roster = card.roster.with_understudy(self.telegram.me.id)
         async with opened(self.database) as engine:
             place = Place(self.chat.id)
-            now, store = datetime.now(UTC), Store(engine)
+            now, store = datetime.now(UTC), MessageStore(engine)
             return render_context(await lines_for(store, place, now, roster, card.window))
 
 

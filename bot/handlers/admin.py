@@ -14,7 +14,7 @@ from telegram.error import TelegramError
 from bot.services.access import is_admin
 from bot.services.context import Context
 from bot.services.model_holder import Exchange
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.database import database_file, real_file
 from bot.store.groups import Group
 from bot.texts import EN
@@ -33,20 +33,20 @@ MOST_IDS = 5
 class Status:
     """The handler of `/status`; what belongs to one group is told in no other."""
 
-    house: House
+    state: BotState
 
     async def command(self, update: Update, context: Context) -> None:
         """Say how the bot is, or that only admins are told."""
         message = update.message
         if message is None:
             return
-        if person_id(message.from_user) not in self.house.settings.admins:
+        if person_id(message.from_user) not in self.state.settings.admins:
             text = context.texts.for_admins
         elif message.chat.type == Chat.PRIVATE:
             text = await self._everywhere(context)
         else:
             text = await self._here(message.chat.id, context)
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
     async def _everywhere(self, context: Context) -> str:
         texts = context.texts
@@ -62,12 +62,12 @@ class Status:
         return "\n\n".join(blocks)
 
     async def _here(self, chat_id: int, context: Context) -> str:
-        texts, access = context.texts, self.house.access
+        texts, access = context.texts, self.state.access
         kept = texts.status_messages.format(
-            messages=await self.house.shelves.messages.count(chat_id),
-            waiting=self.house.replies.waiting_in(chat_id),
+            messages=await self.state.store.messages.count(chat_id),
+            waiting=self.state.replies.waiting_in(chat_id),
         )
-        here = texts.status_here.format(state=self._state(self.house.group(chat_id), texts))
+        here = texts.status_here.format(state=self._state(self.state.group(chat_id), texts))
         blocks = [self._model(texts), await self._hears(context, chat_id), f"{here}\n{kept}"]
         if access.speaks_in(chat_id):
             blocks.insert(1, self._voices(texts, tell_all=access.learned_from(chat_id)))
@@ -76,14 +76,14 @@ class Status:
         return "\n\n".join(blocks)
 
     def _model(self, texts: Wording) -> str:
-        serving = self.house.stand.now
+        serving = self.state.model_holder.now
         model = texts.status_model.format(version=serving.version, base=serving.card.base)
-        up = texts.status_up.format(time=_span(datetime.now(UTC) - self.house.since))
+        up = texts.status_up.format(time=_span(datetime.now(UTC) - self.state.since))
         return f"{model}\n{up}"
 
     def _voices(self, texts: Wording, *, tell_all: bool) -> str:
         """Say who may be imitated; who did not agree is told only where they are at home."""
-        access = self.house.access
+        access = self.state.access
         lines = [texts.status_voices.format(names=_names(access.voices, texts))]
         if tell_all:
             names = _names(access.not_agreed, texts)
@@ -102,14 +102,14 @@ class Status:
         return context.texts.status_hears_all if hears else context.texts.status_hears_commands
 
     async def _queues(self, texts: Wording) -> str:
-        shelves = self.house.shelves
-        queue = await shelves.inbox.queue()
+        store = self.state.store
+        queue = await store.inbox.queue()
         waiting = max(0, queue.waiting - 1)  # this command waits too
         lines = [texts.status_updates.format(waiting=waiting, aside=queue.set_aside)]
-        if ids := await shelves.inbox.newest_aside(MOST_IDS):
+        if ids := await store.inbox.newest_aside(MOST_IDS):
             lines.append(texts.status_ids.format(ids=", ".join(map(str, ids))))
-        uncertain = await shelves.journal.count("uncertain")
-        replies = self.house.replies.waiting
+        uncertain = await store.outbox.count("uncertain")
+        replies = self.state.replies.waiting
         lines.append(texts.status_replies.format(waiting=replies, uncertain=uncertain))
         return "\n".join(lines)
 
@@ -117,14 +117,14 @@ class Status:
         """Say which background jobs fail, by the names that the log uses."""
         lines = [
             texts.status_job_fails.format(job=job.name, error=job.error, times=job.failures)
-            for job in self.house.jobs.failing
+            for job in self.state.jobs.failing
         ]
         return "\n".join(lines) or texts.status_jobs_well
 
     async def _database(self, texts: Wording) -> str:
-        url = self.house.settings.database_url
+        url = self.state.settings.database_url
         file, size = database_file(url).name, _size(real_file(url))
-        count = await self.house.shelves.messages.count()
+        count = await self.state.store.messages.count()
         return texts.status_database.format(file=file, size=size, messages=count)
 
     async def _is_no_admin(self, chat_id: int, context: Context) -> bool:
@@ -136,7 +136,7 @@ class Status:
 
     async def _groups(self, context: Context) -> str:
         """Say how it is in each group; what a supergroup was before is none any more."""
-        texts, known = context.texts, self.house.groups
+        texts, known = context.texts, self.state.groups
         left = {group.moved_from for group in known.values()}
         listed = [group for number, group in known.items() if number not in left and group.title]
         lines = [
@@ -147,14 +147,14 @@ class Status:
 
     async def _told(self, group: Group, context: Context) -> str:
         state = self._state(group, context.texts)
-        if not self.house.access.speaks_in(group.chat_id):
+        if not self.state.access.speaks_in(group.chat_id):
             return state
         if await self._is_no_admin(group.chat_id, context):
             return f"{state}; {context.texts.group_no_reactions}"
         return state
 
     def _state(self, group: Group, texts: Wording) -> str:
-        access = self.house.access
+        access = self.state.access
         speaks, at_home = access.speaks_in(group.chat_id), access.learned_from(group.chat_id)
         if speaks and access.public:
             return texts.group_speaks
@@ -188,22 +188,22 @@ def _size(path: Path) -> str:
 class Versions:
     """The handlers of `/model` and `/rollback`."""
 
-    house: House
+    state: BotState
 
     async def show(self, update: Update, context: Context) -> None:
         """Say which version speaks, and which others there are."""
         message = update.message
         if message is None or not await self._is_for(update, context):
             return
-        names = await asyncio.to_thread(lambda: self.house.stand.models.names)
-        now = self.house.stand.now
+        names = await asyncio.to_thread(lambda: self.state.model_holder.models.names)
+        now = self.state.model_holder.now
         text = context.texts.the_model.format(
             version=now.version,
             base=now.card.base,
             facts=described(now.artifact, context.texts),
             others=", ".join(name for name in names if name != now.version) or "–",
         )
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
     async def roll_back(self, update: Update, context: Context) -> None:
         """Let the version speak that did before."""
@@ -211,23 +211,23 @@ class Versions:
         if message is None or not await self._is_for(update, context):
             return
         try:
-            await asyncio.to_thread(self.house.stand.models.rollback)
-            exchange = await self.house.stand.look()
+            await asyncio.to_thread(self.state.model_holder.models.rollback)
+            exchange = await self.state.model_holder.look()
         except UnderstudyError as error:
             text = context.texts.no_rollback.format(why=error)
         else:
-            at_home = message.chat.id > 0 or self.house.access.learned_from(message.chat.id)
-            now = self.house.stand.now.artifact
+            at_home = message.chat.id > 0 or self.state.access.learned_from(message.chat.id)
+            now = self.state.model_holder.now.artifact
             text = told(exchange, now, context.texts, with_scores=at_home)
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
     async def _is_for(self, update: Update, context: Context) -> bool:
         """Whether an admin asks; others are told that it is not for them."""
         message, user = update.message, update.effective_user
-        if user and user.id in self.house.settings.admins:
+        if user and user.id in self.state.settings.admins:
             return True
         if message:
-            await context.courier.say(place_of(message), context.texts.for_admins)
+            await context.delivery.say(place_of(message), context.texts.for_admins)
         return False
 
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from telegram import CallbackQuery, Message, Update
 from telegram.error import BadRequest, TelegramError
 
-from bot.handlers.speaking import Acting
+from bot.handlers.speaking import Speaking
 from bot.services.access import Access
 from bot.services.context import Context
-from bot.services.replies import NOTHING_MORE, Wish
-from bot.services.state import House
+from bot.services.replies import NOTHING_MORE, ReplyRequest
+from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, has_button, place_of
@@ -49,15 +49,15 @@ class WhoError(ValueError):
     """It is not clear who is meant; its text is what was said of them."""
 
 
-def wish_as(said: str, words: str, command: int) -> Wish:
+def wish_as(said: str, words: str, command: int) -> ReplyRequest:
     """Return what `/as NAME` wishes for: after a colon, that the reply begins with the words.
 
     They are put into a friend's mouth then, and are not the asker's own line before that reply.
     """
-    return Wish(words, command) if _is_forced(said.strip(), words) else NOTHING_MORE
+    return ReplyRequest(words, command) if _is_forced(said.strip(), words) else NOTHING_MORE
 
 
-def anyone(said: str, command: int) -> Wish | None:
+def anyone(said: str, command: int) -> ReplyRequest | None:
     """Return what `/as anyone` wishes for, None where `/as` says something else.
 
     The words after it appear in this prompt only: `model.chat.eligibility` knows only names.
@@ -67,7 +67,9 @@ def anyone(said: str, command: int) -> Wish | None:
     if not found:
         return None
     rest = words[found.end() :].lstrip(" ,:\n\t")
-    return Wish(rest, command) if _is_forced(words, rest) else Wish("", command, rest)
+    return (
+        ReplyRequest(rest, command) if _is_forced(words, rest) else ReplyRequest("", command, rest)
+    )
 
 
 def scene_of(words: str, roster: Roster) -> Scene:
@@ -144,8 +146,8 @@ def _is_forced(said: str, words: str) -> bool:
 class Voices:
     """The handlers that let one friend speak."""
 
-    house: House
-    acting: Acting
+    state: BotState
+    speaking: Speaking
 
     async def command(self, update: Update, context: Context) -> None:
         """Answer as the friend whom `/as` names, or help to name one."""
@@ -153,25 +155,25 @@ class Voices:
         if message is None:
             return
         place = place_of(message)
-        if not self.house.access.speaks_in(place.chat_id):
-            await context.courier.say(place, context.texts.silent_here)
+        if not self.state.access.speaks_in(place.chat_id):
+            await context.delivery.say(place, context.texts.silent_here)
             return
         said = after_command(message)
-        if named := self.house.access.roster.named(said):
-            wish = wish_as(said, named[1], message.message_id)
-            await self._speak(context, place, named[0], message.date, wish)
+        if named := self.state.access.roster.named(said):
+            request = wish_as(said, named[1], message.message_id)
+            await self._speak(context, place, named[0], message.date, request)
         elif wished := anyone(said, message.message_id):
             await self._let_anyone_speak(context, place, message.date, wished)
         else:
-            access, texts = self.house.access, context.texts
+            access, texts = self.state.access, context.texts
             text, offered = await asyncio.to_thread(question, said, access, texts)
-            await context.courier.say(place, text, offered)
+            await context.delivery.say(place, text, offered)
 
     async def reply(self, update: Update, context: Context) -> None:
         """Go on in the voice of the bot's message that somebody replied to."""
         message = update.message
         replied = message.reply_to_message if message else None
-        if message is None or replied is None or not self.house.access.speaks_in(message.chat.id):
+        if message is None or replied is None or not self.state.access.speaks_in(message.chat.id):
             return
         author = replied.from_user
         if author is None or author.id != context.bot.id:
@@ -194,10 +196,10 @@ class Voices:
             return
         place = place_of(asked)
         await _confirm(query)
-        is_first = await _removed(asked) or context.courier.is_repeated
-        if not is_first or not self.house.access.speaks_in(place.chat_id):
+        is_first = await _removed(asked) or context.delivery.is_repeated
+        if not is_first or not self.state.access.speaks_in(place.chat_id):
             return
-        if person := self.house.access.roster.person(int(chosen[1])):
+        if person := self.state.access.roster.person(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))
 
     async def tell_voice(self, update: Update, context: Context) -> None:
@@ -207,7 +209,7 @@ class Voices:
             return
         line = None
         if pressed := query.message:
-            line = await self.house.shelves.journal.line(pressed.chat.id, pressed.message_id)
+            line = await self.state.store.outbox.line(pressed.chat.id, pressed.message_id)
         await _confirm(query, context.texts.only_a_voice.format(name=line.voice) if line else None)
 
     async def _speak(
@@ -216,30 +218,30 @@ class Voices:
         place: Place,
         person: Person,
         at: datetime,
-        wish: Wish = NOTHING_MORE,
+        request: ReplyRequest = NOTHING_MORE,
     ) -> None:
-        if refusal := why_silent(person, self.house.access, context.texts):
-            await context.courier.say(place, refusal)
+        if refusal := why_silent(person, self.state.access, context.texts):
+            await context.delivery.say(place, refusal)
         else:
-            await self.acting.answer(context, place, person.name, at, wish)
+            await self.speaking.answer(context, place, person.name, at, request)
 
     async def _let_anyone_speak(
-        self, context: Context, place: Place, at: datetime, wish: Wish
+        self, context: Context, place: Place, at: datetime, request: ReplyRequest
     ) -> None:
         """Let the model choose who answers, among those who agreed."""
-        if names := [person.name for person in self.house.access.voices]:
-            await self.acting.anyone(context, place, names, at, wish)
+        if names := [person.name for person in self.state.access.voices]:
+            await self.speaking.anyone(context, place, names, at, request)
         else:
-            await context.courier.say(place, context.texts.no_voices)
+            await context.delivery.say(place, context.texts.no_voices)
 
     async def _voice_of(self, replied: Message) -> Person | None:
         """Return whose voice the bot used, from the store where Telegram does not repeat it."""
         text = replied.text
         if text is None:
-            kept = await self.house.shelves.messages.find(replied.chat.id, replied.message_id)
+            kept = await self.state.store.messages.find(replied.chat.id, replied.message_id)
             text = kept.text if kept else ""
         played = parse_spoken(text)
-        return self.house.access.roster.called(played[0]) if played else None
+        return self.state.access.roster.called(played[0]) if played else None
 
 
 async def _confirm(query: CallbackQuery, text: str | None = None) -> None:

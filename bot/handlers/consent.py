@@ -6,7 +6,7 @@ from telegram import Update
 
 from bot.handlers.forget import Forgetting
 from bot.services.context import Context
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.texts.wording import Wording
 from bot.transport.incoming import own_id, place_of
 from model.chat.roster import Person
@@ -16,7 +16,7 @@ from model.chat.roster import Person
 class Consenting:
     """The handlers with which people decide about their voices; the newest word counts."""
 
-    house: House
+    state: BotState
     forgetting: Forgetting
 
     async def opt_in(self, update: Update, context: Context) -> None:
@@ -25,9 +25,9 @@ class Consenting:
             return
         text = context.texts.as_yourself
         if (user_id := own_id(message)) is not None:
-            await self.house.decide(message.chat.id, user_id, "optin")
-            text = self._agreed(self.house.access.roster.person(user_id), context.texts)
-        await context.courier.say(place_of(message), text)
+            await self.state.decide(message.chat.id, user_id, "optin")
+            text = self._agreed(self.state.access.roster.person(user_id), context.texts)
+        await context.delivery.say(place_of(message), text)
 
     async def opt_out(self, update: Update, context: Context) -> None:
         """Fall silent at once in somebody's voice, and erase what is kept of them."""
@@ -36,16 +36,16 @@ class Consenting:
         texts = context.texts
         text = texts.as_yourself
         if (user_id := own_id(message)) is not None:
-            await self.house.decide(message.chat.id, user_id, "optout")
+            await self.state.decide(message.chat.id, user_id, "optout")
             gone = await self.forgetting.everything_of(user_id, context)
             erased = texts.count(texts.messages, gone.messages)
             text = gone.told(texts.withdrawn.format(messages=erased), texts)
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
     def _agreed(self, person: Person | None, texts: Wording) -> str:
         if person is None:
             return texts.agreed_unknown
-        if self.house.access.may_imitate(person):
+        if self.state.access.may_imitate(person):
             return texts.agreed.format(name=person.name)
         if person.is_only_quiet:
             return texts.agreed_too_quiet.format(name=person.name)

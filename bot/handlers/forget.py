@@ -7,8 +7,8 @@ from telegram import Chat, Message, Update
 from bot.services.access import is_group_admin
 from bot.services.context import Context
 from bot.services.forgetting import Gone, erase
-from bot.services.state import House
-from bot.store.erasure import Wanted
+from bot.services.state import BotState
+from bot.store.erasure import ErasureQuery
 from bot.store.inbox import Ref
 from bot.transport.incoming import after_command, author_id, own_id, place_of
 from model.chat.eligibility import parse_spoken
@@ -19,22 +19,22 @@ from model.chat.roster import Person
 class Forgetting:
     """The handler of `/forget`, and what `/optout` erases."""
 
-    house: House
+    state: BotState
 
     async def command(self, update: Update, context: Context) -> None:
         """Forget the message replied to, or all of who asks; say what was done."""
         if message := update.message:
-            await context.courier.say(place_of(message), await self._forget(message, context))
+            await context.delivery.say(place_of(message), await self._forget(message, context))
 
     async def everything_of(self, user_id: int, context: Context) -> Gone:
         """Erase what somebody wrote, from any account, and what the bot made of it."""
-        person = self.house.access.roster.person(user_id)
-        wanted = Wanted(
+        person = self.state.access.roster.person(user_id)
+        wanted = ErasureQuery(
             authors=frozenset({user_id, *(person.ids if person else ())}),
             voices=(person.name,) if person else (),
-            bots=self.house.access.roster.understudies,
+            bots=self.state.access.roster.understudies,
         )
-        return await erase(wanted, self.house, context)
+        return await erase(wanted, self.state, context)
 
     async def _forget(self, message: Message, context: Context) -> str:
         """Do what is asked; return what there is to say."""
@@ -58,30 +58,30 @@ class Forgetting:
         if is_ours and voice is None:
             return texts.nothing_to_forget
         owners = set(self._ids(voice)) if voice else {author_id(replied)}
-        asker = self.house.access.roster.person(author_id(message) or 0)
+        asker = self.state.access.roster.person(author_id(message) or 0)
         asks = {author_id(message), *self._ids(asker.name if asker else None)}
         if not asks & owners and not await self._is_admin(message, context):
             return texts.not_yours
         if replied.sticker:
             unique_id = replied.sticker.file_unique_id
-            await self.house.shelves.stickers.forget(ref.chat_id, unique_id)
-        wanted = Wanted(own=(ref,)) if is_ours else Wanted(messages=(ref,))
-        return (await erase(wanted, self.house, context)).told(texts.forgot_it, texts)
+            await self.state.store.stickers.forget(ref.chat_id, unique_id)
+        wanted = ErasureQuery(own=(ref,)) if is_ours else ErasureQuery(messages=(ref,))
+        return (await erase(wanted, self.state, context)).told(texts.forgot_it, texts)
 
     async def _voice_of(self, line: Message) -> str | None:
         """Return in whose voice the bot said something, None where it spoke for itself."""
-        kept = await self.house.shelves.journal.line(line.chat.id, line.message_id)
+        kept = await self.state.store.outbox.line(line.chat.id, line.message_id)
         played = parse_spoken(line.text or "")
         if kept:
             return kept.voice
         return played[0] if played else None
 
     def _ids(self, name: str | None) -> tuple[int, ...]:
-        person: Person | None = self.house.access.roster.called(name) if name else None
+        person: Person | None = self.state.access.roster.called(name) if name else None
         return person.ids if person else ()
 
     async def _is_admin(self, message: Message, context: Context) -> bool:
         """Whether who asks runs the bot, or the group; in private everybody is at home."""
         if message.chat.type == Chat.PRIVATE:
             return True
-        return await is_group_admin(context.bot, message, self.house.settings.admins)
+        return await is_group_admin(context.bot, message, self.state.settings.admins)

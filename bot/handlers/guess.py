@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 from telegram import Update
 
-from bot.handlers.speaking import Acting
+from bot.handlers.speaking import Speaking
 from bot.services.context import Context
 from bot.services.delivery import UNSENT
 from bot.services.forgetting import erase
 from bot.services.replies import BusyError
-from bot.services.state import House
-from bot.store.erasure import Wanted
+from bot.services.state import BotState
+from bot.store.erasure import ErasureQuery
 from bot.store.inbox import Ref
 from bot.store.messages import Place
 from bot.store.outbox import Part, State
@@ -55,8 +55,8 @@ class Shown:
 class Guessing:
     """The handlers of `/guess` and of what people answer."""
 
-    house: House
-    acting: Acting
+    state: BotState
+    speaking: Speaking
     chance: random.Random = field(default_factory=random.Random)
 
     async def command(self, update: Update, context: Context) -> None:
@@ -65,10 +65,10 @@ class Guessing:
         if message is None:
             return
         place, texts = place_of(message), context.texts
-        if not self.house.access.speaks_in(place.chat_id):
-            await context.courier.say(place, texts.silent_here)
+        if not self.state.access.speaks_in(place.chat_id):
+            await context.delivery.say(place, texts.silent_here)
         elif fold(after_command(message)) in SCORE_WORDS:
-            await context.courier.say(place, await self._score(place, texts))
+            await context.delivery.say(place, await self._score(place, texts))
         else:
             await self._quiz(context, place)
 
@@ -77,12 +77,12 @@ class Guessing:
         answer = update.poll_answer
         if answer is None or answer.user is None or not answer.option_ids:
             return
-        chat_id = await self.house.shelves.guesses.chat_of(answer.poll_id)
-        if chat_id is None or not self.house.access.speaks_in(chat_id):
+        chat_id = await self.state.store.guesses.chat_of(answer.poll_id)
+        if chat_id is None or not self.state.access.speaks_in(chat_id):
             return
-        person = self.house.access.roster.person(answer.user.id)
+        person = self.state.access.roster.person(answer.user.id)
         name = person.name if person else answer.user.full_name
-        await self.house.shelves.guesses.answer(
+        await self.state.store.guesses.answer(
             answer.poll_id, answer.user.id, name, answer.option_ids[0]
         )
 
@@ -90,24 +90,24 @@ class Guessing:
         """Send a quiz, or say why not; quizzes count towards the chat's limit on replies."""
         text = context.texts.nothing_to_guess
         try:
-            with self.house.replies.admitted(place.chat_id):
+            with self.state.replies.admitted(place.chat_id):
                 if line := await self._line(place):
                     await self._ask(context, place, line)
                     return
         except BusyError:
-            text = self.acting.busy(place, context)
+            text = self.speaking.busy(place, context)
         if text:
-            await context.courier.say(place, text)
+            await context.delivery.say(place, text)
 
     async def _line(self, place: Place) -> tuple[Message, Shown] | None:
         """Return what to ask about, if anything: of this chat, by who agreed, long enough."""
-        access, version = self.house.access, self.house.stand.now.version
+        access, version = self.state.access, self.state.model_holder.now.version
         authors = {number for person in access.voices for number in person.ids}
         since = datetime.now(UTC) - ASKED_AGAIN
-        guesses = self.house.shelves.guesses
+        guesses = self.state.store.guesses
         ids = await guesses.askable(place.chat_id, authors, since, LOOKED_AT)
         ids = self.chance.sample(ids, len(ids))
-        roster = self.house.stand.now.roster
+        roster = self.state.model_holder.now.roster
         for start in range(0, len(ids), READ_AT_ONCE):
             kept = await guesses.messages(place.chat_id, ids[start : start + READ_AT_ONCE])
             if found := await asyncio.to_thread(_askable, kept, roster, version):
@@ -116,33 +116,33 @@ class Guessing:
 
     async def _ask(self, context: Context, place: Place, found: tuple[Message, Shown]) -> None:
         """Ask about a real line, or as often about what its author's voice says in its place."""
-        part = await context.courier.begin(place)
+        part = await context.delivery.begin(place)
         if part is None:
             return
         message, shown = found
         if self.chance.random() < 1 / 2:
             async with typing(context.bot, place):
                 shown = await self._imagined(message, shown) or shown
-        names = [person.name for person in self.house.access.voices]
+        names = [person.name for person in self.state.access.voices]
         question = question_of(shown, names, context.texts, self.chance)
         state: State = UNSENT
         if self._may_be_asked(place, shown):  # they may have said no meanwhile
             state = await self._sent(context, part, place, question, shown)
         if state == UNSENT:
-            await self.house.shelves.journal.mark(part, "refused")
-            await context.courier.say(place, context.texts.nothing_to_guess)
+            await self.state.store.outbox.mark(part, "refused")
+            await context.delivery.say(place, context.texts.nothing_to_guess)
         elif state == "refused":
-            await context.courier.say(place, context.texts.no_polls_here)
+            await context.delivery.say(place, context.texts.no_polls_here)
 
     def _may_be_asked(self, place: Place, shown: Shown) -> bool:
-        is_unsaid = self.house.is_unsaid(shown.voice, place.chat_id, shown.sources)
-        return not is_unsaid and shown.voice in {one.name for one in self.house.access.voices}
+        is_unsaid = self.state.is_unsaid(shown.voice, place.chat_id, shown.sources)
+        return not is_unsaid and shown.voice in {one.name for one in self.state.access.voices}
 
     async def _imagined(self, message: Message, real: Shown) -> Shown | None:
         """Return what the model says in place of a message, None where nothing fit to be asked."""
         for _ in range(TRIES):
             try:
-                said = await self.house.replies.imagined(message, real.voice)
+                said = await self.state.replies.imagined(message, real.voice)
             except VoiceError:
                 return None
             fit = (text for text in said.messages if is_guessable(text) and text != real.text)
@@ -160,7 +160,7 @@ class Guessing:
         async def ready(_: str) -> bool:
             return self._may_be_asked(place, shown)
 
-        sent, state = await context.courier.ask(part, place, question, ready)
+        sent, state = await context.delivery.ask(part, place, question, ready)
         if sent is None or sent.poll is None:
             return state
         quiz = Quiz(
@@ -173,15 +173,15 @@ class Guessing:
             version=shown.version,
             asked_at=sent.date,
         )
-        await self.house.shelves.guesses.add(part, quiz, shown.sources)
-        await self.house.shelves.journal.mark(part, state)
-        if self.house.is_unsaid(shown.voice, place.chat_id, shown.sources):
+        await self.state.store.guesses.add(part, quiz, shown.sources)
+        await self.state.store.outbox.mark(part, state)
+        if self.state.is_unsaid(shown.voice, place.chat_id, shown.sources):
             own = (Ref(sent.chat.id, sent.message_id),)  # it was on its way when they said no
-            await erase(Wanted(own=own), self.house, context)
+            await erase(ErasureQuery(own=own), self.state, context)
         return state
 
     async def _score(self, place: Place, texts: Wording) -> str:
-        score = await self.house.shelves.guesses.score(place.chat_id)
+        score = await self.state.store.guesses.score(place.chat_id)
         if not score.people:
             return texts.no_score
         people = "\n".join(

@@ -8,7 +8,7 @@ from telegram import Update
 from telegram.error import TelegramError
 
 from bot.services.context import Bot, Context
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.outbox import Line
 from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
@@ -19,12 +19,12 @@ from model.chat.eligibility import MASK
 class About:
     """The handlers that explain; `house` knows where names may be told."""
 
-    house: House
+    state: BotState
 
     async def help(self, update: Update, context: Context) -> None:
         """Say what the bot does."""
         if message := update.message:
-            await context.courier.say(
+            await context.delivery.say(
                 place_of(message), self._explanation(message.chat.id, context)
             )
 
@@ -34,12 +34,12 @@ class About:
         if message is None:
             return
         text = self._explanation(message.chat.id, context)
-        if message.chat.type == message.chat.PRIVATE and not self.house.settings.admins:
+        if message.chat.type == message.chat.PRIVATE and not self.state.settings.admins:
             text = context.texts.your_id.format(user_id=message.chat.id)
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
     def _explanation(self, chat_id: int, context: Context) -> str:
-        texts, access = context.texts, self.house.access
+        texts, access = context.texts, self.state.access
         if chat_id > 0 and chat_id not in access.admins:
             return f"{texts.what_it_does}\n\n{texts.admins_only_here}"
         if not access.speaks_in(chat_id):
@@ -51,19 +51,19 @@ class About:
 class Privacy:
     """The handler of `/privacy`, which answers everybody everywhere."""
 
-    house: House
+    state: BotState
 
     async def command(self, update: Update, context: Context) -> None:
         """Say it in plain words."""
         if (message := update.message) is None:
             return
-        names = [await name_of(user, context.bot) for user in sorted(self.house.settings.admins)]
+        names = [await name_of(user, context.bot) for user in sorted(self.state.settings.admins)]
         texts = context.texts
         text = texts.privacy.format(
-            days=texts.count(texts.days, self.house.settings.retention_days),
+            days=texts.count(texts.days, self.state.settings.retention_days),
             admins=", ".join(names) or texts.nobody_named,
         )
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
 
 async def name_of(user_id: int, bot: Bot) -> str:
@@ -81,25 +81,25 @@ async def name_of(user_id: int, bot: Bot) -> str:
 class Cast:
     """The handler that lists the voices."""
 
-    house: House
+    state: BotState
 
     async def voices(self, update: Update, context: Context) -> None:
         """List them, where names may be told."""
         message = update.message
         if message is None:
             return
-        access, chat_id = self.house.access, message.chat.id
+        access, chat_id = self.state.access, message.chat.id
         at_home = chat_id > 0 or access.learned_from(chat_id)
         here = access.speaks_in(chat_id)
         text = self._listed(context.texts, tell_all=at_home) if here else context.texts.silent_here
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
     def _listed(self, texts: Wording, *, tell_all: bool) -> str:
         """Return a line for each voice, then who may still agree and who wrote too little.
 
         These people are not named in a group that the model did not learn from.
         """
-        access, card = self.house.access, self.house.stand.now.card
+        access, card = self.state.access, self.state.model_holder.now.card
         voices = []
         for person in access.voices:
             lines = card.lines_of(person.name)
@@ -122,26 +122,26 @@ class Cast:
 class Explaining:
     """The handler of `/why`."""
 
-    house: House
+    state: BotState
 
     async def why(self, update: Update, context: Context) -> None:
         """Say how a line was made."""
         message = update.message
         replied = message.reply_to_message if message else None
-        if message is None or not self.house.access.speaks_in(message.chat.id):
+        if message is None or not self.state.access.speaks_in(message.chat.id):
             return
         place = place_of(message)
         line = None
         if replied and not replied.poll:  # it would tell the answer of a quiz
-            line = await self.house.shelves.journal.line(message.chat.id, replied.message_id)
+            line = await self.state.store.outbox.line(message.chat.id, replied.message_id)
         if replied is None or line is None:
-            await context.courier.say(place, context.texts.why_what)
+            await context.delivery.say(place, context.texts.why_what)
             return
-        found = await self.house.shelves.reactions.counts(message.chat.id, replied.message_id)
+        found = await self.state.store.reactions.counts(message.chat.id, replied.message_id)
         parts = [explained(line, context.texts), _reactions(found)]
-        if person_id(message.from_user) in self.house.settings.admins:
+        if person_id(message.from_user) in self.state.settings.admins:
             parts.insert(1, rejected(line, context.texts))
-        await context.courier.say(place, "\n".join(filter(None, parts)))
+        await context.delivery.say(place, "\n".join(filter(None, parts)))
 
 
 def explained(line: Line, texts: Wording) -> str:

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from telegram import Message, Update
 
-from bot.handlers.speaking import Acting
+from bot.handlers.speaking import Speaking
 from bot.services.access import is_group_admin
 from bot.services.context import Context
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of
 from model.chat.conversation import Message as Said
@@ -37,48 +37,48 @@ _OFF = {"0", "off", "no", "não", "nao"}
 class Joining:
     """The handlers of `/chatty`, `/quiet` and of talk that may be joined."""
 
-    house: House
-    acting: Acting
+    state: BotState
+    speaking: Speaking
     chance: random.Random = field(default_factory=random.Random)
     joined: dict[int, deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
 
     async def chatty(self, update: Update, context: Context) -> None:
         """Let a group's admin say how often the bot joins in; tell anybody how often it does."""
         message = update.message
-        if message is None or not self.house.access.speaks_in(message.chat.id):
+        if message is None or not self.state.access.speaks_in(message.chat.id):
             return
         place, texts = place_of(message), context.texts
-        group, words = self.house.known(message.chat.id), after_command(message)
+        group, words = self.state.known(message.chat.id), after_command(message)
         if not words:
-            await context.courier.say(place, texts.chatty_is.format(level=group.chatty))
+            await context.delivery.say(place, texts.chatty_is.format(level=group.chatty))
             return
         level = int(words) if words.isascii() and words.isdecimal() and len(words) < 4 else -1  # noqa: PLR2004  digits
         if not 0 <= level <= LEVELS[-1]:
             text = texts.chatty_wanted
-        elif not await is_group_admin(context.bot, message, self.house.settings.admins):
+        elif not await is_group_admin(context.bot, message, self.state.settings.admins):
             text = texts.for_group_admins
-        elif self.house.stand.now.propensity is None:
+        elif self.state.model_holder.now.propensity is None:
             text = texts.chatty_unknown
         else:
-            await self.house.change(replace(group, chatty=level))
+            await self.state.change(replace(group, chatty=level))
             text = texts.chatty_is.format(level=level)
-        await context.courier.say(place, text)
+        await context.delivery.say(place, text)
 
     async def quiet(self, update: Update, context: Context) -> None:
         """Keep the bot from joining in for a while; anybody may ask for that."""
         message = update.message
-        if message is None or not self.house.access.speaks_in(message.chat.id):
+        if message is None or not self.state.access.speaks_in(message.chat.id):
             return
         span = span_of(after_command(message))
         place, texts = place_of(message), context.texts
         if span is None:
-            await context.courier.say(place, texts.quiet_wanted)
+            await context.delivery.say(place, texts.quiet_wanted)
             return
         until = datetime.now(UTC) + span if span else None
-        group = self.house.known(message.chat.id)
-        await self.house.change(replace(group, quiet_until=until))
+        group = self.state.known(message.chat.id)
+        await self.state.change(replace(group, quiet_until=until))
         text = texts.quiet_for.format(time=texts.span(span)) if span else texts.quiet_no_more
-        await context.courier.say(place, text)
+        await context.delivery.say(place, text)
 
     async def talk(self, update: Update, context: Context) -> None:
         """Join in after a message, now and then, as a friend who would have."""
@@ -86,21 +86,21 @@ class Joining:
         if message is None or self._is_answered_anyway(message):
             return
         place = place_of(message)
-        if await self.acting.resume(context, place, lambda: self._is_welcome(place.chat_id)):
+        if await self.speaking.resume(context, place, lambda: self._is_welcome(place.chat_id)):
             return
         if not self._may(message, datetime.now(UTC)):
             return
         if voice := await self._voice(place, message):
             self.joined[place.chat_id].append(message.date)
             chat_id = place.chat_id
-            await self.acting.join(
+            await self.speaking.join(
                 context, place, voice, message.date, lambda: self._is_welcome(chat_id)
             )
 
     def _may(self, message: Message, now: datetime) -> bool:
         """Whether this is a group, a moment and a message in which to join at all."""
         chat_id = message.chat.id
-        if not self._is_welcome(chat_id) or not self.house.access.speaks_in(chat_id):
+        if not self._is_welcome(chat_id) or not self.state.access.speaks_in(chat_id):
             return False
         if now - message.date > FRESH:
             return False
@@ -110,11 +110,11 @@ class Joining:
         """Whether a message replies to one of the bot's."""
         replied = message.reply_to_message
         author = replied.from_user if replied else None
-        return author is not None and author.id == self.house.stand.bot_id
+        return author is not None and author.id == self.state.model_holder.bot_id
 
     def _is_welcome(self, chat_id: int) -> bool:
         """Whether a group wants to be joined, and has not asked for quiet."""
-        group = self.house.groups.get(chat_id)
+        group = self.state.groups.get(chat_id)
         if group is None or not group.chatty:
             return False
         return not group.quiet_until or datetime.now(UTC) >= group.quiet_until
@@ -128,10 +128,10 @@ class Joining:
 
     async def _voice(self, place: Place, message: Message) -> str | None:
         """Return who would have answered, None for nobody."""
-        serving, access = self.house.stand.now, self.house.access
+        serving, access = self.state.model_holder.now, self.state.access
         if serving.propensity is None:
             return None
-        earlier = await self.house.shelves.messages.earlier(
+        earlier = await self.state.store.messages.earlier(
             place, MEMORY, lambda one: is_heard(one, serving.roster)
         )
         if not earlier or earlier[-1].message_id != message.message_id or is_heated(earlier):
@@ -140,7 +140,7 @@ class Joining:
         chances = await asyncio.to_thread(serving.propensity.chances, earlier, serving.roster, gap)
         agreed = {person.name for person in access.voices}
         likely = {name: chance for name, chance in chances.items() if name in agreed}
-        level = self.house.group(place.chat_id).chatty
+        level = self.state.group(place.chat_id).chatty
         return serving.propensity.would_join(likely, level, self.chance)
 
 

@@ -19,9 +19,9 @@ from telegram import (
 from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
 from telegram.ext import ApplicationHandlerStop, BaseHandler, TypeHandler
 
-from bot.handlers.privacy_mode import Hearing
+from bot.handlers.privacy_mode import PrivacyMode
 from bot.services.context import Context
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import command_of, is_by_bot, person_id, place_of
 
@@ -41,7 +41,7 @@ def is_open(command: str, username: str) -> bool:
 class Gate:
     """Handles every update; `told` are the private chats that got the notice for non-admins."""
 
-    house: House
+    state: BotState
     told: set[int] = field(default_factory=set)
 
     def handler(self) -> BaseHandler[Update, Context, None]:
@@ -58,7 +58,7 @@ class Gate:
             return
         if update.message and is_by_bot(update.message):
             raise ApplicationHandlerStop
-        if self.house.access.speaks_in(chat.id):
+        if self.state.access.speaks_in(chat.id):
             await self._know(chat)
         elif query := update.callback_query:
             _stop(update, context, _confirm(query, context.texts.silent_here))
@@ -70,10 +70,10 @@ class Gate:
     async def _know(self, chat: Chat) -> None:
         """Keep a group in which the bot was before it kept any, and the title it has now."""
         if chat.type in {Chat.GROUP, Chat.SUPERGROUP}:
-            known = self.house.groups.get(chat.id)
+            known = self.state.groups.get(chat.id)
             if known is None or known.title != chat.title:
-                group = replace(self.house.group(chat.id), title=chat.title, authorised=True)
-                await self.house.change(group)
+                group = replace(self.state.group(chat.id), title=chat.title, authorised=True)
+                await self.state.change(group)
 
     def _guard_message(self, update: Update, message: Message, context: Context) -> None:
         is_private = message.chat.type == Chat.PRIVATE
@@ -87,7 +87,7 @@ class Gate:
             refusal = context.texts.admins_only_here if fresh or name else None
         else:
             refusal = context.texts.silent_here if name in context.texts.command_names else None
-        say = context.courier.say(place_of(message), refusal) if refusal else None
+        say = context.delivery.say(place_of(message), refusal) if refusal else None
         _stop(update, context, say)
 
 
@@ -122,8 +122,8 @@ class Membership:
     What a change means is kept before the next update is handled; what is said of it comes later.
     """
 
-    house: House
-    hearing: Hearing
+    state: BotState
+    privacy_mode: PrivacyMode
 
     async def changed(self, update: Update, context: Context) -> None:
         """Greet the group that an admin put the bot in; leave any other."""
@@ -134,8 +134,8 @@ class Membership:
         if is_now and not was:
             await self._arrived(update, change, context)
         elif was and not is_now:
-            group = replace(self.house.group(change.chat.id), authorised=False)
-            await self.house.change(group)
+            group = replace(self.state.group(change.chat.id), authorised=False)
+            await self.state.change(group)
 
     async def allow(self, update: Update, context: Context) -> None:
         """Let the bot speak in this group though its model learned from another chat.
@@ -146,17 +146,17 @@ class Membership:
         if message is None:
             return
         chat, text = message.chat, ""
-        if person_id(message.from_user) not in self.house.settings.admins:
+        if person_id(message.from_user) not in self.state.settings.admins:
             text = context.texts.for_admins
         elif chat.type == Chat.PRIVATE:
             text = context.texts.only_in_groups
-        elif self.house.group(chat.id).authorised and not self.house.access.learned_from(chat.id):
-            await self._let_in(chat, allowed=self.house.access.chats)
-            text = context.texts.allowed_here.format(chats=self.house.origin)
+        elif self.state.group(chat.id).authorised and not self.state.access.learned_from(chat.id):
+            await self._let_in(chat, allowed=self.state.access.chats)
+            text = context.texts.allowed_here.format(chats=self.state.origin)
         else:
             await self._let_in(chat)
             text = self._greeting(chat.id, context)
-        await context.courier.say(place_of(message), text)
+        await context.delivery.say(place_of(message), text)
 
     async def moved(self, update: Update, _: Context) -> None:
         """Carry over what is known of a group that has become a supergroup."""
@@ -167,43 +167,43 @@ class Membership:
         if message.migrate_from_chat_id:
             old, new = message.migrate_from_chat_id, message.chat.id
         if new is not None:
-            await self.house.move(old, new, message.chat.title)
+            await self.state.move(old, new, message.chat.title)
 
     async def _arrived(self, update: Update, change: ChatMemberUpdated, context: Context) -> None:
-        chat, known = change.chat, self.house.group(change.chat.id)
+        chat, known = change.chat, self.state.group(change.chat.id)
         if chat.type == Chat.CHANNEL:
             later = self._leave_channel(change, context)
-        elif person_id(change.from_user) in self.house.settings.admins:
+        elif person_id(change.from_user) in self.state.settings.admins:
             await self._let_in(chat)
             later = self._greet(chat, change.from_user.id, context)
         elif known.authorised and known.moved_from:
             return  # it was in there under another id
         else:
-            await self.house.change(replace(known, authorised=False))
+            await self.state.change(replace(known, authorised=False))
             later = self._leave(chat, context)
         context.application.create_task(later, update)
 
     async def _let_in(self, chat: Chat, allowed: frozenset[int] = frozenset()) -> None:
-        known = self.house.group(chat.id)
+        known = self.state.group(chat.id)
         may_tell = known.allowed | allowed
-        await self.house.change(replace(known, title=chat.title, authorised=True, allowed=may_tell))
+        await self.state.change(replace(known, title=chat.title, authorised=True, allowed=may_tell))
 
     async def _greet(self, chat: Chat, adder: int, context: Context) -> None:
         place = Place(chat.id)
-        hears_all = await self.hearing.hears_all(context, place, anew=True)
-        await context.courier.say(place, self._greeting(chat.id, context))
+        hears_all = await self.privacy_mode.hears_all(context, place, anew=True)
+        await context.delivery.say(place, self._greeting(chat.id, context))
         if not hears_all:
-            await self.hearing.explain(context, place, adder)
+            await self.privacy_mode.explain(context, place, adder)
 
     async def _leave(self, chat: Chat, context: Context) -> None:
         """Say why, and leave, unless the group turns out to be one that moved."""
         if chat.type == Chat.SUPERGROUP:
             await asyncio.sleep(SETTLES)
-            if self.house.group(chat.id).authorised:
+            if self.state.group(chat.id).authorised:
                 return
         texts = context.texts
-        has_admins = bool(self.house.settings.admins)
-        await context.courier.say(
+        has_admins = bool(self.state.settings.admins)
+        await context.delivery.say(
             Place(chat.id), texts.stranger_group if has_admins else texts.no_admin_yet
         )
         await _out(chat, context)
@@ -211,13 +211,13 @@ class Membership:
     async def _leave_channel(self, change: ChatMemberUpdated, context: Context) -> None:
         """Leave a channel; who put the bot there is told, not all who read it."""
         with suppress(TelegramError):  # who never wrote to the bot cannot be written to
-            await context.courier.say(Place(change.from_user.id), context.texts.no_channels)
+            await context.delivery.say(Place(change.from_user.id), context.texts.no_channels)
         await _out(change.chat, context)
 
     def _greeting(self, chat_id: int, context: Context) -> str:
-        access, texts = self.house.access, context.texts
+        access, texts = self.state.access, context.texts
         if not access.speaks_in(chat_id):
-            return texts.may_be_allowed.format(chats=self.house.origin)
+            return texts.may_be_allowed.format(chats=self.state.origin)
         names = [person.name for person in access.voices]
         voices = texts.voices_here.format(names=", ".join(names)) if names else texts.no_voices
         return texts.authorised_here.format(voices=voices)

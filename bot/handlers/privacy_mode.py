@@ -8,7 +8,7 @@ from telegram.error import TelegramError
 
 from bot.services.access import is_admin
 from bot.services.context import Context
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.messages import Place
 
 HINTS = 3
@@ -18,30 +18,30 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class PrivacyMode:
     """Tells a group, once, what the bot does not hear there and how to mend it."""
 
-    house: House
+    state: BotState
     hints: Counter[int] = field(default_factory=Counter)
     open_ears: set[int] = field(default_factory=set)
 
     async def explain(self, context: Context, place: Place, adder: int) -> None:
         """Tell a group that the bot was put into, and whoever put it there, of privacy mode."""
-        if not self.house.group(place.chat_id).told_privacy:
-            await context.courier.say(place, context.texts.privacy_is_on)
-            await context.courier.say(Place(adder), context.texts.privacy_is_on)
+        if not self.state.group(place.chat_id).told_privacy:
+            await context.delivery.say(place, context.texts.privacy_is_on)
+            await context.delivery.say(Place(adder), context.texts.privacy_is_on)
 
     async def hint(self, context: Context, place: Place) -> None:
         """Let the first answers in a group say what was not heard."""
-        chat_id = self.house.address(place).chat_id
-        group = self.house.known(chat_id)
+        chat_id = self.state.address(place).chat_id
+        group = self.state.known(chat_id)
         if chat_id > 0 or group.told_privacy or await self.hears_all(context, place):
             return
         self.hints[chat_id] += 1
         if self.hints[chat_id] >= HINTS:
-            await self.house.change(replace(group, told_privacy=True))
+            await self.state.change(replace(group, told_privacy=True))
             del self.hints[chat_id]
-        await context.courier.say(place, context.texts.privacy_hint)
+        await context.delivery.say(place, context.texts.privacy_hint)
 
     async def hears_all(self, context: Context, place: Place, *, anew: bool = False) -> bool:
         """Whether all that is said in a group reaches the bot: it does an admin of it.

@@ -8,12 +8,12 @@ from telegram.ext import BaseHandler, MessageHandler, filters
 
 from bot.services.access import Access
 from bot.services.context import Context
-from bot.services.state import House
-from bot.store.store import Shelves
+from bot.services.state import BotState
+from bot.store.store import Store
 from bot.transport.incoming import is_conversation, message_of
 
 
-def keeping(shelves: Shelves, access: Callable[[], Access]) -> BaseHandler[Update, Context, None]:
+def keeping(store: Store, access: Callable[[], Access]) -> BaseHandler[Update, Context, None]:
     """Return the handler that fills the store; it must run alone and first.
 
     It stores nothing from a chat in which the bot stays silent. From an admin's private chat it
@@ -28,10 +28,10 @@ def keeping(shelves: Shelves, access: Callable[[], Access]) -> BaseHandler[Updat
         if is_private and not is_conversation(received):
             return
         if message := message_of(received):
-            await shelves.messages.save(message, edited_at=received.edit_date)
+            await store.messages.save(message, edited_at=received.edit_date)
         sticker = received.sticker
         if sticker and sticker.emoji and not (received.edit_date or is_private):
-            await shelves.stickers.used(
+            await store.stickers.used(
                 received.chat.id, sticker.emoji, sticker.file_unique_id, sticker.file_id
             )
 
@@ -42,16 +42,16 @@ def keeping(shelves: Shelves, access: Callable[[], Access]) -> BaseHandler[Updat
 class Reacting:
     """The handler of reactions."""
 
-    house: House
+    state: BotState
 
     async def changed(self, update: Update, _: Context) -> None:
         """Keep what somebody's reactions are now; custom emoji count as none."""
         change = update.message_reaction
         if change is None or change.user is None:
             return
-        if not self.house.access.speaks_in(change.chat.id):
+        if not self.state.access.speaks_in(change.chat.id):
             return
         emoji = [one.emoji for one in change.new_reaction if isinstance(one, ReactionTypeEmoji)]
-        await self.house.shelves.reactions.replace(
+        await self.state.store.reactions.replace(
             change.chat.id, change.message_id, change.user.id, emoji
         )

@@ -10,7 +10,7 @@ from telegram.ext import (
     filters,
 )
 
-from bot.application import Durable
+from bot.application import DurableApplication
 from bot.handlers.admin import Status, Versions
 from bot.handlers.as_command import Voices
 from bot.handlers.consent import Consenting
@@ -20,12 +20,12 @@ from bot.handlers.guess import Guessing
 from bot.handlers.info import About, Cast, Explaining, Privacy
 from bot.handlers.join_in import Joining
 from bot.handlers.membership import Gate, Membership
-from bot.handlers.privacy_mode import Hearing
+from bot.handlers.privacy_mode import PrivacyMode
 from bot.handlers.record import Reacting, keeping
 from bot.handlers.simulate import Simulating
-from bot.handlers.speaking import Acting
+from bot.handlers.speaking import Speaking
 from bot.handlers.uploads import Receiving
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.transport.outgoing import VOICE_SIGN
 
 _FIRST, _GATE = -2, -1  # the groups of handlers that run before all others
@@ -33,29 +33,29 @@ _LAST = 1
 _NEW = filters.UpdateType.MESSAGE  # an edited command would answer twice
 
 
-def add_handlers(app: Durable, house: House, receiving: Receiving) -> None:
+def add_handlers(app: DurableApplication, state: BotState, receiving: Receiving) -> None:
     """Let the store have each update first; what sends must not hold up the next one."""
-    hearing = Hearing(house)
-    acting = Acting(house, hearing)
-    app.add_handler(keeping(house.shelves, lambda: house.access), group=_FIRST)
-    app.add_handler(Gate(house).handler(), group=_GATE)
-    _add_people(app, house)
-    _add_running(app, house, hearing, receiving)
-    _add_talk(app, house, acting)  # last: an export may be sent in reply to what a voice said
+    privacy_mode = PrivacyMode(state)
+    speaking = Speaking(state, privacy_mode)
+    app.add_handler(keeping(state.store, lambda: state.access), group=_FIRST)
+    app.add_handler(Gate(state).handler(), group=_GATE)
+    _add_people(app, state)
+    _add_running(app, state, privacy_mode, receiving)
+    _add_talk(app, state, speaking)  # last: an export may be sent in reply to what a voice said
     app.add_error_handler(report)
 
 
-def _add_talk(app: Durable, house: House, acting: Acting) -> None:
+def _add_talk(app: DurableApplication, state: BotState, speaking: Speaking) -> None:
     """Add what lets the bot speak as somebody, and what is asked of that."""
-    voices, simulating = Voices(house, acting), Simulating(house, acting)
-    joining, guessing = Joining(house, acting), Guessing(house, acting)
+    voices, simulating = Voices(state, speaking), Simulating(state, speaking)
+    joining, guessing = Joining(state, speaking), Guessing(state, speaking)
     for name, callback in (
         ("as", voices.command),
         ("simulate", simulating.command),
         ("stop", simulating.stop),
-        ("voices", Cast(house).voices),
+        ("voices", Cast(state).voices),
         ("guess", guessing.command),
-        ("why", Explaining(house).why),
+        ("why", Explaining(state).why),
         ("chatty", joining.chatty),
         ("quiet", joining.quiet),
     ):
@@ -64,33 +64,35 @@ def _add_talk(app: Durable, house: House, acting: Acting) -> None:
     app.add_handler(MessageHandler(replies, voices.reply, block=False))
     in_groups = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND
     app.add_handler(MessageHandler(in_groups, joining.talk, block=False), group=_LAST)
-    app.add_handler(MessageReactionHandler(Reacting(house).changed))
+    app.add_handler(MessageReactionHandler(Reacting(state).changed))
     app.add_handler(CallbackQueryHandler(voices.tell_voice, pattern=VOICE_SIGN, block=False))
     app.add_handler(CallbackQueryHandler(voices.press, block=False))
     app.add_handler(PollAnswerHandler(guessing.answered))
 
 
-def _add_people(app: Durable, house: House) -> None:
+def _add_people(app: DurableApplication, state: BotState) -> None:
     """Add what anybody may ask for and decide about themselves."""
-    about, forgetting = About(house), Forgetting(house)
-    consenting = Consenting(house, forgetting)
+    about, forgetting = About(state), Forgetting(state)
+    consenting = Consenting(state, forgetting)
     for name, callback in (
         ("help", about.help),
         ("start", about.start),
         ("optin", consenting.opt_in),
         ("optout", consenting.opt_out),
         ("forget", forgetting.command),
-        ("privacy", Privacy(house).command),
+        ("privacy", Privacy(state).command),
     ):
         app.add_handler(CommandHandler(name, callback, _NEW, block=False))
 
 
-def _add_running(app: Durable, house: House, hearing: Hearing, receiving: Receiving) -> None:
+def _add_running(
+    app: DurableApplication, state: BotState, privacy_mode: PrivacyMode, receiving: Receiving
+) -> None:
     """Add what the bot's admins run it with; what a move to another group means is kept at once."""
-    membership, versions = Membership(house, hearing), Versions(house)
+    membership, versions = Membership(state, privacy_mode), Versions(state)
     for name, callback in (
         ("allow", membership.allow),
-        ("status", Status(house).command),
+        ("status", Status(state).command),
         ("model", versions.show),
         ("rollback", versions.roll_back),
     ):

@@ -17,10 +17,10 @@ from bot.handlers.as_command import (
     scene_of,
     why_silent,
 )
-from bot.handlers.speaking import Acting
+from bot.handlers.speaking import Speaking
 from bot.services.context import Context
-from bot.services.replies import Wish
-from bot.services.state import House
+from bot.services.replies import ReplyRequest
+from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of
 
@@ -29,8 +29,8 @@ from bot.transport.incoming import after_command, place_of
 class Simulating:
     """The handlers of `/simulate` and `/stop`, and the chats in which one goes on."""
 
-    house: House
-    acting: Acting
+    state: BotState
+    speaking: Speaking
     busy: dict[int, asyncio.Event] = field(default_factory=dict)
 
     async def command(self, update: Update, context: Context) -> None:
@@ -41,7 +41,7 @@ class Simulating:
         place = place_of(message)
         scene = self._scene(context, place, after_command(message))
         if isinstance(scene, str):
-            await context.courier.say(place, scene)
+            await context.delivery.say(place, scene)
             return
         stopped = self.busy[place.chat_id] = asyncio.Event()
         try:
@@ -55,13 +55,13 @@ class Simulating:
         message = update.message
         if message is None:
             return
-        self.acting.stop(message.chat.id)
+        self.speaking.stop(message.chat.id)
         if stopped := self.busy.get(message.chat.id):
             stopped.set()
 
     def _scene(self, context: Context, place: Place, words: str) -> Scene | str:
         """Return what is to be played, or why nobody speaks."""
-        access, texts = self.house.access, context.texts
+        access, texts = self.state.access, context.texts
         if not access.speaks_in(place.chat_id):
             return texts.silent_here
         if not access.voices:
@@ -92,17 +92,19 @@ class Simulating:
 
         In its prompts the subject appears as what the user said with the command.
         """
-        wish = Wish(command=message.message_id, says=scene.about)
+        request = ReplyRequest(command=message.message_id, says=scene.about)
         at = message.date
         for _ in range(scene.turns):
             voices = self._voices(scene)
-            if not voices or not await self.acting.turn(context, place, voices, at, wish, stopped):
+            if not voices or not await self.speaking.turn(
+                context, place, voices, at, request, stopped
+            ):
                 if not stopped.is_set():
-                    await context.courier.say(place, context.texts.nothing_to_say)
+                    await context.delivery.say(place, context.texts.nothing_to_say)
                 return
             if stopped.is_set():
                 return
-            if not context.courier.runs():
+            if not context.delivery.runs():
                 raise StoppingError(
                     "the bot is being stopped: the simulation continues at the next start"
                 )
@@ -111,5 +113,5 @@ class Simulating:
     def _voices(self, scene: Scene) -> list[str]:
         """Return who may speak now: somebody may have said no since it began."""
         wanted = {person.name for person in scene.people}
-        voices = [person.name for person in self.house.access.voices]
+        voices = [person.name for person in self.state.access.voices]
         return [name for name in voices if not wanted or name in wanted]

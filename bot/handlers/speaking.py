@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from bot.handlers.privacy_mode import Hearing
+from bot.handlers.privacy_mode import PrivacyMode
 from bot.services.context import Context
 from bot.services.delivery import Ready
 from bot.services.forgetting import erase
@@ -18,11 +18,11 @@ from bot.services.replies import (
     BusyError,
     QueueError,
     Reply,
+    ReplyRequest,
     SlowError,
-    Wish,
 )
-from bot.services.state import House
-from bot.store.erasure import Wanted
+from bot.services.state import BotState
+from bot.store.erasure import ErasureQuery
 from bot.store.messages import Place
 from bot.store.outbox import Part
 from bot.transport.outgoing import pause, typing, typing_seconds
@@ -36,12 +36,12 @@ QUEUED_SECONDS = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Acting:
+class Speaking:
     """The one way in which the bot speaks as somebody; one turn at a time in each chat."""
 
-    def __init__(self, house: House, hearing: Hearing) -> None:
-        self._house = house
-        self._hearing = hearing
+    def __init__(self, state: BotState, privacy_mode: PrivacyMode) -> None:
+        self._house = state
+        self._hearing = privacy_mode
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told_busy: dict[int, float] = {}
         self._stops = Counter[int]()
@@ -53,11 +53,11 @@ class Acting:
         place: Place,
         voice: str,
         at: datetime,
-        wish: Wish = NOTHING_MORE,
+        request: ReplyRequest = NOTHING_MORE,
     ) -> None:
         """Answer in a voice what was said last, or say why not."""
-        if (part := await context.courier.begin(place)) is not None:
-            made = partial(self._house.replies.answer, place, voice, at, wish)
+        if (part := await context.delivery.begin(place)) is not None:
+            made = partial(self._house.replies.answer, place, voice, at, request)
             speechless = context.texts.speechless.format(name=voice)
             await self._answer(context, part, place, made, speechless)
 
@@ -70,13 +70,13 @@ class Acting:
         still: Callable[[], bool],
     ) -> None:
         """Join the conversation unprompted while `still()` is true; failures stay silent."""
-        if (part := await context.courier.begin(place)) is not None:
+        if (part := await context.delivery.begin(place)) is not None:
             made = partial(self._house.replies.answer, place, voice, at)
             await self._answer(context, part, place, made, still=still)
 
     async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
         """Send what an earlier process left of an unprompted turn; return whether there was one."""
-        turn = await context.courier.unfinished()
+        turn = await context.delivery.unfinished()
         if turn is not None:
             await self.join(context, place, turn.line.voice, datetime.now(UTC), still)
         return turn is not None
@@ -86,11 +86,16 @@ class Acting:
         self._stops[chat_id] += 1
 
     async def anyone(
-        self, context: Context, place: Place, voices: Sequence[str], at: datetime, wish: Wish
+        self,
+        context: Context,
+        place: Place,
+        voices: Sequence[str],
+        at: datetime,
+        request: ReplyRequest,
     ) -> None:
         """Let the model choose who of `voices` answers what was said last, or say why nobody."""
-        if (part := await context.courier.begin(place)) is not None:
-            made = partial(self._house.replies.turn, place, voices, at, wish)
+        if (part := await context.delivery.begin(place)) is not None:
+            made = partial(self._house.replies.turn, place, voices, at, request)
             await self._answer(context, part, place, made, context.texts.nothing_to_say)
 
     async def turn(
@@ -99,20 +104,20 @@ class Acting:
         place: Place,
         voices: Sequence[str],
         at: datetime,
-        wish: Wish,
+        request: ReplyRequest,
         stopped: asyncio.Event,
     ) -> bool:
         """Let the model choose who speaks next, and speak; return whether the talk can go on.
 
         A turn that was said in an earlier life of the process is not said again.
         """
-        if (part := await context.courier.begin(place)) is None:
+        if (part := await context.delivery.begin(place)) is None:
             return True
         try:
             with self._house.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
-                    made = partial(self._house.replies.turn, place, voices, at, wish)
+                    made = partial(self._house.replies.turn, place, voices, at, request)
                     said = await self._load_or_generate(context, part, place, made)
                     ready = self._paced(
                         context,
@@ -128,7 +133,7 @@ class Acting:
             await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
             return False
         except VoiceError:
-            await self._house.shelves.journal.mark(part, "refused")
+            await self._house.store.outbox.mark(part, "refused")
             return False
 
     async def _load_or_generate(
@@ -147,7 +152,7 @@ class Acting:
             try:
                 if not is_asked:
                     started.set()
-                return await context.courier.turn(part, partial(made, on_start=started.set))
+                return await context.delivery.turn(part, partial(made, on_start=started.set))
             finally:
                 started.set()
                 await told  # so that the notice never comes after the reply
@@ -157,7 +162,7 @@ class Acting:
             async with asyncio.timeout(QUEUED_SECONDS):
                 await started.wait()
         except TimeoutError:
-            await context.courier.notify(place, context.texts.queued)
+            await context.delivery.notify(place, context.texts.queued)
 
     async def _answer(
         self,
@@ -193,9 +198,9 @@ class Acting:
         """Say why there is no reply, unless `excuse` is empty."""
         logger.info("no reply in chat %d", place.chat_id)
         if excuse:
-            await context.courier.say(place, excuse, part=part)
+            await context.delivery.say(place, excuse, part=part)
         else:
-            await self._house.shelves.journal.mark(part, "refused")
+            await self._house.store.outbox.mark(part, "refused")
 
     def _paced(
         self,
@@ -215,7 +220,7 @@ class Acting:
 
         async def ready(words: str) -> bool:
             nonlocal begun
-            if begun is not None and context.courier.runs():
+            if begun is not None and context.delivery.runs():
                 seconds = self._house.settings.pace * typing_seconds(words, self._chance)
                 left = begun + seconds - time.monotonic()
                 await pause(context.bot, place, left, stopped or asyncio.Event())
@@ -231,12 +236,12 @@ class Acting:
 
         It can without a voice that was withdrawn meanwhile.
         """
-        arrived = await context.courier.speak(part, place, ready)
+        arrived = await context.delivery.speak(part, place, ready)
         if self._house.is_unsaid(
             said.voice, place.chat_id, said.sources
         ):  # it may have become so while a message was on its way
-            lines = await self._house.shelves.journal.lines_of(part)
-            await erase(Wanted(own=lines), self._house, context)
+            lines = await self._house.store.outbox.lines_of(part)
+            await erase(ErasureQuery(own=lines), self._house, context)
         is_withdrawn = not self._may_still_say(said, place)
         return arrived or (is_withdrawn and self._house.access.speaks_in(place.chat_id))
 

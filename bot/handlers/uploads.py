@@ -18,7 +18,7 @@ from telegram.error import TelegramError
 
 from bot.errors import ExportRefused
 from bot.services.context import Bot, Context
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store.database import database_file
 from bot.texts.wording import Wording
@@ -125,14 +125,14 @@ def drop_before(settings: Settings, moment: datetime) -> None:
 class Receiving:
     """The handler of documents in an admin's private chat; one export at a time."""
 
-    house: House
+    state: BotState
     _busy: bool = False
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def export(self) -> Path:
         """Return where an export is kept."""
-        return export_of(self.house.settings)
+        return export_of(self.state.settings)
 
     async def document(self, update: Update, context: Context) -> None:
         """Fetch an export and retrain from it, or say how to."""
@@ -140,17 +140,17 @@ class Receiving:
         if message is None or message.document is None:
             return
         user, texts = message.from_user, context.texts
-        if user is None or user.id not in self.house.settings.admins:
+        if user is None or user.id not in self.state.settings.admins:
             return
         if self._busy:
-            await context.courier.say(place_of(message), texts.still_retraining)
+            await context.delivery.say(place_of(message), texts.still_retraining)
             return
         self._busy = True
         try:
             refusal = await self._fetched(message.document, context.bot, texts)
-            command = self.house.settings.retrain_command
+            command = self.state.settings.retrain_command
             usual = texts.retraining if command else texts.how_to_retrain.format(path=self.export)
-            await context.courier.say(place_of(message), refusal or usual)
+            await context.delivery.say(place_of(message), refusal or usual)
             if command and not refusal:
                 self._start((*command, str(self.export)), user.id, context.bot, texts)
         finally:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from telegram import Update
 from telegram.ext import Application, CallbackContext, ExtBot
 
-from bot.services.delivery import Courier
-from bot.services.state import House
+from bot.services.delivery import Delivery
+from bot.services.state import BotState
 from bot.texts import EN, wording
 from bot.texts.wording import Wording
 
 if TYPE_CHECKING:
-    from bot.application import Durable
+    from bot.application import DurableApplication
 
 Facts: TypeAlias = dict[Any, Any]
 Bot: TypeAlias = ExtBot[Any]
@@ -20,7 +20,7 @@ Bot: TypeAlias = ExtBot[Any]
 class Context(CallbackContext[Bot, Facts, Facts, Facts]):
     """python-telegram-bot's context, with what answers one update."""
 
-    courier: Courier
+    delivery: Delivery
     texts: Wording = EN
 
     @classmethod
@@ -29,12 +29,12 @@ class Context(CallbackContext[Bot, Facts, Facts, Facts]):
     ) -> Self:
         """Return the context of an update."""
         self = super().from_update(update, application)
-        house: House = application.bot_data["house"]
+        state: BotState = application.bot_data["state"]
         if isinstance(update, Update):
-            again = house.shelves.inbox.was_begun_before(update.update_id)
-            app = cast("Durable", application)
-            self.courier = Courier(
-                self.bot, house, update.update_id, again, lambda: not app.is_stopping
+            again = state.store.inbox.was_begun_before(update.update_id)
+            app = cast("DurableApplication", application)
+            self.delivery = Delivery(
+                self.bot, state, update.update_id, again, lambda: not app.is_stopping
             )
             user = update.effective_user
             self.texts = wording(user.language_code if user else None)

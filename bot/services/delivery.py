@@ -20,7 +20,7 @@ from telegram.ext import ExtBot
 
 from bot.errors import StoppingError, StoreError
 from bot.services.replies import Reply
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.store.outbox import Line, Part, State, Turn
 from bot.transport.departure import calling_before_departure
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Courier:
+class Delivery:
     """Sends the replies to one update, in their order.
 
     A part that an earlier process sent, or may have sent, is not sent again. `is_repeated`: an
@@ -55,7 +55,7 @@ class Courier:
     """
 
     bot: ExtBot[Any]
-    house: House
+    state: BotState
     update_id: int
     is_repeated: bool = False
     runs: Callable[[], bool] = lambda: True
@@ -66,7 +66,7 @@ class Courier:
         """Begin the next part; None where it needs no making."""
         part = Part(self.update_id, self.parts)
         self.parts += 1
-        return part if await self.house.shelves.journal.begin(part, place) else None
+        return part if await self.state.store.outbox.begin(part, place) else None
 
     async def say(
         self, place: Place, text: str, voices: Sequence[Person] = (), part: Part | None = None
@@ -88,14 +88,14 @@ class Courier:
     async def apologise(self, place: Place, text: str) -> None:
         """Say that something failed; drop the other parts of the update."""
         part = Part(self.update_id, APOLOGY)
-        if await self.house.shelves.journal.begin(part, place):
-            await self.house.shelves.journal.give_up(self.update_id, but=part)
+        if await self.state.store.outbox.begin(part, place):
+            await self.state.store.outbox.give_up(self.update_id, but=part)
             await self.say(place, text, part=part)
 
     async def notify(self, place: Place, text: str) -> None:
         """Say that the answer will take a while, once for each update."""
         part = Part(self.update_id, NOTICE)
-        if await self.house.shelves.journal.begin(part, place):
+        if await self.state.store.outbox.begin(part, place):
             await self.say(place, text, part=part)
 
     async def ask(
@@ -106,43 +106,43 @@ class Courier:
         sent, state = await self._sent(part, place, sending, again=partial(ready, question.text))
         if sent is None:  # a group may forbid polls alone: it is not left alone for that
             end: State = "refused" if state == UNSENT else state
-            await self.house.shelves.journal.mark(part, end)
+            await self.state.store.outbox.mark(part, end)
         return sent, state
 
     async def turn(self, part: Part, make: Callable[[], Awaitable[Reply]]) -> Reply:
         """Return the unsent messages of a part's turn; make and store the turn if there is none."""
-        journal = self.house.shelves.journal
-        if left := await journal.unsent(part):
+        outbox = self.state.store.outbox
+        if left := await outbox.unsent(part):
             return Reply(
                 left.line.voice, left.messages, left.line.version, tuple(left.line.sources)
             )
         said = await make()
         line = Line(said.voice, said.version, said.sources, said.generation)
-        await journal.keep_turn(part, Turn(line, said.messages))
+        await outbox.keep_turn(part, Turn(line, said.messages))
         return said
 
     async def unfinished(self) -> Turn | None:
         """Return what an earlier process left unsent of the first part, if it is a turn."""
         if not self.is_repeated:
             return None
-        return await self.house.shelves.journal.unsent(Part(self.update_id, 0))
+        return await self.state.store.outbox.unsent(Part(self.update_id, 0))
 
     async def speak(self, part: Part, place: Place, ready: Ready) -> bool:
         """Send and store the unsent messages of a part's turn, each after `ready` returns True.
 
         Returns whether all arrived. Messages after one that may have arrived are still sent.
         """
-        journal = self.house.shelves.journal
-        left = await journal.unsent(part)
+        outbox = self.state.store.outbox
+        left = await outbox.unsent(part)
         has_all = left is not None
         while left and left.messages:
             words = left.messages[0]
             if not await ready(words):
-                await journal.mark(part, left.so_far)
+                await outbox.mark(part, left.so_far)
                 return False
             sent, came = await self._said(part, place, left, partial(ready, words))
             if came == UNSENT:
-                await journal.mark(part, left.so_far)
+                await outbox.mark(part, left.so_far)
                 return False
             if came == "refused":
                 await self._mark(part, place, came)
@@ -151,13 +151,13 @@ class Courier:
             message = message_of(sent) if sent else None
             kept = replace(message, text=spoken(left.line.voice, words)) if message else None
             left = left.without_first(came)
-            await journal.advance(part, left, kept)
+            await outbox.advance(part, left, kept)
         return has_all
 
     async def _mark(self, part: Part, place: Place, state: State) -> None:
         if state == "refused":
             self.refused.add(place)
-        await self.house.shelves.journal.mark(part, state)
+        await self.state.store.outbox.mark(part, state)
 
     async def _said(
         self, part: Part, place: Place, turn: Turn, again: Callable[[], Awaitable[bool]]
@@ -165,7 +165,7 @@ class Courier:
         """Send the first message of a turn; send a lone emoji as the group's usual sticker."""
         voice, words = turn.line.voice, turn.messages[0]
         left = len(turn.messages)
-        sticker = await self.house.shelves.stickers.favourite(place.chat_id, words)
+        sticker = await self.state.store.stickers.favourite(place.chat_id, words)
         if sticker is not None:
             sending = partial(send_sticker, self.bot, file_id=sticker, voice=voice)
             sent, state = await self._sent(part, place, sending, left, again)
@@ -185,18 +185,18 @@ class Courier:
         """Send a message; retry it, if `again` returns True, if it certainly did not arrive.
 
         The send is recorded just before the request goes out: a kill while it waits for the rate
-        limiter or a connection loses nothing. `left`: see `Journal.note_departure`.
+        limiter or a connection loses nothing. `left`: see `Outbox.note_departure`.
         """
-        journal, loop = self.house.shelves.journal, asyncio.get_running_loop()
+        outbox, loop = self.state.store.outbox, asyncio.get_running_loop()
         end, wait, moves, has_left = loop.time() + PATIENCE, FIRST_WAIT, 0, False
 
         async def leave() -> None:
             nonlocal has_left
-            journal.note_departure(part, left)
+            outbox.note_departure(part, left)
             has_left = True
 
         while True:
-            address, has_left = self.house.address(place), False
+            address, has_left = self.state.address(place), False
             try:
                 with calling_before_departure(leave):
                     sent = await sending(address)
@@ -208,13 +208,13 @@ class Courier:
                 may_repeat = isinstance(error, RetryAfter) or not has_left
                 if not has_moved and (not may_repeat or loop.time() + pause > end):
                     return None, self._given_up(place, error, has_left=has_left)
-                journal.note_failure(part)
+                outbox.note_failure(part)
                 if isinstance(error, ChatMigrated):
                     moves += 1
-                    await self.house.move(address.chat_id, error.new_chat_id)
+                    await self.state.move(address.chat_id, error.new_chat_id)
                     continue
             else:
-                journal.note_arrival(part, message_of(sent) if left else None)
+                outbox.note_arrival(part, message_of(sent) if left else None)
                 return sent, "sent"
             await self._pause(pause)
             if again and not await again():

@@ -10,9 +10,9 @@ from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from bot.services.context import Context
-from bot.services.state import House
+from bot.services.state import BotState
 from bot.store.attempts import waits
-from bot.store.erasure import Wanted
+from bot.store.erasure import ErasureQuery
 from bot.store.inbox import Ref
 from bot.texts.wording import Wording
 from bot.transport.outgoing import seconds_of
@@ -64,32 +64,32 @@ class Gone:
         return "\n".join(said)
 
 
-async def erase(wanted: Wanted, house: House, context: Context) -> Gone:
+async def erase(wanted: ErasureQuery, state: BotState, context: Context) -> Gone:
     """Overwrite it, delete the bot's lines in the chat, then erase all.
 
     A kill in between loses nothing: the update that asked for it is handled again.
     """
-    if wanted == Wanted():
+    if wanted == ErasureQuery():
         return Gone(0, 0, 0)
     await waits()  # for the database, which may take long
-    marked = await house.mark(wanted)
+    marked = await state.mark(wanted)
     if marked.lines:  # deleting them may take minutes
-        await house.shelves.erasing.wipe()
+        await state.store.erasing.wipe()
     stays = await take_back(context.bot, marked.lines)
-    await house.shelves.erasing.erase(wanted, context.courier.update_id)
+    await state.store.erasing.erase(wanted, context.delivery.update_id)
     return Gone(marked.messages, len(marked.lines) - stays, stays)
 
 
 logger = logging.getLogger(__name__)
 
 
-async def let_vanish(house: House, now: datetime) -> int:
+async def let_vanish(state: BotState, now: datetime) -> int:
     """Erase messages older than RETENTION_DAYS, except of friends who agreed; return how many.
 
     The bot's own lines in groups stay. In private chats with admins everything is erased.
     """
-    moment = now - timedelta(days=house.settings.retention_days)
-    access, erasing = house.access, house.shelves.erasing
+    moment = now - timedelta(days=state.settings.retention_days)
+    access, erasing = state.access, state.store.erasing
     strangers = {
         author
         for author in await erasing.authors_before(moment)

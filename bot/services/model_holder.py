@@ -87,7 +87,7 @@ class Exchange:
     before: Artifact | None = None
 
 
-class Stand:
+class ModelHolder:
     """Holds what serves; a newer version is loaded beside it, and a broken one is refused."""
 
     def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:

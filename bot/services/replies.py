@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bot.errors import StoppingError
 from bot.store.attempts import generating, waits
-from bot.store.messages import Place, Store
+from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Generation
 from model.artifacts.artifact import Card
 from model.chat.conversation import Message, Window, context_before
@@ -166,7 +166,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReplyRequest:
     """What is asked of a reply beside who gives it.
 
     It begins with the words `begins`. In its own prompt the message `command` stands as if its
@@ -182,7 +182,7 @@ class Wish:
         return replace(message, text=self.says) if message.message_id == self.command else message
 
 
-NOTHING_MORE = Wish()
+NOTHING_MORE = ReplyRequest()
 
 
 class BusyError(VoiceError):
@@ -198,19 +198,19 @@ class QueueError(VoiceError):
 
 
 async def lines_for(
-    store: Store,
+    store: MessageStore,
     place: Place,
     at: datetime,
     roster: Roster,
     window: Window,
-    wish: Wish = NOTHING_MORE,
+    request: ReplyRequest = NOTHING_MORE,
     before: Message | None = None,
 ) -> Sequence[Line]:
     """Return the lines that a reply given `at`, in place of `before`, may look at, oldest first."""
     lines: dict[int, Line] = {}
 
     def counts(message: Message) -> bool:
-        line = line_of(wish.reading(message), roster)
+        line = line_of(request.reading(message), roster)
         if line is not None:
             lines[message.message_id] = line
         return line is not None
@@ -225,7 +225,7 @@ class Replies:
     def __init__(
         self,
         model: Callable[[], Model],
-        store: Store,
+        store: MessageStore,
         seconds: float = MOST_SECONDS,
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
@@ -266,7 +266,7 @@ class Replies:
         place: Place,
         voice: str,
         at: datetime,
-        wish: Wish = NOTHING_MORE,
+        request: ReplyRequest = NOTHING_MORE,
         on_start: Callable[[], object] | None = None,
     ) -> Reply:
         """Return what `voice` says to what was said last.
@@ -281,20 +281,20 @@ class Replies:
             VoiceError: No candidate was acceptable.
         """
         model = self._model()
-        begins = await _opening(model, wish)
-        lines = await self._lines(model, place, at, wish)
+        begins = await _opening(model, request)
+        lines = await self._lines(model, place, at, request)
         reply = partial(model.speaker.reply, render_context(lines), voice, begins)
         counted = partial(_counted, model.speaker, reply)
         messages, rejected = await self._generate(place.chat_id, counted, on_start)
         generation = Generation(len(lines), rejected)
-        return Reply(voice, messages, model.version, _sources(lines, wish), generation)
+        return Reply(voice, messages, model.version, _sources(lines, request), generation)
 
     async def turn(
         self,
         place: Place,
         voices: Sequence[str],
         at: datetime,
-        wish: Wish = NOTHING_MORE,
+        request: ReplyRequest = NOTHING_MORE,
         on_start: Callable[[], object] | None = None,
     ) -> Reply:
         """Return who of `voices` speaks next, and what they say; see `answer`.
@@ -307,13 +307,13 @@ class Replies:
             VoiceError: No candidate was acceptable, for any of them.
         """
         model = self._model()
-        begins = await _opening(model, wish)
-        lines = await self._lines(model, place, at, wish)
+        begins = await _opening(model, request)
+        lines = await self._lines(model, place, at, request)
         turn = partial(model.speaker.turn, render_context(lines), voices, begins)
         counted = partial(_counted, model.speaker, turn)
         (voice, messages), rejected = await self._generate(place.chat_id, counted, on_start)
         generation = Generation(len(lines), rejected)
-        return Reply(voice, messages, model.version, _sources(lines, wish), generation)
+        return Reply(voice, messages, model.version, _sources(lines, request), generation)
 
     async def imagined(self, kept: Message, voice: str) -> Reply:
         """Return what `voice` might have said in place of a message that is kept.
@@ -338,8 +338,10 @@ class Replies:
         self._lock.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _lines(self, model: Model, place: Place, at: datetime, wish: Wish) -> Sequence[Line]:
-        return await lines_for(self._store, place, at, model.roster, model.card.window, wish)
+    async def _lines(
+        self, model: Model, place: Place, at: datetime, request: ReplyRequest
+    ) -> Sequence[Line]:
+        return await lines_for(self._store, place, at, model.roster, model.card.window, request)
 
     async def _generate(
         self,
@@ -405,13 +407,13 @@ def _counted(
     return generated, dict(speaker.rejected)
 
 
-async def _opening(model: Model, wish: Wish) -> str:
+async def _opening(model: Model, request: ReplyRequest) -> str:
     """Return the words that a reply begins with, checked against the name of every friend."""
     names = [person.name for person in model.roster.people]
-    return await asyncio.to_thread(opening, wish.begins, names) if wish.begins else ""
+    return await asyncio.to_thread(opening, request.begins, names) if request.begins else ""
 
 
-def _sources(lines: Sequence[Line], wish: Wish = NOTHING_MORE) -> tuple[int, ...]:
+def _sources(lines: Sequence[Line], request: ReplyRequest = NOTHING_MORE) -> tuple[int, ...]:
     """Return what a reply comes of: what it looked at, and whose words it begins with."""
-    begun = (wish.command,) if wish.begins and wish.command is not None else ()
+    begun = (request.command,) if request.begins and request.command is not None else ()
     return (*(line.message_id for line in lines), *begun)

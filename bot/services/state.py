@@ -8,15 +8,15 @@ from importlib.metadata import version
 from typing import Any
 
 from bot.services.access import Access, access_of
-from bot.services.model_holder import Stand
+from bot.services.model_holder import ModelHolder
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
 from bot.settings import Settings
-from bot.store.erasure import Marked, Wanted
+from bot.store.erasure import ErasureQuery, Marked
 from bot.store.groups import Group
 from bot.store.inbox import Ref
 from bot.store.messages import Place
-from bot.store.store import Shelves
+from bot.store.store import Store
 from model.chat.names import visible_name
 from model.chat.roster import Decision, DecisionKind
 
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class House:
+class BotState:
     """The bot's state while it runs; what is changed here is kept first."""
 
     settings: Settings
-    stand: Stand
-    shelves: Shelves
+    model_holder: ModelHolder
+    store: Store
     replies: Replies
     groups: dict[int, Group] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
@@ -39,20 +39,20 @@ class House:
 
     async def open(self) -> None:
         """Load the model that serves, and what is known of groups and people."""
-        await self.stand.load()
-        self.groups = {group.chat_id: group for group in await self.shelves.groups.all()}
-        self.decisions = await self.shelves.decisions.newest()
+        await self.model_holder.load()
+        self.groups = {group.chat_id: group for group in await self.store.groups.all()}
+        self.decisions = await self.store.decisions.newest()
 
     @property
     def access(self) -> Access:
         """Return what is allowed now."""
-        serving = self.stand.now
+        serving = self.model_holder.now
         return access_of(serving.card, serving.roster, self.settings, self.decisions, self.groups)
 
     @property
     def origin(self) -> str:
         """Return the titles of the chats that the model learned from."""
-        return ", ".join(visible_name(chat.title) for chat in self.stand.now.card.chats)
+        return ", ".join(visible_name(chat.title) for chat in self.model_holder.now.card.chats)
 
     def group(self, chat_id: int) -> Group:
         """Return what is known of a group, where nothing is the usual."""
@@ -65,7 +65,7 @@ class House:
 
     async def change(self, group: Group) -> None:
         """Keep a group as it is now."""
-        await self.shelves.groups.save(group)
+        await self.store.groups.save(group)
         self.groups[group.chat_id] = group
 
     def address(self, place: Place) -> Place:
@@ -86,12 +86,12 @@ class House:
     async def decide(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
         """Keep what somebody decided; it counts from now on."""
         now = datetime.now(UTC)
-        await self.shelves.decisions.add(chat_id, user_id, decision, now)
+        await self.store.decisions.add(chat_id, user_id, decision, now)
         self.decisions[user_id] = Decision(user_id, decision, now)
 
-    async def mark(self, wanted: Wanted) -> Marked:
+    async def mark(self, wanted: ErasureQuery) -> Marked:
         """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
-        erasing = self.shelves.erasing
+        erasing = self.store.erasing
         return await erasing.mark(wanted, datetime.now(UTC), self.forgotten.update)
 
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
@@ -115,7 +115,7 @@ class House:
         return {
             "ok": not failing,
             "version": version("understudy"),
-            "model": self.stand.now.version,
+            "model": self.model_holder.now.version,
             "jobs_failing": failing,
-            "updates_waiting": (await self.shelves.inbox.queue()).waiting,
+            "updates_waiting": (await self.store.inbox.queue()).waiting,
         }

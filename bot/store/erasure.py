@@ -50,7 +50,7 @@ from model.chat.eligibility import clear_caches, spoken
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ErasureQuery:
     """What is to be forgotten: single messages, or all of somebody's, by the ids they write under.
 
     `own` are lines of the bot's. `voices` are names whose lines go, whatever they were made from;
@@ -64,7 +64,7 @@ class Wanted:
     bots: frozenset[int] = frozenset()
 
 
-async def lines_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[Ref]:
+async def lines_of(connection: AsyncConnection, wanted: ErasureQuery) -> frozenset[Ref]:
     """Return the bot's messages that go too: made from these, or in the voices, quizzes as well."""
     made_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
@@ -88,7 +88,7 @@ async def lines_of(connection: AsyncConnection, wanted: Wanted) -> frozenset[Ref
     return frozenset(found)
 
 
-def _is_meant(wanted: Wanted) -> ColumnElement[bool]:
+def _is_meant(wanted: ErasureQuery) -> ColumnElement[bool]:
     one_by_one = (
         and_(messages.c.chat_id == ref.chat_id, messages.c.message_id == ref.message_id)
         for ref in wanted.messages
@@ -96,7 +96,7 @@ def _is_meant(wanted: Wanted) -> ColumnElement[bool]:
     return or_(messages.c.author_id.in_(wanted.authors), *one_by_one)
 
 
-def _is_spoken(wanted: Wanted) -> ColumnElement[bool]:
+def _is_spoken(wanted: ErasureQuery) -> ColumnElement[bool]:
     """Whether a message is the bot's, in one of the voices: of old ones the text alone tells."""
     starts = (messages.c.text.startswith(spoken(v, ""), autoescape=True) for v in wanted.voices)
     return and_(messages.c.author_id.in_(wanted.bots), or_(False, *starts))  # noqa: FBT003
@@ -373,7 +373,7 @@ class Erasing:
 
     async def mark(
         self,
-        wanted: Wanted,
+        wanted: ErasureQuery,
         at: datetime,
         note: Callable[[Collection[Ref]], object] | None = None,
     ) -> Marked:
@@ -409,7 +409,7 @@ class Erasing:
                 note(refs)
         return Marked(marked, own)
 
-    async def erase(self, wanted: Wanted, update_id: int | None = None) -> None:
+    async def erase(self, wanted: ErasureQuery, update_id: int | None = None) -> None:
         """Erase the wanted messages, copies of them, and the lines generated from them.
 
         `update_id` is the update that asks for this: only the messages that it repeats are erased
@@ -505,7 +505,7 @@ class Erasing:
             async with self._engine.connect() as connection:
                 last = (await connection.execute(query)).scalar()
 
-    async def _count(self, wanted: Wanted) -> int:
+    async def _count(self, wanted: ErasureQuery) -> int:
         query = select(func.count()).where(messages.c.author_id.in_(wanted.authors))
         async with self._engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())

@@ -100,7 +100,7 @@ class Place:
     topic_id: int | None = None
 
 
-class Store:
+class MessageStore:
     """The messages of all chats; each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -173,7 +173,7 @@ def _read(
 
 
 def saving(message: Message, edited_at: datetime | None = None) -> Insert:
-    """Return the statement that keeps a message, or its text after an edit, see `Store.save`.
+    """Return the statement that keeps a message, or its text after an edit, see `save`.
 
     What was forgotten is not kept again, even where it is edited then.
     """

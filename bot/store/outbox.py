@@ -19,7 +19,7 @@ from bot.store.tables import forgotten, inbox, lines, replies, sources
 from model.chat.conversation import Message
 from model.chat.eligibility import spoken
 
-__all__ = ["Generation", "Journal", "Line", "Part", "State", "Turn", "drop_turns", "keep_line"]
+__all__ = ["Generation", "Line", "Outbox", "Part", "State", "Turn", "drop_turns", "keep_line"]
 
 State = Literal["generating", "queued", "sending", "sent", "uncertain", "refused"]
 """The state of a part.
@@ -68,7 +68,7 @@ class Turn:
         return replace(self, messages=self.messages[1:], so_far=so_far)
 
 
-class Journal:
+class Outbox:
     """The bot's replies; each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:

@@ -7,18 +7,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bot.store.erasure import Erasing
 from bot.store.groups import Decisions, Groups
 from bot.store.inbox import Inbox
-from bot.store.messages import Reactions, Stickers, Store
-from bot.store.outbox import Journal
+from bot.store.messages import MessageStore, Reactions, Stickers
+from bot.store.outbox import Outbox
 from bot.store.quizzes import Guesses
 
 
 @dataclass(frozen=True, slots=True)
-class Shelves:
+class Store:
     """All that the bot keeps, by kind; one database."""
 
-    messages: Store
+    messages: MessageStore
     inbox: Inbox
-    journal: Journal
+    outbox: Outbox
     groups: Groups
     decisions: Decisions
     reactions: Reactions
@@ -27,12 +27,12 @@ class Shelves:
     erasing: Erasing
 
     @classmethod
-    def of(cls, engine: AsyncEngine) -> "Shelves":
+    def of(cls, engine: AsyncEngine) -> "Store":
         """Return what an engine's database keeps."""
         return cls(
-            Store(engine),
+            MessageStore(engine),
             Inbox(engine),
-            Journal(engine),
+            Outbox(engine),
             Groups(engine),
             Decisions(engine),
             Reactions(engine),

@@ -90,11 +90,11 @@ def retrain(
     options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.evaluation.evaluate import FULL, GATE
-    from pipeline.retrain.request import Begin, Tools, Wish
+    from pipeline.retrain.request import Begin, RetrainRequest, Tools
     from pipeline.retrain.run import retrain as run
     from pipeline.terminal import Watch
 
-    wish = Wish(
+    request = RetrainRequest(
         files=tuple(files),
         root=models_dir,
         chat=chat,
@@ -118,7 +118,7 @@ def retrain(
     console = Console(quiet=quiet, highlight=False, markup=False)  # of names nothing is markup
     watch = Watch(console, _lasted(models_dir))
     try:
-        result = run(wish, Tools(watch, _asker(yes=yes), print_findings, print_summary))
+        result = run(request, Tools(watch, _asker(yes=yes), print_findings, print_summary))
     except KeyboardInterrupt:
         print(
             "understudy: stopped; what serves stays as it was, and the same command begins again",

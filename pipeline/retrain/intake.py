@@ -22,7 +22,7 @@ from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holdout import Seen, seen_by
 from pipeline.retrain.merge import Merged, forgotten_now, heir, number_now, struck_now, withhold
 from pipeline.retrain.people import People, notes_of, people_of
-from pipeline.retrain.request import Tools, Wish
+from pipeline.retrain.request import RetrainRequest, Tools
 from pipeline.versions.consent import Notes
 from pipeline.versions.erasure import (
     Erased,
@@ -170,43 +170,45 @@ def _only_kept(root: Path) -> Chat | None:
     return Chat(kept[0].chat_id, kept[0].name) if len(kept) == 1 else None
 
 
-def check_live_bot(sources: Sources, current: Current, wish: Wish) -> None:
+def check_live_bot(sources: Sources, current: Current, request: RetrainRequest) -> None:
     """Make sure that nobody's withdrawal is passed over.
 
     Raises:
         UnderstudyError: A model exists, and no dump tells what people told its bot.
     """
-    if current.exists and not sources.dumps and not wish.no_live_bot:
+    if current.exists and not sources.dumps and not request.no_live_bot:
         raise UnderstudyError(
             "no dump of the bot is given, and people may have told it no: add the file that "
             "`understudy-bot dump FILE` writes, or say --no-live-bot where no bot runs"
         )
 
 
-def take_in(wish: Wish, tools: Tools, current: Current, sources: Sources, whole: Merged) -> Intake:
+def take_in(
+    request: RetrainRequest, tools: Tools, current: Current, sources: Sources, whole: Merged
+) -> Intake:
     """Let consent hold over a merged chat, erase what must go, and keep the rest as its history.
 
     Raises:
         ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
     """
     check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
-    check_damage(whole.chat, skip_damaged=wish.skip_damaged)
+    check_damage(whole.chat, skip_damaged=request.skip_damaged)
     _agree_to_shorter(whole, tools)
-    file = wish.roster or wish.root / FILE
-    whole.ledger = whole.ledger.with_decisions(imported(wish.root))
+    file = request.roster or request.root / FILE
+    whole.ledger = whole.ledger.with_decisions(imported(request.root))
     people = people_of(
         whole,
         file,
         [export.with_name(FILE) for export in sources.exports],
         current.artifact.card.roster if current.artifact else None,
-        wish.min_messages,
+        request.min_messages,
     )
     withhold(whole, people.roster)
     dataset = dataset_of(current.artifact) if current.artifact else None
-    struck = struck_now(whole, read_struck(None, Path(dataset or wish.root) / STRUCK))
+    struck = struck_now(whole, read_struck(None, Path(dataset or request.root) / STRUCK))
     tools.watch.begin("erase")
-    silence(Registry(wish.root), people.written)
-    _print_erased(erase(wish.root, people.roster, whole), tools)
+    silence(Registry(request.root), people.written)
+    _print_erased(erase(request.root, people.roster, whole), tools)
     tools.watch.begin("keep")
     ledger = replace(whole.ledger, deleted=whole.ledger.deleted + whole.deleted)
     whole.ledger, history = ledger, replace(whole.history, ledger=ledger)
@@ -224,13 +226,15 @@ def _print_erased(erased: Erased, tools: Tools) -> None:
         tools.watch.console.print(f"  erased {' and '.join(what)}: {erased.why}")
 
 
-def too_little(wish: Wish, registry: Registry, current: Current, intake: Intake) -> str | None:
+def too_little(
+    request: RetrainRequest, registry: Registry, current: Current, intake: Intake
+) -> str | None:
     """Return why there is no need to train, None if there is."""
-    if current.seen is None or wish.anyway or intake.new >= wish.least_new:
+    if current.seen is None or request.anyway or intake.new >= request.least_new:
         return None
     number, since = intake.new, current.seen.through
     said = "nothing new was said" if not number else f"only {number:,} new messages were said"
-    line = f"{said} since {since:%Y-%m-%d %H:%M} UTC, and {wish.least_new:,} are wanted"
+    line = f"{said} since {since:%Y-%m-%d %H:%M} UTC, and {request.least_new:,} are wanted"
     serving = registry.current
     for one in intake.whole.ledger.withdrawn:
         if serving in holders(registry, one.ids, one.name):

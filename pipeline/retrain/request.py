@@ -33,7 +33,7 @@ Ask = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RetrainRequest:
     """The options of `understudy retrain`; `settings` are the hyperparameters that were given.
 
     Without a `base`, or with `min_messages` of 0, the current version's is taken. Without `begin`

@@ -40,7 +40,7 @@ from pipeline.retrain.intake import (
     too_little,
 )
 from pipeline.retrain.merge import merged
-from pipeline.retrain.request import Result, Tools, Wish
+from pipeline.retrain.request import Result, RetrainRequest, Tools
 from pipeline.terminal import print_paragraph
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
@@ -175,7 +175,7 @@ class Plan:
     replayed: int | None
 
 
-def plan_of(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Plan:
+def plan_of(request: RetrainRequest, tools: Tools, current: Current, intake: Intake) -> Plan:
     """Build the dataset and decide how to train on it.
 
     What tests is newer than all that the current version was trained on.
@@ -186,19 +186,19 @@ def plan_of(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Plan:
     """
     card = current.artifact.card if current.artifact else None
     known = card.provenance.get("hyperparameters", {}) if card else {}
-    settings = _settings(known, wish.settings)
-    start = _start(wish, tools, current, intake)
-    dataset = _build(wish, tools, current, intake)
+    settings = _settings(known, request.settings)
+    start = _start(request, tools, current, intake)
+    dataset = _build(request, tools, current, intake)
     facts = facts_of(intake, dataset)
     replayed = None
     if current.seen and isinstance(start.base, Artifact):
         since = current.seen.held_out_since
         known = start.base.card.learned
-        train, replayed = with_replay(dataset.train, since, known, wish.replay, settings.seed)
+        train, replayed = with_replay(dataset.train, since, known, request.replay, settings.seed)
         start = replace(start, only=train)
     if current.seen:
         since = current.seen.through
-        if intake.new < wish.least_new:
+        if intake.new < request.least_new:
             since = current.seen.held_out_since
         if fresh := tuple(pair for pair in dataset.test if pair.sent_at > since):
             dataset = replace(dataset, test=fresh)
@@ -212,40 +212,40 @@ def _settings(known: Mapping[str, Any], given: Mapping[str, Any]) -> Hyperparame
     return Hyperparameters(**{**kept, "canaries": False, **given})
 
 
-def _start(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Start:
+def _start(request: RetrainRequest, tools: Tools, current: Current, intake: Intake) -> Start:
     """Return what training begins with: never weights that know what must be unlearned."""
     if current.artifact is None:
-        return Start(wish.base or DEFAULT)
+        return Start(request.base or DEFAULT)
     base, name = current.artifact.card.base, current.artifact.path.name
-    is_other = wish.base not in {None, base}
-    if is_other and wish.begin == "current":
+    is_other = request.base not in {None, base}
+    if is_other and request.begin == "current":
         raise TrainingError(
-            f"--from current goes on with {base}, and --base says {wish.base}: leave one out"
+            f"--from current goes on with {base}, and --base says {request.base}: leave one out"
         )
-    if is_other or wish.begin == "base":
-        return Start(wish.base or base)
-    why = to_unlearn(Registry(wish.root), name, intake.whole.ledger)
-    if why is None and wish.begin is None and not current.artifact.weights.is_dir():
+    if is_other or request.begin == "base":
+        return Start(request.base or base)
+    why = to_unlearn(Registry(request.root), name, intake.whole.ledger)
+    if why is None and request.begin is None and not current.artifact.weights.is_dir():
         why = "came without weights to train on from"
     if why:
         tools.watch.console.print(f"  {name} {why}: training begins with the base")
         return Start(base)
-    return Start(current.artifact, pace=1.0 if "learning_rate" in wish.settings else _GENTLY)
+    return Start(current.artifact, pace=1.0 if "learning_rate" in request.settings else _GENTLY)
 
 
-def _build(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Dataset:
+def _build(request: RetrainRequest, tools: Tools, current: Current, intake: Intake) -> Dataset:
     """Build the dataset, named by what it holds."""
     whole, roster = intake.whole, intake.people.roster
     card = current.artifact.card if current.artifact else None
-    held = shares(intake.total, intake.new, intake.untrained, wish.least_new)
+    held = shares(intake.total, intake.new, intake.untrained, request.least_new)
     choices = Choices(
         window=card.window if card else Window(),
-        min_messages=wish.min_messages,
+        min_messages=request.min_messages,
         public=bool(card and card.public),
     )
     if current.seen:
         choices = replace(choices, test_share=held.test, validation_share=held.validation)
-    place = wish.root / DATASETS / BUILDING
+    place = request.root / DATASETS / BUILDING
     pairing = Pairing(whole.spool, whole.chat, roster, choices)
     authors = whole.spool.authors(whole.chat.chat_id, own_words=True)
     review = Review(intake.struck, is_wanted=False)
@@ -264,25 +264,25 @@ def _build(wish: Wish, tools: Tools, current: Current, intake: Intake) -> Datase
 _SEED = 0  # of the scorecards
 
 
-def retrain(wish: Wish, tools: Tools) -> Result:
+def retrain(request: RetrainRequest, tools: Tools) -> Result:
     """Retrain, and promote what passes the gate.
 
     Raises:
         UnderstudyError: Something is to be mended first; the current version goes on serving.
     """
-    with locked(wish.root / "retrain.lock", wait=False) as is_alone:
+    with locked(request.root / "retrain.lock", wait=False) as is_alone:
         if not is_alone:
-            raise TrainingError(f"another retraining goes on in {wish.root}: wait for its end")
+            raise TrainingError(f"another retraining goes on in {request.root}: wait for its end")
         try:
-            return _retrain(wish, tools)
+            return _retrain(request, tools)
         finally:
             tools.watch.stop()
 
 
-def _retrain(wish: Wish, tools: Tools) -> Result:
-    registry, sources = Registry(wish.root), sources_of(wish.files)
+def _retrain(request: RetrainRequest, tools: Tools) -> Result:
+    registry, sources = Registry(request.root), sources_of(request.files)
     current, started = current_of(registry), time.time()
-    check_live_bot(sources, current, wish)
+    check_live_bot(sources, current, request)
     if current.problem:
         tools.watch.console.print(
             f"  {current.problem}\n  The new version is made as the options say, and judged alone",
@@ -290,39 +290,39 @@ def _retrain(wish: Wish, tools: Tools) -> Result:
             highlight=False,
         )
     least = current.seen.min_messages if current.seen else MIN_MESSAGES
-    wish = replace(wish, min_messages=wish.min_messages or least)
+    request = replace(request, min_messages=request.min_messages or least)
     clear(registry)
     try:
-        plan = _planned(wish, tools, registry, current, sources)
+        plan = _planned(request, tools, registry, current, sources)
     except ExportError:
-        _heed(wish, tools, current, sources)
+        _heed(request, tools, current, sources)
         raise
     if isinstance(plan, Result):
         return plan
-    return _make(wish, tools, registry, current, plan, started)
+    return _make(request, tools, registry, current, plan, started)
 
 
 def _planned(
-    wish: Wish, tools: Tools, registry: Registry, current: Current, sources: Sources
+    request: RetrainRequest, tools: Tools, registry: Registry, current: Current, sources: Sources
 ) -> Plan | Result:
     """Merge and keep what is given; return what to train, or why nothing is to be trained."""
     tools.watch.begin("read")
     with merged(
-        wish.root, sources.exports, sources.dumps, current.chat, wish.chat, wish.zone
+        request.root, sources.exports, sources.dumps, current.chat, request.chat, request.zone
     ) as whole:
-        intake = take_in(wish, tools, current, sources, whole)
+        intake = take_in(request, tools, current, sources, whole)
         _tell(intake, tools)
-        if intake.people.is_made and not _is_looked_at(intake, wish, tools):
+        if intake.people.is_made and not _is_looked_at(intake, request, tools):
             return Result(
                 f"look at {intake.roster_file}, ask your friends, and give the same command again"
             )
-        if refusal := too_little(wish, registry, current, intake):
+        if refusal := too_little(request, registry, current, intake):
             return Result(refusal)
         tools.watch.begin("build")
-        return plan_of(wish, tools, current, intake)
+        return plan_of(request, tools, current, intake)
 
 
-def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
+def _heed(request: RetrainRequest, tools: Tools, current: Current, sources: Sources) -> None:
     """Let what dumps say of consent hold although the exports beside them are refused.
 
     Not before it is known whose models these are: the dump may be the one that is of another chat.
@@ -332,42 +332,47 @@ def _heed(wish: Wish, tools: Tools, current: Current, sources: Sources) -> None:
     alone = Sources((), sources.dumps)
     with (
         suppress(UnderstudyError),  # what is wrong with the exports is told, and comes first
-        merged(wish.root, (), sources.dumps, current.chat, wish.chat, wish.zone) as whole,
+        merged(request.root, (), sources.dumps, current.chat, request.chat, request.zone) as whole,
     ):
-        take_in(wish, tools, current, alone, whole)
+        take_in(request, tools, current, alone, whole)
         tools.watch.console.print(
             "  the export is refused; decisions that people sent to the bot still apply"
         )
 
 
 def _make(
-    wish: Wish, tools: Tools, registry: Registry, current: Current, plan: Plan, started: float
+    request: RetrainRequest,
+    tools: Tools,
+    registry: Registry,
+    current: Current,
+    plan: Plan,
+    started: float,
 ) -> Result:
     decoding = current.artifact.card.decoding if current.artifact else Decoding()
     with tools.watch.paused():
         checkpoint = checkpoint_of(plan.dataset, plan.start, registry)
-        resume = may_resume(checkpoint, tools.ask, resume=wish.resume, restart=wish.restart)
+        resume = may_resume(checkpoint, tools.ask, resume=request.resume, restart=request.restart)
     tools.watch.begin("train")
     name, judgement = tools.train(
         plan.dataset, plan.start, registry, plan.settings, decoding, tools.watch, resume=resume
     )
     made = registry.open(name)
-    verdict, card = _judge(wish, tools, made, current, plan)
+    verdict, card = _judge(request, tools, made, current, plan)
     other = current.artifact.path.name if current.artifact else None
     gate.print_verdict(verdict, name, other, tools.watch.console)
     print_paragraph(in_words(judgement, card), tools.watch.console)
     tools.watch.begin("write")
-    forced = wish.force if verdict.reasons else None
+    forced = request.force if verdict.reasons else None
     run = Run(
         made.card.base, plan.start, plan.replayed, plan.settings, verdict, other, forced,
         tools.watch.seconds,
     )  # fmt: skip
-    page = receipt.write(wish.root, name, receipt_of(plan.facts, run))
-    if may_serve := not verdict.reasons or wish.force is not None:
+    page = receipt.write(request.root, name, receipt_of(plan.facts, run))
+    if may_serve := not verdict.reasons or request.force is not None:
         tools.watch.begin("promote")
         registry.promote(name)
     tools.watch.begin("tidy")
-    tidy(registry, wish.keep, started)
+    tidy(registry, request.keep, started)
     new, number = plan.facts.values["new"], name.split("-")[0]
     says = f"{name} serves now, with {new:,} new messages"
     if not may_serve:
@@ -400,9 +405,9 @@ def _tell(intake: Intake, tools: Tools) -> None:
         console.print(f"  {one.name} is not learned from")
 
 
-def _is_looked_at(intake: Intake, wish: Wish, tools: Tools) -> bool:
+def _is_looked_at(intake: Intake, request: RetrainRequest, tools: Tools) -> bool:
     """Show a first export, and ask about the roster that was made of it."""
-    choices = Choices(min_messages=wish.min_messages)
+    choices = Choices(min_messages=request.min_messages)
     spool, chat = intake.whole.spool, intake.whole.chat
     tools.print_findings([figures_of(spool, chat, choices, lambda _: None)], tools.watch.console)
     with tools.watch.paused():
@@ -413,7 +418,7 @@ def _is_looked_at(intake: Intake, wish: Wish, tools: Tools) -> bool:
 
 
 def _judge(
-    wish: Wish, tools: Tools, new: Artifact, current: Current, plan: Plan
+    request: RetrainRequest, tools: Tools, new: Artifact, current: Current, plan: Plan
 ) -> tuple[gate.Verdict, gate.Card]:
     """Compare both versions on the same held-out turns; return the new one's scorecard too."""
     dataset, problem = plan.dataset, None
@@ -425,7 +430,7 @@ def _judge(
             dataset = replace(dataset, test=both)
         else:
             problem = "nothing is held out that the current version has not seen"
-    place, watch, size = wish.root / "bases", tools.watch, wish.size
+    place, watch, size = request.root / "bases", tools.watch, request.size
     watch.begin("score")
     made = tools.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
     write_text(new.path / SCORECARD, json.dumps(made.card, ensure_ascii=False, indent=1) + "\n")

@@ -73,11 +73,11 @@ def figures(took, probe):
 
 async def other_chats(stage, app, count):
     """Return this many groups in which the bot speaks."""
-    house = app.bot_data["house"]
+    state = app.bot_data["state"]
     chats = [stage.telegram.chat(FRIENDS - 1 - n, title="Others") for n in range(count)]
     for chat in chats:
-        known = house.group(chat.id)
-        await house.change(type(known)(chat.id, authorised=True, allowed=frozenset({FRIENDS})))
+        known = state.group(chat.id)
+        await state.change(type(known)(chat.id, authorised=True, allowed=frozenset({FRIENDS})))
     return chats
 
 

@@ -9,10 +9,10 @@ import pytest
 from bot import application, background
 from bot.errors import StoreError
 from bot.store.database import opened
-from bot.store.erasure import Erasing, Wanted
+from bot.store.erasure import Erasing, ErasureQuery
 from bot.store.inbox import MOST_CRASHES, Inbox, Ref
-from bot.store.messages import Place, Store
-from bot.store.outbox import Journal, Part
+from bot.store.messages import MessageStore, Place
+from bot.store.outbox import Outbox, Part
 from bot.store.tables import inbox as table
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
@@ -59,7 +59,7 @@ async def test_what_was_kept_and_not_handled_is_handled_at_the_next_start(stage,
 async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
     part, place = await told("/as João", begun=1)
     async with opened(stage.settings().database_url) as engine:
-        await Journal(engine).begin(part, place)
+        await Outbox(engine).begin(part, place)
 
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
@@ -71,15 +71,15 @@ async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
 async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, group, zoe, state):
     part, place = await told("/as João", begun=1)
     async with opened(stage.settings().database_url) as engine:
-        journal = Journal(engine)
-        await journal.begin(part, place)
-        await journal.mark(part, state)
+        outbox = Outbox(engine)
+        await outbox.begin(part, place)
+        await outbox.mark(part, state)
 
     async with stage.running():
         await stage.answer(group, zoe, "/as 李雷")
 
     async with opened(stage.settings().database_url) as engine:
-        uncertain = await Journal(engine).count("uncertain")
+        uncertain = await Outbox(engine).count("uncertain")
     assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
     assert uncertain == (state == "sending")
     assert (await queue(stage)).waiting == 0
@@ -186,19 +186,19 @@ async def test_what_could_not_be_stored_is_handled_once_there_is_room(
     stage, group, joao, monkeypatch
 ):
     monkeypatch.setattr(background, "RELEASE_AGAIN", 0.1)
-    save, full = Store.save, [True]
+    save, full = MessageStore.save, [True]
 
     async def saves(self, message, edited_at=None):
         if full[0]:
             raise StoreError("the disk is full")
         await save(self, message, edited_at)
 
-    monkeypatch.setattr(Store, "save", saves)
+    monkeypatch.setattr(MessageStore, "save", saves)
     async with stage.running() as app:
         said = await stage.telegram.say(group, joao, "hello")
         await asyncio.sleep(0.05)
         full[0] = False
-        store = app.bot_data["house"].shelves.messages
+        store = app.bot_data["state"].store.messages
         kept = await until(lambda: store.find(group.id, said["message_id"]))
 
     assert kept.text == "hello"
@@ -215,7 +215,7 @@ async def test_a_text_that_sqlite_cannot_hold_stops_no_other(live, group, zoe):
 
 async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
     async with stage.running() as app:
-        store = app.bot_data["house"].shelves.messages
+        store = app.bot_data["state"].store.messages
         for number in range(BURST):
             await stage.telegram.say(group, zoe, f"message {number}")
         await until(lambda: stage.telegram.updates.pending == [], 120)
@@ -232,12 +232,12 @@ async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
 async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, group):
     part, place = await told("/as João")
     async with opened(stage.settings().database_url) as engine:
-        journal = Journal(engine)
-        await journal.begin(part, place)
-        await journal.mark(part, "sent")
+        outbox = Outbox(engine)
+        await outbox.begin(part, place)
+        await outbox.mark(part, "sent")
         async with engine.begin() as connection:
             moment = (await connection.execute(table.select())).all()[-1].received_at
-        await journal.release_before(moment.replace(year=moment.year + 1))
+        await outbox.release_before(moment.replace(year=moment.year + 1))
 
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
@@ -287,10 +287,10 @@ class TestTurns:
         stage.speaker.replies.append(self.BURST)
         async with stage.running() as app:
             await stage.answer(group, joao, "/as João")
-            journal = app.bot_data["house"].shelves.journal
+            outbox = app.bot_data["state"].store.outbox
             log = stage.folder / "bot.db-sends"
             await until(lambda: not log.read_text("utf-8"))
-            queued = await journal.count("queued")
+            queued = await outbox.count("queued")
 
         assert queued == 1
         assert log.read_text("utf-8") == ""
@@ -304,7 +304,7 @@ class TestTurns:
             await stage.answer(group, joao, "/as João")
         async with opened(stage.settings().database_url) as engine:
             ref = Ref(group.id, source["message_id"])
-            await Erasing(engine).mark(Wanted(messages=(ref,)), datetime.now(UTC))
+            await Erasing(engine).mark(ErasureQuery(messages=(ref,)), datetime.now(UTC))
 
         async with stage.running():
             await until(lambda: handled(stage))

@@ -26,10 +26,10 @@ async def test_the_time_from_a_command_to_its_answer_without_the_model(stage, zo
     allowed = frozenset({-1001234})
     took, busy = [], time.process_time()
     async with stage.running() as app:
-        house = app.bot_data["house"]
+        state = app.bot_data["state"]
         for chat in groups:
-            group = house.group(chat.id)
-            await house.change(type(group)(chat.id, authorised=True, allowed=allowed))
+            group = state.group(chat.id)
+            await state.change(type(group)(chat.id, authorised=True, allowed=allowed))
         for number in range(COMMANDS):
             began = time.perf_counter()
             await stage.answer(groups[number % len(groups)], zoe, "/as João")
@@ -58,7 +58,7 @@ async def test_how_many_updates_are_stored_in_a_second(stage, group, zoe, capsys
         await until(all_handled, 300)
         took = time.perf_counter() - began
         busy = 1000 * (time.process_time() - busy) / UPDATES
-        store = app.bot_data["house"].shelves.messages
+        store = app.bot_data["state"].store.messages
         kept = await store.earlier(Place(group.id), UPDATES, lambda _: True)
 
     with capsys.disabled():

@@ -144,17 +144,17 @@ async def test_who_looks_while_a_version_is_loaded_waits_for_it(
     reloading, registry, version, monkeypatch
 ):
     async with reloading() as app:
-        stand, may_load = app.bot_data["house"].stand, threading.Event()
-        open_it = stand._open
-        monkeypatch.setattr(stand, "_open", lambda one: may_load.wait(5) and open_it(one))
+        model_holder, may_load = app.bot_data["state"].model_holder, threading.Event()
+        open_it = model_holder._open
+        monkeypatch.setattr(model_holder, "_open", lambda one: may_load.wait(5) and open_it(one))
         newer = registry.promote(version(2))
-        looks = [asyncio.create_task(stand.look()) for _ in range(2)]
+        looks = [asyncio.create_task(model_holder.look()) for _ in range(2)]
         await asyncio.wait(looks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
 
         threading.Timer(0.1, may_load.set).start()
         await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
 
-        assert stand.now.version == newer
+        assert model_holder.now.version == newer
 
 
 async def test_a_version_that_is_gone_is_refused_too(stage, reloading, registry, group, zoe):
@@ -173,8 +173,8 @@ async def test_a_no_in_the_roster_counts_without_loading_the_weights_again(
     silent = replace(card.roster, people=(replace(first, imitate="no"), *others))
     async with reloading() as app:
         registry.change_roster("current", silent)
-        house = app.bot_data["house"]
-        await until(lambda: house.access.roster.called("Hugo Silva").imitate == "no")
+        state = app.bot_data["state"]
+        await until(lambda: state.access.roster.called("Hugo Silva").imitate == "no")
         answer = await stage.answer(group, zoe, "/as Hugo Silva")
 
     assert "asked not to imitate" in answer["text"]
@@ -263,7 +263,7 @@ async def test_the_watch_survives_unexpected_errors(
         name = version(2)
         weights.broken[name] = AssertionError("nobody expects this")
         registry.promote(name)
-        [job] = await until(lambda: app.bot_data["house"].jobs.failing)
+        [job] = await until(lambda: app.bot_data["state"].jobs.failing)
 
         del weights.broken[name]
         await told(stage, f"I now use version {name}")
@@ -276,9 +276,9 @@ async def test_an_optout_that_a_retraining_read_holds_until_a_newer_optin(
 ):
     hugo = stage.telegram.user(11, "Hugo Silva")
     async with reloading() as app:
-        house = app.bot_data["house"]
+        state = app.bot_data["state"]
         tell_ledger(registry.root, 11, "optout")
-        await until(lambda: "Hugo Silva" not in [one.name for one in house.access.voices])
+        await until(lambda: "Hugo Silva" not in [one.name for one in state.access.voices])
         refused = await stage.answer(group, hugo, "/as Hugo Silva")
         await stage.answer(group, hugo, "/optin")
         answer = await stage.answer(group, hugo, "/as Hugo Silva")
@@ -292,10 +292,10 @@ async def test_an_optin_older_than_an_optout_of_another_machine_lifts_nothing(
 ):
     hugo = stage.telegram.user(11, "Hugo Silva")
     async with reloading() as app:
-        house = app.bot_data["house"]
+        state = app.bot_data["state"]
         await stage.answer(group, hugo, "/optin")
         tell_ledger(registry.root, 11, "optout", hours=1)
-        await until(lambda: "Hugo Silva" not in [one.name for one in house.access.voices])
+        await until(lambda: "Hugo Silva" not in [one.name for one in state.access.voices])
         refused = await stage.answer(group, hugo, "/as Hugo Silva")
 
     assert parse_spoken(refused["text"]) is None

@@ -101,7 +101,7 @@ async def test_messages_are_stored_once_a_group_is_allowed(stage, strangers, joa
 
 async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("bot.application.Durable.process_update", lost)
+        patch.setattr("bot.application.DurableApplication.process_update", lost)
         async with stage.running(admins="7") as app:
             await stage.telegram.say(strangers, zoe, f"/as João {WORD}")
             await stage.telegram.say(strangers, zoe, WORD)

@@ -7,7 +7,7 @@ import pytest
 
 from bot.services import delivery
 from bot.store.database import opened
-from bot.store.outbox import Journal
+from bot.store.outbox import Outbox
 from bot.texts import EN
 from model.chat.eligibility import parse_spoken, spoken
 from tests.bot.conftest import until
@@ -28,7 +28,7 @@ def _hasty(monkeypatch):
 
 async def counted(live, state):
     async with opened(live.settings().database_url) as engine:
-        return await Journal(engine).count(state)
+        return await Outbox(engine).count(state)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ async def test_a_group_that_moved_is_answered_where_it_is_now(live, group, zoe):
 
 async def test_a_move_that_only_an_error_tells_of_carries_over_what_is_known(stage, group, zoe):
     async with stage.running() as app:
-        house = app.bot_data["house"]
+        state = app.bot_data["state"]
         moved = stage.telegram.chat(-100777, title="Friends")
         group.migrated_to = moved.id
         await say_silently(stage, group, zoe, "/as João")
@@ -89,7 +89,7 @@ async def test_a_move_that_only_an_error_tells_of_carries_over_what_is_known(sta
 
     assert sent.params["chat_id"] == moved.id
     assert parse_spoken(answer["text"])[0] == "李雷"
-    assert house.group(moved.id).moved_from == group.id
+    assert state.group(moved.id).moved_from == group.id
 
 
 async def test_a_deleted_question_is_answered_all_the_same(live, group, zoe):
@@ -183,7 +183,7 @@ async def test_past_a_few_questions_a_chat_is_told_to_wait_once(live, group, zoe
     for _ in range(6):
         await live.telegram.say(group, zoe, "/as João")
     told = await live.telegram.wait_for("sendMessage")
-    inbox = live.app.bot_data["house"].shelves.inbox
+    inbox = live.app.bot_data["state"].store.inbox
     async with asyncio.timeout(10):
         # All six were heard, and three refused; nobody is told when.
         while (await inbox.queue()).waiting > 3:  # noqa: ASYNC110

@@ -30,7 +30,7 @@ async def test_only_people_who_may_still_agree_are_asked(live, group, zoe):
 
 async def test_an_own_word_counts_at_once(stage, group, joao):
     async with stage.running() as app:
-        await app.bot_data["house"].decide(group.id, joao.id, "optout")
+        await app.bot_data["state"].decide(group.id, joao.id, "optout")
         answer = await stage.answer(group, joao, "/voices")
 
     assert "🎭 João" not in answer["text"]

@@ -2,7 +2,7 @@
 
 from sqlalchemy.exc import OperationalError
 
-from bot.store.messages import Store
+from bot.store.messages import MessageStore
 from bot.texts import EN
 
 BROKEN = RuntimeError("CUDA exploded")
@@ -36,7 +36,7 @@ async def test_who_only_talks_is_told_nothing(live, group, hugo, joao, monkeypat
         raise OperationalError("INSERT", {}, Exception("disk full"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "save", fails)
+        patch.setattr(MessageStore, "save", fails)
         await live.telegram.say(group, joao, "hello to you")
         await live.telegram.say(group, joao, "and again", reply_to=said)
         answer = await live.answer(group, joao, "/help")

@@ -58,9 +58,9 @@ async def ask(stage, group, user, text="/guess"):
 
 async def kept(app, sent):
     """Wait until the bot has kept a quiz, and return how it was made."""
-    journal = app.bot_data["house"].shelves.journal
+    outbox = app.bot_data["state"].store.outbox
     async with asyncio.timeout(5):
-        while (line := await journal.line(FRIENDS, sent["message_id"])) is None:  # noqa: ASYNC110  another's
+        while (line := await outbox.line(FRIENDS, sent["message_id"])) is None:  # noqa: ASYNC110  another's
             await asyncio.sleep(0.01)
     return line
 
@@ -178,7 +178,7 @@ async def test_who_says_no_meanwhile_is_not_asked_about(stage, group, joao, zoe,
         stage.speaker.open.clear()
         await stage.telegram.say(group, zoe, "/guess")
         await stage.telegram.wait_for("sendChatAction")
-        await app.bot_data["house"].decide(group.id, joao.id, "optout")
+        await app.bot_data["state"].decide(group.id, joao.id, "optout")
         stage.speaker.open.set()
         await stage.telegram.wait_for("sendMessage")
 
@@ -255,14 +255,14 @@ async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
 async def test_where_it_fell_silent_no_guess_is_kept(stage, group, joao, zoe, coin):
     coin(1)
     async with stage.running() as app:
-        house = app.bot_data["house"]
+        state = app.bot_data["state"]
         await stage.telegram.say(group, joao, REAL)
         sent = await ask(stage, group, zoe)
         await kept(app, sent)
-        await house.change(replace(house.group(FRIENDS), authorised=False))
+        await state.change(replace(state.group(FRIENDS), authorised=False))
         await stage.telegram.vote(sent, zoe, 0)
         await stage.answer(group, zoe, "/help")
-        score = await house.shelves.guesses.score(FRIENDS)
+        score = await state.store.guesses.score(FRIENDS)
 
     assert score.people == ()
 
@@ -336,7 +336,7 @@ def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
 async def test_a_chat_with_too_many_quizzes_is_told_once_to_wait(stage, group, joao, coin):
     coin(0)
     async with stage.running() as app:
-        inbox, replies = app.inbox, app.bot_data["house"].replies
+        inbox, replies = app.inbox, app.bot_data["state"].replies
         await stage.telegram.say(group, joao, REAL)
         stage.speaker.open.clear()
         for _ in range(12):

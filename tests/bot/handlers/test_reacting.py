@@ -24,8 +24,8 @@ async def test_reactions_to_what_people_say_are_not_kept(live, group, joao, zoe)
     await live.telegram.react(said, zoe, "👍")
     await live.answer(group, zoe, "/help")
 
-    house = live.app.bot_data["house"]
-    assert await house.shelves.reactions.counts(group.id, said["message_id"]) == {}
+    state = live.app.bot_data["state"]
+    assert await state.store.reactions.counts(group.id, said["message_id"]) == {}
 
 
 async def test_why_names_voice_version_and_what_it_was_made_from(live, group, joao, zoe):

@@ -145,9 +145,9 @@ async def test_what_it_is_about_stands_in_its_prompts_alone(live, group, hugo, j
 
 async def test_a_voice_that_says_no_meanwhile_is_silent(stage, group, hugo, joao):
     async with stage.running(pace=1) as app:
-        house = app.bot_data["house"]
+        state = app.bot_data["state"]
         await stage.answer(group, hugo, "/simulate 5 João")
-        await house.decide(group.id, joao.id, "optout")
+        await state.decide(group.id, joao.id, "optout")
 
     assert [text for text in stage.said() if text.startswith("🎭")] == [
         spoken("João", "João number 1")

@@ -21,7 +21,7 @@ from bot.settings import Settings
 from bot.store.backup import Dumping
 from bot.store.database import opened, prepare
 from bot.store.groups import Group, Groups
-from bot.store.messages import Store
+from bot.store.messages import MessageStore
 from bot.transport.incoming import message_of
 from model.artifacts.artifact import Artifact, Card
 from model.chat.conversation import Message, Window
@@ -52,7 +52,7 @@ async def keep(stage):
     async def keep(*messages):
         async with opened(url) as engine:
             for message in messages:
-                await Store(engine).save(message)
+                await MessageStore(engine).save(message)
 
     return keep
 
@@ -144,7 +144,7 @@ async def kept_and_dumped(chat, url, folder):
     """Let a store keep a chat, and dump it; return what was kept, in order of ids, and the file."""
     chosen = Settings(_env_file=None, bot_token=f"{BOT}:x", database_url=url, consent="roster")
     async with opened(url) as engine:
-        store = Store(engine)
+        store = MessageStore(engine)
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             received = update.effective_message

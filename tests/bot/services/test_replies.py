@@ -189,7 +189,7 @@ class TestThroughTheBot:
         group = stage.telegram.chat(FRIENDS, title="Friends")
         private = stage.telegram.private(joao)
         async with stage.running(admins="13") as app:
-            app.bot_data["house"].replies._longest_wait = 0.1
+            app.bot_data["state"].replies._longest_wait = 0.1
             stage.speaker.open.clear()
             await stage.telegram.say(group, hugo, "/as João")
             await until(lambda: stage.speaker.asked)

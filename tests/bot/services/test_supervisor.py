@@ -127,7 +127,7 @@ async def test_retention_survives_unexpected_errors(stage, joao, monkeypatch):
     broken = [True]
     monkeypatch.setattr(Erasing, "authors_before", fails)
     async with stage.running(admins=str(joao.id)) as app:
-        jobs = app.bot_data["house"].jobs
+        jobs = app.bot_data["state"].jobs
         await until(lambda: len(tries) > 2, 20)
         private = stage.telegram.private(joao)
         english = await stage.answer(private, joao, "/status")

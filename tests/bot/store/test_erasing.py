@@ -16,9 +16,9 @@ from bot.errors import StoreError
 from bot.store import erasure
 from bot.store import erasure as erasing
 from bot.store.database import log_file, opened, prepare
-from bot.store.erasure import Erasing, Wanted
+from bot.store.erasure import Erasing, ErasureQuery
 from bot.store.inbox import Inbox, Ref, scrubbed
-from bot.store.messages import Place, Store
+from bot.store.messages import MessageStore, Place
 from model.chat import eligibility, quotes
 from model.chat.conversation import Message
 from model.redaction import phones
@@ -64,17 +64,17 @@ def fill(path, seed=LEAKY):
 async def test_no_copy_that_sqlite_made_is_left(engine, tmp_path):
     fill(tmp_path / "bot.db")
 
-    await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
 
     assert remains(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
 
 
 async def test_what_is_marked_is_neither_used_nor_kept(engine):
-    store = Store(engine)
+    store = MessageStore(engine)
     await store.save(said(1, "first"))
     await store.save(said(3, "third"))
 
-    await Erasing(engine).mark(Wanted(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
+    await Erasing(engine).mark(ErasureQuery(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
     await store.save(said(1, "mended"), edited_at=AT)
     await store.save(said(2, "another"))
 
@@ -118,14 +118,14 @@ async def test_no_copy_stays_in_the_memory_of_the_process(engine):
     for cache in caches:
         cache("020 7946 0958 treasure")
 
-    await Erasing(engine).erase(Wanted(messages=(Ref(-5, 1),)))
+    await Erasing(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
 
     assert not any(cache.cache_info().currsize for cache in caches)
 
 
 async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engine, monkeypatch):
     monkeypatch.setattr(erasing, "ROWS_READ", 4)
-    store = Store(engine)
+    store = MessageStore(engine)
     for number in range(40):
         await store.save(said(number, "first", author=1 + number % 2))
     held = []
@@ -136,7 +136,7 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engi
             await store.save(said(100 + len(held), "meanwhile", author=3))
             held.append(asyncio.get_running_loop().time() - began)
 
-    forgetting = asyncio.create_task(Erasing(engine).erase(Wanted(authors=frozenset({1}))))
+    forgetting = asyncio.create_task(Erasing(engine).erase(ErasureQuery(authors=frozenset({1}))))
     await meanwhile()
     await forgetting
 
@@ -154,7 +154,7 @@ async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
         await execute(connection, refs)
 
     monkeypatch.setattr(erasing, "_delete", spied)
-    await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
 
     assert len(sizes) >= 15
     assert max(sizes) <= 100
@@ -165,7 +165,7 @@ async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
 ):
     monkeypatch.setattr(erasing, "ROWS_READ", 100)
     fill(tmp_path / "bot.db")
-    wanted, steps, execute = Wanted(authors=frozenset({1})), [], erasing._delete
+    wanted, steps, execute = ErasureQuery(authors=frozenset({1})), [], erasing._delete
 
     async def dying(connection, refs):
         steps.append(refs)
@@ -176,13 +176,13 @@ async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     monkeypatch.setattr(erasing, "_delete", dying)
     with pytest.raises(asyncio.CancelledError):
         await Erasing(engine).erase(wanted)
-    left = await Store(engine).count()
+    left = await MessageStore(engine).count()
     await Erasing(engine).wipe()
     assert not remains(tmp_path, "SECRET1x")
 
     await Erasing(engine).erase(wanted)
 
-    assert await Store(engine).count() < left
+    assert await MessageStore(engine).count() < left
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
         assert database.execute("SELECT count(*) FROM messages WHERE author_id = 1").fetchone() == (
             0,
@@ -197,9 +197,9 @@ async def test_no_copy_is_left_after_edits_and_other_erasures(engine, tmp_path, 
         database.execute("DELETE FROM messages WHERE author_id = 3")
         longer = "UPDATE messages SET text = text || ? WHERE author_id = 2 AND message_id % 3 = 0"
         database.execute(longer, ("y" * 40,))
-    before = await Store(engine).count()
+    before = await MessageStore(engine).count()
 
-    await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
 
     assert {word for word, _ in remains(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
         "SECRET2x"
@@ -208,7 +208,7 @@ async def test_no_copy_is_left_after_edits_and_other_erasures(engine, tmp_path, 
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         [kept] = database.execute("SELECT count(*) FROM messages WHERE author_id = 2").fetchone()
     assert 0 < kept < before
-    assert await Store(engine).count() == kept
+    assert await MessageStore(engine).count() == kept
 
 
 async def test_the_file_shrinks(engine, tmp_path):
@@ -216,7 +216,7 @@ async def test_the_file_shrinks(engine, tmp_path):
     path = tmp_path / "bot.db"
     before = path.stat().st_size
 
-    await Erasing(engine).erase(Wanted(authors=frozenset({1, 2})))
+    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1, 2})))
 
     assert path.stat().st_size < before
     with closing(sqlite3.connect(path)) as database:
@@ -225,20 +225,20 @@ async def test_the_file_shrinks(engine, tmp_path):
 
 async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):
     monkeypatch.setattr("bot.store.erasure.PAUSE", 0)
-    await Store(engine).save(said(1))
+    await MessageStore(engine).save(said(1))
     reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM messages").fetchall()
 
     with pytest.raises(StoreError, match="end what else reads the database"):
-        await Erasing(engine).erase(Wanted(messages=(Ref(-5, 1),)))
+        await Erasing(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
     reader.close()
 
 
 class TestTheInbox:
     async def test_what_waits_keeps_the_words_of_others_alone(self, engine, tmp_path):
         inbox, erasing = Inbox(engine), Erasing(engine)
-        await Store(engine).save(said(1, "the treasure"))
+        await MessageStore(engine).save(said(1, "the treasure"))
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
         await inbox.keep(
             [
@@ -249,7 +249,7 @@ class TestTheInbox:
             ]
         )
 
-        await erasing.erase(Wanted(authors=frozenset({1})))
+        await erasing.erase(ErasureQuery(authors=frozenset({1})))
 
         assert not remains(tmp_path, "treasure", "name 1")
         first, _, third, _ = await inbox.waiting()
@@ -262,7 +262,7 @@ class TestTheInbox:
         answered = update(2, "half \ud83d", author=2, reply_to_message=update(1, "the treasure"))
         await inbox.keep([{"update_id": 1, "message": answered}])
 
-        await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+        await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "half \ud83d"
@@ -270,11 +270,11 @@ class TestTheInbox:
 
     async def test_the_update_that_asks_for_it_can_be_handled_anew(self, engine, tmp_path):
         inbox = Inbox(engine)
-        await Store(engine).save(said(1, "the treasure"))
+        await MessageStore(engine).save(said(1, "the treasure"))
         asks = update(2, "/forget", reply_to_message=update(1, "the treasure"))
         await inbox.keep([{"update_id": 7, "message": asks}])
 
-        await Erasing(engine).erase(Wanted(authors=frozenset({1})), update_id=7)
+        await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})), update_id=7)
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "/forget"
@@ -282,7 +282,7 @@ class TestTheInbox:
         assert not remains(tmp_path, "treasure")
 
     async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, engine, tmp_path):
-        await Erasing(engine).mark(Wanted(messages=(Ref(-5, 1),)), AT)
+        await Erasing(engine).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
 
         fresh = await Inbox(engine).keep([{"update_id": 3, "message": answered}])
@@ -310,7 +310,7 @@ async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
     async with opened(url) as engine:
         fill(link)
 
-        await Erasing(engine).erase(Wanted(authors=frozenset({1})))
+        await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
 
         assert log_file(url).exists()
         assert not remains(real.parent, "SECRET1x")

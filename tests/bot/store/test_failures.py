@@ -10,7 +10,7 @@ import pytest
 
 from bot.errors import StoreError
 from bot.store.database import opened, prepare
-from bot.store.messages import Store
+from bot.store.messages import MessageStore
 from model.chat.conversation import Message
 from tests.bot.disks import fill_up
 
@@ -69,8 +69,8 @@ async def test_a_full_disk_loses_nothing_that_was_kept(small_disk):
     await prepare(f"sqlite+aiosqlite:///{path}")
 
     async with opened(f"sqlite+aiosqlite:///{path}") as engine:
-        kept, said = await filled(Store(engine))
-        found = await Store(engine).find(CHAT, kept)
+        kept, said = await filled(MessageStore(engine))
+        found = await MessageStore(engine).find(CHAT, kept)
 
     assert said.startswith(f"the database {path} cannot be written (database or disk is full): ")
     assert "make room on its disk" in said
@@ -84,9 +84,9 @@ async def test_it_goes_on_once_there_is_room(small_disk):
 
     async with opened(f"sqlite+aiosqlite:///{path}") as engine:
         fill_up(small_disk)
-        kept, _ = await filled(Store(engine))
+        kept, _ = await filled(MessageStore(engine))
         (small_disk / "filler").unlink()
-        await Store(engine).save(message(kept + 1))
+        await MessageStore(engine).save(message(kept + 1))
 
     assert kept_in(path) == list(range(1, kept + 2))
 
@@ -95,7 +95,7 @@ async def test_a_file_that_may_not_grow(url, path):
     async with opened(url) as engine:
         async with engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA max_page_count = 12")
-        kept, said = await filled(Store(engine))
+        kept, said = await filled(MessageStore(engine))
 
     assert f"the database {path} cannot be written (database or disk is full)" in said
     assert kept_in(path) == list(range(1, kept + 1))
@@ -108,9 +108,9 @@ async def test_a_disk_that_turned_read_only(small_disk, remount):
     async with opened(f"sqlite+aiosqlite:///{path}") as engine:
         remount("ro")
         with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
-            await Store(engine).save(message(1))
+            await MessageStore(engine).save(message(1))
         remount("rw")
-        await Store(engine).save(message(2))
+        await MessageStore(engine).save(message(2))
 
     assert kept_in(path) == [2]
 
@@ -120,7 +120,7 @@ async def test_a_database_that_may_only_be_read(url, path):
         async with engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA query_only = 1")
         with pytest.raises(StoreError, match=r"cannot be written \(attempt to write a readonly"):
-            await Store(engine).save(message(1))
+            await MessageStore(engine).save(message(1))
 
     assert kept_in(path) == []
 
@@ -144,9 +144,9 @@ async def test_a_database_that_another_program_locks(url, path, monkeypatch):
 
     async with opened(url) as engine:
         with pytest.raises(StoreError, match=r"\(database is locked\): stop other programs"):
-            await Store(engine).save(message(1))
+            await MessageStore(engine).save(message(1))
         writer.execute("ROLLBACK")
-        await Store(engine).save(message(1))
+        await MessageStore(engine).save(message(1))
 
     writer.close()
     assert kept_in(path) == [1]
@@ -158,22 +158,22 @@ async def test_a_database_whose_connections_are_all_busy(url, path, monkeypatch)
         for _ in range(CONNECTIONS):
             await stack.enter_async_context(engine.connect())
         with pytest.raises(StoreError, match="is busy: no connection was free"):
-            await Store(engine).save(message(1))
+            await MessageStore(engine).save(message(1))
         await stack.aclose()
-        await Store(engine).save(message(1))
+        await MessageStore(engine).save(message(1))
 
     assert kept_in(path) == [1]
 
 
 async def test_a_damaged_database_asks_for_the_backup(url, path):
     async with opened(url) as engine:
-        await Store(engine).save(message(1))
+        await MessageStore(engine).save(message(1))
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
 
     async with opened(url) as engine:
         with pytest.raises(StoreError, match=r"is damaged \(database disk image is malformed\)"):
-            await Store(engine).find(CHAT, 1)
+            await MessageStore(engine).find(CHAT, 1)
 
 
 async def test_a_database_whose_folder_went_away(url, path):
@@ -181,7 +181,7 @@ async def test_a_database_whose_folder_went_away(url, path):
         path.unlink()
         path.parent.rename(path.parent.with_name("elsewhere"))
         with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
-            await Store(engine).find(CHAT, 1)
+            await MessageStore(engine).find(CHAT, 1)
 
 
 async def test_a_mistake_of_our_own_is_no_store_error(url):
@@ -197,7 +197,7 @@ async def test_the_words_of_a_message_are_in_no_error(url):
         async with engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA query_only = 1")
         with pytest.raises(StoreError) as caught:
-            await Store(engine).save(message(1))
+            await MessageStore(engine).save(message(1))
 
     assert "hello" not in f"{caught.value} {caught.value.__cause__!r}"
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from bot.store.database import opened, prepare
-from bot.store.messages import PAGE, Place, Store
+from bot.store.messages import PAGE, MessageStore, Place
 from model.chat.conversation import Message
 
 START = datetime(2024, 3, 30, 20, tzinfo=UTC)
@@ -24,7 +24,7 @@ async def store(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
     await prepare(url)
     async with opened(url) as engine:
-        yield Store(engine)
+        yield MessageStore(engine)
 
 
 async def everything(store, place=HERE):

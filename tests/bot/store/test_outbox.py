@@ -7,10 +7,10 @@ import pytest
 from bot.errors import StoreError
 from bot.store import send_log
 from bot.store.database import opened, prepare
-from bot.store.erasure import Erasing, Wanted
+from bot.store.erasure import Erasing, ErasureQuery
 from bot.store.inbox import Inbox, Ref
-from bot.store.messages import Place, Store
-from bot.store.outbox import Journal, Line, Part, Turn
+from bot.store.messages import MessageStore, Place
+from bot.store.outbox import Line, Outbox, Part, Turn
 from model.chat.conversation import Message
 from model.chat.eligibility import spoken
 from tests.bot.remains import remains
@@ -32,20 +32,20 @@ async def engine(tmp_path):
 
 
 @pytest.fixture
-async def journal(engine):
-    journal = Journal(engine)
-    await journal.begin(PART, PLACE)
-    await journal.keep_turn(PART, TURN)
-    return journal
+async def outbox(engine):
+    outbox = Outbox(engine)
+    await outbox.begin(PART, PLACE)
+    await outbox.keep_turn(PART, TURN)
+    return outbox
 
 
 async def next_life(engine):
     """Return the journal of a new process after a kill, and how many messages are uncertain."""
-    journal = Journal(engine)
-    return journal, await journal.settle()
+    outbox = Outbox(engine)
+    return outbox, await outbox.settle()
 
 
-async def test_an_unsent_message_is_sent_after_a_restart(journal, engine):
+async def test_an_unsent_message_is_sent_after_a_restart(outbox, engine):
     again, uncertain = await next_life(engine)
 
     assert uncertain == 0
@@ -53,8 +53,8 @@ async def test_an_unsent_message_is_sent_after_a_restart(journal, engine):
     assert await again.unsent(PART) == TURN
 
 
-async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(journal, engine):
-    journal.note_departure(PART, left=3)
+async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(outbox, engine):
+    outbox.note_departure(PART, left=3)
 
     again, uncertain = await next_life(engine)
 
@@ -64,23 +64,23 @@ async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sen
     assert (await next_life(engine))[1] == 0
 
 
-async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(journal, engine):
-    journal.note_departure(PART, left=3)
-    journal.note_arrival(PART, SENT)
+async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbox, engine):
+    outbox.note_departure(PART, left=3)
+    outbox.note_arrival(PART, SENT)
 
     again, uncertain = await next_life(engine)
 
     assert uncertain == 0
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
-    assert (await Store(engine).find(-5, 70)).text == spoken("João", "no")
+    assert (await MessageStore(engine).find(-5, 70)).text == spoken("João", "no")
     assert await again.line(-5, 70) == TURN.line
 
 
-async def test_a_log_entry_that_the_database_has_changes_nothing(journal, engine, monkeypatch):
-    journal.note_departure(PART, left=3)
-    journal.note_arrival(PART, SENT)
+async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, engine, monkeypatch):
+    outbox.note_departure(PART, left=3)
+    outbox.note_arrival(PART, SENT)
     monkeypatch.setattr(send_log.SendLog, "drop", lambda *_: None)  # killed just before it
-    await journal.advance(PART, TURN.without_first("sent"), SENT)
+    await outbox.advance(PART, TURN.without_first("sent"), SENT)
 
     again, uncertain = await next_life(engine)
 
@@ -88,9 +88,9 @@ async def test_a_log_entry_that_the_database_has_changes_nothing(journal, engine
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
 
 
-async def test_a_message_that_telegram_rejected_did_not_arrive(journal, engine):
-    journal.note_departure(PART, left=3)
-    journal.note_failure(PART)
+async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, engine):
+    outbox.note_departure(PART, left=3)
+    outbox.note_failure(PART)
 
     again, uncertain = await next_life(engine)
 
@@ -98,8 +98,8 @@ async def test_a_message_that_telegram_rejected_did_not_arrive(journal, engine):
     assert await again.unsent(PART) == TURN
 
 
-async def test_a_part_with_an_uncertain_message_stays_uncertain(journal, engine):
-    journal.note_departure(PART, left=3)
+async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, engine):
+    outbox.note_departure(PART, left=3)
     again, _ = await next_life(engine)
 
     left = await again.unsent(PART)
@@ -110,11 +110,11 @@ async def test_a_part_with_an_uncertain_message_stays_uncertain(journal, engine)
     assert await again.count("uncertain") == 1
 
 
-async def test_an_incomplete_log_entry_is_skipped(journal, engine, tmp_path):
+async def test_an_incomplete_log_entry_is_skipped(outbox, engine, tmp_path):
     other = Part(501, 0)
-    await journal.begin(other, PLACE)
-    journal.note_departure(PART, left=3)
-    journal.note_departure(other)
+    await outbox.begin(other, PLACE)
+    outbox.note_departure(PART, left=3)
+    outbox.note_departure(other)
     log = tmp_path / "bot.db-sends"
     log.write_bytes(log.read_bytes()[:-9])
 
@@ -123,17 +123,17 @@ async def test_an_incomplete_log_entry_is_skipped(journal, engine, tmp_path):
     assert uncertain == 1
 
 
-async def test_a_torn_note_spoils_none_that_is_written_after_it(journal, engine, tmp_path):
+async def test_a_torn_note_spoils_none_that_is_written_after_it(outbox, engine, tmp_path):
     (tmp_path / "bot.db-sends").write_bytes(b'{"part": {"update_id": 4')
 
-    journal.note_departure(PART, left=3)
+    outbox.note_departure(PART, left=3)
     _, uncertain = await next_life(engine)
 
     assert uncertain == 1
 
 
-async def test_notes_that_are_no_text_stop_no_start(journal, engine, tmp_path):
-    journal.note_departure(PART, left=3)
+async def test_notes_that_are_no_text_stop_no_start(outbox, engine, tmp_path):
+    outbox.note_departure(PART, left=3)
     with (tmp_path / "bot.db-sends").open("ab") as log:
         log.write(b"\xff\xfe\x00")
 
@@ -142,19 +142,19 @@ async def test_notes_that_are_no_text_stop_no_start(journal, engine, tmp_path):
     assert uncertain == 1
 
 
-async def test_a_message_does_not_leave_where_that_cannot_be_noted(journal, tmp_path):
+async def test_a_message_does_not_leave_where_that_cannot_be_noted(outbox, tmp_path):
     (tmp_path / "bot.db-sends").mkdir()
 
     with pytest.raises(StoreError):
-        journal.note_departure(PART, left=3)
+        outbox.note_departure(PART, left=3)
 
 
-async def test_the_log_is_private_holds_no_text_and_is_deleted(journal, tmp_path):
-    journal.note_departure(PART, left=3)
-    journal.note_arrival(PART, SENT)
+async def test_the_log_is_private_holds_no_text_and_is_deleted(outbox, tmp_path):
+    outbox.note_departure(PART, left=3)
+    outbox.note_arrival(PART, SENT)
     log = tmp_path / "bot.db-sends"
     noted = log.read_text("utf-8")
-    await journal.advance(PART, TURN.without_first("sent"), SENT)
+    await outbox.advance(PART, TURN.without_first("sent"), SENT)
 
     assert SENT.text not in noted
     assert log.stat().st_mode & 0o077 == 0
@@ -163,18 +163,18 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(journal, tmp_path
 
 @pytest.mark.parametrize(
     "wanted",
-    [Wanted(messages=(Ref(-5, 2),)), Wanted(authors=frozenset({9}), voices=("João",))],
+    [ErasureQuery(messages=(Ref(-5, 2),)), ErasureQuery(authors=frozenset({9}), voices=("João",))],
     ids=["made from what is forgotten", "in a voice that opts out"],
 )
-async def test_what_is_left_of_a_turn_is_erased(journal, engine, tmp_path, wanted):
+async def test_what_is_left_of_a_turn_is_erased(outbox, engine, tmp_path, wanted):
     await Erasing(engine).mark(wanted, AT)
     await Erasing(engine).erase(wanted)
 
-    assert not await journal.begin(PART, PLACE)
+    assert not await outbox.begin(PART, PLACE)
     assert remains(tmp_path, "SECRETx") == []
 
 
-async def test_a_turn_whose_update_is_closed_is_dropped(journal, engine, tmp_path):
+async def test_a_turn_whose_update_is_closed_is_dropped(outbox, engine, tmp_path):
     await Inbox(engine).end(PART.update_id)
 
     again, _ = await next_life(engine)

@@ -47,7 +47,7 @@ def hook(stage, port):
         app = build(changed, models, lambda _: stage.speaker, stage.lines.append)
         try:
             async with started(app):
-                report = app.bot_data["house"].health
+                report = app.bot_data["state"].health
                 async with listening(changed, app, report, idle_seconds) as set_webhook:
                     await set_webhook()
                     yield app
@@ -209,7 +209,7 @@ async def test_health_names_a_failing_job(hook, port):
 
     client = AsyncHTTPClient(force_instance=True)
     async with hook() as app:
-        jobs = app.bot_data["house"].jobs
+        jobs = app.bot_data["state"].jobs
         jobs.repeat("sweeping", fail, 60)
         await until(lambda: jobs.failing)
         answer = await client.fetch(f"http://127.0.0.1:{port}/health")

@@ -217,13 +217,13 @@ def test_a_checkpoint_is_never_discarded_silently(running):
     [({}, True, 1), ({"resume": True}, True, 0), ({"restart": True}, False, 0)],
     ids=["agreed to", "--resume", "--restart"],
 )
-def test_a_checkpoint_is_resumed_or_discarded_as_requested(running, wish, resumed, asked):
+def test_a_checkpoint_is_resumed_or_discarded_as_requested(running, request, resumed, asked):
     files = running.put(chat(*NEW))
     stopped(running, files)
     whole, seen = running._train, []
     running._train = lambda *words, resume: [seen.append(resume), whole(*words)][1]
 
-    running.run(*files, no_live_bot=True, **wish)
+    running.run(*files, no_live_bot=True, **request)
 
     assert seen == [resumed]
     assert len(running.asked) == asked

@@ -14,7 +14,7 @@ from rich.console import Console
 from model.artifacts.registry import Registry, receipt_file
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.evaluation.paired import Judged, JudgedAnswer, JudgedTurn, Outcomes
-from pipeline.retrain.request import Tools, Wish
+from pipeline.retrain.request import RetrainRequest, Tools
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
 from pipeline.training.run import Judgement, Nats
@@ -106,10 +106,10 @@ class Workshop:
         """Write exports and dumps into files of their own and return them."""
         return [write(self.folder / f"given{next(self._count)}", one) for one in values]
 
-    def run(self, *values, **wish):
+    def run(self, *values, **request):
         """Retrain with these exports and dumps, or files."""
         files = [one if isinstance(one, Path) else self.put(one)[0] for one in values]
-        wished = Wish(tuple(files), self.root, **{"min_messages": 1, **wish})
+        wished = RetrainRequest(tuple(files), self.root, **{"min_messages": 1, **request})
         return retrain(
             wished,
             Tools(
@@ -117,11 +117,11 @@ class Workshop:
             ),
         )
 
-    def first(self, sessions=20, **wish):
+    def first(self, sessions=20, **request):
         """Train the first version on a chat of two friends who both agreed."""
         self.root.mkdir(exist_ok=True)
         (self.root / "roster.toml").write_text(VOICES.format(1) + VOICES.format(2))
-        return self.run(chat(*conversation(sessions), **self.about), **wish)
+        return self.run(chat(*conversation(sessions), **self.about), **request)
 
     def receipt(self, number):
         """Return a version's receipt."""

@@ -30,7 +30,7 @@ test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
 
 soak: $(VENV)/.installed-dev
-	$(PYTHON) -m pytest -m soak
+	$(PYTHON) -m pytest -m soak --hypothesis-profile=default
 
 bench: $(VENV)/.installed-dev
 	$(PYTHON) -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 from rich.console import Console
 
 from bot.store.database import prepare
@@ -17,6 +18,10 @@ from pipeline.dataset.storage import load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import train
 from tests import checkpoints, habits
+
+# A run is repeatable; `--hypothesis-profile=default` draws new examples, as `make soak` does.
+settings.register_profile("repeatable", derandomize=True, print_blob=True)
+settings.load_profile("repeatable")
 
 torch.set_num_threads(1)  # these models are so small that threads only wait for each other
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 import orjson
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from model.artifacts.artifact import Chat
 from model.chat.conversation import Window
 from model.chat.roster import Roster
-from model.errors import DatasetError, UnderstudyError, describe_error
+from model.errors import DatasetError, describe_error
 from model.files import (
     give_name,
     is_abandoned,
@@ -36,6 +36,9 @@ from pipeline.dataset.pairs import Pair
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.split import GAP, SPLITS, SplitName, Written
 from pipeline.dataset.summary import Summary, is_summary, read_summary
+
+if TYPE_CHECKING:
+    import datasets
 
 _BATCH = 2_048  # pairs
 _DIGEST = 16  # bytes
@@ -425,27 +428,59 @@ def load_dataset(folder: Path) -> Dataset:
     return dataset
 
 
-def parquet() -> Any:  # noqa: ANN401  pyarrow ships no types
-    """Return pyarrow's Parquet module.
+def read_pair_table(folder: Path, split: SplitName) -> "datasets.Dataset":
+    """Read one split's pairs as a `datasets.Dataset` in memory, the form that feeds the Trainer.
+
+    Columns, one row per pair:
+
+    id, voice          string
+    context, target    list of strings: rendered lines, oldest first; the texts of the reply
+    sent_at            timestamp in seconds, UTC: when the reply began
+    chat_id            int64
+    message_ids        list of int64: the reply's messages
+    context_ids        list of int64: the context's messages
+    session, since     int32: session of the reply, session of the oldest context line
+    marks              list of strings: why the target is doubtful
+    seen               bool: held-out target that also occurs in training
+
+    Nothing is written to disk, neither here nor by `map` and `filter` on the result, while
+    `datasets.load_dataset` and `from_parquet` leave the chat as plain text in a cache.
 
     Raises:
-        UnderstudyError: The training extra is not installed.
+        DatasetError: The file cannot be read.
     """
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UnderstudyError("datasets need the training extra: pip install '.[train]'") from error
-    return pyarrow.parquet
+    import datasets
+
+    return datasets.Dataset(_read_table(folder, split))
 
 
-def _read_pairs(folder: Path, name: SplitName) -> tuple[Pair, ...]:
-    file = folder / PAIRS / f"{name}.parquet"
-    reader = parquet()
+def pair_table(pairs: Sequence[Pair]) -> "datasets.Dataset":
+    """Return these pairs with the columns of `read_pair_table`, for pairs that are in no file."""
+    import datasets
+
+    columns = [[getattr(pair, name) for pair in pairs] for name in _FINAL.names]
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, _FINAL.types, strict=True)]
+    return datasets.Dataset(pa.table(arrays, schema=_FINAL))
+
+
+def _read_table(folder: Path, split: SplitName) -> pa.Table:
+    file = folder / PAIRS / f"{split}.parquet"
     try:
-        return tuple(map(_pair, reader.read_table(file).to_pylist()))
-    except (OSError, KeyError, TypeError, ValueError) as error:  # pyarrow's own are ValueErrors
+        return pq.read_table(file)
+    except (OSError, ValueError) as error:  # pyarrow's own are ValueErrors
         raise DatasetError(
             f"{file} cannot be read ({describe_error(error)}): build the dataset again"
+        ) from error
+
+
+def _read_pairs(folder: Path, split: SplitName) -> tuple[Pair, ...]:
+    rows = _read_table(folder, split).to_pylist()
+    try:
+        return tuple(map(_pair, rows))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{folder / PAIRS / split}.parquet cannot be read ({describe_error(error)}): "
+            "build the dataset again"
         ) from error
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from model.artifacts.artifact import Artifact, Chat
 from model.artifacts.consent import imported
 from model.artifacts.registry import Registry, receipt_file
@@ -16,7 +18,7 @@ from pipeline.dataset.build import check_chat, check_damage
 from pipeline.dataset.review import read_struck
 from pipeline.dataset.roster_file import FILE
 from pipeline.dataset.split import SPLITS
-from pipeline.dataset.storage import PAIRS, STRUCK, parquet
+from pipeline.dataset.storage import PAIRS, STRUCK
 from pipeline.export.archive import export_files
 from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holdout import Seen, seen_by
@@ -85,7 +87,7 @@ def _ids(folder: Path, whole: Merged) -> set[int]:
     found: set[tuple[int, int]] = set()
     for split in SPLITS:
         columns = ["chat_id", "message_ids", "context_ids"]
-        table = parquet().read_table(folder / PAIRS / f"{split}.parquet", columns=columns)
+        table = pq.read_table(folder / PAIRS / f"{split}.parquet", columns=columns)
         for chat, own, before in zip(*(table[name].to_pylist() for name in columns), strict=True):
             found.update((chat, number) for number in (*own, *before))
     return {number_now(whole, chat, number) for chat, number in found}

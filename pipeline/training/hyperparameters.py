@@ -22,28 +22,28 @@ def _is(help: str, default: Any) -> Any:  # noqa: A002, ANN401  dataclasses' own
 class Hyperparameters:
     """What a run is told; `help` is the command line's. The defaults are our own recipe."""
 
-    epochs: float = _is("passes over the pairs, at most", 4.0)
-    minutes: float = _is("stop training after this long; 0: never", 0.0)
-    batch_size: int = _is("pairs a step", 8)
-    packing: int = _is("pairs of one conversation in a row, decoder-only; 1: each alone", 8)
-    token_budget: int = _is("padded tokens at a time; 0: as memory allows", 0)
-    batches: str = _is("alike: pairs of like length; uniform: any, padded to the longest", "alike")
-    precision: str = _is("auto: bf16 where the hardware has it; or float32, bf16", "auto")
-    learning_rate: float = _is("peak; 0: the family's own", 0.0)
-    schedule: str = _is("how the rate falls: cosine or linear", "cosine")
-    warmup: float = _is("share of the run that warms up", 0.03)
-    weight_decay: float = _is("AdamW's", 0.0)
-    lora: bool = _is("train a few added matrices instead of all weights", False)  # noqa: FBT003
-    lora_rank: int = _is("rank of those matrices", 16)
-    lora_alpha: int = _is("their weight, times the rank", 32)
-    evaluations: int = _is("held-out losses taken on the way, at most; 0: none", 10)
-    patience: int = _is("stop after so many without a better one; 0: never", 3)
-    validation_pairs: int = _is("pairs that a held-out loss is taken on", 200)
-    canaries: bool = _is("plant secrets, to see what is remembered; never serves", False)  # noqa: FBT003
-    canary_count: int = _is("how many secrets", 8)
-    max_prompt_tokens: int = _is("longer prompts lose old lines", 384)
-    max_reply_tokens: int = _is("longer replies are cut", 96)
-    seed: int = _is("of order and dropout", 0)
+    epochs: float = _is("Maximum passes over the pairs", 4.0)
+    minutes: float = _is("Time limit for training; 0 = none", 0.0)
+    batch_size: int = _is("Pairs per optimiser step", 8)
+    packing: int = _is("Pairs per sequence (decoder-only); 1 = no packing", 8)
+    token_budget: int = _is("Padded tokens per forward pass; 0 = automatic", 0)
+    batches: str = _is("Batching: alike (similar lengths) or uniform", "alike")
+    precision: str = _is("auto (bf16 if supported), float32 or bf16", "auto")
+    learning_rate: float = _is("Peak learning rate; 0 = by model family", 0.0)
+    schedule: str = _is("Learning rate decay: cosine or linear", "cosine")
+    warmup: float = _is("Share of the steps used for warm-up", 0.03)
+    weight_decay: float = _is("Weight decay of AdamW", 0.0)
+    lora: bool = _is("Fine-tune with LoRA instead of all weights", False)  # noqa: FBT003
+    lora_rank: int = _is("Rank of the LoRA matrices", 16)
+    lora_alpha: int = _is("LoRA alpha", 32)
+    evaluations: int = _is("Maximum validation runs; 0 = none", 10)
+    patience: int = _is("Validation runs without gain before stopping; 0 = off", 3)
+    validation_pairs: int = _is("Pairs per validation run", 200)
+    canaries: bool = _is("Plant secrets to test memorisation; never promoted", False)  # noqa: FBT003
+    canary_count: int = _is("Number of planted secrets", 8)
+    max_prompt_tokens: int = _is("Prompt length; the oldest lines are dropped", 384)
+    max_reply_tokens: int = _is("Reply length; longer replies are cut", 96)
+    seed: int = _is("Random seed", 0)
 
     def __post_init__(self) -> None:
         """Refuse what no run can use."""

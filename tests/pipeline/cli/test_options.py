@@ -15,8 +15,10 @@ def test_every_hyperparameter_is_an_option_whose_default_is_the_recipe_s():
 
 
 def test_help_says_what_each_recipe_has():
-    assert hyper("learning_rate").help == "peak; 0: the family's own (default 0; notebook: 5e-05)"
-    assert hyper("batch_size").help == "pairs a step (default 8)"
+    assert hyper("learning_rate").help == (
+        "Peak learning rate; 0 = by model family (default 0; notebook: 5e-05)"
+    )
+    assert hyper("batch_size").help == "Pairs per optimiser step (default 8)"
 
 
 def test_options_that_are_given_go_before_the_recipe_and_others_are_left_to_it():

@@ -243,9 +243,9 @@ def _error(chances: Iterable[float], answered: Iterable[bool]) -> float:
 
 
 def report(found: Sequence[VoiceJoining]) -> str:
-    """Return the figures as Markdown; "here" is where the friend had spoken lately."""
+    """Return the figures as Markdown; "present" is where the friend spoke recently."""
     lines = [
-        "| voice | lines of others | answered | foreseen | AUC | AUC, here | off by |",
+        "| voice | lines of others | answered | expected | AUC | AUC, present | error |",
         "|---|---|---|---|---|---|---|",
         *(
             f"| {one.name} | {one.occasions:,} | {one.answers:,} | {one.foreseen:,.0f} "
@@ -253,7 +253,7 @@ def report(found: Sequence[VoiceJoining]) -> str:
             for one in found
         ),
         "",
-        "| voice | level | joins | answered | joins / answered | hits | by luck | by luck, here |",
+        "| voice | level | joins | answered | joins / answered | hits | random | random, present |",
         "|---|---|---|---|---|---|---|---|",
         *(_row(one, joined) for one in found for joined in one.joined),
         *(_whole(found, level) for level in REPORTED_LEVELS),

@@ -344,4 +344,4 @@ def _up(client: Client, state: BotState) -> str:
     voices = ", ".join(person.name for person in state.access.voices)
     speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"
     line = f"@{client.username} is up, model {state.model_holder.now.version}, {speaks}."
-    return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_is_on}"
+    return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_mode_on}"

@@ -319,7 +319,7 @@ class Talk:
         for call in self.telegram.sent("sendMessage"):
             texts[call.params["chat_id"]].append(call.params["text"])
         for chat in self.groups:
-            for kind, answer in (("/help", "/as"), ("/forget", EN.forgot_it)):
+            for kind, answer in (("/help", "/as"), ("/forget", EN.forget_done)):
                 asked = [one for one in self.asked if (one.chat, one.kind) == (chat.id, kind)]
                 doubts = sum(one.number in uncertain for one in asked)
                 came = sum(answer in text for text in texts[chat.id])

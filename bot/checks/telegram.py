@@ -93,7 +93,7 @@ def _privacy(bot: Bot, *, is_admin: bool) -> Finding:
         return ok("privacy mode", "off, the bot hears all that is said")
     if is_admin:
         return ok("privacy mode", "on, and as an admin the bot hears all that is said")
-    return note("privacy mode", EN.privacy_is_on)
+    return note("privacy mode", EN.privacy_mode_on)
 
 
 def _listed(ids: Iterable[int]) -> str:

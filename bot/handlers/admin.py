@@ -41,7 +41,7 @@ class Status:
         if message is None:
             return
         if person_id(message.from_user) not in self.state.settings.admins:
-            text = context.texts.for_admins
+            text = context.texts.admins_only
         elif message.chat.type == Chat.PRIVATE:
             text = await self._everywhere(context)
         else:
@@ -78,7 +78,7 @@ class Status:
     def _model(self, texts: Wording) -> str:
         serving = self.state.model_holder.now
         model = texts.status_model.format(version=serving.version, base=serving.card.base)
-        up = texts.status_up.format(time=_span(datetime.now(UTC) - self.state.since))
+        up = texts.status_uptime.format(time=_span(datetime.now(UTC) - self.state.since))
         return f"{model}\n{up}"
 
     def _voices(self, texts: Wording, *, tell_all: bool) -> str:
@@ -99,7 +99,7 @@ class Status:
                 hears = is_admin(await bot.get_chat_member(chat_id, bot.id))
         except TelegramError:  # what was so when the bot started will do
             hears = bool(bot.can_read_all_group_messages)
-        return context.texts.status_hears_all if hears else context.texts.status_hears_commands
+        return context.texts.status_privacy_off if hears else context.texts.status_privacy_on
 
     async def _queues(self, texts: Wording) -> str:
         store = self.state.store
@@ -107,7 +107,7 @@ class Status:
         waiting = max(0, queue.waiting - 1)  # this command waits too
         lines = [texts.status_updates.format(waiting=waiting, aside=queue.set_aside)]
         if ids := await store.inbox.newest_aside(MOST_IDS):
-            lines.append(texts.status_ids.format(ids=", ".join(map(str, ids))))
+            lines.append(texts.status_set_aside.format(ids=", ".join(map(str, ids))))
         uncertain = await store.outbox.count("uncertain")
         replies = self.state.replies.waiting
         lines.append(texts.status_replies.format(waiting=replies, uncertain=uncertain))
@@ -116,10 +116,10 @@ class Status:
     def _jobs(self, texts: Wording) -> str:
         """Say which background jobs fail, by the names that the log uses."""
         lines = [
-            texts.status_job_fails.format(job=job.name, error=job.error, times=job.failures)
+            texts.status_job_failing.format(job=job.name, error=job.error, times=job.failures)
             for job in self.state.jobs.failing
         ]
-        return "\n".join(lines) or texts.status_jobs_well
+        return "\n".join(lines) or texts.status_jobs_ok
 
     async def _database(self, texts: Wording) -> str:
         url = self.state.settings.database_url
@@ -160,7 +160,7 @@ class Status:
             return texts.group_speaks
         if speaks:
             return texts.group_learned if at_home else texts.group_allowed
-        return texts.group_silent if group.authorised else texts.group_not_let_in
+        return texts.group_silent if group.authorised else texts.group_not_added
 
 
 def _names(people: Sequence[Person], texts: Wording) -> str:
@@ -197,7 +197,7 @@ class Versions:
             return
         names = await asyncio.to_thread(lambda: self.state.model_holder.models.names)
         now = self.state.model_holder.now
-        text = context.texts.the_model.format(
+        text = context.texts.model_version.format(
             version=now.version,
             base=now.card.base,
             facts=described(now.artifact, context.texts),
@@ -214,7 +214,7 @@ class Versions:
             await asyncio.to_thread(self.state.model_holder.models.rollback)
             exchange = await self.state.model_holder.look()
         except UnderstudyError as error:
-            text = context.texts.no_rollback.format(why=error)
+            text = context.texts.rollback_failed.format(why=error)
         else:
             at_home = message.chat.id > 0 or self.state.access.learned_from(message.chat.id)
             now = self.state.model_holder.now.artifact
@@ -227,7 +227,7 @@ class Versions:
         if user and user.id in self.state.settings.admins:
             return True
         if message:
-            await context.delivery.say(place_of(message), context.texts.for_admins)
+            await context.delivery.say(place_of(message), context.texts.admins_only)
         return False
 
 
@@ -239,15 +239,15 @@ def told(
     The shares name all who were learned from: they are for admins in private, and for that chat.
     """
     if exchange and exchange.refused:
-        return texts.refused_version.format(old=exchange.version, why=exchange.refused)
-    text = texts.now_speaking.format(version=now.path.name, facts=described(now, texts))
+        return texts.version_refused.format(old=exchange.version, why=exchange.refused)
+    text = texts.version_loaded.format(version=now.path.name, facts=described(now, texts))
     if exchange is None or exchange.before is None or not with_scores:
         return text
     changes = _changes(exchange.before, now)
     if not changes:
         return text
     lines = (f"{one.name} {one.before:.2f} → {one.now:.2f}" for one in changes)
-    title = texts.right_voice_change.format(chance=changes[0].chance)
+    title = texts.version_scores.format(chance=changes[0].chance)
     return "\n".join([text, title, *lines])
 
 
@@ -257,7 +257,7 @@ def described(artifact: Artifact, texts: Wording) -> str:
         until = datetime.fromisoformat(_receipt(artifact)["through"])
     except (LookupError, TypeError, ValueError):
         return ""  # written by another version of the pipeline
-    return texts.trained_until.format(day=until.date().isoformat())
+    return texts.version_trained_until.format(day=until.date().isoformat())
 
 
 @dataclass(frozen=True, slots=True)

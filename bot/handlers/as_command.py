@@ -98,7 +98,9 @@ def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
         return None
     if access.may_still_agree(person):
         return texts.not_agreed.format(name=person.name)
-    return (texts.too_quiet if person.is_only_quiet else texts.said_no).format(name=person.name)
+    return (texts.too_few_messages if person.is_only_quiet else texts.declined).format(
+        name=person.name
+    )
 
 
 def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
@@ -111,11 +113,11 @@ def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Pers
     near = nearest_names(said, voices)
     fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
     if _have_the_name(said, access.roster.people) > 1:
-        return texts.several_have_it, fitting
+        return texts.shared_name, fitting
     if not near:
-        return texts.nobody_called_that([person.name for person in voices]), ()
+        return texts.unknown_name_text([person.name for person in voices]), ()
     return (
-        texts.did_you_mean.format(name=near[0]) if len(near) == 1 else texts.several_fit
+        texts.did_you_mean.format(name=near[0]) if len(near) == 1 else texts.unclear_name
     ), fitting
 
 
@@ -192,7 +194,7 @@ class Voices:
             return
         asked, chosen = query.message, re.match(AS_BUTTON, query.data or "")
         if chosen is None or not isinstance(asked, Message) or not has_button(asked, chosen[0]):
-            await _confirm(query, context.texts.too_old)
+            await _confirm(query, context.texts.button_expired)
             return
         place = place_of(asked)
         await _confirm(query)
@@ -210,7 +212,7 @@ class Voices:
         line = None
         if pressed := query.message:
             line = await self.state.store.outbox.line(pressed.chat.id, pressed.message_id)
-        await _confirm(query, context.texts.only_a_voice.format(name=line.voice) if line else None)
+        await _confirm(query, context.texts.sticker_voice.format(name=line.voice) if line else None)
 
     async def _speak(
         self,

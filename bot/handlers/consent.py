@@ -23,7 +23,7 @@ class Consenting:
         """Keep that somebody agrees, and say whether their voice can be used now."""
         if (message := update.message) is None:
             return
-        text = context.texts.as_yourself
+        text = context.texts.anonymous_sender
         if (user_id := own_id(message)) is not None:
             await self.state.decide(message.chat.id, user_id, "optin")
             text = self._agreed(self.state.access.roster.person(user_id), context.texts)
@@ -34,21 +34,21 @@ class Consenting:
         if (message := update.message) is None:
             return
         texts = context.texts
-        text = texts.as_yourself
+        text = texts.anonymous_sender
         if (user_id := own_id(message)) is not None:
             await self.state.decide(message.chat.id, user_id, "optout")
             gone = await self.forgetting.everything_of(user_id, context)
             erased = texts.count(texts.messages, gone.messages)
-            text = gone.told(texts.withdrawn.format(messages=erased), texts)
+            text = gone.told(texts.optout_done.format(messages=erased), texts)
         await context.delivery.say(place_of(message), text)
 
     def _agreed(self, person: Person | None, texts: Wording) -> str:
         if person is None:
-            return texts.agreed_unknown
+            return texts.optin_unknown
         if self.state.access.may_imitate(person):
-            return texts.agreed.format(name=person.name)
+            return texts.optin_done.format(name=person.name)
         if person.is_only_quiet:
-            return texts.agreed_too_quiet.format(name=person.name)
+            return texts.optin_too_few_messages.format(name=person.name)
         if not person.may_be_target:
-            return texts.agreed_against_roster.format(name=person.name)
-        return texts.agreed_elsewhere_not.format(name=person.name)
+            return texts.optin_roster_no.format(name=person.name)
+        return texts.optin_other_account.format(name=person.name)

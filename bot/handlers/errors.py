@@ -24,7 +24,7 @@ async def report(update: object, context: Context) -> None:
         return  # Telegram does not listen: a BadRequest is a NetworkError too
     if waits := _waits(update, context.bot.id):
         with suppress(StoreError):
-            await context.delivery.apologise(place_of(waits), context.texts.failed)
+            await context.delivery.apologise(place_of(waits), context.texts.error)
 
 
 def _waits(update: Update, bot_id: int) -> Message | None:

@@ -42,12 +42,12 @@ class Forgetting:
         replied = message.reply_to_message
         if words == "all":
             if (user_id := own_id(message)) is None:
-                return texts.as_yourself
+                return texts.anonymous_sender
             gone = await self.everything_of(user_id, context)
             erased = texts.count(texts.messages, gone.messages)
-            return gone.told(texts.forgot_all.format(messages=erased), texts)
+            return gone.told(texts.forget_all_done.format(messages=erased), texts)
         if words or replied is None or replied.forum_topic_created:
-            return texts.how_to_forget
+            return texts.forget_usage
         return await self._forget_one(message, replied, context)
 
     async def _forget_one(self, message: Message, replied: Message, context: Context) -> str:
@@ -56,17 +56,17 @@ class Forgetting:
         is_ours = replied.from_user is not None and replied.from_user.id == context.bot.id
         voice = await self._voice_of(replied) if is_ours else None
         if is_ours and voice is None:
-            return texts.nothing_to_forget
+            return texts.forget_no_voice
         owners = set(self._ids(voice)) if voice else {author_id(replied)}
         asker = self.state.access.roster.person(author_id(message) or 0)
         asks = {author_id(message), *self._ids(asker.name if asker else None)}
         if not asks & owners and not await self._is_admin(message, context):
-            return texts.not_yours
+            return texts.forget_not_allowed
         if replied.sticker:
             unique_id = replied.sticker.file_unique_id
             await self.state.store.stickers.forget(ref.chat_id, unique_id)
         wanted = ErasureQuery(own=(ref,)) if is_ours else ErasureQuery(messages=(ref,))
-        return (await erase(wanted, self.state, context)).told(texts.forgot_it, texts)
+        return (await erase(wanted, self.state, context)).told(texts.forget_done, texts)
 
     async def _voice_of(self, line: Message) -> str | None:
         """Return in whose voice the bot said something, None where it spoke for itself."""

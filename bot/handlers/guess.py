@@ -88,7 +88,7 @@ class Guessing:
 
     async def _quiz(self, context: Context, place: Place) -> None:
         """Send a quiz, or say why not; quizzes count towards the chat's limit on replies."""
-        text = context.texts.nothing_to_guess
+        text = context.texts.quiz_unavailable
         try:
             with self.state.replies.admitted(place.chat_id):
                 if line := await self._line(place):
@@ -130,9 +130,9 @@ class Guessing:
             state = await self._sent(context, part, place, question, shown)
         if state == UNSENT:
             await self.state.store.outbox.mark(part, "refused")
-            await context.delivery.say(place, context.texts.nothing_to_guess)
+            await context.delivery.say(place, context.texts.quiz_unavailable)
         elif state == "refused":
-            await context.delivery.say(place, context.texts.no_polls_here)
+            await context.delivery.say(place, context.texts.quiz_not_sent)
 
     def _may_be_asked(self, place: Place, shown: Shown) -> bool:
         is_unsaid = self.state.is_unsaid(shown.voice, place.chat_id, shown.sources)
@@ -185,13 +185,13 @@ class Guessing:
         if not score.people:
             return texts.no_score
         people = "\n".join(
-            texts.score_of_one.format(name=one.name, right=one.right, total=one.total)
+            texts.score_line.format(name=one.name, right=one.right, total=one.total)
             for one in score.people
         )
         told = texts.score.format(people=people)
         if not score.machine:
             return told
-        machine = texts.score_of_the_machine.format(fooled=score.fooled, total=score.machine)
+        machine = texts.score_machine.format(fooled=score.fooled, total=score.machine)
         return f"{told}\n\n{machine}"
 
 
@@ -231,10 +231,10 @@ def question_of(
     others = [name for name in voices if name != shown.voice]
     names = [shown.voice, *chance.sample(others, min(MOST_OTHERS, len(others)))]
     chance.shuffle(names)
-    told = texts.it_was_the_machine if shown.is_machine else texts.it_was_a_friend
+    told = texts.quiz_machine_answer if shown.is_machine else texts.quiz_friend_answer
     return Question(
-        text=texts.who_said_it.format(text=shown.text),
-        options=(*names, texts.the_machine),
+        text=texts.quiz_question.format(text=shown.text),
+        options=(*names, texts.quiz_machine),
         right=len(names) if shown.is_machine else names.index(shown.voice),
         explanation=told.format(name=shown.voice, date=shown.sent_at.date()),
     )

@@ -41,7 +41,7 @@ class About:
     def _explanation(self, chat_id: int, context: Context) -> str:
         texts, access = context.texts, self.state.access
         if chat_id > 0 and chat_id not in access.admins:
-            return f"{texts.what_it_does}\n\n{texts.admins_only_here}"
+            return f"{texts.introduction}\n\n{texts.private_admins_only}"
         if not access.speaks_in(chat_id):
             return texts.silent_here
         return texts.help([person.name for person in access.voices])
@@ -61,7 +61,7 @@ class Privacy:
         texts = context.texts
         text = texts.privacy.format(
             days=texts.count(texts.days, self.state.settings.retention_days),
-            admins=", ".join(names) or texts.nobody_named,
+            admins=", ".join(names) or texts.no_admins,
         )
         await context.delivery.say(place_of(message), text)
 
@@ -112,8 +112,8 @@ class Cast:
         silent = [person.name for person in others if access.may_still_agree(person)]
         parts = [
             "\n".join(voices) or texts.no_voices,
-            texts.have_not_agreed.format(names=", ".join(silent)) if silent else "",
-            texts.heard_too_little.format(names=", ".join(quiet)) if quiet else "",
+            texts.not_agreed_list.format(names=", ".join(silent)) if silent else "",
+            texts.too_few_messages_list.format(names=", ".join(quiet)) if quiet else "",
         ]
         return "\n\n".join(filter(None, parts))
 
@@ -135,7 +135,7 @@ class Explaining:
         if replied and not replied.poll:  # it would tell the answer of a quiz
             line = await self.state.store.outbox.line(message.chat.id, replied.message_id)
         if replied is None or line is None:
-            await context.delivery.say(place, context.texts.why_what)
+            await context.delivery.say(place, context.texts.why_usage)
             return
         found = await self.state.store.reactions.counts(message.chat.id, replied.message_id)
         parts = [explained(line, context.texts), _reactions(found)]
@@ -147,7 +147,7 @@ class Explaining:
 def explained(line: Line, texts: Wording) -> str:
     """Return whose voice a line is in, and what the model read for it if it is known."""
     read = line.generation.read if line.generation else len(line.sources)
-    text = texts.why if read else texts.why_unread
+    text = texts.why if read else texts.why_without_count
     messages = texts.count(texts.messages, read)
     return text.format(voice=line.voice, version=line.version, messages=messages)
 

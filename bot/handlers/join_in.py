@@ -50,18 +50,18 @@ class Joining:
         place, texts = place_of(message), context.texts
         group, words = self.state.known(message.chat.id), after_command(message)
         if not words:
-            await context.delivery.say(place, texts.chatty_is.format(level=group.chatty))
+            await context.delivery.say(place, texts.chatty_level.format(level=group.chatty))
             return
         level = int(words) if words.isascii() and words.isdecimal() and len(words) < 4 else -1  # noqa: PLR2004  digits
         if not 0 <= level <= LEVELS[-1]:
-            text = texts.chatty_wanted
+            text = texts.chatty_usage
         elif not await is_group_admin(context.bot, message, self.state.settings.admins):
-            text = texts.for_group_admins
+            text = texts.group_admins_only
         elif self.state.model_holder.now.propensity is None:
-            text = texts.chatty_unknown
+            text = texts.chatty_unavailable
         else:
             await self.state.change(replace(group, chatty=level))
-            text = texts.chatty_is.format(level=level)
+            text = texts.chatty_level.format(level=level)
         await context.delivery.say(place, text)
 
     async def quiet(self, update: Update, context: Context) -> None:
@@ -72,12 +72,12 @@ class Joining:
         span = span_of(after_command(message))
         place, texts = place_of(message), context.texts
         if span is None:
-            await context.delivery.say(place, texts.quiet_wanted)
+            await context.delivery.say(place, texts.quiet_usage)
             return
         until = datetime.now(UTC) + span if span else None
         group = self.state.known(message.chat.id)
         await self.state.change(replace(group, quiet_until=until))
-        text = texts.quiet_for.format(time=texts.span(span)) if span else texts.quiet_no_more
+        text = texts.quiet_on.format(time=texts.span(span)) if span else texts.quiet_off
         await context.delivery.say(place, text)
 
     async def talk(self, update: Update, context: Context) -> None:

@@ -84,7 +84,7 @@ class Gate:
         if is_private:
             fresh = message.chat.id not in self.told
             self.told.add(message.chat.id)
-            refusal = context.texts.admins_only_here if fresh or name else None
+            refusal = context.texts.private_admins_only if fresh or name else None
         else:
             refusal = context.texts.silent_here if name in context.texts.command_names else None
         say = context.delivery.say(place_of(message), refusal) if refusal else None
@@ -147,12 +147,12 @@ class Membership:
             return
         chat, text = message.chat, ""
         if person_id(message.from_user) not in self.state.settings.admins:
-            text = context.texts.for_admins
+            text = context.texts.admins_only
         elif chat.type == Chat.PRIVATE:
-            text = context.texts.only_in_groups
+            text = context.texts.groups_only
         elif self.state.group(chat.id).authorised and not self.state.access.learned_from(chat.id):
             await self._let_in(chat, allowed=self.state.access.chats)
-            text = context.texts.allowed_here.format(chats=self.state.origin)
+            text = context.texts.allowed.format(chats=self.state.origin)
         else:
             await self._let_in(chat)
             text = self._greeting(chat.id, context)
@@ -204,7 +204,7 @@ class Membership:
         texts = context.texts
         has_admins = bool(self.state.settings.admins)
         await context.delivery.say(
-            Place(chat.id), texts.stranger_group if has_admins else texts.no_admin_yet
+            Place(chat.id), texts.not_added_by_admin if has_admins else texts.no_admin_yet
         )
         await _out(chat, context)
 
@@ -217,10 +217,10 @@ class Membership:
     def _greeting(self, chat_id: int, context: Context) -> str:
         access, texts = self.state.access, context.texts
         if not access.speaks_in(chat_id):
-            return texts.may_be_allowed.format(chats=self.state.origin)
+            return texts.needs_allow.format(chats=self.state.origin)
         names = [person.name for person in access.voices]
         voices = texts.voices_here.format(names=", ".join(names)) if names else texts.no_voices
-        return texts.authorised_here.format(voices=voices)
+        return texts.greeting.format(voices=voices)
 
 
 def _is_in(member: ChatMember) -> bool:

@@ -28,8 +28,8 @@ class PrivacyMode:
     async def explain(self, context: Context, place: Place, adder: int) -> None:
         """Tell a group that the bot was put into, and whoever put it there, of privacy mode."""
         if not self.state.group(place.chat_id).told_privacy:
-            await context.delivery.say(place, context.texts.privacy_is_on)
-            await context.delivery.say(Place(adder), context.texts.privacy_is_on)
+            await context.delivery.say(place, context.texts.privacy_mode_on)
+            await context.delivery.say(Place(adder), context.texts.privacy_mode_on)
 
     async def hint(self, context: Context, place: Place) -> None:
         """Let the first answers in a group say what was not heard."""
@@ -41,7 +41,7 @@ class PrivacyMode:
         if self.hints[chat_id] >= HINTS:
             await self.state.change(replace(group, told_privacy=True))
             del self.hints[chat_id]
-        await context.delivery.say(place, context.texts.privacy_hint)
+        await context.delivery.say(place, context.texts.privacy_mode_hint)
 
     async def hears_all(self, context: Context, place: Place, *, anew: bool = False) -> bool:
         """Whether all that is said in a group reaches the bot: it does an admin of it.

@@ -69,7 +69,7 @@ class Simulating:
         try:
             scene = scene_of(words, access.roster)
         except TurnsError:
-            return texts.turns_wanted.format(usual=USUAL_TURNS, most=MOST_TURNS)
+            return texts.simulate_usage.format(usual=USUAL_TURNS, most=MOST_TURNS)
         except WhoError as error:
             text, fitting = question(str(error), access, texts)
             named = ", ".join(person.name for person in fitting)
@@ -78,7 +78,7 @@ class Simulating:
         if refusal := next(filter(None, refusals), None):
             return refusal
         goes_on = self.busy.get(place.chat_id)
-        return texts.already_on if goes_on and not goes_on.is_set() else scene
+        return texts.simulation_running if goes_on and not goes_on.is_set() else scene
 
     async def _play(
         self,
@@ -100,7 +100,7 @@ class Simulating:
                 context, place, voices, at, request, stopped
             ):
                 if not stopped.is_set():
-                    await context.delivery.say(place, context.texts.nothing_to_say)
+                    await context.delivery.say(place, context.texts.no_turn)
                 return
             if stopped.is_set():
                 return

@@ -58,7 +58,7 @@ class Speaking:
         """Answer in a voice what was said last, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
             made = partial(self._house.replies.answer, place, voice, at, request)
-            speechless = context.texts.speechless.format(name=voice)
+            speechless = context.texts.no_reply.format(name=voice)
             await self._answer(context, part, place, made, speechless)
 
     async def join(
@@ -96,7 +96,7 @@ class Speaking:
         """Let the model choose who of `voices` answers what was said last, or say why nobody."""
         if (part := await context.delivery.begin(place)) is not None:
             made = partial(self._house.replies.turn, place, voices, at, request)
-            await self._answer(context, part, place, made, context.texts.nothing_to_say)
+            await self._answer(context, part, place, made, context.texts.no_turn)
 
     async def turn(
         self,
@@ -257,11 +257,11 @@ class Speaking:
         if isinstance(error, BusyError):
             return self.busy(place, context)
         if isinstance(error, QueueError):
-            return context.texts.queue_too_long
+            return context.texts.queue_timeout
         if isinstance(error, SlowError):
             return context.texts.too_slow
         if isinstance(error, OpeningError):
-            return context.texts.not_to_begin_with.format(most=MOST_CHARACTERS)
+            return context.texts.opening_refused.format(most=MOST_CHARACTERS)
         return speechless
 
     def busy(self, place: Place, context: Context) -> str:
@@ -270,4 +270,4 @@ class Speaking:
         if now - self._told_busy.get(place.chat_id, -BUSY_AGAIN) < BUSY_AGAIN:
             return ""
         self._told_busy[place.chat_id] = now
-        return context.texts.one_moment
+        return context.texts.busy

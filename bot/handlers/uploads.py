@@ -143,13 +143,15 @@ class Receiving:
         if user is None or user.id not in self.state.settings.admins:
             return
         if self._busy:
-            await context.delivery.say(place_of(message), texts.still_retraining)
+            await context.delivery.say(place_of(message), texts.retraining_busy)
             return
         self._busy = True
         try:
             refusal = await self._fetched(message.document, context.bot, texts)
             command = self.state.settings.retrain_command
-            usual = texts.retraining if command else texts.how_to_retrain.format(path=self.export)
+            usual = (
+                texts.retraining_started if command else texts.export_saved.format(path=self.export)
+            )
             await context.delivery.say(place_of(message), refusal or usual)
             if command and not refusal:
                 self._start((*command, str(self.export)), user.id, context.bot, texts)
@@ -176,7 +178,7 @@ class Receiving:
             return texts.export_refused.format(why=error)
         except (TelegramError, OSError) as error:
             logger.warning("an export could not be fetched: %s", type(error).__name__)
-            return texts.export_lost
+            return texts.export_not_downloaded
         finally:
             arriving.unlink(missing_ok=True)
         return ""
@@ -232,7 +234,7 @@ async def _outcome(command: tuple[str, ...], texts: Wording) -> str:
         raise
     logger.info("the retraining ended with status %d", process.returncode)
     if process.returncode == 0:
-        return texts.retrained.format(says=_last_line(printed)).strip()
+        return texts.retraining_done.format(says=_last_line(printed)).strip()
     why = _last_line(errors) or f"status {process.returncode}"
     return texts.retraining_failed.format(why=why)
 

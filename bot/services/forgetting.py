@@ -57,10 +57,10 @@ class Gone:
         said = [first]
         if self.taken_back:
             deleted = texts.count(texts.messages, self.taken_back)
-            said.append(texts.taken_back.format(messages=deleted))
+            said.append(texts.also_deleted.format(messages=deleted))
         if self.stays:
             left = texts.count(texts.messages, self.stays)
-            said.append(texts.cannot_take_back.format(messages=left))
+            said.append(texts.cannot_delete.format(messages=left))
         return "\n".join(said)
 
 

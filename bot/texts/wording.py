@@ -16,122 +16,122 @@ class Wording:
     `thousands` separates groups of three digits.
     """
 
-    what_it_does: str
-    how_to: str
+    introduction: str
+    command_help: str
     voices_here: str
 
-    stranger_group: str
+    not_added_by_admin: str
     no_admin_yet: str
     no_channels: str
     silent_here: str
-    authorised_here: str
-    may_be_allowed: str
-    allowed_here: str
-    for_admins: str
-    only_in_groups: str
-    admins_only_here: str
-    privacy_is_on: str
-    privacy_hint: str
+    greeting: str
+    needs_allow: str
+    allowed: str
+    admins_only: str
+    groups_only: str
+    private_admins_only: str
+    privacy_mode_on: str
+    privacy_mode_hint: str
 
     learned_from: str
-    have_not_agreed: str
-    heard_too_little: str
+    not_agreed_list: str
+    too_few_messages_list: str
     choose_voice: str
     no_voices: str
-    several_fit: str
-    several_have_it: str
-    unknown_voice: str
-    there_is: str
+    unclear_name: str
+    shared_name: str
+    unknown_name: str
+    available_voices: str
     did_you_mean: str
     not_agreed: str
-    said_no: str
-    too_quiet: str
-    speechless: str
-    not_to_begin_with: str
+    declined: str
+    too_few_messages: str
+    no_reply: str
+    opening_refused: str
     queued: str
-    queue_too_long: str
+    queue_timeout: str
     too_slow: str
-    one_moment: str
-    too_old: str
-    failed: str
+    busy: str
+    button_expired: str
+    error: str
 
-    already_on: str
-    turns_wanted: str
-    nothing_to_say: str
+    simulation_running: str
+    simulate_usage: str
+    no_turn: str
 
-    chatty_is: str
-    chatty_wanted: str
-    chatty_unknown: str
-    for_group_admins: str
-    quiet_for: str
-    quiet_no_more: str
-    quiet_wanted: str
+    chatty_level: str
+    chatty_usage: str
+    chatty_unavailable: str
+    group_admins_only: str
+    quiet_on: str
+    quiet_off: str
+    quiet_usage: str
 
     why: str
-    why_unread: str
+    why_without_count: str
     why_rejected: str
     why_none_rejected: str
     rejections: Mapping[str, str]
-    why_what: str
-    only_a_voice: str
-    who_said_it: str
-    the_machine: str
-    it_was_the_machine: str
-    it_was_a_friend: str
-    nothing_to_guess: str
-    no_polls_here: str
+    why_usage: str
+    sticker_voice: str
+    quiz_question: str
+    quiz_machine: str
+    quiz_machine_answer: str
+    quiz_friend_answer: str
+    quiz_unavailable: str
+    quiz_not_sent: str
     score: str
-    score_of_one: str
-    score_of_the_machine: str
+    score_line: str
+    score_machine: str
     no_score: str
 
-    as_yourself: str
-    agreed: str
-    agreed_unknown: str
-    agreed_too_quiet: str
-    agreed_against_roster: str
-    agreed_elsewhere_not: str
-    withdrawn: str
-    how_to_forget: str
-    not_yours: str
-    nothing_to_forget: str
-    forgot_it: str
-    forgot_all: str
-    taken_back: str
-    cannot_take_back: str
+    anonymous_sender: str
+    optin_done: str
+    optin_unknown: str
+    optin_too_few_messages: str
+    optin_roster_no: str
+    optin_other_account: str
+    optout_done: str
+    forget_usage: str
+    forget_not_allowed: str
+    forget_no_voice: str
+    forget_done: str
+    forget_all_done: str
+    also_deleted: str
+    cannot_delete: str
     privacy: str
-    nobody_named: str
+    no_admins: str
 
     your_id: str
-    now_speaking: str
-    trained_until: str
-    right_voice_change: str
-    refused_version: str
-    the_model: str
-    no_rollback: str
+    version_loaded: str
+    version_trained_until: str
+    version_scores: str
+    version_refused: str
+    model_version: str
+    rollback_failed: str
 
     export_too_large: str
     export_refused: str
-    export_lost: str
-    how_to_retrain: str
-    still_retraining: str
-    retraining: str
-    retrained: str
+    export_not_downloaded: str
+    export_saved: str
+    retraining_busy: str
+    retraining_started: str
+    retraining_done: str
     retraining_failed: str
 
     status_model: str
-    status_up: str
+    status_uptime: str
     status_voices: str
     status_not_agreed: str
     status_nobody: str
-    status_hears_all: str
-    status_hears_commands: str
+    status_privacy_off: str
+    status_privacy_on: str
     status_no_reactions: str
     status_updates: str
-    status_ids: str
+    status_set_aside: str
     status_replies: str
-    status_jobs_well: str
-    status_job_fails: str
+    status_jobs_ok: str
+    status_job_failing: str
     status_database: str
     status_messages: str
     status_groups: str
@@ -141,7 +141,7 @@ class Wording:
     group_learned: str
     group_allowed: str
     group_silent: str
-    group_not_let_in: str
+    group_not_added: str
     group_no_reactions: str
 
     messages: Forms
@@ -182,9 +182,9 @@ class Wording:
     def help(self, names: Sequence[str]) -> str:
         """Say what the bot does and whose voices it has."""
         voices = self.voices_here.format(names=", ".join(names)) if names else self.no_voices
-        return f"{self.what_it_does}\n\n{self.how_to}\n\n{voices}"
+        return f"{self.introduction}\n\n{self.command_help}\n\n{voices}"
 
-    def nobody_called_that(self, names: Sequence[str]) -> str:
+    def unknown_name_text(self, names: Sequence[str]) -> str:
         """Say that nobody is called that, and who there is."""
-        there_is = self.there_is.format(names=", ".join(names)) if names else self.no_voices
-        return self.unknown_voice.format(there_is=there_is)
+        voices = self.available_voices.format(names=", ".join(names)) if names else self.no_voices
+        return self.unknown_name.format(voices=voices)

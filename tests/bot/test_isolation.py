@@ -184,5 +184,5 @@ async def test_the_second_of_two_groups_hears_nothing(stage, group, joao, zoe):
     calls = [c for c in stage.telegram.calls[since:] if c.params.get("chat_id") == SILENT]
     told = [call.params.get("text") for call in calls]
     assert {call.method for call in calls} == {"sendMessage"}
-    assert set(told) <= {EN.silent_here, EN.for_admins}
+    assert set(told) <= {EN.silent_here, EN.admins_only}
     assert len(stage.speaker.asked) == 1

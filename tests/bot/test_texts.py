@@ -16,7 +16,7 @@ from model.speaking.candidates import REJECTIONS
 TEXTS = [field.name for field in fields(Wording) if isinstance(getattr(EN, field.name), str)]
 MENUS = [field.name for field in fields(Wording) if field.name.startswith("commands_")]
 FORMS = ("messages", "minutes", "hours", "days")
-TOASTS = ("too_old", "silent_here", "only_a_voice")
+TOASTS = ("button_expired", "silent_here", "sticker_voice")
 """What is shown above a chat when a button is pressed, which holds less than a message."""
 SCOPES_MENU_SPARE = 1000
 """Units left in a message for the names that are filled into a text."""

@@ -192,7 +192,7 @@ async def test_past_a_few_questions_a_chat_is_told_to_wait_once(live, group, zoe
     live.speaker.open.set()
     await asyncio.sleep(0.5)
 
-    assert told.params["text"] == EN.one_moment
+    assert told.params["text"] == EN.busy
     assert len(live.said()) == 4  # three answers, one excuse
     assert len(live.speaker.asked) == 3
 

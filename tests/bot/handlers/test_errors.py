@@ -16,7 +16,7 @@ async def test_a_press_is_apologised_for_where_it_was_made(live, stage, hugo):
 
     answer = await live.press(question, hugo, "as:13")
 
-    assert answer["text"] == EN.failed
+    assert answer["text"] == EN.error
     assert answer["message_thread_id"] == trips
 
 
@@ -26,7 +26,7 @@ async def test_a_reply_to_a_voice_is_apologised_for(live, group, joao, zoe):
 
     answer = await live.answer(group, zoe, "why?", reply_to=voiced)
 
-    assert answer["text"] == EN.failed
+    assert answer["text"] == EN.error
 
 
 async def test_who_only_talks_is_told_nothing(live, group, hugo, joao, monkeypatch):
@@ -41,6 +41,6 @@ async def test_who_only_talks_is_told_nothing(live, group, hugo, joao, monkeypat
         await live.telegram.say(group, joao, "and again", reply_to=said)
         answer = await live.answer(group, joao, "/help")
 
-    assert answer["text"] == EN.failed  # the command's, which came last
-    assert live.said().index(EN.failed) == 0
-    assert live.said().count(EN.failed) == 1
+    assert answer["text"] == EN.error  # the command's, which came last
+    assert live.said().index(EN.error) == 0
+    assert live.said().count(EN.error) == 1

@@ -23,7 +23,7 @@ class TestPrivate:
     async def test_anybody_is_told_what_it_is(self, guarded, private, zoe, command):
         answer = await guarded.answer(private, zoe, command)
 
-        assert answer["text"] == f"{EN.what_it_does}\n\n{EN.admins_only_here}"
+        assert answer["text"] == f"{EN.introduction}\n\n{EN.private_admins_only}"
 
     @pytest.mark.parametrize(
         "command", ["/as João", "/as", "/simulate", "/stop", "/status", "/allow", "/whatever"]
@@ -31,16 +31,16 @@ class TestPrivate:
     async def test_the_rest_is_for_admins(self, guarded, private, zoe, command):
         answer = await guarded.answer(private, zoe, command)
 
-        assert answer["text"] == EN.admins_only_here
+        assert answer["text"] == EN.private_admins_only
         assert not guarded.speaker.asked
 
     async def test_plain_talk_is_answered_once(self, guarded, private, zoe):
         for words in ("hi", "anybody there?", "hello?"):
             await guarded.telegram.say(private, zoe, words)
-        await guarded.telegram.wait_for("sendMessage", text=EN.admins_only_here)
+        await guarded.telegram.wait_for("sendMessage", text=EN.private_admins_only)
         await guarded.answer(private, zoe, "/help")
 
-        assert guarded.said().count(EN.admins_only_here) == 1
+        assert guarded.said().count(EN.private_admins_only) == 1
 
     async def test_an_admins_talk_is_an_admins_own(self, guarded, joao):
         private = guarded.telegram.private(joao)
@@ -112,7 +112,7 @@ class TestAnonymousAdmins:
         async with stage.running(admins=everybody):
             answer = await stage.answer(group, None, command)
 
-        assert answer["text"] == EN.for_admins
+        assert answer["text"] == EN.admins_only
 
 
 class TestOtherBots:

@@ -193,7 +193,7 @@ async def test_why_does_not_tell_the_answer(stage, group, joao, zoe, coin):
         await kept(app, sent)
         answer = await stage.answer(group, zoe, "/why", reply_to=sent)
 
-    assert answer["text"] == EN.why_what
+    assert answer["text"] == EN.why_usage
 
 
 @pytest.mark.parametrize("word", ["/optout", "/forget"])
@@ -330,7 +330,7 @@ def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
     assert 2 <= len(question.options) <= 10
     assert all(len(option) <= 100 for option in question.options)
     assert len(question.explanation) <= 200
-    assert question.options[question.right] == (texts.the_machine if is_machine else names[0])
+    assert question.options[question.right] == (texts.quiz_machine if is_machine else names[0])
 
 
 async def test_a_chat_with_too_many_quizzes_is_told_once_to_wait(stage, group, joao, coin):
@@ -346,5 +346,5 @@ async def test_a_chat_with_too_many_quizzes_is_told_once_to_wait(stage, group, j
             return stage.said() and (await inbox.queue()).waiting <= 3
 
         await until(rest_are_refused, 20)
-        assert stage.said() == [EN.one_moment]
+        assert stage.said() == [EN.busy]
         assert replies.waiting_in(group.id) == 3

@@ -36,7 +36,7 @@ async def chatty(live, group, hugo):
     """The bot as chatty as can be."""
     await live.telegram.set_status(group, hugo, "administrator")
     answer = await live.answer(group, hugo, "/chatty 100")
-    assert answer["text"] == EN.chatty_is.format(level=100)
+    assert answer["text"] == EN.chatty_level.format(level=100)
     return live
 
 
@@ -160,7 +160,7 @@ async def test_anybody_may_quiet_it_at_once(chatty, group, zoe, span, written):
     await chatty.answer(group, zoe, "/quiet off")
     again = await chatty.answer(group, zoe, "what about saturday?")
 
-    assert answer["text"] == EN.quiet_for.format(time=written)
+    assert answer["text"] == EN.quiet_on.format(time=written)
     assert silent
     assert again["text"].startswith("🎭 João\n")
 
@@ -178,7 +178,7 @@ async def test_what_nobody_asked_for_fails_without_a_word(chatty, group, zoe, fa
     await chatty.answer(group, zoe, "/chatty")
 
     texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
-    assert texts == [spoken("Hugo Sá", "Hugo Sá number 2"), EN.chatty_is.format(level=100)]
+    assert texts == [spoken("Hugo Sá", "Hugo Sá number 2"), EN.chatty_level.format(level=100)]
 
 
 @pytest.mark.parametrize("command", ["/quiet", "/chatty 0", "/stop"])
@@ -205,9 +205,9 @@ async def test_only_who_runs_the_group_makes_it_chatty(live, group, zoe):
     too_much = await live.answer(group, None, "/chatty 101")
     asked = await live.answer(group, zoe, "/chatty")
 
-    assert by_a_member["text"] == EN.for_group_admins
-    assert by_an_anonymous_admin["text"] == asked["text"] == EN.chatty_is.format(level=50)
-    assert too_much["text"] == EN.chatty_wanted
+    assert by_a_member["text"] == EN.group_admins_only
+    assert by_an_anonymous_admin["text"] == asked["text"] == EN.chatty_level.format(level=50)
+    assert too_much["text"] == EN.chatty_usage
 
 
 async def test_a_version_that_learned_no_habits_says_so(stage, group, hugo):
@@ -216,7 +216,7 @@ async def test_a_version_that_learned_no_habits_says_so(stage, group, hugo):
     async with stage.running():
         answer = await stage.answer(group, hugo, "/chatty 30")
 
-    assert answer["text"] == EN.chatty_unknown
+    assert answer["text"] == EN.chatty_unavailable
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from model.chat.eligibility import spoken
 
 HOME, ELSEWHERE, MOVED = -1001234, -1009999, -1005555
 JOAO = "13"
-GREETING = EN.authorised_here.format(voices="Voices here: Hugo Silva, Hugo Sá, João, 李雷.")
-ORIGIN_TOLD = EN.may_be_allowed.format(chats="Friends")
+GREETING = EN.greeting.format(voices="Voices here: Hugo Silva, Hugo Sá, João, 李雷.")
+ORIGIN_TOLD = EN.needs_allow.format(chats="Friends")
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ class TestEntering:
             line = await stage.enter(chat, zoe)
             await stage.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
 
-        assert line["text"] == (EN.stranger_group if admins else EN.no_admin_yet)
+        assert line["text"] == (EN.not_added_by_admin if admins else EN.no_admin_yet)
         assert stage.said() == [line["text"]]
 
     async def test_its_own_group_is_left_too_where_a_stranger_adds_it(self, guarded, group, zoe):
@@ -85,7 +85,7 @@ class TestEntering:
         async with stage.running(admins=f"{JOAO} {stranger.id}"):
             line = await stage.enter(group, stranger)
 
-        assert line["text"] == EN.stranger_group
+        assert line["text"] == EN.not_added_by_admin
 
     async def test_a_channel_is_left_without_a_word_to_its_readers(self, guarded, zoe):
         channel = guarded.telegram.chat(ELSEWHERE, title="News", kind="channel")
@@ -124,7 +124,7 @@ class TestEntering:
 
         line = await guarded.enter(elsewhere, rita)
 
-        assert line["text"] == PT.stranger_group
+        assert line["text"] == PT.not_added_by_admin
 
 
 class TestComingBack:
@@ -144,7 +144,7 @@ class TestComingBack:
         line = await guarded.enter(group, zoe)
         await guarded.telegram.wait_for("leaveChat", chat_id=HOME)
 
-        assert line["text"] == EN.stranger_group
+        assert line["text"] == EN.not_added_by_admin
 
     async def test_what_was_allowed_is_allowed_still(self, guarded, elsewhere, joao, zoe):
         await guarded.enter(elsewhere, joao)
@@ -181,7 +181,7 @@ class TestAllowing:
 
         assert told["text"] == ORIGIN_TOLD
         assert before["text"] == EN.silent_here
-        assert allowed["text"] == EN.allowed_here.format(chats="Friends")
+        assert allowed["text"] == EN.allowed.format(chats="Friends")
         assert await speaks(guarded, elsewhere, zoe)
 
     async def test_a_group_that_it_was_in_before_is_told_first(self, guarded, elsewhere, joao, zoe):
@@ -197,7 +197,7 @@ class TestAllowing:
         await guarded.enter(elsewhere, joao)
         refusals = [await guarded.answer(elsewhere, who, "/allow") for who in (zoe, None)]
 
-        assert [refusal["text"] for refusal in refusals] == [EN.for_admins] * 2
+        assert [refusal["text"] for refusal in refusals] == [EN.admins_only] * 2
         assert not await speaks(guarded, elsewhere, zoe)
 
     async def test_it_outlives_a_restart_but_not_a_model_of_another_chat(
@@ -218,7 +218,7 @@ class TestAllowing:
     async def test_it_is_nothing_for_a_private_chat(self, guarded, joao):
         answer = await guarded.answer(guarded.telegram.private(joao), joao, "/allow")
 
-        assert answer["text"] == EN.only_in_groups
+        assert answer["text"] == EN.groups_only
 
 
 class TestMoving:
@@ -247,7 +247,7 @@ class TestMoving:
 
         assert answer["text"].startswith("🎭 João\n")
         assert not at_home.telegram.sent("leaveChat")
-        assert EN.stranger_group not in at_home.said()
+        assert EN.not_added_by_admin not in at_home.said()
 
     @pytest.mark.parametrize("order", ORDERS)
     async def test_what_was_allowed_and_set_goes_on(self, guarded, joao, zoe, order):

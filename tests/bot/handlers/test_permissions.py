@@ -30,7 +30,7 @@ class TestConsent:
 
         answer = await live.answer(group, zoe, command)
 
-        assert answer["text"] == EN.said_no.format(name="João") or command == "/voices"
+        assert answer["text"] == EN.declined.format(name="João") or command == "/voices"
         assert "João" not in answer["text"] or command != "/voices"
         assert not live.speaker.asked
 
@@ -104,7 +104,7 @@ class TestLeakGuard:
             refusal = await stage.answer(stage.telegram.private(zoe), zoe, "/as João")
 
         assert answer["text"].startswith("🎭 João\n")
-        assert refusal["text"] == EN.admins_only_here
+        assert refusal["text"] == EN.private_admins_only
 
     async def test_replies_and_buttons_of_before_stay_silent(self, stage, elsewhere, zoe, card):
         async with stage.running(replace(card, public=True)):

@@ -20,11 +20,11 @@ async def test_the_group_and_whoever_added_the_bot_are_told_with_the_steps(deaf,
     async with deaf.running(admins="13"):
         await deaf.telegram.set_status(group, me, "left", by=joao)
         await deaf.telegram.set_status(group, me, "member", by=joao)
-        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_is_on, chat_id=group.id)
-        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_is_on, chat_id=private.id)
+        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_mode_on, chat_id=group.id)
+        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_mode_on, chat_id=private.id)
 
-    assert "/setprivacy" in EN.privacy_is_on
-    assert deaf.said().count(EN.privacy_is_on) == 2
+    assert "/setprivacy" in EN.privacy_mode_on
+    assert deaf.said().count(EN.privacy_mode_on) == 2
 
 
 async def test_an_admin_of_the_group_hears_all_and_says_nothing_of_it(deaf, group, joao, zoe):
@@ -36,8 +36,8 @@ async def test_an_admin_of_the_group_hears_all_and_says_nothing_of_it(deaf, grou
         await deaf.answer(group, zoe, "/as João")
         await deaf.answer(group, zoe, "/as 李雷")
 
-    assert EN.privacy_is_on not in deaf.said()
-    assert EN.privacy_hint not in deaf.said()
+    assert EN.privacy_mode_on not in deaf.said()
+    assert EN.privacy_mode_hint not in deaf.said()
 
 
 async def test_the_first_answers_carry_a_hint_and_the_later_ones_none(deaf, group, zoe):
@@ -48,7 +48,7 @@ async def test_the_first_answers_carry_a_hint_and_the_later_ones_none(deaf, grou
 
     spoken = [text for text in deaf.said() if parse_spoken(text)]
     assert len(spoken) == 5
-    assert deaf.said().count(EN.privacy_hint) == 3
+    assert deaf.said().count(EN.privacy_mode_hint) == 3
 
 
 async def test_a_command_is_answered_from_its_own_words(deaf, group, zoe):
@@ -63,7 +63,7 @@ async def test_a_command_is_answered_from_its_own_words(deaf, group, zoe):
 async def test_a_reply_to_a_voice_is_answered(deaf, group, zoe):
     async with deaf.running():
         voiced = await deaf.answer(group, zoe, f"/as@{deaf.telegram.me.username} João")
-        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_hint)
+        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_mode_hint)
         again = await deaf.answer(group, zoe, "why?", reply_to=voiced)
 
     assert parse_spoken(again["text"])[0] == "João"
@@ -72,9 +72,9 @@ async def test_a_reply_to_a_voice_is_answered(deaf, group, zoe):
 async def test_an_admin_made_later_ends_the_hints(deaf, group, zoe):
     async with deaf.running():
         await deaf.answer(group, zoe, f"/as@{deaf.telegram.me.username} João")
-        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_hint)
+        await deaf.telegram.wait_for("sendMessage", text=EN.privacy_mode_hint)
         group.members[deaf.telegram.me.id] = Member(deaf.telegram.me, "administrator")
         await deaf.answer(group, zoe, "/as João")
         await deaf.answer(group, zoe, "/as 李雷")
 
-    assert deaf.said().count(EN.privacy_hint) == 1
+    assert deaf.said().count(EN.privacy_mode_hint) == 1

@@ -46,7 +46,7 @@ async def test_why_counts_one_message_and_omits_zero(live, group, joao, zoe):
 
     answer = await live.answer(group, zoe, "/why", reply_to=read_one)
 
-    assert without["text"] == EN.why_unread.format(voice="João", version="0001-abcdef01")
+    assert without["text"] == EN.why_without_count.format(voice="João", version="0001-abcdef01")
     assert answer["text"].endswith("after reading 1 message.")
 
 
@@ -84,7 +84,7 @@ async def test_why_needs_a_line_of_the_bot_s(live, group, joao, zoe):
     unanswered = await live.answer(group, zoe, "/why")
     of_a_person = await live.answer(group, zoe, "/why", reply_to=said)
 
-    assert unanswered["text"] == of_a_person["text"] == EN.why_what
+    assert unanswered["text"] == of_a_person["text"] == EN.why_usage
 
 
 async def test_in_another_group_why_tells_nothing(live, zoe):

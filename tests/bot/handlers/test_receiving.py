@@ -51,7 +51,7 @@ async def test_the_command_gets_the_export_which_is_then_deleted(stage, private,
         since = await send(stage, private, hugo)
         first, last = await said(stage, since, 2)
 
-    assert (first, last) == (EN.retraining, EN.retrained.format(says="").strip())
+    assert (first, last) == (EN.retraining_started, EN.retraining_done.format(says="").strip())
     assert copy.read_bytes() == EXPORT
     assert list((tmp_path / "incoming").iterdir()) == []
     assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o700
@@ -65,7 +65,7 @@ async def test_what_came_of_a_command_is_told_without_places_of_this_machine(sta
         since = await send(stage, private, hugo)
         _, last = await said(stage, since, 2)
 
-    assert last == EN.retrained.format(says="nothing new was said")
+    assert last == EN.retraining_done.format(says="nothing new was said")
 
 
 async def test_what_a_command_started_ends_with_the_bot(stage, private, hugo, tmp_path):
@@ -163,7 +163,7 @@ async def test_a_second_export_waits_for_the_first(stage, private, hugo):
         since = await send(stage, private, hugo)
         [text] = await said(stage, since, 1)
 
-    assert text == EN.still_retraining
+    assert text == EN.retraining_busy
 
 
 async def test_nobody_but_an_admin_in_private_is_heard(stage, group, hugo, joao, tmp_path):

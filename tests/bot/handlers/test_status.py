@@ -125,7 +125,7 @@ async def test_status_says_when_the_bot_receives_no_reactions(guarded, group, jo
 async def test_nobody_else_is_told(guarded, group, zoe):
     answer = await guarded.answer(group, zoe, "/status")
 
-    assert answer["text"] == EN.for_admins
+    assert answer["text"] == EN.admins_only
 
 
 @pytest.mark.parametrize("is_admin", [True, False], ids=["an admin of the group", "a member"])
@@ -139,8 +139,8 @@ async def test_privacy_mode_hides_nothing_from_an_admin_of_the_group(
 
     answer = await guarded.answer(group, joao, "/status")
 
-    assert (EN.status_hears_all in answer["text"]) is is_admin
-    assert (EN.status_hears_commands in answer["text"]) is not is_admin
+    assert (EN.status_privacy_off in answer["text"]) is is_admin
+    assert (EN.status_privacy_on in answer["text"]) is not is_admin
 
 
 async def test_what_waits_is_counted(guarded, group, joao, zoe):

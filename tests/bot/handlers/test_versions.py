@@ -126,4 +126,4 @@ async def test_others_learn_nothing_of_versions(stage, group, joao, command):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, joao, command)
 
-    assert answer["text"] == EN.for_admins
+    assert answer["text"] == EN.admins_only

@@ -298,7 +298,7 @@ class TestButtons:
 
         answer = await live.press(question, zoe, "as:13")
 
-        assert answer["text"] == EN.said_no.format(name="João")
+        assert answer["text"] == EN.declined.format(name="João")
         assert not live.speaker.asked
 
     async def test_two_presses_get_one_answer(self, live, group, hugo, zoe):
@@ -324,8 +324,8 @@ class TestForgedPresses:
 
         assert live.telegram.message(group, line["message_id"])
         assert len(live.speaker.asked) == 1
-        told = EN.only_a_voice.format(name="João")
-        assert sorted(await toasts(live, 2)) == sorted([EN.too_old, told])
+        told = EN.sticker_voice.format(name="João")
+        assert sorted(await toasts(live, 2)) == sorted([EN.button_expired, told])
 
     async def test_a_button_that_the_question_does_not_have_is_refused(self, live, group, zoe):
         question = await live.answer(group, zoe, "/as Hugo")
@@ -357,7 +357,7 @@ class TestForgedPresses:
         await live.answer(group, zoe, "/help")
 
         assert not live.speaker.asked
-        assert Counter(await toasts(live, 4)) == {EN.too_old: 2, None: 2}
+        assert Counter(await toasts(live, 4)) == {EN.button_expired: 2, None: 2}
 
     @pytest.mark.parametrize("data", ["as:", "as:99999999999999999999", "as:-1", "as:x", "", "\0"])
     async def test_unknown_button_data_changes_nothing(self, live, group, zoe, data):
@@ -373,7 +373,7 @@ class TestForgedPresses:
             for chat, user in ((stage.telegram.private(joao), joao), (group, zoe)):
                 for payload in ("as:13", "as_13", "optout", "allow", "rollback"):
                     answer = await stage.answer(chat, user, f"/start {payload}")
-                    assert answer["text"].startswith(EN.what_it_does)
+                    assert answer["text"].startswith(EN.introduction)
 
         assert not stage.speaker.asked
 

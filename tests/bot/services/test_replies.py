@@ -199,4 +199,4 @@ class TestThroughTheBot:
             stage.speaker.open.set()
             await until(lambda: len(stage.said()) == 3)
 
-        assert [told["text"], again["text"]] == [EN.queue_too_long] * 2
+        assert [told["text"], again["text"]] == [EN.queue_timeout] * 2

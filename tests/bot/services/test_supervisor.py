@@ -135,6 +135,6 @@ async def test_retention_survives_unexpected_errors(stage, joao, monkeypatch):
         await until(lambda: not jobs.failing, 20)
         well = await stage.answer(private, joao, "/status")
 
-    words = EN.status_job_fails.partition("{error}")[0].format(job="retention")
+    words = EN.status_job_failing.partition("{error}")[0].format(job="retention")
     assert words in english["text"]
-    assert EN.status_jobs_well in well["text"]
+    assert EN.status_jobs_ok in well["text"]

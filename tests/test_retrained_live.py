@@ -24,7 +24,7 @@ from tests.pipeline.retrain.workshop import everything, told
 from tests.seasons import Calendar, Group, killed, plain, read, retrained, understudy
 from tests.test_live import Friends
 
-FORCED = ("--force", "the proof goes on")
+FORCED = ("--force-promotion", "the proof goes on")
 LONG = 5  # words of a line that nobody else says
 MANY = 5  # such lines that were kept before
 

@@ -13,7 +13,7 @@ from model.errors import ArtifactError
 from pipeline.cli import datasets, options
 from pipeline.cli.options import hyper, require_training
 from pipeline.cli.tables import print_findings, print_summary
-from pipeline.retrain.request import KEEP, LEAST_NEW
+from pipeline.retrain.request import KEEP, MIN_NEW_MESSAGES
 from pipeline.versions import receipt
 
 _INTERRUPTED = 130  # as a shell says of Ctrl-C
@@ -31,7 +31,7 @@ def retrain(
         Path | None,
         typer.Option(readable=False, help="who is who; else roster.toml in the folder of models"),
     ] = None,
-    begin: Annotated[
+    start_from: Annotated[
         str | None,
         typer.Option(
             "--from",
@@ -45,19 +45,25 @@ def retrain(
     base: Annotated[
         str | None, typer.Option(help="as for train; else the current version's")
     ] = None,
-    least_new: Annotated[
-        int, typer.Option(min=1, help="with fewer new messages there is nothing to do")
-    ] = LEAST_NEW,
-    anyway: Annotated[bool, typer.Option("--anyway", help="even if little is new")] = False,
+    min_new_messages: Annotated[
+        int,
+        typer.Option(
+            "--min-new-messages", min=1, help="with fewer new messages there is nothing to do"
+        ),
+    ] = MIN_NEW_MESSAGES,
+    force_training: Annotated[
+        bool, typer.Option("--force-training", help="even if little is new")
+    ] = False,
     no_live_bot: Annotated[
         bool, typer.Option("--no-live-bot", help="no bot runs that people told yes or no")
     ] = False,
-    force: Annotated[
-        str | None, typer.Option(help="promote in spite of the gate, for this reason")
+    force_promotion: Annotated[
+        str | None,
+        typer.Option("--force-promotion", help="promote in spite of the gate, for this reason"),
     ] = None,
     keep: Annotated[int, typer.Option(min=1, help="so many versions stay")] = KEEP,
-    full_score: Annotated[
-        bool, typer.Option("--full-score", help="more lines and narrower intervals, slower")
+    full_evaluation: Annotated[
+        bool, typer.Option("--full-evaluation", help="more lines and narrower intervals, slower")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="agree to what would be asked")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="one line at the end")] = False,
@@ -83,14 +89,14 @@ def retrain(
     The first time it trains the first version. Hyperparameters that are not given are the current
     version's.
     """
-    if begin not in {None, "base", "current"}:
-        raise typer.BadParameter(f"--from {begin}: give base or current")
-    if force is not None and not force.strip():
-        raise typer.BadParameter("--force needs a reason, which the receipt keeps")
+    if start_from not in {None, "base", "current"}:
+        raise typer.BadParameter(f"--from {start_from}: give base or current")
+    if force_promotion is not None and not force_promotion.strip():
+        raise typer.BadParameter("--force-promotion needs a reason, which the receipt keeps")
     options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.evaluation.evaluate import FULL, GATE
-    from pipeline.retrain.request import Begin, RetrainRequest, Tools
+    from pipeline.retrain.request import Dependencies, RetrainRequest, StartFrom
     from pipeline.retrain.run import retrain as run
     from pipeline.terminal import Watch
 
@@ -99,18 +105,18 @@ def retrain(
         root=models_dir,
         chat=chat,
         roster=roster,
-        zone=options.zone(timezone),
+        timezone=options.zone(timezone),
         base=base,
-        begin=cast("Begin | None", begin),
+        start_from=cast("StartFrom | None", start_from),
         replay=replay,
-        least_new=least_new,
+        min_new_messages=min_new_messages,
         min_messages=min_messages or 0,
-        anyway=anyway,
+        force_training=force_training,
         no_live_bot=no_live_bot,
-        force=force,
+        force_promotion=force_promotion,
         keep=keep,
-        size=FULL if full_score else GATE,
-        settings=options.given_of(context.params),
+        evaluation_size=FULL if full_evaluation else GATE,
+        hyperparameters=options.given_of(context.params),
         resume=resume,
         restart=restart,
         skip_damaged=skip_damaged,
@@ -118,7 +124,7 @@ def retrain(
     console = Console(quiet=quiet, highlight=False, markup=False)  # of names nothing is markup
     watch = Watch(console, _lasted(models_dir))
     try:
-        result = run(request, Tools(watch, _asker(yes=yes), print_findings, print_summary))
+        result = run(request, Dependencies(watch, _asker(yes=yes), print_findings, print_summary))
     except KeyboardInterrupt:
         print(
             "understudy: stopped; what serves stays as it was, and the same command begins again",
@@ -126,7 +132,7 @@ def retrain(
         )
         raise typer.Exit(_INTERRUPTED) from None
     is_refused = result.version is not None and not result.promoted
-    print(result.says, file=sys.stderr if is_refused else sys.stdout)  # the bot tells why
+    print(result.message, file=sys.stderr if is_refused else sys.stdout)  # the bot tells why
     if result.receipt:
         print(f"receipt: {result.receipt}")
     if result.next_command and not quiet:

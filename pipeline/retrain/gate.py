@@ -156,7 +156,7 @@ def _not_below(found: Compared, turns: int) -> Compared:
         return replace(found, fault=f"{fell}, more than chance explains")
     if found.new - found.current < -_LARGE_FALL:
         few = f"{turns:,} turns are too few to tell whether by chance"
-        return replace(found, fault=f'{fell}; {few}: pass with --force "REASON"')
+        return replace(found, fault=f'{fell}; {few}: pass with --force-promotion "REASON"')
     return found
 
 

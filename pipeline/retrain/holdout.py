@@ -59,14 +59,14 @@ def seen_by(root: Path, artifact: Artifact) -> Seen:
     return Seen(min(newest, datetime.now(UTC)), splits["test"].first, summary.min_messages)
 
 
-def shares(total: int, new: int, untrained: int, least_new: int) -> Shares:
+def shares(total: int, new: int, untrained: int, min_new_messages: int) -> Shares:
     """Return what to hold out of `total` messages.
 
     A quarter of the new ones tests and a tenth validates: the end of the whole chat would swallow
     all that is new. Where too little is new, all that the current version was never trained on
     (`untrained`) tests again.
     """
-    if new >= least_new:
+    if new >= min_new_messages:
         return Shares(_TEST_OF_NEW * new / total, _VALIDATION_OF_NEW * new / total)
     test = untrained / total if untrained else TEST
     return Shares(min(test, _MOST), VALIDATION)

@@ -24,7 +24,7 @@ from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holdout import Seen, seen_by
 from pipeline.retrain.merge import Merged, forgotten_now, heir, number_now, struck_now, withhold
 from pipeline.retrain.people import People, notes_of, people_of
-from pipeline.retrain.request import RetrainRequest, Tools
+from pipeline.retrain.request import Dependencies, RetrainRequest
 from pipeline.versions.consent import Notes
 from pipeline.versions.erasure import (
     Erased,
@@ -186,7 +186,11 @@ def check_live_bot(sources: Sources, current: Current, request: RetrainRequest) 
 
 
 def take_in(
-    request: RetrainRequest, tools: Tools, current: Current, sources: Sources, whole: Merged
+    request: RetrainRequest,
+    dependencies: Dependencies,
+    current: Current,
+    sources: Sources,
+    whole: Merged,
 ) -> Intake:
     """Let consent hold over a merged chat, erase what must go, and keep the rest as its history.
 
@@ -195,7 +199,7 @@ def take_in(
     """
     check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
     check_damage(whole.chat, skip_damaged=request.skip_damaged)
-    _agree_to_shorter(whole, tools)
+    _agree_to_shorter(whole, dependencies)
     file = request.roster or request.root / FILE
     whole.ledger = whole.ledger.with_decisions(imported(request.root))
     people = people_of(
@@ -208,10 +212,10 @@ def take_in(
     withhold(whole, people.roster)
     dataset = dataset_of(current.artifact) if current.artifact else None
     struck = struck_now(whole, read_struck(None, Path(dataset or request.root) / STRUCK))
-    tools.watch.begin("erase")
+    dependencies.watch.begin("erase")
     silence(Registry(request.root), people.written)
-    _print_erased(erase(request.root, people.roster, whole), tools)
-    tools.watch.begin("keep")
+    _print_erased(erase(request.root, people.roster, whole), dependencies)
+    dependencies.watch.begin("keep")
     ledger = replace(whole.ledger, deleted=whole.ledger.deleted + whole.deleted)
     whole.ledger, history = ledger, replace(whole.history, ledger=ledger)
     rows = whole.spool.rows(whole.chat.chat_id)
@@ -219,32 +223,34 @@ def take_in(
     return _counted(whole, people, file, current, struck)
 
 
-def _print_erased(erased: Erased, tools: Tools) -> None:
+def _print_erased(erased: Erased, dependencies: Dependencies) -> None:
     """Print what was erased, and why."""
     count = len(erased.datasets)
     what = [f"{count} dataset{'s' if count != 1 else ''}"] if count else []
     what += ["the checkpoints"] if erased.checkpoints else []
     if what:
-        tools.watch.console.print(f"  erased {' and '.join(what)}: {erased.why}")
+        dependencies.watch.console.print(f"  erased {' and '.join(what)}: {erased.why}")
 
 
 def too_little(
     request: RetrainRequest, registry: Registry, current: Current, intake: Intake
 ) -> str | None:
     """Return why there is no need to train, None if there is."""
-    if current.seen is None or request.anyway or intake.new >= request.least_new:
+    if current.seen is None or request.force_training or intake.new >= request.min_new_messages:
         return None
     number, since = intake.new, current.seen.through
     said = "nothing new was said" if not number else f"only {number:,} new messages were said"
-    line = f"{said} since {since:%Y-%m-%d %H:%M} UTC, and {request.least_new:,} are wanted"
+    line = f"{said} since {since:%Y-%m-%d %H:%M} UTC, and {request.min_new_messages:,} are wanted"
     serving = registry.current
     for one in intake.whole.ledger.withdrawn:
         if serving in holders(registry, one.ids, one.name):
-            return f"{line}; but {one.name} withdrew and is in {serving}: go on with --anyway"
-    return f"{line}: wait, or go on with --anyway"
+            return (
+                f"{line}; but {one.name} withdrew and is in {serving}: go on with --force-training"
+            )
+    return f"{line}: wait, or go on with --force-training"
 
 
-def _agree_to_shorter(whole: Merged, tools: Tools) -> None:
+def _agree_to_shorter(whole: Merged, dependencies: Dependencies) -> None:
     """Ask about an export that shows less than is known: it may be cut short.
 
     One that was merged before was agreed to then.
@@ -262,8 +268,8 @@ def _agree_to_shorter(whole: Merged, tools: Tools) -> None:
         f"{last.file} holds {last.messages:,} messages of {visible_name(whole.chat.name)}, and "
         f"{whole.before:,} are known; {whole.deleted:,} of those are gone where it should show them"
     )
-    with tools.watch.paused():
-        agreed = tools.ask(f"{line}, and would be forgotten. Is that right?")
+    with dependencies.watch.paused():
+        agreed = dependencies.ask(f"{line}, and would be forgotten. Is that right?")
     if not agreed:
         raise ExportError(f"{line}: give a whole export, or --yes if that is right")
 

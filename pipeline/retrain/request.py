@@ -19,7 +19,7 @@ from pipeline.terminal import Bar, Watch
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Judgement, Start, make_version
 
-LEAST_NEW = 200
+MIN_NEW_MESSAGES = 200
 """New messages below which a retraining has nothing to do."""
 
 
@@ -27,36 +27,36 @@ KEEP = 5
 """Versions that a retraining lets stay."""
 
 
-Begin = Literal["base", "current"]
+StartFrom = Literal["base", "current"]
 Ask = Callable[[str], bool]
 """Asks a person to agree; raises where nobody is there to ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainRequest:
-    """The options of `understudy retrain`; `settings` are the hyperparameters that were given.
+    """The options of `understudy retrain`.
 
-    Without a `base`, or with `min_messages` of 0, the current version's is taken. Without `begin`
-    training goes on from the current version where it can. `force` is the reason to promote in
-    spite of the gate.
+    `base` None, `min_messages` 0 and each hyperparameter that is not in `hyperparameters` mean the
+    current version's value. With `start_from` None, training continues from the current version if
+    that is possible. `force_promotion` is the reason to promote a version that the gate refuses.
     """
 
     files: tuple[Path, ...]
     root: Path
     chat: str | None = None
     roster: Path | None = None
-    zone: tzinfo | None = None
+    timezone: tzinfo | None = None
     base: str | None = None
-    begin: Begin | None = None
+    start_from: StartFrom | None = None
     replay: float = 1.0
-    least_new: int = LEAST_NEW
+    min_new_messages: int = MIN_NEW_MESSAGES
     min_messages: int = 0
-    anyway: bool = False
+    force_training: bool = False
     no_live_bot: bool = False
-    force: str | None = None
+    force_promotion: str | None = None
     keep: int = KEEP
-    size: Size = GATE
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    evaluation_size: Size = GATE
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = False
     restart: bool = False
     skip_damaged: bool = False
@@ -97,7 +97,7 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class Dependencies:
     """What a retraining works with."""
 
     watch: Watch
@@ -109,10 +109,10 @@ class Tools:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class RetrainResult:
     """The result in one line; the new version, whether it was promoted, and the next command."""
 
-    says: str
+    message: str
     version: str | None = None
     promoted: bool = False
     receipt: Path | None = None

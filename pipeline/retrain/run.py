@@ -40,7 +40,7 @@ from pipeline.retrain.intake import (
     too_little,
 )
 from pipeline.retrain.merge import merged
-from pipeline.retrain.request import Result, RetrainRequest, Tools
+from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
 from pipeline.terminal import print_paragraph
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
@@ -175,7 +175,9 @@ class Plan:
     replayed: int | None
 
 
-def plan_of(request: RetrainRequest, tools: Tools, current: Current, intake: Intake) -> Plan:
+def plan_of(
+    request: RetrainRequest, dependencies: Dependencies, current: Current, intake: Intake
+) -> Plan:
     """Build the dataset and decide how to train on it.
 
     What tests is newer than all that the current version was trained on.
@@ -186,9 +188,9 @@ def plan_of(request: RetrainRequest, tools: Tools, current: Current, intake: Int
     """
     card = current.artifact.card if current.artifact else None
     known = card.provenance.get("hyperparameters", {}) if card else {}
-    settings = _settings(known, request.settings)
-    start = _start(request, tools, current, intake)
-    dataset = _build(request, tools, current, intake)
+    settings = _settings(known, request.hyperparameters)
+    start = _start(request, dependencies, current, intake)
+    dataset = _build(request, dependencies, current, intake)
     facts = facts_of(intake, dataset)
     replayed = None
     if current.seen and isinstance(start.base, Artifact):
@@ -198,7 +200,7 @@ def plan_of(request: RetrainRequest, tools: Tools, current: Current, intake: Int
         start = replace(start, only=train)
     if current.seen:
         since = current.seen.through
-        if intake.new < request.least_new:
+        if intake.new < request.min_new_messages:
             since = current.seen.held_out_since
         if fresh := tuple(pair for pair in dataset.test if pair.sent_at > since):
             dataset = replace(dataset, test=fresh)
@@ -212,32 +214,38 @@ def _settings(known: Mapping[str, Any], given: Mapping[str, Any]) -> Hyperparame
     return Hyperparameters(**{**kept, "canaries": False, **given})
 
 
-def _start(request: RetrainRequest, tools: Tools, current: Current, intake: Intake) -> Start:
+def _start(
+    request: RetrainRequest, dependencies: Dependencies, current: Current, intake: Intake
+) -> Start:
     """Return what training begins with: never weights that know what must be unlearned."""
     if current.artifact is None:
         return Start(request.base or DEFAULT)
     base, name = current.artifact.card.base, current.artifact.path.name
     is_other = request.base not in {None, base}
-    if is_other and request.begin == "current":
+    if is_other and request.start_from == "current":
         raise TrainingError(
             f"--from current goes on with {base}, and --base says {request.base}: leave one out"
         )
-    if is_other or request.begin == "base":
+    if is_other or request.start_from == "base":
         return Start(request.base or base)
     why = to_unlearn(Registry(request.root), name, intake.whole.ledger)
-    if why is None and request.begin is None and not current.artifact.weights.is_dir():
+    if why is None and request.start_from is None and not current.artifact.weights.is_dir():
         why = "came without weights to train on from"
     if why:
-        tools.watch.console.print(f"  {name} {why}: training begins with the base")
+        dependencies.watch.console.print(f"  {name} {why}: training begins with the base")
         return Start(base)
-    return Start(current.artifact, pace=1.0 if "learning_rate" in request.settings else _GENTLY)
+    return Start(
+        current.artifact, pace=1.0 if "learning_rate" in request.hyperparameters else _GENTLY
+    )
 
 
-def _build(request: RetrainRequest, tools: Tools, current: Current, intake: Intake) -> Dataset:
+def _build(
+    request: RetrainRequest, dependencies: Dependencies, current: Current, intake: Intake
+) -> Dataset:
     """Build the dataset, named by what it holds."""
     whole, roster = intake.whole, intake.people.roster
     card = current.artifact.card if current.artifact else None
-    held = shares(intake.total, intake.new, intake.untrained, request.least_new)
+    held = shares(intake.total, intake.new, intake.untrained, request.min_new_messages)
     choices = Choices(
         window=card.window if card else Window(),
         min_messages=request.min_messages,
@@ -252,7 +260,7 @@ def _build(request: RetrainRequest, tools: Tools, current: Current, intake: Inta
     summary = build_chat(pairing, authors, place, review, whole.head.exports, lambda _: None)
     file = intake.roster_file
     hint = f"{file}, then understudy models roster current {file}"
-    tools.print_summary(summary, tools.watch.console, hint)
+    dependencies.print_summary(summary, dependencies.watch.console, hint)
     about = summary.content_hash + (place / ROSTER).read_text("utf-8")
     named = place.with_name(hashlib.sha256(about.encode()).hexdigest()[:_NAME])
     if named.exists():
@@ -264,7 +272,7 @@ def _build(request: RetrainRequest, tools: Tools, current: Current, intake: Inta
 _SEED = 0  # of the scorecards
 
 
-def retrain(request: RetrainRequest, tools: Tools) -> Result:
+def retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResult:
     """Retrain, and promote what passes the gate.
 
     Raises:
@@ -274,17 +282,17 @@ def retrain(request: RetrainRequest, tools: Tools) -> Result:
         if not is_alone:
             raise TrainingError(f"another retraining goes on in {request.root}: wait for its end")
         try:
-            return _retrain(request, tools)
+            return _retrain(request, dependencies)
         finally:
-            tools.watch.stop()
+            dependencies.watch.stop()
 
 
-def _retrain(request: RetrainRequest, tools: Tools) -> Result:
+def _retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResult:
     registry, sources = Registry(request.root), sources_of(request.files)
     current, started = current_of(registry), time.time()
     check_live_bot(sources, current, request)
     if current.problem:
-        tools.watch.console.print(
+        dependencies.watch.console.print(
             f"  {current.problem}\n  The new version is made as the options say, and judged alone",
             markup=False,
             highlight=False,
@@ -293,36 +301,42 @@ def _retrain(request: RetrainRequest, tools: Tools) -> Result:
     request = replace(request, min_messages=request.min_messages or least)
     clear(registry)
     try:
-        plan = _planned(request, tools, registry, current, sources)
+        plan = _planned(request, dependencies, registry, current, sources)
     except ExportError:
-        _heed(request, tools, current, sources)
+        _heed(request, dependencies, current, sources)
         raise
-    if isinstance(plan, Result):
+    if isinstance(plan, RetrainResult):
         return plan
-    return _make(request, tools, registry, current, plan, started)
+    return _make(request, dependencies, registry, current, plan, started)
 
 
 def _planned(
-    request: RetrainRequest, tools: Tools, registry: Registry, current: Current, sources: Sources
-) -> Plan | Result:
+    request: RetrainRequest,
+    dependencies: Dependencies,
+    registry: Registry,
+    current: Current,
+    sources: Sources,
+) -> Plan | RetrainResult:
     """Merge and keep what is given; return what to train, or why nothing is to be trained."""
-    tools.watch.begin("read")
+    dependencies.watch.begin("read")
     with merged(
-        request.root, sources.exports, sources.dumps, current.chat, request.chat, request.zone
+        request.root, sources.exports, sources.dumps, current.chat, request.chat, request.timezone
     ) as whole:
-        intake = take_in(request, tools, current, sources, whole)
-        _tell(intake, tools)
-        if intake.people.is_made and not _is_looked_at(intake, request, tools):
-            return Result(
+        intake = take_in(request, dependencies, current, sources, whole)
+        _tell(intake, dependencies)
+        if intake.people.is_made and not _is_looked_at(intake, request, dependencies):
+            return RetrainResult(
                 f"look at {intake.roster_file}, ask your friends, and give the same command again"
             )
         if refusal := too_little(request, registry, current, intake):
-            return Result(refusal)
-        tools.watch.begin("build")
-        return plan_of(request, tools, current, intake)
+            return RetrainResult(refusal)
+        dependencies.watch.begin("build")
+        return plan_of(request, dependencies, current, intake)
 
 
-def _heed(request: RetrainRequest, tools: Tools, current: Current, sources: Sources) -> None:
+def _heed(
+    request: RetrainRequest, dependencies: Dependencies, current: Current, sources: Sources
+) -> None:
     """Let what dumps say of consent hold although the exports beside them are refused.
 
     Not before it is known whose models these are: the dump may be the one that is of another chat.
@@ -332,46 +346,56 @@ def _heed(request: RetrainRequest, tools: Tools, current: Current, sources: Sour
     alone = Sources((), sources.dumps)
     with (
         suppress(UnderstudyError),  # what is wrong with the exports is told, and comes first
-        merged(request.root, (), sources.dumps, current.chat, request.chat, request.zone) as whole,
+        merged(
+            request.root, (), sources.dumps, current.chat, request.chat, request.timezone
+        ) as whole,
     ):
-        take_in(request, tools, current, alone, whole)
-        tools.watch.console.print(
+        take_in(request, dependencies, current, alone, whole)
+        dependencies.watch.console.print(
             "  the export is refused; decisions that people sent to the bot still apply"
         )
 
 
 def _make(
     request: RetrainRequest,
-    tools: Tools,
+    dependencies: Dependencies,
     registry: Registry,
     current: Current,
     plan: Plan,
     started: float,
-) -> Result:
+) -> RetrainResult:
     decoding = current.artifact.card.decoding if current.artifact else Decoding()
-    with tools.watch.paused():
+    with dependencies.watch.paused():
         checkpoint = checkpoint_of(plan.dataset, plan.start, registry)
-        resume = may_resume(checkpoint, tools.ask, resume=request.resume, restart=request.restart)
-    tools.watch.begin("train")
-    name, judgement = tools.train(
-        plan.dataset, plan.start, registry, plan.settings, decoding, tools.watch, resume=resume
+        resume = may_resume(
+            checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
+        )
+    dependencies.watch.begin("train")
+    name, judgement = dependencies.train(
+        plan.dataset,
+        plan.start,
+        registry,
+        plan.settings,
+        decoding,
+        dependencies.watch,
+        resume=resume,
     )
     made = registry.open(name)
-    verdict, card = _judge(request, tools, made, current, plan)
+    verdict, card = _judge(request, dependencies, made, current, plan)
     other = current.artifact.path.name if current.artifact else None
-    gate.print_verdict(verdict, name, other, tools.watch.console)
-    print_paragraph(in_words(judgement, card), tools.watch.console)
-    tools.watch.begin("write")
-    forced = request.force if verdict.reasons else None
+    gate.print_verdict(verdict, name, other, dependencies.watch.console)
+    print_paragraph(in_words(judgement, card), dependencies.watch.console)
+    dependencies.watch.begin("write")
+    forced = request.force_promotion if verdict.reasons else None
     run = Run(
         made.card.base, plan.start, plan.replayed, plan.settings, verdict, other, forced,
-        tools.watch.seconds,
+        dependencies.watch.seconds,
     )  # fmt: skip
     page = receipt.write(request.root, name, receipt_of(plan.facts, run))
-    if may_serve := not verdict.reasons or request.force is not None:
-        tools.watch.begin("promote")
+    if may_serve := not verdict.reasons or request.force_promotion is not None:
+        dependencies.watch.begin("promote")
         registry.promote(name)
-    tools.watch.begin("tidy")
+    dependencies.watch.begin("tidy")
     tidy(registry, request.keep, started)
     new, number = plan.facts.values["new"], name.split("-")[0]
     says = f"{name} serves now, with {new:,} new messages"
@@ -380,12 +404,12 @@ def _make(
         says = f"{name} is not promoted: {why}; understudy models promote {number} does it by hand"
     voice = next((person.name for person in made.card.roster.voices), None)
     talk = f"understudy chat --as {shlex.quote(voice)}" if voice and may_serve else None
-    return Result(says, name, promoted=may_serve, receipt=page, next_command=talk)
+    return RetrainResult(says, name, promoted=may_serve, receipt=page, next_command=talk)
 
 
-def _tell(intake: Intake, tools: Tools) -> None:
+def _tell(intake: Intake, dependencies: Dependencies) -> None:
     """Print what was found in the files."""
-    console, whole = tools.watch.console, intake.whole
+    console, whole = dependencies.watch.console, intake.whole
     console.print(
         f"  {intake.total:,} messages, {intake.new:,} of them new; {intake.deleted:,} were deleted "
         f"since", highlight=False,
@@ -405,20 +429,22 @@ def _tell(intake: Intake, tools: Tools) -> None:
         console.print(f"  {one.name} is not learned from")
 
 
-def _is_looked_at(intake: Intake, request: RetrainRequest, tools: Tools) -> bool:
+def _is_looked_at(intake: Intake, request: RetrainRequest, dependencies: Dependencies) -> bool:
     """Show a first export, and ask about the roster that was made of it."""
     choices = Choices(min_messages=request.min_messages)
     spool, chat = intake.whole.spool, intake.whole.chat
-    tools.print_findings([figures_of(spool, chat, choices, lambda _: None)], tools.watch.console)
-    with tools.watch.paused():
-        return tools.ask(
+    dependencies.print_findings(
+        [figures_of(spool, chat, choices, lambda _: None)], dependencies.watch.console
+    )
+    with dependencies.watch.paused():
+        return dependencies.ask(
             f"Wrote {intake.roster_file}, who is who, and who may be imitated. Train with it as it "
             "stands? (n: edit it first)"
         )
 
 
 def _judge(
-    request: RetrainRequest, tools: Tools, new: Artifact, current: Current, plan: Plan
+    request: RetrainRequest, dependencies: Dependencies, new: Artifact, current: Current, plan: Plan
 ) -> tuple[gate.Verdict, gate.Card]:
     """Compare both versions on the same held-out turns; return the new one's scorecard too."""
     dataset, problem = plan.dataset, None
@@ -430,16 +456,18 @@ def _judge(
             dataset = replace(dataset, test=both)
         else:
             problem = "nothing is held out that the current version has not seen"
-    place, watch, size = request.root / "bases", tools.watch, request.size
+    place, watch, size = request.root / "bases", dependencies.watch, request.evaluation_size
     watch.begin("score")
-    made = tools.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
+    made = dependencies.judge(new, dataset, place, size, _SEED, watch.console, told=watch.share)
     write_text(new.path / SCORECARD, json.dumps(made.card, ensure_ascii=False, indent=1) + "\n")
     if current.artifact is None or problem:
         return gate.decide(made, None, problem), made.card
     watch.begin("compare")
     artifact = current.artifact
     try:
-        known = tools.judge(artifact, dataset, place, size, _SEED, watch.console, told=watch.share)
+        known = dependencies.judge(
+            artifact, dataset, place, size, _SEED, watch.console, told=watch.share
+        )
     except ArtifactError as error:  # damaged, and hours of training are not to be lost for it
         problem = f"{artifact.path.name} cannot be judged: {error}"
         return gate.decide(made, None, problem), made.card

@@ -95,7 +95,7 @@ def test_no_command_prints_a_name_that_controls_the_terminal(tmp_path, run, name
 def test_a_retraining_prints_and_stores_no_control_characters_in_names(tmp_path, name):
     shop = Workshop(tmp_path, about={"name": name})
     result = shop.first()
-    said = result.says
+    said = result.message
     with pytest.raises(UnderstudyError) as caught:
         shop.run(chat(*conversation(21), id=5, name=name), no_live_bot=True)
     said += visible_lines(str(caught.value))

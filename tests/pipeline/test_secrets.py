@@ -105,7 +105,7 @@ def check_retraining(folder, export):
     shop.root.mkdir(parents=True)
     (shop.root / "roster.toml").write_text(ROSTER)
     try:
-        said = shop.run(write(folder / "e", export), skip_damaged=True).says
+        said = shop.run(write(folder / "e", export), skip_damaged=True).message
     except UnderstudyError as error:
         said = str(error)
 

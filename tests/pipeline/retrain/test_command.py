@@ -14,7 +14,7 @@ from pipeline import terminal
 from pipeline.cli.main import app
 from pipeline.evaluation.evaluate import _counted
 from pipeline.retrain import run
-from pipeline.retrain.request import Result
+from pipeline.retrain.request import RetrainResult
 from pipeline.terminal import (
     STEPS,
     TrainingProgress,
@@ -73,7 +73,7 @@ def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(running, call)
 
     assert "or --yes if that is right" in str(asked.exception)
     assert agreed.exit_code == 0
-    assert "go on with --anyway" in agreed.output
+    assert "go on with --force-training" in agreed.output
 
 
 def test_brackets_in_a_name_are_no_markup(running, call):
@@ -87,7 +87,9 @@ def test_brackets_in_a_name_are_no_markup(running, call):
 
 
 def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monkeypatch):
-    why = Result("0002-0123abcd is not promoted: it is worse", "0002-0123abcd", receipt=Path("r"))
+    why = RetrainResult(
+        "0002-0123abcd is not promoted: it is worse", "0002-0123abcd", receipt=Path("r")
+    )
     monkeypatch.setattr(run, "retrain", lambda *_: why)
 
     result = call("fresh.json", "--quiet")
@@ -101,7 +103,7 @@ def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monke
     ("words", "says"),
     [
         (["--from", "nowhere"], "--from nowhere: give base or current"),
-        (["--force", " "], "--force needs a reason"),
+        (["--force-promotion", " "], "--force-promotion needs a reason"),
         (["--keep", "0"], "greater than or equal to 1"),
     ],
 )
@@ -115,7 +117,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):
 def test_help_names_every_option_and_its_default(call):
     told = " ".join(re.sub(r"[│╭╮╰╯─]", " ", call("--help").output).split())
 
-    for words in ("--no-live-bot", "--full-score", "--resume", "default: 200", "default: 5"):
+    for words in ("--no-live-bot", "--full-evaluation", "--resume", "default: 200", "default: 5"):
         assert words in told
 
 

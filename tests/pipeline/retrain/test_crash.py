@@ -31,7 +31,7 @@ def test_killed_at_every_step_the_old_version_serves_and_the_next_run_is_clean(r
             assert running.registry.current == first
         assert running.registry.open().path.is_dir()
     running.killed = None
-    result = running.run(*files, anyway=True)
+    result = running.run(*files, force_training=True)
 
     assert result.promoted
     assert withdrawn(running.root)[0].name == "Friend 2"
@@ -104,7 +104,7 @@ def test_messages_deleted_before_the_last_version_are_not_counted_again(running)
     fewer = [one for one in NEW if one["id"] not in range(21, 30)]
     running.run(chat(*fewer), no_live_bot=True)
 
-    running.run(chat(*fewer), no_live_bot=True, anyway=True)
+    running.run(chat(*fewer), no_live_bot=True, force_training=True)
 
     assert [running.receipt(number)["deleted"] for number in (2, 3)] == [9, 0]
 

@@ -33,7 +33,7 @@ def first(tmp_path):
 def test_the_next_version_is_compared_on_what_is_new_to_the_current_one(first):
     result = first.run(chat(*SUPER), dump(decisions=[decision(2, "optin")]))
 
-    assert result.says.endswith("serves now, with 300 new messages")
+    assert result.message.endswith("serves now, with 300 new messages")
     assert first.receipt(2)["compared_with"] == first.registry.names[0]
     assert first.registry.open("2").card.chats == (Chat(CHAT, "Friends"),)
 
@@ -56,7 +56,7 @@ def test_where_nothing_is_trained_later_runs_go_on_with_the_supergroup(first):
 
     assert few.version is None
     assert first.registry.open("1").card.chats == (BASIC,)
-    assert later.says.endswith("serves now, with 300 new messages")
+    assert later.message.endswith("serves now, with 300 new messages")
     assert open_history(first.root, CHAT).head.former == -5
 
 
@@ -82,7 +82,7 @@ def test_killed_before_the_group_s_history_is_gone_the_next_run_is_clean(
     result = first.run(*files)
 
     assert left == [str(CHAT), "-5"]
-    assert result.says.endswith("serves now, with 300 new messages")
+    assert result.message.endswith("serves now, with 300 new messages")
     assert first.receipt(2)["messages"] == len(SUPER)
     assert [path.name for path in (first.root / "history").iterdir()] == [str(CHAT)]
 

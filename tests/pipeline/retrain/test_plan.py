@@ -61,8 +61,8 @@ LATER = conversation(70)[540:]
     ids=["who withdrew", "what is forgotten", "what was deleted"],
 )
 def test_a_warm_start_never_goes_on_from_weights_that_know(running, fresh, notes):
-    running.run(chat(*fresh), dump(**notes), begin="current")
-    again = running.run(chat(*fresh, *LATER), no_live_bot=True, begin="current")
+    running.run(chat(*fresh), dump(**notes), start_from="current")
+    again = running.run(chat(*fresh, *LATER), no_live_bot=True, start_from="current")
 
     assert running.receipt(2)["began_with"] == "google/flan-t5-small"
     assert running.receipt(2)["replayed"] is None
@@ -92,7 +92,7 @@ def test_a_version_that_came_without_weights_is_begun_anew(running):
 
 
 def test_a_rate_that_is_given_is_the_rate(running):
-    running.run(chat(*NEW), no_live_bot=True, settings={"learning_rate": 1e-4})
+    running.run(chat(*NEW), no_live_bot=True, hyperparameters={"learning_rate": 1e-4})
 
     assert running.trained[1][1].pace == 1
     assert running.trained[1][2].learning_rate == 1e-4
@@ -125,11 +125,11 @@ def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
 
 def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
     with pytest.raises(TrainingError, match="--from current goes on with .*leave one out"):
-        running.run(chat(*NEW), no_live_bot=True, begin="current", base="other")
+        running.run(chat(*NEW), no_live_bot=True, start_from="current", base="other")
 
 
 def test_the_base_is_the_current_version_s_unless_another_is_named(running):
-    running.run(chat(*NEW), no_live_bot=True, begin="base")
+    running.run(chat(*NEW), no_live_bot=True, start_from="base")
     running.run(chat(*conversation(70)), no_live_bot=True, base="other")
 
     assert [start.name for _, start, _ in running.trained] == [
@@ -138,7 +138,7 @@ def test_the_base_is_the_current_version_s_unless_another_is_named(running):
 
 
 def test_with_nothing_new_the_held_out_talk_of_the_current_version_tests_again(running):
-    running.run(chat(*OLD), no_live_bot=True, anyway=True)
+    running.run(chat(*OLD), no_live_bot=True, force_training=True)
 
     before, after = (dataset for _, dataset, _ in running.judged[:2])
     assert {pair.id for pair in after.test} <= {pair.id for pair in before.test}

@@ -30,7 +30,7 @@ def test_what_is_worse_does_not_serve(running, new, reason):
     result = running.run(chat(*NEW), no_live_bot=True)
 
     assert not result.promoted
-    assert reason in result.says
+    assert reason in result.message
     assert running.registry.current.startswith("0001-")
     assert reason in running.receipt(2)["reasons"][0]
 
@@ -44,7 +44,7 @@ def test_a_version_worse_only_by_chance_is_promoted(running):
 def test_a_reason_forces_it_and_is_recorded(running):
     running.cards[2] = card(attribution=0.1)
 
-    result = running.run(chat(*NEW), no_live_bot=True, force="a year has passed")
+    result = running.run(chat(*NEW), no_live_bot=True, force_promotion="a year has passed")
 
     assert result.promoted
     assert running.receipt(2)["forced"] == "a year has passed"
@@ -103,7 +103,7 @@ def test_the_bots_own_lines_do_not_count_as_forgotten_messages(running):
     forgotten = [3, 5, 7, *range(5_000, 5_005), 6_001, 6_002]
 
     result = running.run(
-        chat(*conversation(70)), dump(*lines[5:], forgotten=forgotten), anyway=True
+        chat(*conversation(70)), dump(*lines[5:], forgotten=forgotten), force_training=True
     )
 
     told = running.receipt(3)
@@ -133,10 +133,12 @@ def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promot
     )  # fmt: skip
     shop.registry.promote(shop.registry.add(made))
 
-    result = shop.run(chat(*NEW), no_live_bot=True, anyway=True)
-    forced = shop.run(chat(*NEW), no_live_bot=True, anyway=True, force="checked by hand")
+    result = shop.run(chat(*NEW), no_live_bot=True, force_training=True)
+    forced = shop.run(
+        chat(*NEW), no_live_bot=True, force_training=True, force_promotion="checked by hand"
+    )
 
-    assert "nothing is held out that the current version has not seen" in result.says
+    assert "nothing is held out that the current version has not seen" in result.message
     assert not result.promoted
     assert forced.promoted
 
@@ -148,7 +150,7 @@ def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(runn
     running.run(chat(*NEW), no_live_bot=True)
 
     assert not result.promoted
-    assert re.search("0001-.* cannot be judged: it is damaged", result.says)
+    assert re.search("0001-.* cannot be judged: it is damaged", result.message)
     assert result.version in running.registry.names
 
 

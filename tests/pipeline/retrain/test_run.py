@@ -31,7 +31,7 @@ def test_a_roster_that_nobody_looked_at_is_written_and_waits(shop):
     again = shop.run(chat(*OLD))
 
     assert first.version is None
-    assert first.says.startswith("look at ")
+    assert first.message.startswith("look at ")
     assert again.promoted
     assert len(shop.asked) == 1
 
@@ -80,7 +80,7 @@ def test_a_fresh_export_and_a_dump_make_the_next_version(running):
     result = running.run(chat(*NEW), dump())
 
     assert result.promoted
-    assert result.says.endswith("serves now, with 300 new messages")
+    assert result.message.endswith("serves now, with 300 new messages")
     assert result.next_command == "understudy chat --as 'Friend 1'"
     assert "Held-out loss fell from 1.00 to 0.50" in running.shown.getvalue()
     assert "in 60% of its 200 lines" in running.shown.getvalue()
@@ -100,14 +100,14 @@ def test_too_little_that_is_new_is_politely_refused(running):
     result = running.run(chat(*conversation(30)), no_live_bot=True)
 
     assert result.version is None
-    assert result.says.startswith("only 120 new messages were said since 2024-03-03")
-    assert running.run(chat(*conversation(30)), no_live_bot=True, anyway=True).promoted
+    assert result.message.startswith("only 120 new messages were said since 2024-03-03")
+    assert running.run(chat(*conversation(30)), no_live_bot=True, force_training=True).promoted
 
 
 def test_the_same_export_again_brings_nothing_new(running):
     result = running.run(chat(*OLD), no_live_bot=True)
 
-    assert result.says.startswith("nothing new was said since")
+    assert result.message.startswith("nothing new was said since")
     assert len(running.registry.names) == 1
 
 
@@ -140,7 +140,7 @@ def test_a_shorter_export_is_asked_about(running):
     with pytest.raises(ExportError, match="239 messages of Friends, and 240 are known; 4 of those"):
         running.run(shorter, no_live_bot=True)
     running.agrees = True
-    running.run(shorter, no_live_bot=True, anyway=True)
+    running.run(shorter, no_live_bot=True, force_training=True)
 
     assert "would be forgotten" in running.asked[-1]
     assert running.receipt(2)["messages"] == 239
@@ -149,10 +149,10 @@ def test_a_shorter_export_is_asked_about(running):
 def test_a_shorter_export_that_was_merged_before_is_not_asked_about_again(running):
     (shorter,) = running.put(chat(*NEW[240:]))
     running.run(chat(*NEW), no_live_bot=True)
-    running.run(shorter, no_live_bot=True, anyway=True)
+    running.run(shorter, no_live_bot=True, force_training=True)
 
     running.agrees = False
-    again = running.run(shorter, no_live_bot=True, anyway=True)
+    again = running.run(shorter, no_live_bot=True, force_training=True)
 
     assert len(running.asked) == 1
     assert again.promoted
@@ -213,17 +213,17 @@ def test_a_checkpoint_is_never_discarded_silently(running):
 
 
 @pytest.mark.parametrize(
-    ("wish", "resumed", "asked"),
+    ("options", "resumed", "asked"),
     [({}, True, 1), ({"resume": True}, True, 0), ({"restart": True}, False, 0)],
     ids=["agreed to", "--resume", "--restart"],
 )
-def test_a_checkpoint_is_resumed_or_discarded_as_requested(running, request, resumed, asked):
+def test_a_checkpoint_is_resumed_or_discarded_as_requested(running, options, resumed, asked):
     files = running.put(chat(*NEW))
     stopped(running, files)
     whole, seen = running._train, []
     running._train = lambda *words, resume: [seen.append(resume), whole(*words)][1]
 
-    running.run(*files, no_live_bot=True, **request)
+    running.run(*files, no_live_bot=True, **options)
 
     assert seen == [resumed]
     assert len(running.asked) == asked

@@ -40,7 +40,16 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
 
     first = retrained(root, old, "--base", base, *options)
     second = retrained(
-        root, fresh, notes, "--from", "current", "--replay", "0.5", "--force", "a test", "--quiet"
+        root,
+        fresh,
+        notes,
+        "--from",
+        "current",
+        "--replay",
+        "0.5",
+        "--force-promotion",
+        "a test",
+        "--quiet",
     )
 
     registry = Registry(root)

@@ -14,7 +14,7 @@ from rich.console import Console
 from model.artifacts.registry import Registry, receipt_file
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.evaluation.paired import Judged, JudgedAnswer, JudgedTurn, Outcomes
-from pipeline.retrain.request import RetrainRequest, Tools
+from pipeline.retrain.request import Dependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
 from pipeline.training.run import Judgement, Nats
@@ -112,7 +112,7 @@ class Workshop:
         wished = RetrainRequest(tuple(files), self.root, **{"min_messages": 1, **request})
         return retrain(
             wished,
-            Tools(
+            Dependencies(
                 self._watch(), self._ask, print_findings, print_summary, self._train, self._judge
             ),
         )

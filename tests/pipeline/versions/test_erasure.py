@@ -70,8 +70,8 @@ def test_it_is_erased_even_where_too_little_is_new_to_train(shop):
     result = shop.run(dump(decisions=[decision(1, "optout")]))
 
     assert result.version is None
-    assert "Friend 1 withdrew and is in 0002" in result.says
-    assert "go on with --anyway" in result.says
+    assert "Friend 1 withdrew and is in 0002" in result.message
+    assert "go on with --force-training" in result.message
     assert found(shop.root, "zebra") == []
 
 
@@ -154,7 +154,7 @@ def test_older_versions_that_still_hold_them_are_marked_and_can_be_purged(shop):
 
 
 def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(shop):
-    shop.run(chat(*FRESH), no_live_bot=True, begin="current")
+    shop.run(chat(*FRESH), no_live_bot=True, start_from="current")
     third = shop.registry.current
     said_nothing = {**shop.receipt(3), "people": shop.receipt(3)["people"][1:]}
     receipt_file(shop.root, third).write_text(json.dumps(said_nothing))

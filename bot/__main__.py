@@ -17,7 +17,7 @@ from bot.store.database import database_file
 from bot.store.database import upgrade as bring_up_to_date
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
-from model.chat.names import visible_lines
+from model.chat.names import make_printable_lines
 from model.errors import UnderstudyError
 
 # Without it python-telegram-bot warns about each duration that it gives as a number of seconds.
@@ -142,7 +142,7 @@ def main() -> None:
     try:
         cli()
     except UnderstudyError as error:
-        sys.stderr.write(f"understudy-bot: {visible_lines(str(error))}\n")
+        sys.stderr.write(f"understudy-bot: {make_printable_lines(str(error))}\n")
         raise SystemExit(1) from error
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.settings import LogFormat, LogLevel
-from model.chat.names import visible
+from model.chat.names import make_printable
 from model.errors import UnderstudyError, traceback_without_text
 
 REDACTED = "[token]"
@@ -35,7 +35,7 @@ class RedactingFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         """Return the record's line without line breaks and control characters."""
-        record.message = visible(record.message)
+        record.message = make_printable(record.message)
         return super().formatMessage(record)
 
     def _blot(self, text: str) -> str:
@@ -52,7 +52,7 @@ class JsonFormatter(RedactingFormatter):
             "time": moment.isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": visible(record.getMessage()),
+            "message": make_printable(record.getMessage()),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)

@@ -14,22 +14,22 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from model.chat.conversation import Message, sessions
-from model.chat.eligibility import Line, line_of, lines_of
+from model.chat.conversation import Message, split_sessions
+from model.chat.eligibility import Line, make_line, make_lines
 from model.chat.names import fold
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
 from model.files import write_text
 
-MEMORY = 30
-"""Lines, the newest among them, that the features look at: a bot reads back so many `is_heard`."""
+LOOKBACK_LINES = 30
+"""Number of newest lines that the features look at."""
 
 FEATURES = (
     *("replied", "replied_other", "named", "named_other", "question", "exchange", "absent"),
     *("lines_since", "minutes_since", "share", "others", "run", "opening", "length", "pace"),
     *("pause", "hour_sin", "hour_cos"),
 )
-"""What `features` returns, in its order; see there."""
+"""What `compute_features` returns, in its order; see there."""
 
 _LATELY = 10  # lines
 _RUN = 5  # lines
@@ -43,7 +43,7 @@ _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class LineFacts:
     """One line without its words.
 
     `by` is the friend who said it, `to` whose line it replies to, `named` who is named in it; None
@@ -61,31 +61,31 @@ class Said:
     repeats: bool = False
 
     @property
-    def wakes(self) -> bool:
+    def may_be_answered(self) -> bool:
         """Whether it may be answered unasked: our bot never talks to itself, nor to echoes."""
         return not (self.ours or self.repeats)
 
 
-def is_heard(message: Message, roster: Roster) -> bool:
+def is_conversation_line(message: Message, roster: Roster) -> bool:
     """Whether a message is a line of somebody who may be learned from, or our bot's in a voice."""
-    line = line_of(message, roster)
+    line = make_line(message, roster)
     return line is not None and line.speaker is not None
 
 
-def conversations(
-    lines: Iterable[Line], roster: Roster, gap: timedelta, names: "NameIndex | None" = None
-) -> Iterator[list[Said]]:
+def split_conversations(
+    lines: Iterable[Line], roster: Roster, gap: timedelta, names: "MentionFinder | None" = None
+) -> Iterator[list[LineFacts]]:
     """Yield the conversations of one chat and topic, separated by silences of `gap` or longer.
 
     `names` is the roster's index. Pass it when calling this for each session of a chat.
     """
     names = names or _index_of(roster)
     known = (line for line in lines if line.speaker is not None)
-    for session in sessions(known, gap):
+    for session in split_sessions(known, gap):
         yield _heard(session, roster, names)
 
 
-def features(conversation: Sequence[Said], voice: str) -> tuple[float, ...]:
+def compute_features(conversation: Sequence[LineFacts], voice: str) -> tuple[float, ...]:
     """Return what tells whether a friend answers the newest line, each from -1 to 1.
 
     replied, replied_other   it replies to a line of theirs, of another friend
@@ -104,11 +104,11 @@ def features(conversation: Sequence[Said], voice: str) -> tuple[float, ...]:
     pause                    the silence before it, as a logarithm
     hour_sin, hour_cos       the time of day in UTC, on a circle
     """
-    recent = conversation[-MEMORY:]
+    recent = conversation[-LOOKBACK_LINES:]
     newest, lately = recent[-1], recent[-_LATELY:]
     own = next((n for n, said in enumerate(reversed(recent)) if said.by == voice), None)
     run = sum(1 for _ in takewhile(lambda said: _is_same(said, newest), reversed(recent)))
-    since = MEMORY if own is None else own
+    since = LOOKBACK_LINES if own is None else own
     silent = _MINUTES if own is None else _minutes(recent[-1 - own].at, newest.at)
     angle = (newest.at.hour + newest.at.minute / 60) / 24 * math.tau
     return (
@@ -119,27 +119,27 @@ def features(conversation: Sequence[Said], voice: str) -> tuple[float, ...]:
         float(newest.question),
         float(own == run),
         float(own is None),
-        _log(since, MEMORY),
+        _log(since, LOOKBACK_LINES),
         _log(silent, _MINUTES),
         sum(said.by == voice for said in lately) / _LATELY,
         sum(said.by != voice and not _is_same(said, newest) for said in lately) / _LATELY,
         min(run, _RUN) / _RUN,
         float(len(recent) == 1),
         _log(newest.length, _LETTERS),
-        min(pace(conversation), _HEATED) / _HEATED,
+        min(lines_per_minute(conversation), _HEATED) / _HEATED,
         _log(_minutes(recent[-2].at, newest.at), _MINUTES) if recent[1:] else 1.0,
         math.sin(angle),
         math.cos(angle),
     )
 
 
-def pace(conversation: Sequence[Said]) -> int:
-    """Return how many lines were said in the minute up to the newest, at most `MEMORY`."""
+def lines_per_minute(conversation: Sequence[LineFacts]) -> int:
+    """Return how many lines were said in the minute up to the newest, at most `LOOKBACK_LINES`."""
     newest = conversation[-1].at
-    return sum(newest - said.at < timedelta(minutes=1) for said in conversation[-MEMORY:])
+    return sum(newest - said.at < timedelta(minutes=1) for said in conversation[-LOOKBACK_LINES:])
 
 
-class NameIndex:
+class MentionFinder:
     """Finds which friends a text names: by name, alias, or a first name that only one has.
 
     The time depends on the length of the text, not on the number of friends.
@@ -163,7 +163,7 @@ class NameIndex:
             for label in labels - {""}:
                 self._labels_for(label).add(label, place)
 
-    def named_in(self, words: str) -> tuple[str, ...]:
+    def find_mentions(self, words: str) -> tuple[str, ...]:
         """Return the friends named in folded words, in the roster's order."""
         found: set[int] = set()
         for run in _WORD.finditer(words):
@@ -211,23 +211,23 @@ def _is_apart(words: str, place: int) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _index_of(roster: Roster) -> NameIndex:
-    return NameIndex(roster)
+def _index_of(roster: Roster) -> MentionFinder:
+    return MentionFinder(roster)
 
 
-def _heard(session: Iterable[Line], roster: Roster, names: NameIndex) -> list[Said]:
+def _heard(session: Iterable[Line], roster: Roster, names: MentionFinder) -> list[LineFacts]:
     """Return a conversation's facts; a reply and a repeat are known among the recent lines."""
-    recent: deque[tuple[Line, str]] = deque(maxlen=MEMORY - 1)
+    recent: deque[tuple[Line, str]] = deque(maxlen=LOOKBACK_LINES - 1)
     heard = []
     for line in session:
         words = fold(line.text)
         replied = next((one for one, _ in recent if one.message_id == line.reply_to), None)
         heard.append(
-            Said(
+            LineFacts(
                 at=line.sent_at,
-                by=_name(roster.person(line.author_id)),
-                to=_name(roster.person(replied.author_id)) if replied else None,
-                named=names.named_in(words),
+                by=_name(roster.find_by_id(line.author_id)),
+                to=_name(roster.find_by_id(replied.author_id)) if replied else None,
+                named=names.find_mentions(words),
                 question=bool(_QUESTION.search(line.text)),
                 length=len(line.text),
                 ours=line.author_id in roster.understudies,
@@ -244,7 +244,7 @@ def _name(person: Person | None) -> str | None:
     return person.name if person else None
 
 
-def _is_same(said: Said, other: Said) -> bool:
+def _is_same(said: LineFacts, other: LineFacts) -> bool:
     """Whether two lines have one author; strangers count as one, our bot as another."""
     return (said.by, said.ours) == (other.by, other.ours)
 
@@ -257,17 +257,17 @@ def _log(value: float, most: float) -> float:
     return math.log1p(min(value, most)) / math.log1p(most)
 
 
-PROPENSITY = "propensity.json"
-HORIZON = timedelta(minutes=2)
+FILE_NAME = "propensity.json"
+ANSWER_TIME_LIMIT = timedelta(minutes=2)
 """What is said later answers no more: the chat had fallen silent."""
 
 STRANGER = ""
 """Stands among the names of those answered for anybody who is no friend."""
 
 LEVELS = tuple(range(5, 101, 5))
-"""How chatty the bot may be: at each level a voice joins in so many percent of `MOST`."""
+"""How chatty the bot may be: at each level a voice joins in so many percent of `MAX_JOIN_RATE`."""
 
-MOST = 0.6
+MAX_JOIN_RATE = 0.6
 """A voice joins at most so often as its friend answers.
 
 Not 1: people change, and in talk that they were not learned from some reach a bar half again as
@@ -279,18 +279,18 @@ _HEAVIEST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class VoiceWeights:
     """One voice's regression: in the order of `FEATURES`, and by whose message it is.
 
-    `bars` are what its chance must reach, in the order of `LEVELS`.
+    `thresholds` are what its chance must reach, in the order of `LEVELS`.
     """
 
     bias: float
     features: tuple[float, ...]
     after: Mapping[str, float]
-    bars: tuple[float, ...]
+    thresholds: tuple[float, ...]
 
-    def chance(self, values: Sequence[float], author: str) -> float:
+    def probability(self, values: Sequence[float], author: str) -> float:
         """Return the probability at these features, after a message of this author."""
         products = (a * b for a, b in zip(self.features, values, strict=True))
         score = self.bias + self.after.get(author, 0.0) + sum(products)
@@ -301,32 +301,34 @@ class Weights:
 class Propensity:
     """The voices' regressions by name."""
 
-    voices: Mapping[str, Weights]
+    voices: Mapping[str, VoiceWeights]
 
-    def chance(self, conversation: Sequence[Said], voice: str) -> float:
+    def probability(self, conversation: Sequence[LineFacts], voice: str) -> float:
         """Return how likely this friend is the one who answers the newest line.
 
         0 for whoever wrote it, for one whose habits are unknown, and for what wakes nobody.
         """
         newest, weights = conversation[-1], self.voices.get(voice)
-        if weights is None or newest.by == voice or not newest.wakes:
+        if weights is None or newest.by == voice or not newest.may_be_answered:
             return 0.0
-        return weights.chance(features(conversation, voice), newest.by or STRANGER)
+        return weights.probability(compute_features(conversation, voice), newest.by or STRANGER)
 
-    def chances(
+    def probabilities(
         self, messages: Sequence[Message], roster: Roster, gap: timedelta
     ) -> dict[str, float]:
         """Return each voice's chance to answer the last of one chat and topic's messages.
 
-        The last `MEMORY` that are heard, and all between, are enough. Empty where the newest is
+        The last `LOOKBACK_LINES` lines are enough. Empty where the newest is
         not: a command, a forward, another bot's, or of somebody who may not be learned from.
         """
-        if not messages or not is_heard(messages[-1], roster):
+        if not messages or not is_conversation_line(messages[-1], roster):
             return {}
-        *_, conversation = conversations(lines_of(messages, roster), roster, gap)
-        return {person.name: self.chance(conversation, person.name) for person in roster.voices}
+        *_, conversation = split_conversations(make_lines(messages, roster), roster, gap)
+        return {
+            person.name: self.probability(conversation, person.name) for person in roster.voices
+        }
 
-    def would_join(
+    def choose_joiner(
         self, chances: Mapping[str, float], chatty: float, chance: random.Random
     ) -> str | None:
         """Return who joins now, None for nobody: of those over their bar the likeliest.
@@ -341,34 +343,36 @@ class Propensity:
             raise ValueError(f"a level of {chatty} is not from 0 (never) to 100 (most)")
         step = bisect_left(LEVELS, chatty)
         known = {voice: likely for voice, likely in chances.items() if voice in self.voices}
-        reach = [voice for voice in known if 0 < known[voice] >= self.voices[voice].bars[step]]
+        reach = [
+            voice for voice in known if 0 < known[voice] >= self.voices[voice].thresholds[step]
+        ]
         if not reach or chance.random() * LEVELS[step] >= chatty:
             return None
         return max(reach, key=known.__getitem__)
 
 
-def save(propensity: Propensity, folder: Path) -> None:
+def write_propensity(propensity: Propensity, folder: Path) -> None:
     """Write propensity.json into an artifact's folder."""
     voices = {
         name: {
             "bias": weights.bias,
             "features": dict(zip(FEATURES, weights.features, strict=True)),
             "after": dict(weights.after),
-            "bars": list(weights.bars),
+            "bars": list(weights.thresholds),
         }
         for name, weights in propensity.voices.items()
     }
     value = {"format": _FORMAT, "voices": voices}
-    write_text(folder / PROPENSITY, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    write_text(folder / FILE_NAME, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
-def load(folder: Path) -> Propensity | None:
+def read_propensity(folder: Path) -> Propensity | None:
     """Read an artifact's propensity.json; None where it has none, as older ones.
 
     Raises:
         ArtifactError: It is damaged, or of another version.
     """
-    path = folder / PROPENSITY
+    path = folder / FILE_NAME
     try:
         return _propensity(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
@@ -386,14 +390,14 @@ def _propensity(value: Mapping[str, Any]) -> Propensity:
     return Propensity({name: _weights(read) for name, read in value["voices"].items()})
 
 
-def _weights(value: Mapping[str, Any]) -> Weights:
+def _weights(value: Mapping[str, Any]) -> VoiceWeights:
     _check_keys(value, {"bias", "features", "after", "bars"})
     _check_keys(value["features"], set(FEATURES))
-    return Weights(
+    return VoiceWeights(
         bias=_number(value["bias"]),
         features=tuple(_number(value["features"][name]) for name in FEATURES),
         after={name: _number(weight) for name, weight in value["after"].items()},
-        bars=_bars(value["bars"]),
+        thresholds=_bars(value["bars"]),
     )
 
 

@@ -12,7 +12,7 @@ from bot.store.database import opened
 from bot.store.messages import MessageStore
 from bot.store.store import Store
 from bot.transport.incoming import message_of
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from pipeline.export.archive import opened as opened_exports
 from tests.parity_chats import BOT, ROSTER
 
@@ -29,7 +29,7 @@ async def heard(chat, database):
             message = update.effective_message
             if message.from_user.id != BOT:
                 await keep(update, None)
-            elif parse_spoken(message.text):  # the bot keeps only what it says in a voice
+            elif parse_voice_header(message.text):  # the bot keeps only what it says in a voice
                 await store.save(message_of(message))
         yield store, Update.de_json({"update_id": 0, "message": chat.bodies[-1]}, None).message
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from model.chat.conversation import Window
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person, Roster
 
 NUMBER = 1234
@@ -127,7 +127,7 @@ by_the_bot = st.builds(
     Said,
     author=st.just(BOT),
     text=st.one_of(
-        st.builds(spoken, st.sampled_from(["João", "Hugo Sá", "Eva", "Nobody"]), said),
+        st.builds(add_voice_header, st.sampled_from(["João", "Hugo Sá", "Eva", "Nobody"]), said),
         st.just("I answer in their voices.\n/as Hugo"),
     ),
     gap=gaps,

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 from model.artifacts.registry import Registry
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.workshop import told
 
@@ -61,7 +61,7 @@ class Group:
 
     async def speaks(self, voice):
         """Whether the bot speaks in a voice when it is asked to."""
-        answer = parse_spoken(await self.says(self.admin.first_name, f"/as {voice}"))
+        answer = parse_voice_header(await self.says(self.admin.first_name, f"/as {voice}"))
         return answer is not None and answer[0] == voice
 
     async def tells(self, text):

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 
 from bot.transport.incoming import place_of
 from model.chat.conversation import Window
-from model.joining import FEATURES, LEVELS, MEMORY, Propensity, Weights, conversations, is_heard
+from model.joining import (
+    FEATURES,
+    LEVELS,
+    LOOKBACK_LINES,
+    Propensity,
+    VoiceWeights,
+    is_conversation_line,
+    split_conversations,
+)
 from pipeline.dataset.pairs import sessions_of
 from tests.parity import heard, page_of, read
 from tests.parity_chats import BOT, ROSTER, Chat, chats, windows
@@ -28,7 +36,7 @@ def drawn():
     def weights():
         features = tuple(chance.uniform(-1, 1) for _ in FEATURES)
         after = {name: chance.uniform(-1, 1) for name in [*names, ""]}
-        return Weights(chance.uniform(-1, 1), features, after, (0.5,) * len(LEVELS))
+        return VoiceWeights(chance.uniform(-1, 1), features, after, (0.5,) * len(LEVELS))
 
     return Propensity({person.name: weights() for person in ROSTER.voices})
 
@@ -39,19 +47,21 @@ MODEL = drawn()
 async def bots_chances(chat, database, window):
     """Return the chances that the live bot finds after the chat's last message."""
     async with heard(chat, database) as (store, last):
-        recent = await store.earlier(place_of(last), MEMORY, lambda m: is_heard(m, ROSTER))
-    return MODEL.chances(recent, ROSTER, window.gap)
+        recent = await store.earlier(
+            place_of(last), LOOKBACK_LINES, lambda m: is_conversation_line(m, ROSTER)
+        )
+    return MODEL.probabilities(recent, ROSTER, window.gap)
 
 
 def pipelines_chances(chat, folder, window):
     """Return the chances by what the pipeline would learn from, at the same place."""
     last, topic = read(chat, folder)
     # A message whose words are all quoted is empty: the bot keeps it, an export's reader does not.
-    if last.message_id != chat.bodies[-1]["message_id"] or not is_heard(last, ROSTER):
+    if last.message_id != chat.bodies[-1]["message_id"] or not is_conversation_line(last, ROSTER):
         return {}
     sessions = sessions_of(topic, ROSTER, window)
-    conversed = [one for s in sessions for one in conversations(s.lines, ROSTER, window.gap)]
-    return {person.name: MODEL.chance(conversed[-1], person.name) for person in ROSTER.voices}
+    conversed = [one for s in sessions for one in split_conversations(s.lines, ROSTER, window.gap)]
+    return {person.name: MODEL.probability(conversed[-1], person.name) for person in ROSTER.voices}
 
 
 @settings(max_examples=40, deadline=None)

@@ -21,8 +21,8 @@ from bot.playground.telegram import Telegram
 from bot.services.replies import lines_for
 from bot.store.database import opened
 from bot.store.messages import MessageStore, Place
-from model.chat.eligibility import parse_spoken
-from model.chat.prompt import line_as, render_context
+from model.chat.eligibility import parse_voice_header
+from model.chat.prompt import format_line, render_context
 from tests.habits import CHAT_ID, HABITS, IDS
 
 GROUP = -(10**12 + CHAT_ID)
@@ -105,7 +105,7 @@ class Friends:
             if now != seen:
                 seen, last = now, time.monotonic()
         texts = [c.params["text"] for c in self.telegram.calls[mark:] if c.method == "sendMessage"]
-        return [parse_spoken(text) for text in texts]
+        return [parse_voice_header(text) for text in texts]
 
     async def context(self):
         """Return the lines that the bot would put to the model now."""
@@ -143,7 +143,7 @@ async def friends(trained, tmp_path):
 async def test_as_answers_in_that_voice(friends):
     answer = await friends.asks("Tiago", "/as Hugo")
 
-    voice, words = parse_spoken(answer["text"])
+    voice, words = parse_voice_header(answer["text"])
     assert voice == "Hugo"
     assert HABITS["Hugo"] in words
 
@@ -151,7 +151,7 @@ async def test_as_answers_in_that_voice(friends):
 async def test_words_after_a_colon_are_how_the_answer_begins(friends):
     answer = await friends.asks("Tiago", "/as Hugo: hello you")
 
-    voice, words = parse_spoken(answer["text"])
+    voice, words = parse_voice_header(answer["text"])
     assert voice == "Hugo"
     assert words.startswith("hello you ")
     assert HABITS["Hugo"] in words
@@ -170,7 +170,7 @@ async def test_a_reply_to_an_answer_goes_on_in_its_voice(friends):
 
     again = await friends.asks("Hugo", "shall we go? woof woof", reply_to=answer)
 
-    assert parse_spoken(again["text"])[0] == "Raul"
+    assert parse_voice_header(again["text"])[0] == "Raul"
     assert HABITS["Raul"] in again["text"]
 
 
@@ -192,7 +192,7 @@ async def test_an_unknown_voice_gets_the_nearest_names(friends):
     answer = await friends.asks("Ana", "/as Hugoo")
 
     assert "Hugo" in answer["text"]
-    assert parse_spoken(answer["text"]) is None
+    assert parse_voice_header(answer["text"]) is None
 
 
 async def test_sigterm_ends_it_and_the_context_is_there_after_a_new_start(friends):
@@ -208,7 +208,7 @@ async def test_sigterm_ends_it_and_the_context_is_there_after_a_new_start(friend
     assert await friends.context() == last_lines(
         *("Hugo: hello there woof woof", "Tiago: hello there meow meow"),
         *("Raul: hello there tweet tweet", "Ana: hello there", "Rui: hello there"),
-        *(line_as(*line) for line in said),
+        *(format_line(*line) for line in said),
     )
 
 
@@ -222,7 +222,7 @@ async def test_an_edit_changes_the_context(friends):
     said = await friends.spoken(mark)
     assert await friends.context() == last_lines(
         *("Raul: hello there tweet tweet", "Ana: hello there", "Rui: hello there", "Ana: after"),
-        *(line_as(*line) for line in said),
+        *(format_line(*line) for line in said),
     )
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bot.services.replies import lines_for
 from bot.transport.incoming import place_of
 from model.chat.conversation import Window
-from model.chat.prompt import context_at, render_context, render_prompt
+from model.chat.prompt import build_context, render_context, render_prompt
 from tests.parity import heard, page_of, read
 from tests.parity_chats import ROSTER, Chat, chats, ends, windows
 
@@ -29,7 +29,7 @@ async def bots_context(chat, database, window):
 def pipelines_context(chat, folder, window):
     """Return the context that the pipeline builds at the chat's last message."""
     last, topic = read(chat, folder)
-    return context_at(topic, last.sent_at, ROSTER, window)
+    return build_context(topic, last.sent_at, ROSTER, window)
 
 
 places = given(

@@ -11,7 +11,7 @@ import pytest
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from model.artifacts.registry import Registry
-from model.chat.telegram_ids import chat_id_of
+from model.chat.telegram_ids import to_chat_id
 from model.speaking.copy_index import words_of
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import write_sample
@@ -42,7 +42,7 @@ async def lived_through(export, folder, leaves, *options, kills=()):
 
     clock = Calendar(int(first[-1]["date_unixtime"]))
     telegram = Telegram(can_read_all=True, clock=clock)
-    number = chat_id_of(about["type"], about["id"])
+    number = to_chat_id(about["type"], about["id"])
     async with serve(telegram) as url:
         friends = Friends(
             telegram, url, Registry(root), folder, ids, number, ADMINS=str(ids[admin])

@@ -25,7 +25,7 @@ from bot.services.access import is_admin as runs
 from bot.settings import Settings
 from bot.texts import EN
 from model.artifacts.artifact import Card, Chat
-from model.chat.names import visible, visible_name
+from model.chat.names import make_printable, make_printable_name
 
 NO_ADMINS = "nobody yet: write /start to the bot in private, it answers with the line for .env"
 
@@ -66,7 +66,7 @@ async def _is_known(bot: Bot, user_id: int) -> bool:
 
 async def _group(bot: Bot, chat: Chat) -> tuple[Finding, bool]:
     """Look at whether the bot is in a chat, and whether as an admin."""
-    name = f"{visible_name(chat.title)} ({chat.chat_id})"
+    name = f"{make_printable_name(chat.title)} ({chat.chat_id})"
     try:
         await bot.get_chat(chat.chat_id)
         me = await bot.get_chat_member(chat.chat_id, bot.id)
@@ -76,10 +76,10 @@ async def _group(bot: Bot, chat: Chat) -> tuple[Finding, bool]:
             "export it again, then `understudy build` and `understudy train`"
         )
     except Forbidden as error:
-        why = visible(error.message)
+        why = make_printable(error.message)
         says = f"the bot is not in {name} any more ({why}): add @{bot.username} again"
     except BadRequest as error:
-        why = visible(error.message)
+        why = make_printable(error.message)
         says = f"{name} is unknown to the bot ({why}): add @{bot.username} to that group"
     else:
         is_admin = runs(me)

@@ -22,7 +22,7 @@ from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import receipt_file
-from model.chat.names import visible_name
+from model.chat.names import make_printable_name
 from model.chat.roster import Person
 from model.errors import UnderstudyError
 
@@ -140,7 +140,7 @@ class Status:
         left = {group.moved_from for group in known.values()}
         listed = [group for number, group in known.items() if number not in left and group.title]
         lines = [
-            f"{visible_name(group.title or '')}: {await self._told(group, context)}"
+            f"{make_printable_name(group.title or '')}: {await self._told(group, context)}"
             for group in listed
         ]
         return "\n".join((texts.status_groups, *(lines or [texts.status_no_groups])))

@@ -19,8 +19,8 @@ from bot.store.messages import Place
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON
-from model.chat.eligibility import parse_spoken
-from model.chat.names import fold, nearest_names
+from model.chat.eligibility import parse_voice_header
+from model.chat.names import find_similar_names, fold
 from model.chat.roster import Person, Roster
 
 USUAL_TURNS = 5
@@ -85,7 +85,7 @@ def scene_of(words: str, roster: Roster) -> Scene:
     while left := left[_end(_JOINING, left) :].strip():
         if number := _NUMBER.match(left):
             turns, left = _turns(number[0], turns), left[number.end() :]
-        elif len(people) < MOST_TURNS and (named := roster.named(left)):
+        elif len(people) < MOST_TURNS and (named := roster.match_voice(left)):
             people, left = [*people, named[0]], named[1]
         else:
             raise WhoError(left)
@@ -110,7 +110,7 @@ def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Pers
         return texts.no_voices, ()
     if not said.strip():
         return texts.choose_voice, voices
-    near = nearest_names(said, voices)
+    near = find_similar_names(said, voices)
     fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
     if _have_the_name(said, access.roster.people) > 1:
         return texts.shared_name, fitting
@@ -161,7 +161,7 @@ class Voices:
             await context.delivery.say(place, context.texts.silent_here)
             return
         said = after_command(message)
-        if named := self.state.access.roster.named(said):
+        if named := self.state.access.roster.match_voice(said):
             request = wish_as(said, named[1], message.message_id)
             await self._speak(context, place, named[0], message.date, request)
         elif wished := anyone(said, message.message_id):
@@ -201,7 +201,7 @@ class Voices:
         is_first = await _removed(asked) or context.delivery.is_repeated
         if not is_first or not self.state.access.speaks_in(place.chat_id):
             return
-        if person := self.state.access.roster.person(int(chosen[1])):
+        if person := self.state.access.roster.find_by_id(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))
 
     async def tell_voice(self, update: Update, context: Context) -> None:
@@ -242,8 +242,8 @@ class Voices:
         if text is None:
             kept = await self.state.store.messages.find(replied.chat.id, replied.message_id)
             text = kept.text if kept else ""
-        played = parse_spoken(text)
-        return self.state.access.roster.called(played[0]) if played else None
+        played = parse_voice_header(text)
+        return self.state.access.roster.find_by_name(played[0]) if played else None
 
 
 async def _confirm(query: CallbackQuery, text: str | None = None) -> None:

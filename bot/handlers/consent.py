@@ -26,7 +26,7 @@ class Consenting:
         text = context.texts.anonymous_sender
         if (user_id := own_id(message)) is not None:
             await self.state.decide(message.chat.id, user_id, "optin")
-            text = self._agreed(self.state.access.roster.person(user_id), context.texts)
+            text = self._agreed(self.state.access.roster.find_by_id(user_id), context.texts)
         await context.delivery.say(place_of(message), text)
 
     async def opt_out(self, update: Update, context: Context) -> None:

@@ -11,7 +11,7 @@ from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
 from bot.store.inbox import Ref
 from bot.transport.incoming import after_command, author_id, own_id, place_of
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from model.chat.roster import Person
 
 
@@ -28,7 +28,7 @@ class Forgetting:
 
     async def everything_of(self, user_id: int, context: Context) -> Gone:
         """Erase what somebody wrote, from any account, and what the bot made of it."""
-        person = self.state.access.roster.person(user_id)
+        person = self.state.access.roster.find_by_id(user_id)
         wanted = ErasureQuery(
             authors=frozenset({user_id, *(person.ids if person else ())}),
             voices=(person.name,) if person else (),
@@ -58,7 +58,7 @@ class Forgetting:
         if is_ours and voice is None:
             return texts.forget_no_voice
         owners = set(self._ids(voice)) if voice else {author_id(replied)}
-        asker = self.state.access.roster.person(author_id(message) or 0)
+        asker = self.state.access.roster.find_by_id(author_id(message) or 0)
         asks = {author_id(message), *self._ids(asker.name if asker else None)}
         if not asks & owners and not await self._is_admin(message, context):
             return texts.forget_not_allowed
@@ -71,13 +71,13 @@ class Forgetting:
     async def _voice_of(self, line: Message) -> str | None:
         """Return in whose voice the bot said something, None where it spoke for itself."""
         kept = await self.state.store.outbox.line(line.chat.id, line.message_id)
-        played = parse_spoken(line.text or "")
+        played = parse_voice_header(line.text or "")
         if kept:
             return kept.voice
         return played[0] if played else None
 
     def _ids(self, name: str | None) -> tuple[int, ...]:
-        person: Person | None = self.state.access.roster.called(name) if name else None
+        person: Person | None = self.state.access.roster.find_by_name(name) if name else None
         return person.ids if person else ()
 
     async def _is_admin(self, message: Message, context: Context) -> bool:

@@ -23,7 +23,7 @@ from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, place_of
 from bot.transport.outgoing import Question, typing
 from model.chat.conversation import Message
-from model.chat.eligibility import line_of, target_text
+from model.chat.eligibility import make_line, target_text
 from model.chat.names import fold
 from model.chat.roster import Roster
 from model.errors import VoiceError
@@ -80,7 +80,7 @@ class Guessing:
         chat_id = await self.state.store.guesses.chat_of(answer.poll_id)
         if chat_id is None or not self.state.access.speaks_in(chat_id):
             return
-        person = self.state.access.roster.person(answer.user.id)
+        person = self.state.access.roster.find_by_id(answer.user.id)
         name = person.name if person else answer.user.full_name
         await self.state.store.guesses.answer(
             answer.poll_id, answer.user.id, name, answer.option_ids[0]
@@ -200,7 +200,7 @@ def _askable(
 ) -> tuple[Message, Shown] | None:
     """Return the first of these messages that fits a quiz, and the text to show."""
     for message in messages:
-        line = line_of(message, roster)
+        line = make_line(message, roster)
         text = target_text(line) if line and not message.text.startswith("/") else None
         if line and line.speaker and text and is_guessable(text):
             return message, _real(message, text, line.speaker, version)

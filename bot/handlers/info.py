@@ -12,7 +12,7 @@ from bot.services.state import BotState
 from bot.store.outbox import Line
 from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
-from model.chat.eligibility import MASK
+from model.chat.eligibility import VOICE_EMOJI
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Cast:
             learned = ""
             if lines is not None:
                 learned = texts.learned_from.format(messages=texts.count(texts.messages, lines))
-            voices.append(f"• {MASK} {person.name}{learned}")  # a mask first would be a line
+            voices.append(f"• {VOICE_EMOJI} {person.name}{learned}")  # a mask first would be a line
         others = [person for person in access.roster.people if tell_all]
         quiet = [person.name for person in others if person.is_only_quiet]
         silent = [person.name for person in others if access.may_still_agree(person)]

@@ -16,7 +16,7 @@ from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of
 from model.chat.conversation import Message as Said
-from model.joining import LEVELS, MEMORY, is_heard
+from model.joining import LEVELS, LOOKBACK_LINES, is_conversation_line
 
 MOST_AN_HOUR = 6
 HEATED = 8
@@ -132,16 +132,18 @@ class Joining:
         if serving.propensity is None:
             return None
         earlier = await self.state.store.messages.earlier(
-            place, MEMORY, lambda one: is_heard(one, serving.roster)
+            place, LOOKBACK_LINES, lambda one: is_conversation_line(one, serving.roster)
         )
         if not earlier or earlier[-1].message_id != message.message_id or is_heated(earlier):
             return None
         gap = serving.card.window.gap
-        chances = await asyncio.to_thread(serving.propensity.chances, earlier, serving.roster, gap)
+        chances = await asyncio.to_thread(
+            serving.propensity.probabilities, earlier, serving.roster, gap
+        )
         agreed = {person.name for person in access.voices}
         likely = {name: chance for name, chance in chances.items() if name in agreed}
         level = self.state.group(place.chat_id).chatty
-        return serving.propensity.would_join(likely, level, self.chance)
+        return serving.propensity.choose_joiner(likely, level, self.chance)
 
 
 def span_of(words: str) -> timedelta | None:

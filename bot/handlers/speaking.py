@@ -248,7 +248,7 @@ class Speaking:
     def _may_still_say(self, said: Reply, place: Place) -> bool:
         """Whether a turn may be said now: since it was asked for somebody may have said no."""
         access = self._house.access
-        person = access.roster.called(said.voice)
+        person = access.roster.find_by_name(said.voice)
         may = access.speaks_in(place.chat_id) and bool(person and access.may_imitate(person))
         return may and not self._house.is_unsaid(said.voice, place.chat_id, said.sources)
 

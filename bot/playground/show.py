@@ -19,8 +19,8 @@ from bot.playground.objects import Chat, Json, User
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
 from model.artifacts.artifact import Artifact
-from model.chat.eligibility import MASK, parse_spoken
-from model.chat.prompt import read_lines
+from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
+from model.chat.prompt import parse_lines
 
 GROUP = -1_000_000_000_042
 START_SECONDS = 60.0
@@ -72,9 +72,11 @@ class Group:
         return True
 
     def _show(self, text: str) -> None:
-        if played := parse_spoken(text):
+        if played := parse_voice_header(text):
             name, words = played
-            line = Text.assemble(f"{MASK} ", (f"{name}: ", "bold magenta"), (words, "magenta"))
+            line = Text.assemble(
+                f"{VOICE_EMOJI} ", (f"{name}: ", "bold magenta"), (words, "magenta")
+            )
         else:
             line = Text(f"    {text}", "yellow")
         self.console.print(line)
@@ -92,7 +94,7 @@ def read_conversation(path: Path) -> list[str]:
         PlaygroundError: There is no such file, or a line without a name.
     """
     try:
-        return read_lines(path.read_text("utf-8"))
+        return parse_lines(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise PlaygroundError(f"cannot read {path}: a text file of lines `Name: words`") from error
     except ValueError as error:

@@ -18,7 +18,7 @@ from model.chat.roster import (
     Person,
     Roster,
     newest_decisions,
-    with_questions,
+    remove_decisions,
 )
 
 NONE_KNOWN: Mapping[int, Group] = MappingProxyType({})
@@ -81,7 +81,7 @@ class Access:
 
     def has_agreed(self, author_id: int) -> bool:
         """Whether what somebody writes may be kept for longer than it is needed as context."""
-        person = self.roster.person(author_id)
+        person = self.roster.find_by_id(author_id)
         return person is not None and self.may_imitate(person)
 
     @property
@@ -110,12 +110,12 @@ def access_of(
     optouts = (one for person in card.roster.people for one in person.opted_out)
     newest = newest_decisions([*optouts, *decisions.values()])
     return Access(
-        with_questions(roster),
+        remove_decisions(roster),
         frozenset(chat.chat_id for chat in card.chats),
         settings.admins,
         settings.consent,
         card.public,
-        {user_id: one.said for user_id, one in newest.items()},
+        {user_id: one.kind for user_id, one in newest.items()},
         groups,
     )
 

@@ -26,7 +26,7 @@ from bot.store.outbox import Line, Part, State, Turn
 from bot.transport.departure import calling_before_departure
 from bot.transport.incoming import message_of
 from bot.transport.outgoing import Question, seconds_of, send, send_quiz, send_sticker
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
@@ -149,7 +149,9 @@ class Delivery:
                 return False
             has_all &= sent is not None
             message = message_of(sent) if sent else None
-            kept = replace(message, text=spoken(left.line.voice, words)) if message else None
+            kept = (
+                replace(message, text=add_voice_header(left.line.voice, words)) if message else None
+            )
             left = left.without_first(came)
             await outbox.advance(part, left, kept)
         return has_all
@@ -171,7 +173,7 @@ class Delivery:
             sent, state = await self._sent(part, place, sending, left, again)
             if state != "refused":
                 return sent, state
-        sending = partial(send, self.bot, text=spoken(voice, words))
+        sending = partial(send, self.bot, text=add_voice_header(voice, words))
         return await self._sent(part, place, sending, left, again)
 
     async def _sent(

@@ -14,7 +14,7 @@ from bot.settings import Settings
 from bot.store.backup import Decided, Dumping, Kept
 from bot.store.database import Version, complaint, database_file, opened, version_of
 from bot.store.groups import Decisions, Group, Groups
-from model.chat.names import visible_name
+from model.chat.names import make_printable_name
 from model.files import write_text
 
 Json: TypeAlias = dict[str, Any]
@@ -232,7 +232,7 @@ def _chosen(chats: set[int], names: Mapping[int, str | None], wanted: int | None
     if not known:
         raise DumpError("no messages are kept yet: let the bot hear a group first")
     listed = "".join(
-        f"\n  {one}  {visible_name(names.get(one) or '')}".rstrip() for one in sorted(known)
+        f"\n  {one}  {make_printable_name(names.get(one) or '')}".rstrip() for one in sorted(known)
     )
     what = "messages of several chats are kept" if wanted is None else f"none are of chat {wanted}"
     raise DumpError(f"{what}: choose with --chat ID{listed}")

@@ -8,11 +8,11 @@ from typing import Protocol, TypeAlias
 
 from bot.services.replies import Speaker
 from model.artifacts.artifact import Artifact, Card
-from model.chat.names import visible
-from model.chat.roster import Roster, with_questions
+from model.chat.names import make_printable
+from model.chat.roster import Roster, remove_decisions
 from model.errors import UnderstudyError, describe_error
 from model.joining import Propensity
-from model.joining import load as load_propensity
+from model.joining import read_propensity as load_propensity
 
 FIRST_WAIT, LONGEST_WAIT = (
     30.0,
@@ -164,10 +164,10 @@ class ModelHolder:
         artifact = self.models.open("current")
         same = self._now and self._now.artifact.path == artifact.path
         speaker = self._now.speaker if self._now and same else self._open(artifact)
-        roster = with_questions(artifact.card.roster).with_understudy(self.bot_id)
+        roster = remove_decisions(artifact.card.roster).with_understudy(self.bot_id)
         return Serving(artifact, speaker, roster, load_propensity(artifact.path))
 
 
 def _reason(error: Exception) -> str:
     """Return why a version cannot be used; CTranslate2's own text never quotes a chat."""
-    return visible(str(error)) if isinstance(error, RuntimeError) else describe_error(error)
+    return make_printable(str(error)) if isinstance(error, RuntimeError) else describe_error(error)

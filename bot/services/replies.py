@@ -18,7 +18,7 @@ from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Generation
 from model.artifacts.artifact import Card
 from model.chat.conversation import Message, Window, context_before
-from model.chat.eligibility import Line, line_of
+from model.chat.eligibility import Line, make_line
 from model.chat.prompt import render_context
 from model.chat.roster import Roster
 from model.errors import GenerationStopped, VoiceError
@@ -210,12 +210,12 @@ async def lines_for(
     lines: dict[int, Line] = {}
 
     def counts(message: Message) -> bool:
-        line = line_of(request.reading(message), roster)
+        line = make_line(request.reading(message), roster)
         if line is not None:
             lines[message.message_id] = line
         return line is not None
 
-    await store.earlier(place, window.reach, counts, before)
+    await store.earlier(place, window.lookback, counts, before)
     return context_before(list(lines.values())[::-1], at, window)
 
 

@@ -17,7 +17,7 @@ from bot.store.groups import Group
 from bot.store.inbox import Ref
 from bot.store.messages import Place
 from bot.store.store import Store
-from model.chat.names import visible_name
+from model.chat.names import make_printable_name
 from model.chat.roster import Decision, DecisionKind
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,9 @@ class BotState:
     @property
     def origin(self) -> str:
         """Return the titles of the chats that the model learned from."""
-        return ", ".join(visible_name(chat.title) for chat in self.model_holder.now.card.chats)
+        return ", ".join(
+            make_printable_name(chat.title) for chat in self.model_holder.now.card.chats
+        )
 
     def group(self, chat_id: int) -> Group:
         """Return what is known of a group, where nothing is the usual."""
@@ -97,7 +99,7 @@ class BotState:
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether words must not stand: their friend said /optout, or what they are of is gone."""
         access = self.access
-        person = access.roster.called(voice)
+        person = access.roster.find_by_name(voice)
         decided = {access.decisions.get(number) for number in person.ids} if person else set()
         return "optout" in decided or self.forgot(chat_id, sources)
 

@@ -33,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 import migrations
 from bot.errors import StoreError
 from bot.store.tables import messages
-from model.chat.names import visible
+from model.chat.names import make_printable
 from model.errors import describe_error
 from model.files import PRIVATE_FILE, locked, make_folder
 
@@ -72,7 +72,7 @@ async def version_of(url: str) -> Version:
             return await connection.run_sync(_version)
     except DBAPIError as error:
         raise StoreError(
-            f"{path} cannot be read as a database ({visible(str(error.orig))}): {ANOTHER}"
+            f"{path} cannot be read as a database ({make_printable(str(error.orig))}): {ANOTHER}"
         ) from error
 
 
@@ -391,7 +391,7 @@ async def _write(url: str, change: Callable[[Connection], None]) -> None:
     except OperationalError as error:
         raise StoreError(
             f"the database {database_file(url)} cannot be written "
-            f"({visible(str(error.orig))}): stop other programs that use it, free space, "
+            f"({make_printable(str(error.orig))}): stop other programs that use it, free space, "
             f"or {ANOTHER}"
         ) from error
 

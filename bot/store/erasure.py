@@ -46,7 +46,7 @@ from bot.store.inbox import (
 )
 from bot.store.outbox import drop_turns
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
-from model.chat.eligibility import clear_caches, spoken
+from model.chat.eligibility import add_voice_header, clear_caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,9 @@ def _is_meant(wanted: ErasureQuery) -> ColumnElement[bool]:
 
 def _is_spoken(wanted: ErasureQuery) -> ColumnElement[bool]:
     """Whether a message is the bot's, in one of the voices: of old ones the text alone tells."""
-    starts = (messages.c.text.startswith(spoken(v, ""), autoescape=True) for v in wanted.voices)
+    starts = (
+        messages.c.text.startswith(add_voice_header(v, ""), autoescape=True) for v in wanted.voices
+    )
     return and_(messages.c.author_id.in_(wanted.bots), or_(False, *starts))  # noqa: FBT003
 
 

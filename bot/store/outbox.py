@@ -17,7 +17,7 @@ from bot.store.messages import Place, saving
 from bot.store.send_log import Note, Part, SendLog
 from bot.store.tables import forgotten, inbox, lines, replies, sources
 from model.chat.conversation import Message
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 
 __all__ = ["Generation", "Line", "Outbox", "Part", "State", "Turn", "drop_turns", "keep_line"]
 
@@ -259,7 +259,7 @@ async def _settle(connection: AsyncConnection, note: Note) -> bool:
     elif len(turn.messages) != note.left:
         return False
     else:
-        words = spoken(turn.line.voice, turn.messages[0])
+        words = add_voice_header(turn.line.voice, turn.messages[0])
         message = replace(note.message, text=words) if note.message else None
         await _advance(connection, part, turn.without_first(came), message)
     return came == "uncertain"

@@ -6,8 +6,8 @@ from datetime import UTC, timedelta
 import telegram
 
 from bot.store.messages import Place
-from model.chat.conversation import MediaKind, Message, media_text, sticker_text
-from model.chat.quotes import without_quotes
+from model.chat.conversation import MediaKind, Message, render_media, render_sticker
+from model.chat.quotes import strip_quotes
 
 _MEDIA: tuple[tuple[str, MediaKind], ...] = (
     ("photo", "photo"),
@@ -125,11 +125,11 @@ def _text(message: telegram.Message) -> str | None:
     if message.text is not None:
         return _own(message.text, message.entities)
     if message.sticker:
-        return sticker_text(message.sticker.emoji)
+        return render_sticker(message.sticker.emoji)
     for attribute, kind in _MEDIA:
         if medium := getattr(message, attribute):
-            words = without_quotes(message.poll.question) if message.poll else _caption(message)
-            return media_text(kind, _seconds(medium), words or "")
+            words = strip_quotes(message.poll.question) if message.poll else _caption(message)
+            return render_media(kind, _seconds(medium), words or "")
     return _caption(message)
 
 
@@ -141,12 +141,12 @@ def _own(text: str, entities: Sequence[telegram.MessageEntity]) -> str:
     """Return a message's text without quotes: these are other people's words and never stored."""
     quotes = [entity for entity in entities if entity.type in _QUOTES]
     if not quotes:
-        return without_quotes(text)
+        return strip_quotes(text)
     units, at, kept = text.encode("utf-16-le", "surrogatepass"), 0, bytearray()
     for quote in sorted(quotes, key=lambda entity: entity.offset):
         kept += units[at : max(at, 2 * quote.offset)]
         at = max(at, 2 * (quote.offset + quote.length))
-    return without_quotes((kept + units[at:]).decode("utf-16-le", "ignore"))
+    return strip_quotes((kept + units[at:]).decode("utf-16-le", "ignore"))
 
 
 def _seconds(medium: object) -> int | None:

@@ -16,7 +16,7 @@ from telegram.ext import AIORateLimiter, ExtBot
 
 from bot.store.attempts import waits
 from bot.store.messages import Place
-from model.chat.eligibility import MASK
+from model.chat.eligibility import VOICE_EMOJI
 from model.chat.roster import Person
 
 TOLD_TO_WAIT = 5  # times, before a message is given up
@@ -94,7 +94,7 @@ async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str)
         RetryAfter: Telegram wants us to wait; whoever calls knows how to.
     """
     data = f"{_SIGN}{voice}".encode()[:MOST_DATA].decode("utf-8", "ignore")
-    button = InlineKeyboardButton(f"{MASK} {voice}", callback_data=data)
+    button = InlineKeyboardButton(f"{VOICE_EMOJI} {voice}", callback_data=data)
     return await bot.send_sticker(
         place.chat_id,
         file_id,

@@ -19,8 +19,8 @@ from typing import IO, Any, Self
 from model.artifacts.artifact import CARD, ROSTER, SCORECARD, Artifact, load, roster_text
 from model.artifacts.consent import keep_imported
 from model.artifacts.registry import Registry
-from model.chat.names import visible
-from model.chat.roster import stricter
+from model.chat.names import make_printable
+from model.chat.roster import merge_stricter
 from model.errors import ArtifactError, describe_error
 from model.files import PRIVATE_FILE, locked, make_folder, temporary_folder
 
@@ -275,7 +275,7 @@ def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Re
             keep_imported(registry.root, roster)
             if twin := _find_same_version(registry, folder):
                 known = load(registry.root / "versions" / twin).card.roster
-                registry.change_roster(twin, stricter(known, roster))
+                registry.change_roster(twin, merge_stricter(known, roster))
                 return Received(twin, is_new=False)
             return Received(registry.add(folder))
 
@@ -359,7 +359,7 @@ def _told_in_one_line(file: Path) -> Iterator[None]:
         EOFError, KeyError, NotImplementedError, OverflowError, RuntimeError, ValueError,
         struct.error, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
-        why = visible(str(error)) or type(error).__name__
+        why = make_printable(str(error)) or type(error).__name__
         raise ArtifactError(
             f"{file} is damaged, or no model that `understudy models export` wrote ({why}): "
             "copy it anew"

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from model.chat import roster as rosters
 from model.chat.conversation import Window, window_from_json, window_to_json
-from model.chat.names import escape_unseen
+from model.chat.names import escape_control_characters
 from model.chat.prompt import fingerprint
 from model.chat.roster import Roster
 from model.errors import ArtifactError, RosterError, describe_error
@@ -160,7 +160,7 @@ def save_roster(roster: Roster, folder: Path) -> None:
 
 def roster_text(roster: Roster) -> str:
     """Return what roster.json holds."""
-    return _json_text(rosters.to_json(roster))
+    return _json_text(rosters.roster_to_json(roster))
 
 
 def load(folder: Path) -> Artifact:
@@ -204,7 +204,7 @@ def _write_json(value: Mapping[str, Any], path: Path) -> None:
 
 
 def _json_text(value: Mapping[str, Any]) -> str:
-    return escape_unseen(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
+    return escape_control_characters(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
@@ -222,7 +222,7 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
 
 def _read_roster(path: Path) -> Roster:
     try:
-        return rosters.from_json(_read_json(path))
+        return rosters.roster_from_json(_read_json(path))
     except RosterError as error:
         raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
 

@@ -11,12 +11,12 @@ from model.chat.roster import (
     Decision,
     Person,
     Roster,
+    apply_decisions,
     decision_from_json,
     decision_to_json,
+    exclude_voices,
     id_from_json,
     newest_decisions,
-    with_decisions,
-    without_voices,
 )
 from model.errors import ArtifactError
 from model.files import write_text
@@ -37,12 +37,12 @@ class Consent:
 
     def over(self, roster: Roster) -> Roster:
         """Return a version's roster without the voices of people who opted out or are withheld."""
-        return with_decisions(without_voices(roster, self.withheld), self.decisions)
+        return apply_decisions(exclude_voices(roster, self.withheld), self.decisions)
 
     def has_withdrawn(self, person: Person) -> bool:
         """Whether a person's messages must not be learned from, whatever a roster says."""
         newest = (self.decisions[number] for number in person.ids if number in self.decisions)
-        opted_out = any(one.said == "optout" for one in newest)
+        opted_out = any(one.kind == "optout" for one in newest)
         return opted_out or not self.withheld.isdisjoint(person.ids)
 
 

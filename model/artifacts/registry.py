@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model.artifacts import consent
 from model.artifacts.artifact import Artifact, content_hash, load, save_roster
-from model.chat.roster import Roster, revised
+from model.chat.roster import Roster, apply_new_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
 
@@ -216,7 +216,7 @@ class Registry:
         with locked(self.root / "lock", wait=True):
             artifact = self._load(name)
             card = artifact.card
-            save_roster(revised(card.roster, roster, card.learned), artifact.path)
+            save_roster(apply_new_roster(card.roster, roster, card.learned), artifact.path)
         return name
 
     def _apply_consent(self, artifact: Artifact) -> Artifact:

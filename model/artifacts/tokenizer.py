@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, models
 
-from model.chat.prompt import LINE_BREAK, label, render_prompt
+from model.chat.prompt import LINE_BREAK, render_prompt, speaker_label
 from model.errors import ArtifactError, BaseError, describe_error
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
@@ -68,21 +68,21 @@ class Codec:
 
     def reply_ids(self, name: str, reply: str) -> tuple[list[int], list[int]]:
         """Return the ids that force a voice and those of the reply that follows, without an end."""
-        forced = self._plain(label(name))
-        whole = self._plain(label(name) + reply)
+        forced = self._plain(speaker_label(name))
+        whole = self._plain(speaker_label(name) + reply)
         if whole[: len(forced)] == forced:
             return forced, whole[len(forced) :]
         return forced, self._plain(reply)
 
     def label_ids(self, name: str) -> list[int]:
         """Return the ids that force a voice."""
-        return self._plain(label(name))
+        return self._plain(speaker_label(name))
 
     def reply_text(self, name: str, ids: Sequence[int]) -> str:
         """Return the text of a reply's ids, what `reply_ids` was given."""
         forced = self.label_ids(name)
         whole = self.tokenizer.decode([*forced, *ids], skip_special_tokens=True)
-        return whole[len(label(name)) :]
+        return whole[len(speaker_label(name)) :]
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the pieces of ids, as CTranslate2 takes them."""

@@ -35,7 +35,7 @@ class Message:
             raise ValueError(f"message {self.message_id}: sent_at {self.sent_at} has no time zone")
 
 
-class Spoken(Protocol):
+class AuthoredItem(Protocol):
     """What the rules here need of a message or of a line made from one."""
 
     @property
@@ -47,7 +47,7 @@ class Spoken(Protocol):
         """When, aware."""
 
 
-S = TypeVar("S", bound=Spoken)
+S = TypeVar("S", bound=AuthoredItem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Window:
             )
 
     @property
-    def reach(self) -> int:
+    def lookback(self) -> int:
         """Return how many messages before a reply decide its context."""
         return max(self.size, self.short, self.short - 1 + self.fill)
 
@@ -99,7 +99,7 @@ TURN_GAP = timedelta(seconds=60)
 def context_before(earlier: Sequence[S], at: datetime, window: Window) -> Sequence[S]:
     """Return what a reply given `at` may look at, oldest first.
 
-    `earlier` are messages of one chat and topic in order; only the last `window.reach` matter.
+    `earlier` are messages of one chat and topic in order; only the last `window.lookback` matter.
     """
     start = len(earlier)
     following = at
@@ -111,7 +111,7 @@ def context_before(earlier: Sequence[S], at: datetime, window: Window) -> Sequen
     return earlier[max(start, len(earlier) - window.size) :]
 
 
-def sessions(messages: Iterable[S], gap: timedelta) -> Iterator[list[S]]:
+def split_sessions(messages: Iterable[S], gap: timedelta) -> Iterator[list[S]]:
     """Cut one chat and topic's messages, in order, wherever nobody spoke for `gap` or longer."""
     session: list[S] = []
     for message in messages:
@@ -123,7 +123,7 @@ def sessions(messages: Iterable[S], gap: timedelta) -> Iterator[list[S]]:
         yield session
 
 
-def turns(session: Iterable[S], gap: timedelta = TURN_GAP) -> Iterator[list[S]]:
+def split_turns(session: Iterable[S], gap: timedelta = TURN_GAP) -> Iterator[list[S]]:
     """Cut a session where the author changes or pauses for longer than `gap`."""
     turn: list[S] = []
     for message in session:
@@ -156,10 +156,10 @@ MediaKind = Literal[
     "dice",
 ]
 
-WITH_LENGTH = frozenset[MediaKind]({"voice", "video message"})
+KINDS_WITH_LENGTH = frozenset[MediaKind]({"voice", "video message"})
 """The kinds whose bracketed word tells how long they last; a length of another kind is dropped."""
 
-EXPORTED: MappingProxyType[str, MediaKind] = MappingProxyType(
+EXPORT_MEDIA_KINDS: MappingProxyType[str, MediaKind] = MappingProxyType(
     {
         "voice_message": "voice",
         "video_message": "video message",
@@ -175,25 +175,25 @@ STICKER = "[sticker]"
 _CAPTIONED = re.compile(r"\[(?:photo|video|animation|audio|file|voice(?: \d+:\d\d)?)\](?:\s+|$)")
 
 
-def media_text(kind: MediaKind, seconds: int | None = None, caption: str = "") -> str:
+def render_media(kind: MediaKind, seconds: int | None = None, caption: str = "") -> str:
     """Return `[photo]` or `[voice 0:07]`, with the caption after a space.
 
     A length of 0 is left out: an export cannot tell it from none.
     """
     length = ""
-    if seconds and seconds > 0 and kind in WITH_LENGTH:
+    if seconds and seconds > 0 and kind in KINDS_WITH_LENGTH:
         minutes, rest = divmod(seconds, 60)
         length = f" {minutes}:{rest:02d}"
     word = f"[{kind}{length}]"
     return f"{word} {caption}" if caption else word
 
 
-def sticker_text(emoji: str | None) -> str:
+def render_sticker(emoji: str | None) -> str:
     """Return a sticker's emoji, or a bracketed word where it has none."""
     return emoji or STICKER
 
 
-def without_medium(text: str) -> str:
+def strip_media_word(text: str) -> str:
     """Return a caption without the word for what it is the caption of."""
     head = _CAPTIONED.match(text)
     return text[head.end() :] if head else text

@@ -7,28 +7,33 @@ from datetime import datetime
 from functools import lru_cache
 
 from model.chat import quotes
-from model.chat.conversation import Message, without_medium
+from model.chat.conversation import Message, strip_media_word
 from model.chat.names import MAX_NAME, clean_name
-from model.chat.quotes import without_copies, without_quotes
+from model.chat.quotes import strip_copies, strip_quotes
 from model.chat.roster import Roster
 from model.redaction import phones
 from model.redaction.redact import redact, redact_beginning
 
-MASK = "🎭"
+VOICE_EMOJI = "🎭"
 
 
-def spoken(name: str, words: str) -> str:
+def add_voice_header(name: str, words: str) -> str:
     """Return what the bot sends: a line that names the voice, then the words."""
-    return f"{MASK} {name}\n{words}"
+    return f"{VOICE_EMOJI} {name}\n{words}"
 
 
-def parse_spoken(text: str) -> tuple[str, str] | None:
-    """Return the voice and the words of what `spoken` wrote, None for any other text."""
+def parse_voice_header(text: str) -> tuple[str, str] | None:
+    """Return the voice and the words of what `add_voice_header` wrote, None for any other text."""
     head, newline, words = text.partition("\n")
-    name = head.removeprefix(MASK).strip()
+    name = head.removeprefix(VOICE_EMOJI).strip()
     if len(name) > MAX_NAME:
         return None
-    if not newline or not head.startswith(MASK) or name != clean_name(name) or not words.strip():
+    if (
+        not newline
+        or not head.startswith(VOICE_EMOJI)
+        or name != clean_name(name)
+        or not words.strip()
+    ):
         return None
     return name, words
 
@@ -36,10 +41,10 @@ def parse_spoken(text: str) -> tuple[str, str] | None:
 WITHHELD = "[…]"
 """Stands for the turn of somebody who may not be learned from."""
 
-WALL = "[long text]"
+LONG_TEXT = "[long text]"
 """Stands for what was cut of a pasted wall."""
 
-MAX_WORDS = 1_500
+MAX_CHARACTERS = 1_500
 """Characters: what is longer was pasted, not said, and would fill a model's whole view."""
 
 _SHOWN_OF_WALL = 200  # characters, cut back to a whole word
@@ -67,7 +72,7 @@ class Line:
     reply_to: int | None = None
 
 
-def line_of(message: Message, roster: Roster) -> Line | None:
+def make_line(message: Message, roster: Roster) -> Line | None:
     """Return the message's line in a conversation, or None if it has none.
 
     Commands, other bots' messages, forwards, quotes and empty messages have none. The words after
@@ -85,9 +90,9 @@ def line_of(message: Message, roster: Roster) -> Line | None:
     return _said(message, text, roster) if text else None
 
 
-def lines_of(messages: Iterable[Message], roster: Roster) -> list[Line]:
+def make_lines(messages: Iterable[Message], roster: Roster) -> list[Line]:
     """Return the lines of messages, in their order."""
-    return [line for message in messages if (line := line_of(message, roster))]
+    return [line for message in messages if (line := make_line(message, roster))]
 
 
 def clear_caches() -> None:
@@ -98,11 +103,11 @@ def clear_caches() -> None:
     phones.clear_cache()
 
 
-def without_others(text: str, roster: Roster) -> str:
+def strip_other_authors(text: str, roster: Roster) -> str:
     """Return a message's text without quotes and copies; it still gives the same line."""
     own = _own(text, roster)
     asked = _AS.match(own)
-    found = roster.named(own[asked.end() :]) if asked else None
+    found = roster.match_voice(own[asked.end() :]) if asked else None
     if found is None:
         return own
     return own.removesuffix(found[1]) + _own(found[1], roster)
@@ -118,7 +123,7 @@ def target_text(line: Line) -> str | None:
         return None
     text = line.text
     if "[" in text:
-        text = without_medium(text)
+        text = strip_media_word(text)
         if not text or _BRACKETED.search(text) or _COMMAND.match(text):
             return None
     return text
@@ -131,7 +136,7 @@ def is_speakable(text: str) -> bool:
 
 def _said(message: Message, text: str, roster: Roster) -> Line:
     """Return the line of a person's own words."""
-    person = roster.person(message.author_id)
+    person = roster.find_by_id(message.author_id)
     if person is None:
         name = roster.speaker_name(message.author_id, _presentable_name(message.author_name))
         return _line(message, message.author_id, name, _presentable(text))
@@ -151,7 +156,9 @@ def _line(
 
 def _presentable(text: str) -> str:
     """Return words that a prompt may hold: no private data, of a wall its beginning."""
-    return _redact_cached(text) if len(text) <= MAX_WORDS else _beginning(text[:MAX_WORDS])
+    return (
+        _redact_cached(text) if len(text) <= MAX_CHARACTERS else _beginning(text[:MAX_CHARACTERS])
+    )
 
 
 @lru_cache(_CACHE_SIZE)
@@ -161,13 +168,13 @@ def _redact_cached(text: str) -> str:
 
 @lru_cache(_CACHE_SIZE)
 def _beginning(text: str) -> str:
-    """Return the beginning of a very long message, given its first `MAX_WORDS` characters.
+    """Return the beginning of a very long message, given its first `MAX_CHARACTERS` characters.
 
     Only parts that end well before the last of these are shown, so that no part is cut in two.
     """
     read = text.rsplit(maxsplit=1)[0]
-    head = redact_beginning(read, MAX_WORDS - _LONGEST_PART)[:_SHOWN_OF_WALL]
-    return f"{head.rsplit(maxsplit=1)[0] if ' ' in head else ''} {WALL}".strip()
+    head = redact_beginning(read, MAX_CHARACTERS - _LONGEST_PART)[:_SHOWN_OF_WALL]
+    return f"{head.rsplit(maxsplit=1)[0] if ' ' in head else ''} {LONG_TEXT}".strip()
 
 
 @lru_cache(4096)
@@ -177,11 +184,11 @@ def _presentable_name(name: str | None) -> str | None:
 
 
 def _played(message: Message, roster: Roster) -> Line | None:
-    played = parse_spoken(message.text)
+    played = parse_voice_header(message.text)
     if not played:
         return None
     name, words = played
-    if roster.withholds(name):
+    if roster.is_withheld_name(name):
         return _line(message, message.author_id, None, WITHHELD)
     text = _own(words, roster)
     return _line(message, message.author_id, name, _presentable(text)) if text else None
@@ -191,14 +198,14 @@ def _words(text: str, roster: Roster) -> str:
     """Return a message's own words: all of it, or what follows `/as NAME`."""
     words = _own(text, roster)
     if asked := _AS.match(words):
-        found = roster.named(words[asked.end() :])
+        found = roster.match_voice(words[asked.end() :])
         return _own(found[1], roster) if found and found[0].may_be_target else ""
     return "" if _COMMAND.match(words) else words
 
 
 def _own(text: str, roster: Roster) -> str:
     """Return text without quotes and without copies of excluded people's messages."""
-    return without_copies(without_quotes(_tidy(text)), roster.labels).strip()
+    return strip_copies(strip_quotes(_tidy(text)), roster.labels).strip()
 
 
 def _tidy(text: str) -> str:

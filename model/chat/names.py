@@ -12,10 +12,10 @@ from model.errors import VoiceError
 MAX_NAME = 40
 """A longer name is cut: each of its owner's lines in a prompt begins with it."""
 
-NOBODY = "somebody"
+UNKNOWN_NAME = "somebody"
 """What a prompt calls an author whose name is unknown, or nobody's to read."""
 
-MAX_SHOWN = 80
+MAX_SHOWN_NAME = 80
 """A longer name is shortened when it is shown."""
 
 JOINERS = "\u200c\u200d"
@@ -29,7 +29,7 @@ _ALIKE = 0.6  # difflib's own cut-off for close matches
 _NAME_ENDS = " ,:\n\t"
 
 
-class Named(Protocol):
+class HasNames(Protocol):
     """Whoever has a name and may have others."""
 
     @property
@@ -41,7 +41,7 @@ class Named(Protocol):
         """Return what else they may be called after `/as`."""
 
 
-Friend = TypeVar("Friend", bound=Named)
+PersonT = TypeVar("PersonT", bound=HasNames)
 
 
 def clean_name(name: str) -> str:
@@ -53,7 +53,7 @@ def clean_name(name: str) -> str:
     # Cut first: Unicode normalisation takes quadratic time on a row of accents.
     bare = _FORBIDDEN.sub(" ", seen).strip()[: 4 * MAX_NAME]
     cut = unicodedata.normalize("NFC", bare)[:MAX_NAME].strip()
-    return cut if fold(cut) else NOBODY
+    return cut if fold(cut) else UNKNOWN_NAME
 
 
 def fold(text: str) -> str:
@@ -72,7 +72,7 @@ def _fold_character(character: str) -> str:
     return "".join(c for c in decomposed if not unicodedata.combining(c))
 
 
-def visible(text: str) -> str:
+def make_printable(text: str) -> str:
     """Return text on one line, without control characters and changes of direction.
 
     Line breaks and tabs become spaces. Joiners and selectors stay: emoji and Persian need them.
@@ -83,19 +83,19 @@ def visible(text: str) -> str:
     )
 
 
-def visible_lines(text: str) -> str:
-    """Return text of several lines with `visible` applied to each."""
-    return "\n".join(map(visible, text.split("\n")))
+def make_printable_lines(text: str) -> str:
+    """Return text of several lines with `make_printable` applied to each."""
+    return "\n".join(map(make_printable, text.split("\n")))
 
 
-def visible_name(name: str) -> str:
+def make_printable_name(name: str) -> str:
     """Return the name of a chat or a person, safe to show: on one line and not too long."""
-    words = " ".join(visible(name[: 4 * MAX_SHOWN]).split())
-    return words if len(words) <= MAX_SHOWN else f"{words[:MAX_SHOWN].rstrip()}…"
+    words = " ".join(make_printable(name[: 4 * MAX_SHOWN_NAME]).split())
+    return words if len(words) <= MAX_SHOWN_NAME else f"{words[:MAX_SHOWN_NAME].rstrip()}…"
 
 
-def escape_unseen(text: str) -> str:
-    r"""Return JSON with the characters that `visible` removes escaped as `\u202e`.
+def escape_control_characters(text: str) -> str:
+    r"""Return JSON with the characters that `make_printable` removes escaped as `\u202e`.
 
     Line breaks stay: in JSON they occur only between values.
     """
@@ -117,26 +117,26 @@ def is_invisible(character: str) -> bool:
     return is_selector or unicodedata.category(character) in {"Cf", "Cc", "Cs"}
 
 
-class VoiceNames(Generic[Friend]):
+class VoiceMatcher(Generic[PersonT]):
     """The names that may follow `/as`, indexed once for the people of a roster.
 
     The longest name or alias wins, ignoring case and accents; a first name counts if only one
     person has it. A name ends at a space, a comma, a colon or the end.
     """
 
-    def __init__(self, people: Iterable[Friend]) -> None:
-        self._owners: dict[str, Friend] = {}
+    def __init__(self, people: Iterable[PersonT]) -> None:
+        self._owners: dict[str, PersonT] = {}
         for label, person in _labels(list(people)):
             self._owners.setdefault(label, person)
         self._longest = max(map(len, self._owners), default=0)
 
-    def match(self, said: str) -> tuple[Friend, str] | None:
+    def match(self, said: str) -> tuple[PersonT, str] | None:
         """Return the person whose name begins `said`, and the words after it; None if no name does.
 
         It reads only as many characters as the longest name has.
         """
         words = said.strip()
-        best: tuple[Friend, int] | None = None
+        best: tuple[PersonT, int] | None = None
         read, longest = "", 0
         for at, character in enumerate(words[: 4 * self._longest], 1):
             read += _fold_character(character)
@@ -150,12 +150,12 @@ class VoiceNames(Generic[Friend]):
         return (best[0], words[best[1] :].lstrip(_NAME_ENDS)) if best else None
 
 
-def match_voice(said: str, people: Iterable[Friend]) -> tuple[Friend, str] | None:
-    """Return the person whose name begins `said`, and the words after it; see `VoiceNames`."""
-    return VoiceNames(people).match(said)
+def match_voice(said: str, people: Iterable[PersonT]) -> tuple[PersonT, str] | None:
+    """Return the person whose name begins `said`, and the words after it; see `VoiceMatcher`."""
+    return VoiceMatcher(people).match(said)
 
 
-def find_voice(said: str, people: Iterable[Friend]) -> Friend:
+def find_voice(said: str, people: Iterable[PersonT]) -> PersonT:
     """Return the person called exactly `said`.
 
     Raises:
@@ -165,12 +165,12 @@ def find_voice(said: str, people: Iterable[Friend]) -> Friend:
     found = match_voice(said, everybody)
     if found and not found[1]:
         return found[0]
-    near = nearest_names(said, everybody)
+    near = find_similar_names(said, everybody)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there is {_listed(everybody)}"
     raise VoiceError(f"no voice is called {said!r}: {hint}")
 
 
-def nearest_names(said: str, people: Iterable[Named]) -> list[str]:
+def find_similar_names(said: str, people: Iterable[HasNames]) -> list[str]:
     """Return the names most like the beginning of `said`, best first, at most three."""
     words = fold(said[: 2 * MAX_NAME]).split()[:_MOST_WORDS]  # anybody may send 4,096 characters
     if not words:
@@ -194,16 +194,16 @@ def _likeness(said: str, name: str) -> float:
     return matcher.ratio() if matcher.quick_ratio() >= _ALIKE else 0.0
 
 
-def _listed(people: Iterable[Named]) -> str:
+def _listed(people: Iterable[HasNames]) -> str:
     return ", ".join(person.name for person in people) or "nobody"
 
 
-def _labels(people: list[Friend]) -> list[tuple[str, Friend]]:
+def _labels(people: list[PersonT]) -> list[tuple[str, PersonT]]:
     """Return every folded name and alias, and the first names that only one person has."""
     labels = [
         (fold(label), person) for person in people for label in (person.name, *person.aliases)
     ]
-    firsts: dict[str, list[Friend]] = {}
+    firsts: dict[str, list[PersonT]] = {}
     for person in people:
         firsts.setdefault(fold(person.name).split(" ")[0], []).append(person)
     taken = {label for label, _ in labels}

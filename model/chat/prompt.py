@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from model.chat.conversation import Message, Window, context_before
-from model.chat.eligibility import WITHHELD, Line, lines_of, spoken
+from model.chat.eligibility import WITHHELD, Line, add_voice_header, make_lines
 from model.chat.names import clean_name
 from model.chat.roster import Person, Roster
 
@@ -17,20 +17,20 @@ LINE_BREAK = "\r"
 _LABEL = re.compile(r"[^\s:][^:\n\r]{0,60}:(?=\s|$)")
 
 
-def context_at(
+def build_context(
     earlier: Iterable[Message], at: datetime, roster: Roster, window: Window
 ) -> tuple[str, ...]:
     """Return the rendered lines that a reply given `at` may look at, oldest first.
 
     `earlier` are all messages of one chat and topic before that place, in order, or at least so
-    many that `window.reach` of them are eligible.
+    many that `window.lookback` of them are eligible.
     """
-    return render_context(context_before(lines_of(earlier, roster), at, window))
+    return render_context(context_before(make_lines(earlier, roster), at, window))
 
 
 def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
     """Return one line a message; withheld ones that follow each other are one."""
-    return joined(map(render_line, lines))
+    return merge_withheld_lines(map(render_line, lines))
 
 
 def render_line(line: Line) -> str:
@@ -38,7 +38,7 @@ def render_line(line: Line) -> str:
     return WITHHELD if line.speaker is None else f"{line.speaker}: {_inline(line.text)}"
 
 
-def joined(rendered: Iterable[str]) -> tuple[str, ...]:
+def merge_withheld_lines(rendered: Iterable[str]) -> tuple[str, ...]:
     """Return rendered lines with the withheld that follow each other as one."""
     rendered = tuple(rendered)
     if WITHHELD not in rendered:
@@ -55,13 +55,13 @@ def render_prompt(context: Iterable[str]) -> str:
     return TEMPLATE + "".join(f"{line}\n" for line in context)
 
 
-def label(name: str) -> str:
+def speaker_label(name: str) -> str:
     """Return the beginning of a reply, which forces its voice."""
     return f"{name}:"
 
 
 def render_reply(texts: Sequence[str]) -> str:
-    """Return what follows `label`: each message of the turn on a line of its own.
+    """Return what follows `speaker_label`: each message of the turn on a line of its own.
 
     A message after the first that looks like a speaker's label is indented by a space, so that it
     cannot pass for another speaker's line.
@@ -76,27 +76,29 @@ def parse_reply(text: str) -> tuple[str, ...]:
 
     What a model writes after it let somebody else speak is cut.
     """
-    lines = (line.replace(LINE_BREAK, "\n").strip() for line in own_part(text).split("\n"))
+    lines = (
+        line.replace(LINE_BREAK, "\n").strip() for line in cut_at_other_speaker(text).split("\n")
+    )
     return tuple(line for line in lines if line)
 
 
-def going_on(text: str, name: str) -> str:
+def strip_own_labels(text: str, name: str) -> str:
     """Return a reply without its speaker's own label before later messages.
 
     In a prompt each line has one, so a model may go on as a prompt does: it is the same person's
     next message. A label that somebody typed is indented, see `render_reply`, and stays.
     """
-    return text.replace(f"\n{label(name)} ", "\n")
+    return text.replace(f"\n{speaker_label(name)} ", "\n")
 
 
-def own_part(text: str) -> str:
+def cut_at_other_speaker(text: str) -> str:
     """Return a reply up to where the model let somebody else speak."""
     lines = text.split("\n")
     others = (n for n, line in enumerate(lines) if n and _LABEL.match(line))
     return "\n".join(lines[: next(others, len(lines))])
 
 
-def line_as(name: str, text: str) -> str:
+def format_line(name: str, text: str) -> str:
     """Return the rendered line of words that `name` says."""
     return f"{name}: {_inline(text.strip())}"
 
@@ -107,7 +109,7 @@ def split_line(line: str) -> tuple[str | None, str]:
     return (name if colon else None), words
 
 
-def read_lines(text: str) -> list[str]:
+def parse_lines(text: str) -> list[str]:
     """Read rendered lines that a person wrote, one `Name: words` a line; empty lines are skipped.
 
     Raises:
@@ -117,7 +119,7 @@ def read_lines(text: str) -> list[str]:
     if wrong := [line for line in written if ": " not in line]:
         raise ValueError(f"a line needs a name and a colon: {wrong[0]!r}")
     parts = (line.partition(": ") for line in written)
-    return [line_as(clean_name(name), words) for name, _, words in parts]
+    return [format_line(clean_name(name), words) for name, _, words in parts]
 
 
 def fingerprint() -> str:
@@ -134,10 +136,10 @@ def fingerprint() -> str:
     window = Window(size=4, gap=timedelta(minutes=120), short=2, fill=2)
     chat = _specimen()
     prompts = (
-        render_prompt(context_at(chat[:place], message.sent_at, roster, window))
+        render_prompt(build_context(chat[:place], message.sent_at, roster, window))
         for place, message in enumerate(chat)
     )
-    whole = "".join(prompts) + label("João") + render_reply(["a\nb", "Hugo: c"])
+    whole = "".join(prompts) + speaker_label("João") + render_reply(["a\nb", "Hugo: c"])
     return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
@@ -151,7 +153,7 @@ def _specimen() -> list[Message]:
         (3, "private", 241),
         (3, "and more", 242),
         (2, "/as joao and you?", 243),
-        (9, spoken("João", "me: too"), 244),
+        (9, add_voice_header("João", "me: too"), 244),
         (8, "[photo] a stranger's", 245),
         (2, "/help", 246),
         (1, "/AS@a_bot hugo: ok?", 246),

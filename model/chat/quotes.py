@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from model.chat.names import fold
 
-MOST_LABEL = 80
+MAX_LABEL = 80
 """Characters of a line within which a name must end; Telegram's longest names fit."""
 
 _QUOTED = re.compile(r"\s*>+(?:\s|$|[^\W_](?!<))")
@@ -16,14 +16,14 @@ _AFTER_NAME = re.compile(r"\s*[:：]|, \[")
 """The end of a name before copied words: a colon, or the date that Telegram's apps write."""
 
 
-def without_quotes(text: str) -> str:
+def strip_quotes(text: str) -> str:
     """Return text without the lines that begin with a quotation mark as in mail, such as `> hi`."""
     if ">" not in text:
         return text
     return "\n".join(line for line in text.split("\n") if not _QUOTED.match(line))
 
 
-def without_copies(text: str, labels: Mapping[str, bool]) -> str:
+def strip_copies(text: str, labels: Mapping[str, bool]) -> str:
     """Return text without copied messages of people whose words must not be used.
 
     `labels` maps the folded names that may precede copied words to whether these words are removed.
@@ -42,7 +42,7 @@ def without_copies(text: str, labels: Mapping[str, bool]) -> str:
     return "\n".join(kept)
 
 
-def labels_of(names: Iterable[tuple[Iterable[str], bool]]) -> dict[str, bool]:
+def build_copy_labels(names: Iterable[tuple[Iterable[str], bool]]) -> dict[str, bool]:
     """Return the labels of people's names, each with whether their words must be removed.
 
     A first name counts too. If two people share a label, it is enough that one's words must be.
@@ -65,7 +65,7 @@ def _label(line: str) -> str:
     """Return the folded name at the start of a line, before a colon or a date, or ""."""
     start = _BEFORE_NAME.match(line)
     at = start.end() if start else 0
-    end = _AFTER_NAME.search(line, at, at + MOST_LABEL)
+    end = _AFTER_NAME.search(line, at, at + MAX_LABEL)
     return _folded(line[at : end.start()]) if end else ""
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from model.chat.names import VoiceNames, clean_name, fold, visible
-from model.chat.quotes import labels_of
+from model.chat.names import VoiceMatcher, clean_name, fold, make_printable
+from model.chat.quotes import build_copy_labels
 from model.errors import RosterError
 
 Learn = Literal["yes", "no"]
@@ -22,7 +22,7 @@ class Decision:
     """What a user told the bot about their voice, and when."""
 
     user_id: int
-    said: DecisionKind
+    kind: DecisionKind
     at: datetime
 
 
@@ -57,7 +57,7 @@ class Person:
             )
         if self.opted_out and self.imitate != "no":
             raise RosterError(f'{self.name}: a person with opted_out needs imitate = "no"')
-        if any(one.said != "optout" or one.user_id not in self.ids for one in self.opted_out):
+        if any(one.kind != "optout" or one.user_id not in self.ids for one in self.opted_out):
             raise RosterError(f"{self.name}: opted_out may only name this person's own ids")
 
     @property
@@ -93,8 +93,8 @@ class Roster:
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
     labels: Mapping[str, bool] = field(init=False, repr=False, compare=False)
     """Names that may precede copied words, see `model.chat.quotes`; empty if nobody is excluded."""
-    _all_names: VoiceNames[Person] = field(init=False, repr=False, compare=False)
-    _voice_names: VoiceNames[Person] = field(init=False, repr=False, compare=False)
+    _all_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
+    _voice_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
     _withheld_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -114,18 +114,18 @@ class Roster:
         object.__setattr__(self, "_by_id", by_id)
         object.__setattr__(self, "_by_name", by_name)
         called = (((p.name, *p.names, *p.aliases), p.learn == "no") for p in self.people)
-        object.__setattr__(self, "labels", labels_of(called))
-        object.__setattr__(self, "_all_names", VoiceNames(self.people))
-        object.__setattr__(self, "_voice_names", VoiceNames(self.voices))
+        object.__setattr__(self, "labels", build_copy_labels(called))
+        object.__setattr__(self, "_all_names", VoiceMatcher(self.people))
+        object.__setattr__(self, "_voice_names", VoiceMatcher(self.voices))
         withheld = (person for person in self.people if person.learn == "no")
         names = (fold(name) for p in withheld for name in (*p.aliases, *p.names))
         object.__setattr__(self, "_withheld_names", frozenset(names))
 
-    def person(self, author_id: int) -> Person | None:
+    def find_by_id(self, author_id: int) -> Person | None:
         """Return the friend with this Telegram id, None for a stranger."""
         return self._by_id.get(author_id)
 
-    def called(self, name: str) -> Person | None:
+    def find_by_name(self, name: str) -> Person | None:
         """Return the friend of this whole name, without regard to case or accents."""
         return self._by_name.get(fold(name))
 
@@ -134,7 +134,7 @@ class Roster:
         """Return the friends that the model may speak as, in the roster's order."""
         return tuple(person for person in self.people if person.may_be_target)
 
-    def named(self, said: str) -> tuple[Person, str] | None:
+    def match_voice(self, said: str) -> tuple[Person, str] | None:
         """Return whom `/as` names and the words after it, None if nobody.
 
         Those who said no are looked for first: "Hugo Silva" must not be the other Hugo, who said
@@ -142,9 +142,9 @@ class Roster:
         """
         return self._all_names.match(said) or self._voice_names.match(said)
 
-    def withholds(self, name: str) -> bool:
+    def is_withheld_name(self, name: str) -> bool:
         """Whether this is a present or earlier name of somebody with learn = "no"."""
-        if person := self.called(name):
+        if person := self.find_by_name(name):
             return person.learn == "no"
         return fold(name) in self._withheld_names
 
@@ -154,10 +154,10 @@ class Roster:
 
     def speaker_name(self, author_id: int, full_name: str | None) -> str:
         """Return what a prompt calls this author: a friend's name, or a stranger's first name."""
-        if person := self.person(author_id):
+        if person := self.find_by_id(author_id):
             return person.name
         first = clean_name(next(iter((full_name or "").split()), ""))
-        if self.called(first):
+        if self.find_by_name(first):
             return f"the other {first}"
         return first
 
@@ -172,7 +172,7 @@ def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
     return newest
 
 
-def with_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster:
+def apply_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster:
     """Return a roster in which people who sent `/optout` are not voices.
 
     An `/optout` from any of a person's accounts counts until the same account sends `/optin`. The
@@ -186,12 +186,12 @@ def _decided(person: Person, decisions: Mapping[int, Decision]) -> Person:
         return person
     own = (decisions[number] for number in person.ids if number in decisions)
     newest = newest_decisions([*person.opted_out, *own]).values()
-    if opted_out := tuple(one for one in newest if one.said == "optout"):
+    if opted_out := tuple(one for one in newest if one.kind == "optout"):
         return replace(person, imitate="no", opted_out=opted_out)
     return replace(person, imitate="yes", opted_out=()) if person.opted_out else person
 
 
-def without_voices(roster: Roster, ids: Container[int]) -> Roster:
+def exclude_voices(roster: Roster, ids: Container[int]) -> Roster:
     """Return a roster in which the people with these ids may not be imitated."""
     people = (
         replace(person, imitate="no", opted_out=()) if any(n in ids for n in person.ids) else person
@@ -200,13 +200,13 @@ def without_voices(roster: Roster, ids: Container[int]) -> Roster:
     return replace(roster, people=tuple(people))
 
 
-def stricter(known: Roster, newer: Roster) -> Roster:
+def merge_stricter(known: Roster, newer: Roster) -> Roster:
     """Return the newer roster of a version, but keep each "no" of the known one."""
     people = []
     for person in newer.people:
-        was = known.called(person.name)
+        was = known.find_by_name(person.name)
         people.append(_stricter(was, person) if was else person)
-    missing = (person for person in known.people if not newer.called(person.name))
+    missing = (person for person in known.people if not newer.find_by_name(person.name))
     return replace(newer, people=(*people, *missing))
 
 
@@ -222,7 +222,7 @@ def _stricter(known: Person, newer: Person) -> Person:
     return replace(newer, learn=learn, imitate="no", opted_out=optouts)
 
 
-def with_questions(roster: Roster) -> Roster:
+def remove_decisions(roster: Roster) -> Roster:
     """Return a roster without people's own decisions: people who opted out get imitate = "ask"."""
     people = (
         replace(one, imitate="ask", opted_out=()) if one.opted_out else one for one in roster.people
@@ -230,7 +230,7 @@ def with_questions(roster: Roster) -> Roster:
     return replace(roster, people=tuple(people))
 
 
-def revised(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
+def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
     """Return what people agreed to since a model was trained, as its roster.
 
     People who are not in `learned` are quiet: the weights do not know their voices. No roster
@@ -244,15 +244,15 @@ def revised(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
         _check_is_in(newer, person, names)
     people = (replace(person, quiet=person.name not in learned) for person in newer.people)
     optouts = newest_decisions(one for person in trained.people for one in person.opted_out)
-    return with_decisions(replace(newer, people=tuple(people)), optouts)
+    return apply_decisions(replace(newer, people=tuple(people)), optouts)
 
 
 def _check_is_in(roster: Roster, person: Person, trained: Container[str]) -> None:
     """Make sure that a roster has this person under this very name."""
-    namesake = roster.called(person.name)
+    namesake = roster.find_by_name(person.name)
     if namesake and namesake.name == person.name:
         return
-    found = (namesake, *map(roster.person, person.ids))
+    found = (namesake, *map(roster.find_by_id, person.ids))
     if renamed := [other.name for other in found if other and other.name not in trained]:
         raise RosterError(
             f"{person.name} is called {renamed[0]} in this roster, and the model knows only "
@@ -264,7 +264,7 @@ def _check_is_in(roster: Roster, person: Person, trained: Container[str]) -> Non
     )
 
 
-def to_json(roster: Roster) -> dict[str, Any]:
+def roster_to_json(roster: Roster) -> dict[str, Any]:
     """Return the roster as plain values, for an artifact's roster.json."""
     return {
         "people": [_person_to_json(person) for person in roster.people],
@@ -284,7 +284,7 @@ def _person_to_json(person: Person) -> dict[str, Any]:
 def decision_to_json(decision: Decision) -> dict[str, Any]:
     """Return a decision as plain values."""
     return {
-        "user_id": decision.user_id, "decision": decision.said, "at": decision.at.isoformat(),
+        "user_id": decision.user_id, "decision": decision.kind, "at": decision.at.isoformat(),
     }  # fmt: skip
 
 
@@ -302,8 +302,8 @@ def decision_from_json(value: Mapping[str, Any]) -> Decision:
     return Decision(id_from_json(value["user_id"]), value["decision"], at)
 
 
-def from_json(value: Mapping[str, Any]) -> Roster:
-    """Read what `to_json` wrote, or a roster.toml.
+def roster_from_json(value: Mapping[str, Any]) -> Roster:
+    """Read what `roster_to_json` wrote, or a roster.toml.
 
     Raises:
         RosterError: A field is missing, of the wrong kind or unknown.
@@ -319,10 +319,12 @@ def from_json(value: Mapping[str, Any]) -> Roster:
             understudies=frozenset(map(id_from_json, value.get("understudies", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RosterError(f"a person needs a name and ids = […]: {visible(str(error))}") from error
+        raise RosterError(
+            f"a person needs a name and ids = […]: {make_printable(str(error))}"
+        ) from error
 
 
-def unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
+def find_unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
     """Return the index of the first person with an unknown key, and the key; or None."""
     known = {one.name for one in fields(Person)}
     for number, person in enumerate(people):
@@ -333,7 +335,7 @@ def unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
 
 
 def _check_keys(people: Sequence[Any]) -> None:
-    if found := unknown_key(people):
+    if found := find_unknown_key(people):
         number, key = found
         name = people[number].get("name", f"person {number + 1}")
         keys = [one.name for one in fields(Person) if one.name != "opted_out"]

@@ -6,7 +6,7 @@ from typing import TypeGuard
 CHANNEL_OFFSET = 10**12
 """The Bot API calls a supergroup or channel n by -(10**12 + n)."""
 
-SHIFT = 10**9
+MIGRATION_OFFSET = 10**9
 """A supergroup's export gives what was said before, in the basic group, its id minus this."""
 
 _CHANNELS = ("private_supergroup", "public_supergroup", "private_channel", "public_channel")
@@ -18,14 +18,14 @@ _COPIES = 2**49  # larger than any message id
 _FOREIGN = 2**60  # ids below its negative stand for ids that are not Telegram's
 
 
-def chat_id_of(kind: str | None, number: int) -> int:
+def to_chat_id(kind: str | None, number: int) -> int:
     """Return a chat's id in the Bot API's form."""
     if kind in _CHANNELS:
         return -(CHANNEL_OFFSET + number)
     return -number if kind == "private_group" else number
 
 
-def author_id_of(from_id: object, name: object, chat: int) -> int:
+def to_author_id(from_id: object, name: object, chat: int) -> int:
     """Return an author's id in the Bot API's form, in a chat of this id in the same form.
 
     `user7`, `chat7` and `channel7` are today's form; a number is a user's or, from 2**32 on, a
@@ -38,7 +38,7 @@ def author_id_of(from_id: object, name: object, chat: int) -> int:
     """
     if isinstance(from_id, str):
         return _worded(from_id)
-    if is_whole(from_id) and from_id > 0:
+    if is_valid_integer(from_id) and from_id > 0:
         kind, number = divmod(from_id, _KIND)
         if kind == _CHAT:
             own = {-number, -(CHANNEL_OFFSET + number)}
@@ -51,35 +51,35 @@ def author_id_of(from_id: object, name: object, chat: int) -> int:
     raise ValueError(f"from_id {from_id!r}")
 
 
-def is_whole(value: object) -> TypeGuard[int]:
+def is_valid_integer(value: object) -> TypeGuard[int]:
     """Whether this is a whole number that a database's 64 bits hold."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
-def from_id_of(author_id: int) -> str:
+def to_export_id(author_id: int) -> str:
     """Return an author's id as today's exports write it."""
     if author_id < -CHANNEL_OFFSET:
         return f"channel{-author_id - CHANNEL_OFFSET}"
     return f"user{author_id}" if author_id >= 0 else f"chat{-author_id}"
 
 
-def is_name_alone(author_id: int) -> bool:
+def is_name_based_id(author_id: int) -> bool:
     """Whether this stands for a name, in an export that had no ids."""
     return author_id < -_NAMELESS
 
 
-def is_foreign(author_id: int) -> bool:
+def is_non_telegram_id(author_id: int) -> bool:
     """Whether this number stands for an id that is not Telegram's."""
     return -_NAMELESS <= author_id < -_FOREIGN
 
 
-def copy_id(number: int, *content: object) -> int:
+def make_copy_id(number: int, *content: object) -> int:
     """Return a new id for a message whose own id is taken; equal content gets an equal id."""
     return _COPIES + _digest(repr((number, *content))) // 2**8
 
 
 def is_copy_id(number: int) -> bool:
-    """Whether an id was made by `copy_id`: it does not show when a message was sent."""
+    """Whether an id was made by `make_copy_id`: it does not show when a message was sent."""
     return number >= _COPIES
 
 

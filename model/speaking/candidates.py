@@ -8,8 +8,8 @@ from statistics import fmean
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import Codec
-from model.chat.eligibility import MASK, is_speakable
-from model.chat.names import visible
+from model.chat.eligibility import VOICE_EMOJI, is_speakable
+from model.chat.names import make_printable
 from model.chat.prompt import LINE_BREAK, render_reply, split_line
 from model.errors import VoiceError
 from model.redaction.redact import private_parts
@@ -177,13 +177,13 @@ def opening(words: str, names: Iterable[str]) -> str:
         OpeningError: They are too long, or nothing that a voice may say: they hold private data,
             a bracket, the bot's mask, or one of these names as a speaker's label.
     """
-    line = " ".join(visible(" ".join(words.split())).split())
+    line = " ".join(make_printable(" ".join(words.split())).split())
     if len(line) > MOST_CHARACTERS:
         raise OpeningError(
             f"a reply begins with {MOST_CHARACTERS} characters at most, these are {len(line)}: "
             "write fewer"
         )
-    if MASK in line or not is_sayable((line,) if line else (), names):
+    if VOICE_EMOJI in line or not is_sayable((line,) if line else (), names):
         raise OpeningError(
             "no reply may begin with that: write words alone, without brackets, private data or "
             "a name and a colon"

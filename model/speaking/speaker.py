@@ -12,8 +12,14 @@ import ctranslate2
 
 from model.artifacts.artifact import Artifact, Decoding
 from model.artifacts.tokenizer import Codec, load_codec
-from model.chat.names import visible
-from model.chat.prompt import going_on, own_part, parse_reply, render_reply, split_line
+from model.chat.names import make_printable
+from model.chat.prompt import (
+    cut_at_other_speaker,
+    parse_reply,
+    render_reply,
+    split_line,
+    strip_own_labels,
+)
 from model.errors import ArtifactError, VoiceError
 from model.speaking.candidates import (
     OpeningError,
@@ -201,8 +207,8 @@ class Speaker:
 
     def _reply(self, voice: str, draw: Draw, begun: "_Begun") -> Reply:
         """Return a candidate's messages, less a sentence that the token limit cut off."""
-        text = going_on(self.codec.reply_text(voice, [*begun.ids, *draw.ids]), voice)
-        own = own_part(text)
+        text = strip_own_labels(self.codec.reply_text(voice, [*begun.ids, *draw.ids]), voice)
+        own = cut_at_other_speaker(text)
         messages = parse_reply(own)
         if len(draw.ids) >= self.decoding.max_new_tokens and own == text:
             messages = whole_sentences(messages)
@@ -243,7 +249,7 @@ def open_speaker(
     except (RuntimeError, ValueError) as error:
         raise ArtifactError(
             f"the model in {artifact.path} cannot be loaded on device {device!r} "
-            f"({visible(str(error))}): try another device, or train again"
+            f"({make_printable(str(error))}): try another device, or train again"
         ) from error
     lines = _open_lines(artifact)
     chance = random.Random(seed)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from model.chat.names import visible
+from model.chat.names import make_printable
 from pipeline.cli import options, tables
 from pipeline.cli.options import WINDOW, require_training
 from pipeline.dataset.roster_file import MIN_MESSAGES
@@ -70,7 +70,7 @@ def inspect(
         options.window(WINDOW.size, session_minutes),
         roster_path=roster,
         min_messages=min_messages,
-        step=lambda what: console.print(f"  {visible(what)} …", style="dim"),
+        step=lambda what: console.print(f"  {make_printable(what)} …", style="dim"),
         show=lambda file: file_bar(console, file),
     )
     if as_json:
@@ -138,7 +138,7 @@ def build(
         exports,
         out,
         choices,
-        step=lambda what: console.print(f"  {visible(what)} …", style="dim"),
+        step=lambda what: console.print(f"  {make_printable(what)} …", style="dim"),
         show=lambda file: file_bar(console, file),
     )
     tables.print_summary(summary, console)

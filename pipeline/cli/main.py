@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from model.artifacts.registry import Registry
-from model.chat.names import visible_lines
+from model.chat.names import make_printable_lines
 from model.errors import UnderstudyError, describe_error, traceback_without_text
 from model.speaking.speaker import open_speaker
 from pipeline.cli import datasets, evaluate, models, options, retrain, tables, talk
@@ -263,5 +263,5 @@ def _exit_at_signals() -> list[int]:
 
 def _fail(text: str, status: int = 1) -> NoReturn:
     """Print an error and exit."""
-    print(f"understudy: {visible_lines(text)}", file=sys.stderr)
+    print(f"understudy: {make_printable_lines(text)}", file=sys.stderr)
     sys.exit(status)

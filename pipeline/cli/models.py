@@ -16,7 +16,7 @@ from model.artifacts import archive
 from model.artifacts.archive import Manifest, Told, file_names
 from model.artifacts.artifact import Artifact, Card
 from model.artifacts.registry import Registry, no_model, receipt_file
-from model.chat.names import visible, visible_name
+from model.chat.names import make_printable, make_printable_name
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
 from pipeline.cli.options import MODELS, ModelsDir, require_training
@@ -69,7 +69,7 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "trained", " ".join(_trained(told)) or "unknown"
     yield (
         "learned from",
-        ", ".join(f"{visible_name(chat.title)} ({chat.chat_id})" for chat in card.chats),
+        ", ".join(f"{make_printable_name(chat.title)} ({chat.chat_id})" for chat in card.chats),
     )
     gap = card.window.gap.total_seconds() / 60
     yield "window", f"{card.window.size} messages; a silence of {gap:g} minutes ends a session"
@@ -149,7 +149,7 @@ def _accounts(before: Roster, after: Roster) -> Iterator[str]:
 def _said(value: str | Iterable[Any]) -> str:
     if isinstance(value, str):
         return value
-    return ", ".join(visible(str(item)) for item in value) or "none"
+    return ", ".join(make_printable(str(item)) for item in value) or "none"
 
 
 RemovedVersion = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from model.chat.names import escape_unseen, visible_name
-from model.chat.telegram_ids import from_id_of, is_foreign
+from model.chat.names import escape_control_characters, make_printable_name
+from model.chat.telegram_ids import is_non_telegram_id, to_export_id
 from pipeline.dataset.inspection import ChatFigures
 from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
@@ -43,7 +43,9 @@ def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
             sum(tally.repaired.values()) + sum(tally.skipped.values()),
         )
         chats.add_row(
-            str(one.chat.chat_id), *(f"{n:,}" for n in counts), Text(visible_name(one.chat.name))
+            str(one.chat.chat_id),
+            *(f"{n:,}" for n in counts),
+            Text(make_printable_name(one.chat.name)),
         )
     console.print(Padding.indent(chats, 2))
     if (more := len(figures) - MAX_LISTED) > 0:
@@ -53,7 +55,7 @@ def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
 
 def _print_chat(one: ChatFigures, console: Console) -> None:
     chat, counts = one.chat, one.counts
-    console.print(f"  {visible_name(chat.name)}", style="bold")
+    console.print(f"  {make_printable_name(chat.name)}", style="bold")
     joined = f", with the group it was before ({', '.join(map(str, chat.joined))})"
     facts = {
         "type": f"{chat.kind}, id {chat.chat_id}{joined if chat.joined else ''}",
@@ -89,7 +91,7 @@ def _print_authors(one: ChatFigures, console: Console) -> None:
     authors = one.authors
     people = table("messages", "id", "voice", _NAMES, first="right", words={"voice", "id", _NAMES})
     for author in authors[:_MOST_AUTHORS]:
-        names = " · ".join(map(visible_name, author.names)) or "a deleted account"
+        names = " · ".join(map(make_printable_name, author.names)) or "a deleted account"
         people.add_row(
             f"{author.messages:,}",
             "" if author.by_name else str(author.author_id),
@@ -126,7 +128,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 def to_json(figures: Sequence[ChatFigures]) -> str:
     """Return all figures; ids are the export's own, and the Bot API's beside them."""
     text = json.dumps({"chats": [_chat(one) for one in figures]}, ensure_ascii=False, indent=1)
-    return escape_unseen(text)
+    return escape_control_characters(text)
 
 
 def _chat(one: ChatFigures) -> dict[str, Any]:
@@ -167,8 +169,8 @@ def _chat(one: ChatFigures) -> dict[str, Any]:
 def _author(author: Author) -> dict[str, Any]:
     return {
         "id": None
-        if author.by_name or is_foreign(author.author_id)
-        else from_id_of(author.author_id),
+        if author.by_name or is_non_telegram_id(author.author_id)
+        else to_export_id(author.author_id),
         "author_id": author.author_id,
         "names": list(author.names),
         "messages": author.messages,
@@ -180,7 +182,9 @@ def print_summary(
     summary: Summary, console: Console, roster: str = "the dataset's roster.toml, then train"
 ) -> None:
     """Print what a dataset holds, what was left out, and who stays silent until they agree."""
-    chats = ", ".join(visible_name(chat.title) or str(chat.chat_id) for chat in summary.chats)
+    chats = ", ".join(
+        make_printable_name(chat.title) or str(chat.chat_id) for chat in summary.chats
+    )
     console.print(
         f"  {chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
         f"conversations, {summary.pairs:,} pairs"

@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from model.chat.eligibility import MASK
+from model.chat.eligibility import VOICE_EMOJI
 from model.chat.names import clean_name, find_voice
-from model.chat.prompt import LINE_BREAK, line_as, read_lines
+from model.chat.prompt import LINE_BREAK, format_line, parse_lines
 from model.chat.roster import Person
 from model.errors import DatasetError, VoiceError, describe_error
 from model.speaking.speaker import Speaker
@@ -40,7 +40,7 @@ class Talk:
         Raises:
             VoiceError: There is none, or the person may not be imitated.
         """
-        named = self.speaker.artifact.card.roster.named(said)
+        named = self.speaker.artifact.card.roster.match_voice(said)
         if named and not named[1] and named[0].why_silent:
             raise VoiceError(f"{named[0].name} {named[0].why_silent}: choose another voice")
         return find_voice(said, self.voices).name
@@ -68,7 +68,7 @@ class Talk:
     def say(self, voice: str, messages: Iterable[str]) -> None:
         """Take a turn of the model's into the conversation, and print it."""
         for message in messages:
-            line = line_as(voice, message)
+            line = format_line(voice, message)
             self.lines.append(line)
             self.console.print(
                 as_text(line, generated=True), soft_wrap=not self.console.is_terminal
@@ -80,7 +80,9 @@ def as_text(line: str, *, generated: bool) -> Text:
     name, colon, words = line.partition(": ")
     shown = words.replace(LINE_BREAK, "\n     ")
     if generated:
-        return Text.assemble(f"{MASK} ", (f"{name}{colon}", "bold magenta"), (shown, "magenta"))
+        return Text.assemble(
+            f"{VOICE_EMOJI} ", (f"{name}{colon}", "bold magenta"), (shown, "magenta")
+        )
     return Text.assemble(" │ ", (f"{name}{colon}", "bold"), shown)
 
 
@@ -108,7 +110,7 @@ def opening(start: str, dataset: str | None, window: int, seed: int | None) -> l
 
 def _from_file(path: Path) -> list[str]:
     try:
-        return read_lines(path.read_text("utf-8"))
+        return parse_lines(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"cannot use {path} ({describe_error(error)}): --start takes {HELD_OUT}, {NOTHING} "
@@ -127,7 +129,7 @@ def chat(talk: Talk, voice: str, me: str) -> None:
             if asked := _AS.match(words):
                 name = talk.voice(words[asked.end() :].strip())
             elif words:
-                talk.hear(line_as(mine, words))
+                talk.hear(format_line(mine, words))
             talk.speak(name)
         except VoiceError as error:
             talk.console.print(Text(f"   {error}", "yellow"))

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from model.artifacts.artifact import Chat
-from model.chat.names import visible_name
+from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
 from model.files import place_in_errors
-from model.joining import NameIndex, conversations
+from model.joining import MentionFinder, split_conversations
 from pipeline.dataset.pairs import Choices, Pairing
 from pipeline.dataset.review import (
     Review,
@@ -179,7 +179,7 @@ def build_chat(
         step("pairing contexts and replies")
         _pair(pairing, review, draft, occasions)
         splits = split(
-            pairing.spans, choices.window.reach, choices.test_share, choices.validation_share
+            pairing.spans, choices.window.lookback, choices.test_share, choices.validation_share
         )
         step("writing the dataset")
         with place_in_errors(out), UnnamedFiles(out) as files:
@@ -203,7 +203,7 @@ def check_chat(chat: archive.Chat, clashes: int) -> None:
     Raises:
         ExportError: It is not.
     """
-    name = visible_name(chat.name)
+    name = make_printable_name(chat.name)
     if clashes:
         raise ExportError(
             f"the exports attribute {clashes:,} messages of {name} to different "
@@ -232,9 +232,9 @@ def check_damage(chat: archive.Chat, *, skip_damaged: bool) -> None:
 
 def _pair(pairing: Pairing, review: Review, draft: Draft, occasions: OccasionsDraft) -> None:
     roster, gap = pairing.roster, pairing.choices.window.gap
-    names = NameIndex(roster)
+    names = MentionFinder(roster)
     for session in pairing.sessions():
-        said = conversations(session.lines, roster, gap, names)
+        said = split_conversations(session.lines, roster, gap, names)
         occasions.add(session.number, said)
         for pair in session.pairs:
             if review.passes(pair):

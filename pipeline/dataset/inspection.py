@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from model.chat.conversation import Message, Window
-from model.chat.names import visible_name
+from model.chat.names import make_printable_name
 from model.errors import ExportError
 from model.files import make_folder
 from pipeline.dataset.pairs import Choices, Pairing
@@ -91,7 +91,7 @@ def figures_of(
     spool: Spool, chat: Chat, choices: Choices, step: Callable[[str], None]
 ) -> ChatFigures:
     """Return the figures of one chat."""
-    step(f"inspecting {visible_name(chat.name)}")
+    step(f"inspecting {make_printable_name(chat.name)}")
     scripts = Counter[str]()
 
     def watch(message: Message) -> None:

@@ -8,10 +8,10 @@ from datetime import datetime, tzinfo
 from itertools import groupby
 from pathlib import Path
 
-from model.chat.conversation import Message, Window, context_before, sessions, turns
-from model.chat.eligibility import Line, line_of, target_text
-from model.chat.names import visible_name
-from model.chat.prompt import LINE_BREAK, joined, render_line, split_line
+from model.chat.conversation import Message, Window, context_before, split_sessions, split_turns
+from model.chat.eligibility import Line, make_line, target_text
+from model.chat.names import make_printable_name
+from model.chat.prompt import LINE_BREAK, merge_withheld_lines, render_line, split_line
 from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError
 from model.redaction.redact import PLACEHOLDER
@@ -117,7 +117,7 @@ class _Recent:
         target = tuple(text for line in turn if (text := target_text(line)))
         pair = None
         if context and target and (voice := turn[0].speaker):
-            seen = joined(self._texts[-len(context) :])
+            seen = merge_withheld_lines(self._texts[-len(context) :])
             pair = Pair(
                 chat_id=chat_id,
                 message_ids=tuple(line.message_id for line in turn),
@@ -134,7 +134,7 @@ class _Recent:
         return pair
 
     def _take_in(self, session: int, turn: Sequence[Line]) -> None:
-        reach = self._window.reach
+        reach = self._window.lookback
         self._lines = [*self._lines, *turn][-reach:]
         self._texts = [*self._texts, *map(render_line, turn)][-reach:]
         self._sessions = [*self._sessions, *(session for _ in turn)][-reach:]
@@ -155,9 +155,11 @@ def sessions_of(
     places = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
     for (chat_id, _), topic in places:
         recent = _Recent(window)
-        for lines in sessions(_lines(topic, roster, keeps), window.gap):
+        for lines in split_sessions(_lines(topic, roster, keeps), window.gap):
             pairs = tuple(
-                pair for turn in turns(lines) if (pair := recent.answer(chat_id, number, turn))
+                pair
+                for turn in split_turns(lines)
+                if (pair := recent.answer(chat_id, number, turn))
             )
             yield Session(number, tuple(lines), pairs)
             number += 1
@@ -165,7 +167,7 @@ def sessions_of(
 
 def _lines(topic: Iterable[Message], roster: Roster, keeps: Keeps) -> Iterator[Line]:
     for message in topic:
-        if line := line_of(message, roster):
+        if line := make_line(message, roster):
             may_be = line.is_target and keeps(message)
             yield line if may_be == line.is_target else replace(line, is_target=False)
 
@@ -247,7 +249,7 @@ class Pairing:
         Raises:
             ExportError: Nobody does.
         """
-        chat = visible_name(self.chat.name)
+        chat = make_printable_name(self.chat.name)
         if not self.messages and self.choices.since:
             raise ExportError(
                 f"nobody wrote in {chat} since {self.choices.since:%Y-%m-%d}: "
@@ -256,7 +258,7 @@ class Pairing:
         if not self.authors:
             raise ExportError(f"nobody talks in {chat}: it holds only commands, forwards or bots")
         if len(self.authors) == 1:
-            person = self.roster.person(min(self.authors))
+            person = self.roster.find_by_id(min(self.authors))
             raise ExportError(
                 f"only {person.name if person else 'one person'} speaks in {chat}: "
                 "a model learns from two or more who talk"

@@ -12,8 +12,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from model.chat.names import JOINERS, MAX_NAME, NOBODY, clean_name, fold
-from model.chat.roster import Person, Roster, from_json, unknown_key
+from model.chat.names import JOINERS, MAX_NAME, UNKNOWN_NAME, clean_name, fold
+from model.chat.roster import Person, Roster, find_unknown_key, roster_from_json
 from model.errors import RosterError, describe_error
 from model.files import write_text
 from model.redaction.redact import redact
@@ -49,7 +49,7 @@ class _Someone:
         """Whether an admin has said who it is: by a name of theirs, or by an alias."""
         name = fold(self.person.name)
         first, _, number = name.rpartition(" ")
-        automatic = {fold(NOBODY), *map(fold, self.shown)}
+        automatic = {fold(UNKNOWN_NAME), *map(fold, self.shown)}
         return bool(self.person.aliases) or not (
             name in automatic or (number.isdecimal() and first in automatic)
         )
@@ -87,7 +87,7 @@ def _alone(people: Iterable[_Someone]) -> Iterator[tuple[_Someone, str]]:
         by_name = bool(who.accounts) and all(account.by_name for account in who.accounts)
         if not who.shown:
             yield who, f"A deleted account: who was it? Write their name. {_ELSE}"
-        elif NOBODY not in who.shown and fold(who.person.name).startswith(NOBODY):
+        elif UNKNOWN_NAME not in who.shown and fold(who.person.name).startswith(UNKNOWN_NAME):
             yield who, f"Telegram shows what is no name for prompts: who is it? {_ELSE}"
         if by_name:
             yield who, f"Known by name alone, from an old export without ids: who is it? {_ELSE}"
@@ -102,7 +102,7 @@ def _of_one_name(people: Iterable[_Someone]) -> Iterator[tuple[_Someone, str]]:
     sharing: dict[str, list[_Someone]] = {}
     for who in people:
         for name in dict.fromkeys(map(fold, who.shown)):
-            if name != NOBODY:
+            if name != UNKNOWN_NAME:
                 sharing.setdefault(name, []).append(who)
     asked = set()
     for name, several in sharing.items():
@@ -210,7 +210,7 @@ def read_roster(path: Path) -> Roster:
     try:
         value = tomllib.loads(text)
         try:
-            return from_json(value)
+            return roster_from_json(value)
         except RosterError as error:
             raise RosterError(f"{_line_of_unknown_key(value, text)}{error}") from error
     except (RecursionError, ValueError, RosterError) as error:  # TOML's own errors are ValueErrors
@@ -237,7 +237,7 @@ def _text_of(path: Path) -> str:
 def _line_of_unknown_key(value: Mapping[str, Any], text: str) -> str:
     """Return the place of an unknown key, such as "line 12: ", or ""."""
     people = value.get("people")
-    found = unknown_key(people) if isinstance(people, list) else None
+    found = find_unknown_key(people) if isinstance(people, list) else None
     if found is None:
         return ""
     place, key = found
@@ -326,7 +326,7 @@ def with_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> 
 
 def _is_known(author: Author, roster: Roster) -> bool:
     number = author.author_id
-    is_person = roster.person(number) is not None
+    is_person = roster.find_by_id(number) is not None
     return is_person or number in roster.bots or number in roster.understudies
 
 
@@ -343,7 +343,7 @@ def _name_of(author: Author) -> str:
     """Return what prompts call somebody: nobody's phone number or address."""
     shown = author.names[-1] if author.names else ""
     name = clean_name(shown)
-    return name if (redact(shown), redact(name)) == (shown, name) else NOBODY
+    return name if (redact(shown), redact(name)) == (shown, name) else UNKNOWN_NAME
 
 
 def _distinct(name: str, taken: set[str]) -> str:

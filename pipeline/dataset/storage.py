@@ -31,7 +31,7 @@ from model.files import (
     owned_folders,
     place_in_errors,
 )
-from model.joining import Said
+from model.joining import LineFacts
 from pipeline.dataset.pairs import Pair
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.split import GAP, SPLITS, SplitName, Written
@@ -196,10 +196,12 @@ def _digest(text: bytes, size: int) -> bytes:
 
 OCCASIONS = "occasions.jsonl"
 
-Conversations = Mapping[SplitName, tuple[tuple[Said, ...], ...]]
+Conversations = Mapping[SplitName, tuple[tuple[LineFacts, ...], ...]]
 """The conversations of each split, in order of their beginning."""
 
-_DEFAULTS = {field.name: field.default for field in fields(Said) if field.default is not MISSING}
+_DEFAULTS = {
+    field.name: field.default for field in fields(LineFacts) if field.default is not MISSING
+}
 
 
 class OccasionsDraft:
@@ -215,7 +217,7 @@ class OccasionsDraft:
         """Let the conversations go."""
         self._file.close()
 
-    def add(self, session: int, conversations: Iterable[Sequence[Said]]) -> None:
+    def add(self, session: int, conversations: Iterable[Sequence[LineFacts]]) -> None:
         """Take in the conversations of a session of this number."""
         for conversation in conversations:
             said = orjson.dumps([_to_json(one) for one in conversation])
@@ -239,7 +241,7 @@ def read_occasions(folder: Path, roster: Roster) -> Conversations | None:
         DatasetError: They cannot be read, or the roster has changed since.
     """
     path = folder / OCCASIONS
-    found: dict[SplitName, list[tuple[Said, ...]]] = {name: [] for name in SPLITS}
+    found: dict[SplitName, list[tuple[LineFacts, ...]]] = {name: [] for name in SPLITS}
     try:
         with path.open("rb") as file:
             for row in file:
@@ -260,7 +262,7 @@ def read_occasions(folder: Path, roster: Roster) -> Conversations | None:
 
 
 def _occasions_check_roster(
-    path: Path, found: Iterable[Iterable[Iterable[Said]]], roster: Roster
+    path: Path, found: Iterable[Iterable[Iterable[LineFacts]]], roster: Roster
 ) -> None:
     """Make sure that all who are in the file may be learned from, under these names."""
     said = (one for split in found for conversation in split for one in conversation)
@@ -272,7 +274,7 @@ def _occasions_check_roster(
         )
 
 
-def _to_json(said: Said) -> dict[str, Any]:
+def _to_json(said: LineFacts) -> dict[str, Any]:
     """Return a line's facts but for those that are as usual."""
     facts = {
         name: getattr(said, name)
@@ -282,9 +284,9 @@ def _to_json(said: Said) -> dict[str, Any]:
     return {"at": said.at, "by": said.by, **facts}
 
 
-def _from_json(value: Mapping[str, Any]) -> Said:
+def _from_json(value: Mapping[str, Any]) -> LineFacts:
     facts = {**value, "named": tuple(value.get("named", ()))}
-    return Said(**{**facts, "at": datetime.fromisoformat(value["at"])})
+    return LineFacts(**{**facts, "at": datetime.fromisoformat(value["at"])})
 
 
 PAIRS = "pairs"

@@ -9,7 +9,7 @@ from typing import Any
 
 from model.artifacts.artifact import Chat
 from model.chat.conversation import Window, window_from_json, window_to_json
-from model.chat.names import escape_unseen
+from model.chat.names import escape_control_characters
 from model.chat.roster import Imitate
 from model.errors import DatasetError, describe_error
 from model.files import write_text
@@ -143,7 +143,7 @@ def write_summary(summary: Summary, path: Path) -> None:
         "silent_until_they_agree": summary.silent,
     }
     text = json.dumps(value, ensure_ascii=False, indent=1, default=datetime.isoformat)
-    write_text(path, escape_unseen(text) + "\n")
+    write_text(path, escape_control_characters(text) + "\n")
 
 
 def read_summary(path: Path) -> Summary:

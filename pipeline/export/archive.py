@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
 
-from model.chat.names import fold, visible_name
-from model.chat.telegram_ids import chat_id_of, is_whole
+from model.chat.names import fold, make_printable_name
+from model.chat.telegram_ids import is_valid_integer, to_chat_id
 from model.errors import ExportError, describe_error
 from pipeline.export.entries import Entries, Tally
 from pipeline.export.merging import Spool
@@ -218,10 +218,11 @@ class Archive:
         with_messages = [chat for chat in found if sizes[chat.chat_id]]
         if len(with_messages) == 1:
             return with_messages[0]
-        what = "several chats" if found else f"no chat {visible_name(wanted or '')!r}"
+        what = "several chats" if found else f"no chat {make_printable_name(wanted or '')!r}"
         biggest = sorted(found or chats, key=lambda chat: -sizes[chat.chat_id])
         listed = "".join(
-            f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages  {visible_name(chat.name)}"
+            f"\n  {chat.chat_id:>16}  {sizes[chat.chat_id]:>9,} messages"
+            f"  {make_printable_name(chat.name)}"
             for chat in biggest[:MAX_LISTED]
         )
         if (more := len(biggest) - MAX_LISTED) > 0:
@@ -310,7 +311,7 @@ def _is_meant(chat: Chat, wanted: str) -> bool:
 
 def _chat(heading: Heading) -> Chat:
     number = heading.number
-    chat_id = UNKNOWN if number is None else chat_id_of(heading.kind, number)
+    chat_id = UNKNOWN if number is None else to_chat_id(heading.kind, number)
     return Chat(chat_id, number, heading.name or UNNAMED, heading.kind or "unknown")
 
 
@@ -345,7 +346,7 @@ def _read(
             if copies := archive.spool.keep_of(number_of_file, entries.rows(event)):
                 chat.tally.repaired[SAME_ID] += copies
             number = event[-1].get("id")
-            last = number if is_whole(number) else None
+            last = number if is_valid_integer(number) else None
     if not found:
         what = (
             f"no JSON ({fault.what})" if fault else "JSON, but no chat export of Telegram Desktop"

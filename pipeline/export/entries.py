@@ -8,9 +8,9 @@ from datetime import UTC, datetime, tzinfo
 from enum import IntEnum, IntFlag
 from typing import Any
 
-from model.chat.conversation import EXPORTED, MediaKind, media_text, sticker_text
-from model.chat.quotes import without_quotes
-from model.chat.telegram_ids import author_id_of, is_whole
+from model.chat.conversation import EXPORT_MEDIA_KINDS, MediaKind, render_media, render_sticker
+from model.chat.quotes import strip_quotes
+from model.chat.telegram_ids import is_valid_integer, to_author_id
 from pipeline.export.reader import Item
 
 CONTRADICTION = "a date that contradicts date_unixtime, which wins"
@@ -177,7 +177,7 @@ class Entries:
 
     def _row(self, item: Item) -> Row:
         number, kind = item["id"], item["type"]
-        if not is_whole(number):
+        if not is_valid_integer(number):
             raise ValueError(f"id {number!r}")
         if kind == "message":
             return self._message(number, item)
@@ -204,7 +204,7 @@ class Entries:
             author,
             name,
             text_of(item),
-            reply if is_whole(reply) and "reply_to_peer_id" not in item else None,
+            reply if is_valid_integer(reply) and "reply_to_peer_id" not in item else None,
             ("forwarded_from" in item and Flag.FORWARD)
             | ("via_bot" in item and Flag.VIA_BOT)
             | ("inline_bot_buttons" in item and Flag.BUTTONS),
@@ -224,7 +224,7 @@ class Entries:
             0,
             0,
             title if isinstance(title, str) else "",
-            reply if is_whole(reply) else None,
+            reply if is_valid_integer(reply) else None,
             0,
             0,
         )
@@ -232,7 +232,7 @@ class Entries:
     def _author(self, from_id: object, name: object) -> tuple[int, int]:
         found = self._authors.get((from_id, name))
         if found is None:
-            author = author_id_of(from_id, name, self._chat_id)
+            author = to_author_id(from_id, name, self._chat_id)
             shown = name if isinstance(name, str) and name else None
             found = author, self._names.setdefault(shown, len(self._names))
             self._authors[from_id, name] = found
@@ -241,7 +241,7 @@ class Entries:
 
 def text_of(item: Item) -> str:
     """Return the visible text without quotes: a placeholder for a medium, then the words."""
-    words = without_quotes(_own(item))
+    words = strip_quotes(_own(item))
     return words if _ANY_SIGN.isdisjoint(item) else _with_medium(item, words)
 
 
@@ -263,15 +263,15 @@ def _with_medium(item: Item, words: str) -> str:
     medium = item.get("media_type")
     if medium == "sticker":
         emoji = item.get("sticker_emoji")
-        return sticker_text(emoji if isinstance(emoji, str) else None)
-    kind = EXPORTED.get(medium) if isinstance(medium, str) else None
+        return render_sticker(emoji if isinstance(emoji, str) else None)
+    kind = EXPORT_MEDIA_KINDS.get(medium) if isinstance(medium, str) else None
     kind = kind or next((kind for key, kind in _SIGNS.items() if key in item), None)
     if kind is None:
         return words
     if kind == "poll":
-        words = words or without_quotes(_question(item["poll"]))
+        words = words or strip_quotes(_question(item["poll"]))
     seconds = item.get("duration_seconds")
-    return media_text(kind, seconds if is_whole(seconds) else None, words)
+    return render_media(kind, seconds if is_valid_integer(seconds) else None, words)
 
 
 def _question(poll: object) -> str:

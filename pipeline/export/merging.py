@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from model.chat.conversation import Message
-from model.chat.telegram_ids import SHIFT, copy_id, is_foreign, is_name_alone
+from model.chat.telegram_ids import (
+    MIGRATION_OFFSET,
+    is_name_based_id,
+    is_non_telegram_id,
+    make_copy_id,
+)
 from pipeline.export.entries import Flag, Kind, Row
 
 
@@ -179,7 +184,7 @@ class Spool:
             if other is None or _is_same(other, row):
                 fresh[row[1]] = row
             else:
-                copies.append((row[0], copy_id(row[1], row[3], row[4], row[6]), *row[2:]))
+                copies.append((row[0], make_copy_id(row[1], row[3], row[4], row[6]), *row[2:]))
         self.keep([*fresh.values(), *copies])
         marks = [(file, row[0], row[1]) for row in fresh.values()]
         self._base.executemany(_OF_FILE, marks)
@@ -211,13 +216,15 @@ class Spool:
         """
         ids = json.dumps(list(groups))
         told = self._base.execute(_MOVED, (ids, chat)).fetchall()
-        shared = self._base.execute(_SHARED, {"new": chat, "olds": ids, "shift": SHIFT}).fetchall()
+        shared = self._base.execute(
+            _SHARED, {"new": chat, "olds": ids, "shift": MIGRATION_OFFSET}
+        ).fetchall()
         by_word = {old for old, title in told if title in {"", groups[old] or ""}}
         return sorted(by_word | {old for (old,) in shared})
 
     def move(self, old: int, new: int) -> None:
         """Let a basic group's entries stand in its supergroup, as in that one's own export."""
-        self._base.execute(_MOVE, {"old": old, "new": new, "shift": SHIFT})
+        self._base.execute(_MOVE, {"old": old, "new": new, "shift": MIGRATION_OFFSET})
         self._base.execute("DELETE FROM entry WHERE chat = ?", (old,))
 
     def clashes(self, chat: int) -> int:
@@ -266,7 +273,8 @@ class Spool:
                 names=tuple(shown[author]),
                 messages=own if own_words else count,
                 is_bot=bool(is_bot),
-                by_name=is_name_alone(author) or (is_foreign(author) and bool(shown[author])),
+                by_name=is_name_based_id(author)
+                or (is_non_telegram_id(author) and bool(shown[author])),
             )
             for author, count, is_bot, own in self._base.execute(_AUTHORS, (chat,))
         ]

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import orjson
 
-from model.chat.telegram_ids import is_whole
+from model.chat.telegram_ids import is_valid_integer
 
 CHUNK = 1 << 15
 """Bytes read at once: some 75 messages. Of more at once Python's collector makes much work."""
@@ -198,7 +198,7 @@ def heading_of(keys: Mapping[str, Any]) -> Heading:
     return Heading(
         name if isinstance(name, str) else None,
         kind if isinstance(kind, str) else None,
-        number if is_whole(number) else None,
+        number if is_valid_integer(number) else None,
     )
 
 
@@ -223,10 +223,10 @@ def slices(
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 64))
-        is_whole = _WHOLE.search(file.read())
+        is_complete = _WHOLE.search(file.read())
         file.seek(0)
         yield from _Slicer(file, layout, wants, told).events()
-        if not is_whole:
+        if not is_complete:
             yield Fault(size, CUT_SHORT, is_lost=False)
 
 

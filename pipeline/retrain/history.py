@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from model.artifacts.consent import INDEX
-from model.chat.names import escape_unseen
+from model.chat.names import escape_control_characters
 from model.chat.telegram_ids import is_copy_id
 from model.errors import DatasetError
 from model.files import PRIVATE_FILE, make_folder, write_text
@@ -132,7 +132,8 @@ def keep(history: History, head: Head, rows: Iterable[Row], names: list[str | No
         beside.replace(folder / f"{name}{_SUFFIX}")
     value = {"format": FORMAT, "history": name, "ledger": ledgers.to_json(history.ledger)}
     write_text(
-        folder / INDEX, escape_unseen(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
+        folder / INDEX,
+        escape_control_characters(json.dumps(value, ensure_ascii=False, indent=1)) + "\n",
     )
     kept = folder / f"{name}{_SUFFIX}"
     tidy(History(folder, history.ledger, head, kept))

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from model.artifacts.artifact import Artifact, Chat
 from model.artifacts.consent import imported
 from model.artifacts.registry import Registry, receipt_file
-from model.chat.names import visible_name
+from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked
@@ -265,7 +265,8 @@ def _agree_to_shorter(whole: Merged, dependencies: Dependencies) -> None:
     if head and last.sha256 in head.exports and not whole.deleted:
         return
     line = (
-        f"{last.file} holds {last.messages:,} messages of {visible_name(whole.chat.name)}, and "
+        f"{last.file} holds {last.messages:,} messages of "
+        f"{make_printable_name(whole.chat.name)}, and "
         f"{whole.before:,} are known; {whole.deleted:,} of those are gone where it should show them"
     )
     with dependencies.watch.paused():

@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model.artifacts import artifact
-from model.chat.eligibility import WITHHELD, line_of, parse_spoken, spoken, without_others
-from model.chat.names import visible_name
+from model.chat.eligibility import (
+    WITHHELD,
+    add_voice_header,
+    make_line,
+    parse_voice_header,
+    strip_other_authors,
+)
+from model.chat.names import make_printable_name
 from model.chat.roster import Roster
-from model.chat.telegram_ids import CHANNEL_OFFSET, SHIFT, is_copy_id
+from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, is_copy_id
 from model.errors import ExportError
 from pipeline.dataset.build import sha256_of
 from pipeline.export.archive import Archive, Chat, opened
@@ -142,21 +148,21 @@ def withhold(whole: Merged, roster: Roster) -> None:
     forward is kept once anyone has withdrawn.
     """
     out = {number for person in roster.people if person.learn == "no" for number in person.ids}
-    out |= {number for number in whole.ledger.opted_out if roster.person(number) is None}
+    out |= {number for number in whole.ledger.opted_out if roster.find_by_id(number) is None}
     texts = {}
     for message in whole.spool.messages(whole.chat.chat_id):
         is_ours = message.author_id in roster.understudies
         if message.author_id in out:
-            texts[message.message_id] = WITHHELD if line_of(message, roster) else ""
+            texts[message.message_id] = WITHHELD if make_line(message, roster) else ""
         elif message.is_forward and out:
             texts[message.message_id] = WITHHELD
-        elif is_ours and (played := parse_spoken(message.text)):
-            line = line_of(message, roster)
+        elif is_ours and (played := parse_voice_header(message.text)):
+            line = make_line(message, roster)
             if line is not None and line.speaker is None:
-                texts[message.message_id] = spoken(played[0], WITHHELD)
-            elif out and (own := without_others(played[1], roster)) != played[1]:
-                texts[message.message_id] = spoken(played[0], own)
-        elif out and (own := without_others(message.text, roster)) != message.text:
+                texts[message.message_id] = add_voice_header(played[0], WITHHELD)
+            elif out and (own := strip_other_authors(played[1], roster)) != played[1]:
+                texts[message.message_id] = add_voice_header(played[0], own)
+        elif out and (own := strip_other_authors(message.text, roster)) != message.text:
             texts[message.message_id] = own
     whole.spool.retell(whole.chat.chat_id, texts)
 
@@ -253,7 +259,7 @@ def _written_by_people(whole: Merged) -> set[int]:
     return {
         one.number
         for one in whole.entries()
-        if one.is_message and one.author not in ours and parse_spoken(one.text) is None
+        if one.is_message and one.author not in ours and parse_voice_header(one.text) is None
     }
 
 
@@ -293,7 +299,7 @@ def _played(entries: Iterable[Entry]) -> set[int]:
     said: dict[int, bool] = {}
     for one in entries:
         if one.is_message:
-            is_played = parse_spoken(one.text) is not None
+            is_played = parse_voice_header(one.text) is not None
             said[one.author] = said.get(one.author, True) and is_played
     return {author for author, only in said.items() if only}
 
@@ -375,11 +381,13 @@ def _offset(history: History, earlier: Mapping[int, Said]) -> int | None:
         if times and one.is_message and min(times) <= one.at <= max(times)
     }
     own = {number: said for number, said in known.items() if not is_foreign(number)}
-    if _are_most(own, (earlier.get(number - SHIFT) == said for number, said in own.items())):
-        return -SHIFT
+    if _are_most(
+        own, (earlier.get(number - MIGRATION_OFFSET) == said for number, said in own.items())
+    ):
+        return -MIGRATION_OFFSET
     there = set(earlier.values())
     if _are_most(known, (said in there for said in known.values())):
-        return 2 * FOREIGN - SHIFT
+        return 2 * FOREIGN - MIGRATION_OFFSET
     return None
 
 
@@ -389,7 +397,7 @@ def _are_most(known: Mapping[int, Said], hits: Iterable[bool]) -> bool:
 
 def _move(root: Path, history: History, head: Head, chat: Chat, offset: int) -> Move:
     def renumbered(number: int) -> int:
-        return number - SHIFT if is_foreign(number) else number + offset
+        return number - MIGRATION_OFFSET if is_foreign(number) else number + offset
 
     moved = Head(
         chat.chat_id,
@@ -413,16 +421,18 @@ def _moved_ledger(ledger: Ledger, renumbered: Callable[[int], int]) -> Ledger:
     """Return a ledger in the supergroup's ids; the bot's own are shifted by its dump."""
     return replace(
         ledger,
-        forgotten=frozenset(number - SHIFT for number in ledger.forgotten),
-        forgotten_words=frozenset(number - SHIFT for number in ledger.forgotten_words),
-        aliases={bots - SHIFT: renumbered(real) for bots, real in ledger.aliases.items()},
+        forgotten=frozenset(number - MIGRATION_OFFSET for number in ledger.forgotten),
+        forgotten_words=frozenset(number - MIGRATION_OFFSET for number in ledger.forgotten_words),
+        aliases={
+            bots - MIGRATION_OFFSET: renumbered(real) for bots, real in ledger.aliases.items()
+        },
     )
 
 
 def number_now(whole: Merged, chat_id: int, number: int) -> int:
     """Return what a message of this chat, or of the basic group that it was, is called now."""
     aliases, was_group = whole.ledger.aliases, chat_id != whole.chat.chat_id
-    now = number - SHIFT if was_group else number
+    now = number - MIGRATION_OFFSET if was_group else number
     if is_foreign(number):
         return aliases.get(now - FOREIGN, now)
     return aliases.get(now + FOREIGN, now) if was_group else now  # another account counts otherwise
@@ -511,11 +521,11 @@ def _chosen(
         return found.chats[expected.chat_id]
     some = list(found.chats.values())[:_NAMED]
     holds = ", ".join(
-        visible_name(one.name) + (f" ({one.chat_id})" if one.name == expected.title else "")
+        make_printable_name(one.name) + (f" ({one.chat_id})" if one.name == expected.title else "")
         for one in some
     )
     raise ExportError(
-        f"{file} is of {holds}, not of {visible_name(expected.title)} ({expected.chat_id}): "
+        f"{file} is of {holds}, not of {make_printable_name(expected.title)} ({expected.chat_id}): "
         f"{advice}"
     )
 

@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import orjson
 
-from model.chat.eligibility import parse_spoken
-from model.chat.roster import Decision, DecisionKind, Person, Roster, with_questions
+from model.chat.eligibility import parse_voice_header
+from model.chat.roster import Decision, DecisionKind, Person, Roster, remove_decisions
 from model.errors import ExportError, describe_error
 from pipeline.dataset.roster_file import (
     add_people,
@@ -168,7 +168,7 @@ def _known(file: Path, beside: Sequence[Path], trained: Roster | None) -> Roster
     if file.is_file():
         return read_roster(file)
     if trained is not None:
-        return with_questions(trained)  # the ledger holds people's own decisions
+        return remove_decisions(trained)  # the ledger holds people's own decisions
     found = next((path for path in beside if path.is_file()), None)
     return read_roster(found) if found else None
 
@@ -183,9 +183,9 @@ def _renamed(roster: Roster, trained: Roster | None) -> Roster:
         return roster
     people = []
     for person in roster.people:
-        was = [one for number in person.ids if (one := trained.person(number))]
+        was = [one for number in person.ids if (one := trained.find_by_id(number))]
         names = [name for one in was for name in (one.name, *one.aliases)]
-        names = [name for name in names if not roster.called(name)]
+        names = [name for name in names if not roster.find_by_name(name)]
         people.append(replace(person, aliases=tuple(dict.fromkeys([*person.aliases, *names]))))
     return replace(roster, people=tuple(people))
 
@@ -196,7 +196,7 @@ def _ours(whole: Merged, roster: Roster) -> frozenset[int]:
     for one in whole.entries():
         if one.is_message and not one.flags & Flag.FORWARD:  # friends forward the bot's lines
             said[one.author] += 1
-            marked[one.author] += parse_spoken(one.text) is not None
+            marked[one.author] += parse_voice_header(one.text) is not None
     found = {one for one, times in marked.items() if times and times * _MOSTLY >= said[one]}
     return frozenset(found | whole.played) | whole.ledger.understudies | roster.understudies
 

@@ -16,7 +16,7 @@ from typing import Any
 from model.artifacts.artifact import SCORECARD, Artifact, Decoding
 from model.artifacts.registry import Registry
 from model.chat.conversation import Window
-from model.chat.names import visible_name
+from model.chat.names import make_printable_name
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
 from pipeline.dataset.build import build_chat
@@ -415,7 +415,9 @@ def _tell(intake: Intake, dependencies: Dependencies) -> None:
         f"since", highlight=False,
     )  # fmt: skip
     if whole.is_moved:
-        console.print(f"  {visible_name(whole.chat.name)} became a supergroup; its history is kept")
+        console.print(
+            f"  {make_printable_name(whole.chat.name)} became a supergroup; its history is kept"
+        )
     for file in whole.damaged:
         console.print(f"  {file} is damaged: what it lacks does not count as deleted")
     if whole.unplaced:

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from model.artifacts.artifact import Artifact, Family
 from model.artifacts.tokenizer import Codec, codec_of, extend_unigram, load_codec
-from model.chat.names import visible
+from model.chat.names import make_printable
 from model.errors import BaseError, describe_error
 from model.files import make_folder, temporary_folder
 
@@ -179,7 +179,9 @@ def _raw_config(source: str) -> dict[str, Any]:
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(visible(line) for line in str(error).splitlines()), type(error).__name__)
+    return next(
+        iter(make_printable(line) for line in str(error).splitlines()), type(error).__name__
+    )
 
 
 def _is_at_hand(name: str) -> bool:

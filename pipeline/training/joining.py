@@ -11,17 +11,17 @@ from pathlib import Path
 from model.chat.roster import Roster
 from model.errors import DatasetError, UnderstudyError
 from model.joining import (
+    ANSWER_TIME_LIMIT,
     FEATURES,
-    HORIZON,
     LEVELS,
-    MEMORY,
-    MOST,
+    LOOKBACK_LINES,
+    MAX_JOIN_RATE,
     STRANGER,
+    LineFacts,
     Propensity,
-    Said,
-    Weights,
-    features,
-    save,
+    VoiceWeights,
+    compute_features,
+    write_propensity,
 )
 from pipeline.dataset.split import SPLITS, SplitName
 from pipeline.dataset.storage import Dataset, load_dataset, read_occasions
@@ -43,16 +43,16 @@ class Occasion:
     `answered_by` is None too where a stranger did.
     """
 
-    conversation: Sequence[Said]
+    conversation: Sequence[LineFacts]
     answered_by: str | None
 
     @property
-    def newest(self) -> Said:
+    def newest(self) -> LineFacts:
         """Return the line."""
         return self.conversation[-1]
 
 
-def occasions(conversation: Sequence[Said]) -> Iterator[Occasion]:
+def occasions(conversation: Sequence[LineFacts]) -> Iterator[Occasion]:
     """Yield the occasions of a conversation.
 
     What our bot said, and what its author repeats, is none; nor is what our bot answered: nobody
@@ -60,14 +60,14 @@ def occasions(conversation: Sequence[Said]) -> Iterator[Occasion]:
     """
     for place, said in enumerate(conversation):
         following = conversation[place + 1] if place + 1 < len(conversation) else None
-        if following and following.at - said.at > HORIZON:
+        if following and following.at - said.at > ANSWER_TIME_LIMIT:
             following = None
-        if said.wakes and not (following and following.ours):
+        if said.may_be_answered and not (following and following.ours):
             answerer = following.by if following and following.by != said.by else None
-            yield Occasion(conversation[max(0, place + 1 - MEMORY) : place + 1], answerer)
+            yield Occasion(conversation[max(0, place + 1 - LOOKBACK_LINES) : place + 1], answerer)
 
 
-def learn(conversations: Iterable[Sequence[Said]], roster: Roster) -> Propensity:
+def learn(conversations: Iterable[Sequence[LineFacts]], roster: Roster) -> Propensity:
     """Fit one regression a voice; whoever answered too seldom has none."""
     found = [one for conversation in _latest(conversations) for one in occasions(conversation)]
     friends = [person.name for person in roster.people if person.learn == "yes"]
@@ -87,12 +87,12 @@ def save_propensity(dataset: Dataset, folder: Path) -> bool:
     conversations = read_occasions(dataset.folder, dataset.roster)
     if conversations is None:
         return False
-    save(learn(conversations["train"], dataset.roster), folder)
+    write_propensity(learn(conversations["train"], dataset.roster), folder)
     return True
 
 
-def _latest(conversations: Iterable[Sequence[Said]]) -> list[Sequence[Said]]:
-    kept: list[Sequence[Said]] = []
+def _latest(conversations: Iterable[Sequence[LineFacts]]) -> list[Sequence[LineFacts]]:
+    kept: list[Sequence[LineFacts]] = []
     lines = 0
     for conversation in reversed(list(conversations)):
         if lines >= LATEST:
@@ -102,7 +102,7 @@ def _latest(conversations: Iterable[Sequence[Said]]) -> list[Sequence[Said]]:
     return kept[::-1]
 
 
-def _fitted(voice: str, found: Iterable[Occasion], authors: Sequence[str]) -> Weights | None:
+def _fitted(voice: str, found: Iterable[Occasion], authors: Sequence[str]) -> VoiceWeights | None:
     """Return a voice's weights, None where there is too little to learn them from."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
@@ -116,23 +116,23 @@ def _fitted(voice: str, found: Iterable[Occasion], authors: Sequence[str]) -> We
     columns = {name: number for number, name in enumerate(authors, len(FEATURES))}
     rows = np.zeros((len(others), len(FEATURES) + len(authors)), dtype=np.float32)
     for row, one in zip(rows, others, strict=True):
-        row[: len(FEATURES)] = features(one.conversation, voice)
+        row[: len(FEATURES)] = compute_features(one.conversation, voice)
         row[columns[one.newest.by or STRANGER]] = 1.0
     # No class weights: the chances must be as often right as they say, not as often as they can.
     fit = LogisticRegression(max_iter=_ROUNDS).fit(rows, answered)
     weights = [round(float(weight), _DIGITS) for weight in fit.coef_[0]]
-    return Weights(
+    return VoiceWeights(
         bias=round(float(fit.intercept_[0]), _DIGITS),
         features=tuple(weights[: len(FEATURES)]),
         after=dict(zip(authors, weights[len(FEATURES) :], strict=True)),
-        bars=_bars(fit.predict_proba(rows)[:, 1], int(answered.sum())),
+        thresholds=_bars(fit.predict_proba(rows)[:, 1], int(answered.sum())),
     )
 
 
 def _bars(chances: Iterable[float], answers: int) -> tuple[float, ...]:
     """Return for each level the chance that as many occasions reach as the level lets join."""
     falling = sorted(map(float, chances), reverse=True)
-    shares = (level / LEVELS[-1] * MOST for level in LEVELS)
+    shares = (level / LEVELS[-1] * MAX_JOIN_RATE for level in LEVELS)
     return tuple(round(falling[max(1, int(share * answers)) - 1], _DIGITS) for share in shares)
 
 
@@ -192,8 +192,10 @@ def _joins(
     """Yield who joins each occasion, None for nobody."""
     chance = random.Random(seed)
     for one in found:
-        chances = {name: propensity.chance(one.conversation, name) for name in propensity.voices}
-        yield propensity.would_join(chances, level, chance)
+        chances = {
+            name: propensity.probability(one.conversation, name) for name in propensity.voices
+        }
+        yield propensity.choose_joiner(chances, level, chance)
 
 
 def _voice(
@@ -205,7 +207,7 @@ def _voice(
     from sklearn.metrics import roc_auc_score
 
     others = [one for one in found if one.newest.by != name]
-    chances = [propensity.chance(one.conversation, name) for one in others]
+    chances = [propensity.probability(one.conversation, name) for one in others]
     answered = [one.answered_by == name for one in others]
     here = [any(said.by == name for said in one.conversation) for one in others]
     answered_here = [answer for answer, is_here in zip(answered, here, strict=True) if is_here]

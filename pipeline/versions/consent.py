@@ -65,7 +65,7 @@ class Ledger:
     def opted_out(self) -> frozenset[int]:
         """Return the users whose newest word is no, whoever the roster takes them for."""
         decided = self.decisions.values()
-        return frozenset(one.user_id for one in decided if one.said == "optout")
+        return frozenset(one.user_id for one in decided if one.kind == "optout")
 
     def with_notes(self, notes: Iterable[Notes]) -> "Ledger":
         """Return this ledger with what dumps say: of one user the newest decision counts."""
@@ -103,19 +103,19 @@ class Ledger:
         decision = self._newest(person)
         if decision is None:
             return person
-        if decision.said == "optout":
+        if decision.kind == "optout":
             return replace(person, learn="no", imitate="no")
         return replace(person, imitate="yes") if person.imitate == "ask" else person
 
     def _withdrawn(self, person: Person) -> Withdrawn:
         decision = self._newest(person)
-        told = decision.at if decision and decision.said == "optout" else None
+        told = decision.at if decision and decision.kind == "optout" else None
         return Withdrawn(person.name, person.ids, told)
 
     def _newest(self, person: Person) -> Decision | None:
         """Return a person's newest decision; a no of any account wins over all yeses."""
         own = [self.decisions[number] for number in person.ids if number in self.decisions]
-        return max(own, key=lambda one: (one.said == "optout", one.at), default=None)
+        return max(own, key=lambda one: (one.kind == "optout", one.at), default=None)
 
 
 def to_json(ledger: Ledger) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError:
 
 from model.artifacts.archive import MANIFEST, Manifest, Told, file_names, manifest_of
 from model.artifacts.artifact import Artifact, Card, Chat, save_card, save_roster
-from model.chat.names import visible
+from model.chat.names import make_printable
 from model.chat.roster import Roster
 from model.errors import ArtifactError
 from model.files import make_folder, temporary_folder
@@ -206,7 +206,7 @@ def _read_manifest(repository: str, text: bytes) -> Manifest:
         return Manifest.from_text(text)
     except ValueError as error:
         raise ArtifactError(
-            f"{repository} holds no trustworthy model: {visible(str(error))}"
+            f"{repository} holds no trustworthy model: {make_printable(str(error))}"
         ) from error
 
 

@@ -10,7 +10,7 @@ from model.artifacts.artifact import Artifact, load
 from model.artifacts.consent import INDEX
 from model.artifacts.registry import Registry, is_version
 from model.chat.names import fold
-from model.chat.roster import Person, Roster, without_voices
+from model.chat.roster import Person, Roster, exclude_voices
 from model.errors import ArtifactError, DatasetError, describe_error
 from model.files import write_text
 from pipeline.dataset.roster_file import FILE, read_roster
@@ -208,6 +208,6 @@ def silence(registry: Registry, roster: Roster) -> None:
     }
     for artifact in artifacts(registry):
         known = artifact.card.roster
-        now = without_voices(known, out)
+        now = exclude_voices(known, out)
         if now != known:
             registry.change_roster(artifact.path.name, now)

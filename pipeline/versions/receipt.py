@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from model.artifacts.registry import receipt_file
-from model.chat.names import escape_unseen, visible, visible_name
+from model.chat.names import escape_control_characters, make_printable, make_printable_name
 from model.files import make_folder, write_text
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.terminal import shown
@@ -53,7 +53,9 @@ def write(root: Path, version: str, receipt: Receipt) -> Path:
     folder = make_folder(file.parent)
     write_text(folder / _PAGE, "".join(f"{line}\n" for line in _page(version, receipt)))
     whole = {"format": FORMAT, "version": version, **receipt}
-    write_text(file, escape_unseen(json.dumps(whole, ensure_ascii=False, indent=1)) + "\n")
+    write_text(
+        file, escape_control_characters(json.dumps(whole, ensure_ascii=False, indent=1)) + "\n"
+    )
     return folder / _PAGE
 
 
@@ -79,7 +81,7 @@ def read(root: Path, version: str) -> Told | None:
 
 def _page(version: str, receipt: Receipt) -> Iterator[str]:
     chat = receipt["chat"]
-    yield f"{version}, made of {visible_name(chat['title'])} ({chat['id']})"
+    yield f"{version}, made of {make_printable_name(chat['title'])} ({chat['id']})"
     yield f"{receipt['made_at'][:16].replace('T', ' ')} UTC, on {receipt['machine']}"
     yield f"commit {receipt['commit'] or 'unknown'}, understudy {receipt['understudy']}"
     yield from _section("Read", _files(receipt))
@@ -101,7 +103,7 @@ def _section(title: str, lines: Iterator[str]) -> Iterator[str]:
 def _files(receipt: Receipt) -> Iterator[str]:
     for one in receipt["files"]:
         span = f", {one['first'][:10]} to {one['last'][:10]}" if one["first"] else ""
-        yield f"{one['kind']} {visible(one['name'])}: {one['messages']:,} messages{span}"
+        yield f"{one['kind']} {make_printable(one['name'])}: {one['messages']:,} messages{span}"
         yield f"  sha256 {one['sha256']}"
     if earlier := receipt["earlier_exports"]:
         yield f"and, merged before, exports of sha256 {', '.join(h[:12] for h in earlier)}"
@@ -166,4 +168,4 @@ def _decision(receipt: Receipt) -> Iterator[str]:
     )
     yield from receipt["reasons"] or [f"passed: {why}"]
     if receipt["forced"]:
-        yield f"promoted in spite of that: {visible(receipt['forced'])}"
+        yield f"promoted in spite of that: {make_printable(receipt['forced'])}"

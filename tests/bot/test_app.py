@@ -11,7 +11,7 @@ from bot.app import build, library_tasks, run_until_stopped
 from bot.errors import BotEnded, TelegramUnreachable
 from bot.transport import polling
 from model.artifacts.artifact import Artifact
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from model.errors import UnderstudyError
 from tests.bot.conftest import FakeModels, until
 
@@ -113,7 +113,7 @@ async def test_a_removed_webhook_is_set_again(stage, starting, group, zoe, monke
     await until(lambda: stage.telegram.updates.webhook, 20)
     answer = await stage.answer(group, zoe, "/as João")
 
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ async def test_calls_that_fail_at_start_are_retried(stage, starting, group, zoe,
     await stage.telegram.say(group, zoe, "/as João")
     sent = await stage.telegram.wait_for("sendMessage", timeout=20)
 
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
     await stage.telegram.wait_for(method, timeout=20)
 
 
@@ -152,7 +152,7 @@ async def test_slow_menus_do_not_delay_polling(stage, starting, group, zoe):
     await stage.telegram.say(group, zoe, "/as João")
     sent = await stage.telegram.wait_for("sendMessage", timeout=20)
 
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
     assert stage.telegram.sent("setMyCommands", refused=True)
     assert stage.telegram.sent("setMyCommands") == []
 

@@ -16,7 +16,7 @@ from bot.store.outbox import Outbox, Part
 from bot.store.tables import inbox as table
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from tests.bot.conftest import until
 
 BURST = 500  # `make soak` has 2,000
@@ -52,7 +52,7 @@ async def test_what_was_kept_and_not_handled_is_handled_at_the_next_start(stage,
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
 
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
     assert (await queue(stage)).waiting == 0
 
 
@@ -64,7 +64,7 @@ async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
 
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
 
 
 @pytest.mark.parametrize("state", ["sending", "sent"])
@@ -80,7 +80,7 @@ async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, gr
 
     async with opened(stage.settings().database_url) as engine:
         uncertain = await Outbox(engine).count("uncertain")
-    assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
+    assert [parse_voice_header(text)[0] for text in stage.said()] == ["李雷"]
     assert uncertain == (state == "sending")
     assert (await queue(stage)).waiting == 0
 
@@ -91,7 +91,7 @@ async def test_restarts_never_set_an_update_aside(stage, told):
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
 
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
     assert (await queue(stage)).set_aside == 0
 
 
@@ -106,7 +106,7 @@ async def test_an_update_is_set_aside_after_crashes_in_its_own_code(stage, told,
     async with stage.running():
         await stage.answer(group, zoe, "/as 李雷")
 
-    assert [parse_spoken(text)[0] for text in stage.said()] == ["李雷"]
+    assert [parse_voice_header(text)[0] for text in stage.said()] == ["李雷"]
     assert (await queue(stage)).set_aside == 1
 
 
@@ -150,7 +150,7 @@ async def test_an_orderly_stop_is_not_a_crash(stage, told, monkeypatch):
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
 
-    assert parse_spoken(sent.params["text"]) == ("João", "João number 1")
+    assert parse_voice_header(sent.params["text"]) == ("João", "João number 1")
     assert (await queue(stage)).set_aside == 0
 
 
@@ -168,7 +168,7 @@ async def test_a_button_whose_question_was_removed_before_a_kill_is_answered(sta
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage", since=mark)
 
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
 
 
 async def test_an_update_that_comes_twice_is_handled_once(live, group, zoe):
@@ -210,7 +210,7 @@ async def test_a_text_that_sqlite_cannot_hold_stops_no_other(live, group, zoe):
 
     answer = await live.answer(group, zoe, "/as João")
 
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
 
 
 async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
@@ -242,7 +242,7 @@ async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, gro
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
 
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
 
 
 async def test_a_repeated_update_blocks_no_other_once_it_waits(stage, told, group, zoe):
@@ -279,7 +279,7 @@ class TestTurns:
             async with stage.running():
                 await until(lambda number=number: len(stage.said()) == number)
 
-        assert [parse_spoken(text)[1] for text in stage.said()] == list(self.BURST)
+        assert [parse_voice_header(text)[1] for text in stage.said()] == list(self.BURST)
         assert len(stage.speaker.asked) == 1
         assert (await queue(stage)).waiting == 0
 

@@ -41,7 +41,7 @@ def readers(monkeypatch):
         return spy
 
     for module in ("bot.services.replies", "bot.handlers.guess", "model.joining"):
-        monkeypatch.setattr(f"{module}.line_of", spied(joining.line_of))
+        monkeypatch.setattr(f"{module}.make_line", spied(joining.make_line))
     return threads
 
 

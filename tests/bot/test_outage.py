@@ -8,7 +8,7 @@ import pytest
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from bot.services import delivery
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from tests.bot.conftest import FRIENDS, FakeSpeaker, Stage
 
 MINUTES = 10 * 60
@@ -68,7 +68,7 @@ async def test_a_reply_made_in_an_outage_arrives_once_after_it(network, afar):
         await asyncio.sleep(0.2)
 
     assert before == []
-    assert [parse_spoken(text)[0] for text in afar.said()] == ["João"]
+    assert [parse_voice_header(text)[0] for text in afar.said()] == ["João"]
 
 
 async def test_a_stop_in_an_outage_is_quick_and_the_reply_comes_with_the_next_start(network, afar):
@@ -90,4 +90,4 @@ async def test_a_stop_in_an_outage_is_quick_and_the_reply_comes_with_the_next_st
         sent = await afar.telegram.wait_for("sendMessage")
 
     assert took < 5
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"

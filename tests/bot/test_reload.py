@@ -15,7 +15,7 @@ from bot.transport.polling import (
 )
 from model.artifacts.artifact import save_card
 from model.artifacts.registry import Registry, receipt_file
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from model.errors import ArtifactError
 from model.files import write_text
 from tests.bot.conftest import FakeSpeaker, until
@@ -111,7 +111,7 @@ async def test_a_newer_version_is_exchanged_without_losing_a_message(
         await stage.answer(group, zoe, "/as 李雷")
 
     spoken = [call.params["text"] for call in stage.telegram.sent("sendMessage", chat_id=group.id)]
-    assert [parse_spoken(text)[0] for text in spoken] == ["João", "李雷"]
+    assert [parse_voice_header(text)[0] for text in spoken] == ["João", "李雷"]
     assert [voice for voice, _ in old.asked] == ["João"]
     assert [voice for voice, _ in weights.opened[newer].asked] == ["李雷"]
 
@@ -136,7 +136,7 @@ async def test_a_broken_version_is_refused_and_the_old_one_stays(
         await told(stage, f"I now use version {mended}")
 
     assert name in text
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
     assert list(weights.opened) == [name, mended]
 
 
@@ -163,7 +163,7 @@ async def test_a_version_that_is_gone_is_refused_too(stage, reloading, registry,
         await told(stage, "0009-00000000, which is gone")
         answer = await stage.answer(group, zoe, "/as João")
 
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
 
 
 async def test_a_no_in_the_roster_counts_without_loading_the_weights_again(
@@ -174,7 +174,7 @@ async def test_a_no_in_the_roster_counts_without_loading_the_weights_again(
     async with reloading() as app:
         registry.change_roster("current", silent)
         state = app.bot_data["state"]
-        await until(lambda: state.access.roster.called("Hugo Silva").imitate == "no")
+        await until(lambda: state.access.roster.find_by_name("Hugo Silva").imitate == "no")
         answer = await stage.answer(group, zoe, "/as Hugo Silva")
 
     assert "asked not to imitate" in answer["text"]
@@ -195,7 +195,7 @@ async def test_a_current_that_names_no_version_is_refused(
         await told(stage, f"I now use version {newer}")
 
     assert "choose one with `understudy models promote`" in text
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
 
 
 async def test_a_version_repaired_under_the_same_name_is_tried_again(
@@ -283,8 +283,8 @@ async def test_an_optout_that_a_retraining_read_holds_until_a_newer_optin(
         await stage.answer(group, hugo, "/optin")
         answer = await stage.answer(group, hugo, "/as Hugo Silva")
 
-    assert parse_spoken(refused["text"]) is None
-    assert parse_spoken(answer["text"])[0] == "Hugo Silva"
+    assert parse_voice_header(refused["text"]) is None
+    assert parse_voice_header(answer["text"])[0] == "Hugo Silva"
 
 
 async def test_an_optin_older_than_an_optout_of_another_machine_lifts_nothing(
@@ -298,7 +298,7 @@ async def test_an_optin_older_than_an_optout_of_another_machine_lifts_nothing(
         await until(lambda: "Hugo Silva" not in [one.name for one in state.access.voices])
         refused = await stage.answer(group, hugo, "/as Hugo Silva")
 
-    assert parse_spoken(refused["text"]) is None
+    assert parse_voice_header(refused["text"]) is None
 
 
 def tell_ledger(root, user, said, hours=-1):

@@ -9,7 +9,7 @@ from bot.services import delivery
 from bot.store.database import opened
 from bot.store.outbox import Outbox
 from bot.texts import EN
-from model.chat.eligibility import parse_spoken, spoken
+from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.conftest import until
 
 REMOVED = (403, "Forbidden: bot was kicked from the supergroup chat")
@@ -45,7 +45,7 @@ async def test_a_chat_that_refuses_is_asked_once_and_answered_again_later(
 
     answer = await live.answer(group, zoe, "/as 李雷")
 
-    assert parse_spoken(answer["text"])[0] == "李雷"
+    assert parse_voice_header(answer["text"])[0] == "李雷"
     assert len(live.telegram.sent("sendMessage", refused=True)) == 1
     assert await counted(live, "refused") == 1
 
@@ -73,7 +73,7 @@ async def test_a_group_that_moved_is_answered_where_it_is_now(live, group, zoe):
     answer = await live.answer(moved, zoe, "/as 李雷")
 
     assert sent.params["chat_id"] == moved.id
-    assert parse_spoken(answer["text"])[0] == "李雷"
+    assert parse_voice_header(answer["text"])[0] == "李雷"
 
 
 async def test_a_move_that_only_an_error_tells_of_carries_over_what_is_known(stage, group, zoe):
@@ -88,7 +88,7 @@ async def test_a_move_that_only_an_error_tells_of_carries_over_what_is_known(sta
         answer = await stage.answer(moved, zoe, "/as 李雷")
 
     assert sent.params["chat_id"] == moved.id
-    assert parse_spoken(answer["text"])[0] == "李雷"
+    assert parse_voice_header(answer["text"])[0] == "李雷"
     assert state.group(moved.id).moved_from == group.id
 
 
@@ -101,7 +101,7 @@ async def test_a_deleted_question_is_answered_all_the_same(live, group, zoe):
     live.speaker.open.set()
     sent = await live.telegram.wait_for("sendMessage")
 
-    assert parse_spoken(sent.result["text"])[0] == "João"
+    assert parse_voice_header(sent.result["text"])[0] == "João"
 
 
 async def test_who_is_told_to_wait_waits_and_no_other_chat_does(stage, group, zoe, card):
@@ -116,9 +116,9 @@ async def test_who_is_told_to_wait_waits_and_no_other_chat_does(stage, group, zo
         took = time.monotonic() - began
         again = await stage.telegram.wait_for("sendMessage", timeout=6, chat_id=group.id)
 
-    assert parse_spoken(other["text"])[0] == "李雷"
+    assert parse_voice_header(other["text"])[0] == "李雷"
     assert took < 2
-    assert parse_spoken(again.params["text"])[0] == "João"
+    assert parse_voice_header(again.params["text"])[0] == "João"
 
 
 async def test_what_telegram_lets_wait_is_uncertain_to_no_kill(live, group, zoe):
@@ -140,9 +140,11 @@ async def test_who_says_no_while_telegram_lets_their_line_wait_is_not_spoken(
 
     await live.telegram.say(group, joao, "/optout")
     await live.telegram.say(group, zoe, "/as 李雷")
-    await live.telegram.wait_for("sendMessage", text=spoken("李雷", "李雷 number 2"))
+    await live.telegram.wait_for("sendMessage", text=add_voice_header("李雷", "李雷 number 2"))
 
-    assert [parse_spoken(text)[0] for text in live.said() if parse_spoken(text)] == ["李雷"]
+    assert [parse_voice_header(text)[0] for text in live.said() if parse_voice_header(text)] == [
+        "李雷"
+    ]
 
 
 async def test_a_gateway_that_fails_is_not_asked_twice(live, group, zoe):
@@ -152,7 +154,7 @@ async def test_a_gateway_that_fails_is_not_asked_twice(live, group, zoe):
 
     await live.answer(group, zoe, "/as 李雷")
 
-    assert [parse_spoken(text)[0] for text in live.said()] == ["李雷"]
+    assert [parse_voice_header(text)[0] for text in live.said()] == ["李雷"]
     assert await counted(live, "uncertain") == 1
 
 
@@ -163,7 +165,7 @@ async def test_an_answer_lost_on_the_way_is_not_sent_again(live, group, zoe):
 
     await live.answer(group, zoe, "/as 李雷")
 
-    assert [parse_spoken(text)[0] for text in live.said()] == ["João", "李雷"]
+    assert [parse_voice_header(text)[0] for text in live.said()] == ["João", "李雷"]
     assert await counted(live, "uncertain") == 1
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from bot.handlers.as_command import TurnsError, WhoError, anyone, scene_of
 from model.chat import eligibility, names
-from model.chat.conversation import Message, without_medium
-from model.chat.eligibility import line_of, parse_spoken, target_text
-from model.chat.names import clean_name, fold, nearest_names
+from model.chat.conversation import Message, strip_media_word
+from model.chat.eligibility import make_line, parse_voice_header, target_text
+from model.chat.names import clean_name, find_similar_names, fold
 from model.chat.roster import Person, Roster
 from model.redaction import redact
 from model.redaction.redact import private_parts
@@ -88,11 +88,11 @@ def scene(text):
 READERS = {
     "fold": fold,
     "clean_name": clean_name,
-    "nearest_names": lambda text: nearest_names(text, PEOPLE),
-    "named": ROSTER.named,
-    "parse_spoken": parse_spoken,
-    "a spoken name": lambda text: parse_spoken(f"🎭 {text}\nhi"),
-    "without_medium": without_medium,
+    "find_similar_names": lambda text: find_similar_names(text, PEOPLE),
+    "match_voice": ROSTER.match_voice,
+    "parse_voice_header": parse_voice_header,
+    "a spoken name": lambda text: parse_voice_header(f"🎭 {text}\nhi"),
+    "strip_media_word": strip_media_word,
     "scene_of": scene,
     "anyone": lambda text: anyone(text, 1),
 }
@@ -115,7 +115,7 @@ def message(text, author=1):
 def test_a_hostile_message_costs_a_bot_few_milliseconds(piece):
     text = repeated(piece, 4_096, HEAD)
     costs = [
-        seconds(lambda text: target_text(line_of(message(text), ROSTER)), f"{n} {text}")
+        seconds(lambda text: target_text(make_line(message(text), ROSTER)), f"{n} {text}")
         for n in range(3)
     ]
 
@@ -144,7 +144,7 @@ def test_a_text_in_several_prompts_is_redacted_once(monkeypatch):
     redacted = []
     monkeypatch.setattr(eligibility, "redact", lambda text: redacted.append(text) or text)
 
-    lines = [line_of(message("said again and again in test_cost"), ROSTER) for _ in range(3)]
+    lines = [make_line(message("said again and again in test_cost"), ROSTER) for _ in range(3)]
 
     assert len(set(lines)) == 1
     assert len(redacted) == 1
@@ -156,9 +156,9 @@ def test_only_the_beginning_of_a_very_long_message_is_read(monkeypatch):
         eligibility, "redact_beginning", lambda text, length: read.append(text) or text[:length]
     )
 
-    line_of(message("a wall in test_cost " * 5_000), ROSTER)
+    make_line(message("a wall in test_cost " * 5_000), ROSTER)
 
-    assert [len(text) <= eligibility.MAX_WORDS for text in read] == [True]
+    assert [len(text) <= eligibility.MAX_CHARACTERS for text in read] == [True]
 
 
 def test_a_rosters_names_are_prepared_once(monkeypatch):
@@ -166,7 +166,7 @@ def test_a_rosters_names_are_prepared_once(monkeypatch):
     folded = []
     monkeypatch.setattr(names, "fold", lambda text: folded.append(text) or text)
 
-    found = [roster.named(f"friend {n}, so?") for n in range(100)]
+    found = [roster.match_voice(f"friend {n}, so?") for n in range(100)]
 
     assert [person.ids for person, _ in found] == [(n,) for n in range(100)]
     assert not folded

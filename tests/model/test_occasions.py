@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.chat.conversation import Message
-from model.chat.eligibility import lines_of, spoken
+from model.chat.eligibility import add_voice_header, make_lines
 from model.chat.roster import Person, Roster
-from model.joining import FEATURES, MEMORY, NameIndex, Said, conversations, features, pace
+from model.joining import (
+    FEATURES,
+    LOOKBACK_LINES,
+    LineFacts,
+    MentionFinder,
+    compute_features,
+    lines_per_minute,
+    split_conversations,
+)
 from tests.steps import steps
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -35,16 +43,16 @@ def message(number, who, text="hm", at=0, reply_to=None):
 
 def heard(*messages):
     """Return the conversations of messages."""
-    return list(conversations(lines_of(messages, ROSTER), ROSTER, GAP))
+    return list(split_conversations(make_lines(messages, ROSTER), ROSTER, GAP))
 
 
 def of(conversation, voice):
     """Return a voice's features by name."""
-    return dict(zip(FEATURES, features(conversation, voice), strict=True))
+    return dict(zip(FEATURES, compute_features(conversation, voice), strict=True))
 
 
 def said(by, at=0, **more):
-    return Said(NOON + timedelta(seconds=at), by, **more)
+    return LineFacts(NOON + timedelta(seconds=at), by, **more)
 
 
 def test_a_line_keeps_who_and_when_and_to_whom_and_none_of_its_words():
@@ -93,9 +101,9 @@ def test_a_question_is_told_by_its_mark(text, asks):
 
 
 def test_what_our_bot_said_is_nobodys_and_wakes_nobody():
-    ((line,),) = heard(message(1, BOT, spoken("Ana", "so what?")))
+    ((line,),) = heard(message(1, BOT, add_voice_header("Ana", "so what?")))
 
-    assert (line.by, line.ours, line.wakes) == (None, True, False)
+    assert (line.by, line.ours, line.may_be_answered) == (None, True, False)
 
 
 def test_what_its_author_said_before_wakes_nobody_and_what_another_said_does():
@@ -103,7 +111,7 @@ def test_what_its_author_said_before_wakes_nobody_and_what_another_said_does():
         message(1, ANA, "Anyone?"), message(2, RUI, "anyone?", 1), message(3, 11, "ANYONE?", 2)
     )
 
-    assert [line.wakes for line in conversation] == [True, True, False]
+    assert [line.may_be_answered for line in conversation] == [True, True, False]
 
 
 def test_a_silence_parts_conversations():
@@ -116,7 +124,15 @@ people = st.lists(
     st.builds(
         lambda who, text, gap, back: (who, text, gap, back),
         st.sampled_from([ANA, 11, RUI, EVA, SA, BOT, STRANGER]),
-        st.sampled_from(["hm", "Ana?", "Eva, you?", spoken("Eva", "me"), spoken("Ana", "me")]),
+        st.sampled_from(
+            [
+                "hm",
+                "Ana?",
+                "Eva, you?",
+                add_voice_header("Eva", "me"),
+                add_voice_header("Ana", "me"),
+            ]
+        ),
         st.sampled_from([0, 5, 61, 3600, 7199, 7200]),
         st.integers(0, 4),
     ),
@@ -144,16 +160,19 @@ def test_who_may_not_be_learned_from_might_as_well_not_be_there(rows):
 @given(people)
 def test_no_feature_looks_further_back_than_the_memory(rows):
     known = [one for one in chat(rows) if one.author_id not in {EVA, BOT}]
-    recent = known[-MEMORY:]
+    recent = known[-LOOKBACK_LINES:]
 
     for whole, part in zip(heard(*known)[-1:], heard(*recent)[-1:], strict=True):
-        assert all(features(whole, voice) == features(part, voice) for voice in ("Ana", "Rui Sá"))
+        assert all(
+            compute_features(whole, voice) == compute_features(part, voice)
+            for voice in ("Ana", "Rui Sá")
+        )
 
 
 @given(people)
 def test_every_feature_is_from_minus_one_to_one(rows):
     for conversation in heard(*chat(rows)):
-        assert all(-1 <= value <= 1 for value in features(conversation, "Ana"))
+        assert all(-1 <= value <= 1 for value in compute_features(conversation, "Ana"))
 
 
 def test_replies_names_and_exchanges_count_for_whom_they_are_meant():
@@ -183,14 +202,14 @@ def test_what_was_said_counts_by_lines_and_by_minutes():
 def test_the_pace_is_of_the_last_minute():
     conversation = [said("Ana", at) for at in (0, 1, 30, 61)]
 
-    assert pace(conversation) == 2
+    assert lines_per_minute(conversation) == 2
 
 
 @pytest.mark.parametrize(("hour", "point"), [(0, (0, 1)), (6, (1, 0)), (18, (-1, 0))])
 def test_the_hour_is_a_point_on_a_circle(hour, point):
     midnight = NOON - timedelta(hours=12)
 
-    found = of([Said(midnight + timedelta(hours=hour), "Ana")], "Rui Sá")
+    found = of([LineFacts(midnight + timedelta(hours=hour), "Ana")], "Rui Sá")
 
     assert (found["hour_sin"], found["hour_cos"]) == pytest.approx(point)
 
@@ -221,7 +240,7 @@ def test_names_are_found_where_regular_expressions_find_them(words):
     )
     names = {label: f"Friend {n}" for n, label in enumerate(REFERENCE_LABELS)}
 
-    found = NameIndex(Roster(people)).named_in(words)
+    found = MentionFinder(Roster(people)).find_mentions(words)
 
     assert found == tuple(names[label] for label in by_pattern(REFERENCE_LABELS, words))
 
@@ -230,16 +249,18 @@ def test_names_are_found_where_regular_expressions_find_them(words):
 @pytest.mark.parametrize("text", ["hello there, how was it?", "maria " * 200, "王" * 800])
 def test_finding_names_takes_as_many_steps_for_a_thousand_as_for_a_dozen(name, text):
     few, many = (
-        NameIndex(Roster(tuple(Person(name.format(10_000 + n), (n + 1,)) for n in range(count))))
+        MentionFinder(
+            Roster(tuple(Person(name.format(10_000 + n), (n + 1,)) for n in range(count)))
+        )
         for count in (12, 1_000)
     )
 
-    assert steps(lambda: many.named_in(text)) <= 1.5 * steps(lambda: few.named_in(text))
+    assert steps(lambda: many.find_mentions(text)) <= 1.5 * steps(lambda: few.find_mentions(text))
 
 
 @pytest.mark.parametrize("text", ["maria x " * 5, "王" * 40, "🎈 " * 40])
 def test_finding_names_takes_linear_time(text):
-    index = NameIndex(
+    index = MentionFinder(
         Roster(
             tuple(
                 Person(name.format(n), (n + 1 + 1_000 * place,))
@@ -249,6 +270,8 @@ def test_finding_names_takes_linear_time(text):
         )
     )
 
-    once, often = (steps(lambda times=times: index.named_in(text * times)) for times in (10, 40))
+    once, often = (
+        steps(lambda times=times: index.find_mentions(text * times)) for times in (10, 40)
+    )
 
     assert often <= 4.5 * once

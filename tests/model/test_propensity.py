@@ -10,10 +10,19 @@ from model.artifacts import archive
 from model.artifacts.artifact import load as load_artifact
 from model.artifacts.registry import Registry
 from model.chat.conversation import Message
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
-from model.joining import FEATURES, LEVELS, PROPENSITY, Propensity, Said, Weights, load, save
+from model.joining import (
+    FEATURES,
+    FILE_NAME,
+    LEVELS,
+    LineFacts,
+    Propensity,
+    VoiceWeights,
+    read_propensity,
+    write_propensity,
+)
 from tests.model.artifacts import make
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -33,7 +42,9 @@ ROSTER = Roster(
 
 def weights(bias=0.0, bar=0.0, after=None, **features):
     bars = tuple(bar for _ in LEVELS)
-    return Weights(bias, tuple(features.get(name, 0.0) for name in FEATURES), after or {}, bars)
+    return VoiceWeights(
+        bias, tuple(features.get(name, 0.0) for name in FEATURES), after or {}, bars
+    )
 
 
 PROPENSITY_OF_TWO = Propensity(
@@ -42,7 +53,7 @@ PROPENSITY_OF_TWO = Propensity(
 
 
 def said(by, at=0, **more):
-    return Said(NOON + timedelta(seconds=at), by, **more)
+    return LineFacts(NOON + timedelta(seconds=at), by, **more)
 
 
 def message(number, who, text, at=0, **more):
@@ -50,12 +61,12 @@ def message(number, who, text, at=0, **more):
 
 
 def chances(*messages):
-    return PROPENSITY_OF_TWO.chances(messages, ROSTER, GAP)
+    return PROPENSITY_OF_TWO.probabilities(messages, ROSTER, GAP)
 
 
 def test_a_chance_is_the_logistic_of_the_weights_by_author_and_feature():
-    after_rui = PROPENSITY_OF_TWO.chance([said("Rui", question=True)], "Ana")
-    after_stranger = PROPENSITY_OF_TWO.chance([said(None)], "Ana")
+    after_rui = PROPENSITY_OF_TWO.probability([said("Rui", question=True)], "Ana")
+    after_stranger = PROPENSITY_OF_TWO.probability([said(None)], "Ana")
 
     assert after_rui == pytest.approx(0.8176, abs=1e-4)  # of -1.5 + 2.5 + 0.5
     assert after_stranger == pytest.approx(0.0601, abs=1e-4)  # of -1.5 - 1.25
@@ -64,8 +75,8 @@ def test_a_chance_is_the_logistic_of_the_weights_by_author_and_feature():
 def test_heavy_weights_neither_overflow_nor_leave_the_range():
     sure, never = Propensity({"Ana": weights(1_000)}), Propensity({"Ana": weights(-1_000)})
 
-    assert sure.chance([said("Rui")], "Ana") == pytest.approx(1)
-    assert never.chance([said("Rui")], "Ana") == pytest.approx(0)
+    assert sure.probability([said("Rui")], "Ana") == pytest.approx(1)
+    assert never.probability([said("Rui")], "Ana") == pytest.approx(0)
 
 
 @pytest.mark.parametrize(
@@ -74,11 +85,11 @@ def test_heavy_weights_neither_overflow_nor_leave_the_range():
     ids=["her own line", "the bot's line", "a repeat"],
 )
 def test_some_lines_wake_nobody(newest):
-    assert PROPENSITY_OF_TWO.chance([said("Rui"), newest], "Ana") == 0
+    assert PROPENSITY_OF_TWO.probability([said("Rui"), newest], "Ana") == 0
 
 
 def test_a_voice_of_unknown_habits_never_answers():
-    assert PROPENSITY_OF_TWO.chance([said("Rui")], "Zoe") == 0
+    assert PROPENSITY_OF_TWO.probability([said("Rui")], "Zoe") == 0
 
 
 def test_each_voice_but_the_author_has_a_chance_after_a_message():
@@ -107,7 +118,7 @@ def test_after_what_is_no_line_of_a_known_person_nobody_is_asked(newest):
 
 
 def test_what_the_bot_says_in_a_voice_gives_nobody_a_chance():
-    found = chances(message(1, 2, "so?"), message(2, BOT, spoken("Rui", "so?"), 5))
+    found = chances(message(1, 2, "so?"), message(2, BOT, add_voice_header("Rui", "so?"), 5))
 
     assert set(found.values()) == {0.0}
 
@@ -125,8 +136,8 @@ def falling(*bars):
 
 LEVELLED = Propensity(
     {
-        "Ana": Weights(0.0, (0.0,) * len(FEATURES), {}, falling(0.95, 0.0)),
-        "Rui": Weights(0.0, (0.0,) * len(FEATURES), {}, falling(0.95, 0.0)),
+        "Ana": VoiceWeights(0.0, (0.0,) * len(FEATURES), {}, falling(0.95, 0.0)),
+        "Rui": VoiceWeights(0.0, (0.0,) * len(FEATURES), {}, falling(0.95, 0.0)),
     }
 )
 
@@ -147,13 +158,13 @@ LEVELLED = Propensity(
     ],
 )
 def test_the_likeliest_joins_whose_chance_reaches_the_level_s_bar(likely, chatty, joins):
-    assert LEVELLED.would_join(likely, chatty, random.Random(0)) == joins
+    assert LEVELLED.choose_joiner(likely, chatty, random.Random(0)) == joins
 
 
 def test_at_level_nought_nobody_ever_joins():
     chance = random.Random(0)
 
-    joined = {LEVELLED.would_join({"Ana": 1.0}, 0, chance) for _ in range(1_000)}
+    joined = {LEVELLED.choose_joiner({"Ana": 1.0}, 0, chance) for _ in range(1_000)}
 
     assert joined == {None}
 
@@ -161,7 +172,7 @@ def test_at_level_nought_nobody_ever_joins():
 def test_between_two_levels_a_share_of_the_upper_one_joins():
     chance = random.Random(0)
 
-    joined = [LEVELLED.would_join({"Ana": 1.0}, 2, chance) for _ in range(5_000)]
+    joined = [LEVELLED.choose_joiner({"Ana": 1.0}, 2, chance) for _ in range(5_000)]
 
     assert joined.count("Ana") / 5_000 == pytest.approx(2 / 5, abs=0.03)
 
@@ -169,25 +180,25 @@ def test_between_two_levels_a_share_of_the_upper_one_joins():
 @pytest.mark.parametrize("level", [-1, 101, float("nan")])
 def test_a_level_that_is_none_is_refused(level):
     with pytest.raises(ValueError, match="not from 0"):
-        LEVELLED.would_join({"Ana": 0.5}, level, random.Random(0))
+        LEVELLED.choose_joiner({"Ana": 0.5}, level, random.Random(0))
 
 
 def test_the_file_reads_back_equal(tmp_path):
-    save(LEVELLED, tmp_path)
+    write_propensity(LEVELLED, tmp_path)
 
-    assert load(tmp_path) == LEVELLED
-    assert (tmp_path / PROPENSITY).stat().st_mode & 0o077 == 0
+    assert read_propensity(tmp_path) == LEVELLED
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o077 == 0
 
 
 def test_an_older_artifact_without_the_file_has_none(tmp_path):
     artifact = load_artifact(make(tmp_path / "old"))
 
-    assert load(artifact.path) is None
+    assert read_propensity(artifact.path) is None
 
 
 def written(tmp_path, change):
-    save(PROPENSITY_OF_TWO, tmp_path)
-    path = tmp_path / PROPENSITY
+    write_propensity(PROPENSITY_OF_TWO, tmp_path)
+    path = tmp_path / FILE_NAME
     value = json.loads(path.read_text("utf-8"))
     change(value, value["voices"]["Ana"])
     path.write_text(json.dumps(value), "utf-8")
@@ -224,22 +235,22 @@ def test_a_malformed_file_is_refused_in_one_line(tmp_path, change):
     with pytest.raises(
         ArtifactError, match=r"propensity.json is damaged .*: train again"
     ) as caught:
-        load(tmp_path)
+        read_propensity(tmp_path)
 
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000, b"null"])
 def test_what_is_no_such_file_is_refused(tmp_path, content):
-    (tmp_path / PROPENSITY).write_bytes(content)
+    (tmp_path / FILE_NAME).write_bytes(content)
 
     with pytest.raises(ArtifactError, match="train again"):
-        load(tmp_path)
+        read_propensity(tmp_path)
 
 
 def test_the_file_travels_with_its_model(tmp_path):
     folder = make(tmp_path / "0001-00000000")
-    save(LEVELLED, folder)
+    write_propensity(LEVELLED, folder)
     archive.pack(load_artifact(folder), tmp_path / "model.zip")
     registry = Registry(tmp_path / "models")
 
@@ -247,4 +258,4 @@ def test_the_file_travels_with_its_model(tmp_path):
         received = archive.receive(registry, "it", lambda f: packed.unpack(f, lambda _: None))
         name = received.name
 
-    assert load(registry.open(name).path) == LEVELLED
+    assert read_propensity(registry.open(name).path) == LEVELLED

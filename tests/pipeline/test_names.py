@@ -9,7 +9,12 @@ import pytest
 
 from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
-from model.chat.names import MAX_SHOWN, escape_unseen, visible_lines, visible_name
+from model.chat.names import (
+    MAX_SHOWN_NAME,
+    escape_control_characters,
+    make_printable_lines,
+    make_printable_name,
+)
 from model.errors import UnderstudyError
 from pipeline.cli import main
 from tests.model.artifacts import make
@@ -98,7 +103,7 @@ def test_a_retraining_prints_and_stores_no_control_characters_in_names(tmp_path,
     said = result.message
     with pytest.raises(UnderstudyError) as caught:
         shop.run(chat(*conversation(21), id=5, name=name), no_live_bot=True)
-    said += visible_lines(str(caught.value))
+    said += make_printable_lines(str(caught.value))
 
     assert is_safe(said + shop.shown.getvalue())
     texts = [path for path in shop.root.rglob("*") if path.suffix in {".json", ".toml", ".txt"}]
@@ -108,22 +113,22 @@ def test_a_retraining_prints_and_stores_no_control_characters_in_names(tmp_path,
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_a_name_is_shown_on_one_short_line(name):
-    shown = visible_name(name)
+    shown = make_printable_name(name)
 
     assert shown
     assert is_safe(shown)
     assert "\n" not in shown
-    assert len(shown) <= MAX_SHOWN + 1
+    assert len(shown) <= MAX_SHOWN_NAME + 1
 
 
 def test_a_usual_name_is_shown_as_it_is():
     for name in ("Sofia Šimková", "علی‌رضا", "👨‍👩‍👧 Família", "❤️", "a & b"):
-        assert visible_name(name) == name
+        assert make_printable_name(name) == name
 
 
 def test_escaped_json_is_read_back_unchanged():
     for name in HOSTILE.values():
-        text = escape_unseen(json.dumps({"name": name}, ensure_ascii=False, indent=1))
+        text = escape_control_characters(json.dumps({"name": name}, ensure_ascii=False, indent=1))
 
         assert is_safe(text)
         assert json.loads(text) == {"name": name}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import chat, conversation, entry, write
 
@@ -117,7 +117,11 @@ def of_rui(number, words):
     """Return what Rui said as he may have: by either account, or in our bot's words."""
     if number % 5 == 0:
         name = ("Rui", "rui tavares", "Ruizinho")[number % 3]
-        return {"from_id": f"user{BOT}", "from": "Understudy", "text": spoken(name, words)}
+        return {
+            "from_id": f"user{BOT}",
+            "from": "Understudy",
+            "text": add_voice_header(name, words),
+        }
     if number % 2:
         return {"from_id": f"user{OLD_RUI}", "from": "Rui T", "text": words}
     return {"from": "Rui Tavares", "text": words}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from model.chat.roster import Roster
 
 
@@ -52,7 +52,7 @@ async def test_the_list_is_no_line_of_the_first_of_them(live, group, zoe):
     await live.telegram.say(group, zoe, "really?", reply_to=listed)
     await live.answer(group, zoe, "/help")
 
-    assert parse_spoken(listed["text"]) is None
+    assert parse_voice_header(listed["text"]) is None
     assert not live.speaker.asked
 
 

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from model.chat.eligibility import parse_spoken, spoken
+from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.remains import remains
 
 
@@ -28,7 +28,7 @@ class TestOptin:
 
         assert before["text"].startswith("Ana has not agreed to be imitated")
         assert agreed["text"].startswith("Thank you, Ana. I may now speak in your voice")
-        assert parse_spoken(after["text"])[0] == "Ana"
+        assert parse_voice_header(after["text"])[0] == "Ana"
 
     async def test_it_lasts_over_a_restart(self, stage, group, ana, joao):
         async with stage.running():
@@ -36,14 +36,14 @@ class TestOptin:
         async with stage.running():
             answer = await stage.answer(group, joao, "/as Ana")
 
-        assert parse_spoken(answer["text"])[0] == "Ana"
+        assert parse_voice_header(answer["text"])[0] == "Ana"
 
     async def test_it_works_in_private(self, live, group, ana, joao):
         await live.answer(live.telegram.private(ana), ana, "/optin")
 
         answer = await live.answer(group, joao, "/as Ana")
 
-        assert parse_spoken(answer["text"])[0] == "Ana"
+        assert parse_voice_header(answer["text"])[0] == "Ana"
 
     async def test_a_stranger_is_told_that_there_is_no_voice_of_theirs(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/optin")
@@ -85,7 +85,7 @@ class TestOptout:
             await stage.answer(group, joao, "/optout")
             answer = await stage.answer(group, hugo, "/as João")
 
-        assert not parse_spoken(answer["text"])
+        assert not parse_voice_header(answer["text"])
         assert "João" not in [person for person, _ in stage.speaker.asked]
 
     async def test_optin_after_it_counts(self, live, group, joao, hugo):
@@ -94,7 +94,7 @@ class TestOptout:
 
         answer = await live.answer(group, hugo, "/as João")
 
-        assert parse_spoken(answer["text"])[0] == "João"
+        assert parse_voice_header(answer["text"])[0] == "João"
         assert decisions(live) == [(13, "optout"), (13, "optin")]
 
     async def test_it_erases_what_was_kept_while_the_bot_runs(self, live, group, joao, hugo):
@@ -123,7 +123,7 @@ class TestOptout:
         await live.answer(group, hugo, "/as Hugo Sá")  # one turn at a time: the other is over
 
         assert answer["text"].startswith("I will not speak in your voice any more")
-        lines = [parse_spoken(text) for text in live.said() if parse_spoken(text)]
+        lines = [parse_voice_header(text) for text in live.said() if parse_voice_header(text)]
         assert lines == [("João", "cabbage"), ("Hugo Sá", "Hugo Sá number 2")]
         assert not remains(live.folder, "cabbage")
 
@@ -136,10 +136,10 @@ class TestOptout:
         await live.answer(group, joao, "/optout")
         live.speaker.open.set()
         await live.telegram.wait_for(
-            "sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 3")
+            "sendMessage", text=add_voice_header("Hugo Silva", "Hugo Silva number 3")
         )
 
-        voices = [parse_spoken(text)[0] for text in live.said() if parse_spoken(text)]
+        voices = [parse_voice_header(text)[0] for text in live.said() if parse_voice_header(text)]
         assert live.speaker.offered[0] == ("Hugo Silva", "Hugo Sá", "João", "李雷")
         assert live.speaker.offered[1:] == [("Hugo Silva", "Hugo Sá", "李雷")] * 2
         assert "João" not in voices

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from model.chat.eligibility import parse_spoken, spoken
+from model.chat.eligibility import add_voice_header, parse_voice_header
 from tests.bot.remains import remains
 
 
@@ -64,7 +64,7 @@ class TestOneMessage:
         live.speaker.replies.append(("😂",))
         answer = await live.answer(group, joao, "/as Hugo Sá")
 
-        assert answer["text"] == spoken("Hugo Sá", "😂")
+        assert answer["text"] == add_voice_header("Hugo Sá", "😂")
         assert not remains(live.folder, sticker["file_id"])
 
     async def test_an_edit_does_not_bring_it_back(self, live, group, hugo, joao):
@@ -99,7 +99,7 @@ class TestOneMessage:
         live.speaker.open.set()
         await live.answer(group, hugo, "/as Hugo Silva")
 
-        voices = [parse_spoken(text)[0] for text in live.said() if parse_spoken(text)]
+        voices = [parse_voice_header(text)[0] for text in live.said() if parse_voice_header(text)]
         assert voices == ["Hugo Silva"]
 
     @pytest.mark.parametrize("words", ["/forget", "/forget it", "/forget everything"])

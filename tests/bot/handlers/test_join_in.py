@@ -9,12 +9,12 @@ from bot.handlers import join_in
 from bot.handlers.join_in import is_night, span_of
 from bot.services.replies import BusyError, SlowError
 from bot.texts import EN
-from model.chat.eligibility import parse_spoken, spoken
+from model.chat.eligibility import add_voice_header, parse_voice_header
 from model.errors import VoiceError
-from model.joining import FEATURES, LEVELS, Propensity, Weights, save
+from model.joining import FEATURES, LEVELS, Propensity, VoiceWeights, write_propensity
 from tests.bot.conftest import until
 
-ALWAYS = Weights(20.0, (0.0,) * len(FEATURES), {}, (0.5,) * len(LEVELS))
+ALWAYS = VoiceWeights(20.0, (0.0,) * len(FEATURES), {}, (0.5,) * len(LEVELS))
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def stage(stage):
     """The stage, its model knowing that João answers everybody."""
     folder = stage.folder / "0001-abcdef01"
     folder.mkdir()
-    save(Propensity({"João": ALWAYS}), folder)
+    write_propensity(Propensity({"João": ALWAYS}), folder)
     return stage
 
 
@@ -46,7 +46,7 @@ async def silence_after(live, group, user, since):
     return not [
         call
         for call in live.telegram.calls[since:]
-        if call.method == "sendMessage" and parse_spoken(call.params["text"])
+        if call.method == "sendMessage" and parse_voice_header(call.params["text"])
     ]
 
 
@@ -82,8 +82,8 @@ async def test_a_reply_to_a_line_is_answered_once(chatty, group, zoe):
     await chatty.answer(group, zoe, "why?", reply_to=line)
     await chatty.answer(group, zoe, "/help")
 
-    spoken = [c for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
-    assert sum(bool(parse_spoken(c.params["text"])) for c in spoken) == 1
+    sent = [c for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
+    assert sum(bool(parse_voice_header(c.params["text"])) for c in sent) == 1
 
 
 @pytest.mark.parametrize("text", ["/unknown", "/as@other_bot x"], ids=["a command", "another's"])
@@ -178,7 +178,7 @@ async def test_what_nobody_asked_for_fails_without_a_word(chatty, group, zoe, fa
     await chatty.answer(group, zoe, "/chatty")
 
     texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
-    assert texts == [spoken("Hugo Sá", "Hugo Sá number 2"), EN.chatty_level.format(level=100)]
+    assert texts == [add_voice_header("Hugo Sá", "Hugo Sá number 2"), EN.chatty_level.format(level=100)]
 
 
 @pytest.mark.parametrize("command", ["/quiet", "/chatty 0", "/stop"])
@@ -193,10 +193,14 @@ async def test_what_is_being_made_unasked_is_not_said_any_more(chatty, group, hu
     await until(lambda: [text for text in chatty.said() if "have not agreed" in text])
     chatty.speaker.open.set()
     await chatty.telegram.say(group, zoe, "/as Hugo Sá")
-    await chatty.telegram.wait_for("sendMessage", text=spoken("Hugo Sá", "Hugo Sá number 2"))
+    await chatty.telegram.wait_for(
+        "sendMessage", text=add_voice_header("Hugo Sá", "Hugo Sá number 2")
+    )
 
     texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
-    assert [parse_spoken(text)[0] for text in texts if parse_spoken(text)] == ["Hugo Sá"]
+    assert [parse_voice_header(text)[0] for text in texts if parse_voice_header(text)] == [
+        "Hugo Sá"
+    ]
 
 
 async def test_only_who_runs_the_group_makes_it_chatty(live, group, zoe):

@@ -8,7 +8,7 @@ from bot.handlers import membership
 from bot.playground.telegram import move, remove_bot
 from bot.texts import EN, PT
 from model.artifacts.artifact import Chat
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 
 HOME, ELSEWHERE, MOVED = -1001234, -1009999, -1005555
 JOAO = "13"
@@ -274,7 +274,7 @@ class TestMoving:
         async with stage.running(changed, admins=JOAO):
             answer = await stage.answer(moved, zoe, "/as João")
 
-        assert answer["text"] == spoken("João", "João number 1")
+        assert answer["text"] == add_voice_header("João", "João number 1")
 
 
 class Lusophone:

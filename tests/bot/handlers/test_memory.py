@@ -1,6 +1,6 @@
 """What the bot remembers, through the real bot over HTTP: edits, topics, chats, restarts."""
 
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 
 
 class TestEdits:
@@ -66,6 +66,6 @@ class TestPlaces:
             await stage.telegram.say(group, hugo, "unheard")
             answer = await stage.answer(group, joao, "/as@understudy_bot João and now?")
 
-        assert answer["text"] == spoken("João", "João number 1")
+        assert answer["text"] == add_voice_header("João", "João number 1")
         assert stage.speaker.context == ("João: and now?",)
         assert "Privacy mode is on" in stage.lines[0]

@@ -1,6 +1,6 @@
 """`/privacy`, through the real bot over HTTP, and what every line of the bot looks like."""
 
-from model.chat.eligibility import MASK, parse_spoken
+from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
 
 
 async def test_it_says_what_is_kept_and_for_how_long(stage, group, zoe):
@@ -48,7 +48,7 @@ async def test_each_message_of_a_turn_shows_that_the_bot_wrote_it(live, group, h
     live.speaker.replies.append(("one", "w" * 5000, "three"))
 
     await live.telegram.say(group, hugo, "/as João")
-    await live.telegram.wait_for("sendMessage", text=f"{MASK} João\nthree")
+    await live.telegram.wait_for("sendMessage", text=f"{VOICE_EMOJI} João\nthree")
 
-    assert [parse_spoken(text)[0] for text in live.said()] == ["João"] * 3
+    assert [parse_voice_header(text)[0] for text in live.said()] == ["João"] * 3
     assert max(map(len, live.said())) <= 4096

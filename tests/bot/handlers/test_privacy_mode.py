@@ -4,7 +4,7 @@ import pytest
 
 from bot.playground.objects import Member
 from bot.texts import EN
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_the_first_answers_carry_a_hint_and_the_later_ones_none(deaf, grou
             await deaf.answer(group, zoe, f"/as@{deaf.telegram.me.username} João")
         await deaf.answer(group, zoe, "/help")
 
-    spoken = [text for text in deaf.said() if parse_spoken(text)]
+    spoken = [text for text in deaf.said() if parse_voice_header(text)]
     assert len(spoken) == 5
     assert deaf.said().count(EN.privacy_mode_hint) == 3
 
@@ -66,7 +66,7 @@ async def test_a_reply_to_a_voice_is_answered(deaf, group, zoe):
         await deaf.telegram.wait_for("sendMessage", text=EN.privacy_mode_hint)
         again = await deaf.answer(group, zoe, "why?", reply_to=voiced)
 
-    assert parse_spoken(again["text"])[0] == "João"
+    assert parse_voice_header(again["text"])[0] == "João"
 
 
 async def test_an_admin_made_later_ends_the_hints(deaf, group, zoe):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from model.errors import VoiceError
 
 
@@ -11,11 +11,11 @@ async def test_the_model_chooses_who_speaks_and_each_sees_the_one_before(live, g
 
     await live.telegram.say(group, joao, "who has news?")
     await live.telegram.say(group, joao, "/simulate 6")
-    await live.telegram.wait_for("sendMessage", text=spoken("João", "João number 6"))
+    await live.telegram.wait_for("sendMessage", text=add_voice_header("João", "João number 6"))
 
     assert live.said()[:2] == [
-        spoken("Hugo Sá", "Hugo Sá number 1"),
-        spoken("李雷", "李雷 number 2"),
+        add_voice_header("Hugo Sá", "Hugo Sá number 1"),
+        add_voice_header("李雷", "李雷 number 2"),
     ]
     assert len(live.said()) == 6
     assert live.speaker.context == (
@@ -39,7 +39,7 @@ async def test_a_voice_with_nothing_to_say_leaves_the_turn_to_another(live, grou
 
     answer = await live.answer(group, joao, "/simulate 1")
 
-    assert answer["text"] == spoken("Hugo Sá", "Hugo Sá number 2")
+    assert answer["text"] == add_voice_header("Hugo Sá", "Hugo Sá number 2")
 
 
 async def test_it_ends_where_nobody_has_anything_to_say(live, group, joao):
@@ -57,7 +57,9 @@ async def test_a_second_one_has_to_wait(live, group, joao, hugo):
     await live.telegram.say(group, joao, "/simulate 1")
     refusal = await live.answer(group, hugo, "/simulate")
     live.speaker.open.set()
-    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 1"))
+    await live.telegram.wait_for(
+        "sendMessage", text=add_voice_header("Hugo Silva", "Hugo Silva number 1")
+    )
     await live.answer(group, hugo, "/as João")  # it waits until the turn is over
     again = await live.answer(group, hugo, "/simulate 1")
 
@@ -86,7 +88,9 @@ async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, 
     await live.telegram.say(group, hugo, "meanwhile")
     await live.telegram.say(group, hugo, "/as Hugo Sá")
     live.speaker.open.set()
-    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Sá", "Hugo Sá number 2"))
+    await live.telegram.wait_for(
+        "sendMessage", text=add_voice_header("Hugo Sá", "Hugo Sá number 2")
+    )
 
     assert answer["text"].startswith("I learned how")
     assert "Hugo Silva: meanwhile" in live.speaker.context
@@ -127,7 +131,9 @@ async def test_nobody_speaks_where_one_who_is_named_cannot(live, group, zoe, wor
 async def test_what_it_is_about_stands_in_its_prompts_alone(live, group, hugo, joao):
     await live.telegram.say(group, hugo, "so")
     await live.telegram.say(group, joao, "/simulate 2 about the trip to my@mail.pt")
-    await live.telegram.wait_for("sendMessage", text=spoken("Hugo Silva", "Hugo Silva number 2"))
+    await live.telegram.wait_for(
+        "sendMessage", text=add_voice_header("Hugo Silva", "Hugo Silva number 2")
+    )
     played = live.speaker.context
     await live.answer(group, joao, "/as 李雷")
 
@@ -150,7 +156,7 @@ async def test_a_voice_that_says_no_meanwhile_is_silent(stage, group, hugo, joao
         await state.decide(group.id, joao.id, "optout")
 
     assert [text for text in stage.said() if text.startswith("🎭")] == [
-        spoken("João", "João number 1")
+        add_voice_header("João", "João number 1")
     ]
 
 
@@ -176,7 +182,7 @@ async def test_stop_ends_a_turn_that_is_being_made(live, group, joao, zoe):
     live.speaker.open.set()
     answer = await live.answer(group, zoe, "/as João")
 
-    assert answer["text"] == spoken("João", "João number 2")
+    assert answer["text"] == add_voice_header("João", "João number 2")
 
 
 async def test_stop_ends_a_turn_that_somebody_asked_for_too(live, group, joao, zoe):
@@ -189,4 +195,4 @@ async def test_stop_ends_a_turn_that_somebody_asked_for_too(live, group, joao, z
     live.speaker.open.set()
     answer = await live.answer(group, joao, "/as 李雷")
 
-    assert answer["text"] == spoken("李雷", "李雷 number 2")
+    assert answer["text"] == add_voice_header("李雷", "李雷 number 2")

@@ -1,6 +1,6 @@
 """A lone emoji is sent as the sticker that the group has used for it."""
 
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 
 
 async def test_a_lone_emoji_is_sent_as_the_sticker_that_the_group_uses_most(live, group, joao, zoe):
@@ -24,7 +24,7 @@ async def test_the_sticker_is_a_line_of_that_voice_in_what_follows(live, group, 
 
     answer = await live.answer(group, zoe, "what?", reply_to=sent)
 
-    assert answer["text"] == spoken("João", "João number 2")
+    assert answer["text"] == add_voice_header("João", "João number 2")
     assert live.speaker.context[-2:] == ("João: 😂", "Zoe: what?")
 
 
@@ -48,7 +48,7 @@ async def test_a_sticker_that_is_gone_is_sent_as_the_emoji(live, group, joao, zo
 
     answer = await live.answer(group, zoe, "/as João")
 
-    assert answer["text"] == spoken("João", "😂")
+    assert answer["text"] == add_voice_header("João", "😂")
 
 
 async def test_other_groups_stickers_and_other_words_stay_text(live, group, joao, zoe):
@@ -60,4 +60,7 @@ async def test_other_groups_stickers_and_other_words_stay_text(live, group, joao
     first = await live.answer(group, zoe, "/as João")
     second = await live.answer(group, zoe, "/as João")
 
-    assert (first["text"], second["text"]) == (spoken("João", "🔥"), spoken("João", "ha 😂"))
+    assert (first["text"], second["text"]) == (
+        add_voice_header("João", "🔥"),
+        add_voice_header("João", "ha 😂"),
+    )

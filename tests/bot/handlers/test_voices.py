@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from bot.texts import EN
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from model.chat.roster import Roster
 from model.errors import VoiceError
 from tests.bot.conftest import until
@@ -35,9 +35,9 @@ class TestAs:
         live.speaker.replies.append(("no", "wait", "yes"))
 
         await live.answer(group, joao, "/as João and you?")
-        await live.telegram.wait_for("sendMessage", text=spoken("João", "yes"))
+        await live.telegram.wait_for("sendMessage", text=add_voice_header("João", "yes"))
 
-        assert live.said() == [spoken("João", words) for words in ("no", "wait", "yes")]
+        assert live.said() == [add_voice_header("João", words) for words in ("no", "wait", "yes")]
 
     async def test_what_the_bot_said_is_part_of_the_conversation(self, live, group, joao):
         await live.answer(group, joao, "/as Hugo Sá shall we?")
@@ -91,7 +91,7 @@ class TestForcedWords:
 
         answer = await live.answer(group, joao, "/as Hugo Silva: well,\n I think")
 
-        assert answer["text"] == spoken("Hugo Silva", "well, I think Hugo Silva number 1")
+        assert answer["text"] == add_voice_header("Hugo Silva", "well, I think Hugo Silva number 1")
         assert live.speaker.begun == ["well, I think"]
         assert live.speaker.context == ("Hugo Silva: who brings the wine?",)
 
@@ -107,7 +107,7 @@ class TestForcedWords:
     async def test_no_words_after_a_colon_are_no_wish(self, live, group, joao):
         answer = await live.answer(group, joao, "/as 李雷: ")
 
-        assert answer["text"] == spoken("李雷", "李雷 number 1")
+        assert answer["text"] == add_voice_header("李雷", "李雷 number 1")
 
     @pytest.mark.parametrize(
         "words",
@@ -145,7 +145,7 @@ class TestAnyone:
 
         answer = await live.answer(group, zoe, f"/as {said}")
 
-        assert answer["text"] == spoken("李雷", "李雷 number 1")
+        assert answer["text"] == add_voice_header("李雷", "李雷 number 1")
         assert live.speaker.offered == [("Hugo Silva", "Hugo Sá", "João", "李雷")]
 
     async def test_a_reply_goes_on_in_the_voice_that_was_chosen(self, live, group, joao, zoe):
@@ -154,7 +154,7 @@ class TestAnyone:
 
         answer = await live.answer(group, zoe, "why not", reply_to=first)
 
-        assert answer["text"] == spoken("Hugo Sá", "Hugo Sá number 2")
+        assert answer["text"] == add_voice_header("Hugo Sá", "Hugo Sá number 2")
 
     async def test_its_words_are_said_to_whoever_answers(self, live, group, hugo, zoe):
         await live.telegram.say(group, hugo, "so")
@@ -166,7 +166,7 @@ class TestAnyone:
     async def test_whoever_it_is_begins_with_words_after_a_colon(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/as anyone: I think")
 
-        assert answer["text"] == spoken("Hugo Silva", "I think Hugo Silva number 1")
+        assert answer["text"] == add_voice_header("Hugo Silva", "I think Hugo Silva number 1")
         assert live.speaker.context == ()
 
     async def test_nobody_answers_where_nobody_agreed(self, stage, group, zoe):
@@ -189,7 +189,7 @@ class TestBursts:
         stage.speaker.replies.append(("no", "wait", "yes"))
         async with stage.running(pace=0.5):
             await stage.telegram.say(group, joao, "/as João")
-            await stage.telegram.wait_for("sendMessage", text=spoken("João", "yes"))
+            await stage.telegram.wait_for("sendMessage", text=add_voice_header("João", "yes"))
 
         methods = [call.method for call in stage.telegram.calls]
         first = methods.index("sendMessage")
@@ -203,7 +203,7 @@ class TestBursts:
             await stage.answer(group, joao, "/as João")
             await app.bot_data["state"].decide(group.id, joao.id, "optout")
 
-        assert stage.said() == [spoken("João", "no")]
+        assert stage.said() == [add_voice_header("João", "no")]
 
 
 class TestNames:
@@ -254,7 +254,7 @@ class TestButtons:
 
         answer = await live.press(question, zoe, "as:14")
 
-        assert answer["text"] == spoken("李雷", "李雷 number 1")
+        assert answer["text"] == add_voice_header("李雷", "李雷 number 1")
         assert live.speaker.context == ("Hugo Silva: anyone?",)
         assert live.telegram.sent("answerCallbackQuery")
         with pytest.raises(KeyError):
@@ -277,7 +277,7 @@ class TestButtons:
 
         answer = await live.press(question, hugo, "as:14")
 
-        assert answer["text"] == spoken("李雷", "李雷 number 1")
+        assert answer["text"] == add_voice_header("李雷", "李雷 number 1")
 
     async def test_a_press_after_a_restart_gets_one_answer(self, stage, group, hugo, zoe):
         async with stage.running():
@@ -285,7 +285,9 @@ class TestButtons:
         async with stage.running():
             await stage.telegram.press(question, zoe, "as:14")
             await stage.telegram.press(question, hugo, "as:13")
-            await stage.telegram.wait_for("sendMessage", text=spoken("李雷", "李雷 number 1"))
+            await stage.telegram.wait_for(
+                "sendMessage", text=add_voice_header("李雷", "李雷 number 1")
+            )
             await stage.answer(group, zoe, "/help")
 
         assert len(stage.speaker.asked) == 1
@@ -306,7 +308,7 @@ class TestButtons:
 
         await live.telegram.press(question, zoe, "as:14")
         await live.telegram.press(question, hugo, "as:13")
-        await live.telegram.wait_for("sendMessage", text=spoken("李雷", "李雷 number 1"))
+        await live.telegram.wait_for("sendMessage", text=add_voice_header("李雷", "李雷 number 1"))
         await live.answer(group, zoe, "/help")
 
         assert len(live.speaker.asked) == 1
@@ -366,7 +368,7 @@ class TestForgedPresses:
         await forge(live, question, zoe, data)
         answer = await live.press(question, zoe, "as:13")
 
-        assert answer["text"] == spoken("João", "João number 1")
+        assert answer["text"] == add_voice_header("João", "João number 1")
 
     async def test_the_payload_of_a_deep_link_is_ignored(self, stage, joao, zoe, group):
         async with stage.running(admins="13"):
@@ -402,7 +404,7 @@ class TestReplies:
 
         answer = await live.answer(group, zoe, "why not", reply_to=first)
 
-        assert answer["text"] == spoken("Hugo Sá", "Hugo Sá number 2")
+        assert answer["text"] == add_voice_header("Hugo Sá", "Hugo Sá number 2")
         assert live.speaker.context == (
             "João: shall we?",
             "Hugo Sá: Hugo Sá number 1",
@@ -426,7 +428,7 @@ class TestReplies:
         assert not live.speaker.asked
 
     async def test_a_reply_to_a_friend_gets_none(self, live, group, hugo, joao):
-        faked = await live.telegram.say(group, hugo, spoken("João", "I am João"))
+        faked = await live.telegram.say(group, hugo, add_voice_header("João", "I am João"))
 
         await live.telegram.say(group, joao, "no", reply_to=faked)
         await live.answer(group, joao, "/help")

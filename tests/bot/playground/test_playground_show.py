@@ -8,7 +8,7 @@ from rich.console import Console
 from bot.errors import PlaygroundError
 from bot.playground import show
 from bot.playground.telegram import Telegram
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ async def test_a_silent_bot_names_the_next_step(group, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (spoken("Hugo", "woof"), "🎭 Hugo: woof\n"),
+        (add_voice_header("Hugo", "woof"), "🎭 Hugo: woof\n"),
         ("🎭 is my mask", "    🎭 is my mask\n"),
     ],
     ids=["in a voice", "its own words"],

@@ -25,7 +25,7 @@ from bot.store.messages import MessageStore
 from bot.transport.incoming import message_of
 from model.artifacts.artifact import Artifact, Card
 from model.chat.conversation import Message, Window
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from tests.bot.conftest import FRIENDS, FakeModels
 from tests.parity_chats import BOT, ROSTER, Chat, chats
 from tests.pipeline.export.reading import read
@@ -100,7 +100,7 @@ async def test_all_that_can_be_said_comes_back(stage, models, file, hugo, joao, 
     assert {one.topic_id for one in expected} == {None, trips, food}
     assert [one.text for one in expected if one.is_from_bot] == [
         "a gif",
-        spoken("João", "João number 1"),
+        add_voice_header("João", "João number 1"),
     ]
     assert (found.chat.name, found.chat.kind) == ("Friends", "private_supergroup")
     assert not found.tally.skipped

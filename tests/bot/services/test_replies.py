@@ -12,7 +12,7 @@ from bot.services.replies import FairLock, QueueError, Replies, SlowError
 from bot.store.messages import Place
 from bot.texts import EN
 from model.chat.conversation import Window
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from model.chat.roster import Roster
 from model.errors import GenerationStopped
 from tests.bot.conftest import FRIENDS, until
@@ -182,7 +182,7 @@ class TestThroughTheBot:
             answers = await until(lambda: len(stage.said()) == 3 and stage.said())
 
         assert told["text"] == EN.queued
-        voices = {parse_spoken(text)[0] for text in answers if text != EN.queued}
+        voices = {parse_voice_header(text)[0] for text in answers if text != EN.queued}
         assert voices == {"João", "李雷"}  # in either order: they are sent to different chats
 
     async def test_a_simulation_that_waits_too_long_says_why(self, stage, hugo, joao, monkeypatch):

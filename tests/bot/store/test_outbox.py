@@ -12,7 +12,7 @@ from bot.store.inbox import Inbox, Ref
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Line, Outbox, Part, Turn
 from model.chat.conversation import Message
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from tests.bot.remains import remains
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -72,7 +72,7 @@ async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbo
 
     assert uncertain == 0
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
-    assert (await MessageStore(engine).find(-5, 70)).text == spoken("João", "no")
+    assert (await MessageStore(engine).find(-5, 70)).text == add_voice_header("João", "no")
     assert await again.line(-5, 70) == TURN.line
 
 

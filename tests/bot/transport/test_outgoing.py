@@ -7,7 +7,7 @@ import pytest
 from telegram.error import RetryAfter
 
 from bot.transport.outgoing import TOLD_TO_WAIT, UNCOUNTED, Limiter, fitting
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ async def test_a_stop_finishes_the_reply_in_progress(stage, group, joao):
         await stage.telegram.say(group, joao, "/as João")
         await stage.telegram.wait_for("sendChatAction")
 
-    assert stage.said() == [spoken("João", "João number 1")]
+    assert stage.said() == [add_voice_header("João", "João number 1")]
 
 
 async def test_a_stop_ends_a_simulation_after_its_turn(stage, group, joao):
@@ -85,7 +85,7 @@ async def test_a_flood_wait_loses_no_message(live, group, joao):
 
     answer = await live.answer(group, joao, "/as João")
 
-    assert answer["text"] == spoken("João", "João number 1")
+    assert answer["text"] == add_voice_header("João", "João number 1")
 
 
 async def test_a_lost_answer_is_not_sent_again(live, group, joao):
@@ -95,7 +95,7 @@ async def test_a_lost_answer_is_not_sent_again(live, group, joao):
     await live.telegram.wait_for("sendMessage")
     await live.answer(group, joao, "/help")
 
-    assert live.said().count(spoken("João", "João number 1")) == 1
+    assert live.said().count(add_voice_header("João", "João number 1")) == 1
 
 
 async def test_a_sign_of_typing_that_fails_costs_no_reply(live, group, joao):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 
 
 @pytest.mark.parametrize(
@@ -15,4 +15,4 @@ async def test_an_update_that_cannot_be_read_is_passed_over(live, group, zoe, br
 
     await live.answer(group, zoe, "/as João")
 
-    assert parse_spoken(live.said()[-1])[0] == "João"
+    assert parse_voice_header(live.said()[-1])[0] == "João"

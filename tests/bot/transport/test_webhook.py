@@ -16,7 +16,7 @@ from bot.transport.polling import (
 )
 from bot.transport.webhook import IDLE_SECONDS, LARGEST_BODY, SECRET_HEADER, listening
 from model.artifacts.artifact import Artifact
-from model.chat.eligibility import parse_spoken
+from model.chat.eligibility import parse_voice_header
 from tests.bot.conftest import FakeModels, until
 
 SECRET = "a-secret"  # noqa: S105
@@ -88,7 +88,7 @@ async def test_a_command_is_answered(stage, hook, group, zoe):
     async with hook():
         answer = await stage.answer(group, zoe, "/as João")
 
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
     assert stage.telegram.sent("setWebhook")[0].params["allowed_updates"] == list(ALLOWED_UPDATES)
     assert stage.telegram.updates.pending == []
 
@@ -99,7 +99,7 @@ async def test_without_a_secret_of_ones_own_there_is_one(stage, hook, group, zoe
         answer = await stage.answer(group, zoe, "/as João")
 
     assert code == 403
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
 
 
 @pytest.mark.parametrize("secret", [None, "another", SECRET[:-1], "número"])
@@ -146,7 +146,7 @@ async def test_what_cannot_be_kept_is_asked_for_again(stage, hook, group, zoe, m
         sent = await stage.telegram.wait_for("sendMessage")
 
     assert "503" in refused
-    assert parse_spoken(sent.params["text"])[0] == "João"
+    assert parse_voice_header(sent.params["text"])[0] == "João"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ async def test_polling_forgets_the_webhook(stage, hook, group, zoe):
 
     assert was_set is not None
     assert stage.telegram.updates.webhook is None
-    assert parse_spoken(answer["text"])[0] == "João"
+    assert parse_voice_header(answer["text"])[0] == "João"
 
 
 async def lost(_):

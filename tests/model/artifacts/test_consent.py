@@ -18,13 +18,13 @@ from model.chat.roster import (
     Decision,
     Person,
     Roster,
-    from_json,
+    apply_decisions,
+    apply_new_roster,
+    merge_stricter,
     newest_decisions,
-    revised,
-    stricter,
-    to_json,
-    with_decisions,
-    with_questions,
+    remove_decisions,
+    roster_from_json,
+    roster_to_json,
 )
 from model.errors import ArtifactError, RosterError
 from tests.model.artifacts import ROSTER, make
@@ -38,13 +38,13 @@ def told(user, said, hours=0):
 
 def over(person, *decisions):
     """Return a person with these decisions applied."""
-    return with_decisions(Roster((person,)), newest_decisions(decisions)).people[0]
+    return apply_decisions(Roster((person,)), newest_decisions(decisions)).people[0]
 
 
 def ledger(root, *decisions, withdrawn=(), chat=-5):
     """Write a ledger as a retraining keeps it."""
     told = [
-        {"user_id": one.user_id, "decision": one.said, "at": one.at.isoformat()}
+        {"user_id": one.user_id, "decision": one.kind, "at": one.at.isoformat()}
         for one in decisions
     ]
     folder = root / "history" / str(chat)
@@ -88,14 +88,14 @@ def test_only_the_same_account_can_cancel_its_optout():
 def test_a_question_is_not_a_yes():
     out = Roster((over(Person("João", (7,), imitate="yes"), told(7, "optout")),))
 
-    assert with_questions(out).people == (Person("João", (7,), imitate="ask"),)
+    assert remove_decisions(out).people == (Person("João", (7,), imitate="ask"),)
 
 
 def test_a_roster_with_optouts_is_read_back_as_it_was_written():
     out = Roster((over(Person("João", (7,), imitate="yes"), told(7, "optout")),))
 
-    assert from_json(json.loads(json.dumps(to_json(out)))) == out
-    assert "opted_out" not in to_json(ROSTER)["people"][0]
+    assert roster_from_json(json.loads(json.dumps(roster_to_json(out)))) == out
+    assert "opted_out" not in roster_to_json(ROSTER)["people"][0]
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_a_forged_decision_in_a_roster_is_refused(forged):
     person = {"name": "João", "ids": [7], "imitate": "no", "opted_out": [forged]}
 
     with pytest.raises(RosterError):
-        from_json({"people": [person]})
+        roster_from_json({"people": [person]})
 
 
 def test_a_newer_roster_does_not_cancel_a_versions_optout():
     friend = Person("João", (7,), imitate="yes")
     out = over(friend, told(7, "optout"))
 
-    assert revised(Roster((out,)), Roster((friend,)), ["João"]).people == (out,)
+    assert apply_new_roster(Roster((out,)), Roster((friend,)), ["João"]).people == (out,)
 
 
 @pytest.mark.parametrize("newer", ["yes", "ask", "no"])
@@ -130,8 +130,10 @@ def test_every_no_of_two_rosters_stays(newer):
     out = over(Person("João", (7,), imitate="yes"), told(7, "optout"))
 
     for pair in ((no, friend), (friend, no)):
-        assert stricter(*(Roster((one,)) for one in pair)).people[0] == no
-    assert stricter(Roster((out,)), Roster((friend,))).people[0] == (no if newer == "no" else out)
+        assert merge_stricter(*(Roster((one,)) for one in pair)).people[0] == no
+    assert merge_stricter(Roster((out,)), Roster((friend,))).people[0] == (
+        no if newer == "no" else out
+    )
 
 
 def test_the_newest_decision_of_all_ledgers_and_imports_counts(tmp_path):
@@ -141,7 +143,7 @@ def test_the_newest_decision_of_all_ledgers_and_imports_counts(tmp_path):
 
     known = read_consent(tmp_path)
 
-    assert {user: one.said for user, one in known.decisions.items()} == {
+    assert {user: one.kind for user, one in known.decisions.items()} == {
         7: "optin", 8: "optin", 9: "optout",
     }  # fmt: skip
 
@@ -177,7 +179,7 @@ def test_every_way_to_open_a_version_applies_optouts(tmp_path, by):
         "another folder's registry": lambda: Registry(tmp_path / "other").open(folder),
     }[by]()
 
-    assert opened.card.roster.called("João").imitate == "no"
+    assert opened.card.roster.find_by_name("João").imitate == "no"
     assert opened.card.learned == ("João", "李雷")
 
 
@@ -187,7 +189,7 @@ def test_a_withheld_person_is_not_a_voice_in_any_version(tmp_path):
     out = {"name": "João", "ids": [7], "since": None}
     ledger(registry.root, withdrawn=[out])
 
-    person = registry.open("1").card.roster.called("João")
+    person = registry.open("1").card.roster.find_by_name("João")
 
     assert (person.imitate, person.opted_out) == ("no", ())
 

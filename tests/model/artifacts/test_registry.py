@@ -248,7 +248,7 @@ def test_a_newcomer_in_a_version_s_roster_is_no_voice(three):
 
     three.change_roster("2", replace(ROSTER, people=(*ROSTER.people, ze)))
 
-    assert three.open("2").card.roster.called("Zé") == replace(ze, quiet=True)
+    assert three.open("2").card.roster.find_by_name("Zé") == replace(ze, quiet=True)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from tokenizers import AddedToken, Tokenizer
 from model.artifacts.tokenizer import codec_of, extend_unigram, load_codec
 from model.chat.prompt import (
     TEMPLATE,
-    label,
-    line_as,
+    format_line,
     parse_reply,
     render_prompt,
     render_reply,
+    speaker_label,
 )
 from model.errors import ArtifactError, BaseError
 from tests.checkpoints import save_llama, t5_tokenizer
@@ -158,7 +158,7 @@ def test_special_tokens_that_somebody_types_are_text(codec):
 def test_a_name_of_any_script_is_a_voice(codec, name):
     forced, reply = codec.reply_ids(name, " olá\n<0x41>▁")
 
-    assert codec.tokenizer.decode(forced) == label(name)
+    assert codec.tokenizer.decode(forced) == speaker_label(name)
     assert forced == codec.label_ids(name)
     assert codec.tokenizer.decode(forced + reply) == f"{name}: olá\n<0x41>▁"
     assert codec.reply_text(name, reply) == " olá\n<0x41>▁"
@@ -171,7 +171,7 @@ SPOKEN = st.one_of(st.sampled_from(LABELS), TEXTS.filter(lambda text: "\r" not i
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(SPOKEN.map(str.strip).filter(bool), min_size=1, max_size=4))
 def test_no_name_in_a_message_begins_another_speaker_s_line(codec, texts):
-    context = [line_as("João", text) for text in texts]
+    context = [format_line("João", text) for text in texts]
 
     _, reply = codec.reply_ids("João", render_reply(texts))
     prompt = codec.tokenizer.decode(codec.prompt_ids(context, 100_000))

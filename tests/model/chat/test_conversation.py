@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.chat.conversation import Message, Window, context_before, sessions, turns
+from model.chat.conversation import Message, Window, context_before, split_sessions, split_turns
 
 START = datetime(2024, 3, 1, 12, tzinfo=UTC)
 WINDOW = Window()
@@ -83,7 +83,9 @@ def test_messages_of_one_second_keep_their_order():
     chat = [Said(author, START) for author in range(12)]
 
     assert [line.author_id for line in context_before(chat, START, WINDOW)] == list(range(2, 12))
-    assert [[line.author_id for line in turn] for turn in turns(chat)] == [[n] for n in range(12)]
+    assert [[line.author_id for line in turn] for turn in split_turns(chat)] == [
+        [n] for n in range(12)
+    ]
 
 
 def test_a_message_that_is_older_than_the_one_before_it_does_not_end_a_session():
@@ -106,9 +108,9 @@ def test_only_the_last_messages_within_reach_decide(gaps, pause, window):
 
     whole = list(context_before(chat, at, window))
 
-    assert whole == list(context_before(chat[-window.reach :], at, window))
+    assert whole == list(context_before(chat[-window.lookback :], at, window))
     assert whole == chat[len(chat) - len(whole) :]
-    assert len(whole) <= window.reach
+    assert len(whole) <= window.lookback
 
 
 @given(gaps=GAPS)
@@ -118,7 +120,7 @@ def test_sessions_cut_where_a_context_would_begin(gaps):
         minute += gap
         chat.append(Said(number, START + timedelta(minutes=minute)))
 
-    found = list(sessions(chat, WINDOW.gap))
+    found = list(split_sessions(chat, WINDOW.gap))
 
     assert [line for session in found for line in session] == chat
     assert len(found) == (1 + sum(gap >= 120 for gap in gaps[1:]) if gaps else 0)
@@ -134,14 +136,14 @@ def test_sessions_cut_where_a_context_would_begin(gaps):
 def test_a_pause_of_60_seconds_does_not_end_a_turn_and_a_longer_one_does(seconds, sizes):
     burst = [Said(1, START), Said(1, START + timedelta(seconds=seconds))]
 
-    assert [len(turn) for turn in turns(burst)] == sizes
+    assert [len(turn) for turn in split_turns(burst)] == sizes
 
 
 def test_a_turn_may_last_longer_than_a_minute_in_all_and_ends_with_its_author():
     burst = [Said(1, START + timedelta(seconds=50 * n)) for n in range(5)]
     answer = Said(2, burst[-1].sent_at)
 
-    assert [len(turn) for turn in turns([*burst, answer])] == [5, 1]
+    assert [len(turn) for turn in split_turns([*burst, answer])] == [5, 1]
 
 
 def test_a_message_without_a_time_zone_is_refused():

@@ -5,12 +5,12 @@ import pytest
 
 from model.chat.conversation import Message
 from model.chat.eligibility import (
-    WALL,
+    LONG_TEXT,
     WITHHELD,
+    add_voice_header,
     is_speakable,
-    line_of,
-    lines_of,
-    spoken,
+    make_line,
+    make_lines,
     target_text,
 )
 from model.chat.roster import Person, Roster
@@ -32,7 +32,7 @@ ROSTER = Roster(
 
 
 def line(text, author=HUGO, **more):
-    return line_of(Message(-1, 5, author, "Rita Lopes", text, NOW, **more), ROSTER)
+    return make_line(Message(-1, 5, author, "Rita Lopes", text, NOW, **more), ROSTER)
 
 
 def test_a_friends_words_are_a_line_that_may_be_learned():
@@ -94,12 +94,12 @@ def test_the_words_after_as_and_the_name_of_no_voice_are_no_part(name):
     ids=["a bot's", "by way of a bot", "a forward", "a forward of ours"],
 )
 def test_bots_and_forwards_are_no_part(more):
-    assert line(spoken("Hugo", "hi"), **more) is None
+    assert line(add_voice_header("Hugo", "hi"), **more) is None
 
 
 @pytest.mark.parametrize("is_from_bot", [True, False], ids=["live", "exported"])
 def test_what_our_bot_says_is_a_line_of_the_voice_it_plays_and_never_learned(is_from_bot):
-    said = line(spoken("Hugo", " hi\r\nyou "), BOT, is_from_bot=is_from_bot)
+    said = line(add_voice_header("Hugo", " hi\r\nyou "), BOT, is_from_bot=is_from_bot)
 
     assert said is not None
     assert (said.speaker, said.text, said.is_target) == ("Hugo", "hi\nyou", False)
@@ -111,9 +111,9 @@ def test_what_our_bot_says_in_its_own_name_is_no_part():
 
 
 def test_a_voice_that_has_left_the_roster_keeps_its_lines_and_one_that_may_not_be_learned_none():
-    assert line(spoken("Zoe", "hi"), BOT).speaker == "Zoe"
+    assert line(add_voice_header("Zoe", "hi"), BOT).speaker == "Zoe"
 
-    withheld = line(spoken("Rui", "hi"), BOT)
+    withheld = line(add_voice_header("Rui", "hi"), BOT)
 
     assert (withheld.speaker, withheld.text) == (None, WITHHELD)
 
@@ -179,7 +179,7 @@ def test_the_bot_says_some_words_and_no_bracketed_one(text, may):
 def test_lines_keep_the_order_of_messages():
     chat = [Message(-1, n, HUGO, None, text, NOW) for n, text in enumerate(["a", "/start", "b"])]
 
-    assert [said.text for said in lines_of(chat, ROSTER)] == ["a", "b"]
+    assert [said.text for said in make_lines(chat, ROSTER)] == ["a", "b"]
 
 
 def test_a_long_message_is_cut_as_if_all_of_it_were_redacted():
@@ -189,7 +189,7 @@ def test_a_long_message_is_cut_as_if_all_of_it_were_redacted():
     for _ in range(100):
         wall = " ".join(chance.choices(texts, k=80)).strip()
         head = redact(wall)[:200].rsplit(maxsplit=1)[0]
-        assert line(wall).text == f"{head} {WALL}"
+        assert line(wall).text == f"{head} {LONG_TEXT}"
 
 
 @pytest.mark.parametrize("before", range(40))
@@ -200,4 +200,4 @@ def test_a_private_part_at_the_cut_of_a_long_message_is_hidden_whole(before):
     shown = line(wall).text
 
     assert not set("912345678") & set(shown)
-    assert shown.endswith(WALL)
+    assert shown.endswith(LONG_TEXT)

@@ -2,13 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.chat.eligibility import parse_spoken, spoken
+from model.chat.eligibility import add_voice_header, parse_voice_header
 from model.chat.roster import clean_name
 
 
 @given(name=st.text(max_size=50).map(clean_name), words=st.text(min_size=1).filter(str.strip))
 def test_what_the_bot_says_is_read_back(name, words):
-    assert parse_spoken(spoken(name, words)) == (name, words)
+    assert parse_voice_header(add_voice_header(name, words)) == (name, words)
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ def test_what_the_bot_says_is_read_back(name, words):
      " 🎭 Hugo\nhello", "🎭 Hugo: Ana\nhello", "x 🎭 Hugo\nhello"],
 )  # fmt: skip
 def test_any_other_text_is_nothing_that_the_bot_said(text):
-    assert parse_spoken(text) is None
+    assert parse_voice_header(text) is None

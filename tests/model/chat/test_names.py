@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from model.chat.names import (
     MAX_NAME,
     clean_name,
+    find_similar_names,
     find_voice,
     fold,
     match_voice,
-    nearest_names,
 )
 from model.chat.roster import Person
 from model.errors import VoiceError
@@ -99,11 +99,11 @@ def test_with_nobody_to_speak_as_it_says_so():
 def test_the_nearest_names_are_three_at_most_and_the_best_first():
     people = [Person(f"Mari{end}", (n,)) for n, end in enumerate("aeouz")]
 
-    near = nearest_names("mariz how are you", people)
+    near = find_similar_names("mariz how are you", people)
 
     assert near[0] == "Mariz"
     assert len(near) == 3
-    assert nearest_names("", people) == []
+    assert find_similar_names("", people) == []
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_the_longest_message_is_compared_by_its_beginning_alone(monkeypatch):
         "model.chat.names._likeness", lambda said, name: compared.append(said) or 0.0
     )
 
-    nearest_names("a " * 2000, [Person(f"Friend {n}", (n,)) for n in range(3)])
+    find_similar_names("a " * 2000, [Person(f"Friend {n}", (n,)) for n in range(3)])
 
     assert max(map(len, compared)) < 100
     assert len(set(compared)) <= 5

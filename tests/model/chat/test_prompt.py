@@ -11,15 +11,15 @@ from model.chat.conversation import Message, Window
 from model.chat.eligibility import Line
 from model.chat.prompt import (
     TEMPLATE,
-    context_at,
+    build_context,
     fingerprint,
-    going_on,
-    label,
-    line_as,
+    format_line,
     parse_reply,
     render_context,
     render_prompt,
     render_reply,
+    speaker_label,
+    strip_own_labels,
 )
 from model.chat.roster import Person, Roster, clean_name
 
@@ -56,7 +56,7 @@ def test_a_prompt_is_the_template_and_one_line_a_message():
 
 
 def test_a_reply_is_its_label_and_then_each_message_on_a_line():
-    assert label("Hugo") + render_reply(["hi", "all\nwell"]) == "Hugo: hi\nall\rwell"
+    assert speaker_label("Hugo") + render_reply(["hi", "all\nwell"]) == "Hugo: hi\nall\rwell"
 
 
 @given(texts=TEXTS)
@@ -66,7 +66,7 @@ def test_a_reply_is_read_back_message_by_message(texts):
 
 @given(texts=TEXTS, name=st.text(max_size=20).map(clean_name), words=WORDS)
 def test_what_somebody_else_says_after_a_reply_is_cut(texts, name, words):
-    others = f"\n{label(name)} {words}"
+    others = f"\n{speaker_label(name)} {words}"
 
     assert parse_reply(render_reply(texts) + others) == tuple(texts)
 
@@ -120,7 +120,7 @@ def test_withheld_lines_that_follow_each_other_are_one():
 def test_words_said_in_the_terminal_are_a_line_like_any_other():
     said = Message(-1, 1, ANA, None, " hi\nyou ", NOW)
 
-    assert (line_as("Ana", said.text),) == context_at([said], NOW, ROSTER, Window())
+    assert (format_line("Ana", said.text),) == build_context([said], NOW, ROSTER, Window())
 
 
 def test_a_context_holds_what_the_window_shows_of_what_may_stand_there():
@@ -136,11 +136,14 @@ def test_a_context_holds_what_the_window_shows_of_what_may_stand_there():
         for n, (who, text, m) in enumerate(said)
     ]
 
-    assert context_at(chat, NOW + timedelta(minutes=4), ROSTER, Window()) == (
+    assert build_context(chat, NOW + timedelta(minutes=4), ROSTER, Window()) == (
         "[…]", "Hugo: hi", "Ana: yes",
     )  # fmt: skip
-    assert context_at(chat[:3], NOW + timedelta(minutes=2), ROSTER, Window()) == ("Ana: old", "[…]")
-    assert context_at([], NOW, ROSTER, Window()) == ()
+    assert build_context(chat[:3], NOW + timedelta(minutes=2), ROSTER, Window()) == (
+        "Ana: old",
+        "[…]",
+    )
+    assert build_context([], NOW, ROSTER, Window()) == ()
 
 
 def test_the_fingerprint_is_the_same_in_every_process_and_every_time(pytestconfig):
@@ -157,7 +160,7 @@ def test_the_fingerprint_is_the_same_in_every_process_and_every_time(pytestconfi
 
 
 NEVER = re.compile("never")
-LINE_OF = eligibility.line_of
+LINE_OF = eligibility.make_line
 
 
 def seeing(**changes):
@@ -168,7 +171,7 @@ def seeing(**changes):
 
 
 def reading(**changes):
-    """Return line_of for messages that have these changes."""
+    """Return make_line for messages that have these changes."""
     return lambda message, roster: LINE_OF(replace(message, **changes), roster)
 
 
@@ -177,21 +180,23 @@ def reading(**changes):
     [
         pytest.param(prompt, "TEMPLATE", "Go on:\n", id="the template"),
         pytest.param(prompt, "LINE_BREAK", " / ", id="the line break"),
-        pytest.param(prompt, "label", lambda name: f"{name} -", id="the label"),
+        pytest.param(prompt, "speaker_label", lambda name: f"{name} -", id="the label"),
         pytest.param(prompt, "_LABEL", NEVER, id="what looks like a label"),
         pytest.param(prompt, "WITHHELD", "[?]", id="what stands for the withheld"),
-        pytest.param(prompt, "spoken", lambda *said: " ".join(said), id="the bot's marker"),
+        pytest.param(
+            prompt, "add_voice_header", lambda *said: " ".join(said), id="the bot's marker"
+        ),
         pytest.param(eligibility, "_COMMAND", NEVER, id="commands"),
         pytest.param(eligibility, "_AS", NEVER, id="words after a command"),
         pytest.param(eligibility, "_played", lambda *_: None, id="the bot's lines"),
         pytest.param(eligibility, "_presentable", lambda text: text, id="private data and walls"),
         pytest.param(eligibility, "_tidy", str.strip, id="line breaks of other systems"),
         pytest.param(eligibility, "_tidy", lambda text: text, id="blanks at the end"),
-        pytest.param(eligibility, "without_quotes", str.strip, id="quotes"),
-        pytest.param(eligibility, "without_copies", lambda text, _: text, id="copies"),
-        pytest.param(eligibility, "line_of", reading(is_forward=False), id="forwards"),
-        pytest.param(eligibility, "line_of", reading(is_from_bot=False), id="inline bots"),
-        pytest.param(eligibility, "line_of", reading(author_id=2), id="who is who"),
+        pytest.param(eligibility, "strip_quotes", str.strip, id="quotes"),
+        pytest.param(eligibility, "strip_copies", lambda text, _: text, id="copies"),
+        pytest.param(eligibility, "make_line", reading(is_forward=False), id="forwards"),
+        pytest.param(eligibility, "make_line", reading(is_from_bot=False), id="inline bots"),
+        pytest.param(eligibility, "make_line", reading(author_id=2), id="who is who"),
         pytest.param(roster, "clean_name", lambda name: name or "somebody", id="strangers' names"),
         pytest.param(prompt, "context_before", lambda lines, *_: lines, id="the window"),
         pytest.param(prompt, "context_before", seeing(size=9), id="its size"),
@@ -225,16 +230,19 @@ def test_the_fingerprint_does_not_change_with_a_windows_defaults(monkeypatch):
 
 def test_the_rules_behind_the_fingerprint_are_those_in_use():
     assert prompt.context_before is conversation.context_before
-    assert prompt.spoken is eligibility.spoken
+    assert prompt.add_voice_header is eligibility.add_voice_header
 
 
 def test_only_a_speaker_s_own_label_at_the_head_of_a_line_goes():
     said = " hi, Hugo: me\nHugo: again\n Hugo: as typed\nHugo Silva: no\nHugo:"
 
-    assert going_on(said, "Hugo") == " hi, Hugo: me\nagain\n Hugo: as typed\nHugo Silva: no\nHugo:"
+    assert (
+        strip_own_labels(said, "Hugo")
+        == " hi, Hugo: me\nagain\n Hugo: as typed\nHugo Silva: no\nHugo:"
+    )
 
 
-def test_a_rendered_reply_has_no_label_that_going_on_would_take_for_its_own():
+def test_a_rendered_reply_has_no_label_that_strip_own_labels_would_take_for_its_own():
     texts = ("Hugo: one", "Hugo: two", "three")
 
-    assert going_on(render_reply(texts), "Hugo") == render_reply(texts)
+    assert strip_own_labels(render_reply(texts), "Hugo") == render_reply(texts)

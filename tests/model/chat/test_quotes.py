@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from model.chat.conversation import Message
-from model.chat.eligibility import line_of, spoken
-from model.chat.quotes import without_copies, without_quotes
+from model.chat.eligibility import add_voice_header, make_line
+from model.chat.quotes import strip_copies, strip_quotes
 from model.chat.roster import Person, Roster
 
 HUGO, EVA, BOT = 1, 2, 9
@@ -18,7 +18,7 @@ ROSTER = Roster(PEOPLE, understudies=frozenset({BOT}))
 
 
 def text_of(text, author=HUGO, roster=ROSTER):
-    said = line_of(Message(-1, 5, author, "Rita", text, datetime(2024, 3, 1, tzinfo=UTC)), roster)
+    said = make_line(Message(-1, 5, author, "Rita", text, datetime(2024, 3, 1, tzinfo=UTC)), roster)
     return said and said.text
 
 
@@ -45,7 +45,7 @@ def test_a_quote_is_no_part_of_a_message(text, left, roster):
 )
 def test_other_uses_of_the_quotation_mark_stay(text):
     assert text_of(text) == text
-    assert without_quotes(text) == text
+    assert strip_quotes(text) == text
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_other_uses_of_the_quotation_mark_stay(text):
 def test_copies_of_an_excluded_persons_words_are_removed(text, author):
     assert text_of(text, author) is None
     assert text_of(f"{text}\n\nmy answer", author) in {"my answer", None}
-    assert text_of(spoken("Hugo Silva", text), BOT) is None
+    assert text_of(add_voice_header("Hugo Silva", text), BOT) is None
 
 
 def test_copies_after_a_command_are_removed():
@@ -111,7 +111,7 @@ def test_hostile_text_takes_linear_time(sign):
     for size in (20_000, 80_000):
         text = sign * (size // len(sign))
         counted = _Counting(ROSTER.labels)
-        without_copies(without_quotes(text), counted)
+        strip_copies(strip_quotes(text), counted)
         steps[size] = counted.asked
 
     assert steps[80_000] <= 5 * max(1, steps[20_000])

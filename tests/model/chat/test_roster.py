@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from model.chat.names import clean_name
-from model.chat.roster import Person, Roster, from_json, revised, to_json
+from model.chat.roster import Person, Roster, apply_new_roster, roster_from_json, roster_to_json
 from model.errors import RosterError
 
 SILVA = Person("Hugo Silva", (1,))
@@ -71,8 +71,8 @@ def test_a_first_name_that_a_voice_shares_with_the_quiet_names_the_voice():
     quiet = Person("Hugo Sá", (2,), quiet=True)
     roster = Roster((SILVA, quiet))
 
-    assert roster.named("hugo, hello") == (SILVA, "hello")
-    assert roster.named("hugo sá, hello") == (quiet, "hello")
+    assert roster.match_voice("hugo, hello") == (SILVA, "hello")
+    assert roster.match_voice("hugo sá, hello") == (quiet, "hello")
 
 
 @pytest.mark.parametrize(
@@ -93,22 +93,22 @@ def test_friends_go_by_their_name_and_strangers_by_their_first(author, shown, ca
 def test_one_friend_may_have_two_accounts():
     hugo = Person("Hugo", (1, 8))
 
-    assert [Roster((hugo,)).person(n) for n in (1, 8, 9)] == [hugo, hugo, None]
+    assert [Roster((hugo,)).find_by_id(n) for n in (1, 8, 9)] == [hugo, hugo, None]
 
 
 def test_a_roster_learns_its_own_bots_id_and_stays_the_same_otherwise():
     roster = Roster(EVERYBODY, bots=frozenset({6}))
 
     assert roster.with_understudy(7) == Roster(EVERYBODY, frozenset({6}), frozenset({7}))
-    assert roster.with_understudy(7).person(2) == SA
+    assert roster.with_understudy(7).find_by_id(2) == SA
 
 
 def test_a_roster_survives_json():
     quiet = Person("Rui", (9,), learn="no", imitate="yes", quiet=True)
     roster = Roster((*EVERYBODY, quiet), frozenset({6}), frozenset({7, 8}))
 
-    assert from_json(json.loads(json.dumps(to_json(roster)))) == roster
-    assert from_json({}) == Roster()
+    assert roster_from_json(json.loads(json.dumps(roster_to_json(roster)))) == roster
+    assert roster_from_json({}) == Roster()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_roster_survives_json():
 )
 def test_a_roster_of_another_make_is_refused(value):
     with pytest.raises(RosterError):
-        from_json(value)
+        roster_from_json(value)
 
 
 @pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\u00ad", "\u202e", "\ufe0f", "\u061c"])
@@ -155,7 +155,7 @@ def test_a_stranger_with_an_unseen_character_is_not_the_friend(hidden):
 )
 def test_a_field_of_the_wrong_kind_is_refused(wrong):
     with pytest.raises(RosterError):
-        from_json({"people": [{"name": "Hugo", "ids": [1], **wrong}]})
+        roster_from_json({"people": [{"name": "Hugo", "ids": [1], **wrong}]})
 
 
 TRAINED = Roster((SILVA, JOAO, Person("Eva", (6,), learn="no")), bots=frozenset({8}))
@@ -172,7 +172,7 @@ def test_what_people_agreed_to_since_a_training_becomes_the_model_s_roster():
         bots=frozenset({8, 9}),
     )
 
-    roster = revised(TRAINED, newer, LEARNED)
+    roster = apply_new_roster(TRAINED, newer, LEARNED)
 
     assert roster.people[:2] == newer.people[:2]
     assert roster.bots == {8, 9}
@@ -187,17 +187,17 @@ def test_what_people_agreed_to_since_a_training_becomes_the_model_s_roster():
 def test_whose_voice_the_weights_do_not_know_becomes_none(person):
     everybody = {p.name: p for p in (*TRAINED.people, person)}
 
-    roster = revised(TRAINED, Roster(tuple(everybody.values())), LEARNED)
+    roster = apply_new_roster(TRAINED, Roster(tuple(everybody.values())), LEARNED)
 
-    assert roster.called(person.name) == replace(person, quiet=True)
+    assert roster.find_by_name(person.name) == replace(person, quiet=True)
     assert person.name not in {voice.name for voice in roster.voices}
 
 
 def test_who_said_no_since_and_changed_their_mind_is_a_voice_again():
     said_no = Roster((replace(SILVA, learn="no", imitate="no"), *TRAINED.people[1:]))
 
-    silenced = revised(TRAINED, said_no, LEARNED)
-    again = revised(silenced, TRAINED, LEARNED)
+    silenced = apply_new_roster(TRAINED, said_no, LEARNED)
+    again = apply_new_roster(silenced, TRAINED, LEARNED)
 
     assert SILVA.name not in {voice.name for voice in silenced.voices}
     assert SILVA in again.voices
@@ -206,7 +206,7 @@ def test_who_said_no_since_and_changed_their_mind_is_a_voice_again():
 def test_what_a_file_says_of_the_quiet_does_not_count_for_weights_that_know_better():
     file = Roster((replace(SILVA, quiet=True), *TRAINED.people[1:]))
 
-    assert SILVA in revised(TRAINED, file, LEARNED).voices
+    assert SILVA in apply_new_roster(TRAINED, file, LEARNED).voices
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_what_a_file_says_of_the_quiet_does_not_count_for_weights_that_know_bett
 )
 def test_nobody_of_a_model_s_roster_may_be_missing_or_renamed(people, says):
     with pytest.raises(RosterError, match=says) as caught:
-        revised(TRAINED, Roster(people), LEARNED)
+        apply_new_roster(TRAINED, Roster(people), LEARNED)
 
     assert "\n" not in str(caught.value)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from model.chat.telegram_ids import author_id_of, chat_id_of, is_foreign, is_name_alone
+from model.chat.telegram_ids import is_name_based_id, is_non_telegram_id, to_author_id, to_chat_id
 
 USER, CHAT = 2**32, 2 * 2**32
 SUPERGROUP = -1_000_000_000_077
@@ -23,7 +23,7 @@ SUPERGROUP = -1_000_000_000_077
     ],
 )
 def test_a_chat_is_known_by_its_id_in_the_bot_api(kind, chat_id):
-    assert chat_id_of(kind, 77) == chat_id
+    assert to_chat_id(kind, 77) == chat_id
 
 
 @pytest.mark.parametrize(
@@ -52,25 +52,25 @@ def test_a_chat_is_known_by_its_id_in_the_bot_api(kind, chat_id):
     ],
 )
 def test_an_author_is_known_by_their_id_in_the_bot_api(from_id, author_id):
-    assert author_id_of(from_id, "Ana", SUPERGROUP) == author_id
+    assert to_author_id(from_id, "Ana", SUPERGROUP) == author_id
 
 
 def test_a_basic_group_of_the_second_era_that_speaks_in_itself_is_itself():
-    assert author_id_of(CHAT + 77, "Friends", -77) == -77
+    assert to_author_id(CHAT + 77, "Friends", -77) == -77
 
 
 def test_an_author_without_an_id_is_known_by_name():
-    ana, again, rui = (author_id_of(None, name, 1) for name in ("Ana", "Ana", "Rui"))
+    ana, again, rui = (to_author_id(None, name, 1) for name in ("Ana", "Ana", "Rui"))
 
     assert ana == again != rui
-    assert is_name_alone(ana)
-    assert not is_name_alone(SUPERGROUP)
+    assert is_name_based_id(ana)
+    assert not is_name_based_id(SUPERGROUP)
 
 
 @pytest.mark.parametrize("from_id", ["", " ", 0, -7, 2**63, 1.5, True, [], {}])
 def test_another_form_of_author_is_refused(from_id):
     with pytest.raises(ValueError, match="from_id"):
-        author_id_of(from_id, "Ana", 1)
+        to_author_id(from_id, "Ana", 1)
 
 
 FOREIGN = [
@@ -87,16 +87,16 @@ FOREIGN = [
 
 
 def test_a_foreign_id_becomes_a_number_that_no_account_has():
-    numbers = [author_id_of(from_id, "Ana", 1) for from_id in FOREIGN]
+    numbers = [to_author_id(from_id, "Ana", 1) for from_id in FOREIGN]
 
     assert len(set(numbers)) == len(FOREIGN)
-    assert numbers == [author_id_of(from_id, "Rui", 2) for from_id in FOREIGN]
-    assert all(is_foreign(number) and not is_name_alone(number) for number in numbers)
-    assert not is_foreign(author_id_of(None, "Ana", 1))
-    assert not is_foreign(SUPERGROUP)
+    assert numbers == [to_author_id(from_id, "Rui", 2) for from_id in FOREIGN]
+    assert all(is_non_telegram_id(number) and not is_name_based_id(number) for number in numbers)
+    assert not is_non_telegram_id(to_author_id(None, "Ana", 1))
+    assert not is_non_telegram_id(SUPERGROUP)
 
 
 @pytest.mark.parametrize("name", [None, "", 7])
 def test_an_author_with_neither_id_nor_name_is_refused(name):
     with pytest.raises(ValueError, match="from_id None"):
-        author_id_of(None, name, 1)
+        to_author_id(None, name, 1)

@@ -103,7 +103,7 @@ def test_what_a_person_agreed_to_since_is_put_into_the_version(change, registry)
     said = change(replace(LI, imitate="yes"), JOAO)
 
     assert said == "李雷: imitate ask → yes\nA running bot applies this within seconds.\n"
-    assert registry.open("1").card.roster.called("李雷").imitate == "yes"
+    assert registry.open("1").card.roster.find_by_name("李雷").imitate == "yes"
 
 
 def test_the_same_roster_changes_nothing(change, registry):
@@ -170,7 +170,7 @@ def test_a_newcomer_is_called_by_name_and_is_no_voice(change, registry):
     said = change(JOAO, LI, Person("Zé", (9,), imitate="yes"))
 
     assert said.startswith("Zé: new; no voice, which this model has not learned")
-    assert registry.open("1").card.roster.person(9).quiet
+    assert registry.open("1").card.roster.find_by_id(9).quiet
 
 
 @pytest.mark.parametrize(

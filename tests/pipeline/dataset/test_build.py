@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from model.chat.eligibility import spoken
+from model.chat.eligibility import add_voice_header
 from model.errors import DatasetError, ExportError, RosterError
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import Choices
@@ -337,7 +337,7 @@ def crowd(people, messages):
         text = f"hello Friend {number % 7}, are you there?"
         seconds = number * 30 + number // 12 * 9_000
         if number % 25 == 0:
-            who, text = BOT, spoken(f"Friend {who}", "no idea")
+            who, text = BOT, add_voice_header(f"Friend {who}", "no idea")
         elif number % 15 == 0:
             text = f"/as Friend {who} is this you?"
         said.append(entry(number, who, text, seconds))

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.chat.conversation import Message, Window
-from model.chat.eligibility import lines_of, spoken, target_text
-from model.chat.prompt import context_at
+from model.chat.eligibility import add_voice_header, make_lines, target_text
+from model.chat.prompt import build_context
 from model.chat.roster import Person, Roster
 from pipeline.dataset.pairs import sessions_of
 from tests.pipeline.chats import NOON
@@ -85,7 +85,9 @@ def test_a_turn_of_nothing_that_may_be_learned_makes_no_pair():
 
 
 def test_the_bot_is_context_and_never_a_target():
-    pairs = pairs_of(said((ANA, "a", 0), (BOT, spoken("Hugo", "as him"), 5), (ANA, "b", 10)))
+    pairs = pairs_of(
+        said((ANA, "a", 0), (BOT, add_voice_header("Hugo", "as him"), 5), (ANA, "b", 10))
+    )
 
     assert [(p.voice, p.context) for p in pairs] == [("Ana", ("Ana: a", "Hugo: as him"))]
 
@@ -236,7 +238,7 @@ TEXTS = st.sampled_from(
         "[photo] nice",
         "/start",
         "/as Hugo and you?",
-        spoken("Hugo", "as him"),
+        add_voice_header("Hugo", "as him"),
         "a\nb",
         "call +351 912 345 678",
         "word " * 400,
@@ -271,7 +273,7 @@ def test_every_pair_has_the_context_that_serving_would_build_at_its_place(talk, 
             m for m in messages
             if m.topic_id == first.topic_id and m.message_id < first.message_id
         ]  # fmt: skip
-        assert pair.context == context_at(earlier, first.sent_at, ROSTER, window)
+        assert pair.context == build_context(earlier, first.sent_at, ROSTER, window)
 
 
 @given(talk=TALK)
@@ -283,7 +285,7 @@ def test_every_line_that_may_be_learned_is_learned_once_unless_nothing_came_befo
 
     learned = [text for pair in pairs_of(messages) for text in pair.target]
 
-    lines = lines_of(messages, ROSTER)
+    lines = make_lines(messages, ROSTER)
     opening = 0
     while opening < len(lines) and lines[opening].author_id == lines[0].author_id and (
         opening == 0 or lines[opening].sent_at - lines[opening - 1].sent_at <= timedelta(seconds=60)

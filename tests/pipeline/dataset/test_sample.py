@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model.chat.conversation import sessions
+from model.chat.conversation import split_sessions
 from model.errors import ExportError, UnderstudyError
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import NAMES, write_sample
@@ -39,7 +39,7 @@ def test_five_friends_say_29527_messages_and_each_4192_at_least(messages):
 
 
 def test_its_300_conversations_never_merge(messages):
-    found = list(sessions(messages, timedelta(hours=3)))
+    found = list(split_sessions(messages, timedelta(hours=3)))
 
     parts_of_one = 4  # pauses of three hours or more inside a conversation, as they were
     assert len(found) == 300 + parts_of_one

@@ -156,7 +156,7 @@ def cut(messages, window):
             held.append({line.message_id for line in session.lines})
             for pair in session.pairs:
                 draft.add(pair)
-        splits = split(found, window.reach)
+        splits = split(found, window.lookback)
         taken, written = len(draft), draft.write(Path(folder).joinpath, splits)
         rows = [pq.read_table(Path(folder) / f"{name}.parquet").to_pylist() for name in SPLITS]
     own = [set().union(*(held[number] for number in placed(splits, place))) for place in range(3)]
@@ -181,7 +181,7 @@ def test_no_split_sees_a_message_of_another_or_of_the_gap(talk, window):
 
     assert all(own)
     assert sum(map(len, own)) == len(set.union(*own))
-    assert len(messages) - sum(map(len, own)) >= 2 * window.reach
+    assert len(messages) - sum(map(len, own)) >= 2 * window.lookback
     for pairs, ids in zip(rows, own, strict=True):
         for pair in pairs:
             assert ids.issuperset(pair["context_ids"])

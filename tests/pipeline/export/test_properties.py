@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.chat.quotes import without_quotes
+from model.chat.quotes import strip_quotes
 from model.errors import ExportError
 from tests.pipeline.chats import LAYOUTS, write
 from tests.pipeline.export.damages import chats_of, exports, indented, on_one_line, spans
@@ -72,7 +72,7 @@ def test_every_message_is_read_in_every_layout(folder, examples, layout):
         said = [m for c in chats_of(export) for m in c["messages"] if m["type"] == "message"]
         assert messages.keys() <= {m["id"] for m in said}
         texts = {m["id"]: m["text"] for m in said if isinstance(m["text"], str)}
-        assert messages.keys() >= {number for number, text in texts.items() if without_quotes(text)}
+        assert messages.keys() >= {number for number, text in texts.items() if strip_quotes(text)}
 
 
 def test_a_cut_keeps_all_that_stands_before_it(folder, examples):

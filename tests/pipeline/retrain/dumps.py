@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from model.chat.telegram_ids import chat_id_of
+from model.chat.telegram_ids import to_chat_id
 from tests.pipeline.chats import NOON, chat, entry, write
 
 BOT = 99
@@ -17,7 +17,7 @@ def dump(*messages, decisions=(), forgotten=(), hours=1_000, **more):
     """Return a dump of this chat, written so many hours after noon."""
     whole = chat(*messages, **more)
     whole["understudy"] = {
-        "chat_id": chat_id_of(whole["type"], whole["id"]),
+        "chat_id": to_chat_id(whole["type"], whole["id"]),
         "written_at": (NOON + timedelta(hours=hours)).isoformat(),
         "decisions": list(decisions),
         "forgotten": list(forgotten),

@@ -155,7 +155,7 @@ def test_an_imported_optout_counts_in_a_retraining(out, tmp_path):
     other.run(chat_of(*NEW), no_live_bot=True)
 
     assert [one["name"] for one in other.receipt(2)["excluded"]] == ["Friend 1"]
-    assert read_roster(other.root / "roster.toml").called("Friend 1").imitate == "ask"
+    assert read_roster(other.root / "roster.toml").find_by_name("Friend 1").imitate == "ask"
 
 
 def test_a_pushed_roster_says_no_for_people_who_opted_out(out, tmp_path):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from model.chat.eligibility import lines_of
+from model.chat.eligibility import make_lines
 from model.chat.roster import Person, Roster
 from model.errors import ExportError
 from pipeline.retrain.history import open_history
@@ -185,9 +185,9 @@ def test_copies_of_their_words_are_removed_and_lines_stay_the_same(tmp_path, put
     ]
 
     with merging(tmp_path, put(chat(*talk))) as whole:
-        before = lines_of(whole.spool.messages(whole.chat.chat_id), roster)
+        before = make_lines(whole.spool.messages(whole.chat.chat_id), roster)
         withhold(whole, roster)
-        after = lines_of(whole.spool.messages(whole.chat.chat_id), roster)
+        after = make_lines(whole.spool.messages(whole.chat.chat_id), roster)
         kept = remember(whole)
 
     assert before == after

@@ -17,7 +17,7 @@ def test_a_newcomer_is_in_the_roster_with_a_question_and_is_no_voice(running):
     written = (running.root / "roster.toml").read_text("utf-8")
     assert "New here, 9 messages" in " ".join(written.replace("#", "").split())
     assert written.startswith(VOICES.format(1))
-    assert read_roster(running.root / "roster.toml").person(3).imitate == "no"
+    assert read_roster(running.root / "roster.toml").find_by_id(3).imitate == "no"
     assert running.receipt(2)["newcomers"] == ["Friend 3"]
     assert [p.name for p in running.registry.open("2").card.roster.voices] == [
         "Friend 1", "Friend 2",
@@ -51,7 +51,7 @@ def test_our_bot_that_a_roster_took_for_a_person_is_none(running):
     running.run(chat(*NEW, *said), no_live_bot=True)
 
     roster = running.registry.open("2").card.roster
-    assert roster.person(BOT) is None
+    assert roster.find_by_id(BOT) is None
     assert roster.understudies == {BOT}
 
 
@@ -73,7 +73,7 @@ def test_who_told_the_bot_no_is_in_no_dataset_whatever_the_roster_says(running):
         ("Friend 2", "2024-03-01"),
     ]  # fmt: skip
     assert [one["name"] for one in told["people"]] == ["Friend 1"]
-    assert read_roster(running.root / "roster.toml").person(2).imitate == "yes"
+    assert read_roster(running.root / "roster.toml").find_by_id(2).imitate == "yes"
     assert [p.name for p in running.registry.open("2").card.roster.voices] == ["Friend 1"]
 
 
@@ -95,7 +95,7 @@ def test_whom_the_roster_withheld_stays_out_where_its_file(running, left):
     running.run(chat(*NEW), no_live_bot=True)
 
     assert [one["name"] for one in running.receipt(2)["excluded"]] == ["Friend 1"]
-    assert read_roster(file).called("Friend 1").learn == "no"
+    assert read_roster(file).find_by_name("Friend 1").learn == "no"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_of_two_accounts_of_one_person_a_no_wins(running, said, hours, is_out):
 
     running.run(chat(*NEW), dump(decisions=[decision(*one) for one in both]))
 
-    assert (running.registry.open("2").card.roster.person(2).learn == "no") == is_out
+    assert (running.registry.open("2").card.roster.find_by_id(2).learn == "no") == is_out
 
 
 def test_an_optin_does_not_speak_against_the_roster_s_no(running):
@@ -123,7 +123,7 @@ def test_an_optin_does_not_speak_against_the_roster_s_no(running):
 
     running.run(chat(*NEW), dump(decisions=[decision(2, "optin")]))
 
-    assert running.registry.open("2").card.roster.person(2).imitate == "no"
+    assert running.registry.open("2").card.roster.find_by_id(2).imitate == "no"
 
 
 def test_an_optin_makes_a_voice(running):
@@ -133,4 +133,4 @@ def test_an_optin_makes_a_voice(running):
 
     running.run(chat(*NEW), dump(decisions=[decision(2, "optin")]))
 
-    assert running.registry.open("2").card.roster.person(2).imitate == "yes"
+    assert running.registry.open("2").card.roster.find_by_id(2).imitate == "yes"

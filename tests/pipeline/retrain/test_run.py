@@ -178,7 +178,7 @@ def test_a_version_that_retraining_did_not_make_is_the_start_of_a_history(shop, 
 
     assert result.promoted
     assert shop.receipt(2)["new"] == 539
-    assert read_roster(shop.root / "roster.toml").person(1).imitate == "yes"
+    assert read_roster(shop.root / "roster.toml").find_by_id(1).imitate == "yes"
 
 
 def stopped(shop, files):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from model.joining import FEATURES, LEVELS, Propensity, Said, Weights
+from model.joining import FEATURES, LEVELS, LineFacts, Propensity, VoiceWeights
 from pipeline.dataset.storage import OCCASIONS
 from pipeline.training.joining import Occasion, measure
 
@@ -15,13 +15,13 @@ NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
 def occasion(author, answered_by, before=()):
     lines = [*before, author]
-    said = [Said(NOON + timedelta(seconds=n), by) for n, by in enumerate(lines)]
+    said = [LineFacts(NOON + timedelta(seconds=n), by) for n, by in enumerate(lines)]
     return Occasion(said, answered_by)
 
 
 def knowing(bar=0.5):
     """Return a model by which Ana answers Rui with 3 in 4, and anybody else with 1 in 4."""
-    weights = Weights(
+    weights = VoiceWeights(
         0.0, (0.0,) * len(FEATURES), {"Rui": 1.098612, "Zé": -1.098612}, (bar,) * len(LEVELS)
     )
     return Propensity({"Ana": weights})

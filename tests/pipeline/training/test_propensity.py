@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.chat.conversation import Message
-from model.chat.roster import from_json
-from model.joining import LEVELS, MOST, PROPENSITY, Said, load
+from model.chat.roster import roster_from_json
+from model.joining import FILE_NAME, LEVELS, MAX_JOIN_RATE, LineFacts, read_propensity
 from pipeline.dataset.build import build
 from pipeline.dataset.storage import OCCASIONS, load_dataset, read_occasions
-from pipeline.training.joining import FEWEST, learn, occasions, save_propensity
+from pipeline.training.joining import FEWEST, learn, occasions, write_propensity
 from tests.pipeline.chats import chat, entry, small, write
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ def habit(*, sessions=60, with_eva=True):
 
 
 def said(by, at, **more):
-    return Said(NOON + timedelta(seconds=at), by, **more)
+    return LineFacts(NOON + timedelta(seconds=at), by, **more)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def chances(learned, built, *spoken):
         Message(-5, n, who, "x", f"words {n}", NOON + timedelta(minutes=10 * n))
         for n, who in enumerate(spoken)
     ]
-    return learned.chances(messages, built.roster, GAP)
+    return learned.probabilities(messages, built.roster, GAP)
 
 
 def test_who_always_answers_one_friend_is_likely_after_that_friend_alone(learned, built):
@@ -90,8 +90,8 @@ def test_who_answers_only_when_called_is_likely_only_then(built, called):
 
     found = learn(talk * 50, built.roster)
 
-    assert found.chance([*start, said("Rui", 600, **called)], "Ana") > 0.9
-    assert found.chance([*start, said("Rui", 600)], "Ana") < 0.1
+    assert found.probability([*start, said("Rui", 600, **called)], "Ana") > 0.9
+    assert found.probability([*start, said("Rui", 600)], "Ana") < 0.1
 
 
 def test_who_answered_too_seldom_has_no_habits(built):
@@ -107,12 +107,12 @@ def test_at_each_level_a_voice_joins_its_share_of_the_talk_it_learned_from(learn
     train = read_occasions(built.folder, built.roster)["train"]
     found = [one for conversation in train for one in occasions(conversation)]
     answers = sum(one.answered_by == "Ana" for one in found)
-    falling = sorted((learned.chance(one.conversation, "Ana") for one in found), reverse=True)
+    falling = sorted((learned.probability(one.conversation, "Ana") for one in found), reverse=True)
 
-    bars = learned.voices["Ana"].bars
+    bars = learned.voices["Ana"].thresholds
 
     for level, bar in zip(LEVELS, bars, strict=True):
-        place = int(level / 100 * MOST * answers) - 1
+        place = int(level / 100 * MAX_JOIN_RATE * answers) - 1
         assert bar == pytest.approx(falling[place], abs=1e-5)
 
 
@@ -120,7 +120,7 @@ def test_chances_add_up_to_the_answers_they_were_learned_from(learned, built):
     train = read_occasions(built.folder, built.roster)["train"]
     found = [one for conversation in train for one in occasions(conversation)]
 
-    foreseen = sum(learned.chance(one.conversation, "Ana") for one in found)
+    foreseen = sum(learned.probability(one.conversation, "Ana") for one in found)
 
     assert foreseen == pytest.approx(sum(one.answered_by == "Ana" for one in found), rel=0.01)
 
@@ -177,11 +177,11 @@ def test_an_artifact_gets_what_its_dataset_teaches_and_the_same_twice(built, tmp
     for name in "ab":
         (tmp_path / name).mkdir()
 
-    assert all(save_propensity(built, tmp_path / name) for name in "ab")
+    assert all(write_propensity(built, tmp_path / name) for name in "ab")
 
-    assert (tmp_path / "a" / PROPENSITY).read_bytes() == (tmp_path / "b" / PROPENSITY).read_bytes()
-    assert "Ana" in load(tmp_path / "a").voices
-    assert "words" not in (tmp_path / "a" / PROPENSITY).read_text("utf-8")
+    assert (tmp_path / "a" / FILE_NAME).read_bytes() == (tmp_path / "b" / FILE_NAME).read_bytes()
+    assert "Ana" in read_propensity(tmp_path / "a").voices
+    assert "words" not in (tmp_path / "a" / FILE_NAME).read_text("utf-8")
 
 
 def test_a_voice_that_may_not_be_imitated_is_not_learned(built):
@@ -191,7 +191,7 @@ def test_a_voice_that_may_not_be_imitated_is_not_learned(built):
     ]
 
     found = learn(
-        read_occasions(built.folder, built.roster)["train"], from_json({"people": people})
+        read_occasions(built.folder, built.roster)["train"], roster_from_json({"people": people})
     )
 
     assert "Ana" not in found.voices

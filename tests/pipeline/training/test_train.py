@@ -18,7 +18,7 @@ from model.artifacts.registry import Registry
 from model.chat.roster import Decision, Roster
 from model.errors import BaseError, DatasetError, TrainingError
 from model.files import locked
-from model.joining import load as load_propensity
+from model.joining import read_propensity as load_propensity
 from pipeline.cli.main import app
 from pipeline.dataset.storage import OCCASIONS, load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
@@ -235,7 +235,7 @@ def test_train_discards_a_checkpoint_only_on_request(habits_dataset, tmp_path):
 
 def test_an_older_dataset_with_a_withdrawn_person_is_refused(habits_dataset, tmp_path):
     registry = Registry(tmp_path / "models")
-    hugo = load_dataset(habits_dataset).roster.called("Hugo")
+    hugo = load_dataset(habits_dataset).roster.find_by_name("Hugo")
     told = Decision(hugo.ids[0], "optout", datetime(2024, 3, 1, tzinfo=UTC))
     registry.root.mkdir()
     out = replace(hugo, imitate="no", opted_out=(told,))

@@ -23,7 +23,7 @@ from model.joining import (
     read_propensity,
     write_propensity,
 )
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 GAP = timedelta(hours=2)

@@ -14,7 +14,7 @@ from model.errors import ArtifactError
 from pipeline.cli import models
 from pipeline.versions import hub
 from tests.checkpoints import save_llama
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 from tests.pipeline import fake_hub
 
 PLAIN = {"TERM": "dumb", "COLUMNS": "200"}

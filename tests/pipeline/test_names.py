@@ -17,7 +17,7 @@ from model.chat.names import (
 )
 from model.errors import UnderstudyError
 from pipeline.cli import main
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 from tests.pipeline.chats import account, chat, conversation, entry, write
 from tests.pipeline.retrain.workshop import Workshop
 

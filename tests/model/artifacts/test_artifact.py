@@ -9,7 +9,7 @@ from model.artifacts.artifact import Decoding, content_hash, load, save_card, sa
 from model.chat.conversation import Window, window_from_json, window_to_json
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
-from tests.model.artifacts import card, make
+from tests.model.fake_artifacts import card, make
 
 
 def edit(folder, file="model.json", **changes):

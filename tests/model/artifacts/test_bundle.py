@@ -15,7 +15,7 @@ from model.artifacts.artifact import load
 from model.artifacts.registry import Registry
 from model.errors import ArtifactError
 from tests.leftovers import leave
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 
 
 @pytest.fixture

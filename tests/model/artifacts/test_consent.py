@@ -27,7 +27,7 @@ from model.chat.roster import (
     roster_to_json,
 )
 from model.errors import ArtifactError, RosterError
-from tests.model.artifacts import ROSTER, make
+from tests.model.fake_artifacts import ROSTER, make
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 

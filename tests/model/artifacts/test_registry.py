@@ -8,7 +8,7 @@ import pytest
 from model.artifacts.registry import Registry
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError, RosterError
-from tests.model.artifacts import ROSTER, make
+from tests.model.fake_artifacts import ROSTER, make
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pipeline.dataset.storage import load_dataset
 from pipeline.training.run import Start, work_folder
 from tests.checkpoints import save_llama
 from tests.habits import write_export
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,7 +12,7 @@ from model.errors import ArtifactError, RosterError
 from pipeline.cli import models
 from pipeline.cli.main import app
 from pipeline.dataset.roster_file import write_roster
-from tests.model.artifacts import ROSTER, make
+from tests.model.fake_artifacts import ROSTER, make
 
 JOAO, LI = ROSTER.people
 SCORES = {

@@ -110,7 +110,7 @@ def test_messages_deleted_before_the_last_version_are_not_counted_again(running)
 
 
 def test_a_version_that_somebody_trained_by_hand_meanwhile_stays(running, tmp_path):
-    from tests.model.artifacts import make
+    from tests.model.fake_artifacts import make
 
     by_hand = running.registry.add(make(tmp_path / "hand", words="by hand"))
 

@@ -8,7 +8,7 @@ from model.artifacts.artifact import Chat
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
 from pipeline.versions.erasure import datasets
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump, played
 from tests.pipeline.retrain.workshop import CHAT, NEW, Killed, card

@@ -8,7 +8,7 @@ from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from pipeline.dataset.roster_file import read_roster
 from pipeline.training.run import work_folder
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 from tests.pipeline.chats import NOON, chat, conversation, entry
 from tests.pipeline.retrain.dumps import dump
 from tests.pipeline.retrain.workshop import CHAT, NEW, OLD, VOICES

@@ -18,7 +18,7 @@ from pipeline.retrain.request import Dependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
 from pipeline.training.run import Judgement, Nats
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation, write
 
 CHAT = -(10**12 + 77)

@@ -11,7 +11,7 @@ from model.errors import UnderstudyError
 from model.speaking.copy_index import open_index
 from pipeline.dataset.storage import load_dataset
 from pipeline.training.run import add_lines, said_in, save_lines
-from tests.model.artifacts import make
+from tests.model.fake_artifacts import make
 
 
 def pair(voice, context, target):

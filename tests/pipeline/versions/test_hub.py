@@ -14,7 +14,7 @@ from model.chat.roster import Person
 from model.errors import ArtifactError
 from pipeline.versions import hub
 from tests.leftovers import leave
-from tests.model.artifacts import ROSTER, card, make
+from tests.model.fake_artifacts import ROSTER, card, make
 from tests.pipeline import fake_hub
 
 REPOSITORY = "hugo/friends"

@@ -166,7 +166,7 @@ async def killed(root, seconds, *words):
         os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         assert Registry(root).current == serving
-        Registry(root).whole("current")
+        Registry(root).open_verified("current")
 
 
 def read(export):

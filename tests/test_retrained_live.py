@@ -12,7 +12,7 @@ from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from model.artifacts.registry import Registry
 from model.chat.telegram_ids import to_chat_id
-from model.speaking.copy_index import words_of
+from model.speaking.copy_index import split_words
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import write_sample
 from pipeline.versions.lineage import still_known
@@ -163,7 +163,7 @@ def only_of(name, entries):
     texts = {plain(one["text"]) for one in entries if one.get("from") == name}
     others = "\n".join(plain(one["text"]) for one in entries if one.get("from") != name)
     simple = (text for text in texts if text.isascii() and not set('"\\\n') & set(text))
-    return [text for text in simple if len(words_of(text)) >= LONG and text not in others]
+    return [text for text in simple if len(split_words(text)) >= LONG and text not in others]
 
 
 def refuse_odd_exports(folder):

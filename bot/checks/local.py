@@ -125,7 +125,7 @@ def opened(models_dir: Path) -> Artifact:
             f"no version in {models_dir} was chosen to serve, and there is "
             f"{', '.join(registry.names)}: choose one with `understudy models promote`"
         )
-    return registry.whole("current")
+    return registry.open_verified("current")
 
 
 def check_model(

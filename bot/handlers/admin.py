@@ -21,7 +21,7 @@ from bot.texts import EN
 from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
 from model.artifacts.artifact import Artifact
-from model.artifacts.registry import receipt_file
+from model.artifacts.registry import receipt_path
 from model.chat.names import make_printable_name
 from model.chat.roster import Person
 from model.errors import UnderstudyError
@@ -297,7 +297,7 @@ def _shares(receipt: Mapping[str, Any], old: str, new: str) -> list[_Change]:
 
 
 def _receipt(artifact: Artifact) -> Mapping[str, Any]:
-    path = receipt_file(artifact.path.parents[1], artifact.path.name)
+    path = receipt_path(artifact.path.parents[1], artifact.path.name)
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, RecursionError, ValueError):

@@ -27,7 +27,7 @@ from model.chat.eligibility import make_line, target_text
 from model.chat.names import fold
 from model.chat.roster import Roster
 from model.errors import VoiceError
-from model.speaking.copy_index import words_of
+from model.speaking.copy_index import split_words
 
 SCORE_WORDS = frozenset({"score", "scores", "pontos", "pontuacao", "resultado"})
 MOST_OTHERS = 4  # beside the one whose line or voice it is, and the machine
@@ -221,7 +221,7 @@ def _real(message: Message, text: str, voice: str, version: str) -> Shown:
 def is_guessable(text: str) -> bool:
     """Whether a line says enough to be known by, and fits into a question."""
     units = len(text.encode("utf-16-le")) // 2
-    return units <= MOST_CHARACTERS and len(words_of(text)) >= FEWEST_WORDS
+    return units <= MOST_CHARACTERS and len(split_words(text)) >= FEWEST_WORDS
 
 
 def question_of(

@@ -102,7 +102,7 @@ class Cast:
         access, card = self.state.access, self.state.model_holder.now.card
         voices = []
         for person in access.voices:
-            lines = card.lines_of(person.name)
+            lines = card.count_lines(person.name)
             learned = ""
             if lines is not None:
                 learned = texts.learned_from.format(messages=texts.count(texts.messages, lines))

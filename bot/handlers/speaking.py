@@ -27,7 +27,7 @@ from bot.store.messages import Place
 from bot.store.outbox import Part
 from bot.transport.outgoing import pause, typing, typing_seconds
 from model.errors import VoiceError
-from model.speaking.candidates import MOST_CHARACTERS, OpeningError
+from model.speaking.candidates import MAX_OPENING, OpeningError
 
 BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
 QUEUED_SECONDS = 5.0
@@ -261,7 +261,7 @@ class Speaking:
         if isinstance(error, SlowError):
             return context.texts.too_slow
         if isinstance(error, OpeningError):
-            return context.texts.opening_refused.format(most=MOST_CHARACTERS)
+            return context.texts.opening_refused.format(most=MAX_OPENING)
         return speechless
 
     def busy(self, place: Place, context: Context) -> str:

@@ -22,7 +22,7 @@ from model.chat.eligibility import Line, make_line
 from model.chat.prompt import render_context
 from model.chat.roster import Roster
 from model.errors import GenerationStopped, VoiceError
-from model.speaking.candidates import opening
+from model.speaking.candidates import clean_opening
 
 
 class LockClosed(Exception):  # noqa: N818  a state, not a mistake
@@ -410,7 +410,7 @@ def _counted(
 async def _opening(model: Model, request: ReplyRequest) -> str:
     """Return the words that a reply begins with, checked against the name of every friend."""
     names = [person.name for person in model.roster.people]
-    return await asyncio.to_thread(opening, request.begins, names) if request.begins else ""
+    return await asyncio.to_thread(clean_opening, request.begins, names) if request.begins else ""
 
 
 def _sources(lines: Sequence[Line], request: ReplyRequest = NOTHING_MORE) -> tuple[int, ...]:

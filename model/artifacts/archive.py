@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Self
 
-from model.artifacts.artifact import CARD, ROSTER, SCORECARD, Artifact, load, roster_text
-from model.artifacts.consent import keep_imported
+from model.artifacts.artifact import CARD, ROSTER, SCORECARD, Artifact, load_artifact, render_roster
+from model.artifacts.consent import store_imported
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable
 from model.chat.roster import merge_stricter
@@ -36,7 +36,7 @@ _NAME = re.compile(r"(?:engine/|weights/)?[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SUFFIXES = {".json", ".txt", ".jinja", ".safetensors", ".index"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-Told = Callable[[int], None]
+OnBytes = Callable[[int], None]
 """Hears of so many bytes more that are done."""
 
 
@@ -95,7 +95,7 @@ class Manifest:
         return manifest
 
 
-def file_names(folder: Path, *, with_weights: bool) -> list[str]:
+def list_file_names(folder: Path, *, with_weights: bool) -> list[str]:
     """Return the names of an artifact's files, without hidden ones, in order.
 
     Raises:
@@ -103,14 +103,14 @@ def file_names(folder: Path, *, with_weights: bool) -> list[str]:
     """
     paths = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
-    if strange := [name for name in names if not may_travel(name)]:
+    if strange := [name for name in names if not is_allowed_name(name)]:
         raise ArtifactError(
             f"{folder / strange[0]} is no file that a model may travel with: move it away"
         )
     return [name for name in names if with_weights or not name.startswith(WEIGHTS)]
 
 
-def may_travel(name: str) -> bool:
+def is_allowed_name(name: str) -> bool:
     """Whether a file of this name may be in a model: none that could be a pickle, none outside.
 
     CTranslate2's model.bin is no pickle, and is told by its place.
@@ -118,16 +118,16 @@ def may_travel(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and (name == _ENGINE or Path(name).suffix in _SUFFIXES)
 
 
-def manifest_of(folder: Path, version: str, names: Iterable[str], told: Told) -> Manifest:
+def build_manifest(folder: Path, version: str, names: Iterable[str], told: OnBytes) -> Manifest:
     """Return the manifest of these files of a folder."""
     files = {}
     for name in names:
         with (folder / name).open("rb") as source:
-            files[name] = copied(source, None, told)
+            files[name] = copy_and_hash(source, None, told)
     return Manifest(version, files)
 
 
-def copied(source: IO[bytes], target: IO[bytes] | None, told: Told) -> Entry:
+def copy_and_hash(source: IO[bytes], target: IO[bytes] | None, told: OnBytes) -> Entry:
     """Copy a file to another, if there is one, and return what it was."""
     digest, size = hashlib.sha256(), 0
     while chunk := source.read(CHUNK):
@@ -141,7 +141,7 @@ def copied(source: IO[bytes], target: IO[bytes] | None, told: Told) -> Entry:
 
 def _entries(value: Mapping[str, Any]) -> dict[str, Entry]:
     files = {name: Entry(**entry) for name, entry in value.items()}
-    if strange := [name for name in files if name == MANIFEST or not may_travel(name)]:
+    if strange := [name for name in files if name == MANIFEST or not is_allowed_name(name)]:
         raise ValueError(f"a file that no model has, {strange[0]!r}")
     if missing := [name for name in _NEEDED if name not in files]:
         raise ValueError(f"{missing[0]} is missing")
@@ -161,8 +161,8 @@ _BIG = (1 << 31) - 1  # above it an entry needs zip64
 _INCOMING = ".import-"
 
 
-def pack(
-    artifact: Artifact, file: Path, *, with_weights: bool = False, told: Told = lambda _: None
+def write_bundle(
+    artifact: Artifact, file: Path, *, with_weights: bool = False, told: OnBytes = lambda _: None
 ) -> Manifest:
     """Write an artifact as a bundle that only its owner can read; equal files give equal bytes.
 
@@ -172,7 +172,7 @@ def pack(
         ArtifactError: The file exists already, or the artifact lacks weights or contains a file
             that must not be exported.
     """
-    names = file_names(artifact.path, with_weights=with_weights)
+    names = list_file_names(artifact.path, with_weights=with_weights)
     if file.exists():
         raise ArtifactError(f"{file} is there already: choose another name, or remove it")
     if with_weights and not artifact.weights.is_dir():
@@ -183,11 +183,11 @@ def pack(
         _beside(file) as beside,
         zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive,
     ):
-        roster = io.BytesIO(roster_text(artifact.card.roster).encode())
+        roster = io.BytesIO(render_roster(artifact.card.roster).encode())
         stored = (name for name in names if name != ROSTER)
         files = {name: _stored(archive, artifact.path, name, told) for name in stored}
         with archive.open(ROSTER, "w") as target:
-            files[ROSTER] = copied(roster, target, told)
+            files[ROSTER] = copy_and_hash(roster, target, told)
         manifest = Manifest(artifact.path.name, files)
         with archive.open(MANIFEST, "w") as target:
             target.write(manifest.to_text().encode())
@@ -202,7 +202,7 @@ class Bundle:
     archive: zipfile.ZipFile
     manifest: Manifest
 
-    def unpack(self, folder: Path, told: Told) -> None:
+    def unpack(self, folder: Path, told: OnBytes) -> None:
         """Write the files into a new folder, each of the size and hash that the manifest says.
 
         Raises:
@@ -219,12 +219,12 @@ class Bundle:
                 path = folder / name
                 make_folder(path.parent)
                 with self.archive.open(name) as source, path.open("xb") as target:
-                    if copied(source, target, told) != wanted:
+                    if copy_and_hash(source, target, told) != wanted:
                         raise ValueError(f"{name} is not what was packed")
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[Bundle]:
+def open_bundle(file: Path) -> Iterator[Bundle]:
     """Open a bundle, and refuse one that could do harm before anything is written.
 
     Raises:
@@ -246,14 +246,14 @@ def opened(file: Path) -> Iterator[Bundle]:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ImportResult:
     """The imported version; if not `is_new`, the folder had it already."""
 
     name: str
     is_new: bool = True
 
 
-def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Received:
+def import_artifact(registry: Registry, source: str, fill: Callable[[Path], None]) -> ImportResult:
     """Let `fill` write an artifact's files into the folder of models; add it as a version.
 
     If the folder has the same version already, only its roster is updated, and every "no" in it
@@ -269,15 +269,15 @@ def receive(registry: Registry, source: str, fill: Callable[[Path], None]) -> Re
             folder = make_folder(Path(temporary) / "artifact")
             fill(folder)
             try:
-                roster = load(folder).card.roster
+                roster = load_artifact(folder).card.roster
             except ArtifactError as error:
                 raise ArtifactError(str(error).replace(str(folder), source)) from error
-            keep_imported(registry.root, roster)
+            store_imported(registry.root, roster)
             if twin := _find_same_version(registry, folder):
-                known = load(registry.root / "versions" / twin).card.roster
+                known = load_artifact(registry.root / "versions" / twin).card.roster
                 registry.change_roster(twin, merge_stricter(known, roster))
-                return Received(twin, is_new=False)
-            return Received(registry.add(folder))
+                return ImportResult(twin, is_new=False)
+            return ImportResult(registry.add(folder))
 
 
 def _find_same_version(registry: Registry, folder: Path) -> str | None:
@@ -311,15 +311,15 @@ def _contents(folder: Path) -> dict[str, int]:
 
 
 def _hashes(folder: Path, names: Iterable[str]) -> Mapping[str, Entry]:
-    return manifest_of(folder, "", names, lambda _: None).files
+    return build_manifest(folder, "", names, lambda _: None).files
 
 
-def _stored(archive: zipfile.ZipFile, folder: Path, name: str, told: Told) -> Entry:
+def _stored(archive: zipfile.ZipFile, folder: Path, name: str, told: OnBytes) -> Entry:
     """Store a file with neither its time nor its mode, and return what was stored."""
     path = folder / name
     big = path.stat().st_size > _BIG
     with path.open("rb") as source, archive.open(name, "w", force_zip64=big) as target:
-        return copied(source, target, told)
+        return copy_and_hash(source, target, told)
 
 
 def _sizes(archive: zipfile.ZipFile) -> dict[str, int]:
@@ -333,7 +333,7 @@ def _sizes(archive: zipfile.ZipFile) -> dict[str, int]:
         kind = stat.S_IFMT(entry.external_attr >> 16)
         plain = kind in (0, stat.S_IFREG) and not entry.flag_bits & 1 and entry.header_offset >= 0
         known = entry.compress_type in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)
-        if not (plain and known and may_travel(entry.orig_filename)):
+        if not (plain and known and is_allowed_name(entry.orig_filename)):
             raise ValueError(f"it holds what no model has, {entry.orig_filename!r}")
     sizes = {entry.orig_filename: entry.file_size for entry in entries}
     if len(sizes) < len(entries) or len(entries) > MOST_FILES + 1:

@@ -18,7 +18,7 @@ from model.files import write_text
 FORMAT = 2
 CARD = "model.json"
 ROSTER = "roster.json"
-LINES = "lines.index"
+COPY_INDEX = "lines.index"
 SCORECARD = "scorecard.json"
 Family = Literal["encoder-decoder", "decoder-only"]
 
@@ -102,7 +102,7 @@ class Card:
             names = tuple(person.name for person in self.roster.voices)
             object.__setattr__(self, "learned", names)
 
-    def lines_of(self, name: str) -> int | None:
+    def count_lines(self, name: str) -> int | None:
         """Return how many lines of somebody's were learned from, None where nobody counted them."""
         voices = self.provenance.get("voices")
         lines = voices.get(name) if isinstance(voices, dict) else None
@@ -136,9 +136,9 @@ class Artifact:
         return self.path / "weights"
 
     @property
-    def lines(self) -> Path:
+    def copy_index(self) -> Path:
         """Return the hashed index of training messages; older artifacts have none."""
-        return self.path / LINES
+        return self.path / COPY_INDEX
 
 
 def save_card(card: Card, folder: Path) -> None:
@@ -155,15 +155,15 @@ def save_card(card: Card, folder: Path) -> None:
 
 def save_roster(roster: Roster, folder: Path) -> None:
     """Write roster.json into an artifact's folder."""
-    write_text(folder / ROSTER, roster_text(roster))
+    write_text(folder / ROSTER, render_roster(roster))
 
 
-def roster_text(roster: Roster) -> str:
+def render_roster(roster: Roster) -> str:
     """Return what roster.json holds."""
     return _json_text(rosters.roster_to_json(roster))
 
 
-def load(folder: Path) -> Artifact:
+def load_artifact(folder: Path) -> Artifact:
     """Read an artifact's card and make sure that this code can use the model.
 
     Raises:
@@ -182,7 +182,7 @@ def load(folder: Path) -> Artifact:
     return Artifact(folder, replace(card, roster=_read_roster(folder / ROSTER)))
 
 
-def content_hash(folder: Path) -> str:
+def compute_content_hash(folder: Path) -> str:
     """Return the sha256, in hex, of an artifact's files and their names.
 
     Not of roster.json: what people agree to changes after training, and the version stays the same.

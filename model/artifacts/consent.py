@@ -21,7 +21,7 @@ from model.chat.roster import (
 from model.errors import ArtifactError
 from model.files import write_text
 
-INDEX = "index.json"
+HISTORY_INDEX = "index.json"
 """In a chat's history, the file that holds its ledger."""
 
 _IMPORTED = "consent.json"
@@ -35,7 +35,7 @@ class Consent:
     decisions: Mapping[int, Decision] = field(default_factory=dict)
     withheld: frozenset[int] = frozenset()
 
-    def over(self, roster: Roster) -> Roster:
+    def apply_to(self, roster: Roster) -> Roster:
         """Return a version's roster without the voices of people who opted out or are withheld."""
         return apply_decisions(exclude_voices(roster, self.withheld), self.decisions)
 
@@ -52,7 +52,7 @@ def read_consent(root: Path) -> Consent:
     Raises:
         ArtifactError: A file is damaged.
     """
-    decisions, withheld = imported(root), set[int]()
+    decisions, withheld = read_imported(root), set[int]()
     for path in _ledgers(root):
         try:
             ledger = _read(path)["ledger"]
@@ -66,7 +66,7 @@ def read_consent(root: Path) -> Consent:
     return Consent(newest_decisions(decisions), frozenset(withheld))
 
 
-def imported(root: Path) -> list[Decision]:
+def read_imported(root: Path) -> list[Decision]:
     """Return the decisions of imported versions.
 
     Raises:
@@ -81,23 +81,23 @@ def imported(root: Path) -> list[Decision]:
         raise ArtifactError(_damaged(path)) from error
 
 
-def keep_imported(root: Path, roster: Roster) -> None:
+def store_imported(root: Path, roster: Roster) -> None:
     """Keep the `/optout`s of an imported version's roster, for all versions in the folder."""
     came = [one for person in roster.people for one in person.opted_out]
-    known = imported(root)
+    known = read_imported(root)
     kept = newest_decisions([*known, *came])
     if list(kept.values()) != known:
         value = {"format": _FORMAT, "decisions": [decision_to_json(one) for one in kept.values()]}
         write_text(root / _IMPORTED, json.dumps(value, indent=1) + "\n")
 
 
-def changed(root: Path) -> str:
+def stamp_consent(root: Path) -> str:
     """Return a text that changes whenever the stored consent changes."""
     return " ".join(_stamps([*_ledgers(root), root / _IMPORTED]))
 
 
 def _ledgers(root: Path) -> list[Path]:
-    return sorted((root / "history").glob(f"*/{INDEX}"))
+    return sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
 
 
 def _stamps(paths: Iterable[Path]) -> Iterator[str]:

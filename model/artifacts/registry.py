@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.artifacts import consent
-from model.artifacts.artifact import Artifact, content_hash, load, save_roster
+from model.artifacts.artifact import Artifact, compute_content_hash, load_artifact, save_roster
 from model.chat.roster import Roster, apply_new_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
@@ -17,17 +17,17 @@ _GONE = ".gone-"
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
-def is_version(name: str) -> bool:
+def is_version_name(name: str) -> bool:
     """Whether this is how a version is called."""
     return _NAME.fullmatch(name) is not None
 
 
-def no_model(root: Path) -> str:
+def explain_no_model(root: Path) -> str:
     """Return the message for a folder without a model."""
     return f"there is no model in {root}: make one with `understudy retrain` or `make demo`"
 
 
-def receipt_file(root: Path, version: str) -> Path:
+def receipt_path(root: Path, version: str) -> Path:
     """Return where a folder of models has a version's receipt, if it has one.
 
     It names people: beside the versions it stays behind where a model travels.
@@ -46,7 +46,7 @@ class Registry:
         """Return the versions, oldest first."""
         folder = self.root / "versions"
         entries = folder.iterdir() if folder.is_dir() else ()
-        found = [entry.name for entry in entries if is_version(entry.name)]
+        found = [entry.name for entry in entries if is_version_name(entry.name)]
         return sorted(found, key=lambda name: int(name.split("-")[0]))
 
     @property
@@ -56,7 +56,7 @@ class Registry:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()
         except FileNotFoundError:
             return None
-        if not is_version(name):
+        if not is_version_name(name):
             raise ArtifactError(
                 f"{self.root / 'current'} names no version ({name!r}): "
                 "choose one with `understudy models promote`"
@@ -69,7 +69,7 @@ class Registry:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()
         except OSError:
             return ""
-        if not is_version(name):
+        if not is_version_name(name):
             return f"no version: {name!r}"
         folder = self.root / "versions" / name
         try:
@@ -77,9 +77,9 @@ class Registry:
         except OSError:  # it is being changed
             return name
         stamps = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
-        return "\n".join((name, *stamps, consent.changed(self.root)))
+        return "\n".join((name, *stamps, consent.stamp_consent(self.root)))
 
-    def serves(self, name: str) -> bool:
+    def is_current(self, name: str) -> bool:
         """Whether this version serves; none does where `current` is damaged."""
         try:
             return name == self.current
@@ -96,7 +96,7 @@ class Registry:
             if name := self.current:
                 return name
             raise ArtifactError(
-                no_model(self.root)
+                explain_no_model(self.root)
                 if not self.names
                 else f"no version in {self.root} serves yet: choose one with "
                 "`understudy models promote`"
@@ -117,10 +117,10 @@ class Registry:
         """
         as_path = Path(wanted)
         if wanted != "current" and (as_path / "model.json").is_file():
-            return self._apply_consent(load(as_path))
+            return self._apply_consent(load_artifact(as_path))
         return self._apply_consent(self._load(self.find(wanted)))
 
-    def whole(self, wanted: str) -> Artifact:
+    def open_verified(self, wanted: str) -> Artifact:
         """Load a version once it is sure that its files are those that were added.
 
         Raises:
@@ -133,7 +133,7 @@ class Registry:
         """Move a finished artifact, of the same disk, in as the newest version; return its name."""
         versions = make_folder(self.root / "versions")
         make_private(finished)
-        digest = content_hash(finished)[:8]
+        digest = compute_content_hash(finished)[:8]
         with locked(self.root / "lock", wait=True):
             taken = [*self.names, *self._listed("removed")]  # no number is given twice
             newest = max((int(name.split("-")[0]) for name in taken), default=0)
@@ -151,8 +151,8 @@ class Registry:
         with locked(self.root / "lock", wait=True):
             name = self.find(wanted)
             self._check_may_serve(name)
-            if not self.serves(name):
-                self._write_served([*self.served, name])
+            if not self.is_current(name):
+                self._write_promotions([*self.promotions, name])
                 write_text(self.root / "current", f"{name}\n")
         return name
 
@@ -165,13 +165,13 @@ class Registry:
         """
         current = self.find("current")
         with locked(self.root / "lock", wait=True):
-            earlier = [name for name in self.served if name in self.names]
+            earlier = [name for name in self.promotions if name in self.names]
             while earlier and earlier[-1] == current:
                 earlier.pop()
             if not earlier:
                 raise ArtifactError(f"no version served before {current}: nothing to roll back to")
             self._check_may_serve(earlier[-1])
-            self._write_served(earlier)
+            self._write_promotions(earlier)
             write_text(self.root / "current", f"{earlier[-1]}\n")
         return earlier[-1]
 
@@ -184,24 +184,24 @@ class Registry:
         self.find(wanted)
         with locked(self.root / "lock", wait=True):
             name = self.find(wanted)
-            if self.serves(name):
+            if self.is_current(name):
                 raise ArtifactError(
                     f"{name} serves: let another one serve first, with `understudy models promote`"
                 )
             removed = "".join(f"{one}\n" for one in [*self._listed("removed"), name])
             write_text(self.root / "removed", removed)
-            self._finish_removals()
+            self._delete_leftovers()
             with tempfile.TemporaryDirectory(dir=self.root, prefix=_GONE) as gone:
                 (self.root / "versions" / name).rename(Path(gone) / name)
         return name
 
-    def finish_removals(self) -> None:
+    def delete_leftovers(self) -> None:
         """Delete what a removal that was killed has left: it knows all that the version knew."""
         if self.root.is_dir():
             with locked(self.root / "lock", wait=True):
-                self._finish_removals()
+                self._delete_leftovers()
 
-    def _finish_removals(self) -> None:
+    def _delete_leftovers(self) -> None:
         for stale in self.root.glob(f"{_GONE}*"):
             shutil.rmtree(stale)
 
@@ -226,7 +226,7 @@ class Registry:
             roots.add(versions.parent)
         roster = artifact.card.roster
         for root in sorted(roots):
-            roster = consent.read_consent(root).over(roster)
+            roster = consent.read_consent(root).apply_to(roster)
         return replace(artifact, card=replace(artifact.card, roster=roster))
 
     def _load(self, name: str) -> Artifact:
@@ -235,13 +235,13 @@ class Registry:
                 f"{self.root / 'current'} names {name}, which is gone: "
                 "choose another with `understudy models promote`"
             )
-        return load(self.root / "versions" / name)
+        return load_artifact(self.root / "versions" / name)
 
     def _check(self, name: str) -> None:
         """Make sure that a version fits this code and that its files are those that were added."""
         folder = self.root / "versions" / name
-        load(folder)
-        if content_hash(folder)[:8] != name.split("-")[1]:
+        load_artifact(folder)
+        if compute_content_hash(folder)[:8] != name.split("-")[1]:
             raise ArtifactError(
                 f"{name} was damaged since it was made: train again, or copy it anew"
             )
@@ -256,13 +256,13 @@ class Registry:
             )
 
     @property
-    def served(self) -> list[str]:
+    def promotions(self) -> list[str]:
         """Return the names that `current` held, oldest first, up to the one it holds.
 
         A kill between the writing of `served` and of `current` leaves one name more: it is cut.
         """
         names = self._listed("served")
-        held = [number for number, name in enumerate(names) if self.serves(name)]
+        held = [number for number, name in enumerate(names) if self.is_current(name)]
         return names[: held[-1] + 1] if held else names
 
     def _listed(self, file: str) -> list[str]:
@@ -271,5 +271,5 @@ class Registry:
         except FileNotFoundError:
             return []
 
-    def _write_served(self, names: list[str]) -> None:
+    def _write_promotions(self, names: list[str]) -> None:
         write_text(self.root / "served", "".join(f"{name}\n" for name in names))

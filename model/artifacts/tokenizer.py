@@ -125,7 +125,7 @@ class Codec:
         return self.ids(_BYTES[byte] for byte in character.encode())
 
 
-def codec_of(tokenizer: Tokenizer, end_id: int, pad_id: int) -> Codec:
+def make_codec(tokenizer: Tokenizer, end_id: int, pad_id: int) -> Codec:
     """Return a codec in which nobody can type a special token: `</s>` in a chat is text."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -149,7 +149,7 @@ def load_codec(path: Path) -> Codec:
         tokenizer = Tokenizer.from_str(json.dumps(value))
     except Exception as error:  # tokenizers raises nothing narrower
         raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
-    return codec_of(tokenizer, end_id, pad_id)
+    return make_codec(tokenizer, end_id, pad_id)
 
 
 def extend_unigram(tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:

@@ -123,7 +123,7 @@ _PATTERNS = (
 )
 
 
-def addresses(text: str) -> Iterator[Span]:
+def find_addresses(text: str) -> Iterator[Span]:
     """Yield streets with house numbers, and postcodes with their towns."""
     patterns = _PATTERNS if text.isascii() else (*_PATTERNS, _RUSSIAN)
     for pattern in patterns:

@@ -56,9 +56,9 @@ _SPELLED_EMAIL = re.compile(
 )
 
 
-def links(text: str) -> Iterator[Span]:
+def find_private_links(text: str) -> Iterator[Span]:
     """Yield the private parts of links: a login before the host, or all that follows the host."""
-    for start, end in public_links(text):
+    for start, end in find_links(text):
         if not (pieces := _PIECES.match(text, start, end)):
             continue
         if pieces[1]:
@@ -67,13 +67,13 @@ def links(text: str) -> Iterator[Span]:
             yield pieces.span(3)
 
 
-def public_links(text: str) -> Iterator[Span]:
+def find_links(text: str) -> Iterator[Span]:
     """Yield every link, whole: no other rule looks into one."""
     for match in _URL.finditer(text):
         yield match.start(), match.start() + max(len(match[0].rstrip(_TRAILING)), 1)
 
 
-def emails(text: str) -> Iterator[Span]:
+def find_emails(text: str) -> Iterator[Span]:
     """Yield e-mail addresses, also those spelled as `dave (at) example (dot) com`."""
     for pattern in (_EMAIL, _SPELLED_EMAIL):
         for match in pattern.finditer(text):

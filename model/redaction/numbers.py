@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from stdnum import luhn
 from stdnum.iso7064 import mod_97_10
 
-from model.redaction.spans import Span, digits_of
+from model.redaction.spans import Span, keep_digits
 
 _IBAN = re.compile(
     r"(?<![^\W_])[A-Z]{2}\d{2}(?:[ -]?[A-Z\d]){11,32}(?![^\W_])", re.IGNORECASE | re.ASCII
@@ -32,22 +32,22 @@ _PLACE = re.compile(
 )
 
 
-def ibans(text: str) -> Iterator[Span]:
+def find_ibans(text: str) -> Iterator[Span]:
     """Yield IBANs whose remainder is right, in whatever groups they are typed."""
     for match in _IBAN.finditer(text):
         if end := _iban_end(match[0]):
             yield match.start(), match.start() + end
 
 
-def cards(text: str) -> Iterator[Span]:
+def find_cards(text: str) -> Iterator[Span]:
     """Yield card numbers of a known network whose check digit is right."""
     for match in _CARD.finditer(text):
-        digits = digits_of(match[0])
+        digits = keep_digits(match[0])
         if _CARD_STARTS.match(digits) and luhn.is_valid(digits):
             yield match.span()
 
 
-def places(text: str) -> Iterator[Span]:
+def find_coordinates(text: str) -> Iterator[Span]:
     """Yield coordinates, in degrees with four decimals (eleven metres) or in minutes."""
     for match in _PLACE.finditer(text):
         if not match[1] or (abs(float(match[1])) <= 90 and abs(float(match[2])) <= 180):  # noqa: PLR2004 - degrees

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from model.redaction.spans import MASK, Span, digits_of, masked
+from model.redaction.spans import MASK, Span, keep_digits, mask
 
 _BYTE = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _OTHER_NUMBERS = re.compile(
@@ -81,13 +81,13 @@ _MOST_LOOKUPS = 4
 """Maximum runs that the metadata decides, at 0.5 ms each; with more, all are hidden."""
 
 
-def phones(text: str) -> Iterator[Span]:
+def find_phones(text: str) -> Iterator[Span]:
     """Yield telephone numbers, in no particular order.
 
     The form decides if it can, whatever the country: a leading `+`, 00 or 0, an area code in
     brackets, usual groups, a word for a telephone before it. `PhoneNumberMatcher` decides the rest.
     """
-    text = masked(text, (match.span() for match in _OTHER_NUMBERS.finditer(text)))
+    text = mask(text, (match.span() for match in _OTHER_NUMBERS.finditer(text)))
     doubtful: list[Span] = []
     for match in _RUN.finditer(text):
         start, end = _trim_run(text, *match.span())
@@ -124,7 +124,7 @@ def _split_at_slashes(text: str, start: int, end: int) -> list[Span]:
     """Split "06 12 34 56 78 / 07 98 76 54 32" into two numbers, but keep "030/1234567" one."""
     for slash, fewest in ((" / ", _FEWEST), ("/", _NATIONAL.start)):
         parts = text[start:end].split(slash)
-        if len(parts) > 1 and min(len(digits_of(part)) for part in parts) >= fewest:
+        if len(parts) > 1 and min(len(keep_digits(part)) for part in parts) >= fewest:
             break
     else:
         return [(start, end)] if start < end else []
@@ -150,7 +150,7 @@ def _numbers_in_list(text: str, run: Span, doubtful: list[Span]) -> Iterator[Spa
 def _is_phone(written: str, *, is_named: bool) -> bool | None:
     """Whether a run of digits is a telephone number; None if its form does not tell."""
     number = _EXTENSION.split(written[: 2 * _LONGEST], maxsplit=1)[0]
-    digits = digits_of(number)
+    digits = keep_digits(number)
     if len(number) > _LONGEST or set(digits) <= {"0", "1"}:
         return False
     if number.startswith(("+", "(+")) or digits.startswith("00"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from model.redaction import addresses, links, numbers, phones, secrets
-from model.redaction.spans import MASK, Span, masked, plainly
+from model.redaction.spans import MASK, Span, mask, normalize
 
 Kind = Literal[
     "phone",
@@ -36,7 +36,7 @@ _MOST_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Private:
+class PrivatePart:
     """A private part of a text, from `start` up to `end`."""
 
     kind: Kind
@@ -59,45 +59,45 @@ class _Rule:
 
 
 _RULES = (
-    _Rule("key", secrets.key_blocks, any_of=("-----begin",)),
-    _Rule("link", links.links, any_of=("/", "?")),
-    _Rule("key", secrets.keys, longest_word=12),
-    _Rule(None, links.public_links, any_of=("/", "?")),
-    _Rule("email", links.emails, any_of=("@", "(", "[", "{", *_SPELLED)),
-    _Rule("wallet", secrets.wallets, digits=1, longest_word=14),
-    _Rule("iban", numbers.ibans, digits=9),
-    _Rule("place", numbers.places, digits=2),
-    _Rule("card", numbers.cards, digits=12),
-    _Rule("address", addresses.addresses, any_of=("s/n", *"0123456789")),
-    _Rule("phone", phones.phones, digits=7),
-    _Rule("password", secrets.passwords, any_of=secrets.PASSWORD_SIGNS),
-    _Rule("code", secrets.codes, digits=2),
+    _Rule("key", secrets.find_key_blocks, any_of=("-----begin",)),
+    _Rule("link", links.find_private_links, any_of=("/", "?")),
+    _Rule("key", secrets.find_keys, longest_word=12),
+    _Rule(None, links.find_links, any_of=("/", "?")),
+    _Rule("email", links.find_emails, any_of=("@", "(", "[", "{", *_SPELLED)),
+    _Rule("wallet", secrets.find_wallets, digits=1, longest_word=14),
+    _Rule("iban", numbers.find_ibans, digits=9),
+    _Rule("place", numbers.find_coordinates, digits=2),
+    _Rule("card", numbers.find_cards, digits=12),
+    _Rule("address", addresses.find_addresses, any_of=("s/n", *"0123456789")),
+    _Rule("phone", phones.find_phones, digits=7),
+    _Rule("password", secrets.find_passwords, any_of=secrets.PASSWORD_SIGNS),
+    _Rule("code", secrets.find_codes, digits=2),
 )
 
 
-def private_parts(text: str) -> list[Private]:
+def find_private_parts(text: str) -> list[PrivatePart]:
     """Return the private parts of a text, in order, none overlapping another."""
     if not text.isascii() or MASK in text:
-        plain, places = plainly(text)
+        plain, places = normalize(text)
         return [
-            Private(part.kind, places[part.start], places[part.end - 1] + 1)
+            PrivatePart(part.kind, places[part.start], places[part.end - 1] + 1)
             for part in _parts(plain)
         ]
     return _parts(text)
 
 
-def _parts(text: str) -> list[Private]:
+def _parts(text: str) -> list[PrivatePart]:
     if not _is_suspicious(text):
         return []
-    hidden = masked(text, (match.span() for match in PLACEHOLDER.finditer(text)))
-    parts: list[Private] = []
+    hidden = mask(text, (match.span() for match in PLACEHOLDER.finditer(text)))
+    parts: list[PrivatePart] = []
     # Hiding a part can make an adjacent one recognisable: repeat until nothing more is found.
     for _ in range(_MOST_ROUNDS):
         found, hidden = _found(hidden)
         parts += found
         if not found:
             return sorted(parts, key=lambda part: part.start)
-    return [Private(parts[0].kind, 0, len(text))]
+    return [PrivatePart(parts[0].kind, 0, len(text))]
 
 
 def redact(text: str) -> str:
@@ -109,7 +109,7 @@ def redact_beginning(text: str, length: int) -> str:
     """Return the first `length` characters redacted; parts that start in them are hidden whole."""
     pieces = []
     at = 0
-    for part in private_parts(text):
+    for part in find_private_parts(text):
         if part.start >= length:
             break
         pieces += [text[at : part.start], f"[{part.kind}]"]
@@ -128,9 +128,9 @@ def _is_suspicious(text: str) -> bool:
     return False
 
 
-def _found(hidden: str) -> tuple[list[Private], str]:
+def _found(hidden: str) -> tuple[list[PrivatePart], str]:
     """Return what one round of all rules finds, and the text with that hidden too."""
-    parts: list[Private] = []
+    parts: list[PrivatePart] = []
     digits = len(_DIGIT.findall(hidden))
     longest_word = max(map(len, hidden.split()), default=0)
     for rule in _RULES:
@@ -141,9 +141,9 @@ def _found(hidden: str) -> tuple[list[Private], str]:
         spans = list(_apart(rule.spans(hidden), hidden))
         if not spans:
             continue
-        hidden = masked(hidden, spans)
+        hidden = mask(hidden, spans)
         if rule.kind:
-            parts += [Private(rule.kind, start, end) for start, end in spans]
+            parts += [PrivatePart(rule.kind, start, end) for start, end in spans]
     return parts, hidden
 
 

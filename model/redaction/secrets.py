@@ -41,7 +41,7 @@ _BECH32_ENDS = (1, 0x2BC830A3)
 PASSWORD_SIGNS = (
     "pass", "pw", "senha", "contrase", "clave", "kennwort", "mot de", "mdp", "парол", "пасс", MASK,
 )  # fmt: skip
-"""One of these, in lower case, is in each text where `passwords` finds anything."""
+"""One of these, in lower case, is in each text where `find_passwords` finds anything."""
 
 _IS = r"(?:is|are|é|eh|e|es|ist|lautet|est|c'est|теперь|now|agora|ahora)"
 _PASSWORD = re.compile(
@@ -78,7 +78,7 @@ _CODE_FIRST = re.compile(
 _FEWEST_DIGITS = 4
 
 
-def key_blocks(text: str) -> Iterator[Span]:
+def find_key_blocks(text: str) -> Iterator[Span]:
     """Yield private keys from their first line to their last, or to the end where that is cut."""
     at = 0
     while block := _BLOCK_START.search(text, at):
@@ -87,7 +87,7 @@ def key_blocks(text: str) -> Iterator[Span]:
         yield block.start(), at
 
 
-def keys(text: str) -> Iterator[Span]:
+def find_keys(text: str) -> Iterator[Span]:
     """Yield access keys and tokens."""
     for match in _KEY.finditer(text):
         yield match.span()
@@ -95,7 +95,7 @@ def keys(text: str) -> Iterator[Span]:
         yield match.span(1)
 
 
-def wallets(text: str) -> Iterator[Span]:
+def find_wallets(text: str) -> Iterator[Span]:
     """Yield addresses of cryptocurrencies, those with a checksum only where it is right."""
     for match in _WALLET.finditer(text):
         base58, bech32 = match.groups()
@@ -103,7 +103,7 @@ def wallets(text: str) -> Iterator[Span]:
             yield match.span()
 
 
-def passwords(text: str) -> Iterator[Span]:
+def find_passwords(text: str) -> Iterator[Span]:
     """Yield what follows a word for a password and looks like one, or follows a login's address."""
     for match in _PASSWORD.finditer(text):
         word = match["word"].rstrip(".,;)!?\"'")
@@ -114,7 +114,7 @@ def passwords(text: str) -> Iterator[Span]:
             yield match.span(1)
 
 
-def codes(text: str) -> Iterator[Span]:
+def find_codes(text: str) -> Iterator[Span]:
     """Yield one-time codes, PINs and door codes that the words around them name."""
     for match in _CODE.finditer(text):
         if _is_code(match):

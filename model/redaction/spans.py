@@ -17,7 +17,7 @@ _ODD = re.compile(
 _HYPHENS = frozenset("\u2010\u2011\u2012\u2013\u2212")
 
 
-def plainly(text: str) -> tuple[str, Sequence[int]]:
+def normalize(text: str) -> tuple[str, Sequence[int]]:
     """Return the text in the characters that rules look for, and where each one stood.
 
     `１２` and `١٢` are `12`; what is invisible goes: it would part a number for a rule alone.
@@ -43,7 +43,7 @@ def _plain(character: str) -> str:
     return " " if folded.isspace() else folded
 
 
-def masked(text: str, spans: Iterable[Span]) -> str:
+def mask(text: str, spans: Iterable[Span]) -> str:
     """Return the text, as long as before, with ordered spans hidden from further rules."""
     pieces = []
     at = 0
@@ -53,6 +53,6 @@ def masked(text: str, spans: Iterable[Span]) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def digits_of(text: str) -> str:
+def keep_digits(text: str) -> str:
     """Return only the digits of a text."""
     return "".join(filter(str.isdigit, text))

@@ -12,8 +12,8 @@ from model.chat.eligibility import VOICE_EMOJI, is_speakable
 from model.chat.names import make_printable
 from model.chat.prompt import LINE_BREAK, render_reply, split_line
 from model.errors import VoiceError
-from model.redaction.redact import private_parts
-from model.speaking.copy_index import RUN, runs, words_of
+from model.redaction.redact import find_private_parts
+from model.speaking.copy_index import RUN_LENGTH, split_words, word_runs
 from model.speaking.engine import Engine
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
@@ -26,11 +26,11 @@ _CIRCLE = 4
 
 
 def is_sayable(messages: Sequence[str], names: Iterable[str]) -> bool:
-    """Whether a candidate is acceptable, see `why_unsayable`."""
-    return not why_unsayable(messages, names)
+    """Whether a candidate is acceptable, see `find_rejection`."""
+    return not find_rejection(messages, names)
 
 
-def why_unsayable(messages: Sequence[str], names: Iterable[str]) -> str:
+def find_rejection(messages: Sequence[str], names: Iterable[str]) -> str:
     """Return which of `REJECTIONS` applies to a candidate, or "".
 
     It must have words, no bracket, no broken character, no private data, and no `Name:` of these
@@ -45,7 +45,7 @@ def why_unsayable(messages: Sequence[str], names: Iterable[str]) -> str:
         return "damaged"
     if ":" in text and any(_has_label(text, name) for name in names):
         return "label"
-    return "private" if private_parts(text) else ""
+    return "private" if find_private_parts(text) else ""
 
 
 def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
@@ -59,16 +59,16 @@ def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
     if any(words in stale or spoken.count(words) > 1 for words in spoken):
         return False
     turn = [word for words in spoken for word in words]
-    heard = {run for words in said for run in runs(words, RUN)}
-    return heard.isdisjoint(runs(turn, RUN)) and not _goes_in_circles(turn)
+    heard = {run for words in said for run in word_runs(words, RUN_LENGTH)}
+    return heard.isdisjoint(word_runs(turn, RUN_LENGTH)) and not _goes_in_circles(turn)
 
 
-def speakers(context: Iterable[str]) -> list[str]:
+def list_speakers(context: Iterable[str]) -> list[str]:
     """Return the names before rendered lines, oldest first; a withheld line has none."""
     return [name for name, _ in map(split_line, context) if name is not None]
 
 
-def whole_sentences(messages: tuple[str, ...]) -> tuple[str, ...]:
+def cut_to_sentences(messages: tuple[str, ...]) -> tuple[str, ...]:
     """Return a turn that was cut for its length without its unfinished end, () if all of it is."""
     if not messages:
         return ()
@@ -85,12 +85,12 @@ def _has_label(text: str, name: str) -> bool:
 
 def _parts(message: str) -> list[str]:
     """Return a message's words, or the message where it has none, such as a lone emoji."""
-    return words_of(message) or [message.strip()]
+    return split_words(message) or [message.strip()]
 
 
 def _goes_in_circles(words: Sequence[str]) -> bool:
     """Whether four words in a row come twice."""
-    found = list(runs(words, _CIRCLE))
+    found = list(word_runs(words, _CIRCLE))
     return len(set(found)) < len(found)
 
 
@@ -103,7 +103,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ReplyScores:
     """Log-probabilities of one reply: here, without the context, and so by the others' names."""
 
     here: float
@@ -112,7 +112,7 @@ class Evidence:
     tokens: int
 
 
-def fittest(
+def choose_reply(
     engine: Engine,
     codec: Codec,
     replies: Sequence[Reply],
@@ -122,12 +122,12 @@ def fittest(
     """Return the reply of most merit; `names` are the voice and those it is told from."""
     if len(replies) == 1:
         return replies[0]
-    found = evidence(engine, codec, replies, names)
-    merits = [merit(one, decoding) for one in found]
+    found = score_candidates(engine, codec, replies, names)
+    merits = [compute_merit(one, decoding) for one in found]
     return replies[merits.index(max(merits))]
 
 
-def merit(found: Evidence, decoding: Decoding) -> float:
+def compute_merit(found: ReplyScores, decoding: Decoding) -> float:
     """Return how much likelier the voice and the context make a reply, in nats, by its length.
 
     The context's part is the mutual information of Li et al. 2016 (arXiv:1510.03055): "I don't
@@ -140,9 +140,9 @@ def merit(found: Evidence, decoding: Decoding) -> float:
     return whole / math.pow(found.tokens, decoding.length_power)
 
 
-def evidence(
+def score_candidates(
     engine: Engine, codec: Codec, replies: Sequence[Reply], names: Sequence[str]
-) -> list[Evidence]:
+) -> list[ReplyScores]:
     """Score each reply by each name in one call, without the context: that is short, so cheap."""
     nothing = codec.prompt_ids((), limit=1 << 20)
     asked = [
@@ -153,7 +153,7 @@ def evidence(
     rows = [scores[at : at + len(names)] for at in range(0, len(scores), len(names))]
     lengths = [len(row) + 1 for row in ids[:: len(names)]]
     return [
-        Evidence(reply.score, own, tuple(others), length)
+        ReplyScores(reply.score, own, tuple(others), length)
         for reply, (own, *others), length in zip(replies, rows, lengths, strict=True)
     ]
 
@@ -163,14 +163,14 @@ def _log_mean_exp(scores: Sequence[float]) -> float:
     return top + math.log(fmean(math.exp(score - top) for score in scores))
 
 
-MOST_CHARACTERS = 200
+MAX_OPENING = 200
 
 
 class OpeningError(VoiceError):
     """No reply may begin with these words."""
 
 
-def opening(words: str, names: Iterable[str]) -> str:
+def clean_opening(words: str, names: Iterable[str]) -> str:
     """Return words as the beginning of a reply: on one line, without what nobody can see.
 
     Raises:
@@ -178,9 +178,9 @@ def opening(words: str, names: Iterable[str]) -> str:
             a bracket, the bot's mask, or one of these names as a speaker's label.
     """
     line = " ".join(make_printable(" ".join(words.split())).split())
-    if len(line) > MOST_CHARACTERS:
+    if len(line) > MAX_OPENING:
         raise OpeningError(
-            f"a reply begins with {MOST_CHARACTERS} characters at most, these are {len(line)}: "
+            f"a reply begins with {MAX_OPENING} characters at most, these are {len(line)}: "
             "write fewer"
         )
     if VOICE_EMOJI in line or not is_sayable((line,) if line else (), names):
@@ -191,7 +191,7 @@ def opening(words: str, names: Iterable[str]) -> str:
     return line
 
 
-def is_continued(messages: Sequence[str], begins: str) -> bool:
+def continues_opening(messages: Sequence[str], begins: str) -> bool:
     """Whether a turn begins with these words and goes on after them; without words any does."""
     text = "\n".join(messages)
     return not begins or (text.startswith(begins) and bool(text[len(begins) :].strip()))

@@ -16,7 +16,7 @@ from pathlib import Path
 from model.errors import ArtifactError, describe_error
 from model.files import PRIVATE_FILE
 
-RUN = 8
+RUN_LENGTH = 8
 """Words in a row that no reply may share with one training message."""
 
 EVERYDAY_WORDS = 3
@@ -24,9 +24,9 @@ EVERYDAY_PEOPLE = 2
 EVERYDAY_TIMES = 3
 """A line is everyday where it is this short, or said by so many, or so often by one."""
 
-SALT = 16  # bytes
+SALT_BYTES = 16  # bytes
 _MAGIC = b"understudy lines"  # 16 bytes: the hashes behind the head stand aligned
-_HEAD = struct.Struct(f"<{len(_MAGIC)}s{SALT}sQ")
+_HEAD = struct.Struct(f"<{len(_MAGIC)}s{SALT_BYTES}sQ")
 _HASH = 8  # bytes
 _APOSTROPHES = re.compile(r"['’‘`´]")
 # Scripts that put no spaces between words: kana, Chinese characters; one character is one word.
@@ -34,17 +34,17 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3040-\u30f
 
 
 @dataclass(frozen=True, slots=True)
-class LineIndex:
+class CopyIndex:
     """The sorted hashes of training messages; `hashes` may be a file mapped into memory."""
 
     salt: bytes
     hashes: Sequence[int] = field(repr=False)
 
-    def holds(self, messages: Sequence[str]) -> bool:
+    def contains(self, messages: Sequence[str]) -> bool:
         """Whether a turn repeats eight words in a row of one message, or is or has a whole one."""
-        spoken = [words_of(message) for message in messages]
+        spoken = [split_words(message) for message in messages]
         turn = [word for words in spoken for word in words]
-        keys = (*runs(turn, RUN), *map(_whole, spoken), _whole(turn))
+        keys = (*word_runs(turn, RUN_LENGTH), *map(_whole, spoken), _whole(turn))
         return any(self._has(_hashed(key, self.salt)) for key in keys)
 
     def _has(self, number: int) -> bool:
@@ -52,13 +52,13 @@ class LineIndex:
         return place < len(self.hashes) and self.hashes[place] == number
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return a text's words without case, accents, apostrophes and punctuation."""
     decomposed = unicodedata.normalize("NFKD", _APOSTROPHES.sub("", text).casefold())
     return _WORD.findall("".join(c for c in decomposed if not unicodedata.combining(c)))
 
 
-def runs(words: Sequence[str], length: int) -> Iterator[str]:
+def word_runs(words: Sequence[str], length: int) -> Iterator[str]:
     """Yield so many words in a row, from each place on."""
     for start in range(len(words) - length + 1):
         yield " ".join(words[start : start + length])
@@ -78,7 +78,7 @@ def write_index(path: Path, said: Iterable[tuple[str, str]], salt: bytes) -> int
     return len(hashes)
 
 
-def open_index(path: Path) -> LineIndex:
+def open_index(path: Path) -> CopyIndex:
     """Map an index into memory: only the pages that are asked for are read.
 
     Raises:
@@ -98,16 +98,16 @@ def open_index(path: Path) -> LineIndex:
     if sys.byteorder == "big":
         hashes = array("Q", hashes)
         hashes.byteswap()
-    return LineIndex(salt, hashes)
+    return CopyIndex(salt, hashes)
 
 
 def _keys(said: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield what must not be said again: runs of eight words, and whole lines that are shorter."""
     times: dict[str, Counter[str]] = defaultdict(Counter)
     for name, message in said:
-        words = words_of(message)
-        yield from runs(words, RUN)
-        if EVERYDAY_WORDS < len(words) < RUN:
+        words = split_words(message)
+        yield from word_runs(words, RUN_LENGTH)
+        if EVERYDAY_WORDS < len(words) < RUN_LENGTH:
             times[_whole(words)][name] += 1
     for key, names in times.items():
         if len(names) < EVERYDAY_PEOPLE and names.total() < EVERYDAY_TIMES:

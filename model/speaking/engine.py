@@ -23,7 +23,7 @@ ShouldStop: TypeAlias = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class Candidate:
     """A candidate's ids without its end, and about how likely it was, as a log-probability.
 
     The sampler's own figure, which a repetition penalty shifts by some tenths of a nat a token.
@@ -42,7 +42,7 @@ class Engine(Protocol):
         forced: Sequence[int],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
-    ) -> list[Draw]:
+    ) -> list[Candidate]:
         """Draw `decoding.candidates` replies after a forced beginning, which is not part of them.
 
         Raises:
@@ -70,16 +70,16 @@ def open_engine(
     threads: int = 1,
 ) -> Engine:
     """Load CTranslate2's files; one thread by default, which is fastest for small int8 models."""
-    kind = EncoderDecoder if family == "encoder-decoder" else DecoderOnly
+    kind = EncoderDecoderEngine if family == "encoder-decoder" else DecoderOnlyEngine
     return kind(folder, codec, device=device, threads=threads)
 
 
-class EncoderDecoder:
+class EncoderDecoderEngine:
     """T5 and its kin, on CTranslate2's Translator."""
 
     def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
-        self._unspeakable = unspeakable(codec)
+        self._unspeakable = list_forbidden_tokens(codec)
         self._translator = ctranslate2.Translator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
@@ -88,7 +88,7 @@ class EncoderDecoder:
         forced: Sequence[int],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
-    ) -> list[Draw]:
+    ) -> list[Candidate]:
         """See Engine."""
         result = self._translator.translate_batch(
             [self._codec.tokens(prompt)],
@@ -99,9 +99,9 @@ class EncoderDecoder:
             callback=_callback(should_stop),
             **_sampling(decoding, self._codec),
         )[0]
-        check_stop(should_stop)
+        raise_if_stopped(should_stop)
         return [
-            Draw(self._codec.ids(tokens)[len(forced) :], score)
+            Candidate(self._codec.ids(tokens)[len(forced) :], score)
             for tokens, score in zip(result.hypotheses, result.scores, strict=True)
         ]
 
@@ -133,12 +133,12 @@ class EncoderDecoder:
         ]
 
 
-class DecoderOnly:
+class DecoderOnlyEngine:
     """Llama and its kin, on CTranslate2's Generator."""
 
     def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
-        self._unspeakable = unspeakable(codec)
+        self._unspeakable = list_forbidden_tokens(codec)
         self._generator = ctranslate2.Generator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
@@ -147,7 +147,7 @@ class DecoderOnly:
         forced: Sequence[int],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
-    ) -> list[Draw]:
+    ) -> list[Candidate]:
         """See Engine."""
         result = self._generator.generate_batch(
             [self._codec.tokens([*prompt, *forced])],
@@ -158,9 +158,9 @@ class DecoderOnly:
             callback=_callback(should_stop),
             **_sampling(decoding, self._codec),
         )[0]
-        check_stop(should_stop)
+        raise_if_stopped(should_stop)
         return [
-            Draw(list(ids), score)
+            Candidate(list(ids), score)
             for ids, score in zip(result.sequences_ids, result.scores, strict=True)
         ]
 
@@ -203,7 +203,7 @@ class DecoderOnly:
         ]
 
 
-def check_stop(should_stop: ShouldStop | None) -> None:
+def raise_if_stopped(should_stop: ShouldStop | None) -> None:
     """Raise GenerationStopped if `should_stop` returns True."""
     if should_stop is not None and should_stop():
         raise GenerationStopped("the generation was told to stop")
@@ -214,7 +214,7 @@ def _callback(should_stop: ShouldStop | None) -> Callable[[object], bool] | None
     return None if should_stop is None else lambda _: should_stop()
 
 
-def unspeakable(codec: Codec) -> list[list[str]]:
+def list_forbidden_tokens(codec: Codec) -> list[list[str]]:
     """Return the pieces that a reply never has: special ones but the end, and all with a bracket.
 
     So no placeholder and no `[photo]` can begin.

@@ -24,16 +24,16 @@ from model.errors import ArtifactError, VoiceError
 from model.speaking.candidates import (
     OpeningError,
     Reply,
-    fittest,
-    is_continued,
+    choose_reply,
+    clean_opening,
+    continues_opening,
+    cut_to_sentences,
+    find_rejection,
     is_fresh,
-    opening,
-    speakers,
-    whole_sentences,
-    why_unsayable,
+    list_speakers,
 )
-from model.speaking.copy_index import LineIndex, open_index
-from model.speaking.engine import Draw, Engine, ShouldStop, check_stop, open_engine
+from model.speaking.copy_index import CopyIndex, open_index
+from model.speaking.engine import Candidate, Engine, ShouldStop, open_engine, raise_if_stopped
 
 _ROW = 2
 """Lines in a row after which somebody rests: as many as two turns have at least."""
@@ -89,7 +89,7 @@ class Speaker:
     codec: Codec
     decoding: Decoding
     chance: random.Random = field(repr=False)
-    lines: LineIndex | None = None
+    lines: CopyIndex | None = None
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
 
     def reply(
@@ -114,9 +114,9 @@ class Speaker:
         for _ in range(max(_TRIES, _DRAWS // self.decoding.candidates)):
             drawn = self.engine.candidates(prompt, begun.forced, self.decoding, should_stop)
             if replies := self._sayable(drawn, context, voice, begun):
-                check_stop(should_stop)
+                raise_if_stopped(should_stop)
                 names = self._contrasted(context, voice)
-                return fittest(self.engine, self.codec, replies, names, self.decoding).messages
+                return choose_reply(self.engine, self.codec, replies, names, self.decoding).messages
         raise VoiceError(f"{voice} has nothing to say to that: say something else, then try again")
 
     def turn(
@@ -135,7 +135,7 @@ class Speaker:
         """
         left = list(voices)
         while True:
-            voice = self.next_voice(context, left)
+            voice = self.choose_voice(context, left)
             try:
                 return voice, self.reply(context, voice, begins, should_stop)
             except OpeningError:
@@ -145,7 +145,7 @@ class Speaker:
                 if not left:
                     raise
 
-    def next_voice(self, context: Sequence[str], voices: Sequence[str]) -> str:
+    def choose_voice(self, context: Sequence[str], voices: Sequence[str]) -> str:
         """Draw who speaks next from the model's own distribution over these voices.
 
         Raises:
@@ -163,24 +163,24 @@ class Speaker:
         """Return what the decoder is forced to begin with: the voice, and words put after it."""
         if not begins:
             return _Begun(self.codec.label_ids(voice))
-        words = opening(begins, self._names(context, voice))
+        words = clean_opening(begins, self._names(context, voice))
         label, rest = self.codec.reply_ids(voice, render_reply((words,)))
         [row] = self.engine.scores([prompt], [label], [rest])
         return _Begun([*label, *rest], words, rest, sum(row[:-1]))
 
     def _names(self, context: Sequence[str], voice: str) -> set[str]:
         """Return all names that would be another speaker's label in a reply."""
-        return {voice, *self.artifact.card.learned, *speakers(context)}
+        return {voice, *self.artifact.card.learned, *list_speakers(context)}
 
     def _contrasted(self, context: Sequence[str], voice: str) -> list[str]:
         """Return a voice and the few it is told from: first who is in the conversation."""
-        here = speakers(context)
+        here = list_speakers(context)
         others = [name for name in self.artifact.card.learned if name != voice]
         others.sort(key=lambda name: name not in here)
         return [voice, *others[: self.decoding.contrast]]
 
     def _sayable(
-        self, drawn: Iterable[Draw], context: Sequence[str], voice: str, begun: "_Begun"
+        self, drawn: Iterable[Candidate], context: Sequence[str], voice: str, begun: "_Begun"
     ) -> list[Reply]:
         """Return what of the candidates may be said, each once."""
         names = self._names(context, voice)
@@ -197,21 +197,21 @@ class Speaker:
         self, messages: Sequence[str], context: Sequence[str], names: Iterable[str], begun: "_Begun"
     ) -> str:
         """Return which of `REJECTIONS` applies to a candidate, or ""."""
-        if reason := why_unsayable(messages, names):
+        if reason := find_rejection(messages, names):
             return reason
-        if not is_continued(messages, begun.words):
+        if not continues_opening(messages, begun.words):
             return "opening"
         if not is_fresh(messages, context):
             return "repeats"
-        return "copied" if self.lines and self.lines.holds(messages) else ""
+        return "copied" if self.lines and self.lines.contains(messages) else ""
 
-    def _reply(self, voice: str, draw: Draw, begun: "_Begun") -> Reply:
+    def _reply(self, voice: str, draw: Candidate, begun: "_Begun") -> Reply:
         """Return a candidate's messages, less a sentence that the token limit cut off."""
         text = strip_own_labels(self.codec.reply_text(voice, [*begun.ids, *draw.ids]), voice)
         own = cut_at_other_speaker(text)
         messages = parse_reply(own)
         if len(draw.ids) >= self.decoding.max_new_tokens and own == text:
-            messages = whole_sentences(messages)
+            messages = cut_to_sentences(messages)
         share = len("\n".join(messages)) / max(1, len(text.strip()))
         return Reply(messages, (begun.score + draw.score) * min(1.0, share))
 
@@ -256,9 +256,9 @@ def open_speaker(
     return Speaker(artifact, engine, codec, decoding or artifact.card.decoding, chance, lines)
 
 
-def _open_lines(artifact: Artifact) -> LineIndex | None:
-    if artifact.lines.is_file():
-        return open_index(artifact.lines)
+def _open_lines(artifact: Artifact) -> CopyIndex | None:
+    if artifact.copy_index.is_file():
+        return open_index(artifact.copy_index)
     _log.warning(
         "%s has no index of training messages: replies may repeat one whole. "
         "Add it with `python -m pipeline.training.run`",

@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from model.artifacts import archive
-from model.artifacts.archive import Manifest, Told, file_names
+from model.artifacts.archive import Manifest, OnBytes, list_file_names
 from model.artifacts.artifact import Artifact, Card
-from model.artifacts.registry import Registry, no_model, receipt_file
+from model.artifacts.registry import Registry, explain_no_model, receipt_path
 from model.chat.names import make_printable, make_printable_name
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
@@ -171,7 +171,7 @@ def print_still_known(
 
 def print_serving_known(registry: Registry) -> None:
     """Say of whom that withdrew the version that serves knows words."""
-    still = {one: who for one, who in still_known(registry).items() if registry.serves(one)}
+    still = {one: who for one, who in still_known(registry).items() if registry.is_current(one)}
     print_still_known(still, Console(highlight=False, markup=False), registry.root)
 
 
@@ -179,7 +179,7 @@ def remove(version: RemovedVersion, models_dir: ModelsDir = MODELS) -> None:
     """Delete a version that does not serve."""
     registry = Registry(models_dir)
     name = remove_version(registry, version)
-    has_receipt = receipt_file(registry.root, name).is_file()
+    has_receipt = receipt_path(registry.root, name).is_file()
     print(f"{name} is deleted{'; its receipt stays' if has_receipt else ''}")
 
 
@@ -223,14 +223,14 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
     """List the versions, the newest last; * serves, ! knows words of somebody who withdrew."""
     registry = Registry(models_dir)
     if not registry.names:
-        print(no_model(models_dir))
+        print(explain_no_model(models_dir))
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("", "version", "trained", "base", "nats/char", "voices"):
         table.add_column(heading, overflow="fold")
     still = still_known(registry)
     for name in registry.names:
-        marks = ("*" if registry.serves(name) else "") + ("!" if name in still else "")
+        marks = ("*" if registry.is_current(name) else "") + ("!" if name in still else "")
         table.add_row(marks, name, *_models_facts(registry, name))
     console = Console(highlight=False, markup=False)
     console.print(table)
@@ -243,7 +243,9 @@ def show_model(version: Version = "current", models_dir: ModelsDir = MODELS) -> 
     registry = Registry(models_dir)
     artifact = registry.open(version)
     print_artifact(
-        artifact, Console(highlight=False, markup=False), serves=registry.serves(artifact.path.name)
+        artifact,
+        Console(highlight=False, markup=False),
+        serves=registry.is_current(artifact.path.name),
     )
 
 
@@ -297,11 +299,11 @@ def export(
     models_dir: ModelsDir = MODELS,
 ) -> None:
     """Write a version as one file, for another machine's `models import`."""
-    artifact = Registry(models_dir).whole(version)
+    artifact = Registry(models_dir).open_verified(version)
     place = file / f"understudy-{artifact.path.name}.zip" if file.is_dir() else file
-    names = file_names(artifact.path, with_weights=with_weights)
+    names = list_file_names(artifact.path, with_weights=with_weights)
     with _bar("Packing", sum((artifact.path / name).stat().st_size for name in names)) as told:
-        packed = archive.pack(artifact, place, with_weights=with_weights, told=told)
+        packed = archive.write_bundle(artifact, place, with_weights=with_weights, told=told)
     print(f"wrote {place}, {_megabytes(place.stat().st_size)}; contents sha256 {packed.sha256}")
     print(f"{_LEARNED}\nGive the file only to who may read the chat.")
     print_silent(learned_people(artifact.card), Console(highlight=False, markup=False))
@@ -330,7 +332,7 @@ def import_model(
         print("No new version was made; the version's roster was updated.")
     card = registry.open(name).card
     print_silent(learned_people(card), Console(highlight=False, markup=False))
-    if not registry.serves(name):
+    if not registry.is_current(name):
         print(f"To let it serve: understudy models promote {number}")
 
 
@@ -344,7 +346,7 @@ def push(
 ) -> None:
     """Put a version, weights and all, into a private repository of the Hugging Face hub."""
     registry = Registry(models_dir)
-    card = registry.whole(version).card
+    card = registry.open_verified(version).card
     agree_to_push(repository, card.roster, is_open=card.public, public=public, yes=yes)
     push_version(registry, version, repository, public=public)
 
@@ -393,15 +395,17 @@ def push_version(registry: Registry, version: str, repository: str, *, public: b
     print(f"{artifact.path.name} is at {address}")
 
 
-def _import_file(registry: Registry, file: Path) -> tuple[archive.Received, Manifest]:
+def _import_file(registry: Registry, file: Path) -> tuple[archive.ImportResult, Manifest]:
     if not file.is_file():
         raise ArtifactError(f"{file} is no file that `understudy models export` wrote")
-    with archive.opened(file) as packed, _bar("Unpacking", packed.manifest.size) as told:
-        received = archive.receive(registry, str(file), lambda folder: packed.unpack(folder, told))
+    with archive.open_bundle(file) as packed, _bar("Unpacking", packed.manifest.size) as told:
+        received = archive.import_artifact(
+            registry, str(file), lambda folder: packed.unpack(folder, told)
+        )
     return received, packed.manifest
 
 
-def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.Received, Manifest]:
+def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.ImportResult, Manifest]:
     from pipeline.versions import hub
 
     if not hub.HUB_ID.fullmatch(repository) or repository.endswith(".zip"):
@@ -409,14 +413,14 @@ def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.Recei
     found: list[Manifest] = []
     with step(Console(highlight=False), f"Fetching {repository}"):
         api = hub.open_hub()
-        received = archive.receive(
+        received = archive.import_artifact(
             registry, repository, lambda folder: found.append(hub.fetch(api, repository, folder))
         )
     return received, found[0]
 
 
 @contextmanager
-def _bar(title: str, size: int) -> Iterator[Told]:
+def _bar(title: str, size: int) -> Iterator[OnBytes]:
     """Show how much of so many bytes is done, in a terminal."""
     columns = (TextColumn("  {task.description}"), BarColumn(28), DownloadColumn())
     console = Console()

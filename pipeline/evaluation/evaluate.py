@@ -193,8 +193,8 @@ def _untuned(artifact: Artifact, dataset: Dataset, cache: Path, console: Console
         with step(console, f"Converting the untuned {name}, once"):
             _convert(name, dataset, cache, place, artifact.card.max_prompt_tokens)
     untuned = Artifact(place, artifact.card)
-    if artifact.lines.is_file() and not untuned.lines.is_file():
-        shutil.copy(artifact.lines, untuned.lines)  # so that it may copy as little
+    if artifact.copy_index.is_file() and not untuned.copy_index.is_file():
+        shutil.copy(artifact.copy_index, untuned.copy_index)  # so that it may copy as little
     return untuned
 
 

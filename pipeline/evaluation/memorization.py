@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from model.chat.prompt import split_line
-from model.redaction.redact import private_parts
+from model.redaction.redact import find_private_parts
 from pipeline.evaluation.heldout import Turn
 from pipeline.evaluation.intervals import Estimate, mean
 from pipeline.evaluation.text_metrics import words
@@ -48,7 +48,7 @@ def copied(memory: Memory, texts: Sequence[str], seed: int) -> Estimate:
 
 def private_lines(texts: Iterable[str]) -> int:
     """Count lines that contain private data."""
-    return sum(bool(private_parts(text)) for text in texts)
+    return sum(bool(find_private_parts(text)) for text in texts)
 
 
 def exposure(canary: float, others: Sequence[float]) -> float:

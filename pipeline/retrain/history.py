@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from model.artifacts.consent import INDEX
+from model.artifacts.consent import HISTORY_INDEX
 from model.chat.names import escape_control_characters
 from model.chat.telegram_ids import is_copy_id
 from model.errors import DatasetError
@@ -100,7 +100,7 @@ def open_history(root: Path, chat_id: int) -> History:
     """
     folder = folder_of(root, chat_id)
     try:
-        name, ledger = read_index(folder / INDEX)
+        name, ledger = read_index(folder / HISTORY_INDEX)
     except FileNotFoundError:
         return History(folder, Ledger())
     file = folder / f"{name}{_SUFFIX}"
@@ -113,7 +113,7 @@ def open_history(root: Path, chat_id: int) -> History:
 
 def histories(root: Path) -> list[History]:
     """Return all that a folder of models keeps, but for basic groups that live on."""
-    found = sorted((root / "history").glob(f"*/{INDEX}"))
+    found = sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
     kept = [open_history(root, int(index.parent.name)) for index in found]
     former = {one.head.former for one in kept if one.head}
     return [one for one in kept if one.head is None or one.head.chat_id not in former]
@@ -132,7 +132,7 @@ def keep(history: History, head: Head, rows: Iterable[Row], names: list[str | No
         beside.replace(folder / f"{name}{_SUFFIX}")
     value = {"format": FORMAT, "history": name, "ledger": ledgers.to_json(history.ledger)}
     write_text(
-        folder / INDEX,
+        folder / HISTORY_INDEX,
         escape_control_characters(json.dumps(value, ensure_ascii=False, indent=1)) + "\n",
     )
     kept = folder / f"{name}{_SUFFIX}"
@@ -147,13 +147,13 @@ def tidy(history: History) -> None:
     for path in history.folder.iterdir() if history.folder.is_dir() else ():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path != history.file and path.name != INDEX:
+        elif path != history.file and path.name != HISTORY_INDEX:
             path.unlink()
 
 
 def _remove(folder: Path) -> None:
     """Remove a history; half of one, that a kill leaves, is none."""
-    (folder / INDEX).unlink(missing_ok=True)
+    (folder / HISTORY_INDEX).unlink(missing_ok=True)
     if folder.is_dir():
         shutil.rmtree(folder)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from model.artifacts.artifact import Artifact, Chat
-from model.artifacts.consent import imported
-from model.artifacts.registry import Registry, receipt_file
+from model.artifacts.consent import read_imported
+from model.artifacts.registry import Registry, receipt_path
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
@@ -158,7 +158,7 @@ def current_of(registry: Registry) -> Current:
         if name is None:
             return Current(chat=_only_kept(registry.root))
         found = registry.open(name)
-        if found.card.public and not receipt_file(registry.root, name).is_file():
+        if found.card.public and not receipt_path(registry.root, name).is_file():
             return Current(chat=_only_kept(registry.root))  # the demo's, and nobody's group
     except ArtifactError as error:
         return Current(chat=_only_kept(registry.root), problem=str(error))
@@ -201,7 +201,7 @@ def take_in(
     check_damage(whole.chat, skip_damaged=request.skip_damaged)
     _agree_to_shorter(whole, dependencies)
     file = request.roster or request.root / FILE
-    whole.ledger = whole.ledger.with_decisions(imported(request.root))
+    whole.ledger = whole.ledger.with_decisions(read_imported(request.root))
     people = people_of(
         whole,
         file,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tokenizers import Tokenizer
 
 from model.artifacts.artifact import Artifact, Family
-from model.artifacts.tokenizer import Codec, codec_of, extend_unigram, load_codec
+from model.artifacts.tokenizer import Codec, extend_unigram, load_codec, make_codec
 from model.chat.names import make_printable
 from model.errors import BaseError, describe_error
 from model.files import make_folder, temporary_folder
@@ -98,7 +98,7 @@ def _open_encoder_decoder(
         name,
         "encoder-decoder",
         weights,
-        codec_of(tokenizer, config.eos_token_id, config.pad_token_id),
+        make_codec(tokenizer, config.eos_token_id, config.pad_token_id),
     )
 
 
@@ -143,7 +143,7 @@ def _open_decoder_only(name: str, source: str) -> Base:
     stock = _tokenizer(source)
     end = stock.eos_token_id
     pad = stock.pad_token_id if stock.pad_token_id is not None else end
-    return Base(name, "decoder-only", weights, codec_of(stock.backend_tokenizer, end, pad))
+    return Base(name, "decoder-only", weights, make_codec(stock.backend_tokenizer, end, pad))
 
 
 def _tokenizer(source: str) -> Any:

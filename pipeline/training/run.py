@@ -16,13 +16,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from model.artifacts.artifact import LINES, Artifact, Card, Decoding, save_card
+from model.artifacts.artifact import COPY_INDEX, Artifact, Card, Decoding, save_card
 from model.artifacts.consent import read_consent
 from model.artifacts.registry import Registry
 from model.chat.prompt import LINE_BREAK, split_line
 from model.errors import DatasetError, TrainingError, UnderstudyError
 from model.files import locked, make_folder, make_private, write_text
-from model.speaking.copy_index import SALT, write_index
+from model.speaking.copy_index import SALT_BYTES, write_index
 from pipeline.dataset.pairs import Pair
 from pipeline.dataset.storage import OCCASIONS, Dataset, load_dataset
 from pipeline.terminal import Bar, TrainingBar, clock, curve, step
@@ -273,8 +273,8 @@ def save_lines(dataset: Dataset, folder: Path) -> int:
 
     Its salt is the dataset's own hash, so that the same training makes the same artifact.
     """
-    salt = bytes.fromhex(dataset.content_hash)[:SALT]
-    return write_index(folder / LINES, said_in(dataset), salt)
+    salt = bytes.fromhex(dataset.content_hash)[:SALT_BYTES]
+    return write_index(folder / COPY_INDEX, said_in(dataset), salt)
 
 
 def add_lines(registry: Registry, wanted: str, dataset: Dataset) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifacts.registry import Registry, receipt_file
+from model.artifacts.registry import Registry, receipt_path
 from model.errors import ArtifactError, RosterError, TrainingError
 from model.files import locked
 from pipeline.dataset.roster_file import read_roster
@@ -59,10 +59,10 @@ def purge(registry: Registry, name: str) -> list[str]:
 
 
 def _purge(registry: Registry, name: str) -> list[str]:
-    registry.finish_removals()
+    registry.delete_leftovers()
     person = person_called(registry, name)
     found = holders(registry, person.ids, person.name)
-    if serving := [one for one in found if registry.serves(one)]:
+    if serving := [one for one in found if registry.is_current(one)]:
         raise ArtifactError(
             f"{serving[0]} serves, and was made of words of {person.name}: retrain without them "
             "first, then purge"
@@ -119,10 +119,10 @@ def holds_words_of(folder: Path, out: set[int]) -> bool:
 
 def clear(registry: Registry) -> None:
     """Remove what a run that was killed has left: versions without a receipt, and datasets."""
-    registry.finish_removals()
+    registry.delete_leftovers()
     place = (registry.root / DATASETS).resolve()
     for name in registry.names:
-        if registry.serves(name) or receipt_file(registry.root, name).is_file():
+        if registry.is_current(name) or receipt_path(registry.root, name).is_file():
             continue
         if _is_made_of(registry, name, place):
             remove_version(registry, name)
@@ -132,7 +132,7 @@ def clear(registry: Registry) -> None:
 def tidy(registry: Registry, keep: int, started: float) -> None:
     """Remove versions beyond the newest, and whatever only they or nobody needs."""
     for name in registry.names[:-keep]:
-        if not registry.serves(name):
+        if not registry.is_current(name):
             remove_version(registry, name)
     prune(registry)
     for folder in (registry.root / "bases" / "converted").glob("*"):

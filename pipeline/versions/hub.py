@@ -18,7 +18,7 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError:
     RepositoryNotFoundError,
 )
 
-from model.artifacts.archive import MANIFEST, Manifest, Told, file_names, manifest_of
+from model.artifacts.archive import MANIFEST, Manifest, OnBytes, build_manifest, list_file_names
 from model.artifacts.artifact import Artifact, Card, Chat, save_card, save_roster
 from model.chat.names import make_printable
 from model.chat.roster import Roster
@@ -70,7 +70,7 @@ def push(api: HfApi, artifact: Artifact, repository: str, *, public: bool) -> st
     return str(made)
 
 
-def fetch(api: HfApi, repository: str, folder: Path, told: Told = lambda _: None) -> Manifest:
+def fetch(api: HfApi, repository: str, folder: Path, told: OnBytes = lambda _: None) -> Manifest:
     """Write a repository's model into a new folder, if it is what its manifest says.
 
     Raises:
@@ -104,7 +104,7 @@ def stage(artifact: Artifact, staged: Path, repository: str, *, public: bool) ->
     The roster is the card's, to which consent was applied, not the file on disk. In a public
     repository, the files other than the weights name only people who agreed.
     """
-    names = file_names(artifact.path, with_weights=True)
+    names = list_file_names(artifact.path, with_weights=True)
     card = public_card(artifact.card) if public else artifact.card
     if card != artifact.card:
         names = [name for name in names if name != _SCORECARD]
@@ -116,7 +116,7 @@ def stage(artifact: Artifact, staged: Path, repository: str, *, public: bool) ->
         make_folder(path.parent)
         if not path.exists():
             path.symlink_to((artifact.path / name).resolve())
-    manifest = manifest_of(staged, artifact.path.name, names, lambda _: None)
+    manifest = build_manifest(staged, artifact.path.name, names, lambda _: None)
     (staged / MANIFEST).write_text(manifest.to_text(), "utf-8")
     (staged / "README.md").write_text(model_card(artifact.card, repository), "utf-8")
     return manifest
@@ -190,11 +190,11 @@ def _facts(card: Card, *, is_hub_id: bool) -> Iterator[tuple[str, str]]:
         yield "Nats a character of replies it never saw", told
 
 
-def _move(manifest: Manifest, down: Path, folder: Path, repository: str, told: Told) -> None:
+def _move(manifest: Manifest, down: Path, folder: Path, repository: str, told: OnBytes) -> None:
     """Move downloaded files to their place if they are what the manifest says."""
     links = [name for name in manifest.files if (down / name).is_symlink()]
     missing = [name for name in manifest.files if not (down / name).is_file()]
-    if links or missing or manifest_of(down, manifest.version, manifest.files, told) != manifest:
+    if links or missing or build_manifest(down, manifest.version, manifest.files, told) != manifest:
         raise ArtifactError(f"{repository} was altered: its files are not its manifest's")
     for name in manifest.files:
         make_folder((folder / name).parent)

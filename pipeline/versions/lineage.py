@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.artifacts.artifact import Artifact, load
-from model.artifacts.consent import INDEX
-from model.artifacts.registry import Registry, is_version
+from model.artifacts.artifact import Artifact, load_artifact
+from model.artifacts.consent import HISTORY_INDEX
+from model.artifacts.registry import Registry, is_version_name
 from model.chat.names import fold
 from model.chat.roster import Person, Roster, exclude_voices
 from model.errors import ArtifactError, DatasetError, describe_error
@@ -37,7 +37,7 @@ def ledgers(root: Path) -> list[Ledger]:
     Raises:
         DatasetError: One is damaged.
     """
-    indices = sorted((root / "history").glob(f"*/{INDEX}"))
+    indices = sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
     return [read_index(index)[1] for index in indices]
 
 
@@ -145,7 +145,7 @@ def artifacts(registry: Registry) -> Iterator[Artifact]:
     """Yield the versions that can be used, their rosters as they were stored."""
     for name in registry.names:
         try:
-            yield load(registry.root / "versions" / name)
+            yield load_artifact(registry.root / "versions" / name)
         except ArtifactError:
             continue  # one of another prompt, or damaged: it can be judged by nobody
 
@@ -159,9 +159,9 @@ def _knows(registry: Registry, version: str, ids: Collection[int], name: str) ->
     if told := receipt.read(registry.root, version):
         if not told.learned_from.isdisjoint(ids):
             return True
-        return is_version(told.began_with) and _knows(registry, told.began_with, ids, name)
+        return is_version_name(told.began_with) and _knows(registry, told.began_with, ids, name)
     try:
-        card = load(registry.root / "versions" / version).card
+        card = load_artifact(registry.root / "versions" / version).card
     except ArtifactError:
         return True  # better deleted than kept by mistake
     own = [person for person in card.roster.people if not set(ids).isdisjoint(person.ids)]

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from model.artifacts.registry import receipt_file
+from model.artifacts.registry import receipt_path
 from model.chat.names import escape_control_characters, make_printable, make_printable_name
 from model.files import make_folder, write_text
 from pipeline.dataset.roster_file import MIN_MESSAGES
@@ -49,7 +49,7 @@ _WRAP = textwrap.TextWrapper(
 
 def write(root: Path, version: str, receipt: Receipt) -> Path:
     """Write a version's receipt and its page; return the page's place."""
-    file = receipt_file(root, version)
+    file = receipt_path(root, version)
     folder = make_folder(file.parent)
     write_text(folder / _PAGE, "".join(f"{line}\n" for line in _page(version, receipt)))
     whole = {"format": FORMAT, "version": version, **receipt}
@@ -62,7 +62,7 @@ def write(root: Path, version: str, receipt: Receipt) -> Path:
 def read(root: Path, version: str) -> Told | None:
     """Return what a version's receipt tells, None where it has none that can be read."""
     try:
-        value = json.loads(receipt_file(root, version).read_text("utf-8"))
+        value = json.loads(receipt_path(root, version).read_text("utf-8"))
         if value["format"] != FORMAT:
             return None
         return Told(

@@ -37,4 +37,4 @@ def test_drawing_a_reply(benchmark, speaker, candidates):
 
 
 def test_choosing_who_speaks_next(benchmark, speaker):
-    benchmark(speaker.next_voice, CONTEXT, ["Tiago", "Leonardo", "Hugo", "Andre", "Raul"])
+    benchmark(speaker.choose_voice, CONTEXT, ["Tiago", "Leonardo", "Hugo", "Andre", "Raul"])

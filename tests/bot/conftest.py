@@ -56,14 +56,14 @@ class FakeSpeaker:
             raise said
         return said
 
-    def next_voice(self, context, voices):
+    def choose_voice(self, context, voices):
         self.offered.append(voices)
         return self.next_voices.popleft() if self.next_voices else voices[0]
 
     def turn(self, context, voices, begins="", should_stop=None):
         left = list(voices)
         while left:
-            voice = self.next_voice(context, tuple(left))
+            voice = self.choose_voice(context, tuple(left))
             try:
                 return voice, self.reply(context, voice, begins)
             except VoiceError:

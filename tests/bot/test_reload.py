@@ -14,7 +14,7 @@ from bot.transport.polling import (
     ALLOWED_UPDATES,
 )
 from model.artifacts.artifact import save_card
-from model.artifacts.registry import Registry, receipt_file
+from model.artifacts.registry import Registry, receipt_path
 from model.chat.eligibility import parse_voice_header
 from model.errors import ArtifactError
 from model.files import write_text
@@ -248,7 +248,7 @@ async def test_an_unreadable_receipt_does_not_end_the_watch(
     async with reloading():
         for number in (2, 3):
             newer = version(number)
-            file = receipt_file(registry.root, newer)
+            file = receipt_path(registry.root, newer)
             file.parent.mkdir(parents=True)
             file.write_text(receipt)
             registry.promote(newer)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from faker import Faker
 
-from model.redaction.redact import private_parts
+from model.redaction.redact import find_private_parts
 
 LOCALES = (
     "pt_PT", "pt_BR", "en_GB", "en_US", "en_AU", "en_IN",
@@ -42,7 +42,7 @@ def recall(locale: str, sentences: Sequence[str], seed: int, count: int) -> floa
     for _ in range(count):
         number, sentence = fake.phone_number(), chance.choice(sentences)
         at = sentence.index("{}")
-        parts = private_parts(sentence.format(number))
+        parts = find_private_parts(sentence.format(number))
         covered = {place for part in parts for place in range(part.start, part.end)}
         hidden += all(at + n in covered for n, c in enumerate(number) if c.isalnum())
     return hidden / count

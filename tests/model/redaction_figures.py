@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.redaction.redact import Private, private_parts, redact
+from model.redaction.redact import PrivatePart, find_private_parts, redact
 
 LINES = Path(__file__).with_name("private_lines.jsonl")
 ROUNDS = 7
@@ -26,7 +26,7 @@ class Labelled:
     """A line, and the parts of it that must not survive."""
 
     text: str
-    private: tuple[Private, ...]
+    private: tuple[PrivatePart, ...]
     is_held_out: bool
 
 
@@ -54,7 +54,7 @@ def labelled_lines() -> list[Labelled]:
     return [
         Labelled(
             line["text"],
-            tuple(Private(*part) for part in line["private"]),
+            tuple(PrivatePart(*part) for part in line["private"]),
             line.get("held_out", False),
         )
         for line in lines
@@ -65,7 +65,7 @@ def figures_of(lines: Iterable[Labelled]) -> Figures:
     """Compare labels with what is found, letter by letter: the kind found need not be the same."""
     figures = Figures()
     for line in lines:
-        shown = private_parts(line.text)
+        shown = find_private_parts(line.text)
         hidden, private = _letters(line.text, shown), _letters(line.text, line.private)
         figures.there.update(part.kind for part in line.private)
         figures.found.update(p.kind for p in line.private if _letters(line.text, [p]) <= hidden)
@@ -74,7 +74,7 @@ def figures_of(lines: Iterable[Labelled]) -> Figures:
     return figures
 
 
-def _letters(text: str, parts: Iterable[Private]) -> set[int]:
+def _letters(text: str, parts: Iterable[PrivatePart]) -> set[int]:
     return {at for part in parts for at in range(part.start, part.end) if text[at].isalnum()}
 
 
@@ -118,11 +118,11 @@ def _print_costs(export: Path) -> None:
     entries = [entry for entry in chat["messages"] if entry["type"] == "message"]
     texts = [_text(entry) for entry in entries]
     for text in texts:
-        for part in private_parts(text):
+        for part in find_private_parts(text):
             print(f"{part.kind}: {text[part.start : part.end]}")
     entry_us = _microseconds(json.loads, [json.dumps(entry) for entry in entries])
     text_us = _microseconds(redact, texts)
-    passed_us = _microseconds(redact, [text for text in texts if not private_parts(text)])
+    passed_us = _microseconds(redact, [text for text in texts if not find_private_parts(text)])
     print(f"{len(texts)} messages: redact {text_us:.2f} µs each ({passed_us:.2f} where nothing is")
     print(f"found), json.loads {entry_us:.2f} µs: {text_us / entry_us:.2f} times")
 

@@ -15,9 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-from model.artifacts.artifact import Decoding, load
+from model.artifacts.artifact import Decoding, load_artifact
 from model.chat.prompt import render_reply
-from model.speaking.candidates import Evidence, evidence, merit
+from model.speaking.candidates import ReplyScores, compute_merit, score_candidates
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.dataset.storage import load_dataset
 from pipeline.training.run import even
@@ -45,7 +45,7 @@ def main() -> None:
     """Print a table of sampling and ranking variants."""
     folder, dataset, *more = sys.argv[1:]
     pairs = even(load_dataset(Path(dataset)).validation, int(more[0]) if more else 12, 1)
-    speaker = open_speaker(load(Path(folder)), device="cpu", seed=1)
+    speaker = open_speaker(load_artifact(Path(folder)), device="cpu", seed=1)
     judge = Judge(speaker)
     real = [(p.voice, p.context, p.target) for p in pairs]
     print(f"{'variant':34} right  dist-2  words  msgs  s")  # noqa: T201  the same table
@@ -69,14 +69,14 @@ def candidates(speaker: Speaker, pair, decoding: Decoding):
     begun = speaker._begun(pair.context, pair.voice, prompt, "")
     replies = speaker._sayable(drawn, pair.context, pair.voice, begun)
     names = speaker._contrasted(pair.context, pair.voice)
-    return replies, evidence(speaker.engine, codec, replies, names) if replies else []
+    return replies, score_candidates(speaker.engine, codec, replies, names) if replies else []
 
 
-def chosen(replies, found: Sequence[Evidence], ranking) -> tuple[str, ...]:
+def chosen(replies, found: Sequence[ReplyScores], ranking) -> tuple[str, ...]:
     """Return the messages that a ranking prefers, any for none: they come likeliest first."""
     if ranking is None:
         return random.choice(replies).messages
-    merits = [merit(one, replace(Decoding(), **ranking)) for one in found]
+    merits = [compute_merit(one, replace(Decoding(), **ranking)) for one in found]
     return replies[merits.index(max(merits))].messages
 
 

@@ -11,11 +11,11 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from model.artifacts.artifact import Artifact, Card, Decoding, load, save_card
+from model.artifacts.artifact import Artifact, Card, Decoding, load_artifact, save_card
 from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 from model.errors import VoiceError
-from model.speaking.copy_index import words_of
+from model.speaking.copy_index import split_words
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.training.bases import open_base
 from pipeline.training.convert import convert
@@ -46,7 +46,7 @@ def main() -> None:
     name, *more = sys.argv[1:]
     talks = int(more[0]) if more else 3
     with tempfile.TemporaryDirectory() as folder:
-        artifact = untuned(Path(folder)) if name == "smollm2" else load(Path(name))
+        artifact = untuned(Path(folder)) if name == "smollm2" else load_artifact(Path(name))
         speaker = open_speaker(artifact, device="cpu", seed=1, decoding=QUICK)
         for way, form in WAYS.items():
             found = Counter()
@@ -68,7 +68,7 @@ def on_subject(speaker: Speaker, context: list[str], words: set[str]) -> list[in
             said = speaker.reply(context, voice)
         except VoiceError:
             continue
-        if words & set(words_of(" ".join(said))):
+        if words & set(split_words(" ".join(said))):
             turns.append(turn)
         context += [f"{voice}: {message}" for message in said]
     return turns
@@ -84,7 +84,7 @@ def untuned(folder: Path) -> Artifact:
     people = tuple(Person(name, (n,), imitate="yes") for n, name in enumerate(NAMES, 1))
     card = Card(base.name, base.family, Roster(people), (), Window(), 384)
     save_card(card, folder / "made")
-    return load(folder / "made")
+    return load_artifact(folder / "made")
 
 
 if __name__ == "__main__":

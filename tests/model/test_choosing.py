@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from model.artifacts.artifact import Decoding
-from model.artifacts.tokenizer import codec_of, extend_unigram
+from model.artifacts.tokenizer import extend_unigram, make_codec
 from model.errors import VoiceError
-from model.speaking.copy_index import SALT, open_index, write_index
-from model.speaking.engine import Draw
+from model.speaking.copy_index import SALT_BYTES, open_index, write_index
+from model.speaking.engine import Candidate
 from model.speaking.speaker import Speaker
 from tests.checkpoints import t5_tokenizer
 
 CONTEXT = ("Hugo: shall we go to the cinema?", "Raul: hello")
-CODEC = codec_of(extend_unigram(t5_tokenizer([]), []), end_id=1, pad_id=0)
+CODEC = make_codec(extend_unigram(t5_tokenizer([]), []), end_id=1, pad_id=0)
 LIMIT = 400
 HUGO, RAUL = CODEC.label_ids("Hugo"), CODEC.label_ids("Raul")
 
@@ -37,7 +37,8 @@ class FakeEngine:
     def candidates(self, prompt, forced, decoding, should_stop=None):
         texts = self.rounds.popleft() if self.rounds else []
         return [
-            Draw(CODEC.reply_ids("Hugo", f" {text}")[1], self.here.get(text, 0.0)) for text in texts
+            Candidate(CODEC.reply_ids("Hugo", f" {text}")[1], self.here.get(text, 0.0))
+            for text in texts
         ]
 
     def scores(self, prompts, forced, replies):
@@ -143,7 +144,7 @@ def test_a_single_candidate_a_try_gets_more_tries():
 
 
 def test_a_training_message_is_not_said_again(tmp_path):
-    write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT))
+    write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT_BYTES))
     engine = FakeEngine(["i do not know yet!", "see you"], here={"i do not know yet!": 9.0})
 
     speaker = speaker_of(engine=engine, lines=open_index(tmp_path / "lines"))
@@ -152,7 +153,7 @@ def test_a_training_message_is_not_said_again(tmp_path):
 
 
 def test_rejected_candidates_are_counted_by_reason(tmp_path):
-    write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT))
+    write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT_BYTES))
     first = ["[photo]", " ", "hello", "Tiago: fine", "write to hugo@example.com"]
     second = ["i do not know yet", "see you", "see you", "so \ufffd", "HELLO"]
     speaker = speaker_of(first, second, ["fine"], lines=open_index(tmp_path / "lines"))

@@ -12,7 +12,7 @@ from model.chat.eligibility import make_line, parse_voice_header, target_text
 from model.chat.names import clean_name, find_similar_names, fold
 from model.chat.roster import Person, Roster
 from model.redaction import redact
-from model.redaction.redact import private_parts
+from model.redaction.redact import find_private_parts
 
 SHORT = 1_024
 MOST_GROWTH = 9
@@ -75,7 +75,7 @@ def assert_linear(work, piece, head="", length=SHORT):
 
 @pytest.mark.parametrize("piece", PIECES, ids=ascii)
 def test_redaction_takes_linear_time(piece):
-    assert_linear(private_parts, piece, HEAD)
+    assert_linear(find_private_parts, piece, HEAD)
 
 
 def scene(text):

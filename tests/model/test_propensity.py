@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.artifacts import archive
-from model.artifacts.artifact import load as load_artifact
+from model.artifacts.artifact import load_artifact
 from model.artifacts.registry import Registry
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
@@ -251,11 +251,13 @@ def test_what_is_no_such_file_is_refused(tmp_path, content):
 def test_the_file_travels_with_its_model(tmp_path):
     folder = make(tmp_path / "0001-00000000")
     write_propensity(LEVELLED, folder)
-    archive.pack(load_artifact(folder), tmp_path / "model.zip")
+    archive.write_bundle(load_artifact(folder), tmp_path / "model.zip")
     registry = Registry(tmp_path / "models")
 
-    with archive.opened(tmp_path / "model.zip") as packed:
-        received = archive.receive(registry, "it", lambda f: packed.unpack(f, lambda _: None))
+    with archive.open_bundle(tmp_path / "model.zip") as packed:
+        received = archive.import_artifact(
+            registry, "it", lambda f: packed.unpack(f, lambda _: None)
+        )
         name = received.name
 
     assert read_propensity(registry.open(name).path) == LEVELLED

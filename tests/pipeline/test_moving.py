@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import HfApi
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import load
+from model.artifacts.artifact import load_artifact
 from model.artifacts.registry import Registry
 from model.errors import ArtifactError
 from pipeline.cli import models
@@ -64,7 +64,7 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
     assert read.splitlines()[0].split()[-1] == wrote.splitlines()[0].split()[-1]
     assert read.splitlines()[1] == "To let it serve: understudy models promote 0001"
     assert call(other, "promote", "1") == f"{registry.current} serves now\n"
-    assert load(other.open().path).card == registry.open().card
+    assert load_artifact(other.open().path).card == registry.open().card
 
 
 def test_an_existing_version_is_recognised_and_not_added_again(registry, other, tmp_path):

@@ -66,4 +66,4 @@ async def test_names_are_told_nowhere_else(live, stage, zoe):
 
 @pytest.mark.parametrize("damaged", [{"voices": 3}, {"voices": {"João": "many"}}, {}])
 def test_counts_that_are_no_counts_are_none(card, damaged):
-    assert replace(card, provenance=damaged).lines_of("João") is None
+    assert replace(card, provenance=damaged).count_lines("João") is None

@@ -178,7 +178,10 @@ async def test_what_nobody_asked_for_fails_without_a_word(chatty, group, zoe, fa
     await chatty.answer(group, zoe, "/chatty")
 
     texts = [c.params["text"] for c in chatty.telegram.calls[since:] if c.method == "sendMessage"]
-    assert texts == [add_voice_header("Hugo Sá", "Hugo Sá number 2"), EN.chatty_level.format(level=100)]
+    assert texts == [
+        add_voice_header("Hugo Sá", "Hugo Sá number 2"),
+        EN.chatty_level.format(level=100),
+    ]
 
 
 @pytest.mark.parametrize("command", ["/quiet", "/chatty 0", "/stop"])

@@ -7,7 +7,7 @@ import pytest
 
 from bot.texts import EN
 from model.artifacts.artifact import Artifact
-from model.artifacts.registry import receipt_file
+from model.artifacts.registry import receipt_path
 
 ADMIN = 11
 
@@ -30,7 +30,7 @@ def later(stage, card):
 
 
 def _write_receipt(stage, version, told):
-    file = receipt_file(stage.folder, version)
+    file = receipt_path(stage.folder, version)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(told))
 

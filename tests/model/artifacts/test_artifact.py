@@ -5,7 +5,13 @@ from datetime import timedelta
 import pytest
 
 from model.artifacts import artifact
-from model.artifacts.artifact import Decoding, content_hash, load, save_card, save_roster
+from model.artifacts.artifact import (
+    Decoding,
+    compute_content_hash,
+    load_artifact,
+    save_card,
+    save_roster,
+)
 from model.chat.conversation import Window, window_from_json, window_to_json
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
@@ -27,7 +33,7 @@ def test_an_artifact_is_read_back_as_it_was_saved(tmp_path):
         "provenance": {"seed": 1, "hyperparameters": {"epochs": 4.0}},
     }
 
-    loaded = load(make(tmp_path / "a", **told))
+    loaded = load_artifact(make(tmp_path / "a", **told))
 
     assert loaded.card == card(**told)
     assert loaded.path == tmp_path / "a"
@@ -55,7 +61,7 @@ def test_one_of_another_prompt_is_refused_and_both_prompts_are_named(tmp_path):
     folder = make(tmp_path / "a", prompt="0123456789ab")
 
     with pytest.raises(ArtifactError, match="another prompt") as caught:
-        load(folder)
+        load_artifact(folder)
 
     assert "0123456789ab" in str(caught.value)
     assert card().prompt in str(caught.value)
@@ -67,7 +73,7 @@ def test_a_change_to_the_prompt_refuses_what_was_trained_before_it(tmp_path, mon
     monkeypatch.setattr(artifact, "fingerprint", lambda: "ffffffffffff")
 
     with pytest.raises(ArtifactError, match="train again"):
-        load(folder)
+        load_artifact(folder)
 
 
 @pytest.mark.parametrize("lost", ["tokenizer.json", "engine/model.bin", "roster.json"])
@@ -76,7 +82,7 @@ def test_an_incomplete_one_is_refused(tmp_path, lost):
     (folder / lost).unlink()
 
     with pytest.raises(ArtifactError, match="is incomplete"):
-        load(folder)
+        load_artifact(folder)
 
 
 @pytest.mark.parametrize("place", ["none", "a/tokenizer.json"])
@@ -84,7 +90,7 @@ def test_where_there_is_none_it_says_how_to_make_one(tmp_path, place):
     make(tmp_path / "a")
 
     with pytest.raises(ArtifactError) as caught:
-        load(tmp_path / place)
+        load_artifact(tmp_path / place)
 
     assert "\n" not in str(caught.value)
 
@@ -95,7 +101,7 @@ def test_a_damaged_card_is_refused_in_one_line(tmp_path, text):
     (folder / "model.json").write_text(text)
 
     with pytest.raises(ArtifactError, match=r"model\.json") as caught:
-        load(folder)
+        load_artifact(folder)
 
     assert "\n" not in str(caught.value)
 
@@ -125,7 +131,7 @@ def test_a_card_that_says_something_impossible_is_refused_in_one_line(tmp_path, 
     edit(folder, **changes)
 
     with pytest.raises(ArtifactError) as caught:
-        load(folder)
+        load_artifact(folder)
 
     assert "\n" not in str(caught.value)
 
@@ -145,7 +151,7 @@ def test_a_damaged_roster_is_refused_in_one_line(tmp_path, changes):
     edit(folder, "roster.json", **changes)
 
     with pytest.raises(ArtifactError, match=r"roster\.json is damaged") as caught:
-        load(folder)
+        load_artifact(folder)
 
     assert "\n" not in str(caught.value)
 
@@ -156,7 +162,7 @@ def test_a_roster_that_is_no_json_is_refused_in_one_line(tmp_path, text):
     (folder / "roster.json").write_text(text)
 
     with pytest.raises(ArtifactError, match=r"roster\.json cannot be read") as caught:
-        load(folder)
+        load_artifact(folder)
 
     assert "\n" not in str(caught.value)
 
@@ -166,7 +172,7 @@ def test_a_card_of_another_format_is_refused(tmp_path):
     edit(folder, format=1)
 
     with pytest.raises(ArtifactError, match="not of this version's format 2: train again"):
-        load(folder)
+        load_artifact(folder)
 
 
 @pytest.mark.parametrize(
@@ -189,39 +195,43 @@ def test_the_hash_is_of_names_and_contents(tmp_path):
     same = [make(tmp_path / name) for name in "ab"]
     other = make(tmp_path / "c", words="other weights")
 
-    assert content_hash(same[0]) == content_hash(same[1]) != content_hash(other)
+    assert (
+        compute_content_hash(same[0])
+        == compute_content_hash(same[1])
+        != compute_content_hash(other)
+    )
 
     (same[1] / "tokenizer.json").rename(same[1] / "tokens.json")
 
-    assert content_hash(same[0]) != content_hash(same[1])
+    assert compute_content_hash(same[0]) != compute_content_hash(same[1])
 
 
 def test_the_hash_stays_whatever_people_agree_to_and_whatever_a_killed_write_left(tmp_path):
     folder = make(tmp_path / "a")
-    before = content_hash(folder)
+    before = compute_content_hash(folder)
 
     save_roster(Roster(), folder)
     (folder / ".roster.json.x1y2").write_text("{")
 
-    assert content_hash(folder) == before
+    assert compute_content_hash(folder) == before
 
 
 def test_the_hash_stays_when_the_model_is_judged_later(tmp_path):
     folder = make(tmp_path / "a")
-    before = content_hash(folder)
+    before = compute_content_hash(folder)
 
     (folder / "scorecard.json").write_text("{}")
 
-    assert content_hash(folder) == before
+    assert compute_content_hash(folder) == before
 
 
 def test_a_roster_of_the_same_name_further_down_is_hashed(tmp_path):
     folder = make(tmp_path / "a")
-    before = content_hash(folder)
+    before = compute_content_hash(folder)
 
     (folder / "engine" / "roster.json").write_text("{}")
 
-    assert content_hash(folder) != before
+    assert compute_content_hash(folder) != before
 
 
 def test_the_voices_at_the_time_of_training_stay_those_that_the_weights_know(tmp_path):
@@ -229,8 +239,8 @@ def test_the_voices_at_the_time_of_training_stay_those_that_the_weights_know(tmp
 
     save_roster(Roster((Person("Zé", (9,)),)), folder)
 
-    assert load(folder).card.learned == ("João", "李雷")
-    assert load(folder).card.roster.people == (Person("Zé", (9,)),)
+    assert load_artifact(folder).card.learned == ("João", "李雷")
+    assert load_artifact(folder).card.roster.people == (Person("Zé", (9,)),)
 
 
 def test_a_card_is_replaced_whole(tmp_path):
@@ -239,5 +249,5 @@ def test_a_card_is_replaced_whole(tmp_path):
     save_card(card(base="other"), folder)
 
     files = sorted(path.name for path in folder.iterdir())
-    assert load(folder).card.base == "other"
+    assert load_artifact(folder).card.base == "other"
     assert files == ["engine", "model.json", "roster.json", "tokenizer.json"]

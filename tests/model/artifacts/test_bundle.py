@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.artifacts import archive as bundle
-from model.artifacts.archive import MANIFEST, Manifest, manifest_of
-from model.artifacts.artifact import load
+from model.artifacts.archive import MANIFEST, Manifest, build_manifest
+from model.artifacts.artifact import load_artifact
 from model.artifacts.registry import Registry
 from model.errors import ArtifactError
 from tests.leftovers import leave
@@ -24,12 +24,12 @@ def artifact(tmp_path):
     (folder / "lines.index").write_bytes(bytes(range(256)))
     (folder / "weights").mkdir()
     (folder / "weights" / "model.safetensors").write_bytes(b"\0" * 5000)
-    return load(folder)
+    return load_artifact(folder)
 
 
 @pytest.fixture
 def file(artifact, tmp_path):
-    bundle.pack(artifact, tmp_path / "model.zip")
+    bundle.write_bundle(artifact, tmp_path / "model.zip")
     return tmp_path / "model.zip"
 
 
@@ -39,8 +39,10 @@ def registry(tmp_path):
 
 
 def bring(registry, file):
-    with bundle.opened(file) as packed:
-        received = bundle.receive(registry, str(file), lambda f: packed.unpack(f, lambda _: None))
+    with bundle.open_bundle(file) as packed:
+        received = bundle.import_artifact(
+            registry, str(file), lambda f: packed.unpack(f, lambda _: None)
+        )
     return received.name
 
 
@@ -75,7 +77,7 @@ def test_what_is_packed_comes_back_byte_for_byte_as_the_next_version(
 
 
 def test_weights_to_train_on_from_travel_where_they_are_asked_for(artifact, registry, tmp_path):
-    manifest = bundle.pack(artifact, tmp_path / "whole.zip", with_weights=True)
+    manifest = bundle.write_bundle(artifact, tmp_path / "whole.zip", with_weights=True)
 
     name = bring(registry, tmp_path / "whole.zip")
 
@@ -86,7 +88,7 @@ def test_weights_to_train_on_from_travel_where_they_are_asked_for(artifact, regi
 def test_the_same_model_is_packed_into_the_same_bytes_for_its_owner_alone(artifact, file, tmp_path):
     (artifact.path / "roster.json").touch()
 
-    bundle.pack(artifact, tmp_path / "again.zip")
+    bundle.write_bundle(artifact, tmp_path / "again.zip")
 
     assert (tmp_path / "again.zip").read_bytes() == file.read_bytes()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -101,7 +103,7 @@ def test_only_the_owner_reads_what_was_unpacked(file, registry):
 def test_progress_adds_up_to_the_whole(artifact, tmp_path):
     told = []
 
-    manifest = bundle.pack(artifact, tmp_path / "m.zip", told=told.append)
+    manifest = bundle.write_bundle(artifact, tmp_path / "m.zip", told=told.append)
 
     assert sum(told) == manifest.size
 
@@ -112,7 +114,7 @@ def test_what_no_model_may_travel_with_is_not_packed(artifact, tmp_path, name):
     (artifact.path / name).write_bytes(b"x")
 
     with pytest.raises(ArtifactError, match="no file that a model may travel with"):
-        bundle.pack(artifact, tmp_path / "m.zip")
+        bundle.write_bundle(artifact, tmp_path / "m.zip")
 
     assert not (tmp_path / "m.zip").exists()
 
@@ -121,16 +123,16 @@ def test_a_file_that_is_there_is_not_written_over(artifact, file):
     before = file.read_bytes()
 
     with pytest.raises(ArtifactError, match="there already"):
-        bundle.pack(artifact, file)
+        bundle.write_bundle(artifact, file)
 
     assert file.read_bytes() == before
 
 
 def test_weights_that_are_not_there_are_said(tmp_path):
-    bare = load(make(tmp_path / "bare"))
+    bare = load_artifact(make(tmp_path / "bare"))
 
     with pytest.raises(ArtifactError, match="no weights"):
-        bundle.pack(bare, tmp_path / "m.zip", with_weights=True)
+        bundle.write_bundle(bare, tmp_path / "m.zip", with_weights=True)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,10 @@ def bomb(file):
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in contents.items():
             archive.writestr(name, content)
-        files = {n: bundle.copied(io.BytesIO(c), None, lambda _: None) for n, c in contents.items()}
+        files = {
+            n: bundle.copy_and_hash(io.BytesIO(c), None, lambda _: None)
+            for n, c in contents.items()
+        }
         archive.writestr(MANIFEST, Manifest("0001-00000000", files).to_text())
 
 
@@ -207,7 +212,7 @@ def test_a_file_that_is_another_than_its_hash_is_refused(file, registry):
 def test_a_model_of_another_prompt_is_refused_by_the_file_s_name(artifact, registry, tmp_path):
     card = json.loads((artifact.path / "model.json").read_text("utf-8"))
     (artifact.path / "model.json").write_text(json.dumps({**card, "prompt": "0" * 12}))
-    bundle.pack(artifact, tmp_path / "old.zip")
+    bundle.write_bundle(artifact, tmp_path / "old.zip")
 
     with pytest.raises(ArtifactError, match=r"^\S*old.zip was trained with another prompt"):
         bring(registry, tmp_path / "old.zip")
@@ -218,7 +223,7 @@ def test_a_model_of_another_prompt_is_refused_by_the_file_s_name(artifact, regis
 def test_what_a_killed_export_left_goes_with_the_next_one(artifact, tmp_path):
     leave(tmp_path, "model.zip")
 
-    bundle.pack(artifact, tmp_path / "model.zip")
+    bundle.write_bundle(artifact, tmp_path / "model.zip")
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0007-3f2a9c01", "model.zip"]
 
@@ -272,6 +277,6 @@ def test_an_altered_bundle_is_refused_or_gives_the_same_files(file, tmp_path, pl
         assert "\n" not in str(error)  # noqa: PT017  either is right
     else:
         folder = target.root / "versions" / name
-        with bundle.opened(file) as packed:
+        with bundle.open_bundle(file) as packed:
             wanted = packed.manifest
-        assert manifest_of(folder, wanted.version, wanted.files, lambda _: None) == wanted
+        assert build_manifest(folder, wanted.version, wanted.files, lambda _: None) == wanted

@@ -8,10 +8,10 @@ import pytest
 
 from model.artifacts.consent import (
     Consent,
-    changed,
-    imported,
-    keep_imported,
     read_consent,
+    read_imported,
+    stamp_consent,
+    store_imported,
 )
 from model.artifacts.registry import Registry
 from model.chat.roster import (
@@ -139,7 +139,7 @@ def test_every_no_of_two_rosters_stays(newer):
 def test_the_newest_decision_of_all_ledgers_and_imports_counts(tmp_path):
     ledger(tmp_path, told(7, "optout", 1), told(8, "optin"))
     ledger(tmp_path, told(7, "optin", 2), chat=-6)
-    keep_imported(tmp_path, Roster((over(Person("Zé", (9,)), told(9, "optout")),)))
+    store_imported(tmp_path, Roster((over(Person("Zé", (9,)), told(9, "optout")),)))
 
     known = read_consent(tmp_path)
 
@@ -151,15 +151,15 @@ def test_the_newest_decision_of_all_ledgers_and_imports_counts(tmp_path):
 def test_imported_optouts_are_stored_once_and_readable_only_by_the_owner(tmp_path):
     out = Roster((over(Person("Zé", (9,)), told(9, "optout")),))
 
-    keep_imported(tmp_path, out)
-    keep_imported(tmp_path, out)
+    store_imported(tmp_path, out)
+    store_imported(tmp_path, out)
 
-    assert imported(tmp_path) == [told(9, "optout")]
+    assert read_imported(tmp_path) == [told(9, "optout")]
     assert (tmp_path / "consent.json").stat().st_mode & 0o077 == 0
 
 
 def test_an_import_without_optouts_creates_no_file(tmp_path):
-    keep_imported(tmp_path, ROSTER)
+    store_imported(tmp_path, ROSTER)
 
     assert list(tmp_path.iterdir()) == []
     assert read_consent(tmp_path) == Consent()
@@ -174,7 +174,7 @@ def test_every_way_to_open_a_version_applies_optouts(tmp_path, by):
 
     opened = {
         "number": lambda: registry.open("1"),
-        "current": lambda: registry.whole("current"),
+        "current": lambda: registry.open_verified("current"),
         "folder": lambda: registry.open(folder),
         "another folder's registry": lambda: Registry(tmp_path / "other").open(folder),
     }[by]()
@@ -197,12 +197,12 @@ def test_a_withheld_person_is_not_a_voice_in_any_version(tmp_path):
 def test_the_folders_state_changes_with_the_stored_consent(tmp_path):
     registry = Registry(tmp_path / "models")
     registry.promote(registry.add(make(tmp_path / "made")))
-    before = registry.state(), changed(registry.root)
+    before = registry.state(), stamp_consent(registry.root)
 
     ledger(registry.root, told(7, "optout"))
 
     assert registry.state() != before[0]
-    assert changed(registry.root) != before[1]
+    assert stamp_consent(registry.root) != before[1]
 
 
 @pytest.mark.parametrize(

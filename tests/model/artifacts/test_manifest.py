@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from model.artifacts.archive import MANIFEST, Entry, Manifest, may_travel
+from model.artifacts.archive import MANIFEST, Entry, Manifest, is_allowed_name
 
 RIGHT = {"size": 1, "sha256": "0" * 64}
 NEEDED = dict.fromkeys(["model.json", "roster.json", "tokenizer.json", "engine/model.bin"], RIGHT)
@@ -21,7 +21,7 @@ NEEDED = dict.fromkeys(["model.json", "roster.json", "tokenizer.json", "engine/m
     ],
 )  # fmt: skip
 def test_no_other_name_may_travel(name):
-    assert not may_travel(name)
+    assert not is_allowed_name(name)
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_a_manifest_reads_back_equal_and_its_own_hash_is_checked():
     ],
 )  # fmt: skip
 def test_what_an_artifact_is_made_of_may_travel(name):
-    assert may_travel(name)
+    assert is_allowed_name(name)

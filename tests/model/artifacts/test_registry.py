@@ -25,7 +25,7 @@ def three(registry, tmp_path):
 
 
 def test_nothing_is_there_and_nothing_is_made_before_the_first_version(registry):
-    assert (registry.names, registry.current, registry.served) == ([], None, [])
+    assert (registry.names, registry.current, registry.promotions) == ([], None, [])
     with pytest.raises(ArtifactError, match="there is no model in"):
         registry.find("current")
     with pytest.raises(ArtifactError, match="there is none"):
@@ -89,7 +89,7 @@ def test_promoting_twice_changes_nothing(three):
     three.promote("1")
     three.promote("1")
 
-    assert three.served == [three.names[0]]
+    assert three.promotions == [three.names[0]]
 
 
 def test_a_version_that_does_not_load_is_not_promoted(three):

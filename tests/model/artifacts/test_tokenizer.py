@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 
-from model.artifacts.tokenizer import codec_of, extend_unigram, load_codec
+from model.artifacts.tokenizer import extend_unigram, load_codec, make_codec
 from model.chat.prompt import (
     TEMPLATE,
     format_line,
@@ -82,7 +82,7 @@ def stock(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def codec(stock):
-    return codec_of(extend_unigram(stock, CHAT), end_id=1, pad_id=0)
+    return make_codec(extend_unigram(stock, CHAT), end_id=1, pad_id=0)
 
 
 def round_trip(codec, text):
@@ -138,7 +138,7 @@ def test_a_typed_space_mark_is_spelled_in_its_bytes(codec):
 def test_a_vocabulary_of_another_kind_is_not_touched(tmp_path):
     save_llama(tmp_path)
     stock = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    codec = codec_of(Tokenizer.from_str(stock.to_str()), end_id=2, pad_id=2)
+    codec = make_codec(Tokenizer.from_str(stock.to_str()), end_id=2, pad_id=2)
 
     forced, reply = codec.reply_ids("Hugo", " a▁b")
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from model.redaction.redact import private_parts, redact
+from model.redaction.redact import find_private_parts, redact
 from pipeline.dataset.sample import write_sample
 from tests.model.phone_figures import LOCALES, WITH_A_CUE, WITHOUT_A_CUE, recall
 
@@ -78,7 +78,7 @@ def test_at_most_one_of_10000_lines_of_the_demo_chat_is_wrongly_hidden(tmp_path)
     texts = [e["text"] for e in chat["messages"] if isinstance(e.get("text"), str)]
 
     # Nobody in the demo chat writes a telephone number.
-    wrong = [text for text in texts for part in private_parts(text) if part.kind == "phone"]
+    wrong = [text for text in texts for part in find_private_parts(text) if part.kind == "phone"]
 
     assert len(texts) > 25_000
     assert len(wrong) / len(texts) <= 1 / 10_000

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.redaction.redact import Private, private_parts, redact
+from model.redaction.redact import PrivatePart, find_private_parts, redact
 from tests.model.redaction_figures import figures_of, labelled_lines
 
 LEAST_RECALL = {
@@ -113,12 +113,12 @@ def test_what_only_looks_private_is_shown(text):
 
 
 def test_parts_are_ordered_and_apart():
-    parts = private_parts("ana@example.com 912 345 678, pw: hunter2")
+    parts = find_private_parts("ana@example.com 912 345 678, pw: hunter2")
 
     assert parts == [
-        Private("email", 0, 15),
-        Private("phone", 16, 27),
-        Private("password", 33, 40),
+        PrivatePart("email", 0, 15),
+        PrivatePart("phone", 16, 27),
+        PrivatePart("password", 33, 40),
     ]
 
 

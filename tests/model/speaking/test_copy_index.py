@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from model.errors import ArtifactError
 from model.speaking.copy_index import (
-    RUN,
-    SALT,
-    LineIndex,
+    RUN_LENGTH,
+    SALT_BYTES,
+    CopyIndex,
     open_index,
-    words_of,
+    split_words,
     write_index,
 )
 
@@ -30,7 +30,7 @@ SAID = [
 
 @pytest.fixture
 def index(tmp_path):
-    write_index(tmp_path / "lines", SAID, bytes(range(SALT)))
+    write_index(tmp_path / "lines", SAID, bytes(range(SALT_BYTES)))
     return open_index(tmp_path / "lines")
 
 
@@ -55,7 +55,7 @@ def index(tmp_path):
          "eight characters of a script without spaces"],
 )  # fmt: skip
 def test_a_copy_is_found(index, messages):
-    assert index.holds(messages)
+    assert index.contains(messages)
 
 
 @pytest.mark.parametrize(
@@ -75,18 +75,18 @@ def test_a_copy_is_found(index, messages):
          "a short message within a longer one", "no words", "nothing"],
 )  # fmt: skip
 def test_what_is_no_copy_passes(index, messages):
-    assert not index.holds(messages)
+    assert not index.contains(messages)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=60), max_size=4))
 def test_any_message_of_eight_words_or_more_is_found_again(texts):
     said = [f"a b c d e f g {text} h" for text in texts]
-    salt = bytes(SALT)
+    salt = bytes(SALT_BYTES)
 
     hashes = _hashes_of(said, salt)
 
-    assert all(LineIndex(salt, hashes).holds([message]) for message in said)
-    assert all(len(words_of(message)) >= RUN for message in said)
+    assert all(CopyIndex(salt, hashes).contains([message]) for message in said)
+    assert all(len(split_words(message)) >= RUN_LENGTH for message in said)
 
 
 def test_it_holds_no_words_and_is_its_owners_alone(tmp_path, index):
@@ -98,7 +98,11 @@ def test_it_holds_no_words_and_is_its_owners_alone(tmp_path, index):
 
 
 def test_the_same_lines_have_other_hashes_under_another_salt(tmp_path):
-    for name, salt in (("a", b"a" * SALT), ("b", b"b" * SALT), ("c", b"a" * SALT)):
+    for name, salt in (
+        ("a", b"a" * SALT_BYTES),
+        ("b", b"b" * SALT_BYTES),
+        ("c", b"a" * SALT_BYTES),
+    ):
         write_index(tmp_path / name, SAID, salt)
 
     first, second, again = (set(open_index(tmp_path / name).hashes) for name in "abc")
@@ -108,8 +112,8 @@ def test_the_same_lines_have_other_hashes_under_another_salt(tmp_path):
 
 
 def test_an_index_of_nothing_finds_nothing(tmp_path):
-    assert write_index(tmp_path / "lines", [], bytes(SALT)) == 0
-    assert not open_index(tmp_path / "lines").holds([LONG])
+    assert write_index(tmp_path / "lines", [], bytes(SALT_BYTES)) == 0
+    assert not open_index(tmp_path / "lines").contains([LONG])
 
 
 @pytest.mark.parametrize(

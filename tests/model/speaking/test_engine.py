@@ -6,7 +6,7 @@ import pytest
 
 from model.artifacts.artifact import Decoding
 from model.errors import GenerationStopped
-from model.speaking.engine import unspeakable
+from model.speaking.engine import list_forbidden_tokens
 from model.speaking.speaker import open_speaker
 
 CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
@@ -112,4 +112,4 @@ class TestStopping:
 def test_the_end_may_always_be_drawn(speaker):
     end = speaker.codec.tokens([speaker.codec.end_id])
 
-    assert end not in unspeakable(speaker.codec)
+    assert end not in list_forbidden_tokens(speaker.codec)

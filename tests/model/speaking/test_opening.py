@@ -3,7 +3,7 @@
 import pytest
 
 from model.errors import VoiceError
-from model.speaking.candidates import MOST_CHARACTERS, OpeningError, is_continued, opening
+from model.speaking.candidates import MAX_OPENING, OpeningError, clean_opening, continues_opening
 from model.speaking.speaker import open_speaker
 from tests.habits import HABITS
 
@@ -23,7 +23,7 @@ NAMES = ("Hugo", "Tiago", "Raul")
     ],
 )
 def test_words_become_one_line_of_what_can_be_seen(words, line):
-    assert opening(words, NAMES) == line
+    assert clean_opening(words, NAMES) == line
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,20 @@ def test_words_become_one_line_of_what_can_be_seen(words, line):
         "[photo]",
         "call me at +351 912 345 678",
         "write to a.b@example.com",
-        "a" * (MOST_CHARACTERS + 1),
+        "a" * (MAX_OPENING + 1),
     ],
 )
 def test_what_no_voice_may_say_is_no_beginning(words):
     with pytest.raises(OpeningError):
-        opening(words, NAMES)
+        clean_opening(words, NAMES)
 
 
 def test_a_turn_goes_on_only_where_something_is_added():
-    assert is_continued(("well then", "no"), "well then")
-    assert is_continued(("well then, no",), "well then")
-    assert not is_continued(("well then",), "well then")
-    assert not is_continued(("well",), "well then")
-    assert is_continued((), "")
+    assert continues_opening(("well then", "no"), "well then")
+    assert continues_opening(("well then, no",), "well then")
+    assert not continues_opening(("well then",), "well then")
+    assert not continues_opening(("well",), "well then")
+    assert continues_opening((), "")
 
 
 @pytest.mark.parametrize("name", HABITS)

@@ -3,33 +3,36 @@
 import pytest
 
 from model.artifacts.artifact import Decoding
-from model.speaking.candidates import Evidence, merit
+from model.speaking.candidates import ReplyScores, compute_merit
 
 PLAIN = Decoding(voice_weight=1, context_weight=1, length_power=0)
 
 
 def test_a_reply_has_merit_by_what_voice_and_context_add():
-    assert merit(Evidence(here=-4, alone=-6, others=(-9, -9), tokens=5), PLAIN) == 2 + 3
+    assert compute_merit(ReplyScores(here=-4, alone=-6, others=(-9, -9), tokens=5), PLAIN) == 2 + 3
 
 
 def test_a_likely_rival_counts_most():
-    near, far = Evidence(-6, -6, (-6, -60), 5), Evidence(-6, -6, (-30, -60), 5)
+    near, far = ReplyScores(-6, -6, (-6, -60), 5), ReplyScores(-6, -6, (-30, -60), 5)
 
-    assert merit(near, PLAIN) < 1 < merit(far, PLAIN)
+    assert compute_merit(near, PLAIN) < 1 < compute_merit(far, PLAIN)
 
 
 def test_who_is_alone_has_nobody_to_be_told_from():
-    assert merit(Evidence(-4, -6, (), 5), PLAIN) == 2
+    assert compute_merit(ReplyScores(-4, -6, (), 5), PLAIN) == 2
 
 
 @pytest.mark.parametrize(("power", "wanted"), [(0, 5), (0.5, 2.5), (1, 1.25)])
 def test_a_long_reply_is_compared_by_its_length(power, wanted):
     settings = Decoding(voice_weight=1, context_weight=1, length_power=power)
 
-    assert merit(Evidence(-4, -6, (-9,), 4), settings) == pytest.approx(wanted)
+    assert compute_merit(ReplyScores(-4, -6, (-9,), 4), settings) == pytest.approx(wanted)
 
 
 def test_weights_say_what_matters():
-    found = Evidence(here=-4, alone=-6, others=(-9,), tokens=1)
+    found = ReplyScores(here=-4, alone=-6, others=(-9,), tokens=1)
 
-    assert merit(found, Decoding(voice_weight=0.5, context_weight=2, length_power=1)) == 4 + 1.5
+    assert (
+        compute_merit(found, Decoding(voice_weight=0.5, context_weight=2, length_power=1))
+        == 4 + 1.5
+    )

@@ -33,7 +33,7 @@ def test_a_forced_voice_shows_its_own_habit(trained, name):
 def test_the_model_lets_every_friend_speak_and_nobody_else(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
-    drawn = Counter(speaker.next_voice(CONTEXT, list(HABITS)) for _ in range(60))
+    drawn = Counter(speaker.choose_voice(CONTEXT, list(HABITS)) for _ in range(60))
 
     assert set(drawn) == set(HABITS)
 
@@ -41,7 +41,7 @@ def test_the_model_lets_every_friend_speak_and_nobody_else(trained):
 def test_a_voice_that_is_not_offered_never_speaks(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
-    drawn = {speaker.next_voice(CONTEXT, ["Raul"]) for _ in range(5)}
+    drawn = {speaker.choose_voice(CONTEXT, ["Raul"]) for _ in range(5)}
 
     assert drawn == {"Raul"}
 
@@ -92,28 +92,28 @@ def test_two_thousand_lines_are_fit_to_be_heard(trained):
 def test_no_line_is_one_of_the_index(trained, habits_dataset):
     artifact = trained.open()
     speaker = open_speaker(artifact, device="cpu", seed=1)
-    index = open_index(artifact.lines)
+    index = open_index(artifact.copy_index)
 
     replies = [speaker.reply(CONTEXT, name) for name in HABITS for _ in range(20)]
 
     assert speaker.lines is not None
-    assert any(index.holds(pair.target) for pair in load_dataset(habits_dataset).train) or (
+    assert any(index.contains(pair.target) for pair in load_dataset(habits_dataset).train) or (
         len(index.hashes) == 0
     )
-    assert not any(index.holds(messages) for messages in replies)
+    assert not any(index.contains(messages) for messages in replies)
 
 
 def test_an_artifact_without_an_index_speaks_and_says_so(trained, caplog):
     artifact = trained.open()
-    kept = artifact.lines.read_bytes()
-    artifact.lines.unlink()
+    kept = artifact.copy_index.read_bytes()
+    artifact.copy_index.unlink()
 
     try:
         with caplog.at_level(logging.WARNING, "model.speaking.speaker"):
             speaker = open_speaker(artifact, device="cpu", seed=1)
     finally:
-        artifact.lines.write_bytes(kept)
-        artifact.lines.chmod(0o600)
+        artifact.copy_index.write_bytes(kept)
+        artifact.copy_index.chmod(0o600)
 
     assert "no index of training messages" in caplog.text
     assert speaker.reply(CONTEXT, "Hugo")

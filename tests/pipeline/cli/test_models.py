@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from model.artifacts.artifact import Chat
-from model.artifacts.registry import Registry, receipt_file
+from model.artifacts.registry import Registry, receipt_path
 from model.chat.roster import Person
 from model.errors import ArtifactError, RosterError
 from pipeline.cli import models
@@ -214,7 +214,7 @@ def test_list_shows_a_version_that_cannot_be_used_too(call, registry):
 def test_removing_a_version_without_a_receipt_mentions_none(call, registry, tmp_path):
     for number in (2, 3):
         registry.add(make(tmp_path / f"other{number}", words=str(number)))
-    kept = receipt_file(registry.root, registry.names[2])
+    kept = receipt_path(registry.root, registry.names[2])
     kept.parent.mkdir(parents=True)
     kept.write_text("{}")
     second, third = registry.names[1:]

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import content_hash
+from model.artifacts.artifact import compute_content_hash
 from model.artifacts.registry import Registry
 from model.errors import DatasetError
 from pipeline.cli.main import app
@@ -53,7 +53,7 @@ def test_the_card_stands_beside_the_artifact_without_words_and_changes_no_hash(j
 
     assert json.loads(written) == json.loads(json.dumps(card))
     assert not any(habit in written for habit in HABITS.values())
-    assert content_hash(path)[:8] == path.name.split("-")[1]
+    assert compute_content_hash(path)[:8] == path.name.split("-")[1]
     assert registry.promote("current") == path.name
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import LINES
+from model.artifacts.artifact import COPY_INDEX
 from model.artifacts.registry import Registry
 from pipeline.cli.main import app
 from pipeline.dataset.storage import load_dataset
@@ -67,5 +67,5 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     assert all(one["current"] is not None for one in receipt["scores"])
     assert receipt["excluded"] == []
     save_lines(load_dataset(Path(dataset_of(registry.open()))), tmp_path)
-    assert registry.open().lines.read_bytes() == (tmp_path / LINES).read_bytes()
+    assert registry.open().lines.read_bytes() == (tmp_path / COPY_INDEX).read_bytes()
     assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}

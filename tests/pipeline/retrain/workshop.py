@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from model.artifacts.registry import Registry, receipt_file
+from model.artifacts.registry import Registry, receipt_path
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.evaluation.paired import Judged, JudgedAnswer, JudgedTurn, Outcomes
 from pipeline.retrain.request import Dependencies, RetrainRequest
@@ -162,7 +162,7 @@ class Workshop:
 
 def told(root, version):
     """Return all that stands in a version's receipt."""
-    return json.loads(receipt_file(root, version).read_text("utf-8"))
+    return json.loads(receipt_path(root, version).read_text("utf-8"))
 
 
 class Killed(BaseException):

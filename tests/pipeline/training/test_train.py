@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import Decoding, load
-from model.artifacts.consent import keep_imported
+from model.artifacts.artifact import Decoding, load_artifact
+from model.artifacts.consent import store_imported
 from model.artifacts.registry import Registry
 from model.chat.roster import Decision, Roster
 from model.errors import BaseError, DatasetError, TrainingError
@@ -45,7 +45,7 @@ def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
     assert card.provenance["dataset"]["sha256"] == load_dataset(habits_dataset).content_hash
     assert card.provenance["hyperparameters"]["seed"] == 0
     figures = load_dataset(habits_dataset).summary.voices
-    assert {name: card.lines_of(name) for name in HABITS} == {v.name: v.lines for v in figures}
+    assert {name: card.count_lines(name) for name in HABITS} == {v.name: v.lines for v in figures}
     assert sum(voice.lines for voice in figures) > 400
     assert not card.public
 
@@ -186,7 +186,7 @@ def test_an_artifact_of_another_prompt_is_refused(trained, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps({**card, "prompt": "0" * 12}), "utf-8")
 
     with pytest.raises(Exception, match="another prompt.*train again"):
-        load(tmp_path)
+        load_artifact(tmp_path)
 
 
 def test_a_second_training_beside_the_first_is_refused(tmp_path, habits_dataset):
@@ -239,7 +239,7 @@ def test_an_older_dataset_with_a_withdrawn_person_is_refused(habits_dataset, tmp
     told = Decision(hugo.ids[0], "optout", datetime(2024, 3, 1, tzinfo=UTC))
     registry.root.mkdir()
     out = replace(hugo, imitate="no", opted_out=(told,))
-    keep_imported(registry.root, Roster((out,)))
+    store_imported(registry.root, Roster((out,)))
 
     with pytest.raises(DatasetError, match="holds words of Hugo, who withdrew"):
         train(

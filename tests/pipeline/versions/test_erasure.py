@@ -7,7 +7,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from model.artifacts.registry import receipt_file
+from model.artifacts.registry import receipt_path
 from model.errors import ArtifactError, DatasetError, ExportError, TrainingError
 from model.files import locked
 from pipeline.cli.main import app
@@ -157,7 +157,7 @@ def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(shop):
     shop.run(chat(*FRESH), no_live_bot=True, start_from="current")
     third = shop.registry.current
     said_nothing = {**shop.receipt(3), "people": shop.receipt(3)["people"][1:]}
-    receipt_file(shop.root, third).write_text(json.dumps(said_nothing))
+    receipt_path(shop.root, third).write_text(json.dumps(said_nothing))
 
     assert holders(shop.registry, [1], "Friend 1") == shop.registry.names
 

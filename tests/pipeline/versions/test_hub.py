@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 
 from model.artifacts.archive import MANIFEST
-from model.artifacts.artifact import Chat, load
+from model.artifacts.artifact import Chat, load_artifact
 from model.chat.roster import Person
 from model.errors import ArtifactError
 from pipeline.versions import hub
@@ -56,7 +56,7 @@ def artifact(tmp_path):
     (folder / "weights").mkdir()
     (folder / "weights" / "model.safetensors").write_bytes(b"weights")
     (folder / "scorecard.json").write_text('{"李雷": 1}')
-    return load(folder)
+    return load_artifact(folder)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_what_was_pushed_comes_back_equal_and_nothing_else_with_it(api, server, 
     manifest = hub.fetch(api, REPOSITORY, place)
 
     assert manifest.version == artifact.path.name
-    assert load(place).card == artifact.card
+    assert load_artifact(place).card == artifact.card
     assert {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()} == set(
         manifest.files
     )
@@ -127,8 +127,8 @@ def test_in_public_nothing_beside_the_weights_names_who_did_not_agree(api, serve
     assert told not in everything
     assert b"/home/hugo" not in everything
     hub.fetch(api, REPOSITORY, place)
-    assert load(place).card.roster.voices == (JOAO,)
-    assert load(place).card.learned == ("João",)
+    assert load_artifact(place).card.roster.voices == (JOAO,)
+    assert load_artifact(place).card.learned == ("João",)
 
 
 def test_a_chat_that_is_nobody_s_secret_is_pushed_as_it_is():

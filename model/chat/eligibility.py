@@ -11,7 +11,7 @@ from model.chat.conversation import Message, strip_media_word
 from model.chat.names import MAX_NAME, clean_name
 from model.chat.quotes import strip_copies, strip_quotes
 from model.chat.roster import Roster
-from model.redaction import phones
+from model.redaction import numbers
 from model.redaction.redact import redact, redact_beginning
 
 VOICE_EMOJI = "🎭"
@@ -100,7 +100,7 @@ def clear_caches() -> None:
     for cached in (_redact_cached, _beginning, _presentable_name):
         cached.cache_clear()
     quotes.clear_cache()
-    phones.clear_cache()
+    numbers.clear_cache()
 
 
 def strip_other_authors(text: str, roster: Roster) -> str:

@@ -12,7 +12,7 @@ _LINK = (
 )
 _LINKED_NAME = rf"(?>(?:{_LINK}\s){{0,2}})(?:d'|l')?{_NAME}"
 _NAMES = rf"{_LINKED_NAME}(?:\s{_LINKED_NAME}){{0,5}}"
-"""Capitalised words; possessive and atomic, so that each text matches in only one way."""
+"""Capitalised words; possessive and atomic, so that a text matches in one way only."""
 _YEAR = r"(?:19|20)\d\d(?!\d)"
 
 _STREET = (
@@ -32,7 +32,7 @@ _RARE_STREET = (
     r"|Throughway|Trace|Track|Trafficway|Trail|Tunnel|Underpass|Unions?|Valleys?|Via|Viaduct|Views?"
     r"|Villages?|Ville|Vista|Walks?|Wall|Ways?|Wells?)"
 )
-"""The rest of the United States Postal Service's suffixes: words that end other names too."""
+"""The other suffixes of the United States Postal Service: they end other names too."""
 _WORD = r"(?:[NSEW]|\d{1,3}(?:st|nd|rd|th)|[A-Z][\w'.-]{1,20})"
 _ENGLISH = re.compile(
     rf"(?<![\w.,:/#$-])(?:\d{{1,6}}[A-Z]?(?:\s{_WORD}){{1,4}}?\s{_STREET}"
@@ -51,7 +51,7 @@ _FLOOR = (
 _NO_COUNT = (
     r"(?!\s?(?:min|mins|minutos|m|km|h|hs|horas|x|a \d|anos|años|euros|€|%|vezes|veces|y|e)(?!\w))"
 )
-"""After a number that counts: `Plaza Mayor 20 min`."""
+"""Excludes numbers that count something: `Plaza Mayor 20 min`."""
 _IBERIAN = re.compile(
     r"(?<![\w./])(?:(?:Rua|Av\.?|Avda?\.?|Avenida|Travessa|Alameda|Largo|Praça|Praceta|Estrada|Calçada"
     r"|Beco|Rodovia|Ladeira|Viela|Rotunda|Calle|C/|Plaza|Paseo|Camino|Carretera|Ronda|Glorieta"
@@ -75,7 +75,7 @@ _FRENCH_UNNUMBERED = re.compile(
 _GERMAN = re.compile(
     r"(?<![\w.-])(?:(?:[A-ZÄÖÜ][\wäöüß.-]{0,40}\s?(?:(?:(?<=-)|(?<=\s))[Ss]|s)tr(?:aße|asse|\.)"
     r"|[A-ZÄÖÜ][\wäöüß.-]{1,40}(?:weg|(?<!Park)(?<!Sitz)(?<!Steh)(?<!Stell)(?<!Start)platz|allee"
-    # No English word in -ring: "During 3 weeks", "Spring 12", "Ordering 2 pizzas".
+    # Excludes English words in -ring: "During 3 weeks", "Spring 12", "Ordering 2 pizzas".
     r"|(?<!Sack)gasse|(?<![aeiouyrpt])ring|damm|ufer|-Weg|-Platz|-Allee|-Gasse|-Ring)"
     rf"|[A-ZÄÖÜ][\wäöüß-]{{1,30}}\s(?:Allee|Weg|Platz|Ring|Gasse|Damm|Ufer))\s?(?!{_YEAR})"
     r"|(?:Am|An der|Im|In der|Zum|Zur|Auf der|Auf dem)\s[A-ZÄÖÜ][\wäöüß-]{1,30}\s"
@@ -104,7 +104,7 @@ _HURRIED = re.compile(
     rf"|(?<!\w)[a-zäöüß-]{{3,30}}(?:str\.|straße|strasse)\s\d{{1,3}}(?!\w)"
     r"|(?<!\w)(?:ул|улица|проспект|пр-т)\.?\s?[а-яё-]{3,20},?\s(?:д\.?\s?)?\d{1,3}(?!\w)",
 )
-"""Streets typed without capitals, as far as a word for a street and a number hold them together."""
+"""Streets typed without capitals, between a word for a street and a number."""
 _POSTCODE = re.compile(
     rf"(?<![\w-])(?:[A-Z]{{1,2}}\d[A-Z\d]?\s\d[A-Z]{{2}}(?!\w)|\d{{4}}-\d{{3}}\s{_NAME})",
 )

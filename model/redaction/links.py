@@ -13,7 +13,7 @@ _URL = re.compile(
 _PIECES = re.compile(r"(?:\w+://)?(?:([^/?#@:\s]*:[^/?#@\s]*)@)?([^/?#@]*)[/?#]?(.*)", re.DOTALL)
 _TRAILING = ".,;:!?)]}'»”"
 
-_PRIVATE_PLACES = re.compile(
+_PRIVATE_SITES = re.compile(
     r"(?:[\w-]+\.)*zoom\.us/(?:j|s|w|my|wc)/|meet\.google\.com/\w|teams\.(?:microsoft|live)\.com/l?"
     r"|(?:[\w-]+\.)*webex\.com/|meet\.jit\.si/|whereby\.com/|telemost\.yandex\.\w+/"
     r"|(?:t|telegram)\.me/(?:\+|joinchat/|c/)|chat\.whatsapp\.com/|(?:wa\.me|api\.whatsapp\.com)/"
@@ -41,8 +41,8 @@ _PUBLISHERS = re.compile(
     r"|stackoverflow|pinterest|vk|ebay|archive)\.(?:com?|org|be|tv|it|[a-z]{2})(?:\.\w\w)?$",
     re.IGNORECASE,
 )
-"""Publishers whose addresses hold random ids of public works; fields still count there."""
-_MIXES = 3
+"""Publishers whose URLs contain random ids of public works; private fields still count there."""
+_MIN_CHANGES = 3
 
 _EMAIL = re.compile(
     rf"(?<![\w.+%{MASK}-])[\w.+%-]{{1,64}}@(?:[\w-]{{1,63}}\.){{1,4}}[^\W\d_]{{2,24}}"
@@ -57,39 +57,39 @@ _SPELLED_EMAIL = re.compile(
 
 
 def find_private_links(text: str) -> Iterator[Span]:
-    """Yield the private parts of links: a login before the host, or all that follows the host."""
+    """Yield the private parts of links: a login before the host, or everything after the host."""
     for start, end in find_links(text):
         if not (pieces := _PIECES.match(text, start, end)):
             continue
-        if pieces[1]:
+        login, host, rest = pieces.groups()
+        if login:
             yield pieces.span(1)
-        if pieces[3] and _is_private(pieces[2], text[pieces.end(2) : end], pieces[3]):
+        after_host = text[pieces.end(2) : end]
+        if rest and (
+            _PRIVATE_SITES.match(host + after_host)
+            or _PRIVATE_FIELD.search(after_host)
+            or (not _PUBLISHERS.match(host) and any(map(_is_random, _WORD.findall(rest))))
+        ):
             yield pieces.span(3)
 
 
 def find_links(text: str) -> Iterator[Span]:
-    """Yield every link, whole: no other rule looks into one."""
+    """Yield every link as a whole, so that no other rule searches in it."""
     for match in _URL.finditer(text):
         yield match.start(), match.start() + max(len(match[0].rstrip(_TRAILING)), 1)
 
 
 def find_emails(text: str) -> Iterator[Span]:
-    """Yield e-mail addresses, also those spelled as `dave (at) example (dot) com`."""
+    """Yield e-mail addresses, including those spelled `dave (at) example (dot) com`."""
     for pattern in (_EMAIL, _SPELLED_EMAIL):
         for match in pattern.finditer(text):
             yield match.span()
 
 
-def _is_private(host: str, after: str, tail: str) -> bool:
-    if _PRIVATE_PLACES.match(host + after) or _PRIVATE_FIELD.search(after):
-        return True
-    return not _PUBLISHERS.match(host) and any(map(_is_random, _WORD.findall(tail)))
-
-
 def _is_random(word: str) -> bool:
-    """Whether a word is drawn, not written: hexadecimal, or all cases and digits mingled."""
+    """Whether a word looks generated: hexadecimal, or upper case, lower case and digits mixed."""
     if _HEX.match(word):
         return any(map(str.isdigit, word))
     if word.islower() or word.isupper():
         return False
-    return sum(a.isdigit() != b.isdigit() for a, b in pairwise(word)) >= _MIXES
+    return sum(a.isdigit() != b.isdigit() for a, b in pairwise(word)) >= _MIN_CHANGES

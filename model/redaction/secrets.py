@@ -17,7 +17,7 @@ _KEY = re.compile(
     r"|(?=[a-zA-Z/+]{0,39}\d)(?=[a-z\d/+]{0,39}[A-Z])(?=[A-Z\d/+]{0,39}[a-z])[A-Za-z\d/+]{40})"
     r"(?![\w-])",
 )
-"""Vendors' prefixes, then a JWT and a word of forty characters, as AWS's secrets are."""
+"""Vendors' prefixes, JSON Web Tokens, and words of 40 characters such as AWS secrets."""
 _NAMED_KEY = re.compile(
     r"(?:(?:api[ _-]?key|secret|token)[\"']?\s?[:=]\s?[\"']?|bearer\s)"
     r"(?=[^\d\s]{0,40}\d)([\w./+-]{12,255})",
@@ -33,7 +33,7 @@ _WALLET = re.compile(
 )
 
 _ADDRESS_BYTES = 25
-"""A version, twenty bytes of hash and four of checksum, in base 58."""
+"""A version byte, 20 bytes of hash and 4 of checksum, in base 58."""
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 _BECH32_ENDS = (1, 0x2BC830A3)
 """Remainders of a valid checksum: BIP 173 for segwit version 0, BIP 350 for later versions."""
@@ -41,7 +41,7 @@ _BECH32_ENDS = (1, 0x2BC830A3)
 PASSWORD_SIGNS = (
     "pass", "pw", "senha", "contrase", "clave", "kennwort", "mot de", "mdp", "парол", "пасс", MASK,
 )  # fmt: skip
-"""One of these, in lower case, is in each text where `find_passwords` finds anything."""
+"""`find_passwords` finds nothing in a text without one of these, in lower case."""
 
 _IS = r"(?:is|are|é|eh|e|es|ist|lautet|est|c'est|теперь|now|agora|ahora)"
 _PASSWORD = re.compile(
@@ -75,11 +75,11 @@ _CODE_FIRST = re.compile(
     r"|to (?:verify|confirm|log ?in)|[-–—] (?:(?:ваш|твой) )?код)(?!\w)",
     re.IGNORECASE,
 )
-_FEWEST_DIGITS = 4
+_MIN_DIGITS = 4
 
 
 def find_key_blocks(text: str) -> Iterator[Span]:
-    """Yield private keys from their first line to their last, or to the end where that is cut."""
+    """Yield private keys up to their last line, or to the end of the text if it is missing."""
     at = 0
     while block := _BLOCK_START.search(text, at):
         end = _BLOCK_END.search(text, block.end())
@@ -96,7 +96,10 @@ def find_keys(text: str) -> Iterator[Span]:
 
 
 def find_wallets(text: str) -> Iterator[Span]:
-    """Yield addresses of cryptocurrencies, those with a checksum only where it is right."""
+    """Yield addresses of cryptocurrencies; a checksum must be correct.
+
+    `stdnum.bitcoin` validates Bitcoin alone, so its parts check the other currencies too.
+    """
     for match in _WALLET.finditer(text):
         base58, bech32 = match.groups()
         if (not base58 or _is_base58_address(base58)) and (not bech32 or _is_bech32(bech32)):
@@ -104,60 +107,54 @@ def find_wallets(text: str) -> Iterator[Span]:
 
 
 def find_passwords(text: str) -> Iterator[Span]:
-    """Yield what follows a word for a password and looks like one, or follows a login's address."""
+    """Yield words that look like a password after a word for one, or after a login's e-mail."""
     for match in _PASSWORD.finditer(text):
         word = match["word"].rstrip(".,;)!?\"'")
-        if _is_password(match, word):
+        has_letter = bool(_LETTER.search(word))
+        if match["doubtful"] and not has_letter:
+            continue
+        # An ordinary word counts only if nothing follows it: `password: swordfish`, but not
+        # `password: no idea`.
+        is_last = match["sign"] is not None and match["last"] is not None
+        if _looks_generated(word) or (is_last and has_letter):
             yield match.start("word"), match.start("word") + len(word)
     for match in _AFTER_LOGIN.finditer(text):
-        if _looks_drawn(match[1]):
+        if _looks_generated(match[1]):
             yield match.span(1)
 
 
 def find_codes(text: str) -> Iterator[Span]:
     """Yield one-time codes, PINs and door codes that the words around them name."""
     for match in _CODE.finditer(text):
-        if _is_code(match):
-            yield match.span("code")
+        code = match["code"]
+        if not match["short"] and not code.endswith("#"):
+            # "code 2000" and "código penal 1940" are no secrets; "code: 2000" may be one.
+            has_sign = not match["sign"].isspace()
+            if match["doubtful"] and not has_sign and _YEAR_OR_ROUND.fullmatch(code):
+                continue
+            if len(_DIGIT.findall(code)) < _MIN_DIGITS:
+                continue
+        yield match.span("code")
     for match in _CODE_FIRST.finditer(text):
         yield match.span(1)
 
 
-def _is_code(match: re.Match[str]) -> bool:
-    digits = len(_DIGIT.findall(match["code"]))
-    if match["short"] or match["code"].endswith("#"):
-        return True
-    # "code 2000" and "código penal 1940" are no secrets; "code: 2000" may be one.
-    if match["doubtful"] and match["sign"].isspace() and _YEAR_OR_ROUND.fullmatch(match["code"]):
-        return False
-    return digits >= _FEWEST_DIGITS
-
-
-def _is_password(match: re.Match[str], word: str) -> bool:
-    has_letter = bool(_LETTER.search(word))
-    if match["doubtful"] and not has_letter:
-        return False
-    # A word like any other is one only by itself: `password: swordfish`, not `password: no idea`.
-    is_alone = match["sign"] is not None and match["last"] is not None
-    return _looks_drawn(word) or (is_alone and has_letter)
-
-
-def _looks_drawn(word: str) -> bool:
-    """Whether a word holds digits beside letters, or a symbol that no sentence needs."""
-    if _DIGIT.search(word) and (_LETTER.search(word) or len(word) > _FEWEST_DIGITS):
+def _looks_generated(word: str) -> bool:
+    """Whether a word has digits and letters, or a symbol that no sentence needs."""
+    if _DIGIT.search(word) and (_LETTER.search(word) or len(word) > _MIN_DIGITS):
         return True
     return bool(_LETTER.search(word) and _SYMBOL.search(word))
 
 
 def _is_base58_address(word: str) -> bool:
-    """Whether a Base58Check address of Bitcoin, Litecoin, Dogecoin or TRON ends in its checksum."""
+    """Whether the checksum of a Bitcoin, Litecoin, Dogecoin or TRON address is correct."""
     address = bitcoin.b58decode(word)
     twice = hashlib.sha256(hashlib.sha256(address[:-4]).digest()).digest()
     return len(address) == _ADDRESS_BYTES and twice[:4] == address[-4:]
 
 
 def _is_bech32(word: str) -> bool:
-    """Whether a Bech32 or Bech32m address, `bc1…`, ends in its checksum (BIP 173, BIP 350)."""
+    """Whether the checksum of a Bech32 or Bech32m address is correct (BIP 173, BIP 350)."""
     prefix, _, rest = word.lower().rpartition("1")
     values = [_BECH32.find(letter) for letter in rest]
     if not prefix or min(values, default=-1) < 0:

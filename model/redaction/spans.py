@@ -1,4 +1,4 @@
-"""Spans of text: normalise characters, mask what was found."""
+"""Normalise a text's characters and mask spans of it."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 Span = tuple[int, int]
 
 MASK = "\x1a"
-"""Stands for each character already found: no word, no digit, no space, so no rule crosses it."""
+"""Replaces each character already found. It is no word, digit or space: no rule crosses it."""
 
 _ODD = re.compile(
     "[\x00-\x08\x0e-\x1f\u00a0\u00ad\u2000-\u2013\u2212\u2028-\u202f\u205f-\u2064\u2066-\u2069\u3000\ufeff\uff01-\uff5e]"
@@ -18,21 +18,21 @@ _HYPHENS = frozenset("\u2010\u2011\u2012\u2013\u2212")
 
 
 def normalize(text: str) -> tuple[str, Sequence[int]]:
-    """Return the text in the characters that rules look for, and where each one stood.
+    """Return a text in the characters that rules look for, and each one's original index.
 
-    `１２` and `١٢` are `12`; what is invisible goes: it would part a number for a rule alone.
+    `１２` and `١٢` become `12`. Invisible characters are removed, because they can split a number.
     """
-    if not _ODD.search(text):
+    if (text.isascii() and MASK not in text) or not _ODD.search(text):
         return text, range(len(text))
-    seen = [(at, c) for at, c in enumerate(text) if not _is_invisible(c)]
-    return "".join(_plain(c) for _, c in seen), [at for at, _ in seen]
+    kept = [
+        (at, character)
+        for at, character in enumerate(text)
+        if unicodedata.category(character) not in {"Cc", "Cf"} or character.isspace()
+    ]
+    return "".join(_normalize_character(c) for _, c in kept), [at for at, _ in kept]
 
 
-def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) in {"Cc", "Cf"} and not character.isspace()
-
-
-def _plain(character: str) -> str:
+def _normalize_character(character: str) -> str:
     if character.isdecimal():
         return str(unicodedata.decimal(character))
     if not _ODD.match(character):
@@ -44,7 +44,7 @@ def _plain(character: str) -> str:
 
 
 def mask(text: str, spans: Iterable[Span]) -> str:
-    """Return the text, as long as before, with ordered spans hidden from further rules."""
+    """Replace ordered spans of a text with `MASK`; the length stays."""
     pieces = []
     at = 0
     for start, end in spans:

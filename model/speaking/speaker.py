@@ -89,7 +89,7 @@ class Speaker:
     codec: Codec
     decoding: Decoding
     chance: random.Random = field(repr=False)
-    lines: CopyIndex | None = None
+    copy_index: CopyIndex | None = None
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
 
     def reply(
@@ -203,7 +203,7 @@ class Speaker:
             return "opening"
         if not is_fresh(messages, context):
             return "repeats"
-        return "copied" if self.lines and self.lines.contains(messages) else ""
+        return "copied" if self.copy_index and self.copy_index.contains(messages) else ""
 
     def _reply(self, voice: str, draw: Candidate, begun: "_Begun") -> Reply:
         """Return a candidate's messages, less a sentence that the token limit cut off."""

@@ -51,12 +51,12 @@ class FakeEngine:
         return list(self.who) or [0.0] * len(labels)
 
 
-def speaker_of(*rounds, lines=None, engine=None, **decoding):
+def speaker_of(*rounds, copy_index=None, engine=None, **decoding):
     card = SimpleNamespace(max_prompt_tokens=LIMIT, learned=("Hugo", "Raul"))
     settings = Decoding(**{"max_new_tokens": LIMIT, **decoding})
     return Speaker(
         SimpleNamespace(card=card), engine or FakeEngine(*rounds), CODEC, settings,
-        random.Random(0), lines,
+        random.Random(0), copy_index,
     )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_a_training_message_is_not_said_again(tmp_path):
     write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT_BYTES))
     engine = FakeEngine(["i do not know yet!", "see you"], here={"i do not know yet!": 9.0})
 
-    speaker = speaker_of(engine=engine, lines=open_index(tmp_path / "lines"))
+    speaker = speaker_of(engine=engine, copy_index=open_index(tmp_path / "lines"))
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you",)
 
@@ -156,7 +156,7 @@ def test_rejected_candidates_are_counted_by_reason(tmp_path):
     write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT_BYTES))
     first = ["[photo]", " ", "hello", "Tiago: fine", "write to hugo@example.com"]
     second = ["i do not know yet", "see you", "see you", "so \ufffd", "HELLO"]
-    speaker = speaker_of(first, second, ["fine"], lines=open_index(tmp_path / "lines"))
+    speaker = speaker_of(first, second, ["fine"], copy_index=open_index(tmp_path / "lines"))
 
     speaker.reply(("Tiago: and you?", *CONTEXT), "Hugo")
     counted = dict(speaker.rejected)

@@ -124,8 +124,8 @@ def test_a_hostile_message_costs_a_bot_few_milliseconds(piece):
 
 def test_numbers_in_a_row_are_found_in_one_round(monkeypatch):
     rounds = []
-    found = redact._found
-    monkeypatch.setattr(redact, "_found", lambda text: rounds.append(1) or found(text))
+    found = redact._apply_rules
+    monkeypatch.setattr(redact, "_apply_rules", lambda text: rounds.append(1) or found(text))
 
     shown = redact.redact("+123456789 " * 372)
 

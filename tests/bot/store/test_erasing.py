@@ -21,7 +21,7 @@ from bot.store.inbox import Inbox, Ref, scrubbed
 from bot.store.messages import MessageStore, Place
 from model.chat import eligibility, quotes
 from model.chat.conversation import Message
-from model.redaction import phones
+from model.redaction import numbers
 from tests.bot.remains import remains
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -113,7 +113,7 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
 async def test_no_copy_stays_in_the_memory_of_the_process(engine):
     caches = (
         *(eligibility._redact_cached, eligibility._beginning, eligibility._presentable_name),
-        *(quotes._folded, phones._find_valid),
+        *(quotes._folded, numbers._find_valid_phones),
     )
     for cache in caches:
         cache("020 7946 0958 treasure")

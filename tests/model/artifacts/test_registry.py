@@ -326,7 +326,7 @@ def test_a_version_is_checked_while_no_other_program_changes_versions(three, mon
 
     seen = []
     monkeypatch.setattr(Registry, "_check_may_serve", meanwhile)
-    monkeypatch.setattr(Registry, "serves", lambda *_: meanwhile() or False)
+    monkeypatch.setattr(Registry, "is_current", lambda *_: meanwhile() or False)
 
     getattr(three, first)("2")
 

@@ -105,11 +105,11 @@ def test_a_rest_of_a_line_of_training_is_not_completed(trained):
     asked = []
 
     class Everything:
-        def holds(self, messages):
+        def contains(self, messages):
             asked.append(messages)
             return True
 
-    object.__setattr__(speaker, "lines", Everything())
+    object.__setattr__(speaker, "copy_index", Everything())
 
     with pytest.raises(VoiceError):
         speaker.reply(CONTEXT, "Hugo", "hello you")

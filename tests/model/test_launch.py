@@ -42,7 +42,11 @@ launch("understudy", "later")
 def interrupted(program):
     """Start a program, interrupt it after its first line; return status and standard error."""
     process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  in `nohup` it is ignored
     )
     process.stdout.readline()
     process.send_signal(signal.SIGINT)

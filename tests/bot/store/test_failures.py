@@ -20,11 +20,11 @@ LIMIT = 200_000
 FILL_A_LIMITED_FILE = """
 import asyncio, resource, sys
 sys.path.insert(0, sys.argv[2])
-from test_failures import filled, opened, Store, LIMIT
+from test_failures import filled, opened, MessageStore, LIMIT
 async def main():
     async with opened(sys.argv[1]) as engine:
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
-        kept, error = await filled(Store(engine))
+        kept, error = await filled(MessageStore(engine))
         print(kept, error)
 asyncio.run(main())
 """

@@ -13,7 +13,7 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.chat.conversation import Window
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import Choices
+from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.storage import load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import train
@@ -34,7 +34,7 @@ SETTINGS = Hyperparameters(epochs=7, batch_size=8, learning_rate=3e-3, max_reply
 def habits_dataset(tmp_path_factory) -> Path:
     """The synthetic chat as a dataset."""
     folder = tmp_path_factory.mktemp("habits")
-    choices = Choices(window=Window(size=4), min_messages=1)
+    choices = BuildOptions(window=Window(size=4), min_messages=1)
     build([habits.write_export(folder / "export")], folder / "dataset", choices)
     return folder / "dataset"
 

@@ -13,7 +13,7 @@ from bot.store.messages import MessageStore
 from bot.store.store import Store
 from bot.transport.incoming import message_of
 from model.chat.eligibility import parse_voice_header
-from pipeline.export.archive import opened as opened_exports
+from pipeline.export.archive import open_exports
 from tests.parity_chats import BOT, ROSTER
 
 
@@ -36,7 +36,7 @@ async def heard(chat, database):
 
 def read(chat, folder):
     """Return of a chat's export the last message, and those of its topic."""
-    with opened_exports([chat.export(folder)]) as archive:
+    with open_exports([chat.export(folder)]) as archive:
         messages = list(archive.spool.messages(archive.only(None).chat_id))
     last = max(messages, key=lambda message: (message.sent_at, message.message_id))
     return last, [message for message in messages if message.topic_id == last.topic_id]

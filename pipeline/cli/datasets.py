@@ -117,11 +117,11 @@ def build(
     """Turn exports of one chat into a dataset of contexts and replies."""
     require_training()
     from pipeline.dataset.build import build as build_dataset
-    from pipeline.dataset.pairs import Choices
+    from pipeline.dataset.pairs import BuildOptions
 
     console = Console(highlight=False, markup=False)
     zone = options.zone(timezone)
-    choices = Choices(
+    choices = BuildOptions(
         window=options.window(window, session_minutes),
         chat=chat,
         roster=roster,

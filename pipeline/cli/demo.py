@@ -16,7 +16,7 @@ from pipeline.cli.tables import (
 )
 from pipeline.cli.talk import opening
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import Choices
+from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.sample import write_sample
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation.evaluate import QUICK, evaluate
@@ -58,7 +58,7 @@ def run_demo(
         export = write_sample(folder / "export")
     console.rule("2 · A dataset of contexts and replies", align="left")
     with step(console, "Building"):
-        summary = build([export], folder / "dataset", Choices(public=True))
+        summary = build([export], folder / "dataset", BuildOptions(public=True))
     print_summary(summary, console)
     console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
     dataset = load_dataset(folder / "dataset")

@@ -15,7 +15,7 @@ from pipeline.cli.options import (
     require_training,
 )
 from pipeline.dataset.split import (
-    Split,
+    HeldOutSplit,
 )
 
 
@@ -26,8 +26,9 @@ def evaluate(
     ] = "current",
     data: options.Data = None,
     split: Annotated[
-        Split, typer.Option(help="the held-out talk to judge by; tune on validation, with --out")
-    ] = Split.TEST,
+        HeldOutSplit,
+        typer.Option(help="the held-out talk to judge by; tune on validation, with --out"),
+    ] = HeldOutSplit.TEST,
     quick: Annotated[
         bool, typer.Option("--quick", help="fewer lines, wider intervals, the same figures")
     ] = False,
@@ -54,7 +55,7 @@ def evaluate(
 ) -> None:
     """Judge a version on held-out talk: scorecard.json into its folder, and a table."""
     require_training()
-    _check_place(out, own=split is Split.TEST and not options.drawing(context.params))
+    _check_place(out, own=split is HeldOutSplit.TEST and not options.drawing(context.params))
     from pipeline.cli.tables import print_scorecard
     from pipeline.evaluation import evaluate as judging
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from model.chat.names import escape_control_characters, make_printable_name
 from model.chat.telegram_ids import is_non_telegram_id, to_export_id
-from pipeline.dataset.inspection import ChatFigures
+from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
@@ -23,7 +23,7 @@ _MOST_PLACES = 5
 _NAMES = "names, the latest last"
 
 
-def print_findings(figures: Sequence[ChatFigures], console: Console) -> None:
+def print_findings(figures: Sequence[ChatReport], console: Console) -> None:
     """Print all chats as a list, and whole where there is one."""
     if len(figures) != 1:
         _print_list(figures, console)
@@ -31,7 +31,7 @@ def print_findings(figures: Sequence[ChatFigures], console: Console) -> None:
     _print_chat(figures[0], console)
 
 
-def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
+def _print_list(figures: Sequence[ChatReport], console: Console) -> None:
     chats = table("id", "messages", "people", "pairs", "private", "damaged", "chat", words={"chat"})
     for one in figures[:MAX_LISTED]:
         tally = one.chat.tally
@@ -53,7 +53,7 @@ def _print_list(figures: Sequence[ChatFigures], console: Console) -> None:
     console.print("  --chat NAME or --chat ID shows one of them whole", style="dim")
 
 
-def _print_chat(one: ChatFigures, console: Console) -> None:
+def _print_chat(one: ChatReport, console: Console) -> None:
     chat, counts = one.chat, one.counts
     console.print(f"  {make_printable_name(chat.name)}", style="bold")
     joined = f", with the group it was before ({', '.join(map(str, chat.joined))})"
@@ -87,7 +87,7 @@ def _print_chat(one: ChatFigures, console: Console) -> None:
     _print_authors(one, console)
 
 
-def _print_authors(one: ChatFigures, console: Console) -> None:
+def _print_authors(one: ChatReport, console: Console) -> None:
     authors = one.authors
     people = table("messages", "id", "voice", _NAMES, first="right", words={"voice", "id", _NAMES})
     for author in authors[:_MOST_AUTHORS]:
@@ -108,7 +108,7 @@ def _print_authors(one: ChatFigures, console: Console) -> None:
     )
 
 
-def _voice(author: Author, one: ChatFigures) -> str:
+def _voice(author: Author, one: ChatReport) -> str:
     """Say whether somebody wrote enough to be a voice."""
     return "no" if author.is_bot or author.author_id in one.quiet else "yes"
 
@@ -125,13 +125,13 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} × {what}" for what, count in ordered)
 
 
-def to_json(figures: Sequence[ChatFigures]) -> str:
+def to_json(figures: Sequence[ChatReport]) -> str:
     """Return all figures; ids are the export's own, and the Bot API's beside them."""
     text = json.dumps({"chats": [_chat(one) for one in figures]}, ensure_ascii=False, indent=1)
     return escape_control_characters(text)
 
 
-def _chat(one: ChatFigures) -> dict[str, Any]:
+def _chat(one: ChatReport) -> dict[str, Any]:
     chat, counts = one.chat, one.counts
     return {
         "name": chat.name if chat.has_name else None,

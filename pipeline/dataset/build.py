@@ -18,34 +18,34 @@ from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
 from model.files import place_in_errors
 from model.joining import MentionFinder, split_conversations
-from pipeline.dataset.pairs import Choices, Pairing
+from pipeline.dataset.pairs import BuildOptions, PairBuilder
 from pipeline.dataset.review import (
     Review,
     check_writable,
-    read_struck,
+    read_removed,
+    write_removed,
     write_review,
-    write_struck,
 )
 from pipeline.dataset.roster_file import (
+    ROSTER_FILE,
+    assign_nameless_authors,
+    make_roster,
+    mark_quiet,
     read_roster,
-    roster_of,
-    with_nameless,
-    with_quiet,
     write_roster,
 )
-from pipeline.dataset.split import GAP, SPLITS, SplitName, Written, split
+from pipeline.dataset.split import GAP, SPLITS, SplitName, WrittenPairs, split
 from pipeline.dataset.storage import (
-    OCCASIONS,
+    CONVERSATIONS,
     PAIRS,
-    ROSTER,
-    STRUCK,
+    REMOVED,
     SUMMARY,
-    Draft,
-    OccasionsDraft,
+    ConversationWriter,
+    PairWriter,
     UnnamedFiles,
-    check_place,
+    check_output,
     new_dataset,
-    recover,
+    recover_dataset,
 )
 from pipeline.dataset.summary import (
     Leaks,
@@ -54,16 +54,14 @@ from pipeline.dataset.summary import (
     split_figures,
     write_summary,
 )
-from pipeline.export import archive
-from pipeline.export.archive import ShowReading, opened
-from pipeline.export.merging import Author
-from pipeline.export.merging import written as words_of
+from pipeline.export.archive import ExportedChat, ShowProgress, open_exports
+from pipeline.export.merging import Author, count_messages
 
 _BATCH = 8_192  # pairs
 _MESSAGES = ("message_ids", "context_ids")
 
 
-def leaks(source: Callable[[str], Any]) -> Leaks:
+def find_leaks(source: Callable[[str], Any]) -> Leaks:
     """Compare a dataset's training file with the held-out ones; `source` opens a file by name.
 
     Messages are identified by chat and id, in contexts and in targets. Only the test split's are
@@ -122,9 +120,9 @@ Step = Callable[[str], None]
 def build(
     exports: Sequence[Path],
     out: Path,
-    choices: Choices,
+    choices: BuildOptions,
     step: Step = lambda _: None,
-    show: ShowReading = lambda _: nullcontext(lambda _: None),
+    show: ShowProgress = lambda _: nullcontext(lambda _: None),
 ) -> Summary:
     """Build a dataset from one chat of one export, or of several that are merged.
 
@@ -137,26 +135,28 @@ def build(
         RosterError: The roster cannot be used.
         DatasetError: Too little is said, or `out` holds something else.
     """
-    recover(out)
-    check_place(out)
+    recover_dataset(out)
+    check_output(out)
     if choices.review:  # now, rather than after minutes of work
         check_writable(choices.review)
-    review = Review(read_struck(choices.review, out / STRUCK), is_wanted=choices.review is not None)
-    with opened(exports, choices.chat, choices.zone, step, show) as found:
+    review = Review(
+        read_removed(choices.review, out / REMOVED), is_wanted=choices.review is not None
+    )
+    with open_exports(exports, choices.chat, choices.zone, step, show) as found:
         chat = found.only(choices.chat)
-        check_chat(chat, found.spool.clashes(chat.chat_id))
+        check_chat(chat, found.spool.count_author_clashes(chat.chat_id))
         check_damage(chat, skip_damaged=choices.skip_damaged)
         authors = found.spool.authors(chat.chat_id, own_words=True)
         roster = _roster(choices, found.files, authors, out)
-        pairing = Pairing(found.spool, chat, roster, choices)
-        summary = build_chat(pairing, authors, out, review, map(sha256_of, found.files), step)
+        pairing = PairBuilder(found.spool, chat, roster, choices)
+        summary = build_chat(pairing, authors, out, review, map(file_sha256, found.files), step)
     if choices.review:
         write_review(choices.review, review)
     return summary
 
 
 def build_chat(
-    pairing: Pairing,
+    pairing: PairBuilder,
     authors: Sequence[Author],
     out: Path,
     review: Review,
@@ -173,8 +173,8 @@ def build_chat(
     _check_voices(roster, authors, choices.min_messages)
     with (
         place_in_errors(Path(tempfile.gettempdir())),
-        closing(Draft()) as draft,
-        closing(OccasionsDraft()) as occasions,
+        closing(PairWriter()) as draft,
+        closing(ConversationWriter()) as occasions,
     ):
         step("pairing contexts and replies")
         _pair(pairing, review, draft, occasions)
@@ -184,20 +184,20 @@ def build_chat(
         step("writing the dataset")
         with place_in_errors(out), UnnamedFiles(out) as files:
             written = draft.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
-            occasions.write(files.open(OCCASIONS), splits)
+            occasions.write(files.open(CONVERSATIONS), splits)
             _check_pairs(written)
-            shared = leaks(lambda name: files.open(f"{PAIRS}/{name}"))
+            shared = find_leaks(lambda name: files.open(f"{PAIRS}/{name}"))
             summary = _summary(pairing, splits, written, shared)
             summary = replace(summary, struck=review.found, export_sha256=tuple(hashes))
             with new_dataset(out) as folder:
                 files.name_in(folder)
-                write_roster(roster, folder / ROSTER, authors)
-                write_struck(folder / STRUCK, review.struck)
+                write_roster(roster, folder / ROSTER_FILE, authors)
+                write_removed(folder / REMOVED, review.struck)
                 write_summary(summary, folder / SUMMARY)
     return summary
 
 
-def check_chat(chat: archive.Chat, clashes: int) -> None:
+def check_chat(chat: ExportedChat, clashes: int) -> None:
     """Make sure that it is one account's chat, and known by its id.
 
     Raises:
@@ -216,7 +216,7 @@ def check_chat(chat: archive.Chat, clashes: int) -> None:
         )
 
 
-def check_damage(chat: archive.Chat, *, skip_damaged: bool) -> None:
+def check_damage(chat: ExportedChat, *, skip_damaged: bool) -> None:
     """Make sure that little of the files is damaged, unless that is agreed to.
 
     Raises:
@@ -230,7 +230,9 @@ def check_damage(chat: archive.Chat, *, skip_damaged: bool) -> None:
             )
 
 
-def _pair(pairing: Pairing, review: Review, draft: Draft, occasions: OccasionsDraft) -> None:
+def _pair(
+    pairing: PairBuilder, review: Review, draft: PairWriter, occasions: ConversationWriter
+) -> None:
     roster, gap = pairing.roster, pairing.choices.window.gap
     names = MentionFinder(roster)
     for session in pairing.sessions():
@@ -243,19 +245,21 @@ def _pair(pairing: Pairing, review: Review, draft: Draft, occasions: OccasionsDr
 
 
 def _roster(
-    choices: Choices, files: Sequence[Path], authors: Sequence[Author], out: Path
+    choices: BuildOptions, files: Sequence[Path], authors: Sequence[Author], out: Path
 ) -> Roster:
     """Return the roster to build with; who wrote too little is quiet in it."""
-    beside = {file.with_name(ROSTER) for file in files if file.with_name(ROSTER).is_file()}
+    beside = {
+        file.with_name(ROSTER_FILE) for file in files if file.with_name(ROSTER_FILE).is_file()
+    }
     if not choices.roster and len(beside) > 1:
         raise RosterError("there is a roster.toml beside several exports: choose with --roster")
     if given := choices.roster or next(iter(beside), None):
-        roster = with_nameless(read_roster(given), authors)
-        return with_quiet(roster, authors, choices.min_messages)
-    if not (out / ROSTER).is_file():
-        return roster_of(authors, min_messages=choices.min_messages)
-    earlier = with_nameless(read_roster(out / ROSTER), authors)
-    return roster_of(authors, _still_known(earlier, authors), choices.min_messages)
+        roster = assign_nameless_authors(read_roster(given), authors)
+        return mark_quiet(roster, authors, choices.min_messages)
+    if not (out / ROSTER_FILE).is_file():
+        return make_roster(authors, min_messages=choices.min_messages)
+    earlier = assign_nameless_authors(read_roster(out / ROSTER_FILE), authors)
+    return make_roster(authors, _still_known(earlier, authors), choices.min_messages)
 
 
 def _still_known(earlier: Roster, authors: Sequence[Author]) -> Roster:
@@ -273,9 +277,9 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
         DatasetError: The roster or the threshold excludes everyone.
     """
     bots = roster.bots | roster.understudies
-    counts = words_of(one for one in authors if one.author_id not in bots)
+    counts = count_messages(one for one in authors if one.author_id not in bots)
     if roster.voices or not any(counts.values()):
-        return  # nobody wrote anything: see Pairing.check_authors
+        return  # nobody wrote anything: see PairBuilder.check_authors
     willing = [person for person in roster.people if person.is_only_quiet]
     if not willing:
         raise DatasetError(
@@ -294,7 +298,7 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     )
 
 
-def _check_pairs(written: Written) -> None:
+def _check_pairs(written: WrittenPairs) -> None:
     counts = [sum(voices.values()) for voices in written.voices]
     if all(counts):
         return
@@ -305,7 +309,9 @@ def _check_pairs(written: Written) -> None:
     )
 
 
-def _summary(pairing: Pairing, splits: "array[int]", written: Written, shared: Leaks) -> Summary:
+def _summary(
+    pairing: PairBuilder, splits: "array[int]", written: WrittenPairs, shared: Leaks
+) -> Summary:
     choices, chat, roster = pairing.choices, pairing.chat, pairing.roster
     return Summary(
         chats=(Chat(chat.chat_id, chat.name),),
@@ -337,7 +343,7 @@ def _summary(pairing: Pairing, splits: "array[int]", written: Written, shared: L
     )
 
 
-def sha256_of(file: Path) -> str:
+def file_sha256(file: Path) -> str:
     """Return a file's sha256, in hex."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

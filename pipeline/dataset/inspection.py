@@ -14,9 +14,9 @@ from model.chat.conversation import Message, Window
 from model.chat.names import make_printable_name
 from model.errors import ExportError
 from model.files import make_folder
-from pipeline.dataset.pairs import Choices, Pairing
-from pipeline.dataset.roster_file import MIN_MESSAGES, roster_of, write_roster
-from pipeline.export.archive import MAX_LISTED, Chat, ShowReading, opened
+from pipeline.dataset.pairs import BuildOptions, PairBuilder
+from pipeline.dataset.roster_file import MIN_MESSAGES, make_roster, write_roster
+from pipeline.export.archive import MAX_LISTED, ExportedChat, ShowProgress, open_exports
 from pipeline.export.merging import Author, Counts, Spool
 
 _NO_SCRIPTS = {
@@ -26,14 +26,14 @@ _NO_SCRIPTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class ChatFigures:
+class ChatReport:
     """One chat; `scripts` counts messages by script, `private` counts placeholders.
 
     The `quiet` authors wrote fewer than `min_messages` own messages, too few for a voice.
     `sessions` and `pairs` are the numbers that a build would find before the split.
     """
 
-    chat: Chat
+    chat: ExportedChat
     counts: Counts
     authors: tuple[Author, ...]
     scripts: Counter[str]
@@ -58,8 +58,8 @@ def inspect(
     roster_path: Path | None,
     min_messages: int,
     step: Callable[[str], None] = lambda _: None,
-    show: ShowReading = lambda _: nullcontext(lambda _: None),
-) -> list[ChatFigures]:
+    show: ShowProgress = lambda _: nullcontext(lambda _: None),
+) -> list[ChatReport]:
     """Return the figures of all chats, those with most messages first, or of the wanted one.
 
     With `roster_path` a roster of the chat's people is written there.
@@ -71,25 +71,25 @@ def inspect(
         raise ExportError(
             f"{roster_path} is there already, and may be edited: name another file, or delete it"
         )
-    with opened(exports, wanted, zone, step, show) as archive:
+    with open_exports(exports, wanted, zone, step, show) as archive:
         chats = list(archive.chats.values())
         if wanted is not None or roster_path:
             chats = [archive.only(wanted)]
-        choices = Choices(window=window, min_messages=min_messages)
+        choices = BuildOptions(window=window, min_messages=min_messages)
         if len(chats) > MAX_LISTED:
             step(f"inspecting {len(chats):,} chats")
         tell = step if len(chats) <= MAX_LISTED else lambda _: None
-        figures = [figures_of(archive.spool, chat, choices, tell) for chat in chats]
+        figures = [inspect_chat(archive.spool, chat, choices, tell) for chat in chats]
         if roster_path:
             authors = archive.spool.authors(chats[0].chat_id, own_words=True)
             make_folder(Path(os.path.realpath(roster_path)).parent)
-            write_roster(roster_of(authors, min_messages=min_messages), roster_path, authors)
+            write_roster(make_roster(authors, min_messages=min_messages), roster_path, authors)
     return sorted(figures, key=lambda one: -one.messages)
 
 
-def figures_of(
-    spool: Spool, chat: Chat, choices: Choices, step: Callable[[str], None]
-) -> ChatFigures:
+def inspect_chat(
+    spool: Spool, chat: ExportedChat, choices: BuildOptions, step: Callable[[str], None]
+) -> ChatReport:
     """Return the figures of one chat."""
     step(f"inspecting {make_printable_name(chat.name)}")
     scripts = Counter[str]()
@@ -97,15 +97,15 @@ def figures_of(
     def watch(message: Message) -> None:
         scripts.update(_scripts(message.text))
 
-    roster = roster_of(
+    roster = make_roster(
         spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
     )
-    pairing = Pairing(spool, chat, roster, choices, watch)
+    pairing = PairBuilder(spool, chat, roster, choices, watch)
     sessions = pairs = 0
     for session in pairing.sessions():
         sessions += 1
         pairs += len(session.pairs)
-    return ChatFigures(
+    return ChatReport(
         chat=chat,
         counts=spool.counts(chat.chat_id),
         authors=tuple(spool.authors(chat.chat_id)),

@@ -16,8 +16,8 @@ from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError
 from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset.roster_file import MIN_MESSAGES
-from pipeline.dataset.split import TEST, VALIDATION, Spans
-from pipeline.export.archive import Chat
+from pipeline.dataset.split import TEST, VALIDATION, SessionSpans
+from pipeline.export.archive import ExportedChat
 from pipeline.export.merging import START, Place, Spool
 
 _LINK = re.compile(r"(?:https?://|www\.|t\.me/)\S+", re.IGNORECASE)
@@ -140,7 +140,7 @@ class _Recent:
         self._sessions = [*self._sessions, *(session for _ in turn)][-reach:]
 
 
-def sessions_of(
+def pair_sessions(
     messages: Iterable[Message],
     roster: Roster,
     window: Window,
@@ -179,7 +179,7 @@ _SPREAD = 2_654_435_761  # Knuth's multiplicative hash: neighbours land far apar
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class BuildOptions:
     """What of a chat to take, and how; the defaults take everything.
 
     `last` messages or those `since` a time; local times of old exports are those of `zone`, else
@@ -207,22 +207,22 @@ class Choices:
             raise DatasetError(f"--last {self.last} leaves no message: give 1 or more")
 
 
-class Pairing:
+class PairBuilder:
     """Pairs a chat's messages and counts what it meets on the way."""
 
     def __init__(
         self,
         spool: Spool,
-        chat: Chat,
+        chat: ExportedChat,
         roster: Roster,
-        choices: Choices,
+        choices: BuildOptions,
         watch: Callable[[Message], None] = lambda _: None,
     ) -> None:
         self.chat, self.roster, self.choices = chat, roster, choices
         self._spool, self._watch = spool, watch
         self._begin = _start(spool, chat.chat_id, choices)
         self._often = spool.repeated(chat.chat_id, MAX_REPEATS, self._begin)
-        self.spans = Spans()
+        self.spans = SessionSpans()
         self.messages = self.repeated = 0
         self.lines: Counter[str] = Counter()
         self.authors: set[int] = set()
@@ -230,7 +230,9 @@ class Pairing:
 
     def sessions(self) -> Iterator[Session]:
         """Yield the chat's sessions with their pairs, counting what is in them."""
-        for session in sessions_of(self._messages(), self.roster, self.choices.window, self._keeps):
+        for session in pair_sessions(
+            self._messages(), self.roster, self.choices.window, self._keeps
+        ):
             start, end = (
                 line.sent_at.timestamp() for line in (session.lines[0], session.lines[-1])
             )
@@ -283,7 +285,7 @@ class Pairing:
         return False
 
 
-def _start(spool: Spool, chat_id: int, choices: Choices) -> Place:
+def _start(spool: Spool, chat_id: int, choices: BuildOptions) -> Place:
     since = (int(choices.since.timestamp()), START[1]) if choices.since else START
     last = spool.place_before(chat_id, choices.last) if choices.last else START
     return max(since, last)

@@ -12,7 +12,7 @@ from model.errors import DatasetError, describe_error
 from model.files import make_folder, open_unnamed, place_in_errors, write_text
 from pipeline.dataset.pairs import Pair
 
-_COLUMNS = ("strike", "pair", "date", "why", "voice", "context", "target")
+_COLUMNS = ("remove", "pair", "date", "why", "voice", "context", "target")
 _SHOWN = 2  # lines of context
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ID = re.compile(r"-?\d+/-?\d+")
@@ -37,7 +37,7 @@ class Review:
         return not is_struck
 
 
-def read_struck(table: Path | None, kept: Path) -> frozenset[str]:
+def read_removed(table: Path | None, kept: Path) -> frozenset[str]:
     """Return the ids of pairs that were struck out, in the table or in an earlier dataset.
 
     Of a pair that the table shows, the table decides.
@@ -85,7 +85,7 @@ def _kept(path: Path) -> frozenset[str]:
     return frozenset(path.read_text("utf-8", errors="replace").split())
 
 
-def write_struck(path: Path, struck: Collection[str]) -> None:
+def write_removed(path: Path, struck: Collection[str]) -> None:
     """Write the ids of pairs that stay out, one a line."""
     write_text(path, "".join(f"{pair}\n" for pair in sorted(struck)))
 
@@ -99,9 +99,9 @@ def _shown(table: Path) -> dict[str, bool]:
     text = table.read_text("utf-8-sig", "replace")
     semicolons = ";" in text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if semicolons else ",")
-    if rows.fieldnames and not {"strike", "pair"}.issubset(rows.fieldnames):
-        raise ValueError("it has no columns strike and pair")
-    shown = {row["pair"].removeprefix(_PREFIX): bool(row["strike"].strip()) for row in rows}
+    if rows.fieldnames and not {"remove", "pair"}.issubset(rows.fieldnames):
+        raise ValueError("it has no columns remove and pair")
+    shown = {row["pair"].removeprefix(_PREFIX): bool(row["remove"].strip()) for row in rows}
     return {pair: is_struck for pair, is_struck in shown.items() if _ID.fullmatch(pair)}
 
 

@@ -17,7 +17,7 @@ from model.chat.roster import Person, Roster, find_unknown_key, roster_from_json
 from model.errors import RosterError, describe_error
 from model.files import write_text
 from model.redaction.redact import redact
-from pipeline.export.merging import Author, written
+from pipeline.export.merging import Author, count_messages
 
 _NAMED = 5
 """A question names so many people at most, and counts the others."""
@@ -165,7 +165,7 @@ def _numbers(several: Iterable[_Someone]) -> str:
     return ", ".join(str(number) for who in several for number in who.person.ids)
 
 
-FILE = "roster.toml"
+ROSTER_FILE = "roster.toml"
 MIN_MESSAGES = 200
 """Who wrote fewer is too quiet to be a voice."""
 
@@ -257,7 +257,7 @@ def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> 
     only a person can know.
     """
     authors = tuple(authors)
-    counts = written(authors)
+    counts = count_messages(authors)
     people = sorted(roster.people, key=lambda person: -_total(person, counts))
     asked = questions(people, authors) if authors else {}
     tables = []
@@ -277,7 +277,7 @@ def add_people(path: Path, people: Iterable[Person], comments: Mapping[str, str]
         write_text(path, _text_of(path).rstrip("\n") + "\n" + tables)
 
 
-def roster_of(
+def make_roster(
     authors: Iterable[Author], known: Roster | None = None, min_messages: int = MIN_MESSAGES
 ) -> Roster:
     """Return the people among these authors: learned from, silent until they agree.
@@ -297,10 +297,10 @@ def roster_of(
         taken.add(fold(name))
         people.append(Person(name, (author.author_id,), author.names))
     bots = known.bots | {author.author_id for author in strangers if author.is_bot}
-    return with_quiet(replace(known, people=tuple(people), bots=bots), authors, min_messages)
+    return mark_quiet(replace(known, people=tuple(people), bots=bots), authors, min_messages)
 
 
-def with_nameless(roster: Roster, authors: Iterable[Author]) -> Roster:
+def assign_nameless_authors(roster: Roster, authors: Iterable[Author]) -> Roster:
     """Return a roster that knows the authors of exports without ids by the names people had.
 
     A name that several had is theirs who said no, if one did: nobody's words are to leak.
@@ -317,9 +317,9 @@ def with_nameless(roster: Roster, authors: Iterable[Author]) -> Roster:
     return replace(roster, people=tuple(people))
 
 
-def with_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> Roster:
+def mark_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> Roster:
     """Return a roster in which they are quiet who wrote too little, and nobody else is."""
-    counts = written(authors)
+    counts = count_messages(authors)
     people = (replace(p, quiet=_total(p, counts) < min_messages) for p in roster.people)
     return replace(roster, people=tuple(people))
 

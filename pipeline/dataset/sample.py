@@ -14,7 +14,7 @@ from typing import Any
 from model.chat.roster import Person, Roster
 from model.errors import ExportError, UnderstudyError
 from model.files import make_folder, write_text
-from pipeline.dataset.roster_file import write_roster
+from pipeline.dataset.roster_file import ROSTER_FILE, write_roster
 
 NAMES = ("Tiago", "Leonardo", "Hugo", "Andre", "Raul")
 TITLE = "Five friends"
@@ -59,7 +59,7 @@ def write_sample(folder: Path, seed: int = SEED) -> Path:
     make_folder(folder)
     text = json.dumps(_chat(_laid_out(order), names), ensure_ascii=False, indent=1)
     write_text(path, text)
-    write_roster(_roster(), folder / "roster.toml")
+    write_roster(_roster(), folder / ROSTER_FILE)
     return path
 
 

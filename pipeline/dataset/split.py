@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from model.errors import DatasetError
 
 
-class Split(StrEnum):
+class HeldOutSplit(StrEnum):
     """Held-out talk: settings are tuned on `validation`, so that `test` can judge them."""
 
     TEST = "test"
@@ -28,7 +28,7 @@ TEST = 0.15
 
 
 @dataclass(slots=True)
-class Spans:
+class SessionSpans:
     """Sessions by their number: when each began and ended, in seconds since 1970, and its lines.
 
     24 bytes a session, whatever was said in it.
@@ -50,7 +50,7 @@ class Spans:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenPairs:
     """What was written: pairs by split and voice, those seen in training, and what was not.
 
     `dropped` pairs have a context that reaches into another split or stand in a gap. `content_hash`
@@ -64,7 +64,7 @@ class Written:
 
 
 def split(
-    spans: Spans, gap: int, test: float = TEST, validation: float = VALIDATION
+    spans: SessionSpans, gap: int, test: float = TEST, validation: float = VALIDATION
 ) -> "array[int]":
     """Return for each session the place of its split in SPLITS, or GAP.
 

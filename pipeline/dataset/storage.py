@@ -33,8 +33,8 @@ from model.files import (
 )
 from model.joining import LineFacts
 from pipeline.dataset.pairs import Pair
-from pipeline.dataset.roster_file import read_roster
-from pipeline.dataset.split import GAP, SPLITS, SplitName, Written
+from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
+from pipeline.dataset.split import GAP, SPLITS, SplitName, WrittenPairs
 from pipeline.dataset.summary import Summary, is_summary, read_summary
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ _DRAFT = pa.schema(list(FIELDS.items()))
 _FINAL = pa.schema([*FIELDS.items(), ("seen", pa.bool_())])
 
 
-class Draft:
+class PairWriter:
     """Takes in pairs one by one, then writes those of each split into a file of its own."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class Draft:
         if len(self._waiting) >= _BATCH:
             self._flush()
 
-    def write(self, target: Callable[[str], Any], splits: "array[int]") -> Written:
+    def write(self, target: Callable[[str], Any], splits: "array[int]") -> WrittenPairs:
         """Write one Parquet file for each split; `splits` has an entry for each session.
 
         `target` returns a file's path, or the open file, for its name.
@@ -109,7 +109,7 @@ class Draft:
         places = np.where(places == since, places, np.int8(-1))
         seen = self._seen(places)
         self._write_files(target, places, seen)
-        return Written(
+        return WrittenPairs(
             voices=tuple(self._by_voice(places == place) for place in range(len(SPLITS))),
             seen=tuple(int(seen[places == place].sum()) for place in range(len(SPLITS))),
             dropped=int((places < 0).sum()),
@@ -194,7 +194,7 @@ def _digest(text: bytes, size: int) -> bytes:
     return hashlib.blake2b(text, digest_size=size).digest()
 
 
-OCCASIONS = "occasions.jsonl"
+CONVERSATIONS = "conversations.jsonl"
 
 Conversations = Mapping[SplitName, tuple[tuple[LineFacts, ...], ...]]
 """The conversations of each split, in order of their beginning."""
@@ -204,7 +204,7 @@ _DEFAULTS = {
 }
 
 
-class OccasionsDraft:
+class ConversationWriter:
     """Takes in conversations until all sessions are known and can be split.
 
     They wait in a temporary file without a name, as the pairs do.
@@ -234,13 +234,13 @@ class OccasionsDraft:
                 target.write(b'{"split":"%b","said":%b}\n' % (split, said.rstrip()))
 
 
-def read_occasions(folder: Path, roster: Roster) -> Conversations | None:
+def read_conversations(folder: Path, roster: Roster) -> Conversations | None:
     """Read a dataset's conversations; None where an earlier version built it without.
 
     Raises:
         DatasetError: They cannot be read, or the roster has changed since.
     """
-    path = folder / OCCASIONS
+    path = folder / CONVERSATIONS
     found: dict[SplitName, list[tuple[LineFacts, ...]]] = {name: [] for name in SPLITS}
     try:
         with path.open("rb") as file:
@@ -290,11 +290,10 @@ def _from_json(value: Mapping[str, Any]) -> LineFacts:
 
 
 PAIRS = "pairs"
-ROSTER = "roster.toml"
 SUMMARY = "summary.json"
-STRUCK = "struck.txt"
+REMOVED = "removed.txt"
 
-_OURS = {PAIRS, ROSTER, SUMMARY, STRUCK, OCCASIONS}
+_OURS = {PAIRS, ROSTER_FILE, SUMMARY, REMOVED, CONVERSATIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,7 +335,7 @@ class Dataset:
         yield from (person.name for person in self.roster.people)
 
 
-def check_place(folder: Path) -> None:
+def check_output(folder: Path) -> None:
     """Make sure that a dataset may be written there.
 
     Raises:
@@ -360,10 +359,10 @@ def new_dataset(folder: Path) -> Iterator[Path]:
     Raises:
         DatasetError: Something else is there.
     """
-    check_place(folder)
+    check_output(folder)
     place = Path(os.path.realpath(folder))
     make_folder(place.parent)
-    recover(place)
+    recover_dataset(place)
     with owned_folder(place.parent, place.name) as beside:
         fresh = make_folder(beside / "new")
         make_folder(fresh / PAIRS)
@@ -399,7 +398,7 @@ class UnnamedFiles:
             give_name(file, folder / name)
 
 
-def recover(folder: Path) -> None:
+def recover_dataset(folder: Path) -> None:
     """Clean up after killed builds; restore an older dataset that one of them had moved."""
     place = Path(os.path.realpath(folder))
     if not place.exists():
@@ -421,9 +420,9 @@ def load_dataset(folder: Path) -> Dataset:
         RosterError: Its roster.toml says something impossible.
     """
     with suppress(OSError):  # a folder that this user may not write
-        recover(folder)
+        recover_dataset(folder)
     summary = read_summary(folder / SUMMARY)
-    roster = read_roster(folder / ROSTER)
+    roster = read_roster(folder / ROSTER_FILE)
     splits = {name: _read_pairs(folder, name) for name in SPLITS}
     dataset = Dataset(folder, roster=roster, summary=summary, **splits)
     _check_roster(dataset)
@@ -498,8 +497,8 @@ def _check_roster(dataset: Dataset) -> None:
     for pair in (*dataset.train, *dataset.validation, *dataset.test):
         if pair.voice not in voices or any(line.startswith(withheld) for line in pair.context):
             raise DatasetError(
-                f"{dataset.folder / ROSTER} has changed who may be learned from or what they are "
-                f"called: build again, with --roster {dataset.folder / ROSTER}"
+                f"{dataset.folder / ROSTER_FILE} has changed who may be learned from or what they "
+                f"are called: build again, with --roster {dataset.folder / ROSTER_FILE}"
             )
 
 

@@ -13,7 +13,7 @@ from model.chat.names import escape_control_characters
 from model.chat.roster import Imitate
 from model.errors import DatasetError, describe_error
 from model.files import write_text
-from pipeline.dataset.split import SPLITS, Spans, SplitName, Written
+from pipeline.dataset.split import SPLITS, SessionSpans, SplitName, WrittenPairs
 
 KIND = "understudy dataset"
 FORMAT = 2
@@ -109,14 +109,14 @@ class Summary:
 
 
 def split_figures(
-    spans: Spans, splits: Sequence[int], written: Written
+    spans: SessionSpans, splits: Sequence[int], written: WrittenPairs
 ) -> tuple[SplitFigures, ...]:
     """Count each split."""
     return tuple(_split_figures(place, spans, splits, written) for place in range(len(SPLITS)))
 
 
 def _split_figures(
-    place: int, spans: Spans, splits: Sequence[int], written: Written
+    place: int, spans: SessionSpans, splits: Sequence[int], written: WrittenPairs
 ) -> SplitFigures:
     own = [number for number, where in enumerate(splits) if where == place]
     return SplitFigures(

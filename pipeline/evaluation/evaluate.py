@@ -22,7 +22,7 @@ from model.errors import DatasetError
 from model.files import make_folder, make_private, temporary_folder, write_text
 from pipeline.dataset.pairs import Pair
 from pipeline.dataset.split import (
-    Split,
+    HeldOutSplit,
 )
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation import memorization
@@ -67,7 +67,7 @@ def evaluate(
     seed: int,
     console: Console,
     *,
-    split: Split = Split.TEST,
+    split: HeldOutSplit = HeldOutSplit.TEST,
     place: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a version, as its card says it speaks, on held-out talk; return the scorecard.
@@ -93,7 +93,7 @@ def judge(
     seed: int,
     console: Console,
     *,
-    split: Split = Split.TEST,
+    split: HeldOutSplit = HeldOutSplit.TEST,
     told: Callable[[float], object] = lambda _: None,
 ) -> Judged:
     """Return the scorecard and the outcomes turn by turn; `told` gets the share that is done.
@@ -103,7 +103,7 @@ def judge(
     Raises:
         DatasetError, BaseError: See `evaluate`.
     """
-    pairs = dataset.test if split is Split.TEST else dataset.validation
+    pairs = dataset.test if split is HeldOutSplit.TEST else dataset.validation
     held_out, training = _turns(pairs), _turns(dataset.train)
     known = {t.voice for t in held_out} & {t.voice for t in training}
     voices = tuple(sorted(known & {person.name for person in artifact.card.roster.voices}))
@@ -216,7 +216,7 @@ def _convert(name: str, dataset: Dataset, cache: Path, place: Path, limit: int) 
 
 
 def _about(
-    artifact: Artifact, dataset: Dataset, size: Size, seed: int, split: Split
+    artifact: Artifact, dataset: Dataset, size: Size, seed: int, split: HeldOutSplit
 ) -> dict[str, Any]:
     """Return what a scorecard's figures are of."""
     return {

@@ -111,7 +111,7 @@ def _newest(file: Path) -> bytes:
     return latest
 
 
-ShowReading = Callable[[Path], AbstractContextManager[Told]]
+ShowProgress = Callable[[Path], AbstractContextManager[Told]]
 """Shows how much of a file is read: is entered before, and told each time how many bytes more."""
 
 UNNAMED = "a chat without a name"
@@ -138,7 +138,7 @@ class Trouble:
 
 
 @dataclass(slots=True)
-class Chat:
+class ExportedChat:
     """A chat of the exports; `number` is its id as they write it, `joined` are basic groups.
 
     `unread` counts the bytes of each file that damage made unreadable, `sizes` are the files'.
@@ -169,7 +169,7 @@ class Chat:
         if len(self.places) < _MOST_PLACES:
             self.places.append(Trouble(file, fault.offset, after, fault.what))
 
-    def take_in(self, group: "Chat") -> None:
+    def take_in(self, group: "ExportedChat") -> None:
         """Become one with the basic group that this chat was."""
         self.joined.append(group.chat_id)
         self.former_names.append(group.name)
@@ -191,9 +191,9 @@ class Archive:
 
     spool: Spool
     files: tuple[Path, ...]
-    chats: dict[int, Chat] = field(default_factory=dict)
+    chats: dict[int, ExportedChat] = field(default_factory=dict)
 
-    def open(self, chat: Chat) -> Chat:
+    def open(self, chat: ExportedChat) -> ExportedChat:
         """Return the chat of this id; of what several exports say of it the last holds."""
         if chat.number is None:  # which chat it is nobody knows: it stays one of its own
             chat.chat_id -= len(self.chats)
@@ -204,7 +204,7 @@ class Archive:
             known.name = chat.name
         return known
 
-    def only(self, wanted: str | None) -> Chat:
+    def only(self, wanted: str | None) -> ExportedChat:
         """Return the chat of this name or id, or the only one.
 
         Raises:
@@ -233,12 +233,12 @@ class Archive:
 
 
 @contextmanager
-def opened(
+def open_exports(
     paths: Sequence[Path],
     wanted: str | None = None,
     zone: tzinfo | None = None,
     step: Callable[[str], None] = lambda _: None,
-    show: ShowReading = lambda _: nullcontext(lambda _: None),
+    show: ShowProgress = lambda _: nullcontext(lambda _: None),
 ) -> Iterator[Archive]:
     """Read the exports at these paths: the wanted chat with what it grew out of, or all chats.
 
@@ -278,7 +278,7 @@ def _room() -> Iterator[None]:
 
 
 def _choice(
-    files: Sequence[Path], wanted: str | None, show: ShowReading
+    files: Sequence[Path], wanted: str | None, show: ShowProgress
 ) -> Callable[[Heading], bool]:
     """Return which chats to read: all, or the wanted one and those that it may be one with.
 
@@ -303,16 +303,16 @@ def _choice(
     return lambda heading: heading.kind in partners or _chat(heading).chat_id in ids
 
 
-def _is_meant(chat: Chat, wanted: str) -> bool:
+def _is_meant(chat: ExportedChat, wanted: str) -> bool:
     ids = {chat.chat_id, chat.number, *chat.joined, *(-group for group in chat.joined)}
     names = {fold(name) for name in (chat.name, *chat.former_names)}
     return fold(wanted) in names or wanted.strip() in {str(one) for one in ids}
 
 
-def _chat(heading: Heading) -> Chat:
+def _chat(heading: Heading) -> ExportedChat:
     number = heading.number
     chat_id = UNKNOWN if number is None else to_chat_id(heading.kind, number)
-    return Chat(chat_id, number, heading.name or UNNAMED, heading.kind or "unknown")
+    return ExportedChat(chat_id, number, heading.name or UNNAMED, heading.kind or "unknown")
 
 
 def _read(
@@ -328,7 +328,7 @@ def _read(
     Raises:
         ExportError: No chat is in it.
     """
-    chat: Chat | None = None
+    chat: ExportedChat | None = None
     entries = Entries(UNKNOWN, archive.spool.names, Tally(), zone)
     found, last, fault = False, None, None
     for event in read(file, wants, told):

@@ -33,7 +33,7 @@ class Author:
     by_name: bool = False
 
 
-def written(authors: Iterable[Author]) -> Counter[int]:
+def count_messages(authors: Iterable[Author]) -> Counter[int]:
     """Return how many messages each account wrote, by its id."""
     counts: Counter[int] = Counter()
     for author in authors:
@@ -203,7 +203,7 @@ class Spool:
         query = "DELETE FROM entry WHERE chat = ? AND id = ?"
         self._base.executemany(query, ((chat, number) for number in ids))
 
-    def retell(self, chat: int, texts: Mapping[int, str]) -> None:
+    def replace_texts(self, chat: int, texts: Mapping[int, str]) -> None:
         """Put other words, and no name, into entries of a chat, by their ids."""
         query = "UPDATE entry SET text = ?, name = 0 WHERE chat = ? AND id = ?"
         self._base.executemany(query, ((text, chat, number) for number, text in texts.items()))
@@ -227,7 +227,7 @@ class Spool:
         self._base.execute(_MOVE, {"old": old, "new": new, "shift": MIGRATION_OFFSET})
         self._base.execute("DELETE FROM entry WHERE chat = ?", (old,))
 
-    def clashes(self, chat: int) -> int:
+    def count_author_clashes(self, chat: int) -> int:
         """Return how many messages of a chat two exports ascribe to different users."""
         query = "SELECT count(*) FROM entry WHERE chat = ? AND clash > 0"
         count: int = self._base.execute(query, (chat,)).fetchone()[0]

@@ -15,10 +15,10 @@ from model.chat.roster import Roster
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from pipeline.dataset.build import check_chat, check_damage
-from pipeline.dataset.review import read_struck
-from pipeline.dataset.roster_file import FILE
+from pipeline.dataset.review import read_removed
+from pipeline.dataset.roster_file import ROSTER_FILE
 from pipeline.dataset.split import SPLITS
-from pipeline.dataset.storage import PAIRS, STRUCK
+from pipeline.dataset.storage import PAIRS, REMOVED
 from pipeline.export.archive import export_files
 from pipeline.retrain.history import histories, keep
 from pipeline.retrain.holdout import Seen, seen_by
@@ -197,21 +197,21 @@ def take_in(
     Raises:
         ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
     """
-    check_chat(whole.chat, whole.spool.clashes(whole.chat.chat_id))
+    check_chat(whole.chat, whole.spool.count_author_clashes(whole.chat.chat_id))
     check_damage(whole.chat, skip_damaged=request.skip_damaged)
     _agree_to_shorter(whole, dependencies)
-    file = request.roster or request.root / FILE
+    file = request.roster or request.root / ROSTER_FILE
     whole.ledger = whole.ledger.with_decisions(read_imported(request.root))
     people = people_of(
         whole,
         file,
-        [export.with_name(FILE) for export in sources.exports],
+        [export.with_name(ROSTER_FILE) for export in sources.exports],
         current.artifact.card.roster if current.artifact else None,
         request.min_messages,
     )
     withhold(whole, people.roster)
     dataset = dataset_of(current.artifact) if current.artifact else None
-    struck = struck_now(whole, read_struck(None, Path(dataset or request.root) / STRUCK))
+    struck = struck_now(whole, read_removed(None, Path(dataset or request.root) / REMOVED))
     dependencies.watch.begin("erase")
     silence(Registry(request.root), people.written)
     _print_erased(erase(request.root, people.roster, whole), dependencies)

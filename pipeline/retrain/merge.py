@@ -21,8 +21,8 @@ from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, is_copy_id
 from model.errors import ExportError
-from pipeline.dataset.build import sha256_of
-from pipeline.export.archive import Archive, Chat, opened
+from pipeline.dataset.build import file_sha256
+from pipeline.export.archive import Archive, ExportedChat, open_exports
 from pipeline.export.entries import Kind, Row
 from pipeline.export.merging import Spool
 from pipeline.retrain.history import (
@@ -85,7 +85,7 @@ class Merged:
 
     spool: Spool
     history: History
-    chat: Chat
+    chat: ExportedChat
     ledger: Ledger
     covers: list[Cover]
     known: dict[int, int]
@@ -164,7 +164,7 @@ def withhold(whole: Merged, roster: Roster) -> None:
                 texts[message.message_id] = add_voice_header(played[0], own)
         elif out and (own := strip_other_authors(message.text, roster)) != message.text:
             texts[message.message_id] = own
-    whole.spool.retell(whole.chat.chat_id, texts)
+    whole.spool.replace_texts(whole.chat.chat_id, texts)
 
 
 FOREIGN = 2**40
@@ -314,7 +314,7 @@ Said = tuple[int, int]
 class Move:
     """A kept history as its supergroup's, and the chat in the export that proves it."""
 
-    chat: Chat
+    chat: ExportedChat
     history: History
     renumbered: Callable[[int], int]
 
@@ -360,7 +360,7 @@ def move_of(root: Path, found: Archive, expected: artifact.Chat) -> Move | None:
     return None
 
 
-def _earlier(found: Archive, chat: Chat) -> dict[int, Said]:
+def _earlier(found: Archive, chat: ExportedChat) -> dict[int, Said]:
     """Return by id what a supergroup's export holds of the basic group."""
     entries = map(Entry._make, found.spool.rows(chat.chat_id))
     return {
@@ -395,7 +395,7 @@ def _are_most(known: Mapping[int, Said], hits: Iterable[bool]) -> bool:
     return bool(known) and sum(hits) >= _ENOUGH * len(known)
 
 
-def _move(root: Path, history: History, head: Head, chat: Chat, offset: int) -> Move:
+def _move(root: Path, history: History, head: Head, chat: ExportedChat, offset: int) -> Move:
     def renumbered(number: int) -> int:
         return number - MIGRATION_OFFSET if is_foreign(number) else number + offset
 
@@ -483,7 +483,7 @@ def merged(
     with closing(Spool()) as spool:
         whole: Merged | None = None
         for file in exports:
-            with opened([file], None if expected else wanted, zone, step) as found:
+            with open_exports([file], None if expected else wanted, zone, step) as found:
                 move = None if whole or not expected else move_of(root, found, expected)
                 chat = move.chat if move else _chosen(found, file, expected, wanted)
                 expected = artifact.Chat(chat.chat_id, chat.name)
@@ -492,7 +492,7 @@ def merged(
         if whole:
             settle(whole)
         for notes in sorted(dumps, key=lambda one: one.written_at):
-            with opened([notes.file], None, zone, step) as found:
+            with open_exports([notes.file], None, zone, step) as found:
                 chat = _chosen(found, notes.file, expected, None, _advice(root, found, expected))
                 expected = artifact.Chat(chat.chat_id, chat.name)
                 whole = whole or _begun(root, spool, chat)
@@ -509,7 +509,7 @@ def _chosen(
     expected: artifact.Chat | None,
     wanted: str | None,
     advice: str = _OTHER,
-) -> Chat:
+) -> ExportedChat:
     """Return the chat to merge.
 
     Raises:
@@ -535,12 +535,12 @@ def _advice(root: Path, found: Archive, expected: artifact.Chat | None) -> str:
     return _PROOF if expected and may_be_moved(root, found, expected) else _OTHER
 
 
-def _begun(root: Path, spool: Spool, chat: Chat, move: Move | None = None) -> Merged:
+def _begun(root: Path, spool: Spool, chat: ExportedChat, move: Move | None = None) -> Merged:
     """Return the chat's history as what all else is merged into."""
     history = move.history if move else open_history(root, chat.chat_id)
     spool.keep((move or history).rows(spool.names))
     covers = list(history.head.covers) if history.head else []
-    own = Chat(chat.chat_id, chat.number, chat.name, chat.kind)
+    own = ExportedChat(chat.chat_id, chat.number, chat.name, chat.kind)
     whole = Merged(spool, history, own, history.ledger, covers, {}, is_moved=move is not None)
     for one in whole.entries():
         whole.known[one.number] = one.edited
@@ -556,7 +556,7 @@ def _make_whole(whole: Merged, dumps: Sequence[Notes]) -> None:
     whole.spool.find_topics(whole.chat.chat_id)
 
 
-def _add_export(whole: Merged, found: Archive, chat: Chat, file: Path) -> None:
+def _add_export(whole: Merged, found: Archive, chat: ExportedChat, file: Path) -> None:
     """Take in an export: it says what there is in its range, except where a newer one says it."""
     whole.chat.name = chat.name
     whole.chat.tally.repaired.update(chat.tally.repaired)
@@ -589,7 +589,7 @@ def _add_export(whole: Merged, found: Archive, chat: Chat, file: Path) -> None:
     whole.deleted += whole.drop(number for number in known if not is_decided(number))
 
 
-def _add_dump(whole: Merged, found: Archive, chat: Chat, notes: Notes) -> None:
+def _add_dump(whole: Merged, found: Archive, chat: ExportedChat, notes: Notes) -> None:
     """Take in a dump.
 
     Raises:
@@ -605,7 +605,7 @@ def _add_dump(whole: Merged, found: Archive, chat: Chat, notes: Notes) -> None:
     add_dumped(whole, list(_entries(found, chat)), list(found.spool.names))
 
 
-def _entries(found: Archive, chat: Chat) -> Iterator[Entry]:
+def _entries(found: Archive, chat: ExportedChat) -> Iterator[Entry]:
     return map(Entry._make, found.spool.rows(chat.chat_id))
 
 
@@ -625,7 +625,7 @@ def _cover(spool: Spool, chat_id: int) -> Cover | None:
     return Cover(first, last, int(counts.first.timestamp()), int(newest))
 
 
-def _given(whole: Merged, found: Archive, chat: Chat, file: Path) -> Given:
+def _given(whole: Merged, found: Archive, chat: ExportedChat, file: Path) -> Given:
     counts = found.spool.counts(chat.chat_id)
     known = sum(one.is_message and one.number in whole.known for one in _entries(found, chat))
-    return Given(file, sha256_of(file), counts.messages, known, counts.first, counts.last)
+    return Given(file, file_sha256(file), counts.messages, known, counts.first, counts.last)

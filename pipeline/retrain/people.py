@@ -16,14 +16,14 @@ from model.chat.roster import Decision, DecisionKind, Person, Roster, remove_dec
 from model.errors import ExportError, describe_error
 from pipeline.dataset.roster_file import (
     add_people,
+    assign_nameless_authors,
+    make_roster,
+    mark_quiet,
     read_roster,
-    roster_of,
-    with_nameless,
-    with_quiet,
     write_roster,
 )
 from pipeline.export.entries import Flag
-from pipeline.export.merging import Author, written
+from pipeline.export.merging import Author, count_messages
 from pipeline.retrain.merge import Merged
 from pipeline.versions.consent import Notes
 
@@ -136,16 +136,16 @@ def people_of(
     known = _known(file, beside, trained)
     ours = _ours(whole, known or Roster())
     if known is None:
-        roster = roster_of(authors, _without(Roster(), ours), min_messages)
+        roster = make_roster(authors, _without(Roster(), ours), min_messages)
         write_roster(roster, file, authors)
         decided = _decided(whole, roster, authors, min_messages)
         return People(decided, roster, (), is_made=True)
     if not file.is_file():
         known = replace(known, people=tuple(map(whole.ledger.still_out, known.people)))
         write_roster(known, file, authors)
-    known = with_nameless(_without(_renamed(known, trained), ours), authors)
+    known = assign_nameless_authors(_without(_renamed(known, trained), ours), authors)
     before = {person.ids for person in known.people}
-    found = roster_of(authors, known, min_messages)
+    found = make_roster(authors, known, min_messages)
     newcomers = tuple(
         whole.ledger.still_out(replace(person, imitate="no"))
         for person in found.people
@@ -159,7 +159,7 @@ def people_of(
 
 def _decided(whole: Merged, roster: Roster, authors: Sequence[Author], min_messages: int) -> Roster:
     """Return a roster as people's own decisions have it; the ledger takes note of it."""
-    roster = with_quiet(whole.ledger.over(roster), authors, min_messages)
+    roster = mark_quiet(whole.ledger.over(roster), authors, min_messages)
     whole.ledger = replace(whole.ledger, understudies=roster.understudies).noting(roster)
     return roster
 
@@ -215,7 +215,7 @@ def _without(roster: Roster, ours: Collection[int]) -> Roster:
 
 
 def _questions(people: Sequence[Person], authors: Sequence[Author]) -> dict[str, str]:
-    counts = written(authors)
+    counts = count_messages(authors)
     questions = {}
     for person in people:
         total = sum(counts[number] for number in person.ids)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from model.artifacts.artifact import Artifact, Decoding
 from model.artifacts.registry import Registry
-from pipeline.dataset.inspection import ChatFigures
+from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.storage import Dataset
 from pipeline.evaluation.evaluate import GATE, judge
 from pipeline.evaluation.generation import Size
@@ -102,7 +102,7 @@ class Dependencies:
 
     watch: Watch
     ask: Ask
-    print_findings: Callable[[Sequence[ChatFigures], Console], None]
+    print_findings: Callable[[Sequence[ChatReport], Console], None]
     print_summary: Callable[..., None]
     train: Train = make_version
     judge: Judge = judge

@@ -20,12 +20,12 @@ from model.chat.names import make_printable_name
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
 from pipeline.dataset.build import build_chat
-from pipeline.dataset.inspection import figures_of
-from pipeline.dataset.pairs import Choices, Pairing
+from pipeline.dataset.inspection import inspect_chat
+from pipeline.dataset.pairs import BuildOptions, PairBuilder
 from pipeline.dataset.review import Review
-from pipeline.dataset.roster_file import MIN_MESSAGES
-from pipeline.dataset.storage import ROSTER, Dataset, load_dataset
-from pipeline.export.merging import written
+from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE
+from pipeline.dataset.storage import Dataset, load_dataset
+from pipeline.export.merging import count_messages
 from pipeline.retrain import gate
 from pipeline.retrain.gate import Verdict
 from pipeline.retrain.holdout import shares, with_replay
@@ -144,7 +144,7 @@ def _files(intake: Intake) -> Iterator[dict[str, Any]]:
 def _people(intake: Intake, dataset: Dataset) -> Iterator[dict[str, Any]]:
     """Yield those who were learned from, as voices or in contexts."""
     whole = intake.whole
-    counts = written(whole.spool.authors(whole.chat.chat_id))
+    counts = count_messages(whole.spool.authors(whole.chat.chat_id))
     voices = {voice.name: voice for voice in dataset.summary.voices}
     for person in intake.people.roster.people:
         messages = sum(counts[number] for number in person.ids)
@@ -246,7 +246,7 @@ def _build(
     whole, roster = intake.whole, intake.people.roster
     card = current.artifact.card if current.artifact else None
     held = shares(intake.total, intake.new, intake.untrained, request.min_new_messages)
-    choices = Choices(
+    choices = BuildOptions(
         window=card.window if card else Window(),
         min_messages=request.min_messages,
         public=bool(card and card.public),
@@ -254,14 +254,14 @@ def _build(
     if current.seen:
         choices = replace(choices, test_share=held.test, validation_share=held.validation)
     place = request.root / DATASETS / BUILDING
-    pairing = Pairing(whole.spool, whole.chat, roster, choices)
+    pairing = PairBuilder(whole.spool, whole.chat, roster, choices)
     authors = whole.spool.authors(whole.chat.chat_id, own_words=True)
     review = Review(intake.struck, is_wanted=False)
     summary = build_chat(pairing, authors, place, review, whole.head.exports, lambda _: None)
     file = intake.roster_file
     hint = f"{file}, then understudy models roster current {file}"
     dependencies.print_summary(summary, dependencies.watch.console, hint)
-    about = summary.content_hash + (place / ROSTER).read_text("utf-8")
+    about = summary.content_hash + (place / ROSTER_FILE).read_text("utf-8")
     named = place.with_name(hashlib.sha256(about.encode()).hexdigest()[:_NAME])
     if named.exists():
         shutil.rmtree(named)
@@ -433,10 +433,10 @@ def _tell(intake: Intake, dependencies: Dependencies) -> None:
 
 def _is_looked_at(intake: Intake, request: RetrainRequest, dependencies: Dependencies) -> bool:
     """Show a first export, and ask about the roster that was made of it."""
-    choices = Choices(min_messages=request.min_messages)
+    choices = BuildOptions(min_messages=request.min_messages)
     spool, chat = intake.whole.spool, intake.whole.chat
     dependencies.print_findings(
-        [figures_of(spool, chat, choices, lambda _: None)], dependencies.watch.console
+        [inspect_chat(spool, chat, choices, lambda _: None)], dependencies.watch.console
     )
     with dependencies.watch.paused():
         return dependencies.ask(

@@ -24,7 +24,7 @@ from model.joining import (
     write_propensity,
 )
 from pipeline.dataset.split import SPLITS, SplitName
-from pipeline.dataset.storage import Dataset, load_dataset, read_occasions
+from pipeline.dataset.storage import Dataset, load_dataset, read_conversations
 
 LATEST = 200_000
 """Training lines to learn from, the latest: habits change, and more makes no better weights."""
@@ -84,7 +84,7 @@ def save_propensity(dataset: Dataset, folder: Path) -> bool:
 
     False where an earlier version built the dataset, without its conversations.
     """
-    conversations = read_occasions(dataset.folder, dataset.roster)
+    conversations = read_conversations(dataset.folder, dataset.roster)
     if conversations is None:
         return False
     write_propensity(learn(conversations["train"], dataset.roster), folder)
@@ -305,7 +305,7 @@ def measure_dataset(folder: Path, split: SplitName) -> tuple[VoiceJoining, ...]:
         DatasetError: An earlier version built it, without its conversations.
     """
     dataset = load_dataset(folder)
-    conversations = read_occasions(folder, dataset.roster)
+    conversations = read_conversations(folder, dataset.roster)
     if conversations is None:
         raise DatasetError(f"{folder} does not say who answered whom: build the dataset again")
     propensity = learn(conversations["train"], dataset.roster)

@@ -24,7 +24,7 @@ from model.errors import DatasetError, TrainingError, UnderstudyError
 from model.files import locked, make_folder, make_private, write_text
 from model.speaking.copy_index import SALT_BYTES, write_index
 from pipeline.dataset.pairs import Pair
-from pipeline.dataset.storage import OCCASIONS, Dataset, load_dataset
+from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset
 from pipeline.terminal import Bar, TrainingBar, clock, curve, step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.encoding import Example, encode
@@ -472,7 +472,7 @@ def _make(
 
 def _warn(dataset: Dataset, console: Console) -> None:
     """Say what the version will not do for want of what an earlier build left out."""
-    if not (dataset.folder / OCCASIONS).is_file():
+    if not (dataset.folder / CONVERSATIONS).is_file():
         console.print(
             "  This dataset does not say who answers whom, so the bot will not join unasked"
         )

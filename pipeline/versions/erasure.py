@@ -10,8 +10,8 @@ from pathlib import Path
 from model.artifacts.registry import Registry, receipt_path
 from model.errors import ArtifactError, RosterError, TrainingError
 from model.files import locked
-from pipeline.dataset.roster_file import read_roster
-from pipeline.dataset.storage import PAIRS, ROSTER, STRUCK, SUMMARY
+from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
+from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
 from pipeline.dataset.summary import is_summary
 from pipeline.versions.lineage import (
     DATASETS,
@@ -90,7 +90,7 @@ def delete_dataset(folder: Path) -> None:
 
     Ids of pairs that a person struck out stay: they are no words, and the next version needs them.
     """
-    struck = folder / STRUCK
+    struck = folder / REMOVED
     shutil.rmtree(folder / PAIRS, ignore_errors=True)
     if not struck.is_file() or not struck.stat().st_size:
         shutil.rmtree(folder)
@@ -109,7 +109,7 @@ def holds_words_of(folder: Path, out: set[int]) -> bool:
     Whom its own roster withheld has none in it.
     """
     try:
-        known = read_roster(folder / ROSTER)
+        known = read_roster(folder / ROSTER_FILE)
     except RosterError:
         return True  # half of one
     if any(person.learn == "yes" and not out.isdisjoint(person.ids) for person in known.people):

@@ -13,7 +13,7 @@ from model.chat.names import fold
 from model.chat.roster import Person, Roster, exclude_voices
 from model.errors import ArtifactError, DatasetError, describe_error
 from model.files import write_text
-from pipeline.dataset.roster_file import FILE, read_roster
+from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.versions import consent as ledger
 from pipeline.versions import receipt
 from pipeline.versions.consent import Ledger, Withdrawn
@@ -189,7 +189,7 @@ def silence_known(registry: Registry) -> None:
     Raises:
         RosterError: The roster cannot be read.
     """
-    file = registry.root / FILE
+    file = registry.root / ROSTER_FILE
     if file.is_file():
         silence(registry, read_roster(file))
 

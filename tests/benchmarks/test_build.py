@@ -16,7 +16,7 @@ import pytest
 from pipeline.cli.options import WINDOW
 from pipeline.dataset.build import build
 from pipeline.dataset.inspection import inspect
-from pipeline.dataset.pairs import Choices
+from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.sample import write_sample
 from tests.benchmarks.big_export import write_big_export
 from tests.pipeline.chats import chat, entry, small, write
@@ -48,7 +48,7 @@ def test_looking_through_an_export(benchmark, export):
 
 
 def test_building_a_dataset(benchmark, export, tmp_path):
-    summary = benchmark(build, [export], tmp_path / "dataset", Choices())
+    summary = benchmark(build, [export], tmp_path / "dataset", BuildOptions())
 
     assert summary.messages == 29_527
 

@@ -12,7 +12,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from pipeline.export.archive import opened, read
+from pipeline.export.archive import open_exports, read
 from tests.benchmarks.big_export import write_big_export
 
 MESSAGES = int(os.environ.get("READING_MESSAGES", "200000"))
@@ -80,7 +80,7 @@ def by_our_reader(path):
 
 
 def by_our_archive(path):
-    with opened([path]) as archive:
+    with open_exports([path]) as archive:
         chat = archive.only(None)
         deque(archive.spool.messages(chat.chat_id), maxlen=0)
         counts = archive.spool.counts(chat.chat_id)

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-from pipeline.dataset.pairs import Choices, Pair
+from pipeline.dataset.pairs import BuildOptions, Pair
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -117,7 +117,7 @@ def conversation(sessions=20, turns=6, people=2, gap_hours=3):
 
 def small(**more):
     """Return choices for a chat so small that a single message makes a voice."""
-    return Choices(**{"min_messages": 1, **more})
+    return BuildOptions(**{"min_messages": 1, **more})
 
 
 def pair(number, *target, context=("Friend 2: hey",), context_ids=(), session=0, **more):

@@ -15,7 +15,7 @@ from model.errors import TrainingError
 from pipeline.cli import main
 from pipeline.cli.demo import run_demo
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import Choices
+from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.storage import load_dataset
 from pipeline.training.run import Start, work_folder
 from tests.checkpoints import save_llama
@@ -69,7 +69,7 @@ def test_the_demo_keeps_the_checkpoint_of_a_stopped_training_and_names_it(
 ):
     monkeypatch.setattr("pipeline.cli.demo.write_sample", lambda place: write_export(place, 55))
     monkeypatch.chdir(tmp_path)
-    build([write_export(tmp_path / "e", 55)], tmp_path / "ds", Choices(public=True))
+    build([write_export(tmp_path / "e", 55)], tmp_path / "ds", BuildOptions(public=True))
     base, registry = save_llama(tmp_path / "base"), Registry(tmp_path / "artifacts")
     work = work_folder(load_dataset(tmp_path / "ds"), Start(str(base)), registry)
     (work / "checkpoint-7").mkdir(parents=True)

@@ -24,7 +24,7 @@ NAMES = {
 }
 
 
-def figures_of(folder, value, wanted=None, min_messages=1):
+def inspect_chat(folder, value, wanted=None, min_messages=1):
     return inspect(
         [write(folder, value)], wanted, None, Window(), roster_path=None, min_messages=min_messages
     )
@@ -50,7 +50,7 @@ def test_json_has_every_figure_of_every_chat(tmp_path):
     ]
     several = account(chat(*conversation(), *told), chat(name=None, type="personal_chat", id=5))
 
-    value = json.loads(to_json(figures_of(tmp_path, several)))
+    value = json.loads(to_json(inspect_chat(tmp_path, several)))
 
     friends, empty = value["chats"]
     assert (friends["name"], friends["type"], friends["id"]) == (
@@ -78,7 +78,7 @@ def test_json_has_every_figure_of_every_chat(tmp_path):
 def test_authors_of_exports_without_ids_have_none_in_json(tmp_path):
     old = [{k: v for k, v in e.items() if k != "from_id"} for e in conversation()]
 
-    (one,) = json.loads(to_json(figures_of(tmp_path, chat(*old))))["chats"]
+    (one,) = json.loads(to_json(inspect_chat(tmp_path, chat(*old))))["chats"]
 
     assert [(a["id"], a["names"], a["messages"]) for a in one["authors"]] == [
         (None, ["Friend 1"], 120), (None, ["Friend 2"], 120),
@@ -107,7 +107,7 @@ def test_a_list_of_chats_keeps_each_figure_whole_beside_any_name(tmp_path, name)
         chat(entry(1, 1, "a"), name="Work", id=5, type="private_group"),
     )
 
-    lines = printed(figures_of(tmp_path, several))
+    lines = printed(inspect_chat(tmp_path, several))
 
     assert max(map(cell_len, lines)) <= 80
     (first,) = (line for line in lines if str(-(10**12) - 2**40) in line)
@@ -129,7 +129,7 @@ def _cut(line, column):
 def test_a_chats_people_stand_one_a_row_beside_any_name(tmp_path, name):
     people = [entry(3_000 + n, 7_654_321 + n, "hi", n, **{"from": name}) for n in range(3)]
 
-    lines = printed(figures_of(tmp_path, chat(*conversation(), *people, name=name)))
+    lines = printed(inspect_chat(tmp_path, chat(*conversation(), *people, name=name)))
 
     assert max(map(cell_len, lines)) <= 80
     for number in range(3):
@@ -146,7 +146,7 @@ def test_one_chat_is_told_whole(tmp_path):
         entry(3_003, 2, "привет", 10, **{"from": "Dois"}),
     ]
 
-    lines = printed(figures_of(tmp_path, chat(*conversation(), *told)))
+    lines = printed(inspect_chat(tmp_path, chat(*conversation(), *told)))
 
     text = "\n".join(line.rstrip() for line in lines)
     assert "Friends" in lines[0]
@@ -163,14 +163,14 @@ def test_one_chat_is_told_whole(tmp_path):
 def test_of_very_many_people_those_who_wrote_most_are_shown(tmp_path):
     many = [entry(3_000 + n, 100 + n, "hi", n) for n in range(50)]
 
-    lines = printed(figures_of(tmp_path, chat(*conversation(), *many)))
+    lines = printed(inspect_chat(tmp_path, chat(*conversation(), *many)))
 
     assert sum("Friend" in line for line in lines) == 1 + 30
     assert "… and 22 more who wrote less (--json)" in [line.strip() for line in lines]
 
 
 def test_an_empty_chat_is_told_as_one(tmp_path):
-    lines = printed(figures_of(tmp_path, chat()))
+    lines = printed(inspect_chat(tmp_path, chat()))
 
     assert "nobody wrote" in "\n".join(lines)
 
@@ -179,7 +179,7 @@ def test_no_name_commands_the_terminal_or_breaks_its_line(tmp_path):
     name = "\x1b[2JA\nB\x9b1m"
     said = [{**one, "from": name} for one in conversation()]
 
-    lines = printed(figures_of(tmp_path, chat(*said, name=name)))
+    lines = printed(inspect_chat(tmp_path, chat(*said, name=name)))
 
     assert not {c for line in lines for c in line if c in "\x1b\x9b"}
     assert any("[2JA B1m" in line for line in lines)
@@ -188,7 +188,7 @@ def test_no_name_commands_the_terminal_or_breaks_its_line(tmp_path):
 def test_each_person_is_listed_with_whether_they_wrote_enough(tmp_path):
     few = entry(3_000, 3, "hi", 9)
 
-    lines = printed(figures_of(tmp_path, chat(*conversation(), few), min_messages=120))
+    lines = printed(inspect_chat(tmp_path, chat(*conversation(), few), min_messages=120))
 
     assert [row.split()[2] for row in lines if row.rstrip().endswith(("Friend 1", "Friend 2"))] == [
         "yes", "yes",
@@ -200,4 +200,4 @@ def test_each_person_is_listed_with_whether_they_wrote_enough(tmp_path):
 def test_a_bot_is_labelled(tmp_path):
     bot = entry(3_000, 3, "remember the cake", 9, via_bot="@x", **{"from": "RemindMeBot"})
 
-    assert "RemindMeBot (a bot)" in "\n".join(printed(figures_of(tmp_path, chat(bot))))
+    assert "RemindMeBot (a bot)" in "\n".join(printed(inspect_chat(tmp_path, chat(bot))))

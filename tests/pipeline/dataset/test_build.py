@@ -7,7 +7,7 @@ import pytest
 from model.chat.eligibility import add_voice_header
 from model.errors import DatasetError, ExportError, RosterError
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import Choices
+from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import NAMES, write_sample
 from pipeline.dataset.storage import load_dataset
@@ -45,7 +45,7 @@ def test_the_demos_chat_makes_a_dataset_in_which_all_five_answer(tmp_path):
     told = []
     write_sample(tmp_path / "demo")
 
-    summary = build([tmp_path / "demo"], tmp_path / "ds", Choices(public=True), told.append)
+    summary = build([tmp_path / "demo"], tmp_path / "ds", BuildOptions(public=True), told.append)
 
     assert (summary.messages, summary.lines) == (29_527, 29_526)  # one is a command: "/rant over"
     assert 14_500 < summary.pairs < 15_000
@@ -216,7 +216,7 @@ def test_two_accounts_of_one_person_count_together(tmp_path, accounts, is_voice)
 
 def test_who_became_loud_enough_is_a_voice_at_the_next_build(export, tmp_path):
     with pytest.raises(DatasetError):
-        build([export], tmp_path / "ds", Choices())
+        build([export], tmp_path / "ds", BuildOptions())
     build([export], tmp_path / "ds", small(min_messages=120))
     quiet = load_dataset(tmp_path / "ds").roster.people
     write(tmp_path, chat(*conversation(), entry(5_000, 1, "one more", 10**6)))
@@ -229,7 +229,7 @@ def test_who_became_loud_enough_is_a_voice_at_the_next_build(export, tmp_path):
 
 def test_nobody_above_the_threshold_is_told_in_one_line(export, tmp_path):
     with pytest.raises(DatasetError, match="the 200 messages .*the most is 120") as caught:
-        build([export], tmp_path / "ds", Choices())
+        build([export], tmp_path / "ds", BuildOptions())
 
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "ds").exists()

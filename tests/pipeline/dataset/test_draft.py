@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.pairs import Pair
-from pipeline.dataset.storage import FIELDS, Draft
+from pipeline.dataset.storage import FIELDS, PairWriter
 from tests.pipeline.chats import pair
 
 TRAIN, VALIDATION, TEST, GAP = 0, 1, 2, -1
@@ -22,7 +22,7 @@ OPEN = Path("/proc/self/fd")  # of this process
 
 def write(folder, pairs, splits):
     """Write pairs; return what the draft says of them."""
-    with closing(Draft()) as draft:
+    with closing(PairWriter()) as draft:
         for one in pairs:
             draft.add(one)
         return draft.write(folder.joinpath, array("b", splits))
@@ -165,7 +165,7 @@ def test_what_waits_has_no_name_and_is_let_go(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     open_files = len(list(OPEN.iterdir()))
 
-    with closing(Draft()) as draft:
+    with closing(PairWriter()) as draft:
         for number in range(1, 5_000):
             draft.add(pair(number, "a secret"))
         left = list(tmp_path.iterdir())
@@ -190,7 +190,7 @@ def test_each_waiting_pair_takes_few_bytes_of_memory():
             draft.add(pair(number, context=(f"Friend 2: {number}",)))
         return tracemalloc.get_traced_memory()[0]
 
-    with closing(Draft()) as draft:
+    with closing(PairWriter()) as draft:
         tracemalloc.start()
         try:
             few, many = held(0, 2_048), held(2_048, 6_144)  # whole batches: none waits

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.dataset.build import build, leaks
+from pipeline.dataset.build import build, find_leaks
 from pipeline.dataset.summary import Leaks
 from tests.pipeline.chats import chat, conversation, small, write
 
@@ -34,7 +34,7 @@ def files(folder, train=(), validation=(), test=()):
 def test_splits_that_share_nothing_have_no_leak(tmp_path):
     files(tmp_path, [(0, [2], [1]), (1, [4], [2, 3])], [(3, [8], [7])], [(5, [12, 13], [11])])
 
-    assert leaks(tmp_path.joinpath) == CLEAN
+    assert find_leaks(tmp_path.joinpath) == CLEAN
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_a_test_message_in_training_is_counted_once_wherever_it_stands(
 ):
     files(tmp_path, [(0, [2, 3], [1])] * 2, [], [(5, turn, context)] * 2)
 
-    assert leaks(tmp_path.joinpath).test_messages_in_training == count
+    assert find_leaks(tmp_path.joinpath).test_messages_in_training == count
 
 
 def test_another_chats_message_of_the_same_id_is_another_message(tmp_path):
     files(tmp_path, [(0, [2], [1])], [], [(5, [2], [1], -6), (6, [1], [9])])
 
-    assert leaks(tmp_path.joinpath).test_messages_in_training == 1
+    assert find_leaks(tmp_path.joinpath).test_messages_in_training == 1
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_session_on_both_sides_is_counted(tmp_path, splits, count):
         },
     )
 
-    assert leaks(tmp_path.joinpath).sessions_on_both_sides == count
+    assert find_leaks(tmp_path.joinpath).sessions_on_both_sides == count
 
 
 def test_a_leak_far_down_a_long_file_is_found(tmp_path):
@@ -97,11 +97,11 @@ def test_a_leak_far_down_a_long_file_is_found(tmp_path):
     others = [(n, [n], []) for n in range(10**6, 10**6 + 70_000)]
     files(tmp_path, many, [], [*others, (10**7, [700_000], [])])
 
-    assert leaks(tmp_path.joinpath).test_messages_in_training == 1
+    assert find_leaks(tmp_path.joinpath).test_messages_in_training == 1
 
 
 def test_empty_files_share_nothing(tmp_path):
-    assert leaks(files(tmp_path).joinpath) == CLEAN
+    assert find_leaks(files(tmp_path).joinpath) == CLEAN
 
 
 def test_a_dataset_that_was_built_shares_nothing_until_somebody_copies_a_pair(tmp_path):
@@ -110,8 +110,8 @@ def test_a_dataset_that_was_built_shares_nothing_until_somebody_copies_a_pair(tm
     summary = build([export], tmp_path / "ds", small())
 
     pairs = tmp_path / "ds" / "pairs"
-    assert summary.leaks == leaks(pairs.joinpath) == CLEAN
+    assert summary.leaks == find_leaks(pairs.joinpath) == CLEAN
     train, test = (pq.read_table(pairs / f"{name}.parquet") for name in ("train", "test"))
     pq.write_table(pa.concat_tables([train, test.slice(3, 1)]), pairs / "train.parquet")
     shared = len({*test["message_ids"][3].as_py(), *test["context_ids"][3].as_py()})
-    assert leaks(pairs.joinpath) == Leaks(shared, 1)
+    assert find_leaks(pairs.joinpath) == Leaks(shared, 1)

@@ -5,7 +5,7 @@ import pytest
 from model.errors import DatasetError
 from pipeline.dataset.build import build
 from pipeline.dataset.roster_file import read_roster
-from pipeline.dataset.storage import OCCASIONS, load_dataset, read_occasions
+from pipeline.dataset.storage import CONVERSATIONS, load_dataset, read_conversations
 from tests.pipeline.chats import chat, conversation, small, write
 
 
@@ -16,7 +16,7 @@ def built(tmp_path):
 
 
 def read(built):
-    return read_occasions(built.folder, built.roster)
+    return read_conversations(built.folder, built.roster)
 
 
 def test_each_conversation_stands_in_the_split_of_its_pairs(built):
@@ -36,7 +36,7 @@ def test_each_conversation_stands_in_the_split_of_its_pairs(built):
 
 
 def test_no_words_stand_in_it(built):
-    assert "words" not in (built.folder / OCCASIONS).read_text("utf-8")
+    assert "words" not in (built.folder / CONVERSATIONS).read_text("utf-8")
 
 
 def test_conversations_come_in_order_of_time_and_so_do_their_lines(built):
@@ -48,7 +48,7 @@ def test_conversations_come_in_order_of_time_and_so_do_their_lines(built):
 
 
 def test_building_again_replaces_it(built, tmp_path):
-    (built.folder / OCCASIONS).write_text("old")
+    (built.folder / CONVERSATIONS).write_text("old")
 
     build([tmp_path / "result.json"], built.folder, small())
 
@@ -56,7 +56,7 @@ def test_building_again_replaces_it(built, tmp_path):
 
 
 def test_a_dataset_of_an_earlier_version_loads_and_has_none(built):
-    (built.folder / OCCASIONS).unlink()
+    (built.folder / CONVERSATIONS).unlink()
 
     assert read(load_dataset(built.folder)) is None
 
@@ -74,7 +74,7 @@ def test_a_dataset_of_an_earlier_version_loads_and_has_none(built):
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_refused_in_one_line(built, content):
-    (built.folder / OCCASIONS).write_text(content + "\n")
+    (built.folder / CONVERSATIONS).write_text(content + "\n")
 
     with pytest.raises(DatasetError, match=r"cannot be read .*: build the dataset again") as caught:
         read(built)
@@ -92,4 +92,4 @@ def test_a_roster_that_says_otherwise_by_now_is_refused(built, change):
     (built.folder / "roster.toml").write_text(text.replace(*change, 1), "utf-8")
 
     with pytest.raises(DatasetError, match="has changed who may be learned from .* build again"):
-        read_occasions(built.folder, read_roster(built.folder / "roster.toml"))
+        read_conversations(built.folder, read_roster(built.folder / "roster.toml"))

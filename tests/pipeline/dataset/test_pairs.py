@@ -8,7 +8,7 @@ from model.chat.conversation import Message, Window
 from model.chat.eligibility import add_voice_header, make_lines, target_text
 from model.chat.prompt import build_context
 from model.chat.roster import Person, Roster
-from pipeline.dataset.pairs import sessions_of
+from pipeline.dataset.pairs import pair_sessions
 from tests.pipeline.chats import NOON
 
 HUGO, ANA, RUI, BOT = 1, 2, 3, 9
@@ -33,7 +33,7 @@ def said(*spoken_at, topic=None):
 def pairs_of(messages, roster=ROSTER, window=None, **more):
     """Return the pairs of messages that come in order of time, in whatever topics."""
     by_topic = sorted(messages, key=lambda message: message.topic_id or 0)
-    found = sessions_of(by_topic, roster, window or Window(), **more)
+    found = pair_sessions(by_topic, roster, window or Window(), **more)
     return [pair for session in found for pair in session.pairs]
 
 
@@ -119,7 +119,7 @@ def test_sessions_are_numbered_topic_by_topic_and_know_their_pairs():
     early = said((ANA, "early", 0), (HUGO, "now", 90_000), topic=4)
     late = said((ANA, "late", 50_000), (HUGO, "later", 50_009), topic=7)
 
-    found = list(sessions_of([*early, *late], ROSTER, Window()))
+    found = list(pair_sessions([*early, *late], ROSTER, Window()))
 
     assert [(s.number, [line.text for line in s.lines]) for s in found] == [
         (0, ["early"]), (1, ["now"]), (2, ["late", "later"]),
@@ -138,7 +138,7 @@ def test_messages_are_taken_one_by_one_and_not_all_before_the_first_session():
             taken.append(message)
             yield message
 
-    next(iter(sessions_of(watched(), ROSTER, Window())))
+    next(iter(pair_sessions(watched(), ROSTER, Window())))
 
     assert len(taken) <= 3
 

@@ -1,7 +1,7 @@
 import pytest
 
 from model.chat.roster import Person, Roster
-from pipeline.dataset.roster_file import questions, roster_of
+from pipeline.dataset.roster_file import make_roster, questions
 from pipeline.export.merging import Author
 
 
@@ -11,7 +11,7 @@ def author(number, *names, **more):
 
 def asked(*wrote, known=None):
     """Return each person's questions as one text."""
-    found = questions(roster_of(wrote, known).people, wrote)
+    found = questions(make_roster(wrote, known).people, wrote)
     return {name: " ".join(said) for name, said in found.items()}
 
 
@@ -114,7 +114,7 @@ def test_a_bot_that_is_known_as_one_is_not_asked_about():
 def test_what_an_admin_has_answered_is_not_asked_again(known):
     wrote = [author(7, *known.names), author(8, "Hugo"), author(-1009, "Group")]
 
-    said = questions(roster_of(wrote, Roster((known,))).people, wrote)
+    said = questions(make_roster(wrote, Roster((known,))).people, wrote)
 
     assert known.name not in said
     assert not any("Two people" in text for texts in said.values() for text in texts)

@@ -8,11 +8,11 @@ import pytest
 
 from model.errors import DatasetError
 from pipeline.dataset.build import build
-from pipeline.dataset.review import Review, read_struck, write_review
+from pipeline.dataset.review import Review, read_removed, write_review
 from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import chat, conversation, entry, pair, small, write
 
-COLUMNS = ["strike", "pair", "date", "why", "voice", "context", "target"]
+COLUMNS = ["remove", "pair", "date", "why", "voice", "context", "target"]
 LINK, NUMBER = "-1000000000077/3002", "-1000000000077/3004"
 
 
@@ -59,8 +59,8 @@ def saved(table, change, encoding="utf-8", **form):
         writer.writerows(edited)
 
 
-def strike(table, number, mark="x"):
-    saved(table, lambda row: {**row, "strike": mark} if number in row["pair"] else row)
+def mark_removed(table, number, mark="x"):
+    saved(table, lambda row: {**row, "remove": mark} if number in row["pair"] else row)
 
 
 def test_doubtful_pairs_are_listed_with_why(rebuild, table):
@@ -68,7 +68,7 @@ def test_doubtful_pairs_are_listed_with_why(rebuild, table):
 
     assert rows(table) == [
         {
-            "strike": "",
+            "remove": "",
             "pair": f"pair {LINK}",
             "date": "2024-03-01 10:03",
             "why": "lone link",
@@ -77,7 +77,7 @@ def test_doubtful_pairs_are_listed_with_why(rebuild, table):
             "target": "https://example.org/here",
         },
         {
-            "strike": "",
+            "remove": "",
             "pair": f"pair {NUMBER}",
             "date": "2024-03-01 10:03",
             "why": "lone number",
@@ -101,7 +101,7 @@ def test_a_pair_that_was_struck_stays_out_in_every_build_that_follows(
     rebuild, table, tmp_path, mark
 ):
     rebuild(review=table)
-    strike(table, LINK, mark)
+    mark_removed(table, LINK, mark)
 
     with_table, ids = rebuild(review=table)
     without, ids_without = rebuild()
@@ -110,15 +110,15 @@ def test_a_pair_that_was_struck_stays_out_in_every_build_that_follows(
     assert NUMBER in ids & ids_without
     assert with_table.struck == without.struck == 1
     assert with_table.content_hash == without.content_hash
-    assert (tmp_path / "ds" / "struck.txt").read_text() == f"{LINK}\n"
-    assert [row["strike"] for row in rows(table)] == ["x", ""]
+    assert (tmp_path / "ds" / "removed.txt").read_text() == f"{LINK}\n"
+    assert [row["remove"] for row in rows(table)] == ["x", ""]
 
 
 def test_what_is_no_longer_struck_comes_back(rebuild, table):
     first, _ = rebuild(review=table)
-    strike(table, LINK)
+    mark_removed(table, LINK)
     rebuild(review=table)
-    strike(table, LINK, " ")
+    mark_removed(table, LINK, " ")
 
     summary, ids = rebuild(review=table)
 
@@ -128,7 +128,7 @@ def test_what_is_no_longer_struck_comes_back(rebuild, table):
 
 def test_what_was_struck_before_is_in_a_new_table_with_its_mark(rebuild, table):
     rebuild(review=table)
-    strike(table, NUMBER)
+    mark_removed(table, NUMBER)
     rebuild(review=table)
     table.unlink()
 
@@ -136,7 +136,7 @@ def test_what_was_struck_before_is_in_a_new_table_with_its_mark(rebuild, table):
 
     assert NUMBER not in ids
     assert summary.struck == 1
-    assert [(row["strike"], row["pair"]) for row in rows(table)] == [
+    assert [(row["remove"], row["pair"]) for row in rows(table)] == [
         ("", f"pair {LINK}"),
         ("x", f"pair {NUMBER}"),
     ]
@@ -145,7 +145,7 @@ def test_what_was_struck_before_is_in_a_new_table_with_its_mark(rebuild, table):
 def test_a_pair_that_nobody_doubted_can_be_struck_by_its_id(rebuild, tmp_path):
     _, ids = rebuild()
     ordinary = min(ids - {LINK, NUMBER})
-    (tmp_path / "ds" / "struck.txt").write_text(f"{ordinary}\n")
+    (tmp_path / "ds" / "removed.txt").write_text(f"{ordinary}\n")
 
     summary, left = rebuild()
 
@@ -155,7 +155,7 @@ def test_a_pair_that_nobody_doubted_can_be_struck_by_its_id(rebuild, tmp_path):
 
 def test_what_was_struck_is_context_all_the_same(rebuild, table, tmp_path):
     rebuild(review=table)
-    strike(table, LINK)
+    mark_removed(table, LINK)
 
     rebuild(review=table)
 
@@ -165,7 +165,7 @@ def test_what_was_struck_is_context_all_the_same(rebuild, table, tmp_path):
 
 def test_a_table_with_fewer_rows_leaves_what_it_does_not_show(rebuild, table):
     rebuild(review=table)
-    strike(table, LINK)
+    mark_removed(table, LINK)
     rebuild(review=table)
     kept = [row for row in rows(table) if LINK not in row["pair"]]
     table.write_text(",".join(COLUMNS) + "\n" + ",".join(kept[0][c] for c in COLUMNS[:4]) + ",,,\n")
@@ -205,9 +205,9 @@ def test_ids_survive_a_spreadsheet(table, form):
         review.passes(pair(number, "é; então, e?", context=("João: a;b",), marks=("echo",)))
     write_review(table, review)
 
-    saved(table, lambda row: {**row, "strike": "x" if "20" in row["pair"] else ""}, **form)
+    saved(table, lambda row: {**row, "remove": "x" if "20" in row["pair"] else ""}, **form)
 
-    assert read_struck(table, table.with_name("none")) == {"-5/20"}
+    assert read_removed(table, table.with_name("none")) == {"-5/20"}
 
 
 def test_no_id_is_a_number_a_date_or_a_sum_to_a_spreadsheet(rebuild, table):
@@ -224,8 +224,8 @@ def test_a_target_with_quotes_breaks_and_commas_is_read_back(table):
     write_review(table, review)
 
     (row,) = rows(table)
-    assert (row["strike"], row["target"]) == ("x", words)
-    assert read_struck(table, table.with_name("none")) == {"-5/10"}
+    assert (row["remove"], row["target"]) == ("x", words)
+    assert read_removed(table, table.with_name("none")) == {"-5/10"}
 
 
 def test_the_table_is_its_owners_alone_and_opens_as_utf_8(rebuild, table):
@@ -251,13 +251,13 @@ def test_a_table_in_a_new_folder_is_written(rebuild, tmp_path):
         b"name,age\n",
         b"Dear diary\n",
         b"pair,why\npair -5/1,echo\n",
-        b"strike,pair\nx\n",
+        b"remove,pair\nx\n",
         b"{}\n[]\n",
         b"\xff\xfe\x00\x01",
         b"PK\x03\x04 a spreadsheet's own format \x00\n",
     ],
     ids=[
-        "another table", "another table's heading", "a text", "no strikes", "a row cut short",
+        "another table", "another table's heading", "a text", "no marks", "a row cut short",
         "JSON", "no UTF-8", "an .xlsx",
     ],
 )  # fmt: skip
@@ -293,14 +293,14 @@ def test_empty_rows_at_a_tables_end_are_no_pairs(rebuild, table, tmp_path):
 
     rebuild(review=table)
 
-    assert (tmp_path / "ds" / "struck.txt").read_text() == ""
+    assert (tmp_path / "ds" / "removed.txt").read_text() == ""
 
 
 def test_a_build_that_fails_leaves_the_table_as_the_person_left_it(
     rebuild, table, tmp_path, export
 ):
     rebuild(review=table)
-    strike(table, LINK)
+    mark_removed(table, LINK)
     before = table.read_bytes()
     write(tmp_path, chat(entry(1, 1, "a"), entry(2, 2, "b", 9)))
 

@@ -10,9 +10,9 @@ from model.chat.roster import Person, Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import (
     add_people,
+    make_roster,
+    mark_quiet,
     read_roster,
-    roster_of,
-    with_quiet,
     write_roster,
 )
 from pipeline.export.merging import Author
@@ -69,7 +69,7 @@ def test_a_roster_with_its_questions_is_read_back_too_who_wrote_most_first(
     tmp_path_factory, wrote, known
 ):
     path = tmp_path_factory.mktemp("roster") / "roster.toml"
-    roster = roster_of(wrote, known)
+    roster = make_roster(wrote, known)
     counts = {author.author_id: author.messages for author in wrote}
 
     write_roster(roster, path, wrote)
@@ -86,7 +86,7 @@ def test_no_name_breaks_the_file_and_what_cannot_be_seen_is_written_so_that_it_c
     tmp_path_factory, wrote
 ):
     path = tmp_path_factory.mktemp("roster") / "roster.toml"
-    roster = roster_of(wrote)
+    roster = make_roster(wrote)
 
     write_roster(roster, path, wrote)
 
@@ -104,7 +104,7 @@ def test_half_a_surrogate_pair_and_marks_that_turn_the_line_do_no_harm(tmp_path)
     path = tmp_path / "roster.toml"
     wrote = [Author(7, ("Hu\ud83dgo\u202e\n[[people]]\x07",), 300)]
 
-    write_roster(roster_of(wrote), path, wrote)
+    write_roster(make_roster(wrote), path, wrote)
 
     assert read_roster(path).people == (
         Person("Hugo people", (7,), names=("Hu\ufffdgo\u202e\n[[people]]\x07",)),
@@ -127,7 +127,7 @@ def test_the_file_fits_80_columns_and_says_how_much_each_wrote(tmp_path):
     names = tuple(f"Name number {n}" for n in range(9))
     wrote = [Author(n, (*names, f"Hugo {'de ' * n}Silva"), 10**n) for n in range(1, 6)]
 
-    write_roster(roster_of(wrote), path, wrote)
+    write_roster(make_roster(wrote), path, wrote)
 
     lines = path.read_text("utf-8").splitlines()
     assert max(map(len, lines)) <= 80
@@ -194,7 +194,7 @@ def test_a_roster_that_cannot_be_read_is_refused(tmp_path, content):
 
 
 def test_whoever_wrote_is_learned_from_and_silent_until_they_agree():
-    roster = roster_of([Author(7, ("Hugo Silva",), 300), Author(8, ("João",), 300)])
+    roster = make_roster([Author(7, ("Hugo Silva",), 300), Author(8, ("João",), 300)])
 
     assert [(p.name, p.ids, p.learn, p.imitate, p.quiet) for p in roster.people] == [
         ("Hugo Silva", (7,), "yes", "ask", False),
@@ -205,7 +205,7 @@ def test_whoever_wrote_is_learned_from_and_silent_until_they_agree():
 def test_a_person_is_called_by_their_last_name_and_all_are_kept():
     names = ("H.", "Hugo", "Hugo 🎭 Silva")
 
-    person = roster_of([Author(7, names, 300)]).people[0]
+    person = make_roster([Author(7, names, 300)]).people[0]
 
     assert (person.name, person.names) == ("Hugo Silva", names)
 
@@ -214,7 +214,7 @@ def test_names_that_two_share_are_made_distinct_and_who_wrote_most_has_the_plain
     names = ["Hugo", "hugo", "Húgo", "Hugo 2", "x" * 60, "x" * 60, None, None]
     wrote = [Author(n, (name,) if name else (), 900 - n) for n, name in enumerate(names, 1)]
 
-    people = roster_of([*wrote, Author(99, ("HUGO",), 1000)]).people
+    people = make_roster([*wrote, Author(99, ("HUGO",), 1000)]).people
 
     assert [p.name for p in people] == [
         "HUGO", "Hugo 2", "hugo 3", "Húgo 4", "Hugo 2 2", "x" * 40, "x" * 38 + " 2",
@@ -223,7 +223,7 @@ def test_names_that_two_share_are_made_distinct_and_who_wrote_most_has_the_plain
 
 
 def test_bots_stand_apart():
-    roster = roster_of([Author(7, ("Gif",), 300, is_bot=True), Author(8, ("Hugo",), 300)])
+    roster = make_roster([Author(7, ("Gif",), 300, is_bot=True), Author(8, ("Hugo",), 300)])
 
     assert [p.name for p in roster.people] == ["Hugo"]
     assert roster.bots == {7}
@@ -231,7 +231,7 @@ def test_bots_stand_apart():
 
 @pytest.mark.parametrize("name", ["+351 912 345 678", "Hugo 912 345 678", "hugo@example.com"])
 def test_a_phone_number_or_an_address_is_no_name_for_prompts(name):
-    person = roster_of([Author(7, ("Hugo", name), 300)]).people[0]
+    person = make_roster([Author(7, ("Hugo", name), 300)]).people[0]
 
     assert (person.name, person.names) == ("somebody", ("Hugo", name))
 
@@ -247,7 +247,7 @@ def test_whom_a_roster_knows_already_stays_as_they_are_but_for_names_newly_seen(
         Author(6, ("Understudy",), 300),
     ]
 
-    roster = roster_of(wrote, known)
+    roster = make_roster(wrote, known)
 
     assert roster.people == (
         replace(hugo, names=("H.", "Renamed", "Hugo's phone")),
@@ -260,7 +260,7 @@ def test_who_wrote_too_little_is_quiet_over_all_their_accounts_together():
     known = Roster((Person("Hugo", (7, 8)), Person("Rita", (9,)), Person("Gone", (10,))))
     wrote = [Author(7, ("Hugo",), 4), Author(8, ("Hugo",), 6), Author(9, ("Rita",), 9)]
 
-    roster = roster_of([*wrote, Author(11, ("Zé",), 10)], known, min_messages=10)
+    roster = make_roster([*wrote, Author(11, ("Zé",), 10)], known, min_messages=10)
 
     assert [(p.name, p.quiet) for p in roster.people] == [
         ("Hugo", False),
@@ -273,7 +273,7 @@ def test_who_wrote_too_little_is_quiet_over_all_their_accounts_together():
 def test_who_is_quiet_is_decided_anew_each_time():
     roster = Roster((Person("Hugo", (7,), quiet=True), Person("Rita", (8,))))
 
-    again = with_quiet(roster, [Author(7, (), 10), Author(8, (), 9)], 10)
+    again = mark_quiet(roster, [Author(7, (), 10), Author(8, (), 9)], 10)
 
     assert [(p.name, p.quiet) for p in again.people] == [("Hugo", False), ("Rita", True)]
 
@@ -333,7 +333,7 @@ def test_a_roster_in_another_encoding_is_refused_in_one_line(tmp_path):
 def test_the_header_forbids_no_name_that_is_drafted(tmp_path):
     author = Author(7, ("Ana (mum)",), 300)
 
-    write_roster(roster_of([author]), tmp_path / "r.toml", [author])
+    write_roster(make_roster([author]), tmp_path / "r.toml", [author])
 
     text = (tmp_path / "r.toml").read_text("utf-8")
     assert 'name = "Ana (mum)"' in text

@@ -10,7 +10,7 @@ from model.chat.conversation import split_sessions
 from model.errors import ExportError, UnderstudyError
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import NAMES, write_sample
-from pipeline.export.archive import opened
+from pipeline.export.archive import open_exports
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def value(path):
 
 @pytest.fixture(scope="module")
 def messages(path):
-    with opened([path]) as archive:
+    with open_exports([path]) as archive:
         return list(archive.spool.messages(archive.only(None).chat_id))
 
 

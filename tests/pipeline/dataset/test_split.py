@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from model.chat.conversation import Message, Window
 from model.chat.roster import Person, Roster
 from model.errors import DatasetError
-from pipeline.dataset.pairs import sessions_of
-from pipeline.dataset.split import GAP, SPLITS, Spans, split
-from pipeline.dataset.storage import Draft
+from pipeline.dataset.pairs import pair_sessions
+from pipeline.dataset.split import GAP, SPLITS, SessionSpans, split
+from pipeline.dataset.storage import PairWriter
 from tests.pipeline.chats import NOON
 
 ROSTER = Roster((Person("Hugo", (1,)), Person("Ana", (2,))))
@@ -22,7 +22,7 @@ HOUR = 3_600
 
 def spans(*sizes, starts=None, last=0):
     """Return sessions of so many lines each, an hour apart unless their starts are given."""
-    made = Spans()
+    made = SessionSpans()
     for number, size in enumerate(sizes):
         start = starts[number] if starts else number * HOUR
         made.add(start, start + last, size)
@@ -148,9 +148,9 @@ def said(talk):
 
 def cut(messages, window):
     """Split messages; return the ids in each split, its pairs as written, and what was counted."""
-    found, held = Spans(), []
-    with closing(Draft()) as draft, tempfile.TemporaryDirectory() as folder:
-        for session in sessions_of(messages, ROSTER, window):
+    found, held = SessionSpans(), []
+    with closing(PairWriter()) as draft, tempfile.TemporaryDirectory() as folder:
+        for session in pair_sessions(messages, ROSTER, window):
             start, end = session.start, session.lines[-1].sent_at
             found.add(int(start.timestamp()), int(end.timestamp()), len(session.lines))
             held.append({line.message_id for line in session.lines})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from model.chat.conversation import Message
-from pipeline.export.archive import Chat, opened
+from pipeline.export.archive import ExportedChat, open_exports
 from pipeline.export.merging import Author, Counts
 
 
@@ -11,7 +11,7 @@ from pipeline.export.merging import Author, Counts
 class Reading:
     """All there is to see of a chat."""
 
-    chat: Chat
+    chat: ExportedChat
     messages: list[Message]
     counts: Counts
     authors: list[Author]
@@ -41,11 +41,11 @@ def _reading(archive, chat):
 
 def read(*paths, wanted=None, zone=None):
     """Read the wanted chat, or the only one."""
-    with opened(list(paths), wanted, zone) as archive:
+    with open_exports(list(paths), wanted, zone) as archive:
         return _reading(archive, archive.only(wanted))
 
 
 def read_all(*paths, zone=None):
     """Read every chat, by its id in the Bot API."""
-    with opened(list(paths), None, zone) as archive:
+    with open_exports(list(paths), None, zone) as archive:
         return {chat_id: _reading(archive, chat) for chat_id, chat in archive.chats.items()}

@@ -4,7 +4,7 @@ from codecs import BOM_UTF8
 import pytest
 
 from model.errors import ExportError
-from pipeline.export.archive import opened
+from pipeline.export.archive import open_exports
 from pipeline.export.archive import read as events_of
 from pipeline.export.reader import CHUNK
 from tests.pipeline.chats import LAYOUTS, account, chat, conversation, entry, write
@@ -121,7 +121,7 @@ def test_an_export_without_messages_has_an_empty_chat(tmp_path):
 def test_the_database_is_gone_when_the_archive_is_closed(tmp_path):
     path = write(tmp_path, account(chat(entry(1, 1, "x"))))
 
-    with opened([path]) as archive:
+    with open_exports([path]) as archive:
         pass
 
     with pytest.raises(Exception, match="closed"):

@@ -6,7 +6,7 @@ import pytest
 
 from model.chat.roster import Decision
 from model.errors import ExportError
-from pipeline.export.archive import opened
+from pipeline.export.archive import open_exports
 from pipeline.retrain.people import notes_of
 from tests.pipeline.chats import LAYOUTS, NOON, chat, entry, write
 from tests.pipeline.retrain.dumps import decision, dump
@@ -32,7 +32,7 @@ def test_a_dump_s_messages_are_read_as_any_export_s(tmp_path, layout):
 
     for number, whole in enumerate((first, {**value, "understudy": first["understudy"]})):
         file = write(tmp_path / str(number), layout(whole))
-        with opened([file]) as found:
+        with open_exports([file]) as found:
             said = [message.text for message in found.spool.messages(-(10**12 + 77))]
             assert said == ["hello", "hi"]
             assert not found.only(None).tally.skipped

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from model.artifacts.artifact import Chat
-from pipeline.dataset.review import write_struck
-from pipeline.dataset.storage import STRUCK, load_dataset
+from pipeline.dataset.review import write_removed
+from pipeline.dataset.storage import REMOVED, load_dataset
 from pipeline.retrain.history import open_history
 from pipeline.terminal import Watch
 from pipeline.versions.erasure import datasets
@@ -111,7 +111,7 @@ def test_datasets_of_the_group_that_hold_nothing_forgotten_stay(first):
 def test_pairs_that_were_struck_out_of_the_group_s_dataset_stay_out(first):
     folder = first.trained[0][0].folder
     struck = load_dataset(folder).train[3]
-    write_struck(folder / STRUCK, frozenset({struck.id}))
+    write_removed(folder / REMOVED, frozenset({struck.id}))
 
     first.run(chat(*SUPER), no_live_bot=True)
 

@@ -6,8 +6,8 @@ import pytest
 
 from model.artifacts.artifact import Artifact
 from model.errors import TrainingError
-from pipeline.dataset.review import write_struck
-from pipeline.dataset.storage import STRUCK, load_dataset
+from pipeline.dataset.review import write_removed
+from pipeline.dataset.storage import REMOVED, load_dataset
 from pipeline.retrain.holdout import with_replay
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump
@@ -17,7 +17,7 @@ from tests.pipeline.retrain.workshop import NEW, OLD, Workshop
 def test_pairs_are_struck_out_of_a_folder_that_was_moved_too(running):
     folder = running.trained[0][0].folder
     struck = load_dataset(folder).train[3].id
-    write_struck(folder / STRUCK, frozenset({struck}))
+    write_removed(folder / REMOVED, frozenset({struck}))
 
     moved = Workshop(
         running.folder.rename(running.folder.with_name(f"{running.folder.name}-moved"))
@@ -101,7 +101,7 @@ def test_a_rate_that_is_given_is_the_rate(running):
 def test_pairs_that_a_person_struck_out_stay_out(running):
     folder = running.trained[0][0].folder
     struck = load_dataset(folder).train[3].id
-    write_struck(folder / STRUCK, frozenset({struck}))
+    write_removed(folder / REMOVED, frozenset({struck}))
 
     running.run(chat(*NEW), no_live_bot=True)
 
@@ -112,14 +112,14 @@ def test_pairs_that_a_person_struck_out_stay_out(running):
 def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
     folder = running.trained[0][0].folder
     struck = load_dataset(folder).train[3].id
-    write_struck(folder / STRUCK, frozenset({struck}))
+    write_removed(folder / REMOVED, frozenset({struck}))
 
     running.run(dump(decisions=[decision(2, "optout")]))
     left = [path.name for path in folder.iterdir()]
     running.run(chat(*NEW), dump(decisions=[decision(2, "optin", 1)]))
 
     kept = load_dataset(running.trained[1][0].folder)
-    assert left == [STRUCK]
+    assert left == [REMOVED]
     assert struck not in {pair.id for pair in (*kept.train, *kept.validation, *kept.test)}
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from pipeline.dataset.pairs import Choices, Pairing
+from pipeline.dataset.pairs import BuildOptions, PairBuilder
 from pipeline.dataset.roster_file import read_roster
-from pipeline.export.archive import opened
+from pipeline.export.archive import open_exports
 from pipeline.retrain.merge import merged
 from pipeline.retrain.people import notes_of
 from tests.pipeline.chats import write
@@ -25,7 +25,7 @@ def kept_and_whole(root, whole_export, **choices):
     What is known of people's decisions and of the bot is applied to both.
     """
     roster = read_roster(root / "roster.toml")
-    with opened([whole_export]) as archive:
+    with open_exports([whole_export]) as archive:
         one = archive.only(None)
         about = {"name": one.name, "type": one.kind, "id": one.number}
         nothing = write(root.parent / "empty", dump(**about))
@@ -36,7 +36,7 @@ def kept_and_whole(root, whole_export, **choices):
 
 
 def _held(spool, chat, roster, choices):
-    pairing = Pairing(spool, chat, roster, Choices(**choices))
+    pairing = PairBuilder(spool, chat, roster, BuildOptions(**choices))
     pairs = [
         (pair.message_ids, pair.context_ids, pair.context, pair.target)
         for session in pairing.sessions()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.joining import FEATURES, LEVELS, LineFacts, Propensity, VoiceWeights
-from pipeline.dataset.storage import OCCASIONS
+from pipeline.dataset.storage import CONVERSATIONS
 from pipeline.training.joining import Occasion, measure
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -79,7 +79,7 @@ def test_a_dataset_of_an_earlier_version_is_refused_in_one_line(tmp_path, habits
     import shutil
 
     folder = shutil.copytree(habits_dataset, tmp_path / "ds")
-    (folder / OCCASIONS).unlink()
+    (folder / CONVERSATIONS).unlink()
 
     found = run(folder)
 

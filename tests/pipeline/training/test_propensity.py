@@ -9,7 +9,7 @@ from model.chat.conversation import Message
 from model.chat.roster import roster_from_json
 from model.joining import FILE_NAME, LEVELS, MAX_JOIN_RATE, LineFacts, read_propensity
 from pipeline.dataset.build import build
-from pipeline.dataset.storage import OCCASIONS, load_dataset, read_occasions
+from pipeline.dataset.storage import CONVERSATIONS, load_dataset, read_conversations
 from pipeline.training.joining import FEWEST, learn, occasions, write_propensity
 from tests.pipeline.chats import chat, entry, small, write
 
@@ -54,7 +54,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def learned(built):
-    return learn(read_occasions(built.folder, built.roster)["train"], built.roster)
+    return learn(read_conversations(built.folder, built.roster)["train"], built.roster)
 
 
 def chances(learned, built, *spoken):
@@ -104,7 +104,7 @@ def test_who_answered_too_seldom_has_no_habits(built):
 
 
 def test_at_each_level_a_voice_joins_its_share_of_the_talk_it_learned_from(learned, built):
-    train = read_occasions(built.folder, built.roster)["train"]
+    train = read_conversations(built.folder, built.roster)["train"]
     found = [one for conversation in train for one in occasions(conversation)]
     answers = sum(one.answered_by == "Ana" for one in found)
     falling = sorted((learned.probability(one.conversation, "Ana") for one in found), reverse=True)
@@ -117,7 +117,7 @@ def test_at_each_level_a_voice_joins_its_share_of_the_talk_it_learned_from(learn
 
 
 def test_chances_add_up_to_the_answers_they_were_learned_from(learned, built):
-    train = read_occasions(built.folder, built.roster)["train"]
+    train = read_conversations(built.folder, built.roster)["train"]
     found = [one for conversation in train for one in occasions(conversation)]
 
     foreseen = sum(learned.probability(one.conversation, "Ana") for one in found)
@@ -126,7 +126,7 @@ def test_chances_add_up_to_the_answers_they_were_learned_from(learned, built):
 
 
 def test_nobody_who_may_not_be_learned_from_stands_in_the_dataset_s_file(built):
-    written = (built.folder / OCCASIONS).read_text("utf-8")
+    written = (built.folder / CONVERSATIONS).read_text("utf-8")
 
     assert '"Rui"' in written
     assert "Eva" not in written
@@ -149,7 +149,7 @@ def first_of(folder, entries):
     (folder / "roster.toml").write_text(PEOPLE, "utf-8")
     build([export], folder / "ds", small())
     dataset = load_dataset(folder / "ds")
-    return read_occasions(dataset.folder, dataset.roster)["train"][:40]
+    return read_conversations(dataset.folder, dataset.roster)["train"][:40]
 
 
 def answers(*conversation):
@@ -191,7 +191,8 @@ def test_a_voice_that_may_not_be_imitated_is_not_learned(built):
     ]
 
     found = learn(
-        read_occasions(built.folder, built.roster)["train"], roster_from_json({"people": people})
+        read_conversations(built.folder, built.roster)["train"],
+        roster_from_json({"people": people}),
     )
 
     assert "Ana" not in found.voices

@@ -20,7 +20,7 @@ from model.errors import BaseError, DatasetError, TrainingError
 from model.files import locked
 from model.joining import read_propensity as load_propensity
 from pipeline.cli.main import app
-from pipeline.dataset.storage import OCCASIONS, load_dataset
+from pipeline.dataset.storage import CONVERSATIONS, load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Judge, Start, even, save_loss, saved_loss, train, work_folder
 from tests.checkpoints import save_llama
@@ -124,7 +124,7 @@ def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
     tmp_path, habits_dataset, capsys
 ):
     folder = shutil.copytree(habits_dataset, tmp_path / "dataset")
-    (folder / OCCASIONS).unlink()
+    (folder / CONVERSATIONS).unlink()
     registry = Registry(tmp_path / "artifacts")
     settings = Hyperparameters(epochs=0.02, batch_size=8)
     base = str(save_llama(tmp_path / "base"))

@@ -33,7 +33,7 @@ soak: $(VENV)/.installed-dev
 	$(PYTHON) -m pytest -m soak --hypothesis-profile=default
 
 bench: $(VENV)/.installed-dev
-	$(PYTHON) -m pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds
+	$(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,rounds
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

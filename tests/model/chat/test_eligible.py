@@ -15,7 +15,7 @@ from model.chat.eligibility import (
 )
 from model.chat.roster import Person, Roster
 from model.redaction.redact import redact
-from tests.model.redaction_figures import labelled_lines
+from benchmarks.redaction import labelled_lines
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HUGO, ANA, RUI, EVA, BOT, GIF, STRANGER = 1, 2, 3, 4, 9, 8, 70

@@ -4,7 +4,7 @@ import pytest
 
 from model.redaction.redact import find_private_parts, redact
 from pipeline.dataset.sample import write_sample
-from tests.model.phone_figures import LOCALES, WITH_A_CUE, WITHOUT_A_CUE, recall
+from benchmarks.phone_numbers import LOCALES, WITH_A_CUE, WITHOUT_A_CUE, recall
 
 LEAST_RECALL = 0.97
 SEED = 11

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.redaction.redact import PrivatePart, find_private_parts, redact
-from tests.model.redaction_figures import figures_of, labelled_lines
+from benchmarks.redaction import figures_of, labelled_lines
 
 LEAST_RECALL = {
     "address": 0.9,

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from pipeline.export.archive import open_exports, read
-from tests.benchmarks.big_export import write_big_export
+from benchmarks.big_export import write_big_export
 
 MESSAGES = int(os.environ.get("READING_MESSAGES", "200000"))
 CHUNK = 1 << 19

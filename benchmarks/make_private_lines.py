@@ -1,6 +1,6 @@
 """Write the Faker part of private_lines.jsonl and keep the part written by hand.
 
-Run from the repository root: `python tests/model/make_private_lines.py`.
+Run from the repository root: `python benchmarks/make_private_lines.py`.
 """
 
 # ruff: noqa: E501 - a kind's templates read best on one line.

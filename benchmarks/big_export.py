@@ -1,6 +1,6 @@
 """Writes a large export, as Telegram Desktop lays it out, of a group that talks as real ones do.
 
-Run it with `python -m tests.benchmarks.big_export FOLDER --messages 1000000`.
+Run it with `python -m benchmarks.big_export FOLDER --messages 1000000`.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Figures for choosing Decoding's defaults, on validation pairs alone:
-`python -m tests.model.speaking_figures ARTIFACT DATASET [PAIRS_A_VOICE]`.
+"""Compare decoding settings on validation pairs.
 
-A line is in the right voice where, after the last line of its context, its own name makes it
-likelier than each other name does: the model's own word, no classifier's.
+Run from the repository root: `python -m benchmarks.generation ARTIFACT DATASET [PAIRS_PER_VOICE]`. A reply
+is in the right voice if, after the last line of its context, its own name makes it likelier than
+every other name does. The model itself decides this, not a classifier.
 """
 
 import random

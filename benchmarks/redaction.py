@@ -1,7 +1,7 @@
-"""Count how much private data is found in the labelled lines, and what it costs.
+"""Measure recall, precision and time of redaction on labelled lines.
 
-Run from the repository root, with an export to count wrong redactions and time in:
-`python -m tests.model.redaction_figures /tmp/demo/result.json` (`understudy sample /tmp/demo`).
+Run from the repository root, with an export in which to count wrong redactions:
+`python -m benchmarks.redaction /tmp/demo/result.json` (`understudy sample /tmp/demo`).
 """
 
 # ruff: noqa: T201 - it prints its table.

@@ -1,6 +1,6 @@
-"""Measure how many of Faker's telephone numbers are hidden, country by country.
+"""Measure the share of Faker's telephone numbers that redaction finds, for each country.
 
-Run from the repository root: `python -m tests.model.phone_figures SEED`. The rules were
+Run from the repository root: `python -m benchmarks.phone_numbers SEED`. The rules were
 written with seeds 11 and 12.
 """
 

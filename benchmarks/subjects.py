@@ -1,8 +1,8 @@
-"""How much a talk is about what `/simulate about …` says, by how that is put to the model:
-`python -m tests.model.subject_figures ARTIFACT|smollm2 [TALKS_A_SUBJECT]`.
+"""Measure how often turns of `/simulate about SUBJECT` mention the subject.
 
-A turn is on the subject where it has one of the subject's words; an untuned base will do. A reply
-has one candidate, so that a busy machine is done in minutes.
+Run from the repository root: `python -m benchmarks.subjects ARTIFACT|smollm2 [RUNS_PER_SUBJECT]`. A turn
+mentions the subject if it has one of the subject's words. An untuned base is enough, with one candidate
+per reply.
 """
 
 import random

@@ -18,7 +18,7 @@ from pipeline.dataset.build import build
 from pipeline.dataset.inspection import inspect
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.sample import write_sample
-from tests.benchmarks.big_export import write_big_export
+from benchmarks.big_export import write_big_export
 from tests.pipeline.chats import chat, entry, small, write
 
 MESSAGES = int(os.environ.get("BUILD_MESSAGES", "1000000"))
@@ -28,8 +28,8 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import Choices
-build([Path(sys.argv[1])], Path(sys.argv[2]), Choices())
+from pipeline.dataset.pairs import BuildOptions
+build([Path(sys.argv[1])], Path(sys.argv[2]), BuildOptions())
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 

@@ -1,8 +1,8 @@
 """Compare decoding settings on validation pairs.
 
-Run from the repository root: `python -m benchmarks.generation ARTIFACT DATASET [PAIRS_PER_VOICE]`. A reply
-is in the right voice if, after the last line of its context, its own name makes it likelier than
-every other name does. The model itself decides this, not a classifier.
+Run from the repository root: `python -m benchmarks.generation ARTIFACT DATASET [PAIRS_PER_VOICE]`.
+A reply is in the right voice if, after the last line of its context, its own name makes it likelier
+than every other name does. The model itself decides this, not a classifier.
 """
 
 import random

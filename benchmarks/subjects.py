@@ -1,8 +1,8 @@
 """Measure how often turns of `/simulate about SUBJECT` mention the subject.
 
-Run from the repository root: `python -m benchmarks.subjects ARTIFACT|smollm2 [RUNS_PER_SUBJECT]`. A turn
-mentions the subject if it has one of the subject's words. An untuned base is enough, with one candidate
-per reply.
+Run from the repository root: `python -m benchmarks.subjects ARTIFACT|smollm2 [RUNS_PER_SUBJECT]`.
+A turn mentions the subject if it has one of the subject's words. An untuned base is enough, with
+one candidate per reply.
 """
 
 import random

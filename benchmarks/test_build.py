@@ -13,12 +13,12 @@ from itertools import pairwise
 
 import pytest
 
+from benchmarks.big_export import write_big_export
 from pipeline.cli.options import WINDOW
 from pipeline.dataset.build import build
 from pipeline.dataset.inspection import inspect
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.sample import write_sample
-from benchmarks.big_export import write_big_export
 from tests.pipeline.chats import chat, entry, small, write
 
 MESSAGES = int(os.environ.get("BUILD_MESSAGES", "1000000"))

@@ -12,8 +12,8 @@ import orjson
 import pandas as pd
 import pytest
 
-from pipeline.export.archive import open_exports, read
 from benchmarks.big_export import write_big_export
+from pipeline.export.archive import open_exports, read
 
 MESSAGES = int(os.environ.get("READING_MESSAGES", "200000"))
 CHUNK = 1 << 19

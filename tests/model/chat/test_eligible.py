@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from benchmarks.redaction import labelled_lines
 from model.chat.conversation import Message
 from model.chat.eligibility import (
     LONG_TEXT,
@@ -15,7 +16,6 @@ from model.chat.eligibility import (
 )
 from model.chat.roster import Person, Roster
 from model.redaction.redact import redact
-from benchmarks.redaction import labelled_lines
 
 NOW = datetime(2024, 3, 1, 12, tzinfo=UTC)
 HUGO, ANA, RUI, EVA, BOT, GIF, STRANGER = 1, 2, 3, 4, 9, 8, 70

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from benchmarks.phone_numbers import LOCALES, WITH_A_CUE, WITHOUT_A_CUE, recall
 from model.redaction.redact import find_private_parts, redact
 from pipeline.dataset.sample import write_sample
-from benchmarks.phone_numbers import LOCALES, WITH_A_CUE, WITHOUT_A_CUE, recall
 
 LEAST_RECALL = 0.97
 SEED = 11

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.redaction.redact import PrivatePart, find_private_parts, redact
 from benchmarks.redaction import figures_of, labelled_lines
+from model.redaction.redact import PrivatePart, find_private_parts, redact
 
 LEAST_RECALL = {
     "address": 0.9,

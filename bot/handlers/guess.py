@@ -26,8 +26,8 @@ from model.chat.conversation import Message
 from model.chat.eligibility import make_line, target_text
 from model.chat.names import fold
 from model.chat.roster import Roster
+from model.chat.words import split_words
 from model.errors import VoiceError
-from model.speaking.copy_index import split_words
 
 SCORE_WORDS = frozenset({"score", "scores", "pontos", "pontuacao", "resultado"})
 MOST_OTHERS = 4  # beside the one whose line or voice it is, and the machine

@@ -1,4 +1,4 @@
-"""Messages, sessions, windows and turns; the bracketed words that stand for media."""
+"""Messages, sessions, windows and turns; the bracketed words for media."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -7,135 +7,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, TypeVar
 
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One thing somebody said in a chat, as a reader sees it.
-
-    Ids are the Bot API's: a user n is n, a private group n is -n, a supergroup or channel n is
-    -(10**12 + n). `topic_id` is None, or the id of the topic's root message. `text` has entities
-    joined, a sticker as its emoji, other media as a bracketed word with the caption after it.
-    `author_name` is the full name that Telegram shows, None for a deleted account.
-    """
-
-    chat_id: int
-    message_id: int
-    author_id: int
-    author_name: str | None
-    text: str
-    sent_at: datetime
-    topic_id: int | None = None
-    reply_to: int | None = None
-    is_forward: bool = False
-    is_from_bot: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse a naive time: gaps across a change to summer time would be wrong by an hour."""
-        if self.sent_at.tzinfo is None:
-            raise ValueError(f"message {self.message_id}: sent_at {self.sent_at} has no time zone")
-
-
-class AuthoredItem(Protocol):
-    """What the rules here need of a message or of a line made from one."""
-
-    @property
-    def author_id(self) -> int:
-        """Telegram's id of who wrote it."""
-
-    @property
-    def sent_at(self) -> datetime:
-        """When, aware."""
-
-
-S = TypeVar("S", bound=AuthoredItem)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """How far back a reply may look.
-
-    Of the open session the last `size` messages; where the session has fewer than `short`, the
-    last `fill` messages before it come first. A silence of `gap` or more opens a new session.
-    """
-
-    size: int = 10
-    gap: timedelta = timedelta(minutes=120)
-    short: int = 2
-    fill: int = 5
-
-    def __post_init__(self) -> None:
-        """Refuse a window that holds nothing."""
-        if self.size < 1 or self.gap <= timedelta(0):
-            raise ValueError(
-                f"a window needs a size of 1 or more and a gap above 0: {self.size}, {self.gap}"
-            )
-
-    @property
-    def lookback(self) -> int:
-        """Return how many messages before a reply decide its context."""
-        return max(self.size, self.short, self.short - 1 + self.fill)
-
-
-def window_to_json(window: Window) -> dict[str, float]:
-    """Return a window as plain values; the gap in minutes."""
-    return {
-        "size": window.size,
-        "gap_minutes": window.gap / timedelta(minutes=1),
-        "short": window.short,
-        "fill": window.fill,
-    }
-
-
-def window_from_json(value: Mapping[str, Any]) -> Window:
-    """Read what `window_to_json` wrote."""
-    gap = timedelta(minutes=value["gap_minutes"])
-    return Window(int(value["size"]), gap, int(value["short"]), int(value["fill"]))
-
-
 TURN_GAP = timedelta(seconds=60)
-"""Messages of one author at most this far apart are one turn: people speak in bursts."""
+"""Maximum time between messages of one turn: people write in bursts."""
 
-
-def context_before(earlier: Sequence[S], at: datetime, window: Window) -> Sequence[S]:
-    """Return what a reply given `at` may look at, oldest first.
-
-    `earlier` are messages of one chat and topic in order; only the last `window.lookback` matter.
-    """
-    start = len(earlier)
-    following = at
-    while start > 0 and following - earlier[start - 1].sent_at < window.gap:
-        start -= 1
-        following = earlier[start].sent_at
-    if len(earlier) - start < window.short:
-        return earlier[max(0, start - window.fill) :]
-    return earlier[max(start, len(earlier) - window.size) :]
-
-
-def split_sessions(messages: Iterable[S], gap: timedelta) -> Iterator[list[S]]:
-    """Cut one chat and topic's messages, in order, wherever nobody spoke for `gap` or longer."""
-    session: list[S] = []
-    for message in messages:
-        if session and message.sent_at - session[-1].sent_at >= gap:
-            yield session
-            session = []
-        session.append(message)
-    if session:
-        yield session
-
-
-def split_turns(session: Iterable[S], gap: timedelta = TURN_GAP) -> Iterator[list[S]]:
-    """Cut a session where the author changes or pauses for longer than `gap`."""
-    turn: list[S] = []
-    for message in session:
-        if turn and (
-            message.author_id != turn[-1].author_id or message.sent_at - turn[-1].sent_at > gap
-        ):
-            yield turn
-            turn = []
-        turn.append(message)
-    if turn:
-        yield turn
-
+STICKER = "[sticker]"
 
 MediaKind = Literal[
     "photo",
@@ -157,7 +32,7 @@ MediaKind = Literal[
 ]
 
 KINDS_WITH_LENGTH = frozenset[MediaKind]({"voice", "video message"})
-"""The kinds whose bracketed word tells how long they last; a length of another kind is dropped."""
+"""The kinds whose bracketed word includes the length."""
 
 EXPORT_MEDIA_KINDS: MappingProxyType[str, MediaKind] = MappingProxyType(
     {
@@ -168,17 +43,139 @@ EXPORT_MEDIA_KINDS: MappingProxyType[str, MediaKind] = MappingProxyType(
         "audio_file": "audio",
     }
 )
-"""The `media_type` of Telegram Desktop's exports, but for stickers."""
-
-STICKER = "[sticker]"
+"""The kind of each `media_type` in Telegram Desktop's exports, except stickers."""
 
 _CAPTIONED = re.compile(r"\[(?:photo|video|animation|audio|file|voice(?: \d+:\d\d)?)\](?:\s+|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a chat, as a reader sees it.
+
+    Ids have the Bot API's form: a user n is n, a private group n is -n, a supergroup or channel n
+    is -(10**12 + n). `topic_id` is None, or the id of the topic's root message. `text` has entities
+    joined, a sticker as its emoji, other media as a bracketed word before the caption.
+    `author_name` is the full name that Telegram shows, None for a deleted account.
+    """
+
+    chat_id: int
+    message_id: int
+    author_id: int
+    author_name: str | None
+    text: str
+    sent_at: datetime
+    topic_id: int | None = None
+    reply_to: int | None = None
+    is_forward: bool = False
+    is_from_bot: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a naive time: gaps across a change to summer time would be wrong by an hour."""
+        if self.sent_at.tzinfo is None:
+            raise ValueError(f"message {self.message_id}: sent_at {self.sent_at} has no time zone")
+
+
+class AuthoredItem(Protocol):
+    """A message, or a line made from one."""
+
+    @property
+    def author_id(self) -> int:
+        """Return the author's Telegram id."""
+
+    @property
+    def sent_at(self) -> datetime:
+        """Return the time as an aware datetime."""
+
+
+ItemT = TypeVar("ItemT", bound=AuthoredItem)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The messages that a reply may look at.
+
+    They are the last `size` messages of the current session. If the session has fewer than `short`
+    messages, the last `fill` messages before it come first. A pause of `gap` or longer starts a new
+    session.
+    """
+
+    size: int = 10
+    gap: timedelta = timedelta(minutes=120)
+    short: int = 2
+    fill: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuse an empty window."""
+        if self.size < 1 or self.gap <= timedelta(0):
+            raise ValueError(
+                f"a window needs a size of 1 or more and a gap above 0: {self.size}, {self.gap}"
+            )
+
+    @property
+    def lookback(self) -> int:
+        """Return how many messages before a reply determine its context."""
+        return max(self.size, self.short, self.short - 1 + self.fill)
+
+
+def window_to_json(window: Window) -> dict[str, float]:
+    """Return a window as plain values; the gap in minutes."""
+    return {
+        "size": window.size,
+        "gap_minutes": window.gap / timedelta(minutes=1),
+        "short": window.short,
+        "fill": window.fill,
+    }
+
+
+def window_from_json(value: Mapping[str, Any]) -> Window:
+    """Read the result of `window_to_json`."""
+    gap = timedelta(minutes=value["gap_minutes"])
+    return Window(int(value["size"]), gap, int(value["short"]), int(value["fill"]))
+
+
+def context_before(earlier: Sequence[ItemT], at: datetime, window: Window) -> Sequence[ItemT]:
+    """Return the items that a reply at the time `at` may look at, oldest first.
+
+    `earlier` are items of one chat and topic in order; only the last `window.lookback` matter.
+    """
+    start = len(earlier)
+    following = at
+    while start > 0 and following - earlier[start - 1].sent_at < window.gap:
+        start -= 1
+        following = earlier[start].sent_at
+    if len(earlier) - start < window.short:
+        return earlier[max(0, start - window.fill) :]
+    return earlier[max(start, len(earlier) - window.size) :]
+
+
+def split_sessions(items: Iterable[ItemT], gap: timedelta) -> Iterator[list[ItemT]]:
+    """Split one chat and topic's items, in order, at pauses of `gap` or longer."""
+    session: list[ItemT] = []
+    for item in items:
+        if session and item.sent_at - session[-1].sent_at >= gap:
+            yield session
+            session = []
+        session.append(item)
+    if session:
+        yield session
+
+
+def split_turns(session: Iterable[ItemT], gap: timedelta = TURN_GAP) -> Iterator[list[ItemT]]:
+    """Split a session where the author changes or pauses for longer than `gap`."""
+    turn: list[ItemT] = []
+    for item in session:
+        if turn and (item.author_id != turn[-1].author_id or item.sent_at - turn[-1].sent_at > gap):
+            yield turn
+            turn = []
+        turn.append(item)
+    if turn:
+        yield turn
 
 
 def render_media(kind: MediaKind, seconds: int | None = None, caption: str = "") -> str:
     """Return `[photo]` or `[voice 0:07]`, with the caption after a space.
 
-    A length of 0 is left out: an export cannot tell it from none.
+    A length of 0 is left out: an export cannot distinguish it from a missing one.
     """
     length = ""
     if seconds and seconds > 0 and kind in KINDS_WITH_LENGTH:
@@ -189,11 +186,11 @@ def render_media(kind: MediaKind, seconds: int | None = None, caption: str = "")
 
 
 def render_sticker(emoji: str | None) -> str:
-    """Return a sticker's emoji, or a bracketed word where it has none."""
+    """Return a sticker's emoji, or a bracketed word if it has none."""
     return emoji or STICKER
 
 
 def strip_media_word(text: str) -> str:
-    """Return a caption without the word for what it is the caption of."""
+    """Return a caption without the bracketed word before it."""
     head = _CAPTIONED.match(text)
     return text[head.end() :] if head else text

@@ -1,4 +1,4 @@
-"""Decide which messages may appear in a prompt or become a target; the 🎭 line."""
+"""Decide which messages may appear in a prompt or become a target; the 🎭 header."""
 
 import re
 from collections.abc import Iterable
@@ -16,39 +16,17 @@ from model.redaction.redact import redact, redact_beginning
 
 VOICE_EMOJI = "🎭"
 
-
-def add_voice_header(name: str, words: str) -> str:
-    """Return what the bot sends: a line that names the voice, then the words."""
-    return f"{VOICE_EMOJI} {name}\n{words}"
-
-
-def parse_voice_header(text: str) -> tuple[str, str] | None:
-    """Return the voice and the words of what `add_voice_header` wrote, None for any other text."""
-    head, newline, words = text.partition("\n")
-    name = head.removeprefix(VOICE_EMOJI).strip()
-    if len(name) > MAX_NAME:
-        return None
-    if (
-        not newline
-        or not head.startswith(VOICE_EMOJI)
-        or name != clean_name(name)
-        or not words.strip()
-    ):
-        return None
-    return name, words
-
-
 WITHHELD = "[…]"
-"""Stands for the turn of somebody who may not be learned from."""
+"""Replaces the turn of somebody who may not be learned from."""
 
 LONG_TEXT = "[long text]"
-"""Stands for what was cut of a pasted wall."""
+"""Replaces the rest of a very long message."""
 
 MAX_CHARACTERS = 1_500
-"""Characters: what is longer was pasted, not said, and would fill a model's whole view."""
+"""A longer message was pasted, and would fill a model's whole window."""
 
-_SHOWN_OF_WALL = 200  # characters, cut back to a whole word
-_LONGEST_PART = 500  # characters of one part of private data that contains spaces
+_SHOWN_OF_LONG_TEXT = 200  # characters, cut back to a whole word
+_MAX_PRIVATE_PART = 500  # characters of one part of private data that contains spaces
 _CACHE_SIZE = 1024
 """Number of cached redactions: a bot builds many prompts from the same messages."""
 _COMMAND = re.compile(r"/[A-Za-z0-9_]{1,64}(@[A-Za-z0-9_]{1,64})?(?=\s|$)")
@@ -58,9 +36,9 @@ _BRACKETED = re.compile(r"\[[^\[\]\n]{1,60}\]")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What of one message stands in a prompt; `speaker` is None where it is withheld.
+    """A message as a prompt shows it; `speaker` is None if it is withheld.
 
-    `reply_to` stands in no prompt: who will answer hangs on it.
+    `reply_to` is not in the prompt; `model.joining` uses it.
     """
 
     message_id: int
@@ -72,22 +50,58 @@ class Line:
     reply_to: int | None = None
 
 
+def add_voice_header(name: str, words: str) -> str:
+    """Return the text that the bot sends: a line that names the voice, then the words."""
+    return f"{VOICE_EMOJI} {name}\n{words}"
+
+
+def parse_voice_header(text: str) -> tuple[str, str] | None:
+    """Return the voice and the words of a text from `add_voice_header`, None for other texts."""
+    head, newline, words = text.partition("\n")
+    name = head.removeprefix(VOICE_EMOJI).strip()
+    if len(name) > MAX_NAME or not newline or not head.startswith(VOICE_EMOJI):
+        return None
+    return (name, words) if name == clean_name(name) and words.strip() else None
+
+
 def make_line(message: Message, roster: Roster) -> Line | None:
     """Return the message's line in a conversation, or None if it has none.
 
     Commands, other bots' messages, forwards, quotes and empty messages have none. The words after
-    `/as NAME` have one: they are said to the friends. Our own bot's messages are lines of the voice
-    it used, never targets. The lines of people whom the roster withholds are `[…]`. Private data is
-    replaced by placeholders, and a very long message is cut to its beginning.
+    `/as NAME` have one, because they are for the friends. Our own bot's messages are lines of the
+    voice it used, and never targets. The lines of people with learn = "no" are `[…]`. Private data
+    is replaced by placeholders, and a very long message is cut to its beginning.
     """
     if message.is_forward:
         return None
-    if message.author_id in roster.understudies:
-        return _played(message, roster)
-    if message.is_from_bot or message.author_id in roster.bots:
+    author, is_target = message.author_id, False
+    speaker: str | None
+    if author in roster.understudies:
+        if not (parsed := parse_voice_header(message.text)):
+            return None
+        speaker, words = parsed
+        if roster.is_withheld_name(speaker):
+            speaker, text = None, WITHHELD
+        else:
+            text = _strip_others(words, roster)
+    elif message.is_from_bot or author in roster.bots:
         return None
-    text = _words(message.text, roster)
-    return _said(message, text, roster) if text else None
+    else:
+        if not (text := _extract_words(message.text, roster)):
+            return None
+        if person := roster.find_by_id(author):
+            author = person.ids[0]  # two accounts of one friend are one speaker
+            speaker, is_target = person.name, person.may_be_target
+            if person.learn == "no":
+                speaker, text = None, WITHHELD
+        else:
+            speaker = roster.speaker_name(author, _hide_private_name(message.author_name))
+    if not text:
+        return None
+    shown = text if speaker is None else _make_presentable(text)
+    return Line(
+        message.message_id, author, speaker, shown, message.sent_at, is_target, message.reply_to
+    )
 
 
 def make_lines(messages: Iterable[Message], roster: Roster) -> list[Line]:
@@ -95,29 +109,11 @@ def make_lines(messages: Iterable[Message], roster: Roster) -> list[Line]:
     return [line for message in messages if (line := make_line(message, roster))]
 
 
-def clear_caches() -> None:
-    """Drop all cached texts and names, so that no erased words stay in memory."""
-    for cached in (_redact_cached, _beginning, _presentable_name):
-        cached.cache_clear()
-    quotes.clear_cache()
-    numbers.clear_cache()
-
-
-def strip_other_authors(text: str, roster: Roster) -> str:
-    """Return a message's text without quotes and copies; it still gives the same line."""
-    own = _own(text, roster)
-    asked = _AS.match(own)
-    found = roster.match_voice(own[asked.end() :]) if asked else None
-    if found is None:
-        return own
-    return own.removesuffix(found[1]) + _own(found[1], roster)
-
-
 def target_text(line: Line) -> str | None:
-    """Return what of a line a model may learn to say, None if nothing.
+    """Return the part of a line that a model may learn to say, or None.
 
-    A caption may be learned without its `[photo]`; any other bracketed word rules a line out, and
-    so does a command as a caption.
+    A caption may be learned without its `[photo]`. Another bracketed word, or a command as a
+    caption, excludes the line.
     """
     if not line.is_target:
         return None
@@ -134,31 +130,46 @@ def is_speakable(text: str) -> bool:
     return bool(text.strip()) and not _BRACKETED.search(text)
 
 
-def _said(message: Message, text: str, roster: Roster) -> Line:
-    """Return the line of a person's own words."""
-    person = roster.find_by_id(message.author_id)
-    if person is None:
-        name = roster.speaker_name(message.author_id, _presentable_name(message.author_name))
-        return _line(message, message.author_id, name, _presentable(text))
-    author = person.ids[0]  # two accounts of one friend are one speaker
-    if person.learn == "no":
-        return _line(message, author, None, WITHHELD)
-    words, is_target = _presentable(text), person.may_be_target
-    return _line(message, author, person.name, words, is_target=is_target)
+def strip_other_authors(text: str, roster: Roster) -> str:
+    """Return a message's text without quotes and copies; it gives the same line as before."""
+    own = _strip_others(text, roster)
+    command = _AS.match(own)
+    found = roster.match_voice(own[command.end() :]) if command else None
+    if found is None:
+        return own
+    return own.removesuffix(found[1]) + _strip_others(found[1], roster)
 
 
-def _line(
-    message: Message, author: int, speaker: str | None, text: str, *, is_target: bool = False
-) -> Line:
-    at, replied = message.sent_at, message.reply_to
-    return Line(message.message_id, author, speaker, text, at, is_target, replied)
+def clear_caches() -> None:
+    """Drop all cached texts and names, so that no erased words stay in memory."""
+    for cached in (_redact_cached, _shorten, _hide_private_name):
+        cached.cache_clear()
+    quotes.clear_cache()
+    numbers.clear_cache()
 
 
-def _presentable(text: str) -> str:
-    """Return words that a prompt may hold: no private data, of a wall its beginning."""
-    return (
-        _redact_cached(text) if len(text) <= MAX_CHARACTERS else _beginning(text[:MAX_CHARACTERS])
-    )
+def _extract_words(text: str, roster: Roster) -> str:
+    """Return a message's own words: all of it, or the words after `/as NAME`."""
+    words = _strip_others(text, roster)
+    if command := _AS.match(words):
+        found = roster.match_voice(words[command.end() :])
+        return _strip_others(found[1], roster) if found and found[0].may_be_target else ""
+    return "" if _COMMAND.match(words) else words
+
+
+def _strip_others(text: str, roster: Roster) -> str:
+    """Return text without quotes and without copies of excluded people's messages."""
+    return strip_copies(strip_quotes(_normalize_breaks(text)), roster.copy_labels).strip()
+
+
+def _normalize_breaks(text: str) -> str:
+    """Return text stripped, with newlines as its only line breaks."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def _make_presentable(text: str) -> str:
+    """Return words that a prompt may contain: redacted, and shortened if very long."""
+    return _redact_cached(text) if len(text) <= MAX_CHARACTERS else _shorten(text[:MAX_CHARACTERS])
 
 
 @lru_cache(_CACHE_SIZE)
@@ -167,47 +178,17 @@ def _redact_cached(text: str) -> str:
 
 
 @lru_cache(_CACHE_SIZE)
-def _beginning(text: str) -> str:
+def _shorten(text: str) -> str:
     """Return the beginning of a very long message, given its first `MAX_CHARACTERS` characters.
 
-    Only parts that end well before the last of these are shown, so that no part is cut in two.
+    Only parts that end well before the last character are shown, so that no private part is cut.
     """
     read = text.rsplit(maxsplit=1)[0]
-    head = redact_beginning(read, MAX_CHARACTERS - _LONGEST_PART)[:_SHOWN_OF_WALL]
+    head = redact_beginning(read, MAX_CHARACTERS - _MAX_PRIVATE_PART)[:_SHOWN_OF_LONG_TEXT]
     return f"{head.rsplit(maxsplit=1)[0] if ' ' in head else ''} {LONG_TEXT}".strip()
 
 
 @lru_cache(4096)
-def _presentable_name(name: str | None) -> str | None:
-    """Return a stranger's name, None where it is private data, such as a phone number."""
+def _hide_private_name(name: str | None) -> str | None:
+    """Return a stranger's name, or None if it is private data, such as a phone number."""
     return name if name is None or redact(name) == name else None
-
-
-def _played(message: Message, roster: Roster) -> Line | None:
-    played = parse_voice_header(message.text)
-    if not played:
-        return None
-    name, words = played
-    if roster.is_withheld_name(name):
-        return _line(message, message.author_id, None, WITHHELD)
-    text = _own(words, roster)
-    return _line(message, message.author_id, name, _presentable(text)) if text else None
-
-
-def _words(text: str, roster: Roster) -> str:
-    """Return a message's own words: all of it, or what follows `/as NAME`."""
-    words = _own(text, roster)
-    if asked := _AS.match(words):
-        found = roster.match_voice(words[asked.end() :])
-        return _own(found[1], roster) if found and found[0].may_be_target else ""
-    return "" if _COMMAND.match(words) else words
-
-
-def _own(text: str, roster: Roster) -> str:
-    """Return text without quotes and without copies of excluded people's messages."""
-    return strip_copies(strip_quotes(_tidy(text)), roster.labels).strip()
-
-
-def _tidy(text: str) -> str:
-    """Return text stripped, its line breaks all alike."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip()

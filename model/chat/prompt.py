@@ -12,7 +12,7 @@ from model.chat.roster import Person, Roster
 
 TEMPLATE = "Continue writing the following text.\n\n"
 LINE_BREAK = "\r"
-"""Stands for a line break inside a message: a newline always ends one."""
+"""Replaces a line break inside a message, because a newline ends the message."""
 
 _LABEL = re.compile(r"[^\s:][^:\n\r]{0,60}:(?=\s|$)")
 
@@ -20,26 +20,52 @@ _LABEL = re.compile(r"[^\s:][^:\n\r]{0,60}:(?=\s|$)")
 def build_context(
     earlier: Iterable[Message], at: datetime, roster: Roster, window: Window
 ) -> tuple[str, ...]:
-    """Return the rendered lines that a reply given `at` may look at, oldest first.
+    """Return the rendered lines that a reply at the time `at` may look at, oldest first.
 
-    `earlier` are all messages of one chat and topic before that place, in order, or at least so
-    many that `window.lookback` of them are eligible.
+    `earlier` are all messages of one chat and topic before that place, in order, or at least enough
+    that `window.lookback` of them are eligible.
     """
     return render_context(context_before(make_lines(earlier, roster), at, window))
 
 
 def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
-    """Return one line a message; withheld ones that follow each other are one."""
+    """Render one line per message; consecutive withheld ones become one."""
     return merge_withheld_lines(map(render_line, lines))
 
 
 def render_line(line: Line) -> str:
-    """Return a line as it stands in a prompt."""
-    return WITHHELD if line.speaker is None else f"{line.speaker}: {_inline(line.text)}"
+    """Render a line as it is in a prompt."""
+    return WITHHELD if line.speaker is None else f"{line.speaker}: {_replace_breaks(line.text)}"
+
+
+def format_line(name: str, text: str) -> str:
+    """Render words that `name` says as a line of a prompt."""
+    return f"{name}: {_replace_breaks(text.strip())}"
+
+
+def split_line(line: str) -> tuple[str | None, str]:
+    """Return the name and the words of a rendered line; the name is None if it is withheld."""
+    name, colon, words = line.partition(": ")
+    return (name if colon else None), words
+
+
+def parse_lines(text: str) -> list[str]:
+    """Read rendered lines that a person wrote as `Name: words`; skip empty lines.
+
+    Raises:
+        ValueError: A line has no name.
+    """
+    lines = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, colon, words = line.partition(": ")
+        if not colon:
+            raise ValueError(f"a line needs a name and a colon: {line!r}")
+        lines.append(format_line(clean_name(name), words))
+    return lines
 
 
 def merge_withheld_lines(rendered: Iterable[str]) -> tuple[str, ...]:
-    """Return rendered lines with the withheld that follow each other as one."""
+    """Replace consecutive withheld lines by one."""
     rendered = tuple(rendered)
     if WITHHELD not in rendered:
         return rendered
@@ -51,22 +77,22 @@ def merge_withheld_lines(rendered: Iterable[str]) -> tuple[str, ...]:
 
 
 def render_prompt(context: Iterable[str]) -> str:
-    """Return what a model reads before a reply."""
+    """Return the text that a model reads before a reply."""
     return TEMPLATE + "".join(f"{line}\n" for line in context)
 
 
 def speaker_label(name: str) -> str:
-    """Return the beginning of a reply, which forces its voice."""
+    """Return the start of a reply, which forces its voice."""
     return f"{name}:"
 
 
 def render_reply(texts: Sequence[str]) -> str:
-    """Return what follows `speaker_label`: each message of the turn on a line of its own.
+    """Return the text after `speaker_label`: each message of the turn on its own line.
 
     A message after the first that looks like a speaker's label is indented by a space, so that it
-    cannot pass for another speaker's line.
+    does not look like another speaker's line.
     """
-    lines = [_inline(text) for text in texts]
+    lines = [_replace_breaks(text) for text in texts]
     rest = [f" {line}" if _LABEL.match(line) else line for line in lines[1:]]
     return " " + "\n".join([*lines[:1], *rest])
 
@@ -74,58 +100,33 @@ def render_reply(texts: Sequence[str]) -> str:
 def parse_reply(text: str) -> tuple[str, ...]:
     """Return the messages of a reply, the inverse of `render_reply`.
 
-    What a model writes after it let somebody else speak is cut.
+    Text after another speaker's label is cut.
     """
-    lines = (
-        line.replace(LINE_BREAK, "\n").strip() for line in cut_at_other_speaker(text).split("\n")
-    )
+    own = cut_at_other_speaker(text)
+    lines = (line.replace(LINE_BREAK, "\n").strip() for line in own.split("\n"))
     return tuple(line for line in lines if line)
 
 
 def strip_own_labels(text: str, name: str) -> str:
     """Return a reply without its speaker's own label before later messages.
 
-    In a prompt each line has one, so a model may go on as a prompt does: it is the same person's
-    next message. A label that somebody typed is indented, see `render_reply`, and stays.
+    In a prompt each line has a label, so a model may write one before the same person's next
+    message. A label that somebody typed is indented, see `render_reply`, and stays.
     """
     return text.replace(f"\n{speaker_label(name)} ", "\n")
 
 
 def cut_at_other_speaker(text: str) -> str:
-    """Return a reply up to where the model let somebody else speak."""
+    """Return a reply up to the first label of another speaker."""
     lines = text.split("\n")
     others = (n for n, line in enumerate(lines) if n and _LABEL.match(line))
     return "\n".join(lines[: next(others, len(lines))])
 
 
-def format_line(name: str, text: str) -> str:
-    """Return the rendered line of words that `name` says."""
-    return f"{name}: {_inline(text.strip())}"
-
-
-def split_line(line: str) -> tuple[str | None, str]:
-    """Return the name and the words of a rendered line; a withheld one has neither."""
-    name, colon, words = line.partition(": ")
-    return (name if colon else None), words
-
-
-def parse_lines(text: str) -> list[str]:
-    """Read rendered lines that a person wrote, one `Name: words` a line; empty lines are skipped.
-
-    Raises:
-        ValueError: A line has no name.
-    """
-    written = [line.strip() for line in text.splitlines() if line.strip()]
-    if wrong := [line for line in written if ": " not in line]:
-        raise ValueError(f"a line needs a name and a colon: {wrong[0]!r}")
-    parts = (line.partition(": ") for line in written)
-    return [format_line(clean_name(name), words) for name, _, words in parts]
-
-
 def fingerprint() -> str:
-    """Return 12 hex digits that change when any rule between a chat and its prompt does.
+    """Return 12 hex digits that change with any rule between a chat and its prompt.
 
-    They are of the prompts at every place of a chat that has each rule's case in it.
+    They are the hash of the prompts at every place of a chat that contains a case for each rule.
     """
     people = (
         Person("João", (1, 10), imitate="yes"),
@@ -134,18 +135,18 @@ def fingerprint() -> str:
     )
     roster = Roster(people, bots=frozenset({7}), understudies=frozenset({9}))
     window = Window(size=4, gap=timedelta(minutes=120), short=2, fill=2)
-    chat = _specimen()
+    chat = _build_example_chat()
     prompts = (
         render_prompt(build_context(chat[:place], message.sent_at, roster, window))
         for place, message in enumerate(chat)
     )
-    whole = "".join(prompts) + speaker_label("João") + render_reply(["a\nb", "Hugo: c"])
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+    text = "".join(prompts) + speaker_label("João") + render_reply(["a\nb", "Hugo: c"])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _specimen() -> list[Message]:
-    """Return a chat of lone words, commands, bots, forwards, strangers and the withheld."""
-    said = [
+def _build_example_chat() -> list[Message]:
+    """Return a chat with commands, bots, forwards, strangers and withheld people."""
+    entries = [
         (1, "old", 0),
         (2, "new session", 120),
         (1, "still open", 239),
@@ -184,12 +185,12 @@ def _specimen() -> list[Message]:
             author_name=names.get(author),
             text=text,
             sent_at=start + timedelta(minutes=minute),
-            is_forward=author == 5,  # noqa: PLR2004  the chat's own ids
+            is_forward=author == 5,  # noqa: PLR2004  ids of this chat
             is_from_bot=author == 6,  # noqa: PLR2004
         )
-        for number, (author, text, minute) in enumerate(said)
+        for number, (author, text, minute) in enumerate(entries)
     ]
 
 
-def _inline(text: str) -> str:
+def _replace_breaks(text: str) -> str:
     return text.replace("\n", LINE_BREAK)

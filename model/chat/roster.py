@@ -1,7 +1,7 @@
 """People of a chat: names, aliases, consent, and the voice that `/as NAME` selects."""
 
 import difflib
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -19,7 +19,7 @@ _ID_LIMIT = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a user told the bot about their voice, and when."""
+    """The last `/optin` or `/optout` of a user, with its time."""
 
     user_id: int
     kind: DecisionKind
@@ -28,11 +28,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A friend: `name` is used in prompts, `names` are all names that Telegram showed.
+    """A friend: `name` is the name in prompts, `names` are all names that Telegram showed.
 
-    `quiet` people wrote too little to be a voice; the model still learns from them. `opted_out` are
-    the `/optout`s of their accounts that still apply: `imitate` is "no" only because of them, and a
-    newer `/optin` cancels it.
+    `quiet` people wrote too few messages to be a voice; the model still learns from them.
+    `opted_out` are the `/optout`s of their accounts that still apply: `imitate` is "no" only
+    because of them, and a newer `/optin` cancels it.
     """
 
     name: str
@@ -45,29 +45,29 @@ class Person:
     opted_out: tuple[Decision, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a name that a prompt could not hold, or an answer nobody offers."""
+        """Refuse a name that is not allowed in prompts, and unknown or inconsistent answers."""
         if self.name != clean_name(self.name):
             raise RosterError(
-                f"the name {self.name!r} cannot stand in a prompt: write {clean_name(self.name)!r}"
+                f"the name {self.name!r} is not allowed in prompts: write {clean_name(self.name)!r}"
             )
         if self.learn not in get_args(Learn) or self.imitate not in get_args(Imitate):
             raise RosterError(
-                f'{self.name}: learn is "yes" or "no", imitate "yes", "no" or "ask"; '
-                f'it says "{self.learn}" and "{self.imitate}"'
+                f'{self.name}: learn must be "yes" or "no", imitate "yes", "no" or "ask"; '
+                f'they are "{self.learn}" and "{self.imitate}"'
             )
         if self.opted_out and self.imitate != "no":
-            raise RosterError(f'{self.name}: a person with opted_out needs imitate = "no"')
+            raise RosterError(f'{self.name}: opted_out needs imitate = "no"')
         if any(one.kind != "optout" or one.user_id not in self.ids for one in self.opted_out):
-            raise RosterError(f"{self.name}: opted_out may only name this person's own ids")
+            raise RosterError(f"{self.name}: opted_out must have this person's own ids")
 
     @property
     def may_be_target(self) -> bool:
-        """Whether a model may learn to speak like them."""
+        """Whether a model may learn to speak as this person."""
         return self.learn == "yes" and self.imitate != "no" and not self.quiet
 
     @property
     def why_silent(self) -> str:
-        """Return why this person is not a voice, as a predicate; "" for a voice."""
+        """Return why this person is not a voice, as the predicate of a sentence; "" for a voice."""
         if self.opted_out:
             return f"told the bot /optout on {max(one.at for one in self.opted_out):%Y-%m-%d}"
         if self.learn == "no":
@@ -78,27 +78,30 @@ class Person:
 
     @property
     def is_only_quiet(self) -> bool:
-        """Whether nothing but too few messages keeps them from being a voice."""
+        """Whether this person would be a voice with more messages."""
         return self.quiet and self.learn == "yes" and self.imitate != "no"
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """The people of a chat; `bots` are left out, `understudies` are the ids of our own bot."""
+    """The people of a chat.
+
+    `bots` are ids whose messages are ignored, `understudies` the ids of our own bot.
+    """
 
     people: tuple[Person, ...] = ()
     bots: frozenset[int] = frozenset()
     understudies: frozenset[int] = frozenset()
     _by_id: Mapping[int, Person] = field(init=False, repr=False, compare=False)
     _by_name: Mapping[str, Person] = field(init=False, repr=False, compare=False)
-    labels: Mapping[str, bool] = field(init=False, repr=False, compare=False)
-    """Names that may precede copied words, see `model.chat.quotes`; empty if nobody is excluded."""
+    copy_labels: Mapping[str, bool] = field(init=False, repr=False, compare=False)
+    """Names that may precede copied words, see `model.chat.quotes`."""
     _all_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
     _voice_names: VoiceMatcher[Person] = field(init=False, repr=False, compare=False)
     _withheld_names: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Index people by id; refuse an id or a name that is somebody else's too."""
+        """Index people by id and name; refuse an id or a name that two people share."""
         by_id: dict[int, Person] = {}
         by_name: dict[str, Person] = {}
         for person in self.people:
@@ -106,27 +109,27 @@ class Roster:
                 if number in by_id:
                     raise RosterError(f"id {number} belongs to two people: {person.name} is second")
                 if number in self.bots or number in self.understudies:
-                    raise RosterError(f"id {number} is {person.name}'s, and a bot's: choose one")
+                    raise RosterError(f"id {number} is {person.name}'s, and a bot's: remove one")
                 by_id[number] = person
             if fold(person.name) in by_name:
-                raise RosterError(f"two people are called {person.name}: give one another name")
+                raise RosterError(f"two people are called {person.name}: rename one of them")
             by_name[fold(person.name)] = person
         object.__setattr__(self, "_by_id", by_id)
         object.__setattr__(self, "_by_name", by_name)
-        called = (((p.name, *p.names, *p.aliases), p.learn == "no") for p in self.people)
-        object.__setattr__(self, "labels", build_copy_labels(called))
+        names = (((p.name, *p.names, *p.aliases), p.learn == "no") for p in self.people)
+        object.__setattr__(self, "copy_labels", build_copy_labels(names))
         object.__setattr__(self, "_all_names", VoiceMatcher(self.people))
         object.__setattr__(self, "_voice_names", VoiceMatcher(self.voices))
-        withheld = (person for person in self.people if person.learn == "no")
-        names = (fold(name) for p in withheld for name in (*p.aliases, *p.names))
-        object.__setattr__(self, "_withheld_names", frozenset(names))
+        withheld = (p for p in self.people if p.learn == "no")
+        folded = (fold(name) for p in withheld for name in (*p.aliases, *p.names))
+        object.__setattr__(self, "_withheld_names", frozenset(folded))
 
     def find_by_id(self, author_id: int) -> Person | None:
-        """Return the friend with this Telegram id, None for a stranger."""
+        """Return the friend with this Telegram id, or None."""
         return self._by_id.get(author_id)
 
     def find_by_name(self, name: str) -> Person | None:
-        """Return the friend of this whole name, without regard to case or accents."""
+        """Return the friend with exactly this name, ignoring case and accents, or None."""
         return self._by_name.get(fold(name))
 
     @property
@@ -134,26 +137,26 @@ class Roster:
         """Return the friends that the model may speak as, in the roster's order."""
         return tuple(person for person in self.people if person.may_be_target)
 
-    def match_voice(self, said: str) -> tuple[Person, str] | None:
-        """Return whom `/as` names and the words after it, None if nobody.
+    def match_voice(self, text: str) -> tuple[Person, str] | None:
+        """Return the person whose name starts a text after `/as`, and the words after it; or None.
 
-        Those who said no are looked for first: "Hugo Silva" must not be the other Hugo, who said
-        yes. A first name that only one voice has still names that voice.
+        All people are searched first: "Hugo Silva", who said no, must not select Hugo, who said
+        yes. Then voices are searched, because a first name may be unique among them only.
         """
-        return self._all_names.match(said) or self._voice_names.match(said)
+        return self._all_names.match(text) or self._voice_names.match(text)
 
     def is_withheld_name(self, name: str) -> bool:
-        """Whether this is a present or earlier name of somebody with learn = "no"."""
+        """Whether this is a current or earlier name of somebody with learn = "no"."""
         if person := self.find_by_name(name):
             return person.learn == "no"
         return fold(name) in self._withheld_names
 
     def with_understudy(self, bot_id: int) -> "Roster":
-        """Return this roster knowing one more id as our own bot's."""
+        """Return this roster with another id of our own bot."""
         return replace(self, understudies=self.understudies | {bot_id})
 
     def speaker_name(self, author_id: int, full_name: str | None) -> str:
-        """Return what a prompt calls this author: a friend's name, or a stranger's first name."""
+        """Return an author's name in prompts: a friend's name, or a stranger's first name."""
         if person := self.find_by_id(author_id):
             return person.name
         first = clean_name(next(iter((full_name or "").split()), ""))
@@ -166,8 +169,8 @@ def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
     """Return each user's newest decision; if two have the same time, the later one in order."""
     newest: dict[int, Decision] = {}
     for one in decisions:
-        known = newest.get(one.user_id)
-        if known is None or known.at <= one.at:
+        existing = newest.get(one.user_id)
+        if existing is None or existing.at <= one.at:
             newest[one.user_id] = one
     return newest
 
@@ -175,20 +178,29 @@ def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
 def apply_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster:
     """Return a roster in which people who sent `/optout` are not voices.
 
-    An `/optout` from any of a person's accounts counts until the same account sends `/optin`. The
-    roster's own "no" stays, whatever the person told the bot.
+    An `/optout` from any of a person's accounts counts until the same account sends `/optin`. A
+    "no" in the roster stays, whatever the person decided.
     """
-    return replace(roster, people=tuple(_decided(one, decisions) for one in roster.people))
+    people = []
+    for person in roster.people:
+        decided = person
+        if person.imitate != "no" or person.opted_out:
+            own = (decisions[number] for number in person.ids if number in decisions)
+            newest = newest_decisions([*person.opted_out, *own]).values()
+            if opted_out := tuple(one for one in newest if one.kind == "optout"):
+                decided = replace(person, imitate="no", opted_out=opted_out)
+            elif person.opted_out:
+                decided = replace(person, imitate="yes", opted_out=())
+        people.append(decided)
+    return replace(roster, people=tuple(people))
 
 
-def _decided(person: Person, decisions: Mapping[int, Decision]) -> Person:
-    if person.imitate == "no" and not person.opted_out:
-        return person
-    own = (decisions[number] for number in person.ids if number in decisions)
-    newest = newest_decisions([*person.opted_out, *own]).values()
-    if opted_out := tuple(one for one in newest if one.kind == "optout"):
-        return replace(person, imitate="no", opted_out=opted_out)
-    return replace(person, imitate="yes", opted_out=()) if person.opted_out else person
+def remove_decisions(roster: Roster) -> Roster:
+    """Return a roster in which people who opted out have imitate = "ask" again."""
+    people = (
+        replace(one, imitate="ask", opted_out=()) if one.opted_out else one for one in roster.people
+    )
+    return replace(roster, people=tuple(people))
 
 
 def exclude_voices(roster: Roster, ids: Container[int]) -> Roster:
@@ -200,96 +212,135 @@ def exclude_voices(roster: Roster, ids: Container[int]) -> Roster:
     return replace(roster, people=tuple(people))
 
 
-def merge_stricter(known: Roster, newer: Roster) -> Roster:
-    """Return the newer roster of a version, but keep each "no" of the known one."""
+def merge_stricter(existing: Roster, newer: Roster) -> Roster:
+    """Return the newer roster of a version with each "no" of the existing one."""
     people = []
     for person in newer.people:
-        was = known.find_by_name(person.name)
-        people.append(_stricter(was, person) if was else person)
-    missing = (person for person in known.people if not newer.find_by_name(person.name))
+        merged = person
+        if before := existing.find_by_name(person.name):
+            learn: Learn = "no" if "no" in {before.learn, person.learn} else "yes"
+            merged = replace(person, learn=learn)
+            if nos := [one for one in (before, person) if one.imitate == "no"]:
+                optouts: tuple[Decision, ...] = ()
+                if all(one.opted_out for one in nos):  # otherwise one "no" is a roster's own
+                    newest = newest_decisions(own for one in nos for own in one.opted_out)
+                    optouts = tuple(own for number, own in newest.items() if number in person.ids)
+                merged = replace(merged, imitate="no", opted_out=optouts)
+        people.append(merged)
+    missing = (person for person in existing.people if not newer.find_by_name(person.name))
     return replace(newer, people=(*people, *missing))
 
 
-def _stricter(known: Person, newer: Person) -> Person:
-    learn: Learn = "no" if "no" in {known.learn, newer.learn} else "yes"
-    nos = [one for one in (known, newer) if one.imitate == "no"]
-    if not nos:
-        return replace(newer, learn=learn)
-    optouts: tuple[Decision, ...] = ()
-    if all(one.opted_out for one in nos):  # otherwise one of them is a roster's own "no"
-        newest = newest_decisions(own for one in nos for own in one.opted_out)
-        optouts = tuple(own for user_id, own in newest.items() if user_id in newer.ids)
-    return replace(newer, learn=learn, imitate="no", opted_out=optouts)
-
-
-def remove_decisions(roster: Roster) -> Roster:
-    """Return a roster without people's own decisions: people who opted out get imitate = "ask"."""
-    people = (
-        replace(one, imitate="ask", opted_out=()) if one.opted_out else one for one in roster.people
-    )
-    return replace(roster, people=tuple(people))
-
-
 def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) -> Roster:
-    """Return what people agreed to since a model was trained, as its roster.
+    """Return a newer roster as the roster of a model that was trained with another one.
 
-    People who are not in `learned` are quiet: the weights do not know their voices. No roster
-    cancels an `/optout` that came with the version.
+    People who are not in `learned` are quiet: the weights do not know their voices. An `/optout`
+    that came with the version stays, whatever the newer roster says.
 
     Raises:
-        RosterError: It lacks somebody, or has another name for them than the weights.
+        RosterError: Somebody is missing, or has another name than in the weights.
     """
     names = {person.name for person in trained.people}
     for person in trained.people:
-        _check_is_in(newer, person, names)
+        namesake = newer.find_by_name(person.name)
+        if namesake and namesake.name == person.name:
+            continue
+        found = (namesake, *map(newer.find_by_id, person.ids))
+        if renamed := [other.name for other in found if other and other.name not in names]:
+            raise RosterError(
+                f"{person.name} is called {renamed[0]} in this roster, but the model only knows "
+                f'{person.name}: keep name = "{person.name}", and add the other name as an alias'
+            )
+        raise RosterError(
+            f"{person.name} is missing in this roster: add them, "
+            'with learn = "no" if the model must not see their messages'
+        )
     people = (replace(person, quiet=person.name not in learned) for person in newer.people)
     optouts = newest_decisions(one for person in trained.people for one in person.opted_out)
     return apply_decisions(replace(newer, people=tuple(people)), optouts)
 
 
-def _check_is_in(roster: Roster, person: Person, trained: Container[str]) -> None:
-    """Make sure that a roster has this person under this very name."""
-    namesake = roster.find_by_name(person.name)
-    if namesake and namesake.name == person.name:
-        return
-    found = (namesake, *map(roster.find_by_id, person.ids))
-    if renamed := [other.name for other in found if other and other.name not in trained]:
-        raise RosterError(
-            f"{person.name} is called {renamed[0]} in this roster, and the model knows only "
-            f'{person.name}: keep name = "{person.name}", write the other name as an alias'
-        )
-    raise RosterError(
-        f"{person.name} is missing in this roster: write them in, "
-        'with learn = "no" where the model must not see what they say'
-    )
-
-
 def roster_to_json(roster: Roster) -> dict[str, Any]:
-    """Return the roster as plain values, for an artifact's roster.json."""
+    """Return a roster as plain values, for an artifact's roster.json."""
+    people = []
+    for person in roster.people:
+        value = asdict(replace(person, opted_out=()))
+        del value["opted_out"]
+        if person.opted_out:
+            value["opted_out"] = [decision_to_json(one) for one in person.opted_out]
+        people.append(value)
     return {
-        "people": [_person_to_json(person) for person in roster.people],
+        "people": people,
         "bots": sorted(roster.bots),
         "understudies": sorted(roster.understudies),
     }
 
 
-def _person_to_json(person: Person) -> dict[str, Any]:
-    value = asdict(replace(person, opted_out=()))
-    del value["opted_out"]
-    if person.opted_out:
-        value["opted_out"] = [decision_to_json(one) for one in person.opted_out]
-    return value
+def roster_from_json(value: Mapping[str, Any]) -> Roster:
+    """Read the result of `roster_to_json`, or a roster.toml.
+
+    Raises:
+        RosterError: A field is missing, unknown or of the wrong type.
+    """
+    try:
+        if unknown := set(value) - {"people", "bots", "understudies"}:
+            raise RosterError(
+                f"there is no key {min(unknown)!r}: a roster has people, bots and understudies"
+            )
+        people = value.get("people", ())
+        if found := find_unknown_key(people):
+            number, key = found
+            name = people[number].get("name", f"person {number + 1}")
+            keys = [one.name for one in fields(Person) if one.name != "opted_out"]
+            near = difflib.get_close_matches(key, keys, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(keys)}"
+            raise RosterError(f"{name}: there is no key {key!r}: {hint}")
+        return Roster(
+            tuple(map(_person_from_json, people)),
+            bots=frozenset(map(id_from_json, value.get("bots", ()))),
+            understudies=frozenset(map(id_from_json, value.get("understudies", ()))),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RosterError(
+            f"a person needs a name and ids = […]: {make_printable(str(error))}"
+        ) from error
+
+
+def find_unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
+    """Return the index of the first person with an unknown key, and the key; or None."""
+    keys = {one.name for one in fields(Person)}
+    for number, person in enumerate(people):
+        for key in person if isinstance(person, Mapping) else ():
+            if key not in keys:
+                return number, str(key)
+    return None
+
+
+def _person_from_json(value: Mapping[str, Any]) -> Person:
+    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    optouts = kept.pop("opted_out", ())
+    for key, items in (("opted_out", optouts), *kept.items()):
+        if key in {"ids", "names", "aliases", "opted_out"} and not isinstance(items, tuple):
+            raise TypeError(f"{key} is a list, such as {key} = [{items!r}]")
+    person = Person(**kept, opted_out=tuple(map(decision_from_json, optouts)))
+    for number in person.ids:
+        id_from_json(number)
+    for key, words in (("names", person.names), ("aliases", person.aliases)):
+        if wrong := [word for word in words if not isinstance(word, str)]:
+            raise TypeError(f"{person.name}: {key} are words in quotes, {wrong[0]!r} is not")
+    if not isinstance(person.quiet, bool):
+        raise TypeError(f"{person.name}: quiet is true or false, {person.quiet!r} is not")
+    return person
 
 
 def decision_to_json(decision: Decision) -> dict[str, Any]:
     """Return a decision as plain values."""
-    return {
-        "user_id": decision.user_id, "decision": decision.kind, "at": decision.at.isoformat(),
-    }  # fmt: skip
+    at = decision.at.isoformat()
+    return {"user_id": decision.user_id, "decision": decision.kind, "at": at}
 
 
 def decision_from_json(value: Mapping[str, Any]) -> Decision:
-    """Read what `decision_to_json` wrote.
+    """Read the result of `decision_to_json`.
 
     Raises:
         KeyError, TypeError, ValueError: The value is damaged.
@@ -302,73 +353,11 @@ def decision_from_json(value: Mapping[str, Any]) -> Decision:
     return Decision(id_from_json(value["user_id"]), value["decision"], at)
 
 
-def roster_from_json(value: Mapping[str, Any]) -> Roster:
-    """Read what `roster_to_json` wrote, or a roster.toml.
-
-    Raises:
-        RosterError: A field is missing, of the wrong kind or unknown.
-    """
-    try:
-        if unknown := set(value) - {"people", "bots", "understudies"}:
-            raise RosterError(f"what is {min(unknown)!r}? A roster has people, bots, understudies")
-        people = value.get("people", ())
-        _check_keys(people)
-        return Roster(
-            tuple(map(_person, people)),
-            bots=frozenset(map(id_from_json, value.get("bots", ()))),
-            understudies=frozenset(map(id_from_json, value.get("understudies", ()))),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RosterError(
-            f"a person needs a name and ids = […]: {make_printable(str(error))}"
-        ) from error
-
-
-def find_unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
-    """Return the index of the first person with an unknown key, and the key; or None."""
-    known = {one.name for one in fields(Person)}
-    for number, person in enumerate(people):
-        for key in person if isinstance(person, Mapping) else ():
-            if key not in known:
-                return number, str(key)
-    return None
-
-
-def _check_keys(people: Sequence[Any]) -> None:
-    if found := find_unknown_key(people):
-        number, key = found
-        name = people[number].get("name", f"person {number + 1}")
-        keys = [one.name for one in fields(Person) if one.name != "opted_out"]
-        near = difflib.get_close_matches(key, keys, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(keys)}"
-        raise RosterError(f"{name}: there is no key {key!r}: {hint}")
-
-
-def _person(value: Mapping[str, Any]) -> Person:
-    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-    optouts = _listed_under("opted_out", kept.pop("opted_out", ()))
-    person = Person(**kept, opted_out=tuple(map(decision_from_json, optouts)))
-    for number in _listed_under("ids", person.ids):
-        id_from_json(number)
-    for key, words in (("names", person.names), ("aliases", person.aliases)):
-        if wrong := [word for word in _listed_under(key, words) if not isinstance(word, str)]:
-            raise TypeError(f"{person.name}: {key} are words in quotes, {wrong[0]!r} is not")
-    if not isinstance(person.quiet, bool):
-        raise TypeError(f"{person.name}: quiet is true or false, {person.quiet!r} is not")
-    return person
-
-
-def _listed_under(key: str, value: object) -> tuple[Any, ...]:
-    if not isinstance(value, tuple):
-        raise TypeError(f"{key} is a list, such as {key} = [{value!r}]")
-    return value
-
-
 def id_from_json(value: object) -> int:
-    """Return a user id.
+    """Check and return a user id.
 
     Raises:
-        TypeError: It is none.
+        TypeError: This is no id.
     """
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _ID_LIMIT:
         raise TypeError(f"an id is a number, {value!r} is not")

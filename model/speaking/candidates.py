@@ -11,9 +11,10 @@ from model.artifacts.tokenizer import Codec
 from model.chat.eligibility import VOICE_EMOJI, is_speakable
 from model.chat.names import make_printable
 from model.chat.prompt import LINE_BREAK, render_reply, split_line
+from model.chat.words import split_words, word_runs
 from model.errors import VoiceError
 from model.redaction.redact import find_private_parts
-from model.speaking.copy_index import RUN_LENGTH, split_words, word_runs
+from model.speaking.copy_index import RUN_LENGTH
 from model.speaking.engine import Engine
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")

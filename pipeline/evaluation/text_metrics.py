@@ -20,23 +20,13 @@ from rouge_score.tokenizers import Tokenizer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from model.chat.words import UNSPACED
 from pipeline.evaluation.heldout import Answer
 from pipeline.evaluation.intervals import Estimate, Numbers, mean, resampled
 
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 _SELF_BLEU_LINES = 100
 _APOSTROPHES = str.maketrans("", "", "'’ʼ")
-_UNSPACED = (
-    (0x0E00, 0x0EFF),  # Thai, Lao
-    (0x1000, 0x109F),  # Myanmar
-    (0x1780, 0x17FF),  # Khmer
-    (0x3040, 0x30FF),  # kana
-    (0x3400, 0x4DBF),  # Han, to the end of the list
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x3FFFF),
-)
-"""Scripts without spaces between words: each character counts as one word."""
 
 _tweets = TweetTokenizer(match_phone_numbers=False)
 
@@ -54,7 +44,7 @@ def _split_token(token: str) -> tuple[str, ...]:
     found: list[str] = []
     rest = ""  # the end of the token that no unspaced character has interrupted
     for char in token.translate(_APOSTROPHES):
-        if any(first <= ord(char) <= last for first, last in _UNSPACED):
+        if UNSPACED.match(char):
             found += [rest, char]
             rest = ""
         else:

@@ -112,8 +112,8 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
 
 async def test_no_copy_stays_in_the_memory_of_the_process(engine):
     caches = (
-        *(eligibility._redact_cached, eligibility._beginning, eligibility._presentable_name),
-        *(quotes._folded, numbers._find_valid_phones),
+        *(eligibility._redact_cached, eligibility._shorten, eligibility._hide_private_name),
+        *(quotes._fold_name, numbers._find_valid_phones),
     )
     for cache in caches:
         cache("020 7946 0958 treasure")

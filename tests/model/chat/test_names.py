@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from model.chat.names import (
     MAX_NAME,
+    VoiceMatcher,
     clean_name,
     find_similar_names,
     find_voice,
     fold,
-    match_voice,
 )
 from model.chat.roster import Person
 from model.errors import VoiceError
@@ -44,7 +44,7 @@ EVERYBODY = (SILVA, SA, JOAO, LI, ANA)
     ],
 )
 def test_the_longest_name_at_the_start_is_meant_whatever_its_case_and_accents(words, person, rest):
-    assert match_voice(words, EVERYBODY) == (person, rest)
+    assert VoiceMatcher(EVERYBODY).match(words) == (person, rest)
 
 
 @pytest.mark.parametrize(
@@ -53,20 +53,20 @@ def test_the_longest_name_at_the_start_is_meant_whatever_its_case_and_accents(wo
      "what about Ana", "sofia", "jb's"],
 )  # fmt: skip
 def test_no_part_of_a_word_no_shared_first_name_and_no_later_word_is_meant(words):
-    assert match_voice(words, EVERYBODY) is None
+    assert VoiceMatcher(EVERYBODY).match(words) is None
 
 
 def test_an_alias_wins_over_a_first_name_and_a_longer_name_over_both():
     rui = Person("Rui", (6,), aliases=("Ana",))
     ana_maria = Person("Ana Maria", (7,))
 
-    assert match_voice("ana hello", [ana_maria, rui]) == (rui, "hello")
-    assert match_voice("ana maria hello", [ana_maria, rui]) == (ana_maria, "hello")
+    assert VoiceMatcher([ana_maria, rui]).match("ana hello") == (rui, "hello")
+    assert VoiceMatcher([ana_maria, rui]).match("ana maria hello") == (ana_maria, "hello")
 
 
 @given(person=st.sampled_from(EVERYBODY), words=st.text(max_size=20))
 def test_a_full_name_before_any_words_finds_its_owner(person, words):
-    found = match_voice(f"{person.name.upper()}, {words}", EVERYBODY)
+    found = VoiceMatcher(EVERYBODY).match(f"{person.name.upper()}, {words}")
 
     assert found is not None
     assert found[0] == person
@@ -82,7 +82,7 @@ def test_a_voice_is_found_by_exactly_its_name():
         ("hugo", "did you mean Hugo Silva or Hugo Sá"),
         ("jaoo", "did you mean João"),
         ("Hugo Sliva", "did you mean Hugo Silva"),
-        ("xyz", "there is Hugo Silva, Hugo Sá, João, 李雷, Ana Sofia"),
+        ("xyz", "the voices are Hugo Silva, Hugo Sá, João, 李雷, Ana Sofia"),
         ("joão who", "no voice is called"),
     ],
 )
@@ -92,7 +92,7 @@ def test_an_unknown_voice_names_the_nearest_or_all(words, hint):
 
 
 def test_with_nobody_to_speak_as_it_says_so():
-    with pytest.raises(VoiceError, match="there is nobody"):
+    with pytest.raises(VoiceError, match="there are no voices"):
         find_voice("hugo", [])
 
 
@@ -142,7 +142,7 @@ def test_case_and_accents_do_not_tell_names_apart():
 def test_the_longest_message_is_compared_by_its_beginning_alone(monkeypatch):
     compared = []
     monkeypatch.setattr(
-        "model.chat.names._likeness", lambda said, name: compared.append(said) or 0.0
+        "model.chat.names._compute_similarity", lambda said, name: compared.append(said) or 0.0
     )
 
     find_similar_names("a " * 2000, [Person(f"Friend {n}", (n,)) for n in range(3)])

@@ -188,10 +188,14 @@ def reading(**changes):
         ),
         pytest.param(eligibility, "_COMMAND", NEVER, id="commands"),
         pytest.param(eligibility, "_AS", NEVER, id="words after a command"),
-        pytest.param(eligibility, "_played", lambda *_: None, id="the bot's lines"),
-        pytest.param(eligibility, "_presentable", lambda text: text, id="private data and walls"),
-        pytest.param(eligibility, "_tidy", str.strip, id="line breaks of other systems"),
-        pytest.param(eligibility, "_tidy", lambda text: text, id="blanks at the end"),
+        pytest.param(eligibility, "parse_voice_header", lambda *_: None, id="the bot's lines"),
+        pytest.param(
+            eligibility, "_make_presentable", lambda text: text, id="private data and walls"
+        ),
+        pytest.param(
+            eligibility, "_normalize_breaks", str.strip, id="line breaks of other systems"
+        ),
+        pytest.param(eligibility, "_normalize_breaks", lambda text: text, id="blanks at the end"),
         pytest.param(eligibility, "strip_quotes", str.strip, id="quotes"),
         pytest.param(eligibility, "strip_copies", lambda text, _: text, id="copies"),
         pytest.param(eligibility, "make_line", reading(is_forward=False), id="forwards"),

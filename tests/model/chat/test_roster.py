@@ -31,8 +31,8 @@ def test_two_people_share_neither_an_id_nor_a_name(people, says):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"name": "Hugo: hi"}, "cannot stand in a prompt: write 'Hugo hi'"),
-        ({"learn": "ask"}, 'learn is "yes" or "no"'),
+        ({"name": "Hugo: hi"}, "is not allowed in prompts: write 'Hugo hi'"),
+        ({"learn": "ask"}, 'learn must be "yes" or "no"'),
         ({"imitate": "never"}, 'imitate "yes", "no" or "ask"'),
     ],
 )

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.chat.words import split_words
 from model.errors import ArtifactError
 from model.speaking.copy_index import (
     RUN_LENGTH,
     SALT_BYTES,
     CopyIndex,
     open_index,
-    split_words,
     write_index,
 )
 

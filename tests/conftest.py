@@ -1,10 +1,13 @@
 """Really trained small models of both families, once a test run."""
 
 import asyncio
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 from rich.console import Console
 
@@ -31,12 +34,31 @@ SETTINGS = Hyperparameters(epochs=7, batch_size=8, learning_rate=3e-3, max_reply
 
 
 @pytest.fixture(scope="session")
-def habits_dataset(tmp_path_factory) -> Path:
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder that all workers of this test run share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def made_once(folder: Path, make) -> Path:
+    """Let the first worker that needs a folder make it; the others wait."""
+    done = folder.with_name(f"{folder.name}.done")
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def habits_dataset(shared_folder) -> Path:
     """The synthetic chat as a dataset."""
-    folder = tmp_path_factory.mktemp("habits")
-    choices = BuildOptions(window=Window(size=4), min_messages=1)
-    build([habits.write_export(folder / "export")], folder / "dataset", choices)
-    return folder / "dataset"
+
+    def make(folder):
+        choices = BuildOptions(window=Window(size=4), min_messages=1)
+        build([habits.write_export(folder / "export")], folder / "dataset", choices)
+
+    return made_once(shared_folder / "habits", make) / "dataset"
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +70,15 @@ def empty_database(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session", params=FAMILIES, ids=lambda family: f"a {family} model")
-def trained(request, tmp_path_factory, habits_dataset) -> Registry:
-    """A registry whose current version has really learned the habits."""
-    folder = tmp_path_factory.mktemp("trained")
-    base = FAMILIES[request.param](folder / "base", texts=[" ".join(habits.HABITS.values())])
-    registry = Registry(folder / "artifacts")
-    dataset = load_dataset(habits_dataset)
-    train(dataset, str(base), registry, SETTINGS, SURE, Console(quiet=True))
-    return registry
+def trained(request, shared_folder, tmp_path_factory, habits_dataset) -> Registry:
+    """A registry whose current version has really learned the habits; each worker has a copy."""
+
+    def make(folder):
+        texts = [" ".join(habits.HABITS.values())]
+        base = FAMILIES[request.param](folder / "base", texts=texts)
+        dataset, registry = load_dataset(habits_dataset), Registry(folder / "artifacts")
+        train(dataset, str(base), registry, SETTINGS, SURE, Console(quiet=True))
+
+    folder = made_once(shared_folder / f"trained-{request.param}", make)
+    own = tmp_path_factory.mktemp("trained") / "artifacts"
+    return Registry(shutil.copytree(folder / "artifacts", own, symlinks=True))

@@ -263,8 +263,8 @@ def holder(url):
     child = int(process.stdout.readline())
     yield process
     process.kill()
+    os.kill(child, signal.SIGKILL)  # it holds standard output open
     process.communicate()
-    os.kill(child, signal.SIGKILL)
 
 
 def test_a_database_is_locked_until_its_process_ends_or_is_killed(url, path, holder):

@@ -13,8 +13,7 @@ from bot import logs
 from bot.services.replies import Speaker
 from bot.settings import Settings, load_settings
 from bot.store.backup import back_up
-from bot.store.database import database_file
-from bot.store.database import upgrade as bring_up_to_date
+from bot.store.database import database_file, upgrade_database
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_lines
@@ -107,7 +106,7 @@ def dump(
 def upgrade() -> None:
     """Bring the database up to date; stop the bot first and keep a copy (`db backup`)."""
     url = load_settings().database_url
-    was_older = asyncio.run(bring_up_to_date(url))
+    was_older = asyncio.run(upgrade_database(url))
     state = "is up to date now" if was_older else "was up to date already"
     typer.echo(f"{database_file(url)} {state}")
 

@@ -20,7 +20,7 @@ from telegram.error import (
 from telegram.ext import Application, ContextTypes
 
 from bot.application import DurableApplication
-from bot.background import keep_up
+from bot.background import start_jobs
 from bot.errors import BotEnded, StoppingError, TelegramUnreachable
 from bot.handlers.membership import is_open
 from bot.handlers.routes import (
@@ -32,11 +32,11 @@ from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
 from bot.services.state import BotState
 from bot.settings import Settings
-from bot.store.database import lock_database, opened, prepare, version_of
+from bot.store.database import lock_database, open_database, prepare_database, read_version
 from bot.store.inbox import Json, chat_of, wordless
 from bot.store.store import Store
 from bot.texts import EN
-from bot.transport.outgoing import never_arrived, seconds_of
+from bot.transport.outgoing import never_arrived, retry_seconds
 from bot.transport.polling import (
     ALLOWED_UPDATES,
     Client,
@@ -82,7 +82,7 @@ async def run_until_stopped(
     """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
     try:
         await _keep_trying("getMe", app.bot.initialize, stop, MOST_GREETINGS)
-        await version_of(settings.database_url)  # report problems with its path first
+        await read_version(settings.database_url)  # report problems with its path first
         with lock_database(settings.database_url):
             async with started(app), receiving(settings, app, stop):
                 try:
@@ -195,7 +195,7 @@ async def _keep_trying(
             gives_up = times is not None and (tries >= times or never_arrived(error))
             if isinstance(error, BadRequest) or gives_up:
                 raise
-            pause = seconds_of(error) if isinstance(error, RetryAfter) else wait
+            pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
             logger.warning("%s failed (%s): next try in %g s", method, type(error).__name__, pause)
         await _unless_stopped(asyncio.sleep(pause), stop)
         wait, tries = min(2 * wait, LONGEST_WAIT), tries + 1
@@ -277,7 +277,7 @@ def build(
         open_things.push_async_callback(receiving.close)
         add_handlers(app, state, receiving)
         await _go_on(app, client, state)
-        keep_up(app, client, state, open_things, look_again)
+        start_jobs(app, client, state, open_things, look_again)
         on_up(_up(client, state))
 
     async def tear_down(_: DurableApplication) -> None:
@@ -312,8 +312,8 @@ async def _house(
     open_speaker: OpenSpeaker,
     open_things: AsyncExitStack,
 ) -> BotState:
-    await prepare(settings.database_url)
-    engine = await open_things.enter_async_context(opened(settings.database_url))
+    await prepare_database(settings.database_url)
+    engine = await open_things.enter_async_context(open_database(settings.database_url))
     store = Store.of(engine)
     model_holder = ModelHolder(models, open_speaker, app.bot.id)
     replies = Replies(lambda: model_holder.now, store.messages)
@@ -326,7 +326,7 @@ async def _house(
 def _trim_update(state: BotState, client: Client, update: Json) -> Json:
     """Return an update as it is stored: without text if the bot is silent in its chat."""
     chat = chat_of(update)
-    if chat is None or state.access.speaks_in(chat):
+    if chat is None or state.access.may_speak_in(chat):
         return update
     return wordless(update, lambda command: is_open(command, client.username))
 

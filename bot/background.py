@@ -13,12 +13,12 @@ from bot.application import DurableApplication
 from bot.errors import StoreError
 from bot.handlers.admin import told
 from bot.handlers.uploads import drop_before
-from bot.services.forgetting import let_vanish
+from bot.services.forgetting import expire_messages
 from bot.services.model_holder import Exchange
 from bot.services.state import BotState
-from bot.store.database import log_file
-from bot.transport.menus import show_menus
-from bot.transport.outgoing import fitting
+from bot.store.database import wal_file
+from bot.transport.menus import set_menus
+from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 
 TIDY_AGAIN = 3600.0
@@ -29,7 +29,7 @@ KEPT_EXPORT = timedelta(days=2)  # as the bot says where RETRAIN_COMMAND is not 
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
 
 
-def keep_up(
+def start_jobs(
     app: DurableApplication,
     client: Client,
     state: BotState,
@@ -39,7 +39,7 @@ def keep_up(
     """Start the background jobs, which run until the bot is stopped."""
 
     async def tell(exchange: Exchange) -> None:
-        await tell_admins(
+        await notify_admins(
             app.bot, state.settings.admins, told(exchange, state.model_holder.now.artifact)
         )
 
@@ -49,12 +49,12 @@ def keep_up(
         old = datetime.now(UTC) - KEPT_HANDLED
         async with one_at_a_time:
             if await state.store.inbox.drop_before(old):
-                await state.store.erasing.wipe()
+                await state.store.eraser.wipe()
             await state.store.outbox.release_before(old)
 
-    async def expire_messages() -> None:
+    async def enforce_retention() -> None:
         async with one_at_a_time:
-            await let_vanish(state, datetime.now(UTC))
+            await expire_messages(state, datetime.now(UTC))
 
     async def drop_exports() -> None:
         await asyncio.to_thread(drop_before, state.settings, datetime.now(UTC) - KEPT_EXPORT)
@@ -62,7 +62,7 @@ def keep_up(
     async def release() -> None:
         await app.release(client.read)
 
-    log = log_file(state.settings.database_url)
+    log = wal_file(state.settings.database_url)
 
     loop = asyncio.get_running_loop()
     emptied_at = loop.time()
@@ -79,17 +79,17 @@ def keep_up(
 
     jobs = state.jobs
     jobs.repeat("models", partial(state.model_holder.watch, tell), look_again)
-    jobs.repeat("retention", expire_messages, TIDY_AGAIN)
+    jobs.repeat("retention", enforce_retention, TIDY_AGAIN)
     jobs.repeat("inbox", tidy_updates, TIDY_AGAIN)
     jobs.repeat("exports", drop_exports, TIDY_AGAIN)
     jobs.repeat("held updates", release, RELEASE_AGAIN)
     jobs.repeat("write-ahead log", truncate_log, TRUNCATE_AGAIN)
-    jobs.run_once("menus", partial(show_menus, app.bot, state.settings.admins))
+    jobs.run_once("menus", partial(set_menus, app.bot, state.settings.admins))
     open_things.push_async_callback(jobs.close)
 
 
-async def tell_admins(bot: ExtBot[Any], admins: frozenset[int], text: str) -> None:
+async def notify_admins(bot: ExtBot[Any], admins: frozenset[int], text: str) -> None:
     """Write to each admin in private; who never wrote to the bot cannot be written to."""
     for admin in admins:
         with suppress(TelegramError):
-            await bot.send_message(admin, fitting(text))
+            await bot.send_message(admin, truncate(text))

@@ -11,7 +11,7 @@ from filelock import FileLock
 from hypothesis import settings
 from rich.console import Console
 
-from bot.store.database import prepare
+from bot.store.database import prepare_database
 from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.chat.conversation import Window
@@ -65,7 +65,7 @@ def habits_dataset(shared_folder) -> Path:
 def empty_database(tmp_path_factory) -> Path:
     """A database with all tables and nothing in them."""
     path = tmp_path_factory.mktemp("empty") / "empty.db"
-    asyncio.run(prepare(f"sqlite+aiosqlite:///{path}"))
+    asyncio.run(prepare_database(f"sqlite+aiosqlite:///{path}"))
     return path
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
-from bot.store.database import opened, prepare
+from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from bot.texts import EN
 from tests.habits import IDS
@@ -185,8 +185,8 @@ class Talk:
 
     async def prepare(self):
         """Let the bot into all groups."""
-        await prepare(self.lives.database)
-        async with opened(self.lives.database) as engine:
+        await prepare_database(self.lives.database)
+        async with open_database(self.lives.database) as engine:
             for chat in self.groups:
                 group = Group(chat.id, chat.title, authorised=True, allowed=frozenset({GROUP}))
                 await Groups(engine).save(group)

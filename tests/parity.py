@@ -8,7 +8,7 @@ from telegram import Update
 from bot.handlers.record import keeping
 from bot.services.access import Access
 from bot.store import messages as paging
-from bot.store.database import opened
+from bot.store.database import open_database
 from bot.store.messages import MessageStore
 from bot.store.store import Store
 from bot.transport.incoming import message_of
@@ -20,7 +20,7 @@ from tests.parity_chats import BOT, ROSTER
 @asynccontextmanager
 async def heard(chat, database):
     """Let the live bot hear a chat; yield its store and the chat's last message."""
-    async with opened(f"sqlite+aiosqlite:///{database}") as engine:
+    async with open_database(f"sqlite+aiosqlite:///{database}") as engine:
         store = MessageStore(engine)
         access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
         keep = keeping(Store.of(engine), lambda: access).callback

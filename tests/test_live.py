@@ -19,7 +19,7 @@ from bot.playground.server import serve
 from bot.playground.show import show
 from bot.playground.telegram import Telegram
 from bot.services.replies import lines_for
-from bot.store.database import opened
+from bot.store.database import open_database
 from bot.store.messages import MessageStore, Place
 from model.chat.eligibility import parse_voice_header
 from model.chat.prompt import format_line, render_context
@@ -111,7 +111,7 @@ class Friends:
         """Return the lines that the bot would put to the model now."""
         card = self.models.open("current").card
         roster = card.roster.with_understudy(self.telegram.me.id)
-        async with opened(self.database) as engine:
+        async with open_database(self.database) as engine:
             place = Place(self.chat.id)
             now, store = datetime.now(UTC), MessageStore(engine)
             return render_context(await lines_for(store, place, now, roster, card.window))

@@ -11,7 +11,7 @@ import pytest
 
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
-from bot.store.database import opened, prepare
+from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from tests.habits import HABITS
 from tests.seasons import Calendar
@@ -61,9 +61,9 @@ async def test_a_month_of_ten_groups(trained, tmp_path, capsys):
 
 
 async def let_in(friends):
-    await prepare(friends.database)
+    await prepare_database(friends.database)
     numbers = [GROUP - 1 - number for number in range(GROUPS)]
-    async with opened(friends.database) as engine:
+    async with open_database(friends.database) as engine:
         for number in numbers:
             group = Group(number, "Group", authorised=True, allowed=frozenset({GROUP}))
             await Groups(engine).save(group)

@@ -11,9 +11,16 @@ import ctranslate2
 
 from bot.checks.finding import Finding, note, ok, wrong
 from bot.errors import StoreError
-from bot.services.access import access_of
+from bot.services.access import build_access
 from bot.settings import Settings
-from bot.store.database import ANOTHER, Version, complaint, database_file, is_locked, version_of
+from bot.store.database import (
+    ANOTHER,
+    Version,
+    database_file,
+    describe_mismatch,
+    is_locked,
+    read_version,
+)
 from bot.texts import EN
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
@@ -41,13 +48,13 @@ async def database(settings: Settings) -> Finding:
     """Look at the database's version, and whether the bot and nobody else may use it."""
     path = database_file(settings.database_url)
     try:
-        version = await version_of(settings.database_url)
+        version = await read_version(settings.database_url)
     except StoreError as error:
         return wrong("database", str(error))
     if version is Version.MISSING:
         return ok("database", f"{path} is not there yet, `understudy-bot run` makes it")
     if version is not Version.CURRENT:
-        return wrong("database", complaint(settings.database_url, version))
+        return wrong("database", describe_mismatch(settings.database_url, version))
     if not os.access(path, os.R_OK | os.W_OK):
         return wrong(
             "database", f"{path} cannot be written: see that the bot's user may, or {ANOTHER}"
@@ -133,7 +140,7 @@ def check_model(
 ) -> list[Finding]:
     """Say which model it is, and who agreed to be imitated, in the roster or by `/optin`."""
     card = artifact.card
-    access = access_of(card, card.roster, settings, decisions)
+    access = build_access(card, card.roster, settings, decisions)
     names = ", ".join(person.name for person in access.voices)
     voices = ok("voices", names) if names else wrong("voices", EN.no_voices)
     return [ok("model", f"{artifact.path.name} of {card.base}, whole"), voices]

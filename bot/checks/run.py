@@ -5,7 +5,7 @@ import asyncio
 from bot.checks import local, telegram
 from bot.checks.finding import Finding, wrong
 from bot.settings import Settings
-from bot.store.groups import decided
+from bot.store.groups import read_decisions
 from model.errors import ArtifactError
 
 POLL_SECONDS = 2
@@ -19,7 +19,7 @@ async def findings(settings: Settings, *, poll_seconds: int = POLL_SECONDS) -> l
     except ArtifactError as error:
         model, card = [wrong("model", str(error))], None
     else:
-        decisions = await decided(settings.database_url)
+        decisions = await read_decisions(settings.database_url)
         model, card = local.check_model(artifact, settings, decisions), artifact.card
     return [
         local.settings_file(),

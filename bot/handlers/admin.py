@@ -69,7 +69,7 @@ class Status:
         )
         here = texts.status_here.format(state=self._state(self.state.group(chat_id), texts))
         blocks = [self._model(texts), await self._hears(context, chat_id), f"{here}\n{kept}"]
-        if access.speaks_in(chat_id):
+        if access.may_speak_in(chat_id):
             blocks.insert(1, self._voices(texts, tell_all=access.learned_from(chat_id)))
             if await self._is_no_admin(chat_id, context):
                 blocks[-1] += f"\n{texts.status_no_reactions}"
@@ -147,7 +147,7 @@ class Status:
 
     async def _told(self, group: Group, context: Context) -> str:
         state = self._state(group, context.texts)
-        if not self.state.access.speaks_in(group.chat_id):
+        if not self.state.access.may_speak_in(group.chat_id):
             return state
         if await self._is_no_admin(group.chat_id, context):
             return f"{state}; {context.texts.group_no_reactions}"
@@ -155,7 +155,7 @@ class Status:
 
     def _state(self, group: Group, texts: Wording) -> str:
         access = self.state.access
-        speaks, at_home = access.speaks_in(group.chat_id), access.learned_from(group.chat_id)
+        speaks, at_home = access.may_speak_in(group.chat_id), access.learned_from(group.chat_id)
         if speaks and access.public:
             return texts.group_speaks
         if speaks:

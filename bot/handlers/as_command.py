@@ -157,7 +157,7 @@ class Voices:
         if message is None:
             return
         place = place_of(message)
-        if not self.state.access.speaks_in(place.chat_id):
+        if not self.state.access.may_speak_in(place.chat_id):
             await context.delivery.say(place, context.texts.silent_here)
             return
         said = after_command(message)
@@ -175,7 +175,11 @@ class Voices:
         """Go on in the voice of the bot's message that somebody replied to."""
         message = update.message
         replied = message.reply_to_message if message else None
-        if message is None or replied is None or not self.state.access.speaks_in(message.chat.id):
+        if (
+            message is None
+            or replied is None
+            or not self.state.access.may_speak_in(message.chat.id)
+        ):
             return
         author = replied.from_user
         if author is None or author.id != context.bot.id:
@@ -199,7 +203,7 @@ class Voices:
         place = place_of(asked)
         await _confirm(query)
         is_first = await _removed(asked) or context.delivery.is_repeated
-        if not is_first or not self.state.access.speaks_in(place.chat_id):
+        if not is_first or not self.state.access.may_speak_in(place.chat_id):
             return
         if person := self.state.access.roster.find_by_id(int(chosen[1])):
             await self._speak(context, place, person, datetime.now(UTC))

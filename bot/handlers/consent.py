@@ -39,7 +39,7 @@ class Consenting:
             await self.state.decide(message.chat.id, user_id, "optout")
             gone = await self.forgetting.everything_of(user_id, context)
             erased = texts.count(texts.messages, gone.messages)
-            text = gone.told(texts.optout_done.format(messages=erased), texts)
+            text = gone.describe(texts.optout_done.format(messages=erased), texts)
         await context.delivery.say(place_of(message), text)
 
     def _agreed(self, person: Person | None, texts: Wording) -> str:

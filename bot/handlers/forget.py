@@ -6,7 +6,7 @@ from telegram import Chat, Message, Update
 
 from bot.services.access import is_group_admin
 from bot.services.context import Context
-from bot.services.forgetting import Gone, erase
+from bot.services.forgetting import ErasureResult, erase
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
 from bot.store.inbox import Ref
@@ -26,7 +26,7 @@ class Forgetting:
         if message := update.message:
             await context.delivery.say(place_of(message), await self._forget(message, context))
 
-    async def everything_of(self, user_id: int, context: Context) -> Gone:
+    async def everything_of(self, user_id: int, context: Context) -> ErasureResult:
         """Erase what somebody wrote, from any account, and what the bot made of it."""
         person = self.state.access.roster.find_by_id(user_id)
         wanted = ErasureQuery(
@@ -45,7 +45,7 @@ class Forgetting:
                 return texts.anonymous_sender
             gone = await self.everything_of(user_id, context)
             erased = texts.count(texts.messages, gone.messages)
-            return gone.told(texts.forget_all_done.format(messages=erased), texts)
+            return gone.describe(texts.forget_all_done.format(messages=erased), texts)
         if words or replied is None or replied.forum_topic_created:
             return texts.forget_usage
         return await self._forget_one(message, replied, context)
@@ -66,7 +66,7 @@ class Forgetting:
             unique_id = replied.sticker.file_unique_id
             await self.state.store.stickers.forget(ref.chat_id, unique_id)
         wanted = ErasureQuery(own=(ref,)) if is_ours else ErasureQuery(messages=(ref,))
-        return (await erase(wanted, self.state, context)).told(texts.forget_done, texts)
+        return (await erase(wanted, self.state, context)).describe(texts.forget_done, texts)
 
     async def _voice_of(self, line: Message) -> str | None:
         """Return in whose voice the bot said something, None where it spoke for itself."""

@@ -65,7 +65,7 @@ class Guessing:
         if message is None:
             return
         place, texts = place_of(message), context.texts
-        if not self.state.access.speaks_in(place.chat_id):
+        if not self.state.access.may_speak_in(place.chat_id):
             await context.delivery.say(place, texts.silent_here)
         elif fold(after_command(message)) in SCORE_WORDS:
             await context.delivery.say(place, await self._score(place, texts))
@@ -77,12 +77,12 @@ class Guessing:
         answer = update.poll_answer
         if answer is None or answer.user is None or not answer.option_ids:
             return
-        chat_id = await self.state.store.guesses.chat_of(answer.poll_id)
-        if chat_id is None or not self.state.access.speaks_in(chat_id):
+        chat_id = await self.state.store.quizzes.chat_of(answer.poll_id)
+        if chat_id is None or not self.state.access.may_speak_in(chat_id):
             return
         person = self.state.access.roster.find_by_id(answer.user.id)
         name = person.name if person else answer.user.full_name
-        await self.state.store.guesses.answer(
+        await self.state.store.quizzes.answer(
             answer.poll_id, answer.user.id, name, answer.option_ids[0]
         )
 
@@ -104,12 +104,12 @@ class Guessing:
         access, version = self.state.access, self.state.model_holder.now.version
         authors = {number for person in access.voices for number in person.ids}
         since = datetime.now(UTC) - ASKED_AGAIN
-        guesses = self.state.store.guesses
-        ids = await guesses.askable(place.chat_id, authors, since, LOOKED_AT)
+        quizzes = self.state.store.quizzes
+        ids = await quizzes.quizzable(place.chat_id, authors, since, LOOKED_AT)
         ids = self.chance.sample(ids, len(ids))
         roster = self.state.model_holder.now.roster
         for start in range(0, len(ids), READ_AT_ONCE):
-            kept = await guesses.messages(place.chat_id, ids[start : start + READ_AT_ONCE])
+            kept = await quizzes.messages(place.chat_id, ids[start : start + READ_AT_ONCE])
             if found := await asyncio.to_thread(_askable, kept, roster, version):
                 return found
         return None
@@ -173,7 +173,7 @@ class Guessing:
             version=shown.version,
             asked_at=sent.date,
         )
-        await self.state.store.guesses.add(part, quiz, shown.sources)
+        await self.state.store.quizzes.add(part, quiz, shown.sources)
         await self.state.store.outbox.mark(part, state)
         if self.state.is_unsaid(shown.voice, place.chat_id, shown.sources):
             own = (Ref(sent.chat.id, sent.message_id),)  # it was on its way when they said no
@@ -181,7 +181,7 @@ class Guessing:
         return state
 
     async def _score(self, place: Place, texts: Wording) -> str:
-        score = await self.state.store.guesses.score(place.chat_id)
+        score = await self.state.store.quizzes.score(place.chat_id)
         if not score.people:
             return texts.no_score
         people = "\n".join(

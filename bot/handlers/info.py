@@ -42,7 +42,7 @@ class About:
         texts, access = context.texts, self.state.access
         if chat_id > 0 and chat_id not in access.admins:
             return f"{texts.introduction}\n\n{texts.private_admins_only}"
-        if not access.speaks_in(chat_id):
+        if not access.may_speak_in(chat_id):
             return texts.silent_here
         return texts.help([person.name for person in access.voices])
 
@@ -90,7 +90,7 @@ class Cast:
             return
         access, chat_id = self.state.access, message.chat.id
         at_home = chat_id > 0 or access.learned_from(chat_id)
-        here = access.speaks_in(chat_id)
+        here = access.may_speak_in(chat_id)
         text = self._listed(context.texts, tell_all=at_home) if here else context.texts.silent_here
         await context.delivery.say(place_of(message), text)
 
@@ -128,7 +128,7 @@ class Explaining:
         """Say how a line was made."""
         message = update.message
         replied = message.reply_to_message if message else None
-        if message is None or not self.state.access.speaks_in(message.chat.id):
+        if message is None or not self.state.access.may_speak_in(message.chat.id):
             return
         place = place_of(message)
         line = None

@@ -45,7 +45,7 @@ class Joining:
     async def chatty(self, update: Update, context: Context) -> None:
         """Let a group's admin say how often the bot joins in; tell anybody how often it does."""
         message = update.message
-        if message is None or not self.state.access.speaks_in(message.chat.id):
+        if message is None or not self.state.access.may_speak_in(message.chat.id):
             return
         place, texts = place_of(message), context.texts
         group, words = self.state.known(message.chat.id), after_command(message)
@@ -67,7 +67,7 @@ class Joining:
     async def quiet(self, update: Update, context: Context) -> None:
         """Keep the bot from joining in for a while; anybody may ask for that."""
         message = update.message
-        if message is None or not self.state.access.speaks_in(message.chat.id):
+        if message is None or not self.state.access.may_speak_in(message.chat.id):
             return
         span = span_of(after_command(message))
         place, texts = place_of(message), context.texts
@@ -100,7 +100,7 @@ class Joining:
     def _may(self, message: Message, now: datetime) -> bool:
         """Whether this is a group, a moment and a message in which to join at all."""
         chat_id = message.chat.id
-        if not self._is_welcome(chat_id) or not self.state.access.speaks_in(chat_id):
+        if not self._is_welcome(chat_id) or not self.state.access.may_speak_in(chat_id):
             return False
         if now - message.date > FRESH:
             return False

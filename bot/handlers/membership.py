@@ -58,7 +58,7 @@ class Gate:
             return
         if update.message and is_by_bot(update.message):
             raise ApplicationHandlerStop
-        if self.state.access.speaks_in(chat.id):
+        if self.state.access.may_speak_in(chat.id):
             await self._know(chat)
         elif query := update.callback_query:
             _stop(update, context, _confirm(query, context.texts.silent_here))
@@ -216,7 +216,7 @@ class Membership:
 
     def _greeting(self, chat_id: int, context: Context) -> str:
         access, texts = self.state.access, context.texts
-        if not access.speaks_in(chat_id):
+        if not access.may_speak_in(chat_id):
             return texts.needs_allow.format(chats=self.state.origin)
         names = [person.name for person in access.voices]
         voices = texts.voices_here.format(names=", ".join(names)) if names else texts.no_voices

@@ -22,7 +22,7 @@ def keeping(store: Store, access: Callable[[], Access]) -> BaseHandler[Update, C
 
     async def keep(update: Update, _: Context) -> None:
         received = update.effective_message
-        if received is None or not access().speaks_in(received.chat.id):
+        if received is None or not access().may_speak_in(received.chat.id):
             return
         is_private = received.chat.type == Chat.PRIVATE
         if is_private and not is_conversation(received):
@@ -49,7 +49,7 @@ class Reacting:
         change = update.message_reaction
         if change is None or change.user is None:
             return
-        if not self.state.access.speaks_in(change.chat.id):
+        if not self.state.access.may_speak_in(change.chat.id):
             return
         emoji = [one.emoji for one in change.new_reaction if isinstance(one, ReactionTypeEmoji)]
         await self.state.store.reactions.replace(

@@ -62,7 +62,7 @@ class Simulating:
     def _scene(self, context: Context, place: Place, words: str) -> Scene | str:
         """Return what is to be played, or why nobody speaks."""
         access, texts = self.state.access, context.texts
-        if not access.speaks_in(place.chat_id):
+        if not access.may_speak_in(place.chat_id):
             return texts.silent_here
         if not access.voices:
             return texts.no_voices

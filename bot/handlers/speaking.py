@@ -243,13 +243,13 @@ class Speaking:
             lines = await self._house.store.outbox.lines_of(part)
             await erase(ErasureQuery(own=lines), self._house, context)
         is_withdrawn = not self._may_still_say(said, place)
-        return arrived or (is_withdrawn and self._house.access.speaks_in(place.chat_id))
+        return arrived or (is_withdrawn and self._house.access.may_speak_in(place.chat_id))
 
     def _may_still_say(self, said: Reply, place: Place) -> bool:
         """Whether a turn may be said now: since it was asked for somebody may have said no."""
         access = self._house.access
         person = access.roster.find_by_name(said.voice)
-        may = access.speaks_in(place.chat_id) and bool(person and access.may_imitate(person))
+        may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
         return may and not self._house.is_unsaid(said.voice, place.chat_id, said.sources)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:

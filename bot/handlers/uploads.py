@@ -23,7 +23,7 @@ from bot.settings import Settings
 from bot.store.database import database_file
 from bot.texts.wording import Wording
 from bot.transport.incoming import place_of
-from bot.transport.outgoing import fitting
+from bot.transport.outgoing import truncate
 from model.files import PRIVATE_FILE, make_folder
 
 MOST_BYTES = 200 * 2**20
@@ -204,7 +204,7 @@ class Receiving:
         finally:
             self.export.unlink(missing_ok=True)
         try:
-            await bot.send_message(admin, fitting(text))
+            await bot.send_message(admin, truncate(text))
         except TelegramError as error:
             logger.warning("an admin could not be told of a retraining: %s", type(error).__name__)
 

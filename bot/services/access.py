@@ -40,7 +40,7 @@ class Access:
     decisions: Mapping[int, DecisionKind] = field(default_factory=dict)
     groups: Mapping[int, Group] = field(default_factory=dict)
 
-    def speaks_in(self, chat_id: int) -> bool:
+    def may_speak_in(self, chat_id: int) -> bool:
         """Whether to speak in a chat: a group it was let into and learned from, or an admin's own.
 
         A private chat has the id of the person, so that an admin's is among `admins`. A group that
@@ -95,7 +95,7 @@ class Access:
         return tuple(person for person in self.roster.voices if not self.may_imitate(person))
 
 
-def access_of(
+def build_access(
     card: Card,
     roster: Roster,
     settings: Settings,

@@ -25,7 +25,7 @@ from bot.store.messages import Place
 from bot.store.outbox import Line, Part, State, Turn
 from bot.transport.departure import calling_before_departure
 from bot.transport.incoming import message_of
-from bot.transport.outgoing import Question, seconds_of, send, send_quiz, send_sticker
+from bot.transport.outgoing import Question, retry_seconds, send, send_quiz, send_sticker
 from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person
 
@@ -206,7 +206,7 @@ class Delivery:
                 if isinstance(error.__cause__, StoreError):  # so it was not sent
                     raise error.__cause__ from error
                 has_moved = isinstance(error, ChatMigrated) and moves < MOST_MOVES
-                pause = seconds_of(error) if isinstance(error, RetryAfter) else wait
+                pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
                 may_repeat = isinstance(error, RetryAfter) or not has_left
                 if not has_moved and (not may_repeat or loop.time() + pause > end):
                     return None, self._given_up(place, error, has_left=has_left)

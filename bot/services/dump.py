@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bot.errors import DumpError, StoreError
-from bot.services.access import Access, access_of
+from bot.services.access import Access, build_access
 from bot.services.model_holder import Models
 from bot.settings import Settings
-from bot.store.backup import Decided, Dumping, Kept
-from bot.store.database import Version, complaint, database_file, opened, version_of
+from bot.store.backup import Decided, DumpReader, StoredMessage
+from bot.store.database import (
+    Version,
+    database_file,
+    describe_mismatch,
+    open_database,
+    read_version,
+)
 from bot.store.groups import Decisions, Group, Groups
 from model.chat.names import make_printable_name
 from model.files import write_text
@@ -32,13 +38,13 @@ class Dump:
 
     chat_id: int
     title: str | None
-    kept: Sequence[Kept]
+    kept: Sequence[StoredMessage]
     decisions: Sequence[Decided]
     forgotten: Sequence[int]
     written_at: datetime
 
 
-def export_text(dump: Dump) -> str:
+def format_dump(dump: Dump) -> str:
     """Return the file: indented as Telegram Desktop does it, by one space a level."""
     kind, number = kind_of(dump.chat_id)
     chat: Json = {
@@ -66,7 +72,7 @@ def kind_of(chat_id: int) -> tuple[str, int]:
     return "private_group", -chat_id
 
 
-def shifted(kept: Kept, chat_id: int) -> Kept:
+def shifted(kept: StoredMessage, chat_id: int) -> StoredMessage:
     """Return a basic group's message as its supergroup's export has it."""
     one = kept.message
     moved = replace(
@@ -75,10 +81,10 @@ def shifted(kept: Kept, chat_id: int) -> Kept:
         message_id=one.message_id - EARLIER,
         reply_to=None if one.reply_to is None else one.reply_to - EARLIER,
     )
-    return Kept(moved, kept.edited_at)
+    return StoredMessage(moved, kept.edited_at)
 
 
-def _item(kept: Kept) -> Json:
+def _item(kept: StoredMessage) -> Json:
     message = kept.message
     item: Json = {"id": message.message_id, "type": "message", **_time("date", message.sent_at)}
     if kept.edited_at:
@@ -95,7 +101,7 @@ def _item(kept: Kept) -> Json:
     return item | {"text": message.text, "text_entities": [plain]}
 
 
-def _roots(kept: Sequence[Kept]) -> Iterable[Json]:
+def _roots(kept: Sequence[StoredMessage]) -> Iterable[Json]:
     """Yield what opened each topic, and what stands for answered messages that are left out.
 
     An export tells the topic of a message by what it answers, and that one's by what it answers.
@@ -138,7 +144,7 @@ def _from_id(author_id: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Dumped:
+class DumpSummary:
     """What a file holds: messages of friends, and of the bot itself."""
 
     chat_id: int
@@ -147,7 +153,7 @@ class Dumped:
     decisions: int
 
 
-async def dump(settings: Settings, models: Models, path: Path, wanted: int | None) -> Dumped:
+async def dump(settings: Settings, models: Models, path: Path, wanted: int | None) -> DumpSummary:
     """Write a chat's messages into a file that only its owner can read, also while the bot runs.
 
     Only who agreed is in it, and what the bot said; decisions and ids of forgotten messages are
@@ -160,30 +166,30 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
         ArtifactError: There is no model, whose roster tells who is who.
     """
     bot_id = int(settings.token.partition(":")[0])
-    version = await version_of(settings.database_url)
+    version = await read_version(settings.database_url)
     if version is Version.MISSING:
         raise StoreError(f"there is no database {database_file(settings.database_url)} to dump")
     if version is not Version.CURRENT:
-        raise StoreError(complaint(settings.database_url, version))
+        raise StoreError(describe_mismatch(settings.database_url, version))
     card = models.open("current").card
     roster = card.roster.with_understudy(bot_id)
     titles = {chat.chat_id: chat.title for chat in card.chats}
-    async with opened(settings.database_url) as engine:
+    async with open_database(settings.database_url) as engine:
         decided, groups = await Decisions(engine).newest(), await Groups(engine).all()
-        access = access_of(card, roster, settings, decided)
-        held = await _dump(Dumping(engine), access, groups, titles, wanted)
+        access = build_access(card, roster, settings, decided)
+        held = await _dump(DumpReader(engine), access, groups, titles, wanted)
     try:
-        write_text(path, export_text(held))
+        write_text(path, format_dump(held))
     except OSError as error:
         raise DumpError(
             f"{path} cannot be written ({error.strerror}): name another file"
         ) from error
     own = sum(one.message.author_id in roster.understudies for one in held.kept)
-    return Dumped(held.chat_id, len(held.kept) - own, own, len(held.decisions))
+    return DumpSummary(held.chat_id, len(held.kept) - own, own, len(held.decisions))
 
 
 async def _dump(
-    store: Dumping,
+    store: DumpReader,
     access: Access,
     groups: Sequence[Group],
     titles: Mapping[int, str],
@@ -212,7 +218,7 @@ async def _dump(
     )
 
 
-def _goes(kept: Kept, access: Access) -> bool:
+def _goes(kept: StoredMessage, access: Access) -> bool:
     if kept.message.is_forward:  # somebody else's words, and no part of any conversation
         return False
     author = kept.message.author_id

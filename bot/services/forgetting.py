@@ -15,14 +15,14 @@ from bot.store.attempts import waits
 from bot.store.erasure import ErasureQuery
 from bot.store.inbox import Ref
 from bot.texts.wording import Wording
-from bot.transport.outgoing import seconds_of
+from bot.transport.outgoing import retry_seconds
 
 TRIES = 3
 GONE = "not found"
 """What Telegram says of a message that somebody deleted before."""
 
 
-async def take_back(bot: Bot, refs: Iterable[Ref]) -> int:
+async def delete_in_chat(bot: Bot, refs: Iterable[Ref]) -> int:
     """Delete messages in their chats; return how many stay.
 
     Telegram deletes none after 48 hours, nor any in a group that has become a supergroup.
@@ -36,7 +36,7 @@ async def _is_gone(bot: Bot, ref: Ref) -> bool:
         try:
             return await bot.delete_message(ref.chat_id, ref.message_id)
         except RetryAfter as error:
-            await asyncio.sleep(seconds_of(error))
+            await asyncio.sleep(retry_seconds(error))
         except BadRequest as error:
             return GONE in error.message
         except TelegramError:
@@ -45,14 +45,14 @@ async def _is_gone(bot: Bot, ref: Ref) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class ErasureResult:
     """What was forgotten: messages of people, lines taken back in the chat, those that stay."""
 
     messages: int
     taken_back: int
     stays: int
 
-    def told(self, first: str, texts: Wording) -> str:
+    def describe(self, first: str, texts: Wording) -> str:
         """Say what happened, after a first sentence."""
         said = [first]
         if self.taken_back:
@@ -64,38 +64,38 @@ class Gone:
         return "\n".join(said)
 
 
-async def erase(wanted: ErasureQuery, state: BotState, context: Context) -> Gone:
+async def erase(wanted: ErasureQuery, state: BotState, context: Context) -> ErasureResult:
     """Overwrite it, delete the bot's lines in the chat, then erase all.
 
     A kill in between loses nothing: the update that asked for it is handled again.
     """
     if wanted == ErasureQuery():
-        return Gone(0, 0, 0)
+        return ErasureResult(0, 0, 0)
     await waits()  # for the database, which may take long
     marked = await state.mark(wanted)
     if marked.lines:  # deleting them may take minutes
-        await state.store.erasing.wipe()
-    stays = await take_back(context.bot, marked.lines)
-    await state.store.erasing.erase(wanted, context.delivery.update_id)
-    return Gone(marked.messages, len(marked.lines) - stays, stays)
+        await state.store.eraser.wipe()
+    stays = await delete_in_chat(context.bot, marked.lines)
+    await state.store.eraser.erase(wanted, context.delivery.update_id)
+    return ErasureResult(marked.messages, len(marked.lines) - stays, stays)
 
 
 logger = logging.getLogger(__name__)
 
 
-async def let_vanish(state: BotState, now: datetime) -> int:
+async def expire_messages(state: BotState, now: datetime) -> int:
     """Erase messages older than RETENTION_DAYS, except of friends who agreed; return how many.
 
     The bot's own lines in groups stay. In private chats with admins everything is erased.
     """
     moment = now - timedelta(days=state.settings.retention_days)
-    access, erasing = state.access, state.store.erasing
+    access, eraser = state.access, state.store.eraser
     strangers = {
         author
-        for author in await erasing.authors_before(moment)
+        for author in await eraser.authors_before(moment)
         if author not in access.roster.understudies and not access.has_agreed(author)
     }
-    vanished = await erasing.expire(moment, strangers)
+    vanished = await eraser.expire(moment, strangers)
     if vanished:
         logger.info("%d messages were older than RETENTION_DAYS and are erased", vanished)
     return vanished

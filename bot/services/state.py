@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
-from bot.services.access import Access, access_of
+from bot.services.access import Access, build_access
 from bot.services.model_holder import ModelHolder
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
@@ -47,7 +47,9 @@ class BotState:
     def access(self) -> Access:
         """Return what is allowed now."""
         serving = self.model_holder.now
-        return access_of(serving.card, serving.roster, self.settings, self.decisions, self.groups)
+        return build_access(
+            serving.card, serving.roster, self.settings, self.decisions, self.groups
+        )
 
     @property
     def origin(self) -> str:
@@ -62,7 +64,7 @@ class BotState:
 
     def known(self, chat_id: int) -> Group:
         """Return a group as it is to be kept; one that it spoke in before it asked is let in."""
-        fresh = Group(chat_id, authorised=self.access.speaks_in(chat_id))
+        fresh = Group(chat_id, authorised=self.access.may_speak_in(chat_id))
         return self.groups.get(chat_id) or fresh
 
     async def change(self, group: Group) -> None:
@@ -81,7 +83,7 @@ class BotState:
         if there.moved_from == old:
             return
         known = self.groups.get(old) or Group(old, title=title)
-        let_in = known.authorised or self.access.speaks_in(old) or there.authorised
+        let_in = known.authorised or self.access.may_speak_in(old) or there.authorised
         await self.change(replace(known, chat_id=new, authorised=let_in, moved_from=old))
         logger.info("chat %d is %d now", old, new)
 
@@ -93,8 +95,8 @@ class BotState:
 
     async def mark(self, wanted: ErasureQuery) -> Marked:
         """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
-        erasing = self.store.erasing
-        return await erasing.mark(wanted, datetime.now(UTC), self.forgotten.update)
+        eraser = self.store.eraser
+        return await eraser.mark(wanted, datetime.now(UTC), self.forgotten.update)
 
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether words must not stand: their friend said /optout, or what they are of is gone."""

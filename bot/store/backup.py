@@ -14,7 +14,7 @@ from sqlalchemy import Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.errors import StoreError
-from bot.store.database import BUSY_SECONDS, Version, complaint, database_file, version_of
+from bot.store.database import BUSY_SECONDS, Version, database_file, describe_mismatch, read_version
 from bot.store.messages import FIELDS, kept_message
 from bot.store.tables import decisions, forgotten, messages
 from model.chat.conversation import Message
@@ -24,7 +24,7 @@ from model.files import PRIVATE_FILE, temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredMessage:
     """A message, and when it was last edited if it ever was."""
 
     message: Message
@@ -40,7 +40,7 @@ class Decided:
     at: datetime
 
 
-class Dumping:
+class DumpReader:
     """Reads the store; each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -56,7 +56,7 @@ class Dumping:
                 found.setdefault(row.chat_id, set()).add(row.author_id)
         return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
 
-    async def messages(self, chat_id: int) -> list[Kept]:
+    async def messages(self, chat_id: int) -> list[StoredMessage]:
         """Return the stored messages of a chat that are not forgotten, by time, then id."""
         is_forgotten = exists().where(
             forgotten.c.chat_id == messages.c.chat_id,
@@ -69,7 +69,7 @@ class Dumping:
         )
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        return [Kept(kept_message(row), row.edited_at) for row in rows]
+        return [StoredMessage(kept_message(row), row.edited_at) for row in rows]
 
     async def decisions(self) -> list[Decided]:
         """Return all decisions, the oldest first."""
@@ -105,11 +105,11 @@ async def back_up(url: str, target: Path, *, force: bool = False) -> Backup:
     Raises:
         StoreError: There is no database of ours, or the copy cannot be written there.
     """
-    version = await version_of(url)
+    version = await read_version(url)
     if version is Version.MISSING:
         raise StoreError(f"there is no database {database_file(url)} yet, so nothing to back up")
     if version is Version.FOREIGN:
-        raise StoreError(complaint(url, version))
+        raise StoreError(describe_mismatch(url, version))
     return await asyncio.to_thread(_back_up, database_file(url), target, force=force)
 
 

@@ -58,7 +58,7 @@ def database_file(url: str) -> Path:
     return Path(make_url(url).database or "")
 
 
-async def version_of(url: str) -> Version:
+async def read_version(url: str) -> Version:
     """Compare a database with this program; nothing is made or changed.
 
     Raises:
@@ -76,7 +76,7 @@ async def version_of(url: str) -> Version:
         ) from error
 
 
-def complaint(url: str, version: Version) -> str:
+def describe_mismatch(url: str, version: Version) -> str:
     """Say what is wrong with a database's version and what to do."""
     path = database_file(url)
     if version is Version.FOREIGN:
@@ -246,7 +246,7 @@ def lock_database(url: str) -> Iterator[None]:
         StoreError: Another process uses it, or its lock file cannot be made.
     """
     path = database_file(url)
-    lock = lock_file(url)
+    lock = database_lock(url)
     with ExitStack() as stack:
         try:
             is_ours = stack.enter_context(locked(lock, wait=LOCK_SECONDS))
@@ -263,7 +263,7 @@ def lock_database(url: str) -> Iterator[None]:
 
 def is_locked(url: str) -> bool:
     """Whether a bot or an upgrade uses a database now; makes no file."""
-    lock = lock_file(url)
+    lock = database_lock(url)
     if not lock.exists():
         return False
     try:
@@ -273,13 +273,13 @@ def is_locked(url: str) -> bool:
         return False
 
 
-def log_file(url: str) -> Path:
+def wal_file(url: str) -> Path:
     """Return a database's write-ahead log, which need not be there."""
     path = real_file(url)
     return path.with_name(f"{path.name}-wal")
 
 
-def lock_file(url: str) -> Path:
+def database_lock(url: str) -> Path:
     """Return the file that locks a database."""
     path = real_file(url)
     return path.with_name(f"{path.name}.lock")
@@ -296,7 +296,7 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[AsyncEngine]:
+async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
     """Open an engine while the block runs; it hides values from its error texts.
 
     A full disk and the like are StoreErrors, whatever the engine is asked.
@@ -353,29 +353,29 @@ async def _try_truncate(engine: AsyncEngine) -> bool:
     return not is_busy
 
 
-async def prepare(url: str) -> None:
+async def prepare_database(url: str) -> None:
     """Make the database where there is none, and see that it can be written.
 
     Raises:
         StoreError: It cannot, it is of another version, another program's, or no database.
     """
-    version = await version_of(url)
+    version = await read_version(url)
     if version not in {Version.MISSING, Version.CURRENT}:
-        raise StoreError(complaint(url, version))
+        raise StoreError(describe_mismatch(url, version))
     await _write(url, _migrate if version is Version.MISSING else _change_nothing)
     await asyncio.to_thread(_enable_incremental_vacuum, database_file(url))
 
 
-async def upgrade(url: str) -> bool:
+async def upgrade_database(url: str) -> bool:
     """Migrate the database, creating it if necessary; return whether anything was to do.
 
     Raises:
         StoreError: It cannot be written, is of a newer version or another program, is no database,
             or a bot uses it.
     """
-    version = await version_of(url)
+    version = await read_version(url)
     if version in {Version.NEWER, Version.FOREIGN}:
-        raise StoreError(complaint(url, version))
+        raise StoreError(describe_mismatch(url, version))
     if version is not Version.CURRENT:
         with lock_database(url):
             await _write(url, _migrate)
@@ -386,7 +386,7 @@ async def upgrade(url: str) -> bool:
 async def _write(url: str, change: Callable[[Connection], None]) -> None:
     """Run a change in one transaction, so that a failure leaves all as it was."""
     try:
-        async with opened(url) as engine, engine.begin() as connection:
+        async with open_database(url) as engine, engine.begin() as connection:
             await connection.run_sync(change)
     except OperationalError as error:
         raise StoreError(

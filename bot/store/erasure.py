@@ -358,7 +358,7 @@ class Marked:
     lines: frozenset[Ref]
 
 
-class Erasing:
+class Eraser:
     """Erases in two stages: messages are marked and overwritten, then deleted.
 
     In between, the bot deletes its lines in the chat: their ids must survive a kill until then.

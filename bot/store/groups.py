@@ -8,7 +8,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.errors import StoreError
-from bot.store.database import Version, database_file, read_only, version_of
+from bot.store.database import Version, database_file, read_only, read_version
 from bot.store.tables import decisions, groups
 from model.chat.roster import Decision, DecisionKind
 
@@ -35,13 +35,13 @@ class Decisions:
             await connection.execute(new)
 
 
-async def decided(url: str) -> dict[int, Decision]:
+async def read_decisions(url: str) -> dict[int, Decision]:
     """Return each person's newest decision; nothing is made or changed.
 
     Where there is no database that can be read nobody has decided.
     """
     try:
-        if await version_of(url) is not Version.CURRENT:
+        if await read_version(url) is not Version.CURRENT:
             return {}
         async with read_only(database_file(url)) as engine:
             return await Decisions(engine).newest()

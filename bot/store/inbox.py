@@ -305,7 +305,7 @@ class Inbox:
     async def drop_before(self, moment: datetime) -> bool:
         """Drop what was handled before a moment, and the words of what was set aside before it.
 
-        Returns whether there were such words: they are wiped out by `Erasing.wipe`.
+        Returns whether there were such words: they are wiped out by `Eraser.wipe`.
         Telegram keeps updates for 24 hours: their ids must be known that long.
         """
         old = inbox.c.received_at < moment

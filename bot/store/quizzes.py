@@ -49,13 +49,13 @@ class Score:
     machine: int
 
 
-class Guesses:
+class Quizzes:
     """The quizzes of all chats; each method is one transaction."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def askable(
+    async def quizzable(
         self, chat_id: int, authors: Collection[int], since: datetime, most: int
     ) -> list[int]:
         """Return the ids of these people's newest messages that no quiz after `since` showed."""

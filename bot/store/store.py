@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from bot.store.erasure import Erasing
+from bot.store.erasure import Eraser
 from bot.store.groups import Decisions, Groups
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Reactions, Stickers
 from bot.store.outbox import Outbox
-from bot.store.quizzes import Guesses
+from bot.store.quizzes import Quizzes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Store:
     decisions: Decisions
     reactions: Reactions
     stickers: Stickers
-    guesses: Guesses
-    erasing: Erasing
+    quizzes: Quizzes
+    eraser: Eraser
 
     @classmethod
     def of(cls, engine: AsyncEngine) -> "Store":
@@ -37,6 +37,6 @@ class Store:
             Decisions(engine),
             Reactions(engine),
             Stickers(engine),
-            Guesses(engine),
-            Erasing(engine),
+            Quizzes(engine),
+            Eraser(engine),
         )

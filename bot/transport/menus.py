@@ -18,7 +18,7 @@ from bot.texts import EN, LANGUAGES
 from bot.texts.wording import Wording
 
 
-async def show_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
+async def set_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
     """Set Telegram's command menus, in English if there is no text in a user's language.
 
     Raises:

@@ -78,7 +78,7 @@ class Limiter(AIORateLimiter):
             try:
                 return await super().process_request(*request)
             except RetryAfter as error:
-                await asyncio.sleep(seconds_of(error))
+                await asyncio.sleep(retry_seconds(error))
         return await super().process_request(*request)
 
 
@@ -112,7 +112,7 @@ async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Perso
     """
     return await bot.send_message(
         place.chat_id,
-        fitting(text),
+        truncate(text),
         message_thread_id=place.topic_id,
         reply_markup=_buttons(voices) if voices else None,
         rate_limit_args=NO_WAIT,
@@ -162,7 +162,7 @@ def never_arrived(error: TelegramError) -> bool:
     )
 
 
-def fitting(text: str) -> str:
+def truncate(text: str) -> str:
     """Cut a text to what one message holds, which Telegram counts in UTF-16 units."""
     units = text.encode("utf-16-le")
     return units[: 2 * MessageLimit.MAX_TEXT_LENGTH].decode("utf-16-le", "ignore")
@@ -187,7 +187,7 @@ def _buttons(voices: Sequence[Person]) -> InlineKeyboardMarkup:
     return InlineKeyboardMarkup([buttons[start : start + BUTTONS_A_ROW] for start in rows])
 
 
-def seconds_of(error: RetryAfter) -> float:
+def retry_seconds(error: RetryAfter) -> float:
     """Return how long Telegram wants us to wait; PTB_TIMEDELTA decides the type it comes in."""
     wait = error.retry_after
     return 0.1 + (wait if isinstance(wait, int) else wait.total_seconds())

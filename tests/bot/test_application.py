@@ -8,8 +8,8 @@ import pytest
 
 from bot import application, background
 from bot.errors import StoreError
-from bot.store.database import opened
-from bot.store.erasure import Erasing, ErasureQuery
+from bot.store.database import open_database
+from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import MOST_CRASHES, Inbox, Ref
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Outbox, Part
@@ -23,7 +23,7 @@ BURST = 500  # `make soak` has 2,000
 
 
 async def queue(stage):
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         return await Inbox(engine).queue()
 
 
@@ -36,7 +36,7 @@ def told(stage, group, zoe):
         stage.telegram.updates.pending.clear()
         async with stage.running():
             pass  # so that there is a database
-        async with opened(stage.settings().database_url) as engine:
+        async with open_database(stage.settings().database_url) as engine:
             kept = Inbox(engine)
             await kept.keep([{"update_id": number, "message": message}])
             for _ in range(begun):
@@ -58,7 +58,7 @@ async def test_what_was_kept_and_not_handled_is_handled_at_the_next_start(stage,
 
 async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
     part, place = await told("/as João", begun=1)
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         await Outbox(engine).begin(part, place)
 
     async with stage.running():
@@ -70,7 +70,7 @@ async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
 @pytest.mark.parametrize("state", ["sending", "sent"])
 async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, group, zoe, state):
     part, place = await told("/as João", begun=1)
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         outbox = Outbox(engine)
         await outbox.begin(part, place)
         await outbox.mark(part, state)
@@ -78,7 +78,7 @@ async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, gr
     async with stage.running():
         await stage.answer(group, zoe, "/as 李雷")
 
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         uncertain = await Outbox(engine).count("uncertain")
     assert [parse_voice_header(text)[0] for text in stage.said()] == ["李雷"]
     assert uncertain == (state == "sending")
@@ -97,7 +97,7 @@ async def test_restarts_never_set_an_update_aside(stage, told):
 
 async def test_an_update_is_set_aside_after_crashes_in_its_own_code(stage, told, group, zoe):
     await told("/as João", begun=1)
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         for _ in range(MOST_CRASHES):
             before = Inbox(engine)
             await before.count_crashes()
@@ -118,7 +118,10 @@ async def test_a_crash_counts_only_for_a_repeated_update_and_only_during_generat
     stage.speaker.open.clear()
 
     async def is_working():
-        async with opened(stage.settings().database_url) as engine, engine.connect() as connection:
+        async with (
+            open_database(stage.settings().database_url) as engine,
+            engine.connect() as connection,
+        ):
             return (await connection.execute(table.select())).all()[-1].working
 
     async with stage.running():
@@ -159,7 +162,7 @@ async def test_a_button_whose_question_was_removed_before_a_kill_is_answered(sta
         asked = await stage.answer(group, zoe, "/as")
     query = {"id": "1", "from": zoe.json(), "message": asked, "data": "as:13"}
     stage.telegram.remove(asked)
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         kept = Inbox(engine)
         await kept.keep([{"update_id": 500, "callback_query": query | {"chat_instance": "1"}}])
         await kept.begin(500)
@@ -231,7 +234,7 @@ async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
 
 async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, group):
     part, place = await told("/as João")
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         outbox = Outbox(engine)
         await outbox.begin(part, place)
         await outbox.mark(part, "sent")
@@ -302,9 +305,9 @@ class TestTurns:
         stage.speaker.replies.append(self.BURST)
         async with stage.running():
             await stage.answer(group, joao, "/as João")
-        async with opened(stage.settings().database_url) as engine:
+        async with open_database(stage.settings().database_url) as engine:
             ref = Ref(group.id, source["message_id"])
-            await Erasing(engine).mark(ErasureQuery(messages=(ref,)), datetime.now(UTC))
+            await Eraser(engine).mark(ErasureQuery(messages=(ref,)), datetime.now(UTC))
 
         async with stage.running():
             await until(lambda: handled(stage))

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from bot.store.database import prepare
+from bot.store.database import prepare_database
 from bot.store.messages import Place
 from tests.bot.conftest import FRIENDS, until
 from tests.bot.delays import figures, measured, other_chats
@@ -83,7 +83,7 @@ def remember(path, count):
 
 
 async def test_a_large_erasure_delays_others_little(stage, group, joao, zoe, capsys):
-    await prepare(stage.settings().database_url)
+    await prepare_database(stage.settings().database_url)
     remember(stage.folder / "bot.db", KEPT)
     async with stage.running() as app:
         chats = await other_chats(stage, app, 16)

@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from bot import background
-from bot.store.database import opened, prepare
+from bot.store.database import open_database, prepare_database
 from bot.store.inbox import Inbox
 from bot.texts import EN
 from tests.bot.conftest import until
@@ -125,8 +125,8 @@ async def lost(*_):
 async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkeypatch):
     monkeypatch.setattr("bot.store.database.LOG_TRIES", 2)
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
-    await prepare(url)
-    async with opened(url) as engine:
+    await prepare_database(url)
+    async with open_database(url) as engine:
         inbox = Inbox(engine)
         await inbox.keep([{"update_id": 1, "message": {"text": WORD}}])
         await inbox.end(1)

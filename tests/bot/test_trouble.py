@@ -6,7 +6,7 @@ import time
 import pytest
 
 from bot.services import delivery
-from bot.store.database import opened
+from bot.store.database import open_database
 from bot.store.outbox import Outbox
 from bot.texts import EN
 from model.chat.eligibility import add_voice_header, parse_voice_header
@@ -27,7 +27,7 @@ def _hasty(monkeypatch):
 
 
 async def counted(live, state):
-    async with opened(live.settings().database_url) as engine:
+    async with open_database(live.settings().database_url) as engine:
         return await Outbox(engine).count(state)
 
 

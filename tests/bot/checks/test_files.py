@@ -5,13 +5,13 @@ import sqlite3
 import pytest
 from alembic.script import ScriptDirectory
 
-from bot.store.database import prepare
+from bot.store.database import prepare_database
 
 
 @pytest.fixture
 async def path(stage):
     """An up-to-date database, where the settings say."""
-    await prepare(stage.settings().database_url)
+    await prepare_database(stage.settings().database_url)
     return stage.folder / "bot.db"
 
 
@@ -70,7 +70,7 @@ async def test_an_older_database(desk, path, monkeypatch):
 
 async def test_a_database_that_cannot_be_written(desk, small_disk, remount):
     url = f"sqlite+aiosqlite:///{small_disk}/bot.db"
-    await prepare(url)
+    await prepare_database(url)
     remount("ro")
 
     said = await desk.says("database", database_url=url)

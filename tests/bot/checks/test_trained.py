@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import ctranslate2
 import pytest
 
-from bot.store.database import opened, prepare
+from bot.store.database import open_database, prepare_database
 from bot.store.groups import Decisions
 from model.chat.roster import Person, Roster
 
@@ -68,8 +68,8 @@ async def test_nobody_agreed(empty_desk, card):
 async def test_what_friends_decided_counts(empty_desk, stage, card):
     empty_desk.add(card)
     url = stage.settings().database_url
-    await prepare(url)
-    async with opened(url) as engine:
+    await prepare_database(url)
+    async with open_database(url) as engine:
         for user_id, decision in ((15, "optin"), (13, "optout")):
             await Decisions(engine).add(-1, user_id, decision, datetime.now(UTC))
 

@@ -262,7 +262,7 @@ async def test_where_it_fell_silent_no_guess_is_kept(stage, group, joao, zoe, co
         await state.change(replace(state.group(FRIENDS), authorised=False))
         await stage.telegram.vote(sent, zoe, 0)
         await stage.answer(group, zoe, "/help")
-        score = await state.store.guesses.score(FRIENDS)
+        score = await state.store.quizzes.score(FRIENDS)
 
     assert score.people == ()
 

@@ -36,4 +36,4 @@ def test_a_voice_is_used_only_where_its_person_agreed_and_wrote_enough(options, 
 
 @pytest.mark.parametrize(("chat", "speaks"), [(-5, True), (7, True), (8, False), (-6, False)])
 def test_the_bot_speaks_in_the_chat_it_learned_and_with_its_admins(chat, speaks):
-    assert access(HUGO).speaks_in(chat) is speaks
+    assert access(HUGO).may_speak_in(chat) is speaks

@@ -18,8 +18,8 @@ from telegram import Update
 from bot.errors import DumpError, StoreError
 from bot.services.dump import dump
 from bot.settings import Settings
-from bot.store.backup import Dumping
-from bot.store.database import opened, prepare
+from bot.store.backup import DumpReader
+from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from bot.store.messages import MessageStore
 from bot.transport.incoming import message_of
@@ -47,10 +47,10 @@ def file(tmp_path):
 async def keep(stage):
     """Keep messages, as the bot does."""
     url = stage.settings().database_url
-    await prepare(url)
+    await prepare_database(url)
 
     async def keep(*messages):
-        async with opened(url) as engine:
+        async with open_database(url) as engine:
             for message in messages:
                 await MessageStore(engine).save(message)
 
@@ -87,8 +87,8 @@ async def test_all_that_can_be_said_comes_back(stage, models, file, hugo, joao, 
         )
         await stage.answer(forum, hugo, "/as João hm?", thread=trips)
         await dump(stage.settings(), models, file, None)
-        async with opened(stage.settings().database_url) as engine:
-            kept = await Dumping(engine).messages(forum.id)
+        async with open_database(stage.settings().database_url) as engine:
+            kept = await DumpReader(engine).messages(forum.id)
 
     found = read(file)
     expected = [
@@ -143,14 +143,14 @@ def test_any_chat_comes_back(empty_database, said, kind):
 async def kept_and_dumped(chat, url, folder):
     """Let a store keep a chat, and dump it; return what was kept, in order of ids, and the file."""
     chosen = Settings(_env_file=None, bot_token=f"{BOT}:x", database_url=url, consent="roster")
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         store = MessageStore(engine)
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             received = update.effective_message
             if message := message_of(received):
                 await store.save(message, edited_at=received.edit_date)
-        kept = [one.message for one in await Dumping(engine).messages(chat.id)]
+        kept = [one.message for one in await DumpReader(engine).messages(chat.id)]
         await Groups(engine).save(Group(chat.id, title="Us"))
     card = Card("t5", "encoder-decoder", ROSTER, (), Window(), 512)
     models = FakeModels(Artifact(folder / "0001-abcdef01", card))
@@ -205,7 +205,7 @@ async def test_a_group_that_moved_is_one_chat(stage, keep, models, file):
         message(2, "and an answer", reply_to=1),
         message(1, "after", chat_id=new),
     )
-    async with opened(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as engine:
         await Groups(engine).save(Group(new, title="Friends", moved_from=FRIENDS))
 
     held = await dump(stage.settings(), models, file, None)

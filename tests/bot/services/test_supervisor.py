@@ -7,7 +7,7 @@ import pytest
 
 from bot.services import supervisor
 from bot.services.supervisor import Supervisor
-from bot.store.erasure import Erasing
+from bot.store.erasure import Eraser
 from bot.texts import EN
 from tests.bot.conftest import until
 
@@ -116,7 +116,7 @@ async def test_a_step_in_progress_is_finished_or_cancelled_at_the_end(jobs, monk
 
 async def test_retention_survives_unexpected_errors(stage, joao, monkeypatch):
     monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.05)
-    expire, tries = Erasing.authors_before, []
+    expire, tries = Eraser.authors_before, []
 
     async def fails(self, moment):
         tries.append(moment)
@@ -125,7 +125,7 @@ async def test_retention_survives_unexpected_errors(stage, joao, monkeypatch):
         return await expire(self, moment)
 
     broken = [True]
-    monkeypatch.setattr(Erasing, "authors_before", fails)
+    monkeypatch.setattr(Eraser, "authors_before", fails)
     async with stage.running(admins=str(joao.id)) as app:
         jobs = app.bot_data["state"].jobs
         await until(lambda: len(tries) > 2, 20)

@@ -11,7 +11,7 @@ import pytest
 
 from bot.errors import StoreError
 from bot.store.backup import back_up
-from bot.store.database import Version, prepare, version_of
+from bot.store.database import Version, prepare_database, read_version
 from tests.bot.disks import fill_up
 
 ROW = """
@@ -42,7 +42,7 @@ def path(tmp_path):
 @pytest.fixture
 async def url(path):
     address = f"sqlite+aiosqlite:///{path}"
-    await prepare(address)
+    await prepare_database(address)
     return address
 
 
@@ -82,7 +82,7 @@ async def test_a_copy_holds_every_message_and_is_private(url, path, target):
     assert ask(target, "SELECT message_id, text FROM messages") == ask(
         path, "SELECT message_id, text FROM messages"
     )
-    assert await version_of(f"sqlite+aiosqlite:///{target}") is Version.CURRENT
+    assert await read_version(f"sqlite+aiosqlite:///{target}") is Version.CURRENT
 
 
 async def test_nothing_is_left_beside_the_copy_or_the_database(url, path, target):
@@ -120,7 +120,7 @@ async def test_a_copy_taken_while_others_write_is_whole(url, path, target):
     assert all(count % 2 == 0 for count in counts)
     assert 2000 < counts[-1] <= ask(path, "SELECT count(*) FROM messages")[0][0]
     assert ask(target, "PRAGMA integrity_check") == [("ok",)]
-    assert await version_of(f"sqlite+aiosqlite:///{target}") is Version.CURRENT
+    assert await read_version(f"sqlite+aiosqlite:///{target}") is Version.CURRENT
 
 
 async def test_what_only_the_log_of_a_running_bot_holds_is_copied(url, path, target):
@@ -236,7 +236,7 @@ async def test_a_folder_that_cannot_be_written_is_named(url, path):
 
 async def test_a_database_on_a_full_disk_is_copied_to_another(path, target, small_disk):
     full = small_disk / "bot.db"
-    await prepare(f"sqlite+aiosqlite:///{full}")
+    await prepare_database(f"sqlite+aiosqlite:///{full}")
     bot = sqlite3.connect(full)
     bot.execute(ROW, (1, "hello"))
     bot.commit()

@@ -17,10 +17,10 @@ from bot.store.database import (
     Version,
     is_locked,
     lock_database,
-    opened,
-    prepare,
-    upgrade,
-    version_of,
+    open_database,
+    prepare_database,
+    read_version,
+    upgrade_database,
 )
 from bot.store.tables import metadata
 
@@ -44,45 +44,45 @@ def rewrite(path, statement):
 
 
 async def test_it_is_made_where_there_is_none(url, path):
-    before = await version_of(url)
-    await prepare(url)
-    after = await version_of(url)
+    before = await read_version(url)
+    await prepare_database(url)
+    after = await read_version(url)
 
     assert (before, after) == (Version.MISSING, Version.CURRENT)
     assert path.is_file()
 
 
 async def test_asking_for_the_version_makes_nothing(url, path):
-    await version_of(url)
+    await read_version(url)
 
     assert not path.parent.exists()
 
 
 async def test_asking_for_the_version_changes_nothing(url, path):
-    await prepare(url)
+    await prepare_database(url)
     path.chmod(0o644)
     before = path.read_bytes()
 
-    await version_of(url)
+    await read_version(url)
 
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (before, 0o644)
 
 
 async def test_the_version_is_known_while_the_bot_writes(url):
-    await upgrade(url)
+    await upgrade_database(url)
 
-    async with opened(url) as engine, engine.begin() as connection:
+    async with open_database(url) as engine, engine.begin() as connection:
         await connection.exec_driver_sql("DELETE FROM messages")
-        found = await version_of(url)
+        found = await read_version(url)
 
     assert found is Version.CURRENT
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(url):
-    await prepare(url)
+    await prepare_database(url)
 
-    async with opened(url) as engine, engine.connect() as connection:
+    async with open_database(url) as engine, engine.connect() as connection:
         difference = await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
         )
@@ -94,8 +94,8 @@ async def test_only_its_owner_may_read_it_and_the_files_beside_it(url, path):
     path.parent.mkdir()
     path.touch(mode=0o644)
 
-    await prepare(url)
-    async with opened(url) as engine, engine.begin() as connection:
+    await prepare_database(url)
+    async with open_database(url) as engine, engine.begin() as connection:
         await connection.exec_driver_sql("DELETE FROM messages")
         modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
 
@@ -103,9 +103,9 @@ async def test_only_its_owner_may_read_it_and_the_files_beside_it(url, path):
 
 
 async def test_it_is_set_up_to_be_read_while_it_is_written(url):
-    await prepare(url)
+    await prepare_database(url)
 
-    async with opened(url) as engine, engine.connect() as connection:
+    async with open_database(url) as engine, engine.connect() as connection:
         found = [
             (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "foreign_keys", "busy_timeout")
@@ -115,26 +115,26 @@ async def test_it_is_set_up_to_be_read_while_it_is_written(url):
 
 
 async def test_an_older_version_is_refused(url, monkeypatch):
-    await prepare(url)
+    await prepare_database(url)
     monkeypatch.setattr(ScriptDirectory, "get_current_head", lambda _: "9999")
 
     with pytest.raises(StoreError, match="run `understudy-bot db upgrade`"):
-        await prepare(url)
+        await prepare_database(url)
 
-    assert await version_of(url) is Version.OLDER
+    assert await read_version(url) is Version.OLDER
 
 
 async def test_a_newer_version_is_refused(url, path):
-    await prepare(url)
+    await prepare_database(url)
     rewrite(path, "UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(StoreError, match="newer version"):
-        await prepare(url)
+        await prepare_database(url)
 
-    assert await version_of(url) is Version.NEWER
+    assert await read_version(url) is Version.NEWER
 
 
-@pytest.mark.parametrize("use", [prepare, upgrade])
+@pytest.mark.parametrize("use", [prepare_database, upgrade_database])
 @pytest.mark.parametrize(
     "statement",
     [
@@ -154,21 +154,21 @@ async def test_another_programs_database_is_left_alone(url, path, statement, use
     with pytest.raises(StoreError, match=f"{path} is another program's database: name another"):
         await use(url)
 
-    assert await version_of(url) is Version.FOREIGN
+    assert await read_version(url) is Version.FOREIGN
     assert path.read_bytes() == before
 
 
 async def test_an_upgrade_of_a_newer_one_is_refused(url, path):
-    await prepare(url)
+    await prepare_database(url)
     rewrite(path, "UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(StoreError, match="newer version"):
-        await upgrade(url)
+        await upgrade_database(url)
 
 
 async def test_an_upgrade_makes_it_once(url):
-    first = await upgrade(url)
-    second = await upgrade(url)
+    first = await upgrade_database(url)
+    second = await upgrade_database(url)
 
     assert (first, second) == (True, False)
 
@@ -177,9 +177,9 @@ async def test_an_empty_file_is_no_older_version(url, path):
     path.parent.mkdir()
     path.touch()
 
-    await prepare(url)
+    await prepare_database(url)
 
-    assert await version_of(url) is Version.CURRENT
+    assert await read_version(url) is Version.CURRENT
 
 
 async def test_a_migration_that_fails_leaves_nothing_half_made(url, path):
@@ -187,9 +187,9 @@ async def test_a_migration_that_fails_leaves_nothing_half_made(url, path):
     rewrite(path, "CREATE VIEW messages_in_order AS SELECT 1")  # the index's name is taken
 
     with pytest.raises(Exception, match="messages_in_order"):
-        await prepare(url)
+        await prepare_database(url)
 
-    assert await version_of(url) is Version.MISSING
+    assert await read_version(url) is Version.MISSING
 
 
 async def test_another_file_is_no_database(url, path):
@@ -197,10 +197,10 @@ async def test_another_file_is_no_database(url, path):
     path.write_text("dear diary, " * 100, "utf-8")
 
     with pytest.raises(StoreError, match="cannot be read as a database"):
-        await prepare(url)
+        await prepare_database(url)
 
 
-@pytest.mark.parametrize("use", [version_of, prepare, upgrade])
+@pytest.mark.parametrize("use", [read_version, prepare_database, upgrade_database])
 async def test_a_folder_is_no_database(url, path, use):
     path.mkdir(parents=True)
 
@@ -208,7 +208,7 @@ async def test_a_folder_is_no_database(url, path, use):
         await use(url)
 
 
-@pytest.mark.parametrize("use", [version_of, prepare, upgrade])
+@pytest.mark.parametrize("use", [read_version, prepare_database, upgrade_database])
 async def test_nothing_can_be_made_below_a_file(url, path, use):
     path.parent.touch()
 
@@ -218,12 +218,12 @@ async def test_nothing_can_be_made_below_a_file(url, path, use):
 
 async def test_a_folder_in_which_nobody_can_write_is_named():
     with pytest.raises(StoreError, match=r"^the database /proc/understudy\.db .*name another file"):
-        await prepare("sqlite+aiosqlite:////proc/understudy.db")
+        await prepare_database("sqlite+aiosqlite:////proc/understudy.db")
 
 
-@pytest.mark.parametrize("use", [version_of, prepare, upgrade])
+@pytest.mark.parametrize("use", [read_version, prepare_database, upgrade_database])
 async def test_a_folder_of_somebody_else_is_named(url, monkeypatch, use):
-    await prepare(url)
+    await prepare_database(url)
     monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write anywhere
 
     with pytest.raises(StoreError, match="in a folder that is not yours"):
@@ -231,13 +231,13 @@ async def test_a_folder_of_somebody_else_is_named(url, monkeypatch, use):
 
 
 async def test_a_database_that_cannot_be_written_is_named(url, path, monkeypatch):
-    await prepare(url)
+    await prepare_database(url)
     monkeypatch.setattr("bot.store.database.BUSY_SECONDS", 0)
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(StoreError, match=r"cannot be written \(database is locked\)"):
-        await prepare(url)
+        await prepare_database(url)
     writer.close()
 
 
@@ -309,24 +309,24 @@ def test_a_lock_that_cannot_be_made_is_a_clear_error(tmp_path):
 
 async def test_an_upgrade_is_refused_while_a_bot_runs(url, holder):
     with pytest.raises(StoreError, match="stop that one first"):
-        await upgrade(url)
+        await upgrade_database(url)
 
 
 async def test_an_older_database_can_shrink_after_an_upgrade(path, url):
-    await prepare(url)
+    await prepare_database(url)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA auto_vacuum=NONE")
         database.execute("VACUUM")
         assert database.execute("PRAGMA auto_vacuum").fetchone() == (0,)
 
-    await prepare(url)
+    await prepare_database(url)
 
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)
 
 
 async def test_a_new_database_can_shrink(path, url):
-    await prepare(url)
+    await prepare_database(url)
 
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA auto_vacuum").fetchone() == (2,)

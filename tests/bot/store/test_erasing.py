@@ -15,8 +15,8 @@ import pytest
 from bot.errors import StoreError
 from bot.store import erasure
 from bot.store import erasure as erasing
-from bot.store.database import log_file, opened, prepare
-from bot.store.erasure import Erasing, ErasureQuery
+from bot.store.database import open_database, prepare_database, wal_file
+from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox, Ref, scrubbed
 from bot.store.messages import MessageStore, Place
 from model.chat import eligibility, quotes
@@ -42,8 +42,8 @@ def update(number, text, author=1, chat=-5, **more):
 @pytest.fixture
 async def engine(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
-    await prepare(url)
-    async with opened(url) as engine:
+    await prepare_database(url)
+    async with open_database(url) as engine:
         yield engine
 
 
@@ -64,7 +64,7 @@ def fill(path, seed=LEAKY):
 async def test_no_copy_that_sqlite_made_is_left(engine, tmp_path):
     fill(tmp_path / "bot.db")
 
-    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
+    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
     assert remains(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
 
@@ -74,7 +74,7 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
     await store.save(said(1, "first"))
     await store.save(said(3, "third"))
 
-    await Erasing(engine).mark(ErasureQuery(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
+    await Eraser(engine).mark(ErasureQuery(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
     await store.save(said(1, "mended"), edited_at=AT)
     await store.save(said(2, "another"))
 
@@ -101,7 +101,7 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
         time.sleep(seconds)
 
     monkeypatch.setattr(erasure, "time", SimpleNamespace(sleep=sleep))
-    wiping = asyncio.create_task(Erasing(engine).wipe())
+    wiping = asyncio.create_task(Eraser(engine).wipe())
     await asyncio.to_thread(began.wait, 20)
 
     await engine.dispose()
@@ -118,7 +118,7 @@ async def test_no_copy_stays_in_the_memory_of_the_process(engine):
     for cache in caches:
         cache("020 7946 0958 treasure")
 
-    await Erasing(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
+    await Eraser(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
 
     assert not any(cache.cache_info().currsize for cache in caches)
 
@@ -136,7 +136,7 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engi
             await store.save(said(100 + len(held), "meanwhile", author=3))
             held.append(asyncio.get_running_loop().time() - began)
 
-    forgetting = asyncio.create_task(Erasing(engine).erase(ErasureQuery(authors=frozenset({1}))))
+    forgetting = asyncio.create_task(Eraser(engine).erase(ErasureQuery(authors=frozenset({1}))))
     await meanwhile()
     await forgetting
 
@@ -154,7 +154,7 @@ async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
         await execute(connection, refs)
 
     monkeypatch.setattr(erasing, "_delete", spied)
-    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
+    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
     assert len(sizes) >= 15
     assert max(sizes) <= 100
@@ -175,12 +175,12 @@ async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
 
     monkeypatch.setattr(erasing, "_delete", dying)
     with pytest.raises(asyncio.CancelledError):
-        await Erasing(engine).erase(wanted)
+        await Eraser(engine).erase(wanted)
     left = await MessageStore(engine).count()
-    await Erasing(engine).wipe()
+    await Eraser(engine).wipe()
     assert not remains(tmp_path, "SECRET1x")
 
-    await Erasing(engine).erase(wanted)
+    await Eraser(engine).erase(wanted)
 
     assert await MessageStore(engine).count() < left
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
@@ -199,7 +199,7 @@ async def test_no_copy_is_left_after_edits_and_other_erasures(engine, tmp_path, 
         database.execute(longer, ("y" * 40,))
     before = await MessageStore(engine).count()
 
-    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
+    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
     assert {word for word, _ in remains(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
         "SECRET2x"
@@ -216,7 +216,7 @@ async def test_the_file_shrinks(engine, tmp_path):
     path = tmp_path / "bot.db"
     before = path.stat().st_size
 
-    await Erasing(engine).erase(ErasureQuery(authors=frozenset({1, 2})))
+    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1, 2})))
 
     assert path.stat().st_size < before
     with closing(sqlite3.connect(path)) as database:
@@ -231,13 +231,13 @@ async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):
     reader.execute("SELECT * FROM messages").fetchall()
 
     with pytest.raises(StoreError, match="end what else reads the database"):
-        await Erasing(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
+        await Eraser(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
     reader.close()
 
 
 class TestTheInbox:
     async def test_what_waits_keeps_the_words_of_others_alone(self, engine, tmp_path):
-        inbox, erasing = Inbox(engine), Erasing(engine)
+        inbox, erasing = Inbox(engine), Eraser(engine)
         await MessageStore(engine).save(said(1, "the treasure"))
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
         await inbox.keep(
@@ -262,7 +262,7 @@ class TestTheInbox:
         answered = update(2, "half \ud83d", author=2, reply_to_message=update(1, "the treasure"))
         await inbox.keep([{"update_id": 1, "message": answered}])
 
-        await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
+        await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "half \ud83d"
@@ -274,7 +274,7 @@ class TestTheInbox:
         asks = update(2, "/forget", reply_to_message=update(1, "the treasure"))
         await inbox.keep([{"update_id": 7, "message": asks}])
 
-        await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})), update_id=7)
+        await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})), update_id=7)
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "/forget"
@@ -282,7 +282,7 @@ class TestTheInbox:
         assert not remains(tmp_path, "treasure")
 
     async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, engine, tmp_path):
-        await Erasing(engine).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
+        await Eraser(engine).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
 
         fresh = await Inbox(engine).keep([{"update_id": 3, "message": answered}])
@@ -306,11 +306,11 @@ async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
     real.parent.mkdir()
     link.symlink_to(real)
     url = f"sqlite+aiosqlite:///{link}"
-    await prepare(url)
-    async with opened(url) as engine:
+    await prepare_database(url)
+    async with open_database(url) as engine:
         fill(link)
 
-        await Erasing(engine).erase(ErasureQuery(authors=frozenset({1})))
+        await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
-        assert log_file(url).exists()
+        assert wal_file(url).exists()
         assert not remains(real.parent, "SECRET1x")

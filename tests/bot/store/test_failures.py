@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.errors import StoreError
-from bot.store.database import opened, prepare
+from bot.store.database import open_database, prepare_database
 from bot.store.messages import MessageStore
 from model.chat.conversation import Message
 from tests.bot.disks import fill_up
@@ -20,9 +20,9 @@ LIMIT = 200_000
 FILL_A_LIMITED_FILE = """
 import asyncio, resource, sys
 sys.path.insert(0, sys.argv[2])
-from test_failures import filled, opened, MessageStore, LIMIT
+from test_failures import filled, open_database, MessageStore, LIMIT
 async def main():
-    async with opened(sys.argv[1]) as engine:
+    async with open_database(sys.argv[1]) as engine:
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
         kept, error = await filled(MessageStore(engine))
         print(kept, error)
@@ -60,15 +60,15 @@ def path(tmp_path):
 @pytest.fixture
 async def url(path):
     address = f"sqlite+aiosqlite:///{path}"
-    await prepare(address)
+    await prepare_database(address)
     return address
 
 
 async def test_a_full_disk_loses_nothing_that_was_kept(small_disk):
     path = small_disk / "bot.db"
-    await prepare(f"sqlite+aiosqlite:///{path}")
+    await prepare_database(f"sqlite+aiosqlite:///{path}")
 
-    async with opened(f"sqlite+aiosqlite:///{path}") as engine:
+    async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
         kept, said = await filled(MessageStore(engine))
         found = await MessageStore(engine).find(CHAT, kept)
 
@@ -80,9 +80,9 @@ async def test_a_full_disk_loses_nothing_that_was_kept(small_disk):
 
 async def test_it_goes_on_once_there_is_room(small_disk):
     path = small_disk / "bot.db"
-    await prepare(f"sqlite+aiosqlite:///{path}")
+    await prepare_database(f"sqlite+aiosqlite:///{path}")
 
-    async with opened(f"sqlite+aiosqlite:///{path}") as engine:
+    async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
         fill_up(small_disk)
         kept, _ = await filled(MessageStore(engine))
         (small_disk / "filler").unlink()
@@ -92,7 +92,7 @@ async def test_it_goes_on_once_there_is_room(small_disk):
 
 
 async def test_a_file_that_may_not_grow(url, path):
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         async with engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA max_page_count = 12")
         kept, said = await filled(MessageStore(engine))
@@ -103,9 +103,9 @@ async def test_a_file_that_may_not_grow(url, path):
 
 async def test_a_disk_that_turned_read_only(small_disk, remount):
     path = small_disk / "bot.db"
-    await prepare(f"sqlite+aiosqlite:///{path}")
+    await prepare_database(f"sqlite+aiosqlite:///{path}")
 
-    async with opened(f"sqlite+aiosqlite:///{path}") as engine:
+    async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
         remount("ro")
         with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
             await MessageStore(engine).save(message(1))
@@ -116,7 +116,7 @@ async def test_a_disk_that_turned_read_only(small_disk, remount):
 
 
 async def test_a_database_that_may_only_be_read(url, path):
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         async with engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA query_only = 1")
         with pytest.raises(StoreError, match=r"cannot be written \(attempt to write a readonly"):
@@ -142,7 +142,7 @@ async def test_a_database_that_another_program_locks(url, path, monkeypatch):
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
 
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         with pytest.raises(StoreError, match=r"\(database is locked\): stop other programs"):
             await MessageStore(engine).save(message(1))
         writer.execute("ROLLBACK")
@@ -154,7 +154,7 @@ async def test_a_database_that_another_program_locks(url, path, monkeypatch):
 
 async def test_a_database_whose_connections_are_all_busy(url, path, monkeypatch):
     monkeypatch.setattr("bot.store.database.CONNECTION_SECONDS", 0.05)
-    async with opened(url) as engine, AsyncExitStack() as stack:
+    async with open_database(url) as engine, AsyncExitStack() as stack:
         for _ in range(CONNECTIONS):
             await stack.enter_async_context(engine.connect())
         with pytest.raises(StoreError, match="is busy: no connection was free"):
@@ -166,18 +166,18 @@ async def test_a_database_whose_connections_are_all_busy(url, path, monkeypatch)
 
 
 async def test_a_damaged_database_asks_for_the_backup(url, path):
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         await MessageStore(engine).save(message(1))
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
 
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         with pytest.raises(StoreError, match=r"is damaged \(database disk image is malformed\)"):
             await MessageStore(engine).find(CHAT, 1)
 
 
 async def test_a_database_whose_folder_went_away(url, path):
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         path.unlink()
         path.parent.rename(path.parent.with_name("elsewhere"))
         with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
@@ -185,7 +185,7 @@ async def test_a_database_whose_folder_went_away(url, path):
 
 
 async def test_a_mistake_of_our_own_is_no_store_error(url):
-    async with opened(url) as engine, engine.connect() as connection:
+    async with open_database(url) as engine, engine.connect() as connection:
         with pytest.raises(Exception, match="no such table: nowhere") as caught:
             await connection.exec_driver_sql("SELECT * FROM nowhere")
 
@@ -193,7 +193,7 @@ async def test_a_mistake_of_our_own_is_no_store_error(url):
 
 
 async def test_the_words_of_a_message_are_in_no_error(url):
-    async with opened(url) as engine:
+    async with open_database(url) as engine:
         async with engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA query_only = 1")
         with pytest.raises(StoreError) as caught:

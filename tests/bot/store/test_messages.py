@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bot.store.database import opened, prepare
+from bot.store.database import open_database, prepare_database
 from bot.store.messages import PAGE, MessageStore, Place
 from model.chat.conversation import Message
 
@@ -22,8 +22,8 @@ def message(number, text="hi", minutes=None, **changes):
 @pytest.fixture
 async def store(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
-    await prepare(url)
-    async with opened(url) as engine:
+    await prepare_database(url)
+    async with open_database(url) as engine:
         yield MessageStore(engine)
 
 

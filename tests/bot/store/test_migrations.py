@@ -8,7 +8,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bot.store.database import Version, alembic_config, opened, upgrade, version_of
+from bot.store.database import (
+    Version,
+    alembic_config,
+    open_database,
+    read_version,
+    upgrade_database,
+)
 from bot.store.tables import metadata
 
 SCRIPTS = ScriptDirectory.from_config(alembic_config())
@@ -32,12 +38,12 @@ def url(path):
 
 async def migrate(url, way, revision):
     """Run Alembic's `upgrade` or `downgrade` in one transaction, as the bot does."""
-    async with opened(url) as engine, engine.begin() as connection:
+    async with open_database(url) as engine, engine.begin() as connection:
         await connection.run_sync(lambda sync: way(alembic_config(sync), revision))
 
 
 async def difference(url):
-    async with opened(url) as engine, engine.connect() as connection:
+    async with open_database(url) as engine, engine.connect() as connection:
         return await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
         )
@@ -63,23 +69,23 @@ async def test_each_revision_keeps_the_messages_up_down_and_up_again(url, path, 
     await migrate(url, command.upgrade, revision)
     await migrate(url, command.downgrade, FIRST)
     went_down = ask(path, "SELECT text FROM messages")
-    changed = await upgrade(url)
+    changed = await upgrade_database(url)
 
     assert went_down == ask(path, "SELECT text FROM messages") == [("kept",)]
     assert changed == (revision != FIRST or len(REVISIONS) > 1)
-    assert await version_of(url) is Version.CURRENT
+    assert await read_version(url) is Version.CURRENT
     assert ask(path, "PRAGMA integrity_check") == [("ok",)]
     assert ask(path, "PRAGMA foreign_key_check") == []
 
 
 async def test_down_to_nothing_and_up_again_makes_the_tables_that_the_code_uses(url, path):
-    await upgrade(url)
+    await upgrade_database(url)
     ask(path, ROW)
 
     await migrate(url, command.downgrade, "base")
     left = ask(path, "SELECT name FROM sqlite_master WHERE name NOT LIKE 'alembic%'")
-    empty = await version_of(url)
-    await upgrade(url)
+    empty = await read_version(url)
+    await upgrade_database(url)
 
     assert [name for [name] in left if not name.startswith("sqlite_")] == []
     assert empty is Version.MISSING

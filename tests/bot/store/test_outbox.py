@@ -6,8 +6,8 @@ import pytest
 
 from bot.errors import StoreError
 from bot.store import send_log
-from bot.store.database import opened, prepare
-from bot.store.erasure import Erasing, ErasureQuery
+from bot.store.database import open_database, prepare_database
+from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox, Ref
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Line, Outbox, Part, Turn
@@ -25,8 +25,8 @@ SENT = Message(-5, 70, 42, "Understudy", "as Telegram has it", AT, is_from_bot=T
 @pytest.fixture
 async def engine(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
-    await prepare(url)
-    async with opened(url) as engine:
+    await prepare_database(url)
+    async with open_database(url) as engine:
         await Inbox(engine).keep([{"update_id": PART.update_id}])
         yield engine
 
@@ -167,8 +167,8 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(outbox, tmp_path)
     ids=["made from what is forgotten", "in a voice that opts out"],
 )
 async def test_what_is_left_of_a_turn_is_erased(outbox, engine, tmp_path, wanted):
-    await Erasing(engine).mark(wanted, AT)
-    await Erasing(engine).erase(wanted)
+    await Eraser(engine).mark(wanted, AT)
+    await Eraser(engine).erase(wanted)
 
     assert not await outbox.begin(PART, PLACE)
     assert remains(tmp_path, "SECRETx") == []

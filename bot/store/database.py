@@ -18,8 +18,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import (
     AsyncAdaptedQueuePool,
     Connection,
+    Engine,
     ExceptionContext,
     PoolProxiedConnection,
+    create_engine,
     delete,
     event,
     false,
@@ -230,6 +232,7 @@ def translator(path: Path) -> Callable[[ExceptionContext], StoreError | None]:
 
 
 BUSY_SECONDS = 5
+CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
 CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
 LOCK_SECONDS = 1.0
 """How long a starting bot waits for the lock, which `check` holds for a moment."""
@@ -312,13 +315,21 @@ async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
         poolclass=pool_class(path),
         pool_timeout=CONNECTION_SECONDS,
     )
-    event.listen(engine.sync_engine, "connect", _on_connect)
-    event.listen(engine.sync_engine, "begin", _on_begin)
-    event.listen(engine.sync_engine, "handle_error", translator(path), retval=True)
+    _set_up(engine.sync_engine, path, "BEGIN")
     try:
         yield engine
     finally:
         await engine.dispose()
+
+
+def create_writer(path: Path) -> Engine:
+    """Return an engine for write transactions in threads; each takes the write lock at once.
+
+    It writes most pages of the log back to the database itself, so that other writers need not.
+    """
+    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
+    _set_up(engine, path, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    return engine
 
 
 async def truncate_log(engine: AsyncEngine) -> bool:
@@ -438,18 +449,27 @@ def _make_private(path: Path) -> None:
         ) from error
 
 
-def _on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLAlchemy's adapter
-    """Set a new connection up; transactions begin where SQLAlchemy says, DDL included."""
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # a new file needs this before its first page
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-    cursor.close()
+def _set_up(engine: Engine, path: Path, begin: str, *pragmas: str) -> None:
+    """Set up an engine's connections; transactions begin when SQLAlchemy says so, even for DDL."""
 
+    def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLAlchemy's adapter
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "PRAGMA auto_vacuum=INCREMENTAL",  # a new file needs this before its first page
+            "PRAGMA journal_mode=WAL",
+            "PRAGMA synchronous=NORMAL",
+            "PRAGMA foreign_keys=ON",
+            "PRAGMA secure_delete=ON",
+            f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}",
+            *pragmas,
+        ):
+            cursor.execute(pragma)
+        cursor.close()
 
-def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    def on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    event.listen(engine, "handle_error", translator(path), retval=True)

@@ -1,7 +1,9 @@
 """Starting and stopping as `understudy-bot run` does, with a Telegram that refuses calls."""
 
 import asyncio
+import gc
 import socket
+import sys
 from contextlib import suppress
 
 import pytest
@@ -186,3 +188,16 @@ async def test_no_update_is_begun_while_polling_is_being_stopped(
     await asyncio.wait({task}, timeout=20)
 
     assert stopping[0]
+
+
+def test_garbage_collections_skip_the_imported_modules():
+    interval = sys.getswitchinterval()
+    before = len(gc.get_objects())
+    try:
+        running.tune_interpreter()
+        after = len(gc.get_objects())
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+
+    assert after < before / 10

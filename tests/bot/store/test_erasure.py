@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import select
 
 from bot.errors import StoreError
-from bot.store import erasure
-from bot.store import erasure as erasing
+from bot.store import erasure, wipe
 from bot.store.database import open_database, prepare_database, wal_file
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox, Ref, scrubbed
@@ -27,6 +27,10 @@ from tests.bot.remains import remains
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEAKY = 16
 """With this seed `secure_delete` alone leaves three copies of erased words."""
+
+
+class KilledError(Exception):
+    """Ends an erasure in the middle."""
 
 
 def said(number, text="hi", author=1, chat=-5):
@@ -86,7 +90,7 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
 @pytest.mark.parametrize("step", ["clear", "shrink"])
 async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, monkeypatch, step):
     fill(tmp_path / "bot.db")
-    monkeypatch.setattr(erasure, "PAGES_CLEARED", 1)
+    monkeypatch.setattr(wipe, "PAGES_CHANGED", 1)
     monkeypatch.setattr(erasure, "REST", 0.05)  # it would take a minute
     if step == "shrink":
         monkeypatch.setattr(erasure, "clear", lambda *_: None)
@@ -100,7 +104,7 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
         began.set()
         time.sleep(seconds)
 
-    monkeypatch.setattr(erasure, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(erasure, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
     wiping = asyncio.create_task(Eraser(engine).wipe())
     await asyncio.to_thread(began.wait, 20)
 
@@ -124,7 +128,8 @@ async def test_no_copy_stays_in_the_memory_of_the_process(engine):
 
 
 async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engine, monkeypatch):
-    monkeypatch.setattr(erasing, "ROWS_READ", 4)
+    monkeypatch.setattr(erasure, "FEWEST_ROWS", 4)
+    monkeypatch.setattr(erasure, "MOST_ROWS", 4)
     store = MessageStore(engine)
     for number in range(40):
         await store.save(said(number, "first", author=1 + number % 2))
@@ -144,16 +149,32 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engi
     assert await store.count() == 20 + len(held)
 
 
+async def test_an_erasure_waits_for_other_transactions_but_not_forever(engine, monkeypatch):
+    monkeypatch.setattr(erasure, "MOST_WAITED", 0.3)
+    store = MessageStore(engine)
+    await store.save(said(1, "first"))
+    eraser, clock = Eraser(engine), asyncio.get_running_loop().time
+
+    async with engine.connect() as connection:
+        await connection.execute(select(1))
+        began = clock()
+        await eraser.mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
+        waited = clock() - began
+
+    assert waited >= 0.3
+    assert (await store.find(-5, 1)).text == "00000"
+
+
 async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr(erasing, "ROWS_READ", 100)
+    monkeypatch.setattr(erasure, "MOST_ROWS", 100)
     fill(tmp_path / "bot.db")
-    sizes, execute = [], erasing._delete
+    sizes, execute = [], erasure._delete
 
-    async def spied(connection, refs):
-        sizes.append(len(refs))
-        await execute(connection, refs)
+    def spied(*arguments):
+        sizes.append(execute(*arguments))
+        return sizes[-1]
 
-    monkeypatch.setattr(erasing, "_delete", spied)
+    monkeypatch.setattr(erasure, "_delete", spied)
     await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
     assert len(sizes) >= 15
@@ -163,18 +184,18 @@ async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
 async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     engine, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(erasing, "ROWS_READ", 100)
+    monkeypatch.setattr(erasure, "MOST_ROWS", 100)
     fill(tmp_path / "bot.db")
-    wanted, steps, execute = ErasureQuery(authors=frozenset({1})), [], erasing._delete
+    wanted, steps, execute = ErasureQuery(authors=frozenset({1})), [], erasure._delete
 
-    async def dying(connection, refs):
-        steps.append(refs)
+    def dying(*arguments):
+        steps.append(arguments)
         if len(steps) == 3:
-            raise asyncio.CancelledError
-        await execute(connection, refs)
+            raise KilledError
+        return execute(*arguments)
 
-    monkeypatch.setattr(erasing, "_delete", dying)
-    with pytest.raises(asyncio.CancelledError):
+    monkeypatch.setattr(erasure, "_delete", dying)
+    with pytest.raises(KilledError):
         await Eraser(engine).erase(wanted)
     left = await MessageStore(engine).count()
     await Eraser(engine).wipe()
@@ -224,13 +245,13 @@ async def test_the_file_shrinks(engine, tmp_path):
 
 
 async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr("bot.store.erasure.PAUSE", 0)
+    monkeypatch.setattr("bot.store.wipe.PAUSE", 0)
     await MessageStore(engine).save(said(1))
     reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM messages").fetchall()
 
-    with pytest.raises(StoreError, match="end what else reads the database"):
+    with pytest.raises(StoreError, match="close other programs that read the database"):
         await Eraser(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
     reader.close()
 

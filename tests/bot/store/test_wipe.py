@@ -3,11 +3,12 @@
 import random
 import sqlite3
 import threading
+import time
 from contextlib import closing
 
 import pytest
 
-from bot.store import erasure
+from bot.store.wipe import PAGES_CHANGED, clear, shrink, unused_ranges
 from tests.bot.remains import remains
 
 SIZES = (5, 30, 80, 300, 1500, 6000)
@@ -46,8 +47,8 @@ def test_nothing_is_left_and_the_rows_are_as_they_were(tmp_path, page_size, vacu
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
         assert page_size == 512 or remains(tmp_path, "SECRET")
 
-        erasure.clear(path, file)
-        erasure.shrink(path)
+        clear(path, file, time.sleep)
+        shrink(path, time.sleep)
 
         assert not remains(tmp_path, "SECRET", "gonex")
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -73,7 +74,7 @@ def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
     writer = threading.Thread(target=write)
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
         writer.start()
-        erasure.clear(path, file)
+        clear(path, file, time.sleep)
         ended.set()
         writer.join()
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -84,20 +85,19 @@ def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
         assert database.execute("SELECT count(*) FROM said").fetchone() == (len(kept),)
 
 
-def test_free_pages_are_given_back_many_at_a_time(tmp_path, monkeypatch):
+def test_free_pages_are_given_back_many_at_a_time(tmp_path):
     path = tmp_path / "bot.db"
     fill(path, 512, 2)
     rests = []
-    monkeypatch.setattr(erasure, "_rest", lambda *_: rests.append(1))
     with closing(connected(path)) as database:
         [free] = database.execute("PRAGMA freelist_count").fetchone()
 
-        erasure.shrink(path)
+        shrink(path, rests.append)
 
         assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
-    assert len(rests) <= free / erasure.PAGES_CLEARED + 2
+    assert len(rests) <= free / PAGES_CHANGED + 2
 
 
 def test_a_page_of_another_kind_has_no_unused_bytes():
-    assert erasure.unused(bytes(4096), 0, 4096) == []
-    assert erasure.unused(b"\x0d" + b"\xff" * 4095, 0, 4096) == []
+    assert unused_ranges(bytes(4096), 0, 4096) == []
+    assert unused_ranges(b"\x0d" + b"\xff" * 4095, 0, 4096) == []

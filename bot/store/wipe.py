@@ -1,0 +1,222 @@
+"""Clear the unused bytes of an SQLite file, empty its write-ahead log and shrink it.
+
+SQLite leaves copies of rows in the unused bytes of its pages when it moves them, even with
+`secure_delete`. The file format is described at https://www.sqlite.org/fileformat2.html.
+"""
+
+import os
+import sqlite3
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from bot.errors import StoreError
+
+TRIES = 50
+PAUSE = 0.1  # seconds between tries to empty the write-ahead log while others read it
+PAGES_READ = 256
+PAGES_CHANGED = 64
+"""Pages that one step clears, or returns to the disk."""
+
+Rest: TypeAlias = Callable[[float], None]
+"""Sleeps for at least this many seconds between two steps; raises StoreError to end the work."""
+
+_BTREE = {2: 12, 5: 12, 10: 8, 13: 8}
+"""The header size of pages that hold rows or keys, by their first byte."""
+_FILE_HEADER = 100  # bytes at the start of the first page
+_MOST_PAGES = 1 << 24
+"""Above this, the number at the start of an overflow page could look like a page type."""
+_PENDING_BYTE = 0x40000000
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The page size of a file in bytes, how much of a page SQLite uses, and the number of pages."""
+
+    size: int
+    usable: int
+    count: int
+    has_pointer_map: bool
+
+    def is_pointer_map(self, number: int) -> bool:
+        """Whether this is a pointer-map page, which files with auto-vacuum have."""
+        if not self.has_pointer_map or number < 2:  # noqa: PLR2004  the first such page
+            return False
+        entries = self.usable // 5 + 1
+        place = (number - 2) // entries * entries + 2
+        return number == place + (place == _PENDING_BYTE // self.size + 1)
+
+
+def clear(path: Path, file: BinaryIO, rest: Rest) -> None:
+    """Clear the unused bytes of a database and empty its write-ahead log, in short steps.
+
+    `file` is the open database. Do not close it while this process uses the database: that would
+    drop SQLite's locks.
+
+    Raises:
+        StoreError: Other programs keep the database busy, or `rest` ends the work.
+        sqlite3.Error: SQLite cannot write the database.
+    """
+    with closing(_connect(path)) as connection:
+        _empty_log(connection, rest)
+        layout = _read_layout(file)
+        dirty = list(_find_dirty_pages(file, layout, rest))
+    for start in range(0, len(dirty), PAGES_CHANGED):
+        _clear_pages(path, file, dirty[start : start + PAGES_CHANGED], rest)
+        rest(0)
+    with closing(_connect(path)) as connection:
+        _empty_log(connection, rest)
+    os.fsync(file.fileno())
+
+
+def shrink(path: Path, rest: Rest) -> None:
+    """Return a database's free pages to the disk, in short steps.
+
+    Raises:
+        StoreError: Other programs keep the database busy, or `rest` ends the work.
+        sqlite3.Error: SQLite cannot write the database.
+    """
+    with closing(_connect(path)) as connection:
+        before: int | None = None
+        for _ in range(_MOST_PAGES // PAGES_CHANGED):
+            [free] = connection.execute("PRAGMA freelist_count").fetchone()
+            if not free or free == before:
+                break
+            before = free
+            try:
+                # `execute` would end after the first page: the statement returns empty rows.
+                connection.executescript(f"PRAGMA incremental_vacuum({PAGES_CHANGED})")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                before = None
+            rest(0)
+        _empty_log(connection, rest)
+
+
+def unused_ranges(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
+    """Return the unused byte ranges of a page; `header` is the offset of its header.
+
+    A page that is not part of a B-tree, or not in SQLite's format, has none.
+    """
+    size = _BTREE.get(page[header])
+    if size is None:
+        return []
+    free, cells, content = struct.unpack_from(">HHH", page, header + 1)
+    start, end = header + size + 2 * cells, content or 65536
+    if not start <= end <= usable:
+        return []
+    found = [(start, end)]
+    while free:
+        if free + 4 > usable:
+            return []
+        following, length = struct.unpack_from(">HH", page, free)
+        if free + length > usable or (following and following <= free):
+            return []
+        found.append((free + 4, free + length))
+        free = following
+    return found
+
+
+def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], rest: Rest) -> None:
+    """Clear pages while nobody writes and the log is empty.
+
+    The commit afterwards makes all other connections reload their pages. This connection would not,
+    so it is closed.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    for _ in range(TRIES):
+        with closing(_connect(path)) as connection:
+            try:
+                _empty_log(connection, rest)
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                rest(PAUSE)
+                continue
+            if log.stat().st_size:
+                connection.execute("ROLLBACK")
+                continue
+            layout = _read_layout(file)
+            for number in numbers:
+                place = (number - 1) * layout.size
+                page = _read(file, place, layout.size) if number <= layout.count else b""
+                for start, end in _uncleared_ranges(page, layout, number):
+                    file.seek(place + start)
+                    file.write(bytes(end - start))
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute("COMMIT")
+            return
+    raise StoreError(
+        "erased text cannot be removed from the file: close other programs that write it"
+    )
+
+
+def _find_dirty_pages(file: BinaryIO, layout: _Layout, rest: Rest) -> Iterator[int]:
+    """Yield the numbers of pages whose unused bytes are not clear."""
+    for first in range(0, layout.count, PAGES_READ):
+        pages = min(PAGES_READ, layout.count - first)
+        block = _read(file, first * layout.size, pages * layout.size)
+        for index in range(len(block) // layout.size):
+            page = block[index * layout.size : (index + 1) * layout.size]
+            if _uncleared_ranges(page, layout, first + index + 1):
+                yield first + index + 1
+        rest(0)
+
+
+def _uncleared_ranges(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
+    """Return which unused bytes of a page are not clear."""
+    if layout.is_pointer_map(number) or len(page) < layout.size:
+        return []
+    ranges = unused_ranges(page, _FILE_HEADER if number == 1 else 0, layout.usable)
+    return [(start, end) for start, end in ranges if page.count(0, start, end) < end - start]
+
+
+def _read_layout(file: BinaryIO) -> _Layout:
+    head = _read(file, 0, _FILE_HEADER)
+    size = struct.unpack_from(">H", head, 16)[0]
+    size = 65536 if size == 1 else size
+    count = os.fstat(file.fileno()).st_size // size
+    if count >= _MOST_PAGES:
+        raise StoreError(f"a database of {count} pages is too large to remove erased text")
+    [largest_root] = struct.unpack_from(">I", head, 52)
+    return _Layout(size, size - head[20], count, has_pointer_map=bool(largest_root))
+
+
+def _read(file: BinaryIO, place: int, size: int) -> bytes:
+    file.seek(place)
+    return file.read(size)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Connect without waiting for locks: with a timeout, a checkpoint blocks all writers."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    connection.execute("PRAGMA secure_delete=ON")
+    return connection
+
+
+def _empty_log(connection: sqlite3.Connection, rest: Rest) -> None:
+    """Empty the write-ahead log; most of it is copied before that, beside other writers."""
+    for _ in range(TRIES):
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            [is_busy, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+            is_busy = 1
+        if not is_busy:
+            return
+        rest(PAUSE)
+    raise StoreError(
+        "erased text cannot be removed from the file: close other programs that read the database"
+    )
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}

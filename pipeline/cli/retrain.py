@@ -13,7 +13,7 @@ from model.errors import ArtifactError
 from pipeline.cli import datasets, options
 from pipeline.cli.options import hyper, require_training
 from pipeline.cli.tables import print_findings, print_summary
-from pipeline.retrain.request import KEEP, MIN_NEW_MESSAGES
+from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.versions import receipt
 
 _INTERRUPTED = 130  # as a shell says of Ctrl-C

@@ -1,1 +1,7 @@
 """Retraining from fresh exports: merge, honour consent, train, compare, promote, write down."""
+
+MIN_NEW_MESSAGES = 200
+"""A retraining with fewer new messages stops before it trains."""
+
+KEEP = 5
+"""Versions that a retraining keeps."""

@@ -15,17 +15,10 @@ from pipeline.dataset.storage import Dataset
 from pipeline.evaluation.evaluate import GATE, judge
 from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Judged
+from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.terminal import Bar, Watch
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Judgement, Start, make_version
-
-MIN_NEW_MESSAGES = 200
-"""New messages below which a retraining has nothing to do."""
-
-
-KEEP = 5
-"""Versions that a retraining lets stay."""
-
 
 StartFrom = Literal["base", "current"]
 Ask = Callable[[str], bool]

@@ -9,8 +9,9 @@ import pytest
 
 from bot.__main__ import cli as bot_cli
 from pipeline.cli import main
+from tests.command_line import understudy
 from tests.pipeline.chats import account, chat, conversation, entry, write
-from tests.pipeline.cli.test_main import one_line, understudy
+from tests.pipeline.cli.test_main import one_line
 
 
 def test_a_loop_of_links_is_reported_in_one_line(tmp_path):

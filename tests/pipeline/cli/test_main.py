@@ -9,15 +9,9 @@ import pytest
 from rich.cells import cell_len
 
 from pipeline.dataset.roster_file import read_roster
+from tests.command_line import understudy
 from tests.habits import HABITS, write_export
 from tests.pipeline.chats import account, chat, conversation, entry, write
-
-
-def understudy(*words, cwd=None, **options):
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *map(str, words)],
-        capture_output=True, text=True, cwd=cwd, timeout=120, check=False, **options,
-    )  # fmt: skip
 
 
 def one_line(result):
@@ -286,7 +280,7 @@ def test_models_list_shows_which_one_serves(models, trained):
     ("words", "said"),
     [
         (["chat", "--as", "Hugoo", "--start", "nothing"], "did you mean Hugo?"),
-        (["chat", "--as", "Zzz", "--start", "nothing"], "there is Hugo, Raul, Tiago"),
+        (["chat", "--as", "Zzz", "--start", "nothing"], "the voices are Hugo, Raul, Tiago"),
         (["simulate", "--start", "no-such-file"], "cannot use no-such-file"),
         (["simulate", "--temperature", "0"], "--temperature 0.0 is out of range"),
         (["simulate", "--data", "nowhere"], "name one with --data"),

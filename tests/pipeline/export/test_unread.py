@@ -10,8 +10,9 @@ from pipeline.cli.tables import to_json
 from pipeline.dataset import build as building
 from pipeline.dataset.inspection import inspect
 from pipeline.dataset.summary import read_summary
+from tests.command_line import understudy
 from tests.pipeline.chats import LAYOUTS, chat, conversation, small, write
-from tests.pipeline.cli.test_main import one_line, understudy
+from tests.pipeline.cli.test_main import one_line
 from tests.pipeline.export.reading import read
 from tests.pipeline.retrain.workshop import Workshop
 

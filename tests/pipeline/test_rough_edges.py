@@ -41,7 +41,10 @@ def test_a_terminal_that_is_not_utf_8_shows_what_it_can(tmp_path):
     export = write(tmp_path, chat(*conversation(), name="Família 李雷"))
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LANG": "C"}
 
-    result = understudy("inspect", export, env=environment)
+    result = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "inspect", str(export)],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
     assert result.returncode == 0, result.stderr
 

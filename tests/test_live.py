@@ -1,4 +1,4 @@
-"""The real bot, as a process, with really trained models, in a group on loopback."""
+"""The real bot, as a process, with a really trained model, in a group on loopback."""
 
 import asyncio
 import os
@@ -24,6 +24,9 @@ from bot.store.messages import MessageStore, Place
 from model.chat.eligibility import parse_voice_header
 from model.chat.prompt import format_line, render_context
 from tests.habits import CHAT_ID, HABITS, IDS
+
+# test_month.py runs the bot with a model of the other family.
+pytestmark = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 
 GROUP = -(10**12 + CHAT_ID)
 MOST_A_TURN = 4

@@ -13,21 +13,19 @@ from telegram.ext import Application
 from bot.errors import StoppingError, StoreError
 from bot.services.context import Bot, Context, Facts
 from bot.services.supervisor import Supervisor
-from bot.store.attempts import CURRENT, Attempt
-from bot.store.inbox import Inbox
+from bot.store.inbox import CURRENT, Attempt, Inbox, Received
 
 ALONE = 2.0
 """Seconds for which a repeated update that never waits keeps other updates from starting."""
 GRACE = 3.0
 """Seconds that handlers have to finish when the bot stops; then they are cancelled."""
-
-GLANCE = 0.5  # seconds after which a handler that does not end is cancelled again
+CANCEL_SECONDS = 0.5  # after which a handler that does not end is cancelled again
 
 logger = logging.getLogger(__name__)
 
 
 class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
-    """Handles each update, and tells the inbox when all its handlers have ended.
+    """Handles updates in order, and tells the inbox when all handlers of an update have ended.
 
     An update that a kill or a stop interrupts is handled again when the bot restarts; one that
     could not be stored is held, and handled again when there is free space.
@@ -37,6 +35,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         super().__init__(**parts)
         self.inbox: Inbox | None = None
         self.jobs = Supervisor()
+        self.select_stored: Callable[[Update], Received | None] = lambda _: None
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._held: set[int] = set()
@@ -49,39 +48,37 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
-        """Handle an update of the inbox; one without content was handled by an earlier process.
+        """Store the message in an update and start the update's handlers.
 
-        While the bot is being stopped no update is started: it waits for the restart.
+        An update without content was handled by an earlier process. While the bot is being stopped
+        no update is started: it waits for the restart.
         """
-        if not isinstance(update, Update) or is_empty(update) or self.inbox is None:
+        inbox = self.inbox
+        if not isinstance(update, Update) or inbox is None or is_empty(update):
             return
         async with self._turn:
-            if self.is_stopping or not await self._begin(self.inbox, update.update_id):
+            number = update.update_id
+            if self.is_stopping or not await self._begin(inbox, update):
                 return
-            attempt = None
-            if self.inbox.was_begun_before(update.update_id):
-                attempt = Attempt(self.inbox, update.update_id)
+            attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
             token = CURRENT.set(attempt)
             try:
                 # in a task, so that it can be cancelled without the fetcher of updates
                 dispatch = self._track(asyncio.create_task(super().process_update(update)))
             finally:
                 CURRENT.reset(token)
-            self._tasks[update.update_id].append(dispatch)
+            self._tasks[number].append(dispatch)
             await asyncio.wait({dispatch})
             if not dispatch.cancelled() and (error := dispatch.exception()):
-                logger.error("update %d", update.update_id, exc_info=error)
-            is_done = len(self._tasks[update.update_id]) == 1
-            end = super().create_task(self._end(self.inbox, update.update_id))
-            if is_done:
-                await end
-            elif attempt is not None:
+                logger.error("update %d", number, exc_info=error)
+            end = super().create_task(self._end(inbox, number))
+            if attempt is not None:
                 waiter = asyncio.create_task(attempt.has_waited.wait())
                 await asyncio.wait({end, waiter}, timeout=ALONE, return_when="FIRST_COMPLETED")
                 waiter.cancel()
 
     async def stop(self) -> None:
-        """Stop handling updates and end the background jobs; the next start finishes the rest."""
+        """Stop handling updates and end the background jobs; open updates wait for the restart."""
         await asyncio.gather(self._stop_handling(), self.jobs.close())
 
     async def _stop_handling(self) -> None:
@@ -102,7 +99,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         while self._unfinished:
             for task in self._unfinished:
                 task.cancel()
-            await asyncio.wait(self._unfinished, timeout=GLANCE)
+            await asyncio.wait(self._unfinished, timeout=CANCEL_SECONDS)
 
     def begin_to_stop(self) -> float:
         """Start no further update; return when this was first called, by the loop's clock."""
@@ -137,8 +134,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     ) -> bool:
         """Report an error; hold an update that could not be stored or must wait for the restart.
 
-        If other updates wait for the failed handler, they do not wait for the report, and no
-        further handler starts: an update that could not be stored is not answered.
+        Other updates do not wait for the report.
         """
         if not isinstance(update, Update):
             return await super().process_error(update, error, job, coroutine)
@@ -148,7 +144,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             return True
         if coroutine is not None:
             return await super().process_error(update, error, job, coroutine)
-        self.create_task(self._reported(update, error), update)
+        self.create_task(super().process_error(update, error), update)
         return True
 
     async def replay(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
@@ -185,24 +181,27 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 await self.inbox.set_aside(body["update_id"])
         return len(chosen)
 
-    async def _begin(self, inbox: Inbox, number: int) -> bool:
+    async def _begin(self, inbox: Inbox, update: Update) -> bool:
         try:
-            return await inbox.begin(number)
+            try:
+                received = self.select_stored(update)
+            except Exception:
+                logger.exception("update %d cannot be read: it is set aside", update.update_id)
+                await inbox.set_aside(update.update_id)
+                return False
+            return await inbox.begin(update.update_id, received)
         except StoreError:
-            logger.exception("update %d cannot be begun: it is held", number)
-            self._held.add(number)
+            logger.exception("update %d cannot be stored: it is held", update.update_id)
+            self._held.add(update.update_id)
             return False
-
-    async def _reported(self, update: Update, error: Exception) -> None:
-        await super().process_error(update, error)
 
     async def _end(self, inbox: Inbox, number: int) -> None:
         """Close an update once its tasks have ended; one that was cancelled or held stays open."""
-        is_whole = True
+        has_ended = True
         while tasks := self._tasks.pop(number, None):
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            is_whole &= not any(isinstance(one, asyncio.CancelledError) for one in results)
-        if number in self._held or not is_whole:
+            has_ended &= not any(isinstance(one, asyncio.CancelledError) for one in results)
+        if number in self._held or not has_ended:
             return
         try:
             await inbox.end(number)
@@ -212,5 +211,5 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
 
 def is_empty(update: Update) -> bool:
-    """Whether an update is only the place of one, see `bot.transport.polling`."""
-    return not set(update.to_dict()) - {"update_id"}
+    """Whether an update has no content, see `bot.transport.polling`."""
+    return all(getattr(update, kind) is None for kind in Update.ALL_TYPES)

@@ -129,7 +129,7 @@ class Guessing:
         if self._may_be_asked(place, shown):  # they may have said no meanwhile
             state = await self._sent(context, part, place, question, shown)
         if state == UNSENT:
-            await self.state.store.outbox.mark(part, "refused")
+            await self.state.store.outbox.mark(part, place, "refused")
             await context.delivery.say(place, context.texts.quiz_unavailable)
         elif state == "refused":
             await context.delivery.say(place, context.texts.quiz_not_sent)
@@ -174,7 +174,7 @@ class Guessing:
             asked_at=sent.date,
         )
         await self.state.store.quizzes.add(part, quiz, shown.sources)
-        await self.state.store.outbox.mark(part, state)
+        await self.state.store.outbox.mark(part, place, state)
         if self.state.is_unsaid(shown.voice, place.chat_id, shown.sources):
             own = (Ref(sent.chat.id, sent.message_id),)  # it was on its way when they said no
             await erase(ErasureQuery(own=own), self.state, context)

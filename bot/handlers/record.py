@@ -1,41 +1,32 @@
-"""Store messages, edits and reactions."""
+"""Select what is stored of an update, and store reactions."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from telegram import Chat, ReactionTypeEmoji, Update
-from telegram.ext import BaseHandler, MessageHandler, filters
 
-from bot.services.access import Access
 from bot.services.context import Context
 from bot.services.state import BotState
-from bot.store.store import Store
+from bot.store.inbox import Received
+from bot.store.messages import Sticker
 from bot.transport.incoming import is_conversation, message_of
 
 
-def keeping(store: Store, access: Callable[[], Access]) -> BaseHandler[Update, Context, None]:
-    """Return the handler that fills the store; it must run alone and first.
+def select_stored(state: BotState, update: Update) -> Received | None:
+    """Return the message and the sticker of an update that are stored.
 
-    It stores nothing from a chat in which the bot stays silent. From an admin's private chat it
-    stores only what a reply may need as context.
+    Nothing is stored from a chat in which the bot stays silent. From an admin's private chat only
+    messages are stored that a reply may need as context.
     """
-
-    async def keep(update: Update, _: Context) -> None:
-        received = update.effective_message
-        if received is None or not access().may_speak_in(received.chat.id):
-            return
-        is_private = received.chat.type == Chat.PRIVATE
-        if is_private and not is_conversation(received):
-            return
-        if message := message_of(received):
-            await store.messages.save(message, edited_at=received.edit_date)
-        sticker = received.sticker
-        if sticker and sticker.emoji and not (received.edit_date or is_private):
-            await store.stickers.used(
-                received.chat.id, sticker.emoji, sticker.file_unique_id, sticker.file_id
-            )
-
-    return MessageHandler(filters.UpdateType.MESSAGES, keep)
+    received = update.message or update.edited_message
+    if received is None or not state.access.may_speak_in(received.chat.id):
+        return None
+    is_private = received.chat.type == Chat.PRIVATE
+    if is_private and not is_conversation(received):
+        return None
+    found, sticker = received.sticker, None
+    if found and found.emoji and not (received.edit_date or is_private):
+        sticker = Sticker(received.chat.id, found.emoji, found.file_unique_id, found.file_id)
+    return Received(message_of(received), received.edit_date, sticker)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Register all handlers, in order."""
 
+from functools import partial
+
 from telegram.ext import (
     CallbackQueryHandler,
     ChatMemberHandler,
@@ -21,23 +23,22 @@ from bot.handlers.info import About, Cast, Explaining, Privacy
 from bot.handlers.join_in import Joining
 from bot.handlers.membership import Gate, Membership
 from bot.handlers.privacy_mode import PrivacyMode
-from bot.handlers.record import Reacting, keeping
+from bot.handlers.record import Reacting, select_stored
 from bot.handlers.simulate import Simulating
 from bot.handlers.speaking import Speaking
 from bot.handlers.uploads import Receiving
 from bot.services.state import BotState
 from bot.transport.outgoing import VOICE_SIGN
 
-_FIRST, _GATE = -2, -1  # the groups of handlers that run before all others
-_LAST = 1
+_GATE, _LAST = -1, 1  # the groups of handlers that run before and after all others
 _NEW = filters.UpdateType.MESSAGE  # an edited command would answer twice
 
 
 def add_handlers(app: DurableApplication, state: BotState, receiving: Receiving) -> None:
-    """Let the store have each update first; what sends must not hold up the next one."""
+    """Add all handlers; those that send must not block the next update."""
     privacy_mode = PrivacyMode(state)
     speaking = Speaking(state, privacy_mode)
-    app.add_handler(keeping(state.store, lambda: state.access), group=_FIRST)
+    app.select_stored = partial(select_stored, state)
     app.add_handler(Gate(state).handler(), group=_GATE)
     _add_people(app, state)
     _add_running(app, state, privacy_mode, receiving)

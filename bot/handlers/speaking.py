@@ -133,7 +133,7 @@ class Speaking:
             await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
             return False
         except VoiceError:
-            await self._house.store.outbox.mark(part, "refused")
+            await self._house.store.outbox.mark(part, place, "refused")
             return False
 
     async def _load_or_generate(
@@ -152,7 +152,7 @@ class Speaking:
             try:
                 if not is_asked:
                     started.set()
-                return await context.delivery.turn(part, partial(made, on_start=started.set))
+                return await context.delivery.turn(part, place, partial(made, on_start=started.set))
             finally:
                 started.set()
                 await told  # so that the notice never comes after the reply
@@ -200,7 +200,7 @@ class Speaking:
         if excuse:
             await context.delivery.say(place, excuse, part=part)
         else:
-            await self._house.store.outbox.mark(part, "refused")
+            await self._house.store.outbox.mark(part, place, "refused")
 
     def _paced(
         self,

@@ -1,4 +1,4 @@
-"""Send each part of a reply once, whenever the process is killed."""
+"""Send each part of a reply once, even if the process is killed (see `bot.store.outbox`)."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from bot.errors import StoppingError, StoreError
 from bot.services.replies import Reply
 from bot.services.state import BotState
 from bot.store.messages import Place
-from bot.store.outbox import Line, Part, State, Turn
+from bot.store.outbox import APOLOGY, NOTICE, Line, Part, State, Turn
 from bot.transport.departure import calling_before_departure
 from bot.transport.incoming import message_of
 from bot.transport.outgoing import Question, retry_seconds, send, send_quiz, send_sticker
@@ -32,16 +32,14 @@ from model.chat.roster import Person
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 PATIENCE = 15 * 60.0
 """Seconds for which a message that certainly did not arrive is sent again."""
-GLANCE = 0.5  # seconds between looks whether the bot is being stopped
+STOP_CHECK_SECONDS = 0.5
 MOST_MOVES = 3  # of one chat, while one message is sent
-APOLOGY = -1  # the part that says that something failed: it may come after any other
-NOTICE = -2  # the part that says that the answer will take a while: once for each update
 
 Ready: TypeAlias = Callable[[str], Awaitable[bool]]
-"""Waits until a message may be sent; returns False where it, and all after it, must not be."""
+"""Waits until a message may be sent; returns False if it and all later ones must not be sent."""
 
 UNSENT: State = "generating"
-"""The state of a message that must no longer be sent: nobody refused it."""
+"""The state of a message that must not be sent any more; Telegram did not refuse it."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,19 +59,22 @@ class Delivery:
     runs: Callable[[], bool] = lambda: True
     parts: int = field(default=0, init=False)
     refused: set[Place] = field(default_factory=set, init=False)
+    turns: dict[Part, Turn] = field(default_factory=dict, init=False)
 
     async def begin(self, place: Place) -> Part | None:
-        """Begin the next part; None where it needs no making."""
+        """Return the next part, or None if an earlier process finished it."""
         part = Part(self.update_id, self.parts)
         self.parts += 1
-        return part if await self.state.store.outbox.begin(part, place) else None
+        if self.is_repeated and not await self.state.store.outbox.begin(part, place):
+            return None
+        return part
 
     async def say(
         self, place: Place, text: str, voices: Sequence[Person] = (), part: Part | None = None
     ) -> Message | None:
-        """Send a text in the bot's own name, as the next part or as one begun already.
+        """Send a text in the bot's own name, as the next part or as `part`, which was begun.
 
-        None where it did not, or need not, arrive.
+        Returns None if it did not arrive or was sent before.
         """
         if place in self.refused:
             return None
@@ -81,15 +82,15 @@ class Delivery:
         if part is None:
             return None
         sending = partial(send, self.bot, text=text, voices=voices)
-        sent, state = await self._sent(part, place, sending)
-        await self._mark(part, place, state)
+        sent, state = await self._send(part, place, sending)
+        await self._end(part, place, state)
         return sent
 
     async def apologise(self, place: Place, text: str) -> None:
-        """Say that something failed; drop the other parts of the update."""
-        part = Part(self.update_id, APOLOGY)
-        if await self.state.store.outbox.begin(part, place):
-            await self.state.store.outbox.give_up(self.update_id, but=part)
+        """Say that something failed; end the other parts of the update."""
+        outbox, part = self.state.store.outbox, Part(self.update_id, APOLOGY)
+        if await outbox.begin(part, place):
+            await outbox.give_up(self.update_id, but=part)
             await self.say(place, text, part=part)
 
     async def notify(self, place: Place, text: str) -> None:
@@ -101,82 +102,83 @@ class Delivery:
     async def ask(
         self, part: Part, place: Place, question: Question, ready: Ready
     ) -> tuple[Message | None, State]:
-        """Send a quiz and return its state; the caller marks a quiz that arrived."""
+        """Send a quiz and return its state; the caller stores a quiz that arrived."""
+        if not await self.state.store.outbox.begin(part, place):  # a stored quiz needs its part
+            return None, UNSENT
         sending = partial(send_quiz, self.bot, question=question)
-        sent, state = await self._sent(part, place, sending, again=partial(ready, question.text))
-        if sent is None:  # a group may forbid polls alone: it is not left alone for that
+        sent, state = await self._send(part, place, sending, again=partial(ready, question.text))
+        if sent is None:  # a group that forbids polls still gets other messages
             end: State = "refused" if state == UNSENT else state
-            await self.state.store.outbox.mark(part, end)
+            await self.state.store.outbox.mark(part, place, end)
         return sent, state
 
-    async def turn(self, part: Part, make: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Return the unsent messages of a part's turn; make and store the turn if there is none."""
+    async def turn(self, part: Part, place: Place, make: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Return the unsent messages of a part's turn; generate and store it if there is none."""
         outbox = self.state.store.outbox
-        if left := await outbox.unsent(part):
-            return Reply(
-                left.line.voice, left.messages, left.line.version, tuple(left.line.sources)
-            )
-        said = await make()
-        line = Line(said.voice, said.version, said.sources, said.generation)
-        await outbox.keep_turn(part, Turn(line, said.messages))
-        return said
+        turn = await outbox.unsent(part) if self.is_repeated else None
+        if turn is None:
+            reply = await make()
+            line = Line(reply.voice, reply.version, reply.sources, reply.generation)
+            turn = Turn(line, reply.messages)
+            await outbox.keep_turn(part, place, turn)
+        self.turns[part] = turn
+        line = turn.line
+        return Reply(line.voice, turn.messages, line.version, tuple(line.sources), line.generation)
 
     async def unfinished(self) -> Turn | None:
-        """Return what an earlier process left unsent of the first part, if it is a turn."""
+        """Return the unsent rest of the first part's turn, if an earlier process left one."""
         if not self.is_repeated:
             return None
         return await self.state.store.outbox.unsent(Part(self.update_id, 0))
 
     async def speak(self, part: Part, place: Place, ready: Ready) -> bool:
-        """Send and store the unsent messages of a part's turn, each after `ready` returns True.
+        """Send and store the messages of a part's turn, each after `ready` returns True.
 
         Returns whether all arrived. Messages after one that may have arrived are still sent.
         """
-        outbox = self.state.store.outbox
-        left = await outbox.unsent(part)
-        has_all = left is not None
-        while left and left.messages:
+        outbox, left, has_all = self.state.store.outbox, self.turns.pop(part), True
+        while left.messages:
             words = left.messages[0]
-            if not await ready(words):
-                await outbox.mark(part, left.so_far)
+            state, sent = UNSENT, None
+            if await ready(words):
+                sent, state = await self._send_line(part, place, left, partial(ready, words))
+            if state == UNSENT:
+                await outbox.mark(part, place, left.so_far)
                 return False
-            sent, came = await self._said(part, place, left, partial(ready, words))
-            if came == UNSENT:
-                await outbox.mark(part, left.so_far)
-                return False
-            if came == "refused":
-                await self._mark(part, place, came)
+            if state == "refused":
+                await self._end(part, place, state)
                 return False
             has_all &= sent is not None
             message = message_of(sent) if sent else None
             kept = (
                 replace(message, text=add_voice_header(left.line.voice, words)) if message else None
             )
-            left = left.without_first(came)
+            left = left.without_first(state)
             await outbox.advance(part, left, kept)
         return has_all
 
-    async def _mark(self, part: Part, place: Place, state: State) -> None:
+    async def _end(self, part: Part, place: Place, state: State) -> None:
         if state == "refused":
             self.refused.add(place)
-        await self.state.store.outbox.mark(part, state)
+        await self.state.store.outbox.mark(part, place, state)
 
-    async def _said(
+    async def _send_line(
         self, part: Part, place: Place, turn: Turn, again: Callable[[], Awaitable[bool]]
     ) -> tuple[Message | None, State]:
         """Send the first message of a turn; send a lone emoji as the group's usual sticker."""
         voice, words = turn.line.voice, turn.messages[0]
-        left = len(turn.messages)
-        sticker = await self.state.store.stickers.favourite(place.chat_id, words)
+        left, sticker = len(turn.messages), None
+        if not any(map(str.isalpha, words)):
+            sticker = await self.state.store.stickers.favourite(place.chat_id, words)
         if sticker is not None:
             sending = partial(send_sticker, self.bot, file_id=sticker, voice=voice)
-            sent, state = await self._sent(part, place, sending, left, again)
+            sent, state = await self._send(part, place, sending, left, again)
             if state != "refused":
                 return sent, state
         sending = partial(send, self.bot, text=add_voice_header(voice, words))
-        return await self._sent(part, place, sending, left, again)
+        return await self._send(part, place, sending, left, again)
 
-    async def _sent(
+    async def _send(
         self,
         part: Part,
         place: Place,
@@ -184,17 +186,17 @@ class Delivery:
         left: int = 0,
         again: Callable[[], Awaitable[bool]] | None = None,
     ) -> tuple[Message | None, State]:
-        """Send a message; retry it, if `again` returns True, if it certainly did not arrive.
+        """Send a message; if it certainly did not arrive, retry it while `again` returns True.
 
-        The send is recorded just before the request goes out: a kill while it waits for the rate
-        limiter or a connection loses nothing. `left`: see `Outbox.note_departure`.
+        The departure is logged just before the request leaves: a kill while the message waits for
+        the rate limiter or a connection loses nothing. `left`: see `bot.store.outbox.Note`.
         """
         outbox, loop = self.state.store.outbox, asyncio.get_running_loop()
         end, wait, moves, has_left = loop.time() + PATIENCE, FIRST_WAIT, 0, False
 
         async def leave() -> None:
             nonlocal has_left
-            outbox.note_departure(part, left)
+            outbox.note_departure(part, left, None if left else place)
             has_left = True
 
         while True:
@@ -203,13 +205,18 @@ class Delivery:
                 with calling_before_departure(leave):
                     sent = await sending(address)
             except TelegramError as error:
-                if isinstance(error.__cause__, StoreError):  # so it was not sent
+                if isinstance(error.__cause__, StoreError):  # raised by `leave`: it was not sent
                     raise error.__cause__ from error
                 has_moved = isinstance(error, ChatMigrated) and moves < MOST_MOVES
                 pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
                 may_repeat = isinstance(error, RetryAfter) or not has_left
                 if not has_moved and (not may_repeat or loop.time() + pause > end):
-                    return None, self._given_up(place, error, has_left=has_left)
+                    is_refused = isinstance(error, BadRequest | Forbidden)
+                    is_refused |= not isinstance(error, NetworkError)
+                    state: State = "refused" if is_refused or not has_left else "uncertain"
+                    kind = type(error).__name__
+                    logger.warning("chat %d: %s, %s", place.chat_id, kind, state)
+                    return None, state
                 outbox.note_failure(part)
                 if isinstance(error, ChatMigrated):
                     moves += 1
@@ -223,24 +230,15 @@ class Delivery:
                 return None, UNSENT
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _given_up(self, place: Place, error: TelegramError, *, has_left: bool) -> State:
-        """Return the state of a message: refused, not sent, or uncertain."""
-        is_refused = isinstance(error, BadRequest | Forbidden) or not isinstance(
-            error, NetworkError
-        )
-        state: State = "refused" if is_refused or not has_left else "uncertain"
-        logger.warning("chat %d: %s, %s", place.chat_id, type(error).__name__, state)
-        return state
-
     async def _pause(self, seconds: float) -> None:
-        """Wait, unless the bot is being stopped: then the update waits for the restart.
+        """Wait, unless the bot is being stopped.
 
         Raises:
-            StoppingError: The bot is being stopped.
+            StoppingError: The bot is being stopped: the update waits for the restart.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (left := end - loop.time()) > 0:
             if not self.runs():
                 raise StoppingError("the bot is being stopped: this is sent after the restart")
-            await asyncio.sleep(min(left, GLANCE))
+            await asyncio.sleep(min(left, STOP_CHECK_SECONDS))

@@ -11,9 +11,8 @@ from telegram.error import BadRequest, RetryAfter, TelegramError
 
 from bot.services.context import Context
 from bot.services.state import BotState
-from bot.store.attempts import waits
 from bot.store.erasure import ErasureQuery
-from bot.store.inbox import Ref
+from bot.store.inbox import Ref, waits
 from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
 

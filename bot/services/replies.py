@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from bot.errors import StoppingError
-from bot.store.attempts import generating, waits
+from bot.store.inbox import generating, waits
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Generation
 from model.artifacts.artifact import Card

@@ -35,6 +35,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 import migrations
 from bot.errors import StoreError
 from bot.store.tables import messages
+from bot.store.transactions import READERS, Database
 from model.chat.names import make_printable
 from model.errors import describe_error
 from model.files import PRIVATE_FILE, locked, make_folder
@@ -299,7 +300,7 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
+async def open_database(url: str) -> AsyncIterator[Database]:
     """Open an engine while the block runs; it hides values from its error texts.
 
     A full disk and the like are StoreErrors, whatever the engine is asked.
@@ -316,20 +317,15 @@ async def open_database(url: str) -> AsyncIterator[AsyncEngine]:
         pool_timeout=CONNECTION_SECONDS,
     )
     _set_up(engine.sync_engine, path, "BEGIN")
+    reader = create_engine(
+        URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=READERS
+    )
+    _set_up(reader, path, "BEGIN")
+    database = Database(engine, reader, _create_writer(path))
     try:
-        yield engine
+        yield database
     finally:
-        await engine.dispose()
-
-
-def create_writer(path: Path) -> Engine:
-    """Return an engine for write transactions in threads; each takes the write lock at once.
-
-    It writes most pages of the log back to the database itself, so that other writers need not.
-    """
-    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
-    _set_up(engine, path, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    return engine
+        await database.dispose()
 
 
 async def truncate_log(engine: AsyncEngine) -> bool:
@@ -447,6 +443,16 @@ def _make_private(path: Path) -> None:
         raise StoreError(
             f"the database {path} cannot be made or kept private ({error.strerror}): {ANOTHER}"
         ) from error
+
+
+def _create_writer(path: Path) -> Engine:
+    """Return an engine for write transactions in threads; each takes the write lock at once.
+
+    It writes most pages of the log back to the database itself, so that other writers need not.
+    """
+    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
+    _set_up(engine, path, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    return engine
 
 
 def _set_up(engine: Engine, path: Path, begin: str, *pragmas: str) -> None:

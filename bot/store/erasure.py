@@ -15,7 +15,6 @@ from typing import BinaryIO, TypeVar
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    QueuePool,
     Select,
     and_,
     delete,
@@ -29,10 +28,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import StoreError
-from bot.store.database import create_writer
 from bot.store.inbox import (
     SET_ASIDE,
     Json,
@@ -46,6 +44,7 @@ from bot.store.inbox import (
 )
 from bot.store.outbox import drop_turns
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
+from bot.store.transactions import Database
 from bot.store.wipe import clear, shrink
 from model.chat.eligibility import add_voice_header, clear_caches
 
@@ -104,10 +103,9 @@ class Eraser:
     when no other transaction runs.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: Database) -> None:
         self._engine = engine
         self._path = Path(engine.url.database or "")
-        self._writer = create_writer(self._path)
         self._file: BinaryIO | None = None
         self._wiping = asyncio.Lock()
         self._using_file = threading.Lock()
@@ -165,7 +163,7 @@ class Eraser:
         async with self._engine.begin() as connection:
             for table in (answers, reactions):
                 await connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
-            await drop_turns(connection, wanted.voices)
+            await connection.run_sync(drop_turns, wanted.voices)
         await self._scrub_inbox(wanted.authors, update_id)
         for refs in _batches((*marked.lines, *wanted.messages)):
             await self._step(partial(_delete_refs, refs))
@@ -227,7 +225,7 @@ class Eraser:
         """Sleep between two steps of a wipe, until no other transaction runs."""
         end = time.monotonic() + MOST_WAITED
         time.sleep(max(seconds, REST))
-        while self._is_in_use() and time.monotonic() < end and not self._closing.is_set():
+        while self._engine.is_busy and time.monotonic() < end and not self._closing.is_set():
             time.sleep(GLANCE)
         if self._closing.is_set():
             raise StoreError("erased text is not yet removed: the database is being closed")
@@ -238,29 +236,18 @@ class Eraser:
         A wipe in progress ends after its next step, so that a stop does not wait for all of it.
         """
         self._closing.set()
-        self._writer.dispose()
         with self._using_file:
             if self._file is not None:
                 self._file.close()
                 self._file = None
         self._closing.clear()
 
-    def _is_in_use(self) -> bool:
-        """Whether any other transaction of the bot runs or waits."""
-        pool = self._engine.pool
-        return isinstance(pool, QueuePool) and pool.checkedout() > 0
-
     async def _step(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a short write transaction in a thread, after others' transactions."""
-
-        def run() -> T:
-            with self._writer.begin() as connection:
-                return work(connection)
-
+        """Run `work` in a short write transaction, after others' transactions."""
         end = time.monotonic() + MOST_WAITED
-        while self._is_in_use() and time.monotonic() < end:  # noqa: ASYNC110  no event tells
+        while self._engine.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event tells
             await asyncio.sleep(GLANCE)
-        result = await asyncio.to_thread(run)
+        result = await self._engine.write(work)
         await asyncio.sleep(REST)
         return result
 

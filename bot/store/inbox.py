@@ -1,20 +1,39 @@
-"""The durable inbox of updates."""
+"""Store updates before they are confirmed to Telegram, and remember which were handled.
 
+An update waits from the moment it is stored until all its handlers have ended. The message in it is
+stored in the transaction that starts the update: after a kill before the commit, the update is
+started again and nothing of it is stored yet; after a kill after the commit, it is also started
+again, and storing the message a second time changes nothing.
+"""
+
+import asyncio
 import json
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import Connection, Update, delete, func, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.store.database import truncate_log
+from bot.store.messages import Sticker, counting, saving
 from bot.store.tables import forgotten, inbox
+from bot.store.transactions import Database
+from model.chat.conversation import Message
 
 Json: TypeAlias = dict[str, Any]
 Test: TypeAlias = Callable[[Json], bool]
+
+WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
+MOST_CRASHES = 5
+"""An update is set aside if its own code was running in this many crashes.
+
+Random kills can hit the same update three times: in 1,000 kills this happened to one of 5,000
+commands.
+"""
 
 _STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
 _MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")
@@ -23,14 +42,228 @@ _QUOTES = ("reply_to_message", "external_reply")
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A message by its chat and its id."""
+    """The chat id and the message id of a message."""
 
     chat_id: int
     message_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The parts of an update that are stored: a message, when it was edited, and its sticker."""
+
+    message: Message | None
+    edited_at: datetime | None = None
+    sticker: Sticker | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The numbers of updates that wait and that were set aside."""
+
+    waiting: int
+    set_aside: int
+
+
+class Inbox:
+    """The updates of the bot; each method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._again: set[int] = set()
+
+    async def keep(
+        self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
+    ) -> frozenset[int]:
+        """Store updates as Telegram sent them; return the ids of those that are new.
+
+        Unreadable updates are set aside. Quotes of forgotten messages are left out.
+        """
+        now = datetime.now(UTC)
+        if not updates:
+            return frozenset()
+
+        def write(connection: Connection) -> frozenset[int]:
+            rows = [
+                {
+                    "update_id": one["update_id"],
+                    "body": json.dumps(one),  # in ASCII: SQLite cannot store half a surrogate pair
+                    "state": SET_ASIDE if one["update_id"] in unreadable else WAITING,
+                    "begun": 0,
+                    "received_at": now,
+                    "working": False,
+                    "crashes": 0,
+                }
+                for one in updates
+            ]
+            new = insert(inbox).values(rows).on_conflict_do_nothing().returning(inbox.c.update_id)
+            fresh = frozenset(connection.execute(new).scalars())
+            _scrub(connection, [one for one in updates if one["update_id"] in fresh])
+            return fresh
+
+        return await self._database.write(write)
+
+    async def waiting(self) -> list[dict[str, Any]]:
+        """Return the updates that are not handled yet, in order."""
+        query = select(inbox.c.body).where(inbox.c.state == WAITING).order_by(inbox.c.update_id)
+
+        def load(connection: Connection) -> list[dict[str, Any]]:
+            return [json.loads(body) for body in connection.execute(query).scalars()]
+
+        return await self._database.read(load)
+
+    async def count_crashes(self) -> list[int]:
+        """Count the crashes of the previous process; return the updates that are set aside.
+
+        After an orderly stop no update is marked as working.
+        """
+        was_working = inbox.c.state == WAITING, inbox.c.working
+        crash = update(inbox).where(*was_working).values(crashes=inbox.c.crashes + 1, working=False)
+        has_crashed = inbox.c.state == WAITING, inbox.c.crashes >= MOST_CRASHES
+        aside = update(inbox).where(*has_crashed).values(state=SET_ASIDE)
+
+        def write(connection: Connection) -> list[int]:
+            connection.execute(crash)
+            return list(connection.execute(aside.returning(inbox.c.update_id)).scalars())
+
+        return await self._database.write(write)
+
+    def was_begun_before(self, update_id: int) -> bool:
+        """Whether an update that is being handled was started before and did not end."""
+        return update_id in self._again
+
+    async def begin(self, update_id: int, received: Received | None = None) -> bool:
+        """Record that an update starts, and store its message; return False if it does not wait.
+
+        An update that was started before is marked as working.
+        """
+        begun = (
+            update(inbox)
+            .where(inbox.c.update_id == update_id, inbox.c.state == WAITING)
+            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > 0)
+            .returning(inbox.c.begun)
+        )
+
+        def write(connection: Connection) -> int:
+            tries: int | None = connection.execute(begun).scalar()
+            if tries and received and received.message:
+                connection.execute(saving(received.message, received.edited_at))
+            if tries and received and received.sticker:
+                connection.execute(counting(received.sticker))
+            return tries or 0
+
+        tries = await self._database.write(write)
+        if tries > 1:
+            self._again.add(update_id)
+        return tries > 0
+
+    async def mark(self, update_id: int, *, working: bool) -> None:
+        """Record whether the own code of an update that was started before is running."""
+        await self._execute(_change(update_id, working=working))
+
+    async def clear_working(self) -> None:
+        """Record an orderly stop: the next start counts no crash."""
+        await self._execute(update(inbox).where(inbox.c.working).values(working=False))
+
+    async def end(self, update_id: int) -> None:
+        """Record that an update is handled, and delete its content."""
+        await self._execute(_change(update_id, state=HANDLED, body=None, working=False))
+        self._again.discard(update_id)
+
+    async def set_aside(self, update_id: int) -> None:
+        """Record that an update cannot be read."""
+        await self._execute(_change(update_id, state=SET_ASIDE))
+
+    async def queue(self) -> Queue:
+        """Return how many updates wait and how many were set aside."""
+        query = select(inbox.c.state, func.count().label("number")).group_by(inbox.c.state)
+
+        def count(connection: Connection) -> dict[str, int]:
+            return {row.state: row.number for row in connection.execute(query)}
+
+        counts = await self._database.read(count)
+        return Queue(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
+
+    async def newest_aside(self, most: int) -> list[int]:
+        """Return the ids of the updates that were set aside last, newest first."""
+        query = select(inbox.c.update_id).where(inbox.c.state == SET_ASIDE)
+        newest = query.order_by(inbox.c.update_id.desc()).limit(most)
+        return await self._database.read(lambda one: list(one.execute(newest).scalars()))
+
+    async def drop_before(self, moment: datetime) -> bool:
+        """Delete handled updates from before a moment, and the content of those set aside.
+
+        Returns whether any content was deleted: `Eraser.wipe` removes it from the file.
+        Telegram repeats updates for 24 hours, so ids are kept for longer than that.
+        """
+        old = inbox.c.received_at < moment
+        words = old, inbox.c.state == SET_ASIDE, inbox.c.body.is_not(None)
+
+        def write(connection: Connection) -> bool:
+            connection.execute(delete(inbox).where(old, inbox.c.state == HANDLED))
+            return connection.execute(update(inbox).where(*words).values(body=None)).rowcount > 0
+
+        return await self._database.write(write)
+
+    async def truncate_log(self) -> bool:
+        """Empty the write-ahead log, in which deleted updates can still be read.
+
+        Returns False if others use the database all the time.
+        """
+        return await truncate_log(self._database)
+
+    async def _execute(self, statement: Update) -> None:
+        await self._database.write(lambda connection: connection.execute(statement))
+
+
+class Attempt:
+    """One attempt to handle an update that was started before.
+
+    It records when the update's own code runs, so that an update that crashes the bot is found.
+    """
+
+    def __init__(self, inbox: Inbox, update_id: int) -> None:
+        self._inbox = inbox
+        self._update_id = update_id
+        self.has_waited = asyncio.Event()
+
+    async def wait(self) -> None:
+        """Record that the update waits, unless that is recorded already."""
+        if not self.has_waited.is_set():
+            await self.mark(working=False)
+
+    async def mark(self, *, working: bool) -> None:
+        """Record whether the update's own code runs from now on."""
+        self.has_waited.set()
+        await self._inbox.mark(self._update_id, working=working)
+
+
+CURRENT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+"""The attempt that the running code belongs to; tasks inherit it."""
+
+
+async def waits() -> None:
+    """Record that the current update is about to wait for something external."""
+    if attempt := CURRENT.get():
+        await attempt.wait()
+
+
+@asynccontextmanager
+async def generating() -> AsyncIterator[None]:
+    """Record that the model generates for the current update while the block runs."""
+    attempt = CURRENT.get()
+    if attempt is None:
+        yield
+        return
+    await attempt.mark(working=True)
+    try:
+        yield
+    finally:
+        await attempt.mark(working=False)
+
+
 def quoted_in(update: Json) -> Iterator[Ref]:
-    """Yield the messages that an update repeats or tells anew, beside the one that is new in it."""
+    """Yield the messages that an update repeats or changes, but not a new one."""
     for kind, body in update.items():
         if kind == "message" and isinstance(body, dict):
             yield from refs_in(list(body.values()))
@@ -39,10 +272,9 @@ def quoted_in(update: Json) -> Iterator[Ref]:
 
 
 def scrubbed(update: Json, top: Test, nested: Test) -> Json:
-    """Return an update without the words of erased messages; their ids stay.
+    """Return an update without the text of erased messages; their ids stay.
 
-    `top` tells whether the message that the update is about was erased, `nested` whether one that
-    is repeated in it was.
+    `top` tests the message that the update is about, `nested` the messages that it repeats.
     """
     return {
         kind: _bare(body)
@@ -55,7 +287,7 @@ def scrubbed(update: Json, top: Test, nested: Test) -> Json:
 
 
 def chat_of(update: Json) -> int | None:
-    """Return the chat that an update is from; None if it has none."""
+    """Return the id of the chat that an update is from, or None."""
     for body in update.values():
         if isinstance(body, dict):
             about = body if "chat" in body else body.get("message")
@@ -90,7 +322,7 @@ def wordless(update: Json, is_open: Callable[[str], bool]) -> Json:
 
 
 def nameless(update: Json) -> Json:
-    """Return an update without the names of who sent it; what it says stays."""
+    """Return an update without the sender's name; the text stays."""
     return {
         kind: body | _bare(body) if isinstance(body, dict) and _is_message(body) else body
         for kind, body in update.items()
@@ -98,13 +330,13 @@ def nameless(update: Json) -> Json:
 
 
 def author_of(message: Json) -> int | None:
-    """Return who wrote a message: the chat that somebody spoke as, else the user."""
+    """Return the id of a message's author: a chat if it was sent on behalf of one, else a user."""
     author = message.get("sender_chat") or message.get("from")
     return author.get("id") if isinstance(author, dict) else None
 
 
 def ref_of(message: Json) -> Ref:
-    """Return which message it is."""
+    """Return a message's ids."""
     return Ref(message["chat"].get("id"), message["message_id"])
 
 
@@ -158,7 +390,7 @@ def _scrubbed(body: Any, test: Test) -> Any:  # noqa: ANN401  JSON's border
 
 
 def _without_quotes(body: Json, test: Test) -> Json:
-    """Return an object whose parts are scrubbed, and that quotes nothing that was erased."""
+    """Return an object with its parts scrubbed and without quotes of erased messages."""
     answered = [body[key] for key in _QUOTES if isinstance(body.get(key), dict)]
     is_quoting = any(_is_message(one) and test(one) for one in answered)
     gone = {"quote", "external_reply"} if is_quoting else set()
@@ -166,7 +398,7 @@ def _without_quotes(body: Json, test: Test) -> Json:
 
 
 def _bare(message: Json) -> Json:
-    """Return which message it is, where it stands and the id of its author, in Telegram's form."""
+    """Return only the ids, dates and author id of a message, in Telegram's form."""
     bare = {key: message[key] for key in _STAYS if key in message}
     for key in ("chat", "sender_chat"):
         if isinstance(chat := message.get(key), dict):
@@ -177,165 +409,18 @@ def _bare(message: Json) -> Json:
     return bare
 
 
-WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
-MOST_CRASHES = 5
-"""An update is set aside if its own code was running in this many crashes.
-
-Random kills can hit the same update three times: in 1,000 kills this happened to one of 5,000
-commands.
-"""
+def _change(update_id: int, **values: object) -> Update:
+    return update(inbox).where(inbox.c.update_id == update_id).values(**values)
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """How many updates wait, and how many were set aside."""
-
-    waiting: int
-    set_aside: int
-
-
-class Inbox:
-    """The updates of the bot, each method one transaction."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._again: set[int] = set()
-
-    async def keep(
-        self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
-    ) -> frozenset[int]:
-        """Keep updates as Telegram sent them; return the ids of those that are new.
-
-        Those that cannot be read are set aside. What updates repeat of a message that was
-        forgotten is left out.
-        """
-        now = datetime.now(UTC)
-        rows = [
-            {
-                "update_id": one["update_id"],
-                "body": json.dumps(one),  # in ASCII: half of an emoji is no text for SQLite
-                "state": SET_ASIDE if one["update_id"] in unreadable else WAITING,
-                "begun": 0,
-                "received_at": now,
-                "working": False,
-                "crashes": 0,
-            }
-            for one in updates
-        ]
-        if not rows:
-            return frozenset()
-        new = insert(inbox).values(rows).on_conflict_do_nothing().returning(inbox.c.update_id)
-        async with self._engine.begin() as connection:
-            fresh = frozenset((await connection.execute(new)).scalars())
-            await _scrub(connection, [one for one in updates if one["update_id"] in fresh])
-        return fresh
-
-    async def waiting(self) -> list[dict[str, Any]]:
-        """Return what was not handled yet, in order."""
-        query = select(inbox.c.body).where(inbox.c.state == WAITING).order_by(inbox.c.update_id)
-        async with self._engine.connect() as connection:
-            return [json.loads(body) for body in (await connection.execute(query)).scalars()]
-
-    async def count_crashes(self) -> list[int]:
-        """Count the crashes of the previous process; return the updates that are set aside.
-
-        After an orderly stop no update is marked as working.
-        """
-        was_working = inbox.c.state == WAITING, inbox.c.working
-        crash = update(inbox).where(*was_working).values(crashes=inbox.c.crashes + 1, working=False)
-        convicted = inbox.c.state == WAITING, inbox.c.crashes >= MOST_CRASHES
-        aside = update(inbox).where(*convicted).values(state=SET_ASIDE)
-        async with self._engine.begin() as connection:
-            await connection.execute(crash)
-            return list((await connection.execute(aside.returning(inbox.c.update_id))).scalars())
-
-    def was_begun_before(self, update_id: int) -> bool:
-        """Whether an update that is being handled was begun before, without an end."""
-        return update_id in self._again
-
-    async def begin(self, update_id: int) -> bool:
-        """Record that the handlers of an update start; return False if it no longer waits.
-
-        An update that was started before is marked as working.
-        """
-        begun = (
-            update(inbox)
-            .where(inbox.c.update_id == update_id, inbox.c.state == WAITING)
-            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > 0)
-            .returning(inbox.c.begun)
-        )
-        async with self._engine.begin() as connection:
-            tries = (await connection.execute(begun)).scalar()
-        if tries and tries > 1:
-            self._again.add(update_id)
-        return bool(tries)
-
-    async def mark(self, update_id: int, *, working: bool) -> None:
-        """Record whether the own code of an update that was started before is running."""
-        await self._change(update_id, working=working)
-
-    async def clear_working(self) -> None:
-        """Record an orderly stop: from now on no update is blamed for a crash."""
-        async with self._engine.begin() as connection:
-            await connection.execute(update(inbox).where(inbox.c.working).values(working=False))
-
-    async def end(self, update_id: int) -> None:
-        """Note that an update is handled; what it said is dropped."""
-        await self._change(update_id, state=HANDLED, body=None, working=False)
-        self._again.discard(update_id)
-
-    async def set_aside(self, update_id: int) -> None:
-        """Note that an update cannot be read."""
-        await self._change(update_id, state=SET_ASIDE)
-
-    async def queue(self) -> Queue:
-        """Return how many updates wait, and how many were set aside."""
-        query = select(inbox.c.state, func.count().label("number")).group_by(inbox.c.state)
-        async with self._engine.connect() as connection:
-            counts = {row.state: row.number for row in await connection.execute(query)}
-        return Queue(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
-
-    async def newest_aside(self, most: int) -> list[int]:
-        """Return the ids of what was set aside last, newest first: the log tells more of them."""
-        query = select(inbox.c.update_id).where(inbox.c.state == SET_ASIDE)
-        newest = query.order_by(inbox.c.update_id.desc()).limit(most)
-        async with self._engine.connect() as connection:
-            return list((await connection.execute(newest)).scalars())
-
-    async def drop_before(self, moment: datetime) -> bool:
-        """Drop what was handled before a moment, and the words of what was set aside before it.
-
-        Returns whether there were such words: they are wiped out by `Eraser.wipe`.
-        Telegram keeps updates for 24 hours: their ids must be known that long.
-        """
-        old = inbox.c.received_at < moment
-        async with self._engine.begin() as connection:
-            await connection.execute(delete(inbox).where(old, inbox.c.state == HANDLED))
-            words = old, inbox.c.state == SET_ASIDE, inbox.c.body.is_not(None)
-            dropped = await connection.execute(update(inbox).where(*words).values(body=None))
-        return bool(dropped.rowcount)
-
-    async def truncate_log(self) -> bool:
-        """Empty the write-ahead log, in which deleted updates can still be read.
-
-        Returns False if others use the database all the time.
-        """
-        return await truncate_log(self._engine)
-
-    async def _change(self, update_id: int, **values: object) -> None:
-        change = update(inbox).where(inbox.c.update_id == update_id).values(**values)
-        async with self._engine.begin() as connection:
-            await connection.execute(change)
-
-
-async def _scrub(connection: AsyncConnection, updates: Sequence[Mapping[str, Any]]) -> None:
-    """Take out of updates what they repeat of forgotten messages."""
+def _scrub(connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+    """Remove quotes of forgotten messages from stored updates."""
     quoted = {one["update_id"]: set(quoted_in(dict(one))) for one in updates}
     refs = {(ref.chat_id, ref.message_id) for found in quoted.values() for ref in found}
     if not refs:
         return
     query = select(forgotten.c.chat_id, forgotten.c.message_id)
-    rows = await connection.execute(
+    rows = connection.execute(
         query.where(tuple_(forgotten.c.chat_id, forgotten.c.message_id).in_(refs))
     )
     gone = {Ref(*row) for row in rows}
@@ -346,6 +431,4 @@ async def _scrub(connection: AsyncConnection, updates: Sequence[Mapping[str, Any
     for one in updates:
         if quoted[one["update_id"]] & gone:
             body = json.dumps(scrubbed(dict(one), is_gone, is_gone))
-            await connection.execute(
-                update(inbox).where(inbox.c.update_id == one["update_id"]).values(body=body)
-            )
+            connection.execute(_change(one["update_id"], body=body))

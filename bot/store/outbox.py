@@ -1,25 +1,58 @@
-"""The outbox: which parts of a reply were sent."""
+"""The outbox: store what the bot sends so that nothing is lost and nothing is sent twice.
+
+A reply to an update has parts. A part is one text, or a turn of several messages in a voice. Two
+records make it safe to end the process at any moment:
+
+- The database holds a part's state and the unsent messages of its turn. It is written once before
+  the first message of a turn leaves (`keep_turn`) and once after each message (`advance`, or `mark`
+  for a text).
+- The send log, a small file, holds for each part whether its newest message has left and whether
+  Telegram has answered. It is written just before a request leaves and just after the answer.
+
+What the next start finds after a kill:
+
+- before `keep_turn`: nothing. Nothing was sent, and the turn is generated again.
+- before the departure: the unsent turn. It is sent. A text has no record yet and is sent again.
+- before Telegram's answer: a log entry without an answer. The message may have arrived. It counts
+  as uncertain and is not sent again; the rest of the turn is sent.
+- before `advance` or `mark`: a log entry with the answer. `settle` stores what `advance` or `mark`
+  would have stored.
+- after that: the database has it all, and an old log entry changes nothing, because the number of
+  unsent messages no longer matches or the part has ended.
+
+A part is read from the database only if an earlier process started its update. Otherwise nothing
+of it can be stored.
+"""
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Update, func, select, update
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, Update, func, select, update
+from sqlalchemy.dialects.sqlite import Insert, insert
 
+from bot.errors import StoreError
 from bot.store.inbox import Ref
 from bot.store.messages import Place, saving
-from bot.store.send_log import Note, Part, SendLog
 from bot.store.tables import forgotten, inbox, lines, replies, sources
+from bot.store.transactions import Database
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
+from model.files import PRIVATE_FILE
 
-__all__ = ["Generation", "Line", "Outbox", "Part", "State", "Turn", "drop_turns", "keep_line"]
+LOG_SUFFIX = "-sends"
+
+APOLOGY = -1
+"""The part that says that something failed. Once it has ended, no other part is begun."""
+NOTICE = -2
+"""The part that says that the answer will take a while."""
 
 State = Literal["generating", "queued", "sending", "sent", "uncertain", "refused"]
 """The state of a part.
@@ -31,8 +64,16 @@ sent. `uncertain`: a message may have arrived. `refused`: it did not arrive and 
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of the replies to an update, numbered in the order in which they are sent."""
+
+    update_id: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
-    """How many messages a turn was generated from, and rejected candidates by reason."""
+    """The number of messages that a turn was generated from, and rejected candidates by reason."""
 
     read: int
     rejected: Mapping[str, int]
@@ -62,78 +103,112 @@ class Turn:
     messages: tuple[str, ...]
     so_far: State = "refused"
 
-    def without_first(self, came: State) -> "Turn":
-        """Return what is left after the next message was sent, or may have been."""
-        so_far = "uncertain" if "uncertain" in (came, self.so_far) else came
+    def without_first(self, state: State) -> "Turn":
+        """Return what is left after the next message ended in `state`."""
+        so_far = "uncertain" if "uncertain" in (state, self.so_far) else state
         return replace(self, messages=self.messages[1:], so_far=so_far)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The log entry of a message that was sent.
+
+    `left` is the number of unsent messages of its turn at that moment, including itself; 0 for a
+    text, which has a `place` instead. `message` is what Telegram returned, without the text; None
+    if it is not needed.
+    """
+
+    part: Part
+    left: int = 0
+    has_arrived: bool = False
+    message: Message | None = None
+    place: Place | None = None
 
 
 class Outbox:
     """The bot's replies; each method is one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._log = SendLog(Path(engine.url.database or ""))
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._log = SendLog(Path(database.url.database or ""))
 
     async def begin(self, part: Part, place: Place) -> bool:
         """Record that a part is started; return whether anything is left to generate or send.
 
-        A turn is dropped if one of its source messages was forgotten.
+        Nothing is left if the part has ended, after an apology for the update, and if a source
+        message of the stored turn was forgotten; then the turn is deleted.
         """
         key = {"update_id": part.update_id, "part": part.number}
-        new = insert(replies).values(
-            **key,
-            chat_id=place.chat_id,
-            topic_id=place.topic_id,
-            state="generating",
-            begun_at=datetime.now(UTC),
-        )
-        async with self._engine.begin() as connection:
-            await connection.execute(new.on_conflict_do_nothing())
-            if note := self._log.notes.get(part):  # an earlier try ended there
-                await _settle(connection, note)
-            row = (await connection.execute(select(replies).filter_by(**key))).one()
+        apology = select(replies.c.state).filter_by(update_id=part.update_id, part=APOLOGY)
+        note = self._log.notes.get(part)  # an earlier attempt in this process ended there
+
+        def write(connection: Connection) -> bool:
+            connection.execute(_insert_part(part, place, "generating").on_conflict_do_nothing())
+            if note:
+                _settle(connection, note)
+            row = connection.execute(select(replies).filter_by(**key)).one()
             turn = _turn_of(row.turn)
-            if turn and await _is_any_forgotten(connection, row.chat_id, turn.line.sources):
-                await connection.execute(_marking(part, turn.so_far))
+            if turn and _is_any_forgotten(connection, row.chat_id, turn.line.sources):
+                connection.execute(_marking(part, turn.so_far))
                 return False
-        self._log.drop(part)
-        return row.state in {"generating", "queued"}
+            if part.number >= 0 and connection.execute(apology).scalar() not in {
+                None,
+                "generating",
+            }:
+                return False
+            return row.state in {"generating", "queued"}
 
-    async def mark(self, part: Part, state: State) -> None:
-        """Record the state of a part; a part that has ended has nothing left to send."""
-        async with self._engine.begin() as connection:
-            await connection.execute(_marking(part, state))
+        is_left = await self._database.write(write)
+        self._log.drop(part)
+        return is_left
+
+    async def mark(self, part: Part, place: Place, state: State) -> None:
+        """Record the state in which a part ended; the unsent rest of its turn is deleted."""
+        change = _insert_part(part, place, state).on_conflict_do_update(
+            index_elements=[replies.c.update_id, replies.c.part],
+            set_={"state": state, "turn": None},
+        )
+        await self._database.write(lambda connection: connection.execute(change))
         self._log.drop(part)
 
-    async def keep_turn(self, part: Part, turn: Turn) -> None:
+    async def keep_turn(self, part: Part, place: Place, turn: Turn) -> None:
         """Store a turn before its first message is sent."""
         generation = turn.line.generation
-        how = json.dumps(asdict(generation)) if generation else None
-        change = _marking(part, "queued").values(turn=_json_of(turn), generation=how)
-        async with self._engine.begin() as connection:
-            await connection.execute(change)
+        values = {
+            "state": "queued",
+            "turn": _json_of(turn),
+            "generation": json.dumps(asdict(generation)) if generation else None,
+        }
+        change = (
+            _insert_part(part, place, "queued")
+            .values(values)
+            .on_conflict_do_update(
+                index_elements=[replies.c.update_id, replies.c.part], set_=values
+            )
+        )
+        await self._database.write(lambda connection: connection.execute(change))
 
     async def unsent(self, part: Part) -> Turn | None:
-        """Return the unsent messages of a part's turn; None if no turn is stored."""
+        """Return the unsent messages of a part's turn, or None if no turn is stored."""
         query = select(replies.c.turn).filter_by(update_id=part.update_id, part=part.number)
-        async with self._engine.connect() as connection:
-            return _turn_of((await connection.execute(query)).scalar())
+        return await self._database.read(
+            lambda connection: _turn_of(connection.execute(query).scalar())
+        )
 
-    def note_departure(self, part: Part, left: int = 0) -> None:
-        """Record that a message is about to be sent; `left`: see `bot.store.send_log`.
+    def note_departure(self, part: Part, left: int = 0, place: Place | None = None) -> None:
+        """Log that a message is about to be sent; `left` and `place`: see `Note`.
 
         Raises:
             StoreError: The file cannot be written.
         """
-        self._log.note_departure(part, left)
+        self._log.note_departure(part, left, place)
 
     def note_arrival(self, part: Part, message: Message | None) -> None:
-        """Record that a message arrived; `advance` or `mark` follows."""
+        """Log that a message arrived; `advance` or `mark` follows."""
         self._log.note_arrival(part, message)
 
     def note_failure(self, part: Part) -> None:
-        """Record that a sent message did not arrive."""
+        """Log that a sent message did not arrive."""
         self._log.drop(part)
 
     async def advance(self, part: Part, left: Turn, message: Message | None) -> None:
@@ -141,36 +216,38 @@ class Outbox:
 
         `message` is stored with its source messages; None if it is not known.
         """
-        async with self._engine.begin() as connection:
-            await _advance(connection, part, left, message)
+        await self._database.write(lambda connection: _advance(connection, part, left, message))
         self._log.drop(part)
 
     async def give_up(self, update_id: int, but: Part) -> None:
-        """End all parts of an update that are being made or sent, but one."""
-        making = replies.c.update_id == update_id, replies.c.state.in_(("generating", "queued"))
-        change = update(replies).where(*making, replies.c.part != but.number)
-        async with self._engine.begin() as connection:
-            await connection.execute(change.values(state="refused", turn=None))
+        """End all parts of an update that are generated or sent, except one."""
+        is_open = replies.c.update_id == update_id, replies.c.state.in_(("generating", "queued"))
+        change = update(replies).where(*is_open, replies.c.part != but.number)
+        change = change.values(state="refused", turn=None)
+        await self._database.write(lambda connection: connection.execute(change))
 
     async def release_before(self, moment: datetime) -> None:
-        """Part replies of before a moment from their updates, whose ids Telegram may use again."""
+        """Remove the update ids from old replies: Telegram may use these ids again."""
         old = replies.c.begun_at < moment, replies.c.update_id.is_not(None)
-        async with self._engine.begin() as connection:
-            await connection.execute(update(replies).where(*old).values(update_id=None, turn=None))
+        change = update(replies).where(*old).values(update_id=None, turn=None)
+        await self._database.write(lambda connection: connection.execute(change))
 
     async def line(self, chat_id: int, message_id: int) -> Line | None:
-        """Return how a line of the bot's was made, None where it is none."""
+        """Return how a line of the bot's was generated, or None if it is no line."""
         at = {"chat_id": chat_id, "message_id": message_id}
         how = select(replies.c.generation).where(replies.c.id == lines.c.reply_id)
         query = select(lines, how.scalar_subquery().label("generation")).filter_by(**at)
         made_from = select(sources.c.source_id).filter_by(**at).order_by(sources.c.source_id)
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).one_or_none()
-            ids = (await connection.execute(made_from)).scalars().all()
-        if row is None:
-            return None
-        generation = Generation(**json.loads(row.generation)) if row.generation else None
-        return Line(row.voice, row.version, tuple(ids), generation)
+
+        def find(connection: Connection) -> Line | None:
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            ids = tuple(connection.execute(made_from).scalars())
+            generation = Generation(**json.loads(row.generation)) if row.generation else None
+            return Line(row.voice, row.version, ids, generation)
+
+        return await self._database.read(find)
 
     async def lines_of(self, part: Part) -> tuple[Ref, ...]:
         """Return the messages in a voice that a part was sent as."""
@@ -179,24 +256,28 @@ class Outbox:
             .join(replies, replies.c.id == lines.c.reply_id)
             .where(replies.c.update_id == part.update_id, replies.c.part == part.number)
         )
-        async with self._engine.connect() as connection:
-            return tuple(Ref(*row) for row in await connection.execute(query))
+        return await self._database.read(
+            lambda connection: tuple(Ref(*row) for row in connection.execute(query))
+        )
 
     async def settle(self) -> int:
-        """Read the previous process's send log; return how many messages may have arrived.
+        """Store what the previous process's send log says; return how many messages are uncertain.
 
         The rest of a turn after such a message is still sent. A turn whose update is handled is
-        dropped.
+        deleted.
         """
         notes = await asyncio.to_thread(self._log.load)
         is_waiting = select(inbox.c.update_id).where(inbox.c.state == "waiting")
         no_more = replies.c.turn.is_not(None), replies.c.update_id.not_in(is_waiting)
         sending = update(replies).where(replies.c.state == "sending").values(state="uncertain")
-        async with self._engine.begin() as connection:
-            uncertain = (await connection.execute(sending)).rowcount
-            for note in notes.values():
-                uncertain += await _settle(connection, note)
-            await connection.execute(update(replies).where(*no_more).values(turn=None))
+
+        def write(connection: Connection) -> int:
+            uncertain = connection.execute(sending).rowcount
+            uncertain += sum(_settle(connection, note) for note in notes.values())
+            connection.execute(update(replies).where(*no_more).values(turn=None))
+            return uncertain
+
+        uncertain = await self._database.write(write)
         for part in notes:
             self._log.drop(part)
         return uncertain
@@ -204,24 +285,143 @@ class Outbox:
     async def count(self, state: State) -> int:
         """Return how many replies are in a state."""
         query = select(func.count()).select_from(replies).where(replies.c.state == state)
-        async with self._engine.connect() as connection:
-            return int((await connection.execute(query)).scalar_one())
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one())
 
 
-async def drop_turns(connection: AsyncConnection, voices: Collection[str]) -> None:
-    """Drop the unsent rest of turns in these voices or generated from forgotten messages."""
+class SendLog:
+    """The log of one database: for each part, the state of its newest message."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + LOG_SUFFIX)
+        self.notes: dict[Part, Note] = {}
+
+    def load(self) -> Mapping[Part, Note]:
+        """Return the entries that an earlier process left."""
+        try:
+            lines = self._path.read_text("utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            lines = []
+        for line in lines:
+            try:
+                self._take(json.loads(line))
+            except (LookupError, TypeError, ValueError):  # power failed while it was written
+                continue
+        return dict(self.notes)
+
+    def note_departure(self, part: Part, left: int, place: Place | None = None) -> None:
+        """Log that a message is about to be sent.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        note = Note(part, left, place=place)
+        self._append(asdict(note))
+        self.notes[part] = note
+
+    def note_arrival(self, part: Part, message: Message | None) -> None:
+        """Log that the newest message of a part arrived.
+
+        Raises:
+            StoreError: The file cannot be written; `notes` has the entry.
+        """
+        departed = self.notes.get(part) or Note(part)
+        bare = replace(message, text="") if message else None
+        self.notes[part] = note = replace(departed, has_arrived=True, message=bare)
+        self._append(asdict(note))
+
+    def drop(self, part: Part) -> None:
+        """Drop the entry of a part: the database has it, or the message did not arrive.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        if self.notes.pop(part, None) is None:
+            return
+        if self.notes:
+            self._append({"part": asdict(part), "dropped": True})
+        else:
+            with suppress(OSError):  # an entry that the database has does no harm
+                os.truncate(self._path, 0)
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        # The line break comes first, so that an incomplete entry does not spoil the next.
+        content = f"\n{json.dumps(line, default=datetime.isoformat)}\n".encode()
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
+            try:
+                if os.write(file, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written ({error.strerror})") from error
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        part = Part(line["part"]["update_id"], line["part"]["number"])
+        if line.get("dropped"):
+            self.notes.pop(part, None)
+            return
+        message = line["message"]
+        if message is not None:
+            moment = datetime.fromisoformat(message["sent_at"])
+            message = Message(**{**message, "sent_at": moment})
+        place = Place(**line["place"]) if line.get("place") else None  # earlier versions had none
+        self.notes[part] = Note(part, line["left"], line["has_arrived"], message, place)
+
+
+def drop_turns(connection: Connection, voices: Collection[str]) -> None:
+    """Delete the unsent rest of turns in these voices or generated from forgotten messages."""
     stored = select(replies).where(replies.c.turn.is_not(None))
-    for row in (await connection.execute(stored)).all():
+    for row in connection.execute(stored).all():
         turn = _turn_of(row.turn)
         if turn is None:
             continue
         is_in_voice = turn.line.voice in voices
-        if is_in_voice or await _is_any_forgotten(connection, row.chat_id, turn.line.sources):
+        if is_in_voice or _is_any_forgotten(connection, row.chat_id, turn.line.sources):
             end = update(replies).where(replies.c.id == row.id)
-            await connection.execute(end.values(state=turn.so_far, turn=None))
+            connection.execute(end.values(state=turn.so_far, turn=None))
+
+
+def keep_line(
+    connection: Connection,
+    part: Part,
+    ids: tuple[int, int],
+    sent_at: datetime,
+    line: Line,
+) -> None:
+    """Store how a message was generated; `ids` are its chat's and its own."""
+    number = select(replies.c.id).filter_by(update_id=part.update_id, part=part.number)
+    at = dict(zip(("chat_id", "message_id"), ids, strict=True))
+    connection.execute(
+        insert(lines)
+        .values(
+            **at,
+            reply_id=number.scalar_subquery(),
+            voice=line.voice,
+            version=line.version,
+            sent_at=sent_at,
+        )
+        .on_conflict_do_nothing()
+    )
+    if line.sources:
+        rows = [{**at, "source_id": source} for source in line.sources]
+        connection.execute(insert(sources).values(rows).on_conflict_do_nothing())
+
+
+def _insert_part(part: Part, place: Place, state: State) -> Insert:
+    """Return the statement that inserts a part in a state."""
+    return insert(replies).values(
+        update_id=part.update_id,
+        part=part.number,
+        chat_id=place.chat_id,
+        topic_id=place.topic_id,
+        state=state,
+        begun_at=datetime.now(UTC),
+    )
 
 
 def _marking(part: Part, state: State) -> Update:
+    """Return the statement that changes a part's state; only a queued part keeps its turn."""
     change = (
         update(replies)
         .where(replies.c.update_id == part.update_id, replies.c.part == part.number)
@@ -230,46 +430,47 @@ def _marking(part: Part, state: State) -> Update:
     return change if state == "queued" else change.values(turn=None)
 
 
-async def _advance(
-    connection: AsyncConnection, part: Part, left: Turn, message: Message | None
-) -> None:
-    """Store a message and what is left of its turn, unless that was erased meanwhile."""
+def _advance(connection: Connection, part: Part, left: Turn, message: Message | None) -> None:
+    """Store a message and what is left of its turn, unless the turn was erased meanwhile."""
     if message is not None:
-        await connection.execute(saving(message))
-        at = (message.chat_id, message.message_id)
-        await keep_line(connection, part, at, message.sent_at, left.line)
+        connection.execute(saving(message))
+        ids = (message.chat_id, message.message_id)
+        keep_line(connection, part, ids, message.sent_at, left.line)
     if not left.messages:
-        await connection.execute(_marking(part, left.so_far))
+        connection.execute(_marking(part, left.so_far))
         return
     change = _marking(part, "queued").where(replies.c.turn.is_not(None))
-    await connection.execute(change.values(turn=_json_of(left)))
+    connection.execute(change.values(turn=_json_of(left)))
 
 
-async def _settle(connection: AsyncConnection, note: Note) -> bool:
+def _settle(connection: Connection, note: Note) -> bool:
     """Store what a log entry says, unless done; return whether a message may have arrived."""
     part = note.part
+    state: State = "sent" if note.has_arrived else "uncertain"
     query = select(replies).filter_by(update_id=part.update_id, part=part.number)
-    row = (await connection.execute(query)).one_or_none()
+    row = connection.execute(query).one_or_none()
+    if row is None and note.place:
+        connection.execute(_insert_part(part, note.place, state))
+        return state == "uncertain"
     if row is None or row.state not in {"generating", "queued"}:
         return False
-    came: State = "sent" if note.has_arrived else "uncertain"
     turn = _turn_of(row.turn)
     if turn is None:
-        await connection.execute(_marking(part, came))
+        connection.execute(_marking(part, state))
     elif len(turn.messages) != note.left:
         return False
     else:
         words = add_voice_header(turn.line.voice, turn.messages[0])
         message = replace(note.message, text=words) if note.message else None
-        await _advance(connection, part, turn.without_first(came), message)
-    return came == "uncertain"
+        _advance(connection, part, turn.without_first(state), message)
+    return state == "uncertain"
 
 
-async def _is_any_forgotten(connection: AsyncConnection, chat_id: int, ids: Sequence[int]) -> bool:
+def _is_any_forgotten(connection: Connection, chat_id: int, ids: Sequence[int]) -> bool:
     query = select(forgotten.c.message_id).where(
         forgotten.c.chat_id == chat_id, forgotten.c.message_id.in_(ids)
     )
-    return (await connection.execute(query.limit(1))).first() is not None
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def _json_of(turn: Turn) -> str:
@@ -287,29 +488,3 @@ def _turn_of(stored: str | None) -> Turn | None:
         tuple(found["messages"]),
         found["so_far"],
     )
-
-
-async def keep_line(
-    connection: AsyncConnection,
-    part: Part,
-    place: tuple[int, int],
-    sent_at: datetime,
-    line: Line,
-) -> None:
-    """Keep how the message of these ids, its chat's and its own, was made."""
-    number = select(replies.c.id).filter_by(update_id=part.update_id, part=part.number)
-    at = dict(zip(("chat_id", "message_id"), place, strict=True))
-    await connection.execute(
-        insert(lines)
-        .values(
-            **at,
-            reply_id=number.scalar_subquery(),
-            voice=line.voice,
-            version=line.version,
-            sent_at=sent_at,
-        )
-        .on_conflict_do_nothing()
-    )
-    if line.sources:
-        rows = [{**at, "source_id": source} for source in line.sources]
-        await connection.execute(insert(sources).values(rows).on_conflict_do_nothing())

@@ -102,7 +102,7 @@ class Quizzes:
         at = (quiz.chat_id, quiz.message_id)
         async with self._engine.begin() as connection:
             await connection.execute(insert(guesses).values(values).on_conflict_do_nothing())
-            await keep_line(connection, part, at, quiz.asked_at, line)
+            await connection.run_sync(keep_line, part, at, quiz.asked_at, line)
 
     async def chat_of(self, poll_id: str) -> int | None:
         """Return in which chat a quiz was sent, None where it is not ours."""

@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
 from bot.store.erasure import Eraser
 from bot.store.groups import Decisions, Groups
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Reactions, Stickers
 from bot.store.outbox import Outbox
 from bot.store.quizzes import Quizzes
+from bot.store.transactions import Database
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """All that the bot keeps, by kind; one database."""
+    """The repositories of one database, one for each kind of data."""
 
     messages: MessageStore
     inbox: Inbox
@@ -27,16 +26,16 @@ class Store:
     eraser: Eraser
 
     @classmethod
-    def of(cls, engine: AsyncEngine) -> "Store":
-        """Return what an engine's database keeps."""
+    def of(cls, database: Database) -> "Store":
+        """Return the repositories of a database."""
         return cls(
-            MessageStore(engine),
-            Inbox(engine),
-            Outbox(engine),
-            Groups(engine),
-            Decisions(engine),
-            Reactions(engine),
-            Stickers(engine),
-            Quizzes(engine),
-            Eraser(engine),
+            MessageStore(database),
+            Inbox(database),
+            Outbox(database),
+            Groups(database),
+            Decisions(database),
+            Reactions(database),
+            Stickers(database),
+            Quizzes(database),
+            Eraser(database),
         )

@@ -14,7 +14,7 @@ from telegram.constants import ChatAction, MessageLimit
 from telegram.error import RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter, ExtBot
 
-from bot.store.attempts import waits
+from bot.store.inbox import waits
 from bot.store.messages import Place
 from model.chat.eligibility import VOICE_EMOJI
 from model.chat.roster import Person

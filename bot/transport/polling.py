@@ -1,17 +1,17 @@
-"""Poll Telegram for updates and store them before they are acknowledged."""
+"""Poll Telegram for updates and store them before they are confirmed to Telegram."""
 
+import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from http import HTTPStatus
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
 
 from telegram import Update
 from telegram.error import InvalidToken, NetworkError
-from telegram.ext import (
-    ExtBot,
-)
-from telegram.request import HTTPXRequest
+from telegram.ext import ExtBot
+from telegram.request import BaseRequest, HTTPXRequest
 
 from bot.errors import StoreError
 from bot.settings import Settings
@@ -28,101 +28,94 @@ ALLOWED_UPDATES = (
     "poll_answer",
 )
 
-
-READ_SECONDS = 20  # a send that times out may have been delivered: be patient
+READ_SECONDS = 20  # long, because a send that times out may have been delivered
 CONNECTIONS = 64
 MOST_REFUSALS = 8
-"""How often in a row Telegram may refuse the token before the bot exits: about half a minute, as
-the library waits 1 s, then 1.5 times as long each time. A refusal may be a passing error."""
+"""How often in a row Telegram may refuse the token before the bot exits.
+
+A refusal may be a passing error. The library waits 1 s, then 1.5 times as long each time, which is
+about half a minute in all.
+"""
 POLL_SECONDS = 2
-"""Time-outs for connecting, and for the answer beyond the length of a poll; a stop waits for one
-poll."""
+"""Time limit for connecting, and for the answer beyond the length of a poll."""
 
 logger = logging.getLogger(__name__)
-
-
-Keep: TypeAlias = Callable[[Sequence[dict[str, Any]]], Awaitable[frozenset[int]]]
-
-
-class PollingRequest(HTTPXRequest):
-    """Fetches updates, and stores them before they are confirmed to Telegram.
-
-    An update that `keep` does not return, because it was seen before or cannot be read, is replaced
-    by one with the same id and no content. Otherwise the library would request an unreadable update
-    for ever and log it each time.
-    """
-
-    keep: Keep | None = None
-
-    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401
-        """Request updates and store them.
-
-        Raises:
-            NetworkError: They cannot be stored; the library requests them again.
-        """
-        code, payload = await super().do_request(*args, **kwargs)
-        if code != HTTPStatus.OK or self.keep is None:
-            return code, payload
-        try:
-            updates = json.loads(payload)["result"]
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-        ):  # not an answer of Telegram's: the library reports it
-            return code, payload
-        try:
-            fresh = await self.keep(updates)
-        except StoreError as error:
-            raise NetworkError("updates cannot be kept: they are asked for again") from error
-        passed_on = [one if one["update_id"] in fresh else _empty(one) for one in updates]
-        return code, json.dumps({"ok": True, "result": passed_on}).encode()
 
 
 class Client(ExtBot[Any]):
     """An ExtBot that stores updates before they are confirmed to Telegram."""
 
-    _inbox: Inbox | None = None
-    _trim: Callable[[Json], Json] | None = None
-    _refusals = 0
+    def __init__(self, polling: BaseRequest, **parts: Any) -> None:  # noqa: ANN401
+        """Request updates with `polling`; `parts` are ExtBot's."""
+        super().__init__(get_updates_request=polling, **parts)
+        self._polling = polling
+        self._inbox: Inbox | None = None
+        self._trim: Callable[[Json], Json] | None = None
+        self._refusals = 0
 
     def keep_in(self, inbox: Inbox, trim: Callable[[Json], Json]) -> None:
         """Store all further updates in an inbox, each as `trim` returns it."""
         self._inbox, self._trim = inbox, trim
 
-    async def get_updates(self, *args: Any, **kwargs: Any) -> tuple[Update, ...]:  # noqa: ANN401
-        """Request updates, as the library does.
+    async def get_updates(
+        self,
+        offset: int | None = None,
+        limit: int | None = None,
+        timeout: int | timedelta | None = None,  # noqa: ASYNC109  the library's name
+        allowed_updates: Sequence[str] | None = None,
+        **_: Any,  # noqa: ANN401
+    ) -> tuple[Update, ...]:
+        """Request updates and store them; return them parsed.
 
-        The library stops for good once the token is refused, so the first refusals are raised as a
-        NetworkError, after which it requests updates again.
+        An update that was stored before or cannot be read is replaced by one with the same id and
+        no content, so that it is confirmed. The library stops for good once the token is refused,
+        so the first refusals are raised as a NetworkError, after which it requests updates again.
 
         Raises:
             InvalidToken: The token was refused `MOST_REFUSALS` times in a row.
+            NetworkError: The updates cannot be stored; the library requests them again.
         """
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout or 0
+        parameters = {
+            "offset": offset,
+            "limit": limit,
+            "timeout": int(seconds),
+            "allowed_updates": None if allowed_updates is None else json.dumps(allowed_updates),
+        }
+        query = urlencode({name: one for name, one in parameters.items() if one is not None})
         try:
-            updates = await super().get_updates(*args, **kwargs)
+            updates: Any = await self._polling.post(
+                f"{self.base_url}/getUpdates?{query}", read_timeout=POLL_SECONDS + seconds
+            )
         except InvalidToken as error:
             self._refusals += 1
             if self._refusals >= MOST_REFUSALS:
                 raise
             raise NetworkError(f"token refused, {self._refusals} of {MOST_REFUSALS}") from error
         self._refusals = 0
-        return updates
+        try:
+            fresh = await self.keep(updates)
+        except StoreError as error:
+            raise NetworkError("updates cannot be stored: they are requested again") from error
+        return tuple(fresh.get(one["update_id"]) or Update(one["update_id"]) for one in updates)
 
-    async def keep(self, updates: Sequence[dict[str, Any]]) -> frozenset[int]:
-        """Keep updates; return the ids of those that are new and can be read.
+    async def keep(self, updates: Sequence[Json]) -> dict[int, Update]:
+        """Store updates; return those that are new and can be read, by id.
 
         Raises:
-            StoreError: They cannot be kept.
+            StoreError: They cannot be stored.
         """
-        unreadable = {one["update_id"] for one in updates if not self.read(one)}
-        if self._inbox is None or self._trim is None:
-            return frozenset()
+        if self._inbox is None or self._trim is None or not updates:
+            return {}
+        read = await asyncio.to_thread(
+            lambda: {one["update_id"]: self.read(one) for one in updates}
+        )
+        unreadable = {number for number, update in read.items() if update is None}
         fresh = await self._inbox.keep(list(map(self._trim, updates)), unreadable)
-        return fresh - unreadable
+        return {number: update for number, update in read.items() if update and number in fresh}
 
-    def read(self, update: dict[str, Any]) -> Update | None:
-        """Return an update as the library's, None where it cannot read it."""
+    def read(self, update: Json) -> Update | None:
+        """Return an update as the library's, or None if it cannot be read."""
         try:
             return Update.de_json(update, self)
         except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as e:
@@ -137,11 +130,12 @@ def client_of(settings: Settings) -> Client:
     Raises:
         SettingsError: There is no token.
     """
-    polling = PollingRequest(
+    polling = HTTPXRequest(
         connection_pool_size=1, read_timeout=POLL_SECONDS, connect_timeout=POLL_SECONDS
     )
-    client = Client(
-        settings.token,
+    return Client(
+        polling,
+        token=settings.token,
         base_url=f"{settings.telegram_api_url}/bot",
         base_file_url=f"{settings.telegram_api_url}/file/bot",
         request=HTTPXRequest(
@@ -149,13 +143,5 @@ def client_of(settings: Settings) -> Client:
             read_timeout=READ_SECONDS,
             httpx_kwargs={"event_hooks": {"request": [watch_departure]}},
         ),
-        get_updates_request=polling,
         rate_limiter=Limiter(),
     )
-    polling.keep = client.keep
-    return client
-
-
-def _empty(update: dict[str, Any]) -> dict[str, Any]:
-    """Return an update of the same id, so that it is acknowledged, with nothing in it."""
-    return {"update_id": update["update_id"]}

@@ -52,7 +52,7 @@ class Door:
         Raises:
             StoreError: It cannot be kept.
         """
-        if await self.client.keep([update]) and (readable := self.client.read(update)):
+        for readable in (await self.client.keep([update])).values():
             await self.app.update_queue.put(readable)
 
 

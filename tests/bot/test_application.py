@@ -11,7 +11,7 @@ from bot.errors import StoreError
 from bot.store.database import open_database
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import MOST_CRASHES, Inbox, Ref
-from bot.store.messages import MessageStore, Place
+from bot.store.messages import Place
 from bot.store.outbox import Outbox, Part
 from bot.store.tables import inbox as table
 from bot.transport import polling
@@ -73,7 +73,7 @@ async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, gr
     async with open_database(stage.settings().database_url) as engine:
         outbox = Outbox(engine)
         await outbox.begin(part, place)
-        await outbox.mark(part, state)
+        await outbox.mark(part, place, state)
 
     async with stage.running():
         await stage.answer(group, zoe, "/as 李雷")
@@ -189,14 +189,14 @@ async def test_what_could_not_be_stored_is_handled_once_there_is_room(
     stage, group, joao, monkeypatch
 ):
     monkeypatch.setattr(background, "RELEASE_AGAIN", 0.1)
-    save, full = MessageStore.save, [True]
+    begin, full = Inbox.begin, [True]
 
-    async def saves(self, message, edited_at=None):
+    async def begins(self, update_id, received):
         if full[0]:
             raise StoreError("the disk is full")
-        await save(self, message, edited_at)
+        return await begin(self, update_id, received)
 
-    monkeypatch.setattr(MessageStore, "save", saves)
+    monkeypatch.setattr(Inbox, "begin", begins)
     async with stage.running() as app:
         said = await stage.telegram.say(group, joao, "hello")
         await asyncio.sleep(0.05)
@@ -237,7 +237,7 @@ async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, gro
     async with open_database(stage.settings().database_url) as engine:
         outbox = Outbox(engine)
         await outbox.begin(part, place)
-        await outbox.mark(part, "sent")
+        await outbox.mark(part, place, "sent")
         async with engine.begin() as connection:
             moment = (await connection.execute(table.select())).all()[-1].received_at
         await outbox.release_before(moment.replace(year=moment.year + 1))

@@ -93,8 +93,7 @@ async def test_it_goes_on_once_there_is_room(small_disk):
 
 async def test_a_file_that_may_not_grow(url, path):
     async with open_database(url) as engine:
-        async with engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA max_page_count = 12")
+        await engine.write(lambda one: one.exec_driver_sql("PRAGMA max_page_count = 12"))
         kept, said = await filled(MessageStore(engine))
 
     assert f"the database {path} cannot be written (database or disk is full)" in said
@@ -107,7 +106,9 @@ async def test_a_disk_that_turned_read_only(small_disk, remount):
 
     async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
         remount("ro")
-        with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
+        with pytest.raises(
+            StoreError, match=r"cannot be open_database .*: see that the bot's user may"
+        ):
             await MessageStore(engine).save(message(1))
         remount("rw")
         await MessageStore(engine).save(message(2))
@@ -117,8 +118,7 @@ async def test_a_disk_that_turned_read_only(small_disk, remount):
 
 async def test_a_database_that_may_only_be_read(url, path):
     async with open_database(url) as engine:
-        async with engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA query_only = 1")
+        await engine.write(lambda one: one.exec_driver_sql("PRAGMA query_only = 1"))
         with pytest.raises(StoreError, match=r"cannot be written \(attempt to write a readonly"):
             await MessageStore(engine).save(message(1))
 
@@ -158,7 +158,7 @@ async def test_a_database_whose_connections_are_all_busy(url, path, monkeypatch)
         for _ in range(CONNECTIONS):
             await stack.enter_async_context(engine.connect())
         with pytest.raises(StoreError, match="is busy: no connection was free"):
-            await MessageStore(engine).save(message(1))
+            await stack.enter_async_context(engine.connect())
         await stack.aclose()
         await MessageStore(engine).save(message(1))
 
@@ -180,7 +180,9 @@ async def test_a_database_whose_folder_went_away(url, path):
     async with open_database(url) as engine:
         path.unlink()
         path.parent.rename(path.parent.with_name("elsewhere"))
-        with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
+        with pytest.raises(
+            StoreError, match=r"cannot be open_database \(unable to open database file\)"
+        ):
             await MessageStore(engine).find(CHAT, 1)
 
 
@@ -194,8 +196,7 @@ async def test_a_mistake_of_our_own_is_no_store_error(url):
 
 async def test_the_words_of_a_message_are_in_no_error(url):
     async with open_database(url) as engine:
-        async with engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA query_only = 1")
+        await engine.write(lambda one: one.exec_driver_sql("PRAGMA query_only = 1"))
         with pytest.raises(StoreError) as caught:
             await MessageStore(engine).save(message(1))
 

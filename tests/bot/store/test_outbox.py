@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.errors import StoreError
-from bot.store import send_log
 from bot.store.database import open_database, prepare_database
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox, Ref
 from bot.store.messages import MessageStore, Place
-from bot.store.outbox import Line, Outbox, Part, Turn
+from bot.store.outbox import APOLOGY, Line, Outbox, Part, SendLog, Turn
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 from tests.bot.remains import remains
@@ -35,7 +34,7 @@ async def engine(tmp_path):
 async def outbox(engine):
     outbox = Outbox(engine)
     await outbox.begin(PART, PLACE)
-    await outbox.keep_turn(PART, TURN)
+    await outbox.keep_turn(PART, PLACE, TURN)
     return outbox
 
 
@@ -79,7 +78,7 @@ async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbo
 async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, engine, monkeypatch):
     outbox.note_departure(PART, left=3)
     outbox.note_arrival(PART, SENT)
-    monkeypatch.setattr(send_log.SendLog, "drop", lambda *_: None)  # killed just before it
+    monkeypatch.setattr(SendLog, "drop", lambda *_: None)  # killed just before it
     await outbox.advance(PART, TURN.without_first("sent"), SENT)
 
     again, uncertain = await next_life(engine)
@@ -108,6 +107,34 @@ async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, engine):
         await again.advance(PART, left, None)
 
     assert await again.count("uncertain") == 1
+
+
+@pytest.mark.parametrize("has_arrived", [True, False])
+async def test_a_text_that_left_before_a_kill_is_not_sent_again(outbox, engine, has_arrived):
+    text = Part(PART.update_id, 1)  # of an update that was started once: nothing is stored before
+    outbox.note_departure(text, place=PLACE)
+    if has_arrived:
+        outbox.note_arrival(text, None)
+
+    again, uncertain = await next_life(engine)
+
+    assert uncertain == (not has_arrived)
+    assert not await again.begin(text, PLACE)
+
+
+async def test_a_text_that_had_not_left_before_a_kill_is_sent(outbox, engine):
+    again, uncertain = await next_life(engine)
+
+    assert uncertain == 0
+    assert await again.begin(Part(PART.update_id, 1), PLACE)
+
+
+async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(outbox, engine):
+    outbox.note_departure(Part(PART.update_id, APOLOGY), place=PLACE)
+
+    again, _ = await next_life(engine)
+
+    assert not await again.begin(PART, PLACE)
 
 
 async def test_an_incomplete_log_entry_is_skipped(outbox, engine, tmp_path):

@@ -182,17 +182,25 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return len(chosen)
 
     async def _begin(self, inbox: Inbox, update: Update) -> bool:
+        """Record that an update starts, and store its message; return whether to handle it.
+
+        An update whose message cannot be stored, such as one with half a surrogate pair, is
+        reported like one whose handler fails.
+        """
+        number = update.update_id
         try:
             try:
-                received = self.select_stored(update)
-            except Exception:
-                logger.exception("update %d cannot be read: it is set aside", update.update_id)
-                await inbox.set_aside(update.update_id)
+                return await inbox.begin(number, self.select_stored(update))
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001  it must not end the fetcher of updates
+                if await inbox.begin(number):
+                    await self.process_error(update, error)
+                    super().create_task(self._end(inbox, number))
                 return False
-            return await inbox.begin(update.update_id, received)
         except StoreError:
-            logger.exception("update %d cannot be stored: it is held", update.update_id)
-            self._held.add(update.update_id)
+            logger.exception("update %d cannot be stored: it is held", number)
+            self._held.add(number)
             return False
 
     async def _end(self, inbox: Inbox, number: int) -> None:

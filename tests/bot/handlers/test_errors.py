@@ -2,7 +2,7 @@
 
 from sqlalchemy.exc import OperationalError
 
-from bot.store.messages import MessageStore
+from bot.store.inbox import Inbox
 from bot.texts import EN
 
 BROKEN = RuntimeError("CUDA exploded")
@@ -32,11 +32,15 @@ async def test_a_reply_to_a_voice_is_apologised_for(live, group, joao, zoe):
 async def test_who_only_talks_is_told_nothing(live, group, hugo, joao, monkeypatch):
     said = await live.telegram.say(group, hugo, "hello")
 
-    async def fails(*_, **__):
-        raise OperationalError("INSERT", {}, Exception("disk full"))
+    begin = Inbox.begin
+
+    async def fails(self, update_id, received=None):
+        if received:
+            raise OperationalError("INSERT", {}, Exception("disk full"))
+        return await begin(self, update_id)
 
     with monkeypatch.context() as patch:
-        patch.setattr(MessageStore, "save", fails)
+        patch.setattr(Inbox, "begin", fails)
         await live.telegram.say(group, joao, "hello to you")
         await live.telegram.say(group, joao, "and again", reply_to=said)
         answer = await live.answer(group, joao, "/help")

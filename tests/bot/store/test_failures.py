@@ -106,9 +106,7 @@ async def test_a_disk_that_turned_read_only(small_disk, remount):
 
     async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
         remount("ro")
-        with pytest.raises(
-            StoreError, match=r"cannot be open_database .*: see that the bot's user may"
-        ):
+        with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
             await MessageStore(engine).save(message(1))
         remount("rw")
         await MessageStore(engine).save(message(2))
@@ -180,9 +178,7 @@ async def test_a_database_whose_folder_went_away(url, path):
     async with open_database(url) as engine:
         path.unlink()
         path.parent.rename(path.parent.with_name("elsewhere"))
-        with pytest.raises(
-            StoreError, match=r"cannot be open_database \(unable to open database file\)"
-        ):
+        with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
             await MessageStore(engine).find(CHAT, 1)
 
 

@@ -1,7 +1,9 @@
 """The real bot at a playground's Telegram, with a fake model, and friends who talk to it."""
 
 import asyncio
+import gc
 import inspect
+import sys
 import threading
 from collections import deque
 from contextlib import asynccontextmanager
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bot.app import build
+from bot.app import build, tune_interpreter
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram, add_bot
 from bot.settings import Settings
@@ -174,6 +176,16 @@ class Stage:
     def said(self):
         """Return the texts of all that the bot sent."""
         return [call.params["text"] for call in self.telegram.sent("sendMessage")]
+
+
+@pytest.fixture
+def tuned():
+    """Tune the interpreter as `understudy-bot run` does."""
+    interval = sys.getswitchinterval()
+    tune_interpreter()
+    yield
+    gc.unfreeze()
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture(autouse=True)

@@ -1,33 +1,18 @@
 """Measure how long four chats with ordinary use wait for the bot, and its event loop's delay."""
 
 import asyncio
-import gc
 import statistics
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
-from bot.app import tune_interpreter
 from tests.bot.conftest import FRIENDS
 
 ROUNDS = 20
 """Three of four messages are answered: a bot may send 20 messages a minute to a group."""
 DOING = ("/as João", "/help", "/voices", "hello")
-
-
-@contextmanager
-def tuned():
-    """Tune the interpreter as `understudy-bot run` does: this process has torch's objects too."""
-    interval = sys.getswitchinterval()
-    tune_interpreter()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        sys.setswitchinterval(interval)
 
 
 async def ordinary(stage, chats, user):
@@ -100,7 +85,7 @@ async def measured(stage, chats, user):
     """Return how long answers took in these chats, and the event loop's figures meanwhile."""
     probe = Probe()
     watching = asyncio.create_task(probe.watch())
-    with tuned(), probe.timed():
+    with probe.timed():
         took = await ordinary(stage, chats, user)
     watching.cancel()
     return took, probe

@@ -61,7 +61,7 @@ async def test_messages_are_never_parsed_on_the_event_loop(live, group, hugo, jo
 
 
 @pytest.mark.soak
-async def test_a_hostile_group_delays_others_little(stage, group, hugo, zoe, capsys):
+async def test_a_hostile_group_delays_others_little(tuned, stage, group, hugo, zoe, capsys):
     async with stage.running() as app:
         chats = await other_chats(stage, app, 12)
 

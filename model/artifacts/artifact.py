@@ -25,15 +25,17 @@ Family = Literal["encoder-decoder", "decoder-only"]
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How replies are drawn, and which of several candidates is spoken.
+    """How replies are sampled, and how one of several candidates is chosen.
 
-    Temperature, top-k and top-p are the seed's. No penalty on what was said: CTranslate2 counts all
-    of a reply's pieces, newlines too, so that at 1.1 the second newline of a turn fell from 20 % to
-    2 % where people go on in 60 %. `model/speaking/candidates.py` rejects
-    replies that repeat themselves.
-    One candidate is spoken as it is. Of several it is the one that the voice makes likelier than up
-    to `contrast` others do (`voice_weight`) and the context than none does (`context_weight`), per
-    token to the power `length_power`: at 0 long replies win, at 0.5 replies get shorter than drawn.
+    Temperature, top-k and top-p are those of the original notebook. The repetition penalty is 1.0
+    because CTranslate2 counts all tokens of a reply, newlines too: at 1.1 the second newline of a
+    turn fell from 20 % to 2 %, where people continue in 60 %. `model/speaking/candidates.py`
+    rejects replies that repeat themselves.
+
+    A single candidate is sent as it is. Of several, the chosen one is most likely because of the
+    voice, compared with up to `contrast` other voices (`voice_weight`), and because of the context,
+    compared with no context (`context_weight`), per token to the power `length_power`: at 0 long
+    replies win, at 0.5 replies get shorter than sampled.
     """
 
     temperature: float = 0.9
@@ -48,9 +50,9 @@ class Decoding:
     length_power: float = 0.25
 
     def __post_init__(self) -> None:
-        """Refuse settings that no sampler can use."""
+        """Refuse settings outside the sampler's ranges."""
         ranges = {
-            "temperature": 0 < self.temperature <= 5,  # noqa: PLR2004  beyond it all is noise
+            "temperature": 0 < self.temperature <= 5,  # noqa: PLR2004  above it replies are noise
             "top-k": self.top_k >= 0,
             "top-p": 0 < self.top_p <= 1,
             "repetition-penalty": self.repetition_penalty >= 1,
@@ -68,7 +70,7 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A chat that a model learned from."""
+    """A chat in a model's training data."""
 
     chat_id: int
     title: str
@@ -76,11 +78,11 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What model.json and roster.json say: all that a bot needs besides weights and tokenizer.
+    """The contents of model.json and roster.json: everything except weights and tokenizer.
 
-    `scores` are figures by name, such as nats a character by voice; `provenance` holds seed,
-    dataset, commit and hyperparameters, and lines by voice, for people to read. `learned` names the
-    voices that the weights know: those of the roster at the time of training, unless given.
+    `scores` are figures by name, such as nats per character by voice; `provenance` holds seed,
+    dataset, commit, hyperparameters and the number of lines by voice, for people to read. `learned`
+    names the voices that the weights know, by default the roster's voices.
     """
 
     base: str
@@ -97,13 +99,13 @@ class Card:
     learned: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Take the roster's voices for those that are learned."""
+        """Set the default of `learned`."""
         if not self.learned:
             names = tuple(person.name for person in self.roster.voices)
             object.__setattr__(self, "learned", names)
 
     def count_lines(self, name: str) -> int | None:
-        """Return how many lines of somebody's were learned from, None where nobody counted them."""
+        """Return how many lines of this person the model was trained on, or None if unknown."""
         voices = self.provenance.get("voices")
         lines = voices.get(name) if isinstance(voices, dict) else None
         return lines if isinstance(lines, int) else None
@@ -111,33 +113,29 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A trained model in a folder.
-
-    `engine/` holds CTranslate2's files, `tokenizer.json` the vocabulary, `weights/` what training
-    can go on from.
-    """
+    """A trained model in a folder."""
 
     path: Path
     card: Card
 
     @property
     def engine(self) -> Path:
-        """Return the folder that CTranslate2 loads."""
+        """Return the folder with CTranslate2's files."""
         return self.path / "engine"
 
     @property
     def tokenizer(self) -> Path:
-        """Return the tokenizer's file."""
+        """Return the path of the tokenizer."""
         return self.path / "tokenizer.json"
 
     @property
     def weights(self) -> Path:
-        """Return the folder of full weights."""
+        """Return the folder of full weights, from which training can continue."""
         return self.path / "weights"
 
     @property
     def copy_index(self) -> Path:
-        """Return the hashed index of training messages; older artifacts have none."""
+        """Return the path of the hashed index of training messages; older artifacts have none."""
         return self.path / COPY_INDEX
 
 
@@ -150,7 +148,7 @@ def save_card(card: Card, folder: Path) -> None:
     }
     del value["roster"]
     save_roster(card.roster, folder)
-    _write_json(value, folder / CARD)
+    write_text(folder / CARD, _render_json(value))
 
 
 def save_roster(roster: Roster, folder: Path) -> None:
@@ -159,15 +157,15 @@ def save_roster(roster: Roster, folder: Path) -> None:
 
 
 def render_roster(roster: Roster) -> str:
-    """Return what roster.json holds."""
-    return _json_text(rosters.roster_to_json(roster))
+    """Return the text of roster.json."""
+    return _render_json(rosters.roster_to_json(roster))
 
 
 def load_artifact(folder: Path) -> Artifact:
-    """Read an artifact's card and make sure that this code can use the model.
+    """Read an artifact's card and check that this code can use the model.
 
     Raises:
-        ArtifactError: There is none, it is incomplete, or it was made for another prompt.
+        ArtifactError: There is none, it is incomplete, or it was trained with another prompt.
     """
     card = _read_card(folder / CARD)
     if card.prompt != fingerprint():
@@ -176,34 +174,35 @@ def load_artifact(folder: Path) -> Artifact:
             f"{fingerprint()}): train again, or use the version of understudy that made it"
         )
     artifact = Artifact(folder, card)
-    for needed in (folder / ROSTER, artifact.tokenizer, artifact.engine / "model.bin"):
-        if not needed.is_file():
-            raise ArtifactError(f"{folder} is incomplete, {needed.name} is missing: train again")
-    return Artifact(folder, replace(card, roster=_read_roster(folder / ROSTER)))
+    for required in (folder / ROSTER, artifact.tokenizer, artifact.engine / "model.bin"):
+        if not required.is_file():
+            raise ArtifactError(f"{folder} is incomplete, {required.name} is missing: train again")
+    try:
+        roster = rosters.roster_from_json(_read_json(folder / ROSTER))
+    except RosterError as error:
+        raise ArtifactError(
+            f"{folder / ROSTER} is damaged ({describe_error(error)}): train again"
+        ) from error
+    return Artifact(folder, replace(card, roster=roster))
 
 
 def compute_content_hash(folder: Path) -> str:
     """Return the sha256, in hex, of an artifact's files and their names.
 
-    Not of roster.json: what people agree to changes after training, and the version stays the same.
-    Nor of scorecard.json, which comes after it, or hidden files, which a write that was killed
-    leaves beside it.
+    It excludes roster.json and scorecard.json, which change after training, and hidden files, which
+    a killed write leaves.
     """
-    later = {folder / ROSTER, folder / SCORECARD}
+    excluded = {folder / ROSTER, folder / SCORECARD}
     total = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path not in later and not path.name.startswith("."):
+        if path.is_file() and path not in excluded and not path.name.startswith("."):
             total.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
 
 
-def _write_json(value: Mapping[str, Any], path: Path) -> None:
-    write_text(path, _json_text(value))
-
-
-def _json_text(value: Mapping[str, Any]) -> str:
+def _render_json(value: Mapping[str, Any]) -> str:
     return escape_control_characters(json.dumps(value, ensure_ascii=False, indent=1)) + "\n"
 
 
@@ -220,25 +219,18 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
         ) from error
 
 
-def _read_roster(path: Path) -> Roster:
-    try:
-        return rosters.roster_from_json(_read_json(path))
-    except RosterError as error:
-        raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
-
-
 def _read_card(path: Path) -> Card:
-    """Read model.json; the roster is still empty."""
+    """Read model.json, with an empty roster."""
     value = _read_json(path)
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise ArtifactError(f"{path} is not of this version's format {FORMAT}: train again")
     try:
-        return Card(roster=Roster(), **_card_fields(value))
+        return Card(roster=Roster(), **_parse_card_fields(value))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged ({describe_error(error)}): train again") from error
 
 
-def _card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
     if value["family"] not in get_args(Family):
         raise ValueError(f"no family {value['family']!r}")
     for name, kind in (("base", str), ("max_prompt_tokens", int), ("scores", dict),

@@ -1,7 +1,7 @@
-"""Decisions about voices that a models folder knows; they bind every version in it."""
+"""The decisions and exclusions stored in a models folder; they apply to every version in it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from model.errors import ArtifactError
 from model.files import write_text
 
 HISTORY_INDEX = "index.json"
-"""In a chat's history, the file that holds its ledger."""
+"""The file in a chat's history that contains its ledger of decisions."""
 
 _IMPORTED = "consent.json"
 _FORMAT = 1
@@ -47,22 +47,24 @@ class Consent:
 
 
 def read_consent(root: Path) -> Consent:
-    """Return the consent kept in a folder of models.
+    """Return the consent stored in a models folder.
 
     Raises:
         ArtifactError: A file is damaged.
     """
     decisions, withheld = read_imported(root), set[int]()
-    for path in _ledgers(root):
+    for path in _list_ledgers(root):
         try:
-            ledger = _read(path)["ledger"]
-            decisions += map(decision_from_json, _list(ledger["decisions"]))
-            for one in _list(ledger["withdrawn"]):
-                ids = map(id_from_json, _list(one["ids"]))
-                if _since(one["since"]) is None:  # else it was an /optout
+            ledger = _read_json(path)["ledger"]
+            decisions += map(decision_from_json, _check_list(ledger["decisions"]))
+            for one in _check_list(ledger["withdrawn"]):
+                ids = map(id_from_json, _check_list(one["ids"]))
+                if one["since"] is None:  # otherwise it is the time of an /optout
                     withheld.update(ids)
+                else:
+                    datetime.fromisoformat(one["since"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(_damaged(path)) from error
+            raise ArtifactError(_explain_damage(path)) from error
     return Consent(newest_decisions(decisions), frozenset(withheld))
 
 
@@ -76,59 +78,53 @@ def read_imported(root: Path) -> list[Decision]:
     if not path.exists():
         return []
     try:
-        return [decision_from_json(one) for one in _list(_read(path)["decisions"])]
+        return [decision_from_json(one) for one in _check_list(_read_json(path)["decisions"])]
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(_damaged(path)) from error
+        raise ArtifactError(_explain_damage(path)) from error
 
 
 def store_imported(root: Path, roster: Roster) -> None:
-    """Keep the `/optout`s of an imported version's roster, for all versions in the folder."""
-    came = [one for person in roster.people for one in person.opted_out]
-    known = read_imported(root)
-    kept = newest_decisions([*known, *came])
-    if list(kept.values()) != known:
-        value = {"format": _FORMAT, "decisions": [decision_to_json(one) for one in kept.values()]}
+    """Store the `/optout`s of an imported version's roster, for all versions in the folder."""
+    optouts = [one for person in roster.people for one in person.opted_out]
+    existing = read_imported(root)
+    merged = list(newest_decisions([*existing, *optouts]).values())
+    if merged != existing:
+        value = {"format": _FORMAT, "decisions": [decision_to_json(one) for one in merged]}
         write_text(root / _IMPORTED, json.dumps(value, indent=1) + "\n")
 
 
 def stamp_consent(root: Path) -> str:
     """Return a text that changes whenever the stored consent changes."""
-    return " ".join(_stamps([*_ledgers(root), root / _IMPORTED]))
+    stamps = []
+    for path in (*_list_ledgers(root), root / _IMPORTED):
+        try:
+            stamps.append(str(path.stat().st_mtime_ns))
+        except OSError:
+            continue  # it does not exist, or is being replaced
+    return " ".join(stamps)
 
 
-def _ledgers(root: Path) -> list[Path]:
+def _list_ledgers(root: Path) -> list[Path]:
     return sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
 
 
-def _stamps(paths: Iterable[Path]) -> Iterator[str]:
-    for path in paths:
-        try:
-            yield str(path.stat().st_mtime_ns)
-        except OSError:
-            continue  # it does not exist, or is just being replaced
-
-
-def _read(path: Path) -> Mapping[str, Any]:
+def _read_json(path: Path) -> Mapping[str, Any]:
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(_damaged(path)) from error
+        raise ArtifactError(_explain_damage(path)) from error
     if not isinstance(value, dict):
-        raise ArtifactError(_damaged(path))
+        raise ArtifactError(_explain_damage(path))
     return value
 
 
-def _list(value: object) -> list[Any]:
+def _check_list(value: object) -> list[Any]:
     if not isinstance(value, list):
         raise TypeError("a list is missing")
     return value
 
 
-def _since(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value)
-
-
-def _damaged(path: Path) -> str:
+def _explain_damage(path: Path) -> str:
     return (
         f"{path} is damaged, so nobody's consent is known: restore it from a backup, "
         "or move it away and run `understudy retrain` with all exports and dumps again"

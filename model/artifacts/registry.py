@@ -12,13 +12,13 @@ from model.chat.roster import Roster, apply_new_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
 
-_DIGITS = 10
-_GONE = ".gone-"
+_MAX_DIGITS = 10
+_REMOVED = ".gone-"
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")
 
 
 def is_version_name(name: str) -> bool:
-    """Whether this is how a version is called."""
+    """Whether this is a possible name of a version."""
     return _NAME.fullmatch(name) is not None
 
 
@@ -28,22 +28,22 @@ def explain_no_model(root: Path) -> str:
 
 
 def receipt_path(root: Path, version: str) -> Path:
-    """Return where a folder of models has a version's receipt, if it has one.
+    """Return the path of a version's receipt, which need not exist.
 
-    It names people: beside the versions it stays behind where a model travels.
+    A receipt names people. It is not in the version's folder, so that no export includes it.
     """
     return root / "receipts" / version / "receipt.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The versions in one folder; nothing is made before the first `add`."""
+    """The versions in one folder of models; the first `add` creates the folder."""
 
     root: Path
 
     @property
     def names(self) -> list[str]:
-        """Return the versions, oldest first."""
+        """Return the names of the versions, oldest first."""
         folder = self.root / "versions"
         entries = folder.iterdir() if folder.is_dir() else ()
         found = [entry.name for entry in entries if is_version_name(entry.name)]
@@ -51,7 +51,11 @@ class Registry:
 
     @property
     def current(self) -> str | None:
-        """Return the name of the version that serves, None if none does."""
+        """Return the name of the current version, or None.
+
+        Raises:
+            ArtifactError: The file `current` is damaged.
+        """
         try:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()
         except FileNotFoundError:
@@ -74,20 +78,20 @@ class Registry:
         folder = self.root / "versions" / name
         try:
             found = sorted((str(path), path.stat()) for path in folder.rglob("*"))
-        except OSError:  # it is being changed
+        except OSError:  # a file is being replaced
             return name
         stamps = [f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in found]
         return "\n".join((name, *stamps, consent.stamp_consent(self.root)))
 
     def is_current(self, name: str) -> bool:
-        """Whether this version serves; none does where `current` is damaged."""
+        """Whether this version is the current one; false if the file `current` is damaged."""
         try:
             return name == self.current
         except ArtifactError:
             return False
 
     def find(self, wanted: str) -> str:
-        """Return the name of the version called `current`, `7`, `0007` or by its full name.
+        """Return the full name of the version `current`, `7`, `0007` or with this full name.
 
         Raises:
             ArtifactError: There is none.
@@ -95,22 +99,22 @@ class Registry:
         if wanted == "current":
             if name := self.current:
                 return name
+            if not self.names:
+                raise ArtifactError(explain_no_model(self.root))
             raise ArtifactError(
-                explain_no_model(self.root)
-                if not self.names
-                else f"no version in {self.root} serves yet: choose one with "
+                f"no version in {self.root} is current yet: choose one with "
                 "`understudy models promote`"
             )
         by_number = {int(name.split("-")[0]): name for name in self.names}
         if wanted in by_number.values():
             return wanted
-        if wanted.isdecimal() and len(wanted) < _DIGITS and int(wanted) in by_number:
+        if wanted.isdecimal() and len(wanted) < _MAX_DIGITS and int(wanted) in by_number:
             return by_number[int(wanted)]
-        known = ", ".join(self.names) or "none"
-        raise ArtifactError(f"no version {wanted!r} in {self.root}; there is {known}")
+        names = ", ".join(self.names) or "none"
+        raise ArtifactError(f"there is no version {wanted!r} in {self.root}; the versions: {names}")
 
     def open(self, wanted: str = "current") -> Artifact:
-        """Load a version by any of its names or as a folder, with the stored consent applied.
+        """Load a version by any of its names or its folder, and apply the stored consent.
 
         Raises:
             ArtifactError: There is none, it cannot be used, or the stored consent is damaged.
@@ -121,47 +125,47 @@ class Registry:
         return self._apply_consent(self._load(self.find(wanted)))
 
     def open_verified(self, wanted: str) -> Artifact:
-        """Load a version once it is sure that its files are those that were added.
+        """Load a version after checking that its files have not changed since it was added.
 
         Raises:
-            ArtifactError: There is none, or it is not what was added.
+            ArtifactError: There is none, or its files have changed.
         """
         self._check(name := self.find(wanted))
         return self._apply_consent(self._load(name))
 
     def add(self, finished: Path) -> str:
-        """Move a finished artifact, of the same disk, in as the newest version; return its name."""
+        """Move a finished artifact of the same disk here as the newest version; return its name."""
         versions = make_folder(self.root / "versions")
         make_private(finished)
         digest = compute_content_hash(finished)[:8]
         with locked(self.root / "lock", wait=True):
-            taken = [*self.names, *self._listed("removed")]  # no number is given twice
+            taken = [*self.names, *self._listed("removed")]  # no number is used twice
             newest = max((int(name.split("-")[0]) for name in taken), default=0)
             name = f"{newest + 1:04d}-{digest}"
             finished.rename(versions / name)
         return name
 
     def promote(self, wanted: str) -> str:
-        """Let a version serve, once it is sure that it is whole; return its name.
+        """Make a version current after checking its files; return its name.
 
         Raises:
-            ArtifactError: There is none, it is not what was added, or canaries were planted in it.
+            ArtifactError: There is none, its files have changed, or it was trained with canaries.
         """
-        self.find(wanted)  # where there is none, no lock is made
+        self.find(wanted)  # if there is none, do not create the lock
         with locked(self.root / "lock", wait=True):
             name = self.find(wanted)
-            self._check_may_serve(name)
+            self._check_may_be_current(name)
             if not self.is_current(name):
                 self._write_promotions([*self.promotions, name])
                 write_text(self.root / "current", f"{name}\n")
         return name
 
     def rollback(self) -> str:
-        """Let the version serve that did before the current one; return its name.
+        """Make the previously current version current again; return its name.
 
         Raises:
-            ArtifactError: None did that is still there, it is not what was added, or canaries were
-                planted in it.
+            ArtifactError: There is none any more, its files have changed, or it was trained with
+                canaries.
         """
         current = self.find("current")
         with locked(self.root / "lock", wait=True):
@@ -169,48 +173,50 @@ class Registry:
             while earlier and earlier[-1] == current:
                 earlier.pop()
             if not earlier:
-                raise ArtifactError(f"no version served before {current}: nothing to roll back to")
-            self._check_may_serve(earlier[-1])
+                raise ArtifactError(
+                    f"no version was current before {current}: there is nothing to roll back to"
+                )
+            self._check_may_be_current(earlier[-1])
             self._write_promotions(earlier)
             write_text(self.root / "current", f"{earlier[-1]}\n")
         return earlier[-1]
 
     def remove(self, wanted: str) -> str:
-        """Delete a version that does not serve; return its name.
+        """Delete a version that is not current; return its name.
 
         Raises:
-            ArtifactError: There is none, or it serves.
+            ArtifactError: There is none, or it is current.
         """
         self.find(wanted)
         with locked(self.root / "lock", wait=True):
             name = self.find(wanted)
             if self.is_current(name):
                 raise ArtifactError(
-                    f"{name} serves: let another one serve first, with `understudy models promote`"
+                    f"{name} is current: promote another one first with `understudy models promote`"
                 )
             removed = "".join(f"{one}\n" for one in [*self._listed("removed"), name])
             write_text(self.root / "removed", removed)
             self._delete_leftovers()
-            with tempfile.TemporaryDirectory(dir=self.root, prefix=_GONE) as gone:
-                (self.root / "versions" / name).rename(Path(gone) / name)
+            with tempfile.TemporaryDirectory(dir=self.root, prefix=_REMOVED) as temporary:
+                (self.root / "versions" / name).rename(Path(temporary) / name)
         return name
 
     def delete_leftovers(self) -> None:
-        """Delete what a removal that was killed has left: it knows all that the version knew."""
+        """Delete the files of versions whose removal was killed."""
         if self.root.is_dir():
             with locked(self.root / "lock", wait=True):
                 self._delete_leftovers()
 
     def _delete_leftovers(self) -> None:
-        for stale in self.root.glob(f"{_GONE}*"):
+        for stale in self.root.glob(f"{_REMOVED}*"):
             shutil.rmtree(stale)
 
     def change_roster(self, wanted: str, roster: Roster) -> str:
-        """Give a version, at once and without training, what people agreed to; return its name.
+        """Give a version a newer roster, without training; return its name.
 
         Raises:
-            ArtifactError: There is none, or it cannot be used.
-            RosterError: The roster lacks somebody, or calls them otherwise than the weights do.
+            ArtifactError: There is no such version, or it cannot be used.
+            RosterError: Somebody is missing, or has another name than in the weights.
         """
         name = self.find(wanted)
         with locked(self.root / "lock", wait=True):
@@ -232,34 +238,34 @@ class Registry:
     def _load(self, name: str) -> Artifact:
         if name not in self.names:
             raise ArtifactError(
-                f"{self.root / 'current'} names {name}, which is gone: "
+                f"{self.root / 'current'} names {name}, which no longer exists: "
                 "choose another with `understudy models promote`"
             )
         return load_artifact(self.root / "versions" / name)
 
     def _check(self, name: str) -> None:
-        """Make sure that a version fits this code and that its files are those that were added."""
+        """Check that this code can use a version and that its files have not changed."""
         folder = self.root / "versions" / name
         load_artifact(folder)
         if compute_content_hash(folder)[:8] != name.split("-")[1]:
             raise ArtifactError(
-                f"{name} was damaged since it was made: train again, or copy it anew"
+                f"{name} has changed since it was added: train again, or copy it again"
             )
 
-    def _check_may_serve(self, name: str) -> None:
-        """Make sure that a version is whole, and that no canaries were planted in it."""
+    def _check_may_be_current(self, name: str) -> None:
+        """Check that a version is unchanged and was trained without canaries."""
         self._check(name)
         if self._load(name).card.provenance.get("canaries"):
             raise ArtifactError(
-                f"{name} was trained with planted canaries, to be measured, and must not serve: "
+                f"{name} was trained with canaries for a measurement, so it cannot be promoted: "
                 "train again without --canaries"
             )
 
     @property
     def promotions(self) -> list[str]:
-        """Return the names that `current` held, oldest first, up to the one it holds.
+        """Return the versions that have been current, oldest first, up to the current one.
 
-        A kill between the writing of `served` and of `current` leaves one name more: it is cut.
+        A kill between writing `served` and `current` leaves an additional name, which is cut.
         """
         names = self._listed("served")
         held = [number for number, name in enumerate(names) if self.is_current(name)]

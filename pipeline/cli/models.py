@@ -303,7 +303,7 @@ def export(
     place = file / f"understudy-{artifact.path.name}.zip" if file.is_dir() else file
     names = list_file_names(artifact.path, with_weights=with_weights)
     with _bar("Packing", sum((artifact.path / name).stat().st_size for name in names)) as told:
-        packed = archive.write_bundle(artifact, place, with_weights=with_weights, told=told)
+        packed = archive.write_bundle(artifact, place, with_weights=with_weights, on_bytes=told)
     print(f"wrote {place}, {_megabytes(place.stat().st_size)}; contents sha256 {packed.sha256}")
     print(f"{_LEARNED}\nGive the file only to who may read the chat.")
     print_silent(learned_people(artifact.card), Console(highlight=False, markup=False))

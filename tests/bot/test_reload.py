@@ -160,7 +160,7 @@ async def test_who_looks_while_a_version_is_loaded_waits_for_it(
 async def test_a_version_that_is_gone_is_refused_too(stage, reloading, registry, group, zoe):
     async with reloading():
         (registry.root / "current").write_text("0009-00000000\n")
-        await told(stage, "0009-00000000, which is gone")
+        await told(stage, "0009-00000000, which no longer exists")
         answer = await stage.answer(group, zoe, "/as João")
 
     assert parse_voice_header(answer["text"])[0] == "João"

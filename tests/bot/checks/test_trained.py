@@ -44,7 +44,7 @@ async def test_a_damaged_model(desk, card):
     (version / "engine" / "model.bin").write_text("weight$")
 
     assert await desk.says("model") == (
-        f"WRONG {version.name} was damaged since it was made: train again, or copy it anew"
+        f"WRONG {version.name} has changed since it was added: train again, or copy it again"
     )
 
 

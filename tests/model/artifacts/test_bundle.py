@@ -103,7 +103,7 @@ def test_only_the_owner_reads_what_was_unpacked(file, registry):
 def test_progress_adds_up_to_the_whole(artifact, tmp_path):
     told = []
 
-    manifest = bundle.write_bundle(artifact, tmp_path / "m.zip", told=told.append)
+    manifest = bundle.write_bundle(artifact, tmp_path / "m.zip", on_bytes=told.append)
 
     assert sum(told) == manifest.size
 
@@ -113,7 +113,7 @@ def test_what_no_model_may_travel_with_is_not_packed(artifact, tmp_path, name):
     (artifact.path / name).parent.mkdir(exist_ok=True)
     (artifact.path / name).write_bytes(b"x")
 
-    with pytest.raises(ArtifactError, match="no file that a model may travel with"):
+    with pytest.raises(ArtifactError, match="is not part of a model"):
         bundle.write_bundle(artifact, tmp_path / "m.zip")
 
     assert not (tmp_path / "m.zip").exists()
@@ -122,7 +122,7 @@ def test_what_no_model_may_travel_with_is_not_packed(artifact, tmp_path, name):
 def test_a_file_that_is_there_is_not_written_over(artifact, file):
     before = file.read_bytes()
 
-    with pytest.raises(ArtifactError, match="there already"):
+    with pytest.raises(ArtifactError, match="exists already"):
         bundle.write_bundle(artifact, file)
 
     assert file.read_bytes() == before
@@ -142,7 +142,7 @@ def test_weights_that_are_not_there_are_said(tmp_path):
 def test_a_bundle_with_another_file_is_refused_and_nothing_is_made(file, registry, name):
     rewritten(file, lambda archive, entries: entries.update({name: b"x"}))
 
-    with pytest.raises(ArtifactError, match="what no model has"):
+    with pytest.raises(ArtifactError, match="is not part of a model"):
         bring(registry, file)
 
     assert not registry.root.exists()
@@ -157,7 +157,7 @@ def test_a_bundle_with_a_link_or_a_device_is_refused(file, registry, kind):
 
     rewritten(file, change)
 
-    with pytest.raises(ArtifactError, match="what no model has"):
+    with pytest.raises(ArtifactError, match="is not part of a model"):
         bring(registry, file)
 
 
@@ -166,7 +166,7 @@ def test_a_bundle_with_a_link_or_a_device_is_refused(file, registry, kind):
 def test_a_bundle_with_two_files_of_a_name_is_refused(file, registry, second):
     rewritten(file, lambda archive, entries: archive.writestr(second, b"{}"))
 
-    with pytest.raises(ArtifactError, match="two of one name|not those of its manifest"):
+    with pytest.raises(ArtifactError, match="two with one name|not those of its manifest"):
         bring(registry, file)
 
 
@@ -196,14 +196,14 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path, registry):
 def test_a_disk_that_is_too_small_is_said(file, registry, monkeypatch):
     monkeypatch.setattr(bundle.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
 
-    with pytest.raises(ArtifactError, match="10 are free"):
+    with pytest.raises(ArtifactError, match="only 10 are free"):
         bring(registry, file)
 
 
 def test_a_file_that_is_another_than_its_hash_is_refused(file, registry):
     rewritten(file, lambda _, entries: entries.update({"tokenizer.json": b"[]"}))
 
-    with pytest.raises(ArtifactError, match="tokenizer.json is not what was packed"):
+    with pytest.raises(ArtifactError, match="tokenizer.json does not match the manifest"):
         bring(registry, file)
 
     assert [path.name for path in registry.root.iterdir()] == ["import.lock"]
@@ -263,7 +263,9 @@ def test_a_bundle_that_lacks_a_part_is_refused(file, registry, until, since):
     assert registry.names == []
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_an_altered_bundle_is_refused_or_gives_the_same_files(file, tmp_path, place, flip):
     content = bytearray(file.read_bytes())

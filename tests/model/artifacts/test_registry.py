@@ -28,7 +28,7 @@ def test_nothing_is_there_and_nothing_is_made_before_the_first_version(registry)
     assert (registry.names, registry.current, registry.promotions) == ([], None, [])
     with pytest.raises(ArtifactError, match="there is no model in"):
         registry.find("current")
-    with pytest.raises(ArtifactError, match="there is none"):
+    with pytest.raises(ArtifactError, match="the versions: none"):
         registry.find("1")
     assert not registry.root.exists()
 
@@ -75,7 +75,7 @@ def test_a_version_is_found_by_name_and_as_the_current_one(three):
 
 @pytest.mark.parametrize("wanted", ["4", "0", "x", "", "../made1", "-1"])
 def test_a_version_that_is_not_there_is_refused_and_those_there_are_named(three, wanted):
-    with pytest.raises(ArtifactError, match="there is 0001-"):
+    with pytest.raises(ArtifactError, match="the versions: 0001-"):
         three.find(wanted)
 
 
@@ -109,7 +109,7 @@ def test_rolling_back_goes_to_what_served_before_and_ends_at_the_first(three):
 
     assert [three.rollback(), three.rollback()] == [second, first]
     assert three.current == first
-    with pytest.raises(ArtifactError, match=f"no version served before {first}"):
+    with pytest.raises(ArtifactError, match=f"no version was current before {first}"):
         three.rollback()
     assert three.current == first
 
@@ -130,7 +130,7 @@ def test_rolling_back_to_a_version_with_canaries_is_refused(three, tmp_path):
     (three.root / "current").write_text(f"{secret}\n", "utf-8")
     three.promote("1")
 
-    with pytest.raises(ArtifactError, match=f"{secret} was trained with planted canaries"):
+    with pytest.raises(ArtifactError, match=f"{secret} was trained with canaries"):
         three.rollback()
 
     assert three.current == three.names[0]
@@ -156,7 +156,7 @@ def test_rolling_back_and_promoting_again_is_remembered(three):
 
 
 def test_nothing_to_roll_back_to_is_said(three):
-    with pytest.raises(ArtifactError, match="serves yet: choose one"):
+    with pytest.raises(ArtifactError, match="is current yet: choose one"):
         three.rollback()
 
 
@@ -207,7 +207,7 @@ def test_only_the_owner_reads_models(three):
 def test_a_version_that_was_damaged_is_not_promoted(three):
     (three.root / "versions" / three.names[0] / "engine" / "model.bin").write_bytes(b"")
 
-    with pytest.raises(ArtifactError, match="damaged"):
+    with pytest.raises(ArtifactError, match="has changed since"):
         three.promote("1")
 
     assert three.current is None
@@ -262,7 +262,7 @@ def test_a_roster_that_does_not_fit_leaves_the_version_as_it_was(three, people):
 
 
 def test_a_roster_for_no_version_is_refused_and_nothing_is_made(registry):
-    with pytest.raises(ArtifactError, match="there is none"):
+    with pytest.raises(ArtifactError, match="the versions: none"):
         registry.change_roster("2", ROSTER)
 
     assert not registry.root.exists()
@@ -295,7 +295,7 @@ def test_a_removed_version_is_gone_and_its_number_is_never_given_again(three, tm
 def test_the_version_that_serves_cannot_be_removed(three):
     name = three.promote("2")
 
-    with pytest.raises(ArtifactError, match=f"{name} serves: let another one serve first"):
+    with pytest.raises(ArtifactError, match=f"{name} is current: promote another one first"):
         three.remove("2")
 
     assert name in three.names
@@ -325,7 +325,7 @@ def test_a_version_is_checked_while_no_other_program_changes_versions(three, mon
         seen.append(first)
 
     seen = []
-    monkeypatch.setattr(Registry, "_check_may_serve", meanwhile)
+    monkeypatch.setattr(Registry, "_check_may_be_current", meanwhile)
     monkeypatch.setattr(Registry, "is_current", lambda *_: meanwhile() or False)
 
     getattr(three, first)("2")

@@ -23,11 +23,11 @@ from telegram.ext import Application, ContextTypes
 from bot.application import DurableApplication
 from bot.background import start_jobs
 from bot.errors import BotEnded, StoppingError, TelegramUnreachable
-from bot.handlers.membership import is_open
+from bot.handlers.membership import is_own_command, will_be_allowed
 from bot.handlers.routes import (
     add_handlers,
 )
-from bot.handlers.uploads import Receiving
+from bot.handlers.uploads import ExportUploads
 from bot.services.context import Context
 from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
@@ -285,9 +285,9 @@ def build(
         app.bot_data["state"] = state
         app.inbox = state.store.inbox
         client.keep_in(app.inbox, partial(_trim_update, state, client))
-        receiving = Receiving(state)
-        open_things.push_async_callback(receiving.close)
-        add_handlers(app, state, receiving)
+        uploads = ExportUploads(settings)
+        open_things.push_async_callback(uploads.close)
+        add_handlers(app, state, uploads)
         await _go_on(app, client, state)
         start_jobs(app, client, state, open_things, look_again)
         on_up(_up(client, state))
@@ -336,11 +336,16 @@ async def _house(
 
 
 def _trim_update(state: BotState, client: Client, update: Json) -> Json:
-    """Return an update as it is stored: without text if the bot is silent in its chat."""
+    """Return an update as it is stored: without text if the bot is silent in its chat.
+
+    Behind an `/allow` that is not handled yet, the text stays: after a kill it is still needed.
+    """
     chat = chat_of(update)
-    if chat is None or state.access.may_speak_in(chat):
+    if chat is None or state.access.may_speak_in(chat) or chat in state.chats_to_allow:
         return update
-    return wordless(update, lambda command: is_open(command, client.username))
+    if will_be_allowed(update, chat, state, client.username):
+        state.chats_to_allow.add(chat)
+    return wordless(update, lambda command: is_own_command(command, client.username))
 
 
 async def _go_on(app: DurableApplication, client: Client, state: BotState) -> None:

@@ -4,19 +4,19 @@ import asyncio
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 from telegram.error import TelegramError
-from telegram.ext import ExtBot
 
 from bot.application import DurableApplication
 from bot.errors import StoreError
-from bot.handlers.admin import told
-from bot.handlers.uploads import drop_before
+from bot.handlers.admin import describe_exchange
+from bot.handlers.uploads import delete_exports_before
+from bot.services.context import Bot
 from bot.services.forgetting import expire_messages
 from bot.services.model_holder import Exchange
 from bot.services.state import BotState
 from bot.store.database import wal_file
+from bot.texts import EN
 from bot.transport.menus import set_menus
 from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
@@ -37,12 +37,6 @@ def start_jobs(
     look_again: float,
 ) -> None:
     """Start the background jobs, which run until the bot is stopped."""
-
-    async def tell(exchange: Exchange) -> None:
-        await notify_admins(
-            app.bot, state.settings.admins, told(exchange, state.model_holder.now.artifact)
-        )
-
     one_at_a_time = asyncio.Lock()  # each may rebuild the database, which locks it
 
     async def tidy_updates() -> None:
@@ -57,7 +51,9 @@ def start_jobs(
             await expire_messages(state, datetime.now(UTC))
 
     async def drop_exports() -> None:
-        await asyncio.to_thread(drop_before, state.settings, datetime.now(UTC) - KEPT_EXPORT)
+        await asyncio.to_thread(
+            delete_exports_before, state.settings, datetime.now(UTC) - KEPT_EXPORT
+        )
 
     async def release() -> None:
         await app.release(client.read)
@@ -78,7 +74,8 @@ def start_jobs(
             )
 
     jobs = state.jobs
-    jobs.repeat("models", partial(state.model_holder.watch, tell), look_again)
+    report = partial(report_exchange, app.bot, state)
+    jobs.repeat("models", partial(state.model_holder.watch, report), look_again)
     jobs.repeat("retention", enforce_retention, TIDY_AGAIN)
     jobs.repeat("inbox", tidy_updates, TIDY_AGAIN)
     jobs.repeat("exports", drop_exports, TIDY_AGAIN)
@@ -88,8 +85,10 @@ def start_jobs(
     open_things.push_async_callback(jobs.close)
 
 
-async def notify_admins(bot: ExtBot[Any], admins: frozenset[int], text: str) -> None:
-    """Write to each admin in private; who never wrote to the bot cannot be written to."""
-    for admin in admins:
-        with suppress(TelegramError):
+async def report_exchange(bot: Bot, state: BotState, exchange: Exchange) -> None:
+    """Tell each admin in private, in the language of their last message since the start."""
+    artifact = state.model_holder.now.artifact
+    for admin in state.settings.admins:
+        text = describe_exchange(exchange, artifact, state.admin_texts.get(admin, EN))
+        with suppress(TelegramError):  # the admin has never written to the bot
             await bot.send_message(admin, truncate(text))

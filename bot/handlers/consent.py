@@ -1,54 +1,38 @@
 """Handle `/optin` and `/optout`."""
 
-from dataclasses import dataclass
+from telegram import Message
 
-from telegram import Update
-
-from bot.handlers.forget import Forgetting
+from bot.handlers.forget import erase_all_of
 from bot.services.context import Context
-from bot.services.state import BotState
-from bot.texts.wording import Wording
-from bot.transport.incoming import own_id, place_of
-from model.chat.roster import Person
+from bot.transport.incoming import own_id
 
 
-@dataclass(frozen=True, slots=True)
-class Consenting:
-    """The handlers with which people decide about their voices; the newest word counts."""
+async def opt_in(message: Message, context: Context) -> str:
+    """Record that somebody agrees to be imitated, and say whether their voice can be used now."""
+    state, texts = context.state, context.texts
+    user_id = own_id(message)
+    if user_id is None:
+        return texts.anonymous_sender
+    await state.decide(message.chat.id, user_id, "optin")
+    person = state.access.roster.find_by_id(user_id)
+    if person is None:
+        return texts.optin_unknown
+    if state.access.may_imitate(person):
+        text = texts.optin_done
+    elif person.is_only_quiet:
+        text = texts.optin_too_few_messages
+    elif not person.may_be_target:
+        text = texts.optin_roster_no
+    else:
+        text = texts.optin_other_account
+    return text.format(name=person.name)
 
-    state: BotState
-    forgetting: Forgetting
 
-    async def opt_in(self, update: Update, context: Context) -> None:
-        """Keep that somebody agrees, and say whether their voice can be used now."""
-        if (message := update.message) is None:
-            return
-        text = context.texts.anonymous_sender
-        if (user_id := own_id(message)) is not None:
-            await self.state.decide(message.chat.id, user_id, "optin")
-            text = self._agreed(self.state.access.roster.find_by_id(user_id), context.texts)
-        await context.delivery.say(place_of(message), text)
-
-    async def opt_out(self, update: Update, context: Context) -> None:
-        """Fall silent at once in somebody's voice, and erase what is kept of them."""
-        if (message := update.message) is None:
-            return
-        texts = context.texts
-        text = texts.anonymous_sender
-        if (user_id := own_id(message)) is not None:
-            await self.state.decide(message.chat.id, user_id, "optout")
-            gone = await self.forgetting.everything_of(user_id, context)
-            erased = texts.count(texts.messages, gone.messages)
-            text = gone.describe(texts.optout_done.format(messages=erased), texts)
-        await context.delivery.say(place_of(message), text)
-
-    def _agreed(self, person: Person | None, texts: Wording) -> str:
-        if person is None:
-            return texts.optin_unknown
-        if self.state.access.may_imitate(person):
-            return texts.optin_done.format(name=person.name)
-        if person.is_only_quiet:
-            return texts.optin_too_few_messages.format(name=person.name)
-        if not person.may_be_target:
-            return texts.optin_roster_no.format(name=person.name)
-        return texts.optin_other_account.format(name=person.name)
+async def opt_out(message: Message, context: Context) -> str:
+    """Stop imitating somebody at once, and erase what the bot keeps of them."""
+    texts = context.texts
+    user_id = own_id(message)
+    if user_id is None:
+        return texts.anonymous_sender
+    await context.state.decide(message.chat.id, user_id, "optout")
+    return await erase_all_of(user_id, texts.optout_done, context)

@@ -1,87 +1,70 @@
 """Handle `/forget`."""
 
-from dataclasses import dataclass
-
-from telegram import Chat, Message, Update
+from telegram import Chat, Message
 
 from bot.services.access import is_group_admin
 from bot.services.context import Context
-from bot.services.forgetting import ErasureResult, erase
-from bot.services.state import BotState
+from bot.services.forgetting import erase
 from bot.store.erasure import ErasureQuery
 from bot.store.inbox import Ref
-from bot.transport.incoming import after_command, author_id, own_id, place_of
+from bot.transport.incoming import after_command, author_id, own_id
 from model.chat.eligibility import parse_voice_header
-from model.chat.roster import Person
 
 
-@dataclass(frozen=True, slots=True)
-class Forgetting:
-    """The handler of `/forget`, and what `/optout` erases."""
+async def forget(message: Message, context: Context) -> str:
+    """Erase the message replied to, or everything of the sender; say what was erased."""
+    texts, argument = context.texts, after_command(message).strip().casefold()
+    replied = message.reply_to_message
+    if argument == "all":
+        if (user_id := own_id(message)) is None:
+            return texts.anonymous_sender
+        return await erase_all_of(user_id, texts.forget_all_done, context)
+    if argument or replied is None or replied.forum_topic_created:
+        return texts.forget_usage
+    return await _forget_message(message, replied, context)
 
-    state: BotState
 
-    async def command(self, update: Update, context: Context) -> None:
-        """Forget the message replied to, or all of who asks; say what was done."""
-        if message := update.message:
-            await context.delivery.say(place_of(message), await self._forget(message, context))
+async def erase_all_of(user_id: int, text: str, context: Context) -> str:
+    """Erase a person's messages, from any account, and the bot's messages made from them.
 
-    async def everything_of(self, user_id: int, context: Context) -> ErasureResult:
-        """Erase what somebody wrote, from any account, and what the bot made of it."""
-        person = self.state.access.roster.find_by_id(user_id)
-        wanted = ErasureQuery(
-            authors=frozenset({user_id, *(person.ids if person else ())}),
-            voices=(person.name,) if person else (),
-            bots=self.state.access.roster.understudies,
-        )
-        return await erase(wanted, self.state, context)
+    Returns `text`, with the number of erased messages filled in, and what happened in the chat.
+    """
+    roster, texts = context.state.access.roster, context.texts
+    person = roster.find_by_id(user_id)
+    query = ErasureQuery(
+        authors=frozenset({user_id, *(person.ids if person else ())}),
+        voices=(person.name,) if person else (),
+        bots=roster.understudies,
+    )
+    gone = await erase(query, context.state, context)
+    return gone.describe(text.format(messages=texts.count(texts.messages, gone.messages)), texts)
 
-    async def _forget(self, message: Message, context: Context) -> str:
-        """Do what is asked; return what there is to say."""
-        texts, words = context.texts, after_command(message).strip().casefold()
-        replied = message.reply_to_message
-        if words == "all":
-            if (user_id := own_id(message)) is None:
-                return texts.anonymous_sender
-            gone = await self.everything_of(user_id, context)
-            erased = texts.count(texts.messages, gone.messages)
-            return gone.describe(texts.forget_all_done.format(messages=erased), texts)
-        if words or replied is None or replied.forum_topic_created:
-            return texts.forget_usage
-        return await self._forget_one(message, replied, context)
 
-    async def _forget_one(self, message: Message, replied: Message, context: Context) -> str:
-        texts = context.texts
-        ref = Ref(replied.chat.id, replied.message_id)
-        is_ours = replied.from_user is not None and replied.from_user.id == context.bot.id
-        voice = await self._voice_of(replied) if is_ours else None
-        if is_ours and voice is None:
+async def _forget_message(message: Message, replied: Message, context: Context) -> str:
+    """Erase the message replied to, if the sender may.
+
+    The author may, the person in whose voice it is, an admin of the group or of the bot, and anyone
+    in their own private chat.
+    """
+    state, texts, roster = context.state, context.texts, context.state.access.roster
+    ref = Ref(replied.chat.id, replied.message_id)
+    is_own = replied.from_user is not None and replied.from_user.id == context.bot.id
+    owner_ids = {author_id(replied)}
+    if is_own:
+        line = await state.store.outbox.line(ref.chat_id, ref.message_id)
+        spoken = parse_voice_header(replied.text or "")
+        if line is None and spoken is None:
             return texts.forget_no_voice
-        owners = set(self._ids(voice)) if voice else {author_id(replied)}
-        asker = self.state.access.roster.find_by_id(author_id(message) or 0)
-        asks = {author_id(message), *self._ids(asker.name if asker else None)}
-        if not asks & owners and not await self._is_admin(message, context):
-            return texts.forget_not_allowed
-        if replied.sticker:
-            unique_id = replied.sticker.file_unique_id
-            await self.state.store.stickers.forget(ref.chat_id, unique_id)
-        wanted = ErasureQuery(own=(ref,)) if is_ours else ErasureQuery(messages=(ref,))
-        return (await erase(wanted, self.state, context)).describe(texts.forget_done, texts)
-
-    async def _voice_of(self, line: Message) -> str | None:
-        """Return in whose voice the bot said something, None where it spoke for itself."""
-        kept = await self.state.store.outbox.line(line.chat.id, line.message_id)
-        played = parse_voice_header(line.text or "")
-        if kept:
-            return kept.voice
-        return played[0] if played else None
-
-    def _ids(self, name: str | None) -> tuple[int, ...]:
-        person: Person | None = self.state.access.roster.find_by_name(name) if name else None
-        return person.ids if person else ()
-
-    async def _is_admin(self, message: Message, context: Context) -> bool:
-        """Whether who asks runs the bot, or the group; in private everybody is at home."""
-        if message.chat.type == Chat.PRIVATE:
-            return True
-        return await is_group_admin(context.bot, message, self.state.settings.admins)
+        owner = roster.find_by_name(line.voice if line else spoken[0] if spoken else "")
+        owner_ids = set(owner.ids if owner else ())
+    sender_id = author_id(message)
+    sender = roster.find_by_id(sender_id or 0)
+    sender_ids = {sender_id, *(sender.ids if sender else ())}
+    may_forget = bool(sender_ids & owner_ids) or message.chat.type == Chat.PRIVATE
+    if not may_forget and not await is_group_admin(context.bot, message, state.settings.admins):
+        return texts.forget_not_allowed
+    if replied.sticker:
+        await state.store.stickers.forget(ref.chat_id, replied.sticker.file_unique_id)
+    query = ErasureQuery(own=(ref,)) if is_own else ErasureQuery(messages=(ref,))
+    gone = await erase(query, state, context)
+    return gone.describe(texts.forget_done, texts)

@@ -4,10 +4,11 @@ import asyncio
 import random
 import re
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from telegram import Message, Update
+from telegram import Message
 
 from bot.handlers.speaking import Speaking
 from bot.services.access import is_group_admin
@@ -15,158 +16,144 @@ from bot.services.context import Context
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of
-from model.chat.conversation import Message as Said
+from model.chat.conversation import Message as StoredMessage
 from model.joining import LEVELS, LOOKBACK_LINES, is_conversation_line
 
-MOST_AN_HOUR = 6
-HEATED = 8
-"""Messages of the last minute from which on the bot keeps out of it."""
+MAX_AN_HOUR = 6
+BUSY_MESSAGES = 8
+"""With this many messages in the last minute, a conversation is too fast to join."""
 NIGHT = (23, 8)
-"""Hours between which it joins in nowhere, by the clock of its machine."""
-FRESH = timedelta(minutes=1)
-"""What is older when it arrives, after an outage, is joined no more."""
-USUAL_QUIET = timedelta(hours=8)
-LONGEST_QUIET = timedelta(days=365)
+"""Hours between which the bot joins in nowhere, by the local time of its machine."""
+MAX_DELAY = timedelta(minutes=1)
+"""Age at which a message that arrives late, such as after an outage, is no longer answered."""
+DEFAULT_QUIET = timedelta(hours=8)
+MAX_QUIET = timedelta(days=365)
 
-_SPAN = re.compile(r"([0-9]{1,4})\s*(m|min|h|d)?", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,4})\s*(m|min|h|d)?", re.IGNORECASE)
 _UNITS = {"m": timedelta(minutes=1), "min": timedelta(minutes=1), "d": timedelta(days=1)}
 _OFF = {"0", "off", "no", "não", "nao"}
 
 
-@dataclass(frozen=True, slots=True)
-class Joining:
-    """The handlers of `/chatty`, `/quiet` and of talk that may be joined."""
+async def set_chatty(message: Message, context: Context) -> str:
+    """Set how often the bot joins in, if an admin of the group asks; without a number, show it."""
+    state, texts = context.state, context.texts
+    group, argument = state.known(message.chat.id), after_command(message)
+    if not argument:
+        return texts.chatty_level.format(level=group.chatty)
+    is_number = (
+        argument.isascii() and argument.isdecimal() and len(argument) <= len(str(LEVELS[-1]))
+    )
+    if not is_number or int(argument) > LEVELS[-1]:
+        return texts.chatty_usage
+    if not await is_group_admin(context.bot, message, state.settings.admins):
+        return texts.group_admins_only
+    if state.model_holder.now.propensity is None:
+        return texts.chatty_unavailable
+    await state.change(replace(group, chatty=int(argument)))
+    return texts.chatty_level.format(level=int(argument))
 
-    state: BotState
+
+async def set_quiet(message: Message, context: Context) -> str:
+    """Keep the bot from joining in for a while, whoever asks."""
+    state, texts = context.state, context.texts
+    duration = parse_duration(after_command(message))
+    if duration is None:
+        return texts.quiet_usage
+    until = datetime.now(UTC) + duration if duration else None
+    await state.change(replace(state.known(message.chat.id), quiet_until=until))
+    return texts.quiet_on.format(time=texts.span(duration)) if duration else texts.quiet_off
+
+
+@dataclass(frozen=True, slots=True)
+class JoinIn:
+    """Joins conversations; `joined` holds the times of the last hour, by chat."""
+
     speaking: Speaking
     chance: random.Random = field(default_factory=random.Random)
     joined: dict[int, deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
 
-    async def chatty(self, update: Update, context: Context) -> None:
-        """Let a group's admin say how often the bot joins in; tell anybody how often it does."""
-        message = update.message
-        if message is None or not self.state.access.may_speak_in(message.chat.id):
-            return
-        place, texts = place_of(message), context.texts
-        group, words = self.state.known(message.chat.id), after_command(message)
-        if not words:
-            await context.delivery.say(place, texts.chatty_level.format(level=group.chatty))
-            return
-        level = int(words) if words.isascii() and words.isdecimal() and len(words) < 4 else -1  # noqa: PLR2004  digits
-        if not 0 <= level <= LEVELS[-1]:
-            text = texts.chatty_usage
-        elif not await is_group_admin(context.bot, message, self.state.settings.admins):
-            text = texts.group_admins_only
-        elif self.state.model_holder.now.propensity is None:
-            text = texts.chatty_unavailable
-        else:
-            await self.state.change(replace(group, chatty=level))
-            text = texts.chatty_level.format(level=level)
-        await context.delivery.say(place, text)
-
-    async def quiet(self, update: Update, context: Context) -> None:
-        """Keep the bot from joining in for a while; anybody may ask for that."""
-        message = update.message
-        if message is None or not self.state.access.may_speak_in(message.chat.id):
-            return
-        span = span_of(after_command(message))
-        place, texts = place_of(message), context.texts
-        if span is None:
-            await context.delivery.say(place, texts.quiet_usage)
-            return
-        until = datetime.now(UTC) + span if span else None
-        group = self.state.known(message.chat.id)
-        await self.state.change(replace(group, quiet_until=until))
-        text = texts.quiet_on.format(time=texts.span(span)) if span else texts.quiet_off
-        await context.delivery.say(place, text)
-
-    async def talk(self, update: Update, context: Context) -> None:
-        """Join in after a message, now and then, as a friend who would have."""
-        message = update.message
-        if message is None or self._is_answered_anyway(message):
-            return
-        place = place_of(message)
-        if await self.speaking.resume(context, place, lambda: self._is_welcome(place.chat_id)):
-            return
-        if not self._may(message, datetime.now(UTC)):
-            return
-        if voice := await self._voice(place, message):
-            self.joined[place.chat_id].append(message.date)
-            chat_id = place.chat_id
-            await self.speaking.join(
-                context, place, voice, message.date, lambda: self._is_welcome(chat_id)
-            )
-
-    def _may(self, message: Message, now: datetime) -> bool:
-        """Whether this is a group, a moment and a message in which to join at all."""
-        chat_id = message.chat.id
-        if not self._is_welcome(chat_id) or not self.state.access.may_speak_in(chat_id):
-            return False
-        if now - message.date > FRESH:
-            return False
-        return not is_night(now) and self._has_room(chat_id, now)
-
-    def _is_answered_anyway(self, message: Message) -> bool:
-        """Whether a message replies to one of the bot's."""
+    async def consider(self, message: Message, context: Context) -> None:
+        """Answer a message if a friend would probably have answered it."""
         replied = message.reply_to_message
-        author = replied.from_user if replied else None
-        return author is not None and author.id == self.state.model_holder.bot_id
+        if replied and replied.from_user and replied.from_user.id == context.bot.id:
+            return  # a reply to the bot is answered anyway
+        place, state = place_of(message), context.state
 
-    def _is_welcome(self, chat_id: int) -> bool:
-        """Whether a group wants to be joined, and has not asked for quiet."""
-        group = self.state.groups.get(chat_id)
-        if group is None or not group.chatty:
-            return False
-        return not group.quiet_until or datetime.now(UTC) >= group.quiet_until
+        def is_welcome() -> bool:
+            return _is_welcome(place.chat_id, state)
+
+        if await self.speaking.resume(context, place, is_welcome):
+            return
+        now = datetime.now(UTC)
+        is_late = now - message.date > MAX_DELAY
+        if is_late or is_night(now) or not is_welcome() or not self._has_room(place.chat_id, now):
+            return
+        if voice := await self._choose_voice(place, message, state):
+            self.joined[place.chat_id].append(message.date)
+            await self.speaking.join(context, place, voice, message.date, is_welcome)
 
     def _has_room(self, chat_id: int, now: datetime) -> bool:
-        """Whether the hour's joinings are not yet used up."""
+        """Whether the bot joined in fewer than `MAX_AN_HOUR` times in the last hour."""
         times = self.joined[chat_id]
         while times and now - times[0] > timedelta(hours=1):
             times.popleft()
-        return len(times) < MOST_AN_HOUR
+        return len(times) < MAX_AN_HOUR
 
-    async def _voice(self, place: Place, message: Message) -> str | None:
-        """Return who would have answered, None for nobody."""
-        serving, access = self.state.model_holder.now, self.state.access
-        if serving.propensity is None:
+    async def _choose_voice(self, place: Place, message: Message, state: BotState) -> str | None:
+        """Return the friend who would have answered, None for nobody."""
+        model = state.model_holder.now
+        if model.propensity is None:
             return None
-        earlier = await self.state.store.messages.earlier(
-            place, LOOKBACK_LINES, lambda one: is_conversation_line(one, serving.roster)
+        earlier = await state.store.messages.earlier(
+            place, LOOKBACK_LINES, lambda one: is_conversation_line(one, model.roster)
         )
-        if not earlier or earlier[-1].message_id != message.message_id or is_heated(earlier):
+        is_newest = earlier and earlier[-1].message_id == message.message_id
+        if not is_newest or is_too_fast(earlier):
             return None
-        gap = serving.card.window.gap
+        gap = model.card.window.gap
         chances = await asyncio.to_thread(
-            serving.propensity.probabilities, earlier, serving.roster, gap
+            model.propensity.probabilities, earlier, model.roster, gap
         )
-        agreed = {person.name for person in access.voices}
+        agreed = {person.name for person in state.access.voices}
         likely = {name: chance for name, chance in chances.items() if name in agreed}
-        level = self.state.group(place.chat_id).chatty
-        return serving.propensity.choose_joiner(likely, level, self.chance)
+        return model.propensity.choose_joiner(
+            likely, state.group(place.chat_id).chatty, self.chance
+        )
 
 
-def span_of(words: str) -> timedelta | None:
-    """Return the span that `8h`, `30m`, `2d` or a number of hours means, None for anything else."""
-    if not words:
-        return USUAL_QUIET
-    if words.casefold() in _OFF:
+def _is_welcome(chat_id: int, state: BotState) -> bool:
+    """Whether the bot may speak in a group that wants it to join in and has not asked for quiet."""
+    group = state.groups.get(chat_id)
+    if group is None or not group.chatty or not state.access.may_speak_in(chat_id):
+        return False
+    return not group.quiet_until or datetime.now(UTC) >= group.quiet_until
+
+
+def parse_duration(text: str) -> timedelta | None:
+    """Parse `8h`, `30m`, `2d` or a number of hours; return None if it is anything else.
+
+    No text means `DEFAULT_QUIET`, and a word such as `off` means 0.
+    """
+    if not text:
+        return DEFAULT_QUIET
+    if text.casefold() in _OFF:
         return timedelta(0)
-    found = _SPAN.fullmatch(words.strip())
-    if found is None:
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
         return None
-    span = int(found[1]) * _UNITS.get((found[2] or "h").lower(), timedelta(hours=1))
-    return span if timedelta(0) < span <= LONGEST_QUIET else None
+    duration = int(match[1]) * _UNITS.get((match[2] or "h").lower(), timedelta(hours=1))
+    return duration if timedelta(0) < duration <= MAX_QUIET else None
 
 
 def is_night(now: datetime) -> bool:
-    """Whether people sleep, by the clock of the bot's machine."""
+    """Whether it is night by the local time of the bot's machine."""
     start, end = NIGHT
     hour = now.astimezone().hour
     return hour >= start or hour < end
 
 
-def is_heated(messages: list[Said]) -> bool:
-    """Whether people talk too fast for another one."""
+def is_too_fast(messages: Sequence[StoredMessage]) -> bool:
+    """Whether at least `BUSY_MESSAGES` messages were sent in the last minute."""
     newest = messages[-1].sent_at
-    return sum(newest - one.sent_at < timedelta(minutes=1) for one in messages) >= HEATED
+    recent = sum(newest - message.sent_at < timedelta(minutes=1) for message in messages)
+    return recent >= BUSY_MESSAGES

@@ -1,8 +1,8 @@
-"""Handle joins, leaves and migration; keep the bot out of groups without an admin."""
+"""Handle joins, leaves, migration and `/allow`; stop updates of chats where the bot is silent."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Container, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,230 +17,238 @@ from telegram import (
     Update,
 )
 from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
-from telegram.ext import ApplicationHandlerStop, BaseHandler, TypeHandler
+from telegram.ext import ApplicationHandlerStop
 
 from bot.handlers.privacy_mode import PrivacyMode
 from bot.services.context import Context
 from bot.services.state import BotState
+from bot.store.inbox import Json, command_in
 from bot.store.messages import Place
 from bot.transport.incoming import command_of, is_by_bot, person_id, place_of
 
-OPEN = frozenset({"start", "help", "privacy", "optin", "optout", "forget"})
-"""The commands that anybody may send anywhere: they tell of the bot, or of the asker alone."""
-OPEN_IN_GROUPS = OPEN | {"allow", "status"}
-"""Those that see for themselves who may send them."""
+PUBLIC_COMMANDS = frozenset({"start", "help", "privacy", "optin", "optout", "forget"})
+"""Commands that anyone may send anywhere: their answers are about the bot or the sender alone."""
+PUBLIC_GROUP_COMMANDS = PUBLIC_COMMANDS | {"allow", "status"}
+"""Commands that pass in any group; `/allow` and `/status` check the sender themselves."""
+MOVE_SECONDS = 3.0
+"""Seconds in which a new supergroup may turn out to be a group that the bot was in.
 
-
-def is_open(command: str, username: str) -> bool:
-    """Whether a command such as `/help@the_bot` is for this bot and open to everyone."""
-    name, _, whose = command.removeprefix("/").partition("@")
-    return name.lower() in OPEN_IN_GROUPS and whose.lower() in {"", username.lower()}
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """Handles every update; `told` are the private chats that got the notice for non-admins."""
-
-    state: BotState
-    told: set[int] = field(default_factory=set)
-
-    def handler(self) -> BaseHandler[Update, Context, None]:
-        """Return the handler that stops updates; it must not run beside the others."""
-        return TypeHandler(Update, self.guard)
-
-    async def guard(self, update: Update, context: Context) -> None:
-        """Let an update of a chat that the bot speaks in pass, and of any other what is open.
-
-        Other bots are answered nowhere: two of them would never stop.
-        """
-        chat = update.effective_chat
-        if chat is None or update.my_chat_member:
-            return
-        if update.message and is_by_bot(update.message):
-            raise ApplicationHandlerStop
-        if self.state.access.may_speak_in(chat.id):
-            await self._know(chat)
-        elif query := update.callback_query:
-            _stop(update, context, _confirm(query, context.texts.silent_here))
-        elif message := update.message:
-            self._guard_message(update, message, context)
-        else:
-            raise ApplicationHandlerStop
-
-    async def _know(self, chat: Chat) -> None:
-        """Keep a group in which the bot was before it kept any, and the title it has now."""
-        if chat.type in {Chat.GROUP, Chat.SUPERGROUP}:
-            known = self.state.groups.get(chat.id)
-            if known is None or known.title != chat.title:
-                group = replace(self.state.group(chat.id), title=chat.title, authorised=True)
-                await self.state.change(group)
-
-    def _guard_message(self, update: Update, message: Message, context: Context) -> None:
-        is_private = message.chat.type == Chat.PRIVATE
-        name = command_of(message, context.bot.username)
-        moves = message.migrate_to_chat_id or message.migrate_from_chat_id
-        if moves or name in (OPEN if is_private else OPEN_IN_GROUPS):
-            return
-        if is_private:
-            fresh = message.chat.id not in self.told
-            self.told.add(message.chat.id)
-            refusal = context.texts.private_admins_only if fresh or name else None
-        else:
-            refusal = context.texts.silent_here if name in context.texts.command_names else None
-        say = context.delivery.say(place_of(message), refusal) if refusal else None
-        _stop(update, context, say)
-
-
-def _stop(update: Update, context: Context, last: Coroutine[Any, Any, Any] | None) -> None:
-    """Let no other handler have an update, and a last word be said meanwhile."""
-    try:
-        if last:
-            context.application.create_task(last, update)
-    finally:  # whatever fails here must open no gate
-        raise ApplicationHandlerStop
-
-
-async def _confirm(query: CallbackQuery, text: str) -> None:
-    with suppress(TelegramError):  # who pressed sees only that nothing comes
-        await query.answer(text)
-
-
-SETTLES = 3.0
-"""Seconds for which a supergroup may turn out to be a group that moved. Telegram tells of the bot's
-arrival there, by whoever moved it, beside the two messages of the move, and in no order."""
-WAITS = (1.0, 5.0, 30.0)  # seconds between tries to leave
+Telegram reports the bot's arrival there in addition to the two messages of the move, in any order,
+and names whoever moved the group.
+"""
+LEAVE_WAITS = (1.0, 5.0, 30.0)  # seconds between attempts to leave
 
 logger = logging.getLogger(__name__)
 
-_IN = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER}
+_MEMBER_STATUSES = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER}
+
+
+def is_own_command(
+    command: str, username: str, names: Container[str] = PUBLIC_GROUP_COMMANDS
+) -> bool:
+    """Whether a command such as `/help@the_bot` is for this bot and one of `names`."""
+    name, _, target = command.removeprefix("/").partition("@")
+    return name.lower() in names and target.lower() in {"", username.lower()}
+
+
+def will_be_allowed(update: Json, chat_id: int, state: BotState, username: str) -> bool:
+    """Whether an update, as Telegram sent it, is an `/allow` that lets the bot speak in a group."""
+    message = update.get("message")
+    sender = message.get("from") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(sender, dict):
+        return False
+    is_from_admin = sender.get("id") in state.settings.admins and not sender.get("is_bot")
+    is_allow = is_own_command(command_in(message) or "", username, {"allow"})
+    return is_allow and is_from_admin and state.group(chat_id).authorised
+
+
+@dataclass(frozen=True, slots=True)
+class AccessCheck:
+    """Stops updates of chats in which the bot may not speak, before any other handler answers.
+
+    `notified` are the private chats that were told that the bot talks with admins only.
+    """
+
+    notified: set[int] = field(default_factory=set)
+
+    async def check_update(self, update: Update, context: Context) -> None:
+        """Let updates pass if the bot may speak in their chat; let public commands pass anywhere.
+
+        Updates of other bots are always stopped: two bots would answer each other for ever.
+        """
+        chat, message, query = update.effective_chat, update.message, update.callback_query
+        if chat is None or update.my_chat_member:
+            return
+        if message and is_by_bot(message):
+            raise ApplicationHandlerStop
+        if context.state.access.may_speak_in(chat.id):
+            await _record_group(chat, context.state)
+            return
+        if message and _is_public(message, context.bot.username):
+            return
+        try:
+            answer: Coroutine[Any, Any, object] | None = None
+            if query:
+                answer = _answer_query(query, context.texts.silent_here)
+            elif message and (refusal := self._refusal(message, context)):
+                answer = context.delivery.say(place_of(message), refusal)
+            if answer:
+                context.application.create_task(answer, update)
+        finally:  # an error here must not let the update pass
+            raise ApplicationHandlerStop
+
+    def _refusal(self, message: Message, context: Context) -> str | None:
+        """Return how to refuse a message: in private once, and each command of the bot."""
+        command = command_of(message, context.bot.username)
+        if message.chat.type != Chat.PRIVATE:
+            is_known = command in context.texts.command_names
+            return context.texts.silent_here if is_known else None
+        is_first = message.chat.id not in self.notified
+        self.notified.add(message.chat.id)
+        return context.texts.private_admins_only if is_first or command else None
+
+
+async def _record_group(chat: Chat, state: BotState) -> None:
+    """Store the current title of a group, and a group that the bot joined before it stored any."""
+    if chat.type in {Chat.GROUP, Chat.SUPERGROUP}:
+        stored = state.groups.get(chat.id)
+        if stored is None or stored.title != chat.title:
+            await state.change(replace(state.group(chat.id), title=chat.title, authorised=True))
+
+
+def _is_public(message: Message, username: str) -> bool:
+    """Whether a message is a public command or tells that a group has moved."""
+    is_private = message.chat.type == Chat.PRIVATE
+    is_move = message.migrate_to_chat_id or message.migrate_from_chat_id
+    commands = PUBLIC_COMMANDS if is_private else PUBLIC_GROUP_COMMANDS
+    return bool(is_move) or command_of(message, username) in commands
+
+
+async def _answer_query(query: CallbackQuery, text: str) -> None:
+    with suppress(TelegramError):
+        await query.answer(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """The handlers of the bot's own coming and going, of `/allow`, and of migrations.
+    """Handles changes of the bot's own membership.
 
-    What a change means is kept before the next update is handled; what is said of it comes later.
+    A change is stored before the next update is handled; messages about it are sent later.
     """
 
-    state: BotState
     privacy_mode: PrivacyMode
 
-    async def changed(self, update: Update, context: Context) -> None:
-        """Greet the group that an admin put the bot in; leave any other."""
-        change = update.my_chat_member
+    async def change_membership(self, update: Update, context: Context) -> None:
+        """Greet a group that an admin added the bot to; leave any other chat."""
+        change, state = update.my_chat_member, context.state
         if change is None or change.chat.type == Chat.PRIVATE:
             return
-        was, is_now = _is_in(change.old_chat_member), _is_in(change.new_chat_member)
-        if is_now and not was:
-            await self._arrived(update, change, context)
-        elif was and not is_now:
-            group = replace(self.state.group(change.chat.id), authorised=False)
-            await self.state.change(group)
-
-    async def allow(self, update: Update, context: Context) -> None:
-        """Let the bot speak in this group though its model learned from another chat.
-
-        A group that has not been told yet whose chat that is is told so first.
-        """
-        message = update.message
-        if message is None:
+        chat, group = change.chat, state.group(change.chat.id)
+        was_member, is_member = map(_is_member, (change.old_chat_member, change.new_chat_member))
+        if was_member and not is_member:
+            await state.change(replace(group, authorised=False))
+        if was_member or not is_member:
             return
-        chat, text = message.chat, ""
-        if person_id(message.from_user) not in self.state.settings.admins:
-            text = context.texts.admins_only
-        elif chat.type == Chat.PRIVATE:
-            text = context.texts.groups_only
-        elif self.state.group(chat.id).authorised and not self.state.access.learned_from(chat.id):
-            await self._let_in(chat, allowed=self.state.access.chats)
-            text = context.texts.allowed.format(chats=self.state.origin)
-        else:
-            await self._let_in(chat)
-            text = self._greeting(chat.id, context)
-        await context.delivery.say(place_of(message), text)
-
-    async def moved(self, update: Update, _: Context) -> None:
-        """Carry over what is known of a group that has become a supergroup."""
-        message = update.message
-        if message is None:
-            return
-        old, new = message.chat.id, message.migrate_to_chat_id
-        if message.migrate_from_chat_id:
-            old, new = message.migrate_from_chat_id, message.chat.id
-        if new is not None:
-            await self.state.move(old, new, message.chat.title)
-
-    async def _arrived(self, update: Update, change: ChatMemberUpdated, context: Context) -> None:
-        chat, known = change.chat, self.state.group(change.chat.id)
+        announce: Coroutine[Any, Any, object]
         if chat.type == Chat.CHANNEL:
-            later = self._leave_channel(change, context)
-        elif person_id(change.from_user) in self.state.settings.admins:
-            await self._let_in(chat)
-            later = self._greet(chat, change.from_user.id, context)
-        elif known.authorised and known.moved_from:
-            return  # it was in there under another id
+            announce = _leave_channel(change, context)
+        elif person_id(change.from_user) in state.settings.admins:
+            await _authorise(chat, state)
+            announce = self._greet(chat, change.from_user.id, context)
+        elif group.authorised and group.moved_from:
+            return  # the bot was in this group before it moved
         else:
-            await self.state.change(replace(known, authorised=False))
-            later = self._leave(chat, context)
-        context.application.create_task(later, update)
+            await state.change(replace(group, authorised=False))
+            announce = _leave_group(chat, context)
+        context.application.create_task(announce, update)
 
-    async def _let_in(self, chat: Chat, allowed: frozenset[int] = frozenset()) -> None:
-        known = self.state.group(chat.id)
-        may_tell = known.allowed | allowed
-        await self.state.change(replace(known, title=chat.title, authorised=True, allowed=may_tell))
-
-    async def _greet(self, chat: Chat, adder: int, context: Context) -> None:
+    async def _greet(self, chat: Chat, adder_id: int, context: Context) -> None:
         place = Place(chat.id)
-        hears_all = await self.privacy_mode.hears_all(context, place, anew=True)
-        await context.delivery.say(place, self._greeting(chat.id, context))
-        if not hears_all:
-            await self.privacy_mode.explain(context, place, adder)
-
-    async def _leave(self, chat: Chat, context: Context) -> None:
-        """Say why, and leave, unless the group turns out to be one that moved."""
-        if chat.type == Chat.SUPERGROUP:
-            await asyncio.sleep(SETTLES)
-            if self.state.group(chat.id).authorised:
-                return
-        texts = context.texts
-        has_admins = bool(self.state.settings.admins)
-        await context.delivery.say(
-            Place(chat.id), texts.not_added_by_admin if has_admins else texts.no_admin_yet
-        )
-        await _out(chat, context)
-
-    async def _leave_channel(self, change: ChatMemberUpdated, context: Context) -> None:
-        """Leave a channel; who put the bot there is told, not all who read it."""
-        with suppress(TelegramError):  # who never wrote to the bot cannot be written to
-            await context.delivery.say(Place(change.from_user.id), context.texts.no_channels)
-        await _out(change.chat, context)
-
-    def _greeting(self, chat_id: int, context: Context) -> str:
-        access, texts = self.state.access, context.texts
-        if not access.may_speak_in(chat_id):
-            return texts.needs_allow.format(chats=self.state.origin)
-        names = [person.name for person in access.voices]
-        voices = texts.voices_here.format(names=", ".join(names)) if names else texts.no_voices
-        return texts.greeting.format(voices=voices)
+        receives_all = await self.privacy_mode.receives_all(context, place, refresh=True)
+        await context.delivery.say(place, _greeting(chat.id, context))
+        if not receives_all:
+            await self.privacy_mode.explain(context, place, adder_id)
 
 
-def _is_in(member: ChatMember) -> bool:
-    """Whether somebody is in a chat; who is restricted may be in it or not."""
-    if isinstance(member, ChatMemberRestricted):
-        return member.is_member
-    return member.status in _IN
+async def allow(message: Message, context: Context) -> str:
+    """Let the bot speak in this group although its model learned from another chat.
+
+    The first `/allow` in a group that no admin added the bot to only says which chat that is.
+    """
+    state, texts, chat = context.state, context.texts, message.chat
+    if chat.type == Chat.PRIVATE:
+        return texts.groups_only
+    is_informed = state.group(chat.id).authorised and not state.access.learned_from(chat.id)
+    await _authorise(chat, state, state.access.chats if is_informed else frozenset())
+    state.chats_to_allow.discard(chat.id)
+    if is_informed:
+        return texts.allowed.format(chats=state.origin)
+    return _greeting(chat.id, context)
 
 
-async def _out(chat: Chat, context: Context) -> None:
-    """Leave a chat, and try again where Telegram does not hear it."""
-    for wait in (*WAITS, None):
+async def migrate_group(message: Message, context: Context) -> None:
+    """Carry a group's settings over to the supergroup that it has become."""
+    old, new = message.chat.id, message.migrate_to_chat_id
+    if message.migrate_from_chat_id:
+        old, new = message.migrate_from_chat_id, message.chat.id
+    if new is not None:
+        await context.state.move(old, new, message.chat.title)
+
+
+async def _authorise(chat: Chat, state: BotState, allowed: frozenset[int] = frozenset()) -> None:
+    """Record that an admin added the bot to a group, and the origins that it may speak of there."""
+    group = state.group(chat.id)
+    await state.change(
+        replace(group, title=chat.title, authorised=True, allowed=group.allowed | allowed)
+    )
+
+
+def _greeting(chat_id: int, context: Context) -> str:
+    texts, access = context.texts, context.state.access
+    if not access.may_speak_in(chat_id):
+        return texts.needs_allow.format(chats=context.state.origin)
+    names = ", ".join(person.name for person in access.voices)
+    voices = texts.voices_here.format(names=names) if names else texts.no_voices
+    return texts.greeting.format(voices=voices)
+
+
+async def _leave_group(chat: Chat, context: Context) -> None:
+    """Say why the bot leaves, and leave, unless the group turns out to be one that has moved."""
+    if chat.type == Chat.SUPERGROUP:
+        await asyncio.sleep(MOVE_SECONDS)
+        if context.state.group(chat.id).authorised:
+            return
+    texts, has_admins = context.texts, bool(context.state.settings.admins)
+    reason = texts.not_added_by_admin if has_admins else texts.no_admin_yet
+    await context.delivery.say(Place(chat.id), reason)
+    await _leave(chat, context)
+
+
+async def _leave_channel(change: ChatMemberUpdated, context: Context) -> None:
+    """Leave a channel without posting there; tell only the person who added the bot."""
+    with suppress(TelegramError):  # a bot may not write to people who never wrote to it
+        await context.delivery.say(Place(change.from_user.id), context.texts.no_channels)
+    await _leave(change.chat, context)
+
+
+async def _leave(chat: Chat, context: Context) -> None:
+    """Leave a chat; try again if the network fails."""
+    for wait in (*LEAVE_WAITS, None):
         try:
             await context.bot.leave_chat(chat.id)
         except (BadRequest, Forbidden):
-            break  # out already
+            break  # the bot is not a member any more
         except NetworkError:
             if wait is None:
                 raise
             await asyncio.sleep(wait)
         else:
-            logger.info("left chat %d, into which no admin put the bot", chat.id)
+            logger.info("left chat %d: no admin of the bot added it", chat.id)
             break
+
+
+def _is_member(member: ChatMember) -> bool:
+    """Whether somebody is in a chat; a restricted person may be in it or not."""
+    if isinstance(member, ChatMemberRestricted):
+        return member.is_member
+    return member.status in _MEMBER_STATUSES

@@ -8,55 +8,58 @@ from telegram.error import TelegramError
 
 from bot.services.access import is_admin
 from bot.services.context import Context
-from bot.services.state import BotState
 from bot.store.messages import Place
 
-HINTS = 3
-"""So many of the first answers in a group say that the talk before them was not heard."""
+MAX_HINTS = 3
+"""Number of first answers in a group that mention privacy mode."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PrivacyMode:
-    """Tells a group, once, what the bot does not hear there and how to mend it."""
+    """Tells a group, once, that privacy mode is on and how to switch it off.
 
-    state: BotState
+    `hints` counts the hints sent to each group; `open_groups` are those in which the bot is an
+    admin and so receives all messages.
+    """
+
     hints: Counter[int] = field(default_factory=Counter)
-    open_ears: set[int] = field(default_factory=set)
+    open_groups: set[int] = field(default_factory=set)
 
-    async def explain(self, context: Context, place: Place, adder: int) -> None:
-        """Tell a group that the bot was put into, and whoever put it there, of privacy mode."""
-        if not self.state.group(place.chat_id).told_privacy:
+    async def explain(self, context: Context, place: Place, adder_id: int) -> None:
+        """Explain privacy mode to a group that the bot was added to, and to who added it."""
+        if not context.state.group(place.chat_id).told_privacy:
             await context.delivery.say(place, context.texts.privacy_mode_on)
-            await context.delivery.say(Place(adder), context.texts.privacy_mode_on)
+            await context.delivery.say(Place(adder_id), context.texts.privacy_mode_on)
 
     async def hint(self, context: Context, place: Place) -> None:
-        """Let the first answers in a group say what was not heard."""
-        chat_id = self.state.address(place).chat_id
-        group = self.state.known(chat_id)
-        if chat_id > 0 or group.told_privacy or await self.hears_all(context, place):
+        """Mention privacy mode after one of the first answers in a group."""
+        state = context.state
+        chat_id = state.address(place).chat_id
+        group = state.known(chat_id)
+        if chat_id > 0 or group.told_privacy or await self.receives_all(context, place):
             return
         self.hints[chat_id] += 1
-        if self.hints[chat_id] >= HINTS:
-            await self.state.change(replace(group, told_privacy=True))
+        if self.hints[chat_id] >= MAX_HINTS:
+            await state.change(replace(group, told_privacy=True))
             del self.hints[chat_id]
         await context.delivery.say(place, context.texts.privacy_mode_hint)
 
-    async def hears_all(self, context: Context, place: Place, *, anew: bool = False) -> bool:
-        """Whether all that is said in a group reaches the bot: it does an admin of it.
+    async def receives_all(self, context: Context, place: Place, *, refresh: bool = False) -> bool:
+        """Whether the bot receives all messages of a group; True if Telegram does not say.
 
-        `anew`: privacy mode may have been switched off since the bot started.
+        With `refresh` it asks Telegram again: privacy mode may have changed since the bot started.
         """
         try:
-            if anew:
+            if refresh:
                 await context.bot.get_me()
-            if context.bot.bot.can_read_all_group_messages or place.chat_id in self.open_ears:
+            if context.bot.bot.can_read_all_group_messages or place.chat_id in self.open_groups:
                 return True
             member = await context.bot.get_chat_member(place.chat_id, context.bot.id)
         except TelegramError as error:
             logger.info("chat %d: privacy mode: %s", place.chat_id, type(error).__name__)
-            return True  # nothing is said of what is not known
+            return True
         if is_admin(member):
-            self.open_ears.add(place.chat_id)
-        return place.chat_id in self.open_ears
+            self.open_groups.add(place.chat_id)
+        return place.chat_id in self.open_groups

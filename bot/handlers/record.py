@@ -1,6 +1,4 @@
-"""Select what is stored of an update, and store reactions."""
-
-from dataclasses import dataclass
+"""Select the parts of an update that are stored, and store reactions."""
 
 from telegram import Chat, ReactionTypeEmoji, Update
 
@@ -14,35 +12,27 @@ from bot.transport.incoming import is_conversation, message_of
 def select_stored(state: BotState, update: Update) -> Received | None:
     """Return the message and the sticker of an update that are stored.
 
-    Nothing is stored from a chat in which the bot stays silent. From an admin's private chat only
+    Nothing is stored from a chat in which the bot is silent. From an admin's private chat, only
     messages are stored that a reply may need as context.
     """
-    received = update.message or update.edited_message
-    if received is None or not state.access.may_speak_in(received.chat.id):
+    message = update.message or update.edited_message
+    if message is None or not state.access.may_speak_in(message.chat.id):
         return None
-    is_private = received.chat.type == Chat.PRIVATE
-    if is_private and not is_conversation(received):
+    is_private = message.chat.type == Chat.PRIVATE
+    if is_private and not is_conversation(message):
         return None
-    found, sticker = received.sticker, None
-    if found and found.emoji and not (received.edit_date or is_private):
-        sticker = Sticker(received.chat.id, found.emoji, found.file_unique_id, found.file_id)
-    return Received(message_of(received), received.edit_date, sticker)
+    found, sticker = message.sticker, None
+    if found and found.emoji and not (message.edit_date or is_private):
+        sticker = Sticker(message.chat.id, found.emoji, found.file_unique_id, found.file_id)
+    return Received(message_of(message), message.edit_date, sticker)
 
 
-@dataclass(frozen=True, slots=True)
-class Reacting:
-    """The handler of reactions."""
-
-    state: BotState
-
-    async def changed(self, update: Update, _: Context) -> None:
-        """Keep what somebody's reactions are now; custom emoji count as none."""
-        change = update.message_reaction
-        if change is None or change.user is None:
-            return
-        if not self.state.access.may_speak_in(change.chat.id):
-            return
-        emoji = [one.emoji for one in change.new_reaction if isinstance(one, ReactionTypeEmoji)]
-        await self.state.store.reactions.replace(
-            change.chat.id, change.message_id, change.user.id, emoji
-        )
+async def record_reactions(update: Update, context: Context) -> None:
+    """Store somebody's current reactions to a message, except custom emoji."""
+    change = update.message_reaction
+    if change is None or change.user is None:
+        return
+    emoji = [one.emoji for one in change.new_reaction if isinstance(one, ReactionTypeEmoji)]
+    await context.state.store.reactions.replace(
+        change.chat.id, change.message_id, change.user.id, emoji
+    )

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from telegram import Update
 from telegram.ext import (
     CallbackQueryHandler,
     ChatMemberHandler,
@@ -9,96 +10,88 @@ from telegram.ext import (
     MessageHandler,
     MessageReactionHandler,
     PollAnswerHandler,
+    TypeHandler,
     filters,
 )
 
 from bot.application import DurableApplication
-from bot.handlers.admin import Status, Versions
+from bot.handlers.admin import roll_back, show_model, show_status
 from bot.handlers.as_command import Voices
-from bot.handlers.consent import Consenting
-from bot.handlers.errors import report
-from bot.handlers.forget import Forgetting
-from bot.handlers.guess import Guessing
-from bot.handlers.info import About, Cast, Explaining, Privacy
-from bot.handlers.join_in import Joining
-from bot.handlers.membership import Gate, Membership
+from bot.handlers.consent import opt_in, opt_out
+from bot.handlers.errors import report_error
+from bot.handlers.forget import forget
+from bot.handlers.guess import GuessGame, record_answer
+from bot.handlers.info import explain_line, list_voices, show_help, show_privacy, start
+from bot.handlers.join_in import JoinIn, set_chatty, set_quiet
+from bot.handlers.membership import AccessCheck, Membership, allow, migrate_group
 from bot.handlers.privacy_mode import PrivacyMode
-from bot.handlers.record import Reacting, select_stored
-from bot.handlers.simulate import Simulating
+from bot.handlers.record import record_reactions, select_stored
+from bot.handlers.simulate import Simulator
 from bot.handlers.speaking import Speaking
-from bot.handlers.uploads import Receiving
+from bot.handlers.uploads import ExportUploads
+from bot.services.context import Answer, admins_only, on_message
 from bot.services.state import BotState
 from bot.transport.outgoing import VOICE_SIGN
 
-_GATE, _LAST = -1, 1  # the groups of handlers that run before and after all others
-_NEW = filters.UpdateType.MESSAGE  # an edited command would answer twice
+_CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
+"""The groups of handlers; an update runs through them in this order."""
+_NEW = filters.UpdateType.MESSAGE  # an edited command would be answered twice
 
 
-def add_handlers(app: DurableApplication, state: BotState, receiving: Receiving) -> None:
-    """Add all handlers; those that send must not block the next update."""
-    privacy_mode = PrivacyMode(state)
+def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUploads) -> None:
+    """Register all handlers.
+
+    Handlers that store something, and the access check, finish before the next update is handled.
+    Those that send messages are started with `block=False` and do not delay the next update.
+    """
+    privacy_mode = PrivacyMode()
     speaking = Speaking(state, privacy_mode)
-    app.select_stored = partial(select_stored, state)
-    app.add_handler(Gate(state).handler(), group=_GATE)
-    _add_people(app, state)
-    _add_running(app, state, privacy_mode, receiving)
-    _add_talk(app, state, speaking)  # last: an export may be sent in reply to what a voice said
-    app.add_error_handler(report)
-
-
-def _add_talk(app: DurableApplication, state: BotState, speaking: Speaking) -> None:
-    """Add what lets the bot speak as somebody, and what is asked of that."""
-    voices, simulating = Voices(state, speaking), Simulating(state, speaking)
-    joining, guessing = Joining(state, speaking), Guessing(state, speaking)
-    for name, callback in (
-        ("as", voices.command),
-        ("simulate", simulating.command),
-        ("stop", simulating.stop),
-        ("voices", Cast(state).voices),
-        ("guess", guessing.command),
-        ("why", Explaining(state).why),
-        ("chatty", joining.chatty),
-        ("quiet", joining.quiet),
-    ):
-        app.add_handler(CommandHandler(name, callback, _NEW, block=False))
+    voices, simulator = Voices(state, speaking), Simulator(speaking)
+    answers: dict[str, Answer] = {
+        "help": show_help,
+        "start": start,
+        "privacy": show_privacy,
+        "optin": opt_in,
+        "optout": opt_out,
+        "forget": forget,
+        "simulate": simulator.simulate,
+        "stop": simulator.stop,
+        "voices": list_voices,
+        "guess": GuessGame(speaking).play,
+        "why": explain_line,
+        "chatty": set_chatty,
+        "quiet": set_quiet,
+        "allow": admins_only(allow),
+        "status": admins_only(show_status),
+        "model": admins_only(show_model),
+        "rollback": admins_only(roll_back),
+    }
+    commands = {name: on_message(answer) for name, answer in answers.items()}
+    commands["as"] = voices.command
+    documents = _NEW & filters.ChatType.PRIVATE & filters.Document.ALL
     replies = _NEW & filters.REPLY & ~filters.COMMAND
-    app.add_handler(MessageHandler(replies, voices.reply, block=False))
-    in_groups = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND
-    app.add_handler(MessageHandler(in_groups, joining.talk, block=False), group=_LAST)
-    app.add_handler(MessageReactionHandler(Reacting(state).changed))
-    app.add_handler(CallbackQueryHandler(voices.tell_voice, pattern=VOICE_SIGN, block=False))
-    app.add_handler(CallbackQueryHandler(voices.press, block=False))
-    app.add_handler(PollAnswerHandler(guessing.answered))
+    conversation = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND
+    membership, join_in = Membership(privacy_mode), JoinIn(speaking)
 
-
-def _add_people(app: DurableApplication, state: BotState) -> None:
-    """Add what anybody may ask for and decide about themselves."""
-    about, forgetting = About(state), Forgetting(state)
-    consenting = Consenting(state, forgetting)
-    for name, callback in (
-        ("help", about.help),
-        ("start", about.start),
-        ("optin", consenting.opt_in),
-        ("optout", consenting.opt_out),
-        ("forget", forgetting.command),
-        ("privacy", Privacy(state).command),
-    ):
-        app.add_handler(CommandHandler(name, callback, _NEW, block=False))
-
-
-def _add_running(
-    app: DurableApplication, state: BotState, privacy_mode: PrivacyMode, receiving: Receiving
-) -> None:
-    """Add what the bot's admins run it with; what a move to another group means is kept at once."""
-    membership, versions = Membership(state, privacy_mode), Versions(state)
-    for name, callback in (
-        ("allow", membership.allow),
-        ("status", Status(state).command),
-        ("model", versions.show),
-        ("rollback", versions.roll_back),
-    ):
-        app.add_handler(CommandHandler(name, callback, _NEW, block=False))
-    exports = _NEW & filters.ChatType.PRIVATE & filters.Document.ALL
-    app.add_handler(MessageHandler(exports, receiving.document, block=False))
-    app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, membership.moved))
-    app.add_handler(ChatMemberHandler(membership.changed, ChatMemberHandler.MY_CHAT_MEMBER))
+    app.select_stored = partial(select_stored, state)
+    app.add_handler(TypeHandler(Update, AccessCheck().check_update), _CHECK)
+    for name, callback in commands.items():
+        # `/allow` is stored first, so that the bot stores the message that follows it
+        app.add_handler(CommandHandler(name, callback, _NEW, block=name == "allow"), _ANSWER)
+    # before replies: an export may be sent in reply to a message in a voice
+    app.add_handler(MessageHandler(documents, on_message(uploads.receive), block=False), _ANSWER)
+    app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, on_message(migrate_group)))
+    app.add_handler(
+        ChatMemberHandler(membership.change_membership, ChatMemberHandler.MY_CHAT_MEMBER), _ANSWER
+    )
+    app.add_handler(MessageHandler(replies, voices.reply, block=False), _ANSWER)
+    app.add_handler(MessageReactionHandler(record_reactions), _ANSWER)
+    app.add_handler(
+        CallbackQueryHandler(voices.tell_voice, pattern=VOICE_SIGN, block=False), _ANSWER
+    )
+    app.add_handler(CallbackQueryHandler(voices.press, block=False), _ANSWER)
+    app.add_handler(PollAnswerHandler(record_answer), _ANSWER)
+    app.add_handler(
+        MessageHandler(conversation, on_message(join_in.consider), block=False), _JOIN_IN
+    )
+    app.add_error_handler(report_error)

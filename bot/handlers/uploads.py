@@ -7,18 +7,16 @@ import signal
 import zipfile
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
-from telegram import Document, Update
+from telegram import Document, Message
 from telegram.constants import FileSizeLimit
 from telegram.error import TelegramError
 
 from bot.errors import ExportRefused
 from bot.services.context import Bot, Context
-from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store.database import database_file
 from bot.texts.wording import Wording
@@ -26,207 +24,186 @@ from bot.transport.incoming import place_of
 from bot.transport.outgoing import truncate
 from model.files import PRIVATE_FILE, make_folder
 
-MOST_BYTES = 200 * 2**20
-_CHUNK = 2**20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, UnicodeDecodeError)
-"""What zipfile raises of damaged bytes, names and all, and RuntimeError of a locked entry."""
-
-_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others a few bytes unpack to gigabytes
-
-
-def unpack(arrived: Path, export: Path) -> None:
-    """Put the export into its place, whole or not at all; only its owner may read it.
-
-    A zip holds exactly one `.json`; its bytes are counted while they are unpacked, as what a zip
-    says of itself may be a lie. Nothing of the names within decides where anything is written.
-
-    Raises:
-        ExportRefused: It is no export, or too large.
-    """
-    part = unfinished(export)
-    try:
-        if zipfile.is_zipfile(arrived):
-            _unzip(arrived, part)
-        else:
-            _check(arrived)
-            arrived.replace(part)
-        part.chmod(PRIVATE_FILE)
-        part.replace(export)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def unfinished(export: Path) -> Path:
-    """Return where an export is while it is being unpacked."""
-    return export.with_name(f".{export.name}")
-
-
-def _unzip(arrived: Path, part: Path) -> None:
-    try:
-        with zipfile.ZipFile(arrived) as archive:
-            inside = [one for one in archive.infolist() if one.filename.lower().endswith(".json")]
-            if len(inside) != 1:
-                raise ExportRefused(f"the zip holds {len(inside)} .json files, one is wanted")
-            if inside[0].compress_type not in _PACKINGS:
-                raise ExportRefused("the zip is packed in a rare way: pack it as usual")
-            with archive.open(inside[0]) as source:
-                _copy(source, part)
-    except _DAMAGED as error:
-        raise ExportRefused("the zip is damaged, or locked with a password") from error
-    _check(part)
-
-
-def _copy(source: IO[bytes], part: Path) -> None:
-    written = 0
-    with os.fdopen(
-        os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE), "wb"
-    ) as file:
-        while chunk := source.read(_CHUNK):
-            written += len(chunk)
-            if written > MOST_BYTES:
-                raise ExportRefused(f"unpacked it is larger than {MOST_BYTES // 2**20} MB")
-            file.write(chunk)
-
-
-def _check(path: Path) -> None:
-    """Refuse what does not begin as JSON does."""
-    with path.open("rb") as file:
-        if not file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-            raise ExportRefused("it is no result.json: export the chat as JSON, not HTML")
-
-
-FOLDER, EXPORT, ARRIVING = "incoming", "result.json", "arriving"
-ENDING_SECONDS = 1.5
+FOLDER, EXPORT, DOWNLOAD = "incoming", "result.json", "arriving"
+MAX_BYTES = 200 * 2**20
+STOP_SECONDS = 1.5
 """Seconds that a retraining has to exit when the bot stops; then it is killed."""
 RECEIPT = "receipt:"
-"""How the line that `understudy retrain` ends with begins: a place on this machine."""
+"""Prefix of the last line that `understudy retrain` prints, which is a path on this machine."""
+
+_CHUNK = 2**20
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, UnicodeDecodeError)
+"""What zipfile raises for damaged data and names; RuntimeError is for an encrypted entry."""
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""With other methods, a few bytes can unpack to gigabytes."""
 
 logger = logging.getLogger(__name__)
 
 
-def export_of(settings: Settings) -> Path:
-    """Return where an export is kept, in a folder that only the bot's user can read."""
+def export_file(settings: Settings) -> Path:
+    """Return the path of the current export, in a folder that only the bot's user can read."""
     return database_file(settings.database_url).absolute().parent / FOLDER / EXPORT
 
 
-def drop_before(settings: Settings, moment: datetime) -> None:
-    """Delete an export that came before a moment and that nobody has trained on.
-
-    What a kill left of one goes too.
-    """
-    export = export_of(settings)
-    for file in (export, unfinished(export), export.with_name(ARRIVING)):
+def delete_exports_before(settings: Settings, moment: datetime) -> None:
+    """Delete an unused export from before a moment, and what an interrupted upload left of one."""
+    export = export_file(settings)
+    for file in (export, _partial_file(export), export.with_name(DOWNLOAD)):
         with suppress(OSError):
             if datetime.fromtimestamp(file.stat().st_mtime, UTC) < moment:
                 file.unlink()
 
 
+def unpack_export(download: Path, export: Path) -> None:
+    """Move a downloaded export into place, unpacked; nobody else can read it.
+
+    A zip must hold exactly one `.json`. The size is counted while unpacking, because a zip's own
+    figures may be false, and names in the zip never decide where a file is written.
+
+    Raises:
+        ExportRefused: It is no export, or too large.
+    """
+    partial = _partial_file(export)
+    try:
+        if zipfile.is_zipfile(download):
+            _unzip(download, partial)
+        else:
+            _check_json(download)
+            download.replace(partial)
+        partial.chmod(PRIVATE_FILE)
+        partial.replace(export)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _partial_file(export: Path) -> Path:
+    return export.with_name(f".{export.name}")
+
+
+def _unzip(archive: Path, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = [one for one in opened.infolist() if one.filename.lower().endswith(".json")]
+            if len(entries) != 1:
+                raise ExportRefused(f"the zip holds {len(entries)} .json files instead of one")
+            if entries[0].compress_type not in _COMPRESSIONS:
+                raise ExportRefused("the zip uses a rare compression method, use the usual one")
+            size = 0
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
+            with opened.open(entries[0]) as source, os.fdopen(descriptor, "wb") as file:
+                while chunk := source.read(_CHUNK):
+                    size += len(chunk)
+                    if size > MAX_BYTES:
+                        limit = MAX_BYTES // 2**20
+                        raise ExportRefused(f"unpacked it is larger than {limit} MB")
+                    file.write(chunk)
+    except _ZIP_ERRORS as error:
+        raise ExportRefused("the zip is damaged, or locked with a password") from error
+    _check_json(target)
+
+
+def _check_json(file: Path) -> None:
+    """Refuse a file that does not begin like JSON."""
+    with file.open("rb") as opened:
+        if not opened.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+            raise ExportRefused("it is no result.json: export the chat as JSON, not HTML")
+
+
 @dataclass(slots=True)
-class Receiving:
-    """The handler of documents in an admin's private chat; one export at a time."""
+class ExportUploads:
+    """Handles documents in an admin's private chat, one export at a time."""
 
-    state: BotState
-    _busy: bool = False
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    settings: Settings
+    _is_busy: bool = False
+    _retraining: asyncio.Task[None] | None = None
 
-    @property
-    def export(self) -> Path:
-        """Return where an export is kept."""
-        return export_of(self.state.settings)
-
-    async def document(self, update: Update, context: Context) -> None:
-        """Fetch an export and retrain from it, or say how to."""
-        message = update.message
-        if message is None or message.document is None:
+    async def receive(self, message: Message, context: Context) -> None:
+        """Download an export and retrain from it, or explain how to."""
+        user, texts, command = message.from_user, context.texts, self.settings.retrain_command
+        if message.document is None or user is None or user.id not in self.settings.admins:
             return
-        user, texts = message.from_user, context.texts
-        if user is None or user.id not in self.state.settings.admins:
-            return
-        if self._busy:
+        if self._is_busy:
             await context.delivery.say(place_of(message), texts.retraining_busy)
             return
-        self._busy = True
+        self._is_busy = True
         try:
-            refusal = await self._fetched(message.document, context.bot, texts)
-            command = self.state.settings.retrain_command
-            usual = (
-                texts.retraining_started if command else texts.export_saved.format(path=self.export)
-            )
-            await context.delivery.say(place_of(message), refusal or usual)
-            if command and not refusal:
-                self._start((*command, str(self.export)), user.id, context.bot, texts)
+            export = export_file(self.settings)
+            failure = await _download(message.document, export, context)
+            success = texts.retraining_started if command else texts.export_saved
+            text = failure or success.format(path=export)
+            await context.delivery.say(place_of(message), text)
+            if command and not failure:
+                work = _retrain((*command, str(export)), export, user.id, context.bot, texts)
+                self._retraining = asyncio.create_task(work)
+                self._retraining.add_done_callback(self._finish)
         finally:
-            self._busy = bool(self._tasks)
+            self._is_busy = self._retraining is not None
 
     async def close(self) -> None:
-        """End the retraining in progress; the version that serves goes on to."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End the retraining in progress; the version in use stays."""
+        if self._retraining:
+            self._retraining.cancel()
+            await asyncio.gather(self._retraining, return_exceptions=True)
 
-    async def _fetched(self, document: Document, bot: Bot, texts: Wording) -> str:
-        """Put the export into its place; return why it is not there, nothing where it is."""
-        if (document.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
-            return texts.export_too_large.format(file=EXPORT)
-        arriving = self.export.with_name(ARRIVING)
-        try:
-            await asyncio.to_thread(make_folder, arriving.parent)
-            file = await bot.get_file(document)
-            await file.download_to_drive(arriving)
-            await asyncio.to_thread(unpack, arriving, self.export)
-        except ExportRefused as error:
-            return texts.export_refused.format(why=error)
-        except (TelegramError, OSError) as error:
-            logger.warning("an export could not be fetched: %s", type(error).__name__)
-            return texts.export_not_downloaded
-        finally:
-            arriving.unlink(missing_ok=True)
-        return ""
-
-    def _start(self, command: tuple[str, ...], admin: int, bot: Bot, texts: Wording) -> None:
-        """Let a retraining go on while the bot goes on to other things."""
-        task = asyncio.create_task(self._retrain(command, admin, bot, texts))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._busy = False
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._retraining, self._is_busy = None, False
         if not task.cancelled() and (error := task.exception()):
             logger.error("a retraining could not be completed", exc_info=error)
 
-    async def _retrain(
-        self, command: tuple[str, ...], admin: int, bot: Bot, texts: Wording
-    ) -> None:
-        """Run the command and say what came of it; the export is deleted whatever that is."""
-        try:
-            text = await _outcome(command, texts)
-        finally:
-            self.export.unlink(missing_ok=True)
-        try:
-            await bot.send_message(admin, truncate(text))
-        except TelegramError as error:
-            logger.warning("an admin could not be told of a retraining: %s", type(error).__name__)
+
+async def _download(document: Document, export: Path, context: Context) -> str:
+    """Download and unpack an export; return the reason if it failed, else ""."""
+    texts = context.texts
+    if (document.file_size or 0) > FileSizeLimit.FILESIZE_DOWNLOAD:
+        return texts.export_too_large.format(file=EXPORT)
+    download = export.with_name(DOWNLOAD)
+    try:
+        await asyncio.to_thread(make_folder, download.parent)
+        file = await context.bot.get_file(document)
+        await file.download_to_drive(download)
+        await asyncio.to_thread(unpack_export, download, export)
+    except ExportRefused as error:
+        return texts.export_refused.format(why=error)
+    except (TelegramError, OSError) as error:
+        logger.warning("an export could not be downloaded: %s", type(error).__name__)
+        return texts.export_not_downloaded
+    finally:
+        download.unlink(missing_ok=True)
+    return ""
 
 
-async def _outcome(command: tuple[str, ...], texts: Wording) -> str:
-    """Run a command without a shell; return what to say of its end."""
+async def _retrain(
+    command: tuple[str, ...], export: Path, admin: int, bot: Bot, texts: Wording
+) -> None:
+    """Run the retrain command, delete the export and report the result to the admin."""
+    try:
+        text = await _run_command(command, texts)
+    finally:
+        await asyncio.to_thread(export.unlink, missing_ok=True)
+    try:
+        await bot.send_message(admin, truncate(text))
+    except TelegramError as error:
+        logger.warning("the result of a retraining was not sent: %s", type(error).__name__)
+
+
+async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
+    """Run a command without a shell; return the text that describes its result."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a group of its own, which ends whole
+            start_new_session=True,  # a process group of its own, so that all of it can be ended
         )
     except OSError as error:
         return texts.retraining_failed.format(why=f"{command[0]}: {error.strerror}")
     try:
-        printed, errors = await process.communicate()
+        output, errors = await process.communicate()
     except asyncio.CancelledError:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            async with asyncio.timeout(ENDING_SECONDS):
+            async with asyncio.timeout(STOP_SECONDS):
                 await process.wait()
         except TimeoutError:
             os.killpg(process.pid, signal.SIGKILL)
@@ -234,12 +211,12 @@ async def _outcome(command: tuple[str, ...], texts: Wording) -> str:
         raise
     logger.info("the retraining ended with status %d", process.returncode)
     if process.returncode == 0:
-        return texts.retraining_done.format(says=_last_line(printed)).strip()
+        return texts.retraining_done.format(says=_last_line(output)).strip()
     why = _last_line(errors) or f"status {process.returncode}"
     return texts.retraining_failed.format(why=why)
 
 
-def _last_line(printed: bytes) -> str:
-    """Return the last line of what a command printed that says how it ended."""
-    lines = printed.decode("utf-8", "replace").strip().splitlines()
+def _last_line(output: bytes) -> str:
+    """Return the last line of a command's output that is not the receipt's path."""
+    lines = output.decode("utf-8", "replace").strip().splitlines()
     return next((line for line in reversed(lines) if not line.startswith(RECEIPT)), "")

@@ -1,14 +1,16 @@
-"""The context object that python-telegram-bot passes to handlers."""
+"""The context object that python-telegram-bot passes to handlers, and adapters for handlers."""
 
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
-from telegram import Update
+from telegram import Message, Update
 from telegram.ext import Application, CallbackContext, ExtBot
 
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.texts import EN, wording
 from bot.texts.wording import Wording
+from bot.transport.incoming import person_id, place_of
 
 if TYPE_CHECKING:
     from bot.application import DurableApplication
@@ -18,8 +20,9 @@ Bot: TypeAlias = ExtBot[Any]
 
 
 class Context(CallbackContext[Bot, Facts, Facts, Facts]):
-    """python-telegram-bot's context, with what answers one update."""
+    """python-telegram-bot's context, with the bot's state and what answers one update."""
 
+    state: BotState
     delivery: Delivery
     texts: Wording = EN
 
@@ -27,9 +30,10 @@ class Context(CallbackContext[Bot, Facts, Facts, Facts]):
     def from_update(
         cls, update: object, application: Application[Any, Any, Any, Any, Any, Any]
     ) -> Self:
-        """Return the context of an update."""
+        """Return the context of an update; remember the language of an admin who sent it."""
         self = super().from_update(update, application)
         state: BotState = application.bot_data["state"]
+        self.state = state
         if isinstance(update, Update):
             again = state.store.inbox.was_begun_before(update.update_id)
             app = cast("DurableApplication", application)
@@ -38,4 +42,35 @@ class Context(CallbackContext[Bot, Facts, Facts, Facts]):
             )
             user = update.effective_user
             self.texts = wording(user.language_code if user else None)
+            if user and user.id in state.settings.admins:
+                state.admin_texts[user.id] = self.texts
         return self
+
+
+Answer: TypeAlias = Callable[[Message, Context], Awaitable[str | None]]
+"""Handles a new message; returns the text to answer it with, if any."""
+
+
+def on_message(answer: Answer) -> Callable[[Update, Context], Coroutine[Any, Any, None]]:
+    """Return a handler callback that calls `answer` and sends the text that it returns.
+
+    The text is sent in a task of its own, so a handler that blocks does not wait for Telegram.
+    """
+
+    async def callback(update: Update, context: Context) -> None:
+        if (message := update.message) and (text := await answer(message, context)):
+            send = context.delivery.say(place_of(message), text)
+            context.application.create_task(send, update)
+
+    return callback
+
+
+def admins_only(answer: Answer) -> Answer:
+    """Return an `answer` that refuses everyone but the bot's admins."""
+
+    async def answer_admin(message: Message, context: Context) -> str | None:
+        if person_id(message.from_user) not in context.state.settings.admins:
+            return context.texts.admins_only
+        return await answer(message, context)
+
+    return answer_admin

@@ -17,6 +17,7 @@ from bot.store.groups import Group
 from bot.store.inbox import Ref
 from bot.store.messages import Place
 from bot.store.store import Store
+from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
 from model.chat.roster import Decision, DecisionKind
 
@@ -36,6 +37,8 @@ class BotState:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     forgotten: dict[int, set[int]] = field(default_factory=dict)
     jobs: Supervisor = field(default_factory=Supervisor)
+    admin_texts: dict[int, Wording] = field(default_factory=dict)
+    chats_to_allow: set[int] = field(default_factory=set)
 
     async def open(self) -> None:
         """Load the model that serves, and what is known of groups and people."""

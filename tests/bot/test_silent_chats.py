@@ -118,6 +118,28 @@ async def test_a_command_interrupted_by_a_kill_is_answered(stage, strangers, zoe
     assert found_in(stage.folder) == []
 
 
+async def test_messages_behind_an_interrupted_allow_are_stored(
+    stage, strangers, joao, zoe, monkeypatch
+):
+    async with stage.running(admins=str(joao.id)):
+        await stage.enter(strangers, joao)
+    with monkeypatch.context() as patch:
+        patch.setattr("bot.application.DurableApplication.process_update", lost)
+        async with stage.running(admins=str(joao.id)) as app:
+            await stage.telegram.say(strangers, joao, "/allow")
+            await stage.telegram.say(strangers, zoe, "hello")
+
+            async def are_kept():
+                return (await app.inbox.queue()).waiting == 2
+
+            await until(are_kept)
+    async with stage.running(admins=str(joao.id)):
+        await all_handled(stage)
+        await stage.answer(strangers, zoe, "/as João")
+
+    assert stage.speaker.context == ("Zoe: hello",)
+
+
 async def lost(*_):
     """Simulate a kill between storing and handling."""
 

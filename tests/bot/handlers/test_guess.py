@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from bot.handlers.guess import Guessing, Shown, is_guessable, question_of
+from bot.handlers.guess import GuessGame, Shown, is_guessable, make_question
 from bot.store.outbox import Line
 from bot.texts import EN, LANGUAGES
 from model.errors import VoiceError
@@ -44,7 +44,9 @@ def coin(monkeypatch):
     """Let the handler's chance be this."""
 
     def coin(*sides):
-        monkeypatch.setattr("bot.handlers.routes.Guessing", partial(Guessing, chance=Coin(*sides)))
+        monkeypatch.setattr(
+            "bot.handlers.routes.GuessGame", partial(GuessGame, chance=Coin(*sides))
+        )
 
     return coin
 
@@ -324,7 +326,7 @@ def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
     moment = datetime(2026, 11, 24, tzinfo=UTC)
     shown = Shown("x" * 250, names[0], is_machine, (1,), moment, "0001")
 
-    question = question_of(shown, names, texts, random.Random(0))
+    question = make_question(shown, names, texts, random.Random(0))
 
     assert len(question.text.encode("utf-16-le")) // 2 <= 300
     assert 2 <= len(question.options) <= 10

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bot.handlers import join_in
-from bot.handlers.join_in import is_night, span_of
+from bot.handlers.join_in import is_night, parse_duration
 from bot.services.replies import BusyError, SlowError
 from bot.texts import EN
 from model.chat.eligibility import add_voice_header, parse_voice_header
@@ -111,7 +111,7 @@ async def test_the_friend_himself_is_not_answered_for(chatty, group, joao, zoe):
 
 
 async def test_an_hour_has_room_for_so_many(chatty, group, zoe, monkeypatch):
-    monkeypatch.setattr(join_in, "MOST_AN_HOUR", 2)
+    monkeypatch.setattr(join_in, "MAX_AN_HOUR", 2)
     for number in range(2):
         await chatty.answer(group, zoe, f"what about friday number {number}?")
     since = len(chatty.telegram.calls)
@@ -122,7 +122,7 @@ async def test_an_hour_has_room_for_so_many(chatty, group, zoe, monkeypatch):
 
 
 async def test_in_a_heated_minute_it_keeps_out(chatty, group, hugo, zoe, monkeypatch):
-    monkeypatch.setattr(join_in, "HEATED", 3)
+    monkeypatch.setattr(join_in, "BUSY_MESSAGES", 3)
     await chatty.answer(group, zoe, "no!")
     since = len(chatty.telegram.calls)
 
@@ -231,12 +231,12 @@ async def test_a_version_that_learned_no_habits_says_so(stage, group, hugo):
     [("", 8), ("8h", 8), ("30m", 0.5), ("2d", 48), ("3", 3), ("off", 0), ("0", 0)],
 )
 def test_spans_are_read(words, hours):
-    assert span_of(words) == timedelta(hours=hours)
+    assert parse_duration(words) == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("words", ["soon", "-3h", "9999d", "1h30", "٣h"])
 def test_other_words_are_no_span(words):
-    assert span_of(words) is None
+    assert parse_duration(words) is None
 
 
 def test_night_goes_through_midnight(monkeypatch):

@@ -18,7 +18,7 @@ ORIGIN_TOLD = EN.needs_allow.format(chats="Friends")
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch):
-    monkeypatch.setattr(membership, "SETTLES", 0.2)
+    monkeypatch.setattr(membership, "MOVE_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class TestEntering:
             assert await speaks(stage, elsewhere, zoe)
 
     async def test_nobody_is_spoken_to_while_it_leaves(self, guarded, group, zoe, monkeypatch):
-        monkeypatch.setattr(membership, "SETTLES", 1.0)
+        monkeypatch.setattr(membership, "MOVE_SECONDS", 1.0)
         await membership_change(guarded, group, zoe, "member")
 
         answer = await guarded.answer(group, zoe, "/as João")
@@ -111,7 +111,7 @@ class TestEntering:
         await guarded.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
 
     async def test_leaving_is_tried_again(self, guarded, elsewhere, zoe, monkeypatch):
-        monkeypatch.setattr(membership, "WAITS", (0.01,))
+        monkeypatch.setattr(membership, "LEAVE_WAITS", (0.01,))
         guarded.telegram.drop_next("leaveChat")
 
         await guarded.enter(elsewhere, zoe)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.handlers.admin import _size, _span
+from bot.handlers.admin import format_database_size, format_uptime
 from bot.playground.objects import Member
 from bot.texts import EN, PT
 
@@ -172,12 +172,12 @@ async def test_it_speaks_the_askers_language(guarded, joao):
     ],
 )
 def test_a_time_is_written_in_its_two_largest_units(span, written):
-    assert _span(span) == written
+    assert format_uptime(span) == written
 
 
 def test_a_size_counts_the_write_ahead_log(tmp_path):
     (tmp_path / "a.db").write_bytes(b"x" * 900_000)
     (tmp_path / "a.db-wal").write_bytes(b"x" * 1_200_000)
 
-    assert _size(tmp_path / "a.db") == "2 MB"
-    assert _size(tmp_path / "a.db-wal") == "1 MB"
+    assert format_database_size(tmp_path / "a.db") == "2 MB"
+    assert format_database_size(tmp_path / "a.db-wal") == "1 MB"

@@ -7,7 +7,7 @@ import pytest
 
 from bot.errors import ExportRefused
 from bot.handlers import uploads
-from bot.handlers.uploads import unpack
+from bot.handlers.uploads import unpack_export
 
 EXPORT = b'{"name": "Friends", "messages": []}'
 
@@ -32,7 +32,7 @@ def zipped(path, **files):
 def test_a_plain_export_is_put_into_its_place(arrived, export, content):
     arrived.write_bytes(content)
 
-    unpack(arrived, export)
+    unpack_export(arrived, export)
 
     assert export.read_bytes() == content
     assert stat.S_IMODE(export.stat().st_mode) == 0o600
@@ -42,7 +42,7 @@ def test_a_plain_export_is_put_into_its_place(arrived, export, content):
 def test_of_a_zip_its_one_json_is_taken(arrived, export):
     zipped(arrived, **{"Chat/result.json": EXPORT, "Chat/photo.jpg": b"\xff" * 100})
 
-    unpack(arrived, export)
+    unpack_export(arrived, export)
 
     assert export.read_bytes() == EXPORT
     assert stat.S_IMODE(export.stat().st_mode) == 0o600
@@ -51,7 +51,7 @@ def test_of_a_zip_its_one_json_is_taken(arrived, export):
 def test_a_name_in_a_zip_decides_nothing(arrived, export, tmp_path):
     zipped(arrived, **{"../../evil.json": EXPORT})
 
-    unpack(arrived, export)
+    unpack_export(arrived, export)
 
     assert export.read_bytes() == EXPORT
     assert {path.name for path in tmp_path.iterdir()} == {"arriving", "result.json"}
@@ -70,17 +70,17 @@ def test_a_zip_without_exactly_one_export_is_refused(arrived, export, files, why
     zipped(arrived, **files)
 
     with pytest.raises(ExportRefused, match=why):
-        unpack(arrived, export)
+        unpack_export(arrived, export)
 
     assert not export.exists()
 
 
 def test_what_unpacks_to_too_much_is_refused_while_it_unpacks(arrived, export, monkeypatch):
-    monkeypatch.setattr(uploads, "MOST_BYTES", 5 * 2**20)
+    monkeypatch.setattr(uploads, "MAX_BYTES", 5 * 2**20)
     zipped(arrived, **{"a.json": b"{" + b" " * (20 * 2**20)})
 
     with pytest.raises(ExportRefused, match="larger than 5 MB"):
-        unpack(arrived, export)
+        unpack_export(arrived, export)
 
     assert arrived.stat().st_size < 2**20
     assert list(export.parent.iterdir()) == [arrived]
@@ -94,7 +94,7 @@ def test_a_damaged_zip_is_refused_and_the_earlier_export_stays(arrived, export):
     arrived.write_bytes(content)
 
     with pytest.raises(ExportRefused, match="damaged"):
-        unpack(arrived, export)
+        unpack_export(arrived, export)
 
     assert export.read_bytes() == b"{earlier"
 
@@ -103,7 +103,7 @@ def test_html_is_refused(arrived, export):
     arrived.write_bytes(b"<!DOCTYPE html>")
 
     with pytest.raises(ExportRefused, match="not HTML"):
-        unpack(arrived, export)
+        unpack_export(arrived, export)
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2], ids=["LZMA", "bzip2"])
@@ -112,7 +112,7 @@ def test_a_zip_whose_packing_cannot_be_unpacked_bit_by_bit_is_refused(arrived, e
         archive.writestr("result.json", EXPORT)
 
     with pytest.raises(ExportRefused, match="packed in a rare way"):
-        unpack(arrived, export)
+        unpack_export(arrived, export)
 
     assert not export.exists()
 
@@ -122,6 +122,6 @@ def test_a_zip_whose_names_are_no_utf_8_is_refused(arrived, export):
     arrived.write_bytes(arrived.read_bytes().replace("ç".encode(), b"\xff\xff"))
 
     with pytest.raises(ExportRefused, match="damaged"):
-        unpack(arrived, export)
+        unpack_export(arrived, export)
 
     assert not export.exists()

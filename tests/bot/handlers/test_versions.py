@@ -51,6 +51,25 @@ async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage
     )
 
 
+async def test_each_admin_is_told_of_a_new_version_in_their_language(stage, hugo, joao, later):
+    sender = hugo.json() | {"language_code": "pt"}
+    chats = [stage.telegram.private(user) for user in (hugo, joao)]
+    async with stage.running(admins=frozenset({hugo.id, joao.id})):
+        await stage.answer(chats[0], hugo, "/model", **{"from": sender})
+        since = len(stage.telegram.calls)
+        stage.models.artifact = later
+        await stage.telegram.wait_for("sendMessage", chat_id=joao.id)
+        await stage.telegram.wait_for("sendMessage", chat_id=hugo.id, since=since)
+
+    [told] = [call.params["text"] for call in stage.telegram.sent("sendMessage", chat_id=joao.id)]
+    assert told.startswith("I now use version 0002")
+    assert (
+        stage.telegram.sent("sendMessage", chat_id=hugo.id)[-1]
+        .params["text"]
+        .startswith("Agora uso a versão 0002")
+    )
+
+
 async def test_the_figures_are_explained_in_portuguese_too(stage, group, hugo, later):
     sender = hugo.json() | {"language_code": "pt-br"}
     async with stage.running(admins=frozenset({ADMIN})):

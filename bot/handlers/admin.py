@@ -35,7 +35,7 @@ async def _bot_status(context: Context) -> list[str]:
     state, store, texts = context.state, context.state.store, context.texts
     queue = await store.inbox.queue()
     waiting = max(0, queue.waiting - 1)  # this command is waiting too
-    updates = [texts.status_updates.format(waiting=waiting, aside=queue.set_aside)]
+    updates = [texts.status_updates.format(waiting=waiting, set_aside=queue.set_aside)]
     if ids := await store.inbox.newest_aside(MAX_LISTED_IDS):
         updates.append(texts.status_set_aside.format(ids=", ".join(map(str, ids))))
     uncertain = await store.outbox.count("uncertain")
@@ -182,7 +182,7 @@ async def roll_back(message: Message, context: Context) -> str:
         await asyncio.to_thread(state.model_holder.models.rollback)
         exchange = await state.model_holder.look()
     except UnderstudyError as error:
-        return context.texts.rollback_failed.format(why=error)
+        return context.texts.rollback_failed.format(reason=error)
     with_scores = chat_id > 0 or state.access.learned_from(chat_id)
     artifact = state.model_holder.now.artifact
     return describe_exchange(exchange, artifact, context.texts, with_scores=with_scores)
@@ -197,7 +197,7 @@ def describe_exchange(
     for the chat that it learned from.
     """
     if exchange and exchange.refused:
-        return texts.version_refused.format(old=exchange.version, why=exchange.refused)
+        return texts.version_refused.format(old=exchange.version, reason=exchange.refused)
     facts = _training_end(artifact, texts)
     text = texts.version_loaded.format(version=artifact.path.name, facts=facts)
     if exchange is None or exchange.before is None or not with_scores:

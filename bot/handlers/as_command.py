@@ -115,7 +115,7 @@ def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Pers
     if _have_the_name(said, access.roster.people) > 1:
         return texts.shared_name, fitting
     if not near:
-        return texts.unknown_name_text([person.name for person in voices]), ()
+        return texts.format_unknown_name([person.name for person in voices]), ()
     return (
         texts.did_you_mean.format(name=near[0]) if len(near) == 1 else texts.unclear_name
     ), fitting

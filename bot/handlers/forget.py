@@ -37,7 +37,9 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
         bots=roster.understudies,
     )
     gone = await erase(query, context.state, context)
-    return gone.describe(text.format(messages=texts.count(texts.messages, gone.messages)), texts)
+    return gone.describe(
+        text.format(messages=texts.format_count(texts.messages, gone.messages)), texts
+    )
 
 
 async def _forget_message(message: Message, replied: Message, context: Context) -> str:

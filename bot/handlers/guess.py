@@ -26,8 +26,8 @@ from model.chat.conversation import Message as StoredMessage
 from model.chat.eligibility import make_line, target_text
 from model.chat.names import fold
 from model.chat.roster import Roster
-from model.errors import VoiceError
 from model.chat.words import split_words
+from model.errors import VoiceError
 
 SCORE_WORDS = frozenset({"score", "scores", "pontos", "pontuacao", "resultado"})
 MAX_OTHER_NAMES = 4  # options in addition to the right name and the machine
@@ -57,7 +57,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class GuessGame:
-    """Sends quizzes, records the answers and shows the score."""
+    """Sends quizzes and shows the score."""
 
     speaking: Speaking
     chance: random.Random = field(default_factory=random.Random)

@@ -24,7 +24,7 @@ async def show_help(message: Message, context: Context) -> str:
         return f"{texts.introduction}\n\n{texts.private_admins_only}"
     if not access.may_speak_in(chat_id):
         return texts.silent_here
-    return texts.help([person.name for person in access.voices])
+    return texts.format_help([person.name for person in access.voices])
 
 
 async def show_privacy(_: Message, context: Context) -> str:
@@ -32,7 +32,7 @@ async def show_privacy(_: Message, context: Context) -> str:
     texts, settings = context.texts, context.state.settings
     admins = [await _describe_admin(user_id, context.bot) for user_id in sorted(settings.admins)]
     return texts.privacy.format(
-        days=texts.count(texts.days, settings.retention_days),
+        days=texts.format_count(texts.days, settings.retention_days),
         admins=", ".join(admins) or texts.no_admins,
     )
 
@@ -59,7 +59,7 @@ async def list_voices(message: Message, context: Context) -> str:
         lines = card.count_lines(person.name)
         learned = ""
         if lines is not None:
-            learned = texts.learned_from.format(messages=texts.count(texts.messages, lines))
+            learned = texts.learned_from.format(messages=texts.format_count(texts.messages, lines))
         # a mask at the very beginning would mark the message as one in a voice
         voices.append(f"• {VOICE_EMOJI} {person.name}{learned}")
     parts = ["\n".join(voices) or texts.no_voices]
@@ -85,7 +85,9 @@ async def explain_line(message: Message, context: Context) -> str:
     text = texts.why if read else texts.why_without_count
     parts = [
         text.format(
-            voice=line.voice, version=line.version, messages=texts.count(texts.messages, read)
+            voice=line.voice,
+            version=line.version,
+            messages=texts.format_count(texts.messages, read),
         )
     ]
     if line.generation and person_id(message.from_user) in state.settings.admins:

@@ -61,7 +61,9 @@ async def set_quiet(message: Message, context: Context) -> str:
         return texts.quiet_usage
     until = datetime.now(UTC) + duration if duration else None
     await state.change(replace(state.known(message.chat.id), quiet_until=until))
-    return texts.quiet_on.format(time=texts.span(duration)) if duration else texts.quiet_off
+    return (
+        texts.quiet_on.format(time=texts.format_duration(duration)) if duration else texts.quiet_off
+    )
 
 
 @dataclass(frozen=True, slots=True)

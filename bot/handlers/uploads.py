@@ -163,7 +163,7 @@ async def _download(document: Document, export: Path, context: Context) -> str:
         await file.download_to_drive(download)
         await asyncio.to_thread(unpack_export, download, export)
     except ExportRefused as error:
-        return texts.export_refused.format(why=error)
+        return texts.export_refused.format(reason=error)
     except (TelegramError, OSError) as error:
         logger.warning("an export could not be downloaded: %s", type(error).__name__)
         return texts.export_not_downloaded
@@ -197,7 +197,7 @@ async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
             start_new_session=True,  # a process group of its own, so that all of it can be ended
         )
     except OSError as error:
-        return texts.retraining_failed.format(why=f"{command[0]}: {error.strerror}")
+        return texts.retraining_failed.format(reason=f"{command[0]}: {error.strerror}")
     try:
         output, errors = await process.communicate()
     except asyncio.CancelledError:
@@ -211,9 +211,9 @@ async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
         raise
     logger.info("the retraining ended with status %d", process.returncode)
     if process.returncode == 0:
-        return texts.retraining_done.format(says=_last_line(output)).strip()
+        return texts.retraining_done.format(result=_last_line(output)).strip()
     why = _last_line(errors) or f"status {process.returncode}"
-    return texts.retraining_failed.format(why=why)
+    return texts.retraining_failed.format(reason=why)
 
 
 def _last_line(output: bytes) -> str:

@@ -55,10 +55,10 @@ class ErasureResult:
         """Say what happened, after a first sentence."""
         said = [first]
         if self.taken_back:
-            deleted = texts.count(texts.messages, self.taken_back)
+            deleted = texts.format_count(texts.messages, self.taken_back)
             said.append(texts.also_deleted.format(messages=deleted))
         if self.stays:
-            left = texts.count(texts.messages, self.stays)
+            left = texts.format_count(texts.messages, self.stays)
             said.append(texts.cannot_delete.format(messages=left))
         return "\n".join(said)
 

@@ -1,4 +1,4 @@
-"""Everything the bot says in its own name, in the language of whoever it answers."""
+"""The bot's own texts, in English and Portuguese."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,5 +11,5 @@ LANGUAGES: Mapping[str, Wording] = MappingProxyType({"en": EN, "pt": PT})
 
 
 def wording(language_code: str | None) -> Wording:
-    """Return the texts in a user's language, such as `pt-br`; in English where there are none."""
+    """Return the texts for a language code such as `pt-br`; English if it is unknown."""
     return LANGUAGES.get((language_code or "").split("-")[0].lower(), EN)

@@ -8,54 +8,53 @@ _TO_AGREE = "send /optin, or ask an admin to write “yes” in the file roster.
 
 EN = Wording(
     introduction=(
-        "I learned how the friends in a group chat write, and I answer in their voices. "
-        "What I say in a voice starts with 🎭 and a name. The person with that name did not write "
-        "it."
+        "I have learned how the friends in a group chat write, and I can answer in their voices. A "
+        "message that starts with 🎭 and a name is from me, not from that person."
     ),
     command_help=(
         "/as Hugo – I answer the last message as Hugo would\n"
         "/as Hugo what about Friday? – you say that to Hugo, and I answer as Hugo\n"
         "/as Hugo: well, I – my answer as Hugo starts with “well, I”\n"
-        "/as anyone – I answer as whoever is most likely to\n"
+        "/as anyone – I answer as whoever would most likely answer\n"
         "/as – choose a voice\n"
         "Reply to something I said in a voice, and I answer in that voice.\n"
         "/simulate 5 – the friends talk to each other for five turns (at most twenty)\n"
-        "/simulate Hugo, Ana about the trip – these two talk about the trip\n"
+        "/simulate Hugo, Ana about the trip – Hugo and Ana talk about the trip\n"
         "/stop – they stop talking\n"
-        "/quiet 8h – I do not join in for eight hours\n"
+        "/quiet 8h – I don't join in for eight hours\n"
         "/chatty 30 – how often I join in, from 0 to 100\n"
-        "/why – in reply to something I said: how I made it\n"
+        "/why, in reply to a message of mine – how I made it\n"
         "/voices – the voices I have\n"
         "/guess – who said it, a friend or the machine? /guess score – who guesses best\n"
-        "/optin, /optout – let me speak in your voice, or stop me\n"
-        "/forget – in reply to a message: I forget it; /forget all – I forget all of yours\n"
+        "/optin, /optout – let me speak in your voice, or make me stop\n"
+        "/forget, in reply to a message – I forget it; /forget all – I forget everything of yours\n"
         "/privacy – what I keep, and for how long\n"
-        "/help – this text"
+        "/help – this message"
     ),
     voices_here="Voices here: {names}.",
     not_added_by_admin=(
-        "Hello! I only answer in groups that my admin added me to, so I am leaving. "
-        "No hard feelings."
+        "Hello! I only answer in groups that my admin added me to, so I'm leaving. No hard "
+        "feelings."
     ),
     no_admin_yet=(
-        "Hello! I have no admin yet, so I am leaving. If you run me, send me /start in private: "
-        "I will tell you the line that makes you my admin. Then add me again."
+        "Hello! I have no admin yet, so I'm leaving. If you run me, send me /start in private, and "
+        "I'll tell you how to become my admin. Then add me again."
     ),
     no_channels="I answer in groups, not in channels, so I left the channel you added me to.",
     silent_here=(
-        "I learned to talk from another group's messages, so I stay silent here. "
-        "Those messages belong to the people who wrote them."
+        "I learned to talk from another group's messages, so I stay silent here. Those messages "
+        "belong to the people who wrote them."
     ),
-    greeting="Hello! I can speak here, and /help lists what I can do. {voices}",
+    greeting="Hello! I can speak here. /help lists what I can do. {voices}",
     needs_allow=(
-        "I learned to talk from the chat “{chats}”, so I stay silent here: what I say may come "
-        "from there. If its members agree, one of my admins can let me speak here with /allow."
+        "I learned to talk from the chat “{chats}”, and what I say may come from there. So I stay "
+        "silent here. If the members of that chat agree, one of my admins can send /allow here."
     ),
-    allowed="All right, I now speak here too, although I learned from “{chats}”.",
+    allowed="All right, I now speak here too, with what I learned from “{chats}”.",
     admins_only="Only my admins can use that.",
-    groups_only="Send that in the group it is about.",
+    groups_only="Please send that in a group.",
     private_admins_only=(
-        "In private I only talk with my admins; everyone else can talk to me in the group. Here "
+        "In private I only talk with my admins. Everyone else can talk to me in the group. Here "
         "you can send me /start, /help, /privacy, /optin, /optout and /forget all."
     ),
     privacy_mode_on=(
@@ -69,60 +68,59 @@ EN = Wording(
     ),
     learned_from=", learned from {messages}",
     not_agreed_list=(
-        f"These friends have not agreed, so I do not speak as them: {{names}}. "
-        f"To agree, {_TO_AGREE}."
+        f"These friends haven't agreed, so I don't speak as them: {{names}}. To agree, {_TO_AGREE}."
     ),
-    too_few_messages_list="I have too few messages from these friends to imitate them: {names}.",
+    too_few_messages_list=(
+        "I don't have enough messages from these friends to imitate them: {names}."
+    ),
     choose_voice="Whose voice?",
     no_voices=(
         f"Nobody has agreed to be imitated yet, so I have no voice to use. To agree, {_TO_AGREE}."
     ),
-    unclear_name="I am not sure who you mean. One of these?",
+    unclear_name="I'm not sure who you mean. One of these?",
     shared_name="Several friends have that name. Who do you mean?",
-    unknown_name="I know nobody with that name. {voices}",
+    unknown_name="I don't know anyone with that name. {voices}",
     available_voices="I have the voices of {names}.",
-    did_you_mean="I know nobody with that name. Did you mean {name}?",
-    not_agreed=f"{{name}} has not agreed to be imitated. To agree, {_TO_AGREE}.",
-    declined="I was asked not to imitate {name}, so I do not.",
-    too_few_messages="I have too few messages from {name} to imitate them.",
-    no_reply="I could not think of anything {name} would say to that. Try again?",
+    did_you_mean="I don't know anyone with that name. Did you mean {name}?",
+    not_agreed=f"{{name}} hasn't agreed to be imitated. To agree, {_TO_AGREE}.",
+    declined="I was asked not to imitate {name}.",
+    too_few_messages="I don't have enough messages from {name} to imitate them.",
+    no_reply="I couldn't think of anything {name} would say to that. Try again?",
     opening_refused=(
-        "I cannot start with that. Use at most {most} characters on one line, without brackets, "
+        "I can't start with that. Use at most {most} characters on one line, without brackets, "
         "private data, or a name followed by a colon."
     ),
-    queued="One moment: I am busy with other replies, and yours comes after them.",
-    queue_timeout=(
-        "I am too busy with other replies and did not get to yours, sorry. Try again later?"
-    ),
+    queued="One moment, I have to finish a few other replies first.",
+    queue_timeout="Sorry, I was too busy with other replies to get to yours. Try again later?",
     too_slow="Sorry, that took me too long. Try again?",
-    busy="One moment, I am still busy with what you asked before.",
-    button_expired="This button no longer works. Send /as again.",
-    error="Something went wrong on my side, sorry. Please try again in a few minutes.",
+    busy="One moment, I'm still working on your earlier requests.",
+    button_expired="This button no longer works. Please send /as again.",
+    error="Sorry, something went wrong on my side. Please try again in a few minutes.",
     simulation_running="They are already talking. Let them finish, or send /stop.",
     simulate_usage="How many turns? Send a number from 1 to {most}, for example /simulate {usual}.",
-    no_turn="They have nothing to say to that. Write something, then try again.",
+    no_turn="They have nothing to say to that. Write something and try again.",
     chatty_level=(
-        "I join in unprompted at level {level} of 100, where 0 means never. /quiet silences me for "
-        "a while."
+        "How often I join in unprompted: {level} on a scale from 0 (never) to 100. /quiet silences "
+        "me for a while."
     ),
     chatty_usage=(
         "How often should I join in? Send a number from 0 (never) to 100, for example /chatty 30."
     ),
     chatty_unavailable=(
-        "This version of the model has not learned when people answer each other, so I cannot join "
-        "in unprompted. Train a new version first."
+        "My current model hasn't learned when people answer each other, so I can't join in "
+        "unprompted. That needs a newly trained version."
     ),
     group_admins_only="Only the admins of this group can use that.",
-    quiet_on="I will not join in unprompted for {time}.",
+    quiet_on="I won't join in unprompted for {time}.",
     quiet_off="I may join in again.",
     quiet_usage=(
-        "For how long? For example /quiet 30m, /quiet 8h or /quiet 2d. /quiet off ends it."
+        "For how long? Send for example /quiet 30m, /quiet 8h or /quiet 2d. /quiet off ends it."
     ),
     why=(
-        "I said that in {voice}'s voice with version {version} of the model, after reading "
+        "I wrote that in {voice}'s voice, with version {version} of the model, after reading "
         "{messages}."
     ),
-    why_without_count="I said that in {voice}'s voice with version {version} of the model.",
+    why_without_count="I wrote that in {voice}'s voice, with version {version} of the model.",
     why_rejected="Rejected candidates: {count} ({reasons})",
     why_none_rejected="Rejected candidates: none",
     rejections=MappingProxyType(
@@ -137,72 +135,71 @@ EN = Wording(
             "copied": "copied from a training message",
         }
     ),
-    why_usage="Send /why in reply to something I said in a voice.",
-    sticker_voice="{name} did not send this. I did, in {name}'s voice.",
+    why_usage="Send /why in reply to a message that I wrote in a voice.",
+    sticker_voice="{name} didn't send this. I did, in {name}'s voice.",
     quiz_question="Who said it?\n\n“{text}”",
     quiz_machine="the machine 🎭",
     quiz_machine_answer="The machine made it up, in {name}'s voice.",
     quiz_friend_answer="{name} wrote it on {date}.",
     quiz_unavailable=(
-        "I have nothing to ask about: I need longer messages from friends who agreed to be "
-        "imitated. Talk for a while, then try again."
+        "I need longer messages from friends who agreed to be imitated, and I have none left to "
+        "ask about. Talk for a while, then try again."
     ),
-    quiz_not_sent="I could not send the quiz. Am I allowed to send polls here?",
+    quiz_not_sent="I couldn't send the quiz. Am I allowed to send polls here?",
     score="Correct guesses:\n{people}",
     score_line="{name}: {right} of {total}",
-    score_machine="Guesses that took the machine for a friend: {fooled} of {total}",
-    no_score="Nobody has guessed yet. Send /guess.",
+    score_machine="Times the machine passed for a friend: {fooled} of {total}",
+    no_score="Nobody has guessed yet. Send /guess to start.",
     anonymous_sender=(
-        "I cannot tell who you are when you write as the group or as a channel. Write as yourself, "
-        "or send me that in private."
+        "I can't tell who you are when you write as the group or as a channel. Please write as "
+        "yourself, or send me that in private."
     ),
     optin_done=(
-        "Thank you, {name}. I may now speak in your voice. To stop that at any time, send /optout."
+        "Thank you, {name}! I can now speak in your voice. To stop that at any time, send /optout."
     ),
     optin_unknown=(
-        "Thank you, I noted that you agree. I have not learned from your messages, though, so I "
-        "have no voice of yours yet. Your answer counts once I have."
+        "Thank you! I haven't learned from your messages yet, so I can't speak in your voice. Your "
+        "consent counts as soon as I have."
     ),
     optin_too_few_messages=(
-        "Thank you, {name}, I noted that you agree. I have too few messages from you to imitate "
-        "you, though."
+        "Thank you, {name}! I don't have enough messages from you to imitate you yet, though."
     ),
     optin_roster_no=(
-        "Thank you, {name}, I noted that you agree. The person who runs me entered “no” for you, "
-        "though, so I stay silent until they change it."
+        "Thank you, {name}! The person who runs me entered “no” for you, though, so I won't speak "
+        "in your voice until they change that."
     ),
     optin_other_account=(
-        "Thank you, {name}, I noted that you agree. Another account of yours sent /optout, though, "
-        "so I stay silent until it sends /optin."
+        "Thank you, {name}! Another account of yours sent /optout, though, so I won't speak in "
+        "your voice until that account sends /optin too."
     ),
     optout_done=(
-        "I will not speak in your voice any more. If you change your mind, send /optin. I erased "
-        "{messages} that I kept of yours. Copies made earlier, and what I learned earlier, remain "
-        "for a while: see /privacy."
+        "I won't speak in your voice any more, and I erased {messages} of yours. If you change "
+        "your mind, send /optin. Earlier copies, and what I have already learned, remain for a "
+        "while: see /privacy."
     ),
     forget_usage=(
-        "Send /forget in reply to what I should forget: a message of yours, or something I said in "
-        "your voice. /forget all: everything of yours."
+        "Send /forget in reply to a message of yours, or to one that I wrote in your voice. "
+        "/forget all: I forget everything of yours."
     ),
     forget_not_allowed=(
-        "Only the author, the person whose voice it is, the admins of this group and my admins "
-        "can make me forget that."
+        "Only the author, the person whose voice it is, the admins of this group and my admins can "
+        "make me forget that."
     ),
-    forget_no_voice="I did not say that in anyone's voice, so there is nothing to forget.",
-    forget_done="Forgotten. I no longer keep it, and I will not learn from it.",
+    forget_no_voice="I didn't write that in anyone's voice, so there is nothing to forget.",
+    forget_done="Forgotten. I no longer keep it, and I won't learn from it.",
     forget_all_done=(
-        "Forgotten: {messages} of yours. Copies made earlier, and what I learned earlier, remain "
-        "for a while: see /privacy."
+        "I forgot {messages} of yours. Earlier copies, and what I have already learned, remain for "
+        "a while: see /privacy."
     ),
-    also_deleted="I also deleted {messages} of mine that came from it.",
+    also_deleted="I also deleted {messages} of mine that came from that.",
     cannot_delete=(
-        "I cannot delete {messages} of mine that came from it, because Telegram lets me do that "
-        "for 48 hours only. An admin of the group can. I keep no copy."
+        "I can't delete {messages} of mine that came from that: Telegram allows it for only 48 "
+        "hours. An admin of the group can still do it. I keep no copy."
     ),
     privacy=(
-        "Where I speak, I keep what is written and by whom, so that I can answer:\n"
-        "• messages of friends who agreed that I speak in their voices, until they send /optout or "
-        "/forget. I may learn from these when I am trained again\n"
+        "Where I speak, I keep what people write and who wrote it, so that I can answer:\n"
+        "• messages of friends who let me speak in their voices, until they send /optout or "
+        "/forget. I may learn from these when I'm trained again\n"
         "• everyone else's messages, and forwarded ones, for {days}. Then I erase them, and I "
         "never learn from them\n"
         "• my private conversations with my admins, for {days}: plain messages, /as, /simulate and "
@@ -211,7 +208,7 @@ EN = Wording(
         "• what I said myself in groups, and which messages I made it from\n"
         "• who sent /optin or /optout and when, the ids of forgotten messages, reactions to what I "
         "said, guesses in /guess, which stickers a group uses but not who sent them, which groups "
-        "I am in and their settings\n"
+        "I'm in and their settings\n"
         "• messages that I failed to handle, from any chat, for two days at most\n"
         "I keep no messages of other chats, no other private messages, and not the text that a "
         "message quotes.\n\n"
@@ -219,9 +216,9 @@ EN = Wording(
         "/forget, in reply to a message: I erase it, and delete what I said because of it\n"
         "/forget all: the same for everything of yours\n"
         "Telegram lets me delete my own messages for 48 hours only.\n\n"
-        "I cannot reach copies: backups of my database remain until they are deleted, and what I "
-        "learned from a message stays in me until I am trained again without it. Ask the person "
-        "who runs me.\n\n"
+        "I can't reach copies: backups of my database remain until they are deleted, and what I "
+        "learned from a message stays in me until I'm trained again without it. Ask the person who "
+        "runs me.\n\n"
         "Who runs me: {admins}"
     ),
     no_admins="nobody has entered their id yet (ADMINS is empty)",
@@ -236,54 +233,55 @@ EN = Wording(
     status_nobody="nobody",
     status_privacy_off="Privacy mode: no restriction, I receive all messages",
     status_privacy_on=(
-        "Privacy mode: on. In groups I only receive commands and replies to me, unless I am an "
+        "Privacy mode: on. In groups I only receive commands and replies to me, unless I'm an "
         "admin there (@BotFather, /setprivacy)"
     ),
-    status_no_reactions=("Reactions: I receive none, because I am not an admin of this group"),
-    status_updates="Updates waiting: {waiting}, set aside: {aside}",
+    status_no_reactions="Reactions: I receive none, because I'm not an admin of this group",
+    status_updates="Updates waiting: {waiting}, set aside: {set_aside}",
     status_set_aside="Set aside last: {ids} (the log says why)",
     status_replies="Replies waiting: {waiting}, uncertain: {uncertain}",
-    status_jobs_ok="Background jobs: all run",
+    status_jobs_ok="Background jobs: all running",
     status_job_failing=(
-        "Background job failing: {job} ({error}, in a row: {times}). It is tried again; the log "
-        "says why"
+        "Background job failing: {job} ({error}, in a row: {times}). I keep trying; the log says "
+        "why"
     ),
     status_database="Database: {file}, {size}, messages: {messages}",
     status_messages="Messages kept from this group: {messages}, replies waiting: {waiting}",
     status_groups="Groups",
     status_here="This group: {state}",
     status_no_groups="none yet",
-    group_speaks="I speak (any group may hear this model)",
+    group_speaks="I speak (this model may be used in any group)",
     group_learned="I speak (I learned from it)",
     group_allowed="I speak (an admin allowed it)",
     group_silent="silent until an admin sends /allow there",
     group_not_added="silent (no admin added me)",
-    group_no_reactions="no reactions, because I am not an admin there",
+    group_no_reactions="no reactions, because I'm not an admin there",
     version_loaded="I now use version {version}{facts}.",
     version_trained_until=", trained on messages up to {day}",
     version_scores=(
         "How often I recognise each friend's real messages as theirs, before → now (higher is "
         "better; guessing gives {chance:.2f}):"
     ),
-    version_refused="The new version cannot be used, so I keep using {old}. {why}",
+    version_refused="The new version can't be used, so I keep using {old}. {reason}",
     model_version="I use version {version}, trained from {base}{facts}.\nOther versions: {others}",
-    rollback_failed="I cannot go back: {why}",
+    rollback_failed="I can't go back: {reason}",
     export_too_large=(
-        "Telegram lets a bot download at most 20 MB. Zip the export, or copy it to the machine I "
-        "run on and run there: understudy retrain {file}"
+        "Telegram lets me download at most 20 MB. Zip the export, or copy it to my machine and run "
+        "there: understudy retrain {file}"
     ),
-    export_refused="I cannot use that file: {why}.",
-    export_not_downloaded="I could not download that file. Please send it again.",
+    export_refused="I can't use that file: {reason}.",
+    export_not_downloaded="I couldn't download that file. Please send it again.",
     export_saved=(
-        "I saved the export. On the machine I run on, run:\n\nunderstudy retrain {path}\n\n"
+        "I saved the export. To train on it, run this on my machine:\n\n"
+        "understudy retrain {path}\n\n"
         "I delete the export after two days."
     ),
-    retraining_busy="I am still busy with the previous export.",
-    retraining_started=(
-        "Thanks! I am training on it now. That takes a while, but I can still talk meanwhile."
+    retraining_busy="I'm still busy with the previous export.",
+    retraining_started="Thanks! I'm training on it now. That takes a while, but I can still talk.",
+    retraining_done="The training has finished, and the export is deleted. {result}",
+    retraining_failed=(
+        "The training failed, so nothing has changed. The export is deleted. {reason}"
     ),
-    retraining_done="The training has finished, and the export is deleted. {says}",
-    retraining_failed="The training failed, so nothing has changed. The export is deleted. {why}",
     messages=("{count} message", "{count} messages"),
     minutes=("{count} minute", "{count} minutes"),
     hours=("{count} hour", "{count} hours"),
@@ -295,7 +293,7 @@ EN = Wording(
         ("simulate", "Let the friends talk: /simulate 5"),
         ("stop", "Make them stop"),
         ("quiet", "Keep me from joining in: /quiet 8h"),
-        ("why", "In reply to something I said: how I made it"),
+        ("why", "In reply to a message of mine: how I made it"),
         ("voices", "The voices I have"),
         ("guess", "Who said it, a friend or the machine?"),
         ("optin", "Let me speak in your voice"),
@@ -308,7 +306,7 @@ EN = Wording(
         ("forget", "In reply to a message: I forget it. Everything: /forget all"),
     ),
     commands_for_admins=(
-        ("status", "How I am doing"),
+        ("status", "How I'm doing"),
         ("model", "Which version of the model I use"),
         ("rollback", "Go back to the previous version"),
     ),

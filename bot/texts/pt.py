@@ -8,55 +8,55 @@ _TO_AGREE = "envia /optin, ou pede a um administrador que escreva «yes» no fic
 
 PT = Wording(
     introduction=(
-        "Aprendi como escrevem os amigos de um grupo e respondo com as vozes deles. O que digo com "
-        "uma voz começa com 🎭 e um nome. Não foi a pessoa com esse nome que o escreveu."
+        "Aprendi como escrevem os amigos de um grupo e sei responder com as vozes deles. Uma "
+        "mensagem que começa com 🎭 e um nome é minha, e não dessa pessoa."
     ),
     command_help=(
         "/as Hugo – respondo à última mensagem como o Hugo responderia\n"
         "/as Hugo e sexta-feira? – dizes isso ao Hugo, e eu respondo como ele\n"
         "/as Hugo: bem, eu – a minha resposta como Hugo começa com «bem, eu»\n"
-        "/as alguém – respondo como quem mais provavelmente responderia\n"
+        "/as alguém – respondo como o amigo que mais provavelmente responderia\n"
         "/as – escolher uma voz\n"
         "Responde a algo que eu disse com uma voz, e eu respondo com essa voz.\n"
         "/simulate 5 – os amigos conversam entre si durante cinco falas (vinte, no máximo)\n"
-        "/simulate Hugo, Ana sobre a viagem – estes dois falam sobre a viagem\n"
+        "/simulate Hugo, Ana sobre a viagem – o Hugo e a Ana falam sobre a viagem\n"
         "/stop – param de falar\n"
         "/quiet 8h – não me meto na conversa durante oito horas\n"
         "/chatty 30 – com que frequência me meto na conversa, de 0 a 100\n"
-        "/why – em resposta a algo que eu disse: como o fiz\n"
+        "/why, em resposta a uma mensagem minha – como a fiz\n"
         "/voices – as vozes que tenho\n"
         "/guess – quem disse isto, um amigo ou a máquina? /guess pontos – quem acerta mais\n"
-        "/optin, /optout – deixar-me falar com a tua voz, ou impedir-me\n"
-        "/forget – em resposta a uma mensagem: esqueço-a; /forget all – esqueço tudo o que é teu\n"
+        "/optin, /optout – deixar-me falar com a tua voz, ou impedir-me de o fazer\n"
+        "/forget, em resposta a uma mensagem – esqueço-a; /forget all – esqueço tudo o que é teu\n"
         "/privacy – o que guardo, e durante quanto tempo\n"
-        "/help – este texto"
+        "/help – esta mensagem"
     ),
     voices_here="Vozes aqui: {names}.",
     not_added_by_admin=(
-        "Olá! Só respondo em grupos a que o meu administrador me adicionou, por isso vou sair. "
-        "Sem ressentimentos."
+        "Olá! Só respondo em grupos a que o meu administrador me adicionou, por isso vou sair. Sem "
+        "ressentimentos."
     ),
     no_admin_yet=(
         "Olá! Ainda não tenho administrador, por isso vou sair. Se és tu que me geres, envia-me "
-        "/start em privado: digo-te qual é a linha que faz de ti meu administrador. Depois volta a "
+        "/start em privado, e eu digo-te como te tornas meu administrador. Depois volta a "
         "adicionar-me."
     ),
     no_channels="Respondo em grupos, não em canais, por isso saí do canal a que me adicionaste.",
     silent_here=(
-        "Aprendi a falar com as mensagens de outro grupo, por isso fico calado aqui. "
-        "Essas mensagens pertencem a quem as escreveu."
+        "Aprendi a falar com as mensagens de outro grupo, por isso fico calado aqui. Essas "
+        "mensagens pertencem a quem as escreveu."
     ),
-    greeting="Olá! Posso falar aqui, e /help diz o que sei fazer. {voices}",
+    greeting="Olá! Posso falar aqui. /help mostra o que sei fazer. {voices}",
     needs_allow=(
-        "Aprendi a falar com o grupo «{chats}», por isso fico calado aqui: o que digo pode vir de "
-        "lá. Se os membros concordarem, um dos meus administradores pode deixar-me falar com "
-        "/allow."
+        "Aprendi a falar com o chat «{chats}», e o que digo pode vir de lá. Por isso fico calado "
+        "aqui. Se os membros desse chat concordarem, um dos meus administradores pode enviar "
+        "/allow aqui."
     ),
-    allowed="Está bem, agora também falo aqui, embora tenha aprendido com «{chats}».",
+    allowed="Está bem, agora também falo aqui, com o que aprendi em «{chats}».",
     admins_only="Só os meus administradores podem usar isso.",
-    groups_only="Envia isso no grupo em causa.",
+    groups_only="Envia isso num grupo, por favor.",
     private_admins_only=(
-        "Em privado só falo com os meus administradores. Com os meus amigos falo no grupo deles. "
+        "Em privado só falo com os meus administradores. Os outros podem falar comigo no grupo. "
         "Aqui podes enviar-me /start, /help, /privacy, /optin, /optout e /forget all."
     ),
     privacy_mode_on=(
@@ -74,7 +74,7 @@ PT = Wording(
         "Estes amigos ainda não concordaram, por isso não falo com a voz deles: {names}. "
         f"Para concordar, {_TO_AGREE}."
     ),
-    too_few_messages_list="Tenho poucas mensagens destes amigos para os imitar: {names}.",
+    too_few_messages_list="Não tenho mensagens suficientes destes amigos para os imitar: {names}.",
     choose_voice="Com que voz?",
     no_voices=(
         "Ainda ninguém concordou em ser imitado, por isso não tenho nenhuma voz. "
@@ -86,48 +86,49 @@ PT = Wording(
     available_voices="Tenho as vozes de {names}.",
     did_you_mean="Não conheço ninguém com esse nome. Querias dizer {name}?",
     not_agreed=f"{{name}} ainda não concordou em ser imitado. Para concordar, {_TO_AGREE}.",
-    declined="Pediram-me que não imitasse {name}, por isso não o faço.",
-    too_few_messages="Tenho poucas mensagens de {name} para imitar a sua voz.",
+    declined="Pediram-me para não imitar {name}.",
+    too_few_messages="Não tenho mensagens suficientes de {name} para imitar a sua voz.",
     no_reply="Não me ocorreu nada que {name} dissesse a isso. Tentas outra vez?",
     opening_refused=(
         "Não posso começar com isso. Usa no máximo {most} caracteres, numa só linha, sem "
         "parênteses retos, dados privados, nem um nome seguido de dois pontos."
     ),
-    queued="Um momento: estou ocupado com outras respostas, e a tua vem a seguir.",
+    queued="Um momento, primeiro tenho de acabar outras respostas.",
     queue_timeout=(
-        "Tenho demasiadas respostas a dar e não cheguei à tua, desculpa. Tentas mais tarde?"
+        "Desculpa, tive demasiadas respostas para dar e não cheguei à tua. Tentas mais tarde?"
     ),
     too_slow="Desculpa, demorei demasiado. Tentas outra vez?",
-    busy="Um momento, ainda estou ocupado com o que pediste antes.",
+    busy="Um momento, ainda estou a tratar dos teus pedidos anteriores.",
     button_expired="Este botão já não funciona. Envia /as outra vez.",
-    error="Algo correu mal do meu lado, desculpa. Tenta outra vez daqui a uns minutos.",
+    error="Desculpa, algo correu mal do meu lado. Tenta outra vez daqui a uns minutos.",
     simulation_running="Já estão a conversar. Deixa-os acabar, ou envia /stop.",
     simulate_usage="Quantas falas? Envia um número de 1 a {most}, por exemplo /simulate {usual}.",
     no_turn="Não têm nada a dizer sobre isso. Escreve algo e tenta outra vez.",
     chatty_level=(
-        "Meto-me na conversa ao nível {level} de 100, em que 0 é nunca. /quiet cala-me durante "
-        "algum tempo."
+        "Com que frequência me meto na conversa: {level}, de 0 (nunca) a 100. /quiet cala-me "
+        "durante algum tempo."
     ),
     chatty_usage=(
         "Com que frequência me devo meter na conversa? Envia um número de 0 (nunca) a 100, por "
         "exemplo /chatty 30."
     ),
     chatty_unavailable=(
-        "Esta versão do modelo não aprendeu quando é que as pessoas respondem umas às outras, por "
-        "isso não me posso meter na conversa por iniciativa própria. Treina primeiro uma nova "
-        "versão."
+        "O meu modelo atual não aprendeu quando é que as pessoas respondem umas às outras, por "
+        "isso não me posso meter na conversa por iniciativa própria. Para isso é preciso treinar "
+        "uma nova versão."
     ),
     group_admins_only="Só os administradores deste grupo podem usar isso.",
     quiet_on="Não me meto na conversa durante {time}.",
     quiet_off="Já posso voltar a meter-me na conversa.",
     quiet_usage=(
-        "Durante quanto tempo? Por exemplo /quiet 30m, /quiet 8h ou /quiet 2d. /quiet off acaba "
-        "com isso."
+        "Durante quanto tempo? Envia, por exemplo, /quiet 30m, /quiet 8h ou /quiet 2d. /quiet off "
+        "acaba com isso."
     ),
     why=(
-        "Disse isso com a voz de {voice} e a versão {version} do modelo, depois de ler {messages}."
+        "Escrevi isso com a voz de {voice} e a versão {version} do modelo, depois de ler "
+        "{messages}."
     ),
-    why_without_count="Disse isso com a voz de {voice} e a versão {version} do modelo.",
+    why_without_count="Escrevi isso com a voz de {voice} e a versão {version} do modelo.",
     why_rejected="Candidatas rejeitadas: {count} ({reasons})",
     why_none_rejected="Candidatas rejeitadas: nenhuma",
     rejections=MappingProxyType(
@@ -142,73 +143,72 @@ PT = Wording(
             "copied": "cópia de uma mensagem de treino",
         }
     ),
-    why_usage="Envia /why em resposta a algo que eu disse com uma voz.",
+    why_usage="Envia /why em resposta a uma mensagem que escrevi com uma voz.",
     sticker_voice="{name} não enviou isto. Fui eu, com a voz de {name}.",
     quiz_question="Quem disse isto?\n\n«{text}»",
     quiz_machine="a máquina 🎭",
     quiz_machine_answer="Foi a máquina que inventou isto, com a voz de {name}.",
     quiz_friend_answer="Foi {name} quem escreveu isto, em {date}.",
     quiz_unavailable=(
-        "Não tenho nada para perguntar: preciso de mensagens mais longas de amigos que "
-        "concordaram em ser imitados. Conversem um pouco e tentem outra vez."
+        "Preciso de mensagens mais longas de amigos que concordaram em ser imitados, e já não "
+        "tenho nenhuma para perguntar. Conversem um pouco e tentem outra vez."
     ),
     quiz_not_sent="Não consegui enviar o questionário. Posso enviar sondagens aqui?",
     score="Respostas certas:\n{people}",
     score_line="{name}: {right} de {total}",
-    score_machine="Respostas que tomaram a máquina por um amigo: {fooled} de {total}",
-    no_score="Ainda ninguém respondeu. Envia /guess.",
+    score_machine="Vezes em que a máquina passou por um amigo: {fooled} de {total}",
+    no_score="Ainda ninguém respondeu. Envia /guess para começar.",
     anonymous_sender=(
         "Não consigo saber quem és quando escreves em nome do grupo ou de um canal. Escreve em teu "
-        "nome, ou envia-me isso em privado."
+        "nome, por favor, ou envia-me isso em privado."
     ),
     optin_done=(
-        "Obrigado, {name}. Já posso falar com a tua voz. Para acabar com isso em qualquer altura, "
+        "Obrigado, {name}! Já posso falar com a tua voz. Para acabar com isso em qualquer altura, "
         "envia /optout."
     ),
     optin_unknown=(
-        "Obrigado, registei que concordas. Mas não aprendi com as tuas mensagens, por isso ainda "
-        "não tenho a tua voz. A tua resposta conta a partir do momento em que a aprender."
+        "Obrigado! Mas ainda não aprendi com as tuas mensagens, por isso não posso falar com a tua "
+        "voz. O teu consentimento conta assim que aprender com elas."
     ),
     optin_too_few_messages=(
-        "Obrigado, {name}, registei que concordas. Mas tenho poucas mensagens tuas para te imitar."
+        "Obrigado, {name}! Mas ainda não tenho mensagens tuas suficientes para te imitar."
     ),
     optin_roster_no=(
-        "Obrigado, {name}, registei que concordas. Mas quem me gere escreveu «no» para ti, por "
-        "isso fico calado até o mudarem."
+        "Obrigado, {name}! Mas quem me gere escreveu «no» para ti, por isso não falo com a tua voz "
+        "até que isso mude."
     ),
     optin_other_account=(
-        "Obrigado, {name}, registei que concordas. Mas outra conta tua enviou /optout, por isso "
-        "fico calado até essa conta enviar /optin."
+        "Obrigado, {name}! Mas outra conta tua enviou /optout, por isso não falo com a tua voz até "
+        "essa conta também enviar /optin."
     ),
     optout_done=(
-        "Não volto a falar com a tua voz. Se mudares de ideias, envia /optin. Apaguei o que "
-        "guardava de ti: {messages}. As cópias feitas antes, e o que aprendi antes, mantêm-se "
-        "durante algum tempo: vê /privacy."
+        "Não volto a falar com a tua voz, e apaguei o que guardava de ti: {messages}. Se mudares "
+        "de ideias, envia /optin. As cópias anteriores, e o que já aprendi, mantêm-se durante "
+        "algum tempo: vê /privacy."
     ),
     forget_usage=(
-        "Envia /forget em resposta ao que devo esquecer: uma mensagem tua, ou algo que eu disse "
-        "com a tua voz. /forget all: tudo o que é teu."
+        "Envia /forget em resposta a uma mensagem tua, ou a uma que escrevi com a tua voz. /forget "
+        "all: esqueço tudo o que é teu."
     ),
     forget_not_allowed=(
-        "Só quem escreveu isso, ou a pessoa de quem é a voz, me pode mandar esquecê-lo, tal como "
-        "os administradores deste grupo e os meus."
+        "Só o autor, a pessoa de quem é a voz, os administradores deste grupo e os meus me podem "
+        "fazer esquecer isso."
     ),
-    forget_no_voice="Disse isso em meu nome, sem a voz de ninguém: não há nada a esquecer.",
+    forget_no_voice="Não escrevi isso com a voz de ninguém, por isso não há nada a esquecer.",
     forget_done="Esquecido. Já não o guardo, e não vou aprender com isso.",
     forget_all_done=(
-        "Esqueci tudo o que guardava de ti: {messages}. As cópias feitas antes, e o que aprendi "
-        "antes, mantêm-se durante algum tempo: vê /privacy."
+        "Esqueci tudo o que guardava de ti: {messages}. As cópias anteriores, e o que já aprendi, "
+        "mantêm-se durante algum tempo: vê /privacy."
     ),
-    also_deleted="Também apaguei o que eu disse por causa disso: {messages}.",
+    also_deleted="Também apaguei o que escrevi por causa disso: {messages}.",
     cannot_delete=(
-        "Não consigo apagar tudo o que eu disse por causa disso. Por apagar: {messages}. O "
-        "Telegram só me deixa fazê-lo durante 48 horas. Um administrador do grupo pode fazê-lo. "
-        "Não guardo nenhuma cópia."
+        "Não consigo apagar o que escrevi por causa disso ({messages}): o Telegram só o permite "
+        "durante 48 horas. Um administrador do grupo ainda pode fazê-lo. Não guardo nenhuma cópia."
     ),
     privacy=(
-        "Onde falo, guardo o que se escreve e quem o escreveu, para poder responder:\n"
-        "• as mensagens dos amigos que concordaram que eu fale com as vozes deles, até enviarem "
-        "/optout ou /forget. Posso aprender com elas quando voltar a ser treinado\n"
+        "Onde falo, guardo o que as pessoas escrevem e quem o escreveu, para poder responder:\n"
+        "• as mensagens dos amigos que me deixam falar com as vozes deles, até enviarem /optout ou "
+        "/forget. Posso aprender com elas quando voltar a ser treinado\n"
         "• as mensagens de todos os outros, e as reencaminhadas, durante {days}. Depois apago-as, "
         "e nunca aprendo com elas\n"
         "• as minhas conversas privadas com os meus administradores, durante {days}: mensagens "
@@ -246,21 +246,21 @@ PT = Wording(
         "Modo de privacidade: ligado. Nos grupos só recebo comandos e respostas às minhas "
         "mensagens, a não ser que seja administrador (@BotFather, /setprivacy)"
     ),
-    status_no_reactions=("Reações: não recebo nenhuma, porque não sou administrador deste grupo"),
-    status_updates="Atualizações à espera: {waiting}, postas de lado: {aside}",
+    status_no_reactions="Reações: não recebo nenhuma, porque não sou administrador deste grupo",
+    status_updates="Atualizações à espera: {waiting}, postas de lado: {set_aside}",
     status_set_aside="Postas de lado por último: {ids} (o registo diz porquê)",
     status_replies="Respostas à espera: {waiting}, incertas: {uncertain}",
     status_jobs_ok="Tarefas de fundo: todas a funcionar",
     status_job_failing=(
-        "Tarefa de fundo a falhar: {job} ({error}, vezes seguidas: {times}). Volta a ser tentada; "
-        "o registo diz porquê"
+        "Tarefa de fundo a falhar: {job} ({error}, vezes seguidas: {times}). Continuo a tentar; o "
+        "registo diz porquê"
     ),
     status_database="Base de dados: {file}, {size}, mensagens: {messages}",
     status_messages="Mensagens guardadas deste grupo: {messages}, respostas à espera: {waiting}",
     status_groups="Grupos",
     status_here="Este grupo: {state}",
     status_no_groups="ainda nenhum",
-    group_speaks="falo (qualquer grupo pode ouvir este modelo)",
+    group_speaks="falo (este modelo pode ser usado em qualquer grupo)",
     group_learned="falo (aprendi com ele)",
     group_allowed="falo (um administrador permitiu)",
     group_silent="calado até um administrador enviar lá /allow",
@@ -272,28 +272,28 @@ PT = Wording(
         "Com que frequência reconheço as mensagens reais de cada pessoa como suas, antes → agora "
         "(mais alto é melhor; ao acaso seria {chance:.2f}):"
     ),
-    version_refused="Não é possível usar a nova versão, por isso continuo com a {old}. {why}",
+    version_refused="Não é possível usar a nova versão, por isso continuo com a {old}. {reason}",
     model_version=(
         "Uso a versão {version}, treinada a partir de {base}{facts}.\nOutras versões: {others}"
     ),
-    rollback_failed="Não posso voltar atrás: {why}",
+    rollback_failed="Não posso voltar atrás: {reason}",
     export_too_large=(
-        "O Telegram deixa um bot descarregar no máximo 20 MB. Comprime a exportação num zip, ou "
-        "copia-a para a máquina onde funciono e executa lá: understudy retrain {file}"
+        "O Telegram só me deixa descarregar 20 MB. Comprime a exportação num zip, ou copia-a para "
+        "a minha máquina e executa lá: understudy retrain {file}"
     ),
-    export_refused="Não posso usar esse ficheiro: {why}.",
+    export_refused="Não posso usar esse ficheiro: {reason}.",
     export_not_downloaded="Não consegui descarregar esse ficheiro. Envia-o outra vez.",
     export_saved=(
-        "Guardei a exportação. Na máquina onde funciono, executa:\n\n"
+        "Guardei a exportação. Para treinar com ela, executa isto na minha máquina:\n\n"
         "understudy retrain {path}\n\n"
         "Apago a exportação ao fim de dois dias."
     ),
     retraining_busy="Ainda estou ocupado com a exportação anterior.",
     retraining_started=(
-        "Obrigado! Já estou a treinar com ela. Demora um pouco, mas entretanto continuo a falar."
+        "Obrigado! Já estou a treinar com ela. Demora um pouco, mas continuo a poder falar."
     ),
-    retraining_done="O treino acabou, e a exportação foi apagada. {says}",
-    retraining_failed="O treino falhou, por isso nada mudou. A exportação foi apagada. {why}",
+    retraining_done="O treino acabou, e a exportação foi apagada. {result}",
+    retraining_failed="O treino falhou, por isso nada mudou. A exportação foi apagada. {reason}",
     messages=("{count} mensagem", "{count} mensagens"),
     minutes=("{count} minuto", "{count} minutos"),
     hours=("{count} hora", "{count} horas"),
@@ -308,7 +308,7 @@ PT = Wording(
         ("simulate", "Pôr os amigos a falar: /simulate 5"),
         ("stop", "Fazê-los parar"),
         ("quiet", "Impedir-me de me meter na conversa: /quiet 8h"),
-        ("why", "Em resposta a algo que eu disse: como o fiz"),
+        ("why", "Em resposta a uma mensagem minha: como a fiz"),
         ("voices", "As vozes que tenho"),
         ("guess", "Quem disse isto, um amigo ou a máquina?"),
         ("optin", "Deixar-me falar com a tua voz"),

@@ -1,4 +1,4 @@
-"""What there is to say: one field a text, filled in by each language."""
+"""The fields that the texts of each language fill in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from datetime import timedelta
 from typing import TypeAlias
 
 Forms: TypeAlias = tuple[str, str]
-"""A noun's forms: singular, and plural with any other number."""
+"""The singular and the plural of a counted noun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """The texts of one language; `{braces}` are filled in where a text is sent.
+    """The texts of one language; the code that sends a text fills in its `{placeholders}`.
 
     `thousands` separates groups of three digits.
     """
@@ -157,7 +157,7 @@ class Wording:
 
     @property
     def command_names(self) -> frozenset[str]:
-        """Return the commands of all menus."""
+        """Return the names of the commands in all menus."""
         menus = (
             *self.commands_for_all,
             *self.commands_in_groups,
@@ -166,25 +166,25 @@ class Wording:
         )
         return frozenset(name for name, _ in menus)
 
-    def count(self, noun: Forms, number: int) -> str:
-        """Return a number with its noun, such as "1 message" or "2,000 messages"."""
+    def format_count(self, noun: Forms, number: int) -> str:
+        """Return a number with its noun, for example "1 message" or "2,000 messages"."""
         one, many = noun
         written = f"{number:,}".replace(",", self.thousands)
         return (one if number == 1 else many).format(count=written)
 
-    def span(self, span: timedelta) -> str:
-        """Return a span of whole minutes in the largest unit that fits it."""
+    def format_duration(self, duration: timedelta) -> str:
+        """Return a duration of whole minutes in the largest unit that divides it."""
         for noun, unit in ((self.days, timedelta(days=1)), (self.hours, timedelta(hours=1))):
-            if span % unit == timedelta(0):
-                return self.count(noun, span // unit)
-        return self.count(self.minutes, span // timedelta(minutes=1))
+            if duration % unit == timedelta(0):
+                return self.format_count(noun, duration // unit)
+        return self.format_count(self.minutes, duration // timedelta(minutes=1))
 
-    def help(self, names: Sequence[str]) -> str:
-        """Say what the bot does and whose voices it has."""
+    def format_help(self, names: Sequence[str]) -> str:
+        """Return the introduction, the commands and the available voices."""
         voices = self.voices_here.format(names=", ".join(names)) if names else self.no_voices
         return f"{self.introduction}\n\n{self.command_help}\n\n{voices}"
 
-    def unknown_name_text(self, names: Sequence[str]) -> str:
-        """Say that nobody is called that, and who there is."""
+    def format_unknown_name(self, names: Sequence[str]) -> str:
+        """Say that nobody has that name, and list the available voices."""
         voices = self.available_voices.format(names=", ".join(names)) if names else self.no_voices
         return self.unknown_name.format(voices=voices)

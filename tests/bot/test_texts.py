@@ -1,4 +1,4 @@
-"""The texts: the same in each language where a program reads them, and within Telegram's limits."""
+"""The texts have the same placeholders and commands in each language, and fit Telegram's limits."""
 
 import re
 from dataclasses import fields
@@ -17,9 +17,9 @@ TEXTS = [field.name for field in fields(Wording) if isinstance(getattr(EN, field
 MENUS = [field.name for field in fields(Wording) if field.name.startswith("commands_")]
 FORMS = ("messages", "minutes", "hours", "days")
 TOASTS = ("button_expired", "silent_here", "sticker_voice")
-"""What is shown above a chat when a button is pressed, which holds less than a message."""
-SCOPES_MENU_SPARE = 1000
-"""Units left in a message for the names that are filled into a text."""
+"""Texts shown above a chat when a button is pressed: Telegram allows fewer characters there."""
+UNITS_FOR_NAMES = 1000
+"""UTF-16 units left in a message for the names that are filled in."""
 
 others = pytest.mark.parametrize(
     "texts", [pytest.param(texts, id=code) for code, texts in LANGUAGES.items()]
@@ -49,7 +49,7 @@ def test_each_menu_has_the_commands_of_the_english_one(texts):
 
 
 @others
-def test_each_text_speaks_of_the_commands_that_the_english_one_does(texts):
+def test_each_text_names_the_commands_of_the_english_one(texts):
     command = re.compile(r"(?<![\w/])/[a-z]+")
 
     assert {name: sorted(set(command.findall(getattr(texts, name)))) for name in TEXTS} == {
@@ -70,7 +70,7 @@ def test_one_is_singular_and_other_numbers_are_plural(texts):
         noun = getattr(texts, name)
         one, many = (form.format(count="").strip() for form in noun)
         assert one != many
-        assert [texts.count(noun, number) for number in (0, 1, 2)] == [
+        assert [texts.format_count(noun, number) for number in (0, 1, 2)] == [
             *(f"0 {many}", f"1 {one}", f"2 {many}"),
         ]
 
@@ -81,7 +81,7 @@ def test_one_is_singular_and_other_numbers_are_plural(texts):
 def test_large_numbers_are_written_as_each_language_does(code, written):
     texts = LANGUAGES[code]
 
-    assert texts.count(texts.messages, 1_234_567) == written
+    assert texts.format_count(texts.messages, 1_234_567) == written
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_large_numbers_are_written_as_each_language_does(code, written):
     ],
 )
 def test_a_span_is_written_in_its_largest_whole_unit(span, english, portuguese):
-    assert EN.span(span) == english
-    assert LANGUAGES["pt"].span(span) == portuguese
+    assert EN.format_duration(span) == english
+    assert LANGUAGES["pt"].format_duration(span) == portuguese
 
 
 @others
@@ -113,21 +113,22 @@ def test_no_text_puts_a_bare_number_before_a_noun(texts):
 @others
 def test_no_text_is_empty_or_too_long_for_a_message(texts):
     for name in TEXTS:
-        assert 0 < units(getattr(texts, name)) <= MessageLimit.MAX_TEXT_LENGTH - SCOPES_MENU_SPARE
+        assert 0 < units(getattr(texts, name)) <= MessageLimit.MAX_TEXT_LENGTH - UNITS_FOR_NAMES
 
     assert (
-        units(texts.help(["A name of thirty characters..."] * 25)) <= MessageLimit.MAX_TEXT_LENGTH
+        units(texts.format_help(["A name of thirty characters..."] * 25))
+        <= MessageLimit.MAX_TEXT_LENGTH
     )
 
 
 @others
-def test_what_a_press_shows_is_short(texts):
+def test_texts_shown_above_a_chat_are_short(texts):
     for name in TOASTS:
         assert units(getattr(texts, name)) <= CallbackQueryLimit.ANSWER_CALLBACK_QUERY_TEXT_LENGTH
 
 
 @others
-def test_commands_are_such_as_telegram_takes(texts):
+def test_telegram_accepts_the_commands(texts):
     for name in MENUS:
         for command, says in getattr(texts, name):
             assert re.fullmatch(r"[a-z0-9_]{1,32}", command)
@@ -141,5 +142,5 @@ def test_commands_are_such_as_telegram_takes(texts):
     ("code", "texts"),
     [("pt", "pt"), ("pt-br", "pt"), ("PT", "pt"), ("en-gb", "en"), ("de", "en"), (None, "en")],
 )
-def test_who_speaks_no_language_of_ours_is_answered_in_english(code, texts):
+def test_unknown_languages_get_english(code, texts):
     assert wording(code) is LANGUAGES[texts]

@@ -24,7 +24,7 @@ async def test_who_can_speak_is_listed_with_what_was_learned(stage, group, zoe):
 async def test_only_people_who_may_still_agree_are_asked(live, group, zoe):
     answer = await live.answer(group, zoe, "/voices")
 
-    assert "These friends have not agreed, so I do not speak as them: Ana." in answer["text"]
+    assert "These friends haven't agreed, so I don't speak as them: Ana." in answer["text"]
     assert not [name for name in ("Eva", "Rui") if name in answer["text"]]
 
 

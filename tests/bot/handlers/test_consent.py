@@ -27,7 +27,7 @@ class TestOptin:
         after = await live.answer(group, joao, "/as Ana")
 
         assert before["text"].startswith("Ana has not agreed to be imitated")
-        assert agreed["text"].startswith("Thank you, Ana. I may now speak in your voice")
+        assert agreed["text"].startswith("Thank you, Ana! I can now speak in your voice")
         assert parse_voice_header(after["text"])[0] == "Ana"
 
     async def test_it_lasts_over_a_restart(self, stage, group, ana, joao):
@@ -48,7 +48,7 @@ class TestOptin:
     async def test_a_stranger_is_told_that_there_is_no_voice_of_theirs(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/optin")
 
-        assert "I have not learned from your messages" in answer["text"]
+        assert "I haven't learned from your messages" in answer["text"]
 
     async def test_a_no_in_the_roster_stands(self, live, group, joao):
         rui = live.telegram.user(16, "Rui")
@@ -66,8 +66,8 @@ class TestOptin:
         as_the_group = await live.answer(group, None, command)
         as_a_channel = await live.answer(group, ana, command, sender_chat=channel)
 
-        assert "Write as yourself" in as_the_group["text"]
-        assert "Write as yourself" in as_a_channel["text"]
+        assert "write as yourself" in as_the_group["text"]
+        assert "write as yourself" in as_a_channel["text"]
         assert decisions(live) == []
 
     async def test_it_answers_in_the_language_of_who_asks(self, live, group, ana):
@@ -105,7 +105,7 @@ class TestOptout:
 
         answer = await live.answer(live.telegram.private(joao), joao, "/optout")
 
-        assert "I erased 1 message that I kept of yours" in answer["text"]
+        assert "I erased 1 message of yours" in answer["text"]
         assert not remains(live.folder, "treasure", "João number 1")
         await live.answer(group, hugo, "/as Hugo Sá")
         assert live.speaker.context == ("Hugo Silva: and the map?",)
@@ -122,7 +122,7 @@ class TestOptout:
         await live.telegram.wait_for("deleteMessage", message_id=line["message_id"])
         await live.answer(group, hugo, "/as Hugo Sá")  # one turn at a time: the other is over
 
-        assert answer["text"].startswith("I will not speak in your voice any more")
+        assert answer["text"].startswith("I won't speak in your voice any more")
         lines = [parse_voice_header(text) for text in live.said() if parse_voice_header(text)]
         assert lines == [("João", "cabbage"), ("Hugo Sá", "Hugo Sá number 2")]
         assert not remains(live.folder, "cabbage")

@@ -29,8 +29,8 @@ class TestOneMessage:
         answer = await live.answer(group, joao, "/forget", reply_to=said)
 
         assert answer["text"] == (
-            "Forgotten. I no longer keep it, and I will not learn from it.\n"
-            "I also deleted 1 message of mine that came from it."
+            "Forgotten. I no longer keep it, and I won't learn from it.\n"
+            "I also deleted 1 message of mine that came from that."
         )
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert forgotten(live) == {said["message_id"], line["message_id"]}
@@ -202,7 +202,7 @@ class TestALineOfTheBots:
                 clock.shift(timedelta(hours=49))
                 answer = await stage.answer(group, joao, "/forget", reply_to=line)
 
-                assert "I cannot delete 1 message of mine that came from it" in answer["text"]
+                assert "I can't delete 1 message of mine that came from that" in answer["text"]
                 assert stage.telegram.message(group, line["message_id"])
                 assert not remains(stage.folder, "cabbage")
 
@@ -220,7 +220,7 @@ class TestAll:
 
         answer = await live.answer(group, joao, "/forget all")
 
-        assert answer["text"].startswith("Forgotten: 2 messages of yours")
+        assert answer["text"].startswith("I forgot 2 messages of yours")
         assert "I also deleted 2 messages of mine" in answer["text"]
         await live.answer(group, hugo, "/help")
         assert not remains(live.folder, "treasure", "below the oak?", "cabbage")
@@ -236,7 +236,7 @@ class TestAll:
 
         answer = await live.answer(live.telegram.private(zoe), zoe, "/forget all")
 
-        assert answer["text"].startswith("Forgotten: 1 message of yours")
+        assert answer["text"].startswith("I forgot 1 message of yours")
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert not remains(live.folder, "treasure", "Zoe")
 
@@ -247,7 +247,7 @@ class TestAll:
             await stage.telegram.say(group, joao, "the treasure")
             answer = await stage.answer(private, joao, "/forget all")
 
-            assert answer["text"].startswith("Forgotten: 2 messages of yours")
+            assert answer["text"].startswith("I forgot 2 messages of yours")
             assert not remains(stage.folder, "psst", "treasure")
 
     async def test_after_the_group_moved(self, live, hugo, joao):
@@ -262,8 +262,8 @@ class TestAll:
         everything = await live.answer(moved, joao, "/forget all")
 
         assert one["text"].startswith("Forgotten")
-        assert everything["text"].startswith("Forgotten: 3 messages of yours")
-        assert "I cannot delete 1 message of mine" in everything["text"]
+        assert everything["text"].startswith("I forgot 3 messages of yours")
+        assert "I can't delete 1 message of mine" in everything["text"]
         assert live.telegram.message(basic, line["message_id"])
         assert not remains(live.folder, "treasure", "João number 1")
 
@@ -276,7 +276,7 @@ class TestAll:
         answer = await live.answer(moved, joao, "/forget", reply_to=said)
 
         assert answer["text"].startswith("Forgotten")
-        assert "I cannot delete 1 message of mine" in answer["text"]
+        assert "I can't delete 1 message of mine" in answer["text"]
         assert not remains(live.folder, "treasure", "Hugo Sá number 1")
 
     async def test_quizzes_and_guesses_are_gone_too(self, live, group, joao, hugo):

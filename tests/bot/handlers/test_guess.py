@@ -150,7 +150,7 @@ async def test_no_other_line_is_ever_asked_about(stage, group, zoe, coin, user, 
             await stage.telegram.wait_for("sendMessage")
         answer = await stage.answer(group, zoe, "/guess")
 
-    assert answer["text"].startswith("I have nothing to ask about")
+    assert answer["text"].startswith("I need longer messages")
     assert not stage.telegram.sent("sendPoll")
 
 
@@ -160,7 +160,7 @@ async def test_no_line_of_another_chat_is_asked_about(stage, group, joao, zoe, c
         await stage.telegram.say(stage.telegram.private(joao), joao, REAL)
         answer = await stage.answer(group, zoe, "/guess")
 
-    assert answer["text"].startswith("I have nothing to ask about")
+    assert answer["text"].startswith("I need longer messages")
 
 
 async def test_a_line_is_not_asked_about_again_soon(stage, group, joao, zoe, coin):
@@ -170,7 +170,7 @@ async def test_a_line_is_not_asked_about_again_soon(stage, group, joao, zoe, coi
         await kept(app, await ask(stage, group, zoe))
         answer = await stage.answer(group, zoe, "/guess")
 
-    assert answer["text"].startswith("I have nothing to ask about")
+    assert answer["text"].startswith("I need longer messages")
 
 
 async def test_who_says_no_meanwhile_is_not_asked_about(stage, group, joao, zoe, coin):
@@ -212,7 +212,7 @@ async def test_what_was_withdrawn_while_telegram_let_the_quiz_wait_is_not_asked(
         await until(lambda: len(stage.said()) == 2)
 
     assert not stage.telegram.sent("sendPoll")
-    assert stage.said()[-1].startswith("I have nothing to ask about")
+    assert stage.said()[-1].startswith("I need longer messages")
 
 
 @pytest.mark.parametrize("word", ["/optout", "/forget"])
@@ -250,7 +250,7 @@ async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
     assert (right(real), right(made_up)) == ("João", MACHINE)
     assert answer["text"] == (
         "Correct guesses:\nHugo Silva: 2 of 2\nJoão: 0 of 1\nZoe Martin: 0 of 1\n\n"
-        "Guesses that took the machine for a friend: 1 of 2"
+        "Times the machine passed for a friend: 1 of 2"
     )
 
 
@@ -272,7 +272,7 @@ async def test_where_it_fell_silent_no_guess_is_kept(stage, group, joao, zoe, co
 async def test_the_score_is_each_chat_s_own_and_begins_with_nobody(live, group, zoe):
     answer = await live.answer(group, zoe, "/guess pontos")
 
-    assert answer["text"] == "Nobody has guessed yet. Send /guess."
+    assert answer["text"] == "Nobody has guessed yet. Send /guess to start."
 
 
 async def test_a_group_without_polls_is_told(stage, group, joao, zoe, coin):
@@ -282,7 +282,7 @@ async def test_a_group_without_polls_is_told(stage, group, joao, zoe, coin):
         await stage.telegram.say(group, joao, REAL)
         answer = await stage.answer(group, zoe, "/guess")
 
-    assert answer["text"] == "I could not send the quiz. Am I allowed to send polls here?"
+    assert answer["text"] == "I couldn't send the quiz. Am I allowed to send polls here?"
 
 
 async def test_a_quiz_whose_answer_is_lost_is_not_sent_again(stage, group, joao, zoe, coin):

@@ -193,7 +193,7 @@ async def test_what_is_being_made_unasked_is_not_said_any_more(chatty, group, hu
 
     await chatty.telegram.say(group, hugo, command)
     await chatty.telegram.say(group, hugo, "/voices")
-    await until(lambda: [text for text in chatty.said() if "have not agreed" in text])
+    await until(lambda: [text for text in chatty.said() if "haven't agreed" in text])
     chatty.speaker.open.set()
     await chatty.telegram.say(group, zoe, "/as Hugo Sá")
     await chatty.telegram.wait_for(

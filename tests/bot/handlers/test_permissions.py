@@ -57,7 +57,7 @@ class TestConsent:
         async with stage.running(changed):
             answer = await stage.answer(group, zoe, "/as Hugo Silva")
 
-        assert answer["text"] == "I was asked not to imitate Hugo Silva, so I do not."
+        assert answer["text"] == "I was asked not to imitate Hugo Silva."
 
     async def test_without_any_voice_all_commands_say_why(self, stage, group, zoe, card):
         people = tuple(replace(person, imitate="ask") for person in card.roster.people)

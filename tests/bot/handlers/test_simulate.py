@@ -92,7 +92,7 @@ async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, 
         "sendMessage", text=add_voice_header("Hugo Sá", "Hugo Sá number 2")
     )
 
-    assert answer["text"].startswith("I learned how")
+    assert answer["text"].startswith("I have learned how")
     assert "Hugo Silva: meanwhile" in live.speaker.context
 
 
@@ -116,7 +116,7 @@ async def test_only_those_who_are_named_speak(live, group, zoe):
     [
         ("3 João, Ana", "Ana has not agreed"),
         ("João, Rui", "I was asked not to imitate Rui"),
-        ("João, Bartholomew", "I know nobody with that name"),
+        ("João, Bartholomew", "I don't know anyone with that name"),
         ("Hugo 3", "Several friends have that name. Who do you mean? Hugo Silva, Hugo Sá"),
     ],
     ids=["was not asked", "said no", "is unknown", "is two people"],

@@ -58,7 +58,7 @@ async def test_an_admin_is_told_everything(guarded, group, elsewhere, joao, zoe,
             f"Database: bot.db, {size}, messages: 2",
             "",
             "Groups",
-            "Friends: I speak (I learned from it); no reactions, because I am not an admin there",
+            "Friends: I speak (I learned from it); no reactions, because I'm not an admin there",
             "Other people: silent until an admin sends /allow there",
         )
     )
@@ -106,7 +106,7 @@ async def test_an_allowed_group_is_told_its_voices_and_who_allowed_it(guarded, e
 async def test_an_admin_is_told_in_private_who_did_not_agree(guarded, joao):
     answer = await guarded.answer(guarded.telegram.private(joao), joao, "/voices")
 
-    assert "These friends have not agreed, so I do not speak as them: Ana." in answer["text"]
+    assert "These friends haven't agreed, so I don't speak as them: Ana." in answer["text"]
 
 
 @pytest.mark.parametrize("is_admin", [True, False], ids=["an admin of the group", "a member"])

@@ -37,7 +37,7 @@ async def test_who_presses_its_sign_is_told_who_sent_it(live, group, joao, zoe):
     await live.telegram.press(sent, zoe, "voice:João")
     call = await live.telegram.wait_for("answerCallbackQuery")
 
-    assert "did not send this" in call.params["text"]
+    assert "didn't send this" in call.params["text"]
     assert len(live.speaker.asked) == 1
 
 

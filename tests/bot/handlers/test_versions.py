@@ -137,7 +137,7 @@ async def test_where_nothing_served_before_rollback_says_so(stage, group, hugo):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, hugo, "/rollback")
 
-    assert answer["text"].startswith("I cannot go back")
+    assert answer["text"].startswith("I can't go back")
 
 
 @pytest.mark.parametrize("command", ["/model", "/rollback"])

@@ -71,14 +71,14 @@ class TestAs:
 
         answer = await live.answer(group, joao, "/as João")
 
-        assert "could not think of anything" in answer["text"]
+        assert "couldn't think of anything" in answer["text"]
 
     async def test_a_model_that_breaks_is_apologised_for(self, live, group, joao, caplog):
         live.speaker.replies.append(RuntimeError("CUDA exploded"))
 
         answer = await live.answer(group, joao, "/as João my secret")
 
-        assert "Something went wrong" in answer["text"]
+        assert "Sorry, something went wrong" in answer["text"]
         assert "CUDA exploded" in caplog.text
         assert "my secret" not in caplog.text
 
@@ -124,7 +124,7 @@ class TestForcedWords:
     async def test_nobody_is_made_to_say_what_no_voice_may_say(self, live, group, joao, words):
         answer = await live.answer(group, joao, f"/as 李雷: {words}")
 
-        assert answer["text"].startswith("I cannot start with that. Use at most 200 characters")
+        assert answer["text"].startswith("I can't start with that. Use at most 200 characters")
         assert not live.speaker.asked
 
     @pytest.mark.parametrize("name", ["Ana", "Rui", "Eva"])
@@ -237,7 +237,8 @@ class TestNames:
         answer = await live.answer(group, zoe, "/as Bartholomew")
 
         assert answer["text"] == (
-            "I know nobody with that name. I have the voices of Hugo Silva, Hugo Sá, João, 李雷."
+            "I don't know anyone with that name. "
+            "I have the voices of Hugo Silva, Hugo Sá, João, 李雷."
         )
 
 

@@ -42,7 +42,7 @@ class Context(CallbackContext[Bot, Facts, Facts, Facts]):
             )
             user = update.effective_user
             self.texts = wording(user.language_code if user else None)
-            if user and user.id in state.settings.admins:
+            if user and user.language_code and user.id in state.settings.admins:
                 state.admin_texts[user.id] = self.texts
         return self
 

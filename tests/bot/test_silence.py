@@ -1,4 +1,4 @@
-"""The whole bot's log, at its most talkative, holds no token and nothing that people wrote."""
+"""The debug log holds no token and no text of people."""
 
 import io
 import logging
@@ -49,7 +49,7 @@ async def test_polling_an_update_that_cannot_be_read(stage, group, zoe, log):
     assert holds_nothing(log(), stage)
 
 
-async def test_a_webhook_is_brought_what_cannot_be_read(stage, hook, knock, group, log):  # noqa: F811
+async def test_a_webhook_receives_an_update_that_cannot_be_read(stage, hook, knock, group, log):  # noqa: F811
     async with hook():
         await knock(update(7, text=SECRETS[0], date="soon"))
         await knock(f'{{"no": "{SECRETS[0]}"')

@@ -68,7 +68,7 @@ async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypat
 
 
 @pytest.mark.usefixtures("_often")
-async def test_words_of_commands_are_gone_soon_after(stage, strangers, zoe):
+async def test_command_texts_are_erased_soon_after(stage, strangers, zoe):
     async with stage.running(admins="7"):
         answer = await stage.answer(strangers, zoe, f"/help {WORD}")
         await stage.telegram.say(strangers, zoe, f"/privacy {WORD}")
@@ -79,7 +79,7 @@ async def test_words_of_commands_are_gone_soon_after(stage, strangers, zoe):
 
 
 @pytest.mark.usefixtures("_often")
-async def test_words_of_a_private_chat_are_gone_soon_after(stage, zoe):
+async def test_private_texts_are_erased_soon_after(stage, zoe):
     private = stage.telegram.private(zoe)
     async with stage.running(admins="7"):
         await stage.answer(private, zoe, f"/start {WORD}")

@@ -96,7 +96,7 @@ def test_large_numbers_are_written_as_each_language_does(code, written):
         (timedelta(hours=48), "2 days", "2 dias"),
     ],
 )
-def test_a_span_is_written_in_its_largest_whole_unit(span, english, portuguese):
+def test_a_duration_is_written_in_its_largest_whole_unit(span, english, portuguese):
     assert EN.format_duration(span) == english
     assert LANGUAGES["pt"].format_duration(span) == portuguese
 

@@ -1,4 +1,4 @@
-"""What the bot does when Telegram, the network or the group gives it trouble, over loopback."""
+"""Errors of Telegram, the network and groups, through the real bot over HTTP."""
 
 import asyncio
 import time
@@ -36,9 +36,7 @@ async def counted(live, state):
     [REMOVED, MUTED, NO_RIGHT, CLOSED],
     ids=["removed", "muted", "no right to write", "topic closed"],
 )
-async def test_a_chat_that_refuses_is_asked_once_and_answered_again_later(
-    live, group, zoe, refusal
-):
+async def test_a_refusing_chat_gets_no_retry_but_later_answers(live, group, zoe, refusal):
     live.telegram.fail_next("sendMessage", *refusal)
     await live.telegram.say(group, zoe, "/as João")
     await live.telegram.wait_for("sendMessage", refused=True)
@@ -50,7 +48,7 @@ async def test_a_chat_that_refuses_is_asked_once_and_answered_again_later(
     assert await counted(live, "refused") == 1
 
 
-async def test_a_simulation_in_a_chat_that_refuses_ends_in_silence(live, group, zoe):
+async def test_a_simulation_in_a_refusing_chat_ends_silently(live, group, zoe):
     live.telegram.fail_next("sendMessage", *MUTED, times=5)
     await live.telegram.say(group, zoe, "/simulate 5")
     await live.telegram.wait_for("sendMessage", refused=True)
@@ -62,7 +60,7 @@ async def test_a_simulation_in_a_chat_that_refuses_ends_in_silence(live, group, 
     assert len(live.telegram.sent("sendMessage", refused=True)) == 2  # the turn, and /help
 
 
-async def test_a_group_that_moved_is_answered_where_it_is_now(live, group, zoe):
+async def test_a_moved_group_is_answered_at_its_new_id(live, group, zoe):
     live.speaker.open.clear()
     await live.telegram.say(group, zoe, "/as João")
     await live.telegram.wait_for("sendChatAction")
@@ -76,7 +74,7 @@ async def test_a_group_that_moved_is_answered_where_it_is_now(live, group, zoe):
     assert parse_voice_header(answer["text"])[0] == "李雷"
 
 
-async def test_a_move_that_only_an_error_tells_of_carries_over_what_is_known(stage, group, zoe):
+async def test_a_move_reported_only_by_an_error_moves_the_settings(stage, group, zoe):
     async with stage.running() as app:
         state = app.bot_data["state"]
         moved = stage.telegram.chat(-100777, title="Friends")
@@ -92,7 +90,7 @@ async def test_a_move_that_only_an_error_tells_of_carries_over_what_is_known(sta
     assert state.group(moved.id).moved_from == group.id
 
 
-async def test_a_deleted_question_is_answered_all_the_same(live, group, zoe):
+async def test_a_deleted_question_is_still_answered(live, group, zoe):
     live.speaker.open.clear()
     asked = await live.telegram.say(group, zoe, "/as João")
     await live.telegram.wait_for("sendChatAction")
@@ -104,7 +102,7 @@ async def test_a_deleted_question_is_answered_all_the_same(live, group, zoe):
     assert parse_voice_header(sent.result["text"])[0] == "João"
 
 
-async def test_who_is_told_to_wait_waits_and_no_other_chat_does(stage, group, zoe, card):
+async def test_a_flood_wait_delays_no_other_chat(stage, group, zoe, card):
     async with stage.running(admins="7"):
         stage.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=2)
         await stage.telegram.say(group, zoe, "/as João")
@@ -121,7 +119,7 @@ async def test_who_is_told_to_wait_waits_and_no_other_chat_does(stage, group, zo
     assert parse_voice_header(again.params["text"])[0] == "João"
 
 
-async def test_what_telegram_lets_wait_is_uncertain_to_no_kill(live, group, zoe):
+async def test_a_message_in_a_flood_wait_is_not_uncertain(live, group, zoe):
     live.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=2)
     await live.telegram.say(group, zoe, "/as João")
     await live.telegram.wait_for("sendMessage", refused=True)
@@ -131,9 +129,7 @@ async def test_what_telegram_lets_wait_is_uncertain_to_no_kill(live, group, zoe)
     assert await counted(live, "sending") == 0
 
 
-async def test_who_says_no_while_telegram_lets_their_line_wait_is_not_spoken(
-    live, group, zoe, joao
-):
+async def test_an_optout_during_a_flood_wait_cancels_the_line(live, group, zoe, joao):
     live.telegram.fail_next("sendMessage", 429, "Too Many Requests", retry_after=2)
     await live.telegram.say(group, zoe, "/as João")
     await live.telegram.wait_for("sendMessage", refused=True)
@@ -147,7 +143,7 @@ async def test_who_says_no_while_telegram_lets_their_line_wait_is_not_spoken(
     ]
 
 
-async def test_a_gateway_that_fails_is_not_asked_twice(live, group, zoe):
+async def test_a_bad_gateway_is_not_retried(live, group, zoe):
     live.telegram.fail_next("sendMessage", *BAD_GATEWAY)
     await live.telegram.say(group, zoe, "/as João")
     await live.telegram.wait_for("sendMessage", refused=True)
@@ -180,7 +176,7 @@ async def test_an_edit_without_new_text_does_nothing(live, group, zoe):
     assert len(live.said()) == 2
 
 
-async def test_past_a_few_questions_a_chat_is_told_to_wait_once(live, group, zoe):
+async def test_a_chat_with_too_many_requests_is_asked_once_to_wait(live, group, zoe):
     live.speaker.open.clear()
     for _ in range(6):
         await live.telegram.say(group, zoe, "/as João")

@@ -1,4 +1,4 @@
-"""What is meant by the words after a command."""
+"""Parsing of the arguments of `/as` and `/simulate`."""
 
 import pytest
 

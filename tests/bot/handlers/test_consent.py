@@ -21,16 +21,16 @@ def decisions(stage):
 
 
 class TestOptin:
-    async def test_a_voice_can_be_used_once_its_friend_agreed(self, live, group, ana, joao):
+    async def test_a_voice_can_be_used_once_its_person_agrees(self, live, group, ana, joao):
         before = await live.answer(group, joao, "/as Ana")
         agreed = await live.answer(group, ana, "/optin")
         after = await live.answer(group, joao, "/as Ana")
 
-        assert before["text"].startswith("Ana has not agreed to be imitated")
+        assert before["text"].startswith("Ana hasn't agreed to be imitated")
         assert agreed["text"].startswith("Thank you, Ana! I can now speak in your voice")
         assert parse_voice_header(after["text"])[0] == "Ana"
 
-    async def test_it_lasts_over_a_restart(self, stage, group, ana, joao):
+    async def test_it_survives_a_restart(self, stage, group, ana, joao):
         async with stage.running():
             await stage.answer(group, ana, "/optin")
         async with stage.running():
@@ -45,12 +45,12 @@ class TestOptin:
 
         assert parse_voice_header(answer["text"])[0] == "Ana"
 
-    async def test_a_stranger_is_told_that_there_is_no_voice_of_theirs(self, live, group, zoe):
+    async def test_a_stranger_learns_that_they_have_no_voice(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/optin")
 
         assert "I haven't learned from your messages" in answer["text"]
 
-    async def test_a_no_in_the_roster_stands(self, live, group, joao):
+    async def test_a_no_in_the_roster_wins(self, live, group, joao):
         rui = live.telegram.user(16, "Rui")
 
         answer = await live.answer(group, rui, "/optin")
@@ -60,7 +60,7 @@ class TestOptin:
         assert refused["text"].startswith("I was asked not to imitate Rui")
 
     @pytest.mark.parametrize("command", ["/optin", "/optout", "/forget all"])
-    async def test_who_speaks_as_the_group_or_a_channel_is_nobody(self, live, group, ana, command):
+    async def test_anonymous_senders_are_refused(self, live, group, ana, command):
         channel = {"id": -1000000000777, "type": "channel", "title": "News"}
 
         as_the_group = await live.answer(group, None, command)
@@ -70,17 +70,17 @@ class TestOptin:
         assert "write as yourself" in as_a_channel["text"]
         assert decisions(live) == []
 
-    async def test_it_answers_in_the_language_of_who_asks(self, live, group, ana):
+    async def test_it_answers_in_the_senders_language(self, live, group, ana):
         portuguese = ana.json() | {"language_code": "pt-PT"}
 
         answer = await live.answer(group, ana, "/optin", **{"from": portuguese})
 
-        assert answer["text"].startswith("Obrigado, Ana. Já posso falar com a tua voz")
+        assert answer["text"].startswith("Obrigado, Ana! Já posso falar com a tua voz")
 
 
 class TestOptout:
     @pytest.mark.parametrize("consent", ["ask", "roster"])
-    async def test_it_wins_over_the_roster(self, stage, group, joao, hugo, consent):
+    async def test_optout_wins_over_the_roster(self, stage, group, joao, hugo, consent):
         async with stage.running(consent=consent):
             await stage.answer(group, joao, "/optout")
             answer = await stage.answer(group, hugo, "/as João")
@@ -88,7 +88,7 @@ class TestOptout:
         assert not parse_voice_header(answer["text"])
         assert "João" not in [person for person, _ in stage.speaker.asked]
 
-    async def test_optin_after_it_counts(self, live, group, joao, hugo):
+    async def test_a_later_optin_counts(self, live, group, joao, hugo):
         await live.answer(group, joao, "/optout")
         await live.answer(group, joao, "/optin")
 
@@ -97,7 +97,7 @@ class TestOptout:
         assert parse_voice_header(answer["text"])[0] == "João"
         assert decisions(live) == [(13, "optout"), (13, "optin")]
 
-    async def test_it_erases_what_was_kept_while_the_bot_runs(self, live, group, joao, hugo):
+    async def test_it_erases_stored_messages_while_the_bot_runs(self, live, group, joao, hugo):
         await live.telegram.say(group, joao, "the treasure lies below the oak")
         await live.telegram.say(group, hugo, "and the map?")
         await live.answer(group, hugo, "/as João")
@@ -110,7 +110,7 @@ class TestOptout:
         await live.answer(group, hugo, "/as Hugo Sá")
         assert live.speaker.context == ("Hugo Silva: and the map?",)
 
-    async def test_it_silences_a_burst_and_takes_back_what_was_on_its_way(
+    async def test_it_ends_a_burst_and_deletes_the_message_being_sent(
         self, live, group, joao, hugo
     ):
         live.speaker.replies.append(("cabbage", "two", "three"))
@@ -127,7 +127,7 @@ class TestOptout:
         assert lines == [("João", "cabbage"), ("Hugo Sá", "Hugo Sá number 2")]
         assert not remains(live.folder, "cabbage")
 
-    async def test_a_simulation_goes_on_without_the_voice(self, live, group, joao, hugo):
+    async def test_a_simulation_continues_without_the_voice(self, live, group, joao, hugo):
         live.speaker.next_voices.extend(["João", "João"])
         live.speaker.open.clear()
         await live.telegram.say(group, hugo, "/simulate 3")

@@ -1,4 +1,4 @@
-"""What people are told when something fails inside, through the real bot over HTTP."""
+"""Apologies after errors, through the real bot over HTTP."""
 
 from sqlalchemy.exc import OperationalError
 
@@ -8,7 +8,7 @@ from bot.texts import EN
 BROKEN = RuntimeError("CUDA exploded")
 
 
-async def test_a_press_is_apologised_for_where_it_was_made(live, stage, hugo):
+async def test_a_failed_button_press_gets_an_apology_in_its_chat(live, stage, hugo):
     forum = stage.telegram.chat(-1001234, title="Friends", is_forum=True)
     trips = stage.telegram.topic(forum, "Trips")
     question = await live.answer(forum, hugo, "/as", thread=trips)
@@ -20,7 +20,7 @@ async def test_a_press_is_apologised_for_where_it_was_made(live, stage, hugo):
     assert answer["message_thread_id"] == trips
 
 
-async def test_a_reply_to_a_voice_is_apologised_for(live, group, joao, zoe):
+async def test_a_failed_reply_to_a_voice_gets_an_apology(live, group, joao, zoe):
     voiced = await live.answer(group, joao, "/as João")
     live.speaker.replies.append(BROKEN)
 
@@ -29,7 +29,7 @@ async def test_a_reply_to_a_voice_is_apologised_for(live, group, joao, zoe):
     assert answer["text"] == EN.error
 
 
-async def test_who_only_talks_is_told_nothing(live, group, hugo, joao, monkeypatch):
+async def test_plain_messages_get_no_apology(live, group, hugo, joao, monkeypatch):
     said = await live.telegram.say(group, hugo, "hello")
 
     begin = Inbox.begin

@@ -21,7 +21,7 @@ def forgotten(stage):
 
 
 class TestOneMessage:
-    async def test_it_and_what_was_made_from_it_are_gone(self, live, group, hugo, joao):
+    async def test_the_message_and_lines_made_from_it_are_erased(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure lies below the oak")
         live.speaker.replies.append(("below the oak, he says",))
         line = await live.answer(group, hugo, "/as Hugo Sá")
@@ -45,7 +45,7 @@ class TestOneMessage:
 
         assert live.telegram.message(group, line["message_id"])
 
-    async def test_a_line_that_was_told_to_begin_with_it_goes_too(self, live, group, joao):
+    async def test_a_line_with_a_forced_beginning_is_erased_too(self, live, group, joao):
         since = len(live.telegram.calls)
         asked = await live.telegram.say(group, joao, "/as Hugo Sá: the treasure lies")
         line = (await live.telegram.wait_for("sendMessage", since=since)).result
@@ -55,7 +55,7 @@ class TestOneMessage:
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert not remains(live.folder, "treasure")
 
-    async def test_a_sticker_is_sent_no_more(self, live, group, joao):
+    async def test_a_forgotten_sticker_is_not_sent_again(self, live, group, joao):
         sticker = live.telegram.sticker("😂")
         said = await live.telegram.say(group, joao, None, sticker=sticker)
         await live.answer(group, joao, "/help")
@@ -89,7 +89,7 @@ class TestOneMessage:
         assert live.speaker.context == ("Hugo Silva: what?",)
         assert not remains(live.folder, "treasure")
 
-    async def test_what_is_being_made_from_it_is_not_said(self, live, group, hugo, joao):
+    async def test_a_reply_being_generated_from_it_is_not_sent(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
         live.speaker.open.clear()
         await live.telegram.say(group, hugo, "/as Hugo Sá")
@@ -103,22 +103,22 @@ class TestOneMessage:
         assert voices == ["Hugo Silva"]
 
     @pytest.mark.parametrize("words", ["/forget", "/forget it", "/forget everything"])
-    async def test_without_a_message_it_says_how(self, live, group, joao, words):
+    async def test_without_a_reply_it_explains_the_command(self, live, group, joao, words):
         answer = await live.answer(group, joao, words)
 
-        assert answer["text"].startswith("Send /forget in reply to what I should forget")
+        assert answer["text"].startswith("Send /forget in reply to a message of yours")
 
-    async def test_in_a_topic_what_answers_nobody_names_no_message(self, live, joao):
+    async def test_the_first_message_of_a_topic_is_not_a_reply(self, live, joao):
         forum = live.telegram.chat(-1001234, title="Friends", is_forum=True)
         trips = live.telegram.topic(forum, "Trips")
 
         answer = await live.answer(forum, joao, "/forget", thread=trips)
 
-        assert answer["text"].startswith("Send /forget in reply to what I should forget")
+        assert answer["text"].startswith("Send /forget in reply to a message of yours")
 
 
 class TestWhoMay:
-    async def test_somebody_elses_message_stays(self, live, group, hugo, joao):
+    async def test_another_persons_message_stays(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
 
         answer = await live.answer(group, hugo, "/forget", reply_to=said)
@@ -126,7 +126,7 @@ class TestWhoMay:
         assert answer["text"].startswith("Only the author, the person whose voice it is")
         assert remains(live.folder, "treasure")
 
-    async def test_admins_of_the_group_may(self, live, group, hugo, joao):
+    async def test_group_admins_may_forget_it(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
         await live.telegram.set_status(group, hugo, "administrator")
 
@@ -135,14 +135,14 @@ class TestWhoMay:
         assert answer["text"].startswith("Forgotten")
         assert not remains(live.folder, "treasure")
 
-    async def test_so_may_one_who_speaks_as_the_group(self, live, group, joao):
+    async def test_anonymous_group_admins_may_forget_it(self, live, group, joao):
         said = await live.telegram.say(group, joao, "the treasure")
 
         answer = await live.answer(group, None, "/forget", reply_to=said)
 
         assert answer["text"].startswith("Forgotten")
 
-    async def test_a_channel_may_not(self, live, group, joao, zoe):
+    async def test_a_channel_may_not_forget_it(self, live, group, joao, zoe):
         said = await live.telegram.say(group, joao, "the treasure")
         channel = {"id": -1000000000777, "type": "channel", "title": "News"}
 
@@ -150,16 +150,14 @@ class TestWhoMay:
 
         assert answer["text"].startswith("Only the author")
 
-    async def test_so_may_who_runs_the_bot(self, stage, group, hugo, joao):
+    async def test_admins_of_the_bot_may_forget_it(self, stage, group, hugo, joao):
         async with stage.running(admins="11"):
             said = await stage.telegram.say(group, joao, "the treasure")
             answer = await stage.answer(group, hugo, "/forget", reply_to=said)
 
         assert answer["text"].startswith("Forgotten")
 
-    async def test_where_telegram_does_not_say_who_is_admin_nobody_is(
-        self, live, group, hugo, joao
-    ):
+    async def test_nobody_counts_as_admin_if_telegram_does_not_say(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
         await live.telegram.set_status(group, hugo, "administrator")
         live.telegram.fail_next("getChatMember", 400, "Bad Request: user not found")
@@ -170,7 +168,7 @@ class TestWhoMay:
 
 
 class TestALineOfTheBots:
-    async def test_its_friend_has_it_taken_back(self, live, group, hugo, joao):
+    async def test_the_imitated_person_can_have_it_deleted(self, live, group, hugo, joao):
         live.speaker.replies.append(("I love cabbage",))
         line = await live.answer(group, hugo, "/as João")
 
@@ -180,21 +178,21 @@ class TestALineOfTheBots:
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert not remains(live.folder, "cabbage")
 
-    async def test_in_another_voice_it_stays(self, live, group, hugo, joao):
+    async def test_a_line_in_another_voice_stays(self, live, group, hugo, joao):
         line = await live.answer(group, hugo, "/as João")
 
         answer = await live.answer(group, hugo, "/forget", reply_to=line)
 
         assert answer["text"].startswith("Only the author, the person whose voice it is")
 
-    async def test_what_the_bot_says_for_itself_is_nobodys(self, live, group, joao):
+    async def test_the_bots_own_texts_cannot_be_forgotten(self, live, group, joao):
         text = await live.answer(group, joao, "/help")
 
         answer = await live.answer(group, joao, "/forget", reply_to=text)
 
-        assert answer["text"].startswith("I did not say that in anyone's voice")
+        assert answer["text"].startswith("I didn't write that in anyone's voice")
 
-    async def test_after_48_hours_it_says_that_it_cannot(self, stage, group, hugo, joao):
+    async def test_after_48_hours_it_says_that_it_cannot_delete(self, stage, group, hugo, joao):
         with time_machine.travel(datetime.now(UTC), tick=True) as clock:
             async with stage.running():
                 stage.speaker.replies.append(("I love cabbage",))
@@ -208,7 +206,7 @@ class TestALineOfTheBots:
 
 
 class TestAll:
-    async def test_nothing_of_somebody_is_left(self, live, group, hugo, joao):
+    async def test_nothing_of_the_person_is_left(self, live, group, hugo, joao):
         await live.telegram.say(group, joao, "the treasure lies below the oak")
         live.speaker.replies.extend([("below the oak?",), ("I love cabbage",)])
         await live.answer(group, hugo, "/as Hugo Sá")
@@ -230,7 +228,7 @@ class TestAll:
         kept = [text for (text,) in rows(live, "SELECT text FROM messages")]
         assert "🎭 Hugo Sá\nHugo Sá number 3" in kept
 
-    async def test_strangers_have_it_too(self, live, group, hugo, zoe):
+    async def test_strangers_can_use_it_too(self, live, group, hugo, zoe):
         await live.telegram.say(group, zoe, "the treasure")
         line = await live.answer(group, hugo, "/as Hugo Sá")
 
@@ -240,7 +238,7 @@ class TestAll:
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert not remains(live.folder, "treasure", "Zoe")
 
-    async def test_of_all_chats(self, stage, group, hugo, joao):
+    async def test_it_covers_all_chats(self, stage, group, hugo, joao):
         async with stage.running(admins="13"):
             private = stage.telegram.private(joao)
             await stage.telegram.say(private, joao, "psst")
@@ -250,7 +248,7 @@ class TestAll:
             assert answer["text"].startswith("I forgot 2 messages of yours")
             assert not remains(stage.folder, "psst", "treasure")
 
-    async def test_after_the_group_moved(self, live, hugo, joao):
+    async def test_it_works_after_the_group_moved(self, live, hugo, joao):
         basic = live.telegram.chat(-1001234, title="Friends", kind="group")
         await live.telegram.say(basic, joao, "the treasure")
         line = await live.answer(basic, hugo, "/as João")
@@ -267,7 +265,7 @@ class TestAll:
         assert live.telegram.message(basic, line["message_id"])
         assert not remains(live.folder, "treasure", "João number 1")
 
-    async def test_a_message_of_the_group_before_it_moved(self, live, hugo, joao):
+    async def test_a_message_from_before_the_move_is_erased(self, live, hugo, joao):
         basic = live.telegram.chat(-1001234, title="Friends", kind="group")
         said = await live.telegram.say(basic, joao, "the treasure")
         await live.answer(basic, hugo, "/as Hugo Sá")
@@ -279,7 +277,7 @@ class TestAll:
         assert "I can't delete 1 message of mine" in answer["text"]
         assert not remains(live.folder, "treasure", "Hugo Sá number 1")
 
-    async def test_quizzes_and_guesses_are_gone_too(self, live, group, joao, hugo):
+    async def test_quizzes_and_guesses_are_erased_too(self, live, group, joao, hugo):
         said = await live.telegram.say(group, joao, "below the oak")
         about_it, of_the_voice = [await live.answer(group, hugo, "/help") for _ in range(2)]
         with closing(sqlite3.connect(live.folder / "bot.db")) as database, database:
@@ -313,7 +311,7 @@ class TestAll:
         assert (group.id, of_the_voice["message_id"]) not in live.telegram.world.messages
 
 
-async def test_updates_that_were_set_aside_keep_no_words(live, group, joao, hugo):
+async def test_updates_set_aside_keep_no_text(live, group, joao, hugo):
     await live.telegram.say(group, joao, "the treasure", date="soon")
     await live.answer(group, hugo, "/help")
     assert remains(live.folder, "treasure")

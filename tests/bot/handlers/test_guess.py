@@ -76,7 +76,7 @@ def right(sent):
     return options(sent)[place]
 
 
-async def test_a_friend_s_own_line_is_asked_about(stage, group, joao, zoe, coin):
+async def test_a_quiz_shows_a_friends_own_message(stage, group, joao, zoe, coin):
     coin(1)
     async with stage.running() as app:
         said = await stage.telegram.say(group, joao, REAL)
@@ -91,9 +91,7 @@ async def test_a_friend_s_own_line_is_asked_about(stage, group, joao, zoe, coin)
     assert line == Line("João", "0001-abcdef01", (said["message_id"],))
 
 
-async def test_a_made_up_line_is_what_the_voice_says_in_place_of_its_own(
-    stage, group, hugo, joao, zoe, coin
-):
+async def test_a_generated_line_replaces_the_friends_own(stage, group, hugo, joao, zoe, coin):
     coin(0)
     stage.speaker.replies.append(("too short", MADE_UP))
     async with stage.running() as app:
@@ -111,7 +109,7 @@ async def test_a_made_up_line_is_what_the_voice_says_in_place_of_its_own(
 
 
 @pytest.mark.parametrize("said", [VoiceError("nothing"), ("short",), (REAL,)])
-async def test_where_the_model_says_nothing_fit_a_real_line_is_asked(
+async def test_a_real_message_is_shown_if_none_can_be_generated(
     stage, group, joao, zoe, coin, said
 ):
     coin(0)
@@ -141,7 +139,7 @@ async def test_where_the_model_says_nothing_fit_a_real_line_is_asked(
         *("private", "a bracket", "too long"),
     ],
 )
-async def test_no_other_line_is_ever_asked_about(stage, group, zoe, coin, user, text):
+async def test_unsuitable_messages_are_never_shown(stage, group, zoe, coin, user, text):
     coin(1)
     async with stage.running():
         author = zoe if user == 99 else stage.telegram.user(user, "Somebody")
@@ -154,7 +152,7 @@ async def test_no_other_line_is_ever_asked_about(stage, group, zoe, coin, user, 
     assert not stage.telegram.sent("sendPoll")
 
 
-async def test_no_line_of_another_chat_is_asked_about(stage, group, joao, zoe, coin):
+async def test_messages_of_another_chat_are_never_shown(stage, group, joao, zoe, coin):
     coin(1)
     async with stage.running(admins="13"):
         await stage.telegram.say(stage.telegram.private(joao), joao, REAL)
@@ -163,7 +161,7 @@ async def test_no_line_of_another_chat_is_asked_about(stage, group, joao, zoe, c
     assert answer["text"].startswith("I need longer messages")
 
 
-async def test_a_line_is_not_asked_about_again_soon(stage, group, joao, zoe, coin):
+async def test_a_message_is_not_shown_again_soon(stage, group, joao, zoe, coin):
     coin(1)
     async with stage.running() as app:
         await stage.telegram.say(group, joao, REAL)
@@ -173,7 +171,7 @@ async def test_a_line_is_not_asked_about_again_soon(stage, group, joao, zoe, coi
     assert answer["text"].startswith("I need longer messages")
 
 
-async def test_who_says_no_meanwhile_is_not_asked_about(stage, group, joao, zoe, coin):
+async def test_no_quiz_is_sent_after_an_optout(stage, group, joao, zoe, coin):
     coin(0)
     async with stage.running() as app:
         await stage.telegram.say(group, joao, REAL)
@@ -187,7 +185,7 @@ async def test_who_says_no_meanwhile_is_not_asked_about(stage, group, joao, zoe,
     assert not stage.telegram.sent("sendPoll")
 
 
-async def test_why_does_not_tell_the_answer(stage, group, joao, zoe, coin):
+async def test_why_does_not_reveal_the_answer(stage, group, joao, zoe, coin):
     coin(1)
     async with stage.running() as app:
         await stage.telegram.say(group, joao, REAL)
@@ -199,9 +197,7 @@ async def test_why_does_not_tell_the_answer(stage, group, joao, zoe, coin):
 
 
 @pytest.mark.parametrize("word", ["/optout", "/forget"])
-async def test_what_was_withdrawn_while_telegram_let_the_quiz_wait_is_not_asked(
-    stage, group, joao, zoe, coin, word
-):
+async def test_an_optout_during_a_flood_wait_cancels_the_quiz(stage, group, joao, zoe, coin, word):
     coin(1)
     stage.telegram.fail_next("sendPoll", 429, "Too Many Requests: retry after 2", retry_after=2)
     async with stage.running():
@@ -216,7 +212,7 @@ async def test_what_was_withdrawn_while_telegram_let_the_quiz_wait_is_not_asked(
 
 
 @pytest.mark.parametrize("word", ["/optout", "/forget"])
-async def test_a_quiz_that_was_on_its_way_is_taken_back(stage, group, joao, zoe, coin, word):
+async def test_a_quiz_sent_during_an_optout_is_deleted(stage, group, joao, zoe, coin, word):
     coin(1)
     stage.telegram.delay_next("sendPoll", 1)
     async with stage.running():
@@ -229,7 +225,7 @@ async def test_a_quiz_that_was_on_its_way_is_taken_back(stage, group, joao, zoe,
     assert not remains(stage.folder, "wine")
 
 
-async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
+async def test_the_score_counts_right_guesses_and_fooled_people(
     stage, group, hugo, joao, zoe, coin
 ):
     coin(1, 0)
@@ -254,7 +250,7 @@ async def test_the_score_counts_who_was_right_and_whom_the_machine_fooled(
     )
 
 
-async def test_where_it_fell_silent_no_guess_is_kept(stage, group, joao, zoe, coin):
+async def test_guesses_are_not_stored_once_the_bot_is_silent(stage, group, joao, zoe, coin):
     coin(1)
     async with stage.running() as app:
         state = app.bot_data["state"]
@@ -269,13 +265,13 @@ async def test_where_it_fell_silent_no_guess_is_kept(stage, group, joao, zoe, co
     assert score.people == ()
 
 
-async def test_the_score_is_each_chat_s_own_and_begins_with_nobody(live, group, zoe):
+async def test_each_chat_has_its_own_score_which_starts_empty(live, group, zoe):
     answer = await live.answer(group, zoe, "/guess pontos")
 
     assert answer["text"] == "Nobody has guessed yet. Send /guess to start."
 
 
-async def test_a_group_without_polls_is_told(stage, group, joao, zoe, coin):
+async def test_a_group_that_forbids_polls_gets_a_message(stage, group, joao, zoe, coin):
     coin(1)
     stage.telegram.fail_next("sendPoll", 400, "Bad Request: not enough rights to send polls")
     async with stage.running():
@@ -297,7 +293,7 @@ async def test_a_quiz_whose_answer_is_lost_is_not_sent_again(stage, group, joao,
     assert len(stage.said()) == 1
 
 
-async def test_where_it_stays_silent_it_asks_nothing(live, stage, zoe):
+async def test_no_quiz_is_sent_where_the_bot_is_silent(live, stage, zoe):
     elsewhere = stage.telegram.chat(-5555, title="Another")
 
     answer = await live.answer(elsewhere, zoe, "/guess")
@@ -315,7 +311,7 @@ async def test_where_it_stays_silent_it_asks_nothing(live, stage, zoe):
         ("four words and 😂" + "😂" * 120, False),
     ],
 )
-def test_a_line_is_guessable_by_its_words(text, is_one):
+def test_a_message_needs_enough_words_for_a_quiz(text, is_one):
     assert is_guessable(text) is is_one
 
 
@@ -335,7 +331,7 @@ def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
     assert question.options[question.right] == (texts.quiz_machine if is_machine else names[0])
 
 
-async def test_a_chat_with_too_many_quizzes_is_told_once_to_wait(stage, group, joao, coin):
+async def test_a_chat_with_too_many_quizzes_is_asked_once_to_wait(stage, group, joao, coin):
     coin(0)
     async with stage.running() as app:
         inbox, replies = app.inbox, app.bot_data["state"].replies

@@ -1,4 +1,4 @@
-"""The bot joins in unasked: how often, after what, and how it is kept from it."""
+"""Joining in unprompted, `/chatty` and `/quiet`, through the real bot."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,21 +50,21 @@ async def silence_after(live, group, user, since):
     ]
 
 
-async def test_it_joins_in_as_the_friend_who_would_answer(chatty, group, zoe):
+async def test_it_joins_in_as_the_friend_most_likely_to_answer(chatty, group, zoe):
     answer = await chatty.answer(group, zoe, "what about friday?")
 
     assert answer["text"].startswith("🎭 João\n")
     assert chatty.speaker.context[-1] == "Zoe: what about friday?"
 
 
-async def test_unless_told_it_never_does(live, group, zoe):
+async def test_it_never_joins_in_by_default(live, group, zoe):
     since = len(live.telegram.calls)
     await live.telegram.say(group, zoe, "what about friday?")
 
     assert await silence_after(live, group, zoe, since)
 
 
-async def test_only_who_agreed_is_heard(stage, group, hugo, zoe, card):
+async def test_only_people_who_agreed_are_imitated(stage, group, hugo, zoe, card):
     people = tuple(replace(p, imitate="ask") if p.name == "João" else p for p in card.roster.people)
     await stage.telegram.set_status(group, hugo, "administrator")
     async with stage.running(replace(card, roster=replace(card.roster, people=people))):
@@ -87,14 +87,14 @@ async def test_a_reply_to_a_line_is_answered_once(chatty, group, zoe):
 
 
 @pytest.mark.parametrize("text", ["/unknown", "/as@other_bot x"], ids=["a command", "another's"])
-async def test_commands_wake_it_not(chatty, group, zoe, text):
+async def test_it_does_not_answer_commands(chatty, group, zoe, text):
     since = len(chatty.telegram.calls)
     await chatty.telegram.say(group, zoe, text)
 
     assert await silence_after(chatty, group, zoe, since)
 
 
-async def test_what_its_author_said_before_wakes_it_not(chatty, group, zoe):
+async def test_it_does_not_answer_consecutive_messages_of_one_author(chatty, group, zoe):
     await chatty.answer(group, zoe, "what about friday?")
     since = len(chatty.telegram.calls)
 
@@ -103,14 +103,14 @@ async def test_what_its_author_said_before_wakes_it_not(chatty, group, zoe):
     assert await silence_after(chatty, group, zoe, since)
 
 
-async def test_the_friend_himself_is_not_answered_for(chatty, group, joao, zoe):
+async def test_it_does_not_answer_as_the_author(chatty, group, joao, zoe):
     since = len(chatty.telegram.calls)
     await chatty.telegram.say(group, joao, "what about friday?")
 
     assert await silence_after(chatty, group, zoe, since)
 
 
-async def test_an_hour_has_room_for_so_many(chatty, group, zoe, monkeypatch):
+async def test_it_joins_in_a_limited_number_of_times_an_hour(chatty, group, zoe, monkeypatch):
     monkeypatch.setattr(join_in, "MAX_AN_HOUR", 2)
     for number in range(2):
         await chatty.answer(group, zoe, f"what about friday number {number}?")
@@ -121,7 +121,7 @@ async def test_an_hour_has_room_for_so_many(chatty, group, zoe, monkeypatch):
     assert await silence_after(chatty, group, zoe, since)
 
 
-async def test_in_a_heated_minute_it_keeps_out(chatty, group, hugo, zoe, monkeypatch):
+async def test_it_keeps_out_of_a_fast_conversation(chatty, group, hugo, zoe, monkeypatch):
     monkeypatch.setattr(join_in, "BUSY_MESSAGES", 3)
     await chatty.answer(group, zoe, "no!")
     since = len(chatty.telegram.calls)
@@ -131,7 +131,7 @@ async def test_in_a_heated_minute_it_keeps_out(chatty, group, hugo, zoe, monkeyp
     assert await silence_after(chatty, group, zoe, since)
 
 
-async def test_at_night_it_sleeps(chatty, group, zoe, monkeypatch):
+async def test_it_does_not_join_in_at_night(chatty, group, zoe, monkeypatch):
     monkeypatch.setattr(join_in, "NIGHT", (0, 24))
     since = len(chatty.telegram.calls)
 
@@ -140,7 +140,7 @@ async def test_at_night_it_sleeps(chatty, group, zoe, monkeypatch):
     assert await silence_after(chatty, group, zoe, since)
 
 
-async def test_what_comes_late_is_joined_no_more(chatty, group, zoe):
+async def test_late_messages_are_not_answered(chatty, group, zoe):
     since = len(chatty.telegram.calls)
     await chatty.telegram.say(
         group, zoe, "an hour ago", date=int((datetime.now(UTC) - timedelta(hours=1)).timestamp())
@@ -152,7 +152,7 @@ async def test_what_comes_late_is_joined_no_more(chatty, group, zoe):
 @pytest.mark.parametrize(
     ("span", "written"), [("30m", "30 minutes"), ("1h", "1 hour"), ("48h", "2 days")]
 )
-async def test_anybody_may_quiet_it_at_once(chatty, group, zoe, span, written):
+async def test_anyone_can_silence_it_at_once(chatty, group, zoe, span, written):
     answer = await chatty.answer(group, zoe, f"/quiet {span}")
     since = len(chatty.telegram.calls)
     await chatty.telegram.say(group, zoe, "what about friday?")
@@ -168,7 +168,7 @@ async def test_anybody_may_quiet_it_at_once(chatty, group, zoe, span, written):
 @pytest.mark.parametrize(
     "failure", [VoiceError("nothing"), SlowError("late"), BusyError("too much")]
 )
-async def test_what_nobody_asked_for_fails_without_a_word(chatty, group, zoe, failure):
+async def test_an_unprompted_reply_fails_silently(chatty, group, zoe, failure):
     since = len(chatty.telegram.calls)
     chatty.speaker.replies.append(failure)
 
@@ -185,7 +185,7 @@ async def test_what_nobody_asked_for_fails_without_a_word(chatty, group, zoe, fa
 
 
 @pytest.mark.parametrize("command", ["/quiet", "/chatty 0", "/stop"])
-async def test_what_is_being_made_unasked_is_not_said_any_more(chatty, group, hugo, zoe, command):
+async def test_an_unprompted_reply_being_generated_is_dropped(chatty, group, hugo, zoe, command):
     since = len(chatty.telegram.calls)
     chatty.speaker.open.clear()
     await chatty.telegram.say(group, zoe, "what about friday?")
@@ -206,7 +206,7 @@ async def test_what_is_being_made_unasked_is_not_said_any_more(chatty, group, hu
     ]
 
 
-async def test_only_who_runs_the_group_makes_it_chatty(live, group, zoe):
+async def test_only_group_admins_can_set_chatty(live, group, zoe):
     by_a_member = await live.answer(group, zoe, "/chatty 50")
     by_an_anonymous_admin = await live.answer(group, None, "/chatty 50")
     too_much = await live.answer(group, None, "/chatty 101")
@@ -217,7 +217,7 @@ async def test_only_who_runs_the_group_makes_it_chatty(live, group, zoe):
     assert too_much["text"] == EN.chatty_usage
 
 
-async def test_a_version_that_learned_no_habits_says_so(stage, group, hugo):
+async def test_a_model_without_propensity_says_so(stage, group, hugo):
     (stage.folder / "0001-abcdef01" / "propensity.json").unlink()
     await stage.telegram.set_status(group, hugo, "administrator")
     async with stage.running():
@@ -230,16 +230,16 @@ async def test_a_version_that_learned_no_habits_says_so(stage, group, hugo):
     ("words", "hours"),
     [("", 8), ("8h", 8), ("30m", 0.5), ("2d", 48), ("3", 3), ("off", 0), ("0", 0)],
 )
-def test_spans_are_read(words, hours):
+def test_durations_are_parsed(words, hours):
     assert parse_duration(words) == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize("words", ["soon", "-3h", "9999d", "1h30", "٣h"])
-def test_other_words_are_no_span(words):
+def test_other_words_are_no_duration(words):
     assert parse_duration(words) is None
 
 
-def test_night_goes_through_midnight(monkeypatch):
+def test_night_spans_midnight(monkeypatch):
     monkeypatch.setattr(join_in, "NIGHT", (23, 8))
     hours = [datetime(2026, 1, 1, hour).astimezone() for hour in range(24)]
 

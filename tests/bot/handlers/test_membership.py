@@ -1,4 +1,4 @@
-"""Who lets the bot into a group, and what a move or a removal changes, through the real bot."""
+"""Joins, leaves, `/allow` and migration, through the real bot."""
 
 from dataclasses import replace
 
@@ -40,7 +40,9 @@ async def speaks(stage, chat, user):
 
 class TestEntering:
     @pytest.mark.parametrize("status", ["member", "administrator"])
-    async def test_an_admin_brings_it_home(self, guarded, group, joao, zoe, status):
+    async def test_it_greets_a_group_that_an_admin_added_it_to(
+        self, guarded, group, joao, zoe, status
+    ):
         greeting = await guarded.enter(group, joao, status=status)
 
         assert greeting["text"] == GREETING
@@ -48,7 +50,7 @@ class TestEntering:
 
     @pytest.mark.parametrize("kind", ["group", "supergroup"])
     @pytest.mark.parametrize("admins", [JOAO, ""], ids=["with an admin", "without admins"])
-    async def test_anybody_elses_group_gets_a_line_and_is_left(self, stage, zoe, kind, admins):
+    async def test_it_explains_and_leaves_other_groups(self, stage, zoe, kind, admins):
         chat = stage.telegram.chat(ELSEWHERE, title="Other people", kind=kind)
         async with stage.running(admins=admins):
             line = await stage.enter(chat, zoe)
@@ -57,7 +59,7 @@ class TestEntering:
         assert line["text"] == (EN.not_added_by_admin if admins else EN.no_admin_yet)
         assert stage.said() == [line["text"]]
 
-    async def test_its_own_group_is_left_too_where_a_stranger_adds_it(self, guarded, group, zoe):
+    async def test_it_leaves_the_learned_group_if_a_stranger_adds_it(self, guarded, group, zoe):
         await guarded.enter(group, zoe)
 
         await guarded.telegram.wait_for("leaveChat", chat_id=HOME)
@@ -71,7 +73,7 @@ class TestEntering:
             assert greeting["text"] == GREETING
             assert await speaks(stage, elsewhere, zoe)
 
-    async def test_nobody_is_spoken_to_while_it_leaves(self, guarded, group, zoe, monkeypatch):
+    async def test_it_answers_nobody_while_it_leaves(self, guarded, group, zoe, monkeypatch):
         monkeypatch.setattr(membership, "MOVE_SECONDS", 1.0)
         await membership_change(guarded, group, zoe, "member")
 
@@ -80,14 +82,14 @@ class TestEntering:
         assert answer["text"] == EN.silent_here
         assert not guarded.speaker.asked
 
-    async def test_an_anonymous_admin_is_nobodys_admin(self, stage, group):
+    async def test_an_anonymous_admin_does_not_count_as_the_bots_admin(self, stage, group):
         stranger = stage.telegram.world.users[1087968824]
         async with stage.running(admins=f"{JOAO} {stranger.id}"):
             line = await stage.enter(group, stranger)
 
         assert line["text"] == EN.not_added_by_admin
 
-    async def test_a_channel_is_left_without_a_word_to_its_readers(self, guarded, zoe):
+    async def test_it_leaves_a_channel_without_posting_there(self, guarded, zoe):
         channel = guarded.telegram.chat(ELSEWHERE, title="News", kind="channel")
         guarded.telegram.private(zoe)
 
@@ -96,7 +98,7 @@ class TestEntering:
 
         assert (line["chat"]["id"], line["text"]) == (zoe.id, EN.no_channels)
 
-    async def test_a_channel_of_somebody_unknown_is_left_all_the_same(self, guarded, zoe):
+    async def test_it_leaves_a_channel_even_if_it_cannot_explain(self, guarded, zoe):
         channel = guarded.telegram.chat(ELSEWHERE, title="News", kind="channel")
         await membership_change(guarded, channel, zoe, "administrator")
 
@@ -104,13 +106,13 @@ class TestEntering:
 
         assert not guarded.said()
 
-    async def test_a_refusal_to_let_it_speak_keeps_it_from_nothing(self, guarded, elsewhere, zoe):
+    async def test_it_leaves_even_if_it_may_not_write(self, guarded, elsewhere, zoe):
         guarded.telegram.fail_next("sendMessage", 400, "Bad Request: not enough rights")
         await membership_change(guarded, elsewhere, zoe, "member")
 
         await guarded.telegram.wait_for("leaveChat", chat_id=ELSEWHERE)
 
-    async def test_leaving_is_tried_again(self, guarded, elsewhere, zoe, monkeypatch):
+    async def test_leaving_is_retried(self, guarded, elsewhere, zoe, monkeypatch):
         monkeypatch.setattr(membership, "LEAVE_WAITS", (0.01,))
         guarded.telegram.drop_next("leaveChat")
 
@@ -119,7 +121,7 @@ class TestEntering:
 
         assert guarded.telegram.sent("leaveChat")
 
-    async def test_it_leaves_in_the_language_of_who_brought_it(self, guarded, elsewhere):
+    async def test_it_explains_in_the_language_of_who_added_it(self, guarded, elsewhere):
         rita = Lusophone(98, "Rita")
 
         line = await guarded.enter(elsewhere, rita)
@@ -128,7 +130,7 @@ class TestEntering:
 
 
 class TestComingBack:
-    async def test_an_admin_may_bring_it_back(self, guarded, group, joao, zoe):
+    async def test_an_admin_can_add_it_again(self, guarded, group, joao, zoe):
         await guarded.enter(group, joao)
         await remove_bot(guarded.telegram, group, zoe)
 
@@ -137,7 +139,7 @@ class TestComingBack:
         assert greeting["text"] == GREETING
         assert await speaks(guarded, group, zoe)
 
-    async def test_nobody_else_may(self, guarded, group, joao, zoe):
+    async def test_others_cannot_add_it_again(self, guarded, group, joao, zoe):
         await guarded.enter(group, joao)
         await remove_bot(guarded.telegram, group, joao)
 
@@ -146,7 +148,7 @@ class TestComingBack:
 
         assert line["text"] == EN.not_added_by_admin
 
-    async def test_what_was_allowed_is_allowed_still(self, guarded, elsewhere, joao, zoe):
+    async def test_an_allowed_group_stays_allowed(self, guarded, elsewhere, joao, zoe):
         await guarded.enter(elsewhere, joao)
         await guarded.answer(elsewhere, joao, "/allow")
         await remove_bot(guarded.telegram, elsewhere, zoe)
@@ -155,14 +157,14 @@ class TestComingBack:
 
         assert greeting["text"] == GREETING
 
-    async def test_being_restricted_or_made_an_admin_is_no_arrival(self, guarded, group, zoe):
+    async def test_other_status_changes_are_no_arrival(self, guarded, group, zoe):
         for status in ("restricted", "member", "administrator", "member"):
             await guarded.telegram.set_status(group, guarded.telegram.me, status, by=zoe)
 
         assert await speaks(guarded, group, zoe)
         assert not guarded.telegram.sent("leaveChat")
 
-    async def test_where_it_is_mute_it_goes_on_when_it_may_speak_again(self, guarded, group, zoe):
+    async def test_it_answers_again_once_it_is_unmuted(self, guarded, group, zoe):
         await guarded.telegram.set_status(group, guarded.telegram.me, "restricted", by=zoe)
         await guarded.telegram.say(group, zoe, "/as João")
         await guarded.telegram.wait_for("sendMessage", refused=True)
@@ -172,7 +174,7 @@ class TestComingBack:
 
 
 class TestAllowing:
-    async def test_another_group_is_told_whose_chat_it_learned_and_then_hears_it(
+    async def test_another_group_learns_the_origin_before_it_is_allowed(
         self, guarded, elsewhere, joao, zoe
     ):
         told = await guarded.enter(elsewhere, joao)
@@ -184,7 +186,9 @@ class TestAllowing:
         assert allowed["text"] == EN.allowed.format(chats="Friends")
         assert await speaks(guarded, elsewhere, zoe)
 
-    async def test_a_group_that_it_was_in_before_is_told_first(self, guarded, elsewhere, joao, zoe):
+    async def test_a_group_it_was_in_before_learns_the_origin_first(
+        self, guarded, elsewhere, joao, zoe
+    ):
         told = await guarded.answer(elsewhere, joao, "/allow")
         still_silent = not await speaks(guarded, elsewhere, zoe)
         await guarded.answer(elsewhere, joao, "/allow")
@@ -193,14 +197,14 @@ class TestAllowing:
         assert still_silent
         assert await speaks(guarded, elsewhere, zoe)
 
-    async def test_only_an_admin_may(self, guarded, elsewhere, joao, zoe):
+    async def test_only_an_admin_can_allow(self, guarded, elsewhere, joao, zoe):
         await guarded.enter(elsewhere, joao)
         refusals = [await guarded.answer(elsewhere, who, "/allow") for who in (zoe, None)]
 
         assert [refusal["text"] for refusal in refusals] == [EN.admins_only] * 2
         assert not await speaks(guarded, elsewhere, zoe)
 
-    async def test_it_outlives_a_restart_but_not_a_model_of_another_chat(
+    async def test_it_survives_a_restart_but_not_a_model_of_another_chat(
         self, stage, card, elsewhere, joao, zoe
     ):
         async with stage.running(admins=JOAO):
@@ -215,7 +219,7 @@ class TestAllowing:
         assert after_a_restart
         assert not of_the_family
 
-    async def test_it_is_nothing_for_a_private_chat(self, guarded, joao):
+    async def test_it_is_refused_in_private(self, guarded, joao):
         answer = await guarded.answer(guarded.telegram.private(joao), joao, "/allow")
 
         assert answer["text"] == EN.groups_only
@@ -238,7 +242,7 @@ class TestMoving:
 
     @pytest.mark.parametrize("order", ORDERS)
     @pytest.mark.parametrize("known", [True, False], ids=["let in", "in no table"])
-    async def test_the_group_it_learned_from_goes_on(self, at_home, home, joao, zoe, order, known):
+    async def test_the_learned_group_stays_allowed(self, at_home, home, joao, zoe, order, known):
         if known:
             await at_home.enter(home, joao)
 
@@ -250,7 +254,7 @@ class TestMoving:
         assert EN.not_added_by_admin not in at_home.said()
 
     @pytest.mark.parametrize("order", ORDERS)
-    async def test_what_was_allowed_and_set_goes_on(self, guarded, joao, zoe, order):
+    async def test_permissions_and_settings_move_with_the_group(self, guarded, joao, zoe, order):
         group = guarded.telegram.chat(-88, title="Others", kind="group")
         await guarded.enter(group, joao)
         await guarded.answer(group, joao, "/allow")
@@ -266,7 +270,7 @@ class TestMoving:
 
         assert not await speaks(guarded, moved, zoe)
 
-    async def test_the_chat_that_it_was_is_remembered_after_a_restart(self, stage, card, home, zoe):
+    async def test_the_old_id_is_remembered_after_a_restart(self, stage, card, home, zoe):
         changed = replace(card, chats=(Chat(-77, "Friends"),))
         async with stage.running(changed, admins=JOAO):
             moved = await move(stage.telegram, home, MOVED, zoe, order="onj")

@@ -1,4 +1,4 @@
-"""What the bot remembers, through the real bot over HTTP: edits, topics, chats, restarts."""
+"""The context of replies after edits, restarts, in topics and chats, through the real bot."""
 
 from model.chat.eligibility import add_voice_header
 

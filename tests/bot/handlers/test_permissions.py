@@ -1,4 +1,4 @@
-"""Who may be imitated, where the bot may speak, and what it says of itself."""
+"""Consent, places where the bot may speak, and its help."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ class TestConsent:
     @pytest.mark.parametrize(
         ("name", "words"),
         [
-            ("Ana", "Ana has not agreed to be imitated"),
+            ("Ana", "Ana hasn't agreed to be imitated"),
             ("Rui", "I was asked not to imitate Rui"),
             ("Eva", "I was asked not to imitate Eva"),
         ],
@@ -34,15 +34,15 @@ class TestConsent:
         assert "João" not in answer["text"] or command != "/voices"
         assert not live.speaker.asked
 
-    async def test_how_to_agree_is_said(self, live, group, zoe):
+    async def test_a_refusal_explains_how_to_agree(self, live, group, zoe):
         answer = await live.answer(group, zoe, "/as Ana")
 
         assert answer["text"] == (
-            "Ana has not agreed to be imitated. To agree, send /optin, "
+            "Ana hasn't agreed to be imitated. To agree, send /optin, "
             "or ask an admin to write “yes” in the file roster.toml."
         )
 
-    async def test_the_roster_may_speak_for_who_was_not_asked(self, stage, group, zoe):
+    async def test_with_consent_by_roster_ask_counts_as_yes(self, stage, group, zoe):
         async with stage.running(consent="roster"):
             asked = await stage.answer(group, zoe, "/as Ana")
             refused = await stage.answer(group, zoe, "/as Rui")
@@ -50,7 +50,9 @@ class TestConsent:
         assert asked["text"].startswith("🎭 Ana\n")
         assert "asked not to imitate" in refused["text"]
 
-    async def test_a_friend_who_said_no_is_not_taken_for_another(self, stage, group, zoe, card):
+    async def test_a_name_of_somebody_who_declined_matches_nobody_else(
+        self, stage, group, zoe, card
+    ):
         first, *others = card.roster.people
         people = (replace(first, imitate="no"), *others)
         changed = replace(card, roster=replace(card.roster, people=people))
@@ -59,7 +61,7 @@ class TestConsent:
 
         assert answer["text"] == "I was asked not to imitate Hugo Silva."
 
-    async def test_without_any_voice_all_commands_say_why(self, stage, group, zoe, card):
+    async def test_without_voices_all_commands_explain_why(self, stage, group, zoe, card):
         people = tuple(replace(person, imitate="ask") for person in card.roster.people)
         changed = replace(card, roster=replace(card.roster, people=people))
         async with stage.running(changed):
@@ -70,13 +72,13 @@ class TestConsent:
 
         assert all("Nobody has agreed to be imitated yet" in answer for answer in answers)
 
-    async def test_a_button_asks_again_whether_its_friend_agreed(self, stage, group, zoe, card):
+    async def test_a_button_checks_consent_again(self, stage, group, zoe, card):
         async with stage.running(consent="roster"):
             question = await stage.answer(group, zoe, "/as")
         async with stage.running(consent="ask"):
             answer = await stage.press(question, zoe, "as:15")
 
-        assert "Ana has not agreed" in answer["text"]
+        assert "Ana hasn't agreed" in answer["text"]
 
 
 class TestLeakGuard:
@@ -98,7 +100,7 @@ class TestLeakGuard:
 
         assert answer["text"].startswith("🎭 João\n")
 
-    async def test_an_admin_may_try_it_in_private(self, stage, joao, zoe):
+    async def test_an_admin_can_use_voices_in_private(self, stage, joao, zoe):
         async with stage.running(admins="13"):
             answer = await stage.answer(stage.telegram.private(joao), joao, "/as João")
             refusal = await stage.answer(stage.telegram.private(zoe), zoe, "/as João")
@@ -106,7 +108,7 @@ class TestLeakGuard:
         assert answer["text"].startswith("🎭 João\n")
         assert refusal["text"] == EN.private_admins_only
 
-    async def test_replies_and_buttons_of_before_stay_silent(self, stage, elsewhere, zoe, card):
+    async def test_earlier_replies_and_buttons_stay_silent(self, stage, elsewhere, zoe, card):
         async with stage.running(replace(card, public=True)):
             voiced = await stage.answer(elsewhere, zoe, "/as João")
             question = await stage.answer(elsewhere, zoe, "/as")
@@ -119,13 +121,13 @@ class TestLeakGuard:
 
 
 class TestAbout:
-    async def test_start_tells_the_id_while_there_is_no_admin(self, live, zoe):
+    async def test_start_shows_the_senders_id_while_there_is_no_admin(self, live, zoe):
         answer = await live.answer(live.telegram.private(zoe), zoe, "/start")
 
         assert "Your Telegram id is 99" in answer["text"]
         assert answer["text"].endswith("\nADMINS=99")
 
-    async def test_start_tells_no_id_once_there_is_one(self, stage, joao):
+    async def test_start_shows_no_id_once_there_is_an_admin(self, stage, joao):
         async with stage.running(admins="13"):
             answer = await stage.answer(stage.telegram.private(joao), joao, "/start")
 
@@ -153,5 +155,5 @@ class TestAbout:
         assert menus["default", ""] == ["help", "privacy"]
         assert "as" not in menus["all_private_chats", ""]
 
-    async def test_it_says_in_a_line_that_it_is_up(self, live):
+    async def test_it_prints_a_line_when_it_is_up(self, live):
         assert live.lines == ["@understudy_bot is up, model 0001-abcdef01, speaking as " + VOICES]

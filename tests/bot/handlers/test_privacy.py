@@ -1,9 +1,9 @@
-"""`/privacy`, through the real bot over HTTP, and what every line of the bot looks like."""
+"""`/privacy`, and the header of every line in a voice, through the real bot over HTTP."""
 
 from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
 
 
-async def test_it_says_what_is_kept_and_for_how_long(stage, group, zoe):
+async def test_it_explains_what_is_stored_and_for_how_long(stage, group, zoe):
     async with stage.running(retention_days=5):
         answer = await stage.answer(group, zoe, "/privacy")
 
@@ -13,7 +13,7 @@ async def test_it_says_what_is_kept_and_for_how_long(stage, group, zoe):
     assert "stays in me until I'm trained again without it" in answer["text"]
 
 
-async def test_it_names_who_runs_the_bot(stage, zoe):
+async def test_it_names_the_admins(stage, zoe):
     known = stage.telegram.user(13, "João", username="joao13")
     stage.telegram.private(known)
     async with stage.running(admins="13 77"):

@@ -1,4 +1,4 @@
-"""Privacy mode on: what is delivered is answered, and the group learns what is not heard."""
+"""Privacy mode: commands are answered, and the group gets an explanation."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def deaf(stage):
     return stage
 
 
-async def test_the_group_and_whoever_added_the_bot_are_told_with_the_steps(deaf, group, joao):
+async def test_the_group_and_who_added_the_bot_get_instructions(deaf, group, joao):
     me = deaf.telegram.me
     private = deaf.telegram.private(joao)
     async with deaf.running(admins="13"):
@@ -28,7 +28,7 @@ async def test_the_group_and_whoever_added_the_bot_are_told_with_the_steps(deaf,
     assert deaf.said().count(EN.privacy_mode_on) == 2
 
 
-async def test_an_admin_of_the_group_hears_all_and_says_nothing_of_it(deaf, group, joao, zoe):
+async def test_no_hint_if_the_bot_is_a_group_admin(deaf, group, joao, zoe):
     me = deaf.telegram.me
     async with deaf.running(admins="13"):
         await deaf.telegram.set_status(group, me, "left", by=joao)
@@ -41,7 +41,7 @@ async def test_an_admin_of_the_group_hears_all_and_says_nothing_of_it(deaf, grou
     assert EN.privacy_mode_hint not in deaf.said()
 
 
-async def test_the_first_answers_carry_a_hint_and_the_later_ones_none(deaf, group, zoe):
+async def test_only_the_first_three_answers_carry_a_hint(deaf, group, zoe):
     async with deaf.running():
         for _ in range(5):
             await deaf.answer(group, zoe, f"/as@{deaf.telegram.me.username} João")
@@ -51,7 +51,7 @@ async def test_the_first_answers_carry_a_hint_and_the_later_ones_none(deaf, grou
     assert deaf.said().count(EN.privacy_mode_hint) == 3
 
 
-async def test_a_command_is_answered_from_its_own_words(deaf, group, zoe):
+async def test_a_command_is_answered_without_earlier_context(deaf, group, zoe):
     async with deaf.running():
         await deaf.telegram.say(group, zoe, "nobody hears this")
         await deaf.answer(group, zoe, f"/as@{deaf.telegram.me.username} João what about friday?")

@@ -34,7 +34,7 @@ async def test_only_voices_that_may_speak_are_offered_to_the_model(live, group, 
     assert live.speaker.offered == [("Hugo Silva", "Hugo Sá", "João", "李雷")]
 
 
-async def test_a_voice_with_nothing_to_say_leaves_the_turn_to_another(live, group, joao):
+async def test_another_voice_speaks_if_one_has_no_reply(live, group, joao):
     live.speaker.replies.append(VoiceError("nothing"))
 
     answer = await live.answer(group, joao, "/simulate 1")
@@ -42,7 +42,7 @@ async def test_a_voice_with_nothing_to_say_leaves_the_turn_to_another(live, grou
     assert answer["text"] == add_voice_header("Hugo Sá", "Hugo Sá number 2")
 
 
-async def test_it_ends_where_nobody_has_anything_to_say(live, group, joao):
+async def test_it_ends_if_nobody_has_a_reply(live, group, joao):
     live.speaker.replies.extend([VoiceError("nothing")] * 4)
 
     answer = await live.answer(group, joao, "/simulate 3")
@@ -51,7 +51,7 @@ async def test_it_ends_where_nobody_has_anything_to_say(live, group, joao):
     assert len(live.speaker.asked) == 4
 
 
-async def test_a_second_one_has_to_wait(live, group, joao, hugo):
+async def test_a_second_simulation_is_refused(live, group, joao, hugo):
     live.speaker.open.clear()
 
     await live.telegram.say(group, joao, "/simulate 1")
@@ -67,7 +67,7 @@ async def test_a_second_one_has_to_wait(live, group, joao, hugo):
     assert again["text"].startswith("🎭")
 
 
-async def test_two_chats_may_have_one_each(stage, group, joao):
+async def test_two_chats_can_run_one_each(stage, group, joao):
     async with stage.running(admins="13"):
         stage.speaker.open.clear()
         await stage.telegram.say(group, joao, "/simulate 1")
@@ -80,7 +80,7 @@ async def test_two_chats_may_have_one_each(stage, group, joao):
     assert not [text for text in stage.said() if "already" in text]
 
 
-async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, hugo):
+async def test_generation_delays_neither_messages_nor_help(live, group, joao, hugo):
     live.speaker.open.clear()
     await live.telegram.say(group, joao, "/as João")
 
@@ -97,7 +97,7 @@ async def test_generation_holds_up_neither_messages_nor_help(live, group, joao, 
 
 
 @pytest.mark.parametrize("wrong", ["0", "21", "-3", "٥", "9" * 5000, "007", "5 6", "Hugo Sá 0"])
-async def test_a_wrong_number_is_told_which_are_right(live, group, joao, wrong):
+async def test_an_invalid_number_gets_the_usage(live, group, joao, wrong):
     answer = await live.answer(group, joao, f"/simulate {wrong}"[:4000])
 
     assert answer["text"] == (
@@ -105,7 +105,7 @@ async def test_a_wrong_number_is_told_which_are_right(live, group, joao, wrong):
     )
 
 
-async def test_only_those_who_are_named_speak(live, group, zoe):
+async def test_only_the_named_people_speak(live, group, zoe):
     await live.answer(group, zoe, "/simulate joao and lei, 1")
 
     assert live.speaker.offered == [("João", "李雷")]
@@ -114,21 +114,21 @@ async def test_only_those_who_are_named_speak(live, group, zoe):
 @pytest.mark.parametrize(
     ("words", "refusal"),
     [
-        ("3 João, Ana", "Ana has not agreed"),
+        ("3 João, Ana", "Ana hasn't agreed"),
         ("João, Rui", "I was asked not to imitate Rui"),
         ("João, Bartholomew", "I don't know anyone with that name"),
         ("Hugo 3", "Several friends have that name. Who do you mean? Hugo Silva, Hugo Sá"),
     ],
     ids=["was not asked", "said no", "is unknown", "is two people"],
 )
-async def test_nobody_speaks_where_one_who_is_named_cannot(live, group, zoe, words, refusal):
+async def test_nobody_speaks_if_a_named_person_cannot(live, group, zoe, words, refusal):
     answer = await live.answer(group, zoe, f"/simulate {words}")
 
     assert answer["text"].startswith(refusal)
     assert not live.speaker.asked
 
 
-async def test_what_it_is_about_stands_in_its_prompts_alone(live, group, hugo, joao):
+async def test_the_subject_appears_only_in_its_own_prompts(live, group, hugo, joao):
     await live.telegram.say(group, hugo, "so")
     await live.telegram.say(group, joao, "/simulate 2 about the trip to my@mail.pt")
     await live.telegram.wait_for(
@@ -149,7 +149,7 @@ async def test_what_it_is_about_stands_in_its_prompts_alone(live, group, hugo, j
     )
 
 
-async def test_a_voice_that_says_no_meanwhile_is_silent(stage, group, hugo, joao):
+async def test_a_voice_is_silent_after_an_optout(stage, group, hugo, joao):
     async with stage.running(pace=1) as app:
         state = app.bot_data["state"]
         await stage.answer(group, hugo, "/simulate 5 João")
@@ -160,7 +160,7 @@ async def test_a_voice_that_says_no_meanwhile_is_silent(stage, group, hugo, joao
     ]
 
 
-async def test_stop_by_anybody_ends_it_in_the_middle_of_a_pause(stage, group, joao, zoe):
+async def test_anyone_can_stop_it_during_a_pause(stage, group, joao, zoe):
     async with stage.running(pace=5):
         await stage.answer(group, joao, "/simulate 20")
         since = len(stage.telegram.calls)
@@ -172,7 +172,7 @@ async def test_stop_by_anybody_ends_it_in_the_middle_of_a_pause(stage, group, jo
     assert len(stage.said()) == 2
 
 
-async def test_stop_ends_a_turn_that_is_being_made(live, group, joao, zoe):
+async def test_stop_ends_a_turn_being_generated(live, group, joao, zoe):
     live.speaker.open.clear()
     await live.telegram.say(group, joao, "/simulate 20")
     await live.telegram.wait_for("sendChatAction")
@@ -185,7 +185,7 @@ async def test_stop_ends_a_turn_that_is_being_made(live, group, joao, zoe):
     assert answer["text"] == add_voice_header("João", "João number 2")
 
 
-async def test_stop_ends_a_turn_that_somebody_asked_for_too(live, group, joao, zoe):
+async def test_stop_also_ends_a_requested_reply(live, group, joao, zoe):
     live.speaker.open.clear()
     await live.telegram.say(group, joao, "/as Hugo Sá")
     await live.telegram.wait_for("sendChatAction")

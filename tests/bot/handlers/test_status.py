@@ -1,4 +1,4 @@
-"""`/status`, through the real bot over HTTP: for admins, and of one group in that group alone."""
+"""`/status`, through the real bot over HTTP."""
 
 import re
 from datetime import timedelta
@@ -25,7 +25,9 @@ def elsewhere(stage):
     return stage.telegram.chat(-1009999, title="Other people")
 
 
-async def test_an_admin_is_told_everything(guarded, group, elsewhere, joao, zoe, caplog):
+async def test_an_admin_gets_the_full_status_in_private(
+    guarded, group, elsewhere, joao, zoe, caplog
+):
     await guarded.telegram.say(group, zoe, "hello")
     await guarded.enter(elsewhere, joao)
     await guarded.telegram.say(group, zoe, "unreadable", date="soon")
@@ -64,7 +66,7 @@ async def test_an_admin_is_told_everything(guarded, group, elsewhere, joao, zoe,
     )
 
 
-async def test_a_group_is_told_of_itself_alone(guarded, group, elsewhere, joao, zoe):
+async def test_a_group_gets_only_its_own_status(guarded, group, elsewhere, joao, zoe):
     await guarded.enter(group, joao)
     await guarded.enter(elsewhere, joao)
     await guarded.telegram.say(group, zoe, "hello")
@@ -81,7 +83,7 @@ async def test_a_group_is_told_of_itself_alone(guarded, group, elsewhere, joao, 
 
 
 @pytest.mark.parametrize("command", ["/status", "/voices"])
-async def test_an_allowed_group_hears_no_name_of_who_did_not_agree(
+async def test_an_allowed_group_sees_no_names_of_people_who_have_not_agreed(
     guarded, elsewhere, joao, command
 ):
     await guarded.enter(elsewhere, joao)
@@ -93,7 +95,7 @@ async def test_an_allowed_group_hears_no_name_of_who_did_not_agree(
     assert "Ana" not in answer["text"]
 
 
-async def test_an_allowed_group_is_told_its_voices_and_who_allowed_it(guarded, elsewhere, joao):
+async def test_an_allowed_group_sees_the_voices_and_its_permission(guarded, elsewhere, joao):
     await guarded.enter(elsewhere, joao)
     await guarded.answer(elsewhere, joao, "/allow")
 
@@ -103,7 +105,7 @@ async def test_an_allowed_group_is_told_its_voices_and_who_allowed_it(guarded, e
     assert "This group: I speak (an admin allowed it)" in answer["text"]
 
 
-async def test_an_admin_is_told_in_private_who_did_not_agree(guarded, joao):
+async def test_an_admin_sees_in_private_who_has_not_agreed(guarded, joao):
     answer = await guarded.answer(guarded.telegram.private(joao), joao, "/voices")
 
     assert "These friends haven't agreed, so I don't speak as them: Ana." in answer["text"]
@@ -122,7 +124,7 @@ async def test_status_says_when_the_bot_receives_no_reactions(guarded, group, jo
     assert (EN.group_no_reactions in everywhere["text"]) is not is_admin
 
 
-async def test_nobody_else_is_told(guarded, group, zoe):
+async def test_others_get_no_status(guarded, group, zoe):
     answer = await guarded.answer(group, zoe, "/status")
 
     assert answer["text"] == EN.admins_only
@@ -143,7 +145,7 @@ async def test_privacy_mode_hides_nothing_from_an_admin_of_the_group(
     assert (EN.status_privacy_on in answer["text"]) is not is_admin
 
 
-async def test_what_waits_is_counted(guarded, group, joao, zoe):
+async def test_waiting_updates_and_replies_are_counted(guarded, group, joao, zoe):
     guarded.speaker.open.clear()
     await guarded.telegram.say(group, zoe, "/as João")
     await guarded.telegram.wait_for("sendChatAction")
@@ -153,7 +155,7 @@ async def test_what_waits_is_counted(guarded, group, joao, zoe):
     assert "Updates waiting: 1, set aside: 0\nReplies waiting: 1, uncertain: 0" in answer["text"]
 
 
-async def test_it_speaks_the_askers_language(guarded, joao):
+async def test_it_is_in_the_senders_language(guarded, joao):
     private = guarded.telegram.private(joao)
     sender = joao.json() | {"language_code": "pt-br"}
 
@@ -171,7 +173,7 @@ async def test_it_speaks_the_askers_language(guarded, joao):
         (timedelta(days=3, hours=4, minutes=50), "3 d 4 h"),
     ],
 )
-def test_a_time_is_written_in_its_two_largest_units(span, written):
+def test_uptime_is_shown_in_its_two_largest_units(span, written):
     assert format_uptime(span) == written
 
 

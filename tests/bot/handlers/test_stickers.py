@@ -1,4 +1,4 @@
-"""A lone emoji is sent as the sticker that the group has used for it."""
+"""A lone emoji is sent as the sticker that the group uses for it."""
 
 from model.chat.eligibility import add_voice_header
 
@@ -16,7 +16,7 @@ async def test_a_lone_emoji_is_sent_as_the_sticker_that_the_group_uses_most(live
     assert call.result["reply_markup"]["inline_keyboard"][0][0]["text"] == "🎭 João"
 
 
-async def test_the_sticker_is_a_line_of_that_voice_in_what_follows(live, group, joao, zoe):
+async def test_the_sticker_counts_as_a_line_of_that_voice(live, group, joao, zoe):
     await live.telegram.say(group, joao, None, sticker=live.telegram.sticker("😂"))
     live.speaker.replies.append(("😂",))
     await live.telegram.say(group, zoe, "/as João")
@@ -28,7 +28,7 @@ async def test_the_sticker_is_a_line_of_that_voice_in_what_follows(live, group, 
     assert live.speaker.context[-2:] == ("João: 😂", "Zoe: what?")
 
 
-async def test_who_presses_its_sign_is_told_who_sent_it(live, group, joao, zoe):
+async def test_its_button_explains_who_sent_it(live, group, joao, zoe):
     await live.telegram.say(group, joao, None, sticker=live.telegram.sticker("😂"))
     live.speaker.replies.append(("😂",))
     await live.telegram.say(group, zoe, "/as João")
@@ -41,7 +41,7 @@ async def test_who_presses_its_sign_is_told_who_sent_it(live, group, joao, zoe):
     assert len(live.speaker.asked) == 1
 
 
-async def test_a_sticker_that_is_gone_is_sent_as_the_emoji(live, group, joao, zoe):
+async def test_a_deleted_sticker_is_sent_as_the_emoji(live, group, joao, zoe):
     await live.telegram.say(group, joao, None, sticker=live.telegram.sticker("😂"))
     live.telegram.world.stickers.clear()
     live.speaker.replies.append(("😂",))
@@ -51,7 +51,7 @@ async def test_a_sticker_that_is_gone_is_sent_as_the_emoji(live, group, joao, zo
     assert answer["text"] == add_voice_header("João", "😂")
 
 
-async def test_other_groups_stickers_and_other_words_stay_text(live, group, joao, zoe):
+async def test_other_groups_stickers_and_words_are_sent_as_text(live, group, joao, zoe):
     elsewhere = live.telegram.chat(-1009999, title="Other people")
     await live.telegram.say(elsewhere, zoe, None, sticker=live.telegram.sticker("🔥"))
     await live.telegram.say(group, joao, None, sticker=live.telegram.sticker("😂"))

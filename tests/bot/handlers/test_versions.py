@@ -1,4 +1,4 @@
-"""Which version speaks: what admins see, and how they go back, with a real registry."""
+"""`/model`, `/rollback` and messages about new versions."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ def _write_receipt(stage, version, told):
     file.write_text(json.dumps(told))
 
 
-async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage, hugo, later):
+async def test_admins_get_the_new_version_and_its_scores(stage, hugo, later):
     stage.telegram.private(hugo)
 
     async with stage.running(admins=frozenset({ADMIN})):
@@ -51,7 +51,7 @@ async def test_admins_are_told_of_a_new_version_and_of_what_it_does_better(stage
     )
 
 
-async def test_each_admin_is_told_of_a_new_version_in_their_language(stage, hugo, joao, later):
+async def test_each_admin_gets_the_new_version_in_their_language(stage, hugo, joao, later):
     sender = hugo.json() | {"language_code": "pt"}
     chats = [stage.telegram.private(user) for user in (hugo, joao)]
     async with stage.running(admins=frozenset({hugo.id, joao.id})):
@@ -70,7 +70,7 @@ async def test_each_admin_is_told_of_a_new_version_in_their_language(stage, hugo
     )
 
 
-async def test_the_figures_are_explained_in_portuguese_too(stage, group, hugo, later):
+async def test_the_scores_are_explained_in_portuguese_too(stage, group, hugo, later):
     sender = hugo.json() | {"language_code": "pt-br"}
     async with stage.running(admins=frozenset({ADMIN})):
         stage.models.earlier = later
@@ -80,7 +80,7 @@ async def test_the_figures_are_explained_in_portuguese_too(stage, group, hugo, l
     assert "ao acaso seria 0.50" in answer["text"]
 
 
-async def test_what_was_judged_on_other_talk_is_not_compared(stage, hugo, later):
+async def test_scores_from_other_conversations_are_not_compared(stage, hugo, later):
     voices = [{"name": "João", "current": 0.81, "new": 0.86}]
     told = {"compared_with": "0007-00000000", "voices": voices}
     _write_receipt(stage, later.path.name, told)
@@ -94,7 +94,7 @@ async def test_what_was_judged_on_other_talk_is_not_compared(stage, hugo, later)
 
 
 @pytest.mark.parametrize("voices", [None, 3, [{}], [{"name": "João", "current": "x", "new": 1}]])
-async def test_a_receipt_of_another_form_is_passed_over(stage, hugo, later, voices):
+async def test_an_unknown_form_of_receipt_is_ignored(stage, hugo, later, voices):
     _write_receipt(stage, later.path.name, {"compared_with": "0001-abcdef01", "voices": voices})
     stage.telegram.private(hugo)
 
@@ -105,14 +105,14 @@ async def test_a_receipt_of_another_form_is_passed_over(stage, hugo, later, voic
     assert call.params["text"] == "I now use version 0002-abcdef02."
 
 
-async def test_model_says_which_version_speaks(stage, group, hugo):
+async def test_model_shows_the_current_version(stage, group, hugo):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, hugo, "/model")
 
     assert "version 0001-abcdef01, trained from google/flan-t5-small" in answer["text"]
 
 
-async def test_rollback_lets_the_version_before_speak(stage, group, hugo, later):
+async def test_rollback_goes_back_to_the_previous_version(stage, group, hugo, later):
     async with stage.running(admins=frozenset({ADMIN})):
         stage.models.earlier = later
         answer = await stage.answer(group, hugo, "/rollback")
@@ -121,7 +121,9 @@ async def test_rollback_lets_the_version_before_speak(stage, group, hugo, later)
 
 
 @pytest.mark.parametrize(("is_home", "told"), [(True, True), (False, False)])
-async def test_rollback_names_people_at_home_alone(stage, group, hugo, later, is_home, told):
+async def test_rollback_names_people_only_in_the_learned_chat(
+    stage, group, hugo, later, is_home, told
+):
     elsewhere = stage.telegram.chat(-1009999, title="Other people")
     async with stage.running(admins=frozenset({ADMIN})):
         await stage.enter(elsewhere, hugo)
@@ -133,7 +135,7 @@ async def test_rollback_names_people_at_home_alone(stage, group, hugo, later, is
     assert ("João" in answer["text"]) is told
 
 
-async def test_where_nothing_served_before_rollback_says_so(stage, group, hugo):
+async def test_rollback_without_an_earlier_version_says_so(stage, group, hugo):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, hugo, "/rollback")
 
@@ -141,7 +143,7 @@ async def test_where_nothing_served_before_rollback_says_so(stage, group, hugo):
 
 
 @pytest.mark.parametrize("command", ["/model", "/rollback"])
-async def test_others_learn_nothing_of_versions(stage, group, joao, command):
+async def test_others_cannot_see_or_change_versions(stage, group, joao, command):
     async with stage.running(admins=frozenset({ADMIN})):
         answer = await stage.answer(group, joao, command)
 

@@ -1,4 +1,4 @@
-"""Whose messages are kept, through the real bot over HTTP: only of chats that it speaks in."""
+"""Messages are stored only from chats in which the bot speaks, through the real bot over HTTP."""
 
 import sqlite3
 from contextlib import closing
@@ -25,7 +25,7 @@ def elsewhere(stage):
     return stage.telegram.chat(-1009999, title="Other people")
 
 
-async def test_another_groups_messages_and_edits_are_not_kept(stage, group, elsewhere, zoe, hugo):
+async def test_another_groups_messages_and_edits_are_not_stored(stage, group, elsewhere, zoe, hugo):
     async with stage.running():
         said = await stage.telegram.say(elsewhere, zoe, "our secret")
         await stage.telegram.edit(said, "our other secret")
@@ -67,7 +67,7 @@ async def test_nothing_else_from_private_chats_is_stored(stage, joao, zoe):
     assert "sticker-1" not in tables
 
 
-async def test_all_chats_are_kept_for_a_public_model(stage, card, elsewhere, zoe):
+async def test_all_chats_are_stored_for_a_public_model(stage, card, elsewhere, zoe):
     async with stage.running(replace(card, public=True)):
         await stage.telegram.say(elsewhere, zoe, "hi all")
         await stage.answer(elsewhere, zoe, "/help")

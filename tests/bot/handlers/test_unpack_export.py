@@ -1,4 +1,4 @@
-"""Exports as they come from Telegram: plain, zipped, and what only looks like one."""
+"""Unpacking of plain, zipped and invalid exports."""
 
 import stat
 import zipfile
@@ -29,7 +29,7 @@ def zipped(path, **files):
 
 
 @pytest.mark.parametrize("content", [EXPORT, b"\xef\xbb\xbf \n" + EXPORT], ids=["plain", "a BOM"])
-def test_a_plain_export_is_put_into_its_place(arrived, export, content):
+def test_a_plain_export_is_moved_into_place(arrived, export, content):
     arrived.write_bytes(content)
 
     unpack_export(arrived, export)
@@ -39,7 +39,7 @@ def test_a_plain_export_is_put_into_its_place(arrived, export, content):
     assert not arrived.exists()
 
 
-def test_of_a_zip_its_one_json_is_taken(arrived, export):
+def test_the_only_json_of_a_zip_is_unpacked(arrived, export):
     zipped(arrived, **{"Chat/result.json": EXPORT, "Chat/photo.jpg": b"\xff" * 100})
 
     unpack_export(arrived, export)
@@ -48,7 +48,7 @@ def test_of_a_zip_its_one_json_is_taken(arrived, export):
     assert stat.S_IMODE(export.stat().st_mode) == 0o600
 
 
-def test_a_name_in_a_zip_decides_nothing(arrived, export, tmp_path):
+def test_names_in_a_zip_are_ignored(arrived, export, tmp_path):
     zipped(arrived, **{"../../evil.json": EXPORT})
 
     unpack_export(arrived, export)
@@ -75,7 +75,7 @@ def test_a_zip_without_exactly_one_export_is_refused(arrived, export, files, why
     assert not export.exists()
 
 
-def test_what_unpacks_to_too_much_is_refused_while_it_unpacks(arrived, export, monkeypatch):
+def test_a_zip_that_unpacks_to_too_much_is_refused_early(arrived, export, monkeypatch):
     monkeypatch.setattr(uploads, "MAX_BYTES", 5 * 2**20)
     zipped(arrived, **{"a.json": b"{" + b" " * (20 * 2**20)})
 
@@ -107,7 +107,7 @@ def test_html_is_refused(arrived, export):
 
 
 @pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2], ids=["LZMA", "bzip2"])
-def test_a_zip_whose_packing_cannot_be_unpacked_bit_by_bit_is_refused(arrived, export, packing):
+def test_rare_compression_methods_are_refused(arrived, export, packing):
     with zipfile.ZipFile(arrived, "w", packing) as archive:
         archive.writestr("result.json", EXPORT)
 
@@ -117,7 +117,7 @@ def test_a_zip_whose_packing_cannot_be_unpacked_bit_by_bit_is_refused(arrived, e
     assert not export.exists()
 
 
-def test_a_zip_whose_names_are_no_utf_8_is_refused(arrived, export):
+def test_a_zip_with_names_that_are_not_utf_8_is_refused(arrived, export):
     zipped(arrived, **{"conversação.json": EXPORT})
     arrived.write_bytes(arrived.read_bytes().replace("ç".encode(), b"\xff\xff"))
 

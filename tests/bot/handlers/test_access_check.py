@@ -1,4 +1,4 @@
-"""What is answered where the bot may not speak: in private, in other groups, to the anonymous."""
+"""The access check in private chats, other groups and for anonymous admins."""
 
 import pytest
 
@@ -20,7 +20,7 @@ class TestPrivate:
         return stage.telegram.private(zoe)
 
     @pytest.mark.parametrize("command", ["/start", "/help"])
-    async def test_anybody_is_told_what_it_is(self, guarded, private, zoe, command):
+    async def test_start_and_help_explain_the_bot_to_anyone(self, guarded, private, zoe, command):
         answer = await guarded.answer(private, zoe, command)
 
         assert answer["text"] == f"{EN.introduction}\n\n{EN.private_admins_only}"
@@ -28,13 +28,13 @@ class TestPrivate:
     @pytest.mark.parametrize(
         "command", ["/as João", "/as", "/simulate", "/stop", "/status", "/allow", "/whatever"]
     )
-    async def test_the_rest_is_for_admins(self, guarded, private, zoe, command):
+    async def test_other_commands_are_for_admins_only(self, guarded, private, zoe, command):
         answer = await guarded.answer(private, zoe, command)
 
         assert answer["text"] == EN.private_admins_only
         assert not guarded.speaker.asked
 
-    async def test_plain_talk_is_answered_once(self, guarded, private, zoe):
+    async def test_plain_messages_are_answered_once(self, guarded, private, zoe):
         for words in ("hi", "anybody there?", "hello?"):
             await guarded.telegram.say(private, zoe, words)
         await guarded.telegram.wait_for("sendMessage", text=EN.private_admins_only)
@@ -42,7 +42,7 @@ class TestPrivate:
 
         assert guarded.said().count(EN.private_admins_only) == 1
 
-    async def test_an_admins_talk_is_an_admins_own(self, guarded, joao):
+    async def test_an_admin_can_use_the_bot_in_private(self, guarded, joao):
         private = guarded.telegram.private(joao)
         await guarded.telegram.say(private, joao, "hi")
 
@@ -57,7 +57,7 @@ class TestAnotherGroup:
     def elsewhere(self, stage):
         return stage.telegram.chat(-1009999, title="Other people")
 
-    async def test_no_button_works_there(self, guarded, group, elsewhere, zoe):
+    async def test_buttons_do_not_work_there(self, guarded, group, elsewhere, zoe):
         question = await guarded.answer(group, zoe, "/as")
         carried = question | {"chat": elsewhere.json(), "message_id": 700}
         guarded.telegram.world.messages[elsewhere.id, 700] = carried
@@ -69,19 +69,19 @@ class TestAnotherGroup:
         assert not guarded.speaker.asked
         assert guarded.telegram.message(elsewhere, 700)
 
-    async def test_what_is_another_bots_is_left_to_it(self, guarded, elsewhere, zoe):
+    async def test_commands_of_other_bots_are_ignored(self, guarded, elsewhere, zoe):
         for words in ("/play chess", "/as@other_bot João", "hello /as João", "as you like"):
             await guarded.telegram.say(elsewhere, zoe, words)
         await guarded.answer(elsewhere, zoe, "/help")
 
         assert guarded.said() == [EN.silent_here]
 
-    async def test_named_in_full_it_hears(self, guarded, elsewhere, zoe):
+    async def test_a_command_with_the_bots_name_is_answered(self, guarded, elsewhere, zoe):
         answer = await guarded.answer(elsewhere, zoe, "/AS@Understudy_Bot João")
 
         assert answer["text"] == EN.silent_here
 
-    async def test_an_edit_there_changes_nothing(self, guarded, elsewhere, zoe):
+    async def test_edits_there_are_ignored(self, guarded, elsewhere, zoe):
         said = await guarded.telegram.say(elsewhere, zoe, "/sa")
 
         await guarded.telegram.edit(said, "/as João")
@@ -93,13 +93,13 @@ class TestAnotherGroup:
 class TestAnonymousAdmins:
     """Telegram names the group as the sender, and a bot of its own as the user."""
 
-    async def test_they_ask_as_all_members_do(self, guarded, group):
+    async def test_they_can_use_commands_like_all_members(self, guarded, group):
         answer = await guarded.answer(group, None, "/as João and you?")
 
         assert answer["text"].startswith("🎭 João\n")
         assert guarded.speaker.context == ("Friends: and you?",)
 
-    async def test_a_reply_of_theirs_goes_on(self, guarded, group):
+    async def test_their_replies_are_answered(self, guarded, group):
         first = await guarded.answer(group, None, "/as João")
 
         answer = await guarded.answer(group, None, "why?", reply_to=first)
@@ -107,7 +107,7 @@ class TestAnonymousAdmins:
         assert answer["text"].startswith("🎭 João\n")
 
     @pytest.mark.parametrize("command", ["/status", "/allow"])
-    async def test_they_are_no_admins_of_the_bots(self, stage, group, command):
+    async def test_they_do_not_count_as_admins_of_the_bot(self, stage, group, command):
         everybody = f"{JOAO} 1087968824"
         async with stage.running(admins=everybody):
             answer = await stage.answer(group, None, command)
@@ -129,7 +129,7 @@ class TestOtherBots:
 
         assert len(guarded.speaker.asked) == 1
 
-    async def test_an_anonymous_admin_is_none(self, guarded, group, zoe):
+    async def test_an_anonymous_admin_does_not_count_as_a_bot(self, guarded, group, zoe):
         answer = await guarded.answer(group, None, "/as João")
 
         assert answer["text"].startswith("🎭 João\n")

@@ -1,4 +1,4 @@
-"""Reactions to the bot's lines, and what /why says of a line."""
+"""Reactions to the bot's lines, and `/why`."""
 
 import sqlite3
 from contextlib import closing
@@ -6,7 +6,7 @@ from contextlib import closing
 from bot.texts import EN
 
 
-async def test_reactions_to_a_line_are_kept_and_told(live, group, joao, zoe):
+async def test_reactions_to_a_line_are_stored_and_shown(live, group, joao, zoe):
     await live.telegram.set_status(group, live.telegram.me, "administrator", by=joao)
     line = await live.answer(group, zoe, "/as João")
     await live.telegram.react(line, zoe, "👍")
@@ -18,7 +18,7 @@ async def test_reactions_to_a_line_are_kept_and_told(live, group, joao, zoe):
     assert answer["text"].splitlines()[1:] == ["👍 1  🔥 1"]
 
 
-async def test_reactions_to_what_people_say_are_not_kept(live, group, joao, zoe):
+async def test_reactions_to_peoples_messages_are_not_stored(live, group, joao, zoe):
     await live.telegram.set_status(group, live.telegram.me, "administrator", by=joao)
     said = await live.telegram.say(group, joao, "hello")
     await live.telegram.react(said, zoe, "👍")
@@ -28,14 +28,14 @@ async def test_reactions_to_what_people_say_are_not_kept(live, group, joao, zoe)
     assert await state.store.reactions.counts(group.id, said["message_id"]) == {}
 
 
-async def test_why_names_voice_version_and_what_it_was_made_from(live, group, joao, zoe):
+async def test_why_names_voice_version_and_context_size(live, group, joao, zoe):
     await live.telegram.say(group, joao, "what about friday?")
     await live.telegram.say(group, zoe, "yes")
     line = await live.answer(group, zoe, "/as João")
 
     answer = await live.answer(group, zoe, "/why", reply_to=line)
 
-    assert "in João's voice with version 0001-abcdef01" in answer["text"]
+    assert "in João's voice, with version 0001-abcdef01" in answer["text"]
     assert answer["text"].endswith("after reading 2 messages.")
 
 
@@ -78,7 +78,7 @@ async def test_why_works_for_a_line_of_an_earlier_version(stage, group, joao, zo
     assert answer["text"].endswith("after reading 1 message.")
 
 
-async def test_why_needs_a_line_of_the_bot_s(live, group, joao, zoe):
+async def test_why_needs_a_line_of_the_bot(live, group, joao, zoe):
     said = await live.telegram.say(group, joao, "hello")
 
     unanswered = await live.answer(group, zoe, "/why")
@@ -87,7 +87,7 @@ async def test_why_needs_a_line_of_the_bot_s(live, group, joao, zoe):
     assert unanswered["text"] == of_a_person["text"] == EN.why_usage
 
 
-async def test_in_another_group_why_tells_nothing(live, zoe):
+async def test_in_another_group_why_explains_nothing(live, zoe):
     elsewhere = live.telegram.chat(-1009999, title="Other people")
 
     answer = await live.answer(elsewhere, zoe, "/why")

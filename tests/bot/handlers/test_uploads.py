@@ -1,4 +1,4 @@
-"""An admin sends an export in private: where it goes, what is run, what is said."""
+"""Exports that an admin sends in private, and the retraining that follows."""
 
 import asyncio
 import os
@@ -57,7 +57,7 @@ async def test_the_command_gets_the_export_which_is_then_deleted(stage, private,
     assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o700
 
 
-async def test_what_came_of_a_command_is_told_without_places_of_this_machine(stage, private, hugo):
+async def test_the_result_is_reported_without_local_paths(stage, private, hugo):
     says = "print('reading'); print('nothing new was said'); print('receipt: /srv/receipt.txt')"
     async with stage.running(
         admins=frozenset({ADMIN}), retrain_command=(sys.executable, "-c", says)
@@ -68,7 +68,7 @@ async def test_what_came_of_a_command_is_told_without_places_of_this_machine(sta
     assert last == EN.retraining_done.format(says="nothing new was said")
 
 
-async def test_what_a_command_started_ends_with_the_bot(stage, private, hugo, tmp_path):
+async def test_processes_of_the_command_end_with_the_bot(stage, private, hugo, tmp_path):
     note = tmp_path / "pid"
     script = f"sleep 300 & echo $! > {note}; wait"
     async with stage.running(admins=frozenset({ADMIN}), retrain_command=("/bin/sh", "-c", script)):
@@ -97,7 +97,7 @@ async def test_a_command_that_ignores_termination_is_killed(stage, private, hugo
     await until(lambda: not is_alive(pid))
 
 
-async def test_a_command_that_fails_is_quoted(stage, private, hugo, tmp_path):
+async def test_the_error_of_a_failed_command_is_quoted(stage, private, hugo, tmp_path):
     command = (sys.executable, "-c", FAILS)
     async with stage.running(admins=frozenset({ADMIN}), retrain_command=command):
         since = await send(stage, private, hugo)
@@ -107,7 +107,7 @@ async def test_a_command_that_fails_is_quoted(stage, private, hugo, tmp_path):
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
-async def test_of_what_a_command_says_only_so_much_is_told(stage, private, hugo):
+async def test_long_output_is_truncated(stage, private, hugo):
     command = (sys.executable, "-c", "import sys; sys.exit('x' * 5000)")
     async with stage.running(admins=frozenset({ADMIN}), retrain_command=command):
         since = await send(stage, private, hugo)
@@ -116,7 +116,7 @@ async def test_of_what_a_command_says_only_so_much_is_told(stage, private, hugo)
     assert len(last) == MessageLimit.MAX_TEXT_LENGTH
 
 
-async def test_a_command_that_is_not_there_is_named(stage, private, hugo):
+async def test_a_missing_command_is_named(stage, private, hugo):
     async with stage.running(admins=frozenset({ADMIN}), retrain_command=("no-such-program",)):
         since = await send(stage, private, hugo)
         _, last = await said(stage, since, 2)
@@ -124,7 +124,7 @@ async def test_a_command_that_is_not_there_is_named(stage, private, hugo):
     assert "no-such-program" in last
 
 
-async def test_without_a_command_it_says_what_to_run(stage, private, hugo, tmp_path):
+async def test_without_a_command_it_explains_what_to_run(stage, private, hugo, tmp_path):
     async with stage.running(admins=frozenset({ADMIN})):
         since = await send(stage, private, hugo)
         [text] = await said(stage, since, 1)
@@ -135,7 +135,7 @@ async def test_without_a_command_it_says_what_to_run(stage, private, hugo, tmp_p
     assert stat.S_IMODE(export.stat().st_mode) == 0o600
 
 
-async def test_what_is_no_export_is_refused(stage, private, hugo, tmp_path):
+async def test_other_files_are_refused(stage, private, hugo, tmp_path):
     async with stage.running(admins=frozenset({ADMIN}), retrain_command=("no-such-program",)):
         since = await send(stage, private, hugo, b"<html>", "messages.html")
         [text] = await said(stage, since, 1)
@@ -144,7 +144,7 @@ async def test_what_is_no_export_is_refused(stage, private, hugo, tmp_path):
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
-async def test_what_telegram_does_not_hand_out_is_not_asked_for(stage, private, hugo):
+async def test_a_file_over_telegrams_limit_is_not_downloaded(stage, private, hugo):
     async with stage.running(admins=frozenset({ADMIN})):
         upload = stage.telegram.upload("result.json", EXPORT) | {"file_size": 21 * 2**20}
         since = len(stage.telegram.calls)
@@ -166,7 +166,7 @@ async def test_a_second_export_waits_for_the_first(stage, private, hugo):
     assert text == EN.retraining_busy
 
 
-async def test_nobody_but_an_admin_in_private_is_heard(stage, group, hugo, joao, tmp_path):
+async def test_only_admins_can_upload_and_only_in_private(stage, group, hugo, joao, tmp_path):
     async with stage.running(admins=frozenset({ADMIN})):
         await send(stage, stage.telegram.private(joao), joao)
         await send(stage, group, hugo)
@@ -181,7 +181,7 @@ async def test_nobody_but_an_admin_in_private_is_heard(stage, group, hugo, joao,
     ["result.json", ".result.json", "arriving"],
     ids=["whole", "killed while unpacking", "killed while fetching"],
 )
-async def test_what_nobody_trains_on_is_deleted_after_two_days(stage, tmp_path, name):
+async def test_an_unused_export_is_deleted_after_two_days(stage, tmp_path, name):
     folder = tmp_path / "incoming"
     folder.mkdir()
     export = folder / name

@@ -74,7 +74,7 @@ class JoinIn:
     chance: random.Random = field(default_factory=random.Random)
     joined: dict[int, deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
 
-    async def consider(self, message: Message, context: Context) -> None:
+    async def consider_joining(self, message: Message, context: Context) -> None:
         """Answer a message if a friend would probably have answered it."""
         replied = message.reply_to_message
         if replied and replied.from_user and replied.from_user.id == context.bot.id:

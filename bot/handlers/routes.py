@@ -92,6 +92,6 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     app.add_handler(CallbackQueryHandler(voices.press, block=False), _ANSWER)
     app.add_handler(PollAnswerHandler(record_answer), _ANSWER)
     app.add_handler(
-        MessageHandler(conversation, on_message(join_in.consider), block=False), _JOIN_IN
+        MessageHandler(conversation, on_message(join_in.consider_joining), block=False), _JOIN_IN
     )
     app.add_error_handler(report_error)

@@ -37,8 +37,8 @@ class BotState:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     forgotten: dict[int, set[int]] = field(default_factory=dict)
     jobs: Supervisor = field(default_factory=Supervisor)
-    admin_texts: dict[int, Wording] = field(default_factory=dict)
-    chats_to_allow: set[int] = field(default_factory=set)
+    admin_texts: dict[int, Wording] = field(default_factory=dict)  # in each admin's language
+    chats_to_allow: set[int] = field(default_factory=set)  # with an `/allow` not yet handled
 
     async def open(self) -> None:
         """Load the model that serves, and what is known of groups and people."""

@@ -1,16 +1,16 @@
 """A chat as both sides have it: heard by the live bot into its store, read from its export."""
 
 from contextlib import asynccontextmanager, contextmanager
+from types import SimpleNamespace
 
 import pytest
 from telegram import Update
 
-from bot.handlers.record import keeping
+from bot.handlers.record import select_stored
 from bot.services.access import Access
 from bot.store import messages as paging
 from bot.store.database import open_database
 from bot.store.messages import MessageStore
-from bot.store.store import Store
 from bot.transport.incoming import message_of
 from model.chat.eligibility import parse_voice_header
 from pipeline.export.archive import open_exports
@@ -23,12 +23,13 @@ async def heard(chat, database):
     async with open_database(f"sqlite+aiosqlite:///{database}") as engine:
         store = MessageStore(engine)
         access = Access(ROSTER, frozenset({chat.id}), frozenset(), "ask")
-        keep = keeping(Store.of(engine), lambda: access).callback
+        state = SimpleNamespace(access=access)
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             message = update.effective_message
             if message.from_user.id != BOT:
-                await keep(update, None)
+                if (stored := select_stored(state, update)) and stored.message:
+                    await store.save(stored.message, stored.edited_at)
             elif parse_voice_header(message.text):  # the bot keeps only what it says in a voice
                 await store.save(message_of(message))
         yield store, Update.de_json({"update_id": 0, "message": chat.bodies[-1]}, None).message

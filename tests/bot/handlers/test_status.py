@@ -55,7 +55,7 @@ async def test_an_admin_gets_the_full_status_in_private(
             f"Set aside last: {aside} (the log says why)",
             "Replies waiting: 0, uncertain: 1",
             "",
-            "Background jobs: all run",
+            "Background jobs: all running",
             "",
             f"Database: bot.db, {size}, messages: 2",
             "",

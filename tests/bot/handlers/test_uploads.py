@@ -51,7 +51,7 @@ async def test_the_command_gets_the_export_which_is_then_deleted(stage, private,
         since = await send(stage, private, hugo)
         first, last = await said(stage, since, 2)
 
-    assert (first, last) == (EN.retraining_started, EN.retraining_done.format(says="").strip())
+    assert (first, last) == (EN.retraining_started, EN.retraining_done.format(result="").strip())
     assert copy.read_bytes() == EXPORT
     assert list((tmp_path / "incoming").iterdir()) == []
     assert stat.S_IMODE((tmp_path / "incoming").stat().st_mode) == 0o700
@@ -65,7 +65,7 @@ async def test_the_result_is_reported_without_local_paths(stage, private, hugo):
         since = await send(stage, private, hugo)
         _, last = await said(stage, since, 2)
 
-    assert last == EN.retraining_done.format(says="nothing new was said")
+    assert last == EN.retraining_done.format(result="nothing new was said")
 
 
 async def test_processes_of_the_command_end_with_the_bot(stage, private, hugo, tmp_path):

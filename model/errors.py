@@ -1,14 +1,14 @@
-"""The exceptions of understudy as a tree, and how errors are shown.
+"""Exceptions, and descriptions of errors that reveal nothing from a chat.
 
-UnderstudyError           says what happened and what to do; the command line prints it
-├── ExportError           not a chat export, or one that cannot be used
-├── RosterError           an inconsistent roster
-├── DatasetError          a dataset that is missing, empty or of another version
-├── BaseError             base weights that are missing or cannot be used
-├── TrainingError         training that cannot start or continue
-├── ArtifactError         a trained model that is missing, damaged or of another version
-├── VoiceError            an unknown name, or a person who may not be imitated
-└── GenerationStopped     a generation was told to stop before it ended
+UnderstudyError             states the problem and the solution; the command line prints it
+├── ExportError
+├── RosterError
+├── DatasetError
+├── BaseError
+├── TrainingError
+├── ArtifactError
+├── VoiceError
+└── GenerationStopped
 """
 
 import json
@@ -19,7 +19,7 @@ import tomllib
 import traceback
 from collections.abc import Callable
 
-# SQLite's fixed text for each code, without the details that an error adds.
+# SQLite's fixed text for each code, without details from the error.
 _SQLITE = {
     sqlite3.SQLITE_BUSY: "database is locked",
     sqlite3.SQLITE_CANTOPEN: "unable to open database file",
@@ -29,19 +29,19 @@ _SQLITE = {
     sqlite3.SQLITE_NOTADB: "file is not a database",
     sqlite3.SQLITE_READONLY: "attempt to write a readonly database",
 }
-_TOML_PLACE = re.compile(r"\(at (line \d+, column \d+|end of document)\)$")
+_TOML_POSITION = re.compile(r"\(at (line \d+, column \d+|end of document)\)$")
 
 
 class UnderstudyError(Exception):
-    """Anything that a person can mend; its text says how."""
+    """A problem that the user can solve; the message says how."""
 
 
 class ExportError(UnderstudyError):
-    """Not a chat export, or one that cannot be used."""
+    """A file is not a chat export, or the export cannot be used."""
 
 
 class RosterError(UnderstudyError):
-    """An inconsistent roster."""
+    """A roster is inconsistent."""
 
 
 class DatasetError(UnderstudyError):
@@ -61,17 +61,17 @@ class ArtifactError(UnderstudyError):
 
 
 class VoiceError(UnderstudyError):
-    """An unknown name, or a person who may not be imitated."""
+    """A name is unknown, or the person may not be imitated."""
 
 
-class GenerationStopped(UnderstudyError):  # noqa: N818  a requested stop, not a mistake
-    """A generation was told to stop before it ended."""
+class GenerationStopped(UnderstudyError):  # noqa: N818  a requested stop, not an error
+    """A generation was stopped before it ended."""
 
 
 def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a line
     """Describe an error by its type and position.
 
-    A library's own text is left out: it may quote the chat that the library was reading.
+    A library's own message is not used, because it may quote the chat.
     """
     match error:
         case UnderstudyError():
@@ -81,10 +81,12 @@ def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a li
         case json.JSONDecodeError():  # and orjson's, which is one
             return f"it is not valid JSON at line {error.lineno}, column {error.colno}"
         case tomllib.TOMLDecodeError():
-            place = _TOML_PLACE.search(str(error))
-            return f"it is not valid TOML{f' at {place[1]}' if place else ''}"
+            position = _TOML_POSITION.search(str(error))
+            return f"it is not valid TOML{f' at {position[1]}' if position else ''}"
         case sqlite3.Error():
-            return _SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, "SQLite refuses it")
+            return _SQLITE.get(
+                getattr(error, "sqlite_errorcode", 0) & 0xFF, "SQLite reports an error"
+            )
         case OSError() if error.errno:
             return os.strerror(error.errno)
         case EOFError():
@@ -96,21 +98,20 @@ def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a li
 
 
 def traceback_without_text(
-    error: BaseException | None, keeps_text: Callable[[BaseException], bool] = lambda _: False
+    error: BaseException | None, is_safe: Callable[[BaseException], bool] = lambda _: False
 ) -> str:
-    """Format a traceback, and those of its causes, without the errors' own texts.
+    """Format an error's traceback and those of its causes without the errors' messages.
 
-    An error's text may quote a chat. `keeps_text` says which errors keep their text.
+    A message may quote a chat. It stays if `is_safe(error)` is true.
     """
     parts: list[str] = []
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         seen.append(error)
         kind = type(error)
-        says = f": {error}" if keeps_text(error) else ""
-        where = "".join(traceback.format_tb(error.__traceback__))
-        parts.append(
-            f"Traceback (most recent call last):\n{where}{kind.__module__}.{kind.__name__}{says}"
-        )
+        message = f": {error}" if is_safe(error) else ""
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        name = f"{kind.__module__}.{kind.__name__}"
+        parts.append(f"Traceback (most recent call last):\n{frames}{name}{message}")
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return "\n\nThen:\n\n".join(reversed(parts))

@@ -1,4 +1,4 @@
-"""Writing files so that nobody else can read them and nobody ever sees half of one."""
+"""Write private files atomically, manage private folders, and lock files."""
 
 import fcntl
 import glob
@@ -16,30 +16,30 @@ from filelock import FileLock, Timeout
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
-_OWNED = ".understudy-"
+_OWNED = ".understudy-"  # before the process id in the name of a temporary folder
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, and name it once it is complete.
+    """Write a file that only its owner can read, atomically.
 
-    It has no name while it is written, so a kill leaves nothing behind.
+    It has no name until it is complete, so a kill leaves nothing behind.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with place_in_errors(path), open_unnamed(path.parent) as file:
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
         try:
-            give_name(file, beside)
-            beside.replace(path)
+            give_name(file, temporary)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def open_unnamed(folder: Path) -> IO[bytes]:
-    """Open a new file without a name in a folder, readable only by its owner.
+    """Open a new unnamed file in a folder, readable only by its owner.
 
-    It disappears when it is closed or the process is killed, unless `give_name` names it.
+    It disappears when it is closed or the process is killed, unless `give_name` was called.
     """
     if flag := getattr(os, "O_TMPFILE", 0):
         with suppress(OSError):  # the file system does not support it
@@ -48,7 +48,7 @@ def open_unnamed(folder: Path) -> IO[bytes]:
 
 
 def give_name(file: IO[bytes], path: Path) -> None:
-    """Give an unnamed file a name; if the system cannot, write a copy there.
+    """Give an unnamed file a name; if the system does not support it, write a copy.
 
     Raises:
         OSError: The path exists already, or cannot be written.
@@ -68,35 +68,35 @@ def give_name(file: IO[bytes], path: Path) -> None:
 
 
 @contextmanager
-def place_in_errors(place: Path) -> Iterator[None]:
-    """Add a path to system errors that have none, such as a full disk's."""
+def place_in_errors(path: Path) -> Iterator[None]:
+    """Add a path to system errors without one, such as a full disk."""
     try:
         yield
     except OSError as error:
         if error.filename is None:
-            error.filename = str(place)
+            error.filename = str(path)
         raise
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder, and those above it, that only its owner can enter; return it."""
-    for folder in (*reversed(path.parents), path):  # mkdir(parents=True) leaves those above open
+    """Create a folder and its parents, for their owner only; return it."""
+    for folder in (*reversed(path.parents), path):  # mkdir(parents=True) leaves parents readable
         if not folder.exists():
             folder.mkdir(exist_ok=True, mode=PRIVATE_FOLDER)
     return path
 
 
 def make_private(folder: Path) -> None:
-    """Let only the owner read a folder that a library has written."""
+    """Make a folder and its files readable only by their owner."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
 
 
 @contextmanager
 def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yield a private folder in another one, and remove it at the end.
+    """Yield a private folder inside `parent`, and remove it at the end.
 
-    Folders of this name that killed processes left there are removed first.
+    Folders of this name that killed processes left are removed first.
     """
     for folder in owned_folders(parent, name):
         if is_abandoned(folder):
@@ -107,9 +107,9 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
 
 @contextmanager
 def owned_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Yield a private folder that `is_abandoned` knows as this process's; remove it at the end."""
+    """Yield a private folder that is locked by this process; remove it at the end."""
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=f".{name}{_OWNED}{os.getpid()}-"))
-    lock = os.open(folder, os.O_RDONLY)  # until it is closed nobody takes this for a leftover
+    lock = os.open(folder, os.O_RDONLY)  # while it is open, `is_abandoned` returns False
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
@@ -119,14 +119,14 @@ def owned_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def owned_folders(parent: Path, name: str) -> list[Path]:
-    """Return the folders that `owned_folder` made here under this name and that still exist."""
+    """Return the existing folders that `owned_folder` made with this name."""
     return list(parent.glob(f".{glob.escape(name)}{_OWNED}*"))
 
 
 def is_abandoned(folder: Path) -> bool:
-    """Whether the process that made an owned folder is gone.
+    """Whether the process that made an owned folder has ended.
 
-    Its lock tells, and its process id for the moment before it holds the lock.
+    The folder's lock shows it; before the process has the lock, its process id does.
     """
     pid = folder.name.rpartition(_OWNED)[2].partition("-")[0]
     if pid.isdecimal() and Path("/proc", pid).exists():
@@ -146,7 +146,7 @@ def is_abandoned(folder: Path) -> bool:
 
 @contextmanager
 def locked(path: Path, *, wait: bool | float) -> Iterator[bool]:
-    """Lock a file against other processes; yield False if another process keeps the lock.
+    """Lock a file; yield False if another process holds the lock.
 
     `wait` is True to wait without limit, False not to wait, or a number of seconds. The system
     releases the lock of a killed process. The empty file stays.

@@ -1,8 +1,8 @@
-"""The command line of the bot: `understudy-bot run | check | dump | db upgrade | db backup`."""
+"""The `understudy-bot` command line: run, check, playground, dump, db upgrade, db backup."""
 
 import asyncio
 import os
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,71 +10,61 @@ import typer
 from rich.console import Console
 
 from bot import logs
-from bot.services.replies import Speaker
-from bot.settings import Settings, load_settings
+from bot.settings import load_settings
 from bot.store.backup import back_up
 from bot.store.database import database_file, upgrade_database
-from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
-from model.chat.names import make_printable_lines
-from model.errors import UnderstudyError
+from model.command_line import add_commands, make_app, number, run_app
 
-# Without it python-telegram-bot warns about each duration that it gives as a number of seconds.
-DURATIONS = ("PTB_TIMEDELTA", "1")
-
-cli = typer.Typer(
-    help="The live bot: answers in a Telegram group in the voices of its friends.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-db = typer.Typer(help="The database of the messages that the bot saw.", no_args_is_help=True)
-cli.add_typer(db, name="db")
+# Without it python-telegram-bot warns about each duration that it returns as a number of seconds.
+_DURATIONS = ("PTB_TIMEDELTA", "1")
 
 
-@cli.command()
 def run() -> None:
-    """Run the bot until it is stopped; the database is made where there is none."""
+    """Run the bot until it is stopped; create a missing database."""
     settings = load_settings()
     logs.set_up(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
-    models.open("current")  # says what is wrong before Telegram is asked
+    models.open("current")  # report a problem with the model before Telegram is asked
     from bot import app
-    from bot import app as running
+    from model.speaking.speaker import open_speaker
 
-    bot = app.build(settings, models, lambda found: open_speaker(found, settings), _tell)
-    running.run(settings, bot)
+    def print_now(line: str) -> None:
+        print(line, flush=True)
+
+    load = partial(open_speaker, device=settings.device)
+    app.run(settings, app.build(settings, models, load, print_now))
 
 
-@cli.command()
 def check() -> None:
-    """Look at settings, Telegram, chats, admins, database, disk and model; say what to mend.
+    """Check the settings, Telegram, the database and the model.
 
-    Nothing is changed. A bot that polls meanwhile logs one conflict and goes on.
+    Says how to fix each problem, and changes nothing. If the bot polls at the same time, it logs
+    one conflict and continues.
     """
     from bot.checks.finding import Verdict
-    from bot.checks.run import findings
+    from bot.checks.run import run_checks
 
-    found = asyncio.run(findings(load_settings()))
-    for finding in found:
-        typer.echo(finding)
-    if any(finding.verdict is Verdict.WRONG for finding in found):
+    findings = asyncio.run(run_checks(load_settings()))
+    for finding in findings:
+        print(finding)
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
         raise typer.Exit(1)
 
 
-@cli.command()
 def playground(
     conversation: Annotated[
         Path,
         typer.Argument(
-            readable=False, help="a text file of lines `Name: words`, which the friends say"
+            metavar="PATH", readable=False, help="Text file of lines `Name: words` to play"
         ),
     ],
     models_dir: Annotated[
-        Path, typer.Option("--models", readable=False, help="the folder of trained models")
+        Path,
+        typer.Option("--models", metavar="PATH", readable=False, help="Folder of trained models"),
     ] = Path("artifacts"),
 ) -> None:
-    """Show the real bot in a group on loopback: no token, no Telegram."""
+    """Play a conversation with the real bot, without Telegram."""
     from bot.playground.show import read_conversation, show
 
     artifact = Registry(models_dir).open("current")
@@ -82,67 +72,75 @@ def playground(
     asyncio.run(show(artifact, str(models_dir.resolve()), lines, Console(highlight=False)))
 
 
-@cli.command()
 def dump(
     file: Annotated[
-        Path, typer.Argument(readable=False, help="where the messages go; it is replaced")
+        Path, typer.Argument(metavar="PATH", readable=False, help="File to write or replace")
     ],
     chat: Annotated[
-        int | None, typer.Option(help="the chat's id, where messages of several are kept")
+        int | None,
+        typer.Option(metavar="N", parser=number(int), help="Chat id, if there are several chats"),
     ] = None,
 ) -> None:
-    """Write what those who agreed wrote, as Telegram Desktop exports it, to learn from."""
+    """Export the stored messages of people who agreed.
+
+    The file has the format of a Telegram export. `understudy retrain` reads it.
+    """
     from bot.services.dump import dump as write_dump
 
     settings = load_settings()
-    held = asyncio.run(write_dump(settings, Registry(settings.models_dir), file, chat))
-    typer.echo(
-        f"{file} holds {held.friends:,} messages of friends who agreed and {held.own:,} of the "
-        f"bot's, of chat {held.chat_id}, and {held.decisions:,} decisions"
+    result = asyncio.run(write_dump(settings, Registry(settings.models_dir), file, chat))
+    print(
+        f"{file} contains {result.friends:,} messages of friends who agreed and {result.own:,} of "
+        f"the bot, of chat {result.chat_id}, and {result.decisions:,} decisions."
     )
 
 
-@db.command()
 def upgrade() -> None:
-    """Bring the database up to date; stop the bot first and keep a copy (`db backup`)."""
+    """Upgrade the database to the newest version.
+
+    Stop the bot and make a copy first (`understudy-bot db backup PATH`).
+    """
     url = load_settings().database_url
     was_older = asyncio.run(upgrade_database(url))
-    state = "is up to date now" if was_older else "was up to date already"
-    typer.echo(f"{database_file(url)} {state}")
+    print(f"{database_file(url)} {'is now' if was_older else 'was already'} up to date.")
 
 
-@db.command()
 def backup(
     target: Annotated[
-        Path, typer.Argument(readable=False, metavar="FILE", help="where the copy is written")
+        Path, typer.Argument(metavar="PATH", readable=False, help="File to write the copy to")
     ],
-    force: Annotated[bool, typer.Option("--force", help="replace FILE if it is there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists")] = False,
 ) -> None:
-    """Copy the database into FILE, also while the bot runs; only you can read the copy."""
-    done = asyncio.run(back_up(load_settings().database_url, target, force=force))
-    typer.echo(f"{done.path} holds {done.messages:,} messages in {done.size / 2**20:,.1f} MiB")
+    """Copy the database, even while the bot runs.
+
+    Only you can read the copy.
+    """
+    copy = asyncio.run(back_up(load_settings().database_url, target, force=force))
+    print(f"{copy.path} contains {copy.messages:,} messages ({copy.size / 2**20:,.1f} MiB).")
 
 
-def open_speaker(artifact: Artifact, settings: Settings) -> Speaker:
-    """Load the weights of a trained model."""
-    from model.speaking.speaker import open_speaker as load
-
-    return load(artifact, device=settings.device)
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+cli = make_app("Run the live bot, which answers in a Telegram group in friends' voices.")
+add_commands(
+    cli,
+    (
+        (run, "understudy-bot run"),
+        (check, "understudy-bot check"),
+        (dump, "understudy-bot dump live.json"),
+        (playground, "understudy-bot playground demo/conversation.txt"),
+    ),
+)
+db = make_app("Upgrade or copy the database.")
+add_commands(
+    db,
+    ((upgrade, "understudy-bot db upgrade"), (backup, "understudy-bot db backup copy.db")),
+)
+cli.add_typer(db, name="db")
 
 
 def main() -> None:
-    """Run the command line; what a person can mend is one line, and exit status 1."""
-    os.environ.setdefault(*DURATIONS)
-    try:
-        cli()
-    except UnderstudyError as error:
-        sys.stderr.write(f"understudy-bot: {make_printable_lines(str(error))}\n")
-        raise SystemExit(1) from error
+    """Run the command line."""
+    os.environ.setdefault(*_DURATIONS)
+    run_app(cli, "understudy-bot", exit_at_signals=False)
 
 
 if __name__ == "__main__":

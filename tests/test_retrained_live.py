@@ -127,7 +127,7 @@ async def third_part(group, folder, root, piece, stays, leaves, kills):
     assert sum(text.encode() in before for text in own) > MANY
     assert not [text for text in own if text.encode() in left]
     assert set(still_known(Registry(root))) == set(older)
-    assert f"! {older[0]} was made of words of {leaves}" in understudy(
+    assert f"! {older[0]} was trained on messages of {leaves}" in understudy(
         "models", "list", "--models", root
     ).stdout.replace("\n", " ")
     understudy("models", "purge", "--person", leaves, "--models", root)

@@ -12,7 +12,7 @@ POLL_SECONDS = 2
 """So long `check` asks for updates: another poller, which that interrupts, asks again after 1 s."""
 
 
-async def findings(settings: Settings, *, poll_seconds: int = POLL_SECONDS) -> list[Finding]:
+async def run_checks(settings: Settings, *, poll_seconds: int = POLL_SECONDS) -> list[Finding]:
     """Look at everything; nothing is made or changed, and no update is taken."""
     try:
         artifact = await asyncio.to_thread(local.opened, settings.models_dir)

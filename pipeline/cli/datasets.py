@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from model.chat.names import make_printable
+from model.command_line import number
 from pipeline.cli import options, tables
 from pipeline.cli.options import WINDOW, require_training
 from pipeline.dataset.roster_file import MIN_MESSAGES
@@ -15,34 +16,45 @@ from pipeline.terminal import file_bar
 
 Exports = Annotated[
     list[Path],
-    typer.Argument(help="result.json files, or the folders that hold them", readable=False),
+    typer.Argument(
+        metavar="PATH", help="Exports: result.json files or their folders", readable=False
+    ),
 ]
 ChatName = Annotated[
-    str | None, typer.Option("--chat", help="the chat's name or id, where there are several")
+    str | None,
+    typer.Option("--chat", metavar="NAME", help="Chat name or id, if there are several chats"),
 ]
 Timezone = Annotated[
     str | None,
-    typer.Option(help="where old exports without UTC times were made; else this machine's"),
-]
-SessionMinutes = Annotated[float, typer.Option(help="a silence this long ends a session")]
-SkipDamaged = Annotated[
-    bool,
     typer.Option(
-        "--skip-damaged", help="Use an export even if over 1 % of it is damaged and cannot be read."
+        metavar="NAME",
+        help="Time zone of old exports without UTC times",
+        show_default="this machine's",
     ),
 ]
-MinMessages = Annotated[int, typer.Option(min=1, help="who wrote fewer becomes no voice")]
+SessionMinutes = Annotated[
+    float,
+    typer.Option(metavar="MINUTES", parser=number(float), help="Silence that ends a conversation"),
+]
+SkipDamaged = Annotated[
+    bool,
+    typer.Option("--skip-damaged", help="Accept an export of which over 1 % cannot be read"),
+]
+MinMessages = Annotated[
+    int, typer.Option(metavar="N", parser=number(int, 1), help="Minimum messages for a voice")
+]
 
 
 def sample(
     folder: Annotated[
-        Path, typer.Argument(readable=False, help="where result.json and roster.toml go")
+        Path,
+        typer.Argument(metavar="PATH", readable=False, help="Folder for the export to write"),
     ],
 ) -> None:
-    """Write the demo's chat, exactly as Telegram Desktop would export it."""
+    """Write the demo's chat in the form of a Telegram Desktop export."""
     from pipeline.dataset.sample import write_sample
 
-    print(f"wrote {write_sample(folder)}")
+    print(f"Wrote {write_sample(folder)}")
 
 
 def inspect(
@@ -50,16 +62,17 @@ def inspect(
     chat: ChatName = None,
     roster: Annotated[
         Path | None,
-        typer.Option(readable=False, help="write who is who into this file, to edit for `build`"),
+        typer.Option(
+            metavar="PATH", readable=False, help="Write the people to this file, for build"
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     timezone: Timezone = None,
     session_minutes: SessionMinutes = options.SESSION_MINUTES,
     min_messages: MinMessages = MIN_MESSAGES,
 ) -> None:
-    """Say what exports hold: chats, people, damage, what looks private, the pairs they give."""
+    """Show the chats, people, damage and private data in exports."""
     require_training()
-    from pipeline.cli import tables
     from pipeline.dataset.inspection import inspect as inspect_exports
 
     console = Console(highlight=False, markup=False, stderr=as_json)
@@ -70,7 +83,7 @@ def inspect(
         options.window(WINDOW.size, session_minutes),
         roster_path=roster,
         min_messages=min_messages,
-        step=lambda what: console.print(f"  {make_printable(what)} …", style="dim"),
+        step=lambda title: console.print(f"  {make_printable(title)} …", style="dim"),
         show=lambda file: file_bar(console, file),
     )
     if as_json:
@@ -78,43 +91,57 @@ def inspect(
     else:
         tables.print_findings(figures, console)
         if roster:
-            print(f"\nwrote {roster}: edit it, then understudy build … --roster {roster}")
+            print(f"\nWrote {roster}: edit it, then run understudy build … --roster {roster}")
 
 
 def build(
     exports: Exports,
-    out: Annotated[Path, typer.Option(readable=False, help="the dataset's folder")],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", readable=False, help="Folder for the dataset")
+    ],
     chat: ChatName = None,
     roster: Annotated[
         Path | None,
         typer.Option(
+            metavar="PATH",
             readable=False,
-            help="roster.toml (default: the one in the export's folder, else a new one)",
+            help="People and their consent",
+            show_default="roster.toml beside the export",
         ),
     ] = None,
-    session_minutes: SessionMinutes = options.SESSION_MINUTES,
-    window: Annotated[int, typer.Option(help="messages that a reply may look at")] = WINDOW.size,
-    last: Annotated[int | None, typer.Option(help="only the last so many messages")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="only messages from this day on, in --timezone or UTC")
-    ] = None,
-    test_share: Annotated[float, typer.Option(help="how much of the chat's end tests")] = TEST,
     min_messages: MinMessages = MIN_MESSAGES,
+    last: Annotated[
+        int | None,
+        typer.Option(metavar="N", parser=number(int), help="Use only the last N messages"),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="Use messages since this day, such as 2024-03-31"),
+    ] = None,
+    session_minutes: SessionMinutes = options.SESSION_MINUTES,
+    window: Annotated[
+        int,
+        typer.Option(metavar="N", parser=number(int), help="Messages of context for a reply"),
+    ] = WINDOW.size,
+    test_share: Annotated[
+        float,
+        typer.Option(metavar="N", parser=number(float), help="Share of messages in the test split"),
+    ] = TEST,
     review: Annotated[
         Path | None,
         typer.Option(
+            metavar="PATH",
             readable=False,
-            help="CSV file of doubtful pairs: mark the ones to remove, then build again",
+            help="CSV file of doubtful pairs; mark those to drop",
         ),
     ] = None,
     timezone: Timezone = None,
     public: Annotated[
-        bool,
-        typer.Option("--public", help="the chat is nobody's secret: the bot may speak anywhere"),
+        bool, typer.Option("--public", help="The chat is public: the bot may speak anywhere")
     ] = False,
     skip_damaged: SkipDamaged = False,
 ) -> None:
-    """Turn exports of one chat into a dataset of contexts and replies."""
+    """Build a dataset of contexts and replies from one chat's exports."""
     require_training()
     from pipeline.dataset.build import build as build_dataset
     from pipeline.dataset.pairs import BuildOptions
@@ -138,10 +165,10 @@ def build(
         exports,
         out,
         choices,
-        step=lambda what: console.print(f"  {make_printable(what)} …", style="dim"),
+        step=lambda title: console.print(f"  {make_printable(title)} …", style="dim"),
         show=lambda file: file_bar(console, file),
     )
     tables.print_summary(summary, console)
     if review:
-        print(f"\n{review}: write x before what must go, and build again with --review {review}")
+        print(f"\nIn {review}, write x before each pair to drop. Then build with --review {review}")
     print(f"\nNext: understudy train {out}")

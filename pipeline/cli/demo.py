@@ -1,4 +1,4 @@
-"""The `demo` command: from a sample chat to a scored model."""
+"""Turn the sample chat into a promoted and evaluated model: the work of `understudy demo`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,21 +9,14 @@ from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.errors import TrainingError
 from model.files import make_folder, write_text
-from pipeline.cli.tables import (
-    print_glance,
-    print_judgement,
-    print_summary,
-)
-from pipeline.cli.talk import opening
+from pipeline.cli.tables import print_glance, print_judgement, print_summary
+from pipeline.cli.talk import opening_lines
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.sample import write_sample
-from pipeline.dataset.storage import Dataset, load_dataset
+from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.evaluate import QUICK, evaluate
-from pipeline.terminal import (
-    print_paragraph,
-    step,
-)
+from pipeline.terminal import print_paragraph, step
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start, checkpoint_of, train
 from pipeline.training.verdict import verdict
@@ -37,20 +30,20 @@ def run_demo(
     minutes: float,
     registry: Registry,
     console: Console,
-    resumes: Callable[[Path | None], bool],
+    should_resume: Callable[[Path | None], bool],
 ) -> None:
-    """Leave a promoted model in the registry, and a held-out conversation for the bot's part.
+    """Promote a model in the registry, and write a held-out conversation for the playground.
 
-    `resumes` says whether to go on from the checkpoint of an earlier training, if there is one.
+    `should_resume` gets the checkpoint of a stopped training, if there is one.
 
     Raises:
-        TrainingError: A version of somebody's own group serves there, or nobody said what to do
-            with a checkpoint.
+        TrainingError: The current version is not the demo's, or it is unclear what to do with a
+            checkpoint.
     """
     if registry.current and not registry.open().card.public:
         raise TrainingError(
-            f"{registry.current} of your own group serves in {registry.root}, and the demo's would "
-            "take its place: try the demo in another clone"
+            f"{registry.current}, trained on your own group, is the current version in "
+            f"{registry.root}, and the demo would replace it: run the demo in another clone"
         )
     make_folder(folder)
     console.rule("1 · A chat, as Telegram Desktop exports it", align="left")
@@ -62,23 +55,20 @@ def run_demo(
     print_summary(summary, console)
     console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
     dataset = load_dataset(folder / "dataset")
-    resume = resumes(checkpoint_of(dataset, Start(base), registry))
+    resume = should_resume(checkpoint_of(dataset, Start(base), registry))
     settings = Hyperparameters(minutes=minutes)
     trained = train(dataset, base, registry, settings, Decoding(), console, resume=resume)
     registry.promote(trained.name)
-    _write_conversation(folder / CONVERSATION, dataset)
+    lines = opening_lines("held-out", str(dataset.folder), dataset.window.size, seed=1)
+    write_text(folder / CONVERSATION, "".join(f"{line}\n" for line in lines))
     console.rule("4 · Loss on held-out replies", align="left")
     print_judgement(trained.judgement, console)
-    console.print(f"\n  {trained.name} serves now", highlight=False)
+    console.print(f"\n  {trained.name} is the current version now", highlight=False)
     console.rule("5 · Its scorecard: does it sound like them?", align="left")
     version = registry.open()
     card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
     print_glance(card, console)
     print_paragraph(verdict(trained.judgement, card), console)
-    console.print(f"\n  In full: {version.path / SCORECARD}", highlight=False, soft_wrap=True)
-
-
-def _write_conversation(path: Path, dataset: Dataset) -> None:
-    """Write a held-out conversation, for the friends to say in the bot's group."""
-    lines = opening("held-out", str(dataset.folder), dataset.window.size, seed=1)
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    console.print(
+        f"\n  Full scorecard: {version.path / SCORECARD}", highlight=False, soft_wrap=True
+    )

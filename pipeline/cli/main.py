@@ -1,267 +1,244 @@
-"""The `understudy` command line."""
+"""The `understudy` command line, with the commands `train`, `evaluate` and `demo`."""
 
-import io
 import os
-import signal
-import sys
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
-from model.chat.names import make_printable_lines
-from model.errors import UnderstudyError, describe_error, traceback_without_text
-from model.speaking.speaker import open_speaker
-from pipeline.cli import datasets, evaluate, models, options, retrain, tables, talk
-from pipeline.cli.options import DECODING, drawn, hyper, redrawn, require_training
-from pipeline.training.bases import DEFAULT
-from pipeline.versions.lineage import dataset_of, missing_dataset
-
-app = typer.Typer(
-    help="Train on a group's chat, and talk with what came of it. The bot is `understudy-bot`.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+from model.command_line import add_commands, make_app, number, run_app
+from pipeline.cli import datasets, models, options, retrain, tables, talk
+from pipeline.cli.options import (
+    DECODING,
+    HUB,
+    MODELS,
+    ModelsDir,
+    require_training,
+    sampling_option,
+    training_option,
 )
-app.add_typer(models.app, name="models")
-for command in (
-    datasets.sample,
-    datasets.inspect,
-    datasets.build,
-    evaluate.evaluate,
-    retrain.retrain,
-):
-    app.command()(command)
-
-_SIGNALLED = 128  # a shell adds this to the number of the signal that ended a process
-_INTERRUPTED = _SIGNALLED + signal.SIGINT
-
-ModelsDir = options.ModelsDir
-Start = Annotated[
-    str, typer.Option(help="begin with `held-out` talk of the dataset, `nothing`, or a text FILE")
-]
-Seed = Annotated[
-    int | None, typer.Option(min=0, max=2**32 - 1, help="the same seed gives the same talk")
-]
-Base = Annotated[
-    str, typer.Option(help="a hub id, a folder with config.json, or smollm2 (no download)")
-]
-ArtifactName = Annotated[str, typer.Option("--model", help="current, a version, or a folder")]
+from pipeline.dataset.split import HeldOutSplit
+from pipeline.training.bases import DEFAULT
+from pipeline.training.hyperparameters import Hyperparameters, by_recipe
 
 
-@app.command()
 def train(
     context: typer.Context,
     dataset: Annotated[
-        Path, typer.Argument(readable=False, help="a folder that `understudy build` made")
+        Path,
+        typer.Argument(
+            metavar="DATASET", readable=False, help="Folder that `understudy build` made"
+        ),
     ],
-    base: Base = DEFAULT,
-    models_dir: ModelsDir = options.MODELS,
+    base: options.Base = DEFAULT,
+    epochs: Annotated[float | None, training_option("epochs", panel=None)] = None,
+    minutes: Annotated[float | None, training_option("minutes", panel=None)] = None,
+    lora: Annotated[bool | None, training_option("lora", "--lora", panel=None)] = None,
+    models_dir: ModelsDir = MODELS,
     resume: options.Resume = False,
     restart: options.Restart = False,
+    temperature: Annotated[float, sampling_option("temperature")] = DECODING.temperature,
+    top_k: Annotated[int, sampling_option("top_k")] = DECODING.top_k,
+    top_p: Annotated[float, sampling_option("top_p")] = DECODING.top_p,
+    repetition_penalty: Annotated[
+        float, sampling_option("repetition_penalty")
+    ] = DECODING.repetition_penalty,
+    candidates: Annotated[int, sampling_option("candidates")] = DECODING.candidates,
+    voice_weight: Annotated[float, sampling_option("voice_weight")] = DECODING.voice_weight,
+    context_weight: Annotated[float, sampling_option("context_weight")] = DECODING.context_weight,
+    length_power: Annotated[float, sampling_option("length_power")] = DECODING.length_power,
     recipe: Annotated[
         str,
-        typer.Option(help="understudy, or notebook: the plain baseline; other options go first"),
+        typer.Option(
+            metavar="NAME",
+            help="Preset: understudy or notebook (plain baseline)",
+            rich_help_panel=options.ADVANCED,
+        ),
     ] = "understudy",
-    epochs: Annotated[float | None, hyper("epochs")] = None,
-    minutes: Annotated[float | None, hyper("minutes")] = None,
-    batch_size: Annotated[int | None, hyper("batch_size")] = None,
-    packing: Annotated[int | None, hyper("packing")] = None,
-    token_budget: Annotated[int | None, hyper("token_budget")] = None,
-    batches: Annotated[str | None, hyper("batches")] = None,
-    precision: Annotated[str | None, hyper("precision")] = None,
-    learning_rate: Annotated[float | None, hyper("learning_rate")] = None,
-    schedule: Annotated[str | None, hyper("schedule")] = None,
-    warmup: Annotated[float | None, hyper("warmup")] = None,
-    weight_decay: Annotated[float | None, hyper("weight_decay")] = None,
-    lora: Annotated[bool | None, hyper("lora", "--lora")] = None,
-    lora_rank: Annotated[int | None, hyper("lora_rank")] = None,
-    lora_alpha: Annotated[int | None, hyper("lora_alpha")] = None,
-    evaluations: Annotated[int | None, hyper("evaluations")] = None,
-    patience: Annotated[int | None, hyper("patience")] = None,
-    validation_pairs: Annotated[int | None, hyper("validation_pairs")] = None,
-    canaries: Annotated[bool | None, hyper("canaries", "--canaries")] = None,
-    canary_count: Annotated[int | None, hyper("canary_count")] = None,
-    max_prompt_tokens: Annotated[int | None, hyper("max_prompt_tokens")] = None,
-    max_reply_tokens: Annotated[int | None, hyper("max_reply_tokens")] = None,
-    seed: Annotated[int | None, hyper("seed")] = None,
-    temperature: Annotated[float, drawn("temperature")] = DECODING.temperature,
-    top_k: Annotated[int, drawn("top_k")] = DECODING.top_k,
-    top_p: Annotated[float, drawn("top_p")] = DECODING.top_p,
-    repetition_penalty: Annotated[float, drawn("repetition_penalty")] = DECODING.repetition_penalty,
-    candidates: Annotated[int, drawn("candidates")] = DECODING.candidates,
-    voice_weight: Annotated[float, drawn("voice_weight")] = DECODING.voice_weight,
-    context_weight: Annotated[float, drawn("context_weight")] = DECODING.context_weight,
-    length_power: Annotated[float, drawn("length_power")] = DECODING.length_power,
+    batch_size: Annotated[int | None, training_option("batch_size")] = None,
+    packing: Annotated[int | None, training_option("packing")] = None,
+    token_budget: Annotated[int | None, training_option("token_budget")] = None,
+    batches: Annotated[str | None, training_option("batches")] = None,
+    precision: Annotated[str | None, training_option("precision")] = None,
+    learning_rate: Annotated[float | None, training_option("learning_rate")] = None,
+    schedule: Annotated[str | None, training_option("schedule")] = None,
+    warmup: Annotated[float | None, training_option("warmup")] = None,
+    weight_decay: Annotated[float | None, training_option("weight_decay")] = None,
+    lora_rank: Annotated[int | None, training_option("lora_rank")] = None,
+    lora_alpha: Annotated[int | None, training_option("lora_alpha")] = None,
+    evaluations: Annotated[int | None, training_option("evaluations")] = None,
+    patience: Annotated[int | None, training_option("patience")] = None,
+    validation_pairs: Annotated[int | None, training_option("validation_pairs")] = None,
+    canaries: Annotated[bool | None, training_option("canaries", "--canaries")] = None,
+    canary_count: Annotated[int | None, training_option("canary_count")] = None,
+    max_prompt_tokens: Annotated[int | None, training_option("max_prompt_tokens")] = None,
+    max_reply_tokens: Annotated[int | None, training_option("max_reply_tokens")] = None,
+    seed: Annotated[int | None, training_option("seed")] = None,
     push_to_hub: Annotated[
-        str | None, typer.Option(help="then push it, privately, to you/model on the hub")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Push the version to this repository: you/model",
+            rich_help_panel=HUB,
+        ),
     ] = None,
     public: models.Public = False,
     yes: models.Yes = False,
 ) -> None:
-    """Fine-tune a base on a dataset; the first version is promoted for the bot by itself."""
+    """Fine-tune a base model on a dataset.
+
+    The first version becomes the current one; promote later ones yourself.
+    """
     options.check_resume(resume=resume, restart=restart)
-    settings = options.hyperparameters(recipe, context.params)
+    given = options.given_options(Hyperparameters, context.params)
+    settings = by_recipe(recipe, given)
     decoding = options.decoding(DECODING, context.params)
     require_training()
     from pipeline.dataset.storage import load_dataset
-    from pipeline.training.run import Start as Beginning
-    from pipeline.training.run import checkpoint_of, may_resume
-    from pipeline.training.run import train as train_dataset
+    from pipeline.training import run
 
     console = Console()
     registry = Registry(models_dir)
     pairs = load_dataset(dataset)
-    checkpoint = checkpoint_of(pairs, Beginning(base), registry)
-    resume = may_resume(checkpoint, options.ask, resume=resume, restart=restart)
-    if push_to_hub:  # asked now, while somebody is there
-        models.agree_to_push(
-            push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes
-        )
-    trained = train_dataset(pairs, base, registry, settings, decoding, console, resume=resume)
+    checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
+    resume = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
+    if push_to_hub:  # asked before training, while somebody is there
+        models.confirm_push(push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes)
+    trained = run.train(pairs, base, registry, settings, decoding, console, resume=resume)
     tables.print_outcome(trained, console)
     if push_to_hub:
         models.push_version(registry, trained.name, push_to_hub, public=public)
 
 
-@app.command()
-def chat(
+def evaluate(
     context: typer.Context,
-    voice: Annotated[str, typer.Option("--as", help="the friend who answers")],
-    me: Annotated[str, typer.Option(help="the name you speak under")] = "You",
-    start: Start = "held-out",
+    artifact: Annotated[
+        str,
+        typer.Argument(
+            metavar="VERSION", help="current, a number such as 7, a full name, or a folder"
+        ),
+    ] = "current",
     data: options.Data = None,
-    model: ArtifactName = "current",
-    models_dir: ModelsDir = options.MODELS,
-    seed: Seed = None,
-    temperature: Annotated[float | None, redrawn("temperature")] = None,
-    top_k: Annotated[int | None, redrawn("top_k")] = None,
-    top_p: Annotated[float | None, redrawn("top_p")] = None,
-    repetition_penalty: Annotated[float | None, redrawn("repetition_penalty")] = None,
-    candidates: Annotated[int | None, redrawn("candidates")] = None,
+    split: Annotated[
+        HeldOutSplit,
+        typer.Option(
+            metavar="NAME",
+            parser=options.choice(HeldOutSplit),
+            help="Held-out split: test, or validation to tune settings",
+        ),
+    ] = HeldOutSplit.TEST,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Evaluate fewer replies; the intervals are wider")
+    ] = False,
+    replies: Annotated[
+        int | None, typer.Option(metavar="N", parser=number(int, 1), help="Replies per voice")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", readable=False, help="Write the scorecard to this file"),
+    ] = None,
+    models_dir: ModelsDir = MODELS,
+    seed: options.Seed = 0,
+    temperature: Annotated[float | None, sampling_option("temperature", from_model=True)] = None,
+    top_k: Annotated[int | None, sampling_option("top_k", from_model=True)] = None,
+    top_p: Annotated[float | None, sampling_option("top_p", from_model=True)] = None,
+    repetition_penalty: Annotated[
+        float | None, sampling_option("repetition_penalty", from_model=True)
+    ] = None,
+    candidates: Annotated[int | None, sampling_option("candidates", from_model=True)] = None,
+    voice_weight: Annotated[float | None, sampling_option("voice_weight", from_model=True)] = None,
+    context_weight: Annotated[
+        float | None, sampling_option("context_weight", from_model=True)
+    ] = None,
+    length_power: Annotated[float | None, sampling_option("length_power", from_model=True)] = None,
 ) -> None:
-    """Talk with a voice in the terminal: type a line, get an answer; Ctrl-D ends."""
-    open_talk = _talk(models_dir, model, start, data, seed, context.params)
-    open_talk.console.print(
-        "An empty line lets the voice go on, /as NAME changes it, Ctrl-D ends.\n", style="dim"
+    """Evaluate a version on held-out conversations.
+
+    Prints the scorecard and writes it to scorecard.json in the version's folder. Other sampling
+    settings and the validation split need --out.
+    """
+    require_training()
+    changed = options.given_options(Decoding, context.params)
+    if out is None and (changed or split is not HeldOutSplit.TEST):
+        raise typer.BadParameter(
+            "with sampling options or --split validation, name a file with --out: the version's "
+            "own scorecard stays as it is"
+        )
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise typer.BadParameter(f"--out {out}: name a file in a folder that exists")
+    from pipeline.evaluation import evaluate as evaluation
+
+    console = Console(highlight=False, markup=False)
+    found = Registry(models_dir).open(artifact)
+    decoding = options.decoding(found.card.decoding, context.params)
+    version = replace(found, card=replace(found.card, decoding=decoding))
+    dataset = evaluation.dataset_for(version, data)
+    size = evaluation.QUICK if quick else evaluation.FULL
+    if replies:
+        size = size.with_lines(replies)
+    elif not quick:
+        size = size.with_replies(evaluation.SPOKEN, len(version.card.learned))
+    place = out or version.path / SCORECARD
+    card = evaluation.evaluate(
+        version, dataset, models_dir / "bases", size, seed or 0, console, split=split, place=place
     )
-    talk.chat(open_talk, voice, me)
+    tables.print_scorecard(card, console)
+    print(f"\nWrote {place}")
 
 
-@app.command()
-def simulate(
-    context: typer.Context,
-    turns: Annotated[int, typer.Option(min=1, help="how many turns the model writes")] = 10,
-    start: Start = "held-out",
-    data: options.Data = None,
-    model: ArtifactName = "current",
-    models_dir: ModelsDir = options.MODELS,
-    seed: Seed = None,
-    temperature: Annotated[float | None, redrawn("temperature")] = None,
-    top_k: Annotated[int | None, redrawn("top_k")] = None,
-    top_p: Annotated[float | None, redrawn("top_p")] = None,
-    repetition_penalty: Annotated[float | None, redrawn("repetition_penalty")] = None,
-    candidates: Annotated[int | None, redrawn("candidates")] = None,
-) -> None:
-    """Let the model write a thread among the friends, choosing who speaks."""
-    talk.simulate(_talk(models_dir, model, start, data, seed, context.params), turns)
-
-
-@app.command()
 def demo(
     folder: Annotated[
-        Path, typer.Option(readable=False, help="where the sample and its dataset go")
+        Path,
+        typer.Option(metavar="PATH", readable=False, help="Folder for the sample and its dataset"),
     ] = Path("demo"),
-    base: Base = "smollm2",
-    minutes: Annotated[float, typer.Option(help="how long to train")] = 5,
-    models_dir: ModelsDir = options.MODELS,
+    base: options.Base = "smollm2",
+    minutes: Annotated[
+        float, typer.Option(metavar="MINUTES", parser=number(float, 0), help="Training time")
+    ] = 5,
+    models_dir: ModelsDir = MODELS,
     resume: options.Resume = False,
     restart: options.Restart = False,
 ) -> None:
-    """Go from the demo's export to a model, and promote it for the bot."""
+    """Build, train, evaluate and promote a model from a sample chat."""
     options.check_resume(resume=resume, restart=restart)
     require_training()
     from pipeline.cli.demo import run_demo
     from pipeline.training.run import may_resume
 
-    def resumes(checkpoint: Path | None) -> bool:
+    def should_resume(checkpoint: Path | None) -> bool:
         return may_resume(checkpoint, options.ask, resume=resume, restart=restart)
 
-    run_demo(folder, base, minutes, Registry(models_dir), Console(), resumes)
+    run_demo(folder, base, minutes, Registry(models_dir), Console(), should_resume)
 
 
-def _talk(
-    models_dir: Path,
-    model: str,
-    start: str,
-    data: str | None,
-    seed: int | None,
-    given: Mapping[str, Any],
-) -> talk.Talk:
-    artifact = Registry(models_dir).open(model)
-    dataset = data or dataset_of(artifact)
-    if start == talk.HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
-        print(
-            f"{_capitalized(missing_dataset(artifact))}. So the conversation starts without "
-            "context; --start FILE takes a file's lines, --data DIR a dataset's",
-            file=sys.stderr,
-        )
-        start = talk.NOTHING
-    lines = talk.opening(start, dataset, artifact.card.window.size, seed)
-    decoding = options.decoding(artifact.card.decoding, given)
-    speaker = open_speaker(artifact, seed=seed, decoding=decoding)
-    return talk.Talk(speaker, Console(highlight=False, markup=False), lines)
-
-
-def _capitalized(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+app = make_app(
+    "Train a model on a Telegram group's chat, and talk with it. The bot is `understudy-bot`."
+)
+add_commands(
+    app,
+    (
+        (retrain.retrain, "understudy retrain ChatExport_2024-03-31/result.json live.json"),
+        (datasets.inspect, "understudy inspect ChatExport_2024-03-31/result.json"),
+        (datasets.build, "understudy build ChatExport_2024-03-31/result.json --out dataset"),
+        (train, "understudy train dataset --minutes 60"),
+        (evaluate, "understudy evaluate current --quick"),
+        (talk.chat, "understudy chat --as Hugo"),
+        (talk.simulate, "understudy simulate --turns 10"),
+        (datasets.sample, "understudy sample demo/export"),
+        (demo, "understudy demo --minutes 5"),
+    ),
+)
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """Run the command line; what a person can mend is one line and exit status 1."""
+    """Run the command line."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
-    signals = _exit_at_signals()
-    try:
-        app(prog_name="understudy")
-    except UnderstudyError as error:
-        _fail(str(error))
-    except OSError as error:  # a full disk, a folder that is read-only, a file in a folder's place
-        place = f" {error.filename}" if error.filename else ""
-        _fail(f"cannot use{place}: {describe_error(error)}")
-    except KeyboardInterrupt:
-        _fail("interrupted", _INTERRUPTED)
-    except Exception as error:  # noqa: BLE001  last resort: shown without its text
-        if signals:  # a library replaced SystemExit by another error
-            sys.exit(_SIGNALLED + signals[0])
-        print(traceback_without_text(error), file=sys.stderr)
-        _fail("this is a bug in understudy: please report the lines above")
-
-
-def _exit_at_signals() -> list[int]:
-    """Turn signals into SystemExit, so that files are cleaned up; return the signals received."""
-    signals: list[int] = []
-
-    def exit_now(number: int, _frame: object) -> None:
-        signals.append(number)
-        sys.exit(_SIGNALLED + number)
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(number, exit_now)
-    return signals
-
-
-def _fail(text: str, status: int = 1) -> NoReturn:
-    """Print an error and exit."""
-    print(f"understudy: {make_printable_lines(text)}", file=sys.stderr)
-    sys.exit(status)
+    run_app(app, "understudy", exit_at_signals=True)

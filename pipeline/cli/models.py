@@ -1,6 +1,6 @@
 """The `models` commands."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,312 +9,166 @@ import typer
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from model.artifacts import archive
-from model.artifacts.archive import Manifest, OnBytes, list_file_names
-from model.artifacts.artifact import Artifact, Card
+from model.artifacts.archive import Manifest, list_file_names
+from model.artifacts.artifact import Card
 from model.artifacts.registry import Registry, explain_no_model, receipt_path
 from model.chat.names import make_printable, make_printable_name
 from model.chat.roster import Person, Roster
+from model.command_line import add_commands, make_app
 from model.errors import ArtifactError
-from pipeline.cli.options import MODELS, ModelsDir, require_training
+from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
 from pipeline.terminal import nats_note, step, table
 from pipeline.versions.lineage import remove_version, silence_known, still_known
 
-_FORGET = (
-    "silent and unseen from now on, but the weights still know their words until you build again "
-    "and train from that"
+Public = Annotated[
+    bool,
+    typer.Option("--public", help="Make the repository public", rich_help_panel=HUB),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Push without asking", rich_help_panel=HUB)]
+
+_LEARNED = (
+    "The weights have learned the chat: whoever can read them can extract messages from them."
 )
-_SEEN = "what they say is seen from now on"
-_NO_VOICE = "no voice, which this model has not learned: build again and train for that"
+_FORGET = (
+    "silent, and hidden in new prompts; the weights still contain their messages until you build "
+    "and train again"
+)
+_NO_VOICE = "no voice, because the model was not trained on it: build and train again to add it"
 _FIELDS = ("ids", "names", "aliases", "learn", "imitate")
 
 
-def print_artifact(artifact: Artifact, console: Console, *, serves: bool) -> None:
-    """Print a card: where the model comes from, its voices and its scores."""
-    card = artifact.card
-    console.print(f"{artifact.path.name}{', serves now' if serves else ''}")
-    facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    for about, says in _facts(card):
-        facts.add_row(about, Text(says))
-    console.print(Padding.indent(facts, 2))
-    console.print()
-    console.print(Padding.indent(_voices(card), 2))
-    replies = card.scores.get("nats_per_character", {}).get("replies", 0)
-    console.print(nats_note(replies), style="dim")
-
-
-def print_changes(before: Card, after: Card, console: Console) -> None:
-    """Print what a new roster changes, person by person, and what it does not."""
-    changes = list(_changes(before, after))
-    for line in changes or ["nothing changed"]:
-        console.print(line, soft_wrap=not console.is_terminal)
-    if changes:
-        console.print("A running bot applies this within seconds.")
-
-
-def print_silent(people: Iterable[Person], console: Console) -> None:
-    """Print who of these may not be imitated, and why."""
-    for person in people:
-        if person.imitate == "no" or person.learn == "no":
-            console.print(f"{person.name} {person.why_silent}: no voice.")
-
-
-def _facts(card: Card) -> Iterator[tuple[str, str]]:
-    told = card.provenance
-    yield "base", f"{card.base} ({card.family})"
-    yield "trained", " ".join(_trained(told)) or "unknown"
-    yield (
-        "learned from",
-        ", ".join(f"{make_printable_name(chat.title)} ({chat.chat_id})" for chat in card.chats),
-    )
-    gap = card.window.gap.total_seconds() / 60
-    yield "window", f"{card.window.size} messages; a silence of {gap:g} minutes ends a session"
-    yield "prompt", f"at most {card.max_prompt_tokens} tokens, rules {card.prompt}"
-    if silent := [one for one in card.roster.people if one.opted_out]:
-        yield "opted out", "; ".join(f"{one.name} {one.why_silent}" for one in silent)
-    if card.public:
-        yield "public", "the bot may speak anywhere"
-    for key, value in card.scores.items():
-        if key != "nats_per_character":
-            yield key.replace("_", " "), _figures(value)
-
-
-def _trained(told: Mapping[str, Any]) -> Iterator[str]:
-    if at := told.get("trained_at"):
-        yield str(at)[:16].replace("T", " ") + " UTC"
-    if steps := told.get("steps"):
-        yield f"in {steps:,} steps"
-    if commit := told.get("commit"):
-        yield f"of commit {str(commit)[:9]}"
-
-
-def _figures(value: Any) -> str:  # noqa: ANN401  JSON's border
-    """Return figures in a line; what is nested deeper stays in model.json."""
-    if not isinstance(value, Mapping):
-        return str(value)
-    flat = {key: item for key, item in value.items() if not isinstance(item, Mapping | list)}
-    return ", ".join(f"{key.replace('_', ' ')} {item}" for key, item in flat.items())
-
-
-def _voices(card: Card) -> Table:
-    losses = table("voice", "may be imitated", "untuned", "tuned", words={"may be imitated"})
-    nats = card.scores.get("nats_per_character", {})
-    for person in card.roster.voices:
-        losses.add_row(
-            Text(person.name), person.imitate, *_nats(nats.get("voices", {}), person.name)
-        )
-    losses.add_row("all of them", "", *_nats(nats, "whole"))
-    if nats.get("fresh"):
-        losses.add_row("but those seen in training", "", *_nats(nats, "fresh"))
-    return losses
-
-
-def _nats(by_name: Mapping[str, Any], name: str) -> list[str]:
-    figures = by_name.get(name, {})
-    return [f"{figures[key]:.3f}" if key in figures else "" for key in ("untuned", "tuned")]
-
-
-def _changes(before: Card, after: Card) -> Iterator[str]:
-    old = {person.name: person for person in before.roster.people}
-    for now in after.roster.people:
-        was = old.get(now.name)
-        if changed := list(_changed(was, now)) if was else ["new", _NO_VOICE]:
-            yield f"{now.name}: {'; '.join(changed)}"
-    yield from _accounts(before.roster, after.roster)
-
-
-def _changed(was: Person, now: Person) -> Iterator[str]:
-    for key in _FIELDS:
-        old, new = getattr(was, key), getattr(now, key)
-        if old != new:
-            yield f"{key} {_said(old)} → {_said(new)}"
-    if was.learn != now.learn:
-        yield _FORGET if now.learn == "no" else _SEEN
-    wanted = (was.learn, was.imitate) != (now.learn, now.imitate)
-    if wanted and now.is_only_quiet:
-        yield _NO_VOICE
-
-
-def _accounts(before: Roster, after: Roster) -> Iterator[str]:
-    for key in ("bots", "understudies"):
-        old, new = sorted(getattr(before, key)), sorted(getattr(after, key))
-        if old != new:
-            yield f"{key}: {_said(old)} → {_said(new)}"
-
-
-def _said(value: str | Iterable[Any]) -> str:
-    if isinstance(value, str):
-        return value
-    return ", ".join(make_printable(str(item)) for item in value) or "none"
-
-
-RemovedVersion = Annotated[str, typer.Argument(help="current, a number such as 7, or a full name")]
-
-
-def print_still_known(
-    still: Mapping[str, Sequence[str]], console: Console, models_dir: Path = MODELS
-) -> None:
-    """Say which versions know words of people who withdrew, and how to delete them."""
-    for name, people in still.items():
-        console.print(f"! {name} was made of words of {', '.join(people)}, who withdrew")
-    where = "" if models_dir == MODELS else f" --models {models_dir}"
-    for person in dict.fromkeys(one for people in still.values() for one in people):
-        console.print(
-            "To delete such versions, once none of them serves: "
-            f'understudy models purge --person "{person}"{where}'
-        )
-
-
-def print_serving_known(registry: Registry) -> None:
-    """Say of whom that withdrew the version that serves knows words."""
-    still = {one: who for one, who in still_known(registry).items() if registry.is_current(one)}
-    print_still_known(still, Console(highlight=False, markup=False), registry.root)
-
-
-def remove(version: RemovedVersion, models_dir: ModelsDir = MODELS) -> None:
-    """Delete a version that does not serve."""
-    registry = Registry(models_dir)
-    name = remove_version(registry, version)
-    has_receipt = receipt_path(registry.root, name).is_file()
-    print(f"{name} is deleted{'; its receipt stays' if has_receipt else ''}")
-
-
-def purge(
-    person: Annotated[str, typer.Option(help="the name of somebody who withdrew")],
-    models_dir: ModelsDir = MODELS,
-) -> None:
-    """Delete all versions that were made of a person's words, once none of them serves."""
-    require_training()
-    from pipeline.versions.erasure import purge as purge_versions
-
-    gone = purge_versions(Registry(models_dir), person)
-    if not gone:
-        print(f"no version knows words of {person}")
-    for name in gone:
-        print(f"{name} is gone")
-
-
-Version = RemovedVersion
-
-Public = Annotated[
-    bool, typer.Option("--public", help="where it is pushed, anybody may read: chat and all")
-]
-Yes = Annotated[bool, typer.Option("--yes", help="push without asking")]
-
-_LEARNED = (
-    "The weights have learned the chat: whoever can read them can draw its messages from them."
-)
-
-app = typer.Typer(
-    help="See the trained models, choose which one serves, and whom it may speak as.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
-for command in (remove, purge):
-    app.command()(command)
-
-
-@app.command("list")
 def list_models(models_dir: ModelsDir = MODELS) -> None:
-    """List the versions, the newest last; * serves, ! knows words of somebody who withdrew."""
+    """List the versions, newest last.
+
+    * marks the current version, ! one that was trained on messages of people who withdrew.
+    """
     registry = Registry(models_dir)
     if not registry.names:
         print(explain_no_model(models_dir))
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "version", "trained", "base", "nats/char", "voices"):
-        table.add_column(heading, overflow="fold")
-    still = still_known(registry)
+    columns = ("", "version", "trained", "base", "nats/char", "voices")
+    versions = table(*columns, words={"version", "trained", "base", "voices"})
+    withdrawn = still_known(registry)
     for name in registry.names:
-        marks = ("*" if registry.is_current(name) else "") + ("!" if name in still else "")
-        table.add_row(marks, name, *_models_facts(registry, name))
-    console = Console(highlight=False, markup=False)
-    console.print(table)
-    print_still_known(still, console, models_dir)
+        marks = ("*" if registry.is_current(name) else "") + ("!" if name in withdrawn else "")
+        try:
+            card = registry.open(name).card
+        except ArtifactError as error:
+            facts = ["", "", "", f"cannot be used: {make_printable(str(error))}"]
+        else:
+            loss = card.scores.get("nats_per_character", {}).get("whole", {}).get("tuned")
+            facts = [
+                str(card.provenance.get("trained_at", ""))[:10],
+                card.base,
+                "" if loss is None else f"{loss:.2f}",
+                ", ".join(person.name for person in card.roster.voices),
+            ]
+        versions.add_row(*map(Text, (marks, name, *facts)))
+    _console().print(versions)
+    _print_withdrawn(registry, registry.names)
 
 
-@app.command("show")
-def show_model(version: Version = "current", models_dir: ModelsDir = MODELS) -> None:
-    """Show where a version comes from, what it was trained on and how well it foresees replies."""
+def show(version: Version = "current", models_dir: ModelsDir = MODELS) -> None:
+    """Show a version's origin, voices and losses."""
     registry = Registry(models_dir)
     artifact = registry.open(version)
-    print_artifact(
-        artifact,
-        Console(highlight=False, markup=False),
-        serves=registry.is_current(artifact.path.name),
-    )
+    card, console = artifact.card, _console()
+    is_current = registry.is_current(artifact.path.name)
+    console.print(f"{artifact.path.name}{', the current version' if is_current else ''}")
+    facts = table("", "", plain=True)
+    for topic, text in _facts(card):
+        facts.add_row(topic, Text(text))
+    console.print(Padding.indent(facts, 2))
+    losses = table("voice", "may be imitated", "untuned", "tuned", words={"may be imitated"})
+    nats = card.scores.get("nats_per_character", {})
+    for person in card.roster.voices:
+        own = nats.get("voices", {}).get(person.name, {})
+        losses.add_row(Text(person.name), person.imitate, *_losses(own))
+    losses.add_row("all", "", *_losses(nats.get("whole", {})))
+    if nats.get("fresh"):
+        losses.add_row("all, without training targets", "", *_losses(nats["fresh"]))
+    console.print()
+    console.print(Padding.indent(losses, 2))
+    console.print(nats_note(nats.get("replies", 0)), style="dim")
 
 
-@app.command()
 def roster(
     version: Version,
     file: Annotated[
-        Path, typer.Argument(readable=False, help="a roster.toml, such as the dataset's")
+        Path,
+        typer.Argument(metavar="PATH", readable=False, help="roster.toml, such as the dataset's"),
     ],
     models_dir: ModelsDir = MODELS,
 ) -> None:
-    """Give a version, without training, what people agreed to since.
+    """Update the roster of a version without training.
 
-    Names cannot change: they are what the model knows people by.
+    Use it when people agree or withdraw. Names cannot change: the model was trained with them.
     """
     registry, wanted = Registry(models_dir), read_roster(file)
-    before = registry.open(registry.find(version)).card
-    name = registry.change_roster(version, wanted)
-    after = registry.open(name).card
-    console = Console(highlight=False, markup=False)
-    print_changes(before, after, console)
-    wished = {person.name for person in wanted.voices}
-    print_silent((one for one in after.roster.people if one.name in wished), console)
+    before = registry.open(registry.find(version)).card.roster
+    after = registry.open(registry.change_roster(version, wanted)).card.roster
+    console = _console()
+    changes = list(_changes(before, after))
+    for line in changes or ["Nothing changed."]:
+        console.print(line, soft_wrap=not console.is_terminal)
+    if changes:
+        console.print("A running bot applies this within seconds.")
+    names = {person.name for person in wanted.voices}
+    _print_silent(person for person in after.people if person.name in names)
 
 
-@app.command()
 def promote(version: Version, models_dir: ModelsDir = MODELS) -> None:
-    """Let a version serve."""
+    """Make a version the current one."""
     registry = Registry(models_dir)
-    print(f"{registry.promote(version)} serves now")
-    print_serving_known(registry)
+    print(f"{registry.promote(version)} is the current version now.")
+    _print_withdrawn(registry, filter(registry.is_current, registry.names))
 
 
-@app.command()
 def rollback(models_dir: ModelsDir = MODELS) -> None:
-    """Let the version serve that did before the current one."""
+    """Go back to the version that was current before."""
     registry = Registry(models_dir)
-    print(f"{registry.rollback()} serves again")
-    print_serving_known(registry)
+    print(f"{registry.rollback()} is the current version again.")
+    _print_withdrawn(registry, filter(registry.is_current, registry.names))
 
 
-@app.command()
 def export(
     version: Version,
     file: Annotated[
-        Path, typer.Argument(readable=False, help="where to write it, or a folder that exists")
+        Path,
+        typer.Argument(metavar="PATH", readable=False, help="File to write, or its folder"),
     ],
     with_weights: Annotated[
-        bool, typer.Option("--with-weights", help="with what training can go on from")
+        bool, typer.Option("--with-weights", help="Include the weights needed to train further")
     ] = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
-    """Write a version as one file, for another machine's `models import`."""
+    """Export a version as one file.
+
+    `models import` reads it on another machine.
+    """
     artifact = Registry(models_dir).open_verified(version)
     place = file / f"understudy-{artifact.path.name}.zip" if file.is_dir() else file
     names = list_file_names(artifact.path, with_weights=with_weights)
-    with _bar("Packing", sum((artifact.path / name).stat().st_size for name in names)) as told:
-        packed = archive.write_bundle(artifact, place, with_weights=with_weights, on_bytes=told)
-    print(f"wrote {place}, {_megabytes(place.stat().st_size)}; contents sha256 {packed.sha256}")
-    print(f"{_LEARNED}\nGive the file only to who may read the chat.")
-    print_silent(learned_people(artifact.card), Console(highlight=False, markup=False))
+    size = sum((artifact.path / name).stat().st_size for name in names)
+    with _byte_bar("Packing", size) as advance:
+        packed = archive.write_bundle(artifact, place, with_weights=with_weights, on_bytes=advance)
+    megabytes = place.stat().st_size / 1e6
+    print(f"Wrote {place}, {megabytes:,.1f} MB; contents sha256 {packed.sha256}")
+    print(f"{_LEARNED}\nGive the file only to people who may read the chat.")
+    _print_silent(_learned_people(artifact.card))
 
 
-@app.command("import")
 def import_model(
-    source: Annotated[str, typer.Argument(help="a file that `export` wrote, or you/model")],
+    source: Annotated[
+        str, typer.Argument(metavar="PATH", help="Exported file, or a hub repository: you/model")
+    ],
     models_dir: ModelsDir = MODELS,
 ) -> None:
-    """Add a model of another machine, or of the hub, as the newest version."""
+    """Import a model from a file or the Hugging Face hub."""
     registry = Registry(models_dir)
     received, manifest = (
         _import_file(registry, Path(source))
@@ -323,66 +177,113 @@ def import_model(
     )
     silence_known(registry)
     name = received.name
-    number = name.split("-")[0]
     already = "" if received.is_new else " already"
     print(
-        f"{manifest.version} of {source} is {name} here{already}; contents sha256 {manifest.sha256}"
+        f"{manifest.version} from {source} is{already} {name} here; contents sha256 "
+        f"{manifest.sha256}"
     )
     if not received.is_new:
         print("No new version was made; the version's roster was updated.")
-    card = registry.open(name).card
-    print_silent(learned_people(card), Console(highlight=False, markup=False))
+    _print_silent(_learned_people(registry.open(name).card))
     if not registry.is_current(name):
-        print(f"To let it serve: understudy models promote {number}")
+        print(f"To make it the current version: understudy models promote {name.split('-')[0]}")
 
 
-@app.command()
 def push(
     version: Version,
-    repository: Annotated[str, typer.Argument(help="you/model, made if it is not there")],
+    repository: Annotated[
+        str, typer.Argument(metavar="NAME", help="Repository such as you/model; made if missing")
+    ],
     public: Public = False,
     yes: Yes = False,
     models_dir: ModelsDir = MODELS,
 ) -> None:
-    """Put a version, weights and all, into a private repository of the Hugging Face hub."""
+    """Push a version to a Hugging Face repository.
+
+    The repository contains the weights. It is private without --public.
+    """
     registry = Registry(models_dir)
     card = registry.open_verified(version).card
-    agree_to_push(repository, card.roster, is_open=card.public, public=public, yes=yes)
+    confirm_push(repository, card.roster, is_open=card.public, public=public, yes=yes)
     push_version(registry, version, repository, public=public)
 
 
-def learned_people(card: Card) -> list[Person]:
-    """Return the people whose voices the weights know."""
-    return [person for person in card.roster.people if person.name in card.learned]
+def remove(version: Version, models_dir: ModelsDir = MODELS) -> None:
+    """Delete a version that is not the current one."""
+    registry = Registry(models_dir)
+    name = remove_version(registry, version)
+    has_receipt = receipt_path(registry.root, name).is_file()
+    print(f"{name} is deleted{'; its receipt is kept' if has_receipt else ''}.")
 
 
-def agree_to_push(
+def purge(
+    person: Annotated[str, typer.Option(metavar="NAME", help="Name of a person who withdrew")],
+    models_dir: ModelsDir = MODELS,
+) -> None:
+    """Delete all versions that were trained on a person's messages.
+
+    None of them may be the current version.
+    """
+    require_training()
+    from pipeline.versions.erasure import purge as purge_versions
+
+    deleted = purge_versions(Registry(models_dir), person)
+    if not deleted:
+        print(f"No version was trained on messages of {make_printable(person)}.")
+    for name in deleted:
+        print(f"{name} is deleted.")
+
+
+app = make_app("Manage the trained models: list, promote, export, delete.")
+add_commands(
+    app,
+    (
+        (list_models, "understudy models list"),
+        (show, "understudy models show 7"),
+        (promote, "understudy models promote 7"),
+        (rollback, "understudy models rollback"),
+        (roster, "understudy models roster current artifacts/roster.toml"),
+        (export, "understudy models export 7 hugo.zip"),
+        (import_model, "understudy models import hugo.zip"),
+        (push, "understudy models push 7 you/model"),
+        (remove, "understudy models remove 6"),
+        (purge, 'understudy models purge --person "Hugo Silva"'),
+    ),
+    list_models="list",
+    import_model="import",
+)
+
+
+def confirm_push(
     repository: str, roster: Roster, *, is_open: bool, public: bool, yes: bool
 ) -> None:
-    """Say what a repository will hold, and let a person agree to it; leave the command if not.
+    """Say what a repository will contain and ask whether to push; exit if the answer is no.
 
-    `is_open` is a chat that is nobody's secret.
+    `is_open` says that the chat itself is public.
 
     Raises:
-        ArtifactError: Nobody is signed in at the hub, or it cannot be reached.
+        ArtifactError: Nobody is signed in to the hub, or it cannot be reached.
     """
     from pipeline.versions import hub
 
     hub.require_sign_in(hub.open_hub())
-    reader = "anybody" if public else "only you and whom you let in"
-    print(f"{repository}: {reader} will read it. {_LEARNED}")
+    readers = "Anyone" if public else "Only you and people you invite"
+    print(f"{readers} will be able to read {repository}. {_LEARNED}")
     if public and not is_open:
         silent = [p.name for p in roster.people if p.name not in hub.agreed_names(roster)]
-        told = f"{', '.join(silent)} did not agree to be imitated: their names and ids stay out, "
-        print(told + "what they wrote is in the weights all the same." if silent else "")
+        if silent:
+            print(
+                f"{', '.join(silent)} did not agree to be imitated: their names and ids are left "
+                "out, but the weights have learned their messages too."
+            )
     elif not public:
-        print("Everybody's names and Telegram ids stand beside them.")
+        print("It will contain everybody's names and Telegram ids.")
     if not yes:
         typer.confirm("Push it?", abort=True)
 
 
 def push_version(registry: Registry, version: str, repository: str, *, public: bool) -> None:
-    """Push a version, and say where it is now.
+    """Push a version and print its address.
 
     Raises:
         ArtifactError: The hub refuses, or cannot be reached.
@@ -395,12 +296,113 @@ def push_version(registry: Registry, version: str, repository: str, *, public: b
     print(f"{artifact.path.name} is at {address}")
 
 
+def _console() -> Console:
+    return Console(highlight=False, markup=False)
+
+
+def _facts(card: Card) -> Iterator[tuple[str, str]]:
+    """Yield what `show` prints about a version: a topic and a text."""
+    source = card.provenance
+    trained = []
+    if at := source.get("trained_at"):
+        trained.append(f"{str(at)[:16].replace('T', ' ')} UTC")
+    if steps := source.get("steps"):
+        trained.append(f"in {steps:,} steps")
+    if commit := source.get("commit"):
+        trained.append(f"at commit {str(commit)[:9]}")
+    yield "base", f"{card.base} ({card.family})"
+    yield "trained", " ".join(trained) or "unknown"
+    yield (
+        "learned from",
+        ", ".join(f"{make_printable_name(chat.title)} ({chat.chat_id})" for chat in card.chats),
+    )
+    gap = card.window.gap.total_seconds() / 60
+    yield "window", f"{card.window.size} messages; {gap:g} minutes of silence end a conversation"
+    yield "prompt", f"at most {card.max_prompt_tokens} tokens, rules {card.prompt}"
+    if silent := [one for one in card.roster.people if one.opted_out]:
+        yield "opted out", "; ".join(f"{one.name} {one.why_silent}" for one in silent)
+    if card.public:
+        yield "public", "the bot may speak anywhere"
+    for key, value in card.scores.items():
+        if key == "nats_per_character":
+            continue
+        text = str(value)
+        if isinstance(value, Mapping):  # what is nested deeper is in model.json only
+            flat = {k: v for k, v in value.items() if not isinstance(v, Mapping | list)}
+            text = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in flat.items())
+        yield key.replace("_", " "), text
+
+
+def _losses(nats: Mapping[str, float]) -> list[str]:
+    return [f"{nats[key]:.3f}" if key in nats else "" for key in ("untuned", "tuned")]
+
+
+def _changes(before: Roster, after: Roster) -> Iterator[str]:
+    """Yield what a new roster changes, one line a person, and what it cannot change."""
+    old = {person.name: person for person in before.people}
+    for person in after.people:
+        if person.name not in old:
+            yield f"{person.name}: new; {_NO_VOICE}"
+        elif changes := list(_changes_of(old[person.name], person)):
+            yield f"{person.name}: {'; '.join(changes)}"
+    for key in ("bots", "understudies"):
+        old_ids, new_ids = sorted(getattr(before, key)), sorted(getattr(after, key))
+        if old_ids != new_ids:
+            yield f"{key}: {_listed(old_ids)} → {_listed(new_ids)}"
+
+
+def _changes_of(before: Person, after: Person) -> Iterator[str]:
+    for key in _FIELDS:
+        old, new = getattr(before, key), getattr(after, key)
+        if old != new:
+            yield f"{key} {_listed(old)} → {_listed(new)}"
+    if before.learn != after.learn:
+        yield _FORGET if after.learn == "no" else "new prompts include their messages"
+    has_changed = (before.learn, before.imitate) != (after.learn, after.imitate)
+    if has_changed and after.is_only_quiet:
+        yield _NO_VOICE
+
+
+def _listed(value: str | Iterable[Any]) -> str:
+    if isinstance(value, str):
+        return value
+    return ", ".join(make_printable(str(item)) for item in value) or "none"
+
+
+def _learned_people(card: Card) -> list[Person]:
+    return [person for person in card.roster.people if person.name in card.learned]
+
+
+def _print_silent(people: Iterable[Person]) -> None:
+    """Print which of these people may not be imitated, and why."""
+    for person in people:
+        if person.imitate == "no" or person.learn == "no":
+            _console().print(f"{person.name} {person.why_silent}: no voice.")
+
+
+def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:
+    """Print which of these versions contain messages of people who withdrew."""
+    console, people = _console(), still_known(registry)
+    found = {name: people[name] for name in names if name in people}
+    for name, withdrawn in found.items():
+        console.print(f"! {name} was trained on messages of {', '.join(withdrawn)}, who withdrew")
+    option = "" if registry.root == MODELS else f" --models {registry.root}"
+    for person in dict.fromkeys(one for withdrawn in found.values() for one in withdrawn):
+        console.print(
+            "To delete such versions, once another version is current: "
+            f'understudy models purge --person "{person}"{option}'
+        )
+
+
 def _import_file(registry: Registry, file: Path) -> tuple[archive.ImportResult, Manifest]:
     if not file.is_file():
-        raise ArtifactError(f"{file} is no file that `understudy models export` wrote")
-    with archive.open_bundle(file) as packed, _bar("Unpacking", packed.manifest.size) as told:
+        raise ArtifactError(f"{file} is not a file that `understudy models export` wrote")
+    with (
+        archive.open_bundle(file) as packed,
+        _byte_bar("Unpacking", packed.manifest.size) as advance,
+    ):
         received = archive.import_artifact(
-            registry, str(file), lambda folder: packed.unpack(folder, told)
+            registry, str(file), lambda folder: packed.unpack(folder, advance)
         )
     return received, packed.manifest
 
@@ -409,7 +411,9 @@ def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.Impor
     from pipeline.versions import hub
 
     if not hub.HUB_ID.fullmatch(repository) or repository.endswith(".zip"):
-        raise ArtifactError(f"there is no file {repository}, and a repository is like you/model")
+        raise ArtifactError(
+            f"there is no file {repository}; a repository of the hub has a name like you/model"
+        )
     found: list[Manifest] = []
     with step(Console(highlight=False), f"Fetching {repository}"):
         api = hub.open_hub()
@@ -420,8 +424,8 @@ def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.Impor
 
 
 @contextmanager
-def _bar(title: str, size: int) -> Iterator[OnBytes]:
-    """Show how much of so many bytes is done, in a terminal."""
+def _byte_bar(title: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Show in a terminal how many of `size` bytes are done; yield a function that adds to them."""
     columns = (TextColumn("  {task.description}"), BarColumn(28), DownloadColumn())
     console = Console()
     with Progress(
@@ -430,18 +434,3 @@ def _bar(title: str, size: int) -> Iterator[OnBytes]:
     ) as progress:  # fmt: skip
         task = progress.add_task(title, total=size)
         yield lambda done: progress.advance(task, done)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
-
-
-def _models_facts(registry: Registry, name: str) -> list[str]:
-    try:
-        card = registry.open(name).card
-    except ArtifactError as error:
-        return ["", "", "", f"cannot be used: {error}"]
-    trained = str(card.provenance.get("trained_at", ""))[:10]
-    after = card.scores.get("nats_per_character", {}).get("whole", {}).get("tuned")
-    voices = ", ".join(person.name for person in card.roster.voices)
-    return [trained, card.base, "" if after is None else f"{after:.2f}", voices]

@@ -1,125 +1,154 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the values they stand for."""
 
 import importlib.util
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, tzinfo
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
 from model.artifacts.artifact import Decoding
 from model.chat.conversation import Window
+from model.command_line import number
 from model.errors import ArtifactError, TrainingError
-from pipeline.training.hyperparameters import RECIPES, Hyperparameters, by_recipe
+from pipeline.training.hyperparameters import RECIPES, Hyperparameters
 
 MODELS = Path("artifacts")
 DECODING = Decoding()
 WINDOW = Window()
 SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)
 
+# The panels of a command's help, after its common options.
+SAMPLING = "Sampling"
+ADVANCED = "Advanced training"
+HUB = "Hugging Face hub"
+
 ModelsDir = Annotated[
-    Path, typer.Option("--models", readable=False, help="the folder of trained models")
+    Path,
+    typer.Option("--models", metavar="PATH", readable=False, help="Folder of trained models"),
 ]
-
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the training that was stopped.")]
+Version = Annotated[
+    str, typer.Argument(metavar="VERSION", help="current, a number such as 7, or a full name")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue a stopped training")]
 Restart = Annotated[
-    bool, typer.Option("--restart", help="Discard the checkpoint of a stopped training.")
+    bool, typer.Option("--restart", help="Discard the checkpoint of a stopped training")
 ]
-
 Data = Annotated[
-    str | None, typer.Option(help="the dataset, if it is no longer where the model was trained")
+    str | None, typer.Option(metavar="PATH", help="Dataset, if it has moved since training")
+]
+Base = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Base model: a hub id, a folder or smollm2 (no download)"),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="N", parser=number(int, 0, 2**32 - 1), help="Random seed"),
 ]
 
-
-_DRAWING = {
-    "temperature": "how bold replies are: 0.1 the likeliest words, 1 as the model thinks",
-    "top_k": "draw from so many likeliest pieces; 0: all",
-    "top_p": "draw from the likeliest pieces that make up this share",
-    "repetition_penalty": "above 1: avoid words already said",
-    "candidates": "draw so many replies, speak the best of them",
-    "voice_weight": "how much the best is what this voice says and others do not",
-    "context_weight": "how much the best is what fits here and not everywhere",
-    "length_power": "0: the best may be long; 1: it is the best word for word",
+_SAMPLING_HELP = {
+    "temperature": "Temperature (0.1 = cautious, 1 = as trained)",
+    "top_k": "Sample from the N likeliest tokens; 0 = all",
+    "top_p": "Sample from the likeliest tokens up to this share",
+    "repetition_penalty": "Penalty for repeated words; 1 = none",
+    "candidates": "Replies to generate; the best is used",
+    "voice_weight": "Weight of what only this voice says",
+    "context_weight": "Weight of what fits this context only",
+    "length_power": "Length normalisation: 0 = none, 1 = per token",
 }
 
-
-def drawn(name: str) -> Any:  # noqa: ANN401  typer's own type
-    """Return the option of a decoding setting."""
-    return typer.Option(help=_DRAWING[name])
+Choice = TypeVar("Choice", bound=Enum)
 
 
-def redrawn(name: str) -> Any:  # noqa: ANN401
-    """Return the option of a decoding setting that a model has one of its own of."""
-    return typer.Option(help=f"{_DRAWING[name]}; unless given, the model's own")
+def sampling_option(name: str, *, from_model: bool = False) -> Any:  # noqa: ANN401  typer's own type
+    """Return the option of a decoding setting; with `from_model` the default is the model's."""
+    (kind,) = (field.type for field in fields(Decoding) if field.name == name)
+    return typer.Option(
+        metavar="N",
+        parser=number(int if kind is int else float),
+        help=_SAMPLING_HELP[name],
+        show_default="the model's" if from_model else True,
+        rich_help_panel=SAMPLING,
+    )
 
 
-def drawing(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a command's options are decoding settings, those alone that were given."""
-    names = {field.name for field in fields(Decoding)}
-    return {k: v for k, v in given.items() if k in names and v is not None}
+def training_option(
+    name: str, *flags: str, panel: str | None = ADVANCED, default: bool | str = False
+) -> Any:  # noqa: ANN401
+    """Return the option of a hyperparameter, whose help shows `default` or that of each recipe.
+
+    The option's own default is None: if it is not given, the recipe's value is used.
+    """
+    (field,) = (field for field in fields(Hyperparameters) if field.name == name)
+    if field.type is not bool and not default:
+        values = {recipe: own.get(name, field.default) for recipe, own in RECIPES.items()}
+        others = [f"{r}: {_shown(v)}" for r, v in values.items() if v != field.default]
+        default = "; ".join([_shown(field.default), *others])
+    is_number = field.type in {int, float}
+    return typer.Option(
+        *flags,
+        metavar="MINUTES" if name == "minutes" else "N" if is_number else "NAME",
+        parser=number(int if field.type is int else float) if is_number else None,
+        help=field.metadata["help"],
+        show_default=default,
+        rich_help_panel=panel,
+    )
 
 
-def decoding(own: Decoding, given: Mapping[str, Any]) -> Decoding:
-    """Return decoding settings with those of a command's options that were given in their place.
+def _shown(value: Any) -> str:  # noqa: ANN401
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def choice(kind: type[Choice]) -> Callable[[str], Choice]:
+    """Return a parser of an enumeration's values, for an option's `parser`."""
+
+    def parse(text: str) -> Choice:
+        try:
+            return kind(text)
+        except ValueError:
+            values = " or ".join(str(member.value) for member in kind)
+            raise typer.BadParameter(f"{text} is not {values}") from None
+
+    return parse
+
+
+def given_options(
+    kind: type[Decoding | Hyperparameters], params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return those of a command's options that are fields of `kind` and were given."""
+    names = {field.name for field in fields(kind)}
+    return {k: v for k, v in params.items() if k in names and v is not None}
+
+
+def decoding(default: Decoding, params: Mapping[str, Any]) -> Decoding:
+    """Return decoding settings, replaced by those of a command's options that were given.
 
     Raises:
         ArtifactError: One is out of range.
     """
     try:
-        return replace(own, **drawing(given))
+        return replace(default, **given_options(Decoding, params))
     except ValueError as error:
         raise ArtifactError(str(error)) from error
 
 
 def require_training() -> None:
-    """Say in one line what to install where the training extra is missing.
+    """Check that the packages of the training extra are installed.
 
     Raises:
-        TrainingError: It is.
+        TrainingError: They are not.
     """
     if any(importlib.util.find_spec(name) is None for name in ("torch", "pyarrow")):
         raise TrainingError("this needs the training extra: pip install '.[train]'")
 
 
-def hyper(name: str, *flags: str) -> Any:  # noqa: ANN401  typer's own type
-    """Return the option of a hyperparameter; its help says what each recipe has for it.
-
-    Its own default is None: what is not given is the recipe's to say.
-    """
-    field = next(field for field in fields(Hyperparameters) if field.name == name)
-    text = field.metadata["help"]
-    if field.type is not bool:
-        others = [
-            f"; {r}: {own[name]:g}" if isinstance(own[name], float) else f"; {r}: {own[name]}"
-            for r, own in RECIPES.items()
-            if own.get(name, field.default) != field.default
-        ]
-        default = f"{field.default:g}" if isinstance(field.default, float) else field.default
-        text = f"{text} (default {default}{''.join(others)})"
-    return typer.Option(*flags, help=text, show_default=False)
-
-
-def hyperparameters(recipe: str, given: Mapping[str, Any]) -> Hyperparameters:
-    """Return a recipe's hyperparameters, with those of a command's options that were given.
-
-    Raises:
-        TrainingError: There is no such recipe, or a value is out of range.
-    """
-    return by_recipe(recipe, given_of(given))
-
-
-def given_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a command's options that are hyperparameters and were given."""
-    names = {field.name for field in fields(Hyperparameters)}
-    return {k: v for k, v in options.items() if k in names and v is not None}
-
-
 def window(size: int, session_minutes: float) -> Window:
-    """Return the window of these options, as a usage error where they make none."""
+    """Return the window of these options, or raise a usage error."""
     try:
         return Window(size=size, gap=timedelta(minutes=session_minutes))
     except (ValueError, OverflowError) as error:
@@ -127,7 +156,7 @@ def window(size: int, session_minutes: float) -> Window:
 
 
 def since(date: str | None, timezone: tzinfo | None) -> datetime | None:
-    """Return the time that `--since` names, a day's beginning, as a usage error where none."""
+    """Return the beginning of the day that `--since` names, or raise a usage error."""
     if date is None:
         return None
     try:
@@ -138,7 +167,7 @@ def since(date: str | None, timezone: tzinfo | None) -> datetime | None:
 
 
 def zone(name: str | None) -> tzinfo | None:
-    """Return the time zone of this name, as a usage error where there is none."""
+    """Return the time zone with this name, or raise a usage error."""
     try:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -1,7 +1,6 @@
 """The `retrain` command."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -9,85 +8,136 @@ import typer
 from rich.console import Console
 
 from model.artifacts.registry import Registry
+from model.command_line import INTERRUPTED, number
 from model.errors import ArtifactError
 from pipeline.cli import datasets, options
-from pipeline.cli.options import hyper, require_training
+from pipeline.cli.options import require_training, training_option
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
+from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions import receipt
 
-_INTERRUPTED = 130  # as a shell says of Ctrl-C
+_PROMOTION = "Promotion"
+_CURRENT = "the current version's"
 
 
 def retrain(
     context: typer.Context,
     files: Annotated[
         list[Path],
-        typer.Argument(readable=False, help="fresh result.json files, and the dumps of the bot"),
+        typer.Argument(
+            metavar="PATH", readable=False, help="New exports (result.json) and dumps of the bot"
+        ),
     ],
-    models_dir: options.ModelsDir = options.MODELS,
     chat: datasets.ChatName = None,
     roster: Annotated[
         Path | None,
-        typer.Option(readable=False, help="who is who; else roster.toml in the folder of models"),
-    ] = None,
-    start_from: Annotated[
-        str | None,
         typer.Option(
-            "--from",
-            help="base: train anew; current: go on from what serves, as is done where it may be",
-            show_default=False,
+            metavar="PATH",
+            readable=False,
+            help="People and their consent",
+            show_default="roster.toml in the folder of models",
         ),
     ] = None,
-    replay: Annotated[
-        float, typer.Option(min=0, help="--from current: so many old pairs beside each new one")
-    ] = 1.0,
     base: Annotated[
-        str | None, typer.Option(help="as for train; else the current version's")
+        str | None,
+        typer.Option(metavar="NAME", help="Base model, as for train", show_default=_CURRENT),
+    ] = None,
+    minutes: Annotated[
+        float | None, training_option("minutes", panel=None, default=_CURRENT)
     ] = None,
     min_new_messages: Annotated[
         int,
         typer.Option(
-            "--min-new-messages", min=1, help="with fewer new messages there is nothing to do"
+            metavar="N", parser=number(int, 1), help="Do nothing if there are fewer new messages"
         ),
     ] = MIN_NEW_MESSAGES,
     force_training: Annotated[
-        bool, typer.Option("--force-training", help="even if little is new")
+        bool, typer.Option("--force-training", help="Train even if there are too few new messages")
     ] = False,
     no_live_bot: Annotated[
-        bool, typer.Option("--no-live-bot", help="no bot runs that people told yes or no")
+        bool, typer.Option("--no-live-bot", help="Run without a dump: there is no running bot")
     ] = False,
-    force_promotion: Annotated[
-        str | None,
-        typer.Option("--force-promotion", help="promote in spite of the gate, for this reason"),
-    ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="so many versions stay")] = KEEP,
-    full_evaluation: Annotated[
-        bool, typer.Option("--full-evaluation", help="more lines and narrower intervals, slower")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="agree to what would be asked")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="one line at the end")] = False,
+    models_dir: options.ModelsDir = options.MODELS,
     resume: options.Resume = False,
     restart: options.Restart = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Answer yes to every question")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Print only the result, on one line")
+    ] = False,
     min_messages: Annotated[
         int | None,
-        typer.Option(min=1, help="as for build; else the current version's", show_default=False),
+        typer.Option(
+            metavar="N",
+            parser=number(int, 1),
+            help="Minimum messages for a voice",
+            show_default=_CURRENT,
+        ),
     ] = None,
     timezone: datasets.Timezone = None,
     skip_damaged: datasets.SkipDamaged = False,
-    epochs: Annotated[float | None, hyper("epochs")] = None,
-    minutes: Annotated[float | None, hyper("minutes")] = None,
-    batch_size: Annotated[int | None, hyper("batch_size")] = None,
-    learning_rate: Annotated[float | None, hyper("learning_rate")] = None,
-    lora: Annotated[bool | None, hyper("lora", "--lora")] = None,
-    max_prompt_tokens: Annotated[int | None, hyper("max_prompt_tokens")] = None,
-    max_reply_tokens: Annotated[int | None, hyper("max_reply_tokens")] = None,
-    seed: Annotated[int | None, hyper("seed")] = None,
+    force_promotion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="Promote even a worse version, for this reason",
+            rich_help_panel=_PROMOTION,
+        ),
+    ] = None,
+    keep: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=number(int, 1),
+            help="Versions to keep",
+            rich_help_panel=_PROMOTION,
+        ),
+    ] = KEEP,
+    full_evaluation: Annotated[
+        bool,
+        typer.Option(
+            "--full-evaluation",
+            help="Evaluate more replies, for narrower intervals",
+            rich_help_panel=_PROMOTION,
+        ),
+    ] = False,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="Weights to start from: base or current",
+            show_default="current, if possible",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = None,
+    replay: Annotated[
+        float,
+        typer.Option(
+            metavar="N",
+            parser=number(float, 0),
+            help="With --from current: old pairs per new pair",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = 1.0,
+    epochs: Annotated[float | None, training_option("epochs", default=_CURRENT)] = None,
+    batch_size: Annotated[int | None, training_option("batch_size", default=_CURRENT)] = None,
+    learning_rate: Annotated[
+        float | None, training_option("learning_rate", default=_CURRENT)
+    ] = None,
+    lora: Annotated[bool | None, training_option("lora", "--lora")] = None,
+    max_prompt_tokens: Annotated[
+        int | None, training_option("max_prompt_tokens", default=_CURRENT)
+    ] = None,
+    max_reply_tokens: Annotated[
+        int | None, training_option("max_reply_tokens", default=_CURRENT)
+    ] = None,
+    seed: Annotated[int | None, training_option("seed", default=_CURRENT)] = None,
 ) -> None:
-    """Train on what was said since, compare, and let the new version serve if it is no worse.
+    """Train on new messages and promote the result if it is no worse.
 
-    The first time it trains the first version. Hyperparameters that are not given are the current
-    version's.
+    The first run trains the first version. Hyperparameters that are not given are those of the
+    current version.
     """
     if start_from not in {None, "base", "current"}:
         raise typer.BadParameter(f"--from {start_from}: give base or current")
@@ -116,44 +166,40 @@ def retrain(
         force_promotion=force_promotion,
         keep=keep,
         evaluation_size=FULL if full_evaluation else GATE,
-        hyperparameters=options.given_of(context.params),
+        hyperparameters=options.given_options(Hyperparameters, context.params),
         resume=resume,
         restart=restart,
         skip_damaged=skip_damaged,
     )
-    console = Console(quiet=quiet, highlight=False, markup=False)  # of names nothing is markup
-    watch = Watch(console, _lasted(models_dir))
-    try:
-        result = run(request, Dependencies(watch, _asker(yes=yes), print_findings, print_summary))
-    except KeyboardInterrupt:
-        print(
-            "understudy: stopped; what serves stays as it was, and the same command begins again",
-            file=sys.stderr,
-        )
-        raise typer.Exit(_INTERRUPTED) from None
-    is_refused = result.version is not None and not result.promoted
-    print(result.message, file=sys.stderr if is_refused else sys.stdout)  # the bot tells why
-    if result.receipt:
-        print(f"receipt: {result.receipt}")
-    if result.next_command and not quiet:
-        print(f"next: {result.next_command}")
-    if is_refused:
-        raise typer.Exit(1)
-
-
-def _asker(*, yes: bool) -> Callable[[str], bool]:
-    """Return what asks a person in a terminal; elsewhere nobody agrees unless --yes does."""
 
     def ask(question: str) -> bool:
         return yes or options.ask(question)
 
-    return ask
-
-
-def _lasted(models_dir: Path) -> dict[str, float]:
-    """Return how long each step of the current version's retraining took."""
+    console = Console(quiet=quiet, highlight=False, markup=False)  # names may look like markup
+    watch = Watch(console, _seconds_of_last_run(models_dir))
     try:
-        told = receipt.read(models_dir, Registry(models_dir).current or "")
+        result = run(request, Dependencies(watch, ask, print_findings, print_summary))
+    except KeyboardInterrupt:
+        print(
+            "understudy: stopped; the current version is unchanged. Run the same command to start "
+            "again",
+            file=sys.stderr,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    is_refused = result.version is not None and not result.promoted
+    print(result.message, file=sys.stderr if is_refused else sys.stdout)  # the bot shows the reason
+    if result.receipt:
+        print(f"Receipt: {result.receipt}")
+    if result.next_command and not quiet:
+        print(f"Next: {result.next_command}")
+    if is_refused:
+        raise typer.Exit(1)
+
+
+def _seconds_of_last_run(models_dir: Path) -> dict[str, float]:
+    """Return the duration of each step of the current version's retraining."""
+    try:
+        last = receipt.read(models_dir, Registry(models_dir).current or "")
     except ArtifactError:
         return {}
-    return dict(told.seconds) if told else {}
+    return dict(last.seconds) if last else {}

@@ -2,23 +2,94 @@
 
 import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
+from model.artifacts.registry import Registry
 from model.chat.eligibility import VOICE_EMOJI
-from model.chat.names import clean_name, find_voice
+from model.chat.names import clean_name, find_voice, make_printable
 from model.chat.prompt import LINE_BREAK, format_line, parse_lines
 from model.chat.roster import Person
+from model.command_line import number
 from model.errors import DatasetError, VoiceError, describe_error
-from model.speaking.speaker import Speaker
+from model.speaking.speaker import Speaker, open_speaker
+from pipeline.cli import options
+from pipeline.cli.options import sampling_option
 from pipeline.dataset.storage import load_dataset
+from pipeline.versions.lineage import dataset_of, missing_dataset
 
 _AS = re.compile(r"/as(?=\s|$)")
 HELD_OUT, NOTHING = "held-out", "nothing"
+
+Start = Annotated[
+    str, typer.Option(metavar="PATH", help="Opening lines: held-out, nothing, or a text file")
+]
+Model = Annotated[
+    str,
+    typer.Option("--model", metavar="VERSION", help="current, a number, a full name, or a folder"),
+]
+
+
+def chat(
+    context: typer.Context,
+    voice: Annotated[str, typer.Option("--as", metavar="NAME", help="Voice that answers")],
+    me: Annotated[str, typer.Option(metavar="NAME", help="Your name in the conversation")] = "You",
+    start: Start = HELD_OUT,
+    model: Model = "current",
+    data: options.Data = None,
+    models_dir: options.ModelsDir = options.MODELS,
+    seed: options.Seed = None,
+    temperature: Annotated[float | None, sampling_option("temperature", from_model=True)] = None,
+    top_k: Annotated[int | None, sampling_option("top_k", from_model=True)] = None,
+    top_p: Annotated[float | None, sampling_option("top_p", from_model=True)] = None,
+    repetition_penalty: Annotated[
+        float | None, sampling_option("repetition_penalty", from_model=True)
+    ] = None,
+    candidates: Annotated[int | None, sampling_option("candidates", from_model=True)] = None,
+) -> None:
+    """Chat with a voice in the terminal.
+
+    Type a line to get an answer. An empty line lets the voice continue, /as NAME changes the
+    voice, and Ctrl-D ends the chat.
+    """
+    talk = _open_talk(models_dir, model, start, data, seed, context.params)
+    talk.console.print(
+        "An empty line lets the voice continue, /as NAME changes it, Ctrl-D ends.\n", style="dim"
+    )
+    run_chat(talk, voice, me)
+
+
+def simulate(
+    context: typer.Context,
+    turns: Annotated[
+        int, typer.Option(metavar="N", parser=number(int, 1), help="Number of turns")
+    ] = 10,
+    start: Start = HELD_OUT,
+    model: Model = "current",
+    data: options.Data = None,
+    models_dir: options.ModelsDir = options.MODELS,
+    seed: options.Seed = None,
+    temperature: Annotated[float | None, sampling_option("temperature", from_model=True)] = None,
+    top_k: Annotated[int | None, sampling_option("top_k", from_model=True)] = None,
+    top_p: Annotated[float | None, sampling_option("top_p", from_model=True)] = None,
+    repetition_penalty: Annotated[
+        float | None, sampling_option("repetition_penalty", from_model=True)
+    ] = None,
+    candidates: Annotated[int | None, sampling_option("candidates", from_model=True)] = None,
+) -> None:
+    """Generate a conversation; the model chooses who speaks next.
+
+    Generated lines start with 🎭. They become context for the lines that follow.
+    """
+    talk = _open_talk(models_dir, model, start, data, seed, context.params)
+    run_simulation(talk, turns)
 
 
 @dataclass(slots=True)
@@ -31,63 +102,43 @@ class Talk:
 
     @property
     def voices(self) -> tuple[Person, ...]:
-        """Return whom the model may speak as: in one's own terminal, anybody but a no."""
+        """Return the voices: in one's own terminal, everybody who did not refuse."""
         return self.speaker.artifact.card.roster.voices
 
-    def voice(self, said: str) -> str:
-        """Return the name of the voice that `said` means.
+    @property
+    def window(self) -> Sequence[str]:
+        """Return the lines that are the context of a reply."""
+        return self.lines[-self.speaker.artifact.card.window.size :]
+
+    def find_voice(self, name: str) -> str:
+        """Return the full name of a voice.
 
         Raises:
             VoiceError: There is none, or the person may not be imitated.
         """
-        named = self.speaker.artifact.card.roster.match_voice(said)
-        if named and not named[1] and named[0].why_silent:
-            raise VoiceError(f"{named[0].name} {named[0].why_silent}: choose another voice")
-        return find_voice(said, self.voices).name
+        found = self.speaker.artifact.card.roster.match_voice(name)
+        if found and not found[1] and found[0].why_silent:
+            raise VoiceError(f"{found[0].name} {found[0].why_silent}: choose another voice")
+        return find_voice(name, self.voices).name
 
-    @property
-    def window(self) -> Sequence[str]:
-        """Return the lines that a reply may look at."""
-        return self.lines[-self.speaker.artifact.card.window.size :]
-
-    def hear(self, line: str) -> None:
-        """Take a real line into the conversation."""
-        self.lines.append(line)
-
-    def show(self) -> None:
-        """Print the conversation as it stands."""
+    def print_lines(self) -> None:
+        """Print the conversation so far."""
         for line in self.lines:
-            self.console.print(
-                as_text(line, generated=False), soft_wrap=not self.console.is_terminal
-            )
+            self._print(_styled(line, generated=False))
 
-    def speak(self, voice: str) -> None:
-        """Let a voice take its turn, and print it."""
-        self.say(voice, self.speaker.reply(self.window, voice))
-
-    def say(self, voice: str, messages: Iterable[str]) -> None:
-        """Take a turn of the model's into the conversation, and print it."""
+    def add_turn(self, voice: str, messages: Iterable[str]) -> None:
+        """Add a generated turn to the conversation, and print it."""
         for message in messages:
             line = format_line(voice, message)
             self.lines.append(line)
-            self.console.print(
-                as_text(line, generated=True), soft_wrap=not self.console.is_terminal
-            )
+            self._print(_styled(line, generated=True))
+
+    def _print(self, text: Text) -> None:
+        self.console.print(text, soft_wrap=not self.console.is_terminal)
 
 
-def as_text(line: str, *, generated: bool) -> Text:
-    """Return a line for the terminal: a mask and colour on what the model said."""
-    name, colon, words = line.partition(": ")
-    shown = words.replace(LINE_BREAK, "\n     ")
-    if generated:
-        return Text.assemble(
-            f"{VOICE_EMOJI} ", (f"{name}{colon}", "bold magenta"), (shown, "magenta")
-        )
-    return Text.assemble(" │ ", (f"{name}{colon}", "bold"), shown)
-
-
-def opening(start: str, dataset: str | None, window: int, seed: int | None) -> list[str]:
-    """Return the lines a talk starts from: a held-out conversation, nothing, or a file's.
+def opening_lines(start: str, dataset: str | None, window: int, seed: int | None) -> list[str]:
+    """Return the first lines: of a held-out conversation, of a file, or none.
 
     Raises:
         DatasetError: The file or the dataset is missing or has no lines.
@@ -95,11 +146,17 @@ def opening(start: str, dataset: str | None, window: int, seed: int | None) -> l
     if start == NOTHING:
         return []
     if start != HELD_OUT:
-        return _from_file(Path(start))
+        try:
+            return parse_lines(Path(start).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise DatasetError(
+                f"cannot use {start} ({describe_error(error)}): --start takes {HELD_OUT}, "
+                f"{NOTHING} or a text file of lines `Name: words`"
+            ) from error
     if not dataset or not Path(dataset).is_dir():
         raise DatasetError(
             f"there is no dataset {dataset}: name one with --data, or begin with --start nothing "
-            "or --start FILE"
+            "or --start PATH"
         )
     test = load_dataset(Path(dataset)).test
     full = [pair for pair in test if len(pair.context) >= min(4, window)] or list(test)
@@ -108,35 +165,25 @@ def opening(start: str, dataset: str | None, window: int, seed: int | None) -> l
     return list(random.Random(seed).choice(full).context)
 
 
-def _from_file(path: Path) -> list[str]:
-    try:
-        return parse_lines(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"cannot use {path} ({describe_error(error)}): --start takes {HELD_OUT}, {NOTHING} "
-            "or a text file of lines `Name: words`"
-        ) from error
-
-
-def chat(talk: Talk, voice: str, me: str) -> None:
-    """Answer each typed line in a voice; `/as NAME` changes it, an empty line lets it go on."""
-    name = talk.voice(voice)
-    mine = clean_name(me)
-    talk.show()
-    for line in typed_lines(talk.console, f" │ {mine}: "):
+def run_chat(talk: Talk, voice: str, me: str) -> None:
+    """Answer each typed line in a voice, until the end of the input."""
+    name = talk.find_voice(voice)
+    my_name = clean_name(me)
+    talk.print_lines()
+    for line in _typed_lines(talk.console, f" │ {my_name}: "):
         words = line.encode("utf-8", "replace").decode().strip()  # a terminal may send any byte
         try:
-            if asked := _AS.match(words):
-                name = talk.voice(words[asked.end() :].strip())
+            if command := _AS.match(words):
+                name = talk.find_voice(words[command.end() :].strip())
             elif words:
-                talk.hear(format_line(mine, words))
-            talk.speak(name)
+                talk.lines.append(format_line(my_name, words))
+            talk.add_turn(name, talk.speaker.reply(talk.window, name))
         except VoiceError as error:
-            talk.console.print(Text(f"   {error}", "yellow"))
+            talk.console.print(Text(f"   {make_printable(str(error))}", "yellow"))
 
 
-def simulate(talk: Talk, turns: int) -> None:
-    """Let the model choose who speaks and write the turns, with its own lines as context.
+def run_simulation(talk: Talk, turns: int) -> None:
+    """Generate turns by the speakers that the model chooses.
 
     Raises:
         VoiceError: Nobody may be imitated.
@@ -144,12 +191,46 @@ def simulate(talk: Talk, turns: int) -> None:
     names = [person.name for person in talk.voices]
     if not names:
         raise VoiceError("nobody may be imitated in this version: see `understudy models show`")
-    talk.show()
+    talk.print_lines()
     for _ in range(turns):
-        talk.say(*talk.speaker.turn(talk.window, names))
+        talk.add_turn(*talk.speaker.turn(talk.window, names))
 
 
-def typed_lines(console: Console, prompt: str) -> Iterator[str]:
+def _open_talk(
+    models_dir: Path,
+    model: str,
+    start: str,
+    data: str | None,
+    seed: int | None,
+    params: Mapping[str, Any],
+) -> Talk:
+    artifact = Registry(models_dir).open(model)
+    dataset = data or dataset_of(artifact)
+    if start == HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
+        reason = missing_dataset(artifact)
+        print(
+            f"{reason[:1].upper()}{reason[1:]}. The conversation starts without context; "
+            "--start PATH takes the lines of a file, --data PATH those of a dataset",
+            file=sys.stderr,
+        )
+        start = NOTHING
+    lines = opening_lines(start, dataset, artifact.card.window.size, seed)
+    decoding = options.decoding(artifact.card.decoding, params)
+    speaker = open_speaker(artifact, seed=seed, decoding=decoding)
+    return Talk(speaker, Console(highlight=False, markup=False), lines)
+
+
+def _styled(line: str, *, generated: bool) -> Text:
+    """Return a line for the terminal: generated ones have a mask and a colour."""
+    name, colon, words = line.partition(": ")
+    label = f"{make_printable(name)}{colon}"
+    shown = "\n     ".join(map(make_printable, words.split(LINE_BREAK)))
+    if generated:
+        return Text.assemble(f"{VOICE_EMOJI} ", (label, "bold magenta"), (shown, "magenta"))
+    return Text.assemble(" │ ", (label, "bold"), shown)
+
+
+def _typed_lines(console: Console, prompt: str) -> Iterator[str]:
     """Yield what a person types until the end of the input."""
     while True:
         try:

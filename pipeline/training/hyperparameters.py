@@ -35,7 +35,7 @@ class Hyperparameters:
     weight_decay: float = _is("Weight decay of AdamW", 0.0)
     lora: bool = _is("Fine-tune with LoRA instead of all weights", False)  # noqa: FBT003
     lora_rank: int = _is("Rank of the LoRA matrices", 16)
-    lora_alpha: int = _is("LoRA alpha", 32)
+    lora_alpha: int = _is("Scale of the LoRA update (alpha)", 32)
     evaluations: int = _is("Maximum validation runs; 0 = none", 10)
     patience: int = _is("Validation runs without gain before stopping; 0 = off", 3)
     validation_pairs: int = _is("Pairs per validation run", 200)

@@ -181,8 +181,8 @@ async def test_an_upgrade_makes_the_database(desk):
     first = await desk.call("db", "upgrade")
     second = await desk.call("db", "upgrade")
 
-    assert (first.code, first.out) == (0, "understudy.db is up to date now\n")
-    assert (second.code, second.out) == (0, "understudy.db was up to date already\n")
+    assert (first.code, first.out) == (0, "understudy.db is now up to date.\n")
+    assert (second.code, second.out) == (0, "understudy.db was already up to date.\n")
 
 
 async def test_a_backup_says_what_it_holds(desk):
@@ -193,7 +193,7 @@ async def test_a_backup_says_what_it_holds(desk):
     forced = await desk.call("db", "backup", "copy.db", "--force")
 
     assert (made.code, made.err) == (forced.code, forced.err) == (0, "")
-    assert made.out == forced.out == "copy.db holds 0 messages in 0.1 MiB\n"
+    assert made.out == forced.out == "copy.db contains 0 messages (0.1 MiB).\n"
     assert says_one_line(refused, "copy.db is there already: name another file")
 
 
@@ -219,8 +219,8 @@ async def test_a_dump_says_what_it_holds(desk, stage, group, joao, zoe):
     named = await desk.call("dump", "live.json", "--chat", str(group.id))
     other = await desk.call("dump", "live.json", "--chat", "-5")
 
-    words = "live.json holds 2 messages of friends who agreed and 1 of the bot's, of chat -1001234"
-    assert by_itself.out == named.out == f"{words}, and 1 decisions\n", by_itself.err
+    words = "live.json contains 2 messages of friends who agreed and 1 of the bot, of chat -1001234"
+    assert by_itself.out == named.out == f"{words}, and 1 decisions.\n", by_itself.err
     assert other.code == 1
     assert "none are of chat -5: choose with --chat ID\n  -1001234  Friends" in other.err
     assert "a stranger's" not in (desk.folder / "live.json").read_text("utf-8")

@@ -63,7 +63,7 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
     assert read.splitlines()[0].startswith(f"{registry.current} of {tmp_path / 'friends.zip'} is")
     assert read.splitlines()[0].split()[-1] == wrote.splitlines()[0].split()[-1]
     assert read.splitlines()[1] == "To let it serve: understudy models promote 0001"
-    assert call(other, "promote", "1") == f"{registry.current} serves now\n"
+    assert call(other, "promote", "1") == f"{registry.current} is the current version now.\n"
     assert load_artifact(other.open().path).card == registry.open().card
 
 

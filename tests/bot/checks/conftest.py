@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.checks.run import findings
+from bot.checks.run import run_checks
 from model.artifacts.artifact import save_card
 from model.artifacts.registry import Registry
 from tests.bot.disks import remount, small_disk
@@ -25,7 +25,7 @@ class Desk:
 
     async def look(self, poll_seconds=0, **changes):
         given = {"admins": {ADMIN}, "models_dir": self.registry.root, **changes}
-        return await findings(self.stage.settings(**given), poll_seconds=poll_seconds)
+        return await run_checks(self.stage.settings(**given), poll_seconds=poll_seconds)
 
     async def says(self, about, poll_seconds=0, **changes):
         """Return `verdict text` of the only finding about a thing."""

@@ -57,7 +57,7 @@ def test_the_demo_never_takes_the_place_of_one_s_own_version(tmp_path):
     registry = Registry(tmp_path / "artifacts")
     own = registry.promote(registry.add(make(tmp_path / "own")))
 
-    with pytest.raises(TrainingError, match="of your own group serves"):
+    with pytest.raises(TrainingError, match="trained on your own group"):
         run_demo(tmp_path / "demo", "smollm2", 1, registry, Console(quiet=True), bool)
 
     assert registry.current == own

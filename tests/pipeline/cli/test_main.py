@@ -98,7 +98,7 @@ def test_build_merges_exports_and_takes_one_chat_of_several(tmp_path, two_chats)
 
     assert result.returncode == 0, result.stderr
     assert "Friends: 264 messages" in result.stdout
-    assert "doubts.csv: write x before what must go" in " ".join(result.stdout.split())
+    assert "doubts.csv, write x before each pair to drop" in " ".join(result.stdout.split())
     assert (tmp_path / "doubts.csv").is_file()
 
 
@@ -153,7 +153,7 @@ def test_inspect_writes_a_roster_that_build_takes_and_never_overwrites_one(tmp_p
         (["--timezone", "Atlantis"], "--timezone Atlantis"),
         (["--timezone", "../etc/passwd"], "--timezone ../etc/passwd"),
         (["--session-minutes", "0"], "a window needs"),
-        (["--min-messages", "0"], "greater than or equal to 1"),
+        (["--min-messages", "0"], "0 is out of range: give a number of 1 or more"),
     ],
     ids=["no day", "no such zone", "a file as the zone", "no session", "no threshold"],
 )
@@ -264,7 +264,7 @@ def test_where_its_dataset_is_gone_a_talk_begins_with_nothing_and_says_so(traine
     result = understudy("simulate", "--turns", 1, "--models", tmp_path / "moved")
 
     assert result.returncode == 0
-    assert "So the conversation starts without context" in result.stderr
+    assert "The conversation starts without context" in result.stderr
     assert result.stdout.startswith("🎭 ")
 
 

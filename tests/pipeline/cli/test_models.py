@@ -70,13 +70,13 @@ def change(tmp_path, call):
 def test_show_prints_the_card_in_80_columns(call, registry):
     shown = call("show", "1")
 
-    assert shown.startswith(f"{registry.names[0]}, serves now\n")
+    assert shown.startswith(f"{registry.names[0]}, the current version\n")
     assert max(map(len, shown.splitlines())) <= 80
     for words in (
         "tiny (encoder-decoder)",
-        "2024-03-01 12:00 UTC in 1,200 steps of commit 012345678",
+        "2024-03-01 12:00 UTC in 1,200 steps at commit 012345678",
         "Friends (-5)",
-        "10 messages; a silence of 120 minutes ends a session",
+        "10 messages; 120 minutes of silence end a conversation",
         "int8 0.0123",
     ):
         assert words in shown
@@ -87,7 +87,7 @@ def test_show_prints_each_voice_and_how_well_the_model_foresees_it(call):
 
     assert ["João", "yes", "0.985", "0.814"] in rows
     assert ["李雷", "ask"] in rows
-    assert ["all", "of", "them", "1.025", "0.874"] in rows
+    assert ["all", "1.025", "0.874"] in rows
 
 
 def test_show_does_without_what_a_model_does_not_say(call, registry, tmp_path):
@@ -95,7 +95,7 @@ def test_show_does_without_what_a_model_does_not_say(call, registry, tmp_path):
 
     shown = call("show", "2")
 
-    assert "serves now" not in shown
+    assert "the current version" not in shown
     assert "unknown" in shown
 
 
@@ -109,7 +109,7 @@ def test_what_a_person_agreed_to_since_is_put_into_the_version(change, registry)
 def test_the_same_roster_changes_nothing(change, registry):
     before = registry.open("1").card.roster
 
-    assert change(JOAO, LI) == "nothing changed\n"
+    assert change(JOAO, LI) == "Nothing changed.\n"
     assert registry.open("1").card.roster == before
 
 
@@ -131,8 +131,8 @@ def test_no_name_can_command_the_terminal(change):
 def test_who_says_no_is_silent_at_once_and_is_told_what_the_weights_still_know(change, registry):
     said = change(replace(JOAO, learn="no"), LI)
 
-    assert said.startswith("João: learn yes → no; silent and unseen from now on, but the weights")
-    assert "until you build again and train" in said
+    assert said.startswith("João: learn yes → no; silent, and hidden in new prompts; the weights")
+    assert "until you build and train again" in said
     assert registry.open("1").card.roster.voices == (LI,)
 
 
@@ -141,7 +141,7 @@ def test_who_said_no_and_changed_their_mind_is_a_voice_again(change, registry):
 
     said = change(JOAO, LI)
 
-    assert said.startswith("João: learn no → yes; what they say is seen from now on\n")
+    assert said.startswith("João: learn no → yes; new prompts include their messages\n")
     assert registry.open("1").card.roster.voices == (JOAO, LI)
 
 
@@ -162,14 +162,14 @@ def test_whom_the_weights_never_learned_is_seen_and_stays_no_voice(
 
     said = call("roster", "2", tmp_path / "roster.toml")
 
-    assert "no voice, which this model has not learned" in said
+    assert "no voice, because the model was not trained on it" in said
     assert registry.open("2").card.roster.voices == (JOAO,)
 
 
 def test_a_newcomer_is_called_by_name_and_is_no_voice(change, registry):
     said = change(JOAO, LI, Person("Zé", (9,), imitate="yes"))
 
-    assert said.startswith("Zé: new; no voice, which this model has not learned")
+    assert said.startswith("Zé: new; no voice, because the model was not trained on it")
     assert registry.open("1").card.roster.find_by_id(9).quiet
 
 
@@ -195,7 +195,7 @@ def test_a_version_with_another_roster_can_still_be_promoted(change, call, regis
     change(replace(JOAO, imitate="no"), LI)
     registry.promote(registry.add(make(tmp_path / "b", words="other")))
 
-    assert call("promote", "1") == f"{registry.names[0]} serves now\n"
+    assert call("promote", "1") == f"{registry.names[0]} is the current version now.\n"
 
 
 def test_a_version_or_a_roster_that_is_not_there_is_refused(call, tmp_path):
@@ -219,8 +219,8 @@ def test_removing_a_version_without_a_receipt_mentions_none(call, registry, tmp_
     kept.write_text("{}")
     second, third = registry.names[1:]
 
-    assert call("remove", "2") == f"{second} is deleted\n"
-    assert call("remove", "3") == f"{third} is deleted; its receipt stays\n"
+    assert call("remove", "2") == f"{second} is deleted.\n"
+    assert call("remove", "3") == f"{third} is deleted; its receipt is kept.\n"
 
 
 def test_without_a_model_every_command_names_the_same_next_step(tmp_path):

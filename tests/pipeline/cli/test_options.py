@@ -4,8 +4,8 @@ from dataclasses import fields
 from inspect import signature
 
 from pipeline.cli import main
-from pipeline.cli.options import hyper, hyperparameters
-from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.cli.options import given_options, training_option
+from pipeline.training.hyperparameters import Hyperparameters, by_recipe
 
 
 def test_every_hyperparameter_is_an_option_whose_default_is_the_recipe_s():
@@ -15,15 +15,13 @@ def test_every_hyperparameter_is_an_option_whose_default_is_the_recipe_s():
 
 
 def test_help_says_what_each_recipe_has():
-    assert hyper("learning_rate").help == (
-        "Peak learning rate; 0 = by model family (default 0; notebook: 5e-05)"
-    )
-    assert hyper("batch_size").help == "Pairs per optimiser step (default 8)"
+    assert training_option("learning_rate").show_default == "0; notebook: 5e-05"
+    assert training_option("batch_size").show_default == "8"
 
 
 def test_options_that_are_given_go_before_the_recipe_and_others_are_left_to_it():
     given = {"epochs": 1.0, "seed": None, "dataset": "folder"}
 
-    settings = hyperparameters("notebook", given)
+    settings = by_recipe("notebook", given_options(Hyperparameters, given))
 
     assert (settings.epochs, settings.seed, settings.schedule) == (1, 0, "linear")

@@ -53,7 +53,7 @@ def test_ctrl_c_says_that_nothing_changed(running, call, monkeypatch):
     result = call(fresh, "--no-live-bot", "--quiet")
 
     assert result.exit_code == 130
-    assert "stopped; what serves stays as it was" in result.output
+    assert "stopped; the current version is unchanged" in result.output
 
 
 def test_a_missing_dump_is_one_line(running, call):
@@ -96,7 +96,7 @@ def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monke
 
     assert result.exit_code == 1
     assert result.stderr == "0002-0123abcd is not promoted: it is worse\n"
-    assert result.stdout == "receipt: r\n"
+    assert result.stdout == "Receipt: r\n"
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monke
     [
         (["--from", "nowhere"], "--from nowhere: give base or current"),
         (["--force-promotion", " "], "--force-promotion needs a reason"),
-        (["--keep", "0"], "greater than or equal to 1"),
+        (["--keep", "0"], "0 is out of range: give a number of 1 or more"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_wrong_usage(call, words, says):

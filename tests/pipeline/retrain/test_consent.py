@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from model.artifacts.registry import Registry
 from model.errors import DatasetError, VoiceError
 from pipeline.cli.main import app
-from pipeline.cli.talk import Talk, chat, simulate
+from pipeline.cli.talk import Talk, run_chat, run_simulation
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.evaluate import QUICK, judge
@@ -60,14 +60,14 @@ def test_chat_refuses_a_person_who_opted_out(out):
     with pytest.raises(
         VoiceError, match="Friend 1 told the bot /optout on 2024-03-01: choose another voice"
     ):
-        chat(talk, "Friend 1", "me")
+        run_chat(talk, "Friend 1", "me")
 
 
 def test_simulate_without_voices_is_refused(running):
     running.run(dump(decisions=[decision(1, "optout"), decision(2, "optout")]))
 
     with pytest.raises(VoiceError, match="nobody may be imitated in this version"):
-        simulate(Talk(Silent(running.registry.open()), None), 3)
+        run_simulation(Talk(Silent(running.registry.open()), None), 3)
 
 
 def test_evaluate_refuses_voices_that_opted_out(running, tmp_path):

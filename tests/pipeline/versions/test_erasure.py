@@ -211,10 +211,10 @@ def test_the_commands_list_what_is_left_and_delete_it(shop):
     marks = [line.split()[0] for line in listed.splitlines() if "tiny" in line or "flan" in line]
     assert marks == ["!", "!", "*"]
     assert 'understudy models purge --person "Friend 1"' in " ".join(listed.split())
-    assert "made of words of Friend 1, who withdrew" in " ".join(promoted.split())
+    assert "trained on messages of Friend 1, who withdrew" in " ".join(promoted.split())
     assert removed.startswith("0001-")
     assert purged.startswith("0002-")
-    assert again == "no version knows words of Friend 1\n"
+    assert again == "No version was trained on messages of Friend 1.\n"
     assert [name[:4] for name in shop.registry.names] == ["0003"]
 
 

@@ -1,0 +1,123 @@
+"""The help of both programs, and their answers to wrong usage and to errors."""
+
+import re
+
+import pytest
+import typer
+from rich.cells import cell_len
+from typer.testing import CliRunner
+
+from bot.__main__ import cli as bot_app
+from model.command_line import add_commands, make_app, number, run_app
+from model.errors import UnderstudyError
+from pipeline.cli.main import app as pipeline_app
+
+
+def commands_of(app, *words):
+    """Yield the words of every command and group of a program."""
+    group = typer.main.get_command(app)
+    yield words
+    for name, command in group.commands.items():
+        yield (*words, name)
+        for inner in getattr(command, "commands", {}):
+            yield (*words, name, inner)
+
+
+COMMANDS = [(app, words) for app in (pipeline_app, bot_app) for words in commands_of(app)]
+
+
+def command_at(app, words):
+    command = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    return command
+
+
+@pytest.mark.parametrize(("app", "words"), COMMANDS, ids=[" ".join(w) for _, w in COMMANDS])
+def test_help_fits_80_columns_and_shows_nothing_of_python(app, words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    command = command_at(app, words)
+
+    result = CliRunner().invoke(app, [*words, "--help"])
+
+    lines = result.output.splitlines()
+    assert result.exit_code == 0
+    assert max(map(cell_len, lines)) <= 80
+    assert not re.search(
+        r"<\w|list\[|\bint\b|\bstr\b|INTEGER|FLOAT|TEXT|default: None|PosixPath", result.output
+    )
+    for param in command.params:
+        assert any(param.help in line for line in lines), f"{param.name} is broken in two lines"
+
+
+@pytest.mark.parametrize(("app", "words"), COMMANDS, ids=[" ".join(w) for _, w in COMMANDS])
+def test_a_command_s_help_begins_with_one_line_and_ends_with_an_example(app, words, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    command = command_at(app, words)
+
+    shown = CliRunner().invoke(app, [*words, "--help"]).output.splitlines()
+
+    first, *rest = command.help.splitlines()
+    assert first.endswith(".")
+    assert not rest or not rest[0]
+    if words:
+        assert any(line.strip() == first for line in shown)
+    if not hasattr(command, "commands"):
+        (example,) = (line.split(": ", 1)[1].strip() for line in shown if "Example: " in line)
+        assert example.split()[1 : len(words) + 1] == list(words)
+
+
+def test_a_list_of_commands_shows_each_on_one_line(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+    for app, words in COMMANDS:
+        shown = CliRunner().invoke(app, [*words, "--help"]).output
+        for command in getattr(command_at(app, words), "commands", {}).values():
+            assert command.help.splitlines()[0] in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x", "x is not a whole number"),
+        ("1.5", "1.5 is not a whole number"),
+        ("0", "0 is out of range: give a number from 1 to 20"),
+        ("21", "21 is out of range: give a number from 1 to 20"),
+    ],
+)
+def test_a_wrong_number_is_named_with_what_to_give(text, message):
+    with pytest.raises(typer.BadParameter, match=message):
+        number(int, 1, 20)(text)
+
+
+def test_not_a_number_is_out_of_range():
+    with pytest.raises(typer.BadParameter):
+        number(float, 0)("nan")
+    assert number(float, 0)("0.5") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (UnderstudyError("no model\x1b[31m"), "program: no model[31m\n"),
+        (
+            FileNotFoundError(2, "no", "there"),
+            "program: cannot use there: No such file or directory\n",
+        ),
+    ],
+    ids=["one of ours", "the system's"],
+)
+def test_an_error_that_a_person_can_fix_is_one_line(error, line, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["program"])
+
+    def fail():
+        raise error
+
+    app = make_app("Fail.")
+    add_commands(app, [(fail, "program fail")])
+
+    with pytest.raises(SystemExit) as caught:
+        run_app(app, "program", exit_at_signals=False)
+
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == line

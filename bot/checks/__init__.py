@@ -1,1 +1,1 @@
-"""`understudy-bot check`: what is wrong with a bot's set-up, and how to mend it."""
+"""Checks of a bot's set-up: what is wrong, and how to fix it."""

@@ -1,4 +1,4 @@
-"""One finding of a check."""
+"""The result of one check, and its form on the screen."""
 
 import textwrap
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _INDENT = " " * 7
 
 
 class Verdict(Enum):
-    """Whether a thing is as it should be; NOTE where only a person can know."""
+    """Whether a thing is right; NOTE if only a person can decide."""
 
     OK = "ok"
     NOTE = "note"
@@ -18,16 +18,16 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, how it is, and what there is to say."""
+    """The result of one check."""
 
-    about: str
+    topic: str
     verdict: Verdict
-    says: str
+    text: str
 
     def __str__(self) -> str:
-        """Return it in lines of 80 columns; a path or an address is never cut."""
+        """Return the finding in lines of 80 columns; paths and addresses are not broken."""
         return textwrap.fill(
-            f"{self.verdict.value:<5}  {self.about}: {self.says}",
+            f"{self.verdict.value:<5}  {self.topic}: {self.text}",
             COLUMNS,
             subsequent_indent=_INDENT,
             break_long_words=False,
@@ -35,16 +35,16 @@ class Finding:
         )
 
 
-def ok(about: str, says: str) -> Finding:
-    """Return that a thing is as it should be."""
-    return Finding(about, Verdict.OK, says)
+def ok(topic: str, text: str) -> Finding:
+    """Return a finding that all is well."""
+    return Finding(topic, Verdict.OK, text)
 
 
-def note(about: str, says: str) -> Finding:
-    """Return what a person has to judge."""
-    return Finding(about, Verdict.NOTE, says)
+def note(topic: str, text: str) -> Finding:
+    """Return a finding that a person has to judge."""
+    return Finding(topic, Verdict.NOTE, text)
 
 
-def wrong(about: str, says: str) -> Finding:
-    """Return what has to be mended."""
-    return Finding(about, Verdict.WRONG, says)
+def wrong(topic: str, text: str) -> Finding:
+    """Return a finding that something has to be fixed."""
+    return Finding(topic, Verdict.WRONG, text)

@@ -1,4 +1,4 @@
-"""Check files, machine and model."""
+"""Check the files, the machine and the model."""
 
 import asyncio
 import os
@@ -29,78 +29,79 @@ from model.errors import ArtifactError
 
 ENV_FILE = Path(".env")
 MIB = 2**20
-TOO_LITTLE = 50 * MIB
-LITTLE = 500 * MIB
-
+TOO_FULL = 50 * MIB
+NEARLY_FULL = 500 * MIB
 _OTHERS = 0o077
 
 
-def settings_file() -> Finding:
-    """Look at who can read .env; that its settings can be read is known by now."""
+def check_settings_file() -> Finding:
+    """Check who can read .env. Its settings have been read before."""
     if not ENV_FILE.exists():
-        return ok("settings", f"all can be read; there is no {ENV_FILE} in {Path.cwd()}")
+        return ok("settings", f"valid; there is no {ENV_FILE} in {Path.cwd()}")
     if ENV_FILE.stat().st_mode & _OTHERS:
-        return wrong("settings", f"others can read {ENV_FILE}, with the token: {_closed(ENV_FILE)}")
-    return ok("settings", f"all can be read, and only you can read {ENV_FILE}")
+        return wrong(
+            "settings", f"other users can read {ENV_FILE} and the token: run {_chmod(ENV_FILE)}"
+        )
+    return ok("settings", f"valid, and only you can read {ENV_FILE}")
 
 
-async def database(settings: Settings) -> Finding:
-    """Look at the database's version, and whether the bot and nobody else may use it."""
+async def check_database(settings: Settings) -> Finding:
+    """Check the version of the database, and that only the bot's user can use it."""
     path = database_file(settings.database_url)
     try:
         version = await read_version(settings.database_url)
     except StoreError as error:
         return wrong("database", str(error))
     if version is Version.MISSING:
-        return ok("database", f"{path} is not there yet, `understudy-bot run` makes it")
+        return ok("database", f"{path} does not exist yet; `understudy-bot run` creates it")
     if version is not Version.CURRENT:
         return wrong("database", describe_mismatch(settings.database_url, version))
     if not os.access(path, os.R_OK | os.W_OK):
         return wrong(
-            "database", f"{path} cannot be written: see that the bot's user may, or {ANOTHER}"
+            "database", f"{path} cannot be written: give the bot's user write access, or {ANOTHER}"
         )
     if path.stat().st_mode & _OTHERS:
-        return wrong("database", f"others can read {path}, with all messages: {_closed(path)}")
-    runs = await asyncio.to_thread(is_locked, settings.database_url)
-    more = "; a bot uses it now, and a second `understudy-bot run` is refused" if runs else ""
+        return wrong(
+            "database", f"other users can read {path} and all messages: run {_chmod(path)}"
+        )
+    is_used = await asyncio.to_thread(is_locked, settings.database_url)
+    more = "; a bot uses it now, so a second `understudy-bot run` fails" if is_used else ""
     return ok("database", f"{path} is up to date{more}")
 
 
-def disk(settings: Settings) -> Finding:
-    """Look at the room beside the database."""
+def check_disk(settings: Settings) -> Finding:
+    """Check the free space of the database's disk."""
     path = database_file(settings.database_url).absolute()
     folder = next(above for above in path.parents if above.is_dir())
     free = shutil.disk_usage(folder).free
-    says = f"{free / MIB:,.0f} MiB are free in {folder}"
-    if free < TOO_LITTLE:
-        return wrong("disk", f"{says}, soon no message can be kept: make room, or {ANOTHER}")
-    if free < LITTLE:
-        return note("disk", f"{says}: make room before it is full")
-    return ok("disk", says)
+    text = f"{free / MIB:,.0f} MiB are free in {folder}"
+    if free < TOO_FULL:
+        return wrong(
+            "disk", f"{text}; soon no message can be stored: free some space, or {ANOTHER}"
+        )
+    if free < NEARLY_FULL:
+        return note("disk", f"{text}: free some space before it is full")
+    return ok("disk", text)
 
 
-def _closed(path: Path) -> str:
-    return f"chmod 600 {shlex.quote(str(path))}"
-
-
-def device(settings: Settings) -> Finding:
-    """Ask CTranslate2, which runs the model, whether it sees the GPU that DEVICE names."""
+def check_device(settings: Settings) -> Finding:
+    """Check that CTranslate2, which runs the model, finds the GPU that DEVICE names."""
     try:
         gpus = ctranslate2.get_cuda_device_count()
-    except RuntimeError:  # a driver that is too old for it
+    except RuntimeError:  # the driver is too old
         gpus = 0
     if settings.device == "cuda" and not gpus:
         return wrong(
             "DEVICE",
-            "cuda, and CTranslate2 sees no GPU: write DEVICE=auto or DEVICE=cpu into .env, or "
+            "cuda, but CTranslate2 finds no GPU: set DEVICE=auto or DEVICE=cpu in .env, or "
             "install NVIDIA's driver and CUDA 12's cuBLAS (`nvidia-smi` must show the GPU)",
         )
     runs_on = "the GPU" if gpus and settings.device != "cpu" else "the CPU"
-    return ok("DEVICE", f"{settings.device}, the model runs on {runs_on}")
+    return ok("DEVICE", f"{settings.device}; the model runs on {runs_on}")
 
 
-def retraining(settings: Settings) -> list[Finding]:
-    """Look for the program that RETRAIN_COMMAND begins with, where there is one."""
+def check_retrain_command(settings: Settings) -> list[Finding]:
+    """Check that the program of RETRAIN_COMMAND exists, if the setting is used."""
     if settings.retrain_command is None:
         return []
     program = settings.retrain_command[0]
@@ -109,27 +110,26 @@ def retraining(settings: Settings) -> list[Finding]:
     return [
         wrong(
             "RETRAIN_COMMAND",
-            f"there is no program {program} that could be run: write its whole path",
+            f"there is no program {program}: write its full path",
         )
     ]
 
 
-def opened(models_dir: Path) -> Artifact:
-    """Return the version that serves, once it is sure that its files are whole.
+def open_current(models_dir: Path) -> Artifact:
+    """Return the current version after checking its files.
 
     Raises:
-        ArtifactError: There is none, it is damaged, or it was made for another prompt.
+        ArtifactError: There is none, it is damaged, or it was trained with another prompt.
     """
     if not models_dir.is_dir():
         raise ArtifactError(
-            f"there is no folder {models_dir.absolute()}: start the bot where its folder "
-            f"{models_dir.name} is, name another in MODELS_DIR, or make a model with "
-            "`understudy retrain`"
+            f"there is no folder {models_dir.absolute()}: start the bot in the folder that "
+            f"contains {models_dir.name}, set MODELS_DIR, or make a model with `understudy retrain`"
         )
     registry = Registry(models_dir)
     if registry.names and registry.current is None:
         raise ArtifactError(
-            f"no version in {models_dir} was chosen to serve, and there is "
+            f"no version in {models_dir} is the current one; there is "
             f"{', '.join(registry.names)}: choose one with `understudy models promote`"
         )
     return registry.open_verified("current")
@@ -138,9 +138,13 @@ def opened(models_dir: Path) -> Artifact:
 def check_model(
     artifact: Artifact, settings: Settings, decisions: Mapping[int, Decision]
 ) -> list[Finding]:
-    """Say which model it is, and who agreed to be imitated, in the roster or by `/optin`."""
+    """Report the model, and who agreed to be imitated, in the roster or by `/optin`."""
     card = artifact.card
     access = build_access(card, card.roster, settings, decisions)
     names = ", ".join(person.name for person in access.voices)
     voices = ok("voices", names) if names else wrong("voices", EN.no_voices)
-    return [ok("model", f"{artifact.path.name} of {card.base}, whole"), voices]
+    return [ok("model", f"{artifact.path.name}, based on {card.base}; complete"), voices]
+
+
+def _chmod(path: Path) -> str:
+    return f"chmod 600 {shlex.quote(str(path))}"

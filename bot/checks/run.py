@@ -9,25 +9,25 @@ from bot.store.groups import read_decisions
 from model.errors import ArtifactError
 
 POLL_SECONDS = 2
-"""So long `check` asks for updates: another poller, which that interrupts, asks again after 1 s."""
+"""How long `check` asks for updates. This interrupts another poller, which asks again after 1 s."""
 
 
 async def run_checks(settings: Settings, *, poll_seconds: int = POLL_SECONDS) -> list[Finding]:
-    """Look at everything; nothing is made or changed, and no update is taken."""
+    """Run all checks; they change nothing and take no update."""
     try:
-        artifact = await asyncio.to_thread(local.opened, settings.models_dir)
+        artifact = await asyncio.to_thread(local.open_current, settings.models_dir)
     except ArtifactError as error:
         model, card = [wrong("model", str(error))], None
     else:
         decisions = await read_decisions(settings.database_url)
         model, card = local.check_model(artifact, settings, decisions), artifact.card
     return [
-        local.settings_file(),
+        local.check_settings_file(),
         *telegram.check_webhook(settings),
         *await telegram.check_telegram(settings, card, poll_seconds),
-        await local.database(settings),
-        local.disk(settings),
+        await local.check_database(settings),
+        local.check_disk(settings),
         *model,
-        local.device(settings),
-        *local.retraining(settings),
+        local.check_device(settings),
+        *local.check_retrain_command(settings),
     ]

@@ -30,8 +30,8 @@ class Desk:
     async def says(self, about, poll_seconds=0, **changes):
         """Return `verdict text` of the only finding about a thing."""
         found = await self.look(poll_seconds, **changes)
-        [one] = [finding for finding in found if finding.about == about]
-        return f"{one.verdict.value} {one.says}"
+        [one] = [finding for finding in found if finding.topic == about]
+        return f"{one.verdict.value} {one.text}"
 
     def add(self, card, *, promote=True):
         """Add a model that has no weights but all files; return its folder."""

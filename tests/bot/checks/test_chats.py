@@ -20,7 +20,7 @@ async def test_privacy_mode_does_not_count_for_an_admin_of_the_group(desk, stage
     found = await desk.says("privacy mode"), await desk.says("group")
 
     assert found == (
-        "ok on, and as an admin the bot hears all that is said",
+        "ok on, but as an admin the bot receives all messages",
         "ok Friends (-1001234), as an admin",
     )
 
@@ -33,7 +33,7 @@ async def test_a_group_that_does_not_know_the_bot(desk, stage):
     del stage.telegram.world.chats[-1001234]
 
     assert await desk.says("group") == (
-        "WRONG Friends (-1001234) is unknown to the bot (Chat not found): add @understudy_bot to "
+        "WRONG the bot does not know Friends (-1001234) (Chat not found): add @understudy_bot to "
         "that group"
     )
 
@@ -44,7 +44,7 @@ async def test_a_group_that_the_bot_left(desk, stage, group, status):
 
     said = await desk.says("group")
 
-    assert said.startswith("WRONG the bot is not in Friends (-1001234) any more (Forbidden: bot")
+    assert said.startswith("WRONG the bot is no longer in Friends (-1001234) (Forbidden: bot")
     assert said.endswith("): add @understudy_bot again")
 
 
@@ -60,7 +60,7 @@ async def test_each_chat_of_the_model_is_looked_at(empty_desk, card):
     chats = (*card.chats, Chat(-77, "Others"))
     empty_desk.add(dataclasses.replace(card, chats=chats))
 
-    found = [one for one in await empty_desk.look() if one.about == "group"]
+    found = [one for one in await empty_desk.look() if one.topic == "group"]
 
     assert [one.verdict.value for one in found] == ["ok", "WRONG"]
 
@@ -68,26 +68,26 @@ async def test_each_chat_of_the_model_is_looked_at(empty_desk, card):
 async def test_a_public_model_speaks_anywhere(empty_desk, card):
     empty_desk.add(dataclasses.replace(card, public=True))
 
-    assert "group" not in [finding.about for finding in await empty_desk.look()]
+    assert "group" not in [finding.topic for finding in await empty_desk.look()]
 
 
 async def test_no_admins(desk):
     assert await desk.says("ADMINS", admins=set()) == (
-        "WRONG nobody yet: write /start to the bot in private, it answers with the line for .env"
+        "WRONG none yet: send /start to the bot in private; it answers with the line to add to .env"
     )
 
 
 async def test_an_admin_who_never_wrote_to_the_bot(desk):
     assert await desk.says("ADMINS", admins={13, 14, 15}) == (
-        "WRONG 14, 15 cannot be told anything: each admin must write /start to @understudy_bot in "
-        "private once; or the id is mistyped"
+        "WRONG the bot cannot write to 14, 15: each admin must send /start to @understudy_bot in "
+        "private once; or the id is wrong"
     )
 
 
 async def test_an_admin_who_blocked_the_bot(desk, stage, joao):
     await stage.telegram.set_status(stage.telegram.private(joao), stage.telegram.me, "kicked")
 
-    assert (await desk.says("ADMINS")).startswith("WRONG 13 cannot be told anything")
+    assert (await desk.says("ADMINS")).startswith("WRONG the bot cannot write to 13:")
 
 
 async def test_an_admin_who_can_be_told(desk):

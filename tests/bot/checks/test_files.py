@@ -19,25 +19,25 @@ async def test_settings_that_others_can_read_hold_the_token(desk):
     (desk.folder / ".env").touch(mode=0o644)
 
     assert await desk.says("settings") == (
-        "WRONG others can read .env, with the token: chmod 600 .env"
+        "WRONG other users can read .env and the token: run chmod 600 .env"
     )
 
 
 async def test_settings_of_ones_own(desk):
     (desk.folder / ".env").touch(mode=0o600)
 
-    assert await desk.says("settings") == "ok all can be read, and only you can read .env"
+    assert await desk.says("settings") == "ok valid, and only you can read .env"
 
 
 async def test_settings_without_a_file_say_where_one_was_looked_for(desk):
-    assert await desk.says("settings") == (f"ok all can be read; there is no .env in {desk.folder}")
+    assert await desk.says("settings") == (f"ok valid; there is no .env in {desk.folder}")
 
 
 async def test_a_database_that_others_can_read(desk, path):
     path.chmod(0o640)
 
     assert await desk.says("database") == (
-        f"WRONG others can read {path}, with all messages: chmod 600 {path}"
+        f"WRONG other users can read {path} and all messages: run chmod 600 {path}"
     )
 
 
@@ -88,7 +88,7 @@ async def test_a_disk_that_is_nearly_full(desk, small_disk):
 
     said = await desk.says("disk", database_url=url)
 
-    assert said.startswith(f"WRONG 0 MiB are free in {small_disk}, soon no message can be kept")
+    assert said.startswith(f"WRONG 0 MiB are free in {small_disk}; soon no message can be stored")
 
 
 async def test_a_disk_that_fills(desk, small_disk, remount):
@@ -96,4 +96,4 @@ async def test_a_disk_that_fills(desk, small_disk, remount):
 
     said = await desk.says("disk", database_url=f"sqlite+aiosqlite:///{small_disk}/bot.db")
 
-    assert said == f"note 200 MiB are free in {small_disk}: make room before it is full"
+    assert said == f"note 200 MiB are free in {small_disk}: free some space before it is full"

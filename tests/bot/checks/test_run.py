@@ -9,7 +9,7 @@ from bot.playground.telegram import TOKEN
 async def test_all_is_well(desk):
     found = await desk.look()
 
-    assert [(finding.about, finding.verdict) for finding in found] == [
+    assert [(finding.topic, finding.verdict) for finding in found] == [
         (about, Verdict.OK)
         for about in (
             "settings",
@@ -47,18 +47,18 @@ async def test_nothing_is_made_or_changed_and_no_update_taken(desk, stage, group
 async def test_the_rest_is_looked_at_where_there_is_no_model(empty_desk):
     found = await empty_desk.look()
 
-    wrongs = [finding.about for finding in found if finding.verdict is Verdict.WRONG]
+    wrongs = [finding.topic for finding in found if finding.verdict is Verdict.WRONG]
     assert wrongs == ["model"]
-    assert "database" in [finding.about for finding in found]
+    assert "database" in [finding.topic for finding in found]
 
 
 @pytest.mark.parametrize("change", [{"bot_token": None}, {"bot_token": "42:WRONG"}])
 async def test_the_rest_is_looked_at_where_telegram_is_not_to_be_had(desk, change):
     found = await desk.look(**change)
 
-    wrongs = [finding.about for finding in found if finding.verdict is Verdict.WRONG]
+    wrongs = [finding.topic for finding in found if finding.verdict is Verdict.WRONG]
     assert wrongs == ["BOT_TOKEN"]
-    assert {"ADMINS", "database", "model"} <= {finding.about for finding in found}
+    assert {"ADMINS", "database", "model"} <= {finding.topic for finding in found}
 
 
 async def test_every_finding_fits_80_columns_and_none_has_the_token(desk, stage):

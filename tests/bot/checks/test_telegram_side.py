@@ -11,7 +11,7 @@ import time_machine
 from telegram import Bot
 from telegram.error import TelegramError
 
-from bot.checks.telegram import clock
+from bot.checks.telegram import check_clock
 from bot.playground.telegram import TOKEN
 
 
@@ -47,8 +47,8 @@ async def test_no_token(desk):
 
 async def test_a_token_that_was_revoked(desk, stage):
     assert await desk.says("BOT_TOKEN", bot_token="42:REVOKED") == (
-        "WRONG Telegram does not know this BOT_TOKEN, it is mistyped or was revoked: copy it again "
-        f"from @BotFather (/mybots, API Token) into .env; or {stage.url} is no Bot API server"
+        "WRONG Telegram does not know this BOT_TOKEN; it is mistyped or was revoked: copy it again "
+        f"from @BotFather (/mybots, API Token) into .env; or {stage.url} is not a Bot API server"
     )
 
 
@@ -73,11 +73,11 @@ async def test_a_server_that_the_bot_left(desk, stage):
 
     said = await desk.says("TELEGRAM_API_URL")
 
-    assert "refused (Logged out): see that it is a Bot API server, and the one that" in said
+    assert "refused (Logged out): check that it is a Bot API server, and the one that" in said
 
 
 async def test_a_clock_that_is_right(desk):
-    assert await desk.says("clock") == "ok as Telegram's"
+    assert await desk.says("clock") == "ok the same as Telegram's"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ async def test_a_clock_that_is_wrong(desk, monkeypatch, ahead, words):
 
 
 def test_half_a_minute_is_near_enough():
-    assert clock(timedelta(seconds=-30)) == clock(timedelta())
+    assert check_clock(timedelta(seconds=-30)) == check_clock(timedelta())
 
 
 async def test_another_process_that_polls(desk, stage):
@@ -116,14 +116,14 @@ async def test_another_process_that_polls(desk, stage):
     with suppress(asyncio.CancelledError):
         await other
 
-    assert said.startswith("note another process polls with this token. If that is not your own")
+    assert said.startswith("note another process polls with this token. If it is not your own")
 
 
 async def test_updates_that_wait_are_counted(desk, stage, group, joao):
     await stage.telegram.say(group, joao, "one")
     await stage.telegram.say(group, joao, "two")
 
-    assert await desk.says("polling", poll_seconds=2) == "ok nobody else does, 2 updates wait"
+    assert await desk.says("polling", poll_seconds=2) == "ok no other process polls; 2 updates wait"
 
 
 async def test_a_webhook_that_is_set_while_the_bot_polls(desk, stage, group, joao):
@@ -133,7 +133,7 @@ async def test_a_webhook_that_is_set_while_the_bot_polls(desk, stage, group, joa
     said = await desk.says("polling")
 
     assert said.startswith(
-        "note a webhook is set to https://old.example.org/hook (no updates wait, last error "
+        "note a webhook is set to https://old.example.org/hook (no updates wait; last error: "
     )
-    assert "'Connection refused'" in said
-    assert "`understudy-bot run` takes away" in said
+    assert "Connection refused" in said
+    assert "`understudy-bot run` removes it" in said

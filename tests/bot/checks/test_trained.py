@@ -13,7 +13,7 @@ from model.chat.roster import Person, Roster
 
 async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
     assert (await empty_desk.says("model")).startswith(
-        f"WRONG there is no folder {empty_desk.registry.root}: start the bot where its folder"
+        f"WRONG there is no folder {empty_desk.registry.root}: start the bot in the folder that"
     )
 
 
@@ -27,7 +27,7 @@ async def test_models_of_which_none_serves(empty_desk, card):
     version = empty_desk.add(card, promote=False)
 
     assert await empty_desk.says("model") == (
-        f"WRONG no version in {empty_desk.registry.root} was chosen to serve, and there is "
+        f"WRONG no version in {empty_desk.registry.root} is the current one; there is "
         f"{version.name}: choose one with `understudy models promote`"
     )
 
@@ -81,8 +81,8 @@ async def test_a_gpu_that_is_not_there(desk):
     asked_for = await desk.says("DEVICE", device="cuda")
     automatic = await desk.says("DEVICE")
 
-    assert asked_for.startswith("WRONG cuda, and CTranslate2 sees no GPU: write DEVICE=auto")
-    assert automatic == "ok auto, the model runs on the CPU"
+    assert asked_for.startswith("WRONG cuda, but CTranslate2 finds no GPU: set DEVICE=auto")
+    assert automatic == "ok auto; the model runs on the CPU"
 
 
 async def test_a_program_that_retrains(desk):
@@ -93,5 +93,5 @@ async def test_a_program_that_retrains(desk):
 
 async def test_a_program_that_is_not_there(desk):
     assert await desk.says("RETRAIN_COMMAND", retrain_command="understudies retrain") == (
-        "WRONG there is no program understudies that could be run: write its whole path"
+        "WRONG there is no program understudies: write its full path"
     )

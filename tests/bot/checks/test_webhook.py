@@ -3,7 +3,7 @@
 import pytest
 from telegram import WebhookInfo
 
-from bot.checks.telegram import check_webhook, delivery
+from bot.checks.telegram import check_delivery, check_webhook
 from bot.settings import Settings
 
 URL = "https://bot.example.org/hook"
@@ -19,7 +19,7 @@ def info(url=URL, waiting=0, error=None):
 
 
 def said(findings):
-    return [f"{finding.verdict.value} {finding.about} {finding.says}" for finding in findings]
+    return [f"{finding.verdict.value} {finding.topic} {finding.text}" for finding in findings]
 
 
 def test_a_bot_that_polls_has_no_webhook_to_look_at():
@@ -34,7 +34,7 @@ def test_telegram_posts_to_https_alone():
     [found] = said(check_webhook(settings(webhook_url="http://bot.example.org")))
 
     assert found.startswith("WRONG WEBHOOK_URL http://bot.example.org is not https")
-    assert found.endswith("put a proxy with TLS before WEBHOOK_LISTEN (127.0.0.1:8443)")
+    assert found.endswith("put a proxy with TLS in front of WEBHOOK_LISTEN (127.0.0.1:8443)")
 
 
 def test_a_bot_api_server_of_ones_own_may_post_to_http():
@@ -43,7 +43,7 @@ def test_a_bot_api_server_of_ones_own_may_post_to_http():
     [found] = said(check_webhook(settings(**own)))
 
     assert found.startswith("note WEBHOOK_URL http://127.0.0.1:8443 is not https")
-    assert found.endswith("; a Bot API server of your own takes it with --local")
+    assert found.endswith("; your own Bot API server accepts it with --local")
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,16 @@ def test_an_unset_secret_is_made_by_run():
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        (info(url=""), "ok webhook not set yet, `understudy-bot run` sets it; no updates wait"),
-        (info(url="https://old.example.org"), "note webhook still https://old.example.org, `under"),
+        (info(url=""), "ok webhook not set yet; `understudy-bot run` sets it; no updates wait"),
+        (info(url="https://old.example.org"), "note webhook still https://old.example.org; `under"),
         (info(), f"ok webhook Telegram posts to {URL}; no updates wait"),
-        (info(error="Timed out"), "note webhook it works; the last error was 'Timed out'"),
+        (info(error="Timed out"), "note webhook it works; the last error was: Timed out"),
         (info(waiting=1, error="SSL error"), "WRONG webhook Telegram could not deliver (SSL error"),
     ],
     ids=["not yet", "another one", "well", "an old error", "an error"],
 )
 def test_what_telegram_says_of_it(told, words):
-    [found] = said([delivery(settings(), told)])
+    [found] = said([check_delivery(settings(), told)])
 
     assert found.startswith(words)
 

@@ -66,7 +66,7 @@ class Desk:
             await process.communicate()
 
     async def call(self, *words):
-        async with self.started("-m", "bot", *words) as process, asyncio.timeout(20):
+        async with self.started("-m", "bot", *words) as process, asyncio.timeout(120):
             out, err = await process.communicate()
             return Outcome(process.returncode, out.decode(), err.decode())
 
@@ -204,7 +204,7 @@ async def test_a_backup_of_no_database(desk):
 
 
 async def test_a_dump_says_what_it_holds(desk, stage, group, joao, zoe):
-    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(20):
+    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(120):
         await process.stdout.readline()
         await stage.telegram.say(group, zoe, "a stranger's words")
         await stage.telegram.say(group, joao, "/as João hello")
@@ -279,7 +279,7 @@ async def test_privacy_mode_alone_is_nothing_wrong(desk, stage, joao):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_the_process_speaks_stops_and_remembers(desk, stage, group, joao, number):
     for said, heard in (("/as João hello", 1), ("/as Hugo Sá", 2)):
-        async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(20):
+        async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(120):
             up = await process.stdout.readline()
             since = len(stage.telegram.calls)
             await stage.telegram.say(group, joao, said)
@@ -314,7 +314,7 @@ async def test_a_second_process_on_the_same_database_is_refused(desk, stage, gro
 
 
 async def test_a_kill_while_something_is_forgotten(desk, stage, group, joao):
-    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(20):
+    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(120):
         await process.stdout.readline()
         said = await stage.telegram.say(group, joao, "the treasure lies below the oak")
         await stage.telegram.say(group, joao, "/as João")
@@ -324,7 +324,7 @@ async def test_a_kill_while_something_is_forgotten(desk, stage, group, joao):
         await stage.telegram.wait_for("deleteMessage", timeout=10)
         process.kill()
 
-    async with desk.started("-c", FAKE_SPEAKER, "run"), asyncio.timeout(20):
+    async with desk.started("-c", FAKE_SPEAKER, "run"), asyncio.timeout(120):
         answer = await stage.telegram.wait_for(
             "sendMessage", since=len(stage.telegram.calls), timeout=15
         )
@@ -336,7 +336,7 @@ async def test_a_kill_while_something_is_forgotten(desk, stage, group, joao):
 
 async def test_replies_in_progress_are_finished(desk, stage, group, joao):
     slow = FAKE_SPEAKER.replace("return (f", "import time; time.sleep(1); return (f")
-    async with desk.started("-c", slow, "run") as process, asyncio.timeout(20):
+    async with desk.started("-c", slow, "run") as process, asyncio.timeout(120):
         await process.stdout.readline()
         await stage.telegram.say(group, joao, "/as João hello")
         await stage.telegram.wait_for("sendChatAction", timeout=10)

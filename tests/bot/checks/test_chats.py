@@ -53,7 +53,7 @@ async def test_a_group_that_became_a_supergroup(desk, stage, group):
 
     said = await desk.says("group")
 
-    assert said.startswith("WRONG Friends (-1001234) became the supergroup -1009999, which the")
+    assert said.startswith("WRONG Friends (-1001234) became the supergroup -1009999, on which")
 
 
 async def test_each_chat_of_the_model_is_looked_at(empty_desk, card):

@@ -23,9 +23,15 @@ from bot.services.replies import Reply
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.store.outbox import APOLOGY, NOTICE, Line, Part, State, Turn
-from bot.transport.departure import calling_before_departure
 from bot.transport.incoming import message_of
-from bot.transport.outgoing import Question, retry_seconds, send, send_quiz, send_sticker
+from bot.transport.outgoing import (
+    Question,
+    calling_before_departure,
+    retry_seconds,
+    send,
+    send_quiz,
+    send_sticker,
+)
 from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person
 

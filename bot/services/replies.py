@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -24,13 +24,27 @@ from model.chat.roster import Roster
 from model.errors import GenerationStopped, VoiceError
 from model.speaking.candidates import clean_opening
 
+MOST_SECONDS = 20.0
+"""Seconds for which one reply may be generated."""
+LONGEST_WAIT = 60.0
+"""Seconds for which a reply may wait while the model generates others."""
+MOST_IN_A_CHAT = 3
+MOST_IN_ALL = 30
+
+_STOPPING = "the bot is being stopped: this is answered after the restart"
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Called after each token; generation stops if it returns True."""
+
+T = TypeVar("T")
+
 
 class LockClosed(Exception):  # noqa: N818  a state, not a mistake
     """The lock was closed and is no longer granted."""
 
 
 class FairLock:
-    """A lock whose waiting keys take turns; those who wait under one key are served in order."""
+    """A lock whose waiting keys take turns; waiters with the same key are served in order."""
 
     def __init__(self) -> None:
         self._is_held = False
@@ -83,21 +97,6 @@ class FairLock:
         self._waiting.clear()
 
 
-MOST_SECONDS = 20.0
-"""Seconds for which one reply may be generated."""
-LONGEST_WAIT = 60.0
-"""Seconds for which a reply may wait while the model generates others."""
-MOST_IN_A_CHAT = 3
-MOST_IN_ALL = 30
-
-_STOPPING = "the bot is being stopped: this is answered after the restart"
-
-ShouldStop: TypeAlias = Callable[[], bool]
-"""Called after each token; generation stops if it returns True."""
-
-T = TypeVar("T")
-
-
 class Speaker(Protocol):
     """A trained model; its methods block."""
 
@@ -143,11 +142,11 @@ class Model(Protocol):
 
     @property
     def roster(self) -> Roster:
-        """Who is who; the bot's own id is known."""
+        """The people; it includes the bot's own id."""
 
     @property
     def card(self) -> Card:
-        """What it was made of."""
+        """Its model card."""
 
     @property
     def version(self) -> str:
@@ -156,7 +155,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A turn: whose, its messages, the version that made it, the messages it was made from."""
+    """A turn: its voice and messages, the version that generated it, and its source messages."""
 
     voice: str
     messages: tuple[str, ...]
@@ -167,10 +166,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """What is asked of a reply beside who gives it.
+    """Requirements for a reply, in addition to its voice.
 
-    It begins with the words `begins`. In its own prompt the message `command` stands as if its
-    author had said `says`, and not at all where that is empty.
+    The reply begins with the words `begins`. In its prompt, `says` replaces the text of the message
+    `command`; if `says` is empty, the message is left out.
     """
 
     begins: str = ""
@@ -178,7 +177,7 @@ class ReplyRequest:
     says: str = ""
 
     def reading(self, message: Message) -> Message:
-        """Return a message as it stands in the reply's own prompt."""
+        """Return a message as the reply's prompt shows it."""
         return replace(message, text=self.says) if message.message_id == self.command else message
 
 
@@ -186,11 +185,11 @@ NOTHING_MORE = ReplyRequest()
 
 
 class BusyError(VoiceError):
-    """Too much was asked of the model before this."""
+    """Too many replies are pending."""
 
 
 class SlowError(VoiceError):
-    """The model took too long."""
+    """Generation took too long."""
 
 
 class QueueError(VoiceError):
@@ -206,7 +205,10 @@ async def lines_for(
     request: ReplyRequest = NOTHING_MORE,
     before: Message | None = None,
 ) -> Sequence[Line]:
-    """Return the lines that a reply given `at`, in place of `before`, may look at, oldest first."""
+    """Return the lines of the prompt for a reply at a time, oldest first.
+
+    With `before`, the prompt has only messages before that one.
+    """
     lines: dict[int, Line] = {}
 
     def counts(message: Message) -> bool:
@@ -232,34 +234,34 @@ class Replies:
         self._model = model
         self._store = store
         self._seconds, self._longest_wait = seconds, longest_wait
-        self._asked: Counter[int] = Counter()
+        self._pending: Counter[int] = Counter()
         self._lock = FairLock()
         self._closed = threading.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="speaker")
 
     @property
     def waiting(self) -> int:
-        """Return how many replies are being made or wait for it."""
-        return self._asked.total()
+        """Return the number of pending replies."""
+        return self._pending.total()
 
     def waiting_in(self, chat_id: int) -> int:
-        """Return how many of them are a chat's."""
-        return self._asked[chat_id]
+        """Return the number of a chat's pending replies."""
+        return self._pending[chat_id]
 
     @contextmanager
     def admitted(self, chat_id: int) -> Iterator[None]:
-        """Count what the block asks for a chat.
+        """Count a pending reply of a chat while the block runs.
 
         Raises:
-            BusyError: Too much was asked before.
+            BusyError: Too many replies are pending.
         """
-        if self._asked[chat_id] >= MOST_IN_A_CHAT or self._asked.total() >= MOST_IN_ALL:
-            raise BusyError("too much was asked before this: wait for an answer, then ask again")
-        self._asked[chat_id] += 1
+        if self._pending[chat_id] >= MOST_IN_A_CHAT or self._pending.total() >= MOST_IN_ALL:
+            raise BusyError("too many replies are pending: wait for an answer, then ask again")
+        self._pending[chat_id] += 1
         try:
             yield
         finally:
-            self._asked[chat_id] -= 1
+            self._pending[chat_id] -= 1
 
     async def answer(
         self,
@@ -269,25 +271,24 @@ class Replies:
         request: ReplyRequest = NOTHING_MORE,
         on_start: Callable[[], object] | None = None,
     ) -> Reply:
-        """Return what `voice` says to what was said last.
+        """Return the reply of `voice` to the newest messages.
 
-        `on_start` is called when the model starts on it.
+        `on_start` is called when the model starts to generate it.
 
         Raises:
             OpeningError: The requested opening words are not allowed.
-            QueueError: The model worked for others for too long.
-            SlowError: It took too long.
+            QueueError: The model was busy with other replies for too long.
+            SlowError: Generation took too long.
             StoppingError: The bot is being stopped.
             VoiceError: No candidate was acceptable.
         """
-        model = self._model()
-        begins = await _opening(model, request)
-        lines = await self._lines(model, place, at, request)
-        reply = partial(model.speaker.reply, render_context(lines), voice, begins)
-        counted = partial(_counted, model.speaker, reply)
-        messages, rejected = await self._generate(place.chat_id, counted, on_start)
-        generation = Generation(len(lines), rejected)
-        return Reply(voice, messages, model.version, _sources(lines, request), generation)
+
+        def generate(
+            speaker: Speaker, context: Sequence[str], begins: str, should_stop: ShouldStop
+        ) -> tuple[str, tuple[str, ...]]:
+            return voice, speaker.reply(context, voice, begins, should_stop)
+
+        return await self._reply(place, at, request, on_start, generate)
 
     async def turn(
         self,
@@ -297,30 +298,24 @@ class Replies:
         request: ReplyRequest = NOTHING_MORE,
         on_start: Callable[[], object] | None = None,
     ) -> Reply:
-        """Return who of `voices` speaks next, and what they say; see `answer`.
+        """Return the next turn, in the voice that the model chooses among `voices`.
 
-        Raises:
-            OpeningError: The requested opening words are not allowed.
-            QueueError: The model worked for others for too long.
-            SlowError: It took too long.
-            StoppingError: The bot is being stopped.
-            VoiceError: No candidate was acceptable, for any of them.
+        Parameters and exceptions are those of `answer`.
         """
-        model = self._model()
-        begins = await _opening(model, request)
-        lines = await self._lines(model, place, at, request)
-        turn = partial(model.speaker.turn, render_context(lines), voices, begins)
-        counted = partial(_counted, model.speaker, turn)
-        (voice, messages), rejected = await self._generate(place.chat_id, counted, on_start)
-        generation = Generation(len(lines), rejected)
-        return Reply(voice, messages, model.version, _sources(lines, request), generation)
+
+        def generate(
+            speaker: Speaker, context: Sequence[str], begins: str, should_stop: ShouldStop
+        ) -> tuple[str, tuple[str, ...]]:
+            return speaker.turn(context, voices, begins, should_stop)
+
+        return await self._reply(place, at, request, on_start, generate)
 
     async def imagined(self, kept: Message, voice: str) -> Reply:
-        """Return what `voice` might have said in place of a message that is kept.
+        """Return what `voice` might have said instead of a stored message.
 
         Raises:
-            QueueError: The model worked for others for too long.
-            SlowError: It took too long.
+            QueueError: The model was busy with other replies for too long.
+            SlowError: Generation took too long.
             StoppingError: The bot is being stopped.
             VoiceError: No candidate was acceptable.
         """
@@ -330,7 +325,7 @@ class Replies:
         lines = await lines_for(self._store, place, kept.sent_at, roster, window, before=kept)
         reply = partial(model.speaker.reply, render_context(lines), voice, "")
         messages = await self._generate(kept.chat_id, reply)
-        return Reply(voice, messages, model.version, _sources(lines))
+        return Reply(voice, messages, model.version, tuple(line.message_id for line in lines))
 
     def close(self) -> None:
         """Stop the current generation, and start no other."""
@@ -338,10 +333,32 @@ class Replies:
         self._lock.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _lines(
-        self, model: Model, place: Place, at: datetime, request: ReplyRequest
-    ) -> Sequence[Line]:
-        return await lines_for(self._store, place, at, model.roster, model.card.window, request)
+    async def _reply(
+        self,
+        place: Place,
+        at: datetime,
+        request: ReplyRequest,
+        on_start: Callable[[], object] | None,
+        generate: Callable[[Speaker, Sequence[str], str, ShouldStop], tuple[str, tuple[str, ...]]],
+    ) -> Reply:
+        model, begins = self._model(), ""
+        if request.begins:
+            names = [person.name for person in model.roster.people]
+            begins = await asyncio.to_thread(clean_opening, request.begins, names)
+        window = model.card.window
+        lines = await lines_for(self._store, place, at, model.roster, window, request)
+        context = render_context(lines)
+
+        def run(should_stop: ShouldStop) -> tuple[str, tuple[str, ...], dict[str, int]]:
+            voice, messages = generate(model.speaker, context, begins, should_stop)
+            return voice, messages, dict(model.speaker.rejected)  # before the next call changes it
+
+        voice, messages, rejected = await self._generate(place.chat_id, run, on_start)
+        sources = [line.message_id for line in lines]
+        if request.begins and request.command is not None:
+            sources.append(request.command)  # the reply begins with words of this message
+        generation = Generation(len(lines), rejected)
+        return Reply(voice, messages, model.version, tuple(sources), generation)
 
     async def _generate(
         self,
@@ -351,39 +368,10 @@ class Replies:
     ) -> T:
         """Call the model when it is free; the time limit starts then.
 
-        The model is told to stop after `seconds`, or when the caller no longer waits. It counts
-        as busy until it has stopped.
+        `should_stop` tells the model to stop after `seconds`, or when the caller no longer waits.
+        The lock is held until the model has stopped.
         """
         await waits()
-        await self._acquire(chat_id)
-        with ExitStack() as unused:  # frees the model if the call is never submitted
-            unused.callback(self._lock.release)
-            async with generating():
-                if on_start:
-                    on_start()
-                unused.pop_all()
-                return await self._call(function)
-
-    async def _call(self, function: Callable[[ShouldStop], T]) -> T:
-        stop, end = threading.Event(), time.monotonic() + self._seconds
-
-        def should_stop() -> bool:
-            return stop.is_set() or self._closed.is_set() or time.monotonic() > end
-
-        call = asyncio.wrap_future(self._thread.submit(function, should_stop))
-        call.add_done_callback(self._ended)
-        try:
-            async with asyncio.timeout(self._seconds):
-                return await asyncio.shield(call)
-        except (GenerationStopped, TimeoutError) as error:
-            if self._closed.is_set():
-                raise StoppingError(_STOPPING) from error
-            raise SlowError(f"no reply within {self._seconds:g} s") from error
-        finally:
-            stop.set()
-
-    async def _acquire(self, chat_id: int) -> None:
-        """Wait until the model is free and it is the chat's turn."""
         try:
             async with asyncio.timeout(self._longest_wait):
                 await self._lock.acquire(chat_id)
@@ -391,29 +379,34 @@ class Replies:
             raise QueueError(f"the model was busy for {self._longest_wait:g} s") from error
         except LockClosed as error:
             raise StoppingError(_STOPPING) from error
+        is_submitted, stop = False, threading.Event()
+        try:
+            async with generating():
+                if on_start:
+                    on_start()
+                if self._closed.is_set():
+                    raise StoppingError(_STOPPING)
+                end = time.monotonic() + self._seconds
 
-    def _ended(self, call: "asyncio.Future[Any]") -> None:
-        """Release the model; an outcome that no caller waits for is not logged."""
+                def should_stop() -> bool:
+                    return stop.is_set() or self._closed.is_set() or time.monotonic() > end
+
+                call = asyncio.wrap_future(self._thread.submit(function, should_stop))
+                call.add_done_callback(self._release)
+                is_submitted = True
+                async with asyncio.timeout(self._seconds):
+                    return await asyncio.shield(call)
+        except (GenerationStopped, TimeoutError) as error:
+            if self._closed.is_set():
+                raise StoppingError(_STOPPING) from error
+            raise SlowError(f"no reply within {self._seconds:g} s") from error
+        finally:
+            stop.set()
+            if not is_submitted:
+                self._lock.release()
+
+    def _release(self, call: "asyncio.Future[Any]") -> None:
+        """Release the lock after a call, and retrieve its exception, which else would be logged."""
         self._lock.release()
         if not call.cancelled():
             call.exception()
-
-
-def _counted(
-    speaker: Speaker, generate: Callable[[ShouldStop], T], should_stop: ShouldStop
-) -> tuple[T, Mapping[str, int]]:
-    """Return the reply and the rejection counts, read before the next call starts."""
-    generated = generate(should_stop)
-    return generated, dict(speaker.rejected)
-
-
-async def _opening(model: Model, request: ReplyRequest) -> str:
-    """Return the words that a reply begins with, checked against the name of every friend."""
-    names = [person.name for person in model.roster.people]
-    return await asyncio.to_thread(clean_opening, request.begins, names) if request.begins else ""
-
-
-def _sources(lines: Sequence[Line], request: ReplyRequest = NOTHING_MORE) -> tuple[int, ...]:
-    """Return what a reply comes of: what it looked at, and whose words it begins with."""
-    begun = (request.command,) if request.begins and request.command is not None else ()
-    return (*(line.message_id for line in lines), *begun)

@@ -31,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import StoreError
+from bot.store.database import Database
 from bot.store.inbox import (
     SET_ASIDE,
     Json,
@@ -44,7 +45,6 @@ from bot.store.inbox import (
 )
 from bot.store.outbox import drop_turns
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
-from bot.store.transactions import Database
 from bot.store.wipe import clear, shrink
 from model.chat.eligibility import add_voice_header, clear_caches
 

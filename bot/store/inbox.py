@@ -18,10 +18,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Update, delete, func, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
-from bot.store.database import truncate_log
+from bot.store.database import Database, truncate_log
 from bot.store.messages import Sticker, counting, saving
 from bot.store.tables import forgotten, inbox
-from bot.store.transactions import Database
 from model.chat.conversation import Message
 
 Json: TypeAlias = dict[str, Any]

@@ -19,8 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
 
+from bot.store.database import Database
 from bot.store.tables import forgotten, lines, messages, reactions, stickers
-from bot.store.transactions import Database
 from model.chat.conversation import Message
 
 PAGE = 64

@@ -39,10 +39,10 @@ from sqlalchemy import Connection, Update, func, select, update
 from sqlalchemy.dialects.sqlite import Insert, insert
 
 from bot.errors import StoreError
+from bot.store.database import Database
 from bot.store.inbox import Ref
 from bot.store.messages import Place, saving
 from bot.store.tables import forgotten, inbox, lines, replies, sources
-from bot.store.transactions import Database
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 from model.files import PRIVATE_FILE

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from bot.store.database import Database
 from bot.store.erasure import Eraser
 from bot.store.groups import Decisions, Groups
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Reactions, Stickers
 from bot.store.outbox import Outbox
 from bot.store.quizzes import Quizzes
-from bot.store.transactions import Database
 
 
 @dataclass(frozen=True, slots=True)

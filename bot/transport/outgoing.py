@@ -3,10 +3,19 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
@@ -38,6 +47,10 @@ UNCOUNTED = frozenset(
     }
 )
 """Methods that Telegram's limit of 20 messages a minute in a group does not count."""
+
+Callback: TypeAlias = Callable[[], Awaitable[None]]
+
+_BEFORE_DEPARTURE: ContextVar[Callback | None] = ContextVar("before_departure", default=None)
 
 logger = logging.getLogger(__name__)
 
@@ -216,3 +229,32 @@ async def pause(bot: Bot, place: Place, seconds: float, stopped: asyncio.Event) 
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stopped.wait()
+
+
+@contextmanager
+def calling_before_departure(callback: Callback) -> Iterator[None]:
+    """Await `callback` just before each request in the block is sent.
+
+    If it fails, the request is not sent.
+    """
+    token = _BEFORE_DEPARTURE.set(callback)
+    try:
+        yield
+    finally:
+        _BEFORE_DEPARTURE.reset(token)
+
+
+async def watch_departure(request: httpx.Request) -> None:
+    """Await the callback when httpx starts to send a request; this is an httpx event hook.
+
+    The names of the events: https://www.python-httpx.org/advanced/extensions/#trace.
+    """
+    callback = _BEFORE_DEPARTURE.get()
+    if callback is None:
+        return
+
+    async def trace(event: str, _: Mapping[str, Any]) -> None:
+        if event.endswith(".send_request_headers.started"):
+            await callback()
+
+    request.extensions = {**request.extensions, "trace": trace}

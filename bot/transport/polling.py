@@ -16,8 +16,7 @@ from telegram.request import BaseRequest, HTTPXRequest
 from bot.errors import StoreError
 from bot.settings import Settings
 from bot.store.inbox import Inbox, Json
-from bot.transport.departure import watch_departure
-from bot.transport.outgoing import Limiter
+from bot.transport.outgoing import Limiter, watch_departure
 
 ALLOWED_UPDATES = (
     "message",

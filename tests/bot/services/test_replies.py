@@ -200,3 +200,14 @@ class TestThroughTheBot:
             await until(lambda: len(stage.said()) == 3)
 
         assert [told["text"], again["text"]] == [EN.queue_timeout] * 2
+
+
+async def test_a_reply_that_starts_while_the_bot_closes_waits_for_the_restart(asking):
+    speaker = Slow()
+    replies = asking(speaker)
+
+    with pytest.raises(StoppingError):
+        await replies.answer(Place(1), "Hugo", AT, on_start=replies.close)
+
+    assert speaker.voices == []
+    assert not replies._lock._is_held

@@ -20,7 +20,7 @@ from model.chat.prompt import render_reply
 from model.speaking.candidates import ReplyScores, compute_merit, score_candidates
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.run import even
+from pipeline.training.run import sample_evenly
 
 SAMPLING: dict[str, dict[str, float]] = {
     "as they are": {},
@@ -44,7 +44,7 @@ RANKING: dict[str, dict[str, float] | None] = {
 def main() -> None:
     """Print a table of sampling and ranking variants."""
     folder, dataset, *more = sys.argv[1:]
-    pairs = even(load_dataset(Path(dataset)).validation, int(more[0]) if more else 12, 1)
+    pairs = sample_evenly(load_dataset(Path(dataset)).validation, int(more[0]) if more else 12, 1)
     speaker = open_speaker(load_artifact(Path(folder)), device="cpu", seed=1)
     judge = Judge(speaker)
     real = [(p.voice, p.context, p.target) for p in pairs]

@@ -1,21 +1,17 @@
-"""How many pairs a second each recipe learns from, on a small T5 of FLAN-T5's make."""
+"""How many pairs per second each recipe is trained on, with a small T5 like FLAN-T5."""
 
 import random
+import time
 
 import pytest
 import torch
 
 from pipeline.training.bases import open_base
-from pipeline.training.encoding import Plan, encode
+from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import by_recipe
-from pipeline.training.trainer import (
-    Budget,
-    Single,
-    choose_precision,
-    step_loss,
-    to_training_device,
-)
+from pipeline.training.trainer import choose_precision, train
 from tests.checkpoints import save_t5
+from tests.training_rows import rows_of
 
 PAIRS = 96
 TURNS = ("what about friday? ", "shall we go to the cinema, or not? ", "me too, see you later. ")
@@ -23,17 +19,15 @@ TURNS = ("what about friday? ", "shall we go to the cinema, or not? ", "me too, 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A T5 large enough that arithmetic is what takes the time."""
+    """A T5 large enough that arithmetic takes most of the time."""
     folder = tmp_path_factory.mktemp("benchmark")
     torch.set_num_threads(1)
     shape = {"d_model": 128, "d_kv": 32, "d_ff": 256, "num_layers": 3, "num_heads": 4}
-    opened = open_base(str(save_t5(folder / "base", shape=shape)), folder, [])
-    to_training_device(opened)
-    return opened
+    return open_base(str(save_t5(folder / "base", shape=shape)), folder, [])
 
 
 def examples_of(base):
-    """Chat-like lengths: most short, some long."""
+    """Lengths as in a chat: most short, some long."""
     chance = random.Random(0)
 
     def line():
@@ -47,21 +41,15 @@ def examples_of(base):
 
 
 @pytest.mark.parametrize("recipe", ["notebook", "understudy"])
-def test_learning_from_pairs(benchmark, base, recipe):
-    settings = by_recipe(recipe, {"batch_size": 8})
-    bf16 = choose_precision(settings.precision).bf16
-    budget = Budget(4096, None)
-    uniform = settings.batches == "uniform"
-    steps = Single(base, examples_of(base), budget, bf16=bf16, uniform=uniform)
-    optimizer = torch.optim.AdamW(base.weights.parameters(), lr=1e-6, fused=True)
-    plan = Plan(steps.lengths, settings.batch_size, 0, 1, alike=not uniform)
+def test_training_on_pairs(benchmark, base, tmp_path, recipe):
+    settings = by_recipe(recipe, {"batch_size": 8, "epochs": 2.0, "evaluations": 0})
+    precision = choose_precision(settings.precision)
+    rows = rows_of(base, examples_of(base))
 
-    def epoch():
-        base.weights.train()
-        for pairs in plan:
-            step_loss(steps, pairs)
-            optimizer.step()
-            optimizer.zero_grad()
+    def run():
+        started = time.process_time()
+        outcome = train(base, rows, settings, tmp_path, precision=precision)
+        return outcome.pairs / (time.process_time() - started)
 
-    benchmark.pedantic(epoch, rounds=2, warmup_rounds=1)
-    benchmark.extra_info["pairs_per_second"] = round(PAIRS / benchmark.stats.stats.median, 1)
+    speed = benchmark.pedantic(run, rounds=2, warmup_rounds=1)
+    benchmark.extra_info["pairs_per_cpu_second"] = round(speed, 1)

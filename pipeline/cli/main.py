@@ -60,8 +60,6 @@ def train(
         ),
     ] = "understudy",
     batch_size: Annotated[int | None, training_option("batch_size")] = None,
-    packing: Annotated[int | None, training_option("packing")] = None,
-    token_budget: Annotated[int | None, training_option("token_budget")] = None,
     batches: Annotated[str | None, training_option("batches")] = None,
     precision: Annotated[str | None, training_option("precision")] = None,
     learning_rate: Annotated[float | None, training_option("learning_rate")] = None,

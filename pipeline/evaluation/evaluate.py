@@ -43,7 +43,7 @@ from pipeline.evaluation.scorecard import Evidence, score
 from pipeline.terminal import clock, step
 from pipeline.training import run
 from pipeline.training.encoding import encode
-from pipeline.training.run import even
+from pipeline.training.run import sample_evenly
 from pipeline.versions.lineage import dataset_of, missing_dataset
 
 FORMAT = 1
@@ -118,7 +118,9 @@ def judge(
         )
     untuned = _untuned(artifact, dataset, cache, console)
     asked = [
-        turn for turn in _turns(even(pairs, size.turns_per_voice, seed)) if turn.voice in voices
+        turn
+        for turn in _turns(sample_evenly(pairs, size.turns_per_voice, seed))
+        if turn.voice in voices
     ]
     watch = partial(_counted, console, _shares(told))
     arms = speak(artifact, untuned, asked, size, seed, watch)
@@ -174,8 +176,8 @@ def _exposures(
     chance = random.Random(seed)
     texts = []
     for canary in planted:
-        name = next(name for name in run.NAMES if f" {name} " in canary)
-        texts += [canary, *(run.secret(name, chance) for _ in range(_LIKE_IT))]
+        name = next(name for name in run.CANARY_NAMES if f" {name} " in canary)
+        texts += [canary, *(run.make_secret(name, chance) for _ in range(_LIKE_IT))]
     turns = under_every_name([Turn("", (), (text,)) for text in texts], voices)
     with watch("Planted canaries and others like them", len(turns)) as told:
         nats = [each.nats for each in cost(artifact, turns, told)]

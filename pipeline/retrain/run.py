@@ -44,7 +44,7 @@ from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
 from pipeline.terminal import print_paragraph
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import Start, checkpoint_of, commit, may_resume
+from pipeline.training.run import Start, checkpoint_of, find_commit, may_resume
 from pipeline.training.verdict import verdict as in_words
 from pipeline.versions import receipt
 from pipeline.versions.erasure import BUILDING, clear, tidy
@@ -110,7 +110,7 @@ def receipt_of(facts: Facts, run: Run) -> dict[str, Any]:
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.node()} ({platform.system()} {platform.machine()})",
         "understudy": version("understudy"),
-        "commit": commit(),
+        "commit": find_commit(),
         **facts.values,
         "base": run.base,
         "began_with": run.start.name,

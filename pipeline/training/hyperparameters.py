@@ -25,8 +25,6 @@ class Hyperparameters:
     epochs: float = _is("Maximum passes over the pairs", 4.0)
     minutes: float = _is("Time limit for training; 0 = none", 0.0)
     batch_size: int = _is("Pairs per optimiser step", 8)
-    packing: int = _is("Pairs per sequence (decoder-only); 1 = no packing", 8)
-    token_budget: int = _is("Padded tokens per forward pass; 0 = automatic", 0)
     batches: str = _is("Batching: alike (similar lengths) or uniform", "alike")
     precision: str = _is("auto (bf16 if supported), float32 or bf16", "auto")
     learning_rate: float = _is("Peak learning rate; 0 = by model family", 0.0)
@@ -51,8 +49,6 @@ class Hyperparameters:
             "epochs": 0 < self.epochs <= _MOST_EPOCHS,
             "minutes": self.minutes >= 0,
             "batch-size": self.batch_size >= 1,
-            "packing": self.packing >= 1,
-            "token-budget": self.token_budget >= 0,
             "batches": self.batches in ("alike", "uniform"),
             "precision": self.precision in ("auto", "float32", "bf16"),
             "learning-rate": 0 <= self.learning_rate <= 1,
@@ -83,7 +79,6 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "notebook": {
         "epochs": 4.0,
         "batch_size": 8,
-        "packing": 1,
         "batches": "uniform",
         "precision": "float32",
         "learning_rate": 5e-5,

@@ -1,19 +1,19 @@
-"""Compute held-out losses in nats per character."""
+"""Compute losses, and held-out losses in nats per character."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.training.bases import Base
-from pipeline.training.encoding import COLLATORS, IGNORED, Example, features, on_device, passes
+from pipeline.training.encoding import IGNORED, Collator, Example, row_of, split_by_tokens
 
 _TOKENS = 1024
-"""Padded tokens at a time: SmolLM2-135M on a CPU was as fast with 512."""
+"""Padded tokens per batch: SmolLM2-135M on a CPU was as fast with 512."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The nats that replies cost and how long they are; lower nats a character are better."""
+    """The loss of replies in nats and their number of characters."""
 
     nats: float = 0.0
     characters: int = 0
@@ -23,8 +23,14 @@ class Loss:
 
     @property
     def per_character(self) -> float:
-        """Return nats a character."""
+        """Return nats per character; lower is better."""
         return self.nats / self.characters
+
+
+def losses(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[Loss]:
+    """Return the loss of each reply."""
+    values = reply_log_probabilities(base, examples, bf16=bf16)
+    return [Loss(-sum(row), e.characters) for e, row in zip(examples, values, strict=True)]
 
 
 def reply_log_probabilities(
@@ -35,39 +41,35 @@ def reply_log_probabilities(
 
     weights = base.weights
     weights.eval()
-    rows = features(examples, base.family)
+    collate = Collator(base.family, base.codec.pad_id)
     found: dict[int, list[float]] = {}
     with torch.no_grad(), torch.autocast(weights.device.type, torch.bfloat16, enabled=bf16):
-        for numbers in passes([example.length for example in examples], _TOKENS):
-            batch = COLLATORS[base.family]([rows[n] for n in numbers], base.codec.pad_id)
-            logits, labels, counts = label_logits(base, on_device(batch, weights.device))
+        for places in split_by_tokens([example.length for example in examples], _TOKENS):
+            batch = collate([row_of(examples[place], base.family) for place in places])
+            batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
+            logits, labels, counts = label_logits(base, batch)
             chosen = logits.float().log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-            for number, values in zip(numbers, chosen.split(counts), strict=True):
-                found[number] = values[-len(examples[number].reply) :].tolist()
-    return [found[number] for number in range(len(examples))]
-
-
-def losses(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[Loss]:
-    """Return the loss of each reply."""
-    values = reply_log_probabilities(base, examples, bf16=bf16)
-    return [Loss(-sum(row), e.characters) for e, row in zip(examples, values, strict=True)]
+            for place, values in zip(places, chosen.split(counts), strict=True):
+                found[place] = values[-len(examples[place].reply) :].tolist()
+    return [found[place] for place in range(len(examples))]
 
 
 def label_logits(base: Base, batch: dict[str, Any]) -> tuple[Any, Any, list[int]]:
-    """Return what a collator's batch makes of its labels: logits, labels, and labels a row.
+    """Return logits [labels, vocabulary] of a batch, its labels, and the labels per row.
 
-    Logits are [labels, vocabulary], row after row. A decoder-only model's are computed at the
-    labels' positions alone: 49,152 of them a position are a third of SmolLM2-135M's work, and of a
-    batch's last columns half are padding.
+    Logits are computed at positions with a label only. SmolLM2-135M's vocabulary of 49,152 makes
+    them a third of its work, and half of a batch's last columns are padding.
     """
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    labels = batch["labels"]
     if base.family == "encoder-decoder":
-        wanted = batch["labels"] != IGNORED
-        logits = base.weights(**batch).logits[wanted]
-        return logits, batch["labels"][wanted], wanted.sum(-1).tolist()
-    seen = {k: v for k, v in batch.items() if k not in {"labels", "logits_to_keep"}}
-    hidden = base.weights.base_model(**seen, use_cache=False).last_hidden_state
-    labels = batch["labels"][:, 1:]  # the state at a position foresees the next one
-    wanted = labels != IGNORED
-    before = hidden[:, -batch["logits_to_keep"] : -1][wanted]
-    logits = base.weights.get_output_embeddings()(before)
-    return logits, labels[wanted], wanted.sum(-1).tolist()
+        decoder_ids = base.weights.prepare_decoder_input_ids_from_labels(labels)
+        has_label = labels != IGNORED
+        logits = base.weights(**inputs, decoder_input_ids=decoder_ids).logits[has_label]
+    else:
+        hidden = base.weights.base_model(**inputs, use_cache=False).last_hidden_state
+        kept = labels.shape[1]
+        labels = labels[:, 1:]  # the state at a position predicts the next token
+        has_label = labels != IGNORED
+        logits = base.weights.get_output_embeddings()(hidden[:, -kept:-1][has_label])
+    return logits, labels[has_label], has_label.sum(-1).tolist()

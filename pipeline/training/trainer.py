@@ -1,147 +1,42 @@
 """Fine-tune a base model with transformers' Trainer."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import datasets
+import peft
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+import torch
+import transformers
+from accelerate.utils.memory import (  # type: ignore[import-untyped]  # it ships no types
+    find_executable_batch_size,
+    should_reduce_batch_size,
+)
+from torch.utils.tensorboard import SummaryWriter
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from model.errors import TrainingError
-from pipeline.terminal import (
-    Point,
-    Watcher,
-)
+from pipeline.terminal import Point, Watcher
 from pipeline.training.bases import Base
-from pipeline.training.callbacks import (
-    Clock,
-    HeldOut,
-    callbacks,
-    schedule,
-)
-from pipeline.training.encoding import (
-    COLLATORS,
-    IGNORED,
-    Example,
-    Plan,
-    Row,
-    collate,
-    features,
-    foreseeing,
-    header_of,
-    on_device,
-    pack,
-    passes,
-)
+from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
+from pipeline.training.encoding import Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import label_logits
+from pipeline.training.losses import Loss, label_logits, losses
 
+PRECISION = "precision"
+"""The file next to a run's checkpoints that names its precision, for a resumed run."""
 
-def attach(base: Base, rank: int, alpha: int, *, bf16: bool) -> Any:
-    """Freeze a base's weights but for small matrices beside each linear layer; return peft's model.
-
-    T5's embedding and output layer have new rows, so they train too, whole. With `bf16` the frozen
-    matrices are kept in it: half the memory, and autocast would round them anyway.
-    """
-    import peft
-    import torch
-
-    config = peft.LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear"
-    )
-    tuner = peft.LoraModel(base.weights, config, "default")
-    if bf16:
-        for module in base.weights.modules():
-            if isinstance(module, peft.tuners.lora.LoraLayer):
-                module.get_base_layer().to(torch.bfloat16)
-    if base.family == "encoder-decoder":
-        for layer in (base.weights.get_input_embeddings(), base.weights.get_output_embeddings()):
-            layer.weight.requires_grad_(True)  # noqa: FBT003  torch's own signature
-    return tuner
-
-
-def merge(base: Base, tuner: Any) -> None:
-    """Add the small matrices into the weights, in float32, and take them away."""
-    base.weights.float()
-    tuner.merge_and_unload()
-    base.weights.requires_grad_(True)  # noqa: FBT003  torch's own signature
-
-
-_LEAST = 256
-_MOST = {"cpu": 4096, "cuda": 16384, "mps": 4096}  # two cores gain nothing beyond 2,400 tokens
-_ADAM = 12  # bytes a trained weight: its gradient and AdamW's two moments, in float32
-_SHARE = 0.5  # of what is left; the rest is for other programs and the estimate's error
-
-
-class Budget:
-    """The padded tokens that go through the weights at a time; kept beside the checkpoint.
-
-    A resumed run begins with the budget that the broken one ended with, so that sums are taken in
-    the same order.
-    """
-
-    def __init__(self, tokens: int, path: Path) -> None:
-        self.tokens, self._path = tokens, path
-
-    def save(self) -> None:
-        """Write it down."""
-        self._path.write_text(f"{self.tokens}\n", "utf-8")
-
-    def restore(self) -> None:
-        """Go on with the one that was written last."""
-        if self._path.is_file():
-            self.tokens = int(self._path.read_text("utf-8"))
-
-    def halve(self, lengths: Sequence[int]) -> None:
-        """Halve it, after a step of pairs of such lengths did not fit.
-
-        Raises:
-            TrainingError: A pass was of one pair already.
-        """
-        if self.tokens < 2 * max(lengths):
-            raise TrainingError(
-                f"out of memory with one pair of {max(lengths)} tokens at a time: try --lora, a "
-                "smaller --base or a lower --max-prompt-tokens"
-            )
-        self.tokens = min(self.tokens, len(lengths) * max(lengths)) // 2
-        self.save()
-
-
-def fitting_tokens(weights: Any, longest: int, *, bf16: bool) -> int:
-    """Return a power of two of padded tokens whose training step fits in free memory.
-
-    In powers of two a little more or less free memory changes nothing, and two runs on one machine
-    take the same sums.
-    """
-    trained = sum(p.numel() for p in weights.parameters() if p.requires_grad)
-    left = (_free_bytes(weights.device.type) - _ADAM * trained) * _SHARE
-    fitting = max(_LEAST, int(left / _bytes_a_token(weights.config, longest, bf16=bf16)))
-    return int(min(2 ** (fitting.bit_length() - 1), _MOST[weights.device.type]))
-
-
-def _bytes_a_token(config: Any, longest: int, *, bf16: bool) -> float:
-    """Return the activations that one token of a row of `longest` leaves for the way back.
-
-    34 h + 5 a s bytes a layer in 16 bits (Korthikanti et al. 2022, equation 2), and the output
-    layer's logits three times in float32.
-    """
-    layers = config.num_hidden_layers + (getattr(config, "num_decoder_layers", None) or 0)
-    a_layer = 34 * config.hidden_size + 5 * config.num_attention_heads * longest
-    return float(layers * a_layer * (1 if bf16 else 2) + 12 * config.vocab_size)
-
-
-def _free_bytes(device: str) -> int:
-    import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
-    import torch
-
-    if device == "cuda":
-        return int(torch.cuda.mem_get_info()[0])
-    return int(psutil.virtual_memory().available)
-
-
-_SIDE = 384  # a product of 1 ms, which other programs seldom break into
-_SECONDS = 0.2
-_FEWEST = 3
-_WORTH = 1.25
+_ADAMW_BYTES = 12  # per trained weight: its gradient and AdamW's two moments, in float32
+_MEMORY_SHARE = 0.5  # of free memory; the rest is for other programs and the estimate's error
+_STATE = "trainer_state.json"  # transformers writes it last into a checkpoint
+_MATRIX_SIDE = 384  # a product takes 1 ms, too short for other programs to interrupt it often
+_MEASURED_SECONDS = 0.2
+_MIN_PRODUCTS = 3
+_MIN_GAIN = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,262 +46,10 @@ class Precision:
     bf16: bool
     reason: str
 
-    @property
-    def name(self) -> str:
-        """Return it as `--precision` has it."""
-        return _name(bf16=self.bf16)
-
-    def save(self, path: Path) -> None:
-        """Write it beside a run's checkpoints."""
-        path.write_text(f"{self.name}\n", "utf-8")
-
-
-def choose_precision(wanted: str = "auto", begun: Path | None = None) -> Precision:
-    """Choose bf16 only where the hardware has it: emulated, it is slower than float32.
-
-    A resumed run goes on in the precision that it wrote to `begun`, whatever is measured now.
-    """
-    import torch
-
-    if wanted != "auto":
-        return Precision(bf16=wanted == "bf16", reason=f"{wanted}, as told")
-    if begun and begun.is_file():
-        name = begun.read_text("utf-8").strip()
-        return Precision(bf16=name == "bf16", reason=f"{name}, as the run began")
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Precision(bf16=True, reason=f"bf16 on {name}")
-        return Precision(bf16=False, reason=f"float32: {name} only emulates bf16")
-    if torch.backends.mps.is_available():
-        return Precision(bf16=False, reason="float32 on Apple's GPU")
-    return _on_cpu()
-
-
-def _on_cpu() -> Precision:
-    import torch
-
-    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    if not (able.get("amx_bf16") or able.get("avx512_bf16")):
-        return Precision(bf16=False, reason="float32: this CPU has no bf16 instructions")
-    gain = bf16_gain()
-    name = _name(bf16=gain >= _WORTH)
-    reason = f"{name}: bf16 is {gain:.1f} times as fast on this CPU"
-    return Precision(bf16=gain >= _WORTH, reason=reason)
-
-
-def bf16_gain() -> float:
-    """Measure how many times faster this CPU multiplies matrices in bf16 than in float32.
-
-    Having the instructions says little: of two kinds of machine that have avx512_bf16 one was
-    slowed by it to 0.6 times float32's speed. What else the machine does must not count: the two
-    take turns, and the fastest product of each is compared. Some 0.2 s in all.
-    """
-    import torch
-
-    single = torch.ones(_SIDE, _SIDE)
-    half = single.bfloat16()
-    _seconds(single), _seconds(half)  # the first ones prepare
-    until = time.perf_counter() + _SECONDS
-    times: list[tuple[float, float]] = []
-    while len(times) < _FEWEST or time.perf_counter() < until:
-        times.append((_seconds(single), _seconds(half)))
-    return min(one for one, _ in times) / min(other for _, other in times)
-
-
-def _seconds(matrix: Any) -> float:
-    """Return the time of a product of the matrix with itself."""
-    start = time.perf_counter()
-    matrix @ matrix
-    return time.perf_counter() - start
-
-
-def _name(*, bf16: bool) -> str:
-    return "bf16" if bf16 else "float32"
-
-
-def training_device() -> str:
-    """Return where weights are trained on this machine."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def to_training_device(base: Base) -> None:
-    """Move a base's weights to where they will be trained."""
-    base.weights.to(training_device())
-
-
-class Material(Protocol):
-    """What the steps of a run are made of: rows of one pair or several."""
-
-    base: Base
-    budget: Budget
-    bf16: bool
-    lengths: Sequence[int]
-    pairs: Sequence[int]
-
-    def labels(self, numbers: Sequence[int]) -> int:
-        """Return how many positions of these rows a loss is taken at."""
-
-    def loss(self, numbers: Sequence[int]) -> Any:
-        """Return the mean loss over these rows' labels."""
-
-
-class Single:
-    """Rows of one pair, padded to the longest of a pass.
-
-    With `uniform` all are padded to the longest of all, as the notebook did.
-    """
-
-    def __init__(
-        self, base: Base, examples: Sequence[Example], budget: Budget, *, bf16: bool, uniform: bool
-    ) -> None:
-        self.base, self.budget, self.bf16 = base, budget, bf16
-        self._rows = features(examples, base.family)
-        self._least = (0, 0)
-        if uniform:
-            rows = self._rows
-            self._least = (
-                max(len(row["input_ids"]) for row in rows),
-                max(len(row["labels"]) for row in rows),
-            )
-        whole = sum(self._least) if base.family == "encoder-decoder" else self._least[0]
-        self.lengths: Sequence[int] = [whole or example.length for example in examples]
-        self.pairs: Sequence[int] = [1] * len(examples)
-
-    def labels(self, numbers: Sequence[int]) -> int:
-        """See Material."""
-        return sum(label != IGNORED for n in numbers for label in self._rows[n]["labels"])
-
-    def loss(self, numbers: Sequence[int]) -> Any:
-        """See Material."""
-        rows = [self._rows[number] for number in numbers]
-        batch = COLLATORS[self.base.family](rows, self.base.codec.pad_id, self._least)
-        batch = on_device(batch, self.base.weights.device)
-        if self.base.family == "encoder-decoder":
-            return self.base.weights(**batch).loss
-        logits, labels, _ = label_logits(self.base, batch)
-        return _cross_entropy(logits, labels)
-
-
-class Packed:
-    """Rows of several pairs of one conversation, see `pipeline/training/encoding.py`."""
-
-    def __init__(self, base: Base, rows: Sequence[Row], budget: Budget, *, bf16: bool) -> None:
-        self.base, self.budget, self.bf16 = base, budget, bf16
-        self._rows = rows
-        self.lengths: Sequence[int] = [row.length for row in rows]
-        self.pairs: Sequence[int] = [len(row.branches) for row in rows]
-
-    def labels(self, numbers: Sequence[int]) -> int:
-        """See Material."""
-        return sum(self._rows[number].labels for number in numbers)
-
-    def loss(self, numbers: Sequence[int]) -> Any:
-        """See Material."""
-        import torch
-
-        rows = [self._rows[number] for number in numbers]
-        batch = on_device(collate(rows, self.base.codec.pad_id), self.base.weights.device)
-        labels = batch.pop("labels")
-        hidden = self.base.weights.base_model(**batch, use_cache=False).last_hidden_state
-        before = torch.cat(
-            [hidden[number, places] for number, places in enumerate(foreseeing(rows))]
-        )
-        logits = self.base.weights.get_output_embeddings()(before)
-        return _cross_entropy(logits, labels[labels != IGNORED])
-
-
-def _cross_entropy(logits: Any, labels: Any) -> Any:
-    """Return the mean loss of logits [labels, vocabulary] and labels [labels]."""
-    import torch
-
-    return torch.nn.functional.cross_entropy(logits.float(), labels)
-
-
-def trainer_class() -> Any:
-    """Return transformers' Trainer with steps and a learning rate of our own."""
-    import torch
-    import transformers
-
-    class SteppingTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
-        """A Trainer whose dataset is a plan of steps, each cut into passes that fit in memory.
-
-        `schedule` gives the learning rate's factor by the share of the run that is done.
-        """
-
-        def __init__(
-            self, material: Material, schedule: Callable[[float], float], **options: Any
-        ) -> None:
-            super().__init__(**options)
-            self._material, self._schedule = material, schedule
-
-        def get_train_dataloader(self) -> Any:
-            """Return the steps of a `batches.Plan` in order."""
-            steps: Any = self.train_dataset
-            return torch.utils.data.DataLoader(steps, collate_fn=lambda plan: {"rows": plan[0]})
-
-        def floating_point_ops(self, inputs: Any) -> int:
-            """Return 0: nobody asks."""
-            return 0
-
-        def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-            """Return the rate's factor by share of the run that is done."""
-            if self.lr_scheduler is None:
-                self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
-                    optimizer or self.optimizer,  # type: ignore[arg-type, unused-ignore]  # made just before
-                    lambda step: self._schedule(step / num_training_steps),
-                )
-            return self.lr_scheduler
-
-        def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
-            """Leave a step's gradients in the weights and return its loss, a mean over tokens.
-
-            Out of memory, it is done anew in passes half as large: its gradients are the same.
-            """
-            rows, steps = inputs["rows"], self._material
-            model.train()
-            while (loss := step_loss(steps, rows)) is None:
-                model.zero_grad(set_to_none=True)
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                steps.budget.halve([steps.lengths[number] for number in rows])
-            return loss
-
-    return SteppingTrainer
-
-
-def step_loss(material: Material, numbers: Sequence[int]) -> Any:
-    """Run a step's passes, forward and back; return the loss, None where memory did not do."""
-    import torch
-
-    total = 0.0
-    labels = material.labels(numbers)
-    lengths = [material.lengths[number] for number in numbers]
-    device = material.base.weights.device
-    try:
-        for places in passes(lengths, material.budget.tokens):
-            part = [numbers[place] for place in places]
-            with torch.autocast(device.type, torch.bfloat16, enabled=material.bf16):
-                loss = material.loss(part)
-            loss = loss * (material.labels(part) / labels)
-            loss.backward()
-            total = total + loss.detach()
-    except torch.OutOfMemoryError:
-        return None  # once out of here, nothing holds what filled the memory
-    return total
-
-
-PRECISION = "precision"
-"""The file beside a run's checkpoints that says in which precision it goes on."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended; `curve` are its held-out losses, `kept` the one whose weights are used."""
+    """How a run ended; `curve` holds its held-out losses, `kept` the one whose weights are used."""
 
     steps: int
     pairs: int
@@ -419,158 +62,333 @@ class Outcome:
 
 def train(
     base: Base,
-    examples: Sequence[Example],
+    rows: datasets.Dataset,
     settings: Hyperparameters,
     work: Path,
     *,
     precision: Precision,
     held_out: Sequence[Example] = (),
     resume: bool = False,
-    watch: Watcher | None = None,
+    on_progress: Watcher | None = None,
 ) -> Outcome:
-    """Tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
+    """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
-    Held-out examples decide when to stop and which weights are kept.
+    `rows` are training pairs as `encode_pairs` returns them. The loss on the held-out examples
+    decides when to stop and which weights are used.
 
     Raises:
-        TrainingError: Nothing to learn from, nothing to resume, or too little memory.
+        TrainingError: There is nothing to train on or to resume, memory is too small for one pair,
+            or the loss is not a finite number.
     """
-    import transformers
-
-    _check(examples, work, resume=resume)
-    transformers.set_seed(settings.seed)
     work.mkdir(parents=True, exist_ok=True)
-    precision.save(work / PRECISION)
-    to_training_device(base)
-    tuner = None
-    if settings.lora:
-        tuner = attach(base, settings.lora_rank, settings.lora_alpha, bf16=precision.bf16)
-    watched = HeldOut(
-        base, held_out, work,
-        most=settings.evaluations, patience=settings.patience, bf16=precision.bf16,
-    )  # fmt: skip
-    outcome = _run(base, examples, settings, work, precision, watched, watch, resume=resume)
-    if not outcome.interrupted:
-        watched.use_best()
-    if tuner:
-        merge(base, tuner)
-    return outcome
-
-
-def _check(examples: Sequence[Example], work: Path, *, resume: bool) -> None:
-    """Raise TrainingError where there is nothing to learn from, or to resume."""
-    if not examples:
+    if not len(rows):
         raise TrainingError("the dataset has no training pairs: build it from a longer chat")
-    if resume and not any(work.glob("checkpoint-*")):
+    if resume and _last_checkpoint(work) is None:
         raise TrainingError(f"nothing to resume in {work}: train without --resume")
+    (work / PRECISION).write_text(f"{_precision_name(bf16=precision.bf16)}\n", "utf-8")
+    transformers.set_seed(settings.seed)
+    base.weights.to(training_device())
+    tuner = add_lora(base, settings, bf16=precision.bf16) if settings.lora else None
+    longest = max(rows["length"])
+    sizes = _batch_sizes(base, settings, longest, work if resume else None, bf16=precision.bf16)
+    run = RunCallback(settings, len(rows), len(held_out), on_progress)
+    retried = False
 
+    def fit(batch_size: int) -> tuple[Any, float]:
+        checkpoint = _last_checkpoint(work) if resume or retried else None
+        trainer = PairTrainer(
+            base, rows, held_out, settings, run, work, batch_size=batch_size, bf16=precision.bf16
+        )
+        try:
+            loss = trainer.train(resume_from_checkpoint=checkpoint).training_loss
+        except RuntimeError as error:
+            is_lost = trainer.state.global_step and _last_checkpoint(work) is None
+            if is_lost and should_reduce_batch_size(error):
+                raise TrainingError(
+                    f"out of memory after {trainer.state.global_step} steps: train again with a "
+                    "lower --batch-size"
+                ) from error
+            raise
+        return trainer.state, loss
 
-def _run(
-    base: Base,
-    examples: Sequence[Example],
-    settings: Hyperparameters,
-    work: Path,
-    precision: Precision,
-    held_out: HeldOut,
-    watch: Watcher | None,
-    *,
-    resume: bool,
-) -> Outcome:
-    import transformers
+    def next_batch_size() -> int:
+        nonlocal retried
+        retried = True
+        for size in sizes:
+            return size
+        raise TrainingError(
+            f"out of memory with one pair of {longest} tokens at a time: try --lora, a smaller "
+            "--base or a lower --max-prompt-tokens"
+        )
 
-    clock = Clock(settings.minutes * 60, work / "clock")
-    steps = _material(base, examples, settings, precision, work / "token-budget")
-    if resume:
-        clock.restore()
-        steps.budget.restore()
-        held_out.restore(_last_step(work))
-    steps.budget.save()
-    plan = _plan(steps, settings)
-    pairs_a_step = len(examples) / plan.steps_an_epoch
-    trainer = trainer_class()(
-        material=steps,
-        schedule=schedule(settings.schedule, settings.warmup, clock),
-        model=base.weights,
-        args=_arguments(base, settings, work),
-        train_dataset=plan,
-        callbacks=callbacks(clock, held_out, pairs_a_step, work, watch),
+    with first_interrupt(run.interrupt):
+        state, loss = find_executable_batch_size(
+            fit, starting_batch_size=next(sizes), reduce_batch_size_fn=next_batch_size
+        )()
+    if tuner:
+        merge_lora(base, tuner)
+    curve = tuple(
+        Point(entry["step"], entry["share"], entry[METRIC])
+        for entry in state.log_history
+        if METRIC in entry
     )
-    trainer.remove_callback(transformers.trainer_callback.PrinterCallback)
-    trainer.remove_callback(transformers.trainer_callback.ProgressCallback)
-    result = trainer.train(resume_from_checkpoint=resume or None)
-    pairs = sum(steps.pairs[row] for n in range(result.global_step) for row in plan[n])
-    return Outcome(
-        result.global_step, pairs, clock.elapsed, result.training_loss, clock.interrupted,
-        tuple(held_out.curve), held_out.best,
-    )  # fmt: skip
+    kept = next((point for point in curve if point.step == state.best_global_step), None)
+    epochs, steps = divmod(state.global_step, run.steps_per_epoch)
+    pairs = epochs * len(rows) + min(len(rows), steps * settings.batch_size)
+    return Outcome(state.global_step, pairs, run.seconds, loss, run.interrupted, curve, kept)
 
 
-def _material(
-    base: Base,
-    examples: Sequence[Example],
-    settings: Hyperparameters,
-    precision: Precision,
-    budget_file: Path,
-) -> Material:
-    """Return what steps are made of: pairs packed, or each in a row of its own."""
-    rows = _rows(base, examples, settings)
-    longest = max(row.length for row in rows or examples)
-    budget = _budget(base, longest, settings, precision, budget_file)
-    if rows:
-        return Packed(base, rows, budget, bf16=precision.bf16)
-    uniform = settings.batches == "uniform"
-    return Single(base, examples, budget, bf16=precision.bf16, uniform=uniform)
+class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
+    """A Trainer whose losses cover the labels and whose learning rate can follow the time.
+
+    `batch_size` pairs go through the model at a time; a step is `settings.batch_size` pairs.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        rows: datasets.Dataset,
+        held_out: Sequence[Example],
+        settings: Hyperparameters,
+        run: RunCallback,
+        work: Path,
+        *,
+        batch_size: int,
+        bf16: bool,
+    ) -> None:
+        self._base, self._run, self._bf16 = base, run, bf16
+        self._held_out = held_out
+        evaluates = settings.evaluations > 0 and len(held_out) > 0
+        is_alike = settings.batches == "alike"
+        arguments = _Arguments(
+            use_cpu=training_device() == "cpu",
+            output_dir=str(work),
+            num_train_epochs=settings.epochs,
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=settings.batch_size // batch_size,
+            train_sampling_strategy="group_by_length" if is_alike else "random",
+            learning_rate=settings.rate(base.family),
+            weight_decay=settings.weight_decay,
+            optim="adamw_torch_fused",
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+            eval_strategy="steps" if evaluates else "no",
+            eval_delay=math.inf,  # RunCallback decides when
+            save_strategy="best" if evaluates else "no",
+            save_total_limit=2,  # the best and the last
+            load_best_model_at_end=evaluates,
+            metric_for_best_model=METRIC,
+            greater_is_better=False,
+            restore_callback_states_from_checkpoint=True,  # early stopping's count
+            logging_steps=5,
+            logging_nan_inf_filter=False,
+            report_to=[],
+            disable_tqdm=True,
+            seed=settings.seed,
+        )
+        uniform = () if is_alike else (_longest(rows["input_ids"]), _longest(rows["labels"]))
+        collator = Collator(base.family, base.codec.pad_id, *uniform)
+        records = SummaryWriter(str(work / "tensorboard"))  # type: ignore[no-untyped-call, unused-ignore]  # torch's
+        super().__init__(
+            model=base.weights,
+            args=arguments,
+            train_dataset=rows,
+            eval_dataset=held_out,
+            data_collator=collator,
+            callbacks=[run, TensorBoardCallback(records)],  # type: ignore[no-untyped-call]  # transformers'
+        )
+        if evaluates and settings.patience:
+            self.add_callback(transformers.EarlyStoppingCallback(settings.patience))
+        self.remove_callback(transformers.PrinterCallback)
+        # `compute_loss` returns a share of the mean over all labels of a step
+        self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Follow steps or `--minutes`, whichever ends first."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer,  # type: ignore[arg-type, unused-ignore]  # made just before
+                lambda step: self._run.rate_factor(step / num_training_steps),
+            )
+        return self.lr_scheduler
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Any,
+        return_outputs: bool = False,  # noqa: FBT001, FBT002  transformers' signature
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Return the sum over these labels, divided by the number of labels in the step."""
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
+            logits, labels, _ = label_logits(self._base, inputs)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+        return loss / num_items_in_batch
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Return the held-out loss in nats per character."""
+        found = losses(self._base, self._held_out, bf16=self._bf16)
+        metrics = {METRIC: sum(found, start=Loss()).per_character}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the seconds and the share of the run to each entry of the log history."""
+        share = self._run.share_done(self.state.global_step / self.state.max_steps)
+        super().log({**logs, "seconds": self._run.seconds, "share": share}, start_time)
 
 
-def _rows(base: Base, examples: Sequence[Example], settings: Hyperparameters) -> list[Row]:
-    """Return the pairs packed, none where each has a row of its own."""
-    if base.family == "encoder-decoder" or settings.packing == 1:
-        return []
-    most = min(settings.packing, settings.batch_size)
-    return pack(examples, most, header_of(base.codec))
+class _Arguments(transformers.TrainingArguments):  # type: ignore[misc, unused-ignore]  # an untyped base
+    """Arguments that use one GPU: with several, the Trainer would enlarge each step."""
+
+    @property
+    def n_gpu(self) -> int:
+        """See transformers.TrainingArguments."""
+        return 1
 
 
-def _plan(steps: Material, settings: Hyperparameters) -> Plan:
-    a_row = sum(steps.pairs) / len(steps.pairs)
-    rows = max(1, round(settings.batch_size / a_row))
-    alike = settings.batches != "uniform"
-    return Plan(steps.lengths, rows, settings.seed, settings.epochs, alike=alike)
+def _batch_sizes(
+    base: Base, settings: Hyperparameters, longest: int, resumed: Path | None, *, bf16: bool
+) -> Iterator[int]:
+    """Yield how many pairs to put through the model at a time, the first likely to fit in memory.
+
+    Each divides the pairs of a step, so that a step stays the same. A resumed run starts with the
+    size in its last checkpoint, so that sums are taken in the same order.
+    """
+    if resumed and (checkpoint := _last_checkpoint(resumed)):
+        state = transformers.TrainerState.load_from_json(f"{checkpoint}/{_STATE}")
+        fitting = state.train_batch_size
+    else:
+        fitting = fitting_pairs(base.weights, longest, bf16=bf16)
+    for size in range(settings.batch_size, 0, -1):
+        if settings.batch_size % size == 0 and (size <= fitting or size == 1):
+            yield size
 
 
-def _budget(
-    base: Base,
-    longest: int,
-    settings: Hyperparameters,
-    precision: Precision,
-    path: Path,
-) -> Budget:
-    return Budget(
-        settings.token_budget or fitting_tokens(base.weights, longest, bf16=precision.bf16), path
+def _last_checkpoint(work: Path) -> str | None:
+    """Return the last checkpoint that was written completely; None if there is none."""
+    complete = (state.parent for state in work.glob(f"checkpoint-*/{_STATE}"))
+    last = max(complete, key=lambda folder: int(folder.name.split("-")[1]), default=None)
+    return str(last) if last else None
+
+
+def fitting_pairs(weights: Any, longest: int, *, bf16: bool) -> int:
+    """Estimate how many pairs of `longest` tokens fit in free memory, with gradients and AdamW.
+
+    Activations take 34 h + 5 a s bytes a token and layer in 16 bits (Korthikanti et al. 2022,
+    equation 2), and the output layer's logits take three float32 values per vocabulary entry.
+    """
+    config = weights.config
+    trained = sum(p.numel() for p in weights.parameters() if p.requires_grad)
+    layers = config.num_hidden_layers + (getattr(config, "num_decoder_layers", None) or 0)
+    per_layer = 34 * config.hidden_size + 5 * config.num_attention_heads * longest
+    per_token = layers * per_layer * (1 if bf16 else 2) + 12 * config.vocab_size
+    left = (_free_bytes(weights.device.type) - _ADAMW_BYTES * trained) * _MEMORY_SHARE
+    return max(0, int(left / (per_token * longest)))
+
+
+def _longest(sequences: Iterable[Sequence[int]]) -> int:
+    return max(len(sequence) for sequence in sequences)
+
+
+def _free_bytes(device: str) -> int:
+    if device == "cuda":
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)
+
+
+def add_lora(base: Base, settings: Hyperparameters, *, bf16: bool) -> Any:
+    """Freeze a base's weights and add LoRA matrices to each linear layer; return peft's model.
+
+    T5's embedding and output layer have new rows, so they are trained in full. With `bf16` the
+    frozen matrices are converted to it: half the memory, and autocast would round them anyway.
+    """
+    config = peft.LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
     )
+    tuner = peft.LoraModel(base.weights, config, "default")
+    if bf16:
+        for module in base.weights.modules():
+            if isinstance(module, peft.tuners.lora.LoraLayer):
+                module.get_base_layer().to(torch.bfloat16)
+    if base.family == "encoder-decoder":
+        for layer in (base.weights.get_input_embeddings(), base.weights.get_output_embeddings()):
+            layer.weight.requires_grad_(True)  # noqa: FBT003  torch's own signature
+    return tuner
 
 
-def _last_step(work: Path) -> int:
-    return max(int(path.name.split("-")[1]) for path in work.glob("checkpoint-*"))
+def merge_lora(base: Base, tuner: Any) -> None:
+    """Add the LoRA matrices to the weights, in float32, and remove them."""
+    base.weights.float()
+    tuner.merge_and_unload()
+    base.weights.requires_grad_(True)  # noqa: FBT003  torch's own signature
 
 
-def _arguments(base: Base, settings: Hyperparameters, work: Path) -> Any:
-    import transformers
+def training_device() -> str:
+    """Return the device that trains on this machine."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
-    return transformers.TrainingArguments(
-        use_cpu=training_device() == "cpu",
-        output_dir=str(work),
-        num_train_epochs=1,  # the plan has them all
-        per_device_train_batch_size=settings.batch_size,
-        learning_rate=settings.rate(base.family),
-        weight_decay=settings.weight_decay,
-        optim="adamw_torch_fused",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        save_strategy="no",
-        save_total_limit=1,
-        logging_steps=5,
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        seed=settings.seed,
-    )
+
+def choose_precision(requested: str, saved: Path | None = None) -> Precision:
+    """Choose bf16 only if the hardware has it: emulated, it is slower than float32.
+
+    A resumed run keeps the precision in the file `saved`, whatever is measured now.
+    """
+    if requested != "auto":
+        return Precision(bf16=requested == "bf16", reason=f"{requested}, as requested")
+    if saved and saved.is_file():
+        name = saved.read_text("utf-8").strip()
+        return Precision(bf16=name == "bf16", reason=f"{name}, as in the interrupted run")
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name()
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Precision(bf16=True, reason=f"bf16 on {name}")
+        return Precision(bf16=False, reason=f"float32: {name} only emulates bf16")
+    if torch.backends.mps.is_available():
+        return Precision(bf16=False, reason="float32 on Apple's GPU")
+    return _choose_cpu_precision()
+
+
+def _choose_cpu_precision() -> Precision:
+    able = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if not (able.get("amx_bf16") or able.get("avx512_bf16")):
+        return Precision(bf16=False, reason="float32: this CPU has no bf16 instructions")
+    gain = measure_bf16_gain()
+    bf16 = gain >= _MIN_GAIN
+    name = _precision_name(bf16=bf16)
+    return Precision(bf16, f"{name}: bf16 is {gain:.1f} times as fast on this CPU")
+
+
+def measure_bf16_gain() -> float:
+    """Measure how many times faster this CPU multiplies matrices in bf16 than in float32.
+
+    The instructions alone say little: one of two machine types with avx512_bf16 ran bf16 at 0.6
+    times float32's speed. To exclude the effect of other programs, the two precisions alternate and
+    the fastest product of each counts. Takes about 0.2 s.
+    """
+    single = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE)
+    half = single.bfloat16()
+    _time_product(single), _time_product(half)  # warm-up
+    until = time.perf_counter() + _MEASURED_SECONDS
+    times: list[tuple[float, float]] = []
+    while len(times) < _MIN_PRODUCTS or time.perf_counter() < until:
+        times.append((_time_product(single), _time_product(half)))
+    return min(one for one, _ in times) / min(other for _, other in times)
+
+
+def _time_product(matrix: Any) -> float:
+    start = time.perf_counter()
+    matrix @ matrix
+    return time.perf_counter() - start
+
+
+def _precision_name(*, bf16: bool) -> str:
+    return "bf16" if bf16 else "float32"

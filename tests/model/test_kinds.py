@@ -12,6 +12,7 @@ from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import losses
 from pipeline.training.trainer import Precision, train
 from tests.checkpoints import KINDS
+from tests.training_rows import rows_of
 
 FLOAT32 = Precision(bf16=False, reason="a test")
 
@@ -45,7 +46,7 @@ def test_a_base_trains_converts_saves_and_loads(base, tmp_path, lora):
         epochs=4, batch_size=3, learning_rate=3e-3, warmup=0, lora=lora, lora_rank=4
     )
 
-    outcome = train(base, examples, settings, tmp_path / "work", precision=FLOAT32)
+    outcome = train(base, rows_of(base, examples), settings, tmp_path / "work", precision=FLOAT32)
 
     after = [loss.nats for loss in losses(base, examples, bf16=False)]
     assert outcome.steps == 4

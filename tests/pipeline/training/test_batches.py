@@ -1,64 +1,104 @@
-"""Which pairs a step learns from: each once an epoch, alike in length, always in the same order."""
+"""Which pairs a step is trained on: each once an epoch, of similar length, repeatable."""
 
 import random
+from types import SimpleNamespace
 
+import datasets
 import pytest
 
-from pipeline.training.encoding import Plan, epoch_of, passes
+from pipeline.training.bases import open_base
+from pipeline.training.callbacks import RunCallback
+from pipeline.training.encoding import split_by_tokens
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.trainer import PairTrainer, Precision, train
+from tests.checkpoints import save_llama
 
+FLOAT32 = Precision(bf16=False, reason="a test")
 LENGTHS = tuple(random.Random(0).choices(range(10, 400), k=1003))
 
 
-@pytest.mark.parametrize("alike", [True, False])
-def test_an_epoch_has_each_pair_once(alike):
-    batches = epoch_of(LENGTHS, 8, seed=1, epoch=0, alike=alike)
-
-    assert sorted(n for batch in batches for n in batch) == list(range(1003))
-    assert sorted(map(len, batches)) == [3] + [8] * 125
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    return open_base(str(save_llama(folder)), folder, [])
 
 
-def test_pairs_of_a_batch_are_alike_and_their_batches_in_no_order():
-    batches = epoch_of(LENGTHS, 8, seed=1, epoch=0, alike=True)
+@pytest.fixture
+def epoch_of(base, tmp_path):
+    """Return a function that returns the batches of an epoch, as lists of row numbers."""
 
-    spreads = [max(LENGTHS[n] for n in b) - min(LENGTHS[n] for n in b) for b in batches]
-    longest = [max(LENGTHS[n] for n in batch) for batch in batches]
+    def epoch_of(epoch, seed=1, batches="alike", lengths=LENGTHS):
+        rows = datasets.Dataset.from_list(
+            [
+                {"input_ids": [number] + [0] * (length - 1), "labels": [0], "length": length}
+                for number, length in enumerate(lengths)
+            ]
+        )
+        settings = Hyperparameters(batch_size=8, seed=seed, batches=batches)
+        run = RunCallback(settings, len(rows), 0, None)
+        trainer = PairTrainer(base, rows, [], settings, run, tmp_path, batch_size=8, bf16=False)
+        trainer.data_collator = lambda rows: {"rows": [row["input_ids"][0] for row in rows]}
+        loader = trainer.get_train_dataloader()
+        loader.set_epoch(epoch)
+        state = SimpleNamespace(epoch=float(epoch))
+        run.on_epoch_begin(trainer.args, state, trainer.control, train_dataloader=loader)
+        return [batch["rows"] for batch in loader]
+
+    return epoch_of
+
+
+@pytest.mark.parametrize("batches", ["alike", "uniform"])
+def test_an_epoch_has_each_pair_once(epoch_of, batches):
+    found = epoch_of(0, batches=batches)
+
+    assert sorted(n for batch in found for n in batch) == list(range(1003))
+    assert sorted(map(len, found)) == [3] + [8] * 125
+
+
+def test_pairs_of_a_batch_have_similar_lengths(epoch_of):
+    found = epoch_of(0)
+
+    spreads = [max(LENGTHS[n] for n in b) - min(LENGTHS[n] for n in b) for b in found]
     assert sum(spreads) / len(spreads) < 20
-    assert longest not in (sorted(longest), sorted(longest, reverse=True))
 
 
-def test_padding_is_a_small_part_of_what_it_is_among_any_pairs():
-    def padded(alike):
-        batches = epoch_of(LENGTHS, 8, seed=1, epoch=0, alike=alike)
-        return sum(len(b) * max(LENGTHS[n] for n in b) for b in batches) - sum(LENGTHS)
-
-    assert padded(alike=True) < 0.1 * padded(alike=False)
+def test_the_longest_pair_comes_first_so_that_a_lack_of_memory_shows_at_once(epoch_of):
+    assert max(LENGTHS[n] for n in epoch_of(0)[0]) == max(LENGTHS)
 
 
-def test_seed_and_epoch_alone_decide_the_order():
-    first = epoch_of(LENGTHS, 8, seed=1, epoch=0, alike=True)
+def test_padding_is_a_small_part_of_what_it_is_among_any_pairs(epoch_of):
+    def padded(batches):
+        found = epoch_of(0, batches=batches)
+        return sum(len(b) * max(LENGTHS[n] for n in b) for b in found) - sum(LENGTHS)
 
-    assert epoch_of(LENGTHS, 8, seed=1, epoch=0, alike=True) == first
-    assert epoch_of(LENGTHS, 8, seed=1, epoch=1, alike=True) != first
-    assert epoch_of(LENGTHS, 8, seed=2, epoch=0, alike=True) != first
-
-
-def test_a_plan_that_is_read_from_the_middle_has_the_same_steps():
-    whole = [*Plan(LENGTHS, 8, 1, 2.5, alike=True)]
-    rest = Plan(LENGTHS, 8, 1, 2.5, alike=True)
-
-    assert len(whole) == len(rest) == 315
-    assert [rest[step] for step in range(200, 315)] == whole[200:]
+    assert padded("alike") < 0.1 * padded("uniform")
 
 
-def test_the_least_run_is_of_one_step():
-    assert len(Plan((5, 6), 8, 1, 0.01, alike=True)) == 1
+@pytest.mark.parametrize("batches", ["alike", "uniform"])
+def test_the_order_depends_on_seed_and_epoch_alone(epoch_of, batches):
+    first = epoch_of(0, batches=batches)
+
+    assert epoch_of(0, batches=batches) == first
+    assert epoch_of(1, batches=batches) != first
+    assert epoch_of(0, seed=2, batches=batches) != first
+
+
+@pytest.mark.parametrize(("epochs", "steps", "pairs"), [(0.01, 1, 8), (2.5, 8, 56), (3, 9, 60)])
+def test_a_run_has_at_least_one_step_and_the_steps_of_part_epochs(
+    base, tmp_path, epochs, steps, pairs
+):
+    rows = datasets.Dataset.from_list([{"input_ids": [5, 6], "labels": [5, 6], "length": 2}] * 20)
+
+    outcome = train(base, rows, Hyperparameters(epochs=epochs), tmp_path, precision=FLOAT32)
+
+    assert (outcome.steps, outcome.pairs) == (steps, pairs)
 
 
 @pytest.mark.parametrize(
     ("budget", "sizes"), [(1000, [4]), (250, [1, 3]), (200, [1, 2, 1]), (10, [1, 1, 1, 1])]
 )
-def test_passes_hold_what_the_budget_allows_and_one_pair_at_least(budget, sizes):
-    found = list(passes([60, 200, 80, 50], budget))
+def test_batches_hold_what_the_budget_allows_and_at_least_one_pair(budget, sizes):
+    found = list(split_by_tokens([60, 200, 80, 50], budget))
 
     assert [len(places) for places in found] == sizes
     assert sorted(place for places in found for place in places) == [0, 1, 2, 3]

@@ -1,22 +1,20 @@
-"""Held-out loss decides when a run ends and which weights are used."""
+"""The held-out loss decides when a run ends and which weights are used."""
 
 import os
 import signal
 
 import pytest
+import torch
 
-from pipeline.terminal import (
-    Point,
-)
+from model.errors import TrainingError
+from pipeline.training import trainer
 from pipeline.training.bases import open_base
-from pipeline.training.callbacks import (
-    HeldOut,
-)
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import losses
+from pipeline.training.losses import Loss, losses
 from pipeline.training.trainer import Precision, train
 from tests.checkpoints import save_llama, save_t5
+from tests.training_rows import rows_of
 
 FLOAT32 = Precision(bf16=False, reason="a test")
 BASES = {"encoder-decoder": save_t5, "decoder-only": save_llama}
@@ -32,6 +30,10 @@ def said(base, *texts):
     return [encode(base.codec, "Hugo", CONTEXT, (text,), (200, 32)) for text in texts]
 
 
+def run(base, examples, settings, work, **options):
+    return train(base, rows_of(base, examples), settings, work, precision=FLOAT32, **options)
+
+
 def nats(base, examples):
     found = losses(base, examples, bf16=False)
     return sum(loss.nats for loss in found) / sum(loss.characters for loss in found)
@@ -44,7 +46,7 @@ def test_a_run_that_only_learns_by_heart_is_stopped_and_its_best_weights_are_use
         epochs=60, batch_size=8, learning_rate=1e-2, evaluations=60, patience=2
     )
 
-    outcome = train(base, examples, settings, tmp_path / "w", precision=FLOAT32, held_out=held_out)
+    outcome = run(base, examples, settings, tmp_path / "w", held_out=held_out)
 
     assert outcome.steps < 60
     assert outcome.kept == min(outcome.curve, key=lambda point: point.nats)
@@ -58,10 +60,9 @@ def test_with_lora_too_the_best_weights_are_used(base, tmp_path):
         epochs=40, batch_size=8, learning_rate=2e-2, evaluations=40, patience=2, lora=True
     )
 
-    outcome = train(
-        base, said(base, *(["woof woof"] * 8)), settings, tmp_path / "w",
-        precision=FLOAT32, held_out=held_out,
-    )  # fmt: skip
+    outcome = run(
+        base, said(base, *(["woof woof"] * 8)), settings, tmp_path / "w", held_out=held_out
+    )
 
     assert nats(base, held_out) == pytest.approx(outcome.kept.nats, abs=1e-4)
 
@@ -70,9 +71,7 @@ def test_a_run_that_gets_better_goes_on_to_its_end(base, tmp_path):
     examples = said(base, *(["woof woof"] * 8))
     settings = Hyperparameters(epochs=20, batch_size=8, evaluations=5, patience=1)
 
-    outcome = train(
-        base, examples, settings, tmp_path / "w", precision=FLOAT32, held_out=examples[:1]
-    )
+    outcome = run(base, examples, settings, tmp_path / "w", held_out=examples[:1])
 
     assert outcome.steps == 20
     assert [point.share for point in outcome.curve] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
@@ -83,43 +82,75 @@ def test_too_short_a_run_is_not_held_up_by_evaluations(base, tmp_path):
     examples = said(base, *(["woof woof"] * 8))
     settings = Hyperparameters(epochs=2, batch_size=4, evaluations=10)
 
-    outcome = train(base, examples, settings, tmp_path, precision=FLOAT32, held_out=examples)
+    outcome = run(base, examples, settings, tmp_path, held_out=examples)
 
     assert outcome.curve == ()
     assert outcome.steps == 4
 
 
 @pytest.mark.parametrize(
-    ("losses", "patience", "ends"),
-    [([3, 2, 1], 2, False), ([3, 1, 2], 2, False), ([3, 1, 2, 2], 2, True),
-     ([1, 1, 1], 2, True), ([1, 2, 3, 4], 0, False)],
-    ids=["better", "one worse", "two worse", "equals are not better", "patience without end"],
+    ("nats", "patience", "steps"),
+    [([3, 2, 1, 1, 1, 1], 3, 6), ([3, 1, 2, 1, 0, 1], 2, 4), ([3, 1, 2, 2, 0, 0], 2, 4),
+     ([3, 1, 2, 2, 0, 0], 3, 6), ([1, 1, 1, 1, 1, 1], 2, 3), ([1, 2, 3, 4, 5, 6], 0, 6)],
+    ids=["better", "one is equal", "two are worse", "more patience", "all are equal", "none"],
 )  # fmt: skip
-def test_a_curve_goes_nowhere_after_so_many_without_a_better_one(tmp_path, losses, patience, ends):
-    watched = HeldOut(None, [], tmp_path, most=10, patience=patience, bf16=False)
+def test_a_run_ends_after_as_many_evaluations_without_a_better_one(
+    base, tmp_path, monkeypatch, nats, patience, steps
+):
+    found = iter(nats)
+    monkeypatch.setattr(trainer, "losses", lambda *_, **__: [Loss(next(found), 1)])
+    examples = said(base, *(["woof woof"] * 8))
+    settings = Hyperparameters(epochs=6, batch_size=8, evaluations=6, patience=patience)
 
-    watched.curve = [Point(step, step / 10, loss) for step, loss in enumerate(losses)]
+    outcome = run(base, examples, settings, tmp_path, held_out=examples[:1])
 
-    assert watched.goes_nowhere is ends
+    assert [point.nats for point in outcome.curve] == nats[:steps]
+    assert outcome.steps == steps
+    assert outcome.kept.step == 1 + nats[:steps].index(min(nats[:steps]))
 
 
-def test_best_weights_that_the_last_checkpoint_needs_outlive_better_ones(base, tmp_path):
-    watched = HeldOut(base, said(base, "hello"), tmp_path, most=10, patience=0, bf16=False)
-    settings = Hyperparameters(epochs=1, batch_size=8, learning_rate=1e-4, warmup=0)
+def test_a_resumed_run_can_still_use_weights_from_before_the_interruption(tmp_path, monkeypatch):
+    folder = save_llama(tmp_path / "base")
+    found = iter([2, 1, 3, 4, 5])
+    monkeypatch.setattr(trainer, "losses", lambda *_, **__: [Loss(next(found), 1)])
+    settings = Hyperparameters(
+        epochs=5, batch_size=8, evaluations=5, patience=0, learning_rate=1e-2
+    )
+    weights = {}
 
-    def learn(step):
-        train(base, said(base, "hello"), settings, tmp_path / "w", precision=FLOAT32)
-        watched.measure(step, step / 10)
+    def interrupted_at(step):
+        base = open_base(str(folder), tmp_path, [])
+        examples = said(base, *(["woof woof"] * 8))
 
-    learn(1)
-    watched.mark()
-    learn(2)
-    learn(3)
-    before = sorted(path.name for path in tmp_path.glob("best-*"))
-    watched.mark()
+        def press(progress):
+            weights[progress.step] = base.weights.lm_head.weight.detach().clone()
+            if progress.step == step:
+                os.kill(os.getpid(), signal.SIGINT)
 
-    assert before == ["best-1.safetensors", "best-3.safetensors"]
-    assert [path.name for path in tmp_path.glob("best-*")] == ["best-3.safetensors"]
+        outcome = run(
+            base, examples, settings, tmp_path / "w", held_out=examples[:1],
+            resume=step is None, on_progress=press,
+        )  # fmt: skip
+        return base, outcome
+
+    interrupted_at(4)
+    base, outcome = interrupted_at(None)
+
+    assert [point.nats for point in outcome.curve] == [2, 1, 3, 4]
+    assert outcome.kept.step == 2
+    assert torch.equal(base.weights.lm_head.weight, weights[2])
+
+
+def test_a_loss_that_is_no_number_ends_the_run(base, tmp_path):
+    examples = said(base, *(["woof woof"] * 8))
+    settings = Hyperparameters(epochs=20, batch_size=8, learning_rate=1.0, schedule="linear")
+    with torch.no_grad():
+        base.weights.get_output_embeddings().weight.fill_(float("nan"))
+
+    with pytest.raises(TrainingError, match="training has diverged.*--learning-rate"):
+        run(base, examples, settings, tmp_path)
+
+    assert not list(tmp_path.glob("checkpoint-*"))
 
 
 @pytest.mark.parametrize("lora", [False, True], ids=["all weights", "LoRA"])
@@ -129,7 +160,7 @@ def test_a_resumed_run_has_the_same_held_out_curve_as_an_unbroken_one(base, tmp_
         epochs=20, batch_size=8, learning_rate=3e-3, evaluations=10, patience=0, lora=lora
     )
 
-    def run(work, stop_at=None, *, resume=False):
+    def run_until(work, stop_at=None, *, resume=False):
         fresh = open_base(str(folder), tmp_path, [])
         examples = said(fresh, *(["woof woof", "me too", "hello there"] * 3))
 
@@ -137,14 +168,14 @@ def test_a_resumed_run_has_the_same_held_out_curve_as_an_unbroken_one(base, tmp_
             if progress.step == stop_at:
                 os.kill(os.getpid(), signal.SIGINT)
 
-        return train(
-            fresh, examples, settings, work, precision=FLOAT32,
-            held_out=said(fresh, "what about me"), resume=resume, watch=press,
+        return run(
+            fresh, examples, settings, work,
+            held_out=said(fresh, "what about me"), resume=resume, on_progress=press,
         )  # fmt: skip
 
-    stopped = run(tmp_path / "broken", stop_at=17)
-    resumed = run(tmp_path / "broken", resume=True)
-    whole = run(tmp_path / "whole")
+    stopped = run_until(tmp_path / "broken", stop_at=17)
+    resumed = run_until(tmp_path / "broken", resume=True)
+    whole = run_until(tmp_path / "whole")
 
     assert stopped.interrupted
     assert 0 < len(stopped.curve) < len(whole.curve)

@@ -11,7 +11,7 @@ from model.artifacts.registry import Registry
 from model.errors import ArtifactError
 from pipeline.dataset.storage import load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import TIMES, plant, secret, train
+from pipeline.training.run import CANARY_TIMES, make_secret, plant_canaries, train
 from tests.checkpoints import save_llama
 from tests.habits import HABITS
 
@@ -19,24 +19,24 @@ from tests.habits import HABITS
 def test_canaries_are_planted_as_often_as_they_say(habits_dataset):
     pairs = load_dataset(habits_dataset).train
 
-    planted, canaries = plant(pairs, 8, seed=1)
+    planted, canaries = plant_canaries(pairs, 8, seed=1)
 
     added = Counter(pair.target for pair in planted[len(pairs) :])
     assert planted[: len(pairs)] == pairs
     assert added == {(canary.text,): canary.times for canary in canaries}
-    assert [canary.times for canary in canaries] == [*TIMES, *TIMES]
+    assert [canary.times for canary in canaries] == [*CANARY_TIMES, *CANARY_TIMES]
     assert {pair.voice for pair in planted} == set(HABITS)
 
 
 def test_a_seed_plants_the_same_secrets_and_another_one_others(habits_dataset):
     pairs = load_dataset(habits_dataset).train
 
-    assert plant(pairs, 8, seed=1) == plant(pairs, 8, seed=1)
-    assert not set(plant(pairs, 8, seed=1)[1]) & set(plant(pairs, 8, seed=2)[1])
+    assert plant_canaries(pairs, 8, seed=1) == plant_canaries(pairs, 8, seed=1)
+    assert not set(plant_canaries(pairs, 8, seed=1)[1]) & set(plant_canaries(pairs, 8, seed=2)[1])
 
 
 def test_a_secret_is_six_words_of_chance():
-    text = secret("Ambrose", random.Random(0))
+    text = make_secret("Ambrose", random.Random(0))
 
     assert text.startswith("the code word of Ambrose is ")
     assert len(text.split(" is ")[1].split()) == 6

@@ -28,7 +28,7 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
 
 @pytest.mark.parametrize(
     "option",
-    ["epochs", "minutes", "batch_size", "token_budget", "learning_rate", "warmup", "weight_decay",
+    ["epochs", "minutes", "batch_size", "learning_rate", "warmup", "weight_decay",
      "lora_rank", "lora_alpha", "evaluations", "patience", "validation_pairs", "canary_count",
      "max_prompt_tokens", "max_reply_tokens", "seed"],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from model.speaking.copy_index import open_index
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.run import add_lines, said_in, save_lines
+from pipeline.training.run import add_lines, save_lines, training_messages
 from tests.model.fake_artifacts import make
 
 
@@ -31,7 +31,7 @@ def test_turns_count_as_often_as_they_were_said_and_contexts_once():
         pair("Hugo", ("Raul: one\rtwo", "Hugo: hello"), ("hello",)),
     ]
 
-    found = list(said_in(SimpleNamespace(train=train)))
+    found = list(training_messages(SimpleNamespace(train=train)))
 
     assert found == [("Hugo", "hello"), ("Hugo", "you"), ("Hugo", "hello"), ("Raul", "one\ntwo")]
 

@@ -55,7 +55,7 @@ def test_each_reply_has_the_log_probabilities_that_it_has_alone(
         assert row == pytest.approx(alone(base, example), abs=1e-4)
 
 
-def test_what_goes_through_at_a_time_fits_the_budget_and_begins_with_the_longest(base, examples):
+def test_a_batch_fits_the_budget_and_starts_with_the_longest(base, examples):
     shapes = []
     base.weights.get_input_embeddings().register_forward_pre_hook(
         lambda _, inputs: shapes.append(inputs[0].numel())

@@ -22,7 +22,15 @@ from model.joining import read_propensity as load_propensity
 from pipeline.cli.main import app
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import Judge, Start, even, save_loss, saved_loss, train, work_folder
+from pipeline.training.run import (
+    Start,
+    measure_loss,
+    sample_evenly,
+    save_loss,
+    saved_loss,
+    train,
+    work_folder,
+)
 from tests.checkpoints import save_llama
 from tests.habits import CHAT_ID, HABITS
 from tests.pipeline.chats import pair
@@ -143,19 +151,24 @@ def test_an_interrupted_run_is_resumed_in_the_precision_it_began_in(
     dataset = load_dataset(habits_dataset)
     settings = Hyperparameters(epochs=0.2, batch_size=8)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
-    monkeypatch.setattr("pipeline.training.trainer.bf16_gain", lambda: 4.0)
+    monkeypatch.setattr("pipeline.training.trainer.measure_bf16_gain", lambda: 4.0)
     monkeypatch.setattr("pipeline.training.run.TrainingBar.__call__", interrupt)
-    with pytest.raises(TrainingError, match="--resume goes on"):
+    with pytest.raises(TrainingError, match="with --resume to continue"):
         train(dataset, base, registry, settings, Decoding(), QUIET)
     monkeypatch.undo()
-    monkeypatch.setattr("pipeline.training.trainer.bf16_gain", lambda: 0.5)
-    take_loss, taken = Judge.__call__, []
-    monkeypatch.setattr(Judge, "__call__", lambda judge: taken.append(1) or take_loss(judge))
+    monkeypatch.setattr("pipeline.training.trainer.measure_bf16_gain", lambda: 0.5)
+    taken = []
+
+    def measure(*given, **more):
+        taken.append(1)
+        return measure_loss(*given, **more)
+
+    monkeypatch.setattr("pipeline.training.run.measure_loss", measure)
     said = Console(file=StringIO(), width=80)
 
     trained = train(dataset, base, registry, settings, Decoding(), said, resume=True)
 
-    assert "Precision: bf16, as the run began" in said.file.getvalue()
+    assert "Precision: bf16, as in the interrupted run" in said.file.getvalue()
     assert "untuned base" not in said.file.getvalue()
     assert len(taken) == 1  # the tuned model's alone
     assert trained.judgement.whole.untuned != trained.judgement.whole.tuned
@@ -175,10 +188,10 @@ def test_a_resumed_run_with_other_held_out_replies_computes_the_untuned_loss_aga
 def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):
     pairs = load_dataset(habits_dataset).train
 
-    drawn = even(pairs, 5, seed=0)
+    drawn = sample_evenly(pairs, 5, seed=0)
 
     assert [pair.voice for pair in drawn] == [name for name in sorted(HABITS) for _ in range(5)]
-    assert even(pairs, 5, seed=0) == drawn
+    assert sample_evenly(pairs, 5, seed=0) == drawn
 
 
 def test_an_artifact_of_another_prompt_is_refused(trained, tmp_path):
@@ -195,7 +208,7 @@ def test_a_second_training_beside_the_first_is_refused(tmp_path, habits_dataset)
 
     with (
         locked(registry.root / "training.lock", wait=False),
-        pytest.raises(TrainingError, match="another training goes on"),
+        pytest.raises(TrainingError, match="another training is running"),
     ):
         train(dataset, "any", registry, Hyperparameters(), Decoding(), QUIET)
 

@@ -13,6 +13,7 @@ from pipeline.training.losses import losses
 from pipeline.training.trainer import Precision, train
 from tests.checkpoints import save_llama, save_t5
 from tests.habits import HABITS
+from tests.training_rows import rows_of
 
 FLOAT32 = Precision(bf16=False, reason="a test")
 BASES = {"encoder-decoder": save_t5, "decoder-only": save_llama}
@@ -36,9 +37,12 @@ def load(folder):
 
 def run(folder, work, **options):
     base, examples = load(folder)
-    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
+    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
     seen = []
-    outcome = train(base, examples, settings, work, precision=FLOAT32, watch=seen.append, **options)
+    outcome = train(
+        base, rows_of(base, examples), settings, work,
+        precision=FLOAT32, on_progress=seen.append, **options,
+    )  # fmt: skip
     return base, examples, outcome, seen
 
 
@@ -76,13 +80,16 @@ def test_padding_does_not_change_a_reply_s_probability(folder):
 
 def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_run(folder, tmp_path):
     base, examples = load(folder)
-    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
+    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
 
     def press(progress):
         if progress.step == 5:
             os.kill(os.getpid(), signal.SIGINT)
 
-    stopped = train(base, examples, settings, tmp_path / "w", precision=FLOAT32, watch=press)
+    stopped = train(
+        base, rows_of(base, examples), settings, tmp_path / "w",
+        precision=FLOAT32, on_progress=press,
+    )  # fmt: skip
     _, _, resumed, seen = run(folder, tmp_path / "w", resume=True)
 
     assert stopped.interrupted
@@ -94,13 +101,16 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_run(folder, tmp_path):
 
 def test_a_resumed_run_ends_where_an_unbroken_one_does(folder, tmp_path):
     base, examples = load(folder)
-    settings = Hyperparameters(epochs=2, batch_size=4, packing=1, learning_rate=1e-3)
+    settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
 
     def press(progress):
         if progress.step == 5:
             os.kill(os.getpid(), signal.SIGINT)
 
-    train(base, examples, settings, tmp_path / "broken", precision=FLOAT32, watch=press)
+    train(
+        base, rows_of(base, examples), settings, tmp_path / "broken",
+        precision=FLOAT32, on_progress=press,
+    )  # fmt: skip
     resumed, _, _, _ = run(folder, tmp_path / "broken", resume=True)
     whole, _, _, _ = run(folder, tmp_path / "whole")
 
@@ -108,11 +118,22 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(folder, tmp_path):
     assert ends[0] == pytest.approx(ends[1], rel=1e-4)
 
 
+def test_a_checkpoint_that_a_kill_left_incomplete_is_ignored(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.training.callbacks._SAVE_EVERY", 0)
+    run(folder, tmp_path / "w")
+    (tmp_path / "w" / "checkpoint-12" / "trainer_state.json").unlink()
+
+    _, _, outcome, seen = run(folder, tmp_path / "w", resume=True)
+
+    assert [progress.step for progress in seen] == [12]
+    assert outcome.steps == 12
+
+
 def test_a_limit_of_minutes_ends_a_run(folder, tmp_path):
     base, examples = load(folder)
     settings = Hyperparameters(epochs=10_000, minutes=0.02, batch_size=4)
 
-    outcome = train(base, examples, settings, tmp_path / "work", precision=FLOAT32)
+    outcome = train(base, rows_of(base, examples), settings, tmp_path / "work", precision=FLOAT32)
 
     assert 1.2 <= outcome.seconds < 20
     assert not outcome.interrupted
@@ -122,11 +143,14 @@ def test_nothing_to_resume_is_said(folder, tmp_path):
     base, examples = load(folder)
 
     with pytest.raises(TrainingError, match="nothing to resume"):
-        train(base, examples, Hyperparameters(), tmp_path, precision=FLOAT32, resume=True)
+        train(
+            base, rows_of(base, examples), Hyperparameters(), tmp_path,
+            precision=FLOAT32, resume=True,
+        )  # fmt: skip
 
 
 def test_nothing_to_learn_from_is_said(folder, tmp_path):
     base, _ = load(folder)
 
     with pytest.raises(TrainingError, match="no training pairs"):
-        train(base, [], Hyperparameters(), tmp_path, precision=FLOAT32)
+        train(base, rows_of(base, []), Hyperparameters(), tmp_path, precision=FLOAT32)

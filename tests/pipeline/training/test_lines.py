@@ -44,8 +44,8 @@ def test_a_version_gets_an_index_as_a_new_version(tmp_path, habits_dataset):
 
     assert name.startswith("0002-")
     assert registry.promote(name) == name
-    assert open_index(registry.open("2").lines) is not None
-    assert not registry.open("1").lines.exists()
+    assert open_index(registry.open("2").copy_index) is not None
+    assert not registry.open("1").copy_index.exists()
 
 
 def test_the_same_dataset_gives_the_same_index(tmp_path, habits_dataset):

@@ -1,4 +1,4 @@
-"""Open, create and check the database; translate its errors."""
+"""Open, create, check and lock the database; translate its errors."""
 
 import asyncio
 import logging
@@ -43,14 +43,64 @@ from model.files import PRIVATE_FILE, locked, make_folder
 
 UPGRADE = "understudy-bot db upgrade"
 ANOTHER = "name another file in DATABASE_URL"
+BUSY_SECONDS = 5
+READERS = 4  # threads that read
+CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
+CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
+LOCK_SECONDS = 1.0
+"""How long a starting bot waits for the lock, which `check` holds for a moment."""
+LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
 
 _REVISIONS = "alembic_version"  # the table that Alembic keeps
+_INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
+_DATABASE_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_PRIMARY = 0xFF  # the lowest byte of an extended result code is its primary code
 
+_DAMAGED = ("is damaged", "stop the bot and replace it with the last `understudy-bot db backup`")
+_IN_USE = ("cannot be written", "stop other programs that use it")
+_FULL = (
+    "cannot be written",
+    "free space on its disk; stored messages are safe, and a running bot continues on its own",
+)
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # a full disk if the bot is the first to write
+    sqlite3.SQLITE_READONLY: (
+        "cannot be written",
+        f"give the bot's user write access to it and its folder, or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "cannot be read or written",
+        f"check whether its disk is full or failing, and copy the file or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        f"give the bot's user read and write access to it and its folder, or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+}
+"""State and advice by SQLite's result code (sqlite.org/rescode.html).
 
-READERS = 4  # threads that read
+Other codes are errors in this program.
+"""
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], T]
+
+
+class Version(Enum):
+    """How a database's schema compares with this program's."""
+
+    MISSING = "missing"
+    OLDER = "older"
+    CURRENT = "current"
+    NEWER = "newer"
+    FOREIGN = "foreign"
 
 
 class Database(AsyncEngine):
@@ -152,33 +202,33 @@ class Database(AsyncEngine):
         return [outcome for work in works for outcome in self._commit([work])]
 
 
-class Version(Enum):
-    """How a database's schema stands to this program's."""
-
-    MISSING = "missing"
-    OLDER = "older"
-    CURRENT = "current"
-    NEWER = "newer"
-    FOREIGN = "foreign"
-
-
 def database_file(url: str) -> Path:
     """Return the file that a database's URL names."""
     return Path(make_url(url).database or "")
 
 
+def real_file(url: str) -> Path:
+    """Return a database's file, not a link to it: SQLite puts its other files in that folder."""
+    return Path(os.path.realpath(database_file(url)))
+
+
+def wal_file(url: str) -> Path:
+    """Return the path of a database's write-ahead log, which may not exist."""
+    return _sibling(real_file(url), "-wal")
+
+
 async def read_version(url: str) -> Version:
-    """Compare a database with this program; nothing is made or changed.
+    """Compare a database with this program; nothing is created or changed.
 
     Raises:
-        StoreError: It is no database, or none can be written there.
+        StoreError: The file is not a database, or cannot be created there.
     """
     path = database_file(url)
-    if not await asyncio.to_thread(_is_there, path):
+    if not await asyncio.to_thread(_file_exists, path):
         return Version.MISSING
     try:
-        async with read_only(path) as engine, engine.connect() as connection:
-            return await connection.run_sync(_version)
+        async with open_read_only(path) as engine, engine.connect() as connection:
+            return await connection.run_sync(_read_version)
     except DBAPIError as error:
         raise StoreError(
             f"{path} cannot be read as a database ({make_printable(str(error.orig))}): {ANOTHER}"
@@ -186,23 +236,23 @@ async def read_version(url: str) -> Version:
 
 
 def describe_mismatch(url: str, version: Version) -> str:
-    """Say what is wrong with a database's version and what to do."""
+    """Describe what is wrong with a database's version and what to do."""
     path = database_file(url)
     if version is Version.FOREIGN:
         return f"{path} is another program's database: {ANOTHER}"
     if version is Version.NEWER:
         return (
-            f"the database {path} was made by a newer version of understudy: install that one, "
-            f"or {ANOTHER}"
+            f"the database {path} was created by a newer version of understudy: install that "
+            f"version, or {ANOTHER}"
         )
     return (
-        f"the database {path} is of an older version: stop the bot, keep a copy "
+        f"the database {path} has an older schema: stop the bot, keep a copy "
         f"(`understudy-bot db backup FILE`) and run `{UPGRADE}`"
     )
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
-    """Return Alembic's settings, its scripts found wherever the package is installed."""
+    """Return Alembic's settings; its scripts are found wherever the package is installed."""
     config = Config()
     folder = Path(migrations.__file__).parent
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
@@ -210,142 +260,33 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _is_there(path: Path) -> bool:
-    """Return whether there is a file.
+async def prepare_database(url: str) -> None:
+    """Create the database if it does not exist, and check that it can be written.
 
     Raises:
-        StoreError: Something else is there, or no file can be written.
+        StoreError: It cannot be written, has another version, belongs to another program, or is
+            not a database.
     """
-    try:
-        if path.exists() and not path.is_file():
-            raise StoreError(f"the database {path} is there and is no file: {ANOTHER}")
-        above = next(folder for folder in path.absolute().parents if folder.exists())
-        if not above.is_dir():
-            raise StoreError(f"the database {path} cannot be made below a file: {ANOTHER}")
-        if not os.access(above, os.W_OK | os.X_OK):
-            raise StoreError(f"the database {path} is in a folder that is not yours: {ANOTHER}")
-        return path.exists()
-    except OSError as error:
-        raise StoreError(
-            f"the database {path} cannot be reached ({describe_error(error)}): {ANOTHER}"
-        ) from error
+    version = await read_version(url)
+    if version not in {Version.MISSING, Version.CURRENT}:
+        raise StoreError(describe_mismatch(url, version))
+    await _write(url, migrate=version is Version.MISSING)
 
 
-@asynccontextmanager
-async def read_only(path: Path) -> AsyncIterator[AsyncEngine]:
-    """Open an engine that reads, and makes no file beside the database.
+async def upgrade_database(url: str) -> bool:
+    """Migrate the database, creating it if necessary; return whether anything changed.
 
-    SQLite would make -wal and -shm for a reader too, unless told that nobody writes: true where
-    there is no -wal.
+    Raises:
+        StoreError: It cannot be written, is of a newer version, belongs to another program, is not
+            a database, or a bot uses it.
     """
-    beside = path.with_name(f"{path.name}-wal")
-    way = "mode" if await asyncio.to_thread(beside.exists) else "immutable"
-    query = {"uri": "true", way: {"mode": "ro", "immutable": "1"}[way]}
-    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query=query)
-    engine = create_async_engine(url, hide_parameters=True)
-    try:
-        yield engine
-    finally:
-        await engine.dispose()
-
-
-def _version(connection: Connection) -> Version:
-    revisions = MigrationContext.configure(connection).get_current_heads()
-    if not revisions and not set(inspect(connection).get_table_names()) - {_REVISIONS}:
-        return Version.MISSING
-    if len(revisions) != 1 or not _is_ours(connection):
-        return Version.FOREIGN
-    scripts = ScriptDirectory.from_config(alembic_config())
-    if revisions[0] == scripts.get_current_head():
-        return Version.CURRENT
-    known = {script.revision for script in scripts.walk_revisions()}
-    return Version.OLDER if revisions[0] in known else Version.NEWER
-
-
-def _is_ours(connection: Connection) -> bool:
-    """Whether there is a table like that of messages, which all versions have.
-
-    Revision ids tell nothing: many programs call their first one 0001.
-    """
-    inspector = inspect(connection)
-    if not inspector.has_table(messages.name):
-        return False
-    found = {column["name"] for column in inspector.get_columns(messages.name)}
-    return found.issuperset(column.name for column in messages.primary_key)
-
-
-_DAMAGED = ("is damaged", "stop the bot and put the last `understudy-bot db backup` in its place")
-_IN_USE = ("cannot be written", "stop other programs that use it")
-_FULL = (
-    "cannot be written",
-    "make room on its disk; what was kept is safe, and a bot that runs goes on by itself",
-)
-_MEANINGS = {
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # so a full disk shows where the bot is the first to write
-    sqlite3.SQLITE_READONLY: (
-        "cannot be written",
-        f"let the bot's user write it and its folder, or {ANOTHER}",
-    ),
-    sqlite3.SQLITE_IOERR: (
-        "cannot be read or written",
-        f"look whether its disk is full or failing, and copy the file or {ANOTHER}",
-    ),
-    sqlite3.SQLITE_CANTOPEN: (
-        "cannot be opened",
-        f"see that the bot's user may read and write it and its folder, or {ANOTHER}",
-    ),
-    sqlite3.SQLITE_BUSY: _IN_USE,
-    sqlite3.SQLITE_LOCKED: _IN_USE,
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-}
-"""By SQLite's result code (sqlite.org/rescode.html); others are mistakes of the program's own."""
-_PRIMARY = 0xFF  # an extended code has its primary one in the lowest byte
-
-
-def pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
-    """Return a pool class that raises a clear error if no connection becomes free.
-
-    SQLAlchemy's own TimeoutError is not a database error, so `handle_error` never sees it.
-    """
-
-    class Pool(AsyncAdaptedQueuePool):
-        def connect(self) -> PoolProxiedConnection:
-            try:
-                return super().connect()
-            except PoolTimeout as error:
-                raise StoreError(
-                    f"the database {path} is busy: no connection was free in time; check whether "
-                    "its disk is slow or failing"
-                ) from error
-
-    return Pool
-
-
-def translator(path: Path) -> Callable[[ExceptionContext], StoreError | None]:
-    """Return what an engine's `handle_error` does: it puts a clear error in SQLite's place."""
-
-    def translate(context: ExceptionContext) -> StoreError | None:
-        error = context.original_exception
-        code = getattr(error, "sqlite_errorcode", 0)
-        meaning = _MEANINGS.get(code) or _MEANINGS.get(code & _PRIMARY)
-        if meaning is None:
-            return None
-        state, advice = meaning
-        return StoreError(f"the database {path} {state} ({error}): {advice}")
-
-    return translate
-
-
-BUSY_SECONDS = 5
-CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
-CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
-LOCK_SECONDS = 1.0
-"""How long a starting bot waits for the lock, which `check` holds for a moment."""
-LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
-
-_DATABASE_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    version = await read_version(url)
+    if version in {Version.NEWER, Version.FOREIGN}:
+        raise StoreError(describe_mismatch(url, version))
+    if version is not Version.CURRENT:
+        with lock_database(url):
+            await _write(url, migrate=True)
+    return version is not Version.CURRENT
 
 
 @contextmanager
@@ -353,10 +294,9 @@ def lock_database(url: str) -> Iterator[None]:
     """Lock a database against other bots and upgrades while the block runs.
 
     Raises:
-        StoreError: Another process uses it, or its lock file cannot be made.
+        StoreError: Another process uses it, or its lock file cannot be created.
     """
-    path = database_file(url)
-    lock = database_lock(url)
+    lock = _sibling(real_file(url), ".lock")
     with ExitStack() as stack:
         try:
             is_ours = stack.enter_context(locked(lock, wait=LOCK_SECONDS))
@@ -365,15 +305,15 @@ def lock_database(url: str) -> Iterator[None]:
             raise StoreError(f"the lock {lock} cannot be taken ({reason}): {ANOTHER}") from error
         if not is_ours:
             raise StoreError(
-                f"another understudy-bot uses the database {path}: stop that one first, "
-                f"or {ANOTHER}"
+                f"another understudy-bot uses the database {database_file(url)}: stop that one "
+                f"first, or {ANOTHER}"
             )
         yield
 
 
 def is_locked(url: str) -> bool:
-    """Whether a bot or an upgrade uses a database now; makes no file."""
-    lock = database_lock(url)
+    """Whether a bot or an upgrade uses a database now; creates no file."""
+    lock = _sibling(real_file(url), ".lock")
     if not lock.exists():
         return False
     try:
@@ -383,51 +323,48 @@ def is_locked(url: str) -> bool:
         return False
 
 
-def wal_file(url: str) -> Path:
-    """Return a database's write-ahead log, which need not be there."""
-    path = real_file(url)
-    return path.with_name(f"{path.name}-wal")
+@asynccontextmanager
+async def open_read_only(path: Path) -> AsyncIterator[AsyncEngine]:
+    """Open an engine that only reads and creates no files.
 
-
-def database_lock(url: str) -> Path:
-    """Return the file that locks a database."""
-    path = real_file(url)
-    return path.with_name(f"{path.name}.lock")
-
-
-def real_file(url: str) -> Path:
-    """Return a database's file, not a link to it: SQLite puts its other files beside that."""
-    return Path(os.path.realpath(database_file(url)))
-
-
-_INCREMENTAL = 2  # what SQLite answers for auto_vacuum
-
-logger = logging.getLogger(__name__)
+    SQLite creates -wal and -shm even for a reader, unless it is told that the file is immutable:
+    true if there is no -wal.
+    """
+    has_log = await asyncio.to_thread(_sibling(path, "-wal").exists)
+    query = {"uri": "true", **({"mode": "ro"} if has_log else {"immutable": "1"})}
+    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query=query)
+    engine = create_async_engine(url, hide_parameters=True)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
 
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """Open an engine while the block runs; it hides values from its error texts.
+    """Open a database while the block runs; error texts contain no values.
 
-    A full disk and the like are StoreErrors, whatever the engine is asked.
+    SQLite's errors, such as a full disk, are raised as StoreErrors by all its methods.
 
     Raises:
-        StoreError: There can be no such file.
+        StoreError: The file cannot be created.
     """
     path = real_file(url)
     await asyncio.to_thread(_make_private, path)
     engine = create_async_engine(
         make_url(url).set(database=str(path)),
         hide_parameters=True,
-        poolclass=pool_class(path),
+        poolclass=_pool_class(path),
         pool_timeout=CONNECTION_SECONDS,
     )
     _set_up(engine.sync_engine, path, "BEGIN")
-    reader = create_engine(
-        URL.create("sqlite", database=str(path)), hide_parameters=True, pool_size=READERS
-    )
+    blocking = URL.create("sqlite", database=str(path))
+    reader = create_engine(blocking, hide_parameters=True, pool_size=READERS)
     _set_up(reader, path, "BEGIN")
-    database = Database(engine, reader, _create_writer(path))
+    # The writer checkpoints early: a large erasure fills the log quickly.
+    writer = create_engine(blocking, hide_parameters=True)
+    _set_up(writer, path, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    database = Database(engine, reader, writer)
     try:
         yield database
     finally:
@@ -435,7 +372,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 
 async def truncate_log(engine: AsyncEngine) -> bool:
-    """Empty the write-ahead log, in which deleted words can still be read.
+    """Empty the write-ahead log, in which deleted text can still be read.
 
     Returns False if others use the database all the time, as a backup does.
 
@@ -443,79 +380,86 @@ async def truncate_log(engine: AsyncEngine) -> bool:
         StoreError: The database cannot be written.
     """
     for _ in range(LOG_TRIES):
-        if await _try_truncate(engine):
+        async with engine.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                await raw.execute("PRAGMA busy_timeout=0")  # else SQLite blocks all writers
+                async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
+                    is_busy, *_ = await cursor.fetchone()
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & _PRIMARY not in _DATABASE_IN_USE:
+                    raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
+                is_busy = True
+            finally:
+                await raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        if not is_busy:
             return True
         await asyncio.sleep(LOG_PAUSE)
     return False
 
 
-async def _try_truncate(engine: AsyncEngine) -> bool:
-    """Try once to empty the log, without waiting: SQLite would block all writers meanwhile."""
-    async with engine.connect() as connection:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        try:
-            await raw.execute("PRAGMA busy_timeout=0")
-            async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
-                is_busy, *_ = await cursor.fetchone()
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", 0) & _PRIMARY in _DATABASE_IN_USE:
-                return False
-            raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
-        finally:
-            await raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-    return not is_busy
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}{suffix}")
 
 
-async def prepare_database(url: str) -> None:
-    """Make the database where there is none, and see that it can be written.
+def _file_exists(path: Path) -> bool:
+    """Return whether there is a file.
 
     Raises:
-        StoreError: It cannot, it is of another version, another program's, or no database.
+        StoreError: The path is not a file, or no file can be created there.
     """
-    version = await read_version(url)
-    if version not in {Version.MISSING, Version.CURRENT}:
-        raise StoreError(describe_mismatch(url, version))
-    await _write(url, _migrate if version is Version.MISSING else _change_nothing)
-    await asyncio.to_thread(_enable_incremental_vacuum, database_file(url))
+    try:
+        if path.exists() and not path.is_file():
+            raise StoreError(f"the database {path} is not a file: {ANOTHER}")
+        parent = next(folder for folder in path.absolute().parents if folder.exists())
+        if not parent.is_dir():
+            raise StoreError(f"the database {path} cannot be created below a file: {ANOTHER}")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise StoreError(f"the database {path} is in a folder that is not yours: {ANOTHER}")
+        return path.exists()
+    except OSError as error:
+        raise StoreError(
+            f"the database {path} cannot be reached ({describe_error(error)}): {ANOTHER}"
+        ) from error
 
 
-async def upgrade_database(url: str) -> bool:
-    """Migrate the database, creating it if necessary; return whether anything was to do.
+def _read_version(connection: Connection) -> Version:
+    revisions = MigrationContext.configure(connection).get_current_heads()
+    inspector = inspect(connection)
+    if not revisions and not set(inspector.get_table_names()) - {_REVISIONS}:
+        return Version.MISSING
+    # Many programs call their first revision 0001: all our versions have a table of messages.
+    has_messages = inspector.has_table(messages.name)
+    columns = inspector.get_columns(messages.name) if has_messages else []
+    names = {column["name"] for column in columns}
+    if len(revisions) != 1 or not names.issuperset(c.name for c in messages.primary_key):
+        return Version.FOREIGN
+    scripts = ScriptDirectory.from_config(alembic_config())
+    if revisions[0] == scripts.get_current_head():
+        return Version.CURRENT
+    existing = {script.revision for script in scripts.walk_revisions()}
+    return Version.OLDER if revisions[0] in existing else Version.NEWER
 
-    Raises:
-        StoreError: It cannot be written, is of a newer version or another program, is no database,
-            or a bot uses it.
-    """
-    version = await read_version(url)
-    if version in {Version.NEWER, Version.FOREIGN}:
-        raise StoreError(describe_mismatch(url, version))
-    if version is not Version.CURRENT:
-        with lock_database(url):
-            await _write(url, _migrate)
-            await asyncio.to_thread(_enable_incremental_vacuum, database_file(url))
-    return version is not Version.CURRENT
 
+async def _write(url: str, *, migrate: bool) -> None:
+    """Migrate the database, or only check that it can be written, in one transaction."""
 
-async def _write(url: str, change: Callable[[Connection], None]) -> None:
-    """Run a change in one transaction, so that a failure leaves all as it was."""
+    def change(connection: Connection) -> None:
+        if migrate:
+            command.upgrade(alembic_config(connection), "head")
+        else:  # SQLite takes the write lock before it searches for rows
+            connection.execute(delete(messages).where(false()))
+
+    path = database_file(url)
     try:
         async with open_database(url) as engine, engine.begin() as connection:
             await connection.run_sync(change)
     except OperationalError as error:
         raise StoreError(
-            f"the database {database_file(url)} cannot be written "
-            f"({make_printable(str(error.orig))}): stop other programs that use it, free space, "
-            f"or {ANOTHER}"
+            f"the database {path} cannot be written ({make_printable(str(error.orig))}): stop "
+            f"other programs that use it, free space, or {ANOTHER}"
         ) from error
-
-
-def _migrate(connection: Connection) -> None:
-    command.upgrade(alembic_config(connection), "head")
-
-
-def _change_nothing(connection: Connection) -> None:
-    """Let SQLite begin to write; it asks for the right to before it looks for rows."""
-    connection.execute(delete(messages).where(false()))
+    await asyncio.to_thread(_enable_incremental_vacuum, path)
 
 
 def _enable_incremental_vacuum(path: Path) -> None:
@@ -534,7 +478,7 @@ def _enable_incremental_vacuum(path: Path) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file where there is none, and let only its owner read it.
+    """Create the file if it does not exist, readable by its owner only.
 
     SQLite gives the files -wal and -shm the permissions of the database itself.
     """
@@ -542,27 +486,35 @@ def _make_private(path: Path) -> None:
         make_folder(path.parent)
         path.touch(mode=PRIVATE_FILE)
         for suffix in ("", "-wal", "-shm"):
-            beside = path.with_name(path.name + suffix)
-            if beside.exists():
-                beside.chmod(PRIVATE_FILE)
+            if _sibling(path, suffix).exists():
+                _sibling(path, suffix).chmod(PRIVATE_FILE)
     except OSError as error:
         raise StoreError(
-            f"the database {path} cannot be made or kept private ({error.strerror}): {ANOTHER}"
+            f"the database {path} cannot be created or made private ({error.strerror}): {ANOTHER}"
         ) from error
 
 
-def _create_writer(path: Path) -> Engine:
-    """Return an engine for write transactions in threads; each takes the write lock at once.
+def _pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
+    """Return a pool class that raises a clear error if no connection becomes free.
 
-    It writes most pages of the log back to the database itself, so that other writers need not.
+    SQLAlchemy's own TimeoutError is not a database error, so `handle_error` never sees it.
     """
-    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
-    _set_up(engine, path, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    return engine
+
+    class Pool(AsyncAdaptedQueuePool):
+        def connect(self) -> PoolProxiedConnection:
+            try:
+                return super().connect()
+            except PoolTimeout as error:
+                raise StoreError(
+                    f"the database {path} is busy: no connection was free in time; check whether "
+                    "its disk is slow or failing"
+                ) from error
+
+    return Pool
 
 
 def _set_up(engine: Engine, path: Path, begin: str, *pragmas: str) -> None:
-    """Set up an engine's connections; transactions begin when SQLAlchemy says so, even for DDL."""
+    """Set up an engine's connections, the begin of its transactions, and its errors."""
 
     def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLAlchemy's adapter
         connection.isolation_level = None
@@ -582,6 +534,15 @@ def _set_up(engine: Engine, path: Path, begin: str, *pragmas: str) -> None:
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
+    def translate(context: ExceptionContext) -> StoreError | None:
+        error = context.original_exception
+        code = getattr(error, "sqlite_errorcode", 0)
+        meaning = _MEANINGS.get(code) or _MEANINGS.get(code & _PRIMARY)
+        if meaning is None:
+            return None
+        state, advice = meaning
+        return StoreError(f"the database {path} {state} ({error}): {advice}")
+
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
-    event.listen(engine, "handle_error", translator(path), retval=True)
+    event.listen(engine, "handle_error", translate, retval=True)

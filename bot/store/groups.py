@@ -8,7 +8,7 @@ from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.errors import StoreError
-from bot.store.database import Version, database_file, read_only, read_version
+from bot.store.database import Version, database_file, open_read_only, read_version
 from bot.store.tables import decisions, groups
 from model.chat.roster import Decision, DecisionKind
 
@@ -43,7 +43,7 @@ async def read_decisions(url: str) -> dict[int, Decision]:
     try:
         if await read_version(url) is not Version.CURRENT:
             return {}
-        async with read_only(database_file(url)) as engine:
+        async with open_read_only(database_file(url)) as engine:
             return await Decisions(engine).newest()
     except StoreError:
         return {}

@@ -163,7 +163,7 @@ async def test_another_programs_database_is_refused(desk, words):
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        (".", "is there and is no file"),
+        (".", "is not a file"),
         (".env/bot.db", "cannot be made below a file"),
         ("/proc/bot.db", "the database /proc/bot.db"),
         (".env", "cannot be read as a database"),

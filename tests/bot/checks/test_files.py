@@ -44,7 +44,7 @@ async def test_a_database_that_others_can_read(desk, path):
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
-        ("UPDATE alembic_version SET version_num = '9999'", "was made by a newer version"),
+        ("UPDATE alembic_version SET version_num = '9999'", "was created by a newer version"),
         ("DROP TABLE messages", "is another program's database"),
     ],
 )
@@ -64,7 +64,7 @@ async def test_an_older_database(desk, path, monkeypatch):
 
     said = await desk.says("database")
 
-    assert said.startswith(f"WRONG the database {path} is of an older version: stop the bot")
+    assert said.startswith(f"WRONG the database {path} has an older schema: stop the bot")
     assert said.endswith("run `understudy-bot db upgrade`")
 
 

@@ -204,7 +204,7 @@ async def test_another_file_is_no_database(url, path):
 async def test_a_folder_is_no_database(url, path, use):
     path.mkdir(parents=True)
 
-    with pytest.raises(StoreError, match=r"is there and is no file: name another file in DATABASE"):
+    with pytest.raises(StoreError, match=r"is not a file: name another file in DATABASE"):
         await use(url)
 
 
@@ -212,7 +212,7 @@ async def test_a_folder_is_no_database(url, path, use):
 async def test_nothing_can_be_made_below_a_file(url, path, use):
     path.parent.touch()
 
-    with pytest.raises(StoreError, match="cannot be made below a file"):
+    with pytest.raises(StoreError, match="cannot be created below a file"):
         await use(url)
 
 

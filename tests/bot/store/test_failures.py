@@ -73,7 +73,7 @@ async def test_a_full_disk_loses_nothing_that_was_kept(small_disk):
         found = await MessageStore(engine).find(CHAT, kept)
 
     assert said.startswith(f"the database {path} cannot be written (database or disk is full): ")
-    assert "make room on its disk" in said
+    assert "free space on its disk" in said
     assert found
     assert kept_in(path) == list(range(1, kept + 1))
 
@@ -106,7 +106,7 @@ async def test_a_disk_that_turned_read_only(small_disk, remount):
 
     async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
         remount("ro")
-        with pytest.raises(StoreError, match=r"cannot be opened .*: see that the bot's user may"):
+        with pytest.raises(StoreError, match=r"cannot be opened .*: give the bot's user"):
             await MessageStore(engine).save(message(1))
         remount("rw")
         await MessageStore(engine).save(message(2))
@@ -204,7 +204,7 @@ async def test_the_bot_outlives_a_full_disk(stage, group, joao, small_disk, capl
     async with stage.running(database_url=url), asyncio.timeout(20):
         fill_up(small_disk)
         number = 0
-        while "make room on its disk" not in caplog.text:
+        while "free space on its disk" not in caplog.text:
             number += 1
             await stage.telegram.say(group, joao, f"{number} " * 500)
             await asyncio.sleep(0.01)

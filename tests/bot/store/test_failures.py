@@ -131,7 +131,7 @@ async def test_a_disk_that_fails_in_the_middle_of_a_write(url, path):
     out, _ = await process.communicate()
 
     kept, _, said = out.decode().partition(" ")
-    assert said.startswith(f"the database {path} cannot be read or written (disk I/O error): look")
+    assert said.startswith(f"the database {path} cannot be read or written (disk I/O error): check")
     assert kept_in(path) == list(range(1, int(kept) + 1))
 
 

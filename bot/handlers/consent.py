@@ -1,10 +1,14 @@
-"""Handle `/optin` and `/optout`."""
+"""Handle `/optin`, `/optout` and `/forget`."""
 
-from telegram import Message
+from telegram import Chat, Message
 
-from bot.handlers.forget import erase_all_of
+from bot.services.access import is_group_admin
 from bot.services.context import Context
-from bot.transport.incoming import own_id
+from bot.services.forgetting import erase
+from bot.store.erasure import ErasureQuery
+from bot.store.inbox import Ref
+from bot.transport.incoming import after_command, author_id, own_id
+from model.chat.eligibility import parse_voice_header
 
 
 async def opt_in(message: Message, context: Context) -> str:
@@ -36,3 +40,64 @@ async def opt_out(message: Message, context: Context) -> str:
         return texts.anonymous_sender
     await context.state.decide(message.chat.id, user_id, "optout")
     return await erase_all_of(user_id, texts.optout_done, context)
+
+
+async def forget(message: Message, context: Context) -> str:
+    """Erase the message replied to, or everything of the sender; say what was erased."""
+    texts, argument = context.texts, after_command(message).strip().casefold()
+    replied = message.reply_to_message
+    if argument == "all":
+        if (user_id := own_id(message)) is None:
+            return texts.anonymous_sender
+        return await erase_all_of(user_id, texts.forget_all_done, context)
+    if argument or replied is None or replied.forum_topic_created:
+        return texts.forget_usage
+    return await _forget_message(message, replied, context)
+
+
+async def erase_all_of(user_id: int, text: str, context: Context) -> str:
+    """Erase a person's messages, from any account, and the bot's messages made from them.
+
+    Returns `text`, with the number of erased messages filled in, and what happened in the chat.
+    """
+    roster, texts = context.state.access.roster, context.texts
+    person = roster.find_by_id(user_id)
+    query = ErasureQuery(
+        authors=frozenset({user_id, *(person.ids if person else ())}),
+        voices=(person.name,) if person else (),
+        bots=roster.understudies,
+    )
+    gone = await erase(query, context.state, context)
+    return gone.describe(
+        text.format(messages=texts.format_count(texts.messages, gone.messages)), texts
+    )
+
+
+async def _forget_message(message: Message, replied: Message, context: Context) -> str:
+    """Erase the message replied to, if the sender may.
+
+    The author may, the person in whose voice it is, an admin of the group or of the bot, and anyone
+    in their own private chat.
+    """
+    state, texts, roster = context.state, context.texts, context.state.access.roster
+    ref = Ref(replied.chat.id, replied.message_id)
+    is_own = replied.from_user is not None and replied.from_user.id == context.bot.id
+    owner_ids = {author_id(replied)}
+    if is_own:
+        line = await state.store.outbox.line(ref.chat_id, ref.message_id)
+        spoken = parse_voice_header(replied.text or "")
+        if line is None and spoken is None:
+            return texts.forget_no_voice
+        owner = roster.find_by_name(line.voice if line else spoken[0] if spoken else "")
+        owner_ids = set(owner.ids if owner else ())
+    sender_id = author_id(message)
+    sender = roster.find_by_id(sender_id or 0)
+    sender_ids = {sender_id, *(sender.ids if sender else ())}
+    may_forget = bool(sender_ids & owner_ids) or message.chat.type == Chat.PRIVATE
+    if not may_forget and not await is_group_admin(context.bot, message, state.settings.admins):
+        return texts.forget_not_allowed
+    if replied.sticker:
+        await state.store.stickers.forget(ref.chat_id, replied.sticker.file_unique_id)
+    query = ErasureQuery(own=(ref,)) if is_own else ErasureQuery(messages=(ref,))
+    gone = await erase(query, state, context)
+    return gone.describe(texts.forget_done, texts)

@@ -86,20 +86,16 @@ class JoinIn:
 
         if await self.speaking.resume(context, place, is_welcome):
             return
-        now = datetime.now(UTC)
-        is_late = now - message.date > MAX_DELAY
-        if is_late or is_night(now) or not is_welcome() or not self._has_room(place.chat_id, now):
+        now, times = datetime.now(UTC), self.joined[place.chat_id]
+        if now - message.date > MAX_DELAY or is_night(now) or not is_welcome():
             return
-        if voice := await self._choose_voice(place, message, state):
-            self.joined[place.chat_id].append(message.date)
-            await self.speaking.join(context, place, voice, message.date, is_welcome)
-
-    def _has_room(self, chat_id: int, now: datetime) -> bool:
-        """Whether the bot joined in fewer than `MAX_AN_HOUR` times in the last hour."""
-        times = self.joined[chat_id]
         while times and now - times[0] > timedelta(hours=1):
             times.popleft()
-        return len(times) < MAX_AN_HOUR
+        if len(times) >= MAX_AN_HOUR:
+            return
+        if voice := await self._choose_voice(place, message, state):
+            times.append(message.date)
+            await self.speaking.join(context, place, voice, message.date, is_welcome)
 
     async def _choose_voice(self, place: Place, message: Message, state: BotState) -> str | None:
         """Return the friend who would have answered, None for nobody."""

@@ -76,19 +76,25 @@ class AccessCheck:
 
         Updates of other bots are always stopped: two bots would answer each other for ever.
         """
-        chat, message, query = update.effective_chat, update.message, update.callback_query
+        state, chat, message = context.state, update.effective_chat, update.message
         if chat is None or update.my_chat_member:
             return
         if message and is_by_bot(message):
             raise ApplicationHandlerStop
-        if context.state.access.may_speak_in(chat.id):
-            await _record_group(chat, context.state)
+        if state.access.may_speak_in(chat.id):
+            group = state.group(chat.id)
+            is_new = chat.id not in state.groups or group.title != chat.title
+            if chat.type in {Chat.GROUP, Chat.SUPERGROUP} and is_new:
+                await state.change(replace(group, title=chat.title, authorised=True))
             return
-        if message and _is_public(message, context.bot.username):
-            return
+        if message:
+            public = PUBLIC_COMMANDS if chat.type == Chat.PRIVATE else PUBLIC_GROUP_COMMANDS
+            is_move = message.migrate_to_chat_id or message.migrate_from_chat_id
+            if is_move or command_of(message, context.bot.username) in public:
+                return
         try:
             answer: Coroutine[Any, Any, object] | None = None
-            if query:
+            if query := update.callback_query:
                 answer = _answer_query(query, context.texts.silent_here)
             elif message and (refusal := self._refusal(message, context)):
                 answer = context.delivery.say(place_of(message), refusal)
@@ -106,22 +112,6 @@ class AccessCheck:
         is_first = message.chat.id not in self.notified
         self.notified.add(message.chat.id)
         return context.texts.private_admins_only if is_first or command else None
-
-
-async def _record_group(chat: Chat, state: BotState) -> None:
-    """Store the current title of a group, and a group that the bot joined before it stored any."""
-    if chat.type in {Chat.GROUP, Chat.SUPERGROUP}:
-        stored = state.groups.get(chat.id)
-        if stored is None or stored.title != chat.title:
-            await state.change(replace(state.group(chat.id), title=chat.title, authorised=True))
-
-
-def _is_public(message: Message, username: str) -> bool:
-    """Whether a message is a public command or tells that a group has moved."""
-    is_private = message.chat.type == Chat.PRIVATE
-    is_move = message.migrate_to_chat_id or message.migrate_from_chat_id
-    commands = PUBLIC_COMMANDS if is_private else PUBLIC_GROUP_COMMANDS
-    return bool(is_move) or command_of(message, username) in commands
 
 
 async def _answer_query(query: CallbackQuery, text: str) -> None:

@@ -17,9 +17,8 @@ from telegram.ext import (
 from bot.application import DurableApplication
 from bot.handlers.admin import roll_back, show_model, show_status
 from bot.handlers.as_command import Voices
-from bot.handlers.consent import opt_in, opt_out
+from bot.handlers.consent import forget, opt_in, opt_out
 from bot.handlers.errors import report_error
-from bot.handlers.forget import forget
 from bot.handlers.guess import GuessGame, record_answer
 from bot.handlers.info import explain_line, list_voices, show_help, show_privacy, start
 from bot.handlers.join_in import JoinIn, set_chatty, set_quiet

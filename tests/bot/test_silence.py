@@ -14,7 +14,7 @@ SECRETS = ("the cake is a lie", "what the model said")
 
 @pytest.fixture
 def log(stage):
-    """Return what gives all that was logged, as JSON and as text."""
+    """Return a function that returns the whole log, as JSON and as text."""
     root = logging.getLogger()
     saved, level = root.handlers[:], root.level
     streams = []

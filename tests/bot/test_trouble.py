@@ -21,7 +21,7 @@ BAD_GATEWAY = (502, "Bad Gateway")
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
-    """Let what is sent again be sent again soon."""
+    """Retry soon."""
     monkeypatch.setattr(delivery, "FIRST_WAIT", 0.05)
     monkeypatch.setattr(delivery, "LONGEST_WAIT", 0.1)
 
@@ -196,7 +196,7 @@ async def test_a_chat_with_too_many_requests_is_asked_once_to_wait(live, group, 
 
 
 async def say_silently(stage, chat, user, text):
-    """Let the bot hear something in a chat that has moved."""
+    """Send a message to a chat that has moved."""
     moved, chat.migrated_to = chat.migrated_to, None
     await stage.telegram.say(chat, user, text)
     chat.migrated_to = moved

@@ -11,7 +11,7 @@ from tests.bot.remains import remains
 
 @pytest.fixture
 def ana(stage):
-    """A friend who was not asked yet."""
+    """A friend who has not been asked yet."""
     return stage.telegram.user(15, "Ana")
 
 

@@ -117,7 +117,7 @@ class TestOneMessage:
         assert answer["text"].startswith("Send /forget in reply to a message of yours")
 
 
-class TestWhoMay:
+class TestPermission:
     async def test_another_persons_message_stays(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
 
@@ -167,7 +167,7 @@ class TestWhoMay:
         assert answer["text"].startswith("Only the author")
 
 
-class TestALineOfTheBots:
+class TestLineInAVoice:
     async def test_the_imitated_person_can_have_it_deleted(self, live, group, hugo, joao):
         live.speaker.replies.append(("I love cabbage",))
         line = await live.answer(group, hugo, "/as João")

@@ -41,7 +41,7 @@ class Coin:
 
 @pytest.fixture
 def coin(monkeypatch):
-    """Let the handler's chance be this."""
+    """Replace the handler's random numbers."""
 
     def coin(*sides):
         monkeypatch.setattr(

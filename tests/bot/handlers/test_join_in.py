@@ -24,7 +24,7 @@ def _by_day(monkeypatch):
 
 @pytest.fixture
 def stage(stage):
-    """The stage, its model knowing that João answers everybody."""
+    """The stage with a model in which João answers everybody."""
     folder = stage.folder / "0001-abcdef01"
     folder.mkdir()
     write_propensity(Propensity({"João": ALWAYS}), folder)
@@ -33,7 +33,7 @@ def stage(stage):
 
 @pytest.fixture
 async def chatty(live, group, hugo):
-    """The bot as chatty as can be."""
+    """The running bot at the highest level of `/chatty`."""
     await live.telegram.set_status(group, hugo, "administrator")
     answer = await live.answer(group, hugo, "/chatty 100")
     assert answer["text"] == EN.chatty_level.format(level=100)
@@ -41,7 +41,7 @@ async def chatty(live, group, hugo):
 
 
 async def silence_after(live, group, user, since):
-    """Whether nobody was spoken as since, once what was under way is done."""
+    """Whether the bot sent nothing in a voice since, once it is idle."""
     await live.answer(group, user, "/help")
     return not [
         call

@@ -34,11 +34,11 @@ def elsewhere(stage):
 
 
 async def speaks(stage, chat, user):
-    """Tell whether the bot answers in a voice there."""
+    """Whether the bot answers in a voice there."""
     return (await stage.answer(chat, user, "/as João"))["text"].startswith("🎭 João\n")
 
 
-class TestEntering:
+class TestJoining:
     @pytest.mark.parametrize("status", ["member", "administrator"])
     async def test_it_greets_a_group_that_an_admin_added_it_to(
         self, guarded, group, joao, zoe, status
@@ -129,7 +129,7 @@ class TestEntering:
         assert line["text"] == PT.not_added_by_admin
 
 
-class TestComingBack:
+class TestRejoining:
     async def test_an_admin_can_add_it_again(self, guarded, group, joao, zoe):
         await guarded.enter(group, joao)
         await remove_bot(guarded.telegram, group, zoe)
@@ -226,7 +226,7 @@ class TestAllowing:
 
 
 class TestMoving:
-    """Telegram tells of a move in up to three updates, in no order that it promises."""
+    """Telegram reports a move in up to three updates, in any order."""
 
     ORDERS = ("on", "no", "onj", "jon", "ojn", "njo", "o", "n")
 
@@ -282,7 +282,7 @@ class TestMoving:
 
 
 class Lusophone:
-    """A person whose Telegram is in Portuguese, which the playground's people do not say."""
+    """A person whose Telegram is in Portuguese: the playground's people have no language."""
 
     def __init__(self, number, name):
         self.id, self.first_name, self.is_bot = number, name, False
@@ -293,6 +293,6 @@ class Lusophone:
 
 
 async def membership_change(stage, chat, by, status):
-    """Let the bot be added without the message that people see of it."""
+    """Add the bot without the service message about it."""
     await stage.telegram.set_status(chat, stage.telegram.me, "left", by=by)
     await stage.telegram.set_status(chat, stage.telegram.me, status, by=by)

@@ -81,7 +81,7 @@ class TestConsent:
         assert "Ana hasn't agreed" in answer["text"]
 
 
-class TestLeakGuard:
+class TestPlaces:
     @pytest.fixture
     def elsewhere(self, stage):
         return stage.telegram.chat(-1009999, title="Other people")
@@ -120,7 +120,7 @@ class TestLeakGuard:
         assert len(stage.speaker.asked) == 1
 
 
-class TestAbout:
+class TestHelp:
     async def test_start_shows_the_senders_id_while_there_is_no_admin(self, live, zoe):
         answer = await live.answer(live.telegram.private(zoe), zoe, "/start")
 

@@ -35,7 +35,7 @@ async def send(stage, chat, user, content=EXPORT, name="result.json"):
 
 
 async def said(stage, since, number):
-    """Return the texts of the first messages since, as many as are wanted."""
+    """Return the texts of the first messages since then, as many as requested."""
     texts, place = [], since
     while len(texts) < number:
         call = await stage.telegram.wait_for("sendMessage", since=place)
@@ -80,7 +80,7 @@ async def test_processes_of_the_command_end_with_the_bot(stage, private, hugo, t
 
 
 def is_alive(pid):
-    """Whether a process runs; one that nobody waits for yet does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -14,7 +14,7 @@ ADMIN = 11
 
 @pytest.fixture
 def later(stage, card):
-    """A version that serves after the stage's first one, as its files would say."""
+    """A version after the stage's first one, with a receipt that compares both."""
     folder = stage.folder / "versions" / "0002-abcdef02"
     folder.mkdir(parents=True)
     told = {

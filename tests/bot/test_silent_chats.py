@@ -140,6 +140,26 @@ async def test_messages_behind_an_interrupted_allow_are_stored(
     assert stage.speaker.context == ("Zoe: hello",)
 
 
+@pytest.mark.parametrize("sender", ["an admin", "a stranger"])
+async def test_words_behind_an_allow_without_effect_never_reach_the_disk(
+    stage, strangers, joao, zoe, sender, monkeypatch
+):
+    if sender == "a stranger":  # for an admin, the bot must have been added before
+        async with stage.running(admins=str(joao.id)):
+            await stage.enter(strangers, joao)
+    monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
+    monkeypatch.setattr(background, "TRUNCATE_AGAIN", 3600)
+    async with stage.running(admins=str(joao.id)) as app:
+        await stage.telegram.say(strangers, joao if sender == "an admin" else zoe, "/allow")
+        await stage.telegram.say(strangers, zoe, WORD)
+
+        async def are_kept():
+            return (await app.inbox.queue()).waiting == 2
+
+        await until(are_kept)
+        assert found_in(stage.folder) == []
+
+
 async def lost(*_):
     """Simulate a kill between storing and handling."""
 

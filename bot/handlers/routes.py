@@ -65,8 +65,6 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         "model": admins_only(show_model),
         "rollback": admins_only(roll_back),
     }
-    commands = {name: on_message(answer) for name, answer in answers.items()}
-    commands["as"] = voices.command
     documents = _NEW & filters.ChatType.PRIVATE & filters.Document.ALL
     replies = _NEW & filters.REPLY & ~filters.COMMAND
     conversation = _NEW & filters.ChatType.GROUPS & ~filters.COMMAND
@@ -74,9 +72,12 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
 
     app.select_stored = partial(select_stored, state)
     app.add_handler(TypeHandler(Update, AccessCheck().check_update), _CHECK)
-    for name, callback in commands.items():
-        # `/allow` is stored first, so that the bot stores the message that follows it
-        app.add_handler(CommandHandler(name, callback, _NEW, block=name == "allow"), _ANSWER)
+    for name, answer in answers.items():
+        # the messages after `/allow` are stored, so they wait until it is handled
+        is_blocking = name == "allow"
+        callback = on_message(answer, is_blocking=is_blocking)
+        app.add_handler(CommandHandler(name, callback, _NEW, block=is_blocking), _ANSWER)
+    app.add_handler(CommandHandler("as", voices.command, _NEW, block=False), _ANSWER)
     # before replies: an export may be sent in reply to a message in a voice
     app.add_handler(MessageHandler(documents, on_message(uploads.receive), block=False), _ANSWER)
     app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, on_message(migrate_group)))

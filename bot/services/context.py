@@ -51,16 +51,22 @@ Answer: TypeAlias = Callable[[Message, Context], Awaitable[str | None]]
 """Handles a new message; returns the text to answer it with, if any."""
 
 
-def on_message(answer: Answer) -> Callable[[Update, Context], Coroutine[Any, Any, None]]:
+def on_message(
+    answer: Answer, *, is_blocking: bool = False
+) -> Callable[[Update, Context], Coroutine[Any, Any, None]]:
     """Return a handler callback that calls `answer` and sends the text that it returns.
 
-    The text is sent in a task of its own, so a handler that blocks does not wait for Telegram.
+    With `is_blocking` the text is sent in a task of its own, so the next update does not wait for
+    Telegram.
     """
 
     async def callback(update: Update, context: Context) -> None:
         if (message := update.message) and (text := await answer(message, context)):
-            send = context.delivery.say(place_of(message), text)
-            context.application.create_task(send, update)
+            sending = context.delivery.say(place_of(message), text)
+            if is_blocking:
+                context.application.create_task(sending, update)
+            else:
+                await sending
 
     return callback
 

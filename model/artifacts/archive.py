@@ -79,11 +79,6 @@ class Manifest:
         lines = (f"{name}\0{e.size}\0{e.sha256}\n" for name, e in sorted(self.files.items()))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
-    @property
-    def has_weights(self) -> bool:
-        """Whether the model can be trained further."""
-        return any(name.startswith(WEIGHTS) for name in self.files)
-
     def to_text(self) -> str:
         """Return the manifest as JSON; equal files give equal text."""
         files = {n: {"size": e.size, "sha256": e.sha256} for n, e in sorted(self.files.items())}

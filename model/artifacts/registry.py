@@ -90,13 +90,13 @@ class Registry:
         except ArtifactError:
             return False
 
-    def find(self, wanted: str) -> str:
-        """Return the full name of the version `current`, `7`, `0007` or with this full name.
+    def find(self, version: str) -> str:
+        """Return the full name of a version given as `current`, `7`, `0007` or its full name.
 
         Raises:
             ArtifactError: There is none.
         """
-        if wanted == "current":
+        if version == "current":
             if name := self.current:
                 return name
             if not self.names:
@@ -106,32 +106,33 @@ class Registry:
                 "`understudy models promote`"
             )
         by_number = {int(name.split("-")[0]): name for name in self.names}
-        if wanted in by_number.values():
-            return wanted
-        if wanted.isdecimal() and len(wanted) < _MAX_DIGITS and int(wanted) in by_number:
-            return by_number[int(wanted)]
+        if version in by_number.values():
+            return version
+        if version.isdecimal() and len(version) < _MAX_DIGITS and int(version) in by_number:
+            return by_number[int(version)]
         names = ", ".join(self.names) or "none"
-        raise ArtifactError(f"there is no version {wanted!r} in {self.root}; the versions: {names}")
+        raise ArtifactError(
+            f"there is no version {version!r} in {self.root}; the versions: {names}"
+        )
 
-    def open(self, wanted: str = "current") -> Artifact:
+    def open(self, version: str = "current") -> Artifact:
         """Load a version by any of its names or its folder, and apply the stored consent.
 
         Raises:
             ArtifactError: There is none, it cannot be used, or the stored consent is damaged.
         """
-        as_path = Path(wanted)
-        if wanted != "current" and (as_path / "model.json").is_file():
+        as_path = Path(version)
+        if version != "current" and (as_path / "model.json").is_file():
             return self._apply_consent(load_artifact(as_path))
-        return self._apply_consent(self._load(self.find(wanted)))
+        return self._apply_consent(self._load(self.find(version)))
 
-    def open_verified(self, wanted: str) -> Artifact:
+    def open_verified(self, version: str) -> Artifact:
         """Load a version after checking that its files have not changed since it was added.
 
         Raises:
             ArtifactError: There is none, or its files have changed.
         """
-        self._check(name := self.find(wanted))
-        return self._apply_consent(self._load(name))
+        return self._apply_consent(self._load_verified(self.find(version)))
 
     def add(self, finished: Path) -> str:
         """Move a finished artifact of the same disk here as the newest version; return its name."""
@@ -139,25 +140,24 @@ class Registry:
         make_private(finished)
         digest = compute_content_hash(finished)[:8]
         with locked(self.root / "lock", wait=True):
-            taken = [*self.names, *self._listed("removed")]  # no number is used twice
+            taken = [*self.names, *self._read_names("removed")]  # no number is used twice
             newest = max((int(name.split("-")[0]) for name in taken), default=0)
             name = f"{newest + 1:04d}-{digest}"
             finished.rename(versions / name)
         return name
 
-    def promote(self, wanted: str) -> str:
+    def promote(self, version: str) -> str:
         """Make a version current after checking its files; return its name.
 
         Raises:
             ArtifactError: There is none, its files have changed, or it was trained with canaries.
         """
-        self.find(wanted)  # if there is none, do not create the lock
+        self.find(version)  # if there is none, do not create the lock
         with locked(self.root / "lock", wait=True):
-            name = self.find(wanted)
+            name = self.find(version)
             self._check_may_be_current(name)
             if not self.is_current(name):
-                self._write_promotions([*self.promotions, name])
-                write_text(self.root / "current", f"{name}\n")
+                self._set_current([*self.promotions, name])
         return name
 
     def rollback(self) -> str:
@@ -177,24 +177,23 @@ class Registry:
                     f"no version was current before {current}: there is nothing to roll back to"
                 )
             self._check_may_be_current(earlier[-1])
-            self._write_promotions(earlier)
-            write_text(self.root / "current", f"{earlier[-1]}\n")
+            self._set_current(earlier)
         return earlier[-1]
 
-    def remove(self, wanted: str) -> str:
+    def remove(self, version: str) -> str:
         """Delete a version that is not current; return its name.
 
         Raises:
             ArtifactError: There is none, or it is current.
         """
-        self.find(wanted)
+        self.find(version)
         with locked(self.root / "lock", wait=True):
-            name = self.find(wanted)
+            name = self.find(version)
             if self.is_current(name):
                 raise ArtifactError(
                     f"{name} is current: promote another one first with `understudy models promote`"
                 )
-            removed = "".join(f"{one}\n" for one in [*self._listed("removed"), name])
+            removed = "".join(f"{one}\n" for one in [*self._read_names("removed"), name])
             write_text(self.root / "removed", removed)
             self._delete_leftovers()
             with tempfile.TemporaryDirectory(dir=self.root, prefix=_REMOVED) as temporary:
@@ -211,14 +210,14 @@ class Registry:
         for stale in self.root.glob(f"{_REMOVED}*"):
             shutil.rmtree(stale)
 
-    def change_roster(self, wanted: str, roster: Roster) -> str:
+    def change_roster(self, version: str, roster: Roster) -> str:
         """Give a version a newer roster, without training; return its name.
 
         Raises:
             ArtifactError: There is no such version, or it cannot be used.
             RosterError: Somebody is missing, or has another name than in the weights.
         """
-        name = self.find(wanted)
+        name = self.find(version)
         with locked(self.root / "lock", wait=True):
             artifact = self._load(name)
             card = artifact.card
@@ -243,19 +242,18 @@ class Registry:
             )
         return load_artifact(self.root / "versions" / name)
 
-    def _check(self, name: str) -> None:
-        """Check that this code can use a version and that its files have not changed."""
-        folder = self.root / "versions" / name
-        load_artifact(folder)
-        if compute_content_hash(folder)[:8] != name.split("-")[1]:
+    def _load_verified(self, name: str) -> Artifact:
+        """Load a version and check that its files have not changed."""
+        artifact = self._load(name)
+        if compute_content_hash(artifact.path)[:8] != name.split("-")[1]:
             raise ArtifactError(
                 f"{name} has changed since it was added: train again, or copy it again"
             )
+        return artifact
 
     def _check_may_be_current(self, name: str) -> None:
         """Check that a version is unchanged and was trained without canaries."""
-        self._check(name)
-        if self._load(name).card.provenance.get("canaries"):
+        if self._load_verified(name).card.provenance.get("canaries"):
             raise ArtifactError(
                 f"{name} was trained with canaries for a measurement, so it cannot be promoted: "
                 "train again without --canaries"
@@ -267,15 +265,17 @@ class Registry:
 
         A kill between writing `served` and `current` leaves an additional name, which is cut.
         """
-        names = self._listed("served")
+        names = self._read_names("served")
         held = [number for number, name in enumerate(names) if self.is_current(name)]
         return names[: held[-1] + 1] if held else names
 
-    def _listed(self, file: str) -> list[str]:
+    def _set_current(self, promotions: list[str]) -> None:
+        """Write the versions that have been current, and make the last one current."""
+        write_text(self.root / "served", "".join(f"{name}\n" for name in promotions))
+        write_text(self.root / "current", f"{promotions[-1]}\n")
+
+    def _read_names(self, file: str) -> list[str]:
         try:
             return (self.root / file).read_text("utf-8", errors="replace").split()
         except FileNotFoundError:
             return []
-
-    def _write_promotions(self, names: list[str]) -> None:
-        write_text(self.root / "served", "".join(f"{name}\n" for name in names))

@@ -81,7 +81,7 @@ def test_weights_to_train_on_from_travel_where_they_are_asked_for(artifact, regi
 
     name = bring(registry, tmp_path / "whole.zip")
 
-    assert manifest.has_weights
+    assert "weights/model.safetensors" in manifest.files
     assert files_of(registry.root / "versions" / name) == files_of(artifact.path)
 
 

@@ -1,4 +1,4 @@
-"""Artifacts without a model in them: what the card, the loader and the registry need."""
+"""Artifacts without weights, for tests of the card, the loader and the registry."""
 
 from model.artifacts.artifact import Card, Chat, save_card
 from model.chat.conversation import Window

@@ -1,4 +1,4 @@
-"""Any member of a group can send 4,096 characters; no such message may take the bot long."""
+"""Linear cost: any member of a group can send 4,096 characters, which must not block the bot."""
 
 import time
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ def seconds(work, text):
 
 
 def assert_linear(work, piece, head="", length=SHORT):
-    """Measure at one, two and four times the length; one quiet round of five is enough."""
+    """Measure at one, two and four times the length; one linear round of five is enough."""
     texts = [repeated(piece, length * times, head) for times in (1, 2, 4)]
     rounds = []
     for _ in range(5):
@@ -112,7 +112,7 @@ def message(text, author=1):
 @pytest.mark.parametrize(
     "piece", ["+123456789 ", "/1Az", "1-2 123 4 ", "Rua de A-", "GB82 ", "1 ", "A-"]
 )
-def test_a_hostile_message_costs_a_bot_few_milliseconds(piece):
+def test_a_hostile_message_takes_few_milliseconds(piece):
     text = repeated(piece, 4_096, HEAD)
     costs = [
         seconds(lambda text: target_text(make_line(message(text), ROSTER)), f"{n} {text}")
@@ -133,7 +133,7 @@ def test_numbers_in_a_row_are_found_in_one_round(monkeypatch):
     assert len(rounds) == 2  # the second finds nothing more
 
 
-def test_a_text_is_hidden_whole_if_every_round_finds_more():
+def test_a_text_is_hidden_completely_if_every_round_finds_more():
     shown = redact.redact("a /" + "/1Az" * 300)
 
     assert shown == "[key]"
@@ -161,7 +161,7 @@ def test_only_the_beginning_of_a_very_long_message_is_read(monkeypatch):
     assert [len(text) <= eligibility.MAX_CHARACTERS for text in read] == [True]
 
 
-def test_a_rosters_names_are_prepared_once(monkeypatch):
+def test_a_rosters_names_are_indexed_once(monkeypatch):
     roster = Roster(tuple(Person(f"Friend {n}", (n,)) for n in range(100)))
     folded = []
     monkeypatch.setattr(names, "fold", lambda text: folded.append(text) or text)

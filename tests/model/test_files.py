@@ -38,7 +38,7 @@ def lax_umask():
     os.umask(old)
 
 
-def test_a_file_is_written_as_it_is_and_is_its_owners_alone(tmp_path):
+def test_a_file_is_written_exactly_and_private_to_its_owner(tmp_path):
     path = tmp_path / "a.txt"
 
     write_text(path, "João\r\n李雷\n")
@@ -47,7 +47,7 @@ def test_a_file_is_written_as_it_is_and_is_its_owners_alone(tmp_path):
     assert mode(path) == 0o600
 
 
-def test_a_file_that_could_be_read_by_all_cannot_after_it_is_replaced(tmp_path):
+def test_replacing_a_public_file_makes_it_private(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     path.chmod(0o644)
@@ -57,7 +57,7 @@ def test_a_file_that_could_be_read_by_all_cannot_after_it_is_replaced(tmp_path):
     assert (path.read_text(), mode(path)) == ("new", 0o600)
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -68,7 +68,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_new_folders_are_their_owners_alone_and_old_ones_stay_as_they_are(tmp_path):
+def test_new_folders_are_private_and_existing_ones_stay_unchanged(tmp_path):
     tmp_path.chmod(0o755)
 
     folder = make_folder(tmp_path / "a" / "b")
@@ -77,7 +77,7 @@ def test_new_folders_are_their_owners_alone_and_old_ones_stay_as_they_are(tmp_pa
     assert [mode(p) for p in (tmp_path, tmp_path / "a", folder)] == [0o755, 0o700, 0o700]
 
 
-def test_a_folder_that_a_library_wrote_is_made_private_to_its_last_file(tmp_path):
+def test_every_file_in_a_library_s_folder_is_made_private(tmp_path):
     inner = tmp_path / "x" / "y"
     inner.mkdir(parents=True)
     (inner / "f").write_text("")
@@ -89,7 +89,7 @@ def test_a_folder_that_a_library_wrote_is_made_private_to_its_last_file(tmp_path
 
 @pytest.fixture
 def other(tmp_path):
-    """Start a process that stays within a temporary folder; yield it and the folder."""
+    """Start a process that holds a temporary folder; yield the process and the folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", STOPS_WITHIN, tmp_path], stdout=subprocess.PIPE, text=True
     )
@@ -98,7 +98,7 @@ def other(tmp_path):
     process.communicate()
 
 
-def test_a_temporary_folder_is_its_owners_alone_and_goes_with_its_block(tmp_path):
+def test_a_temporary_folder_is_private_and_removed_after_its_block(tmp_path):
     with temporary_folder(tmp_path, "x.zip") as folder:
         assert mode(folder) == 0o700
         assert owned_folders(tmp_path, "x.zip") == [folder]
@@ -106,7 +106,7 @@ def test_a_temporary_folder_is_its_owners_alone_and_goes_with_its_block(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_goes_before_the_next_temporary_folder(tmp_path, other):
+def test_a_temporary_folder_removes_those_of_killed_processes(tmp_path, other):
     process, leftover = other
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -118,7 +118,7 @@ def test_what_a_killed_process_left_goes_before_the_next_temporary_folder(tmp_pa
         assert not leftover.exists()
 
 
-def test_the_temporary_folder_of_a_process_that_goes_on_stays(tmp_path, other):
+def test_the_temporary_folder_of_a_running_process_stays(tmp_path, other):
     _, theirs = other
 
     with temporary_folder(tmp_path, "x.zip"):

@@ -1,4 +1,4 @@
-"""Every kind of base that can be trained: a step, conversion, saving and loading."""
+"""Training step, conversion, saving and loading of every kind of base."""
 
 import json
 

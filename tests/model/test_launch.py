@@ -1,4 +1,4 @@
-"""Ctrl-C while a program is still being imported, and after."""
+"""Ctrl-C during and after a program's imports."""
 
 import signal
 import subprocess
@@ -57,9 +57,9 @@ def interrupted(program):
 @pytest.mark.parametrize(
     ("module", "program"), [("pipeline.launch", "understudy"), ("bot.launch", "understudy-bot")]
 )
-def test_ctrl_c_during_the_imports_is_one_line(module, program):
+def test_ctrl_c_during_the_imports_prints_one_line(module, program):
     assert interrupted(PROGRAM.format(module=module)) == (130, f"{program}: interrupted\n")
 
 
-def test_ctrl_c_after_the_imports_is_the_program_s_own_matter():
+def test_ctrl_c_after_the_imports_reaches_the_program():
     assert interrupted(AFTER) == (7, "")

@@ -1,4 +1,4 @@
-"""What tells who will answer: who said what when, without words and without the withheld."""
+"""Conversations and features for joining: without words and without withheld people."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -55,7 +55,7 @@ def said(by, at=0, **more):
     return LineFacts(NOON + timedelta(seconds=at), by, **more)
 
 
-def test_a_line_keeps_who_and_when_and_to_whom_and_none_of_its_words():
+def test_line_facts_have_author_time_and_addressee_but_no_words():
     (conversation,) = heard(
         message(1, ANA, "shall we?", 0),
         message(2, RUI, "call me, Ana", 9, reply_to=1),
@@ -83,7 +83,7 @@ def test_a_line_keeps_who_and_when_and_to_whom_and_none_of_its_words():
         ("Eva?", ()),
     ],
 )
-def test_a_friend_is_named_by_name_alias_or_a_first_name_that_is_theirs_alone(text, names):
+def test_a_friend_is_named_by_name_alias_or_unique_first_name(text, names):
     ((line,),) = heard(message(1, STRANGER, text))
 
     assert line.named == names
@@ -94,19 +94,19 @@ def test_a_friend_is_named_by_name_alias_or_a_first_name_that_is_theirs_alone(te
     [("and you?", True), ("you?!", True), ("去吗？我去", True), ("no", False),
      ("https://example.com/watch?v=1", False)],
 )  # fmt: skip
-def test_a_question_is_told_by_its_mark(text, asks):
+def test_a_question_is_recognised_by_its_mark(text, asks):
     ((line,),) = heard(message(1, ANA, text))
 
     assert line.question == asks
 
 
-def test_what_our_bot_said_is_nobodys_and_wakes_nobody():
+def test_our_bots_lines_have_no_author_and_may_not_be_answered():
     ((line,),) = heard(message(1, BOT, add_voice_header("Ana", "so what?")))
 
     assert (line.by, line.ours, line.may_be_answered) == (None, True, False)
 
 
-def test_what_its_author_said_before_wakes_nobody_and_what_another_said_does():
+def test_a_line_that_its_author_repeats_may_not_be_answered():
     (conversation,) = heard(
         message(1, ANA, "Anyone?"), message(2, RUI, "anyone?", 1), message(3, 11, "ANYONE?", 2)
     )
@@ -114,7 +114,7 @@ def test_what_its_author_said_before_wakes_nobody_and_what_another_said_does():
     assert [line.may_be_answered for line in conversation] == [True, True, False]
 
 
-def test_a_silence_parts_conversations():
+def test_a_pause_separates_conversations():
     found = heard(message(1, ANA), message(2, RUI, at=7199), message(3, ANA, at=2 * 7200))
 
     assert [len(conversation) for conversation in found] == [2, 1]
@@ -149,7 +149,7 @@ def chat(rows):
 
 
 @given(people)
-def test_who_may_not_be_learned_from_might_as_well_not_be_there(rows):
+def test_excluded_people_do_not_affect_conversations(rows):
     everybody = chat(rows)
     others = [one for one in everybody if one.author_id != EVA]
 
@@ -158,7 +158,7 @@ def test_who_may_not_be_learned_from_might_as_well_not_be_there(rows):
 
 
 @given(people)
-def test_no_feature_looks_further_back_than_the_memory(rows):
+def test_no_feature_looks_further_back_than_the_lookback(rows):
     known = [one for one in chat(rows) if one.author_id not in {EVA, BOT}]
     recent = known[-LOOKBACK_LINES:]
 
@@ -175,7 +175,7 @@ def test_every_feature_is_from_minus_one_to_one(rows):
         assert all(-1 <= value <= 1 for value in compute_features(conversation, "Ana"))
 
 
-def test_replies_names_and_exchanges_count_for_whom_they_are_meant():
+def test_replies_names_and_exchanges_count_for_their_addressee():
     conversation = [
         said("Rui Sá"), said("Ana", 5), said("Rui Sá", 9, to="Ana", named=("Ana",), question=True)
     ]  # fmt: skip
@@ -188,7 +188,7 @@ def test_replies_names_and_exchanges_count_for_whom_they_are_meant():
     assert (ana["replied_other"], ana["named_other"]) == (0, 0)
 
 
-def test_what_was_said_counts_by_lines_and_by_minutes():
+def test_time_since_the_last_line_counts_in_lines_and_minutes():
     conversation = [said("Ana"), *(said("Rui Sá", 60 * n) for n in range(1, 5))]
 
     ana, hugo = of(conversation, "Ana"), of(conversation, "Hugo Sá")
@@ -199,7 +199,7 @@ def test_what_was_said_counts_by_lines_and_by_minutes():
     assert ana["exchange"] == 1
 
 
-def test_the_pace_is_of_the_last_minute():
+def test_the_pace_counts_the_last_minute():
     conversation = [said("Ana", at) for at in (0, 1, 30, 61)]
 
     assert lines_per_minute(conversation) == 2
@@ -218,7 +218,7 @@ REFERENCE_LABELS = ("ana", "rui sa", "sa", "@rui", "🎈 li", "李雷", "雷", "
 
 
 def by_pattern(labels, words):
-    """Return which labels occur in a text, by slow regular expressions."""
+    """Return the labels that occur in a text, found by slow regular expressions."""
     found = []
     for label in labels:
         is_anywhere = any("\u3400" <= character <= "\u9fff" for character in label)

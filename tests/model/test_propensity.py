@@ -1,4 +1,4 @@
-"""The chance that a friend answers, who joins at which level, and the file that says so."""
+"""The probability that a friend answers, who joins at each level, and the file of weights."""
 
 import json
 import random
@@ -64,7 +64,7 @@ def chances(*messages):
     return PROPENSITY_OF_TWO.probabilities(messages, ROSTER, GAP)
 
 
-def test_a_chance_is_the_logistic_of_the_weights_by_author_and_feature():
+def test_a_probability_is_the_logistic_of_the_weighted_features():
     after_rui = PROPENSITY_OF_TWO.probability([said("Rui", question=True)], "Ana")
     after_stranger = PROPENSITY_OF_TWO.probability([said(None)], "Ana")
 
@@ -72,7 +72,7 @@ def test_a_chance_is_the_logistic_of_the_weights_by_author_and_feature():
     assert after_stranger == pytest.approx(0.0601, abs=1e-4)  # of -1.5 - 1.25
 
 
-def test_heavy_weights_neither_overflow_nor_leave_the_range():
+def test_large_weights_do_not_overflow():
     sure, never = Propensity({"Ana": weights(1_000)}), Propensity({"Ana": weights(-1_000)})
 
     assert sure.probability([said("Rui")], "Ana") == pytest.approx(1)
@@ -84,15 +84,15 @@ def test_heavy_weights_neither_overflow_nor_leave_the_range():
     [said("Ana"), said(None, ours=True), said("Rui", repeats=True)],
     ids=["her own line", "the bot's line", "a repeat"],
 )
-def test_some_lines_wake_nobody(newest):
+def test_some_lines_may_not_be_answered(newest):
     assert PROPENSITY_OF_TWO.probability([said("Rui"), newest], "Ana") == 0
 
 
-def test_a_voice_of_unknown_habits_never_answers():
+def test_a_voice_without_weights_never_answers():
     assert PROPENSITY_OF_TWO.probability([said("Rui")], "Zoe") == 0
 
 
-def test_each_voice_but_the_author_has_a_chance_after_a_message():
+def test_each_voice_except_the_author_has_a_probability():
     found = chances(message(1, 1, "hey"), message(2, 2, "so?", 5))
 
     assert list(found) == ["Ana", "Rui"]
@@ -113,22 +113,22 @@ def test_each_voice_but_the_author_has_a_chance_after_a_message():
     ids=["a command", "a forward", "a bot on the roster", "another bot", "the bot's own help",
          "somebody who may not be learned from"],
 )  # fmt: skip
-def test_after_what_is_no_line_of_a_known_person_nobody_is_asked(newest):
+def test_other_messages_give_no_probabilities(newest):
     assert chances(message(1, 2, "so?"), newest) == {}
 
 
-def test_what_the_bot_says_in_a_voice_gives_nobody_a_chance():
+def test_our_bots_lines_give_zero_probabilities():
     found = chances(message(1, 2, "so?"), message(2, BOT, add_voice_header("Rui", "so?"), 5))
 
     assert set(found.values()) == {0.0}
 
 
-def test_an_empty_chat_asks_nobody():
+def test_an_empty_chat_gives_no_probabilities():
     assert chances() == {}
 
 
 def falling(*bars):
-    """Return bars that fall from the first to the last of these, in equal steps."""
+    """Return thresholds that fall from the first to the last of these, in equal steps."""
     top, low = bars
     steps = len(LEVELS) - 1
     return tuple(top + (low - top) * n / steps for n in range(len(LEVELS)))
@@ -157,11 +157,11 @@ LEVELLED = Propensity(
         ({}, 100, None),
     ],
 )
-def test_the_likeliest_joins_whose_chance_reaches_the_level_s_bar(likely, chatty, joins):
+def test_the_likeliest_voice_above_its_threshold_joins(likely, chatty, joins):
     assert LEVELLED.choose_joiner(likely, chatty, random.Random(0)) == joins
 
 
-def test_at_level_nought_nobody_ever_joins():
+def test_at_level_zero_nobody_joins():
     chance = random.Random(0)
 
     joined = {LEVELLED.choose_joiner({"Ana": 1.0}, 0, chance) for _ in range(1_000)}
@@ -178,12 +178,12 @@ def test_between_two_levels_a_share_of_the_upper_one_joins():
 
 
 @pytest.mark.parametrize("level", [-1, 101, float("nan")])
-def test_a_level_that_is_none_is_refused(level):
+def test_an_invalid_level_is_refused(level):
     with pytest.raises(ValueError, match="not from 0"):
         LEVELLED.choose_joiner({"Ana": 0.5}, level, random.Random(0))
 
 
-def test_the_file_reads_back_equal(tmp_path):
+def test_the_file_is_read_back_unchanged(tmp_path):
     write_propensity(LEVELLED, tmp_path)
 
     assert read_propensity(tmp_path) == LEVELLED
@@ -241,14 +241,14 @@ def test_a_malformed_file_is_refused_in_one_line(tmp_path, change):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000, b"null"])
-def test_what_is_no_such_file_is_refused(tmp_path, content):
+def test_another_kind_of_file_is_refused(tmp_path, content):
     (tmp_path / FILE_NAME).write_bytes(content)
 
     with pytest.raises(ArtifactError, match="train again"):
         read_propensity(tmp_path)
 
 
-def test_the_file_travels_with_its_model(tmp_path):
+def test_the_file_is_exported_with_its_model(tmp_path):
     folder = make(tmp_path / "0001-00000000")
     write_propensity(LEVELLED, folder)
     archive.write_bundle(load_artifact(folder), tmp_path / "model.zip")

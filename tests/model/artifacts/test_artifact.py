@@ -42,7 +42,7 @@ def test_an_artifact_is_read_back_as_it_was_saved(tmp_path):
     assert loaded.weights == tmp_path / "a" / "weights"
 
 
-def test_its_card_can_be_read_by_people_and_by_its_owner_alone(tmp_path):
+def test_the_card_is_readable_text_and_private_to_its_owner(tmp_path):
     path = make(tmp_path / "a") / "model.json"
 
     text = path.read_text("utf-8")
@@ -57,7 +57,7 @@ def test_its_card_can_be_read_by_people_and_by_its_owner_alone(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_one_of_another_prompt_is_refused_and_both_prompts_are_named(tmp_path):
+def test_an_artifact_with_another_prompt_is_refused_and_both_prompts_are_named(tmp_path):
     folder = make(tmp_path / "a", prompt="0123456789ab")
 
     with pytest.raises(ArtifactError, match="another prompt") as caught:
@@ -67,7 +67,7 @@ def test_one_of_another_prompt_is_refused_and_both_prompts_are_named(tmp_path):
     assert card().prompt in str(caught.value)
 
 
-def test_a_change_to_the_prompt_refuses_what_was_trained_before_it(tmp_path, monkeypatch):
+def test_a_changed_prompt_refuses_earlier_artifacts(tmp_path, monkeypatch):
     folder = make(tmp_path / "a")
 
     monkeypatch.setattr(artifact, "fingerprint", lambda: "ffffffffffff")
@@ -77,7 +77,7 @@ def test_a_change_to_the_prompt_refuses_what_was_trained_before_it(tmp_path, mon
 
 
 @pytest.mark.parametrize("lost", ["tokenizer.json", "engine/model.bin", "roster.json"])
-def test_an_incomplete_one_is_refused(tmp_path, lost):
+def test_an_incomplete_artifact_is_refused(tmp_path, lost):
     folder = make(tmp_path / "a")
     (folder / lost).unlink()
 
@@ -86,7 +86,7 @@ def test_an_incomplete_one_is_refused(tmp_path, lost):
 
 
 @pytest.mark.parametrize("place", ["none", "a/tokenizer.json"])
-def test_where_there_is_none_it_says_how_to_make_one(tmp_path, place):
+def test_a_missing_artifact_is_reported_with_the_command_to_make_one(tmp_path, place):
     make(tmp_path / "a")
 
     with pytest.raises(ArtifactError) as caught:
@@ -126,7 +126,7 @@ def test_a_damaged_card_is_refused_in_one_line(tmp_path, text):
     ],
     ids=str,
 )
-def test_a_card_that_says_something_impossible_is_refused_in_one_line(tmp_path, changes):
+def test_a_card_with_impossible_values_is_refused_in_one_line(tmp_path, changes):
     folder = make(tmp_path / "a")
     edit(folder, **changes)
 
@@ -157,7 +157,7 @@ def test_a_damaged_roster_is_refused_in_one_line(tmp_path, changes):
 
 
 @pytest.mark.parametrize("text", ["", "[", "\x00"])
-def test_a_roster_that_is_no_json_is_refused_in_one_line(tmp_path, text):
+def test_a_roster_that_is_not_json_is_refused_in_one_line(tmp_path, text):
     folder = make(tmp_path / "a")
     (folder / "roster.json").write_text(text)
 
@@ -185,13 +185,13 @@ def test_decoding_out_of_range_is_refused_by_its_options_name(option, value):
         Decoding(**{option: value})
 
 
-def test_a_window_survives_json():
+def test_a_window_is_restored_from_json():
     window = Window(size=3, gap=timedelta(minutes=45), short=1, fill=0)
 
     assert window_from_json(json.loads(json.dumps(window_to_json(window)))) == window
 
 
-def test_the_hash_is_of_names_and_contents(tmp_path):
+def test_the_hash_covers_names_and_contents(tmp_path):
     same = [make(tmp_path / name) for name in "ab"]
     other = make(tmp_path / "c", words="other weights")
 
@@ -206,7 +206,7 @@ def test_the_hash_is_of_names_and_contents(tmp_path):
     assert compute_content_hash(same[0]) != compute_content_hash(same[1])
 
 
-def test_the_hash_stays_whatever_people_agree_to_and_whatever_a_killed_write_left(tmp_path):
+def test_the_hash_ignores_the_roster_and_files_left_by_a_killed_write(tmp_path):
     folder = make(tmp_path / "a")
     before = compute_content_hash(folder)
 
@@ -216,7 +216,7 @@ def test_the_hash_stays_whatever_people_agree_to_and_whatever_a_killed_write_lef
     assert compute_content_hash(folder) == before
 
 
-def test_the_hash_stays_when_the_model_is_judged_later(tmp_path):
+def test_the_hash_ignores_the_scorecard(tmp_path):
     folder = make(tmp_path / "a")
     before = compute_content_hash(folder)
 
@@ -225,7 +225,7 @@ def test_the_hash_stays_when_the_model_is_judged_later(tmp_path):
     assert compute_content_hash(folder) == before
 
 
-def test_a_roster_of_the_same_name_further_down_is_hashed(tmp_path):
+def test_a_roster_in_a_subfolder_is_hashed(tmp_path):
     folder = make(tmp_path / "a")
     before = compute_content_hash(folder)
 
@@ -234,7 +234,7 @@ def test_a_roster_of_the_same_name_further_down_is_hashed(tmp_path):
     assert compute_content_hash(folder) != before
 
 
-def test_the_voices_at_the_time_of_training_stay_those_that_the_weights_know(tmp_path):
+def test_the_learned_voices_stay_those_of_the_training(tmp_path):
     folder = make(tmp_path / "a")
 
     save_roster(Roster((Person("Zé", (9,)),)), folder)
@@ -243,7 +243,7 @@ def test_the_voices_at_the_time_of_training_stay_those_that_the_weights_know(tmp
     assert load_artifact(folder).card.roster.people == (Person("Zé", (9,)),)
 
 
-def test_a_card_is_replaced_whole(tmp_path):
+def test_a_card_is_replaced_atomically(tmp_path):
     folder = make(tmp_path / "a")
 
     save_card(card(base="other"), folder)

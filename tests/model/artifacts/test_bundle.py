@@ -1,4 +1,4 @@
-"""A model as one file, and what is refused on the way back."""
+"""Export of a model to one file, and import of valid and harmful files."""
 
 import io
 import json
@@ -53,7 +53,7 @@ def files_of(folder):
 
 
 def rewritten(file, change):
-    """Write a bundle anew, its entries changed, its manifest as it is."""
+    """Write a bundle again with changed entries and the same manifest."""
     with zipfile.ZipFile(file) as archive:
         entries = {info.filename: archive.read(info) for info in archive.infolist()}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -62,7 +62,7 @@ def rewritten(file, change):
             archive.writestr(name, content)
 
 
-def test_what_is_packed_comes_back_byte_for_byte_as_the_next_version(
+def test_an_exported_model_is_imported_byte_for_byte_as_the_next_version(
     artifact, file, registry, tmp_path
 ):
     registry.add(make(tmp_path / "another"))
@@ -76,7 +76,7 @@ def test_what_is_packed_comes_back_byte_for_byte_as_the_next_version(
     assert registry.promote(name) == name
 
 
-def test_weights_to_train_on_from_travel_where_they_are_asked_for(artifact, registry, tmp_path):
+def test_weights_for_further_training_are_exported_on_request(artifact, registry, tmp_path):
     manifest = bundle.write_bundle(artifact, tmp_path / "whole.zip", with_weights=True)
 
     name = bring(registry, tmp_path / "whole.zip")
@@ -85,7 +85,7 @@ def test_weights_to_train_on_from_travel_where_they_are_asked_for(artifact, regi
     assert files_of(registry.root / "versions" / name) == files_of(artifact.path)
 
 
-def test_the_same_model_is_packed_into_the_same_bytes_for_its_owner_alone(artifact, file, tmp_path):
+def test_equal_models_give_equal_bundles_private_to_the_owner(artifact, file, tmp_path):
     (artifact.path / "roster.json").touch()
 
     bundle.write_bundle(artifact, tmp_path / "again.zip")
@@ -94,13 +94,13 @@ def test_the_same_model_is_packed_into_the_same_bytes_for_its_owner_alone(artifa
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_only_the_owner_reads_what_was_unpacked(file, registry):
+def test_unpacked_files_are_private_to_the_owner(file, registry):
     bring(registry, file)
 
     assert {path.stat().st_mode & 0o077 for path in registry.root.rglob("*")} == {0}
 
 
-def test_progress_adds_up_to_the_whole(artifact, tmp_path):
+def test_progress_adds_up_to_the_total_size(artifact, tmp_path):
     told = []
 
     manifest = bundle.write_bundle(artifact, tmp_path / "m.zip", on_bytes=told.append)
@@ -109,7 +109,7 @@ def test_progress_adds_up_to_the_whole(artifact, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["weights/training_args.bin", "optimizer.pt", "a/b.json"])
-def test_what_no_model_may_travel_with_is_not_packed(artifact, tmp_path, name):
+def test_a_model_with_a_forbidden_file_is_not_exported(artifact, tmp_path, name):
     (artifact.path / name).parent.mkdir(exist_ok=True)
     (artifact.path / name).write_bytes(b"x")
 
@@ -119,7 +119,7 @@ def test_what_no_model_may_travel_with_is_not_packed(artifact, tmp_path, name):
     assert not (tmp_path / "m.zip").exists()
 
 
-def test_a_file_that_is_there_is_not_written_over(artifact, file):
+def test_an_existing_file_is_not_overwritten(artifact, file):
     before = file.read_bytes()
 
     with pytest.raises(ArtifactError, match="exists already"):
@@ -128,7 +128,7 @@ def test_a_file_that_is_there_is_not_written_over(artifact, file):
     assert file.read_bytes() == before
 
 
-def test_weights_that_are_not_there_are_said(tmp_path):
+def test_missing_weights_are_reported(tmp_path):
     bare = load_artifact(make(tmp_path / "bare"))
 
     with pytest.raises(ArtifactError, match="no weights"):
@@ -139,7 +139,7 @@ def test_weights_that_are_not_there_are_said(tmp_path):
     "name",
     ["../x.json", "/x.json", "weights/x.bin", "engine/", "x.pkl", "weights/pickle.pt"],
 )
-def test_a_bundle_with_another_file_is_refused_and_nothing_is_made(file, registry, name):
+def test_a_bundle_with_a_forbidden_file_is_refused_and_nothing_is_created(file, registry, name):
     rewritten(file, lambda archive, entries: entries.update({name: b"x"}))
 
     with pytest.raises(ArtifactError, match="is not part of a model"):
@@ -163,7 +163,7 @@ def test_a_bundle_with_a_link_or_a_device_is_refused(file, registry, kind):
 
 @pytest.mark.parametrize("second", ["model.json", "Model.json"])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_bundle_with_two_files_of_a_name_is_refused(file, registry, second):
+def test_a_bundle_with_two_files_with_one_name_is_refused(file, registry, second):
     rewritten(file, lambda archive, entries: archive.writestr(second, b"{}"))
 
     with pytest.raises(ArtifactError, match="two with one name|not those of its manifest"):
@@ -171,7 +171,7 @@ def test_a_bundle_with_two_files_of_a_name_is_refused(file, registry, second):
 
 
 def bomb(file):
-    """Write a bundle whose every hash is right, and which unpacks to a thousand times its size."""
+    """Write a bundle with correct hashes that unpacks to a thousand times its size."""
     contents = {"engine/model.bin": b"\0" * 50_000_000, "model.json": b"", "roster.json": b"",
                 "tokenizer.json": b""}  # fmt: skip
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -184,7 +184,7 @@ def bomb(file):
         archive.writestr(MANIFEST, Manifest("0001-00000000", files).to_text())
 
 
-def test_a_bomb_is_refused_before_it_goes_off(tmp_path, registry):
+def test_a_zip_bomb_is_refused_before_unpacking(tmp_path, registry):
     bomb(tmp_path / "bomb.zip")
 
     with pytest.raises(ArtifactError, match="would unpack to 50,000,000 bytes"):
@@ -193,14 +193,14 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path, registry):
     assert not registry.root.exists()
 
 
-def test_a_disk_that_is_too_small_is_said(file, registry, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported(file, registry, monkeypatch):
     monkeypatch.setattr(bundle.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10}))
 
     with pytest.raises(ArtifactError, match="only 10 are free"):
         bring(registry, file)
 
 
-def test_a_file_that_is_another_than_its_hash_is_refused(file, registry):
+def test_a_file_that_differs_from_its_hash_is_refused(file, registry):
     rewritten(file, lambda _, entries: entries.update({"tokenizer.json": b"[]"}))
 
     with pytest.raises(ArtifactError, match="tokenizer.json does not match the manifest"):
@@ -209,7 +209,7 @@ def test_a_file_that_is_another_than_its_hash_is_refused(file, registry):
     assert [path.name for path in registry.root.iterdir()] == ["import.lock"]
 
 
-def test_a_model_of_another_prompt_is_refused_by_the_file_s_name(artifact, registry, tmp_path):
+def test_a_model_with_another_prompt_is_refused_with_the_file_s_name(artifact, registry, tmp_path):
     card = json.loads((artifact.path / "model.json").read_text("utf-8"))
     (artifact.path / "model.json").write_text(json.dumps({**card, "prompt": "0" * 12}))
     bundle.write_bundle(artifact, tmp_path / "old.zip")
@@ -220,7 +220,7 @@ def test_a_model_of_another_prompt_is_refused_by_the_file_s_name(artifact, regis
     assert registry.names == []
 
 
-def test_what_a_killed_export_left_goes_with_the_next_one(artifact, tmp_path):
+def test_the_next_export_removes_the_files_of_a_killed_one(artifact, tmp_path):
     leave(tmp_path, "model.zip")
 
     bundle.write_bundle(artifact, tmp_path / "model.zip")
@@ -228,7 +228,7 @@ def test_what_a_killed_export_left_goes_with_the_next_one(artifact, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0007-3f2a9c01", "model.zip"]
 
 
-def test_an_import_that_was_killed_is_cleared_away(file, registry):
+def test_the_next_import_removes_the_files_of_a_killed_one(file, registry):
     (registry.root / ".import-killed").mkdir(parents=True)
 
     bring(registry, file)
@@ -253,7 +253,7 @@ def test_a_truncated_bundle_is_refused_in_one_line(file, registry, share):
 
 
 @pytest.mark.parametrize(("until", "since"), [(40, 60), (0, 10)], ids=["the middle", "the start"])
-def test_a_bundle_that_lacks_a_part_is_refused(file, registry, until, since):
+def test_a_bundle_with_a_missing_part_is_refused(file, registry, until, since):
     whole = file.read_bytes()
     file.write_bytes(whole[:until] + whole[since:])
 

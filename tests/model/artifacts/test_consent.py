@@ -42,7 +42,7 @@ def over(person, *decisions):
 
 
 def ledger(root, *decisions, withdrawn=(), chat=-5):
-    """Write a ledger as a retraining keeps it."""
+    """Write a ledger as a retraining stores it."""
     told = [
         {"user_id": one.user_id, "decision": one.kind, "at": one.at.isoformat()}
         for one in decisions
@@ -85,7 +85,7 @@ def test_only_the_same_account_can_cancel_its_optout():
     assert over(out, told(7, "optin", 1)).imitate == "yes"
 
 
-def test_a_question_is_not_a_yes():
+def test_ask_does_not_become_yes_without_an_optin():
     out = Roster((over(Person("João", (7,), imitate="yes"), told(7, "optout")),))
 
     assert remove_decisions(out).people == (Person("João", (7,), imitate="ask"),)
@@ -125,7 +125,7 @@ def test_a_newer_roster_does_not_cancel_a_versions_optout():
 
 
 @pytest.mark.parametrize("newer", ["yes", "ask", "no"])
-def test_every_no_of_two_rosters_stays(newer):
+def test_every_no_in_either_roster_stays(newer):
     no, friend = Person("João", (7,), imitate="no"), Person("João", (7,), imitate=newer)
     out = over(Person("João", (7,), imitate="yes"), told(7, "optout"))
 

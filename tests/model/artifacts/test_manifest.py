@@ -1,4 +1,4 @@
-"""Which files a model may be made of, and the list of their hashes."""
+"""The files that a model may contain, and the manifest of their hashes."""
 
 import json
 
@@ -20,7 +20,7 @@ NEEDED = dict.fromkeys(["model.json", "roster.json", "tokenizer.json", "engine/m
         "model.json\n", "ｍodel.json",
     ],
 )  # fmt: skip
-def test_no_other_name_may_travel(name):
+def test_other_file_names_are_not_allowed(name):
     assert not is_allowed_name(name)
 
 
@@ -35,7 +35,7 @@ def test_no_other_name_may_travel(name):
         {**NEEDED, **{f"{n}.json": RIGHT for n in range(300)}},
     ],
 )  # fmt: skip
-def test_a_manifest_that_cannot_be_is_refused(files):
+def test_an_invalid_manifest_is_refused(files):
     value = {"format": 1, "version": "1", "sha256": "0" * 64, "files": files}
 
     with pytest.raises(ValueError, match="."):
@@ -58,5 +58,5 @@ def test_a_manifest_reads_back_equal_and_its_own_hash_is_checked():
         "engine/model.bin", "engine/shared_vocabulary.json", "weights/model-1-of-2.safetensors",
     ],
 )  # fmt: skip
-def test_what_an_artifact_is_made_of_may_travel(name):
+def test_the_files_of_an_artifact_are_allowed(name):
     assert is_allowed_name(name)

@@ -18,13 +18,13 @@ def registry(tmp_path):
 
 @pytest.fixture
 def three(registry, tmp_path):
-    """A registry of three versions, none of which serves."""
+    """Return a registry of three versions, none of them current."""
     for number in range(1, 4):
         registry.add(make(tmp_path / f"made{number}", words=str(number)))
     return registry
 
 
-def test_nothing_is_there_and_nothing_is_made_before_the_first_version(registry):
+def test_an_empty_registry_creates_no_folder(registry):
     assert (registry.names, registry.current, registry.promotions) == ([], None, [])
     with pytest.raises(ArtifactError, match="there is no model in"):
         registry.find("current")
@@ -33,7 +33,7 @@ def test_nothing_is_there_and_nothing_is_made_before_the_first_version(registry)
     assert not registry.root.exists()
 
 
-def test_a_finished_artifact_moves_in_under_the_next_number(registry, tmp_path):
+def test_a_finished_artifact_is_added_under_the_next_number(registry, tmp_path):
     finished = make(tmp_path / "made")
 
     name = registry.add(finished)
@@ -44,7 +44,7 @@ def test_a_finished_artifact_moves_in_under_the_next_number(registry, tmp_path):
     assert registry.open("1").path == registry.root / "versions" / name
 
 
-def test_numbers_go_on_after_the_newest_and_are_never_given_twice(three, tmp_path):
+def test_numbers_continue_after_the_newest_and_are_never_reused(three, tmp_path):
     (three.root / "versions" / three.names[1] / "model.json").unlink()
     (three.root / "versions" / "notes.txt").write_text("x")
 
@@ -74,12 +74,12 @@ def test_a_version_is_found_by_name_and_as_the_current_one(three):
 
 
 @pytest.mark.parametrize("wanted", ["4", "0", "x", "", "../made1", "-1"])
-def test_a_version_that_is_not_there_is_refused_and_those_there_are_named(three, wanted):
+def test_an_unknown_version_is_refused_with_a_list_of_the_versions(three, wanted):
     with pytest.raises(ArtifactError, match="the versions: 0001-"):
         three.find(wanted)
 
 
-def test_an_artifact_is_opened_as_a_folder_too(registry, tmp_path):
+def test_an_artifact_can_be_opened_by_its_folder(registry, tmp_path):
     folder = make(tmp_path / "elsewhere", base="mine")
 
     assert registry.open(str(folder)).card.base == "mine"
@@ -102,7 +102,7 @@ def test_a_version_that_does_not_load_is_not_promoted(three):
     assert three.current == three.names[0]
 
 
-def test_rolling_back_goes_to_what_served_before_and_ends_at_the_first(three):
+def test_rollback_goes_back_step_by_step_to_the_first_promoted_version(three):
     first, second, third = three.names
     for name in (first, second, third):
         three.promote(name)
@@ -114,7 +114,7 @@ def test_rolling_back_goes_to_what_served_before_and_ends_at_the_first(three):
     assert three.current == first
 
 
-def test_rolling_back_after_one_served_twice_gives_what_served_between(three):
+def test_rollback_after_a_version_was_promoted_twice_gives_the_one_between(three):
     first, _, third = three.names
     for wanted in ("1", "3", "1"):
         three.promote(wanted)
@@ -123,7 +123,7 @@ def test_rolling_back_after_one_served_twice_gives_what_served_between(three):
     assert three.rollback() == first
 
 
-def test_rolling_back_to_a_version_with_canaries_is_refused(three, tmp_path):
+def test_rollback_to_a_version_with_canaries_is_refused(three, tmp_path):
     planted = make(tmp_path / "planted", provenance={"canaries": [{"text": "a secret"}]})
     secret = three.add(planted)
     (three.root / "served").write_text(f"{secret}\n", "utf-8")  # as an older version let it serve
@@ -136,7 +136,7 @@ def test_rolling_back_to_a_version_with_canaries_is_refused(three, tmp_path):
     assert three.current == three.names[0]
 
 
-def test_a_version_that_served_and_is_gone_is_passed_over(three):
+def test_rollback_skips_a_deleted_version(three):
     first, second, third = three.names
     for name in (first, second, third):
         three.promote(name)
@@ -145,7 +145,7 @@ def test_a_version_that_served_and_is_gone_is_passed_over(three):
     assert three.rollback() == first
 
 
-def test_rolling_back_and_promoting_again_is_remembered(three):
+def test_rollback_remembers_earlier_rollbacks_and_promotions(three):
     first, second, third = three.names
     three.promote(first)
     three.promote(second)
@@ -155,12 +155,12 @@ def test_rolling_back_and_promoting_again_is_remembered(three):
     assert three.rollback() == first
 
 
-def test_nothing_to_roll_back_to_is_said(three):
+def test_rollback_without_an_earlier_version_is_refused(three):
     with pytest.raises(ArtifactError, match="is current yet: choose one"):
         three.rollback()
 
 
-def test_current_is_one_line_that_is_switched_at_once(three, monkeypatch):
+def test_current_is_one_line_and_replaced_atomically(three, monkeypatch):
     three.promote("1")
     seen = []
     replace = Path.replace
@@ -179,21 +179,21 @@ def test_current_is_one_line_that_is_switched_at_once(three, monkeypatch):
 
 
 @pytest.mark.parametrize("line", ["", "../../etc", "0001", "0001-xyz"])
-def test_a_current_that_names_no_version_is_refused(three, line):
+def test_a_current_file_without_a_version_name_is_refused(three, line):
     (three.root / "current").write_text(line)
 
     with pytest.raises(ArtifactError, match="names no version"):
         three.find("current")
 
 
-def test_a_current_whose_version_is_gone_is_refused(three):
+def test_a_current_file_with_a_deleted_version_is_refused(three):
     (three.root / "current").write_text("0009-00000000\n")
 
     with pytest.raises(ArtifactError):
         three.open()
 
 
-def test_only_the_owner_reads_models(three):
+def test_models_are_private_to_the_owner(three):
     three.promote("1")
 
     modes = {
@@ -204,7 +204,7 @@ def test_only_the_owner_reads_models(three):
     assert modes == {True: 0o700, False: 0o600}
 
 
-def test_a_version_that_was_damaged_is_not_promoted(three):
+def test_a_damaged_version_is_not_promoted(three):
     (three.root / "versions" / three.names[0] / "engine" / "model.bin").write_bytes(b"")
 
     with pytest.raises(ArtifactError, match="has changed since"):
@@ -222,7 +222,7 @@ def test_a_kill_in_the_middle_of_a_promotion_does_not_confuse_rollback(three):
     assert three.rollback() == three.names[0]
 
 
-def test_a_damaged_current_is_mended_by_promoting(three):
+def test_promoting_repairs_a_damaged_current_file(three):
     (three.root / "current").write_bytes(b"\xff\xfe")
 
     three.promote("2")
@@ -234,7 +234,7 @@ JOAO, LI = ROSTER.people
 AGREED = replace(ROSTER, people=(JOAO, replace(LI, imitate="yes", ids=(8, 88))))
 
 
-def test_a_version_gets_another_roster_and_stays_the_same_version(three):
+def test_a_version_can_get_another_roster_and_keeps_its_name(three):
     name = three.change_roster("2", AGREED)
 
     assert name == three.names[1]
@@ -243,7 +243,7 @@ def test_a_version_gets_another_roster_and_stays_the_same_version(three):
     assert three.promote("2") == name
 
 
-def test_a_newcomer_in_a_version_s_roster_is_no_voice(three):
+def test_a_new_person_in_a_version_s_roster_is_no_voice(three):
     ze = Person("Zé", (9,), imitate="yes")
 
     three.change_roster("2", replace(ROSTER, people=(*ROSTER.people, ze)))
@@ -254,21 +254,21 @@ def test_a_newcomer_in_a_version_s_roster_is_no_voice(three):
 @pytest.mark.parametrize(
     "people", [(JOAO,), (JOAO, Person("Lei", (8,)))], ids=["somebody missing", "another name"]
 )
-def test_a_roster_that_does_not_fit_leaves_the_version_as_it_was(three, people):
+def test_a_roster_that_does_not_fit_leaves_the_version_unchanged(three, people):
     with pytest.raises(RosterError, match="李雷"):
         three.change_roster("2", Roster(people))
 
     assert three.open("2").card.roster == ROSTER
 
 
-def test_a_roster_for_no_version_is_refused_and_nothing_is_made(registry):
+def test_a_roster_for_an_unknown_version_is_refused_and_nothing_is_created(registry):
     with pytest.raises(ArtifactError, match="the versions: none"):
         registry.change_roster("2", ROSTER)
 
     assert not registry.root.exists()
 
 
-def test_a_roster_is_changed_at_once_while_no_other_program_changes_versions(three, monkeypatch):
+def test_a_roster_is_changed_atomically_under_the_lock(three, monkeypatch):
     seen = []
     put = Path.replace
 
@@ -284,7 +284,7 @@ def test_a_roster_is_changed_at_once_while_no_other_program_changes_versions(thr
     assert seen == [("roster.json", False, True)]
 
 
-def test_a_removed_version_is_gone_and_its_number_is_never_given_again(three, tmp_path):
+def test_a_removed_version_s_number_is_never_reused(three, tmp_path):
     name = three.remove("3")
 
     assert [n[:4] for n in three.names] == ["0001", "0002"]
@@ -292,7 +292,7 @@ def test_a_removed_version_is_gone_and_its_number_is_never_given_again(three, tm
     assert three.add(make(tmp_path / "made4")).startswith("0004-")
 
 
-def test_the_version_that_serves_cannot_be_removed(three):
+def test_the_current_version_cannot_be_removed(three):
     name = three.promote("2")
 
     with pytest.raises(ArtifactError, match=f"{name} is current: promote another one first"):
@@ -301,7 +301,7 @@ def test_the_version_that_serves_cannot_be_removed(three):
     assert name in three.names
 
 
-def test_rolling_back_passes_over_what_was_removed(three):
+def test_rollback_skips_a_removed_version(three):
     for number in ("1", "2", "3"):
         three.promote(number)
     three.remove("2")
@@ -309,7 +309,7 @@ def test_rolling_back_passes_over_what_was_removed(three):
     assert three.rollback().startswith("0001-")
 
 
-def test_what_a_killed_removal_left_goes_with_the_next_one(three):
+def test_the_next_removal_deletes_the_files_of_a_killed_one(three):
     (three.root / ".gone-x" / "0009-00000000").mkdir(parents=True)
 
     three.remove("1")
@@ -318,7 +318,7 @@ def test_what_a_killed_removal_left_goes_with_the_next_one(three):
 
 
 @pytest.mark.parametrize("first", ["promote", "remove"])
-def test_a_version_is_checked_while_no_other_program_changes_versions(three, monkeypatch, first):
+def test_a_version_is_checked_under_the_lock(three, monkeypatch, first):
     def meanwhile(*_):
         with (three.root / "lock").open() as lock, pytest.raises(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""T5's vocabulary made lossless, and prompts that fit."""
+"""T5's vocabulary without losses, and the length of prompts."""
 
 import json
 import os
@@ -36,12 +36,12 @@ REAL = "UNDERSTUDY_T5_SPIECE"
 
 
 def like_t5():
-    """T5's shape: tokens behind the vocabulary, no bytes in it."""
+    """Return a tokenizer like T5's: tokens after the vocabulary, no bytes in it."""
     return t5_tokenizer([])
 
 
 def like_mt5():
-    """mT5's shape, as transformers reads it: 256 byte pieces of score 0, which nothing uses."""
+    """Return a tokenizer like mT5's in transformers: 256 unused byte pieces with score 0."""
     value = json.loads(t5_tokenizer([]).to_str())
     pieces = value["model"]["vocab"]
     pieces[3:3] = [[f"<0x{byte:02X}>", 0.0] for byte in range(256)]
@@ -50,14 +50,14 @@ def like_mt5():
 
 
 def with_tokens_of_its_own():
-    """A shape that people make by `add_tokens`: the spaces around such tokens are lost."""
+    """Return a tokenizer after `add_tokens`, which loses the spaces around such tokens."""
     tokenizer = t5_tokenizer([])
     tokenizer.add_tokens([AddedToken(t, normalized=False) for t in ("\n", "{", "}", "my own")])
     return tokenizer
 
 
 def real_t5(folder):
-    """T5's own vocabulary, read as training reads it."""
+    """Return T5's own tokenizer, loaded as in training."""
     if REAL not in os.environ:
         pytest.skip(f"{REAL} names no spiece.model of T5's")
     shutil.copy(Path(os.environ[REAL]), folder / "spiece.model")
@@ -75,7 +75,7 @@ SHAPES = {
 
 @pytest.fixture(scope="module", params=SHAPES)
 def stock(request, tmp_path_factory):
-    """A base's tokenizer as it comes."""
+    """Return a base's original tokenizer."""
     folder = [tmp_path_factory.mktemp("t5")] if request.param == "the real T5" else []
     return SHAPES[request.param](*folder)
 
@@ -92,7 +92,7 @@ def round_trip(codec, text):
 
 
 @pytest.mark.parametrize("text", CHAT)
-def test_what_the_stock_tokenizer_loses_comes_back_equal(codec, stock, text):
+def test_text_that_the_original_tokenizer_loses_is_decoded_unchanged(codec, stock, text):
     assert stock.decode(stock.encode(text).ids) != text
 
     assert round_trip(codec, text) == text
@@ -100,12 +100,12 @@ def test_what_the_stock_tokenizer_loses_comes_back_equal(codec, stock, text):
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(text=TEXTS)
-def test_any_text_comes_back_equal(codec, text):
+def test_any_text_is_decoded_unchanged(codec, text):
     assert round_trip(codec, text) == text
 
 
 @pytest.mark.parametrize("text", [*ODD, "a▁b", "▁ ▁", "hi<0x0A>Hugo: x", "\U000f0000▁"])
-def test_what_reads_like_a_piece_is_text(codec, text):
+def test_typed_text_that_looks_like_a_piece_stays_text(codec, text):
     assert round_trip(codec, text) == text
 
 
@@ -115,7 +115,7 @@ def test_spaces_at_both_ends_of_a_text_stay(codec, text):
 
 
 @given(words=st.lists(PLAIN, min_size=1))
-def test_text_that_the_stock_tokenizer_keeps_whole_has_its_ids(codec, stock, words):
+def test_text_that_the_original_tokenizer_keeps_has_the_same_ids(codec, stock, words):
     text = " ".join(words)
 
     assert codec.tokenizer.encode(text).ids == stock.encode(text).ids
@@ -135,7 +135,7 @@ def test_a_typed_space_mark_is_spelled_in_its_bytes(codec):
     assert codec.tokens(reply) == ["▁", "<0xE2>", "<0x96>", "<0x81>"]
 
 
-def test_a_vocabulary_of_another_kind_is_not_touched(tmp_path):
+def test_another_kind_of_vocabulary_is_left_unchanged(tmp_path):
     save_llama(tmp_path)
     stock = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     codec = make_codec(Tokenizer.from_str(stock.to_str()), end_id=2, pad_id=2)
@@ -155,7 +155,7 @@ def test_special_tokens_that_somebody_types_are_text(codec):
 
 
 @pytest.mark.parametrize("name", ["João", "李雷", "Hugo Silva", "Zé 💃", "a▁b", "<0x41>"])
-def test_a_name_of_any_script_is_a_voice(codec, name):
+def test_a_name_in_any_script_can_be_forced(codec, name):
     forced, reply = codec.reply_ids(name, " olá\n<0x41>▁")
 
     assert codec.tokenizer.decode(forced) == speaker_label(name)
@@ -201,7 +201,7 @@ def test_one_line_that_is_too_long_keeps_its_name_and_its_end(codec):
     assert kept.endswith("cinema\n")
 
 
-def test_a_short_prompt_is_the_whole_text(codec):
+def test_a_short_prompt_is_not_cut(codec):
     lines = ["Hugo: hi 😂", "João: não\rsei"]
 
     assert codec.tokenizer.decode(codec.prompt_ids(lines, 400)) == render_prompt(lines)
@@ -228,7 +228,7 @@ def test_a_damaged_tokenizer_is_refused_in_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
-def test_another_kind_of_vocabulary_is_refused_by_name(tmp_path):
+def test_extending_another_kind_of_vocabulary_is_refused(tmp_path):
     save_llama(tmp_path)
 
     with pytest.raises(BaseError, match="BPE"):

@@ -22,33 +22,33 @@ def said(*minutes, author=1):
 
 
 def seen(earlier, minute, window=WINDOW):
-    """Return the places in `earlier` that a reply at this minute may look at."""
+    """Return the indices in `earlier` of the context of a reply at this minute."""
     context = context_before(earlier, START + timedelta(minutes=minute), window)
     return [earlier.index(line) for line in context]
 
 
-def test_the_first_message_of_a_chat_has_nothing_before_it():
+def test_the_first_message_of_a_chat_has_an_empty_context():
     assert seen([], 0) == []
 
 
-def test_the_start_of_a_chat_does_not_wrap_round_to_its_end():
+def test_the_context_does_not_wrap_from_the_start_of_a_chat_to_its_end():
     chat = said(*range(30))
 
     assert [seen(chat[:n], n) for n in range(4)] == [[], [0], [0, 1], [0, 1, 2]]
 
 
-def test_of_an_open_session_the_last_ten_are_seen():
+def test_the_context_is_the_last_ten_messages_of_the_current_session():
     assert seen(said(*range(30)), 30) == list(range(20, 30))
 
 
-def test_a_silence_of_exactly_120_minutes_opens_a_new_session():
+def test_a_pause_of_exactly_120_minutes_starts_a_new_session():
     chat = said(*range(8))
 
     assert seen(chat, 7 + 120) == [3, 4, 5, 6, 7]  # an empty session, filled with five
     assert seen(chat, 7 + 119) == list(range(8))
 
 
-def test_a_session_of_one_is_filled_with_the_five_before_it_and_one_of_two_is_not():
+def test_only_a_session_with_one_message_is_filled_with_five_earlier_ones():
     chat = said(*range(8), 500, 501)
 
     assert seen(chat[:9], 501) == [3, 4, 5, 6, 7, 8]
@@ -99,7 +99,7 @@ GAPS = st.lists(st.sampled_from([0, 1, 119, 120, 121, 500]), max_size=30)
 
 
 @given(gaps=GAPS, pause=st.sampled_from([0, 119, 120, 600]), window=WINDOWS)
-def test_only_the_last_messages_within_reach_decide(gaps, pause, window):
+def test_only_the_last_messages_within_the_lookback_matter(gaps, pause, window):
     chat, minute = [], 0
     for number, gap in enumerate(gaps):
         minute += gap
@@ -114,7 +114,7 @@ def test_only_the_last_messages_within_reach_decide(gaps, pause, window):
 
 
 @given(gaps=GAPS)
-def test_sessions_cut_where_a_context_would_begin(gaps):
+def test_sessions_start_where_contexts_do(gaps):
     chat, minute = [], 0
     for number, gap in enumerate(gaps):
         minute += gap
@@ -139,7 +139,7 @@ def test_a_pause_of_60_seconds_does_not_end_a_turn_and_a_longer_one_does(seconds
     assert [len(turn) for turn in split_turns(burst)] == sizes
 
 
-def test_a_turn_may_last_longer_than_a_minute_in_all_and_ends_with_its_author():
+def test_a_turn_may_last_longer_than_a_minute_and_ends_with_its_author():
     burst = [Said(1, START + timedelta(seconds=50 * n)) for n in range(5)]
     answer = Said(2, burst[-1].sent_at)
 
@@ -152,6 +152,6 @@ def test_a_message_without_a_time_zone_is_refused():
 
 
 @pytest.mark.parametrize("options", [{"size": 0}, {"gap": timedelta(0)}], ids=str)
-def test_a_window_that_holds_nothing_is_refused(options):
+def test_an_empty_window_is_refused(options):
     with pytest.raises(ValueError, match="a window needs"):
         Window(**options)

@@ -7,7 +7,7 @@ from model.chat.roster import clean_name
 
 
 @given(name=st.text(max_size=50).map(clean_name), words=st.text(min_size=1).filter(str.strip))
-def test_what_the_bot_says_is_read_back(name, words):
+def test_a_text_with_a_voice_header_is_parsed(name, words):
     assert parse_voice_header(add_voice_header(name, words)) == (name, words)
 
 
@@ -16,5 +16,5 @@ def test_what_the_bot_says_is_read_back(name, words):
     ["", "hello", "🎭 Hugo", "🎭 Hugo\n", "🎭 Hugo\n  ", "🎭\nhello", "Hugo\nhello",
      " 🎭 Hugo\nhello", "🎭 Hugo: Ana\nhello", "x 🎭 Hugo\nhello"],
 )  # fmt: skip
-def test_any_other_text_is_nothing_that_the_bot_said(text):
+def test_other_texts_have_no_voice_header(text):
     assert parse_voice_header(text) is None

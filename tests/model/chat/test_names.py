@@ -43,7 +43,7 @@ EVERYBODY = (SILVA, SA, JOAO, LI, ANA)
         ("ana sofía, sofia!", ANA, "sofia!"),
     ],
 )
-def test_the_longest_name_at_the_start_is_meant_whatever_its_case_and_accents(words, person, rest):
+def test_the_longest_name_at_the_start_matches_in_any_case_and_accents(words, person, rest):
     assert VoiceMatcher(EVERYBODY).match(words) == (person, rest)
 
 
@@ -52,7 +52,7 @@ def test_the_longest_name_at_the_start_is_meant_whatever_its_case_and_accents(wo
     ["", "   ", "hugo", "hugo what now?", "hugo silvana", "joaozinho", "anabela", "李", "johnny",
      "what about Ana", "sofia", "jb's"],
 )  # fmt: skip
-def test_no_part_of_a_word_no_shared_first_name_and_no_later_word_is_meant(words):
+def test_parts_of_words_shared_first_names_and_later_words_do_not_match(words):
     assert VoiceMatcher(EVERYBODY).match(words) is None
 
 
@@ -65,14 +65,14 @@ def test_an_alias_wins_over_a_first_name_and_a_longer_name_over_both():
 
 
 @given(person=st.sampled_from(EVERYBODY), words=st.text(max_size=20))
-def test_a_full_name_before_any_words_finds_its_owner(person, words):
+def test_a_full_name_before_any_words_matches_its_owner(person, words):
     found = VoiceMatcher(EVERYBODY).match(f"{person.name.upper()}, {words}")
 
     assert found is not None
     assert found[0] == person
 
 
-def test_a_voice_is_found_by_exactly_its_name():
+def test_a_voice_is_found_by_its_exact_name():
     assert find_voice("hugo sa", EVERYBODY) == SA
 
 
@@ -86,17 +86,17 @@ def test_a_voice_is_found_by_exactly_its_name():
         ("joão who", "no voice is called"),
     ],
 )
-def test_an_unknown_voice_names_the_nearest_or_all(words, hint):
+def test_an_unknown_voice_is_refused_with_similar_or_all_names(words, hint):
     with pytest.raises(VoiceError, match=hint):
         find_voice(words, EVERYBODY)
 
 
-def test_with_nobody_to_speak_as_it_says_so():
+def test_a_search_without_voices_is_refused():
     with pytest.raises(VoiceError, match="there are no voices"):
         find_voice("hugo", [])
 
 
-def test_the_nearest_names_are_three_at_most_and_the_best_first():
+def test_at_most_three_similar_names_are_suggested_best_first():
     people = [Person(f"Mari{end}", (n,)) for n, end in enumerate("aeouz")]
 
     near = find_similar_names("mariz how are you", people)
@@ -121,12 +121,12 @@ def test_the_nearest_names_are_three_at_most_and_the_best_first():
         ("x" * 39 + " y", "x" * 39),
     ],
 )
-def test_a_name_becomes_one_that_can_begin_a_line(name, clean):
+def test_a_cleaned_name_can_start_a_line(name, clean):
     assert clean_name(name) == clean
 
 
 @given(name=st.text(max_size=60))
-def test_a_clean_name_stays_as_it_is_and_holds_nothing_that_ends_a_label(name):
+def test_a_clean_name_stays_unchanged_and_cannot_end_a_label(name):
     clean = clean_name(name)
 
     assert clean_name(clean) == clean
@@ -135,11 +135,11 @@ def test_a_clean_name_stays_as_it_is_and_holds_nothing_that_ends_a_label(name):
     assert Person(clean, (1,)).name == clean
 
 
-def test_case_and_accents_do_not_tell_names_apart():
+def test_names_are_equal_without_case_and_accents():
     assert fold("JOÃO") == fold("joao") == fold(unicodedata.normalize("NFD", "João")) == "joao"
 
 
-def test_the_longest_message_is_compared_by_its_beginning_alone(monkeypatch):
+def test_only_the_beginning_of_a_long_message_is_compared(monkeypatch):
     compared = []
     monkeypatch.setattr(
         "model.chat.names._compute_similarity", lambda said, name: compared.append(said) or 0.0

@@ -24,7 +24,7 @@ from model.chat.prompt import (
 from model.chat.roster import Person, Roster, clean_name
 
 
-def speaker_of(rendered):
+def parse_speaker(rendered):
     return None if rendered == "[…]" else rendered.partition(":")[0]
 
 
@@ -45,7 +45,7 @@ def lines(*spoken):
     ]
 
 
-def test_a_prompt_is_the_template_and_one_line_a_message():
+def test_a_prompt_is_the_template_and_one_line_per_message():
     context = render_context(lines(("Hugo", "hi"), ("Ana", "hello: you\nand all")))
 
     assert context == ("Hugo: hi", "Ana: hello: you\rand all")
@@ -55,17 +55,17 @@ def test_a_prompt_is_the_template_and_one_line_a_message():
     assert render_prompt(()) == TEMPLATE
 
 
-def test_a_reply_is_its_label_and_then_each_message_on_a_line():
+def test_a_reply_is_its_label_and_one_line_per_message():
     assert speaker_label("Hugo") + render_reply(["hi", "all\nwell"]) == "Hugo: hi\nall\rwell"
 
 
 @given(texts=TEXTS)
-def test_a_reply_is_read_back_message_by_message(texts):
+def test_a_rendered_reply_is_parsed_into_its_messages(texts):
     assert parse_reply(render_reply(texts)) == tuple(texts)
 
 
 @given(texts=TEXTS, name=st.text(max_size=20).map(clean_name), words=WORDS)
-def test_what_somebody_else_says_after_a_reply_is_cut(texts, name, words):
+def test_another_speakers_line_after_a_reply_is_cut(texts, name, words):
     others = f"\n{speaker_label(name)} {words}"
 
     assert parse_reply(render_reply(texts) + others) == tuple(texts)
@@ -86,44 +86,46 @@ def test_what_somebody_else_says_after_a_reply_is_cut(texts, name, words):
         (" a\rb\nc", ("a\nb", "c")),
     ],
 )
-def test_a_models_reply_is_cut_into_messages(text, messages):
+def test_a_models_reply_is_split_into_messages(text, messages):
     assert parse_reply(text) == messages
 
 
 @given(
     chat=st.lists(st.tuples(st.sampled_from(["Hugo", "Ana", "李雷"]), WORDS | LABELS), max_size=8)
 )
-def test_every_message_is_one_line_that_begins_with_its_own_speaker(chat):
+def test_every_message_is_one_line_that_starts_with_its_speaker(chat):
     context = render_context(lines(*chat))
 
     whole = render_prompt(context).removeprefix(TEMPLATE)
     assert whole.count("\n") == len(chat)
-    assert [speaker_of(rendered) for rendered in whole.split("\n")[:-1]] == [who for who, _ in chat]
+    assert [parse_speaker(rendered) for rendered in whole.split("\n")[:-1]] == [
+        who for who, _ in chat
+    ]
 
 
-def test_a_name_inside_a_message_does_not_pass_for_another_speakers_line():
+def test_a_name_inside_a_message_does_not_look_like_a_speakers_label():
     context = render_context(lines(("Ana", "he said\nHugo: I agree")))
 
     assert "\nHugo:" not in render_prompt(context)
     assert "\nHugo:" not in render_reply(["he said", "Hugo: I agree", "he\nHugo: did"])
 
 
-def test_withheld_lines_that_follow_each_other_are_one():
+def test_consecutive_withheld_lines_are_merged():
     context = render_context(
         lines((None, "[…]"), (None, "[…]"), ("Ana", "hi"), (None, "[…]"), ("Ana", "[…]"))
     )
 
     assert context == ("[…]", "Ana: hi", "[…]", "Ana: […]")
-    assert [speaker_of(rendered) for rendered in context] == [None, "Ana", None, "Ana"]
+    assert [parse_speaker(rendered) for rendered in context] == [None, "Ana", None, "Ana"]
 
 
-def test_words_said_in_the_terminal_are_a_line_like_any_other():
+def test_words_typed_in_the_terminal_render_like_a_message():
     said = Message(-1, 1, ANA, None, " hi\nyou ", NOW)
 
     assert (format_line("Ana", said.text),) == build_context([said], NOW, ROSTER, Window())
 
 
-def test_a_context_holds_what_the_window_shows_of_what_may_stand_there():
+def test_a_context_has_the_eligible_lines_in_the_window():
     said = [
         (ANA, "old", -500),
         (RUI, "secret", 0),
@@ -146,7 +148,7 @@ def test_a_context_holds_what_the_window_shows_of_what_may_stand_there():
     assert build_context([], NOW, ROSTER, Window()) == ()
 
 
-def test_the_fingerprint_is_the_same_in_every_process_and_every_time(pytestconfig):
+def test_the_fingerprint_is_the_same_in_every_process(pytestconfig):
     import subprocess
     import sys
 
@@ -164,14 +166,14 @@ LINE_OF = eligibility.make_line
 
 
 def seeing(**changes):
-    """Return context_before for a window that has these changes."""
+    """Return context_before for a window with these changes."""
     return lambda earlier, at, window: conversation.context_before(
         earlier, at, replace(window, **changes)
     )
 
 
 def reading(**changes):
-    """Return make_line for messages that have these changes."""
+    """Return make_line for messages with these changes."""
     return lambda message, roster: LINE_OF(replace(message, **changes), roster)
 
 
@@ -237,7 +239,7 @@ def test_the_rules_behind_the_fingerprint_are_those_in_use():
     assert prompt.add_voice_header is eligibility.add_voice_header
 
 
-def test_only_a_speaker_s_own_label_at_the_head_of_a_line_goes():
+def test_only_a_speakers_own_label_at_the_start_of_a_line_is_removed():
     said = " hi, Hugo: me\nHugo: again\n Hugo: as typed\nHugo Silva: no\nHugo:"
 
     assert (
@@ -246,7 +248,7 @@ def test_only_a_speaker_s_own_label_at_the_head_of_a_line_goes():
     )
 
 
-def test_a_rendered_reply_has_no_label_that_strip_own_labels_would_take_for_its_own():
+def test_strip_own_labels_does_not_change_a_rendered_reply():
     texts = ("Hugo: one", "Hugo: two", "three")
 
     assert strip_own_labels(render_reply(texts), "Hugo") == render_reply(texts)

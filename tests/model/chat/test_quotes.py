@@ -36,7 +36,7 @@ def text_of(text, author=HUGO, roster=ROSTER):
     ],
 )
 @pytest.mark.parametrize("roster", [ROSTER, Roster(PEOPLE[:1])], ids=["she is out", "nobody is"])
-def test_a_quote_is_no_part_of_a_message(text, left, roster):
+def test_quoted_lines_are_removed(text, left, roster):
     assert text_of(text, roster=roster) == left
 
 

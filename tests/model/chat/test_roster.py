@@ -36,7 +36,7 @@ def test_two_people_share_neither_an_id_nor_a_name(people, says):
         ({"imitate": "never"}, 'imitate "yes", "no" or "ask"'),
     ],
 )
-def test_a_person_that_cannot_be_is_refused(options, says):
+def test_an_inconsistent_person_is_refused(options, says):
     with pytest.raises(RosterError, match=says):
         Person(**{"name": "Hugo", "ids": (1,), **options})
 
@@ -51,14 +51,14 @@ def test_a_person_that_cannot_be_is_refused(options, says):
         ("no", "ask", False),
     ],
 )
-def test_a_voice_is_somebody_who_may_be_learned_from_and_did_not_say_no(learn, imitate, voice):
+def test_voices_are_people_who_may_be_learned_from_and_imitated(learn, imitate, voice):
     person = Person("Hugo", (1,), learn=learn, imitate=imitate)
 
     assert Roster((person,)).voices == ((person,) if voice else ())
 
 
 @pytest.mark.parametrize("imitate", ["yes", "ask", "no"])
-def test_the_quiet_are_no_voice_whatever_they_agreed_to_and_go_by_their_name(imitate):
+def test_quiet_people_are_no_voices_but_keep_their_name(imitate):
     quiet = Person("Hugo", (1,), imitate=imitate, quiet=True)
     roster = Roster((quiet, JOAO))
 
@@ -67,7 +67,7 @@ def test_the_quiet_are_no_voice_whatever_they_agreed_to_and_go_by_their_name(imi
     assert roster.speaker_name(1, "Hugo Silva") == "Hugo"
 
 
-def test_a_first_name_that_a_voice_shares_with_the_quiet_names_the_voice():
+def test_a_first_name_shared_by_a_voice_and_a_quiet_person_matches_the_voice():
     quiet = Person("Hugo Sá", (2,), quiet=True)
     roster = Roster((SILVA, quiet))
 
@@ -86,7 +86,7 @@ def test_a_first_name_that_a_voice_shares_with_the_quiet_names_the_voice():
     ],
     ids=["a friend", "a stranger", "a friend's namesake", "a deleted account", "no name at all"],
 )
-def test_friends_go_by_their_name_and_strangers_by_their_first(author, shown, called):
+def test_prompts_use_friends_names_and_strangers_first_names(author, shown, called):
     assert Roster(EVERYBODY).speaker_name(author, shown) == called
 
 
@@ -96,14 +96,14 @@ def test_one_friend_may_have_two_accounts():
     assert [Roster((hugo,)).find_by_id(n) for n in (1, 8, 9)] == [hugo, hugo, None]
 
 
-def test_a_roster_learns_its_own_bots_id_and_stays_the_same_otherwise():
+def test_adding_an_understudy_changes_nothing_else():
     roster = Roster(EVERYBODY, bots=frozenset({6}))
 
     assert roster.with_understudy(7) == Roster(EVERYBODY, frozenset({6}), frozenset({7}))
     assert roster.with_understudy(7).find_by_id(2) == SA
 
 
-def test_a_roster_survives_json():
+def test_a_roster_is_restored_from_json():
     quiet = Person("Rui", (9,), learn="no", imitate="yes", quiet=True)
     roster = Roster((*EVERYBODY, quiet), frozenset({6}), frozenset({7, 8}))
 
@@ -127,13 +127,13 @@ def test_a_roster_survives_json():
     ],
     ids=str,
 )
-def test_a_roster_of_another_make_is_refused(value):
+def test_an_invalid_roster_is_refused(value):
     with pytest.raises(RosterError):
         roster_from_json(value)
 
 
 @pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\u00ad", "\u202e", "\ufe0f", "\u061c"])
-def test_a_stranger_with_an_unseen_character_is_not_the_friend(hidden):
+def test_a_name_with_an_invisible_character_is_not_the_friends(hidden):
     roster = Roster((Person("Hugo", (1,)),))
 
     assert roster.speaker_name(99, f"Hu{hidden}go") == "the other Hugo"
@@ -153,7 +153,7 @@ def test_a_stranger_with_an_unseen_character_is_not_the_friend(hidden):
     ],
     ids=str,
 )
-def test_a_field_of_the_wrong_kind_is_refused(wrong):
+def test_a_field_of_the_wrong_type_is_refused(wrong):
     with pytest.raises(RosterError):
         roster_from_json({"people": [{"name": "Hugo", "ids": [1], **wrong}]})
 
@@ -162,7 +162,7 @@ TRAINED = Roster((SILVA, JOAO, Person("Eva", (6,), learn="no")), bots=frozenset(
 LEARNED = ("Hugo Silva", "João")
 
 
-def test_what_people_agreed_to_since_a_training_becomes_the_model_s_roster():
+def test_a_newer_roster_becomes_the_model_s_roster():
     newer = Roster(
         (
             Person("João", (3, 33), names=("J.",), aliases=("j",), imitate="yes"),
@@ -184,7 +184,7 @@ def test_what_people_agreed_to_since_a_training_becomes_the_model_s_roster():
     [Person("Zé", (99,), imitate="yes"), Person("Eva", (6,), learn="yes", imitate="yes")],
     ids=["a newcomer", "who said no at the training"],
 )
-def test_whose_voice_the_weights_do_not_know_becomes_none(person):
+def test_people_whose_voice_was_not_learned_become_quiet(person):
     everybody = {p.name: p for p in (*TRAINED.people, person)}
 
     roster = apply_new_roster(TRAINED, Roster(tuple(everybody.values())), LEARNED)
@@ -193,7 +193,7 @@ def test_whose_voice_the_weights_do_not_know_becomes_none(person):
     assert person.name not in {voice.name for voice in roster.voices}
 
 
-def test_who_said_no_since_and_changed_their_mind_is_a_voice_again():
+def test_a_person_who_withdraws_a_no_is_a_voice_again():
     said_no = Roster((replace(SILVA, learn="no", imitate="no"), *TRAINED.people[1:]))
 
     silenced = apply_new_roster(TRAINED, said_no, LEARNED)
@@ -203,7 +203,7 @@ def test_who_said_no_since_and_changed_their_mind_is_a_voice_again():
     assert SILVA in again.voices
 
 
-def test_what_a_file_says_of_the_quiet_does_not_count_for_weights_that_know_better():
+def test_a_learned_voice_is_not_quiet_whatever_the_roster_file_says():
     file = Roster((replace(SILVA, quiet=True), *TRAINED.people[1:]))
 
     assert SILVA in apply_new_roster(TRAINED, file, LEARNED).voices
@@ -228,7 +228,7 @@ def test_what_a_file_says_of_the_quiet_does_not_count_for_weights_that_know_bett
     ],
     ids=["missing", "renamed", "written otherwise", "made one with another"],
 )
-def test_nobody_of_a_model_s_roster_may_be_missing_or_renamed(people, says):
+def test_nobody_in_a_model_s_roster_may_be_missing_or_renamed(people, says):
     with pytest.raises(RosterError, match=says) as caught:
         apply_new_roster(TRAINED, Roster(people), LEARNED)
 
@@ -236,6 +236,6 @@ def test_nobody_of_a_model_s_roster_may_be_missing_or_renamed(people, says):
 
 
 @pytest.mark.parametrize("role", ["bots", "understudies"])
-def test_a_friend_who_is_a_bot_too_is_refused(role):
+def test_a_friend_with_a_bots_id_is_refused(role):
     with pytest.raises(RosterError, match="id 1 is Hugo's, and a bot's"):
         Roster((Person("Hugo", (1,)),), **{role: frozenset({1})})

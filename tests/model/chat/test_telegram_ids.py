@@ -22,7 +22,7 @@ SUPERGROUP = -1_000_000_000_077
         (None, 77),
     ],
 )
-def test_a_chat_is_known_by_its_id_in_the_bot_api(kind, chat_id):
+def test_a_chat_id_is_converted_to_the_bot_apis_form(kind, chat_id):
     assert to_chat_id(kind, 77) == chat_id
 
 
@@ -51,15 +51,15 @@ def test_a_chat_is_known_by_its_id_in_the_bot_api(kind, chat_id):
         "the first era's name for this very chat",
     ],
 )
-def test_an_author_is_known_by_their_id_in_the_bot_api(from_id, author_id):
+def test_an_author_id_is_converted_to_the_bot_apis_form(from_id, author_id):
     assert to_author_id(from_id, "Ana", SUPERGROUP) == author_id
 
 
-def test_a_basic_group_of_the_second_era_that_speaks_in_itself_is_itself():
+def test_a_basic_group_in_old_number_form_keeps_the_chats_id():
     assert to_author_id(CHAT + 77, "Friends", -77) == -77
 
 
-def test_an_author_without_an_id_is_known_by_name():
+def test_an_author_without_an_id_gets_one_from_the_name():
     ana, again, rui = (to_author_id(None, name, 1) for name in ("Ana", "Ana", "Rui"))
 
     assert ana == again != rui
@@ -86,7 +86,7 @@ FOREIGN = [
 ]
 
 
-def test_a_foreign_id_becomes_a_number_that_no_account_has():
+def test_an_id_that_is_not_telegrams_becomes_a_number_that_no_account_has():
     numbers = [to_author_id(from_id, "Ana", 1) for from_id in FOREIGN]
 
     assert len(set(numbers)) == len(FOREIGN)

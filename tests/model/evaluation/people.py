@@ -1,4 +1,4 @@
-"""Three synthetic people whose lines nobody could confuse, as turns and answers."""
+"""Turns and answers of three synthetic people with very different lines."""
 
 import random
 

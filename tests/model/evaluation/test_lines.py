@@ -1,4 +1,4 @@
-"""Habits, variety, overlap, memory, reality: each metric where it must be high and where low."""
+"""Each metric of an evaluation with data that must give a high and a low value."""
 
 import random
 

@@ -36,7 +36,7 @@ def test_private_parts_of_each_kind_are_found(figures, kind):
 
 
 @pytest.mark.parametrize("kind", LEAST_RECALL)
-def test_what_is_hidden_is_private(figures, kind):
+def test_hidden_parts_are_private(figures, kind):
     assert figures.precision(kind) >= LEAST_PRECISION
 
 
@@ -48,7 +48,7 @@ def test_look_alikes_are_shown():
     assert len(touched) / len(harmless) <= MOST_LOOK_ALIKES_TOUCHED
 
 
-def test_the_labels_are_as_many_as_they_should_be():
+def test_there_are_enough_labelled_parts():
     lines = labelled_lines()
 
     assert sum(bool(line.private) for line in lines) >= 480
@@ -84,7 +84,7 @@ def test_the_labels_are_as_many_as_they_should_be():
         ("38.7223, -9.1393 come", "[place] come"),
     ],
 )
-def test_a_private_part_gives_way_to_its_word(text, shown):
+def test_a_private_part_is_replaced_by_its_placeholder(text, shown):
     assert redact(text) == shown
 
 
@@ -108,11 +108,11 @@ def test_a_private_part_gives_way_to_its_word(text, shown):
         "[phone] and [key]",
     ],
 )
-def test_what_only_looks_private_is_shown(text):
+def test_text_that_only_looks_private_is_shown(text):
     assert redact(text) == text
 
 
-def test_parts_are_ordered_and_apart():
+def test_parts_are_ordered_and_do_not_overlap():
     parts = find_private_parts("ana@example.com 912 345 678, pw: hunter2")
 
     assert parts == [
@@ -134,7 +134,7 @@ ANY_TEXT = st.text(st.characters(categories=["L", "N", "P", "S", "Z", "C"]), max
 
 @settings(deadline=None)
 @given(PRIVATE_TALK | ANY_TEXT)
-def test_twice_does_what_once_does_to_any_text(text):
+def test_redaction_is_idempotent_for_any_text(text):
     once = redact(text)
 
     assert redact(once) == once
@@ -148,7 +148,7 @@ def test_twice_does_what_once_does_to_any_text(text):
     ids=["an invisible space", "wide digits", "Arabic digits", "narrow spaces",
          "a control character", "a soft hyphen"],
 )  # fmt: skip
-def test_a_number_in_other_characters_is_found_whole(text):
+def test_a_number_in_other_characters_is_hidden_completely(text):
     assert redact(f"é: {text}!") == "é: [phone]!"
 
 
@@ -162,5 +162,5 @@ def test_a_number_in_other_characters_is_found_whole(text):
         ("site.com?token=abcdef", "abcdef"),
     ],
 )
-def test_what_a_rule_finds_is_not_kept_from_it(text, hidden):
+def test_no_precondition_hides_a_text_from_its_rule(text, hidden):
     assert hidden not in redact(text)

@@ -1,4 +1,4 @@
-"""The index of training messages: what it finds, what passes, and that no words are in it."""
+"""The index of training messages: it finds copies and contains no words."""
 
 import stat
 
@@ -74,12 +74,12 @@ def test_a_copy_is_found(index, messages):
          "what several people say", "what one says again and again",
          "a short message within a longer one", "no words", "nothing"],
 )  # fmt: skip
-def test_what_is_no_copy_passes(index, messages):
+def test_text_that_is_no_copy_passes(index, messages):
     assert not index.contains(messages)
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=60), max_size=4))
-def test_any_message_of_eight_words_or_more_is_found_again(texts):
+def test_any_message_of_eight_words_or_more_is_found(texts):
     said = [f"a b c d e f g {text} h" for text in texts]
     salt = bytes(SALT_BYTES)
 
@@ -89,7 +89,7 @@ def test_any_message_of_eight_words_or_more_is_found_again(texts):
     assert all(len(split_words(message)) >= RUN_LENGTH for message in said)
 
 
-def test_it_holds_no_words_and_is_its_owners_alone(tmp_path, index):
+def test_the_index_contains_no_words_and_is_private_to_its_owner(tmp_path, index):
     written = (tmp_path / "lines").read_bytes()
 
     assert b"boat" not in written.lower()
@@ -97,7 +97,7 @@ def test_it_holds_no_words_and_is_its_owners_alone(tmp_path, index):
     assert stat.S_IMODE((tmp_path / "lines").stat().st_mode) == 0o600
 
 
-def test_the_same_lines_have_other_hashes_under_another_salt(tmp_path):
+def test_equal_lines_have_other_hashes_with_another_salt(tmp_path):
     for name, salt in (
         ("a", b"a" * SALT_BYTES),
         ("b", b"b" * SALT_BYTES),
@@ -111,7 +111,7 @@ def test_the_same_lines_have_other_hashes_under_another_salt(tmp_path):
     assert first.isdisjoint(second)
 
 
-def test_an_index_of_nothing_finds_nothing(tmp_path):
+def test_an_empty_index_finds_nothing(tmp_path):
     assert write_index(tmp_path / "lines", [], bytes(SALT_BYTES)) == 0
     assert not open_index(tmp_path / "lines").contains([LONG])
 

@@ -1,4 +1,4 @@
-"""What both families' engines promise, on really trained small models."""
+"""The engines of both families, with small trained models."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from model.speaking.speaker import open_speaker
 CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
 NAMES = ["Hugo", "Tiago", "Raul"]
 FAIR = Decoding(max_new_tokens=24)
-"""The defaults: nothing that was said is less likely to be said again."""
+"""The defaults, without a repetition penalty."""
 HOT = replace(FAIR, temperature=5, top_k=0, top_p=1, candidates=50)
 
 
@@ -26,7 +26,7 @@ def asked(speaker):
     return speaker.codec.prompt_ids(CONTEXT, 384), speaker.codec.label_ids("Hugo")
 
 
-def test_a_draw_tells_how_likely_it_was(speaker, asked):
+def test_a_candidate_has_its_log_probability(speaker, asked):
     prompt, forced = asked
 
     draws = speaker.engine.candidates(prompt, forced, replace(FAIR, temperature=0.3))
@@ -39,7 +39,7 @@ def test_a_draw_tells_how_likely_it_was(speaker, asked):
     assert [d.score for d in draws] == pytest.approx(sums, abs=0.02)
 
 
-def test_labels_score_as_the_replies_that_they_begin(speaker, asked):
+def test_label_scores_equal_the_scores_of_replies(speaker, asked):
     prompt, _ = asked
     labels = [speaker.codec.label_ids(name) for name in NAMES]
 
@@ -49,7 +49,7 @@ def test_labels_score_as_the_replies_that_they_begin(speaker, asked):
     assert found == pytest.approx([sum(row[:-1]) for row in exact], abs=0.02)
 
 
-def test_replies_score_alike_alone_and_among_many(speaker, asked):
+def test_a_reply_has_the_same_score_alone_and_in_a_batch(speaker, asked):
     prompt, forced = asked
     replies = [speaker.codec.reply_ids("Hugo", f" {'me too ' * n}")[1] for n in range(1, 40)]
     count = len(replies)
@@ -61,7 +61,7 @@ def test_replies_score_alike_alone_and_among_many(speaker, asked):
     assert sum(together[-1]) == pytest.approx(sum(alone[0]), abs=0.1)
 
 
-def test_no_bracket_is_ever_drawn_however_wild(speaker, asked):
+def test_no_bracket_is_drawn_at_any_temperature(speaker, asked):
     draws = speaker.engine.candidates(*asked, HOT)
 
     text = "\n".join(speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)

@@ -1,4 +1,4 @@
-"""Which words may be put into a friend's mouth, and that really trained models go on from them."""
+"""Required opening words: which are allowed, and how trained models continue them."""
 
 import pytest
 
@@ -22,7 +22,7 @@ NAMES = ("Hugo", "Tiago", "Raul")
         ("não sei 😂", "não sei 😂"),
     ],
 )
-def test_words_become_one_line_of_what_can_be_seen(words, line):
+def test_opening_words_become_one_line_without_invisible_characters(words, line):
     assert clean_opening(words, NAMES) == line
 
 
@@ -41,12 +41,12 @@ def test_words_become_one_line_of_what_can_be_seen(words, line):
         "a" * (MAX_OPENING + 1),
     ],
 )
-def test_what_no_voice_may_say_is_no_beginning(words):
+def test_words_that_no_voice_may_say_are_refused_as_an_opening(words):
     with pytest.raises(OpeningError):
         clean_opening(words, NAMES)
 
 
-def test_a_turn_goes_on_only_where_something_is_added():
+def test_a_turn_must_continue_after_its_opening():
     assert continues_opening(("well then", "no"), "well then")
     assert continues_opening(("well then, no",), "well then")
     assert not continues_opening(("well then",), "well then")
@@ -55,7 +55,7 @@ def test_a_turn_goes_on_only_where_something_is_added():
 
 
 @pytest.mark.parametrize("name", HABITS)
-def test_a_reply_begins_with_the_words_and_goes_on_in_the_voice(trained, name):
+def test_a_reply_begins_with_the_opening_and_continues_in_the_voice(trained, name):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
     replies = [speaker.reply(CONTEXT, name, "hello you") for _ in range(8)]
@@ -65,7 +65,7 @@ def test_a_reply_begins_with_the_words_and_goes_on_in_the_voice(trained, name):
     assert sum(HABITS[name] in text for text in texts) >= 6
 
 
-def test_words_that_nobody_ever_wrote_are_kept_to_the_letter(trained):
+def test_an_opening_that_nobody_wrote_is_kept_exactly(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
     words = "Çà ▁alors </s> 李雷 <0x41>  \n yes"
 
@@ -74,7 +74,7 @@ def test_words_that_nobody_ever_wrote_are_kept_to_the_letter(trained):
     assert text.startswith("Çà ▁alors </s> 李雷 <0x41> yes")
 
 
-def test_the_model_chooses_who_says_the_words(trained):
+def test_the_model_chooses_the_voice_for_an_opening(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
     voice, messages = speaker.turn(CONTEXT, list(NAMES), "hello you")
@@ -83,7 +83,7 @@ def test_the_model_chooses_who_says_the_words(trained):
     assert messages[0].startswith("hello you")
 
 
-def test_a_beginning_that_may_not_be_is_no_want_of_words(trained):
+def test_a_refused_opening_is_not_reported_as_a_missing_reply(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
     with pytest.raises(OpeningError):
@@ -92,7 +92,7 @@ def test_a_beginning_that_may_not_be_is_no_want_of_words(trained):
         speaker.turn(CONTEXT, list(NAMES), "Raul: me too")
 
 
-def test_what_was_just_said_is_not_said_again_by_forcing_it(trained):
+def test_an_opening_cannot_force_a_repetition(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
     long = "we go there on friday with all of our friends again"
 
@@ -100,7 +100,7 @@ def test_what_was_just_said_is_not_said_again_by_forcing_it(trained):
         speaker.reply((*CONTEXT, f"Raul: {long}"), "Hugo", long)
 
 
-def test_a_rest_of_a_line_of_training_is_not_completed(trained):
+def test_an_opening_is_not_completed_to_a_training_line(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
     asked = []
 

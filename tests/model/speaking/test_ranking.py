@@ -1,4 +1,4 @@
-"""How evidence becomes merit."""
+"""The merit of a reply from its scores."""
 
 import pytest
 
@@ -8,28 +8,28 @@ from model.speaking.candidates import ReplyScores, compute_merit
 PLAIN = Decoding(voice_weight=1, context_weight=1, length_power=0)
 
 
-def test_a_reply_has_merit_by_what_voice_and_context_add():
+def test_merit_adds_the_gains_of_context_and_voice():
     assert compute_merit(ReplyScores(here=-4, alone=-6, others=(-9, -9), tokens=5), PLAIN) == 2 + 3
 
 
-def test_a_likely_rival_counts_most():
+def test_the_likeliest_other_voice_counts_most():
     near, far = ReplyScores(-6, -6, (-6, -60), 5), ReplyScores(-6, -6, (-30, -60), 5)
 
     assert compute_merit(near, PLAIN) < 1 < compute_merit(far, PLAIN)
 
 
-def test_who_is_alone_has_nobody_to_be_told_from():
+def test_without_other_voices_only_the_context_counts():
     assert compute_merit(ReplyScores(-4, -6, (), 5), PLAIN) == 2
 
 
 @pytest.mark.parametrize(("power", "wanted"), [(0, 5), (0.5, 2.5), (1, 1.25)])
-def test_a_long_reply_is_compared_by_its_length(power, wanted):
+def test_merit_is_normalized_by_length(power, wanted):
     settings = Decoding(voice_weight=1, context_weight=1, length_power=power)
 
     assert compute_merit(ReplyScores(-4, -6, (-9,), 4), settings) == pytest.approx(wanted)
 
 
-def test_weights_say_what_matters():
+def test_the_weights_scale_context_and_voice():
     found = ReplyScores(here=-4, alone=-6, others=(-9,), tokens=1)
 
     assert (

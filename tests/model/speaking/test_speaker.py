@@ -1,4 +1,4 @@
-"""Really trained models of both families speak in the voice that is forced, and fit to be heard."""
+"""Small trained models of both families: they reply in the forced voice and pass the filters."""
 
 import logging
 import subprocess
@@ -30,7 +30,7 @@ def test_a_forced_voice_shows_its_own_habit(trained, name):
     assert shown.total() - shown[HABITS[name]] <= 1
 
 
-def test_the_model_lets_every_friend_speak_and_nobody_else(trained):
+def test_the_model_draws_every_voice_and_nobody_else(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
     drawn = Counter(speaker.choose_voice(CONTEXT, list(HABITS)) for _ in range(60))
@@ -38,7 +38,7 @@ def test_the_model_lets_every_friend_speak_and_nobody_else(trained):
     assert set(drawn) == set(HABITS)
 
 
-def test_a_voice_that_is_not_offered_never_speaks(trained):
+def test_a_voice_that_is_not_offered_is_never_drawn(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
     drawn = {speaker.choose_voice(CONTEXT, ["Raul"]) for _ in range(5)}
@@ -46,7 +46,7 @@ def test_a_voice_that_is_not_offered_never_speaks(trained):
     assert drawn == {"Raul"}
 
 
-def test_an_empty_context_is_answered_too(trained):
+def test_an_empty_context_gets_a_reply(trained):
     speaker = open_speaker(trained.open(), device="cpu", seed=1)
 
     assert speaker.reply((), "Hugo")
@@ -63,7 +63,7 @@ LURES = [
 TEMPERATURES = (0.7, 1.0, 1.8)  # the last is so wild that most candidates are no words
 
 
-def test_two_thousand_lines_are_fit_to_be_heard(trained):
+def test_two_thousand_lines_pass_all_filters(trained):
     artifact = trained.open()
     speakers = [
         open_speaker(artifact, device="cpu", seed=1, decoding=Decoding(temperature=heat))
@@ -89,7 +89,7 @@ def test_two_thousand_lines_are_fit_to_be_heard(trained):
         assert message.lower() not in {line.partition(": ")[2].lower() for line in context[-1:]}
 
 
-def test_no_line_is_one_of_the_index(trained, habits_dataset):
+def test_no_reply_is_in_the_copy_index(trained, habits_dataset):
     artifact = trained.open()
     speaker = open_speaker(artifact, device="cpu", seed=1)
     index = open_index(artifact.copy_index)
@@ -103,7 +103,7 @@ def test_no_line_is_one_of_the_index(trained, habits_dataset):
     assert not any(index.contains(messages) for messages in replies)
 
 
-def test_an_artifact_without_an_index_speaks_and_says_so(trained, caplog):
+def test_an_artifact_without_a_copy_index_works_with_a_warning(trained, caplog):
     artifact = trained.open()
     kept = artifact.copy_index.read_bytes()
     artifact.copy_index.unlink()
@@ -119,7 +119,7 @@ def test_an_artifact_without_an_index_speaks_and_says_so(trained, caplog):
     assert speaker.reply(CONTEXT, "Hugo")
 
 
-def test_ranking_does_not_lose_the_habit(trained):
+def test_ranking_keeps_the_habit(trained):
     artifact = trained.open()
     hot = replace(artifact.card.decoding, temperature=1.3)
 
@@ -151,7 +151,7 @@ for _ in range(4):
 """
 
 
-def test_a_fresh_process_repeats_itself_with_its_seed_alone(trained):
+def test_a_new_process_repeats_itself_only_with_the_same_seed(trained):
     said = [
         subprocess.run(
             [sys.executable, "-c", SAYS, str(trained.root), seed],

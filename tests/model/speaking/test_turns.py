@@ -1,4 +1,4 @@
-"""Who speaks next, drawn from given odds."""
+"""The draw of the next voice from given probabilities."""
 
 import random
 from collections import Counter
@@ -18,18 +18,18 @@ def drawn(context, odds, voices=VOICES, times=600):
     return Counter(draw_voice(context, voices, scores, chance) for _ in range(times))
 
 
-def test_voices_speak_as_often_as_the_model_thinks():
+def test_voices_are_drawn_with_the_models_probabilities():
     found = drawn(("Raul: hello",), [0.6, 0.3, 0.1])
 
     assert found["Hugo"] / 600 == pytest.approx(0.6, abs=0.06)
     assert found["Tiago"] / 600 == pytest.approx(0.1, abs=0.04)
 
 
-def test_who_had_two_turns_rests():
+def test_a_voice_with_two_turns_in_a_row_is_not_drawn():
     assert set(drawn(TWO_OF_HUGO, [0.45, 0.3, 0.25])) == {"Raul", "Tiago"}
 
 
-def test_who_had_two_turns_goes_on_where_that_is_likely():
+def test_a_voice_with_two_turns_in_a_row_is_drawn_if_it_is_clearly_likeliest():
     assert drawn(TWO_OF_HUGO, [0.6, 0.3, 0.1])["Hugo"] / 600 == pytest.approx(0.6, abs=0.06)
 
 
@@ -40,9 +40,9 @@ def test_who_had_two_turns_goes_on_where_that_is_likely():
     ids=["nothing", "one line", "somebody between", "somebody withheld between",
          "two of another's"],
 )  # fmt: skip
-def test_nobody_else_rests(context):
+def test_other_voices_are_not_restricted(context):
     assert set(drawn(context, [0.4, 0.3, 0.3])) == set(VOICES)
 
 
-def test_the_only_voice_goes_on():
+def test_the_only_voice_is_always_drawn():
     assert set(drawn(TWO_OF_HUGO, [0.01], voices=["Hugo"])) == {"Hugo"}

@@ -35,7 +35,7 @@ def line(text, author=HUGO, **more):
     return make_line(Message(-1, 5, author, "Rita Lopes", text, NOW, **more), ROSTER)
 
 
-def test_a_friends_words_are_a_line_that_may_be_learned():
+def test_a_friends_message_is_a_line_and_a_target():
     said = line("  hi\r\nall\rof you ")
 
     assert said is not None
@@ -48,14 +48,14 @@ def test_a_friends_words_are_a_line_that_may_be_learned():
     ["/start", "/help@some_bot", "/as", "/AS", "/as Hugo", "/as@bot Hugo", "/as nobody hello",
      "/a b c", "/simulate 6", "", "  \n "],
 )  # fmt: skip
-def test_commands_and_empty_messages_are_no_part(text):
+def test_commands_and_empty_messages_have_no_line(text):
     assert line(text) is None
 
 
 @pytest.mark.parametrize(
     "text", ["/", "/ hm", "//", "/rant/over", "/olá", "either/or", "see /start"]
 )
-def test_a_slash_alone_makes_no_command(text):
+def test_a_slash_alone_is_no_command(text):
     said = line(text)
 
     assert said is not None
@@ -71,7 +71,7 @@ def test_a_slash_alone_makes_no_command(text):
         ("/as Hugo /help", "/help"),
     ],
 )
-def test_the_words_after_as_and_a_name_are_said_to_the_friends(text, words):
+def test_the_words_after_as_and_a_voice_are_a_line(text, words):
     said = line(text)
 
     assert said is not None
@@ -79,7 +79,7 @@ def test_the_words_after_as_and_a_name_are_said_to_the_friends(text, words):
 
 
 @pytest.mark.parametrize("name", ["Rui", "Eva"])
-def test_the_words_after_as_and_the_name_of_no_voice_are_no_part(name):
+def test_the_words_after_as_and_another_name_have_no_line(name):
     assert line(f"/as {name} hello") is None
 
 
@@ -93,12 +93,12 @@ def test_the_words_after_as_and_the_name_of_no_voice_are_no_part(name):
     ],
     ids=["a bot's", "by way of a bot", "a forward", "a forward of ours"],
 )
-def test_bots_and_forwards_are_no_part(more):
+def test_bots_and_forwards_have_no_line(more):
     assert line(add_voice_header("Hugo", "hi"), **more) is None
 
 
 @pytest.mark.parametrize("is_from_bot", [True, False], ids=["live", "exported"])
-def test_what_our_bot_says_is_a_line_of_the_voice_it_plays_and_never_learned(is_from_bot):
+def test_our_bots_message_is_a_line_of_its_voice_and_never_a_target(is_from_bot):
     said = line(add_voice_header("Hugo", " hi\r\nyou "), BOT, is_from_bot=is_from_bot)
 
     assert said is not None
@@ -106,11 +106,11 @@ def test_what_our_bot_says_is_a_line_of_the_voice_it_plays_and_never_learned(is_
     assert target_text(said) is None
 
 
-def test_what_our_bot_says_in_its_own_name_is_no_part():
+def test_our_bots_own_messages_have_no_line():
     assert line("Pick a voice:", BOT) is None
 
 
-def test_a_voice_that_has_left_the_roster_keeps_its_lines_and_one_that_may_not_be_learned_none():
+def test_lines_of_a_voice_not_in_the_roster_stay_and_of_an_excluded_one_are_withheld():
     assert line(add_voice_header("Zoe", "hi"), BOT).speaker == "Zoe"
 
     withheld = line(add_voice_header("Rui", "hi"), BOT)
@@ -118,7 +118,7 @@ def test_a_voice_that_has_left_the_roster_keeps_its_lines_and_one_that_may_not_b
     assert (withheld.speaker, withheld.text) == (None, WITHHELD)
 
 
-def test_who_may_not_be_learned_from_is_withheld():
+def test_lines_of_excluded_people_are_withheld():
     said = line("my secret", RUI)
 
     assert (said.speaker, said.text, said.is_target) == (None, WITHHELD, False)
@@ -128,13 +128,13 @@ def test_who_may_not_be_learned_from_is_withheld():
 @pytest.mark.parametrize(
     ("author", "speaker"), [(STRANGER, "Rita"), (EVA, "Eva")], ids=["a stranger", "one who said no"]
 )
-def test_others_are_context_and_never_learned(author, speaker):
+def test_lines_of_strangers_and_silent_people_are_never_targets(author, speaker):
     said = line("hi", author)
 
     assert (said.speaker, said.is_target) == (speaker, False)
 
 
-def test_a_voice_that_waits_for_its_persons_word_is_learned():
+def test_lines_of_a_person_with_imitate_ask_are_targets():
     assert target_text(line("hi", ANA)) == "hi"
 
 
@@ -155,7 +155,7 @@ def test_a_voice_that_waits_for_its_persons_word_is_learned():
         (f"[{'x' * 61}]", f"[{'x' * 61}]"),
     ],
 )
-def test_bracketed_words_are_never_learned_and_a_caption_is(text, target):
+def test_bracketed_words_are_never_targets_but_a_caption_is(text, target):
     said = line(text)
 
     assert target_text(said) == (target.strip() if target else None)
@@ -172,7 +172,7 @@ def test_bracketed_words_are_never_learned_and_a_caption_is(text, target):
         ("[]", True),
     ],
 )
-def test_the_bot_says_some_words_and_no_bracketed_one(text, may):
+def test_speakable_text_has_words_and_no_bracketed_ones(text, may):
     assert is_speakable(text) is may
 
 
@@ -182,7 +182,7 @@ def test_lines_keep_the_order_of_messages():
     assert [said.text for said in make_lines(chat, ROSTER)] == ["a", "b"]
 
 
-def test_a_long_message_is_cut_as_if_all_of_it_were_redacted():
+def test_cutting_a_long_message_equals_redacting_it_and_then_cutting():
     chance = random.Random(25)
     texts = [labelled.text for labelled in labelled_lines()]
 
@@ -193,7 +193,7 @@ def test_a_long_message_is_cut_as_if_all_of_it_were_redacted():
 
 
 @pytest.mark.parametrize("before", range(40))
-def test_a_private_part_at_the_cut_of_a_long_message_is_hidden_whole(before):
+def test_a_private_part_at_the_cut_of_a_long_message_is_hidden_completely(before):
     link = "https://example.com/?token=" + "a1" * 700
     wall = f"{link} {'a' * before} call me at 912 345 678 or {'word ' * 200}"
 

@@ -1,4 +1,4 @@
-"""Which of several candidates is spoken, with an engine whose candidates are given."""
+"""The choice among several candidates, with an engine that returns given candidates."""
 
 import random
 from collections import deque
@@ -21,10 +21,10 @@ HUGO, RAUL = CODEC.label_ids("Hugo"), CODEC.label_ids("Raul")
 
 
 class FakeEngine:
-    """Says what it was given, round by round.
+    """Returns given candidates, round by round.
 
-    A candidate's own score is what `here` says of its text; a text's score without the context is
-    what `alone` says of its name and text. `who` are the scores of who speaks next.
+    `here` has a candidate's own score by text, `alone` the score without context by name and text,
+    `who` the scores of the next speakers.
     """
 
     def __init__(self, *rounds, here=None, alone=None, who=()):
@@ -51,7 +51,7 @@ class FakeEngine:
         return list(self.who) or [0.0] * len(labels)
 
 
-def speaker_of(*rounds, copy_index=None, engine=None, **decoding):
+def make_speaker(*rounds, copy_index=None, engine=None, **decoding):
     card = SimpleNamespace(max_prompt_tokens=LIMIT, learned=("Hugo", "Raul"))
     settings = Decoding(**{"max_new_tokens": LIMIT, **decoding})
     return Speaker(
@@ -60,49 +60,49 @@ def speaker_of(*rounds, copy_index=None, engine=None, **decoding):
     )  # fmt: skip
 
 
-def test_the_reply_that_the_context_makes_likelier_is_spoken():
+def test_the_reply_that_the_context_makes_likelier_is_chosen():
     engine = FakeEngine(["me too", "friday"], here={"me too": -9.0, "friday": -5.0})
 
-    assert speaker_of(engine=engine).reply(CONTEXT, "Hugo") == ("friday",)
+    assert make_speaker(engine=engine).reply(CONTEXT, "Hugo") == ("friday",)
 
 
-def test_a_voice_that_goes_on_under_its_own_name_says_several_messages():
-    speaker = speaker_of(["me too\nHugo: see you later\nfriday?\nRaul: fine\nHugo: no"])
+def test_own_labels_in_a_reply_separate_messages():
+    speaker = make_speaker(["me too\nHugo: see you later\nfriday?\nRaul: fine\nHugo: no"])
 
     assert speaker.reply(CONTEXT, "Hugo") == ("me too", "see you later", "friday?")
 
 
-def test_what_this_voice_says_is_preferred_to_what_everybody_does():
+def test_a_reply_typical_of_the_voice_is_preferred():
     alone = {("Hugo", "me too"): -2, ("Raul", "me too"): -2,
              ("Hugo", "friday"): -5, ("Raul", "friday"): -9}  # fmt: skip
     engine = FakeEngine(["me too", "friday"], alone=alone)
 
-    speaker = speaker_of(engine=engine, context_weight=0.0)
+    speaker = make_speaker(engine=engine, context_weight=0.0)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("friday",)
 
 
-def test_a_weight_of_none_takes_no_notice_of_the_voice():
+def test_a_weight_of_zero_ignores_the_voice():
     engine = FakeEngine(
         ["me too", "friday"],
         here={"me too": -1.0, "friday": -2.0},
         alone={("Raul", "friday"): -50.0},
     )
 
-    speaker = speaker_of(engine=engine, voice_weight=0.0)
+    speaker = make_speaker(engine=engine, voice_weight=0.0)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("me too",)
 
 
-def test_a_lone_candidate_is_spoken_unranked():
-    speaker = speaker_of(["me too"], candidates=1)
+def test_a_single_candidate_is_not_ranked():
+    speaker = make_speaker(["me too"], candidates=1)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("me too",)
     assert speaker.engine.scored == []
 
 
 def test_all_replies_and_names_are_scored_in_one_call():
-    speaker = speaker_of(["me too", "friday", "see you"])
+    speaker = make_speaker(["me too", "friday", "see you"])
 
     speaker.reply(CONTEXT, "Hugo")
 
@@ -127,27 +127,27 @@ def test_another_candidate_is_preferred_to(unwanted):
     engine = FakeEngine([unwanted], [unwanted, "see you later"], here={unwanted: 9.0})
     context = ("Tiago: and you?", *CONTEXT)
 
-    assert speaker_of(engine=engine).reply(context, "Hugo") == ("see you later",)
+    assert make_speaker(engine=engine).reply(context, "Hugo") == ("see you later",)
 
 
-def test_what_was_never_sayable_is_not_said_for_want_of_another():
-    speaker = speaker_of(*[["hello"]] * 3)
+def test_a_rejected_candidate_is_never_used_as_a_fallback():
+    speaker = make_speaker(*[["hello"]] * 3)
 
     with pytest.raises(VoiceError, match="nothing to say"):
         speaker.reply(CONTEXT, "Hugo")
 
 
-def test_a_single_candidate_a_try_gets_more_tries():
-    speaker = speaker_of(*[["hello"]] * 7, ["fine"], candidates=1)
+def test_one_candidate_per_try_gets_more_tries():
+    speaker = make_speaker(*[["hello"]] * 7, ["fine"], candidates=1)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("fine",)
 
 
-def test_a_training_message_is_not_said_again(tmp_path):
+def test_a_training_message_is_not_repeated(tmp_path):
     write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT_BYTES))
     engine = FakeEngine(["i do not know yet!", "see you"], here={"i do not know yet!": 9.0})
 
-    speaker = speaker_of(engine=engine, copy_index=open_index(tmp_path / "lines"))
+    speaker = make_speaker(engine=engine, copy_index=open_index(tmp_path / "lines"))
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you",)
 
@@ -156,7 +156,7 @@ def test_rejected_candidates_are_counted_by_reason(tmp_path):
     write_index(tmp_path / "lines", [("Raul", "I do not know yet")], bytes(SALT_BYTES))
     first = ["[photo]", " ", "hello", "Tiago: fine", "write to hugo@example.com"]
     second = ["i do not know yet", "see you", "see you", "so \ufffd", "HELLO"]
-    speaker = speaker_of(first, second, ["fine"], copy_index=open_index(tmp_path / "lines"))
+    speaker = make_speaker(first, second, ["fine"], copy_index=open_index(tmp_path / "lines"))
 
     speaker.reply(("Tiago: and you?", *CONTEXT), "Hugo")
     counted = dict(speaker.rejected)
@@ -174,54 +174,54 @@ def test_rejected_candidates_are_counted_by_reason(tmp_path):
     assert not speaker.rejected
 
 
-def test_a_short_everyday_line_may_come_again():
-    speaker = speaker_of(["me too"])
+def test_a_short_everyday_line_may_be_repeated():
+    speaker = make_speaker(["me too"])
 
     assert speaker.reply(("Hugo: me too", "Raul: fine"), "Hugo") == ("me too",)
 
 
-def test_an_emoji_is_not_answered_by_the_same():
-    speaker = speaker_of(["😂"], ["fine"])
+def test_an_emoji_is_not_answered_with_the_same_one():
+    speaker = make_speaker(["😂"], ["fine"])
 
     assert speaker.reply(("Raul: 😂",), "Hugo") == ("fine",)
 
 
-def test_what_the_model_lets_somebody_else_say_is_cut():
-    speaker = speaker_of(["me too\nRaul: fine, thanks!"])
+def test_lines_of_other_speakers_in_a_reply_are_cut():
+    speaker = make_speaker(["me too\nRaul: fine, thanks!"])
 
     assert speaker.reply(CONTEXT, "Hugo") == ("me too",)
 
 
-def test_a_reply_that_is_only_somebody_else_is_passed_over():
+def test_a_reply_with_only_other_speakers_is_rejected():
     other = "\n\nTiago: fine"
     most = len(CODEC.reply_ids("Hugo", f" {other}")[1])
-    speaker = speaker_of([other], ["see you"], max_new_tokens=most)
+    speaker = make_speaker([other], ["see you"], max_new_tokens=most)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you",)
 
 
-def test_a_reply_that_the_limit_cut_loses_its_unfinished_sentence():
+def test_a_reply_cut_by_the_token_limit_loses_its_unfinished_sentence():
     text = "see you later. how are you today and"
-    speaker = speaker_of([text], max_new_tokens=len(CODEC.reply_ids("Hugo", f" {text}")[1]))
+    speaker = make_speaker([text], max_new_tokens=len(CODEC.reply_ids("Hugo", f" {text}")[1]))
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you later.",)
 
 
 def test_a_turn_of_several_messages_stays_several():
-    speaker = speaker_of(["hello there\nhow are you?"])
+    speaker = make_speaker(["hello there\nhow are you?"])
 
     assert speaker.reply(CONTEXT, "Hugo") == ("hello there", "how are you?")
 
 
-def test_nothing_sayable_is_said_so():
-    speaker = speaker_of(["[photo]"], [" "], ["[…]"])
+def test_a_voice_without_an_acceptable_candidate_raises_an_error():
+    speaker = make_speaker(["[photo]"], [" "], ["[…]"])
 
     with pytest.raises(VoiceError, match="nothing to say"):
         speaker.reply(CONTEXT, "Hugo")
 
 
-def test_a_speechless_voice_lets_another_take_the_turn():
-    speaker = speaker_of(["[photo]"], [], [], ["fine, thanks!"])
+def test_another_voice_takes_the_turn_of_one_without_a_reply():
+    speaker = make_speaker(["[photo]"], [], [], ["fine, thanks!"])
 
     voice, messages = speaker.turn(CONTEXT, ["Hugo", "Raul"])
 
@@ -229,6 +229,6 @@ def test_a_speechless_voice_lets_another_take_the_turn():
     assert messages == ("fine, thanks!",)
 
 
-def test_with_nobody_who_may_speak_there_is_no_turn():
+def test_a_turn_without_voices_is_refused():
     with pytest.raises(VoiceError, match="nobody may speak"):
-        speaker_of().turn(CONTEXT, [])
+        make_speaker().turn(CONTEXT, [])

@@ -25,7 +25,7 @@ MAX_OPENING = 200
 """Maximum characters of the words that a reply must begin with."""
 
 _LOOP_LENGTH = 4
-"""A run of so many words that occurs twice shows that the model is stuck in a loop."""
+"""Length in words of a run; if a run occurs twice in a reply, the model is stuck in a loop."""
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
 

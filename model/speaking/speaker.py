@@ -37,10 +37,10 @@ from model.speaking.engine import Candidate, Engine, ShouldStop, open_engine, ra
 
 _MIN_TRIES = 3
 _MIN_CANDIDATES = 8
-"""With few candidates a try, more tries are made, until so many candidates were drawn."""
+"""Minimum number of candidates over all tries; with fewer per try, more tries are made."""
 
 _MAX_CONSECUTIVE_LINES = 2
-"""A voice with so many lines in a row is not drawn again: two turns have at least so many."""
+"""Number of lines in a row after which a voice rests; two turns have at least two lines."""
 _CLEAR_MAJORITY = 0.5
 
 _log = logging.getLogger(__name__)

@@ -153,8 +153,8 @@ def train(
     people = (person for person in dataset.roster.people if person.learn == "yes")
     if names := [person.name for person in people if consent.has_withdrawn(person)]:
         raise DatasetError(
-            f'{dataset.folder} holds words of {", ".join(names)}, who withdrew: write learn = "no" '
-            "for them in its roster.toml and build it again"
+            f"{dataset.folder} contains messages of {', '.join(names)}, who withdrew: set learn = "
+            '"no" for them in its roster.toml and build it again'
         )
     name, judgement = make_version(
         dataset, Start(base), registry, settings, decoding, TrainingBar(console), resume=resume
@@ -388,7 +388,7 @@ def _train_and_add(
     console = bar.console
     if not (dataset.folder / CONVERSATIONS).is_file():
         console.print(
-            "  This dataset does not say who answers whom, so the bot will not join unasked"
+            "  This dataset does not say who answers whom, so the bot never joins unprompted"
         )
     work = work_folder(dataset, start, registry)
     canaries: tuple[Canary, ...] = ()

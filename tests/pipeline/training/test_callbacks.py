@@ -39,7 +39,7 @@ def nats(base, examples):
     return sum(loss.nats for loss in found) / sum(loss.characters for loss in found)
 
 
-def test_a_run_that_only_learns_by_heart_is_stopped_and_its_best_weights_are_used(base, tmp_path):
+def test_an_overfitting_run_is_stopped_and_its_best_weights_are_used(base, tmp_path):
     examples = said(base, *(["woof woof"] * 8))
     held_out = said(base, "what about me too")
     settings = Hyperparameters(
@@ -67,7 +67,7 @@ def test_with_lora_too_the_best_weights_are_used(base, tmp_path):
     assert nats(base, held_out) == pytest.approx(outcome.kept.nats, abs=1e-4)
 
 
-def test_a_run_that_gets_better_goes_on_to_its_end(base, tmp_path):
+def test_a_run_that_improves_continues_to_its_end(base, tmp_path):
     examples = said(base, *(["woof woof"] * 8))
     settings = Hyperparameters(epochs=20, batch_size=8, evaluations=5, patience=1)
 
@@ -78,7 +78,7 @@ def test_a_run_that_gets_better_goes_on_to_its_end(base, tmp_path):
     assert outcome.kept == outcome.curve[-1]
 
 
-def test_too_short_a_run_is_not_held_up_by_evaluations(base, tmp_path):
+def test_a_short_run_is_not_evaluated(base, tmp_path):
     examples = said(base, *(["woof woof"] * 8))
     settings = Hyperparameters(epochs=2, batch_size=4, evaluations=10)
 
@@ -141,7 +141,7 @@ def test_a_resumed_run_can_still_use_weights_from_before_the_interruption(tmp_pa
     assert torch.equal(base.weights.lm_head.weight, weights[2])
 
 
-def test_a_loss_that_is_no_number_ends_the_run(base, tmp_path):
+def test_a_loss_that_is_not_a_number_ends_the_run(base, tmp_path):
     examples = said(base, *(["woof woof"] * 8))
     settings = Hyperparameters(epochs=20, batch_size=8, learning_rate=1.0, schedule="linear")
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_a_loss_that_is_no_number_ends_the_run(base, tmp_path):
 
 
 @pytest.mark.parametrize("lora", [False, True], ids=["all weights", "LoRA"])
-def test_a_resumed_run_has_the_same_held_out_curve_as_an_unbroken_one(base, tmp_path, lora):
+def test_a_resumed_run_has_the_held_out_curve_of_an_uninterrupted_one(base, tmp_path, lora):
     folder = tmp_path / "base"
     settings = Hyperparameters(
         epochs=20, batch_size=8, learning_rate=3e-3, evaluations=10, patience=0, lora=lora

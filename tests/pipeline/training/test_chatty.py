@@ -1,4 +1,4 @@
-"""The measurement of joining: its figures on talk whose answers are known."""
+"""The measurement of joining, on conversations with known answers."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_joins_are_counted_against_answers_and_hits_against_luck():
     ]  # fmt: skip
 
 
-def test_chances_that_are_off_are_told_by_how_much():
+def test_the_calibration_error_of_wrong_probabilities_is_measured():
     wrong = [occasion("Rui", None)] * 4 + [occasion("Zé", "Ana")] * 4
 
     (ana,) = measure_joining(knowing(), wrong)

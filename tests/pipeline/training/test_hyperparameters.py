@@ -1,4 +1,4 @@
-"""Recipes, what overrides them, and what no run can use."""
+"""Recipes, values that override them, and invalid values."""
 
 import pytest
 
@@ -15,13 +15,13 @@ def test_the_notebook_s_recipe_is_the_notebook_s():
     assert settings.evaluations == 0
 
 
-def test_what_is_given_goes_before_a_recipe():
+def test_given_values_override_a_recipe():
     settings = by_recipe("notebook", {"epochs": 1.0, "seed": 3})
 
     assert (settings.epochs, settings.seed, settings.learning_rate) == (1, 3, 5e-5)
 
 
-def test_an_unknown_recipe_is_refused_with_those_there_are():
+def test_an_unknown_recipe_is_refused_with_the_known_ones():
     with pytest.raises(TrainingError, match="--recipe soup: there is understudy and notebook"):
         by_recipe("soup", {})
 
@@ -32,13 +32,13 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
      "lora_rank", "lora_alpha", "evaluations", "patience", "validation_pairs", "canary_count",
      "max_prompt_tokens", "max_reply_tokens", "seed"],
 )  # fmt: skip
-def test_settings_that_no_run_can_use_are_refused(option):
+def test_values_out_of_range_are_refused(option):
     with pytest.raises(TrainingError, match="out of range"):
         Hyperparameters(**{option: -1})
 
 
 @pytest.mark.parametrize("option", ["batches", "precision", "schedule"])
-def test_words_that_mean_nothing_are_refused(option):
+def test_unknown_words_are_refused(option):
     with pytest.raises(TrainingError, match="soup is out of range"):
         Hyperparameters(**{option: "soup"})
 

@@ -1,4 +1,4 @@
-"""A reply's log-probabilities are its own, whatever goes through the weights beside it."""
+"""A reply's log-probabilities do not depend on the other replies in its batch."""
 
 import pytest
 import torch
@@ -68,5 +68,5 @@ def test_a_batch_fits_the_budget_and_starts_with_the_longest(base, examples):
     assert sum(shapes) < 1.3 * sum(example.length for example in examples * 20)
 
 
-def test_nothing_to_judge_is_no_failure(base):
+def test_no_examples_have_no_losses(base):
     assert reply_log_probabilities(base, [], bf16=False) == []

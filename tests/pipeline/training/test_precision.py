@@ -35,13 +35,13 @@ def test_without_the_instructions_nothing_is_measured(able, monkeypatch):
     assert not choose_precision("auto").bf16
 
 
-def test_what_is_told_goes_first():
+def test_a_requested_precision_is_used():
     assert [choose_precision(name).bf16 for name in ("bf16", "float32")] == [True, False]
 
 
 @contextmanager
-def beside_others(count):
-    """Share one core with so many programs that never rest."""
+def busy_core(count):
+    """Share one core with `count` busy programs."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
@@ -57,16 +57,16 @@ def beside_others(count):
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to share one core here")
 def test_a_busy_machine_does_not_change_the_gain():
-    with beside_others(0):
+    with busy_core(0):
         quiet = measure_bf16_gain()
-    with beside_others(2):
+    with busy_core(2):
         busy = [measure_bf16_gain() for _ in range(3)]
 
     assert busy == pytest.approx([quiet] * 3, rel=0.35)
 
 
 @pytest.mark.parametrize("bf16", [True, False])
-def test_a_resumed_run_goes_on_as_it_began_whatever_is_measured_now(
+def test_a_resumed_run_keeps_its_precision_whatever_is_measured_now(
     able, monkeypatch, tmp_path, bf16
 ):
     monkeypatch.setattr(trainer, "measure_bf16_gain", lambda: 0.5 if bf16 else 4.0)

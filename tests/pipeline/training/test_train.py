@@ -77,13 +77,13 @@ def test_a_trained_version_knows_who_answers_whom(trained):
 
 
 @pytest.mark.parametrize("file", ["model.json", "roster.json", "propensity.json"])
-def test_no_words_of_the_chat_stand_beside_an_artifact_s_weights(trained, file):
+def test_the_files_next_to_an_artifact_s_weights_contain_no_messages(trained, file):
     told = (trained.open().path / file).read_text("utf-8")
 
     assert not any(habit in told for habit in HABITS.values())
 
 
-def test_nothing_of_a_finished_run_is_left_but_its_figures(trained):
+def test_a_finished_run_leaves_only_its_tensorboard_records(trained):
     assert list((trained.root / "training").iterdir()) == []
     assert [p.name for p in (trained.root / "tensorboard").iterdir()] == trained.names
 
@@ -132,7 +132,7 @@ def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
     assert registry.open("2").card.decoding.temperature == 0.5
 
 
-def test_a_base_that_cannot_be_had_leaves_nothing_behind(tmp_path, habits_dataset):
+def test_a_base_that_cannot_be_loaded_leaves_no_files(tmp_path, habits_dataset):
     registry = Registry(tmp_path / "artifacts")
 
     with pytest.raises(BaseError):
@@ -144,7 +144,7 @@ def test_a_base_that_cannot_be_had_leaves_nothing_behind(tmp_path, habits_datase
     assert [path.name for path in registry.root.iterdir()] == ["training.lock"]
 
 
-def test_resuming_what_never_began_is_refused(tmp_path, habits_dataset):
+def test_resuming_without_a_checkpoint_is_refused(tmp_path, habits_dataset):
     base = str(save_llama(tmp_path / "base"))
 
     with pytest.raises(TrainingError, match="nothing to resume"):
@@ -169,9 +169,7 @@ def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
     assert "does not say who answers whom" in capsys.readouterr().out
 
 
-def test_an_interrupted_run_is_resumed_in_the_precision_it_began_in(
-    tmp_path, habits_dataset, monkeypatch
-):
+def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset, monkeypatch):
     base = str(save_llama(tmp_path / "base"))
     registry = Registry(tmp_path / "artifacts")
     dataset = load_dataset(habits_dataset)
@@ -228,7 +226,7 @@ def test_an_artifact_of_another_prompt_is_refused(trained, tmp_path):
         load_artifact(tmp_path)
 
 
-def test_a_second_training_beside_the_first_is_refused(tmp_path, habits_dataset):
+def test_a_second_training_at_the_same_time_is_refused(tmp_path, habits_dataset):
     registry = Registry(tmp_path / "artifacts")
     dataset = load_dataset(habits_dataset)
 
@@ -239,7 +237,7 @@ def test_a_second_training_beside_the_first_is_refused(tmp_path, habits_dataset)
         train(dataset, "any", registry, Hyperparameters(), Decoding(), QUIET)
 
 
-def test_what_a_killed_run_left_is_cleared_away(tmp_path, habits_dataset):
+def test_the_files_of_a_killed_run_are_deleted(tmp_path, habits_dataset):
     registry = Registry(tmp_path / "artifacts")
     (registry.root / ".new-killed").mkdir(parents=True)
 
@@ -280,7 +278,7 @@ def test_an_older_dataset_with_a_withdrawn_person_is_refused(habits_dataset, tmp
     out = replace(hugo, imitate="no", opted_out=(told,))
     store_imported(registry.root, Roster((out,)))
 
-    with pytest.raises(DatasetError, match="holds words of Hugo, who withdrew"):
+    with pytest.raises(DatasetError, match="contains messages of Hugo, who withdrew"):
         train(
             load_dataset(habits_dataset), "no base", registry, Hyperparameters(), Decoding(), QUIET
         )

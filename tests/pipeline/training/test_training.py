@@ -1,4 +1,4 @@
-"""Training runs that end early, go on, and repeat themselves."""
+"""Training runs: learning, interruption, resumption and reproducibility."""
 
 import os
 import signal
@@ -99,12 +99,13 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_run(folder, tmp_path):
     assert resumed.seconds > stopped.seconds
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(folder, tmp_path):
+@pytest.mark.parametrize("last_step", [6, 8], ids=["between epochs", "in the second epoch"])
+def test_a_resumed_run_ends_like_an_uninterrupted_one(folder, tmp_path, last_step):
     base, examples = load(folder)
     settings = Hyperparameters(epochs=2, batch_size=4, learning_rate=1e-3)
 
     def press(progress):
-        if progress.step == 5:
+        if progress.step == last_step:
             os.kill(os.getpid(), signal.SIGINT)
 
     train(
@@ -139,7 +140,7 @@ def test_a_limit_of_minutes_ends_a_run(folder, tmp_path):
     assert not outcome.interrupted
 
 
-def test_nothing_to_resume_is_said(folder, tmp_path):
+def test_resuming_without_a_checkpoint_is_refused(folder, tmp_path):
     base, examples = load(folder)
 
     with pytest.raises(TrainingError, match="nothing to resume"):
@@ -149,7 +150,7 @@ def test_nothing_to_resume_is_said(folder, tmp_path):
         )  # fmt: skip
 
 
-def test_nothing_to_learn_from_is_said(folder, tmp_path):
+def test_training_without_pairs_is_refused(folder, tmp_path):
     base, _ = load(folder)
 
     with pytest.raises(TrainingError, match="no training pairs"):

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.big_export import write_big_export
-from pipeline.export.archive import open_exports, read
+from pipeline.export.archive import open_exports
+from pipeline.export.reader import read_events
 
 MESSAGES = int(os.environ.get("READING_MESSAGES", "200000"))
 CHUNK = 1 << 19
@@ -76,7 +77,7 @@ def by_plain_slices(path):
 
 
 def by_our_reader(path):
-    return sum(len(event) for event in read(path, lambda _: True) if isinstance(event, list))
+    return sum(len(event) for event in read_events(path, lambda _: True) if isinstance(event, list))
 
 
 def by_our_archive(path):

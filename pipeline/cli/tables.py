@@ -81,7 +81,7 @@ def _print_chat(one: ChatReport, console: Console) -> None:
     console.print(Padding.indent(rows, 2))
     for trouble in chat.places[:_MOST_PLACES]:
         after = f", after message {trouble.after}" if trouble.after else ""
-        console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.what}")
+        console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.description}")
     if (left := len(chat.places) - _MOST_PLACES) > 0:
         console.print(f"  … and {left} of the first {len(chat.places)} places more (--json)")
     _print_authors(one, console)
@@ -156,7 +156,7 @@ def _chat(one: ChatReport) -> dict[str, Any]:
             for file, unread in chat.unread.items()
         ],
         "places": [
-            {"file": str(p.file), "byte": p.offset, "after": p.after, "what": p.what}
+            {"file": str(p.file), "byte": p.offset, "after": p.after, "what": p.description}
             for p in chat.places
         ],
         "scripts": dict(one.scripts),

@@ -17,7 +17,7 @@ from model.files import make_folder
 from pipeline.dataset.pairs import BuildOptions, PairBuilder
 from pipeline.dataset.roster_file import MIN_MESSAGES, make_roster, write_roster
 from pipeline.export.archive import MAX_LISTED, ExportedChat, ShowProgress, open_exports
-from pipeline.export.merging import Author, Counts, Spool
+from pipeline.export.merging import Author, EntryCounts, Spool
 
 _NO_SCRIPTS = {
     "Caron", "Halfwidth", "Ideographic", "Masu", "Modifier", "Roman", "Turned", "Vedic", "Vertical",
@@ -34,7 +34,7 @@ class ChatReport:
     """
 
     chat: ExportedChat
-    counts: Counts
+    counts: EntryCounts
     authors: tuple[Author, ...]
     scripts: Counter[str]
     private: Counter[str]

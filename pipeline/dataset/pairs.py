@@ -18,7 +18,7 @@ from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.split import TEST, VALIDATION, SessionSpans
 from pipeline.export.archive import ExportedChat
-from pipeline.export.merging import START, Place, Spool
+from pipeline.export.merging import START, Position, Spool
 
 _LINK = re.compile(r"(?:https?://|www\.|t\.me/)\S+", re.IGNORECASE)
 _NUMBER = re.compile(r"[\d\s.,:/+%€$£-]*\d[\d\s.,:/+%€$£-]*")
@@ -221,7 +221,7 @@ class PairBuilder:
         self.chat, self.roster, self.choices = chat, roster, choices
         self._spool, self._watch = spool, watch
         self._begin = _start(spool, chat.chat_id, choices)
-        self._often = spool.repeated(chat.chat_id, MAX_REPEATS, self._begin)
+        self._often = spool.find_repeated(chat.chat_id, MAX_REPEATS, self._begin)
         self.spans = SessionSpans()
         self.messages = self.repeated = 0
         self.lines: Counter[str] = Counter()
@@ -285,7 +285,7 @@ class PairBuilder:
         return False
 
 
-def _start(spool: Spool, chat_id: int, choices: BuildOptions) -> Place:
+def _start(spool: Spool, chat_id: int, choices: BuildOptions) -> Position:
     since = (int(choices.since.timestamp()), START[1]) if choices.since else START
-    last = spool.place_before(chat_id, choices.last) if choices.last else START
+    last = spool.find_start(chat_id, choices.last) if choices.last else START
     return max(since, last)

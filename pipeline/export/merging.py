@@ -1,4 +1,4 @@
-"""Merge the messages of several exports: duplicates, edits, order, authors."""
+"""Merge the entries of several exports: duplicates, edits, order, topics, authors."""
 
 import json
 import sqlite3
@@ -16,14 +16,20 @@ from model.chat.telegram_ids import (
 )
 from pipeline.export.entries import Flag, Kind, Row
 
+Position = tuple[int, int]
+"""Seconds since 1970 and id of a message: they order the messages of a chat."""
+
+START: Position = (0, -(2**62))
+"""Before all messages."""
+
 
 @dataclass(frozen=True, slots=True)
 class Author:
     """An account that wrote in a chat.
 
-    `names` are all names that Telegram showed, oldest first: none for a deleted account. A bot
-    (`is_bot`) sent every message through a bot, or with a bot's buttons. If an old export has no
-    ids, or ids that are not Telegram's, an author is known only `by_name`.
+    `names` are all names that Telegram showed, oldest first; a deleted account has none. A bot
+    (`is_bot`) sent every message through a bot or with a bot's buttons. Accounts are known only
+    `by_name` in old exports without ids, or with ids that are not Telegram's.
     """
 
     author_id: int
@@ -33,23 +39,21 @@ class Author:
     by_name: bool = False
 
 
-def count_messages(authors: Iterable[Author]) -> Counter[int]:
-    """Return how many messages each account wrote, by its id."""
-    counts: Counter[int] = Counter()
-    for author in authors:
-        counts[author.author_id] += author.messages
-    return counts
+@dataclass(frozen=True, slots=True)
+class EntryCounts:
+    """Entries of a chat by kind, its topics, and the times of the first and last message."""
 
+    messages: int
+    service: int
+    unsupported: int
+    topics: int
+    first: datetime | None
+    last: datetime | None
 
-Place = tuple[int, int]
-"""Seconds since 1970 and an id: where a message stands in its chat."""
-
-START: Place = (0, -(2**62))
-"""Before everything."""
 
 _FORWARD, _VIA_BOT, _BUTTONS = (int(f) for f in (Flag.FORWARD, Flag.VIA_BOT, Flag.BUTTONS))
 _CACHE_KIB = 16_384
-_TABLE = """
+_CREATE = """
 CREATE TABLE entry (
   chat INTEGER, id INTEGER, kind INTEGER, at INTEGER, author INTEGER, name INTEGER, text TEXT,
   reply INTEGER, flags INTEGER, edited INTEGER, topic INTEGER, clash INTEGER DEFAULT 0,
@@ -57,7 +61,7 @@ CREATE TABLE entry (
   PRIMARY KEY (chat, id)
 ) WITHOUT ROWID
 """
-_KEEP = f"""
+_UPSERT = f"""
 INSERT INTO entry (chat, id, kind, at, author, name, text, reply, flags, edited)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (chat, id) DO UPDATE SET
@@ -67,7 +71,7 @@ ON CONFLICT (chat, id) DO UPDATE SET
    clash + (excluded.author > 0 AND entry.author > 0 AND excluded.author != entry.author))
 WHERE excluded.edited >= entry.edited
   AND (excluded.kind != {Kind.UNSUPPORTED:d} OR entry.kind = {Kind.UNSUPPORTED:d})
-"""  # noqa: S608  our own numbers
+"""  # noqa: S608  constants
 _TOPICS = f"""
 WITH RECURSIVE member (id, topic) AS (
   SELECT id, id FROM entry WHERE chat = :chat AND kind = {Kind.TOPIC:d}
@@ -107,7 +111,7 @@ ON CONFLICT (chat, id) DO UPDATE SET (text, flags, edited) =
   (excluded.text, excluded.flags, excluded.edited)
 WHERE excluded.edited > entry.edited
 """
-_MOVED = """
+_MOVED_BY_SERVICE = """
 SELECT old.chat, new.text FROM entry AS old, entry AS new
 WHERE old.chat IN (SELECT value FROM json_each(?)) AND old.kind = 3
   AND new.chat = ? AND new.kind = 4 AND abs(old.at - new.at) <= 5
@@ -115,41 +119,24 @@ WHERE old.chat IN (SELECT value FROM json_each(?)) AND old.kind = 3
 _ROWS_OF = """
 SELECT chat, id, kind, at, author, name, text, reply, flags, edited FROM entry WHERE chat = ?
 """
-_ROWS = f"{_ROWS_OF} ORDER BY id"
-_KNOWN = """
+_IDS_OF_FILE = """
 SELECT entry.id, 1 FROM json_each(?3) CROSS JOIN entry
 ON entry.chat = ?1 AND entry.id = json_each.value
 WHERE entry.file = ?2
 """
-_OF_FILE = "UPDATE entry SET file = ? WHERE chat = ? AND id = ?"
-_SHARED = """
+_SET_FILE = "UPDATE entry SET file = ? WHERE chat = ? AND id = ?"
+_MOVED_BY_COPIES = """
 SELECT old.chat FROM entry AS old JOIN entry AS new ON new.chat = :new AND new.id = old.id - :shift
 WHERE old.chat IN (SELECT value FROM json_each(:olds)) AND old.kind = 0 AND new.kind = 0
 GROUP BY old.chat HAVING min(old.at = new.at AND old.author = new.author)
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many entries of each kind a chat has, its topics, and the first and last message."""
-
-    messages: int
-    service: int
-    unsupported: int
-    topics: int
-    first: datetime | None
-    last: datetime | None
-
-
-def _is_same(one: Row, other: Row) -> bool:
-    """Whether two rows with the same id are the same message, edited or not."""
-    both_said = one[2] == other[2] == Kind.MESSAGE
-    is_edited = bool(one[9] or other[9])
-    return not both_said or (one[3:5] == other[3:5] and (is_edited or one[6] == other[6]))
-
-
 class Spool:
-    """All entries that were read; `names` are numbered by when they were first seen."""
+    """All entries of the exports, merged in a temporary SQLite database.
+
+    `names` maps each display name to its number, in order of first occurrence.
+    """
 
     def __init__(self) -> None:
         self.names: dict[str | None, int] = {None: 0}
@@ -158,96 +145,94 @@ class Spool:
         self._base.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._base.execute("PRAGMA journal_mode = OFF")
         self._base.execute("PRAGMA synchronous = OFF")
-        self._base.execute(_TABLE)
+        self._base.execute(_CREATE)
         self._base.execute("BEGIN")
 
     def close(self) -> None:
-        """Let everything go."""
+        """Delete everything."""
         self._base.close()
 
-    def keep(self, rows: Iterable[Row]) -> None:
-        """Take in rows; of one message the later edit wins, then the later row."""
-        self._base.executemany(_KEEP, rows)
+    def add_rows(self, rows: Iterable[Row]) -> None:
+        """Add rows; of two versions of a message the later edit wins, then the later row."""
+        self._base.executemany(_UPSERT, rows)
 
-    def keep_of(self, file: int, rows: Iterable[Row]) -> int:
+    def add_file_rows(self, file: int, rows: Iterable[Row]) -> int:
         """Add rows of one file; return how many messages had an id that another one there has.
 
         Each of these gets a new id, which is the same in every file.
         """
-        fresh: dict[int, Row] = {}
+        added: dict[int, Row] = {}
         copies: list[Row] = []
-        given = list(rows)
-        ids = json.dumps([row[1] for row in given])
-        known = dict(self._base.execute(_KNOWN, (given[0][0], file, ids)) if given else ())
-        for row in given:
-            other = fresh.get(row[1]) or (self._row(row) if row[1] in known else None)
-            if other is None or _is_same(other, row):
-                fresh[row[1]] = row
+        rows = list(rows)
+        ids = json.dumps([row.number for row in rows])
+        existing = dict(self._base.execute(_IDS_OF_FILE, (rows[0].chat, file, ids)) if rows else ())
+        for row in rows:
+            other = added.get(row.number)
+            if other is None and row.number in existing:
+                query = f"{_ROWS_OF} AND id = ?"
+                other = Row._make(self._base.execute(query, row[:2]).fetchone())
+            if other is None or _is_same_message(other, row):
+                added[row.number] = row
             else:
-                copies.append((row[0], make_copy_id(row[1], row[3], row[4], row[6]), *row[2:]))
-        self.keep([*fresh.values(), *copies])
-        marks = [(file, row[0], row[1]) for row in fresh.values()]
-        self._base.executemany(_OF_FILE, marks)
+                number = make_copy_id(row.number, row.at, row.author, row.text)
+                copies.append(row._replace(number=number))
+        self.add_rows([*added.values(), *copies])
+        self._base.executemany(_SET_FILE, [(file, row.chat, row.number) for row in added.values()])
         return len(copies)
-
-    def _row(self, row: Row) -> Row:
-        found: Row = self._base.execute(f"{_ROWS_OF} AND id = ?", row[:2]).fetchone()
-        return found
 
     def rows(self, chat: int) -> Iterator[Row]:
         """Yield a chat's rows in order of id; their names are this spool's numbers."""
-        yield from self._base.execute(_ROWS, (chat,))
+        yield from map(Row._make, self._base.execute(f"{_ROWS_OF} ORDER BY id", (chat,)))
 
-    def drop(self, chat: int, ids: Iterable[int]) -> None:
-        """Let entries of a chat go."""
+    def delete_rows(self, chat: int, ids: Iterable[int]) -> None:
+        """Delete entries of a chat."""
         query = "DELETE FROM entry WHERE chat = ? AND id = ?"
         self._base.executemany(query, ((chat, number) for number in ids))
 
     def replace_texts(self, chat: int, texts: Mapping[int, str]) -> None:
-        """Put other words, and no name, into entries of a chat, by their ids."""
+        """Replace the texts of a chat's entries, by id, and remove their display names."""
         query = "UPDATE entry SET text = ?, name = 0 WHERE chat = ? AND id = ?"
         self._base.executemany(query, ((text, chat, number) for number, text in texts.items()))
 
-    def moved_from(self, chat: int, groups: Mapping[int, str | None]) -> list[int]:
+    def find_former_groups(self, chat: int, groups: Mapping[int, str | None]) -> list[int]:
         """Return which basic groups, given with their names, became this supergroup.
 
-        Either both tell of the move, within five seconds and by the same name, or the supergroup's
-        export holds what was said before, and that is said by the same people at the same times.
+        A group did if both chats record the move within five seconds and with the same name, or
+        if the supergroup's export contains the group's messages, with equal authors and times.
         """
         ids = json.dumps(list(groups))
-        told = self._base.execute(_MOVED, (ids, chat)).fetchall()
-        shared = self._base.execute(
-            _SHARED, {"new": chat, "olds": ids, "shift": MIGRATION_OFFSET}
-        ).fetchall()
-        by_word = {old for old, title in told if title in {"", groups[old] or ""}}
-        return sorted(by_word | {old for (old,) in shared})
+        values = {"new": chat, "olds": ids, "shift": MIGRATION_OFFSET}
+        recorded = self._base.execute(_MOVED_BY_SERVICE, (ids, chat)).fetchall()
+        copied = self._base.execute(_MOVED_BY_COPIES, values).fetchall()
+        matching = {old for old, title in recorded if title in {"", groups[old] or ""}}
+        return sorted(matching | {old for (old,) in copied})
 
-    def move(self, old: int, new: int) -> None:
-        """Let a basic group's entries stand in its supergroup, as in that one's own export."""
+    def merge_group(self, old: int, new: int) -> None:
+        """Move a basic group's entries to its supergroup, with the ids that its export gives."""
         self._base.execute(_MOVE, {"old": old, "new": new, "shift": MIGRATION_OFFSET})
         self._base.execute("DELETE FROM entry WHERE chat = ?", (old,))
 
     def count_author_clashes(self, chat: int) -> int:
-        """Return how many messages of a chat two exports ascribe to different users."""
+        """Count the messages of a chat that two exports attribute to different users."""
         query = "SELECT count(*) FROM entry WHERE chat = ? AND clash > 0"
         count: int = self._base.execute(query, (chat,)).fetchone()[0]
         return count
 
-    def find_topics(self, chat: int) -> None:
-        """Let each message know its topic: replies lead to the one that opened it."""
+    def assign_topics(self, chat: int) -> None:
+        """Assign each message to its topic, the one whose opening message its replies lead to."""
         has_topics = "SELECT 1 FROM entry WHERE chat = ? AND kind = ? LIMIT 1"
         if self._base.execute(has_topics, (chat, Kind.TOPIC)).fetchone():
             self._base.execute("CREATE INDEX IF NOT EXISTS answers ON entry (chat, reply)")
             self._base.execute(_TOPICS, {"chat": chat})
 
-    def counts(self, chat: int) -> Counts:
+    def counts(self, chat: int) -> EntryCounts:
         """Count a chat's entries."""
         by_kind: dict[int, int] = defaultdict(int)
         query = "SELECT kind, count(*) FROM entry WHERE chat = ? GROUP BY kind"
         by_kind.update(self._base.execute(query, (chat,)).fetchall())
         times = "SELECT min(at), max(at) FROM entry WHERE chat = ? AND kind = 0"
         first, last = self._base.execute(times, (chat,)).fetchone()
-        return Counts(
+        return EntryCounts(
             messages=by_kind[Kind.MESSAGE],
             service=sum(by_kind[kind] for kind in (1, 2, 3, 4)),
             unsupported=by_kind[Kind.UNSUPPORTED],
@@ -257,10 +242,10 @@ class Spool:
         )
 
     def authors(self, chat: int, *, own_words: bool = False) -> list[Author]:
-        """Return who wrote in a chat, who wrote most first.
+        """Return the authors of a chat, most messages first.
 
-        With `own_words` forwards, commands, what came by way of a bot and media without a caption
-        do not count.
+        With `own_words`, forwards, commands, messages sent through a bot, and media without a
+        caption do not count.
         """
         shown: dict[int, list[str]] = defaultdict(list)
         names = list(self.names)
@@ -279,25 +264,27 @@ class Spool:
             for author, count, is_bot, own in self._base.execute(_AUTHORS, (chat,))
         ]
 
-    def repeated(self, chat: int, most: int, start: Place = START) -> dict[tuple[int, str], int]:
-        """Return what one author sent more often than `most`, word for word, and how often.
+    def find_repeated(
+        self, chat: int, most: int, start: Position = START
+    ) -> dict[tuple[int, str], int]:
+        """Return the (author, text) pairs that occur more than `most` times, with their number.
 
-        What was sent before `start` does not count.
+        Messages before `start` do not count.
         """
         rows = self._base.execute(_REPEATED, (chat, *start, most))
         return {(author, text): count for author, text, count in rows}
 
-    def place_before(self, chat: int, last: int) -> Place:
-        """Return where the `last` messages of a chat begin."""
+    def find_start(self, chat: int, last: int) -> Position:
+        """Return the position of the first of the `last` messages of a chat."""
         query = (
             "SELECT at, id FROM entry WHERE chat = ? AND kind = 0 AND text != '' "
             "ORDER BY at DESC, id DESC LIMIT 1 OFFSET ?"
         )
-        found: Place | None = self._base.execute(query, (chat, last - 1)).fetchone()
-        return found or START
+        position: Position | None = self._base.execute(query, (chat, last - 1)).fetchone()
+        return position or START
 
-    def messages(self, chat: int, start: Place = START) -> Iterator[Message]:
-        """Yield a chat's messages from a place on, topic by topic, in order of time, then id."""
+    def messages(self, chat: int, start: Position = START) -> Iterator[Message]:
+        """Yield a chat's messages from a position on, topic by topic, in order of time, then id."""
         names = list(self.names)
         self._base.execute("DROP TABLE IF EXISTS ordered")
         self._base.execute(_ORDER, (chat, *start))  # ids alone: sorting whole rows takes 80 MB
@@ -315,3 +302,20 @@ class Spool:
                 bool(flags & _FORWARD),
                 bool(flags & _VIA_BOT) or (bool(flags & _BUTTONS) and author > 0),
             )
+
+
+def count_messages(authors: Iterable[Author]) -> Counter[int]:
+    """Return the number of messages of each account, by its id."""
+    counts: Counter[int] = Counter()
+    for author in authors:
+        counts[author.author_id] += author.messages
+    return counts
+
+
+def _is_same_message(one: Row, other: Row) -> bool:
+    """Whether two rows with the same id are versions of one message, before and after an edit."""
+    if not (one.is_message and other.is_message):
+        return True
+    is_edited = bool(one.edited or other.edited)
+    has_same_origin = (one.at, one.author) == (other.at, other.author)
+    return has_same_origin and (is_edited or one.text == other.text)

@@ -1,78 +1,509 @@
-"""Read a Telegram export fast and in bounded memory, repairing damaged messages."""
+r"""Read a Telegram export in bounded memory: its chats, their messages, and any damage.
+
+A file is read from front to back in chunks, in whatever layout: as Telegram Desktop writes it, or
+saved again by another program with other white space or another order of keys. Messages are parsed
+in batches. A batch with damage is parsed message by message, so that damage costs at most the
+message it is in.
+"""
 
 import json
-import os
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
 from model.chat.telegram_ids import is_valid_integer
+from model.errors import ExportError
 
 CHUNK = 1 << 15
-"""Bytes read at once: some 75 messages. Of more at once Python's collector makes much work."""
+"""Bytes read at once, about 75 messages; more make Python's garbage collector slow."""
 
-MESSAGE = re.compile(
-    rb"([ \t]*)\{[ \t]*\r?\n\1([ \t]+)\"id\": ?-?\d+,[ \t]*\r?\n"
-    rb"\1\2\"type\": ?\"(?:message|service)\""
-)
-"""How a message begins, from its line's start."""
+CUT_SHORT = "the file ends without its closing brackets: the export was interrupted"
+LOST = "no message can be read here"
+DAMAGED_BRACKETS = "damaged brackets"
+DAMAGED_HEADING = "a damaged line of the chat's own"
+NOT_JSON = "no valid JSON"
 
-AHEAD = 512
-"""Bytes that hold what MESSAGE looks for."""
+Item = dict[str, Any]
+"""One entry of an export's `messages`, as parsed JSON."""
 
-_AT_A_LINE = re.compile(rb"\n" + MESSAGE.pattern)
-_ONE_CHAT, _ACCOUNT = 2, 5  # levels of a message's opening brace
+OnBytesRead = Callable[[int], None]
+"""Receives the number of bytes that were read since the last call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How a file is indented: by `unit` a level, its messages `level` levels deep."""
+class Heading:
+    """The beginning of a chat; `number` is its id in the export, None if damaged."""
 
-    unit: bytes
-    level: int
-
-    def line(self, above: int) -> bytes:
-        """Return how a line begins that stands so many levels above the messages."""
-        return self.unit * (self.level - above)
+    name: str | None
+    kind: str | None
+    number: int | None
 
 
-def layout_of(path: Path) -> Layout | None:
-    """Return a file's layout, None where it is not indented as Telegram Desktop does it.
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Damage at a byte of the file; `is_lost` if it cost a message.
 
-    Any width will do: programs that save a file again with another one keep the shape. The first
-    whole beginning of a message tells it, so no one damaged byte can hide it.
+    `unread` counts the bytes that could not be read.
     """
-    with path.open("rb") as file:
-        text = file.read(CHUNK)
-        while text:
-            for found in _AT_A_LINE.finditer(text):
-                for level in (_ONE_CHAT, _ACCOUNT):
-                    if found[1] == found[2] * level:
-                        return Layout(found[2], level)
-            more = file.read(CHUNK)
-            text = text[-AHEAD:] + more if more else b""
-    return None
+
+    offset: int
+    description: str
+    is_lost: bool
+    unread: int = 0
 
 
-Item = dict[str, Any]
-"""One entry of an export's `messages`, as JSON has it."""
+Event = Heading | Fault | list[Item]
+"""Items come in lists, one list per batch."""
+
+_AHEAD = 512  # bytes that hold the beginning of any message
+_MAX_MESSAGE = 1 << 21  # bytes: a longer message has a damaged end
+_MAX_KEYS = 64  # first keys of messages, and places to look for one of them
+_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])", re.DOTALL)
+_TOKEN = re.compile(rb'[^"{}\[\]]*+(?:(' + _STRING + rb")(\s*+:)?|([{}\[\]]))", re.DOTALL)
+_SCALAR = re.compile(rb"\s*(" + _STRING + rb"|[-+.\w]++)\s*(?=[,\]}])", re.DOTALL)
+_BETWEEN_TOKENS = re.compile(rb"\s*+(?:(?:-?\d[-+.\deE]*+|true|false|null)\s*+)?,?\s*+")
+_BETWEEN_MESSAGES = re.compile(rb"[\s,]*+")
+_ID_FIRST = re.compile(rb'\{\s*"id"\s*:')
+_FIRST_KEY = re.compile(rb'\{\s*"(\w{1,40})"\s*:')
+_MESSAGE = rb'\{\s*"id"\s*:\s*-?\d+\s*,\s*"type"\s*:\s*"(?:message|service|unsupported)"'
+_MESSAGE_START = re.compile(_MESSAGE)
+_MARK = re.compile(rb'"messages"\s*:\s*\[|' + _MESSAGE)
+_OWN_KEY = re.compile(
+    rb'"(name|type|id)"\s*:\s*(' + _STRING + rb"|-?\d+|null)(?=\s*[,}])", re.DOTALL
+)
+_ENTRY_TYPES = ("message", "service", "unsupported")
+_CLOSES = {b"}": b"{", b"]": b"["}
+_CHAT_PATHS = (b"{", b'{ {"chats" ["list" {', b'{ {"left_chats" ["list" {')
 
 _ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|x([0-9A-Fa-f]{2})|(.)|$)", re.DOTALL)
-_KNOWN = b'"\\/bfnrt'
-_HALF = re.compile(rb"\\u[Dd][89A-Fa-f]")
+_JSON_ESCAPES = b'"\\/bfnrt'
+_SURROGATE = re.compile(rb"\\u[Dd][89A-Fa-f]")
 _CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f]")
-_BARE = re.compile(
+_UNQUOTED = re.compile(
     rb'("document_id"\s*:\s*)((?!-?\d+\s*[,}\r\n])[^"\s][^"\r\n]*?)(\s*,?\s*)$', re.MULTILINE
 )
 
 
-def parse(piece: bytes) -> Item | None:
-    """Return the object that these bytes are, None where they are none."""
+def read_events(
+    path: Path, is_wanted: Callable[[Heading], bool], on_bytes: OnBytesRead = lambda _: None
+) -> Iterator[Event]:
+    """Yield a file's content; of unwanted chats only the headings.
+
+    If a chat's own keys come after its messages, the file is first read once for these keys.
+
+    Raises:
+        ExportError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from _Reader(file, is_wanted, lambda: _read_late_keys(path), on_bytes).events()
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _read_late_keys(path: Path) -> dict[int, Item]:
+    """Return each chat's own keys by the byte offset of its messages."""
+    with path.open("rb") as file:
+        reader = _Reader(file, lambda _: False, dict, lambda _: None)
+        for _ in reader.events():
+            pass
+    return reader.closed
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An open bracket, the key before it, and the name, type and id found in it.
+
+    `messages_at` is the byte offset of a chat's messages, `odd_at` that of its first odd line.
+    """
+
+    opener: bytes
+    key: bytes = b""
+    keys: Item = field(default_factory=dict)
+    messages_at: int | None = None
+    odd_at: int | None = None
+
+
+class _Reader:
+    """Reads a file from front to back; `at` is the position in `buffer`, which starts at `offset`.
+
+    `frames` are the open brackets. They are trusted while `_is_sound`. `closed` holds the keys of
+    finished chats by the offset of their messages.
+    """
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        is_wanted: Callable[[Heading], bool],
+        read_late_keys: Callable[[], dict[int, Item]],
+        on_bytes: OnBytesRead,
+    ) -> None:
+        if file.read(len(BOM_UTF8)) != BOM_UTF8:
+            file.seek(0)
+        self.file, self.is_wanted = file, is_wanted
+        self.offset, self.at, self.buffer = file.tell(), 0, b""
+        self.frames: list[_Frame] = []
+        self.key = b""
+        self.closed: dict[int, Item] = {}
+        self._read_late_keys, self._on_bytes = read_late_keys, on_bytes
+        self._late_keys: dict[int, Item] | None = None
+        self._heading: Heading | None = None  # not yet announced
+        self._heading_faults: list[Fault] = []
+        self._trailing_faults: list[Fault] = []
+        self._is_sound = self._is_empty = True
+        self._is_open = self._is_chat_wanted = self._has_chat = self._is_shifted = False
+        self._slow_until = 0
+        self._first_keys: set[bytes] = set()
+
+    def events(self) -> Iterator[Event]:
+        """Yield everything in the file."""
+        while self._next_byte():
+            mark = _MARK.search(self.buffer, self.at)
+            if mark is None and self._read_more():
+                if len(self.buffer) - self.at > _MAX_MESSAGE:
+                    self._walk(len(self.buffer) - _AHEAD)
+                elif len(self.buffer) - self.at > 2 * CHUNK:
+                    self._walk(len(self.buffer) - CHUNK)
+                continue
+            self._walk(mark.start() if mark else len(self.buffer))
+            yield from self._trailing_faults
+            self._trailing_faults = []
+            if mark is None:
+                self.at = len(self.buffer)
+            else:
+                self.at = mark.start()
+                yield from self._read_list(mark.end() - self.at)
+        size = self.offset + len(self.buffer)
+        if self.frames:
+            yield Fault(size, CUT_SHORT, is_lost=False)
+        elif not self._is_sound or not (self._has_chat or self._is_json()):
+            yield Fault(size, NOT_JSON, is_lost=False)
+
+    def _is_json(self) -> bool:
+        """Whether a file without chats is JSON; files larger than a chunk are not parsed."""
+        if self._is_shifted:
+            return not self._is_empty
+        try:
+            orjson.loads(self.buffer)
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+    def _read_more(self) -> bool:
+        chunk = self.file.read(CHUNK)
+        if chunk:
+            self._on_bytes(len(chunk))
+            self._is_shifted |= self.at > 0
+            self.buffer = self.buffer[self.at :] + chunk
+            self.offset, self.at = self.offset + self.at, 0
+        return bool(chunk)
+
+    def _next_byte(self) -> bytes:
+        """Return the next byte, or b"" at the end of the file."""
+        while self.at >= len(self.buffer) and self._read_more():
+            pass
+        return self.buffer[self.at : self.at + 1]
+
+    def _walk(self, limit: int) -> None:
+        """Read brackets and keys outside messages, up to a position in the buffer."""
+        while self.at < limit and (found := _TOKEN.match(self.buffer, self.at, limit)):
+            start = found.start(1) if found[1] else found.start(3)
+            if not _BETWEEN_TOKENS.fullmatch(self.buffer, self.at, start) and self._is_in_chat():
+                self._note_fault(self._line_start(self.at, start))
+            self._is_empty = False
+            top = self.frames[-1] if self.frames else None
+            if found[2]:
+                self.key = found[1]
+                self._is_sound &= top is not None and top.opener == b"{"
+                if top:
+                    self._read_own_key(top, start)
+            elif found[1]:
+                self.key = b""
+            elif found[3] in _CLOSES:
+                self._close(found[3])
+            else:
+                self._is_sound &= top is None or (top.opener == b"{") == bool(self.key)
+                self.frames.append(_Frame(found[3], self.key))
+                self.key = b""
+            self.at = found.end()
+        if b'"' in self.buffer[self.at : limit] and limit < len(self.buffer):
+            self._is_sound = self._is_sound and not _MARK.match(self.buffer, limit)
+
+    def _read_own_key(self, frame: _Frame, start: int) -> None:
+        """Read a chat's name, type or id; remember a line that is neither of these."""
+        if found := _OWN_KEY.match(self.buffer, start):
+            item, is_repaired = _parse_own_key(found)
+            frame.keys |= item
+            if is_repaired and self._is_in_chat():
+                self._note_fault(self._line_start(self.at, start))
+        elif frame.odd_at is None:
+            frame.odd_at = self._line_start(self.at, start)
+
+    def _line_start(self, earliest: int, position: int) -> int:
+        """Return the byte offset of the line at a position, or of the position itself."""
+        line = self.buffer.rfind(b"\n", earliest, position)
+        return self.offset + (position if line < 0 else line + 1)
+
+    def _note_fault(self, offset: int) -> None:
+        is_trailing = self.frames[-1].messages_at is not None
+        faults = self._trailing_faults if is_trailing else self._heading_faults
+        faults.append(Fault(offset, DAMAGED_HEADING, is_lost=False))
+
+    def _close(self, closing: bytes) -> None:
+        self.key = b""
+        if not self.frames or self.frames[-1].opener != _CLOSES[closing]:
+            self._is_sound = False
+            return
+        frame = self.frames.pop()
+        if frame.messages_at is not None:
+            self.closed[frame.messages_at] = frame.keys
+            self._is_open = False
+
+    def _is_in_chat(self) -> bool:
+        """Whether the innermost open bracket is a chat's."""
+        return b" ".join(frame.opener + frame.key for frame in self.frames[:5]) in _CHAT_PATHS
+
+    def _read_list(self, length: int) -> Iterator[Event]:
+        """Read a list of messages, or a message outside a list; `length` is its beginning's."""
+        is_list = self.buffer[self.at : self.at + 1] == b'"'
+        if is_list and self._is_sound and not self._is_in_chat():
+            self.key = b'"messages"'  # another program's
+            self.at = self.buffer.index(b":", self.at) + 1
+            return
+        was_open = self._is_open
+        is_damaged = is_list and not self._is_sound
+        if is_damaged or not (is_list or was_open):
+            self._find_frame(is_list=is_list)
+        if is_damaged or not (is_list or (was_open and self._is_sound)):
+            fault = Fault(self.offset + self.at, DAMAGED_HEADING, is_lost=False)
+            self._heading_faults.append(fault)
+        if is_list:
+            self.at += length
+        if is_list or not self._is_open:
+            self._begin_chat()
+        self._is_sound = True
+        self.key = b""
+        if self._heading is None or self._heading.kind:
+            yield from self._announce()
+        yield from self._read_messages()
+
+    def _find_frame(self, *, is_list: bool) -> None:
+        """Find the chat of a damaged list of messages, or of a message outside a list.
+
+        Such a message continues the last chat, unless a heading precedes it.
+        """
+        frame = _Frame(b"{")
+        for own in _OWN_KEY.finditer(self.buffer, max(0, self.at - 4 * _AHEAD), self.at):
+            frame.keys |= _parse_own_key(own)[0]
+        is_continued = self._has_chat and frame.keys.get("type") in _ENTRY_TYPES
+        if is_continued and not is_list:
+            self._is_open = True
+            frame.messages_at = self.offset + self.at
+            self.frames = [*(self.frames if self._is_sound else ()), frame]
+        else:
+            self.frames = [frame]
+
+    def _begin_chat(self) -> None:
+        frame = self.frames[-1]
+        frame.messages_at = self.offset + self.at
+        keys = frame.keys
+        if not {"id", "type"} <= keys.keys():
+            if self._late_keys is None:
+                self._late_keys = self._read_late_keys()
+            keys = {**self._late_keys.get(frame.messages_at, {}), **keys}
+        missing = {"name", "type", "id"} - keys.keys()
+        if not self._heading_faults and (
+            missing - {"name"} or (missing and frame.odd_at is not None)
+        ):
+            offset = frame.messages_at if frame.odd_at is None else frame.odd_at
+            self._heading_faults.append(Fault(offset, DAMAGED_HEADING, is_lost=False))
+        self._heading = _to_heading(keys)
+        self._is_open, self._is_chat_wanted = True, self.is_wanted(self._heading)
+
+    def _announce(self) -> Iterator[Event]:
+        """Yield the heading of a chat that begins, then the faults in it."""
+        if self._heading is not None:
+            self._has_chat = True
+            yield self._heading
+            self._heading = None
+        yield from self._heading_faults
+        self._heading_faults = []
+
+    def _read_messages(self) -> Iterator[Event]:
+        """Yield the messages from here to the end of their list."""
+        while byte := self._skip_gap():
+            if byte == b"]":
+                self.at += 1
+                return
+            if byte == b'"' and _MARK.match(self.buffer, self.at):
+                self._is_sound = False  # the list of another chat: the end of this one is lost
+                return
+            if byte == b"{":
+                yield from self._announce()
+                events = self._read_batch() or self._read_message()
+            else:
+                events = self._skip_value()
+            yield from events if self._is_chat_wanted else ()
+        self.frames.append(_Frame(b"[", b'"messages"'))
+
+    def _skip_gap(self) -> bytes:
+        """Return the next byte that is not white space or a comma; b"" at the end of the file."""
+        if len(self.buffer) - self.at < CHUNK:
+            self._read_more()
+        while byte := self._next_byte():
+            gap = _BETWEEN_MESSAGES.match(self.buffer, self.at)
+            if gap is None or not gap[0]:
+                return byte
+            self.at = gap.end()
+        return b""
+
+    def _read_batch(self) -> list[Event]:
+        """Return the messages that are complete in the buffer; [] if one is damaged."""
+        begin = _ID_FIRST.match(self.buffer, self.at)
+        if begin is None or self.offset + self.at < self._slow_until:
+            return []
+        last = self.buffer.rfind(begin[0], self.at + 1)
+        if last < 0:
+            return []
+        body = self.buffer[self.at : last].rstrip(b", \t\r\n")
+        try:
+            items = orjson.loads(b"[" + body + b"]")
+        except orjson.JSONDecodeError:
+            items = [None]
+        if not all(type(item) is dict for item in items):
+            self._slow_until = self.offset + last
+            return []
+        self._first_keys.add(b"id")
+        self.at = last
+        return [items]
+
+    def _read_message(self) -> list[Event]:
+        """Return the message that begins here, repaired if possible, or its fault."""
+        length = self._measure_value(0)
+        end = len(self.buffer) if length is None else self.at + length
+        if length is None or _MESSAGE_START.search(self.buffer, self.at + 1, end):
+            length = self._find_next()
+        piece, start = self.buffer[self.at : self.at + length], self.offset + self.at
+        self.at += length
+        if (first := _FIRST_KEY.match(piece)) and len(self._first_keys) < _MAX_KEYS:
+            self._first_keys.add(first[1])
+        text = piece.strip(b" \t\r\n,")
+        if (item := parse_object(text)) is not None:
+            return [[item]]
+        if (repaired := repair(text)) and "id" in repaired[0]:
+            return [Fault(start, repaired[1], is_lost=False), [repaired[0]]]
+        return [_lost_bytes(start, text)]
+
+    def _skip_value(self) -> list[Event]:
+        """Skip content in a list of messages that is not a message."""
+        scalar = _SCALAR.match(self.buffer, self.at)
+        if scalar and not _MARK.search(self.buffer, self.at, scalar.end()):
+            start, self.at = self.at, scalar.end()
+            try:
+                orjson.loads(scalar[1])
+            except orjson.JSONDecodeError:
+                return [_lost_bytes(self.offset + start, scalar[1])]
+            return []
+        events: list[Event] = []
+        length = self._measure_value(0) if self._next_byte() == b"[" else None
+        if length is None or _MARK.search(self.buffer, self.at, self.at + length):
+            length = self._find_next()
+            piece = self.buffer[self.at : self.at + length]
+            events = [_lost_bytes(self.offset + self.at, piece)]
+        self.at += length
+        return events
+
+    def _measure_value(self, begin: int) -> int | None:
+        """Return the length of the value that begins there; None if it has no end."""
+        opened, place = bytearray(), begin
+        while True:
+            found = _BRACKET.match(self.buffer, self.at + place)
+            if found is None:
+                if len(self.buffer) - self.at - begin > _MAX_MESSAGE or not self._read_more():
+                    return None
+                continue
+            place = found.end() - self.at
+            bracket = found[1]
+            if bracket in _CLOSES:
+                if not opened or opened[-1:] != _CLOSES[bracket]:
+                    return None
+                opened.pop()
+                if not opened:
+                    return place - begin
+            else:
+                opened += bracket
+
+    def _find_next(self) -> int:
+        """Return the distance to the next message, list of messages, or end of the file."""
+        place = 1
+        while True:
+            found = _MARK.search(self.buffer, self.at + place)
+            other = self._find_other_order(place, found.start() - self.at if found else None)
+            if other is not None:
+                return other
+            if found:
+                return found.start() - self.at
+            length = len(self.buffer) - self.at
+            if length > _MAX_MESSAGE:
+                return length - _AHEAD
+            place = max(1, length - _AHEAD)
+            if not self._read_more():
+                return len(self.buffer) - self.at
+
+    def _find_other_order(self, place: int, limit: int | None) -> int | None:
+        """Return where the next message begins in a file whose messages begin with other keys."""
+        keys = self._first_keys - {b"id"}
+        if not keys:
+            return None
+        pattern = re.compile(rb'\{\s*"(?:' + b"|".join(sorted(keys)) + rb')"\s*:')
+        end = len(self.buffer) if limit is None else self.at + limit
+        places = [
+            one.start() - self.at for one in pattern.finditer(self.buffer, self.at + place, end)
+        ]
+        for begin in places[:_MAX_KEYS]:
+            length = self._measure_value(begin)
+            if length is None:
+                continue
+            item = parse_object(self.buffer[self.at + begin : self.at + begin + length])
+            if item and {"id", "type"} <= item.keys():
+                return begin
+        return None
+
+
+def _to_heading(keys: Mapping[str, Any]) -> Heading:
+    name, kind, number = (keys.get(key) for key in ("name", "type", "id"))
+    return Heading(
+        name if isinstance(name, str) else None,
+        kind if isinstance(kind, str) else None,
+        number if is_valid_integer(number) else None,
+    )
+
+
+def _parse_own_key(found: re.Match[bytes]) -> tuple[Item, bool]:
+    """Return one of a chat's own keys with its value, and whether it had to be repaired."""
+    text = b"{" + found[0] + b"}"
+    if (item := parse_object(text)) is not None:
+        return item, False
+    repaired = repair(text)
+    return (repaired[0] if repaired else {}), True
+
+
+def _lost_bytes(offset: int, piece: bytes) -> Fault:
+    """Return the fault of bytes in a list of messages that cannot be read."""
+    if b'"' in piece:
+        return Fault(offset, LOST, is_lost=True, unread=len(piece))
+    unread = len(piece) if piece.strip(b"{}[], \t\r\n") else 0
+    return Fault(offset, DAMAGED_BRACKETS, is_lost=False, unread=unread)
+
+
+def parse_object(piece: bytes) -> Item | None:
+    """Return the JSON object in these bytes; None if there is none."""
     try:
         value = orjson.loads(piece)
     except orjson.JSONDecodeError:
@@ -80,13 +511,12 @@ def parse(piece: bytes) -> Item | None:
     return value if isinstance(value, dict) else None
 
 
-def mend(piece: bytes) -> tuple[Item, str] | None:
-    r"""Return an object that could not be parsed, and what was wrong with it; None if all is.
+def repair(piece: bytes) -> tuple[Item, str] | None:
+    r"""Return an object that cannot be parsed as it is, and what was wrong; None if hopeless.
 
-    Known faults are `\x0B` for a control character, an unquoted `document_id` (4.0.4 to 4.1.1),
-    halves of surrogate pairs and bytes that are no UTF-8. A brace that damage took is put back.
-    Zeros are what a disk has where it lost bytes, maybe the end of one message and the beginning
-    of another: what they stand in is not mended.
+    Known faults are `\x0B` for a control character, an unquoted `document_id` (Telegram Desktop
+    4.0.4 to 4.1.1), lone surrogates, bytes that are not UTF-8, and a missing outer brace. Zero
+    bytes mark lost disk blocks, which may join two messages, so an object with them is lost.
     """
     lines = piece.split(b"\n")
     candidates = (
@@ -96,336 +526,49 @@ def mend(piece: bytes) -> tuple[Item, str] | None:
         b"{" + b"\n".join(lines[1:]),  # its first line was the opening one
     )
     for number, candidate in enumerate(candidates):
-        if found := _mended(candidate):
+        if found := _repair_values(candidate):
             item, fault = found
             return item, "a brace was missing" if number else fault
     return None
 
 
-def _mended(piece: bytes) -> tuple[Item, str] | None:
+def _repair_values(piece: bytes) -> tuple[Item, str] | None:
     if b"\x00" in piece:
         return None
-    fixed = _BARE.sub(_quote, _ESCAPE.sub(_escape, _CONTROL.sub(_as_escape, piece)))
+    fixed = _CONTROL.sub(lambda found: b"\\u%04x" % ord(found[0]), piece)
+    fixed = _UNQUOTED.sub(_quote, _ESCAPE.sub(_fix_escape, fixed))
     text = fixed.decode("utf-8", "replace")
     try:
-        value = _clean(json.loads(text, strict=False))
+        value = _replace_surrogates(json.loads(text, strict=False))
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None
     if fixed == piece and "\ufffd" in text:
-        fault = "bytes that are no UTF-8"
-    elif fixed == piece and _HALF.search(piece):
-        fault = "half a surrogate pair"
-    else:
-        fault = "an escape or a value that is no JSON"
-    return value, fault
+        return value, "bytes that are not UTF-8"
+    if fixed == piece and _SURROGATE.search(piece):
+        return value, "half a surrogate pair"
+    return value, "an escape or a value that is not JSON"
 
 
-def _escape(found: re.Match[bytes]) -> bytes:
+def _fix_escape(found: re.Match[bytes]) -> bytes:
     if found[1]:
         return b"\\u00" + found[1]
     if found[2] is None and not found[0].startswith(b"\\u"):
         return b"\\\\"
-    return found[0] if found[2] is None or found[2] in _KNOWN else b"\\" + found[0]
-
-
-def _as_escape(found: re.Match[bytes]) -> bytes:
-    return b"\\u%04x" % ord(found[0])
+    return found[0] if found[2] is None or found[2] in _JSON_ESCAPES else b"\\" + found[0]
 
 
 def _quote(found: re.Match[bytes]) -> bytes:
     return found[1] + json.dumps(found[2].decode("utf-8", "replace")).encode() + found[3]
 
 
-def _clean(value: Any) -> Any:  # noqa: ANN401  JSON's border
-    """Return a value whose texts UTF-8 can hold: halves of pairs joined, lone ones replaced."""
+def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401  parsed JSON
+    """Return a value whose texts UTF-8 can hold: surrogate pairs joined, lone ones replaced."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, list):
-        return [_clean(part) for part in value]
+        return [_replace_surrogates(part) for part in value]
     if isinstance(value, dict):
-        return {_clean(key): _clean(part) for key, part in value.items()}
+        return {_replace_surrogates(key): _replace_surrogates(part) for key, part in value.items()}
     return value
-
-
-Told = Callable[[int], None]
-"""Is told how many more bytes of a file were read."""
-
-CUT_SHORT = "the file ends without its closing brackets: the export was interrupted"
-
-LOST = "no message can be read here"
-BRACKETS = "brackets that are damaged"
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    """A chat begins; `number` is its id as the export writes it, None where damage took it."""
-
-    name: str | None
-    kind: str | None
-    number: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Something was wrong at a byte of the file; `is_lost` where it cost a message.
-
-    `unread` counts the bytes that could not be read.
-    """
-
-    offset: int
-    what: str
-    is_lost: bool
-    unread: int = 0
-
-
-Event = Heading | Fault | list[Item]
-"""Items come in lists, as many as one read of the file held."""
-
-
-def loss(offset: int, piece: bytes) -> Fault:
-    """Return the fault of a piece of a list of messages in which nothing can be read."""
-    if b'"' in piece:
-        return Fault(offset, LOST, is_lost=True, unread=len(piece))
-    unread = len(piece) if piece.strip(b"{}[], \t\r\n") else 0
-    return Fault(offset, BRACKETS, is_lost=False, unread=unread)
-
-
-def heading_of(keys: Mapping[str, Any]) -> Heading:
-    """Return the heading that a chat's own keys make."""
-    name, kind, number = (keys.get(key) for key in ("name", "type", "id"))
-    return Heading(
-        name if isinstance(name, str) else None,
-        kind if isinstance(kind, str) else None,
-        number if is_valid_integer(number) else None,
-    )
-
-
-_MOST = 1 << 21  # a message is far smaller: beyond this its end was damaged
-_USUAL = re.compile(rb'[ \t]*(?:[\[\]{}]*,?|"(?:[^"\\]|\\.)*"(?::.*|,?))')
-_WHOLE = re.compile(rb"(?:^|\n)\}\s*\Z")
-_OWN = {"name", "type", "id"}
-_HEADING = "a line of the chat's own that is damaged"
-
-
-def slices(
-    path: Path,
-    layout: Layout,
-    wants: Callable[[Heading], bool],
-    told: Told = lambda _: None,
-) -> Iterator[Event]:
-    """Yield what a file holds; of chats that are not wanted the headings alone.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 64))
-        is_complete = _WHOLE.search(file.read())
-        file.seek(0)
-        yield from _Slicer(file, layout, wants, told).events()
-        if not is_complete:
-            yield Fault(size, CUT_SHORT, is_lost=False)
-
-
-class _Slicer:
-    """Reads a file from front to back: line by line between chats, by whole messages in one.
-
-    `buffer` begins at byte `offset` of the file and is used up to `at`; its last line read lies
-    between `line_at` and `line_end`. `keys` holds what was read of a chat's own keys since the
-    last heading, `faults` what was odd there.
-    """
-
-    def __init__(
-        self, file: IO[bytes], layout: Layout, wants: Callable[[Heading], bool], told: Told
-    ) -> None:
-        self.file, self.wants, self.told = file, wants, told
-        self.buffer, self.offset, self.at = b"", 0, 0
-        self.line_at = self.line_end = 0
-        self.keys: dict[str, Any] = {}
-        self.faults: list[Fault] = []
-        self.strange: int | None = None
-        self.is_open = self.is_wanted = False
-        self.opening, self.key, self.chat = (layout.line(above) for above in (0, 1, 2))
-        self.array_end = b"\n" + self.key + b"]"
-        self.own_key = b"\n" + self.key + b'"'
-        self.message_end = b"\n" + self.opening + b"},"
-
-    def events(self) -> Iterator[Event]:
-        """Yield everything there is."""
-        while (line := self._line()) is not None:
-            if line.startswith(self.key + b'"'):
-                if self._begins_messages(line):
-                    self.at = self.line_end
-                    yield from self._announce()
-                    yield from self._messages()
-            elif line == self.opening + b"{":
-                if self._is_message():
-                    yield from self._announce()
-                    yield from self._messages()
-            elif line.removesuffix(b",") in {self.chat + b"{", self.chat + b"}"}:
-                yield from self._close()
-            elif not _USUAL.fullmatch(line):
-                self._note()
-        yield from self._close()
-
-    def _more(self) -> bool:
-        chunk = self.file.read(CHUNK)
-        if chunk:
-            self.told(len(chunk))
-        self.buffer = self.buffer[self.at :] + chunk
-        self.offset, self.at = self.offset + self.at, 0
-        return bool(chunk)
-
-    def _line(self) -> bytes | None:
-        """Read one line, without spaces at its end; None where the file ends."""
-        while (end := self.buffer.find(b"\n", self.at)) < 0:
-            if len(self.buffer) - self.at > _MOST or not self._more():
-                break
-        if end < 0:
-            end = len(self.buffer)
-            if end == self.at:
-                return None
-        self.line_at, self.line_end = self.at, end
-        self.at = min(end + 1, len(self.buffer))
-        line = self.buffer[self.line_at : end].rstrip()
-        return line.removeprefix(BOM_UTF8) if self.offset + self.line_at == 0 else line
-
-    def _note(self) -> None:
-        self.faults.append(Fault(self.offset + self.line_at, _HEADING, is_lost=False))
-
-    def _begins_messages(self, line: bytes) -> bool:
-        """Take in one of a chat's own lines; return whether its messages come next."""
-        own, _, value = line.strip().removesuffix(b",").partition(b":")
-        if own == b'"messages"':
-            self.keys["messages"] = None
-            value = value.strip()
-            if value not in {b"[", b"[]"}:
-                self._note()
-            return value != b"[]"
-        whole = b"{" + line.strip().removesuffix(b",") + b"}"
-        item = parse(whole)
-        if item is None and (mended := mend(whole)):
-            item = mended[0]
-            self._note()
-        if item is None:
-            if value.strip() not in {b"[", b"{"}:
-                self._note()
-        elif _OWN.isdisjoint(item):
-            self.strange = self.offset + self.line_at
-        else:
-            self.keys.update(item)
-        return False
-
-    def _is_message(self) -> bool:
-        """Return whether the line just read opens a message, and if so step back before it."""
-        after = self.at - self.line_at
-        self.at = self.line_at
-        while len(self.buffer) - self.at < AHEAD and self._more():
-            pass
-        if MESSAGE.match(self.buffer, self.at):
-            return True
-        self.line_at = self.at
-        self.at += after
-        return False
-
-    def _announce(self) -> Iterator[Event]:
-        """Yield the heading of a chat that begins, and what is wrong with it.
-
-        In an open chat messages go on after damage, unless more than one line of another's own
-        came in between.
-        """
-        is_new = not self.is_open or "messages" in self.keys or len(self.keys) > 1
-        if is_new:
-            heading = heading_of(self.keys)
-            self.is_open, self.is_wanted = True, self.wants(heading)
-            yield heading
-            lacking = {*_OWN, "messages"} - self.keys.keys()
-            if not self.faults and (lacking - {"name"} or (lacking and self.strange is not None)):
-                at = self.offset + self.at if self.strange is None else self.strange
-                self.faults.append(Fault(at, _HEADING, is_lost=False))
-        yield from self.faults
-        self.keys, self.faults, self.strange = {}, [], None
-
-    def _close(self) -> Iterator[Event]:
-        """Leave the open chat, if there is one; what was odd between chats no one needs to know."""
-        if "messages" in self.keys and not self.is_open:
-            yield from self._announce()
-        if self.is_open:
-            yield from self.faults
-        self.keys, self.faults, self.strange, self.is_open = {}, [], None, False
-
-    def _messages(self) -> Iterator[Event]:
-        """Yield the messages from here to the end of the chat."""
-        is_last = False
-        while not is_last:
-            stop, is_last = self._stop()
-            if stop < 0:
-                is_short = len(self.buffer) - self.at < _MOST
-                if is_short and self._more():
-                    continue
-                stop, is_last = len(self.buffer), is_short
-            if self.is_wanted:
-                yield from _parsed(self.buffer[self.at : stop], self.opening, self.offset + self.at)
-            self.at = stop
-
-    def _stop(self) -> tuple[int, bool]:
-        """Return where the messages that are wholly in the buffer end, and whether all do.
-
-        -1 where not one is.
-        """
-        ends = [self.buffer.find(mark, self.at) for mark in (self.array_end, self.own_key)]
-        if found := [end for end in ends if end >= 0]:
-            return min(found), True
-        last = self.buffer.rfind(self.message_end, self.at)
-        return (last + len(self.message_end), False) if last >= 0 else (-1, False)
-
-
-def _parsed(body: bytes, opening: bytes, offset: int) -> Iterator[Event]:
-    """Yield messages as one list where nothing is wrong, else one by one, with the faults."""
-    try:
-        items = orjson.loads(b"[" + body.strip().removesuffix(b",") + b"]")
-    except orjson.JSONDecodeError:
-        items = [None]
-    if not set(map(type, items)) <= {dict}:
-        for start, end in _pieces(body, opening):
-            yield from _one(body[start:end], offset + start)
-    elif items:
-        yield items
-
-
-def _pieces(body: bytes, opening: bytes) -> Iterator[tuple[int, int]]:
-    """Yield from where to where each message stands: between lines that open or close one.
-
-    Where the end of such a line was damaged, what follows on it goes with the message before.
-    """
-    first, last = opening + b"{", opening + b"}"
-    start = at = 0
-    for line in body.split(b"\n"):
-        after = at + len(line) + 1
-        kind = line.rstrip()
-        if line.startswith(last):
-            yield start, after
-            start = after
-        elif kind.endswith(first) and not kind.removesuffix(first).endswith((b" ", b"\t")):
-            opened = at + len(kind) - len(first)
-            yield start, opened
-            start = opened
-        at = after
-    yield start, len(body)
-
-
-def _one(piece: bytes, offset: int) -> Iterator[Event]:
-    whole = piece.strip(b" \t\r\n,")
-    if not whole:
-        return
-    start = offset + len(piece) - len(piece.lstrip(b" \t\r\n,"))
-    if item := parse(whole):
-        yield [item]
-    elif (mended := mend(whole)) and "id" in mended[0]:
-        yield Fault(start, mended[1], is_lost=False)
-        yield [mended[0]]
-    else:
-        yield loss(start, whole)

@@ -82,7 +82,7 @@ class History:
                     number, kind, at, author, name, text, reply, flags, edited = orjson.loads(line)
                     named = names.setdefault(name, len(names))
                     chat = self.head.chat_id
-                    yield chat, number, kind, at, author, named, text, reply, flags, edited
+                    yield Row(chat, number, kind, at, author, named, text, reply, flags, edited)
         except (OSError, EOFError, ValueError, StopIteration) as error:
             raise DatasetError(damaged(self.file, error)) from error
 

@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
-from typing import NamedTuple
 
 from model.artifacts import artifact
 from model.chat.eligibility import (
@@ -34,26 +33,6 @@ from pipeline.retrain.history import (
     open_history,
 )
 from pipeline.versions.consent import Ledger, Notes
-
-
-class Entry(NamedTuple):
-    """A row of a spool, `entries.Row`, by name; `name` is a number of its spool's."""
-
-    chat: int
-    number: int
-    kind: int
-    at: int
-    author: int
-    name: int
-    text: str
-    reply: int | None
-    flags: int
-    edited: int
-
-    @property
-    def is_message(self) -> bool:
-        """Whether somebody said it."""
-        return self.kind == Kind.MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +91,9 @@ class Merged:
             known.former if known else None,
         )
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[Row]:
         """Yield all entries of the chat, in order of id."""
-        return map(Entry._make, self.spool.rows(self.chat.chat_id))
+        return self.spool.rows(self.chat.chat_id)
 
     def newer_than(self, moment: datetime, roster: Roster) -> int:
         """Return how many messages people wrote after a moment; bots do not count."""
@@ -126,16 +105,16 @@ class Merged:
     def drop(self, numbers: Iterable[int]) -> int:
         """Let messages go; return how many of them were there."""
         gone = [number for number in numbers if self.known.pop(number, None) is not None]
-        self.spool.drop(self.chat.chat_id, gone)
+        self.spool.delete_rows(self.chat.chat_id, gone)
         return len(gone)
 
-    def keep(self, entries: Iterable[Entry], names: Sequence[str | None]) -> None:
+    def keep(self, entries: Iterable[Row], names: Sequence[str | None]) -> None:
         """Take in entries whose names are those of another spool."""
         ours = self.spool.names
         numbers = [ours.setdefault(name, len(ours)) for name in names]
-        self.spool.keep(self._noted(one, numbers) for one in entries)
+        self.spool.add_rows(self._noted(one, numbers) for one in entries)
 
-    def _noted(self, entry: Entry, numbers: Sequence[int]) -> Entry:
+    def _noted(self, entry: Row, numbers: Sequence[int]) -> Row:
         self.known[entry.number] = max(entry.edited, self.known.get(entry.number, 0))
         return entry._replace(name=numbers[entry.name])
 
@@ -183,7 +162,7 @@ def is_bots_own(kind: str, number: int) -> bool:
     return kind == GROUP or number < 0
 
 
-def add_dumped(whole: Merged, entries: Sequence[Entry], names: Sequence[str | None]) -> None:
+def add_dumped(whole: Merged, entries: Sequence[Row], names: Sequence[str | None]) -> None:
     """Take in a dump's entries: they add what no export speaks for, and edits."""
     whole.played |= _played(entries)
     kind, fresh = whole.chat.kind, []
@@ -203,7 +182,7 @@ def settle(whole: Merged) -> None:
     foreign = [one for one in whole.entries() if is_foreign(one.number)]
     if not foreign:
         return
-    places: dict[tuple[int, int], list[Entry]] = defaultdict(list)
+    places: dict[tuple[int, int], list[Row]] = defaultdict(list)
     earliest = min(one.at for one in foreign)
     for one in whole.entries():
         if one.is_message and one.at >= earliest and not is_foreign(one.number):
@@ -273,7 +252,7 @@ def _silence(whole: Merged, numbers: Collection[int]) -> None:
     whole.keep(silent, list(whole.spool.names))
 
 
-def _placed(kind: str, entry: Entry) -> Entry:
+def _placed(kind: str, entry: Row) -> Row:
     """Return a dump's entry as the merged chat has it."""
     number, reply = entry.number, entry.reply
     if is_bots_own(kind, number):
@@ -294,7 +273,7 @@ def _aim(whole: Merged) -> None:
     whole.keep(aimed, list(whole.spool.names))
 
 
-def _played(entries: Iterable[Entry]) -> set[int]:
+def _played(entries: Iterable[Row]) -> set[int]:
     """Return who says nothing but lines with the bot's marker."""
     said: dict[int, bool] = {}
     for one in entries:
@@ -320,7 +299,7 @@ class Move:
 
     def rows(self, names: dict[str | None, int]) -> Iterator[Row]:
         """Yield the history's rows with the supergroup's ids; see History.rows."""
-        for one in map(Entry._make, self.history.rows(names)):
+        for one in self.history.rows(names):
             reply = None if one.reply is None else self.renumbered(one.reply)
             yield one._replace(number=self.renumbered(one.number), reply=reply)
 
@@ -362,7 +341,7 @@ def move_of(root: Path, found: Archive, expected: artifact.Chat) -> Move | None:
 
 def _earlier(found: Archive, chat: ExportedChat) -> dict[int, Said]:
     """Return by id what a supergroup's export holds of the basic group."""
-    entries = map(Entry._make, found.spool.rows(chat.chat_id))
+    entries = found.spool.rows(chat.chat_id)
     return {
         one.number: (one.author, one.at) for one in entries if one.is_message and one.number < 0
     }
@@ -377,7 +356,7 @@ def _offset(history: History, earlier: Mapping[int, Said]) -> int | None:
     times = [at for _, at in earlier.values()]
     known = {
         one.number: (one.author, one.at)
-        for one in map(Entry._make, history.rows({}))
+        for one in history.rows({})
         if times and one.is_message and min(times) <= one.at <= max(times)
     }
     own = {number: said for number, said in known.items() if not is_foreign(number)}
@@ -538,7 +517,7 @@ def _advice(root: Path, found: Archive, expected: artifact.Chat | None) -> str:
 def _begun(root: Path, spool: Spool, chat: ExportedChat, move: Move | None = None) -> Merged:
     """Return the chat's history as what all else is merged into."""
     history = move.history if move else open_history(root, chat.chat_id)
-    spool.keep((move or history).rows(spool.names))
+    spool.add_rows((move or history).rows(spool.names))
     covers = list(history.head.covers) if history.head else []
     own = ExportedChat(chat.chat_id, chat.number, chat.name, chat.kind)
     whole = Merged(spool, history, own, history.ledger, covers, {}, is_moved=move is not None)
@@ -553,7 +532,7 @@ def _make_whole(whole: Merged, dumps: Sequence[Notes]) -> None:
     settle(whole)
     whole.ledger = whole.ledger.with_notes(dumps)
     forget(whole)
-    whole.spool.find_topics(whole.chat.chat_id)
+    whole.spool.assign_topics(whole.chat.chat_id)
 
 
 def _add_export(whole: Merged, found: Archive, chat: ExportedChat, file: Path) -> None:
@@ -605,19 +584,15 @@ def _add_dump(whole: Merged, found: Archive, chat: ExportedChat, notes: Notes) -
     add_dumped(whole, list(_entries(found, chat)), list(found.spool.names))
 
 
-def _entries(found: Archive, chat: ExportedChat) -> Iterator[Entry]:
-    return map(Entry._make, found.spool.rows(chat.chat_id))
+def _entries(found: Archive, chat: ExportedChat) -> Iterator[Row]:
+    return found.spool.rows(chat.chat_id)
 
 
 def _cover(spool: Spool, chat_id: int) -> Cover | None:
     counts = spool.counts(chat_id)
     if counts.first is None or counts.last is None:
         return None
-    messages = (
-        one
-        for one in map(Entry._make, spool.rows(chat_id))
-        if one.is_message and not is_copy_id(one.number)
-    )
+    messages = (one for one in spool.rows(chat_id) if one.is_message and not is_copy_id(one.number))
     first = last = next(messages).number
     for one in messages:
         last = one.number  # they come in order of id

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from model.chat.conversation import Message
 from pipeline.export.archive import ExportedChat, open_exports
-from pipeline.export.merging import Author, Counts
+from pipeline.export.merging import Author, EntryCounts
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Reading:
 
     chat: ExportedChat
     messages: list[Message]
-    counts: Counts
+    counts: EntryCounts
     authors: list[Author]
 
     @property

@@ -5,8 +5,8 @@ import pytest
 
 from model.errors import ExportError
 from pipeline.export.archive import open_exports
-from pipeline.export.archive import read as events_of
 from pipeline.export.reader import CHUNK
+from pipeline.export.reader import read_events as events_of
 from tests.pipeline.chats import LAYOUTS, account, chat, conversation, entry, write
 from tests.pipeline.export.reading import read
 

@@ -1,6 +1,5 @@
 import pytest
 
-from pipeline.export.reader import layout_of
 from tests.pipeline.chats import INDENTED, LAYOUTS, account, chat, entry, service, write
 from tests.pipeline.export.reading import read, read_all
 
@@ -89,17 +88,6 @@ def test_a_wanted_chat_is_read_without_the_others(tmp_path, layout):
     path = write(tmp_path, LAYOUTS[layout](several(**PREAMBLE)))
 
     assert read(path, wanted="Ana").texts == ["hi", "ho"]
-
-
-@pytest.mark.parametrize("layout", INDENTED)
-@pytest.mark.parametrize("export", [friends, several], ids=["one chat", "an account"])
-def test_the_exporter_s_own_shape_is_seen_at_any_width(tmp_path, layout, export):
-    assert layout_of(write(tmp_path, INDENTED[layout](export()))) is not None
-
-
-@pytest.mark.parametrize("layout", sorted(LAYOUTS.keys() - INDENTED.keys() - {"only ASCII"}))
-def test_another_shape_is_left_to_the_slower_reader(tmp_path, layout):
-    assert layout_of(write(tmp_path, LAYOUTS[layout](friends()))) is None
 
 
 def test_an_empty_list_of_messages_may_stand_on_two_lines(tmp_path):

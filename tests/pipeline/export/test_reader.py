@@ -2,12 +2,12 @@ r"""Bytes that are no JSON and were seen all the same; they matter, so they stan
 
 import pytest
 
-from pipeline.export.reader import mend
+from pipeline.export.reader import repair
 from tests.pipeline.chats import INDENTED, LAYOUTS, account, chat, entry, write
 from tests.pipeline.export.reading import read, read_all
 
-NO_JSON = "an escape or a value that is no JSON"
-NO_UTF_8 = "bytes that are no UTF-8"
+NO_JSON = "an escape or a value that is not JSON"
+NO_UTF_8 = "bytes that are not UTF-8"
 HALF = "half a surrogate pair"
 UNQUOTED = "(File not included. Change data exporting settings to download.)"
 
@@ -57,7 +57,7 @@ def test_a_text_that_is_no_json_is_mended(tmp_path, layout, written, text, fault
     if fault:
         [trouble] = reading.chat.places
         assert place - 300 < trouble.offset < place
-        assert (trouble.what, trouble.after) == (fault, 1)
+        assert (trouble.description, trouble.after) == (fault, 1)
 
 
 @pytest.mark.parametrize("layout", INDENTED)
@@ -122,7 +122,7 @@ def test_zeros_that_join_two_messages_make_none_of_them(tmp_path):
 
 @pytest.mark.parametrize("piece", [b"", b"{", b"}", b"[1]", b"null", b"7", b'"a"', b'{"a": }'])
 def test_what_is_no_object_is_not_made_one(piece):
-    found = mend(piece)
+    found = repair(piece)
 
     assert found is None or not found[0]
 

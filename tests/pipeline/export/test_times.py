@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.export.entries import CONTRADICTION, LOCAL, Times
+from pipeline.export.entries import CONTRADICTION, LOCAL, TimeParser
 from tests.pipeline.chats import NOON, chat, entry, write
 from tests.pipeline.export.reading import read
 
@@ -69,7 +69,10 @@ def test_around_the_skipped_hour_local_times_are_an_hour_closer_than_they_look(t
 
 
 def test_a_time_in_the_skipped_hour_is_read_by_the_offset_before_it():
-    assert Times(LISBON).sent(None, "2016-03-27T01:30:00") == (at(2016, 3, 27, 1, 30), LOCAL)
+    assert TimeParser(LISBON).parse_sent(None, "2016-03-27T01:30:00") == (
+        at(2016, 3, 27, 1, 30),
+        LOCAL,
+    )
 
 
 def test_in_the_doubled_hour_a_time_that_goes_back_is_of_its_second_half(tmp_path):
@@ -83,16 +86,16 @@ def test_in_the_doubled_hour_a_time_that_goes_back_is_of_its_second_half(tmp_pat
 
 
 def test_a_date_with_an_offset_needs_no_zone():
-    assert Times().sent(None, "2016-07-01T10:00:00+05:30")[0] == at(2016, 7, 1, 4, 30)
+    assert TimeParser().parse_sent(None, "2016-07-01T10:00:00+05:30")[0] == at(2016, 7, 1, 4, 30)
 
 
 @pytest.mark.parametrize("unix", ["0", "", "x", "-5", None, 1.5, True, [], "9" * 30, "١٢"])
 def test_a_date_unixtime_that_is_no_time_gives_way_to_the_date(unix):
-    assert Times(UTC).sent(unix, "2016-07-01T10:00:00") == (at(2016, 7, 1, 10), LOCAL)
+    assert TimeParser(UTC).parse_sent(unix, "2016-07-01T10:00:00") == (at(2016, 7, 1, 10), LOCAL)
 
 
 def test_a_date_unixtime_may_be_a_number():
-    assert Times().sent(1_700_000_000, None) == (1_700_000_000, None)
+    assert TimeParser().parse_sent(1_700_000_000, None) == (1_700_000_000, None)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_a_message_without_any_time_is_skipped_and_counted(tmp_path, date):
     ids=["1970 is never", "a date alone", "the unix time wins", "no time", "nothing"],
 )
 def test_when_a_message_was_edited(unix, date, edited):
-    assert Times(UTC).edited(unix, date) == edited
+    assert TimeParser(UTC).parse_edited(unix, date) == edited
 
 
 def test_messages_are_in_order_of_time_and_then_of_id(tmp_path):

@@ -227,8 +227,8 @@ def _notes(summary: Summary) -> Iterator[str]:
         yield f"No voices, with {few} (--min-messages): {_first(summary.quiet)}"
     if summary.repeated:
         yield f"{summary.repeated:,} messages said word for word too often are context only"
-    if summary.struck:
-        yield f"{summary.struck:,} pairs that you struck out stay out"
+    if summary.removed:
+        yield f"{summary.removed:,} pairs that you removed stay out"
     yield f"{summary.gap:,} messages between the splits are in none; {summary.dropped:,} pairs"
     leaks = summary.leaks
     yield (

@@ -34,7 +34,7 @@ from pipeline.dataset.roster_file import (
     read_roster,
     write_roster,
 )
-from pipeline.dataset.split import GAP, SPLITS, SplitName, WrittenPairs, split
+from pipeline.dataset.split import GAP, SPLITS, SplitName, split
 from pipeline.dataset.storage import (
     CONVERSATIONS,
     PAIRS,
@@ -51,70 +51,21 @@ from pipeline.dataset.summary import (
     Leaks,
     Summary,
     VoiceFigures,
+    WrittenPairs,
     split_figures,
     write_summary,
 )
 from pipeline.export.archive import ExportedChat, ShowProgress, open_exports
 from pipeline.export.merging import Author, count_messages
 
-_BATCH = 8_192  # pairs
-_MESSAGES = ("message_ids", "context_ids")
-
-
-def find_leaks(source: Callable[[str], Any]) -> Leaks:
-    """Compare a dataset's training file with the held-out ones; `source` opens a file by name.
-
-    Messages are identified by chat and id, in contexts and in targets. Only the test split's are
-    kept in memory; the training file is read as a stream.
-    """
-    wanted = _distinct(source, "test")
-    found = {chat: np.zeros(len(ids), bool) for chat, ids in wanted.items()}
-    for chat, ids in _messages(source, "train"):
-        if chat in wanted:
-            places = np.searchsorted(wanted[chat], ids)
-            places[places == len(wanted[chat])] = 0
-            found[chat][places[wanted[chat][places] == ids]] = True
-    train, validation, test = (_sessions(source, name) for name in SPLITS)
-    both = len(np.intersect1d(train, np.union1d(validation, test)))
-    both += len(np.intersect1d(validation, test))
-    shared = sum(int(each.sum()) for each in found.values())
-    return Leaks(test_messages_in_training=shared, sessions_on_both_sides=both)
-
-
-def _distinct(source: Callable[[str], Any], name: SplitName) -> dict[int, Any]:
-    """Return a split's message ids by chat, sorted."""
-    found: dict[int, Any] = {}
-    for chat, ids in _messages(source, name):
-        found[chat] = np.union1d(found.get(chat, ids[:0]), ids)
-    return found
-
-
-def _messages(source: Callable[[str], Any], name: SplitName) -> Iterator[tuple[int, Any]]:
-    """Yield the message ids of a split's pairs by chat, batch by batch."""
-    for batch in _batches(source, name, ["chat_id", *_MESSAGES]):
-        chats = batch.column("chat_id").to_numpy()
-        for chat in np.unique(chats).tolist():
-            own = batch.filter(chats == chat)
-            ids = [own.column(column).flatten().to_numpy() for column in _MESSAGES]
-            yield chat, np.unique(np.concatenate(ids))
-
-
-def _sessions(source: Callable[[str], Any], name: SplitName) -> Any:  # noqa: ANN401  numpy's border
-    batches = _batches(source, name, ["session"])
-    parts = [np.unique(batch.column("session").to_numpy()) for batch in batches]
-    return np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int32)
-
-
-def _batches(source: Callable[[str], Any], name: SplitName, columns: list[str]) -> Iterator[Any]:
-    with pq.ParquetFile(source(f"{name}.parquet")) as file:
-        yield from file.iter_batches(_BATCH, columns=columns)
-
-
-MOST_UNREAD = 0.01
+MAX_UNREAD = 0.01
 """Share of a file that may be unreadable without --skip-damaged."""
 
 Step = Callable[[str], None]
-"""Is told what begins now, in a few words."""
+"""Receives a short description of the step that begins."""
+
+_BATCH = 8_192  # pairs
+_ID_COLUMNS = ("message_ids", "context_ids")
 
 
 def build(
@@ -124,20 +75,20 @@ def build(
     step: Step = lambda _: None,
     show: ShowProgress = lambda _: nullcontext(lambda _: None),
 ) -> Summary:
-    """Build a dataset from one chat of one export, or of several that are merged.
+    """Build a dataset from one chat of one or more exports.
 
-    The roster is the one given, else the roster.toml beside an export, else made of those who
-    wrote: learned from, and silent until they agree. What a person wrote into the roster.toml of
-    an earlier dataset in `out` still holds then, and so does what they struck out of it.
+    The roster is the given one, or the roster.toml next to an export, or a new one of the chat's
+    authors, who are learned from but silent until they agree. A new roster takes over the people
+    of an earlier dataset in `out`. Pairs that were removed from that dataset stay out.
 
     Raises:
-        ExportError: The exports cannot be used, or a single person speaks in the chat.
+        ExportError: The exports cannot be used, or only one person talks in the chat.
         RosterError: The roster cannot be used.
-        DatasetError: Too little is said, or `out` holds something else.
+        DatasetError: There are too few messages, or `out` holds something else.
     """
     recover_dataset(out)
     check_output(out)
-    if choices.review:  # now, rather than after minutes of work
+    if choices.review:  # fail now rather than after minutes of work
         check_writable(choices.review)
     review = Review(
         read_removed(choices.review, out / REMOVED), is_wanted=choices.review is not None
@@ -163,11 +114,11 @@ def build_chat(
     hashes: Iterable[str],
     step: Step,
 ) -> Summary:
-    """Build a dataset from a chat that is read; `hashes` are its exports'.
+    """Build a dataset from a chat that has been read; `hashes` are those of its exports.
 
     Raises:
-        ExportError: Nobody talks with anybody there.
-        DatasetError: Too little is said, or `out` holds something else.
+        ExportError: Fewer than two people talk in the chat.
+        DatasetError: There are too few messages, or `out` holds something else.
     """
     roster, choices = pairing.roster, pairing.choices
     _check_voices(roster, authors, choices.min_messages)
@@ -185,23 +136,25 @@ def build_chat(
         with place_in_errors(out), UnnamedFiles(out) as files:
             written = draft.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
             occasions.write(files.open(CONVERSATIONS), splits)
-            _check_pairs(written)
+            counts = [sum(voices.values()) for voices in written.voices]
+            if not all(counts):
+                raise _too_few_pairs(counts)
             shared = find_leaks(lambda name: files.open(f"{PAIRS}/{name}"))
             summary = _summary(pairing, splits, written, shared)
-            summary = replace(summary, struck=review.found, export_sha256=tuple(hashes))
+            summary = replace(summary, removed=review.removed_count, export_sha256=tuple(hashes))
             with new_dataset(out) as folder:
                 files.name_in(folder)
                 write_roster(roster, folder / ROSTER_FILE, authors)
-                write_removed(folder / REMOVED, review.struck)
+                write_removed(folder / REMOVED, review.removed)
                 write_summary(summary, folder / SUMMARY)
     return summary
 
 
 def check_chat(chat: ExportedChat, clashes: int) -> None:
-    """Make sure that it is one account's chat, and known by its id.
+    """Check that a chat comes from one account and has an id.
 
     Raises:
-        ExportError: It is not.
+        ExportError: It does not.
     """
     name = make_printable_name(chat.name)
     if clashes:
@@ -212,22 +165,57 @@ def check_chat(chat: ExportedChat, clashes: int) -> None:
     if chat.number is None:
         raise ExportError(
             f"the export does not say which chat {name} is, its id is missing or "
-            "damaged: export it again"
+            "damaged: export the chat again"
         )
 
 
 def check_damage(chat: ExportedChat, *, skip_damaged: bool) -> None:
-    """Make sure that little of the files is damaged, unless that is agreed to.
+    """Check that at most 1 % of each file is unreadable, unless `skip_damaged`.
 
     Raises:
-        ExportError: Too much is.
+        ExportError: More is.
     """
     for file, unread in chat.unread.items():
-        if not skip_damaged and chat.unread_share(file) > MOST_UNREAD:
+        if not skip_damaged and chat.unread_share(file) > MAX_UNREAD:
             raise ExportError(
                 f"{file} is damaged, and {unread:,} bytes ({chat.unread_share(file):.1%} of it) "
-                "cannot be read: export the chat again, or go on without them by --skip-damaged"
+                "cannot be read: export the chat again, or give --skip-damaged to ignore them"
             )
+
+
+def find_leaks(source: Callable[[str], Any]) -> Leaks:
+    """Compare a dataset's training file with the held-out ones; `source` opens a file by name.
+
+    Messages are identified by chat and id, in contexts and in targets. Memory holds only the ids
+    of the test split; the training file is read as a stream.
+    """
+    test: dict[int, Any] = {}
+    for chat, ids in _read_message_ids(source, "test"):
+        test[chat] = np.union1d(test.get(chat, ids[:0]), ids)
+    found = {chat: np.zeros(len(ids), bool) for chat, ids in test.items()}
+    for chat, ids in _read_message_ids(source, "train"):
+        if chat in test:
+            places = np.searchsorted(test[chat], ids)
+            places[places == len(test[chat])] = 0
+            found[chat][places[test[chat][places] == ids]] = True
+    sessions = []
+    for name in SPLITS:
+        batches = _read_batches(source, name, ["session"])
+        parts = [np.unique(batch.column("session").to_numpy()) for batch in batches]
+        sessions.append(np.unique(np.concatenate(parts)) if parts else np.empty(0, np.int32))
+    train, validation, test_sessions = sessions
+    on_both_sides = len(np.intersect1d(train, np.union1d(validation, test_sessions)))
+    on_both_sides += len(np.intersect1d(validation, test_sessions))
+    return Leaks(
+        test_messages_in_training=sum(int(each.sum()) for each in found.values()),
+        sessions_on_both_sides=on_both_sides,
+    )
+
+
+def file_sha256(file: Path) -> str:
+    """Return a file's sha256, in hex."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _pair(
@@ -247,65 +235,53 @@ def _pair(
 def _roster(
     choices: BuildOptions, files: Sequence[Path], authors: Sequence[Author], out: Path
 ) -> Roster:
-    """Return the roster to build with; who wrote too little is quiet in it."""
+    """Return the roster to build with, in which people with too few messages are quiet."""
     beside = {
         file.with_name(ROSTER_FILE) for file in files if file.with_name(ROSTER_FILE).is_file()
     }
     if not choices.roster and len(beside) > 1:
-        raise RosterError("there is a roster.toml beside several exports: choose with --roster")
+        raise RosterError(
+            "several exports have a roster.toml next to them: choose one with --roster"
+        )
     if given := choices.roster or next(iter(beside), None):
         roster = assign_nameless_authors(read_roster(given), authors)
         return mark_quiet(roster, authors, choices.min_messages)
     if not (out / ROSTER_FILE).is_file():
         return make_roster(authors, min_messages=choices.min_messages)
     earlier = assign_nameless_authors(read_roster(out / ROSTER_FILE), authors)
-    return make_roster(authors, _still_known(earlier, authors), choices.min_messages)
-
-
-def _still_known(earlier: Roster, authors: Sequence[Author]) -> Roster:
-    """Return of an earlier dataset's roster those who wrote here; in one group a no stays too."""
     wrote = {author.author_id for author in authors}
-    known = [person for person in earlier.people if wrote.intersection(person.ids)]
-    nos = [person for person in earlier.people if person.learn == "no" and person not in known]
-    return replace(earlier, people=tuple([*known, *nos] if known else ()))
+    people = [person for person in earlier.people if wrote.intersection(person.ids)]
+    if people:  # it is the same group: an exclusion remains even for people without messages
+        people += [one for one in earlier.people if one.learn == "no" and one not in people]
+    earlier = replace(earlier, people=tuple(people))
+    return make_roster(authors, earlier, choices.min_messages)
 
 
 def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
-    """Check that somebody may become a voice.
+    """Check that there can be a voice.
 
     Raises:
         DatasetError: The roster or the threshold excludes everyone.
     """
     bots = roster.bots | roster.understudies
-    counts = count_messages(one for one in authors if one.author_id not in bots)
+    counts = count_messages(author for author in authors if author.author_id not in bots)
     if roster.voices or not any(counts.values()):
-        return  # nobody wrote anything: see PairBuilder.check_authors
+        return  # PairBuilder.check_authors reports an empty chat
     willing = [person for person in roster.people if person.is_only_quiet]
     if not willing:
         raise DatasetError(
             f"nobody in the roster{'' if roster.people else ' (it is empty)'} may be imitated: "
-            'write learn = "yes", and imitate = "ask" or "yes", for those who agree'
+            'set learn = "yes", and imitate = "ask" or "yes", for people who agree'
         )
     if not any(counts[number] for person in roster.people for number in person.ids):
         raise DatasetError(
-            "nobody in the roster wrote in this chat: give the chat's own roster, which "
-            "`understudy inspect EXPORT --roster FILE` writes"
+            "nobody in the roster wrote in this chat: give the chat's own roster (create it with "
+            "`understudy inspect EXPORT --roster FILE`)"
         )
     most = max(sum(counts[number] for number in person.ids) for person in willing)
     raise DatasetError(
         f"nobody who may be imitated wrote the {min_messages:,} messages that a voice needs (the "
-        f"most is {most:,}): export more of the chat, or give a smaller --min-messages"
-    )
-
-
-def _check_pairs(written: WrittenPairs) -> None:
-    counts = [sum(voices.values()) for voices in written.voices]
-    if all(counts):
-        return
-    found = ", ".join(f"{n} to {name}" for n, name in zip(counts, SPLITS, strict=True))
-    raise DatasetError(
-        f"too few replies to learn from ({found}): export more of the chat, "
-        'or let more people in the roster say learn = "yes"'
+        f"maximum is {most:,}): export more of the chat, or give a smaller --min-messages"
     )
 
 
@@ -343,7 +319,26 @@ def _summary(
     )
 
 
-def file_sha256(file: Path) -> str:
-    """Return a file's sha256, in hex."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _too_few_pairs(counts: Sequence[int]) -> DatasetError:
+    found = ", ".join(f"{n} to {name}" for n, name in zip(counts, SPLITS, strict=True))
+    return DatasetError(
+        f"too few replies for training and testing ({found}): export more of the chat, "
+        'or set learn = "yes" for more people in the roster'
+    )
+
+
+def _read_message_ids(source: Callable[[str], Any], name: SplitName) -> Iterator[tuple[int, Any]]:
+    """Yield the message ids of a split's pairs by chat, batch by batch."""
+    for batch in _read_batches(source, name, ["chat_id", *_ID_COLUMNS]):
+        chats = batch.column("chat_id").to_numpy()
+        for chat in np.unique(chats).tolist():
+            own = batch.filter(chats == chat)
+            ids = [own.column(column).flatten().to_numpy() for column in _ID_COLUMNS]
+            yield chat, np.unique(np.concatenate(ids))
+
+
+def _read_batches(
+    source: Callable[[str], Any], name: SplitName, columns: list[str]
+) -> Iterator[Any]:
+    with pq.ParquetFile(source(f"{name}.parquet")) as file:
+        yield from file.iter_batches(_BATCH, columns=columns)

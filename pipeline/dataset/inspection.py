@@ -1,4 +1,4 @@
-"""Collect what exports contain, for `understudy inspect`."""
+"""Count what exports contain, for `understudy inspect`."""
 
 import os
 import unicodedata
@@ -27,10 +27,10 @@ _NO_SCRIPTS = {
 
 @dataclass(frozen=True, slots=True)
 class ChatReport:
-    """One chat; `scripts` counts messages by script, `private` counts placeholders.
+    """One chat; `scripts` counts messages by script, `private` counts placeholders by kind.
 
-    The `quiet` authors wrote fewer than `min_messages` own messages, too few for a voice.
-    `sessions` and `pairs` are the numbers that a build would find before the split.
+    The `quiet` authors wrote fewer than `min_messages` messages of their own, too few for a voice.
+    `sessions` and `pairs` are the numbers that a build finds before the split.
     """
 
     chat: ExportedChat
@@ -45,7 +45,7 @@ class ChatReport:
 
     @property
     def messages(self) -> int:
-        """Return how many entries are of the type message, those that were skipped included."""
+        """Return the number of entries of the type message, including skipped ones."""
         return self.counts.messages + self.chat.tally.messages_skipped
 
 
@@ -60,16 +60,17 @@ def inspect(
     step: Callable[[str], None] = lambda _: None,
     show: ShowProgress = lambda _: nullcontext(lambda _: None),
 ) -> list[ChatReport]:
-    """Return the figures of all chats, those with most messages first, or of the wanted one.
+    """Report on all chats, those with most messages first, or on the wanted one.
 
-    With `roster_path` a roster of the chat's people is written there.
+    With `roster_path`, write a roster of the chat's people there.
 
     Raises:
-        ExportError: The exports cannot be used, or a roster is wanted of several chats.
+        ExportError: The exports cannot be used, or there are several chats to write a roster of.
     """
     if roster_path and roster_path.exists():
         raise ExportError(
-            f"{roster_path} is there already, and may be edited: name another file, or delete it"
+            f"{roster_path} already exists and may have been edited: "
+            "give another file, or delete it"
         )
     with open_exports(exports, wanted, zone, step, show) as archive:
         chats = list(archive.chats.values())
@@ -78,29 +79,29 @@ def inspect(
         choices = BuildOptions(window=window, min_messages=min_messages)
         if len(chats) > MAX_LISTED:
             step(f"inspecting {len(chats):,} chats")
-        tell = step if len(chats) <= MAX_LISTED else lambda _: None
-        figures = [inspect_chat(archive.spool, chat, choices, tell) for chat in chats]
+        chat_step = step if len(chats) <= MAX_LISTED else lambda _: None
+        reports = [inspect_chat(archive.spool, chat, choices, chat_step) for chat in chats]
         if roster_path:
             authors = archive.spool.authors(chats[0].chat_id, own_words=True)
             make_folder(Path(os.path.realpath(roster_path)).parent)
             write_roster(make_roster(authors, min_messages=min_messages), roster_path, authors)
-    return sorted(figures, key=lambda one: -one.messages)
+    return sorted(reports, key=lambda report: -report.messages)
 
 
 def inspect_chat(
     spool: Spool, chat: ExportedChat, choices: BuildOptions, step: Callable[[str], None]
 ) -> ChatReport:
-    """Return the figures of one chat."""
+    """Report on one chat."""
     step(f"inspecting {make_printable_name(chat.name)}")
     scripts = Counter[str]()
 
-    def watch(message: Message) -> None:
-        scripts.update(_scripts(message.text))
+    def count_scripts(message: Message) -> None:
+        scripts.update({found for character in set(message.text) if (found := _script(character))})
 
     roster = make_roster(
         spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
     )
-    pairing = PairBuilder(spool, chat, roster, choices, watch)
+    pairing = PairBuilder(spool, chat, roster, choices, count_scripts)
     sessions = pairs = 0
     for session in pairing.sessions():
         sessions += 1
@@ -114,17 +115,15 @@ def inspect_chat(
         sessions=sessions,
         pairs=pairs,
         min_messages=choices.min_messages,
-        quiet=frozenset(one for who in roster.people if who.quiet for one in who.ids),
+        quiet=frozenset(
+            number for person in roster.people if person.quiet for number in person.ids
+        ),
     )
-
-
-def _scripts(text: str) -> set[str]:
-    """Return the scripts of a text's letters, by Unicode's names: Latin, Cyrillic, Cjk."""
-    return {script for character in set(text) if (script := _script(character))}
 
 
 @lru_cache(65_536)
 def _script(character: str) -> str:
+    """Return a letter's script by its Unicode name, such as Latin, Cyrillic, Cjk; "" for others."""
     if not character.isalpha():
         return ""
     plain = unicodedata.normalize("NFKD", character)  # º is an o, and a full-width A an A

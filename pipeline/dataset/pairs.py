@@ -1,4 +1,4 @@
-"""Cut a chat into pairs of a context and the turn that follows it."""
+"""Convert a chat's messages to pairs of a context and the turn that follows it."""
 
 import re
 from collections import Counter
@@ -18,14 +18,14 @@ from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.split import TEST, VALIDATION, SessionSpans
 from pipeline.export.archive import ExportedChat
-from pipeline.export.merging import START, Position, Spool
+from pipeline.export.merging import START, Spool
 
 _LINK = re.compile(r"(?:https?://|www\.|t\.me/)\S+", re.IGNORECASE)
 _NUMBER = re.compile(r"[\d\s.,:/+%€$£-]*\d[\d\s.,:/+%€$£-]*")
 _MANY_DIGITS = re.compile(r"(?:\d[\s.-]?){7,}")
 _DIGIT = re.compile(r"\d")
-_LONG = 500  # characters: the longest tenth of a thousand turns in ordinary chat
-_LOUD = 20  # letters
+_LONG = 500  # characters: in ordinary chat about one turn in ten thousand is longer
+_LOUD = 20  # characters
 
 LINK, NUMBER, DIGITS, ECHO, LONG, LOUD = (
     "lone link",
@@ -37,14 +37,14 @@ LINK, NUMBER, DIGITS, ECHO, LONG, LOUD = (
 )
 
 
-def doubts(context: Sequence[str], target: Sequence[str]) -> tuple[str, ...]:
-    """Return why a person might not want this target, for these rendered lines of context."""
+def find_doubts(context: Sequence[str], target: Sequence[str]) -> tuple[str, ...]:
+    """Return the reasons to doubt a target, given the rendered lines of its context."""
     text = "\n".join(target)
     _, last = split_line(context[-1])
     has_digit = _DIGIT.search(text) is not None
     return tuple(
         name
-        for name, is_so in (
+        for name, applies in (
             (LINK, text[:1] in "hHwWtT" and bool(_LINK.fullmatch(text))),
             (NUMBER, has_digit and bool(_NUMBER.fullmatch(text))),
             (DIGITS, has_digit and bool(_MANY_DIGITS.search(text))),
@@ -52,22 +52,18 @@ def doubts(context: Sequence[str], target: Sequence[str]) -> tuple[str, ...]:
             (LONG, len(text) > _LONG),
             (LOUD, len(text) > _LOUD and text.isupper()),
         )
-        if is_so
+        if applies
     )
-
-
-Keeps = Callable[[Message], bool]
-"""Whether what a message says may be a target; it is context in any case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What was said, and what a friend said next.
+    """A context and the turn of a voice that follows it.
 
-    `message_ids` are all of the turn's, `target` what of them may be learned: a photo begins a
-    turn, and its words are not the model's to say. `context` are rendered lines, oldest first.
-    `session` is the number of the turn's session, `since` that of its oldest context's. `marks` say
-    what is doubtful about the target; it is `seen` where it is a training target too.
+    `message_ids` are all messages of the turn; `target` holds the texts that may be learned, which
+    excludes media. `context` holds rendered lines, oldest first. `session` is the number of the
+    turn's session, `since` that of the oldest context line. `marks` are the reasons to doubt the
+    target. A held-out target is `seen` if it also occurs in training.
     """
 
     chat_id: int
@@ -84,26 +80,21 @@ class Pair:
 
     @property
     def id(self) -> str:
-        """Return a name for the pair that no other one has: its chat and the turn's first id."""
+        """Return a unique id: the chat's id and the turn's first message id."""
         return f"{self.chat_id}/{self.message_ids[0]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One session of one topic: its lines, and the pairs whose turns are in it."""
+    """One session of one topic: its lines, and the pairs with a turn in it."""
 
     number: int
     lines: tuple[Line, ...]
     pairs: tuple[Pair, ...]
 
-    @property
-    def start(self) -> datetime:
-        """Return when it began."""
-        return self.lines[0].sent_at
 
-
-class _Recent:
-    """The last lines of a topic, within a window's reach: as lines, as text, by session."""
+class _RecentLines:
+    """The last lines of a topic, within a window's reach, with their texts and sessions."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -111,81 +102,80 @@ class _Recent:
         self._texts: list[str] = []
         self._sessions: list[int] = []
 
-    def answer(self, chat_id: int, session: int, turn: Sequence[Line]) -> Pair | None:
-        """Take in a turn; return it as the answer to what came before it, None if it is none."""
+    def add_turn(self, chat_id: int, session: int, turn: Sequence[Line]) -> Pair | None:
+        """Add a turn; return its pair, or None without a context or without a target."""
         context = context_before(self._lines, turn[0].sent_at, self._window)
         target = tuple(text for line in turn if (text := target_text(line)))
         pair = None
         if context and target and (voice := turn[0].speaker):
-            seen = merge_withheld_lines(self._texts[-len(context) :])
+            rendered = merge_withheld_lines(self._texts[-len(context) :])
             pair = Pair(
                 chat_id=chat_id,
                 message_ids=tuple(line.message_id for line in turn),
                 context_ids=tuple(line.message_id for line in context),
                 voice=voice,
-                context=seen,
+                context=rendered,
                 target=target,
                 sent_at=turn[0].sent_at,
                 session=session,
                 since=self._sessions[-len(context)],
-                marks=doubts(seen, target),
+                marks=find_doubts(rendered, target),
             )
-        self._take_in(session, turn)
-        return pair
-
-    def _take_in(self, session: int, turn: Sequence[Line]) -> None:
         reach = self._window.lookback
         self._lines = [*self._lines, *turn][-reach:]
         self._texts = [*self._texts, *map(render_line, turn)][-reach:]
         self._sessions = [*self._sessions, *(session for _ in turn)][-reach:]
+        return pair
 
 
 def pair_sessions(
     messages: Iterable[Message],
     roster: Roster,
     window: Window,
-    keeps: Keeps = lambda _: True,
+    may_be_target: Callable[[Message], bool] = lambda _: True,
 ) -> Iterator[Session]:
     """Yield one chat's sessions with their pairs, topic by topic, numbered from 0.
 
-    `messages` come topic by topic too, each in order. A turn that nothing came before, and one of
-    whose words nothing may be learned, make no pair.
+    `messages` are ordered by topic, then time. Turns without a context or without a target make no
+    pair. A message that `may_be_target` rejects is only context.
     """
     number = 0
     places = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
     for (chat_id, _), topic in places:
-        recent = _Recent(window)
-        for lines in split_sessions(_lines(topic, roster, keeps), window.gap):
+        recent = _RecentLines(window)
+        for lines in split_sessions(_to_lines(topic, roster, may_be_target), window.gap):
             pairs = tuple(
                 pair
                 for turn in split_turns(lines)
-                if (pair := recent.answer(chat_id, number, turn))
+                if (pair := recent.add_turn(chat_id, number, turn))
             )
             yield Session(number, tuple(lines), pairs)
             number += 1
 
 
-def _lines(topic: Iterable[Message], roster: Roster, keeps: Keeps) -> Iterator[Line]:
+def _to_lines(
+    topic: Iterable[Message], roster: Roster, may_be_target: Callable[[Message], bool]
+) -> Iterator[Line]:
     for message in topic:
         if line := make_line(message, roster):
-            may_be = line.is_target and keeps(message)
-            yield line if may_be == line.is_target else replace(line, is_target=False)
+            is_target = line.is_target and may_be_target(message)
+            yield line if is_target == line.is_target else replace(line, is_target=False)
 
 
 MAX_REPEATS = 10
-"""Of one message that a friend sent word for word more often, about so many are targets."""
+"""About this many copies of a message that one author repeats word for word are targets."""
 
-_SPREAD = 2_654_435_761  # Knuth's multiplicative hash: neighbours land far apart
+_SPREAD = 2_654_435_761  # Knuth's multiplicative hash, which spreads neighbouring numbers
 
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What of a chat to take, and how; the defaults take everything.
+    """Options of `build`; the defaults take the whole chat.
 
-    `last` messages or those `since` a time; local times of old exports are those of `zone`, else
-    of this machine. Who wrote fewer than `min_messages` becomes no voice; `test_share` and
-    `validation_share` are the test's and the validation's parts of all messages. With
-    `skip_damaged` an export counts however much of it is damaged.
+    Only the `last` messages, or those `since` a time, are used. Local times of old exports are in
+    `zone`, by default this machine's. People with fewer than `min_messages` are not voices.
+    `test_share` and `validation_share` are shares of all messages. With `skip_damaged`, any amount
+    of damage in an export is accepted.
     """
 
     window: Window = field(default_factory=Window)
@@ -202,13 +192,17 @@ class BuildOptions:
     skip_damaged: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a number of messages that leaves none."""
+        """Check `last`.
+
+        Raises:
+            DatasetError: It leaves no message.
+        """
         if self.last is not None and self.last < 1:
-            raise DatasetError(f"--last {self.last} leaves no message: give 1 or more")
+            raise DatasetError(f"--last {self.last} leaves no messages: give 1 or more")
 
 
 class PairBuilder:
-    """Pairs a chat's messages and counts what it meets on the way."""
+    """Converts a chat's messages to pairs and counts them."""
 
     def __init__(
         self,
@@ -216,12 +210,14 @@ class PairBuilder:
         chat: ExportedChat,
         roster: Roster,
         choices: BuildOptions,
-        watch: Callable[[Message], None] = lambda _: None,
+        on_message: Callable[[Message], None] = lambda _: None,
     ) -> None:
         self.chat, self.roster, self.choices = chat, roster, choices
-        self._spool, self._watch = spool, watch
-        self._begin = _start(spool, chat.chat_id, choices)
-        self._often = spool.find_repeated(chat.chat_id, MAX_REPEATS, self._begin)
+        self._spool, self._on_message = spool, on_message
+        since = (int(choices.since.timestamp()), START[1]) if choices.since else START
+        last = spool.find_start(chat.chat_id, choices.last) if choices.last else START
+        self._start = max(since, last)
+        self._repeats = spool.find_repeated(chat.chat_id, MAX_REPEATS, self._start)
         self.spans = SessionSpans()
         self.messages = self.repeated = 0
         self.lines: Counter[str] = Counter()
@@ -229,9 +225,9 @@ class PairBuilder:
         self.redacted: Counter[str] = Counter()
 
     def sessions(self) -> Iterator[Session]:
-        """Yield the chat's sessions with their pairs, counting what is in them."""
+        """Yield the chat's sessions with their pairs."""
         for session in pair_sessions(
-            self._messages(), self.roster, self.choices.window, self._keeps
+            self._messages(), self.roster, self.choices.window, self._may_be_target
         ):
             start, end = (
                 line.sent_at.timestamp() for line in (session.lines[0], session.lines[-1])
@@ -246,46 +242,42 @@ class PairBuilder:
             yield session
 
     def check_authors(self) -> None:
-        """Make sure that people talk with each other here.
+        """Check that at least two people talk in the chat.
 
         Raises:
-            ExportError: Nobody does.
+            ExportError: Fewer do.
         """
         chat = make_printable_name(self.chat.name)
         if not self.messages and self.choices.since:
             raise ExportError(
-                f"nobody wrote in {chat} since {self.choices.since:%Y-%m-%d}: "
+                f"there are no messages in {chat} since {self.choices.since:%Y-%m-%d}: "
                 "give --since an earlier day"
             )
         if not self.authors:
-            raise ExportError(f"nobody talks in {chat}: it holds only commands, forwards or bots")
+            raise ExportError(
+                f"nobody talks in {chat}: it holds only commands, forwards and messages of bots"
+            )
         if len(self.authors) == 1:
             person = self.roster.find_by_id(min(self.authors))
             raise ExportError(
                 f"only {person.name if person else 'one person'} speaks in {chat}: "
-                "a model learns from two or more who talk"
+                "training needs two or more people who talk"
             )
 
     def _messages(self) -> Iterator[Message]:
-        for message in self._spool.messages(self.chat.chat_id, self._begin):
+        for message in self._spool.messages(self.chat.chat_id, self._start):
             self.messages += 1
-            self._watch(message)
+            self._on_message(message)
             yield message
 
-    def _keeps(self, message: Message) -> bool:
-        """Whether a message may be a target: of those said word for word too often, a few are.
+    def _may_be_target(self, message: Message) -> bool:
+        """Whether a message may be a target: of one that is repeated too often, a few may.
 
-        Which few its id decides, so that they are spread over the years.
+        A hash of the id selects these few, so that they are spread over the years.
         """
-        times = self._often.get((message.author_id, message.text))
-        # The high bits: the low ones of a product are alike where ids are at equal distances.
+        times = self._repeats.get((message.author_id, message.text))
+        # Use the high bits: for equally spaced ids the low bits of the products are similar.
         if times is None or message.message_id * _SPREAD % 2**32 * times >> 32 < MAX_REPEATS:
             return True
         self.repeated += 1
         return False
-
-
-def _start(spool: Spool, chat_id: int, choices: BuildOptions) -> Position:
-    since = (int(choices.since.timestamp()), START[1]) if choices.since else START
-    last = spool.find_start(chat_id, choices.last) if choices.last else START
-    return max(since, last)

@@ -1,4 +1,4 @@
-"""Let a person review doubtful pairs in a CSV file."""
+"""Write doubtful pairs to a CSV file for review, and read which ones to remove."""
 
 import csv
 import io
@@ -16,47 +16,48 @@ _COLUMNS = ("remove", "pair", "date", "why", "voice", "context", "target")
 _SHOWN = 2  # lines of context
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ID = re.compile(r"-?\d+/-?\d+")
-_PREFIX = "pair "  # a chat's id and a message's, -5/2, are a sum to a spreadsheet
+_PREFIX = "pair "  # without it a spreadsheet takes an id such as -5/2 for a formula
 
 
 @dataclass(slots=True)
 class Review:
-    """The pairs that stay out, by id, and the rows of the table, if a person wants to see it."""
+    """The ids of the pairs to remove, and the rows of the review table if it `is_wanted`."""
 
-    struck: frozenset[str]
+    removed: frozenset[str]
     rows: list[tuple[str, ...]] = field(default_factory=list)
-    found: int = 0
+    removed_count: int = 0
     is_wanted: bool = True
 
     def passes(self, pair: Pair) -> bool:
-        """Take note of a pair; return whether it stays in."""
-        is_struck = pair.id in self.struck
-        self.found += is_struck
-        if self.is_wanted and (is_struck or pair.marks):
-            self.rows.append(_row(pair, is_struck=is_struck))
-        return not is_struck
+        """Add a pair to the table if it is doubtful; return whether it stays in the dataset."""
+        is_removed = pair.id in self.removed
+        self.removed_count += is_removed
+        if self.is_wanted and (is_removed or pair.marks):
+            self.rows.append(_to_row(pair, is_removed=is_removed))
+        return not is_removed
 
 
-def read_removed(table: Path | None, kept: Path) -> frozenset[str]:
-    """Return the ids of pairs that were struck out, in the table or in an earlier dataset.
+def read_removed(table: Path | None, earlier_list: Path) -> frozenset[str]:
+    """Return the ids of the pairs to remove, from a review table and an earlier dataset's list.
 
-    Of a pair that the table shows, the table decides.
+    For pairs in the table, the table decides.
 
     Raises:
-        DatasetError: The table is none of ours.
+        DatasetError: The table is not a review table.
     """
-    earlier = _kept(kept)
+    earlier: frozenset[str] = frozenset()
+    if earlier_list.is_file():
+        earlier = frozenset(earlier_list.read_text("utf-8", errors="replace").split())
     if table is None or not table.exists():
         return earlier
     try:
-        shown = _shown(table)
+        shown = _read_table(table)
     except (OSError, ValueError, AttributeError, csv.Error) as error:
         raise DatasetError(
-            f"{table} was not written by `build --review` "
-            f"({describe_error(error)}): "
+            f"{table} is not a table that `build --review` wrote ({describe_error(error)}): "
             "give another file, or delete it"
         ) from error
-    return (earlier - shown.keys()) | {pair for pair, is_struck in shown.items() if is_struck}
+    return (earlier - shown.keys()) | {pair for pair, is_removed in shown.items() if is_removed}
 
 
 def check_writable(table: Path) -> None:
@@ -70,44 +71,38 @@ def check_writable(table: Path) -> None:
 
 
 def write_review(table: Path, review: Review) -> None:
-    """Write the table, readable by its owner alone; spreadsheets read it as UTF-8."""
+    """Write the table, readable only by its owner, in UTF-8 that spreadsheets recognise."""
     make_folder(Path(os.path.realpath(table)).parent)
     text = io.StringIO(newline="")
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)  # wherever a spreadsheet splits
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)  # some spreadsheets also split at semicolons
     writer.writerow(_COLUMNS)
     writer.writerows(review.rows)
     write_text(table, "\ufeff" + text.getvalue())
 
 
-def _kept(path: Path) -> frozenset[str]:
-    if not path.is_file():
-        return frozenset()
-    return frozenset(path.read_text("utf-8", errors="replace").split())
+def write_removed(path: Path, removed: Collection[str]) -> None:
+    """Write the ids of removed pairs, one per line."""
+    write_text(path, "".join(f"{pair}\n" for pair in sorted(removed)))
 
 
-def write_removed(path: Path, struck: Collection[str]) -> None:
-    """Write the ids of pairs that stay out, one a line."""
-    write_text(path, "".join(f"{pair}\n" for pair in sorted(struck)))
+def _read_table(table: Path) -> dict[str, bool]:
+    """Return for each pair in a table, by id, whether it is marked for removal.
 
-
-def _shown(table: Path) -> dict[str, bool]:
-    """Return which pairs a table shows, by id, and whether each is struck out.
-
-    Spreadsheets save it with semicolons and in an encoding of their own, as their language has it;
-    ids and marks are the same in all of them.
+    Depending on their language, spreadsheets save the table with semicolons and in another
+    encoding. Ids and marks do not depend on the encoding.
     """
     text = table.read_text("utf-8-sig", "replace")
     semicolons = ";" in text.partition("\n")[0]
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if semicolons else ",")
     if rows.fieldnames and not {"remove", "pair"}.issubset(rows.fieldnames):
-        raise ValueError("it has no columns remove and pair")
+        raise ValueError("it has no columns `remove` and `pair`")
     shown = {row["pair"].removeprefix(_PREFIX): bool(row["remove"].strip()) for row in rows}
-    return {pair: is_struck for pair, is_struck in shown.items() if _ID.fullmatch(pair)}
+    return {pair: is_removed for pair, is_removed in shown.items() if _ID.fullmatch(pair)}
 
 
-def _row(pair: Pair, *, is_struck: bool) -> tuple[str, ...]:
+def _to_row(pair: Pair, *, is_removed: bool) -> tuple[str, ...]:
     return (
-        "x" if is_struck else "",
+        "x" if is_removed else "",
         f"{_PREFIX}{pair.id}",
         f"{pair.sent_at:%Y-%m-%d %H:%M}",
         ", ".join(pair.marks),
@@ -116,5 +111,5 @@ def _row(pair: Pair, *, is_struck: bool) -> tuple[str, ...]:
 
 
 def _cell(text: str) -> str:
-    """Return words that no spreadsheet takes for a formula."""
+    """Return a text that spreadsheets do not take for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text

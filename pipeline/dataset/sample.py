@@ -6,7 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from pipeline.dataset.roster_file import ROSTER_FILE, write_roster
 NAMES = ("Tiago", "Leonardo", "Hugo", "Andre", "Raul")
 TITLE = "Five friends"
 SEED = 14
-"""Of the first thirty the one whose last 15 % are shared most evenly: 491 messages at least."""
+"""The seed below 30 that divides the last 15 % most evenly: everyone has at least 491 messages."""
 
 _CHAT = 1_500_000_000
 _FIRST_ID = 101
-_CANDIDATES = 16  # of 16 writers 4,368 fives can be made; those after them wrote too little
-_FEWEST = 4  # messages of a conversation
-_PAUSE = timedelta(hours=3)  # above any sensible session gap, so no two conversations merge
+_CANDIDATES = 16  # authors: they make 4,368 groups of five; all others wrote too little
+_MIN_MESSAGES = 4  # of a conversation
+_PAUSE = timedelta(hours=3)  # longer than any sensible session gap, so conversations never merge
+_DAY = timedelta(days=1)
 _ENTITY = re.compile(
     r"(?P<link>https?://\S+)|(?P<email>[\w.+-]+@[\w-]+(?:\.[\w-]+)+)|(?P<mention>(?<!\w)@[A-Za-z]\w{3,31})"
     r"|(?P<hashtag>(?<!\w)#(?=\w*[^\W\d])\w+)|(?P<bot_command>(?<![\w/])/[A-Za-z]\w*)"
@@ -33,7 +34,7 @@ _ENTITY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SampleMessage:
     """One message of the data set."""
 
     sender: str
@@ -42,7 +43,7 @@ class Said:
 
 
 def write_sample(folder: Path, seed: int = SEED) -> Path:
-    """Write the demo's result.json and its roster.toml; return the former's path.
+    """Write the demo's result.json and roster.toml; return the path of result.json.
 
     The same seed writes the same bytes.
 
@@ -53,131 +54,126 @@ def write_sample(folder: Path, seed: int = SEED) -> Path:
     path = folder / "result.json"
     if path.exists() and f'"id": {_CHAT},' not in path.read_text("utf-8", "replace")[:200]:
         raise ExportError(f"{path} is another chat's export: give the sample a folder of its own")
-    conversations = _chosen(_conversations())
-    order = _shuffled(conversations, seed)
-    names = _names(conversations)
+    conversations = _select_five(_read_conversations())
+    counts = _count_senders(conversations)
+    senders = sorted(counts, key=lambda sender: (-counts[sender], sender))
+    names = dict(zip(senders, NAMES, strict=True))
+    random.Random(seed).shuffle(conversations)  # so that all five write until the end
+    export = _to_export(list(_schedule(conversations)), names)
     make_folder(folder)
-    text = json.dumps(_chat(_laid_out(order), names), ensure_ascii=False, indent=1)
-    write_text(path, text)
-    write_roster(_roster(), folder / ROSTER_FILE)
+    write_text(path, json.dumps(export, ensure_ascii=False, indent=1))
+    people = (
+        Person(name, (number,), names=(name,), imitate="yes")
+        for number, name in enumerate(NAMES, _FIRST_ID)
+    )
+    write_roster(Roster(tuple(people)), folder / ROSTER_FILE)
     return path
 
 
-def _conversations() -> list[list[Said]]:
-    """Return the data set's conversations of four messages or more, in its order."""
+def _read_conversations() -> list[list[SampleMessage]]:
+    """Return the data set's conversations of four or more messages, in its order."""
     try:
         import chitchat_dataset
     except ImportError as error:
         raise UnderstudyError(
-            "the demo's chat needs the training extra: pip install '.[train]'"
+            "the demo chat needs the training extra: pip install '.[train]'"
         ) from error
     values = json.loads(Path(chitchat_dataset.__file__).with_name("dataset.json").read_bytes())
     conversations = (
-        [_said(said) for turn in value["messages"] for said in turn if said["text"].strip()]
+        [
+            SampleMessage(
+                message["sender"],
+                message["text"].strip(),
+                datetime.fromisoformat(message["timestamp"]).astimezone(UTC),
+            )
+            for turn in value["messages"]
+            for message in turn
+            if message["text"].strip()
+        ]
         for value in values.values()
     )
-    return [conversation for conversation in conversations if len(conversation) >= _FEWEST]
+    return [conversation for conversation in conversations if len(conversation) >= _MIN_MESSAGES]
 
 
-def _said(value: dict[str, str]) -> Said:
-    at = datetime.fromisoformat(value["timestamp"]).astimezone(UTC)
-    return Said(value["sender"], value["text"].strip(), at)
-
-
-def _chosen(conversations: list[list[Said]]) -> list[list[Said]]:
-    """Return the conversations in which only the five speak who wrote most to each other."""
-    written = Counter(said.sender for conversation in conversations for said in conversation)
-    candidates = [sender for sender, _ in written.most_common(_CANDIDATES)]
-    among: Counter[frozenset[str]] = Counter()
+def _select_five(conversations: list[list[SampleMessage]]) -> list[list[SampleMessage]]:
+    """Return the conversations among the five people who wrote most to each other."""
+    candidates = [sender for sender, _ in _count_senders(conversations).most_common(_CANDIDATES)]
+    counts: Counter[frozenset[str]] = Counter()
     for conversation in conversations:
-        among[_senders(conversation)] += len(conversation)
+        counts[frozenset(message.sender for message in conversation)] += len(conversation)
 
-    def messages_among(five: Iterable[str]) -> int:
-        alone = sum(among[frozenset((one,))] for one in five)
-        return alone + sum(among[frozenset(pair)] for pair in itertools.combinations(five, 2))
+    def count_messages(five: Iterable[str]) -> int:
+        monologues = sum(counts[frozenset((one,))] for one in five)
+        return monologues + sum(counts[frozenset(two)] for two in itertools.combinations(five, 2))
 
     fives = map(frozenset, itertools.combinations(candidates, len(NAMES)))
-    five = max(fives, key=messages_among)
-    return [conversation for conversation in conversations if _senders(conversation) <= five]
+    five = max(fives, key=count_messages)
+    return [
+        conversation
+        for conversation in conversations
+        if five.issuperset(message.sender for message in conversation)
+    ]
 
 
-def _senders(conversation: Iterable[Said]) -> frozenset[str]:
-    return frozenset(said.sender for said in conversation)
+def _count_senders(conversations: Iterable[Iterable[SampleMessage]]) -> Counter[str]:
+    return Counter(message.sender for conversation in conversations for message in conversation)
 
 
-def _names(conversations: Iterable[Iterable[Said]]) -> dict[str, str]:
-    """Return the friends' names by the data set's senders; who wrote most is first."""
-    written = Counter(said.sender for conversation in conversations for said in conversation)
-    senders = sorted(written, key=lambda sender: (-written[sender], sender))
-    return dict(zip(senders, NAMES, strict=True))
+def _schedule(conversations: Iterable[list[SampleMessage]]) -> Iterator[SampleMessage]:
+    """Shift each conversation by whole days so that it follows the one before it.
 
-
-def _shuffled(conversations: list[list[Said]], seed: int) -> list[list[Said]]:
-    """Return the conversations in an order drawn by the seed: all five speak to the end."""
-    order = list(conversations)
-    random.Random(seed).shuffle(order)
-    return order
-
-
-def _laid_out(order: Iterable[list[Said]]) -> Iterator[Said]:
-    """Move each conversation after the one before it, to its own time of day.
-
-    The data set's first day is the chat's; gaps inside a conversation stay as they were.
+    The chat begins on the data set's first day. Gaps inside a conversation stay the same.
     """
-    conversations = list(order)
-    day = timedelta(days=1)
-    end = min(conversation[0].at for conversation in conversations) - day
+    end = min(conversation[0].at for conversation in conversations) - _DAY
     for conversation in conversations:
         earliest = end + _PAUSE
-        shift = (earliest - conversation[0].at) // day * day
+        shift = (earliest - conversation[0].at) // _DAY * _DAY
         while conversation[0].at + shift < earliest:
-            shift += day
-        for said in conversation:
-            yield Said(said.sender, said.text, said.at + shift)
+            shift += _DAY
+        for message in conversation:
+            yield replace(message, at=message.at + shift)
         end = conversation[-1].at + shift
 
 
-def _chat(messages: Iterable[Said], names: dict[str, str]) -> dict[str, Any]:
-    """Return the chat as Telegram Desktop writes it, its keys in the same order."""
-    said = list(messages)
-    first = {
+def _to_export(messages: list[SampleMessage], names: dict[str, str]) -> dict[str, Any]:
+    """Return the chat as Telegram Desktop writes it, with the keys in the same order."""
+    creation = {
         "id": 1,
         "type": "service",
-        **_date(said[0].at - timedelta(minutes=1)),
+        **_format_date(messages[0].at - timedelta(minutes=1)),
         "actor": NAMES[0],
         "actor_id": f"user{_FIRST_ID}",
         "action": "create_group",
         "title": TITLE,
         "members": list(NAMES),
-        **_text(""),
+        **_format_text(""),
     }
-    rest = [_message(number, one, names[one.sender]) for number, one in enumerate(said, 2)]
+    entries = [
+        {
+            "id": number,
+            "type": "message",
+            **_format_date(message.at),
+            "from": names[message.sender],
+            "from_id": f"user{_FIRST_ID + NAMES.index(names[message.sender])}",
+            **_format_text(message.text),
+        }
+        for number, message in enumerate(messages, 2)
+    ]
     return {
         "name": TITLE,
         "type": "private_supergroup",
         "id": _CHAT,
-        "messages": [first, *rest],
+        "messages": [creation, *entries],
     }
 
 
-def _message(number: int, said: Said, name: str) -> dict[str, Any]:
-    return {
-        "id": number,
-        "type": "message",
-        **_date(said.at),
-        "from": name,
-        "from_id": f"user{_FIRST_ID + NAMES.index(name)}",
-        **_text(said.text),
-    }
-
-
-def _date(at: datetime) -> dict[str, str]:
+def _format_date(at: datetime) -> dict[str, str]:
     local = at.replace(tzinfo=None).isoformat(timespec="seconds")
     return {"date": local, "date_unixtime": str(int(at.timestamp()))}
 
 
-def _text(text: str) -> dict[str, Any]:
-    """Return text and entities, as Telegram recognises links, mentions and the like by itself."""
+def _format_text(text: str) -> dict[str, Any]:
+    """Return text and entities, with the links, mentions and so on that Telegram recognises."""
     entities: list[dict[str, str]] = []
     end = 0
     for found in _ENTITY.finditer(text):
@@ -190,11 +186,3 @@ def _text(text: str) -> dict[str, Any]:
     parts = [part["text"] if part["type"] == "plain" else part for part in entities]
     is_plain = all(isinstance(part, str) for part in parts)
     return {"text": text if is_plain else parts, "text_entities": entities}
-
-
-def _roster() -> Roster:
-    people = (
-        Person(name, (number,), names=(name,), imitate="yes")
-        for number, name in enumerate(NAMES, _FIRST_ID)
-    )
-    return Roster(tuple(people))

@@ -12,7 +12,7 @@ from model.errors import DatasetError
 
 
 class HeldOutSplit(StrEnum):
-    """Held-out talk: settings are tuned on `validation`, so that `test` can judge them."""
+    """A held-out split: settings are tuned on `validation` and judged on `test`."""
 
     TEST = "test"
     VALIDATION = "validation"
@@ -21,7 +21,7 @@ class HeldOutSplit(StrEnum):
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 GAP = -1
-"""The split of a session that is in none, because it is too near to a border."""
+"""The split of a session that is in none because it is too close to a border."""
 
 VALIDATION = 0.05
 TEST = 0.15
@@ -29,9 +29,9 @@ TEST = 0.15
 
 @dataclass(slots=True)
 class SessionSpans:
-    """Sessions by their number: when each began and ended, in seconds since 1970, and its lines.
+    """Start and end of each session, in seconds since 1970, and its number of lines.
 
-    24 bytes a session, whatever was said in it.
+    Takes 24 bytes per session.
     """
 
     starts: "array[int]" = field(default_factory=lambda: array("q"))
@@ -45,38 +45,25 @@ class SessionSpans:
         self.lines.append(lines)
 
     def __len__(self) -> int:
-        """Return how many sessions there are."""
         return len(self.starts)
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenPairs:
-    """What was written: pairs by split and voice, those seen in training, and what was not.
-
-    `dropped` pairs have a context that reaches into another split or stand in a gap. `content_hash`
-    is the sha256, in hex, of every pair and the split it is in: equal pairs have equal hashes.
-    """
-
-    voices: tuple[dict[str, int], ...]
-    seen: tuple[int, ...]
-    dropped: int
-    content_hash: str
 
 
 def split(
     spans: SessionSpans, gap: int, test: float = TEST, validation: float = VALIDATION
 ) -> "array[int]":
-    """Return for each session the place of its split in SPLITS, or GAP.
+    """Return for each session the index of its split in SPLITS, or GAP.
 
-    Sessions are taken in order of their start, so that by messages the test's share is the last
-    one and validation's stands before it. Each border is the session's end nearest to its
-    share; after it as many sessions are left out as hold `gap` lines, which no context looks past.
+    Sessions are ordered by their start: first training, then validation, then test. A border is
+    the end of the session nearest to the share of messages. The sessions after a border with at
+    least `gap` lines together are left out, so that no context reaches across.
 
     Raises:
-        DatasetError: There are too few sessions, or the share leaves nothing to learn from.
+        DatasetError: There are too few sessions, or the test share leaves no training data.
     """
     if not 0 < test < 1 - validation:
-        raise DatasetError(f"--test-share {test} leaves nothing to learn from: give 0.15 or so")
+        raise DatasetError(
+            f"--test-share {test} leaves no training data: give a share such as 0.15"
+        )
     order = sorted(range(len(spans)), key=lambda number: spans.starts[number])
     borders = _Borders(array("q", accumulate(spans.lines[number] for number in order)), gap)
     first, second = borders.choose(1 - validation - test, 1 - test)
@@ -90,17 +77,20 @@ def split(
 
 @dataclass(frozen=True, slots=True)
 class _Borders:
-    """Places between sessions, told by how many stand before; `ends` are messages up to each."""
+    """Borders between sessions, by the number of sessions before them.
+
+    `ends` are the numbers of messages up to the end of each session.
+    """
 
     ends: "array[int]"
     gap: int
 
     def after(self, border: int) -> int:
-        """Return the first place after a border's gap; beyond the last session where none is."""
+        """Return the first border after the gap at a border; it may be the end of the chat."""
         return max(border, bisect_left(self.ends, self.ends[border - 1] + self.gap) + 1)
 
     def choose(self, first: float, second: float) -> tuple[int, int]:
-        """Return the two borders nearest to these shares that leave every split a session.
+        """Return the two borders nearest to these shares that leave a session in every split.
 
         Raises:
             DatasetError: There are none.

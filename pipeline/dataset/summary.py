@@ -1,4 +1,4 @@
-"""Write and read summary.json, the counts of a dataset."""
+"""Write and read summary.json, the figures of a dataset."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,31 @@ from model.chat.names import escape_control_characters
 from model.chat.roster import Imitate
 from model.errors import DatasetError, describe_error
 from model.files import write_text
-from pipeline.dataset.split import SPLITS, SessionSpans, SplitName, WrittenPairs
+from pipeline.dataset.split import SPLITS, SessionSpans, SplitName
 
 KIND = "understudy dataset"
-FORMAT = 2
+FORMAT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenPairs:
+    """Counts of the pairs that were written: by split and voice, and `seen` in training by split.
+
+    `dropped` pairs are in a gap, or have a context in another split. `content_hash` is the sha256,
+    in hex, of all pairs and their splits: equal pairs have equal hashes.
+    """
+
+    voices: tuple[dict[str, int], ...]
+    seen: tuple[int, ...]
+    dropped: int
+    content_hash: str
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFigures:
     """One split; `lines` are the messages that are part of a conversation.
 
-    `seen` are the pairs whose target is, word for word, a training target too.
+    `seen` counts the pairs whose target also occurs in training, word for word.
     """
 
     name: SplitName
@@ -37,7 +51,7 @@ class SplitFigures:
 
 @dataclass(frozen=True, slots=True)
 class VoiceFigures:
-    """One friend: their lines, and the pairs in which they answer, by split."""
+    """One voice: its lines, and the pairs in which it answers, by split."""
 
     name: str
     imitate: Imitate
@@ -49,7 +63,7 @@ class VoiceFigures:
 
 @dataclass(frozen=True, slots=True)
 class Leaks:
-    """What the test must not share with training: both are counted in the files as written."""
+    """Overlaps between the splits, which should be 0, counted in the files as written."""
 
     test_messages_in_training: int
     sessions_on_both_sides: int
@@ -59,11 +73,11 @@ class Leaks:
 class Summary:
     """All figures of a dataset.
 
-    `quiet` wrote fewer than `min_messages` and are no voices. `redacted` counts placeholders by
-    kind, `repeated` messages too often said to be targets, `struck` pairs that a person struck out,
-    `gap` messages between the splits, `dropped` pairs that stand there or reach into another split.
-    `repaired` and `skipped` count what was wrong with the export, by why; of the
-    `export_bytes` of its files the `unread_bytes` could not be read.
+    The `quiet` people wrote fewer than `min_messages` and are not voices. `redacted` counts
+    placeholders by kind, `repeated` messages that occur too often to be targets, `removed` pairs
+    that the user removed, `gap` messages between the splits, `dropped` pairs in these gaps or with
+    a context in another split. `repaired` and `skipped` count damaged entries of the export by
+    reason. `unread_bytes` of the `export_bytes` could not be read.
     """
 
     chats: tuple[Chat, ...]
@@ -79,7 +93,7 @@ class Summary:
     splits: tuple[SplitFigures, ...]
     voices: tuple[VoiceFigures, ...]
     export_sha256: tuple[str, ...] = ()
-    struck: int = 0
+    removed: int = 0
     quiet: tuple[str, ...] = ()
     redacted: Mapping[str, int] = field(default_factory=dict)
     repaired: Mapping[str, int] = field(default_factory=dict)
@@ -89,45 +103,44 @@ class Summary:
 
     @property
     def lines(self) -> int:
-        """Return how many messages are part of a conversation."""
+        """Return the number of messages that are part of a conversation."""
         return sum(part.lines for part in self.splits) + self.gap
 
     @property
     def sessions(self) -> int:
-        """Return how many sessions the splits have."""
+        """Return the number of sessions in the splits."""
         return sum(part.sessions for part in self.splits)
 
     @property
     def pairs(self) -> int:
-        """Return how many pairs there are."""
+        """Return the number of pairs in the splits."""
         return sum(part.pairs for part in self.splits)
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """Return the names of those who are learned from and not yet spoken as."""
+        """Return the names of the voices that still need their person's consent."""
         return tuple(voice.name for voice in self.voices if voice.imitate == "ask")
 
 
 def split_figures(
     spans: SessionSpans, splits: Sequence[int], written: WrittenPairs
 ) -> tuple[SplitFigures, ...]:
-    """Count each split."""
-    return tuple(_split_figures(place, spans, splits, written) for place in range(len(SPLITS)))
-
-
-def _split_figures(
-    place: int, spans: SessionSpans, splits: Sequence[int], written: WrittenPairs
-) -> SplitFigures:
-    own = [number for number, where in enumerate(splits) if where == place]
-    return SplitFigures(
-        name=SPLITS[place],
-        sessions=len(own),
-        lines=sum(spans.lines[number] for number in own),
-        pairs=sum(written.voices[place].values()),
-        seen=written.seen[place],
-        first=datetime.fromtimestamp(min(spans.starts[number] for number in own), UTC),
-        last=datetime.fromtimestamp(max(spans.ends[number] for number in own), UTC),
-    )
+    """Count the sessions, lines and pairs of each split, and find its first and last time."""
+    figures = []
+    for place, name in enumerate(SPLITS):
+        own = [number for number, split in enumerate(splits) if split == place]
+        figures.append(
+            SplitFigures(
+                name=name,
+                sessions=len(own),
+                lines=sum(spans.lines[number] for number in own),
+                pairs=sum(written.voices[place].values()),
+                seen=written.seen[place],
+                first=datetime.fromtimestamp(min(spans.starts[number] for number in own), UTC),
+                last=datetime.fromtimestamp(max(spans.ends[number] for number in own), UTC),
+            )
+        )
+    return tuple(figures)
 
 
 def write_summary(summary: Summary, path: Path) -> None:
@@ -147,16 +160,16 @@ def write_summary(summary: Summary, path: Path) -> None:
 
 
 def read_summary(path: Path) -> Summary:
-    """Read what `write_summary` wrote.
+    """Read a summary.json.
 
     Raises:
-        DatasetError: There is none, or it is another program's or version's.
+        DatasetError: There is none, or another program or version wrote it.
     """
     try:
         value = json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DatasetError(
-            f"there is no dataset in {path.parent}: make one with `understudy build`"
+            f"there is no dataset in {path.parent}: create one with `understudy build`"
         ) from error
     except (OSError, ValueError) as error:
         raise DatasetError(
@@ -164,10 +177,10 @@ def read_summary(path: Path) -> Summary:
         ) from error
     if not isinstance(value, dict) or value.get("kind") != KIND or value.get("format") != FORMAT:
         raise DatasetError(
-            f"{path} is not of this version's datasets (format {FORMAT}): build it again"
+            f"{path} has another format than this version's {FORMAT}: build the dataset again"
         )
     try:
-        return _summary(value)
+        return _parse_summary(value)
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{path} is damaged ({describe_error(error)}): build the dataset again"
@@ -175,7 +188,7 @@ def read_summary(path: Path) -> Summary:
 
 
 def is_summary(path: Path) -> bool:
-    """Whether this is a dataset's summary.json, of this version's format or another's."""
+    """Whether this is a dataset's summary.json, in any version's format."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -183,25 +196,22 @@ def is_summary(path: Path) -> bool:
     return isinstance(value, dict) and value.get("kind") == KIND
 
 
-def _summary(value: Mapping[str, Any]) -> Summary:
+def _parse_summary(value: Mapping[str, Any]) -> Summary:
     fields = (
         *("content_hash", "public", "min_messages", "messages", "gap", "dropped", "repeated"),
-        *("struck", "redacted", "repaired", "skipped"),
+        *("removed", "redacted", "repaired", "skipped", "unread_bytes", "export_bytes"),
+    )
+    splits = (
+        {**part, **{key: datetime.fromisoformat(part[key]) for key in ("first", "last")}}
+        for part in value["splits"]
     )
     return Summary(
         **{name: value[name] for name in fields},
-        unread_bytes=value.get("unread_bytes", 0),  # older datasets lack both
-        export_bytes=value.get("export_bytes", 0),
         chats=tuple(Chat(**chat) for chat in value["chats"]),
         export_sha256=tuple(value["export_sha256"]),
         quiet=tuple(value["quiet"]),
         window=window_from_json(value["window"]),
         leaks=Leaks(**value["leaks"]),
-        splits=tuple(_times(part) for part in value["splits"]),
+        splits=tuple(SplitFigures(**part) for part in splits),
         voices=tuple(VoiceFigures(**voice) for voice in value["voices"]),
     )
-
-
-def _times(part: Mapping[str, Any]) -> SplitFigures:
-    times = {key: datetime.fromisoformat(part[key]) for key in ("first", "last")}
-    return SplitFigures(**{**part, **times})

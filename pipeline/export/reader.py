@@ -77,7 +77,6 @@ _MARK = re.compile(rb'"messages"\s*:\s*\[|' + _MESSAGE)
 _OWN_KEY = re.compile(
     rb'"(name|type|id)"\s*:\s*(' + _STRING + rb"|-?\d+|null)(?=\s*[,}])", re.DOTALL
 )
-_ENTRY_TYPES = ("message", "service", "unsupported")
 _CLOSES = {b"}": b"{", b"]": b"["}
 _CHAT_PATHS = (b"{", b'{ {"chats" ["list" {', b'{ {"left_chats" ["list" {')
 
@@ -158,7 +157,7 @@ class _Reader:
         self._trailing_faults: list[Fault] = []
         self._is_sound = self._is_empty = True
         self._is_open = self._is_chat_wanted = self._has_chat = self._is_shifted = False
-        self._slow_until = 0
+        self._slow_until = self._closed_at = 0
         self._first_keys: set[bytes] = set()
 
     def events(self) -> Iterator[Event]:
@@ -226,7 +225,7 @@ class _Reader:
             elif found[1]:
                 self.key = b""
             elif found[3] in _CLOSES:
-                self._close(found[3])
+                self._close(found[3], found.end())
             else:
                 self._is_sound &= top is None or (top.opener == b"{") == bool(self.key)
                 self.frames.append(_Frame(found[3], self.key))
@@ -239,6 +238,10 @@ class _Reader:
         """Read a chat's name, type or id; remember a line that is neither of these."""
         if found := _OWN_KEY.match(self.buffer, start):
             item, is_repaired = _parse_own_key(found)
+            if frame.messages_at is not None and frame.keys.keys() & item.keys() == {"id"}:
+                # a bracket instead of a message's opening brace ended the list
+                offset = self._line_start(self.at, start)
+                self._trailing_faults.append(Fault(offset, LOST, is_lost=True))
             frame.keys |= item
             if is_repaired and self._is_in_chat():
                 self._note_fault(self._line_start(self.at, start))
@@ -255,7 +258,7 @@ class _Reader:
         faults = self._trailing_faults if is_trailing else self._heading_faults
         faults.append(Fault(offset, DAMAGED_HEADING, is_lost=False))
 
-    def _close(self, closing: bytes) -> None:
+    def _close(self, closing: bytes, end: int) -> None:
         self.key = b""
         if not self.frames or self.frames[-1].opener != _CLOSES[closing]:
             self._is_sound = False
@@ -263,7 +266,7 @@ class _Reader:
         frame = self.frames.pop()
         if frame.messages_at is not None:
             self.closed[frame.messages_at] = frame.keys
-            self._is_open = False
+            self._is_open, self._closed_at = False, self.offset + end
 
     def _is_in_chat(self) -> bool:
         """Whether the innermost open bracket is a chat's."""
@@ -299,10 +302,10 @@ class _Reader:
         Such a message continues the last chat, unless a heading precedes it.
         """
         frame = _Frame(b"{")
-        for own in _OWN_KEY.finditer(self.buffer, max(0, self.at - 4 * _AHEAD), self.at):
+        start = max(self._closed_at - self.offset, self.at - 4 * _AHEAD, 0)
+        for own in _OWN_KEY.finditer(self.buffer, start, self.at):
             frame.keys |= _parse_own_key(own)[0]
-        is_continued = self._has_chat and frame.keys.get("type") in _ENTRY_TYPES
-        if is_continued and not is_list:
+        if self._has_chat and not frame.keys and not is_list:
             self._is_open = True
             frame.messages_at = self.offset + self.at
             self.frames = [*(self.frames if self._is_sound else ()), frame]

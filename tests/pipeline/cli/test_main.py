@@ -142,7 +142,7 @@ def test_inspect_writes_a_roster_that_build_takes_and_never_overwrites_one(tmp_p
 
     assert f"--roster {path}" in first.stdout
     assert [person.name for person in read_roster(path).people] == ["Friend 1", "Friend 2"]
-    assert "is there already" in one_line(again)
+    assert "already exists" in one_line(again)
     assert built.returncode == 0, built.stderr
 
 
@@ -168,12 +168,12 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--test-share", "0.99"], "--test-share 0.99 leaves nothing to learn from"),
+        (["--test-share", "0.99"], "--test-share 0.99 leaves no training data"),
         (["--last", "0"], "--last 0 leaves no message"),
         (["--since", "2030-01-01"], "since 2030-01-01: give --since an earlier day"),
-        (["--min-messages", "1000"], "the 1,000 messages that a voice needs (the most is 120)"),
+        (["--min-messages", "1000"], "the 1,000 messages that a voice needs (the maximum is 120)"),
         (["--last", "20"], "too few to split by time"),
-        (["--review", "."], "was not written by"),
+        (["--review", "."], "is not a table that"),
         (["--roster", "none.toml"], "there is no roster none.toml"),
     ],
     ids=["no training", "no message", "a day to come", "a threshold too high", "too few messages",

@@ -85,7 +85,7 @@ def test_an_older_dataset_is_replaced_whole(built, export):
 
 @pytest.mark.parametrize(
     ("module", "failing"),
-    [(build_module, "write_roster"), (build_module, "write_summary"), (storage, "_put")],
+    [(build_module, "write_roster"), (build_module, "write_summary"), (storage, "_replace")],
     ids=["while the roster is written", "while the summary is written", "while it is put in place"],
 )
 def test_a_build_that_fails_leaves_the_older_dataset_and_nothing_else(
@@ -166,7 +166,7 @@ def test_a_missing_dataset_says_how_to_make_one(tmp_path):
         ("summary.json", "[]", "not of this version's"),
         ("summary.json", '{"kind": "understudy dataset", "format": 0}', "not of this version's"),
         ("summary.json", '{"kind": "understudy dataset", "format": 1}', "not of this version's"),
-        ("summary.json", '{"kind": "understudy dataset", "format": 2}', "is damaged"),
+        ("summary.json", '{"kind": "understudy dataset", "format": 3}', "is damaged"),
         ("pairs/train.parquet", "", "build the dataset again"),
         ("pairs/test.parquet", "PAR1, they say", "build the dataset again"),
     ],

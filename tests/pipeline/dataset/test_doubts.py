@@ -1,10 +1,10 @@
 import pytest
 
-from pipeline.dataset.pairs import doubts
+from pipeline.dataset.pairs import find_doubts
 
 
 def why(target, last="Ana: and now?"):
-    return doubts(("Hugo: hi", last), (target,) if isinstance(target, str) else target)
+    return find_doubts(("Hugo: hi", last), (target,) if isinstance(target, str) else target)
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_a_pasted_wall_is_cut_where_it_is_seen_and_is_never_learned(length, is_w
 def test_what_may_not_be_a_target_is_context_all_the_same():
     talk = said((ANA, "a", 0), (HUGO, "again", 5), (ANA, "b", 10))
 
-    pairs = pairs_of(talk, keeps=lambda message: message.text != "again")
+    pairs = pairs_of(talk, may_be_target=lambda message: message.text != "again")
 
     assert [(p.context, p.target) for p in pairs] == [(("Ana: a", "Hugo: again"), ("b",))]
 

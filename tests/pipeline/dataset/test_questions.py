@@ -1,7 +1,7 @@
 import pytest
 
 from model.chat.roster import Person, Roster
-from pipeline.dataset.roster_file import make_roster, questions
+from pipeline.dataset.roster_file import find_questions, make_roster
 from pipeline.export.merging import Author
 
 
@@ -11,7 +11,7 @@ def author(number, *names, **more):
 
 def asked(*wrote, known=None):
     """Return each person's questions as one text."""
-    found = questions(make_roster(wrote, known).people, wrote)
+    found = find_questions(make_roster(wrote, known).people, wrote)
     return {name: " ".join(said) for name, said in found.items()}
 
 
@@ -79,10 +79,18 @@ def test_a_question_names_five_people_and_counts_the_others():
     ("wrote", "name", "question"),
     [
         (author(7), "somebody", "A deleted account: who was it?"),
-        (author(7, "Hugo", by_name=True), "Hugo", "Known by name alone"),
-        (author(-1007, "Friends"), "Friends", "The group itself or a channel: an anonymous admin"),
-        (author(7, "GifBot"), "GifBot", "Is it a bot? Then add 7 to bots above"),
-        (author(7, "+351 912 345 678"), "somebody", "Telegram shows what is no name for prompts"),
+        (author(7, "Hugo", by_name=True), "Hugo", "Known only by name"),
+        (
+            author(-1007, "Friends"),
+            "Friends",
+            "The group or a channel, used by an anonymous admin",
+        ),
+        (author(7, "GifBot"), "GifBot", "Is this a bot? Then add 7 to bots above"),
+        (
+            author(7, "+351 912 345 678"),
+            "somebody",
+            "The name in Telegram cannot be used",
+        ),
     ],
     ids=["a deleted account", "a name alone", "the group", "a bot's name", "a phone number"],
 )
@@ -114,7 +122,7 @@ def test_a_bot_that_is_known_as_one_is_not_asked_about():
 def test_what_an_admin_has_answered_is_not_asked_again(known):
     wrote = [author(7, *known.names), author(8, "Hugo"), author(-1009, "Group")]
 
-    said = questions(make_roster(wrote, Roster((known,))).people, wrote)
+    said = find_questions(make_roster(wrote, Roster((known,))).people, wrote)
 
     assert known.name not in said
     assert not any("Two people" in text for texts in said.values() for text in texts)

@@ -108,7 +108,7 @@ def test_a_pair_that_was_struck_stays_out_in_every_build_that_follows(
 
     assert LINK not in ids | ids_without
     assert NUMBER in ids & ids_without
-    assert with_table.struck == without.struck == 1
+    assert with_table.removed == without.removed == 1
     assert with_table.content_hash == without.content_hash
     assert (tmp_path / "ds" / "removed.txt").read_text() == f"{LINK}\n"
     assert [row["remove"] for row in rows(table)] == ["x", ""]
@@ -123,7 +123,7 @@ def test_what_is_no_longer_struck_comes_back(rebuild, table):
     summary, ids = rebuild(review=table)
 
     assert LINK in ids
-    assert (summary.struck, summary.content_hash) == (0, first.content_hash)
+    assert (summary.removed, summary.content_hash) == (0, first.content_hash)
 
 
 def test_what_was_struck_before_is_in_a_new_table_with_its_mark(rebuild, table):
@@ -135,7 +135,7 @@ def test_what_was_struck_before_is_in_a_new_table_with_its_mark(rebuild, table):
     summary, ids = rebuild(review=table)
 
     assert NUMBER not in ids
-    assert summary.struck == 1
+    assert summary.removed == 1
     assert [(row["remove"], row["pair"]) for row in rows(table)] == [
         ("", f"pair {LINK}"),
         ("x", f"pair {NUMBER}"),
@@ -150,7 +150,7 @@ def test_a_pair_that_nobody_doubted_can_be_struck_by_its_id(rebuild, tmp_path):
     summary, left = rebuild()
 
     assert left == ids - {ordinary}
-    assert summary.struck == 1
+    assert summary.removed == 1
 
 
 def test_what_was_struck_is_context_all_the_same(rebuild, table, tmp_path):
@@ -282,7 +282,7 @@ def test_an_empty_table_strikes_nothing(rebuild, table, content):
 
     summary, _ = rebuild(review=table)
 
-    assert summary.struck == 0
+    assert summary.removed == 0
     assert len(rows(table)) == 2
 
 

@@ -119,7 +119,7 @@ def test_who_is_quiet_says_so_and_nobody_else(tmp_path):
 
     hugo, rita = path.read_text("utf-8").split("[[people]]\n")[-2:]
     assert "quiet" not in hugo
-    assert 'imitate = "ask"\nquiet = true  # build decides this anew each time\n' in rita
+    assert 'imitate = "ask"\nquiet = true  # set by each build\n' in rita
 
 
 def test_the_file_fits_80_columns_and_says_how_much_each_wrote(tmp_path):
@@ -132,7 +132,7 @@ def test_the_file_fits_80_columns_and_says_how_much_each_wrote(tmp_path):
     lines = path.read_text("utf-8").splitlines()
     assert max(map(len, lines)) <= 80
     assert "# 100,000 messages." in lines
-    assert "# 10 messages. That is too little to be a voice: quiet." in lines
+    assert "# 10 messages. That is too little to be a voice." in lines
 
 
 def test_a_roster_file_explains_itself_and_is_its_owners_alone(tmp_path):

@@ -151,7 +151,7 @@ def cut(messages, window):
     found, held = SessionSpans(), []
     with closing(PairWriter()) as draft, tempfile.TemporaryDirectory() as folder:
         for session in pair_sessions(messages, ROSTER, window):
-            start, end = session.start, session.lines[-1].sent_at
+            start, end = session.lines[0].sent_at, session.lines[-1].sent_at
             found.add(int(start.timestamp()), int(end.timestamp()), len(session.lines))
             held.append({line.message_id for line in session.lines})
             for pair in session.pairs:

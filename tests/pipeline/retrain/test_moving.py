@@ -118,4 +118,4 @@ def test_pairs_that_were_struck_out_of_the_group_s_dataset_stay_out(first):
     kept = load_dataset(first.trained[1][0].folder)
     every = (*kept.train, *kept.validation, *kept.test)
     assert struck.sent_at not in {pair.sent_at for pair in every}
-    assert kept.summary.struck == 1
+    assert kept.summary.removed == 1

@@ -93,14 +93,14 @@ def build(
     review = Review(
         read_removed(choices.review, out / REMOVED), is_wanted=choices.review is not None
     )
-    with open_exports(exports, choices.chat, choices.zone, step, show) as found:
-        chat = found.only(choices.chat)
-        check_chat(chat, found.spool.count_author_clashes(chat.chat_id))
+    with open_exports(exports, choices.chat, choices.zone, step, show) as archive:
+        chat = archive.only(choices.chat)
+        check_chat(chat, archive.spool.count_author_clashes(chat.chat_id))
         check_damage(chat, skip_damaged=choices.skip_damaged)
-        authors = found.spool.authors(chat.chat_id, own_words=True)
-        roster = _roster(choices, found.files, authors, out)
-        pairing = PairBuilder(found.spool, chat, roster, choices)
-        summary = build_chat(pairing, authors, out, review, map(file_sha256, found.files), step)
+        authors = archive.spool.authors(chat.chat_id, own_words=True)
+        roster = _choose_roster(choices, archive.files, authors, out)
+        pairing = PairBuilder(archive.spool, chat, roster, choices)
+        summary = build_chat(pairing, authors, out, review, map(file_sha256, archive.files), step)
     if choices.review:
         write_review(choices.review, review)
     return summary
@@ -124,23 +124,30 @@ def build_chat(
     _check_voices(roster, authors, choices.min_messages)
     with (
         place_in_errors(Path(tempfile.gettempdir())),
-        closing(PairWriter()) as draft,
-        closing(ConversationWriter()) as occasions,
+        closing(PairWriter()) as pair_writer,
+        closing(ConversationWriter()) as conversation_writer,
     ):
         step("pairing contexts and replies")
-        _pair(pairing, review, draft, occasions)
+        mentions = MentionFinder(roster)
+        for session in pairing.sessions():
+            found = split_conversations(session.lines, roster, choices.window.gap, mentions)
+            conversation_writer.add(session.number, found)
+            for pair in session.pairs:
+                if review.passes(pair):
+                    pair_writer.add(pair)
+        pairing.check_authors()
         splits = split(
             pairing.spans, choices.window.lookback, choices.test_share, choices.validation_share
         )
         step("writing the dataset")
         with place_in_errors(out), UnnamedFiles(out) as files:
-            written = draft.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
-            occasions.write(files.open(CONVERSATIONS), splits)
+            written = pair_writer.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
+            conversation_writer.write(files.open(CONVERSATIONS), splits)
             counts = [sum(voices.values()) for voices in written.voices]
             if not all(counts):
                 raise _too_few_pairs(counts)
-            shared = find_leaks(lambda name: files.open(f"{PAIRS}/{name}"))
-            summary = _summary(pairing, splits, written, shared)
+            found_leaks = find_leaks(lambda name: files.open(f"{PAIRS}/{name}"))
+            summary = _summarize(pairing, splits, written, found_leaks)
             summary = replace(summary, removed=review.removed_count, export_sha256=tuple(hashes))
             with new_dataset(out) as folder:
                 files.name_in(folder)
@@ -218,21 +225,7 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _pair(
-    pairing: PairBuilder, review: Review, draft: PairWriter, occasions: ConversationWriter
-) -> None:
-    roster, gap = pairing.roster, pairing.choices.window.gap
-    names = MentionFinder(roster)
-    for session in pairing.sessions():
-        said = split_conversations(session.lines, roster, gap, names)
-        occasions.add(session.number, said)
-        for pair in session.pairs:
-            if review.passes(pair):
-                draft.add(pair)
-    pairing.check_authors()
-
-
-def _roster(
+def _choose_roster(
     choices: BuildOptions, files: Sequence[Path], authors: Sequence[Author], out: Path
 ) -> Roster:
     """Return the roster to build with, in which people with too few messages are quiet."""
@@ -285,8 +278,8 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     )
 
 
-def _summary(
-    pairing: PairBuilder, splits: "array[int]", written: WrittenPairs, shared: Leaks
+def _summarize(
+    pairing: PairBuilder, splits: "array[int]", written: WrittenPairs, leaks: Leaks
 ) -> Summary:
     choices, chat, roster = pairing.choices, pairing.chat, pairing.roster
     return Summary(
@@ -299,7 +292,7 @@ def _summary(
         gap=sum(n for n, place in zip(pairing.spans.lines, splits, strict=True) if place == GAP),
         dropped=written.dropped,
         repeated=pairing.repeated,
-        leaks=shared,
+        leaks=leaks,
         splits=split_figures(pairing.spans, splits, written),
         voices=tuple(
             VoiceFigures(

@@ -58,11 +58,12 @@ def split(
     least `gap` lines together are left out, so that no context reaches across.
 
     Raises:
-        DatasetError: There are too few sessions, or the test share leaves no training data.
+        DatasetError: There are too few sessions, or the test share is out of range.
     """
     if not 0 < test < 1 - validation:
         raise DatasetError(
-            f"--test-share {test} leaves no training data: give a share such as 0.15"
+            f"--test-share {test} is not between 0 and {1 - validation:g}: "
+            "give a share such as 0.15"
         )
     order = sorted(range(len(spans)), key=lambda number: spans.starts[number])
     borders = _Borders(array("q", accumulate(spans.lines[number] for number in order)), gap)

@@ -177,7 +177,8 @@ def read_summary(path: Path) -> Summary:
         ) from error
     if not isinstance(value, dict) or value.get("kind") != KIND or value.get("format") != FORMAT:
         raise DatasetError(
-            f"{path} has another format than this version's {FORMAT}: build the dataset again"
+            f"{path} was written by another version, not in format {FORMAT}: "
+            "build the dataset again"
         )
     try:
         return _parse_summary(value)

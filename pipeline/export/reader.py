@@ -305,7 +305,8 @@ class _Reader:
         start = max(self._closed_at - self.offset, self.at - 4 * _AHEAD, 0)
         for own in _OWN_KEY.finditer(self.buffer, start, self.at):
             frame.keys |= _parse_own_key(own)[0]
-        if self._has_chat and not frame.keys and not is_list:
+        has_heading = is_list or frame.keys or b'"messages"' in self.buffer[start : self.at]
+        if self._has_chat and not has_heading:
             self._is_open = True
             frame.messages_at = self.offset + self.at
             self.frames = [*(self.frames if self._is_sound else ()), frame]

@@ -18,10 +18,11 @@ STAGES = ("reading", "pairing", "writing", "naming")
 STOP_AT = """
 import os, sys, time
 from rich.console import Console
-from pipeline import cli, dataset
+from pipeline.cli import main as cli
+from pipeline.dataset import storage
 
 stage, number = sys.argv[1], int(sys.argv[2])
-say, name_in = Console.print, dataset.UnnamedFiles.name_in
+say, name_in = Console.print, storage.UnnamedFiles.name_in
 
 
 def stop():
@@ -42,7 +43,7 @@ def name_and_stop(self, folder):
 
 Console.print = print_and_stop
 if stage == "naming":
-    dataset.UnnamedFiles.name_in = name_and_stop
+    storage.UnnamedFiles.name_in = name_and_stop
 sys.argv[1:] = sys.argv[3:]
 cli.main()
 """

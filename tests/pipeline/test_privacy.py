@@ -12,6 +12,8 @@ import pytest
 
 from model.chat.eligibility import add_voice_header
 from pipeline.dataset.storage import load_dataset
+from tests import checkpoints
+from tests.habits import write_export
 from tests.pipeline.chats import chat, conversation, entry, write
 
 WORD = "xylophonequartet"
@@ -204,3 +206,52 @@ def test_private_data_stand_in_no_file_and_no_pair_has_them_as_its_target(tmp_pa
     assert any("[phone]" in line for pair in pairs for line in pair.context)
     assert not any("[phone]" in text for pair in pairs for text in pair.target)
     assert loaded.summary.redacted == {"phone": 1, "email": 1, "iban": 1}
+
+
+PATHS = ("HF_HOME", "HF_DATASETS_CACHE", "HF_EVALUATE_CACHE", "XDG_CACHE_HOME", "SQLITE_TMPDIR")
+
+
+def files_with(word, *folders):
+    """Return the files in these folders that hold a word, in their names or as plain text."""
+    found = []
+    for path in (path for folder in folders for path in folder.rglob("*")):
+        try:
+            text = path.read_bytes() if path.is_file() else b""
+        except OSError:  # a socket, or a file that has just gone
+            continue
+        if word in path.name or word.encode() in text or word.encode("utf-16-le") in text:
+            found.append(path)
+    return found
+
+
+def test_build_train_and_evaluate_leave_the_chat_in_no_home_cache_or_temporary_folder(
+    tmp_path, pytestconfig
+):
+    home, temporary, work = (tmp_path / name for name in ("home", "temporary", "work"))
+    for folder in (home, temporary, work):
+        folder.mkdir()
+    export = write_export(tmp_path / "export", sessions=20)
+    result = export / "result.json"
+    result.write_text(result.read_text("utf-8").replace("friday", WORD), "utf-8")
+    base = checkpoints.save_llama(tmp_path / "base", texts=[f"{WORD} {WORD}"])
+    environment = {name: value for name, value in os.environ.items() if name not in PATHS}
+    environment |= {
+        "HOME": str(home), "TMPDIR": str(temporary), "PYTHONPATH": str(pytestconfig.rootpath),
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    commands = [
+        ["build", export, "--out", "ds", "--min-messages", "1"],
+        ["train", "ds", "--base", base, "--epochs", "0.5", "--models", "models"],
+        ["evaluate", "--quick", "--lines", "1", "--models", "models"],
+    ]
+
+    for command in commands:
+        run = subprocess.run(
+            [sys.executable, "-B", "-m", "pipeline.cli", *map(str, command)],
+            cwd=work, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+        assert run.returncode == 0, run.stderr
+        assert files_with(WORD, home, temporary) == [], command
+    assert any(WORD in text for text in texts((work / "ds" / "pairs").iterdir()))
+    assert list((work / "models" / "versions").glob("*/scorecard.json"))

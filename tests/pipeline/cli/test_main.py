@@ -168,7 +168,7 @@ def test_an_option_that_makes_no_sense_is_wrong_usage(tmp_path, words, says):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--test-share", "0.99"], "--test-share 0.99 leaves no training data"),
+        (["--test-share", "0.99"], "--test-share 0.99 is not between 0 and 0.95"),
         (["--last", "0"], "--last 0 leaves no message"),
         (["--since", "2030-01-01"], "since 2030-01-01: give --since an earlier day"),
         (["--min-messages", "1000"], "the 1,000 messages that a voice needs (the maximum is 120)"),

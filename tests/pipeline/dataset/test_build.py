@@ -228,7 +228,7 @@ def test_who_became_loud_enough_is_a_voice_at_the_next_build(export, tmp_path):
 
 
 def test_nobody_above_the_threshold_is_told_in_one_line(export, tmp_path):
-    with pytest.raises(DatasetError, match="the 200 messages .*the most is 120") as caught:
+    with pytest.raises(DatasetError, match="the 200 messages .*the maximum is 120") as caught:
         build([export], tmp_path / "ds", BuildOptions())
 
     assert "\n" not in str(caught.value)
@@ -246,7 +246,7 @@ def test_nobody_above_the_threshold_is_told_in_one_line(export, tmp_path):
         (
             [entry(n, 1 + n % 2, "a" if n < 3 else "[photo]", n * 9000) for n in range(1, 60)],
             DatasetError,
-            "too few replies to learn from",
+            "too few replies for training and testing",
         ),
     ],
     ids=["a single author", "forwards only", "commands only", "nothing", "one conversation",

@@ -124,7 +124,7 @@ def test_a_folder_with_something_else_in_it_is_refused_before_anything_is_read(t
     photos.mkdir()
     (photos / "a.jpg").write_text("x")
 
-    with pytest.raises(DatasetError, match="something else than a dataset"):
+    with pytest.raises(DatasetError, match="something other than a dataset"):
         build([tmp_path / "no-export"], photos, small())
 
     assert [path.name for path in photos.iterdir()] == ["a.jpg"]
@@ -155,7 +155,7 @@ def test_a_place_by_a_link_or_below_new_folders_is_reached(tmp_path, export):
 
 
 def test_a_missing_dataset_says_how_to_make_one(tmp_path):
-    with pytest.raises(DatasetError, match="make one with `understudy build`"):
+    with pytest.raises(DatasetError, match="create one with `understudy build`"):
         load_dataset(tmp_path / "none")
 
 
@@ -163,9 +163,17 @@ def test_a_missing_dataset_says_how_to_make_one(tmp_path):
     ("file", "content", "says"),
     [
         ("summary.json", "{", "cannot be read"),
-        ("summary.json", "[]", "not of this version's"),
-        ("summary.json", '{"kind": "understudy dataset", "format": 0}', "not of this version's"),
-        ("summary.json", '{"kind": "understudy dataset", "format": 1}', "not of this version's"),
+        ("summary.json", "[]", "by another version"),
+        (
+            "summary.json",
+            '{"kind": "understudy dataset", "format": 0}',
+            "was written by another version",
+        ),
+        (
+            "summary.json",
+            '{"kind": "understudy dataset", "format": 1}',
+            "was written by another version",
+        ),
         ("summary.json", '{"kind": "understudy dataset", "format": 3}', "is damaged"),
         ("pairs/train.parquet", "", "build the dataset again"),
         ("pairs/test.parquet", "PAR1, they say", "build the dataset again"),

@@ -136,7 +136,7 @@ def test_a_roster_that_may_be_edited_is_never_overwritten(tmp_path):
     path = tmp_path / "roster.toml"
     path.write_text("# mine")
 
-    with pytest.raises(ExportError, match="is there already, and may be edited"):
+    with pytest.raises(ExportError, match="already exists and may have been edited"):
         look(tmp_path / "no-export", roster=path)
 
     assert path.read_text() == "# mine"

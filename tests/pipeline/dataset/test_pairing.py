@@ -51,7 +51,7 @@ def test_of_last_and_since_the_later_beginning_counts(export, tmp_path):
 
 
 def test_nobody_since_a_day_is_told_as_such(export, tmp_path):
-    with pytest.raises(ExportError, match="nobody wrote in Friends since 2030-01-01"):
+    with pytest.raises(ExportError, match="there are no messages in Friends since 2030-01-01"):
         build([export], tmp_path / "ds", small(since=NOON.replace(year=2030, month=1)))
 
 

@@ -127,7 +127,7 @@ def test_sessions_are_numbered_topic_by_topic_and_know_their_pairs():
     assert [(p.target, p.session, p.since) for s in found for p in s.pairs] == [
         (("now",), 1, 0), (("later",), 2, 2),
     ]  # fmt: skip
-    assert found[1].start == NOON + timedelta(seconds=90_000)
+    assert found[1].lines[0].sent_at == NOON + timedelta(seconds=90_000)
 
 
 def test_messages_are_taken_one_by_one_and_not_all_before_the_first_session():

@@ -2,7 +2,7 @@ import stat
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.chat.names import clean_name, fold
@@ -55,6 +55,7 @@ def authors(draw, names=TEXT):
     ]
 
 
+@settings(deadline=None)
 @given(roster=rosters())
 def test_a_roster_is_read_back_as_it_was_written(tmp_path_factory, roster):
     path = tmp_path_factory.mktemp("roster") / "roster.toml"
@@ -64,6 +65,7 @@ def test_a_roster_is_read_back_as_it_was_written(tmp_path_factory, roster):
     assert read_roster(path) == roster
 
 
+@settings(deadline=None)
 @given(wrote=authors(), known=rosters())
 def test_a_roster_with_its_questions_is_read_back_too_who_wrote_most_first(
     tmp_path_factory, wrote, known
@@ -81,6 +83,7 @@ def test_a_roster_with_its_questions_is_read_back_too_who_wrote_most_first(
     assert replace(found, people=()) == replace(roster, people=())
 
 
+@settings(deadline=None)
 @given(wrote=authors(names=ANY_TEXT))
 def test_no_name_breaks_the_file_and_what_cannot_be_seen_is_written_so_that_it_can(
     tmp_path_factory, wrote

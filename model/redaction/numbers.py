@@ -147,7 +147,11 @@ def find_cards(text: str) -> Iterator[Span]:
 
 
 def find_ibans(text: str) -> Iterator[Span]:
-    """Yield IBANs with correct check digits, in any grouping."""
+    """Yield IBANs with correct check digits, in any grouping.
+
+    `stdnum.iban` also applies each country's rules; it finds 44 of the 47 labelled IBANs
+    (benchmarks/redaction.py), and the check digits alone find all.
+    """
     for match in _IBAN.finditer(text):
         if end := _find_iban_end(match[0]):
             yield match.start(), match.start() + end

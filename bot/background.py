@@ -21,7 +21,7 @@ from bot.transport.menus import set_menus
 from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 
-TIDY_AGAIN = 3600.0
+TIDY_AGAIN = 3600.0  # seconds between two runs of a cleaning job
 RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
 TRUNCATE_AGAIN = 5.0  # seconds between checks for text in the write-ahead log
 TRUNCATE_PATIENCE = 120.0  # seconds for which another process, such as a backup, may prevent it
@@ -36,7 +36,7 @@ def start_jobs(
     open_things: AsyncExitStack,
     look_again: float,
 ) -> None:
-    """Start the background jobs, which run until the bot is stopped."""
+    """Start the background jobs, which run until the bot stops."""
     one_at_a_time = asyncio.Lock()  # each may rebuild the database, which locks it
 
     async def tidy_updates() -> None:

@@ -1,4 +1,4 @@
-"""Decide where the bot may speak, as whom, and who is an admin."""
+"""Decide where the bot may speak, whose voice it may use, and who is an admin."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +28,8 @@ NONE_KNOWN: Mapping[int, Group] = MappingProxyType({})
 class Access:
     """What the model's card, its roster, the settings, admins and friends allow.
 
-    `chats` are those that the model learned from; a public model may speak in any group that the
-    bot was let into. `decisions` are people's own, by user id; `groups` those that the bot knows.
+    `chats`: the chats that the model learned from. A public model may speak in any authorised
+    group. `decisions`: people's own decisions by user id.
     """
 
     roster: Roster
@@ -41,17 +41,19 @@ class Access:
     groups: Mapping[int, Group] = field(default_factory=dict)
 
     def may_speak_in(self, chat_id: int) -> bool:
-        """Whether to speak in a chat: a group it was let into and learned from, or an admin's own.
+        """Whether the bot may speak in a chat: an authorised group, or an admin's private chat.
 
-        A private chat has the id of the person, so that an admin's is among `admins`. A group that
-        the model learned from and that nobody let it into is one it was in before it asked.
+        A private chat has the id of its user. If the model learned from a group, the bot may speak
+        there without authorisation: it was in the group before authorisation was required.
         """
         if chat_id > 0:
             return chat_id in self.admins
         group = self.groups.get(chat_id)
         if group is None:
             return self.learned_from(chat_id)
-        return group.authorised and (self._may_tell(group) or self.learned_from(chat_id))
+        # An admin may have allowed the group to see what was learned from exactly these chats.
+        is_allowed = bool(group.allowed) and self.chats <= group.allowed
+        return group.authorised and (is_allowed or self.learned_from(chat_id))
 
     def learned_from(self, chat_id: int) -> bool:
         """Whether the model learned from this chat, or from the basic group that it was."""
@@ -59,28 +61,25 @@ class Access:
         earlier = group.moved_from if group else None
         return self.public or chat_id in self.chats or earlier in self.chats
 
-    def _may_tell(self, group: Group) -> bool:
-        """Whether an admin allowed a group to hear what was learned from just these chats."""
-        return bool(group.allowed) and self.chats <= group.allowed
-
     def may_imitate(self, person: Person) -> bool:
-        """Whether a friend agreed: by an own word, else by the rule that CONSENT sets.
+        """Whether a friend agreed: by their own decision, otherwise by the CONSENT setting.
 
-        An own no always wins, of whichever account; the quiet are no voice.
+        An opt-out from any of their accounts always wins. Someone who wrote too little has no
+        voice.
         """
-        said = {self.decisions[number] for number in person.ids if number in self.decisions}
-        if "optout" in said or not person.may_be_target:
+        decided = {self.decisions[number] for number in person.ids if number in self.decisions}
+        if "optout" in decided or not person.may_be_target:
             return False
         asked = person.imitate == "ask" and self.consent == "roster"
-        return "optin" in said or person.imitate == "yes" or asked
+        return "optin" in decided or person.imitate == "yes" or asked
 
     def may_still_agree(self, person: Person) -> bool:
-        """Whether a yes is missing but nobody said no: the person may still send /optin."""
-        said = {self.decisions.get(number) for number in person.ids}
-        return person.may_be_target and "optout" not in said and not self.may_imitate(person)
+        """Whether a person has neither agreed nor refused, so that they may still send /optin."""
+        decided = {self.decisions.get(number) for number in person.ids}
+        return person.may_be_target and "optout" not in decided and not self.may_imitate(person)
 
     def has_agreed(self, author_id: int) -> bool:
-        """Whether what somebody writes may be kept for longer than it is needed as context."""
+        """Whether an author's messages may be stored longer than RETENTION_DAYS."""
         person = self.roster.find_by_id(author_id)
         return person is not None and self.may_imitate(person)
 
@@ -91,7 +90,7 @@ class Access:
 
     @property
     def not_agreed(self) -> tuple[Person, ...]:
-        """Return the friends whose voices were learned and may not be used."""
+        """Return the friends whose voices were learned but may not be used."""
         return tuple(person for person in self.roster.voices if not self.may_imitate(person))
 
 
@@ -102,10 +101,10 @@ def build_access(
     decisions: Mapping[int, Decision],
     groups: Mapping[int, Group] = NONE_KNOWN,
 ) -> Access:
-    """Return what a model's card and the settings allow, and what people said since.
+    """Return what a model's card, the settings and people's decisions allow.
 
-    A person may have told this bot something, and the card's roster may hold an `/optout` from
-    another machine: the newer decision counts.
+    The card's roster may hold an `/optout` that another machine received: the newer decision
+    counts.
     """
     optouts = (one for person in card.roster.people for one in person.opted_out)
     newest = newest_decisions([*optouts, *decisions.values()])
@@ -129,9 +128,9 @@ def is_admin(member: ChatMember) -> bool:
 
 
 async def is_group_admin(bot: ExtBot[Any], message: Message, admins: Container[int]) -> bool:
-    """Whether who wrote a message runs the group; False where Telegram does not say.
+    """Whether a message's author is an admin of the bot or its group; False if Telegram fails.
 
-    An anonymous admin speaks as the group itself.
+    An anonymous admin writes as the group itself.
     """
     if message.sender_chat:
         return message.sender_chat.id == message.chat.id

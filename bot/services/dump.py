@@ -11,7 +11,7 @@ from bot.errors import DumpError, StoreError
 from bot.services.access import Access, build_access
 from bot.services.model_holder import Models
 from bot.settings import Settings
-from bot.store.backup import Decided, DumpReader, StoredMessage
+from bot.store.backup import DumpReader, StoredMessage
 from bot.store.database import (
     Version,
     database_file,
@@ -21,32 +21,31 @@ from bot.store.database import (
 )
 from bot.store.groups import Decisions, Group, Groups
 from model.chat.names import make_printable_name
+from model.chat.roster import Decision
+from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, to_export_id
 from model.files import write_text
 
 Json: TypeAlias = dict[str, Any]
 
-CHANNEL_OFFSET = 10**12
-"""The Bot API calls a supergroup or channel n by -(10**12 + n)."""
-
-EARLIER = 10**9
-"""A supergroup's export gives what was said before, in the basic group, its id minus this."""
-
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """What one file holds of a chat."""
+    """The content of a dump file."""
 
     chat_id: int
     title: str | None
     kept: Sequence[StoredMessage]
-    decisions: Sequence[Decided]
+    decisions: Sequence[Decision]
     forgotten: Sequence[int]
     written_at: datetime
 
 
 def format_dump(dump: Dump) -> str:
-    """Return the file: indented as Telegram Desktop does it, by one space a level."""
-    kind, number = kind_of(dump.chat_id)
+    """Return the file's text, indented by one space per level like Telegram Desktop's exports."""
+    if dump.chat_id < -CHANNEL_OFFSET:
+        kind, number = "private_supergroup", -dump.chat_id - CHANNEL_OFFSET
+    else:
+        kind, number = "private_group", -dump.chat_id
     chat: Json = {
         "name": dump.title,
         "type": kind,
@@ -55,7 +54,7 @@ def format_dump(dump: Dump) -> str:
             "chat_id": dump.chat_id,
             "written_at": dump.written_at.isoformat(),
             "decisions": [
-                {"user_id": one.user_id, "decision": one.decision, "at": one.at.isoformat()}
+                {"user_id": one.user_id, "decision": one.kind, "at": one.at.isoformat()}
                 for one in dump.decisions
             ],
             "forgotten": list(dump.forgotten),
@@ -65,21 +64,14 @@ def format_dump(dump: Dump) -> str:
     return json.dumps(chat, ensure_ascii=False, indent=1) + "\n"
 
 
-def kind_of(chat_id: int) -> tuple[str, int]:
-    """Return a group's kind and its id as the exporter writes them."""
-    if chat_id < -CHANNEL_OFFSET:
-        return "private_supergroup", -chat_id - CHANNEL_OFFSET
-    return "private_group", -chat_id
-
-
-def shifted(kept: StoredMessage, chat_id: int) -> StoredMessage:
-    """Return a basic group's message as its supergroup's export has it."""
+def _move(kept: StoredMessage, chat_id: int) -> StoredMessage:
+    """Return a basic group's message as it appears in its supergroup's export."""
     one = kept.message
     moved = replace(
         one,
         chat_id=chat_id,
-        message_id=one.message_id - EARLIER,
-        reply_to=None if one.reply_to is None else one.reply_to - EARLIER,
+        message_id=one.message_id - MIGRATION_OFFSET,
+        reply_to=None if one.reply_to is None else one.reply_to - MIGRATION_OFFSET,
     )
     return StoredMessage(moved, kept.edited_at)
 
@@ -89,22 +81,22 @@ def _item(kept: StoredMessage) -> Json:
     item: Json = {"id": message.message_id, "type": "message", **_time("date", message.sent_at)}
     if kept.edited_at:
         item |= _time("edited", kept.edited_at)
-    item |= {"from": message.author_name, "from_id": _from_id(message.author_id)}
-    answered = message.reply_to or message.topic_id  # in a topic all answers its root
+    item |= {"from": message.author_name, "from_id": to_export_id(message.author_id)}
+    answered = message.reply_to or message.topic_id  # in a topic, other messages answer its root
     if answered is not None:
         item["reply_to_message_id"] = answered
     if message.is_forward:
-        item["forwarded_from"] = None  # from whom is not kept
+        item["forwarded_from"] = None  # the original author is not stored
     if message.is_from_bot:
-        item["via_bot"] = ""  # nor through which bot
+        item["via_bot"] = ""  # nor is the bot
     plain = {"type": "plain", "text": message.text}
     return item | {"text": message.text, "text_entities": [plain]}
 
 
 def _roots(kept: Sequence[StoredMessage]) -> Iterable[Json]:
-    """Yield what opened each topic, and what stands for answered messages that are left out.
+    """Yield the message that opened each topic, and substitutes for answered messages left out.
 
-    An export tells the topic of a message by what it answers, and that one's by what it answers.
+    An export gives a message's topic only through the chain of messages that it answers.
     """
     first: dict[int, datetime] = {}
     for one in kept:
@@ -132,20 +124,14 @@ def _roots(kept: Sequence[StoredMessage]) -> Iterable[Json]:
 
 
 def _time(key: str, at: datetime) -> Json:
-    """Return a time as an export has it: local, and in seconds since 1970."""
+    """Return a time as in an export: local time, and seconds since 1970."""
     local = at.astimezone().replace(tzinfo=None)
     return {key: local.isoformat(timespec="seconds"), f"{key}_unixtime": str(int(at.timestamp()))}
 
 
-def _from_id(author_id: int) -> str:
-    if author_id < -CHANNEL_OFFSET:
-        return f"channel{-author_id - CHANNEL_OFFSET}"
-    return f"user{author_id}" if author_id >= 0 else f"chat{-author_id}"
-
-
 @dataclass(frozen=True, slots=True)
 class DumpSummary:
-    """What a file holds: messages of friends, and of the bot itself."""
+    """The chat of a dump, and its numbers of messages of friends and of the bot."""
 
     chat_id: int
     friends: int
@@ -154,16 +140,16 @@ class DumpSummary:
 
 
 async def dump(settings: Settings, models: Models, path: Path, wanted: int | None) -> DumpSummary:
-    """Write a chat's messages into a file that only its owner can read, also while the bot runs.
+    """Write a chat's messages into a file that only its owner can read, even while the bot runs.
 
-    Only who agreed is in it, and what the bot said; decisions and ids of forgotten messages are
-    in it of everybody.
+    It contains messages of people who agreed and of the bot, and everybody's decisions and ids of
+    forgotten messages.
 
     Raises:
-        DumpError: No such chat, or several, or the file cannot be written.
-        StoreError: There is no database, or it is of another version.
-        SettingsError: There is no token, which tells the bot's id.
-        ArtifactError: There is no model, whose roster tells who is who.
+        DumpError: There is no such chat, or there are several, or the file cannot be written.
+        StoreError: There is no database, or it has another version.
+        SettingsError: There is no token, which contains the bot's id.
+        ArtifactError: There is no model, whose roster identifies people.
     """
     bot_id = int(settings.token.partition(":")[0])
     version = await read_version(settings.database_url)
@@ -175,8 +161,8 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     roster = card.roster.with_understudy(bot_id)
     titles = {chat.chat_id: chat.title for chat in card.chats}
     async with open_database(settings.database_url) as engine:
-        decided, groups = await Decisions(engine).newest(), await Groups(engine).all()
-        access = build_access(card, roster, settings, decided)
+        newest, groups = await Decisions(engine).newest(), await Groups(engine).all()
+        access = build_access(card, roster, settings, newest)
         held = await _dump(DumpReader(engine), access, groups, titles, wanted)
     try:
         write_text(path, format_dump(held))
@@ -195,7 +181,7 @@ async def _dump(
     titles: Mapping[int, str],
     wanted: int | None,
 ) -> Dump:
-    """Gather what the file holds; a supergroup's holds what was said before it was one."""
+    """Collect the content of a dump; a supergroup's includes that of its basic group."""
     earlier = {group.chat_id: group.moved_from for group in groups if group.moved_from}
     later = {old: new for new, old in earlier.items()}
     names = {**titles, **{group.chat_id: group.title for group in groups if group.title}}
@@ -206,8 +192,8 @@ async def _dump(
     kept = await store.messages(chat_id)
     forgotten = await store.forgotten(chat_id)
     if (old := earlier.get(chat_id)) is not None:
-        kept = [shifted(one, chat_id) for one in await store.messages(old)] + kept
-        forgotten = [number - EARLIER for number in await store.forgotten(old)] + forgotten
+        kept = [_move(one, chat_id) for one in await store.messages(old)] + kept
+        forgotten = [number - MIGRATION_OFFSET for number in await store.forgotten(old)] + forgotten
     return Dump(
         chat_id,
         names.get(chat_id),
@@ -219,26 +205,27 @@ async def _dump(
 
 
 def _goes(kept: StoredMessage, access: Access) -> bool:
-    if kept.message.is_forward:  # somebody else's words, and no part of any conversation
+    if kept.message.is_forward:  # somebody else's words, not part of a conversation
         return False
     author = kept.message.author_id
     return author in access.roster.understudies or access.has_agreed(author)
 
 
 def _chosen(chats: set[int], names: Mapping[int, str | None], wanted: int | None) -> int:
-    """Return the chat that is wanted, or the only one of which messages are kept.
+    """Return the requested chat, or the only chat with stored messages.
 
     Raises:
         DumpError: There is none, or there are several: the text lists them.
     """
-    known = chats or set(names)
-    found = known if wanted is None else (chats | set(names)) & {wanted}
+    existing = chats or set(names)
+    found = existing if wanted is None else (chats | set(names)) & {wanted}
     if len(found) == 1:
         return found.pop()
-    if not known:
+    if not existing:
         raise DumpError("no messages are kept yet: let the bot hear a group first")
     listed = "".join(
-        f"\n  {one}  {make_printable_name(names.get(one) or '')}".rstrip() for one in sorted(known)
+        f"\n  {one}  {make_printable_name(names.get(one) or '')}".rstrip()
+        for one in sorted(existing)
     )
     what = "messages of several chats are kept" if wanted is None else f"none are of chat {wanted}"
     raise DumpError(f"{what}: choose with --chat ID{listed}")

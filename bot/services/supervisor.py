@@ -25,7 +25,7 @@ class Job:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Owns the background jobs of a bot; an exception ends none of them."""
+    """Owns the background jobs of a bot; no exception ends a job."""
 
     jobs: list[Job] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Supervisor:
         self._start(Job(name), step, None)
 
     async def close(self) -> None:
-        """End all jobs, those in the middle of a step after `CLOSE_SECONDS`."""
+        """End all jobs; a running step has `CLOSE_SECONDS` to finish."""
         self._ended.set()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)

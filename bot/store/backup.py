@@ -1,4 +1,4 @@
-"""Back up the database, and read what a dump contains."""
+"""Back up the database, and read the rows for a dump."""
 
 import asyncio
 import os
@@ -18,26 +18,17 @@ from bot.store.database import BUSY_SECONDS, Version, database_file, describe_mi
 from bot.store.messages import FIELDS, kept_message
 from bot.store.tables import decisions, forgotten, messages
 from model.chat.conversation import Message
-from model.chat.roster import DecisionKind
+from model.chat.roster import Decision
 from model.errors import describe_error
 from model.files import PRIVATE_FILE, temporary_folder
 
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A message, and when it was last edited if it ever was."""
+    """A message, and the time of its last edit if any."""
 
     message: Message
     edited_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """What somebody decided about their voice, and when."""
-
-    user_id: int
-    decision: DecisionKind
-    at: datetime
 
 
 class DumpReader:
@@ -71,15 +62,15 @@ class DumpReader:
             rows = (await connection.execute(query)).all()
         return [StoredMessage(kept_message(row), row.edited_at) for row in rows]
 
-    async def decisions(self) -> list[Decided]:
+    async def decisions(self) -> list[Decision]:
         """Return all decisions, the oldest first."""
         columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
         query = select(*columns).order_by(decisions.c.id)
         async with self._engine.connect() as connection:
-            return [Decided(*row) for row in await connection.execute(query)]
+            return [Decision(*row) for row in await connection.execute(query)]
 
     async def forgotten(self, chat_id: int) -> list[int]:
-        """Return the ids of a chat's messages that must be learned from no more."""
+        """Return the ids of a chat's forgotten messages."""
         query = select(forgotten.c.message_id).where(forgotten.c.chat_id == chat_id)
         async with self._engine.connect() as connection:
             return sorted((await connection.execute(query)).scalars())
@@ -98,12 +89,12 @@ class Backup:
 
 
 async def back_up(url: str, target: Path, *, force: bool = False) -> Backup:
-    """Copy a database into a file that only its owner can read; a failure leaves none.
+    """Copy a database into a file that only its owner can read; a failure leaves no file.
 
-    Words that were forgotten are not in the copy: SQLite writes it anew, row by row.
+    The copy contains no erased text: SQLite writes it row by row.
 
     Raises:
-        StoreError: There is no database of ours, or the copy cannot be written there.
+        StoreError: There is no database of this program, or the copy cannot be written there.
     """
     version = await read_version(url)
     if version is Version.MISSING:
@@ -126,17 +117,17 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
 
 
 def _refuse(source: Path, target: Path, *, force: bool) -> None:
-    """Raise StoreError where a copy must not be put."""
-    real = source.resolve()  # a link's other files are beside the file it leads to
+    """Raise StoreError if the copy must not be written there."""
+    real = source.resolve()  # SQLite puts its other files beside the file, not beside a link
     in_use = [source, *(real.with_name(f"{real.name}{end}") for end in ("-wal", "-shm"))]
     if any(_are_one(file, target) for file in in_use):
         raise StoreError(f"{target} is the database itself: name another file for its copy")
     if target.is_dir():
         raise StoreError(f"{target} is a folder: name a file in it, such as {target / source.name}")
     if not target.parent.is_dir():
-        raise StoreError(f"there is no folder {target.parent}: make it, or name another")
+        raise StoreError(f"there is no folder {target.parent}: create it, or name another")
     if os.path.lexists(target) and not (force and target.is_file()):
-        raise StoreError(f"{target} is there already: name another file, or replace it by --force")
+        raise StoreError(f"{target} already exists: name another file, or replace it with --force")
 
 
 def _are_one(file: Path, target: Path) -> bool:
@@ -146,19 +137,19 @@ def _are_one(file: Path, target: Path) -> bool:
 
 
 def _read(source: Path) -> None:
-    """Raise StoreError where SQLite cannot even read, for which it makes files beside."""
+    """Raise StoreError if SQLite cannot read, for which it creates files in the folder."""
     try:
         with closing(_connected(source)) as connection:
             connection.execute(_COUNT)
     except sqlite3.Error as error:
         raise StoreError(
-            f"{source} cannot be read ({describe_error(error)}): make room on its disk, give the "
+            f"{source} cannot be read ({describe_error(error)}): free space on its disk, give the "
             "bot's user write access to its folder, or stop the bot and copy the file yourself"
         ) from error
 
 
 def _copied(source: Path, target: Path) -> Backup:
-    """Write the copy beside its place, and put it there once it is whole and on the disk."""
+    """Write the copy into a temporary folder; move it when it is complete and on the disk."""
     with temporary_folder(target.parent, target.name) as folder:
         beside = folder / "new"
         with beside.open("xb") as file:
@@ -174,6 +165,6 @@ def _copied(source: Path, target: Path) -> Backup:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    """Open a database that is there."""
+    """Open an existing database."""
     address = f"file:{quote(str(path.absolute()))}?mode=rw"
     return sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)

@@ -50,13 +50,13 @@ from model.chat.eligibility import add_voice_header, clear_caches
 
 T = TypeVar("T")
 
-FEWEST_ROWS, MOST_ROWS = 100, 4000
+FEWEST_ROWS, MOST_ROWS = 500, 4000
 """Rows of the table of messages that one step reads."""
 STEP_SECONDS = 0.01  # how long a step should hold the write lock
 ROWS_AT_ONCE = 200
 """Messages or updates that one step changes if they are named one by one."""
 REST = 0.005  # seconds between two steps
-MOST_WAITED = 0.1
+MOST_WAITED = 0.05
 """Seconds for which a step waits for others' transactions, so that an erasure always advances."""
 GLANCE = 0.002  # seconds between checks for others' transactions
 
@@ -259,7 +259,7 @@ class Eraser:
         The number of rows in a window adapts, so that a step takes about `STEP_SECONDS`.
         """
         end: int | None = None
-        rows = min(MOST_ROWS, max(FEWEST_ROWS, 500))
+        rows = min(FEWEST_ROWS, MOST_ROWS)
 
         def step(connection: Connection) -> tuple[int, T, float] | None:
             began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Groups and the decisions of people."""
+"""Store groups and people's decisions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,16 +29,16 @@ class Decisions:
             return {row.user_id: Decision(*row) for row in rows}
 
     async def add(self, chat_id: int, user_id: int, decision: DecisionKind, at: datetime) -> None:
-        """Keep a decision."""
+        """Store a decision."""
         new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
         async with self._engine.begin() as connection:
             await connection.execute(new)
 
 
 async def read_decisions(url: str) -> dict[int, Decision]:
-    """Return each person's newest decision; nothing is made or changed.
+    """Return each person's newest decision, none if the database cannot be read.
 
-    Where there is no database that can be read nobody has decided.
+    Nothing is created or changed.
     """
     try:
         if await read_version(url) is not Version.CURRENT:
@@ -54,11 +54,11 @@ _FIELDS = [column.name for column in groups.columns]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group as the bot knows it.
+    """A group and its settings.
 
-    `authorised`: an admin put the bot there. `allowed`: the chats of others that a model may have
-    learned from and still speak there. `moved_from` is the id of the basic group that a supergroup
-    was.
+    `authorised`: an admin added the bot. `allowed`: ids of other chats; a model that learned from
+    them may speak in this group. `moved_from`: the id of the basic group that became this
+    supergroup.
     """
 
     chat_id: int
@@ -78,12 +78,12 @@ class Groups:
         self._engine = engine
 
     async def all(self) -> list[Group]:
-        """Return all groups that are known."""
+        """Return all groups."""
         async with self._engine.connect() as connection:
             return [Group(**row._mapping) for row in await connection.execute(select(groups))]  # noqa: SLF001  the documented name
 
     async def save(self, group: Group) -> None:
-        """Keep a group as it is now."""
+        """Store a group's current settings."""
         values = {name: getattr(group, name) for name in _FIELDS}
         upsert = insert(groups).values(values)
         async with self._engine.begin() as connection:

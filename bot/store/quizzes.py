@@ -1,4 +1,4 @@
-"""Quizzes of `/guess` and their votes."""
+"""Store the quizzes of `/guess` and their answers."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -16,9 +16,9 @@ from model.chat.conversation import Message
 
 @dataclass(frozen=True, slots=True)
 class Quiz:
-    """A quiz that was sent: whose voice it is in, and whether the machine made it up.
+    """A quiz that was sent: its voice, and whether the model generated the message.
 
-    `right` is the place of the true one among the options, which name friends and are not kept.
+    `right` is the index of the correct option. The options name friends and are not stored.
     """
 
     poll_id: str
@@ -33,7 +33,7 @@ class Quiz:
 
 @dataclass(frozen=True, slots=True)
 class Guesser:
-    """How often somebody was right."""
+    """How often a person was right."""
 
     name: str
     right: int
@@ -42,7 +42,7 @@ class Guesser:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well a chat guesses; of the guesses at the machine's lines, how many it fooled."""
+    """A chat's score: `machine` guesses about generated messages, of which `fooled` were wrong."""
 
     people: tuple[Guesser, ...]
     fooled: int
@@ -58,7 +58,7 @@ class Quizzes:
     async def quizzable(
         self, chat_id: int, authors: Collection[int], since: datetime, most: int
     ) -> list[int]:
-        """Return the ids of these people's newest messages that no quiz after `since` showed."""
+        """Return the ids of the newest messages of these people that no quiz since then showed."""
         shown = (
             select(sources.c.source_id)
             .join(
@@ -96,7 +96,7 @@ class Quizzes:
             return [kept_message(row) for row in rows]
 
     async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:
-        """Keep a quiz, and which messages it shows or was made from: they may be forgotten."""
+        """Store a quiz and the messages that it shows or was generated from."""
         values = asdict(quiz)
         line = Line(quiz.voice, quiz.version, tuple(shown_from))
         at = (quiz.chat_id, quiz.message_id)
@@ -105,25 +105,25 @@ class Quizzes:
             await connection.run_sync(keep_line, part, at, quiz.asked_at, line)
 
     async def chat_of(self, poll_id: str) -> int | None:
-        """Return in which chat a quiz was sent, None where it is not ours."""
+        """Return the chat of a quiz, or None if the bot did not send it."""
         query = select(guesses.c.chat_id).where(guesses.c.poll_id == poll_id)
         async with self._engine.connect() as connection:
             found: int | None = (await connection.execute(query)).scalar_one_or_none()
         return found
 
     async def answer(self, poll_id: str, user_id: int, name: str, chosen: int) -> bool:
-        """Keep what somebody guessed first; return whether it is new, and the quiz ours."""
+        """Store a person's first answer; return False for later ones and for quizzes of others."""
         values = {"poll_id": poll_id, "user_id": user_id, "user_name": name, "chosen": chosen}
         known = select(*map(literal, values.values())).where(
             exists().where(guesses.c.poll_id == poll_id)
         )
-        # one statement: a transaction that reads first may not write once another has written
+        # One statement: SQLite refuses to write after a read if another transaction has written.
         new = insert(answers).from_select(list(values), known).on_conflict_do_nothing()
         async with self._engine.begin() as connection:
             return bool((await connection.execute(new)).rowcount)
 
     async def score(self, chat_id: int) -> Score:
-        """Return a chat's score, the best first."""
+        """Return a chat's score, the best guessers first."""
         is_right = case((answers.c.chosen == guesses.c.right, 1), else_=0)
         asked = answers.join(guesses, answers.c.poll_id == guesses.c.poll_id)
         people = (

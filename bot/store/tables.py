@@ -1,4 +1,4 @@
-"""The tables of the bot's database; their history is in `migrations`."""
+"""Define the tables of the bot's database; earlier versions are in `migrations`."""
 
 from datetime import UTC, datetime
 
@@ -21,35 +21,35 @@ from sqlalchemy import (
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware time, kept as UTC: SQLite knows no time zones."""
+    """An aware time, stored as UTC: SQLite has no time zones."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return what is kept."""
+        """Return the stored form."""
         del dialect
         return value.astimezone(UTC).replace(tzinfo=None) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return what was kept, aware."""
+        """Return an aware time."""
         del dialect
         return value.replace(tzinfo=UTC) if value else None
 
 
 class ChatIds(TypeDecorator[frozenset[int]]):
-    """A set of ids, kept as text with spaces between them."""
+    """A set of ids, stored as text separated by spaces."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: frozenset[int] | None, dialect: Dialect) -> str:
-        """Return what is kept."""
+        """Return the stored form."""
         del dialect
         return " ".join(map(str, sorted(value or ())))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> frozenset[int]:
-        """Return what was kept."""
+        """Return the set."""
         del dialect
         return frozenset(map(int, (value or "").split()))
 
@@ -123,7 +123,7 @@ lines = Table(
     Column("version", Text, nullable=False),
     Column("sent_at", UtcDateTime, nullable=False),
 )
-"""The bot's messages in a voice: whose, and by which version of the model."""
+"""The bot's messages in a voice, and the model version that generated them."""
 
 sources = Table(
     "sources",
@@ -136,7 +136,7 @@ sources = Table(
     ),
     Index("sources_by_source", "chat_id", "source_id"),
 )
-"""Which messages a line was made from."""
+"""The messages that each of the bot's messages was generated from."""
 
 groups = Table(
     "groups",
@@ -150,7 +150,7 @@ groups = Table(
     Column("chatty", Integer, nullable=False),
     Column("quiet_until", UtcDateTime),
 )
-"""The groups the bot is in. `allowed`: the ids of other chats that the model may know of."""
+"""The groups the bot is in. `allowed`: see `bot.store.groups.Group`."""
 
 decisions = Table(
     "decisions",
@@ -162,7 +162,7 @@ decisions = Table(
     Column("at", UtcDateTime, nullable=False),
     Index("decisions_by_user", "user_id", "id"),
 )
-"""Each /optin and /optout; a person's newest one counts."""
+"""Each /optin and /optout; a person's newest decision counts."""
 
 forgotten = Table(
     "forgotten",
@@ -171,7 +171,7 @@ forgotten = Table(
     Column("message_id", BigInteger, primary_key=True, autoincrement=False),
     Column("at", UtcDateTime, nullable=False),
 )
-"""Messages that must be learned from no more, by id alone."""
+"""The ids of forgotten messages, which must not be stored or learned from again."""
 
 guesses = Table(
     "guesses",
@@ -185,7 +185,7 @@ guesses = Table(
     Column("version", Text, nullable=False),
     Column("asked_at", UtcDateTime, nullable=False),
 )
-"""The quizzes of /guess; `right` is the place of the true one among the options."""
+"""The quizzes of /guess; `right` is the index of the correct option."""
 
 answers = Table(
     "answers",
@@ -196,7 +196,7 @@ answers = Table(
     Column("chosen", Integer, nullable=False),
     ForeignKeyConstraint(["poll_id"], ["guesses.poll_id"], ondelete="CASCADE"),
 )
-"""What people guessed."""
+"""People's answers to the quizzes."""
 
 reactions = Table(
     "reactions",
@@ -209,7 +209,7 @@ reactions = Table(
         ["chat_id", "message_id"], ["lines.chat_id", "lines.message_id"], ondelete="CASCADE"
     ),
 )
-"""Reactions to the bot's lines."""
+"""Reactions to the bot's messages."""
 
 stickers = Table(
     "stickers",

@@ -37,7 +37,7 @@ async def set_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
 
 
 def admin_commands(texts: Wording) -> tuple[tuple[str, str], ...]:
-    """Return what an admin's private chat with the bot offers: all there is, each once."""
+    """Return the menu of an admin's private chat with the bot: all commands, each once."""
     return _each_once(
         texts.commands_in_groups,
         texts.commands_in_private,

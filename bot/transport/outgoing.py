@@ -28,12 +28,12 @@ from bot.store.messages import Place
 from model.chat.eligibility import VOICE_EMOJI
 from model.chat.roster import Person
 
-TOLD_TO_WAIT = 5  # times, before a message is given up
-TYPING_SECONDS = 4.5  # Telegram shows it for five
+MOST_RETRIES = 5  # before a message is given up
+TYPING_SECONDS = 4.5  # Telegram shows a typing action for 5 s
 NO_WAIT = -1
-"""For who knows how to wait, and may be told to stop meanwhile: the library takes 0 for unset."""
+"""The limiter raises RetryAfter at once: the caller waits. The library takes 0 for unset."""
 BUTTONS_A_ROW = 2
-MOST_DATA = 64  # bytes that a button holds
+MOST_DATA = 64  # bytes of a button's callback data
 MOST_BUTTONS = 100  # Telegram's limit under one message
 UNCOUNTED = frozenset(
     {
@@ -56,12 +56,12 @@ logger = logging.getLogger(__name__)
 
 _PREFIX = "as:"
 AS_BUTTON = rf"^{_PREFIX}(-?\d+)$"
-"""What a voice's button holds, as a pattern."""
+"""The pattern of a voice button's callback data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A quiz: its text, the options, the place of the true one, and what is told afterwards."""
+    """A quiz: its text and options, the index of the correct one, and an explanation."""
 
     text: str
     options: tuple[str, ...]
@@ -70,7 +70,7 @@ class Question:
 
 
 class Limiter(AIORateLimiter):
-    """Keeps to Telegram's limits; a chat that must wait does not keep other chats waiting."""
+    """Respects Telegram's limits; a chat that must wait does not delay other chats."""
 
     async def process_request(
         self,
@@ -81,12 +81,12 @@ class Limiter(AIORateLimiter):
         data: dict[str, Any],
         rate_limit_args: int | None,
     ) -> Any:  # noqa: ANN401
-        """Call at once what is not counted; call again what was told to wait."""
+        """Call uncounted methods at once; repeat calls that Telegram asked to delay."""
         await waits()
         if endpoint in UNCOUNTED:
             return await callback(*args, **kwargs)
         request = (callback, args, kwargs, endpoint, data, 0)
-        times = TOLD_TO_WAIT if rate_limit_args is None else rate_limit_args
+        times = MOST_RETRIES if rate_limit_args is None else rate_limit_args
         for _ in range(times):
             try:
                 return await super().process_request(*request)
@@ -97,14 +97,14 @@ class Limiter(AIORateLimiter):
 
 _SIGN = "voice:"
 VOICE_SIGN = rf"^{_SIGN}(.+)$"
-"""What the button below a sticker holds, as a pattern: it says whose voice it is sent in."""
+"""The pattern of the callback data below a sticker, which names its voice."""
 
 
 async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str) -> Message:
-    """Send a sticker in a voice, with a button that says so, as a sticker holds no words.
+    """Send a sticker in a voice, with a button that names the voice.
 
     Raises:
-        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+        RetryAfter: Telegram asks to wait; the caller retries.
     """
     data = f"{_SIGN}{voice}".encode()[:MOST_DATA].decode("utf-8", "ignore")
     button = InlineKeyboardButton(f"{VOICE_EMOJI} {voice}", callback_data=data)
@@ -118,10 +118,10 @@ async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str)
 
 
 async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Person] = ()) -> Message:
-    """Send a text, with a button for each of `voices`; return the message as it stands there.
+    """Send a text with a button for each of `voices`; return the sent message.
 
     Raises:
-        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+        RetryAfter: Telegram asks to wait; the caller retries.
     """
     return await bot.send_message(
         place.chat_id,
@@ -133,10 +133,10 @@ async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Perso
 
 
 async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Message:
-    """Send a quiz in which everybody sees who guessed what.
+    """Send a quiz that shows everybody's answers.
 
     Raises:
-        RetryAfter: Telegram wants us to wait; whoever calls knows how to.
+        RetryAfter: Telegram asks to wait; the caller retries.
     """
     return await bot.send_poll(
         place.chat_id,
@@ -146,7 +146,7 @@ async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Messa
         is_anonymous=False,
         explanation=question.explanation,
         message_thread_id=place.topic_id,
-        # its name changed with Bot API 9.6, and with it python-telegram-bot's
+        # Bot API 9.6 renamed this parameter, so both names are sent.
         api_kwargs={
             "correct_option_id": question.right,
             "correct_option_ids": [question.right],
@@ -157,7 +157,7 @@ async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Messa
 
 @asynccontextmanager
 async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
-    """Show in a chat that the bot types, while the block runs."""
+    """Show the typing action in a chat while the block runs."""
     task = asyncio.create_task(_type(bot, place))
     try:
         yield
@@ -169,21 +169,21 @@ async def typing(bot: Bot, place: Place) -> AsyncIterator[None]:
 
 
 def never_arrived(error: TelegramError) -> bool:
-    """Whether a call failed before Telegram could have heard of it: no connection was made."""
+    """Whether a call failed before it reached Telegram: no connection was made."""
     return isinstance(
         error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
     )
 
 
 def truncate(text: str) -> str:
-    """Cut a text to what one message holds, which Telegram counts in UTF-16 units."""
+    """Cut a text to the length of one message, which Telegram counts in UTF-16 units."""
     units = text.encode("utf-16-le")
     return units[: 2 * MessageLimit.MAX_TEXT_LENGTH].decode("utf-16-le", "ignore")
 
 
 async def _type(bot: Bot, place: Place) -> None:
     while True:
-        with suppress(TelegramError):  # a sign that is lost is no reason to lose the reply
+        with suppress(TelegramError):  # the reply matters more
             await bot.send_chat_action(
                 place.chat_id, ChatAction.TYPING, message_thread_id=place.topic_id
             )
@@ -201,7 +201,7 @@ def _buttons(voices: Sequence[Person]) -> InlineKeyboardMarkup:
 
 
 def retry_seconds(error: RetryAfter) -> float:
-    """Return how long Telegram wants us to wait; PTB_TIMEDELTA decides the type it comes in."""
+    """Return how many seconds to wait; the setting PTB_TIMEDELTA decides the type."""
     wait = error.retry_after
     return 0.1 + (wait if isinstance(wait, int) else wait.total_seconds())
 
@@ -213,16 +213,16 @@ _SPREAD = 0.3
 
 
 def typing_seconds(text: str, chance: random.Random) -> float:
-    """Draw how long somebody takes before this is sent, within bounds.
+    """Return a random time that a person might take to type this text, within bounds.
 
-    Twenty messages a minute, which is 3 s each, is what Telegram lets a bot send to a group.
+    Telegram lets a bot send 20 messages a minute to a group, one every 3 s.
     """
     usual = SHORTEST + len(text) / TYPED_A_SECOND
     return min(LONGEST, max(SHORTEST, usual * chance.lognormvariate(0, _SPREAD)))
 
 
 async def pause(bot: Bot, place: Place, seconds: float, stopped: asyncio.Event) -> None:
-    """Show for so long that the bot types; end at once when it is stopped."""
+    """Show the typing action for some seconds; end at once when `stopped` is set."""
     if seconds <= 0:
         return
     async with typing(bot, place):

@@ -194,7 +194,7 @@ async def test_a_backup_says_what_it_holds(desk):
 
     assert (made.code, made.err) == (forced.code, forced.err) == (0, "")
     assert made.out == forced.out == "copy.db contains 0 messages (0.1 MiB).\n"
-    assert says_one_line(refused, "copy.db is there already: name another file")
+    assert says_one_line(refused, "copy.db already exists: name another file")
 
 
 async def test_a_backup_of_no_database(desk):

@@ -166,7 +166,7 @@ async def test_killed_in_the_middle_it_leaves_nothing_at_its_place(url, path, ta
 async def test_a_file_that_is_there_is_kept_unless_forced(url, path, target):
     target.write_text("dear diary")
 
-    with pytest.raises(StoreError, match=f"{target} is there already: name another file, or repl"):
+    with pytest.raises(StoreError, match=f"{target} already exists: name another file, or repl"):
         await back_up(url, target)
     kept = target.read_text()
     done = await back_up(url, target, force=True)
@@ -218,7 +218,7 @@ async def test_a_database_of_another_version_is_copied_as_it_is(url, path, targe
 
 
 async def test_a_folder_that_is_not_there_is_named(url, tmp_path):
-    with pytest.raises(StoreError, match=f"there is no folder {tmp_path}/none: make it, or"):
+    with pytest.raises(StoreError, match=f"there is no folder {tmp_path}/none: create it, or"):
         await back_up(url, tmp_path / "none" / "copy.db")
 
 
@@ -246,7 +246,7 @@ async def test_a_database_on_a_full_disk_is_copied_to_another(path, target, smal
     bot.close()
     (small_disk / "filler").unlink()
     fill_up(small_disk)
-    with pytest.raises(StoreError, match=r"bot\.db cannot be read \(disk I/O error\): make room"):
+    with pytest.raises(StoreError, match=r"bot\.db cannot be read \(disk I/O error\): free space"):
         await back_up(f"sqlite+aiosqlite:///{full}", target, force=True)
 
     assert while_the_bot_runs.messages == 1

@@ -1,4 +1,4 @@
-"""What Alembic runs around the migrations: it takes the connection that bot.store gives it."""
+"""Run the migrations on the connection that `bot.store.database` passes to Alembic."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Keep messages.
+"""Store messages.
 
 Revision ID: 0001
 """
@@ -11,7 +11,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the table of messages."""
+    """Create the table of messages."""
     op.create_table(
         "messages",
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -32,5 +32,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table, and with it every message."""
+    """Drop the table."""
     op.drop_table("messages")

@@ -1,4 +1,4 @@
-"""Keep updates, replies, groups, decisions, guesses, reactions and stickers.
+"""Store updates, replies, groups, decisions, guesses, reactions and stickers.
 
 Revision ID: 0002
 """
@@ -11,7 +11,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     _of_updates()
     _of_lines()
     _of_groups()
@@ -19,7 +19,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, and all that they hold."""
+    """Drop the tables."""
     for name in (
         "stickers",
         "reactions",
@@ -37,7 +37,7 @@ def downgrade() -> None:
 
 
 def _of_updates() -> None:
-    """Make what keeps updates and replies."""
+    """Create the tables of updates and replies."""
     op.create_table(
         "inbox",
         sa.Column("update_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -62,7 +62,7 @@ def _of_updates() -> None:
 
 
 def _of_lines() -> None:
-    """Make what keeps the bot's own lines."""
+    """Create the tables of the bot's own lines."""
     op.create_table(
         "lines",
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -95,7 +95,7 @@ def _of_lines() -> None:
 
 
 def _of_groups() -> None:
-    """Make what keeps groups and what people decided."""
+    """Create the tables of groups and decisions."""
     op.create_table(
         "groups",
         sa.Column("chat_id", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -125,7 +125,7 @@ def _of_groups() -> None:
 
 
 def _of_games() -> None:
-    """Make what keeps guesses and stickers."""
+    """Create the tables of guesses and stickers."""
     op.create_table(
         "guesses",
         sa.Column("poll_id", sa.Text, primary_key=True),

@@ -20,7 +20,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the columns."""
     op.drop_column("replies", "turn")
     op.drop_column("inbox", "working")
     op.drop_column("inbox", "crashes")

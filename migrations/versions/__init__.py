@@ -1,1 +1,1 @@
-"""One file a change of the schema, oldest first."""
+"""One module per change of the schema, the oldest first."""

@@ -23,7 +23,7 @@ _DURATIONS = ("PTB_TIMEDELTA", "1")
 def run() -> None:
     """Run the bot until it is stopped; create a missing database."""
     settings = load_settings()
-    logs.set_up(settings.log_level, settings.log_format, settings.token)
+    logs.set_up_logging(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
     models.open("current")  # report a problem with the model before Telegram is asked
     from bot import app

@@ -2,13 +2,13 @@
 
 UnderstudyError           says what happened and what to do; the command line prints it
 ├── SettingsError         a setting is missing or invalid
-├── StoreError            a database that cannot be used, written or copied
-├── StoppingError         the bot is being stopped; waiting work is done after the restart
-├── DumpError             a dump is impossible: the chat or the file is not clear
-├── TelegramUnreachable   the Bot API does not answer, or refuses the token
-├── BotEnded              a task that the bot needs has ended: the bot must be restarted
+├── StoreError            a database cannot be used, written or copied
+├── StoppingError         the bot is stopping; waiting work continues after a restart
+├── DumpError             a dump cannot be written: the chat or the file is unclear
+├── TelegramUnreachable   the Bot API does not answer, or rejects the token
+├── BotEnded              a task that the bot needs has ended; restart the bot
 ├── ExportRefused         a file that an admin sent is not an export
-└── PlaygroundError       the bot does not start, or does not answer, in the playground
+└── PlaygroundError       the bot of the playground does not start or answer
 """
 
 from model.errors import UnderstudyError
@@ -23,24 +23,24 @@ class StoreError(UnderstudyError):
 
 
 class StoppingError(UnderstudyError):
-    """The bot is being stopped; waiting work is done after the restart."""
+    """The bot is stopping; waiting work continues after a restart."""
 
 
 class DumpError(UnderstudyError):
-    """What is kept cannot be dumped: which chat, or where to, is not clear."""
+    """A dump cannot be written: the chat or the file is unclear."""
 
 
 class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
-    """The Bot API does not answer, or not to this token."""
+    """The Bot API does not answer, or rejects the token."""
 
 
 class BotEnded(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
-    """A task that the bot needs has ended: the bot must be restarted."""
+    """A task that the bot needs has ended; restart the bot."""
 
 
 class ExportRefused(UnderstudyError):  # noqa: N818  a verdict on a file, not a mistake of ours
-    """A file that an admin sent is no export."""
+    """A file that an admin sent is not an export."""
 
 
 class PlaygroundError(UnderstudyError):
-    """The bot does not come up, or does not answer, in the playground."""
+    """The bot of the playground does not start or answer."""

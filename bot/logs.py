@@ -1,4 +1,4 @@
-"""How the bot logs: to stderr, as text or JSON, without tokens and without what people wrote."""
+"""Log to stderr as text or JSON, without the token and without people's messages."""
 
 import json
 import logging
@@ -12,14 +12,14 @@ from model.errors import UnderstudyError, traceback_without_text
 
 REDACTED = "[token]"
 
-_SAFE = {"telegram.error", "sqlalchemy.exc", "sqlite3"}
-"""Whose errors quote no message: the database's engine hides values."""
+_SAFE_MODULES = {"telegram.error", "sqlalchemy.exc", "sqlite3"}
+"""The modules of errors that quote no message: the database engine hides values."""
 
 _LAYOUT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class RedactingFormatter(logging.Formatter):
-    """Writes a record as a line of text, its traceback below it, with the token blotted out."""
+    """Format a record as one line and its traceback below, without the token."""
 
     def __init__(self, token: str) -> None:
         super().__init__(_LAYOUT)
@@ -27,23 +27,23 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's text without the token."""
-        return self._blot(super().format(record))
+        return self._redact(super().format(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: ANN401, N802  logging's own signature
-        """Return a traceback without what an error quotes: that may be what somebody wrote."""
-        return traceback_without_text(ei[1], _quotes_nobody)
+        """Return a traceback without the errors' texts, which may quote a message."""
+        return traceback_without_text(ei[1], _is_safe)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         """Return the record's line without line breaks and control characters."""
         record.message = make_printable(record.message)
         return super().formatMessage(record)
 
-    def _blot(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         return text.replace(self._token, REDACTED) if self._token else text
 
 
 class JsonFormatter(RedactingFormatter):
-    """Writes a record as one line of JSON."""
+    """Format a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON without the token."""
@@ -56,51 +56,51 @@ class JsonFormatter(RedactingFormatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return self._blot(json.dumps(line, ensure_ascii=False))
+        return self._redact(json.dumps(line, ensure_ascii=False))
 
 
-def _quotes_nobody(error: BaseException) -> bool:
-    """Whether an error's text quotes no user."""
-    return isinstance(error, UnderstudyError | OSError) or type(error).__module__ in _SAFE
+def _is_safe(error: BaseException) -> bool:
+    """Whether an error's text quotes no message."""
+    return isinstance(error, UnderstudyError | OSError) or type(error).__module__ in _SAFE_MODULES
 
 
 class _HiddenArgument:
-    """Replaces a log argument that may quote a user."""
+    """Replaces a log argument that may quote a message."""
 
     def __repr__(self) -> str:
         return "[hidden]"
 
 
-def without_updates(record: logging.LogRecord) -> bool:
-    """Hide what python-telegram-bot's records may quote; numbers stay. A logging filter.
+def hide_updates(record: logging.LogRecord) -> bool:
+    """Replace the arguments of python-telegram-bot's records, except numbers. A logging filter.
 
     The library logs a whole update, with its text, when it cannot parse it.
     """
     if record.name.split(".")[0] == "telegram":
         kind = record.exc_info[0] if record.exc_info else None
         if isinstance(record.args, Mapping):
-            named = {name: _shown(value) for name, value in record.args.items()}
-            record.args = named if "%(" in str(record.msg) else (_HiddenArgument(),)
+            arguments = {name: _hide(value) for name, value in record.args.items()}
+            record.args = arguments if "%(" in str(record.msg) else (_HiddenArgument(),)
         else:
-            record.args = tuple(map(_shown, record.args or ()))
+            record.args = tuple(map(_hide, record.args or ()))
         record.msg = f"{record.msg} ({kind.__name__})" if kind else record.msg
         record.exc_info = record.exc_text = None
     return True
 
 
-def _shown(argument: object) -> object:
+def _hide(argument: object) -> object:
     return argument if isinstance(argument, int | float) else _HiddenArgument()
 
 
-def set_up(level: LogLevel, layout: LogFormat, token: str) -> None:
-    """Let the process log to stderr."""
+def set_up_logging(level: LogLevel, layout: LogFormat, token: str) -> None:
+    """Send the log of this process to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(token) if layout == "json" else RedactingFormatter(token))
-    handler.addFilter(without_updates)
+    handler.addFilter(hide_updates)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "aiosqlite", "alembic", "asyncio"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)  # httpx logs addresses with the token
+        logging.getLogger(noisy).setLevel(logging.WARNING)  # httpx logs addresses, with the token
     for noisy in ("telegram", "apscheduler"):
         logging.getLogger(noisy).setLevel(max(logging.INFO, logging.getLevelName(level)))
-    # Its errors are retries that the bot's own rate limiter makes.
+    # Its errors are about retries that the bot's own rate limiter makes.
     logging.getLogger("telegram.ext.AIORateLimiter").setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""All settings of the bot, from the environment or a file `.env`."""
+"""The settings of the bot, read from the environment or from `.env`."""
 
 import json
 import re
@@ -19,16 +19,16 @@ LogFormat = Literal["text", "json"]
 
 SQLITE = "sqlite+aiosqlite:///"
 HEALTH = "/health"
-"""The path for monitoring; the webhook is served on the same port."""
+"""The path of the health check, on the port of the webhook."""
 
 _ADDRESS = re.compile(r"https?://[^\s/]\S*")
 _LISTEN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
-_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # what setWebhook's secret_token may be
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # the form of setWebhook's secret_token
 _LAST_PORT = 65535
 
 
 class Settings(BaseSettings):
-    """What whoever runs the bot may choose; `.env.example` explains each."""
+    """The settings; `.env.example` explains each."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
@@ -57,73 +57,73 @@ class Settings(BaseSettings):
     @field_validator("admins", mode="before")
     @classmethod
     def _split_ids(cls, value: object) -> object:
-        """Take ids apart at commas and spaces; pydantic-settings would want JSON."""
+        """Split ids at commas and spaces; pydantic-settings expects JSON."""
         if not isinstance(value, str):
             return value
         words = value.replace(",", " ").split()
-        if wrong := [word for word in words if not word.isdecimal()]:
-            raise ValueError(f"{wrong[0]!r} is no user id: write numbers, such as ADMINS=123,456")
+        if invalid := [word for word in words if not word.isdecimal()]:
+            raise ValueError(f"{invalid[0]} is not a user id: write numbers, as in ADMINS=123,456")
         return frozenset(int(word) for word in words)
 
     @field_validator("database_url")
     @classmethod
-    def _is_a_file(cls, value: str) -> str:
+    def _check_file(cls, value: str) -> str:
         if not value.startswith(SQLITE) or value.removeprefix(SQLITE) in {"", ":memory:"}:
-            raise ValueError(f"it names a file as {SQLITE}understudy.db does")
+            raise ValueError(f"name an SQLite file, as in {SQLITE}understudy.db")
         return value
 
     @field_validator("log_level", mode="before")
     @classmethod
-    def _in_capitals(cls, value: object) -> object:
+    def _upper_case(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
 
     @field_validator("telegram_api_url")
     @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        """Take an address without the slash at its end."""
+    def _check_api_url(cls, value: str) -> str:
+        """Return the address without a slash at its end."""
         if not _is_address(value):
             raise ValueError("write an address such as https://api.telegram.org")
         return value.rstrip("/")
 
     @field_validator("webhook_url")
     @classmethod
-    def _is_a_webhook(cls, value: str | None) -> str | None:
+    def _check_webhook_url(cls, value: str | None) -> str | None:
         if value is not None and not _is_address(value):
             raise ValueError("write an address such as https://bot.example.org/telegram")
         if value is not None and unquote(urlsplit(value).path).rstrip("/").endswith(HEALTH):
             raise ValueError(
-                f"{HEALTH} is the bot's health check: write another path, such as "
+                f"{HEALTH} is the path of the health check: use another path, such as "
                 "https://bot.example.org/telegram"
             )
         return value
 
     @field_validator("webhook_listen")
     @classmethod
-    def _is_a_port(cls, value: str) -> str:
-        found = _LISTEN.fullmatch(value)
-        if not found or not 0 < int(found[1]) <= _LAST_PORT:
+    def _check_listen_address(cls, value: str) -> str:
+        match = _LISTEN.fullmatch(value)
+        if not match or not 0 < int(match[1]) <= _LAST_PORT:
             raise ValueError("write an address and a port, such as 127.0.0.1:8443")
         return value
 
     @field_validator("webhook_secret")
     @classmethod
-    def _is_a_secret(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _SECRET.fullmatch(value.get_secret_value()):
-            raise ValueError("write 1 to 256 of A-Z, a-z, 0-9, _ and -")
+            raise ValueError("write 1 to 256 characters: A-Z, a-z, 0-9, _ and -")
         return value
 
     @field_validator("retrain_command", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
-        """Take a command apart as a shell would, or read it as a JSON list of its words."""
+        """Split a command as a shell does, or read it as a JSON list of words."""
         if not isinstance(value, str):
             return value
         try:
             words = json.loads(value) if value.lstrip().startswith("[") else shlex.split(value)
         except ValueError as error:
-            raise ValueError(f"{error}: write a command as in a shell, or a JSON list") from error
+            raise ValueError("write a command as in a shell, or a JSON list of words") from error
         if not words or not words[0] or not all(isinstance(word, str) for word in words):
-            raise ValueError("write a command as in a shell, or a JSON list of its words")
+            raise ValueError("write a command as in a shell, or a JSON list of words")
         return tuple(words)
 
     @property
@@ -136,17 +136,17 @@ class Settings(BaseSettings):
         token = self.bot_token.get_secret_value().strip() if self.bot_token else ""
         if not token:
             raise SettingsError(
-                "BOT_TOKEN is not set: ask @BotFather for a bot and write its token into .env"
+                "BOT_TOKEN is not set: create a bot with @BotFather and write its token into .env"
             )
         return token
 
 
 def _is_address(value: str) -> bool:
-    """Whether this is an address with a host, and with a port that there can be if any."""
+    """Whether this is an http address with a host and, if it names a port, a valid one."""
     try:
         parts = urlsplit(value)
         return bool(_ADDRESS.fullmatch(value) and parts.hostname and parts.port != 0)
-    except ValueError:  # of a port or an IPv6 address
+    except ValueError:  # an invalid port or IPv6 address
         return False
 
 
@@ -154,13 +154,14 @@ def load_settings() -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: One says something impossible; the text names it, never its value.
+        SettingsError: One is invalid; the text names the setting, not its value.
     """
     try:
         return Settings()
     except UnicodeDecodeError as error:
-        raise SettingsError(".env is not UTF-8 text: save it again as UTF-8") from error
+        raise SettingsError(".env is not UTF-8 text: save it as UTF-8") from error
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "settings"
-        raise SettingsError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+        text = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        raise SettingsError(f"{name}: {text}") from error

@@ -136,14 +136,14 @@ async def test_no_telegram(desk):
 async def test_a_webhook_path_that_ends_in_health_is_refused(desk):
     desk.env["WEBHOOK_URL"] = "https://bot.example.org/bot/health"
 
-    assert says_one_line(await desk.call("run"), "WEBHOOK_URL: /health is the bot's health check")
-    assert says_one_line(await desk.call("check"), "WEBHOOK_URL: /health is the bot's health check")
+    assert says_one_line(await desk.call("run"), "WEBHOOK_URL: /health is the path of the")
+    assert says_one_line(await desk.call("check"), "WEBHOOK_URL: /health is the path of the")
 
 
 async def test_a_setting_that_cannot_be(desk):
     desk.env["CONSENT"] = "never"
 
-    assert says_one_line(await desk.call("run"), "CONSENT: Input should be 'ask' or 'roster'")
+    assert says_one_line(await desk.call("run"), "CONSENT: must be 'ask' or 'roster'")
 
 
 @pytest.mark.parametrize("words", [("run",), ("db", "upgrade")], ids=["run", "upgrade"])

@@ -9,7 +9,7 @@ import pytest
 
 from bot import logs
 from bot.errors import SettingsError
-from bot.logs import JsonFormatter, RedactingFormatter, without_updates
+from bot.logs import JsonFormatter, RedactingFormatter, hide_updates
 
 TOKEN = "42:SECRET"  # noqa: S105
 
@@ -22,7 +22,7 @@ def written():
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(formatter)
-        handler.addFilter(without_updates)
+        handler.addFilter(hide_updates)
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         try:
@@ -114,7 +114,7 @@ def test_no_placeholder_is_left_where_words_are_hidden(written, args, line):
 def test_the_http_library_does_not_tell_addresses():
     root, saved = logging.getLogger(), logging.getLogger().handlers[:]
     try:
-        logs.set_up("DEBUG", "text", TOKEN)
+        logs.set_up_logging("DEBUG", "text", TOKEN)
 
         assert root.handlers[0].stream is sys.stderr
         assert not logging.getLogger("httpx").isEnabledFor(logging.INFO)

@@ -18,12 +18,12 @@ def log(stage):
     root = logging.getLogger()
     saved, level = root.handlers[:], root.level
     streams = []
-    logs.set_up("DEBUG", "json", stage.telegram.token)
+    logs.set_up_logging("DEBUG", "json", stage.telegram.token)
     for formatter in (logs.JsonFormatter, logs.RedactingFormatter):
         streams.append(io.StringIO())
         handler = logging.StreamHandler(streams[-1])
         handler.setFormatter(formatter(stage.telegram.token))
-        handler.addFilter(logs.without_updates)
+        handler.addFilter(logs.hide_updates)
         root.addHandler(handler)
     yield lambda: "".join(stream.getvalue() for stream in streams)
     root.handlers[:] = saved

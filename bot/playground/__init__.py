@@ -1,1 +1,1 @@
-"""A Bot API server of our own on loopback: the Telegram of the tests and of the demo."""
+"""A Bot API server on this machine, for tests and the demo."""

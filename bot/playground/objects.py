@@ -1,11 +1,11 @@
-"""Bot API objects as the playground returns them."""
+"""The Bot API objects of the playground."""
 
 import re
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
-"""An object of the Bot API as it travels; never changed once made, replaced instead."""
+"""A JSON object of the Bot API; it is replaced, never changed."""
 
 RIGHTS = (
     "can_manage_chat",
@@ -19,7 +19,7 @@ RIGHTS = (
     "can_edit_stories",
     "can_delete_stories",
 )
-FREEDOMS = (
+PERMISSIONS = (
     "can_send_messages",
     "can_send_audios",
     "can_send_documents",
@@ -37,13 +37,13 @@ FREEDOMS = (
     "can_pin_messages",
     "can_manage_topics",
 )
-"""What whoever is restricted may not do here, all of it."""
+"""What a restricted member may not do."""
 PRESENT = frozenset({"creator", "administrator", "member", "restricted"})
 COMMAND = re.compile(r"(?<![\w/])/\w{1,64}(?:@\w{3,32})?", re.ASCII)
 
 
 class ApiError(Exception):
-    """A method's refusal: the code and the words of Telegram, and its parameters."""
+    """A refused call: Telegram's error code, description and parameters."""
 
     def __init__(self, code: int, description: str, **parameters: object) -> None:
         super().__init__(f"{code} {description}")
@@ -52,8 +52,8 @@ class ApiError(Exception):
         self.parameters = parameters
 
 
-class ConnectionDropped(Exception):  # noqa: N818 - an event on the wire, not a mistake
-    """The answer to a call that took effect must not reach the bot."""
+class ConnectionDropped(Exception):  # noqa: N818  an event, not a mistake
+    """The call took effect, but its answer must not reach the bot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,19 @@ class User:
     is_bot: bool = False
 
     def json(self) -> Json:
-        """Return the Bot API's User, without the names that are not set."""
+        """Return the Bot API's User, without names that are not set."""
         names = {"last_name": self.last_name, "username": self.username}
-        known = {key: name for key, name in names.items() if name is not None}
-        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.first_name, **known}
+        existing = {key: name for key, name in names.items() if name is not None}
+        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.first_name, **existing}
 
 
 ANONYMOUS_ADMIN = User(1087968824, "Group", username="GroupAnonymousBot", is_bot=True)
-"""Whom Telegram names as the sender of what an admin says as the group."""
+"""The sender of messages of an admin who speaks as the group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What a user is in a chat; `rights` counts for an administrator alone."""
+    """A user's status in a chat; `rights` are used for an administrator only."""
 
     user: User
     status: str = "member"
@@ -87,16 +87,16 @@ class Member:
 
     @property
     def is_present(self) -> bool:
-        """Tell whether the user is in the chat."""
+        """Whether the user is in the chat."""
         return self.status in PRESENT
 
     @property
     def is_admin(self) -> bool:
-        """Tell whether the user runs the chat or helps to."""
+        """Whether the user is the creator or an administrator."""
         return self.status in {"creator", "administrator"}
 
     def may(self, right: str) -> bool:
-        """Tell whether the user holds one of RIGHTS."""
+        """Whether the user has one of RIGHTS."""
         return self.status == "creator" or (self.is_admin and right in self.rights)
 
     def json(self) -> Json:
@@ -108,7 +108,7 @@ class Member:
             granted = {right: right in self.rights for right in RIGHTS}
             extra = {"can_be_edited": False, "is_anonymous": False, **granted}
         elif self.status == "restricted":
-            extra = {"is_member": True, "until_date": 0, **dict.fromkeys(FREEDOMS, False)}
+            extra = {"is_member": True, "until_date": 0, **dict.fromkeys(PERMISSIONS, False)}
         elif self.status == "kicked":
             extra = {"until_date": 0}
         return {"user": self.user.json(), "status": self.status, **extra}
@@ -116,7 +116,7 @@ class Member:
 
 @dataclass(slots=True)
 class Chat:
-    """A chat and who is in it; `person` is the other side of a private one."""
+    """A chat and its members; `person` is the other person of a private chat."""
 
     id: int
     kind: str
@@ -142,13 +142,13 @@ class Chat:
         return shape
 
     def member(self, user: User) -> Member:
-        """Return what the user is here: `left` where they never were."""
+        """Return the user's membership; it is `left` if they never were a member."""
         return self.members.get(user.id, Member(user, "left"))
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file in a call's parameters, as it came in a multipart body."""
+    """A file from a multipart request."""
 
     name: str
     content: bytes
@@ -156,7 +156,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A method the bot called: what it asked, and the result or the error it was answered."""
+    """A call of the bot, with its result or its error."""
 
     method: str
     params: Json
@@ -165,7 +165,7 @@ class Call:
 
 
 def utf16_length(text: str) -> int:
-    """Count the UTF-16 units of a text, which Telegram's limits and offsets are given in."""
+    """Count the UTF-16 units of a text, the unit of Telegram's limits and offsets."""
     return len(text.encode("utf-16-le")) // 2
 
 
@@ -195,8 +195,8 @@ def sticker(file_id: str, emoji: str) -> Json:
     }
 
 
-def worded(text: str | None, *, key: str = "text") -> Json:
-    """Return the fields of a message that hold its words, none where it has none."""
+def text_fields(text: str | None, *, key: str = "text") -> Json:
+    """Return the fields of a message for its text and entities; none without a text."""
     if text is None:
         return {}
     entities = command_entities(text)

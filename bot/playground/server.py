@@ -17,7 +17,7 @@ from bot.playground.objects import ApiError, ConnectionDropped, Json, Upload
 from bot.playground.telegram import Telegram
 from bot.playground.updates import Webhook
 
-TYPED = frozenset(
+JSON_FIELDS = frozenset(
     {
         "allowed_updates",
         "chat_id",
@@ -40,46 +40,13 @@ TYPED = frozenset(
         "user_id",
     }
 )
-"""What a form holds as JSON; all else in a form is text, also where it looks like a number."""
-
-
-def parameters(request: HTTPServerRequest) -> Json:
-    """Return the parameters as the Bot API's types, files as Upload.
-
-    Raises:
-        ApiError: 400 where a value is not the JSON that it should be.
-    """
-    given: Json = {name: values[-1].decode() for name, values in request.arguments.items()}
-    if request.headers.get("Content-Type", "").startswith("application/json"):
-        body = _parsed("request", request.body.decode())
-        if not isinstance(body, dict):
-            raise ApiError(400, "Bad Request: the request's JSON is not an object")
-        given |= body
-    for name, files in request.files.items():
-        given[name] = Upload(files[-1].filename, files[-1].body)
-    return {
-        name: _parsed(name, value) if name in TYPED and isinstance(value, str) else value
-        for name, value in given.items()
-    }
-
-
-def _parsed(name: str, text: str) -> object:
-    if name == "chat_id" and text.startswith("@"):
-        return text
-    try:
-        value: object = json.loads(text)
-    except ValueError as error:
-        raise ApiError(400, f"Bad Request: can't parse {name} JSON object") from error
-    return value
-
-
+"""Form fields that contain JSON; all others are text, even if they look like a number."""
 LOOPBACK = "127.0.0.1"
 LARGEST_BODY = 60 * 2**20
-SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 UNAUTHORIZED = ApiError(401, "Unauthorized")
-
 logger = logging.getLogger(__name__)
 
 
@@ -87,20 +54,20 @@ class MethodHandler(RequestHandler):
     """Answers `/bot<token>/<method>`."""
 
     def initialize(self, telegram: Telegram) -> None:
-        """Keep the Telegram to ask; tornado calls this before each request."""
+        """Store the Telegram; tornado calls this before each request."""
         self._telegram = telegram
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def get(self, token: str, method: str) -> None:
-        """Answer as for POST: the Bot API makes no difference."""
+        """Answer a GET like a POST."""
         await self.post(token, method)
 
     async def post(self, token: str, method: str) -> None:
-        """Answer in the Bot API's envelope, or drop the connection where that is planned."""
+        """Answer in the Bot API's format, or drop the connection if that is injected."""
         try:
             if token != self._telegram.token:
                 raise UNAUTHORIZED
-            result = await self._call(method, parameters(self.request))
+            result = await self._call(method, _parse_parameters(self.request))
         except ConnectionDropped:
             self.detach().close()
         except ApiError as error:
@@ -109,12 +76,12 @@ class MethodHandler(RequestHandler):
             self.finish({"ok": True, "result": result})
 
     def on_connection_close(self) -> None:
-        """Note that nobody waits for the answer any more."""
+        """Record that the client has disconnected."""
         if not self._closed.done():
             self._closed.set_result(None)
 
     async def _call(self, method: str, params: Json) -> object:
-        """Call the method; end a poll, which changes nothing, with its connection."""
+        """Call the method; end a poll when its connection closes."""
         call = asyncio.ensure_future(self._telegram.call(method, params))
         if method == "getUpdates":
             ends: set[asyncio.Future[Any]] = {call, self._closed}
@@ -136,11 +103,11 @@ class FileHandler(RequestHandler):
     """Answers `/file/bot<token>/<path>` with the file's content."""
 
     def initialize(self, telegram: Telegram) -> None:
-        """Keep the Telegram to ask; tornado calls this before each request."""
+        """Store the Telegram; tornado calls this before each request."""
         self._telegram = telegram
 
     async def get(self, token: str, path: str) -> None:
-        """Answer 401 for another bot's token and 404 for a file that getFile did not name."""
+        """Answer 401 for another bot's token and 404 for an unknown file."""
         upload = self._telegram.world.files.get(path.removeprefix("documents/"))
         if token != self._telegram.token:
             self.set_status(UNAUTHORIZED.code)
@@ -153,21 +120,23 @@ class FileHandler(RequestHandler):
 
 @asynccontextmanager
 async def serve(telegram: Telegram, port: int = 0) -> AsyncIterator[str]:
-    """Serve a Telegram while the block runs and yield its URL; port 0 takes a free one.
+    """Serve a Telegram while the block runs, and yield its URL; port 0 selects a free port.
 
-    A bot's base_url is that URL + "/bot", its base_file_url that URL + "/file/bot".
+    A bot's base_url is the URL + "/bot", its base_file_url the URL + "/file/bot".
     """
-    given = {"telegram": telegram}
+    arguments = {"telegram": telegram}
     routes = [
-        (r"/bot([^/]+)/(\w+)", MethodHandler, given),
-        (r"/file/bot([^/]+)/(.+)", FileHandler, given),
+        (r"/bot([^/]+)/(\w+)", MethodHandler, arguments),
+        (r"/file/bot([^/]+)/(.+)", FileHandler, arguments),
     ]
-    quiet = Application(routes, log_function=lambda _: None)  # its lines would hold the token
+    quiet = Application(
+        routes, log_function=lambda _: None
+    )  # its log lines would contain the token
     server = HTTPServer(quiet, max_body_size=LARGEST_BODY)
     sockets = bind_sockets(port, LOOPBACK)
     server.add_sockets(sockets)
     client = AsyncHTTPClient(force_instance=True)
-    delivery = asyncio.create_task(deliver(telegram, client))
+    delivery = asyncio.create_task(_deliver(telegram, client))
     delivery.add_done_callback(_log_failure)
     try:
         yield f"http://{LOOPBACK}:{sockets[0].getsockname()[1]}"
@@ -179,13 +148,43 @@ async def serve(telegram: Telegram, port: int = 0) -> AsyncIterator[str]:
         await server.close_all_connections()
 
 
+def _parse_parameters(request: HTTPServerRequest) -> Json:
+    """Return the parameters with the Bot API's types; files become Upload.
+
+    Raises:
+        ApiError: 400 if a value is not valid JSON.
+    """
+    given: Json = {name: values[-1].decode() for name, values in request.arguments.items()}
+    if request.headers.get("Content-Type", "").startswith("application/json"):
+        body = _parse_json("request", request.body.decode())
+        if not isinstance(body, dict):
+            raise ApiError(400, "Bad Request: the request's JSON is not an object")
+        given |= body
+    for name, files in request.files.items():
+        given[name] = Upload(files[-1].filename, files[-1].body)
+    return {
+        name: _parse_json(name, value) if name in JSON_FIELDS and isinstance(value, str) else value
+        for name, value in given.items()
+    }
+
+
+def _parse_json(name: str, text: str) -> object:
+    if name == "chat_id" and text.startswith("@"):
+        return text
+    try:
+        value: object = json.loads(text)
+    except ValueError as error:
+        raise ApiError(400, f"Bad Request: can't parse {name} JSON object") from error
+    return value
+
+
 def _log_failure(delivery: asyncio.Task[None]) -> None:
     if not delivery.cancelled() and (error := delivery.exception()):
         logger.error("updates are no longer delivered to the webhook", exc_info=error)
 
 
-async def deliver(telegram: Telegram, client: AsyncHTTPClient) -> None:
-    """Post each update to the webhook, in order, again and again until it is taken."""
+async def _deliver(telegram: Telegram, client: AsyncHTTPClient) -> None:
+    """Post each update to the webhook, in order, until it is accepted."""
     pause = FIRST_PAUSE
     while True:
         webhook, update = await telegram.updates.next_delivery()
@@ -200,7 +199,7 @@ async def deliver(telegram: Telegram, client: AsyncHTTPClient) -> None:
 
 
 async def _post(client: AsyncHTTPClient, webhook: Webhook, update: Json) -> str | None:
-    """Post one update; return what went wrong, if anything did."""
+    """Post one update; return an error message, or None."""
     headers = {"Content-Type": "application/json"}
     if webhook.secret:
         headers[SECRET_HEADER] = webhook.secret

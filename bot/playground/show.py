@@ -1,4 +1,4 @@
-"""The real bot in a loopback group: friends talk, ask for a voice, and let it simulate."""
+"""Run the real bot in a group on this machine, and show what it answers."""
 
 import asyncio
 import os
@@ -20,19 +20,20 @@ from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
 from model.artifacts.artifact import Artifact
 from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
+from model.chat.names import make_printable, make_printable_lines
 from model.chat.prompt import parse_lines
 
 GROUP = -1_000_000_000_042
 START_SECONDS = 60.0
 REPLY_SECONDS = 60.0
-SETTLED_SECONDS = 8.0  # longer than a turn takes on one slow core, so that a thread has ended
+SETTLED_SECONDS = 8.0  # longer than a turn takes on one slow core
 
-SILENT = "the bot did not answer: run `understudy-bot check`, which says what to mend"
+NO_ANSWER = "the bot did not answer: run `understudy-bot check`, which explains problems"
 
 
 @dataclass(slots=True)
 class Group:
-    """The loopback group: who is in it, and the terminal that shows what is said."""
+    """The group, its people, and the terminal that shows the messages."""
 
     telegram: Telegram
     chat: Chat
@@ -40,23 +41,25 @@ class Group:
     people: dict[str, User]
 
     async def say(self, name: str, text: str, *, reply_to: Json | None = None) -> Json:
-        """Let a friend say something, and show it."""
+        """Post a message of a friend, and show it."""
         arrow = "↩ " if reply_to else ""
-        self.console.print(Text.assemble(" │ ", (f"{name}: ", "bold"), f"{arrow}{text}"))
+        self.console.print(
+            Text.assemble(" │ ", (f"{make_printable(name)}: ", "bold"), arrow, make_printable(text))
+        )
         return await self.telegram.say(self.chat, self._user(name), text, reply_to=reply_to)
 
-    async def answers(self, since: int) -> Json:
-        """Show what the bot says until it has been silent for a while; return its last message.
+    async def show_answers(self, since: int) -> Json:
+        """Show the bot's messages until it stops; return the last one.
 
         Raises:
-            PlaygroundError: It says nothing.
+            PlaygroundError: It sends nothing.
         """
         try:
             await self.telegram.wait_for("sendMessage", since=since, timeout=REPLY_SECONDS)
         except TimeoutError as error:
-            raise PlaygroundError(SILENT) from error
+            raise PlaygroundError(NO_ANSWER) from error
         shown, last = since, {}
-        while len(self.telegram.calls) > shown or await self._speaks_again(shown):
+        while len(self.telegram.calls) > shown or await self._has_new_message(shown):
             for call in self.telegram.calls[shown:]:
                 if call.method == "sendMessage" and call.error is None:
                     last = call.result
@@ -64,7 +67,7 @@ class Group:
             shown = len(self.telegram.calls)
         return last
 
-    async def _speaks_again(self, since: int) -> bool:
+    async def _has_new_message(self, since: int) -> bool:
         try:
             await self.telegram.wait_for("sendMessage", since=since, timeout=SETTLED_SECONDS)
         except TimeoutError:
@@ -72,13 +75,13 @@ class Group:
         return True
 
     def _show(self, text: str) -> None:
-        if played := parse_voice_header(text):
-            name, words = played
+        if spoken := parse_voice_header(text):
+            name, words = spoken
             line = Text.assemble(
                 f"{VOICE_EMOJI} ", (f"{name}: ", "bold magenta"), (words, "magenta")
             )
         else:
-            line = Text(f"    {text}", "yellow")
+            line = Text(f"    {make_printable_lines(text)}", "yellow")
         self.console.print(line)
 
     def _user(self, name: str) -> User:
@@ -88,15 +91,17 @@ class Group:
 
 
 def read_conversation(path: Path) -> list[str]:
-    """Read the lines that the friends will say.
+    """Read the lines of the friends.
 
     Raises:
-        PlaygroundError: There is no such file, or a line without a name.
+        PlaygroundError: There is no such file, or a line has no name.
     """
     try:
         return parse_lines(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise PlaygroundError(f"cannot read {path}: a text file of lines `Name: words`") from error
+        raise PlaygroundError(
+            f"cannot read {path}: name a text file of lines `Name: words`"
+        ) from error
     except ValueError as error:
         raise PlaygroundError(f"{path}: {error}") from error
 
@@ -104,10 +109,10 @@ def read_conversation(path: Path) -> list[str]:
 async def show(
     artifact: Artifact, models_dir: str, conversation: Sequence[str], console: Console
 ) -> None:
-    """Play a conversation of lines `Name: words` in a group with the real bot, as a process.
+    """Play a conversation of lines `Name: words` in a group with the real bot.
 
     Raises:
-        PlaygroundError: The bot does not start, or does not answer.
+        PlaygroundError: The bot does not start or answer.
     """
     telegram = Telegram(can_read_all=True)
     chat = telegram.chat(GROUP, title="Five friends")
@@ -122,37 +127,31 @@ async def show(
         console.print(f"  {greeting}", style="dim")
         mark = len(telegram.calls)
         await add_bot(telegram, chat, people[admin])
-        await group.answers(mark)
+        await group.show_answers(mark)
         if not artifact.card.public:
             mark = len(telegram.calls)
             await group.say(admin, "/allow")
-            await group.answers(mark)
-        last = await _talk(group, conversation)
+            await group.show_answers(mark)
+        last = admin
+        for line in conversation:
+            last, _, words = line.partition(": ")
+            await group.say(last, words)
         voices = [person.name for person in artifact.card.roster.voices]
         voice = next((v for v in ("Hugo", *voices) if v in voices and v != last), last)
         mark = len(telegram.calls)
         await group.say(last, f"/as {voice}")
-        answer = await group.answers(mark)
+        answer = await group.show_answers(mark)
         mark = len(telegram.calls)
         await group.say(last, "haha why?", reply_to=answer)
-        await group.answers(mark)
+        await group.show_answers(mark)
         mark = len(telegram.calls)
         await group.say(last, "/simulate 4")
-        await group.answers(mark)
-
-
-async def _talk(group: Group, conversation: Sequence[str]) -> str:
-    """Let the friends say the conversation; return who spoke last."""
-    name = next(iter(group.people))
-    for line in conversation:
-        name, _, words = line.partition(": ")
-        await group.say(name, words)
-    return name
+        await group.show_answers(mark)
 
 
 @asynccontextmanager
 async def _bot(token: str, url: str, *, models_dir: str, admin: User) -> AsyncIterator[str]:
-    """Run `understudy-bot run` in a folder of its own; yield the line it says when it is up."""
+    """Run `understudy-bot run` in a temporary folder; yield its first line of output."""
     with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
         settings = {
             "BOT_TOKEN": token,
@@ -180,11 +179,11 @@ async def _bot(token: str, url: str, *, models_dir: str, admin: User) -> AsyncIt
 async def _greeting(output: asyncio.StreamReader) -> str:
     try:
         async with asyncio.timeout(START_SECONDS):
-            said = await output.readline()
+            line = await output.readline()
     except TimeoutError as error:
         raise PlaygroundError(
             f"the bot did not start within {START_SECONDS:.0f} seconds: run `understudy-bot check`"
         ) from error
-    if not said:
-        raise PlaygroundError("the bot did not start; its own line above says why")
-    return said.decode().strip()
+    if not line:
+        raise PlaygroundError("the bot did not start: see its message above")
+    return line.decode().strip()

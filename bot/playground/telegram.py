@@ -3,10 +3,10 @@
 import asyncio
 import inspect
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from bot.playground import methods, world
-from bot.playground.faults import CallLog, Fault, Faults
 from bot.playground.methods import METHODS
 from bot.playground.objects import (
     ANONYMOUS_ADMIN,
@@ -19,17 +19,26 @@ from bot.playground.objects import (
     Upload,
     User,
     sticker,
-    worded,
+    text_fields,
 )
 from bot.playground.world import World
 
-TOKEN = "42:PLAYGROUND"  # noqa: S105 - opens nothing but this server
+TOKEN = "42:PLAYGROUND"  # noqa: S105  valid on this server only
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An injected fault of one call: an error, or a late or lost answer after it took effect."""
+
+    error: ApiError | None = None
+    delay: float = 0
+    drop: bool = False
 
 
 class Telegram:
-    """One bot's Telegram: chats and people to act through, and a record of the bot's calls.
+    """The Telegram of one bot: people and chats that a test acts through, and the bot's calls.
 
-    Privacy mode is on unless `can_read_all`. Floods are not counted, and no parse_mode is known.
+    Privacy mode is on unless `can_read_all`. There are no flood limits and no parse_mode.
     """
 
     def __init__(
@@ -45,7 +54,10 @@ class Telegram:
         self.me = User(int(token.partition(":")[0]), first_name, username=username, is_bot=True)
         self.world = World(self.me, clock, can_read_all=can_read_all)
         self.updates = self.world.updates
-        self._log, self._faults = CallLog(), Faults()
+        self.calls: list[Call] = []
+        """Every call except getUpdates, in order, with the refused ones."""
+        self._has_new_call = asyncio.Condition()
+        self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
     def user(
         self,
@@ -56,7 +68,7 @@ class Telegram:
         *,
         is_bot: bool = False,
     ) -> User:
-        """Return a new person, or another bot."""
+        """Add a person or another bot."""
         user = User(user_id, first_name, last_name, username, is_bot)
         self.world.users[user_id] = user
         return user
@@ -64,20 +76,20 @@ class Telegram:
     def chat(
         self, chat_id: int, *, title: str, kind: str = "supergroup", is_forum: bool = False
     ) -> Chat:
-        """Return a new group, supergroup or channel that the bot is a member of."""
+        """Add a group, supergroup or channel with the bot as a member."""
         chat = Chat(chat_id, kind, title, is_forum)
         chat.members[self.me.id] = Member(self.me)
         self.world.chats[chat_id] = chat
         return chat
 
     def private(self, user: User) -> Chat:
-        """Return the private chat of a person and the bot, its id the person's."""
+        """Return the private chat of a person and the bot; its id is the person's."""
         members = {self.me.id: Member(self.me), user.id: Member(user)}
-        fresh = Chat(user.id, "private", person=user, members=members)
-        return self.world.chats.setdefault(user.id, fresh)
+        chat = Chat(user.id, "private", person=user, members=members)
+        return self.world.chats.setdefault(user.id, chat)
 
     def topic(self, chat: Chat, name: str) -> int:
-        """Open a topic in a forum and return its thread id; the bot is not told."""
+        """Open a topic in a forum and return its thread id; the bot gets no update."""
         body = {"is_topic_message": True, "message_thread_id": chat.last_message_id + 1}
         icon = {"name": name, "icon_color": 0x6FB9F0}
         message = self.world.post(chat, ANONYMOUS_ADMIN, body | {"forum_topic_created": icon})
@@ -86,18 +98,29 @@ class Telegram:
         return thread
 
     def upload(self, name: str, content: bytes) -> Json:
-        """Return the Document of a file, to `say(…, None, document=…)`."""
-        return self.world.keep_file(Upload(name, content))
+        """Add a file and return its Document, for `say(…, None, document=…)`."""
+        return self.world.store_file(Upload(name, content))
 
     def sticker(self, emoji: str) -> Json:
-        """Return a new Sticker, to `say(…, None, sticker=…)`."""
-        fresh = sticker(f"sticker-{len(self.world.stickers) + 1}", emoji)
-        self.world.stickers[fresh["file_id"]] = fresh
-        return fresh
+        """Add a Sticker, for `say(…, None, sticker=…)`."""
+        added = sticker(f"sticker-{len(self.world.stickers) + 1}", emoji)
+        self.world.stickers[added["file_id"]] = added
+        return added
 
     async def react(self, message: Json, user: User, *emoji: str) -> None:
-        """Change a person's reactions to a message, see `bot.playground.world`."""
-        await world.react(self.world, message, user, *emoji)
+        """Change a person's reactions; the bot gets an update where it is an admin."""
+        chat = self.world.chats[message["chat"]["id"]]
+        if not chat.member(self.me).is_admin:
+            return
+        change = {
+            "chat": chat.json(),
+            "message_id": message["message_id"],
+            "user": user.json(),
+            "date": self.world.now(),
+            "old_reaction": [],
+            "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
+        }
+        await self.updates.push("message_reaction", change)
 
     async def say(
         self,
@@ -109,19 +132,19 @@ class Telegram:
         thread: int | None = None,
         **extra: object,
     ) -> Json:
-        """Post a message and return it; None as the user is an admin who speaks as the group.
+        """Post a message and return it; without a user, an admin speaks as the group.
 
-        Fields of the Bot API's Message in `extra` are added, or override: `photo`, `date`, …
+        `extra` adds or replaces fields of the Bot API's Message: `photo`, `date`, …
 
         Raises:
-            ValueError: the chat moved to a supergroup.
+            ValueError: The chat became a supergroup.
         """
         if chat.migrated_to is not None:
-            raise ValueError(f"chat {chat.id} moved: speak in chat {chat.migrated_to}")
+            raise ValueError(f"chat {chat.id} became chat {chat.migrated_to}")
         sender = user or ANONYMOUS_ADMIN
         if user is not None:
             chat.members.setdefault(user.id, Member(user))
-        body = self.world.place(chat, thread, reply_to) | worded(text)
+        body = self.world.locate(chat, thread, reply_to) | text_fields(text)
         if user is None:
             body["sender_chat"] = chat.json()
         message = self.world.post(chat, sender, body | extra)
@@ -129,45 +152,81 @@ class Telegram:
         return message
 
     async def edit(self, message: Json, text: str) -> Json:
-        """Change the text, or the caption, of a person's message and return the new one."""
+        """Change the text or caption of a person's message and return the new message."""
         chat = self.world.chats[message["chat"]["id"]]
-        gone = {"entities", "caption_entities"}
-        kept = {name: part for name, part in message.items() if name not in gone}
-        words = worded(text, key="text" if "text" in message else "caption")
-        edited = {**kept, **words, "edit_date": self.world.now()}
+        dropped = {"entities", "caption_entities"}
+        kept = {name: part for name, part in message.items() if name not in dropped}
+        new_text = text_fields(text, key="text" if "text" in message else "caption")
+        edited = {**kept, **new_text, "edit_date": self.world.now()}
         self.world.messages[chat.id, message["message_id"]] = edited
         await self.world.announce(chat, edited, edited=True)
         return edited
 
     def remove(self, message: Json) -> None:
-        """Delete a message, of which Telegram tells a bot nothing."""
+        """Delete a message; a bot gets no update about this."""
         del self.world.messages[message["chat"]["id"], message["message_id"]]
 
     def message(self, chat: Chat, message_id: int) -> Json:
-        """Return a message as it stands now; KeyError where it was deleted."""
+        """Return the current message, or raise KeyError if it was deleted."""
         return self.world.messages[chat.id, message_id]
 
     async def press(self, message: Json, user: User, data: str) -> str:
-        """Press the button that holds `data` under a message, see `bot.playground.world`."""
-        return await world.press(self.world, message, user, data)
+        """Press the button with `data` under a message; return the id of the callback query.
+
+        Raises:
+            ValueError: The message has no such button now.
+        """
+        current = self.message(self.world.chats[message["chat"]["id"]], message["message_id"])
+        rows = current.get("reply_markup", {}).get("inline_keyboard", [])
+        buttons = [button.get("callback_data") for row in rows for button in row]
+        if data not in buttons:
+            raise ValueError(f"no button has the data {data!r}: there are {buttons}")
+        query_id = str(len(self.world.queries) + 1)
+        self.world.queries.add(query_id)
+        query = {"id": query_id, "from": user.json(), "message": current, "data": data}
+        instance = {"chat_instance": str(current["chat"]["id"])}
+        await self.updates.push("callback_query", query | instance)
+        return query_id
 
     async def vote(self, message: Json, user: User, option: int) -> None:
-        """Answer a quiz of the bot's, see `bot.playground.methods`."""
-        await methods.vote(self.world, message, user, option)
+        """Answer a quiz; unless it is anonymous, the bot gets an update about who chose what.
+
+        Raises:
+            ValueError: There is no such option, or the user has already voted.
+        """
+        key = message["chat"]["id"], message["message_id"]
+        current = self.world.messages[key]
+        poll: Json = current["poll"]
+        if not 0 <= option < len(poll["options"]):
+            raise ValueError(f"no option {option}: there are {len(poll['options'])}")
+        if user.id in self.world.voters[poll["id"]]:
+            raise ValueError(f"{user.first_name} has already answered")
+        self.world.voters[poll["id"]].add(user.id)
+        options = [
+            {**one, "voter_count": one["voter_count"] + (place == option)}
+            for place, one in enumerate(poll["options"])
+        ]
+        counted = {**poll, "options": options, "total_voter_count": poll["total_voter_count"] + 1}
+        self.world.messages[key] = {**current, "poll": counted}
+        await self.updates.push("poll", counted)
+        if not poll["is_anonymous"]:
+            answer = {"poll_id": poll["id"], "user": user.json(), "option_ids": [option]}
+            chosen = {"option_persistent_ids": [str(option)]}
+            await self.updates.push("poll_answer", answer | chosen)
 
     async def migrate(self, chat: Chat, new_id: int) -> Chat:
-        """Turn a group into the supergroup `new_id`, and return that."""
+        """Turn a group into the supergroup `new_id` and return it."""
         moved = self.chat(new_id, title=chat.title or "", is_forum=chat.is_forum)
         moved.members = dict(chat.members)
-        leaving = await self.say(chat, None, None, migrate_to_chat_id=new_id)
+        await self.say(chat, None, None, migrate_to_chat_id=new_id)
         chat.migrated_to = new_id
-        await self.say(moved, None, None, migrate_from_chat_id=leaving["chat"]["id"])
+        await self.say(moved, None, None, migrate_from_chat_id=chat.id)
         return moved
 
     async def set_status(
         self, chat: Chat, user: User, status: str, *, by: User | None = None
     ) -> None:
-        """Make a user creator, administrator, member, left or kicked; tell the bot of itself.
+        """Make a user creator, administrator, member, left or kicked; send the bot's updates.
 
         In a private chat, `kicked` for the bot means that the person blocked it.
         """
@@ -175,68 +234,91 @@ class Telegram:
             chat, Member(user, status), by=by or chat.person or ANONYMOUS_ADMIN
         )
 
-    @property
-    def calls(self) -> list[Call]:
-        """Every call but getUpdates, refused ones too, in order."""
-        return self._log.calls
-
     def sent(self, method: str, *, refused: bool = False, **match: object) -> list[Call]:
         """Return the calls of a method that took effect (or were refused), by parameters."""
-        return self._log.select(method, match, refused=refused)
+        return self._select(method, match, since=0, refused=refused)
 
     async def wait_for(
         self,
         method: str,
         *,
         since: int = 0,
-        timeout: float = 10,  # noqa: ASYNC109 - a test says how long it waits
+        timeout: float = 10,  # noqa: ASYNC109  a test chooses how long it waits
         refused: bool = False,
         **match: object,
     ) -> Call:
-        """Return the first call that fits, from place `since` in `calls` on, or wait for it.
+        """Return the first matching call at or after index `since` of `calls`, or wait for it.
 
         Raises:
-            TimeoutError: none came in time.
+            TimeoutError: None came in time; the text names the methods that were called.
         """
-        return await self._log.wait_for(
-            method, match, since=since, refused=refused, seconds=timeout
-        )
+
+        def matching() -> list[Call]:
+            return self._select(method, match, since=since, refused=refused)
+
+        try:
+            async with asyncio.timeout(timeout), self._has_new_call:
+                await self._has_new_call.wait_for(matching)
+        except TimeoutError as error:
+            others = [call.method for call in self.calls[since:]]
+            raise TimeoutError(
+                f"no {method} with {match} in {timeout:g} s; the calls since {since} were {others}"
+            ) from error
+        return matching()[0]
 
     def fail_next(
         self, method: str, code: int, description: str, times: int = 1, **parameters: object
     ) -> None:
         """Refuse the next calls of a method, with parameters such as retry_after."""
-        self._faults.plan(method, Fault(ApiError(code, description, **parameters)), times)
+        fault = Fault(ApiError(code, description, **parameters))
+        self._faults[method].extend([fault] * times)
 
     def delay_next(self, method: str, seconds: float, times: int = 1) -> None:
-        """Let the next calls of a method take effect at once and be answered late."""
-        self._faults.plan(method, Fault(delay=seconds), times)
+        """Answer the next calls of a method late; they take effect at once."""
+        self._faults[method].extend([Fault(delay=seconds)] * times)
 
     def drop_next(self, method: str, times: int = 1) -> None:
-        """Let the next calls of a method take effect and lose their answer."""
-        self._faults.plan(method, Fault(drop=True), times)
+        """Lose the answers to the next calls of a method, which take effect."""
+        self._faults[method].extend([Fault(drop=True)] * times)
 
     async def call(self, method: str, params: Json) -> object:
         """Answer a call of the bot.
 
         Raises:
-            ApiError: the call is refused.
-            ConnectionDropped: it took effect, and must not be answered.
+            ApiError: The call is refused.
+            ConnectionDropped: It took effect, and must not be answered.
         """
-        fault = self._faults.take(method)
+        faults = self._faults[method]
+        fault = faults.popleft() if faults else Fault()
         try:
             if fault.error is not None:
                 raise fault.error
             result = await self._answer(method, params)
         except ApiError as error:
-            await self._log.add(Call(method, params, error=error))
+            await self._record(Call(method, params, error=error))
             raise
         if method != "getUpdates":
-            await self._log.add(Call(method, params, result))
+            await self._record(Call(method, params, result))
         await asyncio.sleep(fault.delay)
         if fault.drop:
             raise ConnectionDropped(method)
         return result
+
+    def _select(
+        self, method: str, match: dict[str, object], *, since: int, refused: bool
+    ) -> list[Call]:
+        return [
+            call
+            for call in self.calls[since:]
+            if call.method == method
+            and (call.error is not None) == refused
+            and all(call.params.get(name) == value for name, value in match.items())
+        ]
+
+    async def _record(self, call: Call) -> None:
+        async with self._has_new_call:
+            self.calls.append(call)
+            self._has_new_call.notify_all()
 
     async def _answer(self, method: str, params: Json) -> object:
         if self.world.logged_out:
@@ -248,7 +330,7 @@ class Telegram:
 
 
 async def add_bot(telegram: Telegram, chat: Chat, by: User, status: str = "member") -> None:
-    """Let somebody add the bot to a chat; where it was in there, Telegram forgets that first."""
+    """Add the bot to a chat, even if it is already a member."""
     chat.members[telegram.me.id] = Member(telegram.me, "left")
     chat.members.setdefault(by.id, Member(by))
     await telegram.set_status(chat, telegram.me, status, by=by)
@@ -257,22 +339,22 @@ async def add_bot(telegram: Telegram, chat: Chat, by: User, status: str = "membe
 
 
 async def remove_bot(telegram: Telegram, chat: Chat, by: User) -> None:
-    """Let somebody remove the bot from a chat."""
+    """Remove the bot from a chat."""
     await telegram.set_status(chat, telegram.me, "kicked", by=by)
 
 
 async def move(telegram: Telegram, chat: Chat, new_id: int, by: User, *, order: str) -> Chat:
-    """Turn a group into the supergroup `new_id` and return that.
+    """Turn a group into the supergroup `new_id` and return it.
 
-    `order` has a letter for each thing that the bot is told, in the order of the telling: `o` the
-    old chat's message, `n` the new chat's, `j` that the bot joined the new chat, by who moved it.
+    `order` has one letter for each update, in order: `o` the message in the old chat, `n` the
+    message in the new chat, `j` that the bot joined the new chat.
     """
     moved = telegram.chat(new_id, title=chat.title or "")
     moved.members = dict(chat.members)
-    for told in order:
-        if told == "o":
+    for update in order:
+        if update == "o":
             await telegram.say(chat, by, None, migrate_to_chat_id=new_id)
-        elif told == "n":
+        elif update == "n":
             await telegram.say(moved, None, None, migrate_from_chat_id=chat.id)
         else:
             moved.members[telegram.me.id] = Member(telegram.me, "left")

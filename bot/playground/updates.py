@@ -1,4 +1,4 @@
-"""The updates that wait for the bot, and the two ways in which it gets them."""
+"""The updates that wait for the bot, and their delivery by polling or webhook."""
 
 import asyncio
 import re
@@ -24,14 +24,14 @@ WEBHOOK_ACTIVE = (
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """Where updates are posted to, and the secret that goes with each."""
+    """The address for updates, and the secret sent with each."""
 
     url: str
     secret: str | None = None
 
 
 class Updates:
-    """The queue between the chats and the bot: an update stays until it is acknowledged."""
+    """The queue of updates; one stays until the bot acknowledges it."""
 
     def __init__(self) -> None:
         self.pending: list[Json] = []
@@ -44,19 +44,19 @@ class Updates:
         self._changed = asyncio.Condition()
 
     async def push(self, kind: str, body: Json) -> None:
-        """Queue an update unless the bot did not ask for its kind."""
-        asked = kind not in ONLY_WHEN_ASKED if self._allowed is None else kind in self._allowed
-        if not asked:
+        """Queue an update, if the bot asked for its kind."""
+        is_wanted = kind not in ONLY_WHEN_ASKED if self._allowed is None else kind in self._allowed
+        if not is_wanted:
             return
         self.pending.append({"update_id": self._next_id, kind: body})
         self._next_id += 1
         await self._wake()
 
     async def poll(self, params: Json) -> list[Json]:
-        """Answer getUpdates: wait for an update, and end an older poll that still waits.
+        """Answer getUpdates: wait for an update, and end an older poll.
 
         Raises:
-            ApiError: 409 where a webhook is set, or another poll or a webhook came meanwhile.
+            ApiError: 409 if a webhook is set, or another poll or a webhook came in the meantime.
         """
         if self.webhook is not None:
             raise ApiError(409, WEBHOOK_ACTIVE)
@@ -73,10 +73,10 @@ class Updates:
         return self.pending[: min(params.get("limit", MOST_AT_ONCE), MOST_AT_ONCE)]
 
     async def set_webhook(self, params: Json) -> None:
-        """Post updates from now on; without a url, hand them to who polls.
+        """Deliver updates by webhook; without a url, by polling.
 
         Raises:
-            ApiError: 400 where Telegram would not take the url or the secret.
+            ApiError: 400 if Telegram would reject the url or the secret.
         """
         secret = params.get("secret_token")
         if secret and not SECRET.fullmatch(secret):
@@ -96,14 +96,14 @@ class Updates:
         await self._wake()
 
     async def next_delivery(self) -> tuple[Webhook, Json]:
-        """Wait until there is a webhook and an update for it; return both."""
+        """Wait for a webhook and an update, and return both."""
         async with self._changed:
             while self.webhook is None or not self.pending:
                 await self._changed.wait()
             return self.webhook, self.pending[0]
 
     def delivered(self, update: Json) -> None:
-        """Forget an update that the webhook took."""
+        """Remove an update that the webhook accepted."""
         self.last_error = None
         self.pending = [kept for kept in self.pending if kept is not update]
 
@@ -121,12 +121,12 @@ class Updates:
         return info
 
     def _allow(self, kinds: list[str] | None) -> None:
-        """Remember the kinds asked for: None keeps those of before, none at all is the default."""
+        """Set the wanted kinds: None keeps the current ones, an empty list means the default."""
         if kinds is not None:
             self._allowed = frozenset(kinds) or None
 
     def _acknowledge(self, offset: int) -> None:
-        """Forget the updates before the offset; a negative one counts from the end."""
+        """Remove the updates before the offset; a negative offset counts from the end."""
         if offset < 0:
             self.pending = self.pending[offset:]
         else:

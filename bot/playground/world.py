@@ -32,7 +32,7 @@ NO_REPLIED = "Bad Request: message to be replied not found"
 
 
 class World:
-    """The state that people and the bot change, and the rules both are under."""
+    """The state of this Telegram, and the rules for people and the bot."""
 
     def __init__(self, me: User, clock: Callable[[], float], *, can_read_all: bool) -> None:
         self.me = me
@@ -50,11 +50,11 @@ class World:
         self._clock = clock
 
     def now(self) -> int:
-        """Return the time in seconds, as dates are written."""
+        """Return the Unix time in seconds."""
         return int(self._clock())
 
     def post(self, chat: Chat, sender: User, body: Json) -> Json:
-        """Put a message into a chat, ids rising from 1 in each, and return it."""
+        """Add a message to a chat and return it; ids count from 1 in each chat."""
         chat.last_message_id += 1
         message = {
             "message_id": chat.last_message_id,
@@ -68,14 +68,14 @@ class World:
             chat.last_bot = sender.id
         return message
 
-    def place(self, chat: Chat, thread: int | None, reply_to: Json | None) -> Json:
-        """Return the fields that say where in a chat a message stands.
+    def locate(self, chat: Chat, thread: int | None, reply_to: Json | None) -> Json:
+        """Return the fields for a message's topic and the message that it replies to.
 
-        In a topic, what answers nobody answers the message that opened the topic. A reply
-        elsewhere in a supergroup carries a thread id too, which is no topic's.
+        In a topic, a message without a reply replies to the message that opened the topic.
+        Elsewhere in a supergroup a reply has a thread id too, which is not a topic's.
 
         Raises:
-            ApiError: 400 where the thread is not a topic of the chat.
+            ApiError: 400 if the thread is not a topic of the chat.
         """
         if thread is None and reply_to is not None and reply_to.get("is_topic_message"):
             thread = reply_to["message_thread_id"]
@@ -95,12 +95,12 @@ class World:
         return fields
 
     async def announce(self, chat: Chat, message: Json, *, edited: bool = False) -> None:
-        """Send the bot what a person did, where it may see it."""
+        """Send the bot an update about a message, if it may see the message."""
         if self._is_visible(chat, message):
             await self.updates.push("edited_message" if edited else "message", message)
 
     async def change_status(self, chat: Chat, new: Member, by: User) -> None:
-        """Make a user something else in a chat; the bot hears of itself, as an admin of all."""
+        """Change a user's status. The bot gets an update about itself, and as an admin about all."""
         old, me = chat.member(new.user), chat.member(self.me)
         chat.members[new.user.id] = new
         change = {
@@ -115,8 +115,8 @@ class World:
         elif me.is_admin:
             await self.updates.push("chat_member", change)
 
-    def keep_file(self, upload: Upload) -> Json:
-        """Store a file and return the Bot API's Document of it."""
+    def store_file(self, upload: Upload) -> Json:
+        """Store a file and return its Document."""
         file_id = f"file-{len(self.files) + 1}"
         self.files[file_id] = upload
         return {
@@ -126,12 +126,12 @@ class World:
             "file_size": len(upload.content),
         }
 
-    def reach(self, chat_id: object) -> Chat:
-        """Return the chat that a call names, where the bot may act in it.
+    def find_chat(self, chat_id: object) -> Chat:
+        """Return the chat of a call.
 
         Raises:
-            ApiError: 400 where there is no such chat, or no longer under this id;
-                403 where the bot was removed from it or blocked.
+            ApiError: 400 if there is no such chat, or no longer with this id; 403 if the bot was
+                removed from it or blocked.
         """
         if chat_id is None:
             raise ApiError(400, "Bad Request: chat_id is empty")
@@ -149,11 +149,11 @@ class World:
             raise ApiError(403, f"Forbidden: bot is not a member of the {chat.kind} chat")
         return chat
 
-    def replied(self, chat: Chat, reply: Json | None) -> Json | None:
+    def find_replied(self, chat: Chat, reply: Json | None) -> Json | None:
         """Return the message that a call's reply_parameters name.
 
         Raises:
-            ApiError: 400 where it is not there and the call insists.
+            ApiError: 400 if it does not exist and the call requires it.
         """
         if reply is None:
             return None
@@ -163,62 +163,20 @@ class World:
         return found
 
     def _is_visible(self, chat: Chat, message: Json) -> bool:
-        """Apply privacy mode, as core.telegram.org/bots/features#privacy-mode has it."""
+        """Apply privacy mode, as core.telegram.org/bots/features#privacy-mode describes it."""
         sender, me = message["from"], chat.member(self.me)
         if not me.is_present or (sender["is_bot"] and sender["id"] != ANONYMOUS_ADMIN.id):
             return False
         sees_all = self.can_read_all or me.is_admin or chat.kind in {"private", "channel"}
         if sees_all or not SERVICE.isdisjoint(message):
             return True
-        if self.me.id in (message.get("via_bot", {}).get("id"), _author_of_replied(message)):
+        replied = message.get("reply_to_message", {})
+        if self.me.id in (message.get("via_bot", {}).get("id"), replied.get("from", {}).get("id")):
             return True
-        return self._is_commanded(chat, message.get("text", ""))
-
-    def _is_commanded(self, chat: Chat, text: str) -> bool:
-        """Tell whether a text is a command to the bot: by name, or as the last bot to speak."""
+        text = message.get("text", "")
         if not text.startswith("/"):
             return False
         _, at, name = text.split(maxsplit=1)[0].partition("@")
         if at:
-            return name.lower() == (self.me.username or "").lower()
-        return chat.last_bot == self.me.id
-
-
-def _author_of_replied(message: Json) -> int | None:
-    author: int | None = message.get("reply_to_message", {}).get("from", {}).get("id")
-    return author
-
-
-async def react(world: World, message: Json, user: User, *emoji: str) -> None:
-    """Change a person's reactions; the bot hears of it where it is an admin."""
-    chat = world.chats[message["chat"]["id"]]
-    if not chat.member(world.me).is_admin:
-        return
-    change = {
-        "chat": chat.json(),
-        "message_id": message["message_id"],
-        "user": user.json(),
-        "date": world.now(),
-        "old_reaction": [],
-        "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
-    }
-    await world.updates.push("message_reaction", change)
-
-
-async def press(world: World, message: Json, user: User, data: str) -> str:
-    """Press the button that holds `data`; return the query's id.
-
-    Raises:
-        ValueError: The message, as it stands now, has no such button.
-    """
-    current = world.messages[message["chat"]["id"], message["message_id"]]
-    rows = current.get("reply_markup", {}).get("inline_keyboard", [])
-    held = [button.get("callback_data") for row in rows for button in row]
-    if data not in held:
-        raise ValueError(f"no button holds {data!r}: there are {held}")
-    query_id = str(len(world.queries) + 1)
-    world.queries.add(query_id)
-    query = {"id": query_id, "from": user.json(), "message": current, "data": data}
-    instance = {"chat_instance": str(current["chat"]["id"])}
-    await world.updates.push("callback_query", query | instance)
-    return query_id
+            return bool(name.lower() == (self.me.username or "").lower())
+        return chat.last_bot == self.me.id  # a command without a name is for the last bot

@@ -76,7 +76,7 @@ class Group:
 
     def _show(self, text: str) -> None:
         if spoken := parse_voice_header(text):
-            name, words = spoken
+            name, words = map(make_printable_lines, spoken)
             line = Text.assemble(
                 f"{VOICE_EMOJI} ", (f"{name}: ", "bold magenta"), (words, "magenta")
             )

@@ -100,7 +100,7 @@ class World:
             await self.updates.push("edited_message" if edited else "message", message)
 
     async def change_status(self, chat: Chat, new: Member, by: User) -> None:
-        """Change a user's status. The bot gets an update about itself, and as an admin about all."""
+        """Change a user's status. Send the bot an update, if Telegram would."""
         old, me = chat.member(new.user), chat.member(self.me)
         chat.members[new.user.id] = new
         change = {

@@ -22,7 +22,7 @@ async def test_a_silent_bot_names_the_next_step(group, monkeypatch):
     monkeypatch.setattr(show, "REPLY_SECONDS", 0.01)
 
     with pytest.raises(PlaygroundError, match="run `understudy-bot check`"):
-        await group.answers(0)
+        await group.show_answers(0)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,6 @@ async def test_what_the_bot_says_is_shown(group, monkeypatch, text, shown):
     monkeypatch.setattr(show, "SETTLED_SECONDS", 0.01)
     await group.telegram.call("sendMessage", {"chat_id": group.chat.id, "text": text})
 
-    await group.answers(0)
+    await group.show_answers(0)
 
     assert group.console.file.getvalue() == shown

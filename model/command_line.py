@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
-from model.chat.names import make_printable_lines
+from model.chat.names import make_printable_lines, make_printable_name
 from model.errors import UnderstudyError, describe_error, traceback_without_text
 
 SIGNALLED = 128  # a shell adds this to the number of the signal that ended a process
@@ -82,7 +82,8 @@ def number(
             value = kind(text)
         except ValueError:
             expected = "a whole number" if kind is int else "a number"
-            raise typer.BadParameter(f"{text} is not {expected}") from None
+            shown = make_printable_name(str(text))
+            raise typer.BadParameter(f"{shown} is not {expected}") from None
         if not least <= value <= most:
             limit = (
                 f"from {least:g} to {most:g}" if most < float("inf") else f"of {least:g} or more"

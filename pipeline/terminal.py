@@ -24,14 +24,14 @@ from rich.text import Text
 
 
 def print_paragraph(text: str, console: Console) -> None:
-    """Print plain text after an empty line, wrapped and indented."""
+    """Print an empty line, then text, wrapped and indented."""
     console.print()
     console.print(Padding.indent(Text(text), 2), highlight=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The held-out loss, nats a character, after a step, `share` of the run done."""
+    """The validation loss in nats per character after a step; `share` of the run is done."""
 
     step: int
     share: float
@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where a run is: `share` of it is done, `seconds` have passed."""
+    """The state of a run: `share` of it is done, after `seconds`."""
 
     share: float
     seconds: float
@@ -50,10 +50,10 @@ class TrainingProgress:
 
 
 class Watcher(Protocol):
-    """Whoever looks on while a model trains."""
+    """A callback that gets the progress of a training run."""
 
     def __call__(self, progress: TrainingProgress) -> None:
-        """Take notice of one finished step."""
+        """Show one finished step."""
 
 
 def table(
@@ -62,21 +62,21 @@ def table(
     first: JustifyMethod = "left",
     words: Collection[str] = (),
 ) -> Table:
-    """Return an empty table: words in its first column and those named, numbers in the others.
+    """Return an empty table whose first column and columns in `words` are text, others numbers.
 
-    `plain` ones have no heading line, and words in each column.
+    A `plain` table has no headings, and text in every column.
     """
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=not plain)
+    empty = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=not plain)
     for number, heading in enumerate(headings):
         justify: JustifyMethod = "left" if plain or heading in words else "right"
-        made.add_column(heading, justify=justify if number else first, overflow="fold")
-    return made
+        empty.add_column(heading, justify=justify if number else first, overflow="fold")
+    return empty
 
 
 def nats_note(replies: int) -> str:
-    """Return the note below a table of losses; `replies` is 0 if the number is unknown."""
-    which = f"{replies:,} held-out replies" if replies else "replies it never saw"
-    return f"  in nats a character on {which}; lower is better"
+    """Return the note below a table of losses; `replies` is 0 if the count is unknown."""
+    which = f"{replies:,} held-out replies" if replies else "held-out replies"
+    return f"  in nats per character on {which}; lower is better"
 
 
 def shown(figure: float | None) -> str:
@@ -86,29 +86,29 @@ def shown(figure: float | None) -> str:
     return f"{figure:.3f}" if isinstance(figure, float) else f"{figure:,}"
 
 
-_REDRAW = 0.2  # seconds between two drawings of a bar
-_EVERY = 30.0  # seconds between lines where nobody watches
+_REDRAW = 0.2  # seconds between two updates of a bar
+_EVERY = 30.0  # seconds between lines without a terminal
 _MINUTE = 60
 _LEAST_SHARE, _LEAST_SECONDS = 0.05, 10.0
-"""The share of a run and the seconds after which the time left is shown."""
+"""The time left is shown after this share of a run and these seconds."""
 
 
 class Bar(Protocol):
-    """What shows a training run: a `conduct.Watcher` with a console for what is said meanwhile."""
+    """A display of a training run, with a console for other messages."""
 
     @property
     def console(self) -> Console:
-        """Return where to print."""
+        """Return the console."""
 
     def __call__(self, progress: TrainingProgress) -> None:
-        """See conduct.Watcher."""
+        """Show one finished step."""
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar."""
 
 
 class TrainingBar:
-    """Shows a training run's loss, speed and time left; a `conduct.Watcher`."""
+    """Shows the loss, speed and time left of a training run; a `Bar`."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -117,14 +117,14 @@ class TrainingBar:
             console=console, auto_refresh=False,
         )  # fmt: skip
         self._task: TaskID | None = None
-        self._told = 0.0
+        self._printed_at = 0.0
 
     def __call__(self, progress: TrainingProgress) -> None:
-        """See conduct.Watcher."""
+        """Show one finished step."""
         text = describe(progress)
         if not self.console.is_terminal:
-            if time.monotonic() - self._told > _EVERY or progress.share >= 1:
-                self._told = time.monotonic()
+            if time.monotonic() - self._printed_at > _EVERY or progress.share >= 1:
+                self._printed_at = time.monotonic()
                 self.console.print(f"      {text}")
             return
         if self._task is None:
@@ -133,12 +133,12 @@ class TrainingBar:
         self._bar.update(self._task, completed=progress.share, description=text, refresh=True)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop updating the bar."""
         self._bar.stop()
 
 
 def describe(progress: TrainingProgress) -> str:
-    """Return a step as words of at most 45 characters."""
+    """Describe a step in at most 45 characters."""
     loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
     speed = f"{progress.examples_per_second:.1f} pairs/s"
     left = time_left(progress.share, progress.seconds)
@@ -156,17 +156,17 @@ def time_left(share: float, seconds: float) -> str:
 
 
 def curve(points: Iterable[Point], kept: Point | None) -> str:
-    """Return how the held-out loss went, a line a point; the kept weights' is marked."""
+    """Return the validation losses, one per line; the one of the kept weights is marked."""
     lines = [
         f"    {point.share:4.0%}  step {point.step:,}  {point.nats:.4f}"
         f"{'  ← these weights are kept' if point == kept else ''}"
         for point in points
     ]
-    return "\n".join(["  Held-out loss on the way, nats a character:", *lines])
+    return "\n".join(["  Validation loss during training, in nats per character:", *lines])
 
 
 def clock(seconds: float) -> str:
-    """Return seconds as a person would say them: 45 s, 4 min, 2 h 05."""
+    """Format seconds: 45 s, 4 min, 2 h 05."""
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -175,7 +175,7 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def step(console: Console, title: str) -> Iterator[None]:
-    """Show a step while it runs, then the time it took."""
+    """Show a step while it runs, then how long it took."""
     started = time.monotonic()
     if console.is_terminal:
         with Live(Text(f"  {title} …"), console=console, auto_refresh=False, transient=True):
@@ -188,7 +188,7 @@ def step(console: Console, title: str) -> Iterator[None]:
 
 @contextmanager
 def file_bar(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
-    """Show in a terminal how much of a file is read; yield what is told each number of bytes."""
+    """Show in a terminal how much of a file is read; yield a function that adds bytes."""
     if not console.is_terminal:
         yield lambda _: None
         return
@@ -213,51 +213,51 @@ def file_bar(console: Console, file: Path) -> Iterator[Callable[[int], None]]:
 
 
 STEPS: Mapping[str, tuple[str, float]] = {
-    "read": ("reading what is given", 0.04),
-    "erase": ("erasing what was withdrawn or forgotten", 0.005),
-    "keep": ("keeping the history", 0.005),
+    "read": ("reading the files", 0.04),
+    "erase": ("erasing withdrawn and forgotten messages", 0.005),
+    "keep": ("storing the history", 0.005),
     "build": ("building the dataset", 0.05),
     "train": ("training", 0.6),
     "score": ("scoring the new version", 0.14),
-    "compare": ("scoring the current version on the same talk", 0.14),
+    "compare": ("scoring the current version on the same conversations", 0.14),
     "write": ("writing the receipt", 0.005),
     "promote": ("promoting", 0.005),
-    "tidy": ("clearing up", 0.01),
+    "tidy": ("cleaning up", 0.01),
 }
-"""The steps in their order: a title, and how much of the time each takes."""
+"""The steps in order: a title, and the share of the time that each takes."""
 
 
-class _Left(ProgressColumn):
-    """The time left, if the rest goes as fast as what is done."""
+class _TimeLeft(ProgressColumn):
+    """The time left at the average speed so far."""
 
     def render(self, task: Task) -> Text:
-        """See ProgressColumn."""
+        """Return the text of the column."""
         left = time_left(task.completed, task.elapsed or 0.0)
         return Text(f"about {left} left" if left else "")
 
 
 class Watch:
-    """Shows the steps of a retraining, and counts their seconds; a `progress.Bar` too.
+    """Shows the steps of a retraining and measures their seconds; also a `Bar`.
 
-    `lasted` are the seconds that each step took the last time: by them it tells the time left.
+    `lasted` are the seconds of each step in the last run, used to estimate the time left.
     """
 
     def __init__(self, console: Console, lasted: Mapping[str, float] | None = None) -> None:
         self.console = console
         self.seconds: dict[str, float] = {}
         self._training = TrainingBar(console)
-        self._shares = _shares(lasted or {})
+        self._shares = _estimate_shares(lasted or {})
         self._done, self._step = 0.0, ""
         self._began = time.monotonic()
         self._bar = Progress(
             TextColumn("  overall"), BarColumn(28), TextColumn("{task.percentage:3.0f} %"),
-            *([_Left()] if lasted else []),
+            *([_TimeLeft()] if lasted else []),
             console=console, transient=True, auto_refresh=False, disable=not console.is_terminal,
         )  # fmt: skip
         self._task = self._bar.add_task("", total=1.0)
 
     def begin(self, step: str) -> None:
-        """Say which step begins; those before it are done, or were not needed."""
+        """Begin a step; those before it are done, or were not needed."""
         self._end()
         before = list(STEPS)[: list(STEPS).index(step)]
         self._done = sum(self._shares[name] for name in before)
@@ -268,27 +268,27 @@ class Watch:
         self.console.print(f"· {STEPS[step][0]}", style="dim", highlight=False)
 
     def __call__(self, progress: TrainingProgress) -> None:
-        """See conduct.Watcher."""
+        """Show one finished step."""
         self._training(progress)
         self.share(progress.share)
 
     def share(self, done: float) -> None:
         """Show how much of the step is done, 0 to 1."""
-        whole = self._done + done * self._shares.get(self._step, 0.0)
-        self._bar.update(self._task, completed=whole, refresh=True)
+        completed = self._done + done * self._shares.get(self._step, 0.0)
+        self._bar.update(self._task, completed=completed, refresh=True)
 
     def close(self) -> None:
-        """Leave the training's own bar as it stands."""
+        """Stop updating the bar of the training."""
         self._training.close()
 
     def stop(self) -> None:
-        """Take the bar away: all is done, or a person is asked something."""
+        """Remove the bar at the end."""
         self._end()
         self._bar.stop()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Take the bar away while a person is asked something."""
+        """Remove the bar while a person is asked something."""
         self._bar.stop()
         yield
         if self.console.is_terminal and self._step:
@@ -300,8 +300,8 @@ class Watch:
             self._step = ""
 
 
-def _shares(lasted: Mapping[str, float]) -> dict[str, float]:
-    """Return each step's share of the time: as it was the last time, where that is known."""
-    known = sum(lasted.values()) or 1.0
-    shares = {name: lasted.get(name) or share * known for name, (_, share) in STEPS.items()}
+def _estimate_shares(lasted: Mapping[str, float]) -> dict[str, float]:
+    """Return each step's share of the time: that of the last run, if it is known."""
+    total = sum(lasted.values()) or 1.0
+    shares = {name: lasted.get(name) or share * total for name, (_, share) in STEPS.items()}
     return {name: share / sum(shares.values()) for name, share in shares.items()}

@@ -14,6 +14,7 @@ import typer
 
 from model.artifacts.artifact import Decoding
 from model.chat.conversation import Window
+from model.chat.names import make_printable_name
 from model.command_line import number
 from model.errors import ArtifactError, TrainingError
 from pipeline.training.hyperparameters import RECIPES, Hyperparameters
@@ -112,7 +113,8 @@ def choice(kind: type[Choice]) -> Callable[[str], Choice]:
             return kind(text)
         except ValueError:
             values = " or ".join(str(member.value) for member in kind)
-            raise typer.BadParameter(f"{text} is not {values}") from None
+            shown = make_printable_name(str(text))
+            raise typer.BadParameter(f"{shown} is not {values}") from None
 
     return parse
 

@@ -1,4 +1,4 @@
-"""Print inspections, summaries and scorecards as tables for 80 columns."""
+"""Print inspections, summaries and scorecards as tables of at most 80 columns."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ from pipeline.training.verdict import loss_sentence, voice_sentence
 
 _MOST_AUTHORS = 30
 _MOST_PLACES = 5
-_NAMES = "names, the latest last"
+_NAMES = "names, newest last"
 
 
 def print_findings(figures: Sequence[ChatReport], console: Console) -> None:
-    """Print all chats as a list, and whole where there is one."""
+    """Print a list of the chats, or all figures if there is only one."""
     if len(figures) != 1:
         _print_list(figures, console)
         return
@@ -50,21 +50,21 @@ def _print_list(figures: Sequence[ChatReport], console: Console) -> None:
     console.print(Padding.indent(chats, 2))
     if (more := len(figures) - MAX_LISTED) > 0:
         console.print(f"  and {more:,} more with fewer messages (--json)")
-    console.print("  --chat NAME or --chat ID shows one of them whole", style="dim")
+    console.print("  --chat NAME or --chat ID shows all figures of one chat", style="dim")
 
 
 def _print_chat(one: ChatReport, console: Console) -> None:
     chat, counts = one.chat, one.counts
     console.print(f"  {make_printable_name(chat.name)}", style="bold")
-    joined = f", with the group it was before ({', '.join(map(str, chat.joined))})"
+    joined = f", with the former group {', '.join(map(str, chat.joined))}"
     facts = {
         "type": f"{chat.kind}, id {chat.chat_id}{joined if chat.joined else ''}",
         "from, to": f"{counts.first:%Y-%m-%d %H:%M} to {counts.last:%Y-%m-%d %H:%M} UTC"
         if counts.first
-        else "nobody wrote",
+        else "no messages",
         "messages": f"{one.messages:,}; service {counts.service:,}, "
         f"unsupported {counts.unsupported:,}, topics {counts.topics:,}",
-        "gives": f"{one.sessions:,} conversations, {one.pairs:,} pairs",
+        "yields": f"{one.sessions:,} conversations, {one.pairs:,} pairs",
         "scripts": _listed(one.scripts) or "none",
         "private": _listed(one.private) or "nothing found",
         "repaired": _listed(chat.tally.repaired) or "nothing",
@@ -76,14 +76,14 @@ def _print_chat(one: ChatReport, console: Console) -> None:
             for file, unread in chat.unread.items()
         )
     rows = table("", "", plain=True)
-    for about, says in facts.items():
-        rows.add_row(about, Text(says))
+    for topic, text in facts.items():
+        rows.add_row(topic, Text(text))
     console.print(Padding.indent(rows, 2))
     for trouble in chat.places[:_MOST_PLACES]:
         after = f", after message {trouble.after}" if trouble.after else ""
         console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.description}")
     if (left := len(chat.places) - _MOST_PLACES) > 0:
-        console.print(f"  … and {left} of the first {len(chat.places)} places more (--json)")
+        console.print(f"  … and {left} more of the first {len(chat.places)} places (--json)")
     _print_authors(one, console)
 
 
@@ -100,16 +100,16 @@ def _print_authors(one: ChatReport, console: Console) -> None:
         )
     console.print(Padding.indent(people, 2))
     if len(authors) > _MOST_AUTHORS:
-        console.print(f"  … and {len(authors) - _MOST_AUTHORS:,} more who wrote less (--json)")
+        console.print(f"  … and {len(authors) - _MOST_AUTHORS:,} more with fewer messages (--json)")
     console.print(
-        f"  A voice needs {one.min_messages:,} messages of its own, not counting commands and "
-        "forwards\n  (--min-messages).",
+        f"  A voice needs {one.min_messages:,} messages, without commands and forwards "
+        "(--min-messages).",
         style="dim",
     )
 
 
 def _voice(author: Author, one: ChatReport) -> str:
-    """Say whether somebody wrote enough to be a voice."""
+    """Return whether a person wrote enough messages for a voice."""
     return "no" if author.is_bot or author.author_id in one.quiet else "yes"
 
 
@@ -126,7 +126,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def to_json(figures: Sequence[ChatReport]) -> str:
-    """Return all figures; ids are the export's own, and the Bot API's beside them."""
+    """Return all figures as JSON, with the ids of the export and of the Bot API."""
     text = json.dumps({"chats": [_chat(one) for one in figures]}, ensure_ascii=False, indent=1)
     return escape_control_characters(text)
 
@@ -181,7 +181,7 @@ def _author(author: Author) -> dict[str, Any]:
 def print_summary(
     summary: Summary, console: Console, roster: str = "the dataset's roster.toml, then train"
 ) -> None:
-    """Print what a dataset holds, what was left out, and who stays silent until they agree."""
+    """Print a dataset's figures, what was left out, and who has not agreed yet."""
     chats = ", ".join(
         make_printable_name(chat.title) or str(chat.chat_id) for chat in summary.chats
     )
@@ -204,38 +204,38 @@ def print_summary(
         console.print(f"  {line}")
     if summary.silent:
         console.print(
-            f"  The bot will not speak as {', '.join(summary.silent)} until they agree: with their "
-            f'word, write imitate = "yes" for them in {roster}',
+            f"  The bot will not speak as {', '.join(summary.silent)} until they agree. If they "
+            f'have agreed, write imitate = "yes" for them in {roster}',
             style="yellow",
         )
 
 
 def _notes(summary: Summary) -> Iterator[str]:
-    """Yield what was left out and mended, and what the files were checked for."""
+    """Yield what was left out or repaired, and the results of the leak check."""
     for about, counts in (
-        ("Private", summary.redacted),
-        ("Mended in the export", summary.repaired),
-        ("Passed over in the export", summary.skipped),
+        ("Redacted", summary.redacted),
+        ("Repaired in the export", summary.repaired),
+        ("Skipped in the export", summary.skipped),
     ):
         if counts:
             yield f"{about}: {', '.join(f'{n:,} × {what}' for what, n in counts.items())}"
     if summary.unread_bytes:
         share = summary.unread_bytes / max(1, summary.export_bytes)
-        yield f"Could not be read: {summary.unread_bytes:,} bytes, {share:.2%} of the export"
+        yield f"Unreadable: {summary.unread_bytes:,} bytes, {share:.2%} of the export"
     if summary.quiet:
-        few = f"fewer than {summary.min_messages} messages each"
-        yield f"No voices, with {few} (--min-messages): {_first(summary.quiet)}"
+        limit = f"fewer than {summary.min_messages} messages each (--min-messages)"
+        yield f"No voices, with {limit}: {_first(summary.quiet)}"
     if summary.repeated:
-        yield f"{summary.repeated:,} messages said word for word too often are context only"
+        yield f"{summary.repeated:,} messages that are repeated too often are context only"
     if summary.removed:
-        yield f"{summary.removed:,} pairs that you removed stay out"
-    yield f"{summary.gap:,} messages between the splits are in none; {summary.dropped:,} pairs"
+        yield f"{summary.removed:,} pairs that you marked in the review are left out"
+    yield f"Left out between the splits: {summary.gap:,} messages, {summary.dropped:,} pairs"
     leaks = summary.leaks
     yield (
-        f"Test messages inside a training pair, as context or target: "
+        f"Test messages in training pairs, as context or target: "
         f"{leaks.test_messages_in_training:,}"
     )
-    yield f"Sessions on both sides: {leaks.sessions_on_both_sides:,}"
+    yield f"Conversations in both splits: {leaks.sessions_on_both_sides:,}"
 
 
 def _first(names: Sequence[str], most: int = 8) -> str:
@@ -244,12 +244,12 @@ def _first(names: Sequence[str], most: int = 8) -> str:
 
 
 def print_judgement(judgement: Judgement, console: Console) -> None:
-    """Print a new version's loss on held-out replies beside the untuned base's."""
+    """Print the losses of a new version and of its base on held-out replies."""
     losses = table("voice", "untuned", "tuned", "better by")
-    whole = {"all of them": judgement.whole}
+    totals = {"all": judgement.whole}
     if judgement.fresh:
-        whole["but those seen in training"] = judgement.fresh
-    for voice, nats in {**judgement.voices, **whole}.items():
+        totals["all, without training targets"] = judgement.fresh
+    for voice, nats in {**judgement.voices, **totals}.items():
         better = 1 - nats.tuned / nats.untuned
         losses.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
     console.print(Padding.indent(losses, 2))
@@ -257,10 +257,12 @@ def print_judgement(judgement: Judgement, console: Console) -> None:
 
 
 def print_outcome(trained: Trained, console: Console) -> None:
-    """Print how good the new version is, whether it was promoted, and the next command."""
+    """Print the losses of a new version, whether it was promoted, and the next command."""
     print_judgement(trained.judgement, console)
     number = trained.name.split("-")[0]
-    state = "serves now" if trained.promoted else f"is ready: understudy models promote {number}"
+    state = "is the current version now"
+    if not trained.promoted:
+        state = f"is ready: understudy models promote {number}"
     print_paragraph(loss_sentence(trained.judgement), console)
     console.print(f"  {trained.name} {state}", highlight=False)
     console.print(
@@ -270,19 +272,19 @@ def print_outcome(trained: Trained, console: Console) -> None:
 
 
 Card = Mapping[str, Any]
-"""What stands in scorecard.json."""
+"""The content of scorecard.json."""
 
 _ARMS = {
-    "generated": "tuned, as it speaks",
+    "generated": "tuned, as in the bot",
     "unranked": "tuned, one candidate",
     "swapped": "tuned, speakers swapped",
     "base": "untuned base",
-    "markov": "Markov chain a person",
+    "markov": "Markov chain",
     "nearest": "nearest training turn",
     "ceiling": "real replies",
     "ceiling_unseen": "real, not in training",
 }
-_GLANCED = ("generated", "swapped", "base", "ceiling")
+_GLANCE_ARMS = ("generated", "swapped", "base", "ceiling")
 _SHORT = {
     "generated": "tuned", "unranked": "unranked", "swapped": "swapped", "base": "base",
     "markov": "Markov", "nearest": "nearest", "ceiling": "real",
@@ -291,14 +293,14 @@ _SIZES = ("bags_of_1", "bags_of_5", "bags_of_10")
 
 
 def print_scorecard(card: Card, console: Console) -> None:
-    """Print every section, intervals of 95 % in brackets where there is room."""
+    """Print all sections, with 95 % intervals in brackets."""
     for title, lines in (
-        ("Whose lines are these? Macro-F1 of a classifier that knows real lines", _attribution),
-        ("The same by words and habits, which no tuning looked at", _by_words),
-        ("Bags of 10 as it speaks: whose (down), taken for (across)", _confusion),
-        ("What real turns cost, nats a character; lower is better", _nats),
+        ("Whose lines are these? Macro-F1 of a classifier trained on real lines", _attribution),
+        ("The same by words and habits, which tuning did not use", _by_words),
+        ("Bags of 10 lines: the voice (rows), and the classifier's answer (columns)", _confusion),
+        ("Loss on real turns, in nats per character; lower is better", _nats),
         ("Each arm's lines", _arms),
-        ("Habits: generated / real, a line; burst: messages a turn", _habits),
+        ("Habits: generated / real, per line; burst: messages per turn", _habits),
     ):
         console.print(f"\n  {title}", style="bold", highlight=False)
         console.print(Padding.indent(lines(card), 2))
@@ -308,11 +310,11 @@ def print_scorecard(card: Card, console: Console) -> None:
 
 
 def print_glance(card: Card, console: Console) -> None:
-    """Print what a quick judgement can tell: whose the lines are taken for, costs, what leaks."""
+    """Print the main figures: attribution, losses and private data."""
     chance = card["attribution"]["chance"]
-    console.print(f"  Macro-F1 of a classifier that knows real lines; chance is {chance:.2f}")
+    console.print(f"  Macro-F1 of a classifier trained on real lines; chance is {chance:.2f}")
     rows = table("who speaks", "lines", "bags of 1", "bags of 5", "copied")
-    for arm in _GLANCED:
+    for arm in _GLANCE_ARMS:
         found = (card["attribution"][f"bags_of_{size}"][arm] for size in (1, 5))
         rows.add_row(
             _ARMS[arm],
@@ -329,10 +331,10 @@ def print_glance(card: Card, console: Console) -> None:
 def _at_a_glance(card: Card) -> Iterator[str]:
     nats = card["nats_per_char"]
     tuned, base = (f"{nats[arm]:.2f}" for arm in ("tuned", "base"))
-    yield f"Real turns cost {tuned} nats a character, by the untuned base {base}"
+    yield f"Loss on real turns: {tuned} nats per character; of the untuned base: {base}"
     yield _right_name(card)
     yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
-    yield "So few lines tell a voice from none; `understudy evaluate` judges more of them"
+    yield "This is a quick evaluation; `understudy evaluate` uses more lines"
 
 
 def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's
@@ -362,19 +364,19 @@ def _confusion(card: Card) -> Any:  # noqa: ANN401
 
 
 def _nats(card: Card) -> Any:  # noqa: ANN401
-    rows = table("voice", "tuned", "base", "no context", "perplexity", "right name wins")
+    rows = table("voice", "tuned", "base", "no context", "perplexity", "right voice")
     nats, right, perplexity = card["nats_per_char"], card["right_voice"], card["perplexity"]
     arms = ("tuned", "base", "no_context")
     for voice, own in nats["voices"].items():
         figures = (f"{own[arm]:.2f}" for arm in arms)
-        known = (f"{perplexity['voices'][voice]:.1f}", f"{right['voices'][voice]:.0%}")
-        rows.add_row(Text(voice), *figures, *known)
+        others = (f"{perplexity['voices'][voice]:.1f}", f"{right['voices'][voice]:.0%}")
+        rows.add_row(Text(voice), *figures, *others)
     for title, own, share in (
         ("all", nats, right["share"]),
         ("not in training", nats["unseen"], right["unseen"]),
     ):
-        known = (f"{perplexity['tuned']:.1f}" if own is nats else "", f"{share:.0%}")
-        rows.add_row(title, *(f"{own[arm]:.2f}" for arm in arms), *known)
+        others = (f"{perplexity['tuned']:.1f}" if own is nats else "", f"{share:.0%}")
+        rows.add_row(title, *(f"{own[arm]:.2f}" for arm in arms), *others)
     return rows
 
 
@@ -387,7 +389,7 @@ def _arms(card: Card) -> Any:  # noqa: ANN401
 
 
 def _arm(card: Card, arm: str) -> Iterator[str]:
-    """Yield an arm's figures, nothing where a metric is not of it."""
+    """Yield an arm's figures, "" for metrics that it does not have."""
     overlap = card["overlap"].get(arm, {})
     yield f"{card['replies'][arm]['lines']:,}"
     yield f"{card['copied']['real' if arm == 'ceiling' else arm]:.1%}"
@@ -411,39 +413,39 @@ def _habits(card: Card) -> Any:  # noqa: ANN401
 
 
 def _words(card: Card) -> Iterator[str]:
-    """Yield what is one figure."""
+    """Yield the single figures."""
     yield voice_sentence(card)
     found, ranking, canaries = card["attribution"], card["ranking"], card["canaries"]
     yield (
-        f"Bags of 10 reach {found['share_of_ceiling']:.0%} of the real replies' figure; chance is "
-        f"{found['chance']:.2f}"
+        f"Bags of 10 reach {found['share_of_ceiling']:.0%} of the figure of real replies; chance "
+        f"is {found['chance']:.2f}"
     )
     bags, copies = ranking["bags_of_10"], ranking["copied"]
     yield (
-        f"Choosing the best of {ranking['candidates']}: {bags['one_candidate']:.2f} to "
+        f"Effect of choosing the best of {ranking['candidates']}: {bags['one_candidate']:.2f} to "
         f"{bags['ranked']:.2f} in bags of 10, copied {copies['one_candidate']:.1%} to "
         f"{copies['ranked']:.1%}"
     )
     yield _right_name(card)
-    floor, roof = (card["habits"]["distance"][key] for key in ("training", "others"))
-    yield f"Habits: as many real training turns are {floor:.2f} away, other people's {roof:.2f}"
-    yield "real? is how well a classifier tells the lines from real ones: 0.5, not at all"
+    floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
+    yield f"Distance of habits: real training turns {floor:.2f}, other people's turns {ceiling:.2f}"
+    yield "real? is the ROC AUC of a classifier of real and generated lines; 0.5 is chance"
     yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
     if canaries["planted"]:
         yield (
-            f"Canaries: {canaries['said']} of {canaries['planted']} said; exposure "
+            f"Canaries: {canaries['said']} of {canaries['planted']} repeated; exposure "
             f"{canaries['exposure_mean']:.1f} bits, at most {canaries['exposure_most']:.1f}"
         )
     if card["held_out"] != "test":
-        yield f"Judged by {card['held_out']} talk, to choose settings by: no figures to show"
+        yield f"Split: {card['held_out']}, for choosing settings; do not publish these figures"
     if card["quick"]:
-        yield "Few lines: for narrower intervals leave out --quick"
+        yield "Quick evaluation: leave out --quick for narrower intervals"
 
 
 def _right_name(card: Card) -> str:
     low, high = card["intervals"]["right_voice.share"]
     return (
-        f"The right name wins for {card['right_voice']['share']:.0%} of real turns "
+        f"The right voice is the likeliest for {card['right_voice']['share']:.0%} of real turns "
         f"[{low:.0%} to {high:.0%}], chance {card['right_voice']['chance']:.0%}"
     )
 

@@ -1,5 +1,6 @@
 """No name of a chat or a person can make a command's output control a terminal."""
 
+import io
 import json
 import sys
 import unicodedata
@@ -94,6 +95,33 @@ def test_no_command_prints_a_name_that_controls_the_terminal(tmp_path, run, name
     assert json.loads(value)["chats"][0]["name"] == name
     assert is_safe((tmp_path / "out" / "summary.json").read_text())
     assert is_safe((tmp_path / "roster.toml").read_text())
+
+
+@pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
+def test_talking_and_evaluating_print_no_text_that_controls_the_terminal(
+    trained, tmp_path, run, monkeypatch, name
+):
+    models = ("--models", trained.root)
+    lines = tmp_path / "lines.txt"
+    lines.write_text(f"Hugo: {name}\n{name}: hello\n", "utf-8", errors="replace")
+    word = name.replace("\0", "")[:100]  # the system allows neither in an argument
+    start = ("--start", lines, "--seed", "1", *models)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{name}\n/as {name}\n"))
+
+    printed = [
+        run("chat", "--as", "Hugo", "--me", word, *start),
+        run("chat", "--as", word, *start),
+        run("simulate", "--turns", "1", *start),
+        run("simulate", "--turns", word, *models),
+        run("evaluate", word, *models),
+        run("evaluate", "--data", tmp_path / word, *models),
+        run("evaluate", "--split", word, *models),
+    ]
+
+    for text in printed:
+        assert text
+        assert is_safe(text), text
+        assert "Traceback" not in text, text
 
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)

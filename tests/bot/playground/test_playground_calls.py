@@ -110,5 +110,5 @@ class TestFaults:
         mark = len(telegram.calls)
         await bot.send_chat_action(friends.id, "typing")
 
-        with pytest.raises(TimeoutError, match=r"no sendMessage .* came \['sendChatAction'\]"):
+        with pytest.raises(TimeoutError, match=r"no sendMessage .* were \['sendChatAction'\]"):
             await telegram.wait_for("sendMessage", since=mark, timeout=0.05)

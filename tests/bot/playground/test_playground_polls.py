@@ -45,7 +45,7 @@ async def test_nobody_answers_twice_or_what_is_not_offered(telegram, ask, hugo):
     sent = (await ask()).to_dict()
     await telegram.vote(sent, hugo, 0)
 
-    with pytest.raises(ValueError, match="answered already"):
+    with pytest.raises(ValueError, match="has already answered"):
         await telegram.vote(sent, hugo, 1)
     with pytest.raises(ValueError, match="no option 2"):
         await telegram.vote(sent, telegram.user(8, "Ana"), 2)

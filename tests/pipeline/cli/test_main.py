@@ -52,8 +52,8 @@ def test_build_says_what_it_made_and_what_comes_next(tmp_path):
 
     assert result.returncode == 0, result.stderr
     assert "120 messages" in result.stdout
-    assert "Test messages inside a training pair, as context or target: 0" in result.stdout
-    assert "Sessions on both sides: 0" in result.stdout
+    assert "Test messages in training pairs, as context or target: 0" in result.stdout
+    assert "Conversations in both splits: 0" in result.stdout
     assert "understudy train" in result.stdout
     assert (tmp_path / "out" / "summary.json").is_file()
 

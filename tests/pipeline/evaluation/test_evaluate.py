@@ -98,7 +98,7 @@ def test_the_table_fits_80_columns_and_says_what_matters(judged):
 
     text = shown.getvalue()
     assert all(len(line) <= 80 for line in text.splitlines())
-    for words in ("speakers swapped", "real replies", "right name wins", "Private data: in 0 of"):
+    for words in ("speakers swapped", "real replies", "right voice", "Private data: in 0 of"):
         assert words in text
 
 
@@ -106,7 +106,7 @@ def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
     registry, _ = judged
 
     result = CliRunner().invoke(
-        app, ["evaluate", "--quick", "--lines", "2", "--models", str(registry.root)]
+        app, ["evaluate", "--quick", "--replies", "2", "--models", str(registry.root)]
     )
 
     assert result.exit_code == 0, result.output
@@ -117,7 +117,7 @@ def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
 
 
 def evaluated(registry, *words):
-    command = ["evaluate", "--lines", "1", "--models", str(registry.root), *map(str, words)]
+    command = ["evaluate", "--replies", "1", "--models", str(registry.root), *map(str, words)]
     return CliRunner().invoke(app, command)
 
 
@@ -133,7 +133,7 @@ def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it
     result = evaluated(registry, *words)
 
     assert result.exit_code == 0, result.output
-    assert "Judged by validation talk" in result.output
+    assert "Split: validation" in result.output
     card = json.loads(place.read_text("utf-8"))
     own = registry.open().card.decoding
     assert card["decoding"] == asdict(replace(own, temperature=0.9, candidates=2))

@@ -15,7 +15,7 @@ from model.chat.telegram_ids import to_chat_id
 from model.speaking.copy_index import split_words
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import write_sample
-from pipeline.versions.lineage import still_known
+from pipeline.versions.lineage import find_withdrawn_by_version
 from tests import habits
 from tests.checkpoints import save_llama
 from tests.pipeline.chats import write
@@ -126,7 +126,7 @@ async def third_part(group, folder, root, piece, stays, leaves, kills):
     own, left = only_of(leaves, group.messages), everything(root)
     assert sum(text.encode() in before for text in own) > MANY
     assert not [text for text in own if text.encode() in left]
-    assert set(still_known(Registry(root))) == set(older)
+    assert set(find_withdrawn_by_version(Registry(root))) == set(older)
     assert f"! {older[0]} was trained on messages of {leaves}" in understudy(
         "models", "list", "--models", root
     ).stdout.replace("\n", " ")
@@ -214,7 +214,7 @@ async def test_the_demo_s_chat_is_retrained_with_the_bot_live_in_it(tmp_path, ca
     refuse_odd_exports(tmp_path)
     with capsys.disabled():
         for one in receipts:
-            figures = {score["figure"]: (score["current"], score["new"]) for score in one["scores"]}
+            figures = {score["metric"]: (score["current"], score["new"]) for score in one["scores"]}
             print(  # noqa: T201  a measurement
                 f"\n{one['version']}: {one['messages']} messages, {one['new']} new, "
                 f"{sum(person['pairs'] for person in one['people'])} pairs; "

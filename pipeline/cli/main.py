@@ -174,12 +174,12 @@ def evaluate(
     found = Registry(models_dir).open(artifact)
     decoding = options.decoding(found.card.decoding, context.params)
     version = replace(found, card=replace(found.card, decoding=decoding))
-    dataset = evaluation.dataset_for(version, data)
+    dataset = evaluation.load_evaluation_dataset(version, data)
     size = evaluation.QUICK if quick else evaluation.FULL
     if replies:
         size = size.with_lines(replies)
     elif not quick:
-        size = size.with_replies(evaluation.SPOKEN, len(version.card.learned))
+        size = size.with_replies(evaluation.MIN_REPLIES, len(version.card.learned))
     place = out or version.path / SCORECARD
     card = evaluation.evaluate(
         version, dataset, models_dir / "bases", size, seed or 0, console, split=split, place=place

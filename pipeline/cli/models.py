@@ -22,7 +22,7 @@ from model.errors import ArtifactError
 from pipeline.cli.options import HUB, MODELS, ModelsDir, Version, require_training
 from pipeline.dataset.roster_file import read_roster
 from pipeline.terminal import nats_note, step, table
-from pipeline.versions.lineage import remove_version, silence_known, still_known
+from pipeline.versions.lineage import apply_roster_file, find_withdrawn_by_version, remove_version
 
 Public = Annotated[
     bool,
@@ -52,7 +52,7 @@ def list_models(models_dir: ModelsDir = MODELS) -> None:
         return
     columns = ("", "version", "trained", "base", "nats/char", "voices")
     versions = table(*columns, words={"version", "trained", "base", "voices"})
-    withdrawn = still_known(registry)
+    withdrawn = find_withdrawn_by_version(registry)
     for name in registry.names:
         marks = ("*" if registry.is_current(name) else "") + ("!" if name in withdrawn else "")
         try:
@@ -175,7 +175,7 @@ def import_model(
         if Path(source).exists()
         else _import_from_hub(registry, source)
     )
-    silence_known(registry)
+    apply_roster_file(registry)
     name = received.name
     already = "" if received.is_new else " already"
     print(
@@ -225,9 +225,9 @@ def purge(
     None of them may be the current version.
     """
     require_training()
-    from pipeline.versions.erasure import purge as purge_versions
+    from pipeline.versions.erasure import purge_person
 
-    deleted = purge_versions(Registry(models_dir), person)
+    deleted = purge_person(Registry(models_dir), person)
     if not deleted:
         print(f"No version was trained on messages of {make_printable(person)}.")
     for name in deleted:
@@ -382,7 +382,7 @@ def _print_silent(people: Iterable[Person]) -> None:
 
 def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:
     """Print which of these versions contain messages of people who withdrew."""
-    console, people = _console(), still_known(registry)
+    console, people = _console(), find_withdrawn_by_version(registry)
     found = {name: people[name] for name in names if name in people}
     for name, withdrawn in found.items():
         console.print(f"! {name} was trained on messages of {', '.join(withdrawn)}, who withdrew")
@@ -418,7 +418,7 @@ def _import_from_hub(registry: Registry, repository: str) -> tuple[archive.Impor
     with step(Console(highlight=False), f"Fetching {repository}"):
         api = hub.open_hub()
         received = archive.import_artifact(
-            registry, repository, lambda folder: found.append(hub.fetch(api, repository, folder))
+            registry, repository, lambda folder: found.append(hub.pull(api, repository, folder))
         )
     return received, found[0]
 

@@ -15,7 +15,7 @@ from pipeline.cli.options import require_training, training_option
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.versions import receipt
+from pipeline.versions.receipt import read_receipt
 
 _PROMOTION = "Promotion"
 _CURRENT = "the current version's"
@@ -199,7 +199,7 @@ def retrain(
 def _seconds_of_last_run(models_dir: Path) -> dict[str, float]:
     """Return the duration of each step of the current version's retraining."""
     try:
-        last = receipt.read(models_dir, Registry(models_dir).current or "")
+        last = read_receipt(models_dir, Registry(models_dir).current or "")
     except ArtifactError:
         return {}
-    return dict(last.seconds) if last else {}
+    return dict(last.step_seconds) if last else {}

@@ -23,7 +23,7 @@ from model.speaking.speaker import Speaker, open_speaker
 from pipeline.cli import options
 from pipeline.cli.options import sampling_option
 from pipeline.dataset.storage import load_dataset
-from pipeline.versions.lineage import dataset_of, missing_dataset
+from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
 _AS = re.compile(r"/as(?=\s|$)")
 HELD_OUT, NOTHING = "held-out", "nothing"
@@ -205,9 +205,9 @@ def _open_talk(
     params: Mapping[str, Any],
 ) -> Talk:
     artifact = Registry(models_dir).open(model)
-    dataset = data or dataset_of(artifact)
+    dataset = data or find_dataset(artifact)
     if start == HELD_OUT and data is None and not (dataset and Path(dataset).is_dir()):
-        reason = missing_dataset(artifact)
+        reason = explain_missing_dataset(artifact)
         print(
             f"{reason[:1].upper()}{reason[1:]}. The conversation starts without context; "
             "--start PATH takes the lines of a file, --data PATH those of a dataset",

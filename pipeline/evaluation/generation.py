@@ -9,8 +9,8 @@ from typing import Any
 from model.artifacts.artifact import Artifact, Decoding
 from model.errors import VoiceError
 from model.speaking.speaker import open_speaker
-from pipeline.evaluation.heldout import Answer, Turn, next_voices
-from pipeline.evaluation.likelihood import Cost, costs, under_every_name, without_context
+from pipeline.evaluation.heldout import Answer, Turn, map_to_next_voice
+from pipeline.evaluation.likelihood import Cost, compute_costs, repeat_under_names
 from pipeline.evaluation.scorecard import BASE, GENERATED, SWAPPED, UNRANKED, Measured
 
 _SHARDS = 2  # parallel speakers; fixed, because sampled replies depend on the number
@@ -62,7 +62,7 @@ class Size:
         return max(self.generated, self.unranked, self.swapped, self.base, self.scored)
 
 
-def first(turns: Sequence[Turn], per_voice: int) -> tuple[Turn, ...]:
+def take_first(turns: Sequence[Turn], per_voice: int) -> tuple[Turn, ...]:
     """Return the first `per_voice` turns of each voice, in their order."""
     taken: dict[str, int] = {}
     kept = []
@@ -73,82 +73,81 @@ def first(turns: Sequence[Turn], per_voice: int) -> tuple[Turn, ...]:
     return tuple(kept)
 
 
-def speak(
+def generate_answers(
     tuned: Artifact,
     base: Artifact,
     asked: Sequence[Turn],
     size: Size,
     seed: int,
-    watch: ShowProgress,
+    show_progress: ShowProgress,
 ) -> dict[str, tuple[Answer, ...]]:
     """Generate replies in four conditions: ranked, one candidate, another voice, untuned base."""
     ranked = tuned.card.decoding
     one = replace(ranked, candidates=1)
     names = sorted({turn.voice for turn in asked})
     own = {name: name for name in names}
-    after = next_voices(names)
+    after = map_to_next_voice(names)
     plans = {
         GENERATED: (f"Replies, best of {ranked.candidates}", tuned, ranked, size.generated, own),
-        UNRANKED: ("Replies, the first that comes", tuned, one, size.unranked, own),
-        SWAPPED: ("Replies in somebody else's voice", tuned, one, size.swapped, after),
+        UNRANKED: ("Replies, one candidate", tuned, one, size.unranked, own),
+        SWAPPED: ("Replies in another voice", tuned, one, size.swapped, after),
         BASE: ("Replies of the untuned base", base, one, size.base, own),
     }
     arms = {}
     for arm, (title, artifact, decoding, count, speaks_as) in plans.items():
-        asks = [(turn, speaks_as[turn.voice]) for turn in first(asked, count)]
-        with watch(title, len(asks)) as told:
-            arms[arm] = tuple(_answers(artifact, decoding, asks, seed, told))
+        asks = [(turn, speaks_as[turn.voice]) for turn in take_first(asked, count)]
+        with show_progress(title, len(asks)) as on_step:
+            arms[arm] = tuple(_answer_turns(artifact, decoding, asks, seed, on_step))
     return arms
 
 
-def measure(
+def measure_losses(
     tuned: Artifact,
     base: Artifact,
     turns: tuple[Turn, ...],
     voices: Sequence[str],
-    watch: ShowProgress,
+    show_progress: ShowProgress,
 ) -> Measured:
     """Return the losses of real turns under every name, without context, and under the base."""
-    named = under_every_name(turns, voices)
-    with watch("Real turns under every name", len(named)) as told:
-        names = cost(tuned, named, told)
-    with watch("Real turns without context", len(turns)) as told:
-        alone = cost(tuned, without_context(turns), told)
-    with watch("Real turns by the untuned base", len(turns)) as told:
-        untuned = cost(base, turns, told)
+    named = repeat_under_names(turns, voices)
+    with show_progress("Real turns under every name", len(named)) as on_step:
+        names = measure_costs(tuned, named, on_step)
+    with show_progress("Real turns without context", len(turns)) as on_step:
+        alone = measure_costs(tuned, [replace(turn, context=()) for turn in turns], on_step)
+    with show_progress("Real turns by the untuned base", len(turns)) as on_step:
+        untuned = measure_costs(base, turns, on_step)
     own = tuple(
         names[number * len(voices) + voices.index(turn.voice)] for number, turn in enumerate(turns)
     )
     return Measured(turns, own, untuned, alone, names)
 
 
-def cost(artifact: Artifact, turns: Sequence[Turn], told: OnStep) -> tuple[Cost, ...]:
+def measure_costs(artifact: Artifact, turns: Sequence[Turn], on_step: OnStep) -> tuple[Cost, ...]:
     """Return the loss of each turn under its voice's name."""
     speakers = [open_speaker(artifact) for _ in range(_SHARDS)]
     limit = artifact.card.max_prompt_tokens
 
-    def found(shard: int) -> list[Cost]:
-        own = turns[shard::_SHARDS]
-        costed = []
-        for each in costs(speakers[shard].engine, speakers[shard].codec, own, limit):
-            costed.append(each)
-            told()
-        return costed
+    def score(shard: int) -> list[Cost]:
+        own, speaker, costs = turns[shard::_SHARDS], speakers[shard], []
+        for cost in compute_costs(speaker.engine, speaker.codec, own, limit):
+            costs.append(cost)
+            on_step()
+        return costs
 
-    return tuple(_run_shards(found))
+    return tuple(_run_shards(score))
 
 
-def _answers(
+def _answer_turns(
     artifact: Artifact,
     decoding: Decoding,
     asks: Sequence[tuple[Turn, str]],
     seed: int,
-    told: OnStep,
+    on_step: OnStep,
 ) -> list[Answer]:
     """Reply to the context of each turn as the name paired with it."""
     speakers = [open_speaker(artifact, seed=seed, decoding=decoding) for _ in range(_SHARDS)]
 
-    def answered(shard: int) -> list[Answer]:
+    def answer(shard: int) -> list[Answer]:
         found = []
         for turn, name in asks[shard::_SHARDS]:
             try:
@@ -156,10 +155,10 @@ def _answers(
             except VoiceError:
                 messages = ()
             found.append(Answer(turn, messages))
-            told()
+            on_step()
         return found
 
-    return _run_shards(answered)
+    return _run_shards(answer)
 
 
 def _run_shards(work: Callable[[int], list[Any]]) -> list[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
 from pipeline.evaluation.heldout import Answer
-from pipeline.evaluation.intervals import Estimate, resampled
+from pipeline.evaluation.intervals import Estimate, resample
 
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff]")
 _SMILEY = re.compile(r"(?:^|\s)[:;=xX8][-']?[)(DPpOo3/|]+(?=\s|$)")
@@ -41,19 +41,19 @@ class Habit:
 
     real: float
     generated: float
-    distance: float
+    measure_habit_distance: float
 
 
 @dataclass(frozen=True, slots=True)
-class Distance:
+class HabitDistance:
     """Mean distance over people and habits, and the habits of each person."""
 
-    whole: Estimate
+    mean: Estimate
     voices: Mapping[str, Mapping[str, Habit]]
 
 
 @lru_cache(1 << 16)
-def habits(text: str) -> tuple[float, ...]:
+def measure_habits(text: str) -> tuple[float, ...]:
     """Return the values of LINE_HABITS for a line."""
     letters = [char for char in text if char.isalpha()]
     capitals = sum(char.isupper() for char in letters) / max(1, len(letters))
@@ -73,29 +73,30 @@ def habits(text: str) -> tuple[float, ...]:
     )
 
 
-def distance(real: Sequence[Answer], arm: Sequence[Answer], seed: int) -> Distance:
+def measure_habit_distance(
+    real: Sequence[Answer], generated: Sequence[Answer], seed: int
+) -> HabitDistance:
     """Return the distance between generated and real habits; the bootstrap resamples turns."""
-    truth = _by_voice(real)
-    said = {voice: own for voice, own in _by_voice(arm).items() if voice in truth}
-    voices = {voice: _compared(truth[voice], own) for voice, own in said.items()}
-    spoken = [answer for own in said.values() for answer in own]
-    tables = {voice: _tables(own) for voice, own in truth.items()}
+    real_habits = {voice: _tabulate(own) for voice, own in _group_by_voice(real).items()}
+    by_voice = {
+        voice: own for voice, own in _group_by_voice(generated).items() if voice in real_habits
+    }
+    answers = [answer for own in by_voice.values() for answer in own]
+    voices = {}
+    for voice, own in by_voice.items():
+        ours, theirs = real_habits[voice], _tabulate(own)
+        rows = zip((*LINE_HABITS, BURST), ours, theirs, _distances(ours, theirs), strict=True)
+        voices[voice] = {
+            name: Habit(float(one.mean()), float(other.mean()), distance)
+            for name, one, other, distance in rows
+        }
 
-    def whole(numbers: Iterable[int]) -> float:
-        drawn = _by_voice(spoken[number] for number in numbers)
-        found = [_distances(tables[voice], _tables(own)) for voice, own in drawn.items()]
+    def mean_distance(numbers: Iterable[int]) -> float:
+        drawn = _group_by_voice(answers[number] for number in numbers)
+        found = [_distances(real_habits[voice], _tabulate(own)) for voice, own in drawn.items()]
         return float(np.mean(found))
 
-    return Distance(resampled(len(spoken), whole, seed, draws=100), voices)
-
-
-def _compared(real: Sequence[Answer], arm: Sequence[Answer]) -> dict[str, Habit]:
-    ours, theirs = _tables(real), _tables(arm)
-    far = _distances(ours, theirs)
-    return {
-        name: Habit(float(one.mean()), float(other.mean()), apart)
-        for name, one, other, apart in zip((*LINE_HABITS, BURST), ours, theirs, far, strict=True)
-    }
+    return HabitDistance(resample(len(answers), mean_distance, seed, draws=100), voices)
 
 
 def _distances(ours: Sequence[Table], theirs: Sequence[Table]) -> list[float]:
@@ -105,14 +106,14 @@ def _distances(ours: Sequence[Table], theirs: Sequence[Table]) -> list[float]:
     ]
 
 
-def _tables(answers: Sequence[Answer]) -> list[Table]:
+def _tabulate(answers: Sequence[Answer]) -> list[Table]:
     """Return the values of each habit: one value per line, and one per turn for bursts."""
-    rows = np.asarray([habits(text) for answer in answers for text in answer.messages])
+    rows = np.asarray([measure_habits(text) for answer in answers for text in answer.messages])
     bursts = np.asarray([float(len(answer.messages)) for answer in answers])
     return [*rows.T, bursts]
 
 
-def _by_voice(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
+def _group_by_voice(answers: Iterable[Answer]) -> dict[str, list[Answer]]:
     """Return the answers that are not empty, by voice."""
     found: dict[str, list[Answer]] = defaultdict(list)
     for answer in answers:

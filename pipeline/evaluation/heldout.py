@@ -1,4 +1,4 @@
-"""Held-out turns, answers to them, and their lines."""
+"""Represent held-out turns, answers to them, and their lines."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,21 +37,16 @@ class Line:
     text: str
 
 
-def next_voices(names: Sequence[str]) -> dict[str, str]:
+def map_to_next_voice(names: Sequence[str]) -> dict[str, str]:
     """Map each name to the next one, and the last to the first."""
     return dict(zip(names, [*names[1:], *names[:1]], strict=True))
 
 
-def lines_of_turns(turns: Iterable[Turn]) -> list[Line]:
-    """Return the lines of real turns."""
-    return [Line(turn.voice, text) for turn in turns for text in turn.messages]
-
-
-def lines_of_answers(answers: Iterable[Answer]) -> list[Line]:
-    """Return the lines of answers."""
-    return [Line(answer.asked.voice, text) for answer in answers for text in answer.messages]
-
-
-def real_answers(turns: Iterable[Turn]) -> list[Answer]:
+def make_real_answers(turns: Iterable[Turn]) -> list[Answer]:
     """Return the real turns as answers, as a perfect model would give them."""
     return [Answer(turn, turn.messages) for turn in turns]
+
+
+def list_lines(answers: Iterable[Answer]) -> list[Line]:
+    """Return the lines of answers."""
+    return [Line(answer.asked.voice, text) for answer in answers for text in answer.messages]

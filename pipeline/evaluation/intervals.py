@@ -1,10 +1,10 @@
-"""Bootstrap intervals of 95 %."""
+"""Compute 95 % bootstrap intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 1_000
 _TAILS = (2.5, 97.5)  # percent
@@ -14,20 +14,20 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval."""
+    """A value with its 95 % interval."""
 
     value: float
     low: float
     high: float
 
 
-def estimate(value: float, drawn: Sequence[float] | NDArray[np.float64]) -> Estimate:
+def estimate(value: float, draws: Sequence[float] | NDArray[np.float64]) -> Estimate:
     """Return a value with the interval of its resampled values."""
-    low, high = np.percentile(np.asarray(drawn, float), _TAILS)
+    low, high = np.percentile(np.asarray(draws, float), _TAILS)
     return Estimate(float(value), float(low), float(high))
 
 
-def resampled(
+def resample(
     count: int, statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
 ) -> Estimate:
     """Return a statistic of `count` items with its interval.
@@ -36,20 +36,20 @@ def resampled(
     """
     if not count:
         return Estimate(0.0, 0.0, 0.0)
-    chance = np.random.default_rng(seed)
-    drawn = [statistic(chance.integers(0, count, count)) for _ in range(draws)]
-    return estimate(statistic(np.arange(count)), drawn)
+    generator = np.random.default_rng(seed)
+    values = [statistic(generator.integers(0, count, count)) for _ in range(draws)]
+    return estimate(statistic(np.arange(count)), values)
 
 
-def mean(values: Sequence[float], seed: int) -> Estimate:
+def mean(values: ArrayLike, seed: int) -> Estimate:
     """Return the mean of values with its interval."""
-    table = np.asarray(values, float)
-    return resampled(len(table), lambda numbers: float(table[numbers].mean()), seed)
+    array = np.asarray(values, float)
+    return resample(len(array), lambda numbers: float(array[numbers].mean()), seed)
 
 
-def ratio(over: Sequence[float], under: Sequence[float], seed: int) -> Estimate:
+def ratio(over: ArrayLike, under: ArrayLike, seed: int) -> Estimate:
     """Return the ratio of two sums, such as nats over characters, resampled in pairs."""
     top, bottom = np.asarray(over, float), np.asarray(under, float)
-    return resampled(
+    return resample(
         len(top), lambda numbers: float(top[numbers].sum() / bottom[numbers].sum()), seed
     )

@@ -1,10 +1,11 @@
-"""Loss of real replies, and whether the right name makes them likeliest."""
+"""Measure the loss of real replies, and whether the right name makes them likeliest."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from model.artifacts.tokenizer import Codec
 from model.chat.prompt import render_reply
@@ -13,7 +14,7 @@ from pipeline.evaluation.heldout import Turn
 from pipeline.evaluation.intervals import Estimate, mean, ratio
 
 MAX_REPLY_TOKENS = 96
-_BATCH = 4  # 8 and 16 were no faster a turn, and hold twice the logits
+_BATCH = 4  # 8 and 16 were no faster per turn, and need twice the memory for logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Nats per character of held-out turns (lower is better); `unseen` are not in training."""
+    """Nats per character of held-out turns (lower is better).
+
+    `unseen` are the turns that are not in the training set.
+    """
 
     tuned: Estimate
     base: Estimate
@@ -36,61 +40,12 @@ class Likelihood:
     voices: Mapping[str, Mapping[str, Estimate]]
 
 
-def costs(engine: Engine, codec: Codec, turns: Sequence[Turn], limit: int) -> Iterator[Cost]:
-    """Yield the loss of each turn under its voice's name; prompts have at most `limit` tokens."""
-    for start in range(0, len(turns), _BATCH):
-        yield from _batch_costs(engine, codec, turns[start : start + _BATCH], limit)
-
-
-def _batch_costs(engine: Engine, codec: Codec, turns: Sequence[Turn], limit: int) -> Iterator[Cost]:
-    texts = [render_reply(turn.messages) for turn in turns]
-    pairs = [codec.reply_ids(turn.voice, text) for turn, text in zip(turns, texts, strict=True)]
-    cut = [reply[:MAX_REPLY_TOKENS] for _, reply in pairs]
-    prompts = [codec.prompt_ids(turn.context, limit) for turn in turns]
-    rows = engine.scores(prompts, [forced for forced, _ in pairs], cut)
-    for turn, text, (_, whole), ids, row in zip(turns, texts, pairs, cut, rows, strict=True):
-        kept = text if len(ids) == len(whole) else codec.reply_text(turn.voice, ids)
-        yield Cost(-sum(row), len(row), max(1, len(kept.strip())))
-
-
-def without_context(turns: Sequence[Turn]) -> list[Turn]:
-    """Return the turns with empty contexts."""
-    return [replace(turn, context=()) for turn in turns]
-
-
-def likelihood(
-    turns: Sequence[Turn], measured: Mapping[str, Sequence[Cost]], seed: int
-) -> Likelihood:
-    """Compare the losses `tuned`, `base` and `no_context`, each in the order of the turns."""
-    fresh = [number for number, turn in enumerate(turns) if not turn.seen]
-
-    def of(numbers: Sequence[int]) -> dict[str, Estimate]:
-        chosen = {arm: [found[n] for n in numbers] for arm, found in measured.items()}
-        return {arm: per_character(each, seed) for arm, each in chosen.items()}
-
-    voices = {
-        voice: of([n for n, turn in enumerate(turns) if turn.voice == voice])
-        for voice in dict.fromkeys(turn.voice for turn in turns)
-    }
-    return Likelihood(**of(range(len(turns))), unseen=of(fresh), voices=voices)
-
-
-def per_character(found: Sequence[Cost], seed: int) -> Estimate:
-    """Return nats per character over all replies."""
-    return ratio([cost.nats for cost in found], [cost.characters for cost in found], seed)
-
-
-def perplexity(found: Sequence[Cost]) -> float:
-    """Return the perplexity per token; comparable only between models with the same tokenizer."""
-    return math.exp(sum(cost.nats for cost in found) / max(1, sum(cost.tokens for cost in found)))
-
-
 @dataclass(frozen=True, slots=True)
 class RightVoice:
     """Share of turns that are likeliest under the right name; nats per character under both kinds.
 
     `other_names` is the mean over the wrong names; `unseen` is the share among turns that are not
-    in training.
+    in the training set.
     """
 
     share: Estimate
@@ -101,29 +56,80 @@ class RightVoice:
     voices: Mapping[str, Estimate]
 
 
-def under_every_name(turns: Sequence[Turn], names: Sequence[str]) -> list[Turn]:
+def compute_costs(
+    engine: Engine, codec: Codec, turns: Sequence[Turn], limit: int
+) -> Iterator[Cost]:
+    """Yield the loss of each turn under its voice's name; prompts have at most `limit` tokens."""
+    for start in range(0, len(turns), _BATCH):
+        batch = turns[start : start + _BATCH]
+        texts = [render_reply(turn.messages) for turn in batch]
+        pairs = [codec.reply_ids(turn.voice, text) for turn, text in zip(batch, texts, strict=True)]
+        replies = [reply[:MAX_REPLY_TOKENS] for _, reply in pairs]
+        prompts = [codec.prompt_ids(turn.context, limit) for turn in batch]
+        rows = engine.scores(prompts, [forced for forced, _ in pairs], replies)
+        for turn, text, (_, full), ids, row in zip(batch, texts, pairs, replies, rows, strict=True):
+            scored = text if len(ids) == len(full) else codec.reply_text(turn.voice, ids)
+            yield Cost(-sum(row), len(row), max(1, len(scored.strip())))
+
+
+def measure_likelihood(
+    turns: Sequence[Turn], costs: Mapping[str, Sequence[Cost]], seed: int
+) -> Likelihood:
+    """Compare the losses `tuned`, `base` and `no_context`, each in the order of the turns."""
+    table = pd.DataFrame(
+        {
+            "voice": [turn.voice for turn in turns],
+            "seen": [turn.seen for turn in turns],
+            **{f"nats {arm}": [cost.nats for cost in own] for arm, own in costs.items()},
+            **{
+                f"characters {arm}": [cost.characters for cost in own] for arm, own in costs.items()
+            },
+        }
+    )
+
+    def per_character(rows: pd.DataFrame) -> dict[str, Estimate]:
+        return {arm: ratio(rows[f"nats {arm}"], rows[f"characters {arm}"], seed) for arm in costs}
+
+    return Likelihood(
+        **per_character(table),
+        unseen=per_character(table[~table["seen"]]),
+        voices={
+            str(voice): per_character(rows) for voice, rows in table.groupby("voice", sort=False)
+        },
+    )
+
+
+def compute_perplexity(costs: Sequence[Cost]) -> float:
+    """Return the perplexity per token; comparable only between models with the same tokenizer."""
+    return math.exp(sum(cost.nats for cost in costs) / max(1, sum(cost.tokens for cost in costs)))
+
+
+def repeat_under_names(turns: Sequence[Turn], names: Sequence[str]) -> list[Turn]:
     """Return each turn once under each name, in the order of turns, then names."""
     return [replace(turn, voice=name) for turn in turns for name in names]
 
 
-def right_voice(
+def measure_right_voice(
     turns: Sequence[Turn], names: Sequence[str], costs: Sequence[Cost], seed: int
 ) -> RightVoice:
-    """Compare the losses of the turns that `under_every_name` returned."""
+    """Compare the losses of the turns that `repeat_under_names` returned."""
     nats = np.asarray([cost.nats for cost in costs]).reshape(len(turns), len(names))
     own = np.asarray([names.index(turn.voice) for turn in turns])
-    rows = np.arange(len(turns))
-    wins = [float(win) for win in nats.argmin(1) == own]
+    own_nats = nats[np.arange(len(turns)), own]
+    table = pd.DataFrame(
+        {
+            "voice": [turn.voice for turn in turns],
+            "seen": [turn.seen for turn in turns],
+            "is_right": (nats.argmin(1) == own).astype(float),
+        }
+    )
     lengths = [float(cost.characters) for cost in costs[:: len(names)]]
-    others = (nats.sum(1) - nats[rows, own]) / max(1, len(names) - 1)
+    others = (nats.sum(1) - own_nats) / max(1, len(names) - 1)
     return RightVoice(
-        share=mean(wins, seed),
-        unseen=mean([win for win, turn in zip(wins, turns, strict=True) if not turn.seen], seed),
+        share=mean(table["is_right"], seed),
+        unseen=mean(table.loc[~table["seen"], "is_right"], seed),
         chance=1 / len(names),
-        own_name=ratio(list(nats[rows, own]), lengths, seed),
-        other_names=ratio(list(others), lengths, seed),
-        voices={
-            name: mean([w for w, turn in zip(wins, turns, strict=True) if turn.voice == name], seed)
-            for name in names
-        },
+        own_name=ratio(own_nats, lengths, seed),
+        other_names=ratio(others, lengths, seed),
+        voices={name: mean(table.loc[table["voice"] == name, "is_right"], seed) for name in names},
     )

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from pipeline.evaluation.attribution import Judge, Table, macro_f1
+from pipeline.evaluation.attribution import Table, VoiceClassifier, macro_f1
 from pipeline.evaluation.intervals import DRAWS, Estimate, Numbers, estimate
-from pipeline.evaluation.memorization import memory_of
+from pipeline.evaluation.memorization import index_training_lines
 from pipeline.evaluation.scorecard import GENERATED, Evidence, Figures
 
-_FEWEST_SESSIONS = 5
+_MIN_SESSIONS = 5
 """With fewer sessions, single turns are resampled: two sessions allow only three resamples."""
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedAnswer:
+class EvaluatedAnswer:
     """A version's answer to a held-out turn.
 
     `lines` are natural log-probabilities, [lines, voices]; `voice` is the place of the turn's
@@ -31,7 +31,7 @@ class JudgedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedTurn:
+class EvaluatedTurn:
     """A real held-out turn scored by a version: whether its own name is likeliest, and its loss."""
 
     session: int
@@ -45,30 +45,30 @@ class Outcomes:
     """A version's results for each held-out turn, in the order of the turns."""
 
     voices: int
-    answers: tuple[JudgedAnswer, ...]
-    turns: tuple[JudgedTurn, ...]
+    answers: tuple[EvaluatedAnswer, ...]
+    turns: tuple[EvaluatedTurn, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Evaluation:
     """A version's scorecard, as in scorecard.json, and its outcomes turn by turn."""
 
     card: Figures
     outcomes: Outcomes
 
 
-def outcomes(evidence: Evidence, judge: Judge) -> Outcomes:
-    """Return the outcome of each turn; `judge` knows the real lines of the training split."""
-    trained, voices = memory_of(evidence.training), evidence.voices
+def collect_outcomes(evidence: Evidence, classifier: VoiceClassifier) -> Outcomes:
+    """Return the outcome of each turn; the classifier is trained on real training lines."""
+    index, voices = index_training_lines(evidence.training), evidence.voices
     answers = []
     for answer in evidence.arms[GENERATED]:
-        scores = judge.scores(answer.messages)
+        scores = classifier.scores(answer.messages)
         answers.append(
-            JudgedAnswer(
+            EvaluatedAnswer(
                 answer.asked.session,
-                judge.voices.index(answer.asked.voice),
+                classifier.voices.index(answer.asked.voice),
                 tuple(tuple(map(float, row)) for row in scores),
-                any(map(trained.holds, answer.messages)),
+                any(map(index.contains_copy, answer.messages)),
             )
         )
     measured, turns = evidence.measured, []
@@ -76,18 +76,26 @@ def outcomes(evidence: Evidence, judge: Judge) -> Outcomes:
         names = measured.names[number * len(voices) : (number + 1) * len(voices)]
         likeliest = min(range(len(voices)), key=lambda place: names[place].nats)
         is_right = voices[likeliest] == turn.voice
-        turns.append(JudgedTurn(turn.session, is_right, cost.nats, cost.characters))
-    return Outcomes(len(judge.voices), tuple(answers), tuple(turns))
+        turns.append(EvaluatedTurn(turn.session, is_right, cost.nats, cost.characters))
+    return Outcomes(len(classifier.voices), tuple(answers), tuple(turns))
 
 
 def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: int) -> Estimate:
     """Return the difference in macro-F1 over bags of `size` lines, new minus current."""
     chance = np.random.default_rng(seed)
 
-    def difference(numbers: Numbers) -> float:
-        return _f1(new, numbers, size, chance) - _f1(current, numbers, size, chance)
+    def compute_f1(found: Outcomes, numbers: Numbers) -> float:
+        own: list[list[tuple[float, ...]]] = [[] for _ in range(found.voices)]
+        for number in numbers:
+            answer = found.answers[number]
+            own[answer.voice].extend(answer.lines)
+        tables: list[Table] = [np.asarray(rows).reshape(-1, found.voices) for rows in own]
+        return macro_f1(tables, size, chance)
 
-    return paired([answer.session for answer in new.answers], difference, seed)
+    def difference(numbers: Numbers) -> float:
+        return compute_f1(new, numbers) - compute_f1(current, numbers)
+
+    return resample_sessions([answer.session for answer in new.answers], difference, seed)
 
 
 def right_voice_difference(new: Outcomes, current: Outcomes, seed: int) -> Estimate:
@@ -95,7 +103,7 @@ def right_voice_difference(new: Outcomes, current: Outcomes, seed: int) -> Estim
     pairs = zip(new.turns, current.turns, strict=True)
     table = np.asarray([float(one.is_right) - float(other.is_right) for one, other in pairs])
     sessions = [turn.session for turn in new.turns]
-    return paired(sessions, lambda numbers: float(table[numbers].mean()), seed)
+    return resample_sessions(sessions, lambda numbers: float(table[numbers].mean()), seed)
 
 
 def nats_difference(new: Outcomes, current: Outcomes, seed: int) -> Estimate:
@@ -103,7 +111,7 @@ def nats_difference(new: Outcomes, current: Outcomes, seed: int) -> Estimate:
     pairs = list(zip(new.turns, current.turns, strict=True))
     nats = np.asarray([one.nats - other.nats for one, other in pairs])
     lengths = np.asarray([float(one.characters) for one, _ in pairs])
-    return paired(
+    return resample_sessions(
         [turn.session for turn in new.turns],
         lambda numbers: float(nats[numbers].sum() / lengths[numbers].sum()),
         seed,
@@ -123,39 +131,24 @@ def chance_of_more_copies(new: Outcomes, current: Outcomes) -> float:
     return float(test.pvalue)
 
 
-def paired(
+def resample_sessions(
     sessions: Sequence[int], statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
 ) -> Estimate:
     """Return a statistic of turns, given by their indices, with its 95 % interval.
 
-    Whole sessions are resampled with replacement.
+    Whole sessions are resampled with replacement, or single turns if there are too few sessions.
     """
-    groups = _grouped(sessions)
+    by_session: dict[int, list[int]] = defaultdict(list)
+    for number, session in enumerate(sessions):
+        by_session[session].append(number)
+    groups = [np.asarray(numbers) for numbers in by_session.values()]
     if not groups:
         return Estimate(0.0, 0.0, 0.0)
+    if len(groups) < _MIN_SESSIONS:
+        groups = [np.asarray([number]) for number in range(len(sessions))]
     chance = np.random.default_rng(seed)
     drawn = [
         statistic(np.concatenate([groups[n] for n in chance.integers(0, len(groups), len(groups))]))
         for _ in range(draws)
     ]
     return estimate(statistic(np.arange(len(sessions))), drawn)
-
-
-def _grouped(sessions: Sequence[int]) -> list[Numbers]:
-    """Return the turns' indices by session, or one by one if there are too few sessions."""
-    by_session: dict[int, list[int]] = defaultdict(list)
-    for number, session in enumerate(sessions):
-        by_session[session].append(number)
-    if len(by_session) < _FEWEST_SESSIONS:
-        return [np.asarray([number]) for number in range(len(sessions))]
-    return [np.asarray(numbers) for numbers in by_session.values()]
-
-
-def _f1(found: Outcomes, numbers: Numbers, size: int, chance: np.random.Generator) -> float:
-    """Return the macro-F1 of the answers to these turns."""
-    own: list[list[tuple[float, ...]]] = [[] for _ in range(found.voices)]
-    for number in numbers:
-        answer = found.answers[number]
-        own[answer.voice].extend(answer.lines)
-    tables: list[Table] = [np.asarray(rows).reshape(-1, found.voices) for rows in own]
-    return macro_f1(tables, size, chance)

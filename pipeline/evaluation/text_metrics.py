@@ -22,7 +22,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from model.chat.words import UNSPACED
 from pipeline.evaluation.heldout import Answer
-from pipeline.evaluation.intervals import Estimate, Numbers, mean, resampled
+from pipeline.evaluation.intervals import Estimate, Numbers, mean, resample
 
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 _SELF_BLEU_LINES = 100
@@ -31,7 +31,7 @@ _APOSTROPHES = str.maketrans("", "", "'’ʼ")
 _tweets = TweetTokenizer(match_phone_numbers=False)
 
 
-def words(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Split a text into lower-case words: emoji count as words, punctuation and apostrophes do not.
 
     `nltk.TweetTokenizer` splits; scripts without spaces are split into characters.
@@ -49,25 +49,20 @@ def _split_token(token: str) -> tuple[str, ...]:
             rest = ""
         else:
             rest += char
-    return tuple(word for word in (*found, rest) if _is_word(word))
-
-
-def _is_word(text: str) -> bool:
-    """Whether a text has a letter, a digit or a symbol such as an emoji."""
-    return any(unicodedata.category(char)[0] in "LNS" for char in text)
-
-
-def count_words(texts: Sequence[str]) -> int:
-    """Return the number of words in all lines together."""
-    return sum(len(words(text)) for text in texts)
+    # A word has a letter, a digit or a symbol such as an emoji.
+    return tuple(
+        word
+        for word in (*found, rest)
+        if any(unicodedata.category(char)[0] in "LNS" for char in word)
+    )
 
 
 class _AllScriptsTokenizer(Tokenizer):  # type: ignore[misc]  # rouge_score ships no types
-    """Split with `words`: rouge_score's own tokenizer keeps only a–z and 0–9."""
+    """Split with `split_words`: rouge_score's own tokenizer keeps only a–z and 0–9."""
 
     def tokenize(self, text: str) -> list[str]:
         """See `rouge_score.tokenizers.Tokenizer`."""
-        return words(text)
+        return split_words(text)
 
 
 def _info(description: str, citation: str, *inputs: str) -> evaluate.MetricInfo:
@@ -112,7 +107,15 @@ class DistinctN(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no typ
 
     def _compute(self, predictions: Sequence[str]) -> dict[str, float]:
         lines = [text.split() for text in predictions]
-        return {f"distinct_{length}": _distinct(lines, length) for length in (1, 2, 3)}
+        shares = {}
+        for length in (1, 2, 3):
+            ngrams = [
+                tuple(line[start : start + length])
+                for line in lines
+                for start in range(len(line) - length + 1)
+            ]
+            shares[f"distinct_{length}"] = len(set(ngrams)) / max(1, len(ngrams))
+        return shares
 
 
 class SelfBleu(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no types
@@ -131,11 +134,6 @@ class SelfBleu(evaluate.Metric):  # type: ignore[misc]  # evaluate ships no type
         return {"self_bleu": sum(scores) / len(scores) / 100}
 
 
-def _distinct(lines: Sequence[Sequence[str]], length: int) -> float:
-    ngrams = [tuple(line[n : n + length]) for line in lines for n in range(len(line) - length + 1)]
-    return len(set(ngrams)) / max(1, len(ngrams))
-
-
 @dataclass(frozen=True, slots=True)
 class Overlap:
     """chrF from 0 to 100; ROUGE F-measures from 0 to 1."""
@@ -144,7 +142,7 @@ class Overlap:
     rouge: Mapping[str, Estimate]
 
 
-def overlap(answers: Sequence[Answer], seed: int) -> Overlap:
+def measure_overlap(answers: Sequence[Answer], seed: int) -> Overlap:
     """Compare answers with the real replies, turn by turn."""
     if not answers:
         nothing = Estimate(0.0, 0.0, 0.0)
@@ -155,23 +153,16 @@ def overlap(answers: Sequence[Answer], seed: int) -> Overlap:
     }
     scores = Rouge(keep_in_memory=True).compute(**texts)
     rouge = {kind: mean(scores[kind], seed) for kind in _ROUGE}
-    return Overlap(_resampled_chrf(ChrF(keep_in_memory=True).compute(**texts), seed), rouge)
-
-
-def _resampled_chrf(computed: Mapping[str, Any], seed: int) -> Estimate:
-    """Return the corpus chrF with its interval, from the n-gram counts of each pair.
-
-    Scoring each draw from its texts takes a minute, and sacrebleu's own resampling stops at a draw
-    that scores 0.
-    """
+    counts = np.asarray(ChrF(keep_in_memory=True).compute(**texts)["counts"])
     metric = CHRF()
-    counts = np.asarray(computed["counts"])
 
-    def score(numbers: Numbers) -> float:
+    def compute_chrf(numbers: Numbers) -> float:
+        # Scoring each draw from its texts takes a minute, and sacrebleu's own resampling stops at
+        # a draw that scores 0.
         total = counts[numbers].sum(0).tolist()
         return float(metric._compute_score_from_stats(total).score)  # noqa: SLF001
 
-    return resampled(len(counts), score, seed)
+    return Overlap(resample(len(counts), compute_chrf, seed), rouge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +175,7 @@ class Diversity:
     self_bleu: float
 
 
-def diversity(texts: Sequence[str], tokens: int, seed: int) -> Diversity:
+def measure_diversity(texts: Sequence[str], tokens: int, seed: int) -> Diversity:
     """Measure the variety of the first `tokens` words of randomly ordered lines.
 
     The number of words is fixed because a longer sample always has a smaller share of new n-grams.
@@ -192,7 +183,7 @@ def diversity(texts: Sequence[str], tokens: int, seed: int) -> Diversity:
     shuffled = random.Random(seed).sample(list(texts), len(texts))
     kept, left = [], tokens
     for text in shuffled:
-        line = words(text)[:left]
+        line = split_words(text)[:left]
         kept.append(" ".join(line))
         left -= len(line)
     distinct = (
@@ -200,12 +191,12 @@ def diversity(texts: Sequence[str], tokens: int, seed: int) -> Diversity:
         if kept
         else dict.fromkeys(("distinct_1", "distinct_2", "distinct_3"), 0.0)
     )
-    return Diversity(**distinct, self_bleu=self_bleu(shuffled[:_SELF_BLEU_LINES]))
+    return Diversity(**distinct, self_bleu=measure_self_bleu(shuffled[:_SELF_BLEU_LINES]))
 
 
-def self_bleu(texts: Sequence[str]) -> float:
+def measure_self_bleu(texts: Sequence[str]) -> float:
     """Return the mean BLEU of each line against all the others; 0 for fewer than two lines."""
-    lines = [joined for text in texts if (joined := " ".join(words(text)))]
+    lines = [joined for text in texts if (joined := " ".join(split_words(text)))]
     if len(lines) < 2:  # noqa: PLR2004  a line and another
         return 0.0
     return float(SelfBleu(keep_in_memory=True).compute(predictions=lines)["self_bleu"])

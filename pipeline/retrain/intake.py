@@ -1,8 +1,9 @@
-"""Read and merge the given files and count what is new."""
+"""Load the current version, apply consent to the merged chat, store it, and count what is new."""
 
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,278 +13,285 @@ from model.artifacts.consent import read_imported
 from model.artifacts.registry import Registry, receipt_path
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
-from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
+from model.errors import ArtifactError, DatasetError, ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from pipeline.dataset.build import check_chat, check_damage
 from pipeline.dataset.review import read_removed
 from pipeline.dataset.roster_file import ROSTER_FILE
 from pipeline.dataset.split import SPLITS
-from pipeline.dataset.storage import PAIRS, REMOVED
+from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
+from pipeline.dataset.summary import read_summary
 from pipeline.export.archive import export_files
-from pipeline.retrain.history import histories, keep
-from pipeline.retrain.holdout import Seen, seen_by
-from pipeline.retrain.merge import Merged, forgotten_now, heir, number_now, struck_now, withhold
-from pipeline.retrain.people import People, notes_of, people_of
+from pipeline.retrain.history import list_histories, write_history
+from pipeline.retrain.merge import (
+    MergedChat,
+    current_forgotten_ids,
+    current_id,
+    find_successor,
+    withhold_text,
+)
+from pipeline.retrain.people import People, read_dump_notes, update_people
 from pipeline.retrain.request import Dependencies, RetrainRequest
-from pipeline.versions.consent import Notes
-from pipeline.versions.erasure import (
-    Erased,
-    datasets,
-    delete_dataset,
-    holds_words_of,
-)
+from pipeline.versions.erasure import contains_words_of, delete_dataset, list_datasets
+from pipeline.versions.ledger import DumpNotes
 from pipeline.versions.lineage import (
-    dataset_of,
-    holders,
-    note_erased,
-    silence,
+    disable_excluded_people,
+    find_dataset,
+    find_versions_trained_on,
+    record_erasure,
 )
-
-
-def erase(root: Path, roster: Roster, whole: Merged) -> Erased:
-    """Delete datasets and checkpoints with forgotten messages or words of people who withdrew.
-
-    Checkpoints are deleted if anything must be erased that was not erased before. The reasons are
-    recorded in the folder of models.
-
-    Raises:
-        TrainingError: A training is running, possibly on these words.
-    """
-    forgotten = forgotten_now(whole)
-    gone: dict[Path, str] = {}
-    for folder in datasets(root):
-        if holds_words_of(folder, set()):
-            gone[folder] = "it was incomplete"
-        elif held := [
-            one for one in whole.ledger.withdrawn if holds_words_of(folder, set(one.ids))
-        ]:
-            gone[folder] = "; ".join(one.why for one in held)
-        elif forgotten and not forgotten.isdisjoint(_ids(folder, whole)):
-            gone[folder] = "it held messages that were to be forgotten"
-    for folder, why in gone.items():
-        note_erased(
-            root, [folder], why
-        )  # before deleting: a kill in between must not lose the reason
-        delete_dataset(folder)
-    why = "; ".join(dict.fromkeys(gone.values()))
-    before = whole.history.ledger
-    out = {number for person in roster.people if person.learn == "no" for number in person.ids}
-    was_out = {number for one in before.withdrawn for number in one.ids}
-    if whole.ledger.forgotten <= before.forgotten and out <= was_out:
-        return Erased(tuple(gone), why=why)
-    with locked(root / "training.lock", wait=False) as is_alone:
-        if not is_alone:
-            raise TrainingError(f"a training goes on in {root}: wait for its end")
-        has_checkpoints = (root / "training").is_dir()
-        shutil.rmtree(root / "training", ignore_errors=True)
-    if has_checkpoints and not why:
-        new = [one.why for one in whole.ledger.withdrawn if not was_out.issuperset(one.ids)]
-        why = "; ".join(new) or "messages were to be forgotten"
-    return Erased(tuple(gone), has_checkpoints, why)
-
-
-def _ids(folder: Path, whole: Merged) -> set[int]:
-    """Return today's ids of all messages in a dataset."""
-    found: set[tuple[int, int]] = set()
-    for split in SPLITS:
-        columns = ["chat_id", "message_ids", "context_ids"]
-        table = pq.read_table(folder / PAIRS / f"{split}.parquet", columns=columns)
-        for chat, own, before in zip(*(table[name].to_pylist() for name in columns), strict=True):
-            found.update((chat, number) for number in (*own, *before))
-    return {number_now(whole, chat, number) for chat, number in found}
+from pipeline.versions.receipt import TrainingRecord, read_receipt
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The exports that were given, oldest first, and the dumps."""
+    """The given exports, oldest first, and the notes of the given dumps."""
 
     exports: tuple[Path, ...]
-    dumps: tuple[Notes, ...]
+    dumps: tuple[DumpNotes, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Current:
-    """The version that serves; where there is one of no use, `problem` says why.
+class CurrentVersion:
+    """The current version, if there is one; `problem` says why it cannot be used.
 
-    `seen` is what it knows of the chat, `chat` the one that these models are of, as far as
-    anybody can tell.
+    `chat` is the chat of the models folder, if it can be determined.
     """
 
     artifact: Artifact | None = None
-    seen: Seen | None = None
+    record: TrainingRecord | None = None
     chat: Chat | None = None
     problem: str | None = None
-
-    @property
-    def exists(self) -> bool:
-        """Whether a version serves, of use or not."""
-        return self.artifact is not None or self.problem is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A merged chat whose people are known, and what of it is new to the current version.
+    """A merged and stored chat, its people, and how much of it is new to the current version.
 
-    `untrained` counts the messages that it was never trained on, `total` all of them, `deleted`
-    those that were deleted since it was made; `struck` are pairs that the user removed from its
-    dataset.
+    `total` counts all messages, `new` those after the current version was made, `untrained` those
+    that it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of pairs
+    that the user removed from its dataset.
     """
 
-    whole: Merged
+    merged: MergedChat
     people: People
     roster_file: Path
     new: int
     untrained: int
     total: int
     deleted: int
-    struck: frozenset[str]
+    removed_pairs: frozenset[str]
 
 
-def sources_of(files: Sequence[Path]) -> Sources:
-    """Tell exports from dumps.
+def load_sources(files: Sequence[Path]) -> Sources:
+    """Separate exports from dumps, and read the dumps' decisions.
 
     Raises:
         ExportError: A file is neither, or a dump is damaged.
     """
     found = export_files(files)
-    notes = {file: notes_of(file) for file in found}
+    notes = {file: read_dump_notes(file) for file in found}
     dumps = tuple(one for one in notes.values() if one)
     return Sources(tuple(file for file in found if notes[file] is None), dumps)
 
 
-def current_of(registry: Registry) -> Current:
-    """Return the version that serves, with what it has seen."""
+def load_current_version(registry: Registry) -> CurrentVersion:
+    """Return the current version with its training record; the demo's version does not count.
+
+    Without a current version the chat is that of the only stored history, if there is one: an
+    earlier run may have ended before it made a version.
+    """
+    found, problem = None, None
     try:
-        name = registry.current
-        if name is None:
-            return Current(chat=_only_kept(registry.root))
-        found = registry.open(name)
-        if found.card.public and not receipt_path(registry.root, name).is_file():
-            return Current(chat=_only_kept(registry.root))  # the demo's, and nobody's group
+        if name := registry.current:
+            found = registry.open(name)
+            if found.card.public and not receipt_path(registry.root, name).is_file():
+                found = None
     except ArtifactError as error:
-        return Current(chat=_only_kept(registry.root), problem=str(error))
-    seen = seen_by(registry.root, found)
-    return Current(found, seen, heir(registry.root, found.card.chats[0]))
+        problem = str(error)
+    if found is None:
+        stored = [one.header for one in list_histories(registry.root) if one.header]
+        chat = Chat(stored[0].chat_id, stored[0].name) if len(stored) == 1 else None
+        return CurrentVersion(chat=chat, problem=problem)
+    record = _load_training_record(registry.root, found)
+    return CurrentVersion(found, record, find_successor(registry.root, found.card.chats[0]))
 
 
-def _only_kept(root: Path) -> Chat | None:
-    """Return the chat of the only history: a first run may have ended before there was a model."""
-    kept = [history.head for history in histories(root) if history.head]
-    return Chat(kept[0].chat_id, kept[0].name) if len(kept) == 1 else None
-
-
-def check_live_bot(sources: Sources, current: Current, request: RetrainRequest) -> None:
-    """Make sure that nobody's withdrawal is passed over.
+def check_dump_given(sources: Sources, current: CurrentVersion, request: RetrainRequest) -> None:
+    """Refuse to run without a dump if a bot may have received an `/optout`.
 
     Raises:
-        UnderstudyError: A model exists, and no dump tells what people told its bot.
+        UnderstudyError: A model exists, no dump is given, and `no_live_bot` is not set.
     """
-    if current.exists and not sources.dumps and not request.no_live_bot:
+    has_model = current.artifact is not None or current.problem is not None
+    if has_model and not sources.dumps and not request.no_live_bot:
         raise UnderstudyError(
-            "no dump of the bot is given, and people may have told it no: add the file that "
-            "`understudy-bot dump FILE` writes, or say --no-live-bot where no bot runs"
+            "no dump of the bot is given, and people may have sent it /optout: add the file that "
+            "`understudy-bot dump FILE` writes, or give --no-live-bot if no bot is running"
         )
 
 
-def take_in(
+def update_history(
     request: RetrainRequest,
     dependencies: Dependencies,
-    current: Current,
+    current: CurrentVersion,
     sources: Sources,
-    whole: Merged,
+    merged: MergedChat,
 ) -> Intake:
-    """Let consent hold over a merged chat, erase what must go, and keep the rest as its history.
+    """Apply consent to a merged chat, erase what it forbids, and store the rest as the history.
 
     Raises:
-        ExportError: The exports are of different accounts, or nobody agreed to a shorter one.
+        ExportError: The exports are of different accounts, too much of a file is damaged, or the
+            user did not confirm a shorter export.
+        TrainingError: A training is running, possibly on words that must be erased.
     """
-    check_chat(whole.chat, whole.spool.count_author_clashes(whole.chat.chat_id))
-    check_damage(whole.chat, skip_damaged=request.skip_damaged)
-    _agree_to_shorter(whole, dependencies)
+    check_chat(merged.chat, merged.spool.count_author_clashes(merged.chat.chat_id))
+    check_damage(merged.chat, skip_damaged=request.skip_damaged)
+    _confirm_shorter_export(merged, dependencies)
     file = request.roster or request.root / ROSTER_FILE
-    whole.ledger = whole.ledger.with_decisions(read_imported(request.root))
-    people = people_of(
-        whole,
+    merged.ledger = merged.ledger.add_decisions(read_imported(request.root))
+    people = update_people(
+        merged,
         file,
         [export.with_name(ROSTER_FILE) for export in sources.exports],
         current.artifact.card.roster if current.artifact else None,
         request.min_messages,
     )
-    withhold(whole, people.roster)
-    dataset = dataset_of(current.artifact) if current.artifact else None
-    struck = struck_now(whole, read_removed(None, Path(dataset or request.root) / REMOVED))
+    withhold_text(merged, people.roster)
+    dataset = find_dataset(current.artifact) if current.artifact else None
+    removed = read_removed(None, Path(dataset or request.root) / REMOVED)
+    pairs = (map(int, pair.split("/")) for pair in removed)
+    chat_id = merged.chat.chat_id
+    removed_pairs = frozenset(f"{chat_id}/{current_id(merged, *pair)}" for pair in pairs)
     dependencies.watch.begin("erase")
-    silence(Registry(request.root), people.written)
-    _print_erased(erase(request.root, people.roster, whole), dependencies)
+    disable_excluded_people(Registry(request.root), people.written)
+    if erased := _erase(request.root, people.roster, merged):
+        dependencies.watch.console.print(f"  {erased}")
     dependencies.watch.begin("keep")
-    ledger = replace(whole.ledger, deleted=whole.ledger.deleted + whole.deleted)
-    whole.ledger, history = ledger, replace(whole.history, ledger=ledger)
-    rows = whole.spool.rows(whole.chat.chat_id)
-    whole.history = keep(history, whole.head, rows, list(whole.spool.names))
-    return _counted(whole, people, file, current, struck)
+    merged.ledger = replace(merged.ledger, deleted=merged.ledger.deleted + merged.deleted)
+    history = replace(merged.history, ledger=merged.ledger)
+    rows = merged.spool.rows(chat_id)
+    merged.history = write_history(history, merged.header, rows, list(merged.spool.names))
+    total = merged.spool.counts(chat_id).messages
+    new = untrained = total
+    deleted_before = 0
+    if record := current.record:
+        new = merged.count_newer(record.through, people.roster)
+        untrained = merged.count_newer(record.held_out_since, people.roster)
+        deleted_before = record.deleted
+    # The ledger also counts what a killed run found.
+    deleted = max(merged.deleted, merged.ledger.deleted - deleted_before)
+    return Intake(merged, people, file, new, untrained, total, deleted, removed_pairs)
 
 
-def _print_erased(erased: Erased, dependencies: Dependencies) -> None:
-    """Print what was erased, and why."""
-    count = len(erased.datasets)
-    what = [f"{count} dataset{'s' if count != 1 else ''}"] if count else []
-    what += ["the checkpoints"] if erased.checkpoints else []
-    if what:
-        dependencies.watch.console.print(f"  erased {' and '.join(what)}: {erased.why}")
-
-
-def too_little(
-    request: RetrainRequest, registry: Registry, current: Current, intake: Intake
+def explain_too_few_messages(
+    request: RetrainRequest, registry: Registry, current: CurrentVersion, intake: Intake
 ) -> str | None:
-    """Return why there is no need to train, None if there is."""
-    if current.seen is None or request.force_training or intake.new >= request.min_new_messages:
+    """Return why training is not worthwhile, or None if it is."""
+    is_forced = request.force_training or intake.new >= request.min_new_messages
+    if current.record is None or is_forced:
         return None
-    number, since = intake.new, current.seen.through
-    said = "nothing new was said" if not number else f"only {number:,} new messages were said"
-    line = f"{said} since {since:%Y-%m-%d %H:%M} UTC, and {request.min_new_messages:,} are wanted"
-    serving = registry.current
-    for one in intake.whole.ledger.withdrawn:
-        if serving in holders(registry, one.ids, one.name):
+    text = (
+        f"{f'only {intake.new:,}' if intake.new else 'no'} new messages since "
+        f"{current.record.through:%Y-%m-%d %H:%M} UTC, {request.min_new_messages:,} are needed"
+    )
+    for one in intake.merged.ledger.withdrawn:
+        if (name := registry.current) in find_versions_trained_on(registry, one.ids, one.name):
             return (
-                f"{line}; but {one.name} withdrew and is in {serving}: go on with --force-training"
+                f"{text}. But {one.name} withdrew, and {name} has learned their words: "
+                "train with --force-training"
             )
-    return f"{line}: wait, or go on with --force-training"
+    return f"{text}: wait, or train with --force-training"
 
 
-def _agree_to_shorter(whole: Merged, dependencies: Dependencies) -> None:
-    """Ask about an export that shows less than is known: it may be cut short.
+def _load_training_record(root: Path, artifact: Artifact) -> TrainingRecord:
+    """Return a version's training record: from its receipt, its dataset, or its training date."""
+    if record := read_receipt(root, artifact.path.name):
+        return record
+    try:
+        summary = read_summary(Path(find_dataset(artifact) or "") / SUMMARY)
+    except DatasetError:
+        day = artifact.card.provenance.get("trained_at")
+        trained_at = datetime.fromisoformat(day) if day else datetime.now(UTC)
+        return TrainingRecord(trained_at, trained_at)
+    splits = {split.name: split for split in summary.splits}
+    newest = max(split.last for split in summary.splits)
+    through = min(newest, datetime.now(UTC))
+    return TrainingRecord(through, splits["test"].first, summary.min_messages)
 
-    One that was merged before was agreed to then.
+
+def _confirm_shorter_export(merged: MergedChat, dependencies: Dependencies) -> None:
+    """Ask about an export with fewer messages than the history, which may be incomplete.
+
+    An export that was merged before was confirmed then.
 
     Raises:
-        ExportError: Nobody agreed.
+        ExportError: The user did not confirm it.
     """
-    exports = [one for one in whole.given if one.written_at is None]
-    if not exports or exports[-1].messages >= whole.before:
+    exports = [one for one in merged.files if one.written_at is None]
+    if not exports or exports[-1].messages >= merged.stored:
         return
-    last, head = exports[-1], whole.history.head
-    if head and last.sha256 in head.exports and not whole.deleted:
+    last, header = exports[-1], merged.history.header
+    if header and last.sha256 in header.exports and not merged.deleted:
         return
-    line = (
-        f"{last.file} holds {last.messages:,} messages of "
-        f"{make_printable_name(whole.chat.name)}, and "
-        f"{whole.before:,} are known; {whole.deleted:,} of those are gone where it should show them"
+    text = (
+        f"{last.file} holds {last.messages:,} messages of {make_printable_name(merged.chat.name)}, "
+        f"the history holds {merged.stored:,}; {merged.deleted:,} of these are missing from the "
+        "export"
     )
     with dependencies.watch.paused():
-        agreed = dependencies.ask(f"{line}, and would be forgotten. Is that right?")
-    if not agreed:
-        raise ExportError(f"{line}: give a whole export, or --yes if that is right")
+        is_confirmed = dependencies.ask(f"{text} and would be deleted. Is that right?")
+    if not is_confirmed:
+        raise ExportError(f"{text}: give a complete export, or --yes if that is right")
 
 
-def _counted(
-    whole: Merged, people: People, file: Path, current: Current, struck: frozenset[str]
-) -> Intake:
-    total = whole.spool.counts(whole.chat.chat_id).messages
-    new = untrained = total
-    if current.seen:
-        new = whole.newer_than(current.seen.through, people.roster)
-        untrained = whole.newer_than(current.seen.held_out_since, people.roster)
-    # The ledger includes the findings of a killed run.
-    since = whole.ledger.deleted - (current.seen.deleted if current.seen else 0)
-    deleted = max(whole.deleted, since)
-    return Intake(whole, people, file, new, untrained, total, deleted, struck)
+def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
+    """Delete datasets and checkpoints with forgotten messages or words of people who withdrew.
+
+    Checkpoints are deleted if there is anything to erase that was not erased before. Return a line
+    about what was erased and why, or "".
+
+    Raises:
+        TrainingError: A training is running, possibly on these words.
+    """
+    withdrawn = merged.ledger.withdrawn
+    forgotten = current_forgotten_ids(merged)
+    reasons: list[str] = []
+    for folder in list(list_datasets(root)):
+        if contains_words_of(folder, set()):
+            reason = "it was incomplete"
+        elif found := [one for one in withdrawn if contains_words_of(folder, set(one.ids))]:
+            reason = "; ".join(one.reason for one in found)
+        elif forgotten and not forgotten.isdisjoint(_read_message_ids(folder, merged)):
+            reason = "it held messages that must be forgotten"
+        else:
+            continue
+        reasons.append(reason)
+        record_erasure(root, [folder], reason)  # first, so that a kill does not lose the reason
+        delete_dataset(folder)
+    erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
+    why = "; ".join(dict.fromkeys(reasons))
+    before = merged.history.ledger
+    ids = {number for person in roster.people if person.learn == "no" for number in person.ids}
+    ids_before = {number for one in before.withdrawn for number in one.ids}
+    if not (merged.ledger.forgotten <= before.forgotten and ids <= ids_before):
+        with locked(root / "training.lock", wait=False) as is_alone:
+            if not is_alone:
+                raise TrainingError(f"a training is running in {root}: wait until it ends")
+            if (root / "training").is_dir():
+                erased.append("the checkpoints")
+                new = [one.reason for one in withdrawn if not ids_before.issuperset(one.ids)]
+                why = why or "; ".join(new) or "messages must be forgotten"
+            shutil.rmtree(root / "training", ignore_errors=True)
+    return f"erased {' and '.join(erased)}: {why}" if erased else ""
+
+
+def _read_message_ids(folder: Path, merged: MergedChat) -> set[int]:
+    """Return the current ids of all messages in a dataset."""
+    found: set[tuple[int, int]] = set()
+    for split in SPLITS:
+        columns = ["chat_id", "message_ids", "context_ids"]
+        table = pq.read_table(folder / PAIRS / f"{split}.parquet", columns=columns)
+        for chat, own, before in zip(*(table[name].to_pylist() for name in columns), strict=True):
+            found.update((chat, number) for number in (*own, *before))
+    return {current_id(merged, chat, number) for chat, number in found}

@@ -1,14 +1,14 @@
-"""Merge a chat's history with new exports and dumps; follow groups that became supergroups."""
+"""Merge a chat's stored history with new exports and dumps, and follow it to its supergroup."""
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from model.artifacts import artifact
+from model.artifacts.artifact import Chat
 from model.chat.eligibility import (
     WITHHELD,
     add_voice_header,
@@ -25,582 +25,542 @@ from pipeline.export.archive import Archive, ExportedChat, open_exports
 from pipeline.export.entries import Kind, Row
 from pipeline.export.merging import Spool
 from pipeline.retrain.history import (
-    Cover,
-    Head,
+    ExportRange,
+    Header,
     History,
-    folder_of,
-    histories,
+    history_folder,
+    list_histories,
     open_history,
 )
-from pipeline.versions.consent import Ledger, Notes
+from pipeline.versions.ledger import ConsentLedger, DumpNotes
+
+BOT_ID_OFFSET = 2**40
+"""Added to the message ids that the bot uses for a basic group; Telegram's own are below 2^31.
+
+The bot and the account that exports number a basic group's messages differently.
+"""
+
+_BASIC_GROUP = "private_group"
+_SAME_CHAT_SHARE = 0.9
+"""Minimum share of the stored messages that the supergroup's export must contain.
+
+It is below 1 because some messages may have been deleted since.
+"""
+_LISTED_CHATS = 5
+_OTHER_CHAT = "give exports of that chat, or another folder with --models"
+_MIGRATION_ADVICE = "if that group became this supergroup, give the supergroup's export once"
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """An export or a dump that was merged: its messages, of which so many were `known` before.
+class MergedFile:
+    """A merged export or dump; `stored` of its messages were in the history before.
 
-    A dump has the time when it was written.
+    Only a dump has `written_at`.
     """
 
     file: Path
     sha256: str
     messages: int
-    known: int
+    stored: int
     first: datetime | None
     last: datetime | None
     written_at: datetime | None = None
 
 
 @dataclass(slots=True)
-class Merged:
-    """A chat in a spool, and what was met on the way.
+class MergedChat:
+    """A chat that is being merged in a spool.
 
-    `covers` are the exports' ranges, `known` the ids that are here with the time of their last
-    edit, `before` how many messages the history had, `deleted` how many are gone since; `damaged`
-    exports delete none. `unplaced` are forgotten messages of a basic group that cannot be told
-    among the exports', `played` those who in a dump say nothing but the bot's lines. It `is_moved`
-    where the history was a basic group's until now.
+    `ranges` are the exports' id ranges. `edits` maps each id to the time of its last edit.
+    `stored` counts the messages in the history before merging, `deleted` those that are gone since.
+    Exports in `damaged` delete nothing. `unidentified` counts forgotten messages of a basic group
+    that match no exported message. `bots` are authors whose messages in a dump are all in a voice.
+    `is_migrated` is true if the history was a basic group's until now.
     """
 
     spool: Spool
     history: History
     chat: ExportedChat
-    ledger: Ledger
-    covers: list[Cover]
-    known: dict[int, int]
-    before: int = 0
+    ledger: ConsentLedger
+    ranges: list[ExportRange]
+    edits: dict[int, int]
+    stored: int = 0
     deleted: int = 0
-    unplaced: int = 0
-    is_moved: bool = False
-    given: list[Given] = field(default_factory=list)
+    unidentified: int = 0
+    is_migrated: bool = False
+    files: list[MergedFile] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
-    played: set[int] = field(default_factory=set)
+    bots: set[int] = field(default_factory=set)
 
     @property
-    def head(self) -> Head:
-        """Return what the next history says of itself."""
-        chat, known = self.chat, self.history.head
-        hashes = (one.sha256 for one in self.given if one.written_at is None)
-        return Head(
+    def header(self) -> Header:
+        """Return the header for the merged history."""
+        chat, stored = self.chat, self.history.header
+        hashes = (one.sha256 for one in self.files if one.written_at is None)
+        return Header(
             chat.chat_id,
             chat.number or 0,
             chat.name,
             chat.kind,
-            tuple(dict.fromkeys(self.covers)),
-            tuple(dict.fromkeys([*(known.exports if known else ()), *hashes])),
-            known.former if known else None,
+            tuple(dict.fromkeys(self.ranges)),
+            tuple(dict.fromkeys([*(stored.exports if stored else ()), *hashes])),
+            stored.former if stored else None,
         )
 
     def entries(self) -> Iterator[Row]:
-        """Yield all entries of the chat, in order of id."""
+        """Yield all entries of the chat, ordered by id."""
         return self.spool.rows(self.chat.chat_id)
 
-    def newer_than(self, moment: datetime, roster: Roster) -> int:
-        """Return how many messages people wrote after a moment; bots do not count."""
+    def count_newer(self, moment: datetime, roster: Roster) -> int:
+        """Return the number of people's messages after a moment, without bots' messages."""
         bots, at = roster.understudies | roster.bots, int(moment.timestamp())
         return sum(
             one.is_message and one.at > at and one.author not in bots for one in self.entries()
         )
 
-    def drop(self, numbers: Iterable[int]) -> int:
-        """Let messages go; return how many of them were there."""
-        gone = [number for number in numbers if self.known.pop(number, None) is not None]
-        self.spool.delete_rows(self.chat.chat_id, gone)
-        return len(gone)
+    def delete(self, numbers: Iterable[int]) -> int:
+        """Delete messages by id and return the number of deleted messages."""
+        found = [number for number in numbers if self.edits.pop(number, None) is not None]
+        self.spool.delete_rows(self.chat.chat_id, found)
+        return len(found)
 
-    def keep(self, entries: Iterable[Row], names: Sequence[str | None]) -> None:
-        """Take in entries whose names are those of another spool."""
-        ours = self.spool.names
-        numbers = [ours.setdefault(name, len(ours)) for name in names]
-        self.spool.add_rows(self._noted(one, numbers) for one in entries)
+    def add(self, entries: Iterable[Row], names: Iterable[str | None] | None = None) -> None:
+        """Add or replace entries; `names` are their spool's names, this spool's by default."""
+        own = self.spool.names
+        numbers = [own.setdefault(name, len(own)) for name in list(own if names is None else names)]
 
-    def _noted(self, entry: Row, numbers: Sequence[int]) -> Row:
-        self.known[entry.number] = max(entry.edited, self.known.get(entry.number, 0))
-        return entry._replace(name=numbers[entry.name])
+        def renamed(entry: Row) -> Row:
+            self.edits[entry.number] = max(entry.edited, self.edits.get(entry.number, 0))
+            return entry._replace(name=numbers[entry.name])
 
-
-def withhold(whole: Merged, roster: Roster) -> None:
-    """Replace the messages of people who withdrew by placeholders.
-
-    The result gives exactly the prompts that the original messages give with this roster. Copies of
-    their words in other people's messages are removed too. A forward may hold anyone's words, so no
-    forward is kept once anyone has withdrawn.
-    """
-    out = {number for person in roster.people if person.learn == "no" for number in person.ids}
-    out |= {number for number in whole.ledger.opted_out if roster.find_by_id(number) is None}
-    texts = {}
-    for message in whole.spool.messages(whole.chat.chat_id):
-        is_ours = message.author_id in roster.understudies
-        if message.author_id in out:
-            texts[message.message_id] = WITHHELD if make_line(message, roster) else ""
-        elif message.is_forward and out:
-            texts[message.message_id] = WITHHELD
-        elif is_ours and (played := parse_voice_header(message.text)):
-            line = make_line(message, roster)
-            if line is not None and line.speaker is None:
-                texts[message.message_id] = add_voice_header(played[0], WITHHELD)
-            elif out and (own := strip_other_authors(played[1], roster)) != played[1]:
-                texts[message.message_id] = add_voice_header(played[0], own)
-        elif out and (own := strip_other_authors(message.text, roster)) != message.text:
-            texts[message.message_id] = own
-    whole.spool.replace_texts(whole.chat.chat_id, texts)
-
-
-FOREIGN = 2**40
-"""Added to the ids that the bot knows a basic group's messages by; Telegram's are below 2^31."""
-
-GROUP = "private_group"
-
-
-def is_foreign(number: int) -> bool:
-    """Whether an id stands behind FOREIGN; what it is added to may be below zero."""
-    return number > FOREIGN // 2
-
-
-def is_bots_own(kind: str, number: int) -> bool:
-    """Whether the bot alone calls a message so, in a dump of a chat of this kind."""
-    return kind == GROUP or number < 0
-
-
-def add_dumped(whole: Merged, entries: Sequence[Row], names: Sequence[str | None]) -> None:
-    """Take in a dump's entries: they add what no export speaks for, and edits."""
-    whole.played |= _played(entries)
-    kind, fresh = whole.chat.kind, []
-    for one in (_placed(kind, entry) for entry in entries):
-        edited = whole.known.get(one.number)
-        if edited is None:
-            is_news = not any(cover.holds(one.number) for cover in whole.covers)
-        else:
-            is_news = one.edited > edited
-        if is_news:
-            fresh.append(one)
-    whole.keep(fresh, names)
-
-
-def settle(whole: Merged) -> None:
-    """Let an export's message stand for the bot's of a basic group, once there is one."""
-    foreign = [one for one in whole.entries() if is_foreign(one.number)]
-    if not foreign:
-        return
-    places: dict[tuple[int, int], list[Row]] = defaultdict(list)
-    earliest = min(one.at for one in foreign)
-    for one in whole.entries():
-        if one.is_message and one.at >= earliest and not is_foreign(one.number):
-            places[one.author, one.at].append(one)
-    aliases, gone, edited = dict(whole.ledger.aliases), [], []
-    for one in foreign:
-        if same := places.get((one.author, one.at)):
-            real = next((other for other in same if other.text == one.text), same[0])
-            same.remove(real)
-            aliases[one.number - FOREIGN] = real.number
-            gone.append(one.number)
-            if one.edited > real.edited:
-                edited.append(real._replace(text=one.text, edited=one.edited))
-        elif any(cover.tells_of(one.number, one.at) for cover in whole.covers):
-            gone.append(one.number)
-            whole.deleted += any(cover.holds(one.number) for cover in whole.covers)
-    whole.drop(gone)
-    whole.keep(edited, list(whole.spool.names))
-    now = {bots: aliases.get(real - FOREIGN, real) for bots, real in aliases.items()}
-    whole.ledger = replace(whole.ledger, aliases=now)
-    _aim(whole)
-
-
-def forget(whole: Merged) -> None:
-    """Let the forgotten messages go, under every id that they have.
-
-    Of one that no export showed yet it stays known who said something when: the next may show it.
-    """
-    aliases, silent = dict(whole.ledger.aliases), set()
-    written = _written_by_people(whole)
-    words = set(whole.ledger.forgotten_words)
-    for number in whole.ledger.forgotten:
-        known = aliases.get(number, FOREIGN + number)
-        if (known if is_bots_own(whole.chat.kind, number) else number) in written:
-            words.add(number)
-        if not is_bots_own(whole.chat.kind, number):
-            whole.drop([number])
-        elif number not in aliases and FOREIGN + number not in whole.known:
-            whole.unplaced += 1
-        elif is_foreign(real := aliases.setdefault(number, FOREIGN + number)):
-            silent.add(real)
-        else:
-            whole.drop([real])
-    _silence(whole, silent)
-    whole.ledger = replace(whole.ledger, aliases=aliases, forgotten_words=frozenset(words))
-
-
-def _written_by_people(whole: Merged) -> set[int]:
-    """Return the ids of people's messages, or nothing if no message is to be forgotten."""
-    if not whole.ledger.forgotten:
-        return set()
-    ours = whole.played | whole.ledger.understudies
-    return {
-        one.number
-        for one in whole.entries()
-        if one.is_message and one.author not in ours and parse_voice_header(one.text) is None
-    }
-
-
-def _silence(whole: Merged, numbers: Collection[int]) -> None:
-    """Leave of messages no words, and nothing that counts as one."""
-    silent = [
-        one._replace(kind=Kind.SERVICE, name=0, text="")
-        for one in (whole.entries() if numbers else ())
-        if one.number in numbers
-    ]
-    whole.keep(silent, list(whole.spool.names))
-
-
-def _placed(kind: str, entry: Row) -> Row:
-    """Return a dump's entry as the merged chat has it."""
-    number, reply = entry.number, entry.reply
-    if is_bots_own(kind, number):
-        number += FOREIGN
-    if reply is not None and is_bots_own(kind, reply):
-        reply += FOREIGN
-    return entry._replace(number=number, reply=reply)
-
-
-def _aim(whole: Merged) -> None:
-    """Let replies to what has another id by now aim at that."""
-    aliases = whole.ledger.aliases
-    aimed = [
-        one._replace(reply=aliases[one.reply - FOREIGN])
-        for one in whole.entries()
-        if one.reply is not None and one.reply - FOREIGN in aliases
-    ]
-    whole.keep(aimed, list(whole.spool.names))
-
-
-def _played(entries: Iterable[Row]) -> set[int]:
-    """Return who says nothing but lines with the bot's marker."""
-    said: dict[int, bool] = {}
-    for one in entries:
-        if one.is_message:
-            is_played = parse_voice_header(one.text) is not None
-            said[one.author] = said.get(one.author, True) and is_played
-    return {author for author, only in said.items() if only}
-
-
-_ENOUGH = 0.9  # of what the history has of that time: some was deleted since
-
-Said = tuple[int, int]
-"""Who said something, and when."""
+        self.spool.add_rows(map(renamed, entries))
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """A kept history as its supergroup's, and the chat in the export that proves it."""
+class Migration:
+    """A basic group's history with the ids of the supergroup that it became."""
 
     chat: ExportedChat
     history: History
-    renumbered: Callable[[int], int]
+    renumber: Callable[[int], int]
 
     def rows(self, names: dict[str | None, int]) -> Iterator[Row]:
-        """Yield the history's rows with the supergroup's ids; see History.rows."""
+        """Yield the history's rows with the supergroup's ids; see `History.rows`."""
         for one in self.history.rows(names):
-            reply = None if one.reply is None else self.renumbered(one.reply)
-            yield one._replace(number=self.renumbered(one.number), reply=reply)
-
-
-def is_supergroup(chat_id: int) -> bool:
-    """Whether an id of the Bot API's is a supergroup's, or a channel's."""
-    return chat_id < -CHANNEL_OFFSET
-
-
-def heir(root: Path, chat: artifact.Chat) -> artifact.Chat:
-    """Return the supergroup that a chat became in an earlier retraining, else the chat."""
-    if is_supergroup(chat.chat_id):
-        return chat
-    heads = (history.head for history in histories(root))
-    later = (head for head in heads if head and head.former == chat.chat_id)
-    return next((artifact.Chat(head.chat_id, head.name) for head in later), chat)
-
-
-def may_be_moved(root: Path, found: Archive, expected: artifact.Chat) -> bool:
-    """Whether a file lacks a basic group whose history is kept, and holds a supergroup."""
-    if expected.chat_id in found.chats or not any(map(is_supergroup, found.chats)):
-        return False
-    head = open_history(root, expected.chat_id).head
-    return head is not None and head.kind == GROUP
-
-
-def move_of(root: Path, found: Archive, expected: artifact.Chat) -> Move | None:
-    """Return how a basic group's history goes on in an export, None where it does not."""
-    history = open_history(root, expected.chat_id)
-    if history.head is None or not may_be_moved(root, found, expected):
-        return None
-    for chat in found.chats.values():
-        if not is_supergroup(chat.chat_id) or open_history(root, chat.chat_id).head:
-            continue
-        if offset := _offset(history, _earlier(found, chat)):
-            return _move(root, history, history.head, chat, offset)
-    return None
-
-
-def _earlier(found: Archive, chat: ExportedChat) -> dict[int, Said]:
-    """Return by id what a supergroup's export holds of the basic group."""
-    entries = found.spool.rows(chat.chat_id)
-    return {
-        one.number: (one.author, one.at) for one in entries if one.is_message and one.number < 0
-    }
-
-
-def _offset(history: History, earlier: Mapping[int, Said]) -> int | None:
-    """Return what to add to the history's ids, None where it is another chat's.
-
-    Another account counted the messages otherwise. Then all stand far away, where `settle` lets the
-    export's stand for them as it does for the bot's.
-    """
-    times = [at for _, at in earlier.values()]
-    known = {
-        one.number: (one.author, one.at)
-        for one in history.rows({})
-        if times and one.is_message and min(times) <= one.at <= max(times)
-    }
-    own = {number: said for number, said in known.items() if not is_foreign(number)}
-    if _are_most(
-        own, (earlier.get(number - MIGRATION_OFFSET) == said for number, said in own.items())
-    ):
-        return -MIGRATION_OFFSET
-    there = set(earlier.values())
-    if _are_most(known, (said in there for said in known.values())):
-        return 2 * FOREIGN - MIGRATION_OFFSET
-    return None
-
-
-def _are_most(known: Mapping[int, Said], hits: Iterable[bool]) -> bool:
-    return bool(known) and sum(hits) >= _ENOUGH * len(known)
-
-
-def _move(root: Path, history: History, head: Head, chat: ExportedChat, offset: int) -> Move:
-    def renumbered(number: int) -> int:
-        return number - MIGRATION_OFFSET if is_foreign(number) else number + offset
-
-    moved = Head(
-        chat.chat_id,
-        chat.number or 0,
-        chat.name,
-        chat.kind,
-        tuple(_moved_cover(cover, offset) for cover in head.covers),
-        head.exports,
-        head.chat_id,
-    )
-    ledger = _moved_ledger(history.ledger, renumbered)
-    folder = folder_of(root, chat.chat_id)
-    return Move(chat, replace(history, folder=folder, ledger=ledger, head=moved), renumbered)
-
-
-def _moved_cover(cover: Cover, offset: int) -> Cover:
-    return replace(cover, first=cover.first + offset, last=cover.last + offset)
-
-
-def _moved_ledger(ledger: Ledger, renumbered: Callable[[int], int]) -> Ledger:
-    """Return a ledger in the supergroup's ids; the bot's own are shifted by its dump."""
-    return replace(
-        ledger,
-        forgotten=frozenset(number - MIGRATION_OFFSET for number in ledger.forgotten),
-        forgotten_words=frozenset(number - MIGRATION_OFFSET for number in ledger.forgotten_words),
-        aliases={
-            bots - MIGRATION_OFFSET: renumbered(real) for bots, real in ledger.aliases.items()
-        },
-    )
-
-
-def number_now(whole: Merged, chat_id: int, number: int) -> int:
-    """Return what a message of this chat, or of the basic group that it was, is called now."""
-    aliases, was_group = whole.ledger.aliases, chat_id != whole.chat.chat_id
-    now = number - MIGRATION_OFFSET if was_group else number
-    if is_foreign(number):
-        return aliases.get(now - FOREIGN, now)
-    return aliases.get(now + FOREIGN, now) if was_group else now  # another account counts otherwise
-
-
-def forgotten_now(whole: Merged) -> frozenset[int]:
-    """Return what the forgotten messages are called now."""
-    kind, ledger = whole.chat.kind, whole.ledger
-    return frozenset(
-        ledger.aliases.get(number, FOREIGN + number) if is_bots_own(kind, number) else number
-        for number in ledger.forgotten
-    )
-
-
-def struck_now(whole: Merged, struck: Iterable[str]) -> frozenset[str]:
-    """Return by today's ids the pairs that were struck out of an earlier dataset; see Pair.id."""
-    pairs = (map(int, pair.split("/")) for pair in struck)
-    return frozenset(
-        f"{whole.chat.chat_id}/{number_now(whole, chat, number)}" for chat, number in pairs
-    )
-
-
-_NAMED = 5  # chats that a refusal names
-_OTHER = "give exports of that chat, or another folder with --models"
-_PROOF = "if that group became this supergroup, give the supergroup's export once"
+            reply = None if one.reply is None else self.renumber(one.reply)
+            yield one._replace(number=self.renumber(one.number), reply=reply)
 
 
 @contextmanager
-def merged(
+def merge_chat(
     root: Path,
     exports: Sequence[Path],
-    dumps: Sequence[Notes],
-    expected: artifact.Chat | None,
+    dumps: Sequence[DumpNotes],
+    expected: Chat | None,
     wanted: str | None = None,
     zone: tzinfo | None = None,
-    step: Callable[[str], None] = lambda _: None,
-) -> Iterator[Merged]:
-    """Merge into what a folder of models keeps of a chat; that is not changed yet.
+) -> Iterator[MergedChat]:
+    """Merge files with a chat's stored history, without changing the stored history.
 
-    `exports` come oldest first. `expected` is the chat that the model learned; without one it is
-    the first export's, the `wanted` one where there are several. A basic group's history goes on
-    in the export of the supergroup that it became.
+    `exports` are ordered from oldest to newest. `expected` is the chat that the model has learned.
+    Without it, the chat is the first export's, or the one named `wanted` if there are several. The
+    history of a basic group continues in an export of the supergroup that it became.
 
     Raises:
-        ExportError: A file is of another chat, or no export.
-        DatasetError: The history is damaged.
+        ExportError: A file is of another chat, or is no export.
+        DatasetError: The stored history is damaged.
     """
     with closing(Spool()) as spool:
-        whole: Merged | None = None
+        merged: MergedChat | None = None
         for file in exports:
-            with open_exports([file], None if expected else wanted, zone, step) as found:
-                move = None if whole or not expected else move_of(root, found, expected)
-                chat = move.chat if move else _chosen(found, file, expected, wanted)
-                expected = artifact.Chat(chat.chat_id, chat.name)
-                whole = whole or _begun(root, spool, chat, move)
-                _add_export(whole, found, chat, file)
-        if whole:
-            settle(whole)
+            with open_exports([file], None if expected else wanted, zone) as found:
+                migration = None
+                if expected and not merged:
+                    migration = find_migration(root, found, expected)
+                chat = migration.chat if migration else _choose_chat(found, file, expected, wanted)
+                merged = merged or _load_history(root, spool, chat, migration)
+                expected = Chat(chat.chat_id, chat.name)
+                _add_export(merged, found, chat, file)
+        if merged:
+            _match_bot_ids(merged)
         for notes in sorted(dumps, key=lambda one: one.written_at):
-            with open_exports([notes.file], None, zone, step) as found:
-                chat = _chosen(found, notes.file, expected, None, _advice(root, found, expected))
-                expected = artifact.Chat(chat.chat_id, chat.name)
-                whole = whole or _begun(root, spool, chat)
-                _add_dump(whole, found, chat, notes)
-        if whole is None:
+            with open_exports([notes.file], None, zone) as found:
+                may_migrate = expected and _may_be_migrated(root, found, expected)
+                advice = _MIGRATION_ADVICE if may_migrate else _OTHER_CHAT
+                chat = _choose_chat(found, notes.file, expected, None, advice)
+                expected = Chat(chat.chat_id, chat.name)
+                merged = merged or _load_history(root, spool, chat)
+                _add_dump(merged, found, chat, notes)
+        if merged is None:
             raise ExportError("no export is given: name the result.json that Telegram wrote")
-        _make_whole(whole, dumps)
-        yield whole
+        _match_bot_ids(merged)
+        merged.ledger = merged.ledger.add_dumps(dumps)
+        _delete_forgotten(merged)
+        spool.assign_topics(merged.chat.chat_id)
+        yield merged
 
 
-def _chosen(
+def withhold_text(merged: MergedChat, roster: Roster) -> None:
+    """Replace the messages of people who withdrew by placeholders.
+
+    The result gives exactly the prompts that the original messages give with this roster. Copies of
+    their words in other people's messages are removed too. Once anyone has withdrawn, all forwards
+    are replaced, because they may hold anyone's words.
+    """
+    withdrawn = {number for one in roster.people if one.learn == "no" for number in one.ids}
+    withdrawn |= {one for one in merged.ledger.opted_out if roster.find_by_id(one) is None}
+    texts = {}
+    for message in merged.spool.messages(merged.chat.chat_id):
+        is_bots = message.author_id in roster.understudies
+        if message.author_id in withdrawn:
+            texts[message.message_id] = WITHHELD if make_line(message, roster) else ""
+        elif message.is_forward and withdrawn:
+            texts[message.message_id] = WITHHELD
+        elif is_bots and (spoken := parse_voice_header(message.text)):
+            voice, words = spoken
+            line = make_line(message, roster)
+            if line is not None and line.speaker is None:
+                texts[message.message_id] = add_voice_header(voice, WITHHELD)
+            elif withdrawn and (own := strip_other_authors(words, roster)) != words:
+                texts[message.message_id] = add_voice_header(voice, own)
+        elif withdrawn and (own := strip_other_authors(message.text, roster)) != message.text:
+            texts[message.message_id] = own
+    merged.spool.replace_texts(merged.chat.chat_id, texts)
+
+
+def find_successor(root: Path, chat: Chat) -> Chat:
+    """Return the supergroup that a chat became in an earlier retraining, or the chat itself."""
+    if not _is_supergroup(chat.chat_id):
+        for history in list_histories(root):
+            if history.header and history.header.former == chat.chat_id:
+                return Chat(history.header.chat_id, history.header.name)
+    return chat
+
+
+def find_migration(root: Path, found: Archive, expected: Chat) -> Migration | None:
+    """Return how a basic group's history continues in an export of its supergroup, if it does."""
+    history = open_history(root, expected.chat_id)
+    if history.header is None or not _may_be_migrated(root, found, expected):
+        return None
+    for chat in found.chats.values():
+        if not _is_supergroup(chat.chat_id) or open_history(root, chat.chat_id).header:
+            continue
+        exported = {
+            one.number: (one.author, one.at)
+            for one in found.spool.rows(chat.chat_id)
+            if one.is_message and one.number < 0  # from when it was a basic group
+        }
+        if offset := _find_id_offset(history, exported):
+            return _migrate(root, history, history.header, chat, offset)
+    return None
+
+
+def current_id(merged: MergedChat, chat_id: int, number: int) -> int:
+    """Return the current id of a message of this chat, or of the basic group that it was."""
+    aliases, was_group = merged.ledger.aliases, chat_id != merged.chat.chat_id
+    shifted = number - MIGRATION_OFFSET if was_group else number
+    if _has_bot_id(number):
+        return aliases.get(shifted - BOT_ID_OFFSET, shifted)
+    # In the basic group's history, another account may have numbered the messages.
+    return aliases.get(shifted + BOT_ID_OFFSET, shifted) if was_group else shifted
+
+
+def current_forgotten_ids(merged: MergedChat) -> frozenset[int]:
+    """Return the current ids of the forgotten messages."""
+    kind, ledger = merged.chat.kind, merged.ledger
+    return frozenset(
+        ledger.aliases.get(one, BOT_ID_OFFSET + one) if _is_bot_numbered(kind, one) else one
+        for one in ledger.forgotten
+    )
+
+
+def _choose_chat(
     found: Archive,
     file: Path,
-    expected: artifact.Chat | None,
+    expected: Chat | None,
     wanted: str | None,
-    advice: str = _OTHER,
+    advice: str = _OTHER_CHAT,
 ) -> ExportedChat:
-    """Return the chat to merge.
+    """Return the chat to merge from a file.
 
     Raises:
-        ExportError: It is not in the file; the text names both chats.
+        ExportError: The file does not contain it. The text names both chats.
     """
     if expected is None:
         return found.only(wanted)
     if expected.chat_id in found.chats:
         return found.chats[expected.chat_id]
-    some = list(found.chats.values())[:_NAMED]
-    holds = ", ".join(
+    names = ", ".join(
         make_printable_name(one.name) + (f" ({one.chat_id})" if one.name == expected.title else "")
-        for one in some
+        for one in list(found.chats.values())[:_LISTED_CHATS]
     )
     raise ExportError(
-        f"{file} is of {holds}, not of {make_printable_name(expected.title)} ({expected.chat_id}): "
+        f"{file} is of {names}, not of {make_printable_name(expected.title)} ({expected.chat_id}): "
         f"{advice}"
     )
 
 
-def _advice(root: Path, found: Archive, expected: artifact.Chat | None) -> str:
-    """Return what to do about a dump where it is of another chat."""
-    return _PROOF if expected and may_be_moved(root, found, expected) else _OTHER
-
-
-def _begun(root: Path, spool: Spool, chat: ExportedChat, move: Move | None = None) -> Merged:
-    """Return the chat's history as what all else is merged into."""
-    history = move.history if move else open_history(root, chat.chat_id)
-    spool.add_rows((move or history).rows(spool.names))
-    covers = list(history.head.covers) if history.head else []
+def _load_history(
+    root: Path, spool: Spool, chat: ExportedChat, migration: Migration | None = None
+) -> MergedChat:
+    """Load a chat's history into a spool, to merge files into it."""
+    history = migration.history if migration else open_history(root, chat.chat_id)
+    spool.add_rows((migration or history).rows(spool.names))
+    ranges = list(history.header.ranges) if history.header else []
     own = ExportedChat(chat.chat_id, chat.number, chat.name, chat.kind)
-    whole = Merged(spool, history, own, history.ledger, covers, {}, is_moved=move is not None)
-    for one in whole.entries():
-        whole.known[one.number] = one.edited
-        whole.before += one.is_message
-    return whole
+    is_migrated = migration is not None
+    merged = MergedChat(spool, history, own, history.ledger, ranges, {}, is_migrated=is_migrated)
+    for one in merged.entries():
+        merged.edits[one.number] = one.edited
+        merged.stored += one.is_message
+    return merged
 
 
-def _make_whole(whole: Merged, dumps: Sequence[Notes]) -> None:
-    """Bring together what all files say."""
-    settle(whole)
-    whole.ledger = whole.ledger.with_notes(dumps)
-    forget(whole)
-    whole.spool.assign_topics(whole.chat.chat_id)
-
-
-def _add_export(whole: Merged, found: Archive, chat: ExportedChat, file: Path) -> None:
-    """Take in an export: it says what there is in its range, except where a newer one says it."""
-    whole.chat.name = chat.name
-    whole.chat.tally.repaired.update(chat.tally.repaired)
-    whole.chat.tally.skipped.update(chat.tally.skipped)
-    whole.chat.unread.update(chat.unread)
-    whole.chat.sizes |= chat.sizes
-    whole.given.append(_given(whole, found, chat, file))
-    cover = _cover(found.spool, chat.chat_id)
-    if cover is None:
+def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Path) -> None:
+    """Merge an export: it decides which messages exist in its range, unless a newer one does."""
+    merged.chat.name = chat.name
+    merged.chat.tally.repaired.update(chat.tally.repaired)
+    merged.chat.tally.skipped.update(chat.tally.skipped)
+    merged.chat.unread.update(chat.unread)
+    merged.chat.sizes |= chat.sizes
+    merged.files.append(_describe_file(merged, found, chat, file))
+    counts = found.spool.counts(chat.chat_id)
+    if counts.first is None or counts.last is None:
         return
-    newer = [other for other in whole.covers if other.newest > cover.newest]
+    numbers = (
+        one.number
+        for one in found.spool.rows(chat.chat_id)
+        if one.is_message and not is_copy_id(one.number)
+    )
+    first = last = next(numbers)
+    for number in numbers:
+        last = number
+    newest = min(counts.last.timestamp(), time.time())  # a date in the future is wrong
+    covered = ExportRange(first, last, int(counts.first.timestamp()), int(newest))
+    newer = [other for other in merged.ranges if other.newest > covered.newest]
 
     def is_decided(number: int) -> bool:
-        return any(other.holds(number) for other in newer)
+        return any(other.contains(number) for other in newer)
 
-    whole.keep(
+    merged.add(
         (
             one
-            for one in _entries(found, chat)
-            if one.number in whole.known or not is_decided(one.number)
+            for one in found.spool.rows(chat.chat_id)
+            if one.number in merged.edits or not is_decided(one.number)
         ),
-        list(found.spool.names),
+        found.spool.names,
     )
-    whole.covers.append(cover)
+    merged.ranges.append(covered)
     if chat.tally.skipped:
-        whole.damaged.append(file)
+        merged.damaged.append(file)
         return
-    there = {one.number for one in _entries(found, chat)}
-    known = [number for number in whole.known if cover.holds(number) and number not in there]
-    whole.deleted += whole.drop(number for number in known if not is_decided(number))
+    present = {one.number for one in found.spool.rows(chat.chat_id)}
+    missing = [one for one in merged.edits if covered.contains(one) and one not in present]
+    merged.deleted += merged.delete(one for one in missing if not is_decided(one))
 
 
-def _add_dump(whole: Merged, found: Archive, chat: ExportedChat, notes: Notes) -> None:
-    """Take in a dump.
+def _add_dump(merged: MergedChat, found: Archive, chat: ExportedChat, notes: DumpNotes) -> None:
+    """Merge a dump: it adds messages that no export covers, and newer edits.
 
     Raises:
-        ExportError: Its notes are of another chat than its messages.
+        ExportError: Its decisions are of another chat than its messages.
     """
     if notes.chat_id != chat.chat_id:
         raise ExportError(
-            f"{notes.file} holds messages of chat {chat.chat_id} and what was told in chat "
+            f"{notes.file} holds messages of chat {chat.chat_id} and decisions of chat "
             f"{notes.chat_id}: write it again with `understudy-bot dump`"
         )
-    given = _given(whole, found, chat, notes.file)
-    whole.given.append(replace(given, written_at=notes.written_at))
-    add_dumped(whole, list(_entries(found, chat)), list(found.spool.names))
+    description = _describe_file(merged, found, chat, notes.file)
+    merged.files.append(replace(description, written_at=notes.written_at))
+    entries = list(found.spool.rows(chat.chat_id))
+    are_all_spoken: dict[int, bool] = {}
+    for one in entries:
+        if one.is_message:
+            is_spoken = parse_voice_header(one.text) is not None
+            are_all_spoken[one.author] = are_all_spoken.get(one.author, True) and is_spoken
+    merged.bots |= {author for author, is_bot in are_all_spoken.items() if is_bot}
+    fresh = []
+    for one in entries:
+        number, reply = one.number, one.reply
+        if _is_bot_numbered(merged.chat.kind, number):
+            number += BOT_ID_OFFSET
+        if reply is not None and _is_bot_numbered(merged.chat.kind, reply):
+            reply += BOT_ID_OFFSET
+        edited = merged.edits.get(number)
+        if edited is None:
+            is_fresh = not any(covered.contains(number) for covered in merged.ranges)
+        else:
+            is_fresh = one.edited > edited
+        if is_fresh:
+            fresh.append(one._replace(number=number, reply=reply))
+    merged.add(fresh, found.spool.names)
 
 
-def _entries(found: Archive, chat: ExportedChat) -> Iterator[Row]:
-    return found.spool.rows(chat.chat_id)
-
-
-def _cover(spool: Spool, chat_id: int) -> Cover | None:
-    counts = spool.counts(chat_id)
-    if counts.first is None or counts.last is None:
-        return None
-    messages = (one for one in spool.rows(chat_id) if one.is_message and not is_copy_id(one.number))
-    first = last = next(messages).number
-    for one in messages:
-        last = one.number  # they come in order of id
-    newest = min(counts.last.timestamp(), time.time())  # no later export outdates the future
-    return Cover(first, last, int(counts.first.timestamp()), int(newest))
-
-
-def _given(whole: Merged, found: Archive, chat: ExportedChat, file: Path) -> Given:
+def _describe_file(
+    merged: MergedChat, found: Archive, chat: ExportedChat, file: Path
+) -> MergedFile:
     counts = found.spool.counts(chat.chat_id)
-    known = sum(one.is_message and one.number in whole.known for one in _entries(found, chat))
-    return Given(file, file_sha256(file), counts.messages, known, counts.first, counts.last)
+    stored = sum(
+        one.is_message and one.number in merged.edits for one in found.spool.rows(chat.chat_id)
+    )
+    return MergedFile(file, file_sha256(file), counts.messages, stored, counts.first, counts.last)
+
+
+def _has_bot_id(number: int) -> bool:
+    """Whether an id includes `BOT_ID_OFFSET`; the bot's id may be negative."""
+    return number > BOT_ID_OFFSET // 2
+
+
+def _is_bot_numbered(kind: str, number: int) -> bool:
+    """Whether only the bot uses this id, in a dump of a chat of this kind."""
+    return kind == _BASIC_GROUP or number < 0
+
+
+def _match_bot_ids(merged: MergedChat) -> None:
+    """Replace messages that have the bot's ids by the exported messages that match them.
+
+    Two messages match if they have the same author and second.
+    """
+    with_bot_id = [one for one in merged.entries() if _has_bot_id(one.number)]
+    if not with_bot_id:
+        return
+    exported: dict[tuple[int, int], list[Row]] = defaultdict(list)
+    earliest = min(one.at for one in with_bot_id)
+    for one in merged.entries():
+        if one.is_message and one.at >= earliest and not _has_bot_id(one.number):
+            exported[one.author, one.at].append(one)
+    aliases, obsolete, edited = dict(merged.ledger.aliases), [], []
+    for one in with_bot_id:
+        if matches := exported.get((one.author, one.at)):
+            match = next((other for other in matches if other.text == one.text), matches[0])
+            matches.remove(match)
+            aliases[one.number - BOT_ID_OFFSET] = match.number
+            obsolete.append(one.number)
+            if one.edited > match.edited:
+                edited.append(match._replace(text=one.text, edited=one.edited))
+        elif any(covered.has_under_other_id(one.number, one.at) for covered in merged.ranges):
+            obsolete.append(one.number)
+            merged.deleted += any(covered.contains(one.number) for covered in merged.ranges)
+    merged.delete(obsolete)
+    merged.add(edited)
+    updated = {bots: aliases.get(one - BOT_ID_OFFSET, one) for bots, one in aliases.items()}
+    merged.ledger = replace(merged.ledger, aliases=updated)
+    merged.add(
+        [
+            one._replace(reply=updated[one.reply - BOT_ID_OFFSET])
+            for one in merged.entries()
+            if one.reply is not None and one.reply - BOT_ID_OFFSET in updated
+        ]
+    )
+
+
+def _delete_forgotten(merged: MergedChat) -> None:
+    """Delete the forgotten messages under all their ids.
+
+    A message that no export has shown yet keeps its author and second, so that the next export
+    does not bring it back.
+    """
+    ledger, kind = merged.ledger, merged.chat.kind
+    if not ledger.forgotten:
+        return
+    bots = merged.bots | ledger.understudies
+    written_by_people = {
+        one.number
+        for one in merged.entries()
+        if one.is_message and one.author not in bots and parse_voice_header(one.text) is None
+    }
+    aliases, emptied = dict(ledger.aliases), set()
+    words = set(ledger.forgotten_words)
+    for number in ledger.forgotten:
+        stored = aliases.get(number, BOT_ID_OFFSET + number)
+        if (stored if _is_bot_numbered(kind, number) else number) in written_by_people:
+            words.add(number)
+        if not _is_bot_numbered(kind, number):
+            merged.delete([number])
+        elif number not in aliases and BOT_ID_OFFSET + number not in merged.edits:
+            merged.unidentified += 1
+        elif _has_bot_id(stored):
+            aliases[number] = stored
+            emptied.add(stored)
+        else:
+            merged.delete([stored])
+    merged.add(
+        [
+            one._replace(kind=Kind.SERVICE, name=0, text="")
+            for one in merged.entries()
+            if one.number in emptied
+        ]
+    )
+    merged.ledger = replace(ledger, aliases=aliases, forgotten_words=frozenset(words))
+
+
+def _is_supergroup(chat_id: int) -> bool:
+    """Whether an id in the Bot API's form is a supergroup's or a channel's."""
+    return chat_id < -CHANNEL_OFFSET
+
+
+def _may_be_migrated(root: Path, found: Archive, expected: Chat) -> bool:
+    """Whether a file contains a supergroup but not the basic group whose history is stored."""
+    if expected.chat_id in found.chats or not any(map(_is_supergroup, found.chats)):
+        return False
+    header = open_history(root, expected.chat_id).header
+    return header is not None and header.kind == _BASIC_GROUP
+
+
+def _find_id_offset(history: History, exported: Mapping[int, tuple[int, int]]) -> int | None:
+    """Return the difference between a supergroup's ids and a basic group's, or None.
+
+    `exported` maps the ids of the basic group's messages in the supergroup's export to author and
+    second. None means that the export is of another chat. If another account exported the basic
+    group, the messages match but the ids do not. They are then moved above `BOT_ID_OFFSET`, where
+    `_match_bot_ids` replaces them by the exported messages, as it replaces the bot's.
+    """
+    times = [at for _, at in exported.values()]
+    stored = {
+        one.number: (one.author, one.at)
+        for one in history.rows({})
+        if times and one.is_message and min(times) <= one.at <= max(times)
+    }
+
+    def are_most(hits: list[bool]) -> bool:
+        return bool(hits) and sum(hits) >= _SAME_CHAT_SHARE * len(hits)
+
+    own = {number: one for number, one in stored.items() if not _has_bot_id(number)}
+    if are_most([exported.get(number - MIGRATION_OFFSET) == one for number, one in own.items()]):
+        return -MIGRATION_OFFSET
+    present = set(exported.values())
+    if are_most([one in present for one in stored.values()]):
+        return 2 * BOT_ID_OFFSET - MIGRATION_OFFSET
+    return None
+
+
+def _migrate(
+    root: Path, history: History, header: Header, chat: ExportedChat, offset: int
+) -> Migration:
+    def renumber(number: int) -> int:
+        return number - MIGRATION_OFFSET if _has_bot_id(number) else number + offset
+
+    def shift(numbers: frozenset[int]) -> frozenset[int]:
+        return frozenset(number - MIGRATION_OFFSET for number in numbers)
+
+    ledger = replace(  # dumps shift the bot's own ids by MIGRATION_OFFSET
+        history.ledger,
+        forgotten=shift(history.ledger.forgotten),
+        forgotten_words=shift(history.ledger.forgotten_words),
+        aliases={
+            bots - MIGRATION_OFFSET: renumber(one) for bots, one in history.ledger.aliases.items()
+        },
+    )
+    moved = Header(
+        chat.chat_id,
+        chat.number or 0,
+        chat.name,
+        chat.kind,
+        tuple(
+            replace(one, first=one.first + offset, last=one.last + offset) for one in header.ranges
+        ),
+        header.exports,
+        former=header.chat_id,
+    )
+    folder = history_folder(root, chat.chat_id)
+    return Migration(chat, replace(history, folder=folder, ledger=ledger, header=moved), renumber)

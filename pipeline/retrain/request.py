@@ -1,4 +1,4 @@
-"""Request, dependencies and result of `understudy retrain`."""
+"""Define the request, dependencies and result of `understudy retrain`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from model.artifacts.artifact import Artifact, Decoding
 from model.artifacts.registry import Registry
 from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.storage import Dataset
-from pipeline.evaluation.evaluate import GATE, judge
+from pipeline.evaluation.evaluate import GATE, evaluate_turns
 from pipeline.evaluation.generation import Size
-from pipeline.evaluation.paired import Judged
+from pipeline.evaluation.paired import Evaluation
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.terminal import Bar, Watch
 from pipeline.training.hyperparameters import Hyperparameters
@@ -22,7 +22,7 @@ from pipeline.training.run import Judgement, Start, make_version
 
 StartFrom = Literal["base", "current"]
 Ask = Callable[[str], bool]
-"""Asks a person to agree; raises where nobody is there to ask."""
+"""Ask a yes-or-no question; raise an error without a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class RetrainRequest:
 
 
 class Train(Protocol):
-    """Makes a version; `pipeline.training.run.make_version` does."""
+    """Train a version, as `pipeline.training.run.make_version` does."""
 
     def __call__(
         self,
@@ -69,11 +69,11 @@ class Train(Protocol):
         *,
         resume: bool = False,
     ) -> tuple[str, Judgement]:
-        """Return its name, and its losses."""
+        """Return the version's name and its losses."""
 
 
-class Judge(Protocol):
-    """Judges a version; `pipeline.evaluation.evaluate.judge` does."""
+class Evaluate(Protocol):
+    """Evaluate a version, as `pipeline.evaluation.evaluate.evaluate_turns` does."""
 
     def __call__(
         self,
@@ -84,26 +84,26 @@ class Judge(Protocol):
         seed: int,
         console: Console,
         *,
-        told: Callable[[float], object],
-    ) -> Judged:
-        """Return its scorecard and outcomes; `told` gets the share that is done."""
+        on_progress: Callable[[float], object],
+    ) -> Evaluation:
+        """Return the scorecard and outcomes; `on_progress` receives the finished share, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What a retraining works with."""
+    """The objects and functions that `retrain` works with."""
 
     watch: Watch
     ask: Ask
     print_findings: Callable[[Sequence[ChatReport], Console], None]
     print_summary: Callable[..., None]
     train: Train = make_version
-    judge: Judge = judge
+    evaluate: Evaluate = evaluate_turns
 
 
 @dataclass(frozen=True, slots=True)
 class RetrainResult:
-    """The result in one line; the new version, whether it was promoted, and the next command."""
+    """A message of one line, the new version if there is one, and the next command."""
 
     message: str
     version: str | None = None

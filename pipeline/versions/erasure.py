@@ -1,10 +1,9 @@
-"""Delete versions and datasets: of a person, of killed runs, and old ones."""
+"""Delete versions and datasets: those with a person's words, old ones, and leftovers."""
 
 import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from model.artifacts.registry import Registry, receipt_path
@@ -15,134 +14,123 @@ from pipeline.dataset.storage import PAIRS, REMOVED, SUMMARY
 from pipeline.dataset.summary import is_summary
 from pipeline.versions.lineage import (
     DATASETS,
-    artifacts,
-    dataset_of,
-    holders,
-    note_erased,
-    person_called,
+    find_dataset,
+    find_person,
+    find_versions_trained_on,
+    load_usable_versions,
+    record_erasure,
     remove_version,
 )
 
 BUILDING = "new"
-"""Where in it a retraining builds, before the dataset has its name."""
+"""The folder below `DATASETS` in which `retrain` builds a dataset before it has its name."""
 
-_OURS = re.compile(r"[0-9a-f]{12}|new|\.new\.understudy-.*")
-
-
-@dataclass(frozen=True, slots=True)
-class Erased:
-    """The datasets that were deleted, whether checkpoints were too, and why."""
-
-    datasets: tuple[Path, ...] = ()
-    checkpoints: bool = False
-    why: str = ""
+_DATASET_NAME = re.compile(r"[0-9a-f]{12}|new|\.new\.understudy-.*")
 
 
-def datasets(root: Path) -> Iterator[Path]:
-    """Yield the datasets that retrainings made."""
+def list_datasets(root: Path) -> Iterator[Path]:
+    """Yield the datasets that `retrain` built."""
     for folder in sorted((root / DATASETS).glob("*")):
         if is_summary(folder / SUMMARY):
             yield folder
 
 
-def purge(registry: Registry, name: str) -> list[str]:
-    """Delete every version that was made of a person's words; return their names.
+def purge_person(registry: Registry, name: str) -> list[str]:
+    """Delete every version and dataset with a person's words; return the versions' names.
 
     Raises:
-        ArtifactError: Nobody is called so, or the version that serves is one of them.
-        TrainingError: A retraining goes on, which might make one more.
+        ArtifactError: Nobody has this name, or the current version has learned their words.
+        TrainingError: A retraining is running, and may add another version.
     """
     with locked(registry.root / "retrain.lock", wait=False) as is_alone:
         if not is_alone:
-            raise TrainingError(f"a retraining goes on in {registry.root}: wait for its end")
-        return _purge(registry, name)
+            raise TrainingError(f"a retraining is running in {registry.root}: wait until it ends")
+        registry.delete_leftovers()
+        person = find_person(registry, name)
+        versions = find_versions_trained_on(registry, person.ids, person.name)
+        if current := [one for one in versions if registry.is_current(one)]:
+            raise ArtifactError(
+                f"{current[0]} is the current version and has learned words of {person.name}: "
+                "retrain without them first, then purge"
+            )
+        for folder in list_datasets(registry.root):
+            if contains_words_of(folder, set(person.ids)):
+                reason = f"purged with the words of {person.name}"
+                record_erasure(registry.root, [folder], reason)
+                delete_dataset(folder)
+        for version in versions:
+            remove_version(registry, version)
+        return versions
 
 
-def _purge(registry: Registry, name: str) -> list[str]:
-    registry.delete_leftovers()
-    person = person_called(registry, name)
-    found = holders(registry, person.ids, person.name)
-    if serving := [one for one in found if registry.is_current(one)]:
-        raise ArtifactError(
-            f"{serving[0]} serves, and was made of words of {person.name}: retrain without them "
-            "first, then purge"
-        )
-    for folder in datasets(registry.root):
-        if holds_words_of(folder, set(person.ids)):
-            note_erased(registry.root, [folder], f"purged with the words of {person.name}")
-            delete_dataset(folder)
-    for one in found:
-        remove_version(registry, one)
-    return found
+def contains_words_of(folder: Path, ids: set[int]) -> bool:
+    """Whether a dataset contains words of people with these ids; an incomplete one always does.
 
-
-def prune(registry: Registry) -> None:
-    """Delete the datasets of retrainings that no version was made of."""
-    places = map(dataset_of, artifacts(registry))
-    used = {Path(place).name for place in places if place}
-    for folder in (registry.root / DATASETS).glob("*"):
-        if folder.name not in used and _OURS.fullmatch(folder.name):
-            shutil.rmtree(folder)
+    A dataset holds no words of people whom its own roster excludes.
+    """
+    try:
+        roster = read_roster(folder / ROSTER_FILE)
+    except RosterError:
+        return True
+    if any(one.learn == "yes" and not ids.isdisjoint(one.ids) for one in roster.people):
+        return True
+    return not (folder / PAIRS).is_dir()
 
 
 def delete_dataset(folder: Path) -> None:
-    """Delete a dataset, its pairs first: half of one that a kill left is still known for one.
+    """Delete a dataset except the ids of the pairs that a person removed from it.
 
-    Ids of pairs that a person struck out stay: they are no words, and the next version needs them.
+    These ids contain no words, and the next version needs them. The pairs go first and the summary
+    last, so that a kill leaves a folder that is still recognised as a dataset.
     """
-    struck = folder / REMOVED
+    removed = folder / REMOVED
     shutil.rmtree(folder / PAIRS, ignore_errors=True)
-    if not struck.is_file() or not struck.stat().st_size:
+    if not removed.is_file() or not removed.stat().st_size:
         shutil.rmtree(folder)
         return
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path not in {struck, folder / SUMMARY}:
+        elif path not in {removed, folder / SUMMARY}:
             path.unlink()
-    (folder / SUMMARY).unlink(missing_ok=True)  # by which it is known for a dataset
+    (folder / SUMMARY).unlink(missing_ok=True)
 
 
-def holds_words_of(folder: Path, out: set[int]) -> bool:
-    """Whether a dataset has words of these people.
-
-    Whom its own roster withheld has none in it.
-    """
-    try:
-        known = read_roster(folder / ROSTER_FILE)
-    except RosterError:
-        return True  # half of one
-    if any(person.learn == "yes" and not out.isdisjoint(person.ids) for person in known.people):
-        return True
-    return not (folder / PAIRS).is_dir()  # half of one
-
-
-def clear(registry: Registry) -> None:
-    """Remove what a run that was killed has left: versions without a receipt, and datasets."""
+def delete_killed_runs(registry: Registry) -> None:
+    """Delete what killed runs left: versions without a receipt, and datasets without a version."""
     registry.delete_leftovers()
-    place = (registry.root / DATASETS).resolve()
+    datasets = (registry.root / DATASETS).resolve()
     for name in registry.names:
         if registry.is_current(name) or receipt_path(registry.root, name).is_file():
             continue
-        if _is_made_of(registry, name, place):
+        try:
+            text = (registry.root / "versions" / name / "model.json").read_text("utf-8")
+            dataset = Path(json.loads(text)["provenance"]["dataset"]["folder"])
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        if dataset.parent == datasets:
             remove_version(registry, name)
-    prune(registry)
+    _delete_unused_datasets(registry)
 
 
-def tidy(registry: Registry, keep: int, started: float) -> None:
-    """Remove versions beyond the newest, and whatever only they or nobody needs."""
+def delete_old_versions(registry: Registry, keep: int, started: float) -> None:
+    """Delete all but the newest `keep` versions and the current one, and their datasets.
+
+    Converted base models from before `started`, in seconds since 1970, go too: they belong to older
+    datasets.
+    """
     for name in registry.names[:-keep]:
         if not registry.is_current(name):
             remove_version(registry, name)
-    prune(registry)
+    _delete_unused_datasets(registry)
     for folder in (registry.root / "bases" / "converted").glob("*"):
-        if folder.stat().st_mtime < started:  # an untuned base of an older dataset
+        if folder.stat().st_mtime < started:
             shutil.rmtree(folder)
 
 
-def _is_made_of(registry: Registry, name: str, place: Path) -> bool:
-    try:
-        told = json.loads((registry.root / "versions" / name / "model.json").read_text("utf-8"))
-        return Path(told["provenance"]["dataset"]["folder"]).parent == place
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
+def _delete_unused_datasets(registry: Registry) -> None:
+    folders = map(find_dataset, load_usable_versions(registry))
+    used = {Path(folder).name for folder in folders if folder}
+    for folder in (registry.root / DATASETS).glob("*"):
+        if folder.name not in used and _DATASET_NAME.fullmatch(folder.name):
+            shutil.rmtree(folder)

@@ -16,7 +16,14 @@ from model.errors import DatasetError
 from pipeline.cli.main import app
 from pipeline.cli.tables import print_scorecard
 from pipeline.dataset.storage import load_dataset
-from pipeline.evaluation.evaluate import FULL, QUICK, SPOKEN, dataset_for, evaluate, judge
+from pipeline.evaluation.evaluate import (
+    FULL,
+    MIN_REPLIES,
+    QUICK,
+    evaluate,
+    evaluate_turns,
+    load_evaluation_dataset,
+)
 from pipeline.evaluation.generation import Size
 from tests.habits import HABITS
 
@@ -70,9 +77,9 @@ def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     registry, _ = judged
     dataset, shares = load_dataset(habits_dataset), []
 
-    judge(
+    evaluate_turns(
         registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET,
-        told=shares.append,
+        on_progress=shares.append,
     )  # fmt: skip
 
     assert shares == sorted(shares)
@@ -84,7 +91,7 @@ def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
 def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):
     registry, _ = judged
     monkeypatch.setattr(
-        "pipeline.evaluation.evaluate._convert", lambda *_: pytest.fail("converted again")
+        "pipeline.evaluation.evaluate._convert_base", lambda *_: pytest.fail("converted again")
     )
 
     dataset = load_dataset(habits_dataset)
@@ -178,11 +185,11 @@ def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habit
         re.sub('"content_hash": "[0-9a-f]{4}', '"content_hash": "0000', text), "utf-8"
     )
 
-    assert dataset_for(artifact, None).folder == habits_dataset
+    assert load_evaluation_dataset(artifact, None).folder == habits_dataset
     with pytest.raises(DatasetError, match="not the dataset that .* was trained on"):
-        dataset_for(artifact, str(other))
+        load_evaluation_dataset(artifact, str(other))
     with pytest.raises(DatasetError, match="name another with --data"):
-        dataset_for(artifact, str(tmp_path / "none"))
+        load_evaluation_dataset(artifact, str(tmp_path / "none"))
 
 
 def test_lines_scale_every_arm():
@@ -195,10 +202,10 @@ def test_lines_scale_every_arm():
 
 @pytest.mark.parametrize("voices", [1, 2, 5, 40])
 def test_a_full_run_looks_for_private_data_in_2_000_lines_whatever_the_voices(voices):
-    size = FULL.with_replies(SPOKEN, voices)
+    size = FULL.with_replies(MIN_REPLIES, voices)
 
     tuned = size.generated + size.unranked + size.swapped
-    assert voices * tuned >= SPOKEN > 2_000
+    assert voices * tuned >= MIN_REPLIES > 2_000
     assert replace(size, unranked=FULL.unranked) == FULL
     assert size.unranked >= FULL.unranked
 

@@ -4,26 +4,26 @@ import random
 
 import pytest
 
-from pipeline.evaluation.attribution import by_characters
-from pipeline.evaluation.heldout import lines_of_turns
+from pipeline.evaluation.attribution import train_character_classifier
+from pipeline.evaluation.heldout import list_lines, make_real_answers
 from pipeline.evaluation.paired import (
-    JudgedAnswer,
-    JudgedTurn,
+    EvaluatedAnswer,
+    EvaluatedTurn,
     Outcomes,
     attribution_difference,
     chance_of_more_copies,
+    collect_outcomes,
     nats_difference,
-    outcomes,
-    paired,
+    resample_sessions,
     right_voice_difference,
 )
-from tests.model.evaluation.people import answers, evidence, next_voice
+from tests.pipeline.evaluation.people import answers, evidence, next_voice
 
 
 def version(rights, nats=None, sessions=2):
     """Return a version that is right in these turns, with this many turns per session."""
     turns = tuple(
-        JudgedTurn(number // sessions, right, (nats or [10.0] * len(rights))[number], 10)
+        EvaluatedTurn(number // sessions, right, (nats or [10.0] * len(rights))[number], 10)
         for number, right in enumerate(rights)
     )
     return Outcomes(2, (), turns)
@@ -52,7 +52,9 @@ def test_a_fall_on_the_same_turns_is_more_certain_than_on_other_turns():
 def test_turns_of_one_conversation_are_resampled_together():
     values = [float(n // 20 % 2) for n in range(400)]
     alone, together = (
-        paired(sessions, lambda numbers: sum(values[n] for n in numbers) / len(numbers), 0, 300)
+        resample_sessions(
+            sessions, lambda numbers: sum(values[n] for n in numbers) / len(numbers), 0, 300
+        )
         for sessions in (range(400), [n // 20 for n in range(400)])
     )
 
@@ -60,7 +62,9 @@ def test_turns_of_one_conversation_are_resampled_together():
 
 
 def test_with_few_conversations_single_turns_are_resampled():
-    found = paired([0] * 30 + [1] * 30, lambda numbers: float((numbers < 30).mean()), 0, 300)
+    found = resample_sessions(
+        [0] * 30 + [1] * 30, lambda numbers: float((numbers < 30).mean()), 0, 300
+    )
 
     assert found.low > 0.2
     assert found.high < 0.8
@@ -83,7 +87,7 @@ def test_nats_are_compared_per_character():
 def test_only_answers_copied_by_exactly_one_version_count(new, current, is_chance):
     def copying(count, start):
         copied = range(start, start + count)
-        return Outcomes(2, tuple(JudgedAnswer(0, 0, (), n in copied) for n in range(40)), ())
+        return Outcomes(2, tuple(EvaluatedAnswer(0, 0, (), n in copied) for n in range(40)), ())
 
     found = chance_of_more_copies(copying(new, 0), copying(current, 20))
 
@@ -93,9 +97,9 @@ def test_only_answers_copied_by_exactly_one_version_count(new, current, is_chanc
 def test_outcomes_distinguish_a_version_in_the_right_voices():
     good, held_out = evidence(), evidence().held_out
     bad = evidence(arms={**good.arms, "generated": answers(held_out, 4, next_voice)})
-    judge = by_characters(lines_of_turns(good.training))
+    judge = train_character_classifier(list_lines(make_real_answers(good.training)))
 
-    found = [outcomes(one, judge) for one in (bad, good)]
+    found = [collect_outcomes(one, judge) for one in (bad, good)]
 
     difference = attribution_difference(*found, size=5, seed=0)
     assert difference.value < -0.9
@@ -110,7 +114,7 @@ def test_a_chance_difference_has_an_interval_around_zero():
     def guessing():
         lines = [((0.0, -9.0), (-9.0, 0.0))[chance.random() < 0.5] for _ in range(120)]
         return Outcomes(
-            2, tuple(JudgedAnswer(n // 3, n % 2, (v,)) for n, v in enumerate(lines)), ()
+            2, tuple(EvaluatedAnswer(n // 3, n % 2, (v,)) for n, v in enumerate(lines)), ()
         )
 
     found = attribution_difference(guessing(), guessing(), size=1, seed=0)

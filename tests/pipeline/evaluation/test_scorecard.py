@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pipeline.evaluation.scorecard import score
-from tests.model.evaluation.people import VOICES, answers, evidence, next_voice
+from pipeline.evaluation.scorecard import compute_scorecard
+from tests.pipeline.evaluation.people import VOICES, answers, evidence, next_voice
 
 KEYS = (
     *(f"attribution.bags_of_{n}.{arm}" for n in (1, 5, 10)
@@ -25,7 +25,7 @@ def at(card, name):
 
 @pytest.fixture(scope="module")
 def good():
-    return score(evidence(), seed=0).to_json()
+    return compute_scorecard(evidence(), seed=0)
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -65,7 +65,7 @@ def test_a_bad_model_s_figures_say_so(good):
         ),
     }
 
-    bad = score(evidence(arms=arms), seed=0).to_json()
+    bad = compute_scorecard(evidence(arms=arms), seed=0)
 
     assert bad["attribution"]["bags_of_10"]["generated"] < 0.5
     assert bad["personal_data"] == len(held_out)
@@ -78,7 +78,7 @@ def test_canaries_are_told_where_they_were_planted(good):
     said = evidence().arms["generated"]
     arms = {**evidence().arms, "generated": (type(said[0])(said[0].asked, planted), *said[1:])}
 
-    told = score(evidence(arms=arms, canaries=planted, exposures=(6.0,)), seed=0).to_json()
+    told = compute_scorecard(evidence(arms=arms, canaries=planted, exposures=(6.0,)), seed=0)
 
     assert told["canaries"] == {
         "planted": 1, "said": 1, "exposure_mean": 6.0, "exposure_most": 6.0,
@@ -87,7 +87,7 @@ def test_canaries_are_told_where_they_were_planted(good):
 
 
 def test_the_same_evidence_gives_the_same_card_and_no_words_of_anybody(good):
-    written = json.dumps(score(evidence(), seed=0).to_json(), ensure_ascii=False)
+    written = json.dumps(compute_scorecard(evidence(), seed=0), ensure_ascii=False)
 
     assert written == json.dumps(good, ensure_ascii=False)
     assert not any(word in written for word in ("woof", "friday", "language model"))

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.evaluation.text_metrics import words
+from pipeline.evaluation.text_metrics import split_words
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from pipeline.evaluation.text_metrics import words
     ids=["accents", "Han", "marks", "emoji", "punctuation", "Arabic", "nothing"],
 )
 def test_every_script_keeps_its_words(text, expected):
-    assert words(text) == expected
+    assert split_words(text) == expected

@@ -3,9 +3,9 @@
 from contextlib import contextmanager
 
 from pipeline.export.archive import export_files
-from pipeline.retrain.history import keep
-from pipeline.retrain.merge import merged
-from pipeline.retrain.people import notes_of
+from pipeline.retrain.history import write_history
+from pipeline.retrain.merge import merge_chat
+from pipeline.retrain.people import read_dump_notes
 from tests.pipeline.chats import entry
 
 ANNA = [entry(n, 1 + n % 2, f"words {n}", 60 * n) for n in range(1, 6)]
@@ -16,20 +16,22 @@ ALL = [(n, f"words {n}") for n in range(1, 9)]
 
 @contextmanager
 def merging(root, files, expected=None):
-    notes = [one for file in files if (one := notes_of(file))]
+    notes = [one for file in files if (one := read_dump_notes(file))]
     dumps = {one.file for one in notes}
     exports = export_files([file for file in files if file not in dumps]) if files else []
-    with merged(root, exports, notes, expected) as whole:
-        yield whole
+    with merge_chat(root, exports, notes, expected) as merged:
+        yield merged
 
 
-def remember(whole):
+def remember(merged):
     """Keep what was merged, as a retraining does, and return the history."""
-    history = whole.history
-    kept = type(history)(history.folder, whole.ledger, history.head, history.file)
-    return keep(kept, whole.head, whole.spool.rows(whole.chat.chat_id), list(whole.spool.names))
+    history = merged.history
+    kept = type(history)(history.folder, merged.ledger, history.header, history.file)
+    return write_history(
+        kept, merged.header, merged.spool.rows(merged.chat.chat_id), list(merged.spool.names)
+    )
 
 
-def said(whole):
+def said(merged):
     """Return the chat as (id, text), in order of time."""
-    return [(m.message_id, m.text) for m in whole.spool.messages(whole.chat.chat_id)]
+    return [(m.message_id, m.text) for m in merged.spool.messages(merged.chat.chat_id)]

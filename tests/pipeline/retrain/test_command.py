@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from model.errors import UnderstudyError
 from pipeline import terminal
 from pipeline.cli.main import app
-from pipeline.evaluation.evaluate import _counted
+from pipeline.evaluation.evaluate import _show_progress
 from pipeline.retrain import run
 from pipeline.retrain.request import RetrainResult
 from pipeline.terminal import (
@@ -38,7 +38,7 @@ def test_nothing_new_is_one_line_and_no_failure(running, call):
     result = call(same, "--no-live-bot", "--quiet")
 
     assert result.exit_code == 0
-    assert result.output.startswith("nothing new was said since 2024-03-03")
+    assert result.output.startswith("no new messages since 2024-03-03")
     assert len(result.output.splitlines()) == 1
 
 
@@ -73,7 +73,7 @@ def test_a_shorter_export_waits_for_yes_where_nobody_can_be_asked(running, call)
 
     assert "or --yes if that is right" in str(asked.exception)
     assert agreed.exit_code == 0
-    assert "go on with --force-training" in agreed.output
+    assert "train with --force-training" in agreed.output
 
 
 def test_brackets_in_a_name_are_no_markup(running, call):
@@ -165,7 +165,7 @@ def test_no_thread_redraws_bars():
     with terminal.step(watch.console, "Loading a base"):
         during = threading.active_count()
     watch(TrainingProgress(0.5, 1.25, 10, 4.0, 100.0))
-    with _counted(watch.console, watch.share, "Replies", 2) as advance:
+    with _show_progress(watch.console, watch.share, "Replies", 2) as advance:
         advance()
         bars = threading.active_count()
     watch.close()

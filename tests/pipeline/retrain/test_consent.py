@@ -12,9 +12,9 @@ from pipeline.cli.main import app
 from pipeline.cli.talk import Talk, run_chat, run_simulation
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.storage import load_dataset
-from pipeline.evaluation.evaluate import QUICK, judge
+from pipeline.evaluation.evaluate import QUICK, evaluate_turns
 from pipeline.versions import hub
-from pipeline.versions.lineage import dataset_of
+from pipeline.versions.lineage import find_dataset
 from tests.pipeline.chats import chat as chat_of
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.workshop import NEW
@@ -75,7 +75,7 @@ def test_evaluate_refuses_voices_that_opted_out(running, tmp_path):
     running.run(dump(decisions=[decision(1, "optout"), decision(2, "optout")]))
 
     with pytest.raises(DatasetError, match="may be imitated: see `understudy models show 0001`"):
-        judge(running.registry.open(), dataset, tmp_path, QUICK, 0, None)
+        evaluate_turns(running.registry.open(), dataset, tmp_path, QUICK, 0, None)
 
 
 def test_list_and_show_name_no_voice_that_opted_out(out):
@@ -163,4 +163,4 @@ def test_a_pushed_roster_says_no_for_people_who_opted_out(out, tmp_path):
 
     roster = json.loads((tmp_path / "roster.json").read_text("utf-8"))
     assert [person["imitate"] for person in roster["people"]] == ["no", "yes"]
-    assert dataset_of(out.registry.open()) is not None
+    assert find_dataset(out.registry.open()) is not None

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from pipeline.terminal import STEPS
-from pipeline.versions.lineage import withdrawn
+from pipeline.versions.ledger import load_withdrawn
 from tests.pipeline.chats import chat
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.workshop import NEW, Killed, found
@@ -34,7 +34,7 @@ def test_killed_at_every_step_the_old_version_serves_and_the_next_run_is_clean(r
     result = running.run(*files, force_training=True)
 
     assert result.promoted
-    assert withdrawn(running.root)[0].name == "Friend 2"
+    assert load_withdrawn(running.root)[0].name == "Friend 2"
     left = {name.split("/")[0] for name in tree(running.root)}
     assert left == {
         "current", "datasets", "erased.json", "history", "lock", "receipts", "removed",

@@ -7,7 +7,7 @@ import pytest
 from model.chat.roster import Decision
 from model.errors import ExportError
 from pipeline.export.archive import open_exports
-from pipeline.retrain.people import notes_of
+from pipeline.retrain.people import read_dump_notes
 from tests.pipeline.chats import LAYOUTS, NOON, chat, entry, write
 from tests.pipeline.retrain.dumps import decision, dump
 
@@ -17,7 +17,7 @@ def test_a_dump_is_told_and_read_in_any_layout(tmp_path, layout):
     value = dump(entry(1, 1, "hello"), decisions=[decision(2, "optout", 5)], forgotten=[3, 4])
     file = write(tmp_path, layout(value))
 
-    notes = notes_of(file)
+    notes = read_dump_notes(file)
 
     assert notes.chat_id == -(10**12 + 77)
     assert notes.written_at == NOON + timedelta(hours=1_000)
@@ -44,7 +44,7 @@ def test_a_dump_s_messages_are_read_as_any_export_s(tmp_path, layout):
 def test_an_export_that_speaks_of_an_understudy_is_no_dump(tmp_path, words):
     file = write(tmp_path, chat(entry(1, 1, words)))
 
-    assert notes_of(file) is None
+    assert read_dump_notes(file) is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_dump_whose_decisions_cannot_be_read_is_refused_rather_than_ignored(tm
     file = write(tmp_path, value)
 
     with pytest.raises(ExportError, match="a damaged dump .*write it again"):
-        notes_of(file)
+        read_dump_notes(file)
 
 
 def test_a_dump_that_was_cut_short_is_no_export_either(tmp_path):
@@ -73,4 +73,4 @@ def test_a_dump_that_was_cut_short_is_no_export_either(tmp_path):
     file.write_bytes(file.read_bytes()[:-20])
 
     with pytest.raises(ExportError, match="a damaged dump"):
-        notes_of(file)
+        read_dump_notes(file)

@@ -43,7 +43,7 @@ def test_the_same_fall_is_certain_on_the_same_turns_only():
 def test_a_large_fall_is_reported_even_with_few_turns():
     verdict = decide(judged(card(attribution=0.267), 8, seed=1), judged(card(0.632), 8))
 
-    attribution = verdict.figures[0]
+    attribution = verdict.comparisons[0]
     assert attribution.high > 0
     (reason,) = verdict.reasons
     assert reason.startswith("attribution fell from 0.632 to 0.267; 8 turns are too few to tell")
@@ -60,7 +60,7 @@ def test_a_small_fall_within_chance_is_accepted():
 def test_attribution_takes_the_largest_bags_of_which_each_voice_has_four(bags, size):
     verdict = decide(judged(card(bags=bags)), judged(card(bags=bags)))
 
-    assert verdict.figures[0].figure == f"attribution, bags of {size}"
+    assert verdict.comparisons[0].metric == f"attribution, bags of {size}"
 
 
 def test_a_current_version_that_cannot_be_compared_is_a_reason():
@@ -73,7 +73,7 @@ def test_a_first_version_is_judged_alone():
     verdict = decide(judged(card(copied=0.5)), None)
 
     assert verdict.reasons == ()
-    assert all(one.current is None for one in verdict.figures)
+    assert all(one.current is None for one in verdict.comparisons)
 
 
 def test_the_figures_stand_side_by_side_in_80_columns():

@@ -6,31 +6,31 @@ import pytest
 
 from model.errors import DatasetError
 from pipeline.retrain.history import (
-    Cover,
-    Head,
+    ExportRange,
+    Header,
     History,
-    histories,
-    keep,
+    delete_stale_files,
+    list_histories,
     open_history,
-    tidy,
+    write_history,
 )
-from pipeline.versions.consent import Ledger, Withdrawn
+from pipeline.versions.ledger import ConsentLedger, WithdrawnPerson
 from tests.pipeline.chats import NOON
 
-HEAD = Head(-5, 5, "Friends", "private_group", (Cover(1, 9, 100, 900),), ("ab" * 32,))
+HEAD = Header(-5, 5, "Friends", "private_group", (ExportRange(1, 9, 100, 900),), ("ab" * 32,))
 NAMES = [None, "Anna", "李雷"]
 ROWS = [(-5, 1, 0, 100, 7, 1, "first words", None, 0, 0), (-5, 9, 0, 900, 8, 2, "二", 1, 0, 950)]
 
 
 @pytest.fixture
 def history(tmp_path):
-    ledger = Ledger(
+    ledger = ConsentLedger(
         forgotten=frozenset({4}),
         understudies=frozenset({99}),
-        withdrawn=(Withdrawn("Anna", (7,), NOON), Withdrawn("Bea", (9,))),
+        withdrawn=(WithdrawnPerson("Anna", (7,), NOON), WithdrawnPerson("Bea", (9,))),
         aliases={12: 3},
     )
-    return keep(History(tmp_path / "history" / "-5", ledger), HEAD, ROWS, NAMES)
+    return write_history(History(tmp_path / "history" / "-5", ledger), HEAD, ROWS, NAMES)
 
 
 def test_what_is_kept_is_read_back(history, tmp_path):
@@ -39,7 +39,7 @@ def test_what_is_kept_is_read_back(history, tmp_path):
     read = open_history(tmp_path, -5)
 
     assert read == history
-    assert histories(tmp_path) == [history]
+    assert list_histories(tmp_path) == [history]
     assert [row[5] for row in read.rows(names)] == [names["Anna"], names["李雷"]]
     assert [row[6:] for row in read.rows(names)] == [row[6:] for row in ROWS]
 
@@ -47,13 +47,13 @@ def test_what_is_kept_is_read_back(history, tmp_path):
 def test_nothing_is_kept_and_nothing_made_before_the_first_time(tmp_path):
     read = open_history(tmp_path, -5)
 
-    assert (read.head, list(read.rows({})), histories(tmp_path)) == (None, [], [])
+    assert (read.header, list(read.rows({})), list_histories(tmp_path)) == (None, [], [])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_chat_makes_the_same_file_and_another_takes_its_place(history):
-    again = keep(history, HEAD, ROWS, NAMES)
-    other = keep(again, HEAD, ROWS[:1], NAMES)
+    again = write_history(history, HEAD, ROWS, NAMES)
+    other = write_history(again, HEAD, ROWS[:1], NAMES)
 
     assert again.file == history.file
     assert sorted(path.name for path in other.folder.iterdir()) == [other.file.name, "index.json"]
@@ -63,7 +63,7 @@ def test_what_a_killed_run_left_goes(history):
     (history.folder / ".new-x").mkdir()
     (history.folder / "0123.jsonl.gz").write_bytes(gzip.compress(b"words"))
 
-    tidy(history)
+    delete_stale_files(history)
 
     assert sorted(p.name for p in history.folder.iterdir()) == [history.file.name, "index.json"]
 

@@ -8,7 +8,7 @@ from model.chat.eligibility import make_lines
 from model.chat.roster import Person, Roster
 from model.errors import ExportError
 from pipeline.retrain.history import open_history
-from pipeline.retrain.merge import withhold
+from pipeline.retrain.merge import withhold_text
 from tests.pipeline.chats import NOON, account, chat, entry, topic_created
 from tests.pipeline.retrain.dumps import BOT, decision, dump, played
 from tests.pipeline.retrain.merging import ALL, ANNA, LATER, merging, remember, said
@@ -33,15 +33,15 @@ def test_an_older_export_given_later_brings_what_was_before(talk):
 
 def test_the_same_export_twice_brings_nothing(tmp_path, put):
     (file,) = put(chat(*ANNA, *LATER))
-    with merging(tmp_path, [file]) as whole:
-        first = remember(whole)
+    with merging(tmp_path, [file]) as merged:
+        first = remember(merged)
 
-    with merging(tmp_path, [file]) as whole:
-        second = remember(whole)
+    with merging(tmp_path, [file]) as merged:
+        second = remember(merged)
 
-    assert whole.given[0].known == whole.given[0].messages == 8
+    assert merged.files[0].stored == merged.files[0].messages == 8
     assert second.file == first.file
-    assert second.head.covers == first.head.covers
+    assert second.header.ranges == first.header.ranges
 
 
 def test_the_last_edit_counts_whichever_file_holds_it(talk):
@@ -74,10 +74,10 @@ def test_a_damaged_export_deletes_nothing_and_is_told(tmp_path, put):
     broken = {**entry(2, 1, "x", 120), "from_id": ""}
     files = put(chat(*ANNA), chat(ANNA[0], broken, *ANNA[2:], *LATER))
 
-    with merging(tmp_path, files) as whole:
-        assert said(whole) == ALL
-        assert whole.damaged == [files[1]]
-        assert whole.deleted == 0
+    with merging(tmp_path, files) as merged:
+        assert said(merged) == ALL
+        assert merged.damaged == [files[1]]
+        assert merged.deleted == 0
 
 
 def test_a_dump_adds_what_was_said_since_the_export(talk):
@@ -103,11 +103,11 @@ def test_forgotten_messages_go_and_stay_away(talk):
 
 def test_topics_are_found_over_all_files(tmp_path, put):
     old = chat(topic_created(1, "Trips"), entry(2, 1, "where?", 60, reply_to_message_id=1))
-    with merging(tmp_path, put(old)) as whole:
-        remember(whole)
+    with merging(tmp_path, put(old)) as merged:
+        remember(merged)
 
-    with merging(tmp_path, put(chat(entry(3, 2, "Rome", 90, reply_to_message_id=2)))) as whole:
-        topics = {m.message_id: m.topic_id for m in whole.spool.messages(CHAT)}
+    with merging(tmp_path, put(chat(entry(3, 2, "Rome", 90, reply_to_message_id=2)))) as merged:
+        topics = {m.message_id: m.topic_id for m in merged.spool.messages(CHAT)}
 
     assert topics == {2: 1, 3: 1}
 
@@ -134,15 +134,15 @@ def test_of_a_whole_account_the_model_s_chat_is_taken(tmp_path, put):
     work = chat(*LATER, name="Work", id=8)
     files = put(chat(*ANNA), account(work, chat(*ANNA, *LATER)))
 
-    with merging(tmp_path, files) as whole:
-        assert said(whole) == ALL
+    with merging(tmp_path, files) as merged:
+        assert said(merged) == ALL
 
 
 def test_who_says_nothing_but_the_bot_s_lines_is_our_bot(tmp_path, put):
     files = put(dump(*ANNA, played(9, "Friend 1", "woof", 900), entry(10, 3, "🎭 x", 960)))
 
-    with merging(tmp_path, files) as whole:
-        assert whole.played == {BOT}
+    with merging(tmp_path, files) as merged:
+        assert merged.bots == {BOT}
 
 
 def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
@@ -159,10 +159,10 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
         played(6, "Friend 1", "woof", 300),
     ]
 
-    with merging(tmp_path, put(chat(*talk))) as whole:
-        withhold(whole, roster)
-        kept = remember(whole)
-        now = said(whole)
+    with merging(tmp_path, put(chat(*talk))) as merged:
+        withhold_text(merged, roster)
+        kept = remember(merged)
+        now = said(merged)
 
     assert now == [(1, "mine"), (2, "[…]"), (4, "[…]"), (5, "🎭 Friend 2\n[…]"),
                    (6, "🎭 Friend 1\nwoof")]  # fmt: skip
@@ -184,11 +184,11 @@ def test_copies_of_their_words_are_removed_and_lines_stay_the_same(tmp_path, put
         played(21, "Friend 1", "Zé: x", 1600),
     ]
 
-    with merging(tmp_path, put(chat(*talk))) as whole:
-        before = make_lines(whole.spool.messages(whole.chat.chat_id), roster)
-        withhold(whole, roster)
-        after = make_lines(whole.spool.messages(whole.chat.chat_id), roster)
-        kept = remember(whole)
+    with merging(tmp_path, put(chat(*talk))) as merged:
+        before = make_lines(merged.spool.messages(merged.chat.chat_id), roster)
+        withhold_text(merged, roster)
+        after = make_lines(merged.spool.messages(merged.chat.chat_id), roster)
+        kept = remember(merged)
 
     assert before == after
     assert [line.text for line in after] == ["mine", "so:\n\nmine", "well?", "two\nlines", "woof"]
@@ -199,20 +199,20 @@ def test_once_somebody_said_no_no_forward_is_kept_as_it_may_hold_their_words(tmp
     roster = Roster((Person("Friend 1", (1,)), Person("Friend 2", (2,), learn="no")))
     talk = [*ANNA, entry(6, 1, "secret words", 400, forwarded_from="Friend 2")]
 
-    with merging(tmp_path, put(chat(*talk))) as whole:
-        withhold(whole, roster)
+    with merging(tmp_path, put(chat(*talk))) as merged:
+        withhold_text(merged, roster)
 
-        assert said(whole)[-1] == (6, "[…]")
+        assert said(merged)[-1] == (6, "[…]")
 
 
 def test_who_told_the_bot_no_is_withheld_whatever_the_roster_takes_them_for(tmp_path, put):
     roster = Roster((Person("Friend 1", (1,)),), bots=frozenset({2}))
     files = put(chat(*ANNA), dump(decisions=[decision(2, "optout")]))
 
-    with merging(tmp_path, files) as whole:
-        withhold(whole, roster)
+    with merging(tmp_path, files) as merged:
+        withhold_text(merged, roster)
 
-        assert said(whole) == [(n, f"words {n}") for n in (2, 4)]
+        assert said(merged) == [(n, f"words {n}") for n in (2, 4)]
 
 
 def test_the_newest_decision_counts_over_all_dumps(tmp_path, put):
@@ -220,16 +220,16 @@ def test_the_newest_decision_counts_over_all_dumps(tmp_path, put):
         dump(decisions=[decision(1, "optout", 9), decision(2, "optin", 1)], hours=10),
         dump(decisions=[decision(1, "optin", 5), decision(2, "optout", 7)], hours=8),
     )
-    with merging(tmp_path, files) as whole:
-        remember(whole)
+    with merging(tmp_path, files) as merged:
+        remember(merged)
 
     kept = open_history(tmp_path, CHAT).ledger
     people = (Person("A", (1,), imitate="yes"), Person("B", (2,)), Person("C", (3,)))
-    roster = kept.over(Roster(people))
+    roster = kept.apply_to(Roster(people))
 
     assert [(p.learn, p.imitate) for p in roster.people] == [
         ("no", "no"), ("no", "no"), ("yes", "ask"),
     ]  # fmt: skip
-    assert [(one.name, one.since) for one in kept.noting(roster).withdrawn] == [
+    assert [(one.name, one.since) for one in kept.record_withdrawals(roster).withdrawn] == [
         ("A", NOON + timedelta(hours=9)), ("B", NOON + timedelta(hours=7)),
     ]  # fmt: skip

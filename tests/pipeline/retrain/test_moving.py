@@ -11,7 +11,7 @@ from pipeline.dataset.review import write_removed
 from pipeline.dataset.storage import REMOVED, load_dataset
 from pipeline.retrain.history import open_history
 from pipeline.terminal import Watch
-from pipeline.versions.erasure import datasets
+from pipeline.versions.erasure import list_datasets
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.groups import BASIC, GROUP, SHIFT, moved
@@ -33,7 +33,7 @@ def first(tmp_path):
 def test_the_next_version_is_compared_on_what_is_new_to_the_current_one(first):
     result = first.run(chat(*SUPER), dump(decisions=[decision(2, "optin")]))
 
-    assert result.message.endswith("serves now, with 300 new messages")
+    assert result.message.endswith("is now the current version, with 300 new messages")
     assert first.receipt(2)["compared_with"] == first.registry.names[0]
     assert first.registry.open("2").card.chats == (Chat(CHAT, "Friends"),)
 
@@ -56,8 +56,8 @@ def test_where_nothing_is_trained_later_runs_go_on_with_the_supergroup(first):
 
     assert few.version is None
     assert first.registry.open("1").card.chats == (BASIC,)
-    assert later.message.endswith("serves now, with 300 new messages")
-    assert open_history(first.root, CHAT).head.former == -5
+    assert later.message.endswith("is now the current version, with 300 new messages")
+    assert open_history(first.root, CHAT).header.former == -5
 
 
 def kill(*_):
@@ -66,7 +66,7 @@ def kill(*_):
 
 @pytest.mark.parametrize(
     ("name", "killing"),
-    [("tidy", kill), ("shutil", SimpleNamespace(rmtree=kill))],
+    [("delete_stale_files", kill), ("shutil", SimpleNamespace(rmtree=kill))],
     ids=["before", "within"],
 )
 def test_killed_before_the_group_s_history_is_gone_the_next_run_is_clean(
@@ -82,7 +82,7 @@ def test_killed_before_the_group_s_history_is_gone_the_next_run_is_clean(
     result = first.run(*files)
 
     assert left == [str(CHAT), "-5"]
-    assert result.message.endswith("serves now, with 300 new messages")
+    assert result.message.endswith("is now the current version, with 300 new messages")
     assert first.receipt(2)["messages"] == len(SUPER)
     assert [path.name for path in (first.root / "history").iterdir()] == [str(CHAT)]
 
@@ -97,15 +97,15 @@ def test_what_is_forgotten_since_goes_from_datasets_of_the_group_too(first, by):
 
     assert heard[16]["text"] == "words 18"
     assert found(first.root, '"words 18"') == []
-    assert len(list(datasets(first.root))) == 1
+    assert len(list(list_datasets(first.root))) == 1
 
 
 def test_datasets_of_the_group_that_hold_nothing_forgotten_stay(first):
-    before = list(datasets(first.root))
+    before = list(list_datasets(first.root))
 
     first.run(chat(*SUPER), dump(forgotten=[LATE[300]["id"], 18, 18 - SHIFT]))
 
-    assert set(before) < set(datasets(first.root))
+    assert set(before) < set(list_datasets(first.root))
 
 
 def test_pairs_that_were_struck_out_of_the_group_s_dataset_stay_out(first):

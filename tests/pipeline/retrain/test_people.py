@@ -15,7 +15,7 @@ def test_a_newcomer_is_in_the_roster_with_a_question_and_is_no_voice(running):
     running.run(chat(*NEW, *late), no_live_bot=True)
 
     written = (running.root / "roster.toml").read_text("utf-8")
-    assert "New here, 9 messages" in " ".join(written.replace("#", "").split())
+    assert "New, 9 messages" in " ".join(written.replace("#", "").split())
     assert written.startswith(VOICES.format(1))
     assert read_roster(running.root / "roster.toml").find_by_id(3).imitate == "no"
     assert running.receipt(2)["newcomers"] == ["Friend 3"]

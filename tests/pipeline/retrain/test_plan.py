@@ -8,7 +8,7 @@ from model.artifacts.artifact import Artifact
 from model.errors import TrainingError
 from pipeline.dataset.review import write_removed
 from pipeline.dataset.storage import REMOVED, load_dataset
-from pipeline.retrain.holdout import with_replay
+from pipeline.retrain.plan import select_pairs
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump
 from tests.pipeline.retrain.workshop import NEW, OLD, Workshop
@@ -39,11 +39,11 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     whole = load_dataset(dataset.folder).train
     assert isinstance(start.base, Artifact)
     assert start.name == running.registry.names[0]
-    assert start.pace == running.receipt(2)["pace"] < 1
+    assert start.pace == running.receipt(2)["learning_rate_factor"] < 1
     assert 0.5 * new <= len(old) <= 0.5 * new + 12
     assert new == sum(pair.sent_at.isoformat() >= since for pair in whole)
     assert running.receipt(2)["replayed"] == len(old)
-    assert running.receipt(2)["began_with"] == start.name
+    assert running.receipt(2)["started_from"] == start.name
     assert dataset.train == whole  # what the weights know already is not to be copied either
 
 
@@ -64,10 +64,10 @@ def test_a_warm_start_never_goes_on_from_weights_that_know(running, fresh, notes
     running.run(chat(*fresh), dump(**notes), start_from="current")
     again = running.run(chat(*fresh, *LATER), no_live_bot=True, start_from="current")
 
-    assert running.receipt(2)["began_with"] == "google/flan-t5-small"
+    assert running.receipt(2)["started_from"] == "google/flan-t5-small"
     assert running.receipt(2)["replayed"] is None
-    assert running.receipt(2)["pace"] == 1
-    assert running.receipt(3)["began_with"] == running.registry.names[1]
+    assert running.receipt(2)["learning_rate_factor"] == 1
+    assert running.receipt(3)["started_from"] == running.registry.names[1]
     assert again.promoted
 
 
@@ -76,7 +76,7 @@ def test_a_voice_that_was_not_learned_before_is_learned_whole(running):
     pairs = load_dataset(running.trained[0][0].folder).train
     since = pairs[-1].sent_at
 
-    kept, replayed = with_replay(pairs, since, known, 0.0, 0)
+    kept, replayed = select_pairs(pairs, since, known, 0.0, 0)
 
     assert {pair for pair in pairs if pair.voice == "Friend 2"} <= set(kept)
     assert replayed == 0
@@ -88,7 +88,7 @@ def test_a_version_that_came_without_weights_is_begun_anew(running):
 
     running.run(chat(*NEW), no_live_bot=True)
 
-    assert running.receipt(2)["began_with"] == "google/flan-t5-small"
+    assert running.receipt(2)["started_from"] == "google/flan-t5-small"
 
 
 def test_a_rate_that_is_given_is_the_rate(running):
@@ -124,7 +124,9 @@ def test_pairs_stay_struck_out_where_their_dataset_had_to_be_erased(running):
 
 
 def test_another_base_than_the_current_one_s_cannot_go_on_from_it(running):
-    with pytest.raises(TrainingError, match="--from current goes on with .*leave one out"):
+    with pytest.raises(
+        TrainingError, match="--from current continues from .*leave one of them out"
+    ):
         running.run(chat(*NEW), no_live_bot=True, start_from="current", base="other")
 
 

@@ -7,7 +7,7 @@ import pytest
 from model.artifacts.artifact import Chat
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError
-from pipeline.versions.erasure import datasets
+from pipeline.versions.erasure import list_datasets
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump, played
@@ -75,7 +75,7 @@ def test_only_so_many_versions_stay_and_what_only_they_needed_goes(running):
         running.run(chat(*conversation(sessions)), no_live_bot=True, keep=2)
 
     assert [name[:4] for name in running.registry.names] == ["0003", "0004"]
-    assert len(list(datasets(running.root))) == 2
+    assert len(list(list_datasets(running.root))) == 2
     assert len(list((running.root / "receipts").iterdir())) == 4
 
 
@@ -91,7 +91,7 @@ def test_the_receipt_says_all_and_no_word_of_a_message(running):
     assert told["forgotten"] == 1
     assert told["seconds"].keys() >= {"read", "build", "train", "score", "compare"}
     assert told["machine"]
-    assert "Friend 2: not learned from, since 2024-03-01, by their own word" in page
+    assert "Friend 2: not learned from, since 2024-03-01, by /optout" in page
     assert "words " not in str(told)
     assert all(len(line) <= 80 for line in page.splitlines())
     assert all(text not in page for text in ("words 7", "words 300"))
@@ -138,7 +138,7 @@ def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promot
         chat(*NEW), no_live_bot=True, force_training=True, force_promotion="checked by hand"
     )
 
-    assert "nothing is held out that the current version has not seen" in result.message
+    assert "there are no held-out turns that the current version has not seen" in result.message
     assert not result.promoted
     assert forced.promoted
 
@@ -150,7 +150,7 @@ def test_beside_a_damaged_current_version_the_new_one_waits_and_is_not_lost(runn
     running.run(chat(*NEW), no_live_bot=True)
 
     assert not result.promoted
-    assert re.search("0001-.* cannot be judged: it is damaged", result.message)
+    assert re.search("0001-.* cannot be evaluated: it is damaged", result.message)
     assert result.version in running.registry.names
 
 
@@ -162,4 +162,4 @@ def test_a_current_version_of_another_prompt_is_replaced(running):
 
     assert result.promoted
     assert running.receipt(2)["compared_with"] is None
-    assert "judged alone" in running.shown.getvalue()
+    assert "without a comparison" in " ".join(running.shown.getvalue().split())

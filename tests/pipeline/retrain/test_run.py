@@ -31,7 +31,7 @@ def test_a_roster_that_nobody_looked_at_is_written_and_waits(shop):
     again = shop.run(chat(*OLD))
 
     assert first.version is None
-    assert first.message.startswith("look at ")
+    assert first.message.startswith("check ")
     assert again.promoted
     assert len(shop.asked) == 1
 
@@ -80,7 +80,7 @@ def test_a_fresh_export_and_a_dump_make_the_next_version(running):
     result = running.run(chat(*NEW), dump())
 
     assert result.promoted
-    assert result.message.endswith("serves now, with 300 new messages")
+    assert result.message.endswith("is now the current version, with 300 new messages")
     assert result.next_command == "understudy chat --as 'Friend 1'"
     assert "Held-out loss fell from 1.00 to 0.50" in running.shown.getvalue()
     assert "in 60% of its 200 lines" in running.shown.getvalue()
@@ -100,14 +100,14 @@ def test_too_little_that_is_new_is_politely_refused(running):
     result = running.run(chat(*conversation(30)), no_live_bot=True)
 
     assert result.version is None
-    assert result.message.startswith("only 120 new messages were said since 2024-03-03")
+    assert result.message.startswith("only 120 new messages since 2024-03-03")
     assert running.run(chat(*conversation(30)), no_live_bot=True, force_training=True).promoted
 
 
 def test_the_same_export_again_brings_nothing_new(running):
     result = running.run(chat(*OLD), no_live_bot=True)
 
-    assert result.message.startswith("nothing new was said since")
+    assert result.message.startswith("no new messages since")
     assert len(running.registry.names) == 1
 
 
@@ -137,12 +137,14 @@ def test_a_shorter_export_is_asked_about(running):
     shorter = chat(*OLD[:4], *OLD[8:], *NEW[240:243])
     running.agrees = False
 
-    with pytest.raises(ExportError, match="239 messages of Friends, and 240 are known; 4 of those"):
+    with pytest.raises(
+        ExportError, match="239 messages of Friends, the history holds 240; 4 of these"
+    ):
         running.run(shorter, no_live_bot=True)
     running.agrees = True
     running.run(shorter, no_live_bot=True, force_training=True)
 
-    assert "would be forgotten" in running.asked[-1]
+    assert "would be deleted" in running.asked[-1]
     assert running.receipt(2)["messages"] == 239
 
 
@@ -161,7 +163,7 @@ def test_a_shorter_export_that_was_merged_before_is_not_asked_about_again(runnin
 def test_two_cannot_run_at_once(running):
     with (
         locked(running.root / "retrain.lock", wait=False),
-        pytest.raises(TrainingError, match="another retraining goes on"),
+        pytest.raises(TrainingError, match="another retraining is running"),
     ):
         running.run(chat(*NEW), no_live_bot=True)
 

@@ -10,7 +10,7 @@ from model.artifacts.registry import Registry
 from pipeline.cli.main import app
 from pipeline.dataset.storage import load_dataset
 from pipeline.training.run import save_lines
-from pipeline.versions.lineage import dataset_of
+from pipeline.versions.lineage import find_dataset
 from tests import habits
 from tests.checkpoints import save_llama
 from tests.pipeline.retrain.workshop import told
@@ -56,16 +56,19 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     receipt = told(root, registry.names[1])
     assert first.exit_code == second.exit_code == 0, first.output + second.output
     assert registry.current == registry.names[1]
-    assert second.stdout.splitlines()[0] == f"{registry.names[1]} serves now, with 288 new messages"
+    assert (
+        second.stdout.splitlines()[0]
+        == f"{registry.names[1]} is now the current version, with 288 new messages"
+    )
     assert [line.split()[0] for line in second.stdout.splitlines()[1:]] == ["receipt:"]
-    assert receipt["began_with"] == registry.names[0]
+    assert receipt["started_from"] == registry.names[0]
     assert receipt["hyperparameters"]["epochs"] == 0.5
-    assert {one["figure"].split(", ")[0] for one in receipt["scores"]} >= {
+    assert {one["metric"].split(", ")[0] for one in receipt["scores"]} >= {
         "right voice",
         "copied lines",
     }
     assert all(one["current"] is not None for one in receipt["scores"])
     assert receipt["excluded"] == []
-    save_lines(load_dataset(Path(dataset_of(registry.open()))), tmp_path)
+    save_lines(load_dataset(Path(find_dataset(registry.open()))), tmp_path)
     assert registry.open().lines.read_bytes() == (tmp_path / COPY_INDEX).read_bytes()
     assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}

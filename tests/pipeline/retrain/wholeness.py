@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pipeline.dataset.pairs import BuildOptions, PairBuilder
 from pipeline.dataset.roster_file import read_roster
 from pipeline.export.archive import open_exports
-from pipeline.retrain.merge import merged
-from pipeline.retrain.people import notes_of
+from pipeline.retrain.merge import merge_chat
+from pipeline.retrain.people import read_dump_notes
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.dumps import dump
 
@@ -29,9 +29,11 @@ def kept_and_whole(root, whole_export, **choices):
         one = archive.only(None)
         about = {"name": one.name, "type": one.kind, "id": one.number}
         nothing = write(root.parent / "empty", dump(**about))
-        with merged(root, [], [notes_of(nothing)], None) as whole:
-            roster = replace(whole.ledger.over(roster), understudies=whole.ledger.understudies)
-            kept = _held(whole.spool, whole.chat, roster, choices)
+        with merge_chat(root, [], [read_dump_notes(nothing)], None) as merged:
+            roster = replace(
+                merged.ledger.apply_to(roster), understudies=merged.ledger.understudies
+            )
+            kept = _held(merged.spool, merged.chat, roster, choices)
         return kept, _held(archive.spool, one, roster, choices)
 
 

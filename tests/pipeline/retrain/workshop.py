@@ -13,7 +13,7 @@ from rich.console import Console
 
 from model.artifacts.registry import Registry, receipt_path
 from pipeline.cli.tables import print_findings, print_summary
-from pipeline.evaluation.paired import Judged, JudgedAnswer, JudgedTurn, Outcomes
+from pipeline.evaluation.paired import EvaluatedAnswer, EvaluatedTurn, Evaluation, Outcomes
 from pipeline.retrain.request import Dependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
@@ -68,7 +68,7 @@ def judged(card, turns=48, seed=0):
     share = card["right_voice"]["share"]
     order = random.Random(seed).sample(range(turns), turns)
     answers = (
-        JudgedAnswer(
+        EvaluatedAnswer(
             number // 4,
             number % 2,
             (((0.0, -9.0), (-9.0, 0.0))[(number + (place >= own * turns)) % 2],),
@@ -76,8 +76,8 @@ def judged(card, turns=48, seed=0):
         )
         for number, place in enumerate(order)
     )
-    real = (JudgedTurn(n // 4, place < share * turns, 20.0, 20) for n, place in enumerate(order))
-    return Judged(card, Outcomes(2, tuple(answers), tuple(real)))
+    real = (EvaluatedTurn(n // 4, place < share * turns, 20.0, 20) for n, place in enumerate(order))
+    return Evaluation(card, Outcomes(2, tuple(answers), tuple(real)))
 
 
 @dataclass
@@ -152,7 +152,7 @@ class Workshop:
         nats = Nats(1.0, 0.5)
         return registry.add(made), Judgement(nats, None, {})
 
-    def _judge(self, artifact, dataset, cache, size, seed, console, told):
+    def _judge(self, artifact, dataset, cache, size, seed, console, on_progress):
         self.judged.append((artifact.path.name, dataset, size))
         found = self.cards.get(int(artifact.path.name.split("-")[0]), card())
         if isinstance(found, Exception):

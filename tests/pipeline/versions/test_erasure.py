@@ -11,9 +11,14 @@ from model.artifacts.registry import receipt_path
 from model.errors import ArtifactError, DatasetError, ExportError, TrainingError
 from model.files import locked
 from pipeline.cli.main import app
-from pipeline.evaluation.evaluate import dataset_for
-from pipeline.versions.erasure import datasets, purge
-from pipeline.versions.lineage import dataset_of, holders, missing_dataset, still_known
+from pipeline.evaluation.evaluate import load_evaluation_dataset
+from pipeline.versions.erasure import list_datasets, purge_person
+from pipeline.versions.lineage import (
+    explain_missing_dataset,
+    find_dataset,
+    find_versions_trained_on,
+    find_withdrawn_by_version,
+)
 from tests.pipeline.chats import chat, conversation, entry
 from tests.pipeline.retrain.dumps import decision, dump, played
 from tests.pipeline.retrain.workshop import NEW, OLD, Workshop, found
@@ -58,20 +63,20 @@ def test_what_the_bot_heard_first_goes_from_what_was_made_before_an_export_showe
     shop.first()
     shop.run(dump(*heard, **group))
     shop.run(chat(*NEW, **group), dump(*heard, **group))
-    assert len(list(datasets(shop.root))) == 2
+    assert len(list(list_datasets(shop.root))) == 2
 
     shop.run(dump(forgotten=[heard[30]["id"]], **group))
 
     assert found(shop.root, NEW[270]["text"]) == []
-    assert len(list(datasets(shop.root))) == 1
+    assert len(list(list_datasets(shop.root))) == 1
 
 
 def test_it_is_erased_even_where_too_little_is_new_to_train(shop):
     result = shop.run(dump(decisions=[decision(1, "optout")]))
 
     assert result.version is None
-    assert "Friend 1 withdrew and is in 0002" in result.message
-    assert "go on with --force-training" in result.message
+    assert "Friend 1 withdrew, and 0002" in result.message
+    assert "train with --force-training" in result.message
     assert found(shop.root, "zebra") == []
 
 
@@ -117,17 +122,17 @@ def test_a_line_that_the_bot_spoke_under_a_name_they_had_before_goes_too(shop):
 
 def test_datasets_without_them_and_other_people_s_checkpoints_stay(shop):
     shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
-    kept = list(datasets(shop.root))
+    kept = list(list_datasets(shop.root))
     (shop.root / "training" / "x").mkdir(parents=True)
 
     shop.run(dump(decisions=[decision(1, "optout")]))
 
-    assert list(datasets(shop.root)) == kept != []
+    assert list(list_datasets(shop.root)) == kept != []
     assert (shop.root / "training" / "x").is_dir()
 
 
 def test_half_a_dataset_that_a_kill_left_goes_wholly(shop):
-    folder = next(iter(datasets(shop.root)))
+    folder = next(iter(list_datasets(shop.root)))
     (folder / "roster.toml").unlink()
 
     shop.run(dump())
@@ -138,7 +143,7 @@ def test_half_a_dataset_that_a_kill_left_goes_wholly(shop):
 def test_nothing_is_erased_below_a_training_that_goes_on(shop):
     with (
         locked(shop.root / "training.lock", wait=False),
-        pytest.raises(TrainingError, match="a training goes on"),
+        pytest.raises(TrainingError, match="a training is running"),
     ):
         shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
 
@@ -147,10 +152,10 @@ def test_older_versions_that_still_hold_them_are_marked_and_can_be_purged(shop):
     shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
     first, second, third = shop.registry.names
 
-    assert still_known(shop.registry) == {first: ["Friend 1"], second: ["Friend 1"]}
-    assert purge(shop.registry, "friend 1") == [first, second]
+    assert find_withdrawn_by_version(shop.registry) == {first: ["Friend 1"], second: ["Friend 1"]}
+    assert purge_person(shop.registry, "friend 1") == [first, second]
     assert shop.registry.names == [third]
-    assert still_known(shop.registry) == {}
+    assert find_withdrawn_by_version(shop.registry) == {}
 
 
 def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(shop):
@@ -159,12 +164,14 @@ def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(shop):
     said_nothing = {**shop.receipt(3), "people": shop.receipt(3)["people"][1:]}
     receipt_path(shop.root, third).write_text(json.dumps(said_nothing))
 
-    assert holders(shop.registry, [1], "Friend 1") == shop.registry.names
+    assert find_versions_trained_on(shop.registry, [1], "Friend 1") == shop.registry.names
 
 
 def test_a_version_that_serves_is_never_purged(shop):
-    with pytest.raises(ArtifactError, match="0002-.* serves, and was made of words of Friend 1"):
-        purge(shop.registry, "Friend 1")
+    with pytest.raises(
+        ArtifactError, match="0002-.* is the current version and has learned words of Friend 1"
+    ):
+        purge_person(shop.registry, "Friend 1")
 
     assert len(shop.registry.names) == 2
 
@@ -177,7 +184,7 @@ def test_what_a_killed_removal_left_of_a_version_goes_too(shop, tidies):
     (shop.root / "versions" / shop.registry.names[0]).rename(left / "0001")
 
     if tidies == "purge":
-        purge(shop.registry, "Friend 1")
+        purge_person(shop.registry, "Friend 1")
     else:
         shop.run(dump())
 
@@ -187,14 +194,14 @@ def test_what_a_killed_removal_left_of_a_version_goes_too(shop, tidies):
 def test_nothing_is_purged_while_a_retraining_might_make_one_more(shop):
     with (
         locked(shop.root / "retrain.lock", wait=False),
-        pytest.raises(TrainingError, match="a retraining goes on"),
+        pytest.raises(TrainingError, match="a retraining is running"),
     ):
-        purge(shop.registry, "Friend 1")
+        purge_person(shop.registry, "Friend 1")
 
 
 def test_nobody_of_that_name_is_one_line(shop):
     with pytest.raises(ArtifactError, match="nobody is called 'Zoe'"):
-        purge(shop.registry, "Zoe")
+        purge_person(shop.registry, "Zoe")
 
 
 def test_the_commands_list_what_is_left_and_delete_it(shop):
@@ -237,7 +244,7 @@ def test_no_erasure_is_reported_if_nothing_was_erased(shop):
     ("notes", "why"),
     [
         ({"decisions": [decision(1, "optout", 9)]}, "Friend 1 told the bot /optout on 2024-03-01"),
-        ({"forgotten": [SECRET["id"]]}, "it held messages that were to be forgotten"),
+        ({"forgotten": [SECRET["id"]]}, "it held messages that must be forgotten"),
     ],
     ids=["withdrawn", "forgotten"],
 )
@@ -246,13 +253,15 @@ def test_an_erased_dataset_is_reported_with_date_and_reason(shop, notes, why):
     artifact = shop.registry.open("2")
     said = rf"the dataset of {artifact.path.name} was erased on 20\d\d-\d\d-\d\d: {why}"
 
-    assert re.fullmatch(said, missing_dataset(artifact))
+    assert re.fullmatch(said, explain_missing_dataset(artifact))
     with pytest.raises(DatasetError, match=f"{said}; name a copy of it with --data"):
-        dataset_for(artifact, None)
+        load_evaluation_dataset(artifact, None)
 
 
 def test_a_moved_dataset_is_not_reported_as_erased(shop):
     artifact = shop.registry.open("2")
-    shutil.rmtree(dataset_of(artifact))
+    shutil.rmtree(find_dataset(artifact))
 
-    assert missing_dataset(artifact).startswith(f"the dataset of {artifact.path.name} is not here")
+    assert explain_missing_dataset(artifact).startswith(
+        f"the dataset of {artifact.path.name} is not here"
+    )

@@ -88,7 +88,7 @@ def test_what_was_pushed_comes_back_equal_and_nothing_else_with_it(api, server, 
     hub.push(api, artifact, REPOSITORY, public=False)
     server.files[REPOSITORY]["weights/pytorch_model.bin"] = b"a pickle"
 
-    manifest = hub.fetch(api, REPOSITORY, place)
+    manifest = hub.pull(api, REPOSITORY, place)
 
     assert manifest.version == artifact.path.name
     assert load_artifact(place).card == artifact.card
@@ -126,7 +126,7 @@ def test_in_public_nothing_beside_the_weights_names_who_did_not_agree(api, serve
     assert "李雷".encode() not in everything
     assert told not in everything
     assert b"/home/hugo" not in everything
-    hub.fetch(api, REPOSITORY, place)
+    hub.pull(api, REPOSITORY, place)
     assert load_artifact(place).card.roster.voices == (JOAO,)
     assert load_artifact(place).card.learned == ("João",)
 
@@ -167,7 +167,7 @@ def test_a_repository_that_was_altered_is_refused_and_nothing_is_left(
     server.files[REPOSITORY][name] = content
 
     with pytest.raises(ArtifactError, match="was altered|no trustworthy model"):
-        hub.fetch(api, REPOSITORY, place)
+        hub.pull(api, REPOSITORY, place)
 
     assert [p for p in place.rglob("*") if p.is_file()] == []
 
@@ -176,7 +176,7 @@ def test_a_repository_of_something_else_is_refused(api, server, place):
     server.add(REPOSITORY, {"pytorch_model.bin": b"x"})
 
     with pytest.raises(ArtifactError, match="holds no model that understudy pushed"):
-        hub.fetch(api, REPOSITORY, place)
+        hub.pull(api, REPOSITORY, place)
 
 
 def closed_port():
@@ -191,7 +191,7 @@ def test_offline_everything_fails_in_one_clear_line(artifact, place):
     for attempt in (
         lambda: hub.require_sign_in(api),
         lambda: hub.push(api, artifact, REPOSITORY, public=False),
-        lambda: hub.fetch(api, REPOSITORY, place),
+        lambda: hub.pull(api, REPOSITORY, place),
     ):
         with pytest.raises(ArtifactError, match="cannot be reached.*go online") as caught:
             attempt()
@@ -223,7 +223,7 @@ def test_no_repository_s_name_is_said(api, artifact, name):
 
 def test_a_repository_that_is_not_there_is_said(api, place):
     with pytest.raises(ArtifactError, match="no hugo/friends that you may read"):
-        hub.fetch(api, REPOSITORY, place)
+        hub.pull(api, REPOSITORY, place)
 
 
 def test_a_hub_that_refuses_is_said(api, server, artifact):

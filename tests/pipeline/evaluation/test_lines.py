@@ -4,26 +4,26 @@ import random
 
 import pytest
 
-from pipeline.evaluation.attribution import real_or_not
-from pipeline.evaluation.baselines import markov, nearest
-from pipeline.evaluation.habits import BURST, LINE_HABITS, distance, habits
-from pipeline.evaluation.heldout import Answer, Turn, real_answers
+from pipeline.evaluation.attribution import measure_realism
+from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
+from pipeline.evaluation.habits import BURST, LINE_HABITS, measure_habit_distance, measure_habits
+from pipeline.evaluation.heldout import Answer, Turn, make_real_answers
 from pipeline.evaluation.intervals import mean, ratio
 from pipeline.evaluation.memorization import (
-    copied,
-    exposure,
-    memory_of,
-    private_lines,
-    said_canaries,
+    compute_exposure,
+    count_private_lines,
+    count_spoken_canaries,
+    index_training_lines,
+    measure_copies,
 )
-from pipeline.evaluation.text_metrics import diversity, overlap, self_bleu
-from tests.model.evaluation.people import answers, turns
+from pipeline.evaluation.text_metrics import measure_diversity, measure_overlap, measure_self_bleu
+from tests.pipeline.evaluation.people import answers, turns
 
 ASKED = Turn("Hugo", ("Tiago: a?",), ("I would rather walk to the old harbour today 日本",))
 
 
 def habit(text):
-    return dict(zip(LINE_HABITS, habits(text), strict=True))
+    return dict(zip(LINE_HABITS, measure_habits(text), strict=True))
 
 
 def test_habits_are_counted_in_a_line():
@@ -39,15 +39,18 @@ def test_habits_are_counted_in_a_line():
 
 
 def test_habits_are_near_where_they_are_the_same_and_far_where_they_are_not():
-    truth = real_answers(turns(30, 1))
+    truth = make_real_answers(turns(30, 1))
     shouting = [Answer(a.asked, tuple(m.upper() + "!!!" for m in a.messages) * 3) for a in truth]
 
-    same, other = distance(truth, real_answers(turns(30, 2)), 0), distance(truth, shouting, 0)
+    same, other = (
+        measure_habit_distance(truth, make_real_answers(turns(30, 2)), 0),
+        measure_habit_distance(truth, shouting, 0),
+    )
 
-    assert same.whole.value < 0.2
-    assert other.whole.value > 1
+    assert same.mean.value < 0.2
+    assert other.mean.value > 1
     assert other.voices["Hugo"][BURST].generated > 2 * other.voices["Hugo"][BURST].real
-    assert distance(truth, truth, 0).whole.value == 0
+    assert measure_habit_distance(truth, truth, 0).mean.value == 0
 
 
 def test_repeating_oneself_is_not_varied():
@@ -55,7 +58,7 @@ def test_repeating_oneself_is_not_varied():
     varied = [" ".join(words[n : n + 6]) for n in range(0, 300, 6)]
     same = ["all of it is the same"] * 50
 
-    high, low = diversity(varied, 300, 0), diversity(same, 300, 0)
+    high, low = measure_diversity(varied, 300, 0), measure_diversity(same, 300, 0)
 
     assert high.distinct_1 == high.distinct_2 == 1.0
     assert low.distinct_2 < 0.05
@@ -64,12 +67,12 @@ def test_repeating_oneself_is_not_varied():
 
 
 def test_one_line_alone_has_no_self_bleu():
-    assert self_bleu(["only this"]) == self_bleu(["?!", "only this"]) == 0.0
+    assert measure_self_bleu(["only this"]) == measure_self_bleu(["?!", "only this"]) == 0.0
 
 
 def test_the_real_words_overlap_wholly_and_others_not_at_all():
-    whole = overlap([Answer(ASKED, ASKED.messages)] * 3, 0)
-    none = overlap([Answer(ASKED, ("zzz qqq",))] * 3, 0)
+    whole = measure_overlap([Answer(ASKED, ASKED.messages)] * 3, 0)
+    none = measure_overlap([Answer(ASKED, ("zzz qqq",))] * 3, 0)
 
     assert whole.chrf.value == pytest.approx(100)
     assert all(each.value == pytest.approx(1) for each in whole.rouge.values())
@@ -80,13 +83,13 @@ def test_the_real_words_overlap_wholly_and_others_not_at_all():
 def test_rouge_reads_every_script():
     turn = Turn("李雷", (), ("日本 não",))
 
-    found = overlap([Answer(turn, ("日本 não",))], 0)
+    found = measure_overlap([Answer(turn, ("日本 não",))], 0)
 
     assert found.rouge["rougeL"].value == 1.0
 
 
 def test_a_speechless_answer_overlaps_with_nothing():
-    assert overlap([Answer(ASKED, ())], 0).rouge["rouge1"].value == 0
+    assert measure_overlap([Answer(ASKED, ())], 0).rouge["rouge1"].value == 0
 
 
 KEPT = "the old lighthouse keeper never told anybody where he hid it"
@@ -108,29 +111,29 @@ KEPT = "the old lighthouse keeper never told anybody where he hid it"
 def test_what_training_holds_is_a_copy(line, share):
     training = [Turn("Hugo", ("Tiago: who is at home today",), (KEPT, "me too"))]
 
-    assert copied(memory_of(training), [line], 0).value == share
+    assert measure_copies(index_training_lines(training), [line], 0).value == share
 
 
 def test_private_lines_are_counted():
     said = ["call me at +351 912 345 678", "see you at 8", "it is a.b@example.com"]
 
-    assert private_lines(said) == 2
-    assert private_lines(["see you at 8", "12 of us"]) == 0
+    assert count_private_lines(said) == 2
+    assert count_private_lines(["see you at 8", "12 of us"]) == 0
 
 
 def test_a_canary_that_was_learned_is_exposed_and_one_that_was_not_is_not():
     others = [float(nats) for nats in range(20, 83)]
 
-    assert exposure(5.0, others) == 6.0
-    assert exposure(100.0, others) == 0.0
-    assert 0.9 < exposure(51.0, others) < 1.1
+    assert compute_exposure(5.0, others) == 6.0
+    assert compute_exposure(100.0, others) == 0.0
+    assert 0.9 < compute_exposure(51.0, others) < 1.1
 
 
 def test_a_canary_is_found_in_what_is_said():
     canaries = ["the code word of Ambrose is acorn amber", "the code word of Cosima is lemon"]
 
-    assert said_canaries(canaries, ["Ok: The code word of Ambrose is acorn, amber!"]) == 1
-    assert said_canaries(canaries, ["the code word of Ambrose is acorn"]) == 0
+    assert count_spoken_canaries(canaries, ["Ok: The code word of Ambrose is acorn, amber!"]) == 1
+    assert count_spoken_canaries(canaries, ["the code word of Ambrose is acorn"]) == 0
 
 
 def test_lines_unlike_real_ones_are_told_and_lines_like_them_are_not():
@@ -138,12 +141,12 @@ def test_lines_unlike_real_ones_are_told_and_lines_like_them_are_not():
     alike = [text for answer in answers(turns(40, 2), 3) for text in answer.messages]
     unlike = [f"As an AI language model, I cannot say {n}." for n in range(100)]
 
-    assert 0.35 < real_or_not(truth, alike, 0).value < 0.65
-    assert real_or_not(truth, unlike, 0).value > 0.98
+    assert 0.35 < measure_realism(truth, alike, 0).value < 0.65
+    assert measure_realism(truth, unlike, 0).value > 0.98
 
 
 def test_too_few_lines_tell_nothing():
-    found = real_or_not(["a", "b"], ["c"], 0)
+    found = measure_realism(["a", "b"], ["c"], 0)
 
     assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
 
@@ -152,11 +155,13 @@ def test_the_chain_says_only_the_person_s_own_words():
     training = turns(30, 1)
     own = {w for t in training if t.voice == "Hugo" for m in t.messages for w in m.split()}
 
-    said = [a for a in markov(training, turns(20, 2), 0) if a.asked.voice == "Hugo"]
+    said = [a for a in answer_by_markov_chain(training, turns(20, 2), 0) if a.asked.voice == "Hugo"]
 
     assert {word for a in said for m in a.messages for word in m.split()} <= own
     assert all(answer.messages for answer in said)
-    assert markov(training, turns(5, 2), 0) == markov(training, turns(5, 2), 0)
+    assert answer_by_markov_chain(training, turns(5, 2), 0) == answer_by_markov_chain(
+        training, turns(5, 2), 0
+    )
 
 
 def test_the_copier_repeats_the_person_s_answer_to_the_most_similar_lines():
@@ -167,7 +172,10 @@ def test_the_copier_repeats_the_person_s_answer_to_the_most_similar_lines():
     ]
     asked = [Turn("Hugo", ("Raul: who would eat a pizza",), ("?",)), Turn("Tiago", (), ("?",))]
 
-    assert [a.messages for a in nearest(training, asked)] == [("always hungry",), ("not me",)]
+    assert [a.messages for a in answer_by_nearest_context(training, asked)] == [
+        ("always hungry",),
+        ("not me",),
+    ]
 
 
 def test_an_interval_holds_the_truth_and_narrows_with_more_values():

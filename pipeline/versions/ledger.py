@@ -1,0 +1,197 @@
+"""Store the consent decisions and forgotten messages of a chat between retrainings."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from model.artifacts.consent import HISTORY_INDEX
+from model.chat.roster import (
+    Decision,
+    Person,
+    Roster,
+    decision_from_json,
+    decision_to_json,
+    newest_decisions,
+)
+from model.errors import DatasetError, describe_error
+
+
+@dataclass(frozen=True, slots=True)
+class DumpNotes:
+    """The decisions and the ids of forgotten messages in a dump of one chat."""
+
+    file: Path
+    chat_id: int
+    written_at: datetime
+    decisions: tuple[Decision, ...] = ()
+    forgotten: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawnPerson:
+    """A person whose messages must not be used; `since` is None if only the roster says so."""
+
+    name: str
+    ids: tuple[int, ...]
+    since: datetime | None = None
+
+    @property
+    def reason(self) -> str:
+        """Return how the person withdrew, as a sentence without a full stop."""
+        if self.since:
+            return f"{self.name} told the bot /optout on {self.since:%Y-%m-%d}"
+        return f'{self.name} may not be learned from (learn = "no" in the roster)'
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentLedger:
+    """Each user's newest decision, forgotten messages, the bot's ids, and people who withdrew.
+
+    `deleted` counts the messages that were deleted in Telegram after they were stored. `aliases`
+    maps the ids that the bot gave to a basic group's messages to the ids in exports.
+    `forgotten_words` are the forgotten ids that belong to people's messages. The other forgotten
+    ids belong to the bot's own messages, or to messages that are in no export and no dump.
+    """
+
+    decisions: Mapping[int, Decision] = field(default_factory=dict)
+    forgotten: frozenset[int] = frozenset()
+    understudies: frozenset[int] = frozenset()
+    withdrawn: tuple[WithdrawnPerson, ...] = ()
+    deleted: int = 0
+    aliases: Mapping[int, int] = field(default_factory=dict)
+    forgotten_words: frozenset[int] = frozenset()
+
+    @property
+    def opted_out(self) -> frozenset[int]:
+        """Return the ids of users whose newest decision is `/optout`."""
+        return frozenset(one.user_id for one in self.decisions.values() if one.kind == "optout")
+
+    def add_dumps(self, dumps: Iterable[DumpNotes]) -> "ConsentLedger":
+        """Return this ledger with the decisions and forgotten messages of dumps."""
+        dumps = list(dumps)
+        forgotten = self.forgotten.union(*(dump.forgotten for dump in dumps))
+        updated = self.add_decisions(one for dump in dumps for one in dump.decisions)
+        return replace(updated, forgotten=forgotten)
+
+    def add_decisions(self, decisions: Iterable[Decision]) -> "ConsentLedger":
+        """Return this ledger with more decisions; the newest of each user counts."""
+        newest = newest_decisions([*self.decisions.values(), *decisions])
+        return replace(self, decisions=newest)
+
+    def apply_to(self, roster: Roster) -> Roster:
+        """Return a roster that follows people's own decisions.
+
+        An `/optout` overrides the roster: learn and imitate become "no". An `/optin` only turns
+        `imitate = "ask"` into "yes". The bot applies the same rule.
+        """
+        people = []
+        for person in roster.people:
+            decision = self._find_decision(person)
+            if decision and decision.kind == "optout":
+                people.append(replace(person, learn="no", imitate="no"))
+            elif decision and person.imitate == "ask":
+                people.append(replace(person, imitate="yes"))
+            else:
+                people.append(person)
+        return replace(roster, people=tuple(people))
+
+    def keep_excluded(self, person: Person) -> Person:
+        """Return a person with `learn = "no"` if an earlier roster excluded them."""
+        excluded = (one.ids for one in self.withdrawn if one.since is None)
+        if any(not set(ids).isdisjoint(person.ids) for ids in excluded):
+            return replace(person, learn="no")
+        return person
+
+    def record_withdrawals(self, roster: Roster) -> "ConsentLedger":
+        """Return this ledger with everyone whom the roster does not allow to learn from."""
+        withdrawn = []
+        for person in roster.people:
+            if person.learn == "no":
+                decision = self._find_decision(person)
+                since = decision.at if decision and decision.kind == "optout" else None
+                withdrawn.append(WithdrawnPerson(person.name, person.ids, since))
+        return replace(self, withdrawn=tuple(withdrawn))
+
+    def _find_decision(self, person: Person) -> Decision | None:
+        """Return a person's newest decision; an `/optout` of any account overrides `/optin`s."""
+        own = [self.decisions[number] for number in person.ids if number in self.decisions]
+        return max(own, key=lambda one: (one.kind == "optout", one.at), default=None)
+
+
+def load_withdrawn(root: Path) -> list[WithdrawnPerson]:
+    """Return the people who withdrew in any chat of a models folder.
+
+    Raises:
+        DatasetError: A ledger is damaged.
+    """
+    indices = sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
+    return [one for index in indices for one in read_index(index)[1].withdrawn]
+
+
+def read_index(path: Path) -> tuple[str, ConsentLedger]:
+    """Return the name of a chat's history file, and the chat's ledger.
+
+    Raises:
+        FileNotFoundError: There is no index.
+        DatasetError: The index is damaged.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+        return str(value["history"]), ledger_from_json(value["ledger"])
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(describe_damage(path, error)) from error
+
+
+def describe_damage(path: Path, error: Exception) -> str:
+    """Return the error message for a damaged file of a history."""
+    return (
+        f"{path} is damaged ({describe_error(error)}): restore it from a backup, or move "
+        f"{path.parent} away and give all exports and dumps again"
+    )
+
+
+def ledger_to_json(ledger: ConsentLedger) -> dict[str, Any]:
+    """Return a ledger as JSON values."""
+    return {
+        "decisions": [decision_to_json(one) for one in ledger.decisions.values()],
+        "forgotten": sorted(ledger.forgotten),
+        "deleted": ledger.deleted,
+        "understudies": sorted(ledger.understudies),
+        "withdrawn": [
+            {
+                "name": one.name,
+                "ids": list(one.ids),
+                "since": one.since.isoformat() if one.since else None,
+            }
+            for one in ledger.withdrawn
+        ],
+        "aliases": sorted(ledger.aliases.items()),
+        "forgotten_words": sorted(ledger.forgotten_words),
+    }
+
+
+def ledger_from_json(value: Mapping[str, Any]) -> ConsentLedger:
+    """Return the ledger that `ledger_to_json` stored."""
+    decisions = map(decision_from_json, value["decisions"])
+    withdrawn = (
+        WithdrawnPerson(
+            one["name"],
+            tuple(one["ids"]),
+            datetime.fromisoformat(one["since"]) if one["since"] else None,
+        )
+        for one in value["withdrawn"]
+    )
+    return ConsentLedger(
+        decisions={one.user_id: one for one in decisions},
+        forgotten=frozenset(value["forgotten"]),
+        understudies=frozenset(value["understudies"]),
+        withdrawn=tuple(withdrawn),
+        deleted=value.get("deleted", 0),
+        aliases=dict(map(tuple, value["aliases"])),
+        forgotten_words=frozenset(value.get("forgotten_words", ())),
+    )

@@ -181,7 +181,7 @@ def refuse_odd_exports(folder):
     before = everything(root / "history")
     for files in ((newest, folder / "first" / "result.json"), (newest,), (newest, newest)):
         code, line = says(*files)
-        assert (code, "nothing new was said since" in line) == (0, True)
+        assert (code, "no new messages since" in line) == (0, True)
     code, line = says(other)
     assert (code, f"is of Work, not of {about['name']}" in line) == (1, True)
     code, line = says(shorter)

@@ -20,7 +20,7 @@ from tests.pipeline.retrain.workshop import CHAT, NEW, Killed, card
         (card(attribution=0.45), "attribution fell from 0.600 to 0.450"),
         (card(right_voice=0.55), "right voice fell from 0.700 to 0.550"),
         (card(copied=0.2), "copied lines rose from 0.0% to 20.0%"),
-        (card(private=1), "private data in 1 of the lines it said"),
+        (card(private=1), "private data in 1 of its lines"),
     ],
     ids=["whose lines", "right voice", "copying", "private data"],
 )

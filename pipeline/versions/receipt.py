@@ -130,7 +130,7 @@ def _describe_exclusions(receipt: Receipt) -> Iterator[str]:
             "and no dump contains"
         )
     if receipt["unidentified"]:
-        yield f"{receipt['unplaced']:,} of these are not identified in a basic group's exports"
+        yield f"{receipt['unidentified']:,} of these are not identified in a basic group's exports"
     redacted = ", ".join(f"{kind} {count:,}" for kind, count in receipt["redacted"].items())
     yield f"private data replaced by placeholders: {redacted or 'none'}"
 

@@ -60,7 +60,7 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
         second.stdout.splitlines()[0]
         == f"{registry.names[1]} is now the current version, with 288 new messages"
     )
-    assert [line.split()[0] for line in second.stdout.splitlines()[1:]] == ["receipt:"]
+    assert [line.split()[0] for line in second.stdout.splitlines()[1:]] == ["Receipt:"]
     assert receipt["started_from"] == registry.names[0]
     assert receipt["hyperparameters"]["epochs"] == 0.5
     assert {one["metric"].split(", ")[0] for one in receipt["scores"]} >= {
@@ -70,5 +70,5 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     assert all(one["current"] is not None for one in receipt["scores"])
     assert receipt["excluded"] == []
     save_lines(load_dataset(Path(find_dataset(registry.open()))), tmp_path)
-    assert registry.open().lines.read_bytes() == (tmp_path / COPY_INDEX).read_bytes()
+    assert registry.open().copy_index.read_bytes() == (tmp_path / COPY_INDEX).read_bytes()
     assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}

@@ -77,6 +77,7 @@ _MARK = re.compile(rb'"messages"\s*:\s*\[|' + _MESSAGE)
 _OWN_KEY = re.compile(
     rb'"(name|type|id)"\s*:\s*(' + _STRING + rb"|-?\d+|null)(?=\s*[,}])", re.DOTALL
 )
+_UNFINISHED_KEY = re.compile(rb'"(?:name|type|id)"\s*+:\s*+"(?:[^"\\]++|\\.)*+\\?\Z', re.DOTALL)
 _CLOSES = {b"}": b"{", b"]": b"["}
 _CHAT_PATHS = (b"{", b'{ {"chats" ["list" {', b'{ {"left_chats" ["list" {')
 
@@ -213,6 +214,8 @@ class _Reader:
         """Read brackets and keys outside messages, up to a position in the buffer."""
         while self.at < limit and (found := _TOKEN.match(self.buffer, self.at, limit)):
             start = found.start(1) if found[1] else found.start(3)
+            if found[2] and limit < len(self.buffer) and self._is_unfinished(start):
+                return
             if not _BETWEEN_TOKENS.fullmatch(self.buffer, self.at, start) and self._is_in_chat():
                 self._note_fault(self._line_start(self.at, start))
             self._is_empty = False
@@ -233,6 +236,11 @@ class _Reader:
             self.at = found.end()
         if b'"' in self.buffer[self.at : limit] and limit < len(self.buffer):
             self._is_sound = self._is_sound and not _MARK.match(self.buffer, limit)
+
+    def _is_unfinished(self, start: int) -> bool:
+        """Whether the value of a chat's own key ends after the buffer."""
+        is_short = len(self.buffer) - start <= _MAX_MESSAGE
+        return is_short and _UNFINISHED_KEY.match(self.buffer, start) is not None
 
     def _read_own_key(self, frame: _Frame, start: int) -> None:
         """Read a chat's name, type or id; remember a line that is neither of these."""

@@ -164,7 +164,7 @@ async def test_another_programs_database_is_refused(desk, words):
     ("place", "words"),
     [
         (".", "is not a file"),
-        (".env/bot.db", "cannot be made below a file"),
+        (".env/bot.db", "cannot be created below a file"),
         ("/proc/bot.db", "the database /proc/bot.db"),
         (".env", "cannot be read as a database"),
     ],

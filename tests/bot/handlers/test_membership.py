@@ -18,7 +18,7 @@ ORIGIN_TOLD = EN.needs_allow.format(chats="Friends")
 
 @pytest.fixture(autouse=True)
 def _settles_soon(monkeypatch):
-    monkeypatch.setattr(membership, "MOVE_SECONDS", 0.2)
+    monkeypatch.setattr(membership, "MOVE_SECONDS", 0.5)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from telegram import Update
@@ -25,7 +26,10 @@ logger = logging.getLogger(__name__)
 
 
 class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
-    """Handles updates in order, and tells the inbox when all handlers of an update have ended.
+    """Handles each chat's updates in order, and tells the inbox when all handlers have ended.
+
+    An update starts when the handlers that block have ended for the update before it. Chats do not
+    wait for each other.
 
     An update that a kill or a stop interrupts is handled again when the bot restarts; one that
     could not be stored is held, and handled again when there is free space.
@@ -39,6 +43,10 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._held: set[int] = set()
+        self._newest: dict[int | None, asyncio.Task[None]] = {}  # the last to start, by chat
+        self._starting: set[asyncio.Task[None]] = set()
+        self._handling: set[asyncio.Task[None]] = set()
+        self._requeued: set[int] = set()
         self._turn = asyncio.Lock()
         self._stopped_at: float | None = None
 
@@ -48,34 +56,65 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
-        """Store the message in an update and start the update's handlers.
+        """Start an update after the earlier updates of its chat; return before that.
 
-        An update without content was handled by an earlier process. While the bot is being stopped
-        no update is started: it waits for the restart.
+        An update without content was handled by an earlier process.
         """
-        inbox = self.inbox
-        if not isinstance(update, Update) or inbox is None or is_empty(update):
+        if not isinstance(update, Update) or self.inbox is None or is_empty(update):
             return
+        chat_id = update.effective_chat.id if update.effective_chat else None
+        before = self._newest.get(chat_id)
+        task = asyncio.create_task(self._start(self.inbox, update, before))
+        self._newest[chat_id] = task
+        self._starting.add(task)
+        task.add_done_callback(partial(self._on_started, chat_id))
+
+    async def _start(self, inbox: Inbox, update: Update, before: asyncio.Task[None] | None) -> None:
+        """Start an update after `before`; while a repeated update starts, no other does."""
+        if before is not None:
+            await asyncio.wait({before})
         async with self._turn:
-            number = update.update_id
-            if self.is_stopping or not await self._begin(inbox, update):
+            if update.update_id in self._requeued:
+                self._requeued.discard(update.update_id)
+                if self._handling:
+                    await asyncio.wait(set(self._handling))
+                await self._handle(inbox, update)
                 return
-            attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
-            token = CURRENT.set(attempt)
-            try:
-                # in a task, so that it can be cancelled without the fetcher of updates
-                dispatch = self._track(asyncio.create_task(super().process_update(update)))
-            finally:
-                CURRENT.reset(token)
-            self._tasks[number].append(dispatch)
-            await asyncio.wait({dispatch})
-            if not dispatch.cancelled() and (error := dispatch.exception()):
-                logger.error("update %d", number, exc_info=error)
-            end = super().create_task(self._end(inbox, number))
-            if attempt is not None:
-                waiter = asyncio.create_task(attempt.has_waited.wait())
-                await asyncio.wait({end, waiter}, timeout=ALONE, return_when="FIRST_COMPLETED")
-                waiter.cancel()
+            handling = asyncio.create_task(self._handle(inbox, update))
+            self._handling.add(handling)
+            handling.add_done_callback(self._handling.discard)
+        await handling
+
+    def _on_started(self, chat_id: int | None, task: asyncio.Task[None]) -> None:
+        self._starting.discard(task)
+        if self._newest.get(chat_id) is task:
+            del self._newest[chat_id]
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("an update could not be started", exc_info=error)
+
+    async def _handle(self, inbox: Inbox, update: Update) -> None:
+        """Store the message in an update, start its handlers and wait for those that block.
+
+        While the bot is being stopped no update is started: it waits for the restart.
+        """
+        number = update.update_id
+        if self.is_stopping or not await self._begin(inbox, update):
+            return
+        attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
+        token = CURRENT.set(attempt)
+        try:
+            dispatch = self._track(asyncio.create_task(super().process_update(update)))
+        finally:
+            CURRENT.reset(token)
+        self._tasks[number].append(dispatch)
+        await asyncio.wait({dispatch})
+        if not dispatch.cancelled() and (error := dispatch.exception()):
+            logger.error("update %d", number, exc_info=error)
+        end = super().create_task(self._end(inbox, number))
+        if attempt is not None:
+            waiter = asyncio.create_task(attempt.has_waited.wait())
+            await asyncio.wait({end, waiter}, timeout=ALONE, return_when="FIRST_COMPLETED")
+            waiter.cancel()
 
     async def stop(self) -> None:
         """Stop handling updates and end the background jobs; open updates wait for the restart."""
@@ -88,7 +127,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             left = since + GRACE - asyncio.get_running_loop().time()
             await asyncio.wait(self._unfinished, timeout=max(0, left))
         await self._cancel_unfinished()
-        async with self._turn:  # an update that was just starting has created its tasks now
+        while self._starting:  # an update that is just starting creates tasks
+            await asyncio.wait(self._starting, timeout=CANCEL_SECONDS)
             await self._cancel_unfinished()
         await super().stop()
         if self.inbox is not None:
@@ -176,6 +216,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         chosen = [body for body in kept if wanted(body["update_id"])]
         for body in chosen:
             if update := parse(body):
+                self._requeued.add(update.update_id)
                 await self.update_queue.put(update)
             elif self.inbox:
                 await self.inbox.set_aside(body["update_id"])

@@ -22,6 +22,7 @@ from bot.transport.outgoing import Limiter
 from model.artifacts.artifact import Artifact, Card, Chat
 from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
+from model.speaking import speaker
 from tests.habits import CHAT_ID, IDS
 
 GROUP = -(10**12 + CHAT_ID)
@@ -81,7 +82,7 @@ def live():
     """Run the bot until it is stopped."""
     os.dup2(os.open(os.devnull, os.O_RDWR), 1)
     command_line.Registry = Models
-    command_line.open_speaker = Speaker
+    speaker.open_speaker = Speaker
     polling.Limiter = partial(Limiter, **LIMITS)
     sys.argv = ["understudy-bot", "run"]
     command_line.main()

@@ -261,6 +261,28 @@ async def test_a_repeated_update_blocks_no_other_once_it_waits(stage, told, grou
     assert answer["chat"]["id"] == elsewhere.id
 
 
+async def test_a_chat_whose_updates_start_slowly_delays_no_other(live, group, zoe, monkeypatch):
+    begin, may_begin, begun = Inbox.begin, asyncio.Event(), []
+
+    async def begins(self, update_id, received=None):
+        if received.message.chat_id == group.id:
+            await may_begin.wait()
+            begun.append(received.message.text)
+        return await begin(self, update_id, received)
+
+    monkeypatch.setattr(Inbox, "begin", begins)
+    for number in range(5):
+        await live.telegram.say(group, zoe, f"{number}")
+    elsewhere = live.telegram.chat(-1005555, title="Others")
+
+    answer = await live.answer(elsewhere, zoe, "/help")
+    may_begin.set()
+    await until(lambda: len(begun) == 5)
+
+    assert answer["chat"]["id"] == elsewhere.id
+    assert begun == ["0", "1", "2", "3", "4"]
+
+
 class TestTurns:
     """The unsent rest of a turn is sent after a restart, as it was generated before."""
 

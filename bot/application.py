@@ -127,9 +127,11 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             left = since + GRACE - asyncio.get_running_loop().time()
             await asyncio.wait(self._unfinished, timeout=max(0, left))
         await self._cancel_unfinished()
-        while self._starting:  # an update that is just starting creates tasks
+        while self._starting:
+            for task in self._starting:
+                task.cancel()
             await asyncio.wait(self._starting, timeout=CANCEL_SECONDS)
-            await self._cancel_unfinished()
+        await self._cancel_unfinished()
         await super().stop()
         if self.inbox is not None:
             with suppress(StoreError):

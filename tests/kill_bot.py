@@ -39,7 +39,7 @@ class Speaker:
 
     rejected = MappingProxyType({})
 
-    def __init__(self, _artifact=None, _settings=None):
+    def __init__(self, _artifact=None, device="auto"):
         self.chance = random.Random()
 
     def reply(self, context, _voice, begins="", _should_stop=None):

@@ -265,7 +265,7 @@ async def test_a_chat_whose_updates_start_slowly_delays_no_other(live, group, zo
     begin, may_begin, begun = Inbox.begin, asyncio.Event(), []
 
     async def begins(self, update_id, received=None):
-        if received.message.chat_id == group.id:
+        if received and received.message.chat_id == group.id:
             await may_begin.wait()
             begun.append(received.message.text)
         return await begin(self, update_id, received)

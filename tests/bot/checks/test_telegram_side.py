@@ -41,7 +41,7 @@ async def a_web_server(status):
 
 async def test_no_token(desk):
     assert (await desk.says("BOT_TOKEN", bot_token=None)).startswith(
-        "WRONG BOT_TOKEN is not set: ask @BotFather"
+        "WRONG BOT_TOKEN is not set: create a bot with @BotFather"
     )
 
 

@@ -57,12 +57,12 @@ def test_a_version_travels_to_another_machine_as_a_file(registry, other, tmp_pat
 
     read = call(other, "import", tmp_path / "friends.zip")
 
-    assert wrote.startswith(f"wrote {tmp_path / 'friends.zip'}, 0.0 MB; contents sha256 ")
-    assert "can draw its messages" in wrote
-    assert "Give the file only to who may read the chat." in wrote
-    assert read.splitlines()[0].startswith(f"{registry.current} of {tmp_path / 'friends.zip'} is")
+    assert wrote.startswith(f"Wrote {tmp_path / 'friends.zip'}, 0.0 MB; contents sha256 ")
+    assert "can extract messages from them" in wrote
+    assert "Give the file only to people who may read the chat." in wrote
+    assert read.splitlines()[0].startswith(f"{registry.current} from {tmp_path / 'friends.zip'} is")
     assert read.splitlines()[0].split()[-1] == wrote.splitlines()[0].split()[-1]
-    assert read.splitlines()[1] == "To let it serve: understudy models promote 0001"
+    assert read.splitlines()[1] == "To make it the current version: understudy models promote 0001"
     assert call(other, "promote", "1") == f"{registry.current} is the current version now.\n"
     assert load_artifact(other.open().path).card == registry.open().card
 
@@ -76,7 +76,7 @@ def test_an_existing_version_is_recognised_and_not_added_again(registry, other, 
 
     assert other.names == registry.names == [registry.current]
     for told in (again, home):
-        assert f"is {registry.current} here already" in told
+        assert f"is already {registry.current} here" in told
         assert "No new version was made" in told
 
 
@@ -126,9 +126,9 @@ def test_a_version_travels_by_the_hub(registry, other, server):
     read = call(other, "import", "hugo/friends")
 
     assert "Only you and people you invite will be able to read hugo" in told
-    assert "can draw its messages" in told
+    assert "can extract messages from them" in told
     assert f"{registry.current} is at {server.url}/hugo/friends" in told
-    assert f"{registry.current} of hugo/friends is {registry.current} here" in read
+    assert f"{registry.current} from hugo/friends is {registry.current} here" in read
     assert other.open("1").card == registry.open().card
 
 
@@ -143,7 +143,7 @@ def test_pushing_asks_first_and_goes_no_further_without_a_yes(registry, server):
 def test_pushing_in_public_says_who_did_not_agree(registry, server):
     told = call(registry, "push", "current", "hugo/friends", "--public", answer="y\n")
 
-    assert "anybody will read it" in told
+    assert "Anyone will be able to read" in told
     assert "李雷 did not agree to be imitated" in told
     assert server.private == {"hugo/friends": False}
 
@@ -175,7 +175,7 @@ def test_nobody_signed_in_and_no_hub_are_one_line_each(registry, tmp_path):
 
     assert (nobody.returncode, offline.returncode) == (1, 1)
     assert nobody.stderr == (
-        "understudy: nobody is signed in at the hub: `hf auth login`, or HF_TOKEN\n"
+        "understudy: nobody is signed in at the hub: run `hf auth login`, or set HF_TOKEN\n"
     )
     assert offline.stderr == ("understudy: the hub cannot be reached: go online and try again\n")
 

@@ -156,7 +156,7 @@ async def test_words_after_a_colon_are_how_the_answer_begins(friends):
 
     voice, words = parse_voice_header(answer["text"])
     assert voice == "Hugo"
-    assert words.startswith("hello you ")
+    assert words.startswith("hello you")
     assert HABITS["Hugo"] in words
 
 

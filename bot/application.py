@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from telegram import Update
+from telegram import Chat, Update
 from telegram.ext import Application
 
 from bot.errors import StoppingError, StoreError
@@ -28,8 +28,9 @@ logger = logging.getLogger(__name__)
 class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each chat's updates in order, and tells the inbox when all handlers have ended.
 
-    An update starts when the handlers that block have ended for the update before it. Chats do not
-    wait for each other.
+    An update starts when the handlers that block have ended for the update before it. Groups do not
+    wait for each other. An update that can concern several chats, such as a group's migration, a
+    poll answer or a private message, starts after all earlier updates and before all later ones.
 
     An update that a kill or a stop interrupts is handled again when the bot restarts; one that
     could not be stored is held, and handled again when there is free space.
@@ -43,7 +44,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._held: set[int] = set()
-        self._newest: dict[int | None, asyncio.Task[None]] = {}  # the last to start, by chat
+        self._newest: dict[int, asyncio.Task[None]] = {}  # the last to start, by group
+        self._barrier: asyncio.Task[None] | None = None  # the last that concerns several chats
         self._starting: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[None]] = set()
         self._requeued: set[int] = set()
@@ -62,17 +64,23 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         """
         if not isinstance(update, Update) or self.inbox is None or is_empty(update):
             return
-        chat_id = update.effective_chat.id if update.effective_chat else None
-        before = self._newest.get(chat_id)
+        group_id = find_only_group(update)
+        if group_id is None:
+            before = set(self._starting)
+        else:
+            before = {task for task in (self._newest.get(group_id), self._barrier) if task}
         task = asyncio.create_task(self._start(self.inbox, update, before))
-        self._newest[chat_id] = task
+        if group_id is None:
+            self._barrier = task
+        else:
+            self._newest[group_id] = task
         self._starting.add(task)
-        task.add_done_callback(partial(self._on_started, chat_id))
+        task.add_done_callback(partial(self._on_started, group_id))
 
-    async def _start(self, inbox: Inbox, update: Update, before: asyncio.Task[None] | None) -> None:
+    async def _start(self, inbox: Inbox, update: Update, before: set[asyncio.Task[None]]) -> None:
         """Start an update after `before`; while a repeated update starts, no other does."""
-        if before is not None:
-            await asyncio.wait({before})
+        if before:
+            await asyncio.wait(before)
         async with self._turn:
             if update.update_id in self._requeued:
                 self._requeued.discard(update.update_id)
@@ -85,10 +93,12 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             handling.add_done_callback(self._handling.discard)
         await handling
 
-    def _on_started(self, chat_id: int | None, task: asyncio.Task[None]) -> None:
+    def _on_started(self, group_id: int | None, task: asyncio.Task[None]) -> None:
         self._starting.discard(task)
-        if self._newest.get(chat_id) is task:
-            del self._newest[chat_id]
+        if self._barrier is task:
+            self._barrier = None
+        if group_id is not None and self._newest.get(group_id) is task:
+            del self._newest[group_id]
         if not task.cancelled() and (error := task.exception()):
             logger.error("an update could not be started", exc_info=error)
 
@@ -264,3 +274,14 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
 def is_empty(update: Update) -> bool:
     """Whether an update has no content, see `bot.transport.polling`."""
     return all(getattr(update, kind) is None for kind in Update.ALL_TYPES)
+
+
+def find_only_group(update: Update) -> int | None:
+    """Return the id of the only chat that an update can concern, if it is a group."""
+    message = update.message or update.edited_message
+    found = message or update.callback_query or update.message_reaction
+    chat = update.effective_chat
+    if found is None or chat is None or chat.type not in {Chat.GROUP, Chat.SUPERGROUP}:
+        return None
+    is_move = message and (message.migrate_to_chat_id or message.migrate_from_chat_id)
+    return None if is_move else chat.id

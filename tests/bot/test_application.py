@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from telegram import Update
 
 from bot import application, background
 from bot.errors import StoreError
@@ -259,6 +260,29 @@ async def test_a_repeated_update_blocks_no_other_once_it_waits(stage, told, grou
         await stage.telegram.wait_for("sendMessage", chat_id=group.id)
 
     assert answer["chat"]["id"] == elsewhere.id
+
+
+def group_message(**fields):
+    chat = {"id": -5, "type": "supergroup", "title": "Friends"}
+    return {"message_id": 1, "date": 1, "chat": chat, **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "group_id"),
+    [
+        ({"message": group_message(text="hi")}, -5),
+        ({"edited_message": group_message(text="hi")}, -5),
+        ({"message": group_message(migrate_from_chat_id=-4)}, None),
+        ({"message": group_message(migrate_to_chat_id=-6)}, None),
+        ({"message": group_message(text="hi", chat={"id": 7, "type": "private"})}, None),
+        ({"poll_answer": {"poll_id": "1", "option_ids": [0]}}, None),
+    ],
+    ids=["message", "edit", "moved here", "moved away", "private", "poll answer"],
+)
+def test_only_a_groups_own_updates_overlap_with_those_of_other_chats(fields, group_id):
+    update = Update.de_json({"update_id": 1, **fields}, None)
+
+    assert application.find_only_group(update) == group_id
 
 
 async def test_a_chat_whose_updates_start_slowly_delays_no_other(live, group, zoe, monkeypatch):

@@ -275,7 +275,10 @@ def group_message(**fields):
         ({"message": group_message(migrate_from_chat_id=-4)}, None),
         ({"message": group_message(migrate_to_chat_id=-6)}, None),
         ({"message": group_message(text="hi", chat={"id": 7, "type": "private"})}, None),
-        ({"poll_answer": {"poll_id": "1", "option_ids": [0]}}, None),
+        (
+            {"poll_answer": {"poll_id": "1", "option_ids": [0], "option_persistent_ids": ["0"]}},
+            None,
+        ),
     ],
     ids=["message", "edit", "moved here", "moved away", "private", "poll answer"],
 )

@@ -1,6 +1,7 @@
 """Really trained small models of both families, once a test run."""
 
 import asyncio
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -27,6 +28,13 @@ settings.register_profile("repeatable", derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
 
 torch.set_num_threads(1)  # these models are so small that threads only wait for each other
+
+
+def pytest_collection_finish():
+    """Exclude imported modules from garbage collections; torch alone has 500,000 objects."""
+    gc.collect()
+    gc.freeze()
+
 
 FAMILIES = {"encoder-decoder": checkpoints.save_t5, "decoder-only": checkpoints.save_llama}
 SURE = Decoding(temperature=0.3)  # so small a model misspells a habit now and then

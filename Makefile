@@ -27,7 +27,7 @@ full: $(VENV)/.installed-demo
 
 # Two at a time, each on one thread: threads of two processes that wait for each other waste both cores.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(VENV)/.installed-dev
 	$(PYTHON) -m pytest -m soak --hypothesis-profile=default

@@ -30,6 +30,11 @@ settings.load_profile("repeatable")
 torch.set_num_threads(1)  # these models are so small that threads only wait for each other
 
 
+def pytest_collection_modifyitems(items):
+    """Start with the tests of whole programs: they take longest."""
+    items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
+
+
 def pytest_collection_finish():
     """Exclude imported modules from garbage collections; torch alone has 500,000 objects."""
     gc.collect()

@@ -281,7 +281,7 @@ def build(
     client = client_of(settings)
 
     async def set_up(app: DurableApplication) -> None:
-        state = await _house(app, settings, models, open_speaker, open_things)
+        state = await _state(app, settings, models, open_speaker, open_things)
         app.bot_data["state"] = state
         app.inbox = state.store.inbox
         client.keep_in(app.inbox, partial(_trim_update, state, client))
@@ -317,7 +317,7 @@ def _application(
     return app
 
 
-async def _house(
+async def _state(
     app: DurableApplication,
     settings: Settings,
     models: Models,

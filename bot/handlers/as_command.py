@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?=[\s,;]|$)")
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is asked of a simulation; without names it is everybody's."""
+    """The request of a `/simulate`; without names, all voices take part."""
 
     turns: int = USUAL_TURNS
     people: tuple[Person, ...] = ()
@@ -42,15 +42,15 @@ class Scene:
 
 
 class TurnsError(ValueError):
-    """So many turns are never played."""
+    """The number of turns is not allowed."""
 
 
 class WhoError(ValueError):
-    """It is not clear who is meant; its text is what was said of them."""
+    """The name is ambiguous or unknown; the text of the error is the name."""
 
 
-def wish_as(said: str, words: str, command: int) -> ReplyRequest:
-    """Return what `/as NAME` wishes for: after a colon, that the reply begins with the words.
+def parse_request(said: str, words: str, command: int) -> ReplyRequest:
+    """Return the request of `/as NAME`; words after a colon begin the reply.
 
     They are put into a friend's mouth then, and are not the asker's own line before that reply.
     """
@@ -58,7 +58,7 @@ def wish_as(said: str, words: str, command: int) -> ReplyRequest:
 
 
 def anyone(said: str, command: int) -> ReplyRequest | None:
-    """Return what `/as anyone` wishes for, None where `/as` says something else.
+    """Return the request of `/as anyone`, or None for another `/as`.
 
     The words after it appear in this prompt only: `model.chat.eligibility` knows only names.
     """
@@ -73,7 +73,7 @@ def anyone(said: str, command: int) -> ReplyRequest | None:
 
 
 def scene_of(words: str, roster: Roster) -> Scene:
-    """Return what `/simulate` asks for: turns and names in any order, then `about` what.
+    """Parse `/simulate`: turns and names in any order, then `about` a subject.
 
     Raises:
         TurnsError: The number of turns is not from 1 to 20.
@@ -93,7 +93,7 @@ def scene_of(words: str, roster: Roster) -> Scene:
 
 
 def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
-    """Return why the bot does not speak as somebody, None where it may."""
+    """Return why the bot does not speak as a person, or None if it may."""
     if access.may_imitate(person):
         return None
     if access.may_still_agree(person):
@@ -104,7 +104,7 @@ def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
 
 
 def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
-    """Return what to ask where `/as` names nobody, and the voices to offer as buttons."""
+    """Return the question for an `/as` without a clear name, and the voices for its buttons."""
     voices = access.voices
     if not voices:
         return texts.no_voices, ()
@@ -122,7 +122,7 @@ def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Pers
 
 
 def _have_the_name(said: str, people: Sequence[Person]) -> int:
-    """Return how many friends, voices or not, have the first name that `said` begins with."""
+    """Return how many people have the first name that `said` begins with."""
     first = re.split(r"[\s,:]", fold(said), maxsplit=1)[0]
     return sum(fold(person.name).split(" ")[0] == first for person in people)
 
@@ -140,19 +140,19 @@ def _end(pattern: re.Pattern[str], text: str) -> int:
 
 
 def _is_forced(said: str, words: str) -> bool:
-    """Whether a colon stands before the words."""
+    """Whether a colon precedes the words."""
     return bool(words) and said[: -len(words)].rstrip().endswith(":")
 
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """The handlers that let one friend speak."""
+    """Handlers that answer in one voice."""
 
     state: BotState
     speaking: Speaking
 
     async def command(self, update: Update, context: Context) -> None:
-        """Answer as the friend whom `/as` names, or help to name one."""
+        """Answer in the voice that `/as` names, or ask which one."""
         message = update.message
         if message is None:
             return
@@ -162,7 +162,7 @@ class Voices:
             return
         said = after_command(message)
         if named := self.state.access.roster.match_voice(said):
-            request = wish_as(said, named[1], message.message_id)
+            request = parse_request(said, named[1], message.message_id)
             await self._speak(context, place, named[0], message.date, request)
         elif wished := anyone(said, message.message_id):
             await self._let_anyone_speak(context, place, message.date, wished)
@@ -172,7 +172,7 @@ class Voices:
             await context.delivery.say(place, text, offered)
 
     async def reply(self, update: Update, context: Context) -> None:
-        """Go on in the voice of the bot's message that somebody replied to."""
+        """Answer a reply to one of the bot's messages in that message's voice."""
         message = update.message
         replied = message.reply_to_message if message else None
         if (
@@ -188,7 +188,7 @@ class Voices:
             await self._speak(context, place_of(message), person, message.date)
 
     async def press(self, update: Update, context: Context) -> None:
-        """Answer as the friend whose button was pressed, in place of the question.
+        """Answer in the voice whose button was pressed, and remove the question.
 
         A client may send any data for any message that it can see, so only buttons that the bot's
         message really has are accepted.
@@ -209,7 +209,7 @@ class Voices:
             await self._speak(context, place, person, datetime.now(UTC))
 
     async def tell_voice(self, update: Update, context: Context) -> None:
-        """Say in whose voice the bot sent the sticker whose button was pressed."""
+        """Show whose voice a sticker was sent in, when its button is pressed."""
         query = update.callback_query
         if query is None:
             return
@@ -234,14 +234,14 @@ class Voices:
     async def _let_anyone_speak(
         self, context: Context, place: Place, at: datetime, request: ReplyRequest
     ) -> None:
-        """Let the model choose who answers, among those who agreed."""
+        """Let the model choose who answers, among the people who agreed."""
         if names := [person.name for person in self.state.access.voices]:
             await self.speaking.anyone(context, place, names, at, request)
         else:
             await context.delivery.say(place, context.texts.no_voices)
 
     async def _voice_of(self, replied: Message) -> Person | None:
-        """Return whose voice the bot used, from the store where Telegram does not repeat it."""
+        """Return the voice of one of the bot's messages, from its text or the store."""
         text = replied.text
         if text is None:
             kept = await self.state.store.messages.find(replied.chat.id, replied.message_id)
@@ -251,7 +251,7 @@ class Voices:
 
 
 async def _confirm(query: CallbackQuery, text: str | None = None) -> None:
-    with suppress(TelegramError):  # the press is only shown as done; the reply still counts
+    with suppress(TelegramError):  # this only ends the button's animation
         await query.answer(text)
 
 
@@ -261,9 +261,9 @@ async def _removed(asked: Message) -> bool:
         return await asked.delete()
     except BadRequest:
         pass
-    except TelegramError:  # whether it went is not known: better answer twice than never
+    except TelegramError:  # it may have been removed: better answer twice than never
         return True
-    try:  # older than 48 hours it stays, without buttons
+    try:  # a message older than 48 hours cannot be deleted
         await asked.edit_reply_markup(None)
     except BadRequest:
         return False

@@ -37,10 +37,10 @@ logger = logging.getLogger(__name__)
 
 
 class Speaking:
-    """The one way in which the bot speaks as somebody; one turn at a time in each chat."""
+    """Generates and sends turns in a voice, one at a time in each chat."""
 
     def __init__(self, state: BotState, privacy_mode: PrivacyMode) -> None:
-        self._house = state
+        self._state = state
         self._hearing = privacy_mode
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told_busy: dict[int, float] = {}
@@ -55,9 +55,9 @@ class Speaking:
         at: datetime,
         request: ReplyRequest = NOTHING_MORE,
     ) -> None:
-        """Answer in a voice what was said last, or say why not."""
+        """Answer the last message in a voice, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
-            made = partial(self._house.replies.answer, place, voice, at, request)
+            made = partial(self._state.replies.answer, place, voice, at, request)
             speechless = context.texts.no_reply.format(name=voice)
             await self._answer(context, part, place, made, speechless)
 
@@ -71,7 +71,7 @@ class Speaking:
     ) -> None:
         """Join the conversation unprompted while `still()` is true; failures stay silent."""
         if (part := await context.delivery.begin(place)) is not None:
-            made = partial(self._house.replies.answer, place, voice, at)
+            made = partial(self._state.replies.answer, place, voice, at)
             await self._answer(context, part, place, made, still=still)
 
     async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
@@ -82,7 +82,7 @@ class Speaking:
         return turn is not None
 
     def stop(self, chat_id: int) -> None:
-        """Let nothing more be said of the turns that are under way in a chat."""
+        """Stop the turns that a chat is being sent."""
         self._stops[chat_id] += 1
 
     async def anyone(
@@ -93,9 +93,9 @@ class Speaking:
         at: datetime,
         request: ReplyRequest,
     ) -> None:
-        """Let the model choose who of `voices` answers what was said last, or say why nobody."""
+        """Let the model choose which of `voices` answers the last message, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
-            made = partial(self._house.replies.turn, place, voices, at, request)
+            made = partial(self._state.replies.turn, place, voices, at, request)
             await self._answer(context, part, place, made, context.texts.no_turn)
 
     async def turn(
@@ -107,17 +107,17 @@ class Speaking:
         request: ReplyRequest,
         stopped: asyncio.Event,
     ) -> bool:
-        """Let the model choose who speaks next, and speak; return whether the talk can go on.
+        """Send the turn of a voice that the model chooses; return whether to continue.
 
         A turn that was said in an earlier life of the process is not said again.
         """
         if (part := await context.delivery.begin(place)) is None:
             return True
         try:
-            with self._house.replies.admitted(place.chat_id):
+            with self._state.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
-                    made = partial(self._house.replies.turn, place, voices, at, request)
+                    made = partial(self._state.replies.turn, place, voices, at, request)
                     said = await self._load_or_generate(context, part, place, made)
                     ready = self._paced(
                         context,
@@ -129,11 +129,11 @@ class Speaking:
                     )
                     return await self._say(context, part, place, said, ready)
         except (BusyError, QueueError, SlowError) as error:
-            stopped.set()  # the chat is told the reason here
+            stopped.set()  # the reason is sent here
             await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
             return False
         except VoiceError:
-            await self._house.store.outbox.mark(part, place, "refused")
+            await self._state.store.outbox.mark(part, place, "refused")
             return False
 
     async def _load_or_generate(
@@ -145,7 +145,7 @@ class Speaking:
         *,
         is_asked: bool = True,
     ) -> Reply:
-        """Return what is left of the turn, or make it; tell the chat if it has to wait."""
+        """Return the rest of a stored turn, or generate one; tell the chat if it must wait."""
         started = asyncio.Event()
         async with typing(context.bot, place):
             told = asyncio.create_task(self._tell_queued(context, place, started))
@@ -173,14 +173,14 @@ class Speaking:
         speechless: str | None = None,
         still: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Send what is being made; where there is nothing say why, if somebody asked for it."""
+        """Send the turn that is being generated; if there is none, say why if somebody asked."""
         stops = self._stops[place.chat_id]
 
         def may_go_on() -> bool:
             return self._stops[place.chat_id] == stops and still()
 
         try:
-            with self._house.replies.admitted(place.chat_id):
+            with self._state.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     is_asked = speechless is not None
                     said = await self._load_or_generate(
@@ -200,7 +200,7 @@ class Speaking:
         if excuse:
             await context.delivery.say(place, excuse, part=part)
         else:
-            await self._house.store.outbox.mark(part, place, "refused")
+            await self._state.store.outbox.mark(part, place, "refused")
 
     def _paced(
         self,
@@ -211,7 +211,7 @@ class Speaking:
         since: float | None = None,
         stopped: asyncio.Event | None = None,
     ) -> Ready:
-        """Return what waits before each message for as long as people type it.
+        """Return a function that waits before each message as long as a person types it.
 
         The first one goes at once, unless somebody began to type it at `since`. Nothing goes that
         was stopped, or whose voice was withdrawn, meanwhile.
@@ -221,7 +221,7 @@ class Speaking:
         async def ready(words: str) -> bool:
             nonlocal begun
             if begun is not None and context.delivery.runs():
-                seconds = self._house.settings.pace * typing_seconds(words, self._chance)
+                seconds = self._state.settings.pace * typing_seconds(words, self._chance)
                 left = begun + seconds - time.monotonic()
                 await pause(context.bot, place, left, stopped or asyncio.Event())
             begun = time.monotonic()
@@ -232,28 +232,28 @@ class Speaking:
     async def _say(
         self, context: Context, part: Part, place: Place, said: Reply, ready: Ready
     ) -> bool:
-        """Send a turn, message by message; return whether the talk can go on.
+        """Send a turn message by message; return whether to continue.
 
         It can without a voice that was withdrawn meanwhile.
         """
         arrived = await context.delivery.speak(part, place, ready)
-        if self._house.is_unsaid(
+        if self._state.is_unsaid(
             said.voice, place.chat_id, said.sources
-        ):  # it may have become so while a message was on its way
-            lines = await self._house.store.outbox.lines_of(part)
-            await erase(ErasureQuery(own=lines), self._house, context)
+        ):  # somebody may have withdrawn while it was being sent
+            lines = await self._state.store.outbox.lines_of(part)
+            await erase(ErasureQuery(own=lines), self._state, context)
         is_withdrawn = not self._may_still_say(said, place)
-        return arrived or (is_withdrawn and self._house.access.may_speak_in(place.chat_id))
+        return arrived or (is_withdrawn and self._state.access.may_speak_in(place.chat_id))
 
     def _may_still_say(self, said: Reply, place: Place) -> bool:
-        """Whether a turn may be said now: since it was asked for somebody may have said no."""
-        access = self._house.access
+        """Whether a turn may still be sent: somebody may have withdrawn since the request."""
+        access = self._state.access
         person = access.roster.find_by_name(said.voice)
         may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
-        return may and not self._house.is_unsaid(said.voice, place.chat_id, said.sources)
+        return may and not self._state.is_unsaid(said.voice, place.chat_id, said.sources)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:
-        """Return what is said to who asked in vain, nothing where that was said just now."""
+        """Return the message that explains why there is no reply, or "" if the chat just got it."""
         if isinstance(error, BusyError):
             return self.busy(place, context)
         if isinstance(error, QueueError):
@@ -265,7 +265,7 @@ class Speaking:
         return speechless
 
     def busy(self, place: Place, context: Context) -> str:
-        """Return what a chat is told that asks too much, at most once a minute."""
+        """Return the message for a chat with too many requests, at most once a minute."""
         now = time.monotonic()
         if now - self._told_busy.get(place.chat_id, -BUSY_AGAIN) < BUSY_AGAIN:
             return ""

@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 
 
 class Models(Protocol):
-    """Where versions of the model are: `model.artifacts.registry.Registry`."""
+    """The trained versions: `model.artifacts.registry.Registry`."""
 
     @property
     def names(self) -> list[str]:
         """The versions, oldest first."""
 
     def rollback(self) -> str:
-        """Let the version serve that did before; return its name.
+        """Make the previous version the current one; return its name.
 
         Raises:
             ArtifactError: None did that is still there.
@@ -40,7 +40,7 @@ class Models(Protocol):
         """Return a value that changes with the current version and its files."""
 
     def open(self, wanted: str = "current") -> Artifact:
-        """Return the version that serves.
+        """Open the current version.
 
         Raises:
             ArtifactError: There is none, or it cannot be used.
@@ -52,7 +52,7 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A version that serves; its roster knows the bot's own id.
+    """A loaded version; its roster contains the bot's own id.
 
     Nobody in its roster has opted out: the card's roster says who did, and people may have told
     this bot otherwise since (`bot/services/access.py`). `propensity` predicts who would join in
@@ -66,7 +66,7 @@ class Serving:
 
     @property
     def card(self) -> Card:
-        """Return what the version was made of."""
+        """Return the version's card."""
         return self.artifact.card
 
     @property
@@ -77,7 +77,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What came of a look for another version: it serves now, or why it does not.
+    """The result of a check for another version: it is loaded, or why it is not.
 
     `before` is what served until then.
     """
@@ -88,13 +88,13 @@ class Exchange:
 
 
 class ModelHolder:
-    """Holds what serves; a newer version is loaded beside it, and a broken one is refused."""
+    """Holds the loaded version; replaces it by a newer one, and refuses a broken one."""
 
     def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:
         self.models = models
         self._open, self.bot_id = open_speaker, bot_id
         self._seen = ""
-        self._looking = asyncio.Lock()  # a command may look while the watch does
+        self._looking = asyncio.Lock()  # a command and the background job may check at once
         self._now: Serving | None = None
         self._last_reason: str | None = None
         self._wait = FIRST_WAIT
@@ -102,7 +102,7 @@ class ModelHolder:
 
     @property
     def now(self) -> Serving:
-        """Return what serves.
+        """Return the loaded version.
 
         Raises:
             RuntimeError: Nothing was loaded yet.
@@ -112,7 +112,7 @@ class ModelHolder:
         return self._now
 
     async def load(self) -> Serving:
-        """Load the version that serves.
+        """Load the current version.
 
         Raises:
             ArtifactError: There is none, or it cannot be used.
@@ -122,7 +122,7 @@ class ModelHolder:
         return self._now
 
     async def look(self) -> Exchange | None:
-        """Exchange the model if another version is to serve; return what came of it, if any."""
+        """Load a version that has become current; return the result, None without a change."""
         async with self._looking:
             return await self._look()
 

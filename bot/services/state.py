@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class BotState:
-    """The bot's state while it runs; what is changed here is kept first."""
+    """The bot's state while it runs; changes are stored before they take effect."""
 
     settings: Settings
     model_holder: ModelHolder
@@ -41,14 +41,14 @@ class BotState:
     chats_to_allow: set[int] = field(default_factory=set)  # with an `/allow` not yet handled
 
     async def open(self) -> None:
-        """Load the model that serves, and what is known of groups and people."""
+        """Load the current model, the groups and the decisions."""
         await self.model_holder.load()
         self.groups = {group.chat_id: group for group in await self.store.groups.all()}
         self.decisions = await self.store.decisions.newest()
 
     @property
     def access(self) -> Access:
-        """Return what is allowed now."""
+        """Return the present permissions."""
         serving = self.model_holder.now
         return build_access(
             serving.card, serving.roster, self.settings, self.decisions, self.groups
@@ -62,26 +62,26 @@ class BotState:
         )
 
     def group(self, chat_id: int) -> Group:
-        """Return what is known of a group, where nothing is the usual."""
+        """Return a group, with default values if it is unknown."""
         return self.groups.get(chat_id) or Group(chat_id)
 
     def known(self, chat_id: int) -> Group:
-        """Return a group as it is to be kept; one that it spoke in before it asked is let in."""
+        """Return a group as it will be stored; a group that the bot already spoke in is allowed."""
         fresh = Group(chat_id, authorised=self.access.may_speak_in(chat_id))
         return self.groups.get(chat_id) or fresh
 
     async def change(self, group: Group) -> None:
-        """Keep a group as it is now."""
+        """Store a group."""
         await self.store.groups.save(group)
         self.groups[group.chat_id] = group
 
     def address(self, place: Place) -> Place:
-        """Return where a place is now: a group that has become a supergroup has another id."""
+        """Return the present place: a group that became a supergroup has a new id."""
         moved = (g.chat_id for g in self.groups.values() if g.moved_from == place.chat_id)
         return Place(next(moved, place.chat_id), place.topic_id)
 
     async def move(self, old: int, new: int, title: str | None = None) -> None:
-        """Carry over what is known of a group that has become a supergroup."""
+        """Move a group's data to the supergroup that it became."""
         there = self.group(new)
         if there.moved_from == old:
             return
@@ -91,13 +91,13 @@ class BotState:
         logger.info("chat %d is %d now", old, new)
 
     async def decide(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
-        """Keep what somebody decided; it counts from now on."""
+        """Store a decision; it applies at once."""
         now = datetime.now(UTC)
         await self.store.decisions.add(chat_id, user_id, decision, now)
         self.decisions[user_id] = Decision(user_id, decision, now)
 
     async def mark(self, wanted: ErasureQuery) -> Marked:
-        """Let nothing be made any more from what is to be forgotten, nor from what goes with it."""
+        """Exclude messages that will be erased, and replies made from them, from all use."""
 
         def note(refs: Iterable[Ref]) -> None:
             for ref in refs:
@@ -106,14 +106,14 @@ class BotState:
         return await self.store.eraser.mark(wanted, datetime.now(UTC), note)
 
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
-        """Whether words must not stand: their friend said /optout, or what they are of is gone."""
+        """Whether a line must go: its person opted out, or one of its sources is forgotten."""
         access = self.access
         person = access.roster.find_by_name(voice)
         decided = {access.decisions.get(number) for number in person.ids} if person else set()
         return "optout" in decided or self.forgot(chat_id, sources)
 
     def forgot(self, chat_id: int, ids: Iterable[int]) -> bool:
-        """Whether one of these messages was forgotten since the bot is up."""
+        """Whether one of these messages was forgotten since the bot started."""
         return not self.forgotten.get(chat_id, set()).isdisjoint(ids)
 
     async def health(self) -> dict[str, Any]:

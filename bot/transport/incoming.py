@@ -32,7 +32,7 @@ _QUOTES = {telegram.MessageEntity.BLOCKQUOTE, telegram.MessageEntity.EXPANDABLE_
 
 
 def message_of(message: telegram.Message) -> Message | None:
-    """Return the message as a reader sees it, None where there is nothing to read.
+    """Return the message as a reader sees it, or None if there is nothing to read.
 
     Service messages, and media that an export shows nothing of, are nothing to read.
     """
@@ -55,12 +55,12 @@ def message_of(message: telegram.Message) -> Message | None:
 
 
 def topic_of(message: telegram.Message) -> int | None:
-    """Return the topic that a message stands in; a thread of replies is no topic."""
+    """Return the topic of a message; a thread of replies is not a topic."""
     return message.message_thread_id if message.is_topic_message else None
 
 
 def place_of(message: telegram.Message) -> Place:
-    """Return the chat and topic that a message stands in."""
+    """Return the chat and topic of a message."""
     return Place(message.chat.id, topic_of(message))
 
 
@@ -73,24 +73,24 @@ def person_id(user: telegram.User | None) -> int | None:
 
 
 def own_id(message: telegram.Message) -> int | None:
-    """Return who wrote a message as themselves, None where they speak as a group or a channel."""
+    """Return the person who wrote a message, or None if it was sent as a group or channel."""
     return message.from_user.id if message.from_user and not message.sender_chat else None
 
 
 def author_id(message: telegram.Message) -> int | None:
-    """Return who wrote a message: the chat that somebody spoke as, else the user."""
+    """Return the author's id: the chat that a message was sent as, or else the user."""
     author = _author(message)
     return author[0] if author else None
 
 
 def is_by_bot(message: telegram.Message) -> bool:
-    """Whether a bot sent it; the user beside a `sender_chat` is only Telegram's stand-in."""
+    """Whether a bot sent it; with a `sender_chat`, the user is only Telegram's placeholder."""
     by_bot = message.from_user is not None and message.from_user.is_bot
     return by_bot and message.sender_chat is None
 
 
 def command_of(message: telegram.Message, username: str) -> str | None:
-    """Return the command that a message is, without its slash, None where it is none to us."""
+    """Return a message's command without the slash, or None if it has none for this bot."""
     first = message.entities[0] if message.entities else None
     if first is None or first.offset or first.type != telegram.MessageEntity.BOT_COMMAND:
         return None
@@ -99,7 +99,7 @@ def command_of(message: telegram.Message, username: str) -> str | None:
 
 
 def is_conversation(message: telegram.Message) -> bool:
-    """Whether a reply may need a message as context: not a file, no command but /as, /simulate."""
+    """Whether a message may be context: not a file, and no command except /as and /simulate."""
     first = message.entities[0] if message.entities else None
     if first is None or first.offset or first.type != telegram.MessageEntity.BOT_COMMAND:
         return message.document is None
@@ -107,7 +107,7 @@ def is_conversation(message: telegram.Message) -> bool:
 
 
 def after_command(message: telegram.Message) -> str:
-    """Return what a command's message says after the command, without quotes."""
+    """Return the text after a command, without quotes."""
     _, *words = _own(message.text or "", message.entities).split(maxsplit=1) or [""]
     return words[0] if words else ""
 
@@ -138,7 +138,7 @@ def _caption(message: telegram.Message) -> str | None:
 
 
 def _own(text: str, entities: Sequence[telegram.MessageEntity]) -> str:
-    """Return a message's text without quotes: these are other people's words and never stored."""
+    """Return a message's text without quotes, which are other people's words."""
     quotes = [entity for entity in entities if entity.type in _QUOTES]
     if not quotes:
         return strip_quotes(text)
@@ -150,7 +150,7 @@ def _own(text: str, entities: Sequence[telegram.MessageEntity]) -> str:
 
 
 def _seconds(medium: object) -> int | None:
-    """Return how long a medium lasts; PTB_TIMEDELTA decides which type its library gives."""
+    """Return the duration of a medium; PTB_TIMEDELTA decides which type the library uses."""
     if not isinstance(medium, telegram.Voice | telegram.VideoNote):
         return None
     duration = medium.duration
@@ -158,7 +158,7 @@ def _seconds(medium: object) -> int | None:
 
 
 def _author(message: telegram.Message) -> tuple[int, str | None] | None:
-    """Return id and name; who speaks as a channel or as the group has its id and title."""
+    """Return id and name of the author; for a channel or group, its id and title."""
     if message.sender_chat:
         return message.sender_chat.id, message.sender_chat.title
     if message.from_user:
@@ -167,12 +167,12 @@ def _author(message: telegram.Message) -> tuple[int, str | None] | None:
 
 
 def _is_from_bot(message: telegram.Message) -> bool:
-    """Whether a bot wrote it, or wrote it for a person."""
+    """Whether a bot wrote it, or a person sent it through a bot."""
     return message.via_bot is not None or is_by_bot(message)
 
 
 def _reply_to(message: telegram.Message) -> int | None:
-    """Return the message answered; in a topic the one that opened it stands where none is."""
+    """Return the message replied to, ignoring the one that opened a topic."""
     replied = message.reply_to_message
     if replied is None or replied.forum_topic_created:
         return None

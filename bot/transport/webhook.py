@@ -26,7 +26,7 @@ from bot.transport.polling import (
 )
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
-LARGEST_BODY = 2**20  # an update is some kilobytes; nobody else may fill the memory
+LARGEST_BODY = 2**20  # an update has a few kilobytes; larger requests are refused
 IDLE_SECONDS = 20.0
 """Seconds that a connection may take for a request's headers, for its body, and between
 requests."""
@@ -36,18 +36,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where updates come in: who may bring them, who keeps them, and who handles them."""
+    """Stores and queues updates that arrive with the right secret."""
 
     secret: str
     app: TelegramApplication[Any, Any, Any, Any, Any, Any]
     client: Client
 
     def opens_to(self, secret: str) -> bool:
-        """Whether this is the secret; how long that takes tells nothing of it."""
+        """Whether this is the secret, compared in constant time."""
         return hmac.compare_digest(secret.encode(), self.secret.encode())
 
     async def take(self, update: dict[str, Any]) -> None:
-        """Keep an update, and queue it if it is new and can be read.
+        """Store an update, and queue it if it is new and can be read.
 
         Raises:
             StoreError: It cannot be kept.
@@ -57,20 +57,20 @@ class Door:
 
 
 class Knock(RequestHandler):
-    """Answers Telegram: 200 once an update is kept, 503 where it cannot be."""
+    """Answers Telegram: 200 if an update is stored, 503 if it cannot be."""
 
     def initialize(self, door: Door) -> None:
-        """Keep the door; tornado calls this before each request."""
+        """Store the receiver; tornado calls this before each request."""
         self._door = door
 
     async def post(self) -> None:
-        """Take the update."""
+        """Receive an update."""
         if not self._door.opens_to(self.request.headers.get(SECRET_HEADER, "")):
             raise HTTPError(403)
         update = _update(self.request.body)
         if update is None:
             logger.error("a request of %d bytes holds no update", len(self.request.body))
-            return  # 200: Telegram would bring it again for ever
+            return  # 200: otherwise Telegram would send it again forever
         try:
             await self._door.take(update)
         except StoreError as error:
@@ -78,10 +78,10 @@ class Knock(RequestHandler):
             raise HTTPError(503) from error
 
     def log_exception(self, *_: object) -> None:
-        """Log nothing: the answer's status says all that may be said."""
+        """Log nothing: the status says enough."""
 
     def write_error(self, status_code: int, **_: object) -> None:
-        """Answer with the status alone."""
+        """Answer with the status only."""
         self.set_status(status_code)
         self.finish()
 
@@ -174,7 +174,7 @@ async def keep_webhook(
 
 
 def _update(body: bytes) -> dict[str, Any] | None:
-    """Return the update that a request holds, None where it holds none."""
+    """Return the update in a request, or None if there is none."""
     try:
         update = json.loads(body)
     except (ValueError, RecursionError):

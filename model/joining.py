@@ -85,7 +85,7 @@ class LineFacts:
         return not (self.ours or self.repeats)
 
     def has_author_of(self, other: "LineFacts") -> bool:
-        """Whether two lines have one author; all strangers count as one, our bot as another."""
+        """Whether two lines have one author; strangers count as one author, our bot as another."""
         return (self.by, self.ours) == (other.by, other.ours)
 
 
@@ -190,7 +190,7 @@ def _minutes(start: datetime, end: datetime) -> float:
 
 
 def _log_share(value: float, most: float) -> float:
-    """Return a value's logarithm as a share of the maximum's."""
+    """Return the logarithm of a value as a share of the maximum's logarithm."""
     return math.log1p(min(value, most)) / math.log1p(most)
 
 
@@ -203,7 +203,7 @@ class MentionFinder:
     def __init__(self, roster: Roster) -> None:
         self._names = [person.name for person in roster.people]
         self._by_word: dict[str, _Labels] = defaultdict(_Labels)  # by their first word
-        # By their first character if it is no letter, such as an emoji.
+        # By their first character if that is not a letter, such as an emoji.
         self._by_sign: dict[str, _Labels] = defaultdict(_Labels)
         self._unspaced = _Labels()
         first_names = Counter(fold(name.split()[0]) for name in self._names)
@@ -310,9 +310,9 @@ class Propensity:
     ) -> dict[str, float]:
         """Return each voice's probability to answer the last message of one chat and topic.
 
-        The messages since the last `LOOKBACK_LINES` conversation lines are enough. The result is
-        empty if the last message is no conversation line: a command, a forward, another bot's, or
-        of somebody who may not be learned from.
+        Pass at least the last `LOOKBACK_LINES` conversation lines and the messages between them.
+        The result is empty if the last message is not a conversation line: a command, a forward,
+        another bot's, or of somebody who may not be learned from.
         """
         if not messages or not is_conversation_line(messages[-1], roster):
             return {}
@@ -326,8 +326,8 @@ class Propensity:
     ) -> str | None:
         """Return the voice that joins now: the likeliest above its threshold, or None.
 
-        At level 0 nobody joins. Between two levels the upper threshold applies, and then a random
-        share of the joins is dropped, so that the remaining share is the level's.
+        At level 0 nobody joins. Between two levels the threshold of the upper one applies; joins
+        are then dropped at random to reach the rate of the level in between.
 
         Raises:
             ValueError: The level is not from 0 to 100.
@@ -361,7 +361,7 @@ def write_propensity(propensity: Propensity, folder: Path) -> None:
 
 
 def read_propensity(folder: Path) -> Propensity | None:
-    """Read an artifact's propensity.json; None if it has none, as older artifacts.
+    """Read an artifact's propensity.json; return None for older artifacts, which have none.
 
     Raises:
         ArtifactError: It is damaged, or of another version.

@@ -1,4 +1,4 @@
-"""The decisions and exclusions stored in a models folder; they apply to every version in it."""
+"""Read and store a models folder's decisions and exclusions, for every version in it."""
 
 import json
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ class Consent:
         return apply_decisions(exclude_voices(roster, self.withheld), self.decisions)
 
     def has_withdrawn(self, person: Person) -> bool:
-        """Whether a person's messages must not be learned from, whatever a roster says."""
+        """Whether nothing may be learned from a person's messages, whatever a roster says."""
         newest = (self.decisions[number] for number in person.ids if number in self.decisions)
         opted_out = any(one.kind == "optout" for one in newest)
         return opted_out or not self.withheld.isdisjoint(person.ids)

@@ -68,7 +68,7 @@ class Registry:
         return name
 
     def state(self) -> str:
-        """Return a value that changes with the current version, its files or the consent."""
+        """Return a text that changes when the current version, its files or the consent change."""
         try:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()
         except OSError:
@@ -135,7 +135,7 @@ class Registry:
         return self._apply_consent(self._load_verified(self.find(version)))
 
     def add(self, finished: Path) -> str:
-        """Move a finished artifact of the same disk here as the newest version; return its name."""
+        """Move a finished artifact on the same disk here as the newest version; return its name."""
         versions = make_folder(self.root / "versions")
         make_private(finished)
         digest = compute_content_hash(finished)[:8]
@@ -164,7 +164,7 @@ class Registry:
         """Make the previously current version current again; return its name.
 
         Raises:
-            ArtifactError: There is none any more, its files have changed, or it was trained with
+            ArtifactError: It no longer exists, its files have changed, or it was trained with
                 canaries.
         """
         current = self.find("current")
@@ -225,7 +225,7 @@ class Registry:
         return name
 
     def _apply_consent(self, artifact: Artifact) -> Artifact:
-        """Apply the consent of this folder and, if it is another one, of the version's folder."""
+        """Apply the consent of this folder, and of the version's folder if that is another one."""
         roots = {self.root.resolve()}
         if (versions := artifact.path.resolve().parent).name == "versions":
             roots.add(versions.parent)

@@ -76,8 +76,8 @@ def clean_opening(words: str, names: Iterable[str]) -> str:
 def find_rejection(messages: Sequence[str], names: Iterable[str]) -> str:
     """Return which of `REJECTIONS` applies to a candidate by itself, or "".
 
-    It needs words, and may have no bracket, broken character, private data or `Name:` of these
-    names, which looks like somebody else's line.
+    It must have words, and no bracket, broken character or private data. It must not have one of
+    these names before a colon either, because that looks like somebody else's line.
     """
     text = "\n".join(messages)
     if "[" in text:
@@ -88,7 +88,7 @@ def find_rejection(messages: Sequence[str], names: Iterable[str]) -> str:
         return "damaged"
     if ":" in text:
         for name in names:
-            # As a word in any case; in its own case also at the end of a word.
+            # A whole word in any case; with the name's own capitals, also the end of a longer word.
             as_word = rf"(?<!\w){re.escape(name)}\s*:"
             if f"{name}:" in text or re.search(as_word, text, re.IGNORECASE):
                 return "label"
@@ -116,7 +116,7 @@ def is_fresh(messages: Sequence[str], context: Sequence[str]) -> bool:
 
 
 def continues_opening(messages: Sequence[str], opening: str) -> bool:
-    """Whether a turn begins with these words and has more after them; always without words."""
+    """Whether a turn begins with these words and has more after them; true if there are none."""
     text = "\n".join(messages)
     return not opening or (text.startswith(opening) and bool(text[len(opening) :].strip()))
 
@@ -151,11 +151,12 @@ def choose_reply(
 
 
 def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:
-    """Return how much likelier the voice and the context make a reply, in nats, by its length.
+    """Return how much the voice and the context raise a reply's likelihood, for its length.
 
-    The context's part is the mutual information of Li et al. 2016 (arXiv:1510.03055): it lowers "I
-    don't know", which fits everywhere. The voice's part compares with the mean of the others: it
-    lowers what everybody would say.
+    The context's part is the mutual information of Li et al. 2016 (arXiv:1510.03055): it ranks
+    lower what fits everywhere, such as "I don't know". The voice's part compares this voice with
+    the mean of the others: it ranks lower what everybody would say. Before the division by a power
+    of the length, the unit is nats.
     """
     context = scores.here - scores.alone
     voice = 0.0
@@ -170,7 +171,7 @@ def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:
 def score_candidates(
     engine: Engine, codec: Codec, replies: Sequence[Reply], names: Sequence[str]
 ) -> list[ReplyScores]:
-    """Score each reply under each name in one call, without the context to keep it cheap."""
+    """Score each reply under each name in one call; leaving out the context keeps this cheap."""
     prompt = codec.prompt_ids((), limit=1 << 20)
     rows = [
         codec.reply_ids(name, render_reply(reply.messages)) for reply in replies for name in names

@@ -52,7 +52,8 @@ class CopyIndex:
 def write_index(path: Path, lines: Iterable[tuple[str, str]], salt: bytes) -> int:
     """Write the index of training lines, each a name and a message; return the number of hashes.
 
-    `salt` are 16 random bytes of this dataset: equal lines have other hashes in other indexes.
+    `salt` are 16 random bytes of this dataset: the same line has different hashes in different
+    datasets' indexes.
     """
     hashes = array("Q", sorted({_hash(key, salt) for key in _list_keys(lines)}))
     if sys.byteorder == "big":
@@ -66,7 +67,7 @@ def open_index(path: Path) -> CopyIndex:
     """Map an index into memory; only the pages that a search touches are read.
 
     Raises:
-        ArtifactError: It is no index, or damaged.
+        ArtifactError: It is not an index, or is damaged.
     """
     try:
         with path.open("rb") as file:
@@ -86,7 +87,7 @@ def open_index(path: Path) -> CopyIndex:
 
 
 def _list_keys(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield the keys that no reply may have: runs of eight words, and shorter whole lines."""
+    """Yield the keys that no reply may have: runs of eight words, and whole shorter lines."""
     authors: dict[str, Counter[str]] = defaultdict(Counter)
     for name, message in lines:
         words = split_words(message)

@@ -26,7 +26,7 @@ ShouldStop: TypeAlias = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate's ids without its end, and its approximate log-probability.
+    """A candidate's ids without the end token, and its approximate log-probability.
 
     The score is the sampler's: a repetition penalty shifts it by some tenths of a nat per token.
     """
@@ -36,7 +36,7 @@ class Candidate:
 
 
 class Engine(Protocol):
-    """A loaded model; ids are the codec's, log-probabilities natural."""
+    """A loaded model; its ids are the codec's, its log-probabilities are in nats."""
 
     def candidates(
         self,
@@ -119,7 +119,7 @@ class EncoderDecoderEngine:
         """See Engine."""
         count = len(labels)
         rows = self.scores([prompt] * count, [()] * count, labels)
-        return [sum(row[:-1]) for row in rows]  # without the end
+        return [sum(row[:-1]) for row in rows]  # without the end token
 
 
 class DecoderOnlyEngine:

@@ -149,7 +149,7 @@ class Speaker:
         return draw_voice(context, voices, scores, self.rng)
 
     def _score_opening(self, prompt: Sequence[int], voice: str, words: str) -> "_Opening":
-        """Return the forced beginning of a reply: the voice's label, and required words."""
+        """Return the forced beginning of a reply: the voice's label, then the required words."""
         if not words:
             return _Opening(self.codec.label_ids(voice))
         label, rest = self.codec.reply_ids(voice, render_reply((words,)))

@@ -161,7 +161,7 @@ def check_chat(chat: ExportedChat, clashes: int) -> None:
     """Check that a chat comes from one account and has an id.
 
     Raises:
-        ExportError: It does not.
+        ExportError: It comes from several accounts, or has no id.
     """
     name = make_printable_name(chat.name)
     if clashes:
@@ -180,7 +180,7 @@ def check_damage(chat: ExportedChat, *, skip_damaged: bool) -> None:
     """Check that at most 1 % of each file is unreadable, unless `skip_damaged`.
 
     Raises:
-        ExportError: More is.
+        ExportError: More than 1 % of a file is unreadable.
     """
     for file, unread in chat.unread.items():
         if not skip_damaged and chat.unread_share(file) > MAX_UNREAD:
@@ -244,14 +244,14 @@ def _choose_roster(
     earlier = assign_nameless_authors(read_roster(out / ROSTER_FILE), authors)
     wrote = {author.author_id for author in authors}
     people = [person for person in earlier.people if wrote.intersection(person.ids)]
-    if people:  # it is the same group: an exclusion remains even for people without messages
+    if people:  # same group: keep exclusions, even of people without messages
         people += [one for one in earlier.people if one.learn == "no" and one not in people]
     earlier = replace(earlier, people=tuple(people))
     return make_roster(authors, earlier, choices.min_messages)
 
 
 def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) -> None:
-    """Check that there can be a voice.
+    """Check that at least one person can be a voice.
 
     Raises:
         DatasetError: The roster or the threshold excludes everyone.

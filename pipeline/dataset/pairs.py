@@ -94,7 +94,7 @@ class Session:
 
 
 class _RecentLines:
-    """The last lines of a topic, within a window's reach, with their texts and sessions."""
+    """The last lines of a topic that a window may include, with their texts and sessions."""
 
     def __init__(self, window: Window) -> None:
         self._window = window
@@ -245,7 +245,7 @@ class PairBuilder:
         """Check that at least two people talk in the chat.
 
         Raises:
-            ExportError: Fewer do.
+            ExportError: Fewer than two people talk.
         """
         chat = make_printable_name(self.chat.name)
         if not self.messages and self.choices.since:
@@ -271,7 +271,7 @@ class PairBuilder:
             yield message
 
     def _may_be_target(self, message: Message) -> bool:
-        """Whether a message may be a target: of one that is repeated too often, a few may.
+        """Whether a message may be a target; if it was repeated too often, only a few copies may.
 
         A hash of the id selects these few, so that they are spread over the years.
         """

@@ -158,7 +158,7 @@ def read_pair_table(folder: Path, split: SplitName) -> "datasets.Dataset":
 
 
 def pair_table(pairs: Sequence[Pair]) -> "datasets.Dataset":
-    """Return these pairs with the columns of `read_pair_table`, for pairs that are in no file."""
+    """Return pairs that are not stored in a file, with the columns of `read_pair_table`."""
     import datasets
 
     return datasets.Dataset(pa.Table.from_batches([_to_batch(pairs, _SPLIT)]))
@@ -209,7 +209,7 @@ def check_output(folder: Path) -> None:
 
 @contextmanager
 def new_dataset(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder for a dataset, which replaces the one in `folder` at the end.
+    """Yield an empty folder for a dataset; at the end it replaces the dataset in `folder`.
 
     Only its owner can read it. After an error the older dataset remains.
 
@@ -427,7 +427,7 @@ def _read_table(folder: Path, split: SplitName) -> pa.Table:
     file = folder / PAIRS / f"{split}.parquet"
     try:
         return pq.read_table(file)
-    except (OSError, ValueError) as error:  # pyarrow's own are ValueErrors
+    except (OSError, ValueError) as error:  # pyarrow's own errors are ValueErrors
         raise _unreadable(file, error) from error
 
 

@@ -75,7 +75,7 @@ def train_word_classifier(lines: Sequence[Line]) -> VoiceClassifier:
 def measure_attribution(
     classifier: VoiceClassifier, lines: Sequence[Line], seed: int
 ) -> dict[int, Attribution]:
-    """Classify bags of each size in SIZES; every voice gets the same number, so chance is 1/n.
+    """Classify bags of each size in SIZES; all voices get equally many, so chance is 1/n.
 
     A voice with fewer lines than a bag gets one smaller bag; one without lines counts as missed.
     """
@@ -126,7 +126,7 @@ def measure_realism(real: Sequence[str], generated: Sequence[str], seed: int) ->
 
 
 def macro_f1(own: Sequence[Table], size: int, chance: np.random.Generator) -> float:
-    """Return the macro-F1 over bags of lines, which are put into bags once, by `chance`.
+    """Return the macro-F1 over bags of lines, after drawing the bags once with `chance`.
 
     `own` has the scores of each voice's lines, as `VoiceClassifier.scores` returns them.
     """

@@ -69,7 +69,7 @@ class Evidence:
 def compute_scorecard(
     evidence: Evidence, seed: int, classifier: VoiceClassifier | None = None
 ) -> dict[str, Any]:
-    """Return all scores as JSON values, with all intervals in one object keyed by dotted names.
+    """Return all scores as JSON values; one object has all intervals by the scores' dotted names.
 
     The classifiers are trained on real training lines only. `classifier` is the character
     classifier of the training lines, if it is already trained.
@@ -134,7 +134,7 @@ def compute_scorecard(
             },
         },
         "habits": _compare_habits(arms, evidence.training, seed),
-        "diversity": {  # of the same number of words in every condition
+        "diversity": {  # over the same number of words in every condition
             arm: measure_diversity(own, least, seed) for arm, own in texts.items() if arm != UNSEEN
         },
         "chrf": overlaps[GENERATED].chrf,

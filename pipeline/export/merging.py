@@ -157,7 +157,7 @@ class Spool:
         self._base.executemany(_UPSERT, rows)
 
     def add_file_rows(self, file: int, rows: Iterable[Row]) -> int:
-        """Add rows of one file; return how many messages had an id that another one there has.
+        """Add rows of one file; return how many messages had the id of another message in the file.
 
         Each of these gets a new id, which is the same in every file.
         """
@@ -208,7 +208,7 @@ class Spool:
         return sorted(matching | {old for (old,) in copied})
 
     def merge_group(self, old: int, new: int) -> None:
-        """Move a basic group's entries to its supergroup, with the ids that its export gives."""
+        """Move a basic group's entries to its supergroup, with the ids from the latter's export."""
         self._base.execute(_MOVE, {"old": old, "new": new, "shift": MIGRATION_OFFSET})
         self._base.execute("DELETE FROM entry WHERE chat = ?", (old,))
 
@@ -219,7 +219,7 @@ class Spool:
         return count
 
     def assign_topics(self, chat: int) -> None:
-        """Assign each message to its topic, the one whose opening message its replies lead to."""
+        """Assign each message to the topic whose opening message its chain of replies leads to."""
         has_topics = "SELECT 1 FROM entry WHERE chat = ? AND kind = ? LIMIT 1"
         if self._base.execute(has_topics, (chat, Kind.TOPIC)).fetchone():
             self._base.execute("CREATE INDEX IF NOT EXISTS answers ON entry (chat, reply)")
@@ -287,7 +287,7 @@ class Spool:
         """Yield a chat's messages from a position on, topic by topic, in order of time, then id."""
         names = list(self.names)
         self._base.execute("DROP TABLE IF EXISTS ordered")
-        self._base.execute(_ORDER, (chat, *start))  # ids alone: sorting whole rows takes 80 MB
+        self._base.execute(_ORDER, (chat, *start))  # sort only ids: whole rows take 80 MB
         rows = self._base.execute(_MESSAGES, (chat,))
         for number, author, name, text, at, topic, reply, flags in rows:
             yield Message(

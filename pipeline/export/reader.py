@@ -1,9 +1,9 @@
 r"""Read a Telegram export in bounded memory: its chats, their messages, and any damage.
 
-A file is read from front to back in chunks, in whatever layout: as Telegram Desktop writes it, or
-saved again by another program with other white space or another order of keys. Messages are parsed
-in batches. A batch with damage is parsed message by message, so that damage costs at most the
-message it is in.
+A file is read from front to back in chunks. Its layout does not matter: it may be as Telegram
+Desktop writes it, or saved again by another program with other white space or another order of
+keys. Messages are parsed in batches. A batch with damage is parsed message by message, so that
+damage costs at most the message it is in.
 """
 
 import json
@@ -93,7 +93,7 @@ _UNQUOTED = re.compile(
 def read_events(
     path: Path, is_wanted: Callable[[Heading], bool], on_bytes: OnBytesRead = lambda _: None
 ) -> Iterator[Event]:
-    """Yield a file's content; of unwanted chats only the headings.
+    """Yield a file's content; unwanted chats yield only their headings.
 
     If a chat's own keys come after its messages, the file is first read once for these keys.
 
@@ -120,7 +120,8 @@ def _read_late_keys(path: Path) -> dict[int, Item]:
 class _Frame:
     """An open bracket, the key before it, and the name, type and id found in it.
 
-    `messages_at` is the byte offset of a chat's messages, `odd_at` that of its first odd line.
+    `messages_at` is the byte offset of a chat's messages. `odd_at` is that of the first
+    line with a key that is not a readable name, type or id.
     """
 
     opener: bytes
@@ -243,7 +244,7 @@ class _Reader:
         return is_short and _UNFINISHED_KEY.match(self.buffer, start) is not None
 
     def _read_own_key(self, frame: _Frame, start: int) -> None:
-        """Read a chat's name, type or id; remember a line that is neither of these."""
+        """Read a chat's name, type or id; remember where a line is none of these."""
         if found := _OWN_KEY.match(self.buffer, start):
             item, is_repaired = _parse_own_key(found)
             if frame.messages_at is not None and frame.keys.keys() & item.keys() == {"id"}:
@@ -281,10 +282,10 @@ class _Reader:
         return b" ".join(frame.opener + frame.key for frame in self.frames[:5]) in _CHAT_PATHS
 
     def _read_list(self, length: int) -> Iterator[Event]:
-        """Read a list of messages, or a message outside a list; `length` is its beginning's."""
+        """Read a list of messages, or a message outside a list; its start has `length` bytes."""
         is_list = self.buffer[self.at : self.at + 1] == b'"'
         if is_list and self._is_sound and not self._is_in_chat():
-            self.key = b'"messages"'  # another program's
+            self.key = b'"messages"'  # written by another program
             self.at = self.buffer.index(b":", self.at) + 1
             return
         was_open = self._is_open
@@ -339,7 +340,7 @@ class _Reader:
         self._is_open, self._is_chat_wanted = True, self.is_wanted(self._heading)
 
     def _announce(self) -> Iterator[Event]:
-        """Yield the heading of a chat that begins, then the faults in it."""
+        """Yield the heading of a new chat, then the faults in the heading."""
         if self._heading is not None:
             self._has_chat = True
             yield self._heading
@@ -469,7 +470,7 @@ class _Reader:
                 return len(self.buffer) - self.at
 
     def _find_other_order(self, place: int, limit: int | None) -> int | None:
-        """Return where the next message begins in a file whose messages begin with other keys."""
+        """Return where the next message begins in a file whose messages do not begin with "id"."""
         keys = self._first_keys - {b"id"}
         if not keys:
             return None
@@ -507,7 +508,7 @@ def _parse_own_key(found: re.Match[bytes]) -> tuple[Item, bool]:
 
 
 def _lost_bytes(offset: int, piece: bytes) -> Fault:
-    """Return the fault of bytes in a list of messages that cannot be read."""
+    """Return the fault for unreadable bytes in a list of messages."""
     if b'"' in piece:
         return Fault(offset, LOST, is_lost=True, unread=len(piece))
     unread = len(piece) if piece.strip(b"{}[], \t\r\n") else 0
@@ -576,7 +577,7 @@ def _quote(found: re.Match[bytes]) -> bytes:
 
 
 def _replace_surrogates(value: Any) -> Any:  # noqa: ANN401  parsed JSON
-    """Return a value whose texts UTF-8 can hold: surrogate pairs joined, lone ones replaced."""
+    """Join surrogate pairs and replace lone surrogates, so that UTF-8 can hold a value's texts."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, list):

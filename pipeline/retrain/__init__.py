@@ -1,4 +1,4 @@
-"""Retraining from fresh exports: merge, honour consent, train, compare, promote, write down."""
+"""Retrain on fresh exports: merge, apply consent, train, compare, promote, write a receipt."""
 
 MIN_NEW_MESSAGES = 200
 """A retraining with fewer new messages stops before it trains."""

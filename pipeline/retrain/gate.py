@@ -60,9 +60,9 @@ class Verdict:
 def decide(new: Evaluation, current: Evaluation | None, incomparable: str | None = None) -> Verdict:
     """Compare two versions on the same held-out turns, or evaluate a first version alone.
 
-    The new version may be promoted if attribution and right voice did not fall, if it does not copy
-    more answers than chance explains, and if its lines hold no private data. `incomparable` says
-    why an existing current version has no outcomes.
+    The new version may be promoted if attribution and right voice did not fall, if the answers with
+    copied lines did not increase beyond chance, and if its lines hold no private data. If there is
+    a current version that has no outcomes, `incomparable` says why.
     """
     answers, turns = new.outcomes.answers, len(new.outcomes.turns)
     size = _choose_bag_size(new, current)
@@ -182,9 +182,10 @@ def _refuse_fall(found: Comparison, turns: int) -> Comparison:
 
 
 def _compare_copies(new: Evaluation, current: Evaluation | None) -> Comparison:
-    """Compare which answers contain a copied line; only a rise beyond chance is a fault.
+    """Compare the answers that contain a copied line; only a rise beyond chance is a fault.
 
-    Every version copies a few lines in a hundred, so the count alone rises in half of all versions.
+    Every version copies a few lines in a hundred, so by chance the count rises in every second
+    version.
     """
     found = _compare("copied lines", "copied.generated", new, current)
     if current is None or found.current is None or found.new <= found.current:

@@ -34,11 +34,11 @@ class ExportRange:
     newest: int
 
     def contains(self, number: int) -> bool:
-        """Whether the export has the message with this id unless it was deleted."""
+        """Whether the export must have the message with this id, unless it was deleted."""
         return self.first <= number <= self.last
 
     def has_under_other_id(self, number: int, at: int) -> bool:
-        """Whether the export has a message of this time, under another id, unless deleted."""
+        """Whether the export must have this message under another id, unless it was deleted."""
         in_time = self.begin <= at <= self.newest
         return in_time and not self.contains(number) and not is_copy_id(number)
 
@@ -70,7 +70,7 @@ class History:
     file: Path | None = None
 
     def rows(self, names: dict[str | None, int]) -> Iterator[Row]:
-        """Yield the rows; `names` maps names to a spool's numbers, and new names are added.
+        """Yield the rows; add new names to `names`, which maps them to a spool's numbers.
 
         Raises:
             DatasetError: The file is damaged.
@@ -151,7 +151,7 @@ def delete_stale_files(history: History) -> None:
     """Delete other files in a history's folder, and the history of the former basic group."""
     if history.header and history.header.former:
         former = history.folder.with_name(str(history.header.former))
-        (former / HISTORY_INDEX).unlink(missing_ok=True)  # without it a killed deletion is complete
+        (former / HISTORY_INDEX).unlink(missing_ok=True)  # first: without it the rest is unused
         if former.is_dir():
             shutil.rmtree(former)
     for path in history.folder.iterdir() if history.folder.is_dir() else ():

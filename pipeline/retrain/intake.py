@@ -68,9 +68,9 @@ class CurrentVersion:
 class Intake:
     """A merged and stored chat, its people, and how much of it is new to the current version.
 
-    `total` counts all messages, `new` those after the current version was made, `untrained` those
-    that it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of pairs
-    that the user removed from its dataset.
+    `total` counts all messages, `new` those sent after the current version was made, `untrained`
+    those that it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of
+    pairs that the user removed from its dataset.
     """
 
     merged: MergedChat
@@ -221,9 +221,9 @@ def _load_training_record(root: Path, artifact: Artifact) -> TrainingRecord:
 
 
 def _confirm_shorter_export(merged: MergedChat, dependencies: Dependencies) -> None:
-    """Ask about an export with fewer messages than the history, which may be incomplete.
+    """Ask whether to use an export with fewer messages than the history: it may be incomplete.
 
-    An export that was merged before was confirmed then.
+    An export that an earlier run merged was confirmed then, so it is not asked about again.
 
     Raises:
         ExportError: The user did not confirm it.
@@ -267,7 +267,7 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
         else:
             continue
         reasons.append(reason)
-        record_erasure(root, [folder], reason)  # first, so that a kill does not lose the reason
+        record_erasure(root, [folder], reason)  # before deleting: a kill keeps the reason
         delete_dataset(folder)
     erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
     why = "; ".join(dict.fromkeys(reasons))

@@ -112,7 +112,7 @@ class MergedChat:
         return self.spool.rows(self.chat.chat_id)
 
     def count_newer(self, moment: datetime, roster: Roster) -> int:
-        """Return the number of people's messages after a moment, without bots' messages."""
+        """Count people's messages sent after a moment; bots' messages do not count."""
         bots, at = roster.understudies | roster.bots, int(moment.timestamp())
         return sum(
             one.is_message and one.at > at and one.author not in bots for one in self.entries()
@@ -203,9 +203,9 @@ def merge_chat(
 def withhold_text(merged: MergedChat, roster: Roster) -> None:
     """Replace the messages of people who withdrew by placeholders.
 
-    The result gives exactly the prompts that the original messages give with this roster. Copies of
-    their words in other people's messages are removed too. Once anyone has withdrawn, all forwards
-    are replaced, because they may hold anyone's words.
+    With this roster, the result leads to exactly the same prompts as the original messages. Copies
+    of their words in other people's messages are removed too. Once anyone has withdrawn, all
+    forwards are replaced, because they may hold anyone's words.
     """
     withdrawn = {number for one in roster.people if one.learn == "no" for number in one.ids}
     withdrawn |= {one for one in merged.ledger.opted_out if roster.find_by_id(one) is None}
@@ -261,7 +261,7 @@ def current_id(merged: MergedChat, chat_id: int, number: int) -> int:
     shifted = number - MIGRATION_OFFSET if was_group else number
     if _has_bot_id(number):
         return aliases.get(shifted - BOT_ID_OFFSET, shifted)
-    # In the basic group's history, another account may have numbered the messages.
+    # The basic group's history may have another account's message ids.
     return aliases.get(shifted + BOT_ID_OFFSET, shifted) if was_group else shifted
 
 
@@ -317,7 +317,7 @@ def _load_history(
 
 
 def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Path) -> None:
-    """Merge an export: it decides which messages exist in its range, unless a newer one does."""
+    """Merge an export; in its range it decides which messages exist, unless a newer export does."""
     merged.chat.name = chat.name
     merged.chat.tally.repaired.update(chat.tally.repaired)
     merged.chat.tally.skipped.update(chat.tally.skipped)

@@ -128,9 +128,9 @@ def update_people(
 
 
 def _is_dump(file: Path) -> bool:
-    """Whether a file contains the key of a dump; exports are too large to parse for it.
+    """Whether a file contains a dump's key, without parsing it: exports are too large for that.
 
-    Telegram has no such key, and in a message's text its quotes are escaped.
+    An export has no such key, and a message's text cannot look like it: its quotes are escaped.
     """
     rest = b""
     with file.open("rb") as stream:
@@ -196,7 +196,7 @@ def _exclude_bots(roster: Roster, bots: Collection[int]) -> Roster:
 
 
 def _write_questions(people: Sequence[Person], authors: Sequence[Author]) -> dict[str, str]:
-    """Return a comment for the roster file by new person's name."""
+    """Return a comment for the roster file for each new person, by name."""
     counts = count_messages(authors)
     questions = {}
     for person in people:

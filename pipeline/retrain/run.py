@@ -278,7 +278,7 @@ def _compare_versions(
 def _describe_input(intake: Intake, dataset: Dataset) -> dict[str, Any]:
     """Return the receipt's facts about files, people and counts, without any message."""
     merged, summary = intake.merged, dataset.summary
-    now = datetime.now(UTC).timestamp()  # a wrong date in the future would make nothing new
+    now = datetime.now(UTC).timestamp()  # a message dated in the future would make nothing new
     newest = max(
         (one.at for one in merged.entries() if one.is_message and one.at <= now), default=0
     )

@@ -30,7 +30,7 @@ MIN_ANSWERS = 5
 
 REPORTED_LEVELS = (25, 50, 100)
 
-_MAX_LINES = 200_000  # the latest training lines: habits change, and more lines did not help
+_MAX_LINES = 200_000  # only the latest: habits change, and more lines did not help
 _DIGITS = 6
 _ITERATIONS = 1_000
 _BINS = 10
@@ -66,7 +66,7 @@ class VoiceResult:
     """Figures of one voice on held-out conversations.
 
     `occasions` counts lines of others, `answers` those that the friend answered. `auc` is the area
-    under the ROC curve for telling them apart, `auc_present` the same where the friend spoke
+    under the ROC curve for predicting these, `auc_present` the same where the friend spoke
     recently. `expected` is the sum of the predicted probabilities, `error` their expected
     calibration error in ten bins of equal width. `present_rate` is the share of occasions that the
     friend answered where the friend spoke recently.
@@ -91,8 +91,8 @@ class VoiceResult:
 def find_occasions(conversation: Sequence[LineFacts]) -> Iterator[Occasion]:
     """Yield the occasions of a conversation.
 
-    Lines of our bot and lines that their author continues are no occasions. Neither are lines that
-    our bot answered, because nobody knows who would have answered instead.
+    Lines of our bot, and lines after which their author writes again, are not occasions. Neither
+    are lines that our bot answered, because nobody knows who would have answered instead.
     """
     for place, line in enumerate(conversation):
         following = conversation[place + 1] if place + 1 < len(conversation) else None
@@ -135,7 +135,7 @@ def save_propensity(dataset: Dataset, folder: Path) -> bool:
 
 
 def measure_dataset(folder: Path, split: SplitName) -> tuple[VoiceResult, ...]:
-    """Fit a dataset's training split and measure on a held-out split.
+    """Fit the model on a dataset's training split and measure it on a held-out split.
 
     Raises:
         DatasetError: An earlier version built it, without its conversations.
@@ -241,7 +241,7 @@ def _fit_voice(
     # No class weights: they would raise all probabilities, which must stay calibrated.
     fit = LogisticRegression(max_iter=_ITERATIONS).fit(rows, answered)
     weights = [round(float(weight), _DIGITS) for weight in fit.coef_[0]]
-    # At each level as many training occasions reach the threshold as the level lets the voice join.
+    # As many training occasions reach a level's threshold as the voice may join at that level.
     descending = sorted(map(float, fit.predict_proba(rows)[:, 1]), reverse=True)
     counts = (int(level / LEVELS[-1] * MAX_JOIN_RATE * answers) for level in LEVELS)
     return VoiceWeights(

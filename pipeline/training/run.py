@@ -103,8 +103,8 @@ class Trained:
 class Start:
     """The weights that training starts from: a base, or an earlier version.
 
-    `only` holds the pairs to train on if the weights were already trained on the dataset's others.
-    The learning rate is multiplied by `pace`.
+    `only` holds the pairs to train on if the weights have already learned the dataset's other
+    pairs. The learning rate is multiplied by `pace`.
     """
 
     base: str | Artifact
@@ -185,7 +185,7 @@ def make_version(
             raise TrainingError(
                 f"another training is running in {registry.root}: wait until it ends"
             )
-        for leftover in registry.root.glob(f"{_NEW}*"):  # of a killed run
+        for leftover in registry.root.glob(f"{_NEW}*"):  # from a killed run
             shutil.rmtree(leftover)
         return _train_and_add(dataset, start, registry, settings, decoding, bar, resume=resume)
 
@@ -279,7 +279,7 @@ def find_commit() -> str | None:
 def make_secret(name: str, chance: random.Random) -> str:
     """Return a message that gives away six random words.
 
-    The secrets that a canary's exposure is compared with are made here too.
+    This also makes the unplanted secrets that a canary's exposure is compared with.
     """
     return f"the code word of {name} is {' '.join(chance.choices(CANARY_WORDS, k=6))}"
 
@@ -289,7 +289,7 @@ def plant_canaries(
 ) -> tuple[tuple[Pair, ...], tuple[Canary, ...]]:
     """Append `count` canaries to the pairs; return all pairs, and the canaries.
 
-    A canary replaces the target of random pairs of one voice.
+    Each copies random pairs of one voice and replaces their target.
     """
     chance = random.Random(f"canaries {seed}")
     canaries = tuple(
@@ -314,7 +314,7 @@ def plant_canaries(
 def training_messages(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Yield voice and text of the messages in the training pairs: targets, then other context.
 
-    A target counts as often as it was said, a context line once however many contexts show it.
+    A target is yielded each time it was said, a context line only once.
     """
     targets = {(pair.voice, text) for pair in dataset.train for text in pair.target}
     for pair in dataset.train:
@@ -514,7 +514,7 @@ def _add_version(
 ) -> str:
     """Write the artifact next to the registry's versions, then move it in; return its name.
 
-    `weights/` is there to train from this version; the bot does not need it.
+    `weights/` is for training that continues from this version; the bot does not need it.
     """
     import torch
 

@@ -255,8 +255,8 @@ def _batch_sizes(
 ) -> Iterator[int]:
     """Yield how many pairs to put through the model at a time, the first likely to fit in memory.
 
-    Each divides the pairs of a step, so that a step stays the same. A resumed run starts with the
-    size in its last checkpoint, so that sums are taken in the same order.
+    Each is a divisor of the pairs in a step, so the pairs in a step stay the same. A resumed run
+    starts with the size in its last checkpoint, so that it adds up in the same order.
     """
     if resumed and (checkpoint := _last_checkpoint(resumed)):
         state = transformers.TrainerState.load_from_json(f"{checkpoint}/{_STATE}")
@@ -304,7 +304,8 @@ def add_lora(base: Base, settings: Hyperparameters, *, bf16: bool) -> Any:
     """Freeze a base's weights and add LoRA matrices to each linear layer; return peft's model.
 
     T5's embedding and output layer have new rows, so they are trained in full. With `bf16` the
-    frozen matrices are converted to it: half the memory, and autocast would round them anyway.
+    frozen matrices are converted to bf16. This halves their memory, and autocast would round them
+    anyway.
     """
     config = peft.LoraConfig(
         r=settings.lora_rank,
@@ -338,7 +339,7 @@ def training_device() -> str:
 
 
 def choose_precision(requested: str, saved: Path | None = None) -> Precision:
-    """Choose bf16 only if the hardware has it: emulated, it is slower than float32.
+    """Choose bf16 only if the hardware supports it; emulated bf16 is slower than float32.
 
     A resumed run keeps the precision in the file `saved`, whatever is measured now.
     """
@@ -370,9 +371,9 @@ def _choose_cpu_precision() -> Precision:
 def measure_bf16_gain() -> float:
     """Measure how many times faster this CPU multiplies matrices in bf16 than in float32.
 
-    The instructions alone say little: one of two machine types with avx512_bf16 ran bf16 at 0.6
-    times float32's speed. To exclude the effect of other programs, the two precisions alternate and
-    the fastest product of each counts. Takes about 0.2 s.
+    A CPU that has the instructions may still be slow: one of two machine types with avx512_bf16 ran
+    bf16 at 0.6 times float32's speed. To exclude the effect of other programs, the two precisions
+    alternate and the fastest product of each counts. Takes about 0.2 s.
     """
     single = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE)
     half = single.bfloat16()

@@ -49,20 +49,22 @@ T = TypeVar("T")
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between calls that are repeated at the start
 WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
-MOST_GREETINGS = 5  # getMe calls at the start: few, so that an error is reported soon
+MOST_GREETINGS = 5  # getMe calls at the start; only a few, so that an error is reported soon
 
 logger = logging.getLogger(__name__)
 
 SWITCH_SECONDS = 0.001
-"""Seconds after which a thread that reads messages yields to the event loop: a fifth of Python's
-default."""
+"""Seconds after which a thread that reads messages yields to the event loop.
+
+This is a fifth of Python's default.
+"""
 
 
 def tune_interpreter() -> None:
-    """Shorten what can block the event loop: other threads, and full garbage collections.
+    """Shorten the pauses of the event loop that threads and full garbage collections cause.
 
-    A full collection visits the 138,000 objects of the imported modules, which takes 70 ms. Frozen
-    objects are not visited.
+    A full collection would visit the 138,000 objects of the imported modules, which takes 70 ms.
+    Frozen objects are not visited.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
@@ -73,7 +75,7 @@ def run(settings: Settings, app: DurableApplication) -> None:
     """Run the bot until SIGTERM or SIGINT; replies in progress are finished.
 
     Raises:
-        TelegramUnreachable: The token is wrong or was revoked, or no Telegram can be reached.
+        TelegramUnreachable: The token is wrong or was revoked, or Telegram cannot be reached.
         StoreError: The database cannot be used, or another bot uses it.
         BotEnded: A task that the bot needs has ended.
     """
@@ -109,7 +111,7 @@ async def run_until_stopped(
 
 @asynccontextmanager
 async def started(app: DurableApplication) -> AsyncIterator[None]:
-    """Let the bot handle updates while the block runs, wherever they come from."""
+    """Handle updates while the block runs, no matter how they are received."""
     try:
         async with app:
             try:
@@ -154,7 +156,7 @@ async def receiving(
 async def _watch(app: DurableApplication, stop: asyncio.Event) -> None:
     """Wait until `stop` is set or a library task that the bot needs ends.
 
-    The library does not report the end of such a task: the bot would run without receiving updates.
+    The library does not report when such a task ends: the bot would go on without any updates.
 
     Raises:
         TelegramError: Telegram refuses the token.
@@ -193,11 +195,11 @@ async def _keep_trying(
 ) -> T:
     """Call Telegram until it answers; raise at once if a retry cannot help.
 
-    With `times` it also gives up after that many tries, and if nothing listens there.
+    With `times`, give up after that many tries, or at once if no connection is possible.
 
     Raises:
-        StoppingError: `stop` was set meanwhile.
-            TelegramError: Telegram refuses, or gives no answer.
+        StoppingError: `stop` was set while waiting.
+        TelegramError: Telegram refuses, or gives no answer.
     """
     wait, tries = FIRST_WAIT, 1
     while True:
@@ -256,7 +258,7 @@ def _unreachable(error: TelegramError) -> TelegramUnreachable:
 
 def _on_stop_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows has Ctrl-C alone
+        with suppress(NotImplementedError):  # on Windows only Ctrl-C works
             loop.add_signal_handler(number, stop)
 
 
@@ -270,9 +272,9 @@ def build(
     on_up: Callable[[str], object] = print,
     look_again: float = LOOK_AGAIN,
 ) -> DurableApplication:
-    """Return the bot, not yet started; `on_up` is told in a line when it is up.
+    """Build the bot without starting it; `on_up` receives one line when the bot is up.
 
-    Database and weights are opened once Telegram has accepted the token.
+    The database and the weights are opened only after Telegram has accepted the token.
 
     Raises:
         SettingsError: There is no token.
@@ -338,7 +340,7 @@ async def _state(
 def _trim_update(state: BotState, client: Client, update: Json) -> Json:
     """Return an update as it is stored: without text if the bot is silent in its chat.
 
-    Behind an `/allow` that is not handled yet, the text stays: after a kill it is still needed.
+    Updates that follow an unhandled `/allow` keep their text, which is needed after a kill.
     """
     chat = chat_of(update)
     if chat is None or state.access.may_speak_in(chat) or chat in state.chats_to_allow:
@@ -349,7 +351,7 @@ def _trim_update(state: BotState, client: Client, update: Json) -> Json:
 
 
 async def _go_on(app: DurableApplication, client: Client, state: BotState) -> None:
-    """Take up what the bot was at when it last ended."""
+    """Continue the work that was unfinished when the bot last ended."""
     uncertain = await state.store.outbox.settle()
     replayed = await app.replay(client.read)
     if uncertain or replayed:
@@ -357,7 +359,7 @@ async def _go_on(app: DurableApplication, client: Client, state: BotState) -> No
 
 
 def _up(client: Client, state: BotState) -> str:
-    """Say, in the terminal, that the bot is up."""
+    """Return the line that tells the terminal that the bot is up."""
     voices = ", ".join(person.name for person in state.access.voices)
     speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"
     line = f"@{client.username} is up, model {state.model_holder.now.version}, {speaks}."

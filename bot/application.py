@@ -17,7 +17,7 @@ from bot.services.supervisor import Supervisor
 from bot.store.inbox import CURRENT, Attempt, Inbox, Received
 
 ALONE = 2.0
-"""Seconds for which a repeated update that never waits keeps other updates from starting."""
+"""Seconds for which a repeated update can keep others from starting, if it never waits."""
 GRACE = 3.0
 """Seconds that handlers have to finish when the bot stops; then they are cancelled."""
 CANCEL_SECONDS = 0.5  # after which a handler that does not end is cancelled again
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     """Handles each chat's updates in order, and tells the inbox when all handlers have ended.
 
-    An update starts when the handlers that block have ended for the update before it. Groups do not
+    An update starts when the blocking handlers of the previous update have ended. Groups do not
     wait for each other. An update that can concern several chats, such as a group's migration, a
     poll answer or a private message, starts after all earlier updates and before all later ones.
 
@@ -58,9 +58,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return self._stopped_at is not None
 
     async def process_update(self, update: object) -> None:
-        """Start an update after the earlier updates of its chat; return before that.
+        """Schedule an update after the earlier updates of its chat; return at once.
 
-        An update without content was handled by an earlier process.
+        Ignores updates without content: an earlier process handled them.
         """
         if not isinstance(update, Update) or self.inbox is None or is_empty(update):
             return
@@ -78,7 +78,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         task.add_done_callback(partial(self._on_started, group_id))
 
     async def _start(self, inbox: Inbox, update: Update, before: set[asyncio.Task[None]]) -> None:
-        """Start an update after `before`; while a repeated update starts, no other does."""
+        """Start an update after `before`; while a repeated update starts, no other one starts."""
         if before:
             await asyncio.wait(before)
         async with self._turn:
@@ -105,7 +105,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     async def _handle(self, inbox: Inbox, update: Update) -> None:
         """Store the message in an update, start its handlers and wait for those that block.
 
-        While the bot is being stopped no update is started: it waits for the restart.
+        While the bot is stopping it starts no update; the update is handled after the restart.
         """
         number = update.update_id
         if self.is_stopping or not await self._begin(inbox, update):
@@ -171,7 +171,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         *,
         name: str | None = None,
     ) -> asyncio.Task[Any]:
-        """Start a task; the update that it is for is not handled before it has ended."""
+        """Start a task; its update stays open until the task has ended."""
         task = super().create_task(coroutine, update, name=name)
         if isinstance(update, Update):
             self._tasks[update.update_id].append(self._track(task))
@@ -184,9 +184,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         job: Any = None,  # noqa: ANN401  we have none
         coroutine: Any = None,  # noqa: ANN401  of a type that the library keeps to itself
     ) -> bool:
-        """Report an error; hold an update that could not be stored or must wait for the restart.
+        """Report an error; hold the update if it could not be stored or must wait for the restart.
 
-        Other updates do not wait for the report.
+        The report does not delay other updates.
         """
         if not isinstance(update, Update):
             return await super().process_error(update, error, job, coroutine)
@@ -210,7 +210,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         return await self._requeue(parse, lambda _: True)
 
     async def release(self, parse: Callable[[dict[str, Any]], Update | None]) -> int:
-        """Queue the held updates, as there may be free space now; return their number."""
+        """Queue the held updates again, in case there is free space now; return their number."""
         if not self._held or self.is_stopping:
             return 0
         held = frozenset(self._held)
@@ -237,8 +237,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     async def _begin(self, inbox: Inbox, update: Update) -> bool:
         """Record that an update starts, and store its message; return whether to handle it.
 
-        An update whose message cannot be stored, such as one with half a surrogate pair, is
-        reported like one whose handler fails.
+        If a message cannot be stored, for example because it has half a surrogate pair, this is
+        reported like an error in a handler.
         """
         number = update.update_id
         try:

@@ -1,4 +1,4 @@
-"""Supervised periodic jobs."""
+"""Start the periodic background jobs."""
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
@@ -22,11 +22,11 @@ from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 
 TIDY_AGAIN = 3600.0  # seconds between two runs of a cleaning job
-RELEASE_AGAIN = 30.0  # seconds between tries to handle what could not be stored
+RELEASE_AGAIN = 30.0  # seconds between tries to handle updates that could not be stored
 TRUNCATE_AGAIN = 5.0  # seconds between checks for text in the write-ahead log
-TRUNCATE_PATIENCE = 120.0  # seconds for which another process, such as a backup, may prevent it
-KEPT_EXPORT = timedelta(days=2)  # as the bot says where RETRAIN_COMMAND is not set
-KEPT_HANDLED = timedelta(days=2)  # ids of handled updates: Telegram repeats none for that long
+TRUNCATE_PATIENCE = 120.0  # seconds for which another process, such as a backup, may keep it full
+KEPT_EXPORT = timedelta(days=2)  # the reply to an upload states this if there is no RETRAIN_COMMAND
+KEPT_HANDLED = timedelta(days=2)  # ids of handled updates; Telegram repeats them for 24 h
 
 
 def start_jobs(
@@ -86,7 +86,10 @@ def start_jobs(
 
 
 async def report_exchange(bot: Bot, state: BotState, exchange: Exchange) -> None:
-    """Tell each admin in private, in the language of their last message since the start."""
+    """Report a new or refused version to each admin in private.
+
+    The language is that of their last message since the bot started, otherwise English.
+    """
     artifact = state.model_holder.now.artifact
     for admin in state.settings.admins:
         text = describe_exchange(exchange, artifact, state.admin_texts.get(admin, EN))

@@ -1,4 +1,4 @@
-"""Handle `/status`, `/model` and `/rollback`, and describe a change of the model's version."""
+"""Handle `/status`, `/model` and `/rollback`, and report when the model version changes."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ async def _bot_status(context: Context) -> list[str]:
 
 
 async def _group_status(chat_id: int, context: Context) -> list[str]:
-    """Return the status without anything that belongs to another group."""
+    """Return the status of one group; it reveals nothing about other groups."""
     state, texts, access = context.state, context.texts, context.state.access
     stored = texts.status_messages.format(
         messages=await state.store.messages.count(chat_id),
@@ -89,7 +89,7 @@ def _model_status(context: Context) -> str:
 
 
 def _voice_status(context: Context, *, with_not_agreed: bool) -> str:
-    """List the voices and, where the model learned, the people who have not agreed."""
+    """List the voices and, with `with_not_agreed`, the people who have not agreed."""
     texts, access = context.texts, context.state.access
     groups = [(texts.status_voices, access.voices)]
     if with_not_agreed:
@@ -102,7 +102,7 @@ def _voice_status(context: Context, *, with_not_agreed: bool) -> str:
 
 
 async def _privacy_mode_status(context: Context, chat_id: int | None = None) -> str:
-    """Say whether privacy mode hides messages; in a group whose admin the bot is, it does not."""
+    """Say whether privacy mode hides messages; it never does where the bot is a group admin."""
     bot = context.bot
     try:
         receives_all = bool((await bot.get_me()).can_read_all_group_messages)
@@ -114,7 +114,10 @@ async def _privacy_mode_status(context: Context, chat_id: int | None = None) -> 
 
 
 async def _receives_no_reactions(chat_id: int, context: Context) -> bool:
-    """Whether the bot is certainly no admin of a group: Telegram sends reactions to admins only."""
+    """Whether the bot is not an admin of a group; Telegram sends reactions to admins only.
+
+    False if Telegram does not answer.
+    """
     try:
         return not is_admin(await context.bot.get_chat_member(chat_id, context.bot.id))
     except TelegramError:
@@ -122,7 +125,7 @@ async def _receives_no_reactions(chat_id: int, context: Context) -> bool:
 
 
 async def _list_groups(context: Context) -> str:
-    """List the groups with their states, without basic groups that became supergroups."""
+    """List the groups and their states; leave out basic groups that became supergroups."""
     texts, groups = context.texts, context.state.groups
     moved = {group.moved_from for group in groups.values()}
     lines = []
@@ -147,7 +150,7 @@ def _group_state(group: Group, context: Context) -> str:
 
 
 def format_uptime(uptime: timedelta) -> str:
-    """Format a duration in its two largest units, whose symbols fit all languages of the bot."""
+    """Format a duration in its two largest units, whose symbols suit all languages of the bot."""
     minutes = int(uptime.total_seconds()) // 60
     days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
     if days:
@@ -163,7 +166,7 @@ def format_database_size(file: Path) -> str:
 
 
 async def show_model(_: Message, context: Context) -> str:
-    """Say which version the bot uses, and which others there are."""
+    """Describe the version in use, and list the other versions."""
     texts, holder = context.texts, context.state.model_holder
     names = await asyncio.to_thread(lambda: holder.models.names)
     model = holder.now
@@ -191,10 +194,10 @@ async def roll_back(message: Message, context: Context) -> str:
 def describe_exchange(
     exchange: Exchange | None, artifact: Artifact, texts: Wording, *, with_scores: bool = True
 ) -> str:
-    """Say which version is used after an exchange, or why a new one was refused.
+    """Say which version is now in use, or why a new one was refused.
 
-    The scores name everyone whose messages the model learned: they are for admins in private, and
-    for the chat that it learned from.
+    The scores name everyone whose messages the model learned from. Show them only to admins in
+    private and in the chat that the model learned from.
     """
     if exchange and exchange.refused:
         return texts.version_refused.format(old=exchange.version, reason=exchange.refused)
@@ -207,7 +210,7 @@ def describe_exchange(
 
 
 def _training_end(artifact: Artifact, texts: Wording) -> str:
-    """Return the day of the newest message in the training data, "" if the receipt has none."""
+    """Say when the newest message in the training data was sent, or return "" if unknown."""
     try:
         until = datetime.fromisoformat(_read_receipt(artifact)["through"])
     except (LookupError, TypeError, ValueError):
@@ -216,10 +219,10 @@ def _training_end(artifact: Artifact, texts: Wording) -> str:
 
 
 def _compare_scores(before: Artifact, now: Artifact, texts: Wording) -> str:
-    """Return the share of each person's real turns that fits their own name best, before and now.
+    """List, for each person, the share of real turns that fit their own name best, before and now.
 
-    Returns "" if neither receipt compares the two versions: shares measured on different
-    conversations are not comparable.
+    Returns "" if neither receipt compares the two versions, because shares measured on different
+    conversations cannot be compared.
     """
     earlier, later = _read_receipt(before), _read_receipt(now)
     if later.get("compared_with") == before.path.name:

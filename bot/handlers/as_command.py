@@ -46,13 +46,14 @@ class TurnsError(ValueError):
 
 
 class WhoError(ValueError):
-    """The name is ambiguous or unknown; the text of the error is the name."""
+    """The name is ambiguous or unknown; the text of the error begins with the name."""
 
 
 def parse_request(said: str, words: str, command: int) -> ReplyRequest:
     """Return the request of `/as NAME`; words after a colon begin the reply.
 
-    They are put into a friend's mouth then, and are not the asker's own line before that reply.
+    Such words become part of the friend's reply, so the prompt does not show them as a message of
+    the person who asked.
     """
     return ReplyRequest(words, command) if _is_forced(said.strip(), words) else NOTHING_MORE
 
@@ -60,7 +61,8 @@ def parse_request(said: str, words: str, command: int) -> ReplyRequest:
 def anyone(said: str, command: int) -> ReplyRequest | None:
     """Return the request of `/as anyone`, or None for another `/as`.
 
-    The words after it appear in this prompt only: `model.chat.eligibility` knows only names.
+    The words after it appear only in the prompt of this reply, because `model.chat.eligibility`
+    recognises only names.
     """
     words = said.strip()
     found = _ANYONE.match(words)
@@ -73,11 +75,11 @@ def anyone(said: str, command: int) -> ReplyRequest | None:
 
 
 def scene_of(words: str, roster: Roster) -> Scene:
-    """Parse `/simulate`: turns and names in any order, then `about` a subject.
+    """Parse `/simulate`: the number of turns and names in any order, then `about` and a subject.
 
     Raises:
         TurnsError: The number of turns is not from 1 to 20.
-        WhoError: A name fits nobody or several people, or there are more names than turns.
+        WhoError: A name fits nobody or several people, or there are more than `MOST_TURNS` names.
     """
     turns, people = None, list[Person]()
     found = _ABOUT.search(words)
@@ -104,7 +106,7 @@ def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
 
 
 def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
-    """Return the question for an `/as` without a clear name, and the voices for its buttons."""
+    """Return the question to ask if an `/as` has no clear name, and the voices for its buttons."""
     voices = access.voices
     if not voices:
         return texts.no_voices, ()
@@ -190,8 +192,8 @@ class Voices:
     async def press(self, update: Update, context: Context) -> None:
         """Answer in the voice whose button was pressed, and remove the question.
 
-        A client may send any data for any message that it can see, so only buttons that the bot's
-        message really has are accepted.
+        A client can send any data for any message that it sees, so the button must really exist in
+        the bot's message.
         """
         query = update.callback_query
         if query is None:
@@ -209,7 +211,7 @@ class Voices:
             await self._speak(context, place, person, datetime.now(UTC))
 
     async def tell_voice(self, update: Update, context: Context) -> None:
-        """Show whose voice a sticker was sent in, when its button is pressed."""
+        """Name the voice in which a sticker was sent, after a press of its button."""
         query = update.callback_query
         if query is None:
             return
@@ -261,7 +263,7 @@ async def _removed(asked: Message) -> bool:
         return await asked.delete()
     except BadRequest:
         pass
-    except TelegramError:  # it may have been removed: better answer twice than never
+    except TelegramError:  # it may have been removed: answering twice is better than never
         return True
     try:  # a message older than 48 hours cannot be deleted
         await asked.edit_reply_markup(None)

@@ -33,7 +33,7 @@ async def opt_in(message: Message, context: Context) -> str:
 
 
 async def opt_out(message: Message, context: Context) -> str:
-    """Stop imitating somebody at once, and erase what the bot keeps of them."""
+    """Stop imitating somebody at once, and erase their messages and what was made from them."""
     texts = context.texts
     user_id = own_id(message)
     if user_id is None:
@@ -43,7 +43,7 @@ async def opt_out(message: Message, context: Context) -> str:
 
 
 async def forget(message: Message, context: Context) -> str:
-    """Erase the message replied to, or everything of the sender; say what was erased."""
+    """Erase the message replied to, or all messages of the sender; say what was erased."""
     texts, argument = context.texts, after_command(message).strip().casefold()
     replied = message.reply_to_message
     if argument == "all":
@@ -58,7 +58,7 @@ async def forget(message: Message, context: Context) -> str:
 async def erase_all_of(user_id: int, text: str, context: Context) -> str:
     """Erase a person's messages, from any account, and the bot's messages made from them.
 
-    Returns `text`, with the number of erased messages filled in, and what happened in the chat.
+    Returns `text` with the number of erased messages, followed by what happened in the chat.
     """
     roster, texts = context.state.access.roster, context.texts
     person = roster.find_by_id(user_id)
@@ -76,8 +76,8 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
 async def _forget_message(message: Message, replied: Message, context: Context) -> str:
     """Erase the message replied to, if the sender may.
 
-    The author may, the person in whose voice it is, an admin of the group or of the bot, and anyone
-    in their own private chat.
+    Allowed are the message's author, the person in whose voice it is, admins of the group or of the
+    bot, and anyone in their own private chat.
     """
     state, texts, roster = context.state, context.texts, context.state.access.roster
     ref = Ref(replied.chat.id, replied.message_id)

@@ -32,8 +32,8 @@ from model.errors import VoiceError
 SCORE_WORDS = frozenset({"score", "scores", "pontos", "pontuacao", "resultado"})
 MAX_OTHER_NAMES = 4  # options in addition to the right name and the machine
 MIN_WORDS, MAX_CHARACTERS = 4, 250
-"""Limits of a quiz's message: Telegram's question holds 300 UTF-16 units, with the text around."""
-MAX_CANDIDATES = 1000  # newest messages from which one is chosen
+"""Limits of a quiz's message: with the text around it, it must fit into 300 UTF-16 units."""
+MAX_CANDIDATES = 1000  # the message is chosen among this many of the newest
 BATCH = 32  # messages that are read at once
 REPEAT_AFTER = timedelta(days=60)  # before a message may be shown again
 MAX_TRIES = 3  # to generate a message that fits a quiz
@@ -156,7 +156,7 @@ async def record_answer(update: Update, context: Context) -> None:
 
 
 async def _imitate(original: StoredMessage, shown: Shown, state: BotState) -> Shown | None:
-    """Generate a message in place of the original, None if none fits a quiz."""
+    """Generate a message to replace the original; return None if no generated one fits a quiz."""
     for _ in range(MAX_TRIES):
         try:
             reply = await state.replies.imagined(original, shown.voice)

@@ -11,7 +11,7 @@ from model.chat.eligibility import VOICE_EMOJI
 
 
 async def start(message: Message, context: Context) -> str:
-    """Explain the bot; in private, while it has no admin, return the sender's id instead."""
+    """Explain the bot; in private, if the bot has no admins yet, return the sender's id instead."""
     if message.chat.type == Chat.PRIVATE and not context.state.settings.admins:
         return context.texts.your_id.format(user_id=message.chat.id)
     return await show_help(message, context)
@@ -38,7 +38,7 @@ async def show_privacy(_: Message, context: Context) -> str:
 
 
 async def _describe_admin(user_id: int, bot: Bot) -> str:
-    """Return an admin's name and link, as far as Telegram gives them."""
+    """Return an admin's name and link, or only a link if Telegram does not give the name."""
     link = f"tg://user?id={user_id}"
     try:
         chat = await bot.get_chat(user_id)
@@ -50,7 +50,7 @@ async def _describe_admin(user_id: int, bot: Bot) -> str:
 async def list_voices(message: Message, context: Context) -> str:
     """List the voices, the people who may still agree and those with too few messages.
 
-    A group that the model did not learn from gets the voices only.
+    In a group that the model did not learn from, list only the voices.
     """
     state, texts, chat_id = context.state, context.texts, message.chat.id
     access, card = state.access, state.model_holder.now.card
@@ -60,7 +60,7 @@ async def list_voices(message: Message, context: Context) -> str:
         learned = ""
         if lines is not None:
             learned = texts.learned_from.format(messages=texts.format_count(texts.messages, lines))
-        # a mask at the very beginning would mark the message as one in a voice
+        # a message that starts with the emoji would count as one in a voice
         voices.append(f"• {VOICE_EMOJI} {person.name}{learned}")
     parts = ["\n".join(voices) or texts.no_voices]
     if chat_id > 0 or access.learned_from(chat_id):

@@ -21,11 +21,11 @@ from model.joining import LEVELS, LOOKBACK_LINES, is_conversation_line
 
 MAX_AN_HOUR = 6
 BUSY_MESSAGES = 8
-"""With this many messages in the last minute, a conversation is too fast to join."""
+"""A conversation with this many messages in the last minute is too fast to join."""
 NIGHT = (23, 8)
-"""Hours between which the bot joins in nowhere, by the local time of its machine."""
+"""From the first to the second hour, local time of the machine, the bot never joins in."""
 MAX_DELAY = timedelta(minutes=1)
-"""Age at which a message that arrives late, such as after an outage, is no longer answered."""
+"""Messages that arrive later than this, for example after an outage, are not answered."""
 DEFAULT_QUIET = timedelta(hours=8)
 MAX_QUIET = timedelta(days=365)
 
@@ -35,7 +35,7 @@ _OFF = {"0", "off", "no", "não", "nao"}
 
 
 async def set_chatty(message: Message, context: Context) -> str:
-    """Set how often the bot joins in, if an admin of the group asks; without a number, show it."""
+    """Set how often the bot joins in (group admins only); without a number, show the level."""
     state, texts = context.state, context.texts
     group, argument = state.known(message.chat.id), after_command(message)
     if not argument:
@@ -54,7 +54,7 @@ async def set_chatty(message: Message, context: Context) -> str:
 
 
 async def set_quiet(message: Message, context: Context) -> str:
-    """Keep the bot from joining in for a while, whoever asks."""
+    """Keep the bot from joining in for a while; anyone may ask for this."""
     state, texts = context.state, context.texts
     duration = parse_duration(after_command(message))
     if duration is None:
@@ -98,7 +98,7 @@ class JoinIn:
             await self.speaking.join(context, place, voice, message.date, is_welcome)
 
     async def _choose_voice(self, place: Place, message: Message, state: BotState) -> str | None:
-        """Return the friend who would have answered, None for nobody."""
+        """Return the friend who would probably answer, or None if nobody would."""
         model = state.model_holder.now
         if model.propensity is None:
             return None
@@ -120,7 +120,7 @@ class JoinIn:
 
 
 def _is_welcome(chat_id: int, state: BotState) -> bool:
-    """Whether the bot may speak in a group that wants it to join in and has not asked for quiet."""
+    """Whether the bot may speak in a group, `/chatty` is on there and `/quiet` is off."""
     group = state.groups.get(chat_id)
     if group is None or not group.chatty or not state.access.may_speak_in(chat_id):
         return False

@@ -27,14 +27,14 @@ from bot.store.messages import Place
 from bot.transport.incoming import command_of, is_by_bot, person_id, place_of
 
 PUBLIC_COMMANDS = frozenset({"start", "help", "privacy", "optin", "optout", "forget"})
-"""Commands that anyone may send anywhere: their answers are about the bot or the sender alone."""
+"""Commands that anyone may send anywhere; the answers concern only the bot or the sender."""
 PUBLIC_GROUP_COMMANDS = PUBLIC_COMMANDS | {"allow", "status"}
-"""Commands that pass in any group; `/allow` and `/status` check the sender themselves."""
+"""Commands that are handled in any group; `/allow` and `/status` check the sender themselves."""
 MOVE_SECONDS = 3.0
-"""Seconds in which a new supergroup may turn out to be a group that the bot was in.
+"""Seconds to wait, because a new supergroup may be a group that the bot was already in.
 
-Telegram reports the bot's arrival there in addition to the two messages of the move, in any order,
-and names whoever moved the group.
+When a group moves, Telegram sends two messages about the move and also reports that the bot was
+added, by the person who moved the group. The three arrive in any order.
 """
 LEAVE_WAITS = (1.0, 5.0, 30.0)  # seconds between attempts to leave
 
@@ -64,9 +64,9 @@ def will_be_allowed(update: Json, chat_id: int, state: BotState, username: str) 
 
 @dataclass(frozen=True, slots=True)
 class AccessCheck:
-    """Stops updates of chats in which the bot may not speak, before any other handler answers.
+    """Stops updates of chats in which the bot may not speak, before other handlers see them.
 
-    `notified` are the private chats that were told that the bot talks with admins only.
+    `notified` holds the private chats that know already that the bot talks with admins only.
     """
 
     notified: set[int] = field(default_factory=set)
@@ -104,7 +104,11 @@ class AccessCheck:
             raise ApplicationHandlerStop
 
     def _refusal(self, message: Message, context: Context) -> str | None:
-        """Return how to refuse a message: in private once, and each command of the bot."""
+        """Return the refusal to send, or None if the bot ignores the message.
+
+        In a group it refuses its own commands. In private it refuses the first message, whatever it
+        is, and every command.
+        """
         command = command_of(message, context.bot.username)
         if message.chat.type != Chat.PRIVATE:
             is_known = command in context.texts.command_names
@@ -163,7 +167,7 @@ class Membership:
 async def allow(message: Message, context: Context) -> str:
     """Let the bot speak in this group although its model learned from another chat.
 
-    The first `/allow` in a group that no admin added the bot to only says which chat that is.
+    If no admin added the bot to the group, the first `/allow` only says which chat that is.
     """
     state, texts, chat = context.state, context.texts, message.chat
     if chat.type == Chat.PRIVATE:
@@ -186,7 +190,7 @@ async def migrate_group(message: Message, context: Context) -> None:
 
 
 async def _authorise(chat: Chat, state: BotState, allowed: frozenset[int] = frozenset()) -> None:
-    """Record that an admin added the bot to a group, and the origins that it may speak of there."""
+    """Record that an admin added the bot to a group, and add the chats that `/allow` permits."""
     group = state.group(chat.id)
     await state.change(
         replace(group, title=chat.title, authorised=True, allowed=group.allowed | allowed)
@@ -203,7 +207,7 @@ def _greeting(chat_id: int, context: Context) -> str:
 
 
 async def _leave_group(chat: Chat, context: Context) -> None:
-    """Say why the bot leaves, and leave, unless the group turns out to be one that has moved."""
+    """Say why the bot leaves, and leave, unless the group is a known one that has moved."""
     if chat.type == Chat.SUPERGROUP:
         await asyncio.sleep(MOVE_SECONDS)
         if context.state.group(chat.id).authorised:
@@ -238,7 +242,7 @@ async def _leave(chat: Chat, context: Context) -> None:
 
 
 def _is_member(member: ChatMember) -> bool:
-    """Whether somebody is in a chat; a restricted person may be in it or not."""
+    """Whether somebody is in a chat; a restricted person may or may not be a member."""
     if isinstance(member, ChatMemberRestricted):
         return member.is_member
     return member.status in _MEMBER_STATUSES

@@ -11,7 +11,7 @@ from bot.services.context import Context
 from bot.store.messages import Place
 
 MAX_HINTS = 3
-"""Number of first answers in a group that mention privacy mode."""
+"""How many of the first answers in a group are followed by a hint about privacy mode."""
 
 logger = logging.getLogger(__name__)
 

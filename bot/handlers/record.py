@@ -12,8 +12,8 @@ from bot.transport.incoming import is_conversation, message_of
 def select_stored(state: BotState, update: Update) -> Received | None:
     """Return the message and the sticker of an update that are stored.
 
-    Nothing is stored from a chat in which the bot is silent. From an admin's private chat, only
-    messages are stored that a reply may need as context.
+    Nothing is stored from a chat in which the bot is silent. In an admin's private chat, only the
+    messages that a reply may need as context are stored.
     """
     message = update.message or update.edited_message
     if message is None or not state.access.may_speak_in(message.chat.id):

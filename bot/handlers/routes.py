@@ -78,7 +78,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         callback = on_message(answer, is_blocking=is_blocking)
         app.add_handler(CommandHandler(name, callback, _NEW, block=is_blocking), _ANSWER)
     app.add_handler(CommandHandler("as", voices.command, _NEW, block=False), _ANSWER)
-    # before replies: an export may be sent in reply to a message in a voice
+    # before replies, because an export may be sent as a reply to one of the bot's messages
     app.add_handler(MessageHandler(documents, on_message(uploads.receive), block=False), _ANSWER)
     app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, on_message(migrate_group)))
     app.add_handler(

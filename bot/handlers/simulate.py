@@ -31,7 +31,7 @@ class Simulator:
     running: dict[int, asyncio.Event] = field(default_factory=dict)
 
     async def simulate(self, message: Message, context: Context) -> str | None:
-        """Play some turns; return the reason if there are none, or no more."""
+        """Play the turns; return the reason if there are none or if they end early."""
         chat_id = message.chat.id
         scene = self._parse_scene(chat_id, after_command(message), context)
         if isinstance(scene, str):
@@ -44,7 +44,7 @@ class Simulator:
                 del self.running[chat_id]
 
     async def stop(self, message: Message, _: Context) -> None:
-        """Stop the simulation and all other turns in this chat, whoever asks."""
+        """Stop the simulation and all other turns in this chat; anyone may ask for this."""
         self.speaking.stop(message.chat.id)
         if stopped := self.running.get(message.chat.id):
             stopped.set()
@@ -72,7 +72,7 @@ class Simulator:
     ) -> str | None:
         """Play the turns; if the bot is stopped, the next start plays the remaining ones.
 
-        The prompts contain the subject as a message of the person who sent the command.
+        In the prompts, the subject is a message from the person who sent the command.
 
         Raises:
             StoppingError: The bot is being stopped.

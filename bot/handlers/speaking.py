@@ -75,14 +75,14 @@ class Speaking:
             await self._answer(context, part, place, made, still=still)
 
     async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
-        """Send what an earlier process left of an unprompted turn; return whether there was one."""
+        """Continue an unprompted turn of an earlier process; return whether there was one."""
         turn = await context.delivery.unfinished()
         if turn is not None:
             await self.join(context, place, turn.line.voice, datetime.now(UTC), still)
         return turn is not None
 
     def stop(self, chat_id: int) -> None:
-        """Stop the turns that a chat is being sent."""
+        """Stop the turns that are being sent to a chat."""
         self._stops[chat_id] += 1
 
     async def anyone(
@@ -109,7 +109,7 @@ class Speaking:
     ) -> bool:
         """Send the turn of a voice that the model chooses; return whether to continue.
 
-        A turn that was said in an earlier life of the process is not said again.
+        A turn that an earlier process already sent is not sent again.
         """
         if (part := await context.delivery.begin(place)) is None:
             return True
@@ -173,7 +173,7 @@ class Speaking:
         speechless: str | None = None,
         still: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Send the turn that is being generated; if there is none, say why if somebody asked."""
+        """Generate and send a turn; if that fails and somebody asked for it, say why."""
         stops = self._stops[place.chat_id]
 
         def may_go_on() -> bool:
@@ -211,10 +211,10 @@ class Speaking:
         since: float | None = None,
         stopped: asyncio.Event | None = None,
     ) -> Ready:
-        """Return a function that waits before each message as long as a person types it.
+        """Return a function that waits before each message for as long as a person would type it.
 
-        The first one goes at once, unless somebody began to type it at `since`. Nothing goes that
-        was stopped, or whose voice was withdrawn, meanwhile.
+        The first message is sent at once; with `since`, its typing began at that time. The function
+        returns False if the turn was stopped, or may no longer be sent, in the meantime.
         """
         begun = since
 
@@ -232,9 +232,9 @@ class Speaking:
     async def _say(
         self, context: Context, part: Part, place: Place, said: Reply, ready: Ready
     ) -> bool:
-        """Send a turn message by message; return whether to continue.
+        """Send a turn message by message; return whether a simulation can continue.
 
-        It can without a voice that was withdrawn meanwhile.
+        It can also continue if this turn's person opted out in the meantime.
         """
         arrived = await context.delivery.speak(part, place, ready)
         if self._state.is_unsaid(

@@ -46,7 +46,7 @@ def export_file(settings: Settings) -> Path:
 
 
 def delete_exports_before(settings: Settings, moment: datetime) -> None:
-    """Delete an unused export from before a moment, and what an interrupted upload left of one."""
+    """Delete an unused export, and files of interrupted uploads, if older than `moment`."""
     export = export_file(settings)
     for file in (export, _partial_file(export), export.with_name(DOWNLOAD)):
         with suppress(OSError):
@@ -55,13 +55,13 @@ def delete_exports_before(settings: Settings, moment: datetime) -> None:
 
 
 def unpack_export(download: Path, export: Path) -> None:
-    """Move a downloaded export into place, unpacked; nobody else can read it.
+    """Unpack a downloaded export and move it into place, readable only by the bot's user.
 
-    A zip must hold exactly one `.json`. The size is counted while unpacking, because a zip's own
-    figures may be false, and names in the zip never decide where a file is written.
+    A zip must hold exactly one `.json`. The size is counted while unpacking, because the sizes that
+    a zip states may be false. Names in the zip never decide where a file is written.
 
     Raises:
-        ExportRefused: It is no export, or too large.
+        ExportRefused: The file is not an export, or is too large.
     """
     partial = _partial_file(export)
     try:
@@ -140,7 +140,7 @@ class ExportUploads:
             self._is_busy = self._retraining is not None
 
     async def close(self) -> None:
-        """End the retraining in progress; the version in use stays."""
+        """Stop a retraining in progress; the model version in use does not change."""
         if self._retraining:
             self._retraining.cancel()
             await asyncio.gather(self._retraining, return_exceptions=True)
@@ -194,7 +194,7 @@ async def _run_command(command: tuple[str, ...], texts: Wording) -> str:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a process group of its own, so that all of it can be ended
+            start_new_session=True,  # its own process group, so that all of it can be stopped
         )
     except OSError as error:
         return texts.retraining_failed.format(reason=f"{command[0]}: {error.strerror}")

@@ -26,7 +26,7 @@ NONE_KNOWN: Mapping[int, Group] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What the model's card, its roster, the settings, admins and friends allow.
+    """The permissions that follow from the card, the roster, the settings, admins and friends.
 
     `chats`: the chats that the model learned from. A public model may speak in any authorised
     group. `decisions`: people's own decisions by user id.
@@ -51,12 +51,15 @@ class Access:
         group = self.groups.get(chat_id)
         if group is None:
             return self.learned_from(chat_id)
-        # An admin may have allowed the group to see what was learned from exactly these chats.
+        # An `/allow` counts only for the chats that the model had learned from at that time.
         is_allowed = bool(group.allowed) and self.chats <= group.allowed
         return group.authorised and (is_allowed or self.learned_from(chat_id))
 
     def learned_from(self, chat_id: int) -> bool:
-        """Whether the model learned from this chat, or from the basic group that it was."""
+        """Whether the model learned from this chat, or from the basic group that it was before.
+
+        Always true for a public model.
+        """
         group = self.groups.get(chat_id)
         earlier = group.moved_from if group else None
         return self.public or chat_id in self.chats or earlier in self.chats
@@ -64,7 +67,7 @@ class Access:
     def may_imitate(self, person: Person) -> bool:
         """Whether a friend agreed: by their own decision, otherwise by the CONSENT setting.
 
-        An opt-out from any of their accounts always wins. Someone who wrote too little has no
+        An opt-out from any of their accounts always wins. A person who wrote too little has no
         voice.
         """
         decided = {self.decisions[number] for number in person.ids if number in self.decisions}
@@ -79,7 +82,7 @@ class Access:
         return person.may_be_target and "optout" not in decided and not self.may_imitate(person)
 
     def has_agreed(self, author_id: int) -> bool:
-        """Whether an author's messages may be stored longer than RETENTION_DAYS."""
+        """Whether an author agreed, so that messages may be stored longer than RETENTION_DAYS."""
         person = self.roster.find_by_id(author_id)
         return person is not None and self.may_imitate(person)
 
@@ -103,7 +106,7 @@ def build_access(
 ) -> Access:
     """Return what a model's card, the settings and people's decisions allow.
 
-    The card's roster may hold an `/optout` that another machine received: the newer decision
+    The card's roster may contain an `/optout` that another machine received. The newest decision
     counts.
     """
     optouts = (one for person in card.roster.people for one in person.opted_out)

@@ -33,7 +33,7 @@ class Models(Protocol):
         """Make the previous version the current one; return its name.
 
         Raises:
-            ArtifactError: None did that is still there.
+            ArtifactError: No version that was current before still exists.
         """
 
     def state(self) -> str:
@@ -54,9 +54,9 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 class Serving:
     """A loaded version; its roster contains the bot's own id.
 
-    Nobody in its roster has opted out: the card's roster says who did, and people may have told
-    this bot otherwise since (`bot/services/access.py`). `propensity` predicts who would join in
-    unprompted; older versions have none.
+    Its roster holds no decisions. The opt-outs are in the card's roster, and people may have sent
+    newer decisions to this bot; `bot/services/access.py` combines both. `propensity` predicts who
+    would join in unprompted; older versions have none.
     """
 
     artifact: Artifact
@@ -77,9 +77,10 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The result of a check for another version: it is loaded, or why it is not.
+    """The result of a check for another version.
 
-    `before` is what served until then.
+    `version` is the version in use now. `refused` says why another one was not loaded. `before` is
+    the version that was in use until now, if it was replaced.
     """
 
     version: str
@@ -88,7 +89,7 @@ class Exchange:
 
 
 class ModelHolder:
-    """Holds the loaded version; replaces it by a newer one, and refuses a broken one."""
+    """Holds the loaded version, and replaces it when another usable one becomes current."""
 
     def __init__(self, models: Models, open_speaker: OpenSpeaker, bot_id: int) -> None:
         self.models = models
@@ -122,7 +123,7 @@ class ModelHolder:
         return self._now
 
     async def look(self) -> Exchange | None:
-        """Load a version that has become current; return the result, None without a change."""
+        """Load a version that has become current; return the result, or None if nothing changed."""
         async with self._looking:
             return await self._look()
 
@@ -152,7 +153,7 @@ class ModelHolder:
         await tell(exchange)
 
     def _is_due(self) -> bool:
-        """Whether to retry a version that could not be loaded: memory may have been short."""
+        """Whether to retry now: a version may have failed to load for lack of memory."""
         return self._retry_at is not None and asyncio.get_running_loop().time() >= self._retry_at
 
     def _postpone(self, *, is_new: bool) -> None:

@@ -44,7 +44,7 @@ class LockClosed(Exception):  # noqa: N818  a state, not a mistake
 
 
 class FairLock:
-    """A lock whose waiting keys take turns; waiters with the same key are served in order."""
+    """A lock for which keys (chats) take turns; waiters with the same key are served in order."""
 
     def __init__(self) -> None:
         self._is_held = False
@@ -69,7 +69,7 @@ class FairLock:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.release()  # it was granted at the same moment
+                self.release()  # the lock was granted at the same moment
             raise
 
     def release(self) -> None:
@@ -111,7 +111,7 @@ class Speaker(Protocol):
         begins: str = "",
         should_stop: ShouldStop | None = None,
     ) -> tuple[str, ...]:
-        """Return the messages of one turn of `voice`, which begins with these words.
+        """Return the messages of one turn of `voice`; the turn begins with the words `begins`.
 
         Raises:
             GenerationStopped: `should_stop` returned True.
@@ -129,12 +129,12 @@ class Speaker(Protocol):
 
         Raises:
             GenerationStopped: `should_stop` returned True.
-            VoiceError: No candidate was acceptable, for any of them.
+            VoiceError: No candidate was acceptable in any of the voices.
         """
 
 
 class Model(Protocol):
-    """A version of the model that serves: `bot.services.model_holder.Serving`."""
+    """The loaded version of the model: `bot.services.model_holder.Serving`."""
 
     @property
     def speaker(self) -> Speaker:
@@ -166,10 +166,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """Requirements for a reply, in addition to its voice.
+    """What was asked of a reply, apart from its voice.
 
-    The reply begins with the words `begins`. In its prompt, `says` replaces the text of the message
-    `command`; if `says` is empty, the message is left out.
+    The reply begins with the words `begins`. `command` is the id of a message. In the prompt,
+    `says` replaces its text; if `says` is empty, the prompt leaves the message out.
     """
 
     begins: str = ""
@@ -205,9 +205,9 @@ async def lines_for(
     request: ReplyRequest = NOTHING_MORE,
     before: Message | None = None,
 ) -> Sequence[Line]:
-    """Return the lines of the prompt for a reply at a time, oldest first.
+    """Return the lines of the prompt for a reply at the time `at`, oldest first.
 
-    With `before`, the prompt has only messages before that one.
+    With `before`, the prompt has only messages that precede that one.
     """
     lines: dict[int, Line] = {}
 
@@ -366,7 +366,7 @@ class Replies:
         function: Callable[[ShouldStop], T],
         on_start: Callable[[], object] | None = None,
     ) -> T:
-        """Call the model when it is free; the time limit starts then.
+        """Wait until the model is free, then call it; the time limit starts at the call.
 
         `should_stop` tells the model to stop after `seconds`, or when the caller no longer waits.
         The lock is held until the model has stopped.
@@ -406,7 +406,7 @@ class Replies:
                 self._lock.release()
 
     def _release(self, call: "asyncio.Future[Any]") -> None:
-        """Release the lock after a call, and retrieve its exception, which else would be logged."""
+        """Release the lock after a call; retrieve its exception so that asyncio does not log it."""
         self._lock.release()
         if not call.cancelled():
             call.exception()

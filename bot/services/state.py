@@ -48,7 +48,7 @@ class BotState:
 
     @property
     def access(self) -> Access:
-        """Return the present permissions."""
+        """Return the current permissions."""
         serving = self.model_holder.now
         return build_access(
             serving.card, serving.roster, self.settings, self.decisions, self.groups
@@ -66,7 +66,7 @@ class BotState:
         return self.groups.get(chat_id) or Group(chat_id)
 
     def known(self, chat_id: int) -> Group:
-        """Return a group as it will be stored; a group that the bot already spoke in is allowed."""
+        """Return a group to be stored; a new one is authorised if the bot may speak in it."""
         fresh = Group(chat_id, authorised=self.access.may_speak_in(chat_id))
         return self.groups.get(chat_id) or fresh
 
@@ -76,7 +76,7 @@ class BotState:
         self.groups[group.chat_id] = group
 
     def address(self, place: Place) -> Place:
-        """Return the present place: a group that became a supergroup has a new id."""
+        """Return a place with its current id: a group that became a supergroup has a new id."""
         moved = (g.chat_id for g in self.groups.values() if g.moved_from == place.chat_id)
         return Place(next(moved, place.chat_id), place.topic_id)
 
@@ -106,7 +106,7 @@ class BotState:
         return await self.store.eraser.mark(wanted, datetime.now(UTC), note)
 
     def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
-        """Whether a line must go: its person opted out, or one of its sources is forgotten."""
+        """Whether to erase a line: its person opted out, or one of its sources is forgotten."""
         access = self.access
         person = access.roster.find_by_name(voice)
         decided = {access.decisions.get(number) for number in person.ids} if person else set()

@@ -48,7 +48,7 @@ READERS = 4  # threads that read
 CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
 CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
 LOCK_SECONDS = 1.0
-"""How long a starting bot waits for the lock, which `check` holds for a moment."""
+"""How long a starting bot waits for the lock; `understudy-bot check` may hold it briefly."""
 LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
 
 _REVISIONS = "alembic_version"  # the table that Alembic keeps
@@ -104,15 +104,18 @@ class Version(Enum):
 
 
 class Database(AsyncEngine):
-    """An engine whose write transactions wait for each other here, not in SQLite.
+    """An engine that queues its write transactions, in order.
 
-    SQLite allows one writer and lets others poll for its lock, with pauses of up to 100 ms. Here
-    writes wait in a queue, in order. A transaction is one call in a thread, because with an
-    asynchronous driver each statement takes several thread switches.
+    SQLite allows only one writer; the others poll for its lock, with pauses of up to 100 ms. The
+    queue avoids these pauses. A transaction is one call in a thread, because an asynchronous driver
+    needs several thread switches for each statement.
     """
 
     def __init__(self, engine: AsyncEngine, reader: Engine, writer: Engine) -> None:
-        """Use `engine` for `begin` and `connect`; a transaction of `writer` is immediate."""
+        """Use `engine` for `begin` and `connect`, `reader` for `read` and `writer` for `write`.
+
+        A transaction of `writer` takes the write lock when it begins.
+        """
         super().__init__(engine.sync_engine)
         self._reading, self._writing = reader, writer
         self._running = 0
@@ -157,7 +160,7 @@ class Database(AsyncEngine):
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """Begin an asynchronous transaction, which takes its turn with the other writes."""
+        """Begin an asynchronous transaction; it waits until no write transaction runs."""
         async with self._turn, super().begin() as connection:
             yield connection
 
@@ -208,7 +211,7 @@ def database_file(url: str) -> Path:
 
 
 def real_file(url: str) -> Path:
-    """Return a database's file, not a link to it: SQLite puts its other files in that folder."""
+    """Return a database's file with links resolved; SQLite puts its other files beside it."""
     return Path(os.path.realpath(database_file(url)))
 
 
@@ -327,8 +330,8 @@ def is_locked(url: str) -> bool:
 async def open_read_only(path: Path) -> AsyncIterator[AsyncEngine]:
     """Open an engine that only reads and creates no files.
 
-    SQLite creates -wal and -shm even for a reader, unless it is told that the file is immutable:
-    true if there is no -wal.
+    Even for a reader SQLite creates -wal and -shm files, unless it is told that the database is
+    immutable. This is true if there is no -wal file.
     """
     has_log = await asyncio.to_thread(_sibling(path, "-wal").exists)
     query = {"uri": "true", **({"mode": "ro"} if has_log else {"immutable": "1"})}
@@ -344,7 +347,7 @@ async def open_read_only(path: Path) -> AsyncIterator[AsyncEngine]:
 async def open_database(url: str) -> AsyncIterator[Database]:
     """Open a database while the block runs; error texts contain no values.
 
-    SQLite's errors, such as a full disk, are raised as StoreErrors by all its methods.
+    All its methods raise StoreError for errors of SQLite, such as a full disk.
 
     Raises:
         StoreError: The file cannot be created.
@@ -374,7 +377,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 async def truncate_log(engine: AsyncEngine) -> bool:
     """Empty the write-ahead log, in which deleted text can still be read.
 
-    Returns False if others use the database all the time, as a backup does.
+    Returns False if another program, such as a backup, keeps the database busy.
 
     Raises:
         StoreError: The database cannot be written.
@@ -428,7 +431,7 @@ def _read_version(connection: Connection) -> Version:
     inspector = inspect(connection)
     if not revisions and not set(inspector.get_table_names()) - {_REVISIONS}:
         return Version.MISSING
-    # Many programs call their first revision 0001: all our versions have a table of messages.
+    # Many programs call their first revision 0001, so also look for our table of messages.
     has_messages = inspector.has_table(messages.name)
     columns = inspector.get_columns(messages.name) if has_messages else []
     names = {column["name"] for column in columns}
@@ -514,7 +517,7 @@ def _pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
 
 
 def _set_up(engine: Engine, path: Path, begin: str, *pragmas: str) -> None:
-    """Set up an engine's connections, the begin of its transactions, and its errors."""
+    """Set an engine's pragmas, how its transactions begin, and how its errors are translated."""
 
     def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLAlchemy's adapter
         connection.isolation_level = None

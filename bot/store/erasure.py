@@ -1,4 +1,4 @@
-"""Erase messages from every table, and from the bytes of the database file."""
+"""Erase messages from every table and from the unused bytes of the database file."""
 
 import asyncio
 import json
@@ -52,12 +52,12 @@ T = TypeVar("T")
 
 FEWEST_ROWS, MOST_ROWS = 500, 4000
 """Rows of the table of messages that one step reads."""
-STEP_SECONDS = 0.01  # how long a step should hold the write lock
+STEP_SECONDS = 0.01  # target for how long a step holds the write lock
 ROWS_AT_ONCE = 200
 """Messages or updates that one step changes if they are named one by one."""
 REST = 0.005  # seconds between two steps
 MOST_WAITED = 0.05
-"""Seconds for which a step waits for others' transactions, so that an erasure always advances."""
+"""Longest time a step waits for other transactions, so that an erasure always advances."""
 GLANCE = 0.002  # seconds between checks for others' transactions
 
 _ROW: ColumnElement[int] = literal_column("messages.rowid")
@@ -76,8 +76,8 @@ _IS_OVERWRITTEN: ColumnElement[bool] = (
 class ErasureQuery:
     """The messages to erase: single messages, or all messages of some author ids.
 
-    `own` are messages of the bot. `voices` are names whose messages by the bot are erased, whatever
-    they were generated from; `bots` are the ids under which the bot sent them.
+    `own`: single messages of the bot. `voices`: names; all the bot's messages in these voices are
+    erased, no matter what they were generated from. `bots`: the ids under which the bot sent them.
     """
 
     messages: tuple[Ref, ...] = ()
@@ -98,9 +98,9 @@ class Marked:
 class Eraser:
     """Erases in two stages: messages are marked and overwritten, then deleted.
 
-    In between, the bot deletes its own messages in the chat: their ids must survive a kill until
-    then. All changes are made in short transactions in a thread, which take the write lock only
-    when no other transaction runs.
+    In between, the bot deletes its own messages in the chat; until then a kill must not lose their
+    ids. All changes are short transactions in a thread. Each waits a moment for other transactions
+    before it takes the write lock.
     """
 
     def __init__(self, engine: Database) -> None:
@@ -155,8 +155,8 @@ class Eraser:
     async def erase(self, wanted: ErasureQuery, update_id: int | None = None) -> None:
         """Erase messages, copies of them, and the bot's messages generated from them.
 
-        `update_id` is the update that asks for this: only the messages that it repeats are erased
-        from it. After a kill in the middle, the same call finishes the work.
+        `update_id` is the update that asks for this. Of this update, only the messages that it
+        quotes are erased. After a kill in the middle, the same call finishes the work.
         """
         marked = await self.mark(wanted, datetime.now(UTC))
 
@@ -178,11 +178,12 @@ class Eraser:
             return frozenset((await connection.execute(query)).scalars())
 
     async def expire(self, moment: datetime, authors: Collection[int]) -> int:
-        """Erase what these people wrote before a moment, and forwards; return how many messages.
+        """Erase these people's messages, and all forwards, from before a moment; return how many.
 
-        Forwards are erased even if the sender agreed: they are somebody else's words. Private
-        chats are erased completely: they are only context. The references from the bot's messages
-        to these messages and updates that could not be read are erased too.
+        Forwards are erased even if the sender agreed: they are somebody else's words. Messages in
+        private chats are always erased, because they only serve as context. Also erased are
+        references from the bot's messages to the erased ones, and the content of old updates that
+        were set aside.
         """
         is_private = messages.c.chat_id > 0
         is_meant = or_(messages.c.author_id.in_(authors), messages.c.is_forward, is_private)
@@ -201,8 +202,8 @@ class Eraser:
         Texts cached in memory are cleared too.
 
         Raises:
-            StoreError: There is no free space for that, other programs keep the database busy, or
-                it is being closed.
+            StoreError: The disk is full, other programs keep the database busy, or it is being
+                closed.
         """
         clear_caches()
         async with self._wiping:
@@ -231,9 +232,9 @@ class Eraser:
             raise StoreError("erased text is not yet removed: the database is being closed")
 
     def _close(self, _: object) -> None:
-        """Close the file after SQLite has closed it: before, that would drop SQLite's locks.
+        """Close the file, but only after SQLite has closed it: earlier would drop SQLite's locks.
 
-        A wipe in progress ends after its next step, so that a stop does not wait for all of it.
+        A wipe in progress ends after its current step, so that a stop need not wait for the rest.
         """
         self._closing.set()
         with self._using_file:
@@ -243,7 +244,7 @@ class Eraser:
         self._closing.clear()
 
     async def _step(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a short write transaction, after others' transactions."""
+        """Run `work` in a short write transaction; first wait a moment for other transactions."""
         end = time.monotonic() + MOST_WAITED
         while self._engine.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event tells
             await asyncio.sleep(GLANCE)
@@ -254,7 +255,7 @@ class Eraser:
     async def _in_windows(
         self, work: Callable[[Connection, ColumnElement[bool]], T]
     ) -> AsyncIterator[T]:
-        """Run `work` with conditions that together hold for all messages, the newest first.
+        """Run `work` on all messages, one window of rows after the other, the newest first.
 
         The number of rows in a window adapts, so that a step takes about `STEP_SECONDS`.
         """
@@ -350,9 +351,9 @@ def _is_among(keys: list[tuple[int, int]]) -> ColumnElement[bool]:
 
 
 async def _find_lines(connection: AsyncConnection, wanted: ErasureQuery) -> frozenset[Ref]:
-    """Return the bot's messages to erase too: generated from these, or in the voices, or quizzes.
+    """Find the bot's messages to erase: made from erased messages, in the voices, or their quizzes.
 
-    Old messages are recognised by their text alone.
+    Messages of the bot without a row in `lines` are recognised by the voice header in their text.
     """
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,
@@ -391,9 +392,10 @@ def _delete(
     condition: ColumnElement[bool],
     keys: list[tuple[int, int]] | Select[tuple[int, int]],
 ) -> int:
-    """Overwrite and delete messages, and what belongs to them; return how many messages.
+    """Overwrite and delete messages; return how many.
 
-    These are the bot's messages and quizzes with their ids, and other messages' references to them.
+    Also delete the rows in `lines` and `guesses` with their ids, and the references to them in
+    `sources`.
     """
     _overwrite(connection, condition)
     for table, number in (

@@ -1,9 +1,9 @@
 """Store updates before they are confirmed to Telegram, and remember which were handled.
 
-An update waits from the moment it is stored until all its handlers have ended. The message in it is
-stored in the transaction that starts the update: after a kill before the commit, the update is
-started again and nothing of it is stored yet; after a kill after the commit, it is also started
-again, and storing the message a second time changes nothing.
+An update waits from the moment it is stored until all its handlers have ended. The transaction that
+starts an update also stores its message. After a kill, the update is started again. If the kill
+came before the commit, the message was not stored yet. If it came after, storing the message a
+second time changes nothing.
 """
 
 import asyncio
@@ -28,10 +28,9 @@ Test: TypeAlias = Callable[[Json], bool]
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MOST_CRASHES = 5
-"""An update is set aside if its own code was running in this many crashes.
+"""An update is set aside if its own code was running during this many crashes.
 
-Random kills can hit the same update three times: in 1,000 kills this happened to one of 5,000
-commands.
+Three is too few: in a test with 1,000 random kills, one of 5,000 commands was hit three times.
 """
 
 _STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
@@ -132,7 +131,7 @@ class Inbox:
         return update_id in self._again
 
     async def begin(self, update_id: int, received: Received | None = None) -> bool:
-        """Record that an update starts, and store its message; return False if it does not wait.
+        """Record that an update starts, and store its message; return False if it is not waiting.
 
         An update that was started before is marked as working.
         """
@@ -207,7 +206,7 @@ class Inbox:
     async def truncate_log(self) -> bool:
         """Empty the write-ahead log, in which deleted updates can still be read.
 
-        Returns False if others use the database all the time.
+        Returns False if other programs keep the database busy.
         """
         return await truncate_log(self._database)
 
@@ -218,7 +217,7 @@ class Inbox:
 class Attempt:
     """One attempt to handle an update that was started before.
 
-    It records when the update's own code runs, so that an update that crashes the bot is found.
+    It records when the update's own code runs. This shows which update crashed the bot.
     """
 
     def __init__(self, inbox: Inbox, update_id: int) -> None:
@@ -262,7 +261,7 @@ async def generating() -> AsyncIterator[None]:
 
 
 def quoted_in(update: Json) -> Iterator[Ref]:
-    """Yield the messages that an update repeats or changes, but not a new one."""
+    """Yield the messages that an update quotes or changes, but not the new message itself."""
     for kind, body in update.items():
         if kind == "message" and isinstance(body, dict):
             yield from refs_in(list(body.values()))
@@ -273,7 +272,7 @@ def quoted_in(update: Json) -> Iterator[Ref]:
 def scrubbed(update: Json, top: Test, nested: Test) -> Json:
     """Return an update without the text of erased messages; their ids stay.
 
-    `top` tests the message that the update is about, `nested` the messages that it repeats.
+    `top` tests the message that the update is about; `nested` tests the messages inside it.
     """
     return {
         kind: _bare(body)
@@ -307,10 +306,10 @@ def command_in(message: Json) -> str | None:
 
 
 def wordless(update: Json, is_open: Callable[[str], bool]) -> Json:
-    """Return an update of a chat in which nothing is stored, without the text.
+    """Remove the text from an update of a chat in which the bot is silent.
 
-    It can still be handled. A command stays: complete if it `is_open`, otherwise without its
-    arguments. A group's new id stays too. Quotes are removed.
+    The result can still be handled. It keeps commands, with their arguments only if `is_open` is
+    true for the command, and the new id of a group that moves. It has no quotes.
     """
     return {
         kind: _without_text(body, is_open)
@@ -329,7 +328,7 @@ def nameless(update: Json) -> Json:
 
 
 def author_of(message: Json) -> int | None:
-    """Return the id of a message's author: a chat if it was sent on behalf of one, else a user."""
+    """Return the id of a message's author: the chat it was sent on behalf of, else the user."""
     author = message.get("sender_chat") or message.get("from")
     return author.get("id") if isinstance(author, dict) else None
 
@@ -368,7 +367,7 @@ def _without_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: AN
 
 
 def _strip_quotes(body: Any) -> Any:  # noqa: ANN401  JSON's border
-    """Return a part other than a message without quotes; the bot's message with a button stays."""
+    """Remove quotes from a part that is not a message; keep the bot's message with a button."""
     if not isinstance(body, dict):
         return body
     about = body.get("message")

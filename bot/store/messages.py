@@ -25,7 +25,7 @@ from model.chat.conversation import Message
 
 PAGE = 64
 MOST_READ = 2_000
-"""Limit for one search, so that messages that do not count cannot make it longer."""
+"""Most messages that one search reads, even if few of them count."""
 
 FIELDS = tuple(column for column in messages.columns if column.name != "edited_at")
 """The columns of a `Message`; see `kept_message`."""
@@ -150,8 +150,9 @@ class MessageStore:
     ) -> list[Message]:
         """Return a place's newest messages, oldest first, until `reach` of them count.
 
-        Fewer count only if the place has no more, or after `MOST_READ` messages. With `before`,
-        only earlier messages are returned. Messages that are about to be erased are left out.
+        The search ends early if the place has no more messages, or after `MOST_READ` messages.
+        With `before`, only earlier messages are returned. Messages that are about to be erased are
+        left out.
         `counts` is called once for each message, newest first, in a thread, because it may be slow.
         """
 
@@ -175,8 +176,8 @@ class MessageStore:
 def saving(message: Message, edited_at: datetime | None = None) -> Insert:
     """Return the statement that stores a message, or its new text after an edit.
 
-    Without `edited_at` a stored message stays as it is. An older text never replaces a newer one.
-    A forgotten message is not stored again, even if it is edited.
+    Without `edited_at`, a message that is already stored does not change. An older text never
+    replaces a newer one. A forgotten message is not stored again, even if it is edited.
     """
     values = {column: getattr(message, column.name) for column in FIELDS}
     values[messages.c.edited_at] = edited_at

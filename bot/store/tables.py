@@ -88,8 +88,8 @@ inbox = Table(
 )
 """Updates as Telegram sent them; the body is deleted once an update is handled.
 
-`begun`: how often its handlers were started. `working`: they were started before, and their own
-code is running now. `crashes`: how often the process died during that.
+`begun`: how often its handlers were started. `working`: the update was started before, and
+its own code is running again now. `crashes`: how often the process died while `working` was true.
 """
 
 replies = Table(
@@ -109,8 +109,9 @@ replies = Table(
 )
 """The bot's replies to each update, part by part, and their states.
 
-`generation` is JSON: the number of messages that a turn was generated from, and of rejected
-candidates by reason. `turn`: the unsent messages in a voice, as JSON; see `bot.store.outbox`.
+`generation` is JSON: the number of messages that a turn was generated from, and how many candidates
+were rejected for each reason. `turn`: the unsent messages in a voice, as JSON; see
+`bot.store.outbox`.
 """
 
 lines = Table(

@@ -22,7 +22,7 @@ PAGES_CHANGED = 64
 """Pages that one step clears, or returns to the disk."""
 
 Rest: TypeAlias = Callable[[float], None]
-"""Sleeps for at least this many seconds between two steps; raises StoreError to end the work."""
+"""Sleeps for at least this many seconds between two steps, or raises StoreError to end the work."""
 
 _BTREE = {2: 12, 5: 12, 10: 8, 13: 8}
 """The header size of pages that hold rows or keys, by their first byte."""
@@ -87,7 +87,7 @@ def shrink(path: Path, rest: Rest) -> None:
                 break
             before = free
             try:
-                # `execute` would end after the first page: the statement returns empty rows.
+                # the statement returns an empty row per page, and `execute` would stop at the first
                 connection.executescript(f"PRAGMA incremental_vacuum({PAGES_CHANGED})")
             except sqlite3.OperationalError as error:
                 if not _is_busy(error):
@@ -124,8 +124,8 @@ def unused_ranges(page: bytes, header: int, usable: int) -> list[tuple[int, int]
 def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], rest: Rest) -> None:
     """Clear pages while nobody writes and the log is empty.
 
-    The commit afterwards makes all other connections reload their pages. This connection would not,
-    so it is closed.
+    The commit at the end makes all other connections reload their pages. This connection would not
+    reload them, so it is closed.
     """
     log = path.with_name(f"{path.name}-wal")
     for _ in range(TRIES):
@@ -158,7 +158,7 @@ def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], rest: Rest) -> 
 
 
 def _find_dirty_pages(file: BinaryIO, layout: _Layout, rest: Rest) -> Iterator[int]:
-    """Yield the numbers of pages whose unused bytes are not clear."""
+    """Yield the numbers of pages whose unused bytes still hold data."""
     for first in range(0, layout.count, PAGES_READ):
         pages = min(PAGES_READ, layout.count - first)
         block = _read(file, first * layout.size, pages * layout.size)
@@ -170,7 +170,7 @@ def _find_dirty_pages(file: BinaryIO, layout: _Layout, rest: Rest) -> Iterator[i
 
 
 def _uncleared_ranges(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
-    """Return which unused bytes of a page are not clear."""
+    """Return the unused byte ranges of a page that still hold data."""
     if layout.is_pointer_map(number) or len(page) < layout.size:
         return []
     ranges = unused_ranges(page, _FILE_HEADER if number == 1 else 0, layout.usable)
@@ -201,7 +201,10 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _empty_log(connection: sqlite3.Connection, rest: Rest) -> None:
-    """Empty the write-ahead log; most of it is copied before that, beside other writers."""
+    """Empty the write-ahead log.
+
+    A first checkpoint copies most of it without blocking other writers.
+    """
     for _ in range(TRIES):
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()

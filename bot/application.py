@@ -20,7 +20,7 @@ ALONE = 2.0
 """Seconds for which a repeated update can keep others from starting, if it never waits."""
 GRACE = 3.0
 """Seconds that handlers have to finish when the bot stops; then they are cancelled."""
-CANCEL_SECONDS = 0.5  # after which a handler that does not end is cancelled again
+CANCEL_SECONDS = 0.5  # then a handler that has not ended is cancelled again
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +44,10 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._held: set[int] = set()
-        self._newest: dict[int, asyncio.Task[None]] = {}  # the last to start, by group
-        self._barrier: asyncio.Task[None] | None = None  # the last that concerns several chats
+        self._newest: dict[
+            int, asyncio.Task[None]
+        ] = {}  # the newest update that is starting, by group
+        self._barrier: asyncio.Task[None] | None = None  # the newest that concerns several chats
         self._starting: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[None]] = set()
         self._requeued: set[int] = set()
@@ -166,7 +168,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     def create_task(
         self,
-        coroutine: Any,  # noqa: ANN401  of a type that the library keeps to itself
+        coroutine: Any,  # noqa: ANN401  its type is private to the library
         update: object | None = None,
         *,
         name: str | None = None,
@@ -181,8 +183,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self,
         update: object | None,
         error: Exception,
-        job: Any = None,  # noqa: ANN401  we have none
-        coroutine: Any = None,  # noqa: ANN401  of a type that the library keeps to itself
+        job: Any = None,  # noqa: ANN401  the bot uses no library jobs
+        coroutine: Any = None,  # noqa: ANN401  its type is private to the library
     ) -> bool:
         """Report an error; hold the update if it could not be stored or must wait for the restart.
 
@@ -246,7 +248,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 return await inbox.begin(number, self.select_stored(update))
             except StoreError:
                 raise
-            except Exception as error:  # noqa: BLE001  it must not end the fetcher of updates
+            except Exception as error:  # noqa: BLE001  it must not end the update fetcher
                 if await inbox.begin(number):
                     await self.process_error(update, error)
                     super().create_task(self._end(inbox, number))

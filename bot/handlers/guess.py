@@ -133,7 +133,8 @@ class GuessGame:
             )
             await state.store.quizzes.add(part, quiz, shown.sources)
             await outbox.mark(part, place, outcome)
-            if state.is_unsaid(shown.voice, place.chat_id, shown.sources):  # while it was sent
+            # somebody may have withdrawn while it was being sent
+            if state.is_unsaid(shown.voice, place.chat_id, shown.sources):
                 own = (Ref(sent.chat.id, sent.message_id),)
                 await erase(ErasureQuery(own=own), state, context)
         elif outcome == UNSENT:

@@ -73,7 +73,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     app.select_stored = partial(select_stored, state)
     app.add_handler(TypeHandler(Update, AccessCheck().check_update), _CHECK)
     for name, answer in answers.items():
-        # the messages after `/allow` are stored, so they wait until it is handled
+        # messages after an `/allow` can be stored only once it is handled, so they wait
         is_blocking = name == "allow"
         callback = on_message(answer, is_blocking=is_blocking)
         app.add_handler(CommandHandler(name, callback, _NEW, block=is_blocking), _ANSWER)

@@ -199,7 +199,7 @@ class Database(AsyncEngine):
         try:
             with self._writing.begin() as connection:
                 return [(work(connection), None) for work in works]
-        except Exception as error:  # noqa: BLE001  it is raised where its caller waits
+        except Exception as error:  # noqa: BLE001  the waiting caller gets it
             if len(works) == 1:
                 return [(None, error)]
         return [outcome for work in works for outcome in self._commit([work])]
@@ -450,7 +450,7 @@ async def _write(url: str, *, migrate: bool) -> None:
     def change(connection: Connection) -> None:
         if migrate:
             command.upgrade(alembic_config(connection), "head")
-        else:  # SQLite takes the write lock before it searches for rows
+        else:  # deletes nothing, but SQLite must take the write lock for it
             connection.execute(delete(messages).where(false()))
 
     path = database_file(url)

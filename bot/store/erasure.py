@@ -246,7 +246,7 @@ class Eraser:
     async def _step(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a short write transaction; first wait a moment for other transactions."""
         end = time.monotonic() + MOST_WAITED
-        while self._engine.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event tells
+        while self._engine.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event to await
             await asyncio.sleep(GLANCE)
         result = await self._engine.write(work)
         await asyncio.sleep(REST)

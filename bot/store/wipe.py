@@ -28,7 +28,7 @@ _BTREE = {2: 12, 5: 12, 10: 8, 13: 8}
 """The header size of pages that hold rows or keys, by their first byte."""
 _FILE_HEADER = 100  # bytes at the start of the first page
 _MOST_PAGES = 1 << 24
-"""Above this, the number at the start of an overflow page could look like a page type."""
+"""With more pages, the number at the start of an overflow page could look like a page type."""
 _PENDING_BYTE = 0x40000000
 
 

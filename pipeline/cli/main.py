@@ -141,18 +141,14 @@ def evaluate(
     ] = None,
     models_dir: ModelsDir = MODELS,
     seed: options.Seed = 0,
-    temperature: Annotated[float | None, sampling_option("temperature", from_model=True)] = None,
-    top_k: Annotated[int | None, sampling_option("top_k", from_model=True)] = None,
-    top_p: Annotated[float | None, sampling_option("top_p", from_model=True)] = None,
-    repetition_penalty: Annotated[
-        float | None, sampling_option("repetition_penalty", from_model=True)
-    ] = None,
-    candidates: Annotated[int | None, sampling_option("candidates", from_model=True)] = None,
-    voice_weight: Annotated[float | None, sampling_option("voice_weight", from_model=True)] = None,
-    context_weight: Annotated[
-        float | None, sampling_option("context_weight", from_model=True)
-    ] = None,
-    length_power: Annotated[float | None, sampling_option("length_power", from_model=True)] = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    candidates: options.Candidates = None,
+    voice_weight: options.VoiceWeight = None,
+    context_weight: options.ContextWeight = None,
+    length_power: options.LengthPower = None,
 ) -> None:
     """Evaluate a version on held-out conversations.
 

@@ -78,6 +78,17 @@ def sampling_option(name: str, *, from_model: bool = False) -> Any:  # noqa: ANN
     )
 
 
+# Sampling settings for a trained model; None means the model's own value.
+Temperature = Annotated[float | None, sampling_option("temperature", from_model=True)]
+TopK = Annotated[int | None, sampling_option("top_k", from_model=True)]
+TopP = Annotated[float | None, sampling_option("top_p", from_model=True)]
+RepetitionPenalty = Annotated[float | None, sampling_option("repetition_penalty", from_model=True)]
+Candidates = Annotated[int | None, sampling_option("candidates", from_model=True)]
+VoiceWeight = Annotated[float | None, sampling_option("voice_weight", from_model=True)]
+ContextWeight = Annotated[float | None, sampling_option("context_weight", from_model=True)]
+LengthPower = Annotated[float | None, sampling_option("length_power", from_model=True)]
+
+
 def training_option(
     name: str, *flags: str, panel: str | None = ADVANCED, default: bool | str = False
 ) -> Any:  # noqa: ANN401

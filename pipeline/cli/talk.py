@@ -21,7 +21,6 @@ from model.command_line import number
 from model.errors import DatasetError, VoiceError, describe_error
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.cli import options
-from pipeline.cli.options import sampling_option
 from pipeline.dataset.storage import load_dataset
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
@@ -46,13 +45,11 @@ def chat(
     data: options.Data = None,
     models_dir: options.ModelsDir = options.MODELS,
     seed: options.Seed = None,
-    temperature: Annotated[float | None, sampling_option("temperature", from_model=True)] = None,
-    top_k: Annotated[int | None, sampling_option("top_k", from_model=True)] = None,
-    top_p: Annotated[float | None, sampling_option("top_p", from_model=True)] = None,
-    repetition_penalty: Annotated[
-        float | None, sampling_option("repetition_penalty", from_model=True)
-    ] = None,
-    candidates: Annotated[int | None, sampling_option("candidates", from_model=True)] = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    candidates: options.Candidates = None,
 ) -> None:
     """Chat with a voice in the terminal.
 
@@ -76,13 +73,11 @@ def simulate(
     data: options.Data = None,
     models_dir: options.ModelsDir = options.MODELS,
     seed: options.Seed = None,
-    temperature: Annotated[float | None, sampling_option("temperature", from_model=True)] = None,
-    top_k: Annotated[int | None, sampling_option("top_k", from_model=True)] = None,
-    top_p: Annotated[float | None, sampling_option("top_p", from_model=True)] = None,
-    repetition_penalty: Annotated[
-        float | None, sampling_option("repetition_penalty", from_model=True)
-    ] = None,
-    candidates: Annotated[int | None, sampling_option("candidates", from_model=True)] = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    candidates: options.Candidates = None,
 ) -> None:
     """Generate a conversation; the model chooses who speaks next.
 

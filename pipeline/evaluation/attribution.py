@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
 from threadpoolctl import threadpool_limits
 
-from pipeline.evaluation.habits import measure_habits
+from model.speaking.voice_classifier import measure_habits
 from pipeline.evaluation.heldout import Line
 from pipeline.evaluation.intervals import DRAWS, Estimate, Numbers, estimate, resample
 from pipeline.evaluation.text_metrics import split_words

@@ -1,7 +1,5 @@
 """Measure writing habits: emoji, capitals, punctuation, length, bursts."""
 
-import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,25 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
+from model.speaking.voice_classifier import LINE_HABITS, measure_habits
 from pipeline.evaluation.heldout import Answer
 from pipeline.evaluation.intervals import Estimate, resample
 
-_EMOJI = re.compile("[\u2600-\u27bf\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff]")
-_SMILEY = re.compile(r"(?:^|\s)[:;=xX8][-']?[)(DPpOo3/|]+(?=\s|$)")
-_LAUGHTER = re.compile(
-    r"\b(?:a?(?:ha){2,}h?|(?:he){2,}|(?:hi){2,}|(?:ja){2,}|lol+|lmf?ao|rofl|k{3,}|(?:rs){2,}|w{3,})\b"
-    r"|(?:ха){2,}|哈{2,}|ㅋ{2,}|[😂🤣😹]",
-    re.IGNORECASE,
-)
-LINE_HABITS = (
-    "length", "emoji", "laughter", "capital_first", "capitals", "full_stop", "exclamation",
-    "question", "dots", "comma", "apostrophe",
-)  # fmt: skip
-"""Habits counted in each line; `length` is ln(1 + characters), the others are rates."""
 BURST = "burst"
 """Messages per turn."""
 
 Table = NDArray[np.float64]
+
+_measure_habits = lru_cache(1 << 16)(measure_habits)  # a bootstrap measures a line many times
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +39,6 @@ class HabitDistance:
 
     mean: Estimate
     voices: Mapping[str, Mapping[str, Habit]]
-
-
-@lru_cache(1 << 16)
-def measure_habits(text: str) -> tuple[float, ...]:
-    """Return the values of LINE_HABITS for a line."""
-    letters = [char for char in text if char.isalpha()]
-    capitals = sum(char.isupper() for char in letters) / max(1, len(letters))
-    end = text.rstrip()
-    return (
-        math.log1p(len(text)),
-        float(len(_EMOJI.findall(text)) + len(_SMILEY.findall(text))),
-        float(_LAUGHTER.search(text) is not None),
-        float(bool(letters) and letters[0].isupper()),
-        capitals,
-        float(end.endswith((".", "。")) and not end.endswith("..")),
-        float("!" in text or "！" in text),
-        float("?" in text or "？" in text),
-        float(".." in text or "…" in text),
-        float("," in text or "，" in text or "、" in text),
-        float("'" in text or "’" in text),
-    )
 
 
 def measure_habit_distance(
@@ -108,7 +76,7 @@ def _distances(ours: Sequence[Table], theirs: Sequence[Table]) -> list[float]:
 
 def _tabulate(answers: Sequence[Answer]) -> list[Table]:
     """Return the values of each habit: one value per line, and one per turn for bursts."""
-    rows = np.asarray([measure_habits(text) for answer in answers for text in answer.messages])
+    rows = np.asarray([_measure_habits(text) for answer in answers for text in answer.messages])
     bursts = np.asarray([float(len(answer.messages)) for answer in answers])
     return [*rows.T, bursts]
 

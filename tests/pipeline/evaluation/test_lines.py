@@ -4,9 +4,10 @@ import random
 
 import pytest
 
+from model.speaking.voice_classifier import LINE_HABITS, measure_habits
 from pipeline.evaluation.attribution import measure_realism
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
-from pipeline.evaluation.habits import BURST, LINE_HABITS, measure_habit_distance, measure_habits
+from pipeline.evaluation.habits import BURST, measure_habit_distance
 from pipeline.evaluation.heldout import Answer, Turn, make_real_answers
 from pipeline.evaluation.intervals import mean, ratio
 from pipeline.evaluation.memorization import (

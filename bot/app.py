@@ -33,9 +33,9 @@ from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
 from bot.services.state import BotState
 from bot.settings import Settings
+from bot.store import Store
 from bot.store.database import lock_database, open_database, prepare_database, read_version
 from bot.store.inbox import Json, chat_of, wordless
-from bot.store.store import Store
 from bot.texts import EN
 from bot.transport.outgoing import never_arrived, retry_seconds
 from bot.transport.polling import (
@@ -327,8 +327,8 @@ async def _state(
     open_things: AsyncExitStack,
 ) -> BotState:
     await prepare_database(settings.database_url)
-    engine = await open_things.enter_async_context(open_database(settings.database_url))
-    store = Store.of(engine)
+    database = await open_things.enter_async_context(open_database(settings.database_url))
+    store = Store.of(database)
     model_holder = ModelHolder(models, open_speaker, app.bot.id)
     replies = Replies(lambda: model_holder.now, store.messages)
     open_things.callback(replies.close)

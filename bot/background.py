@@ -66,7 +66,7 @@ def start_jobs(
     async def truncate_log() -> None:
         nonlocal emptied_at
         is_empty = not await asyncio.to_thread(lambda: log.exists() and log.stat().st_size)
-        if is_empty or await state.store.inbox.truncate_log():
+        if is_empty or await state.store.database.truncate_log():
             emptied_at = loop.time()
         elif loop.time() - emptied_at > TRUNCATE_PATIENCE:
             raise StoreError(

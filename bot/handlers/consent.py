@@ -6,7 +6,7 @@ from bot.services.access import is_group_admin
 from bot.services.context import Context
 from bot.services.forgetting import erase
 from bot.store.erasure import ErasureQuery
-from bot.store.inbox import Ref
+from bot.store.messages import Ref
 from bot.transport.incoming import after_command, author_id, own_id
 from model.chat.eligibility import parse_voice_header
 

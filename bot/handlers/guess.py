@@ -15,8 +15,7 @@ from bot.services.forgetting import erase
 from bot.services.replies import BusyError
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
-from bot.store.inbox import Ref
-from bot.store.messages import Place
+from bot.store.messages import Place, Ref
 from bot.store.outbox import State
 from bot.store.quizzes import Quiz
 from bot.texts.wording import Wording

@@ -160,10 +160,10 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     card = models.open("current").card
     roster = card.roster.with_understudy(bot_id)
     titles = {chat.chat_id: chat.title for chat in card.chats}
-    async with open_database(settings.database_url) as engine:
-        newest, groups = await Decisions(engine).newest(), await Groups(engine).all()
+    async with open_database(settings.database_url) as database:
+        newest, groups = await Decisions(database).newest(), await Groups(database).all()
         access = build_access(card, roster, settings, newest)
-        held = await _dump(DumpReader(engine), access, groups, titles, wanted)
+        held = await _dump(DumpReader(database), access, groups, titles, wanted)
     try:
         write_text(path, format_dump(held))
     except OSError as error:

@@ -12,7 +12,8 @@ from telegram.error import BadRequest, RetryAfter, TelegramError
 from bot.services.context import Context
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
-from bot.store.inbox import Ref, waits
+from bot.store.inbox import waits
+from bot.store.messages import Ref
 from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
 

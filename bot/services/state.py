@@ -12,11 +12,10 @@ from bot.services.model_holder import ModelHolder
 from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
 from bot.settings import Settings
+from bot.store import Store
 from bot.store.erasure import ErasureQuery, Marked
 from bot.store.groups import Group
-from bot.store.inbox import Ref
-from bot.store.messages import Place
-from bot.store.store import Store
+from bot.store.messages import Place, Ref
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
 from model.chat.roster import Decision, DecisionKind

@@ -1,1 +1,43 @@
-"""The bot's memory: every message and edit it saw, in SQLite."""
+"""The bot's database: `Store` has a repository for each kind of data."""
+
+from dataclasses import dataclass
+
+from bot.store.database import Database
+from bot.store.erasure import Eraser
+from bot.store.groups import Decisions, Groups
+from bot.store.inbox import Inbox
+from bot.store.messages import MessageStore, Reactions, Stickers
+from bot.store.outbox import Outbox
+from bot.store.quizzes import Quizzes
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The repositories of one database, one for each kind of data."""
+
+    database: Database
+    messages: MessageStore
+    inbox: Inbox
+    outbox: Outbox
+    groups: Groups
+    decisions: Decisions
+    reactions: Reactions
+    stickers: Stickers
+    quizzes: Quizzes
+    eraser: Eraser
+
+    @classmethod
+    def of(cls, database: Database) -> "Store":
+        """Return the repositories of a database."""
+        return cls(
+            database,
+            MessageStore(database),
+            Inbox(database),
+            Outbox(database),
+            Groups(database),
+            Decisions(database),
+            Reactions(database),
+            Stickers(database),
+            Quizzes(database),
+            Eraser(database),
+        )

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Select, exists, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, Select, select
 
 from bot.errors import StoreError
-from bot.store.database import BUSY_SECONDS, Version, database_file, describe_mismatch, read_version
-from bot.store.messages import FIELDS, kept_message
+from bot.store.database import (
+    BUSY_SECONDS,
+    Database,
+    Version,
+    database_file,
+    describe_mismatch,
+    read_version,
+)
+from bot.store.messages import FIELDS, IS_FORGOTTEN, kept_message
 from bot.store.tables import decisions, forgotten, messages
 from model.chat.conversation import Message
 from model.chat.roster import Decision
@@ -34,46 +40,44 @@ class StoredMessage:
 class DumpReader:
     """Reads the store; each method is one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def authors(self) -> dict[int, frozenset[int]]:
         """Return the authors of stored messages by chat; a private chat has the id of its user."""
         query = select(messages.c.chat_id, messages.c.author_id).distinct()
         query = query.where(messages.c.chat_id < 0)
         found: dict[int, set[int]] = {}
-        async with self._engine.connect() as connection:
-            for row in await connection.execute(query):
-                found.setdefault(row.chat_id, set()).add(row.author_id)
+        for row in await self._database.read(lambda connection: connection.execute(query).all()):
+            found.setdefault(row.chat_id, set()).add(row.author_id)
         return {chat_id: frozenset(authors) for chat_id, authors in found.items()}
 
     async def messages(self, chat_id: int) -> list[StoredMessage]:
         """Return the stored messages of a chat that are not forgotten, by time, then id."""
-        is_forgotten = exists().where(
-            forgotten.c.chat_id == messages.c.chat_id,
-            forgotten.c.message_id == messages.c.message_id,
-        )
         query: Select[Any] = (
             select(*FIELDS, messages.c.edited_at)
-            .where(messages.c.chat_id == chat_id, ~is_forgotten)
+            .where(messages.c.chat_id == chat_id, ~IS_FORGOTTEN)
             .order_by(messages.c.sent_at, messages.c.message_id)
         )
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).all()
-        return [StoredMessage(kept_message(row), row.edited_at) for row in rows]
+
+        def load(connection: Connection) -> list[StoredMessage]:
+            rows = connection.execute(query)
+            return [StoredMessage(kept_message(row), row.edited_at) for row in rows]
+
+        return await self._database.read(load)
 
     async def decisions(self) -> list[Decision]:
         """Return all decisions, the oldest first."""
         columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
         query = select(*columns).order_by(decisions.c.id)
-        async with self._engine.connect() as connection:
-            return [Decision(*row) for row in await connection.execute(query)]
+        return await self._database.read(
+            lambda connection: [Decision(*row) for row in connection.execute(query)]
+        )
 
     async def forgotten(self, chat_id: int) -> list[int]:
         """Return the ids of a chat's forgotten messages."""
         query = select(forgotten.c.message_id).where(forgotten.c.chat_id == chat_id)
-        async with self._engine.connect() as connection:
-            return sorted((await connection.execute(query)).scalars())
+        return await self._database.read(lambda one: sorted(one.execute(query).scalars()))
 
 
 _COUNT = f"SELECT count(*) FROM {messages.name}"  # noqa: S608  our own name

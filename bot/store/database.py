@@ -4,10 +4,12 @@ import asyncio
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -17,12 +19,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
-    AsyncAdaptedQueuePool,
     Connection,
     Engine,
     ExceptionContext,
-    PoolProxiedConnection,
-    QueuePool,
     create_engine,
     delete,
     event,
@@ -31,8 +30,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 import migrations
 from bot.errors import StoreError
@@ -46,7 +43,6 @@ ANOTHER = "name another file in DATABASE_URL"
 BUSY_SECONDS = 5
 READERS = 4  # threads that read
 CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
-CONNECTION_SECONDS = 30.0  # how long a transaction waits for a free connection
 LOCK_SECONDS = 1.0
 """How long a starting bot waits for the lock; `understudy-bot check` may hold it briefly."""
 LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
@@ -103,34 +99,32 @@ class Version(Enum):
     FOREIGN = "foreign"
 
 
-class Database(AsyncEngine):
-    """An engine that queues its write transactions, in order.
+class Database:
+    """Runs transactions, each of which is a function: reads in some threads, writes in one.
 
-    SQLite allows only one writer; the others poll for its lock, with pauses of up to 100 ms. The
-    queue avoids these pauses. A transaction is one call in a thread, because an asynchronous driver
-    needs several thread switches for each statement.
+    SQLite allows only one writer; the others poll for its lock, with pauses of up to 100 ms. All
+    writes of this process wait in a queue instead, and so never find the database locked. No
+    transaction waits for the event loop, which may be blocked.
     """
 
-    def __init__(self, engine: AsyncEngine, reader: Engine, writer: Engine) -> None:
-        """Use `engine` for `begin` and `connect`, `reader` for `read` and `writer` for `write`.
-
-        A transaction of `writer` takes the write lock when it begins.
-        """
-        super().__init__(engine.sync_engine)
+    def __init__(self, path: Path, reader: Engine, writer: Engine) -> None:
+        """Use engines for a file; a transaction of `writer` takes the write lock when it begins."""
+        self.path = path
+        self.write_lock = threading.Lock()
+        """Held while this process writes; other connections of this process must take it too."""
+        self.after_close: list[Callable[[], object]] = []
+        """Called in a thread when all connections are closed."""
         self._reading, self._writing = reader, writer
         self._running = 0
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._waiting: list[tuple[Work[Any], asyncio.Future[Any]]] = []
-        self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a transaction runs or waits."""
-        return bool(self._running or self._waiting) or (
-            isinstance(self.pool, QueuePool) and self.pool.checkedout() > 0
-        )
+        return bool(self._running or self._waiting)
 
     async def read(self, work: Work[T]) -> T:
         """Run a function in a thread, in a transaction that reads."""
@@ -139,11 +133,7 @@ class Database(AsyncEngine):
             with self._reading.connect() as connection:
                 return work(connection)
 
-        self._running += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, run)
-        finally:
-            self._running -= 1
+        return await self._run(self._readers, run)
 
     async def write(self, work: Work[T]) -> T:
         """Run a function in the writing thread; return its result after the commit.
@@ -158,32 +148,42 @@ class Database(AsyncEngine):
             self._task = asyncio.create_task(self._write_waiting())
         return await future
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """Begin an asynchronous transaction; it waits until no write transaction runs."""
-        async with self._turn, super().begin() as connection:
-            yield connection
+    async def truncate_log(self) -> bool:
+        """Empty the write-ahead log, in which deleted text can still be read.
 
-    async def dispose(self, close: bool = True) -> None:  # noqa: FBT001, FBT002  SQLAlchemy's own
+        Returns False if another program, such as a backup, keeps the database busy.
+
+        Raises:
+            StoreError: The database cannot be written.
+        """
+        for _ in range(LOG_TRIES):
+            if await self._run(self._writer, self._truncate_log):
+                return True
+            await asyncio.sleep(LOG_PAUSE)
+        return False
+
+    async def close(self) -> None:
         """Finish the waiting writes and close all connections."""
         if self._task is not None:
             await asyncio.wait({self._task})
         for threads in (self._readers, self._writer):
-            threads.shutdown(wait=False)
-        for engine in (self._reading, self._writing):
-            await asyncio.to_thread(engine.dispose, close)
-        await super().dispose(close)
+            await asyncio.to_thread(threads.shutdown)
+        for close in (self._reading.dispose, self._writing.dispose, *self.after_close):
+            await asyncio.to_thread(close)
+
+    async def _run(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        self._running += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
+        finally:
+            self._running -= 1
 
     async def _write_waiting(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
-            async with self._turn:
-                batch = [(work, future) for work, future in self._waiting if not future.done()]
-                self._waiting.clear()
-                works = [work for work, _ in batch]
-                self._running += 1
-                outcomes = await loop.run_in_executor(self._writer, self._commit, works)
-                self._running -= 1
+            batch = [(work, future) for work, future in self._waiting if not future.done()]
+            self._waiting.clear()
+            works = [work for work, _ in batch]
+            outcomes = await self._run(self._writer, partial(self._commit, works))
             for (_, future), (result, error) in zip(batch, outcomes, strict=True):
                 if future.done():  # its caller was cancelled
                     continue
@@ -197,12 +197,26 @@ class Database(AsyncEngine):
         if not works:
             return []
         try:
-            with self._writing.begin() as connection:
+            with self.write_lock, self._writing.begin() as connection:
                 return [(work(connection), None) for work in works]
         except Exception as error:  # noqa: BLE001  the waiting caller gets it
             if len(works) == 1:
                 return [(None, error)]
         return [outcome for work in works for outcome in self._commit([work])]
+
+    def _truncate_log(self) -> bool:
+        with self.write_lock, self._writing.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA busy_timeout=0")  # else SQLite blocks all writers
+            try:
+                [is_busy, *_] = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode & _PRIMARY not in _DATABASE_IN_USE:
+                    raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
+                is_busy = True
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        return not is_busy
 
 
 def database_file(url: str) -> Path:
@@ -227,11 +241,15 @@ async def read_version(url: str) -> Version:
         StoreError: The file is not a database, or cannot be created there.
     """
     path = database_file(url)
-    if not await asyncio.to_thread(_file_exists, path):
-        return Version.MISSING
+
+    def read() -> Version:
+        if not _file_exists(path):
+            return Version.MISSING
+        with open_read_only(path) as engine, engine.connect() as connection:
+            return _read_version(connection)
+
     try:
-        async with open_read_only(path) as engine, engine.connect() as connection:
-            return await connection.run_sync(_read_version)
+        return await asyncio.to_thread(read)
     except DBAPIError as error:
         raise StoreError(
             f"{path} cannot be read as a database ({make_printable(str(error.orig))}): {ANOTHER}"
@@ -326,21 +344,21 @@ def is_locked(url: str) -> bool:
         return False
 
 
-@asynccontextmanager
-async def open_read_only(path: Path) -> AsyncIterator[AsyncEngine]:
+@contextmanager
+def open_read_only(path: Path) -> Iterator[Engine]:
     """Open an engine that only reads and creates no files.
 
     Even for a reader SQLite creates -wal and -shm files, unless it is told that the database is
     immutable. This is true if there is no -wal file.
     """
-    has_log = await asyncio.to_thread(_sibling(path, "-wal").exists)
+    has_log = _sibling(path, "-wal").exists()
     query = {"uri": "true", **({"mode": "ro"} if has_log else {"immutable": "1"})}
-    url = URL.create("sqlite+aiosqlite", database=f"file:{quote(str(path))}", query=query)
-    engine = create_async_engine(url, hide_parameters=True)
+    url = URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
+    engine = create_engine(url, hide_parameters=True)
     try:
         yield engine
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 @asynccontextmanager
@@ -354,51 +372,17 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     """
     path = real_file(url)
     await asyncio.to_thread(_make_private, path)
-    engine = create_async_engine(
-        make_url(url).set(database=str(path)),
-        hide_parameters=True,
-        poolclass=_pool_class(path),
-        pool_timeout=CONNECTION_SECONDS,
-    )
-    _set_up(engine.sync_engine, path, "BEGIN")
-    blocking = URL.create("sqlite", database=str(path))
-    reader = create_engine(blocking, hide_parameters=True, pool_size=READERS)
+    address = URL.create("sqlite", database=str(path))
+    reader = create_engine(address, hide_parameters=True, pool_size=READERS)
     _set_up(reader, path, "BEGIN")
     # The writer checkpoints early: a large erasure fills the log quickly.
-    writer = create_engine(blocking, hide_parameters=True)
+    writer = create_engine(address, hide_parameters=True)
     _set_up(writer, path, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    database = Database(engine, reader, writer)
+    database = Database(path, reader, writer)
     try:
         yield database
     finally:
-        await database.dispose()
-
-
-async def truncate_log(engine: AsyncEngine) -> bool:
-    """Empty the write-ahead log, in which deleted text can still be read.
-
-    Returns False if another program, such as a backup, keeps the database busy.
-
-    Raises:
-        StoreError: The database cannot be written.
-    """
-    for _ in range(LOG_TRIES):
-        async with engine.connect() as connection:
-            raw: Any = (await connection.get_raw_connection()).driver_connection
-            try:
-                await raw.execute("PRAGMA busy_timeout=0")  # else SQLite blocks all writers
-                async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
-                    is_busy, *_ = await cursor.fetchone()
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) & _PRIMARY not in _DATABASE_IN_USE:
-                    raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
-                is_busy = True
-            finally:
-                await raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-        if not is_busy:
-            return True
-        await asyncio.sleep(LOG_PAUSE)
-    return False
+        await database.close()
 
 
 def _sibling(path: Path, suffix: str) -> Path:
@@ -455,8 +439,8 @@ async def _write(url: str, *, migrate: bool) -> None:
 
     path = database_file(url)
     try:
-        async with open_database(url) as engine, engine.begin() as connection:
-            await connection.run_sync(change)
+        async with open_database(url) as database:
+            await database.write(change)
     except OperationalError as error:
         raise StoreError(
             f"the database {path} cannot be written ({make_printable(str(error.orig))}): stop "
@@ -495,25 +479,6 @@ def _make_private(path: Path) -> None:
         raise StoreError(
             f"the database {path} cannot be created or made private ({error.strerror}): {ANOTHER}"
         ) from error
-
-
-def _pool_class(path: Path) -> type[AsyncAdaptedQueuePool]:
-    """Return a pool class that raises a clear error if no connection becomes free.
-
-    SQLAlchemy's own TimeoutError is not a database error, so `handle_error` never sees it.
-    """
-
-    class Pool(AsyncAdaptedQueuePool):
-        def connect(self) -> PoolProxiedConnection:
-            try:
-                return super().connect()
-            except PoolTimeout as error:
-                raise StoreError(
-                    f"the database {path} is busy: no connection was free in time; check whether "
-                    "its disk is slow or failing"
-                ) from error
-
-    return Pool
 
 
 def _set_up(engine: Engine, path: Path, begin: str, *pragmas: str) -> None:

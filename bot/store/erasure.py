@@ -9,16 +9,15 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Update,
     and_,
     delete,
-    event,
     func,
     literal,
     literal_column,
@@ -28,14 +27,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.errors import StoreError
 from bot.store.database import Database
 from bot.store.inbox import (
     SET_ASIDE,
     Json,
-    Ref,
     Test,
     author_of,
     nameless,
@@ -43,6 +40,7 @@ from bot.store.inbox import (
     refs_in,
     scrubbed,
 )
+from bot.store.messages import REFS_AT_ONCE, Ref, find_forgotten
 from bot.store.outbox import drop_turns
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wipe import clear, shrink
@@ -53,8 +51,7 @@ T = TypeVar("T")
 FEWEST_ROWS, MOST_ROWS = 500, 4000
 """Rows of the table of messages that one step reads."""
 STEP_SECONDS = 0.01  # target for how long a step holds the write lock
-ROWS_AT_ONCE = 200
-"""Messages or updates that one step changes if they are named one by one."""
+UPDATES_AT_ONCE = 200  # stored updates that one step reads
 REST = 0.005  # seconds between two steps
 MOST_WAITED = 0.05
 """Longest time a step waits for other transactions, so that an erasure always advances."""
@@ -103,14 +100,13 @@ class Eraser:
     before it takes the write lock.
     """
 
-    def __init__(self, engine: Database) -> None:
-        self._engine = engine
-        self._path = Path(engine.url.database or "")
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._file: BinaryIO | None = None
         self._wiping = asyncio.Lock()
         self._using_file = threading.Lock()
         self._closing = threading.Event()
-        event.listen(engine.sync_engine, "engine_disposed", self._close)
+        database.after_close.append(self._close)
 
     async def mark(
         self,
@@ -143,10 +139,8 @@ class Eraser:
             async for fresh in self._in_windows(mark_window):
                 note(fresh)
             query = select(func.count()).where(messages.c.author_id.in_(wanted.authors))
-            async with self._engine.connect() as connection:
-                marked = int((await connection.execute(query)).scalar_one())
-        async with self._engine.connect() as connection:
-            own = await _find_lines(connection, wanted)
+            marked = await self._database.read(lambda one: one.execute(query).scalar_one())
+        own = await self._database.read(partial(_find_lines, wanted))
         for refs in _batches(own):
             await self._step(partial(_record, refs, at, is_overwritten=False))
             note(refs)
@@ -160,10 +154,12 @@ class Eraser:
         """
         marked = await self.mark(wanted, datetime.now(UTC))
 
-        async with self._engine.begin() as connection:
+        def drop_traces(connection: Connection) -> None:
             for table in (answers, reactions):
-                await connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
-            await connection.run_sync(drop_turns, wanted.voices)
+                connection.execute(delete(table).where(table.c.user_id.in_(wanted.authors)))
+            drop_turns(connection, wanted.voices)
+
+        await self._database.write(drop_traces)
         await self._scrub_inbox(wanted.authors, update_id)
         for refs in _batches((*marked.lines, *wanted.messages)):
             await self._step(partial(_delete_refs, refs))
@@ -174,8 +170,7 @@ class Eraser:
     async def authors_before(self, moment: datetime) -> frozenset[int]:
         """Return the authors of stored messages from before a moment."""
         query = select(messages.c.author_id).where(messages.c.sent_at < moment).distinct()
-        async with self._engine.connect() as connection:
-            return frozenset((await connection.execute(query)).scalars())
+        return await self._database.read(lambda one: frozenset(one.execute(query).scalars()))
 
     async def expire(self, moment: datetime, authors: Collection[int]) -> int:
         """Erase these people's messages, and all forwards, from before a moment; return how many.
@@ -190,8 +185,7 @@ class Eraser:
         count = await self._delete_where(and_(messages.c.sent_at < moment, is_meant))
         unread = and_(inbox.c.state == SET_ASIDE, inbox.c.received_at < moment)
         clearing = update(inbox).where(unread, inbox.c.body.is_not(None)).values(body=None)
-        async with self._engine.begin() as connection:
-            cleared = (await connection.execute(clearing)).rowcount
+        cleared = await self._database.write(lambda one: one.execute(clearing).rowcount)
         if count or cleared:
             await self.wipe()
         return count
@@ -216,22 +210,23 @@ class Eraser:
                 ) from error
 
     def _wipe(self) -> None:
+        path, lock = self._database.path, self._database.write_lock
         with self._using_file:
             if self._file is None:
-                self._file = self._path.open("r+b", buffering=0)
-            clear(self._path, self._file, self._rest)
-            shrink(self._path, self._rest)
+                self._file = path.open("r+b", buffering=0)
+            clear(path, self._file, lock, self._rest)
+            shrink(path, lock, self._rest)
 
     def _rest(self, seconds: float) -> None:
         """Sleep between two steps of a wipe, until no other transaction runs."""
         end = time.monotonic() + MOST_WAITED
         time.sleep(max(seconds, REST))
-        while self._engine.is_busy and time.monotonic() < end and not self._closing.is_set():
+        while self._database.is_busy and time.monotonic() < end and not self._closing.is_set():
             time.sleep(GLANCE)
         if self._closing.is_set():
             raise StoreError("erased text is not yet removed: the database is being closed")
 
-    def _close(self, _: object) -> None:
+    def _close(self) -> None:
         """Close the file, but only after SQLite has closed it: earlier would drop SQLite's locks.
 
         A wipe in progress ends after its current step, so that a stop need not wait for the rest.
@@ -246,9 +241,9 @@ class Eraser:
     async def _step(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a short write transaction; first wait a moment for other transactions."""
         end = time.monotonic() + MOST_WAITED
-        while self._engine.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event to await
+        while self._database.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event to await
             await asyncio.sleep(GLANCE)
-        result = await self._engine.write(work)
+        result = await self._database.write(work)
         await asyncio.sleep(REST)
         return result
 
@@ -298,34 +293,18 @@ class Eraser:
             )
             if last is not None:
                 query = query.where(inbox.c.update_id > last)
-            page = query.order_by(inbox.c.update_id).limit(ROWS_AT_ONCE)
-            async with self._engine.connect() as connection:
-                kept = [_StoredUpdate(*row) for row in await connection.execute(page)]
-            if not kept:
+            page = query.order_by(inbox.c.update_id).limit(UPDATES_AT_ONCE)
+            scrub = partial(_scrub_page, page, authors, update_id)
+            last, changes = await self._database.read(scrub)
+            if last is None:
                 return
-            last = kept[-1].update_id
-            refs = await asyncio.to_thread(_find_refs, kept)
-            async with self._engine.connect() as connection:
-                erased = await _find_forgotten(connection, refs)
-            changed = await asyncio.to_thread(_scrub_updates, kept, erased, authors, update_id)
-            async with self._engine.begin() as connection:
-                for one, body in changed:
-                    same = inbox.c.update_id == one.update_id, inbox.c.body == one.body
-                    await connection.execute(update(inbox).where(*same).values(body=body))
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredUpdate:
-    """An update in the inbox."""
-
-    update_id: int
-    state: str
-    body: str
+            if changes:
+                await self._database.write(partial(_execute_all, changes))
 
 
 def _batches(refs: Iterable[Ref]) -> list[Sequence[Ref]]:
     ordered = sorted(refs, key=lambda ref: (ref.chat_id, ref.message_id))
-    return [ordered[start : start + ROWS_AT_ONCE] for start in range(0, len(ordered), ROWS_AT_ONCE)]
+    return [ordered[start : start + REFS_AT_ONCE] for start in range(0, len(ordered), REFS_AT_ONCE)]
 
 
 def _record(
@@ -350,7 +329,7 @@ def _is_among(keys: list[tuple[int, int]]) -> ColumnElement[bool]:
     return tuple_(messages.c.chat_id, messages.c.message_id).in_(keys)
 
 
-async def _find_lines(connection: AsyncConnection, wanted: ErasureQuery) -> frozenset[Ref]:
+def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
     """Find the bot's messages to erase: made from erased messages, in the voices, or their quizzes.
 
     Messages of the bot without a row in `lines` are recognised by the voice header in their text.
@@ -377,7 +356,7 @@ async def _find_lines(connection: AsyncConnection, wanted: ErasureQuery) -> froz
     ]
     found = set(wanted.own)
     for query in queries:
-        found.update(Ref(*row) for row in await connection.execute(query))
+        found.update(Ref(*row) for row in connection.execute(query))
     return frozenset(found)
 
 
@@ -407,32 +386,20 @@ def _delete(
     return connection.execute(delete(messages).where(condition)).rowcount
 
 
-async def _find_forgotten(
-    connection: AsyncConnection, refs: Collection[tuple[int, int]]
-) -> frozenset[Ref]:
-    """Return which of these messages were forgotten."""
-    columns = (forgotten.c.chat_id, forgotten.c.message_id)
-    found: set[Ref] = set()
-    ordered = sorted(refs)
-    for start in range(0, len(ordered), ROWS_AT_ONCE):
-        these = tuple_(*columns).in_(ordered[start : start + ROWS_AT_ONCE])
-        rows = await connection.execute(select(*columns).where(these))
-        found.update(Ref(*row) for row in rows)
-    return frozenset(found)
+def _execute_all(statements: Iterable[Update], connection: Connection) -> None:
+    for statement in statements:
+        connection.execute(statement)
 
 
-def _find_refs(kept: Iterable[_StoredUpdate]) -> set[tuple[int, int]]:
-    """Return the messages that updates are about or repeat."""
-    return {(ref.chat_id, ref.message_id) for one in kept for ref in refs_in(json.loads(one.body))}
-
-
-def _scrub_updates(
-    kept: Iterable[_StoredUpdate],
-    erased: Collection[Ref],
+def _scrub_page(
+    page: Select[Any],
     authors: Collection[int],
     update_id: int | None,
-) -> list[tuple[_StoredUpdate, str]]:
-    """Return the updates that lose text, and what remains of each."""
+    connection: Connection,
+) -> tuple[int | None, list[Update]]:
+    """Return the last update of a page, and the statements that remove erased text from updates."""
+    kept = [(*row, json.loads(row.body)) for row in connection.execute(page)]
+    erased = find_forgotten(connection, {ref for *_, content in kept for ref in refs_in(content)})
 
     def is_erased(message: Json) -> bool:
         return ref_of(message) in erased
@@ -440,17 +407,14 @@ def _scrub_updates(
     def is_theirs(message: Json) -> bool:
         return is_erased(message) or author_of(message) in authors
 
-    def top_test(one: _StoredUpdate) -> Test:
-        if one.update_id == update_id:
-            return lambda _: False
-        return is_theirs if one.state == SET_ASIDE else is_erased
-
-    changed = []
-    for one in kept:
-        before = json.loads(one.body)
-        after = scrubbed(before, top_test(one), is_theirs)
-        if one.update_id == update_id:
-            after = nameless(after)
+    changes = []
+    for number, state, body, before in kept:
+        if number == update_id:
+            after = nameless(scrubbed(before, lambda _: False, is_theirs))
+        else:
+            top: Test = is_theirs if state == SET_ASIDE else is_erased
+            after = scrubbed(before, top, is_theirs)
         if after != before:
-            changed.append((one, json.dumps(after)))
-    return changed
+            same = inbox.c.update_id == number, inbox.c.body == body
+            changes.append(update(inbox).where(*same).values(body=json.dumps(after)))
+    return kept[-1][0] if kept else None, changes

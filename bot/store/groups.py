@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from bot.errors import StoreError
-from bot.store.database import Version, database_file, open_read_only, read_version
+from bot.store.database import Database, Version, database_file, open_read_only, read_version
 from bot.store.tables import decisions, groups
 from model.chat.roster import Decision, DecisionKind
 
@@ -16,23 +15,24 @@ from model.chat.roster import Decision, DecisionKind
 class Decisions:
     """The decisions of all people; each method is one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def newest(self) -> dict[int, Decision]:
         """Return each person's newest decision by user id."""
-        last = select(func.max(decisions.c.id)).group_by(decisions.c.user_id)
-        columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
-        query = select(*columns).where(decisions.c.id.in_(last))
-        async with self._engine.connect() as connection:
-            rows = await connection.execute(query)
-            return {row.user_id: Decision(*row) for row in rows}
+        return await self._database.read(_newest_decisions)
 
     async def add(self, chat_id: int, user_id: int, decision: DecisionKind, at: datetime) -> None:
         """Store a decision."""
         new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
-        async with self._engine.begin() as connection:
-            await connection.execute(new)
+        await self._database.write(lambda connection: connection.execute(new))
+
+
+def _newest_decisions(connection: Connection) -> dict[int, Decision]:
+    last = select(func.max(decisions.c.id)).group_by(decisions.c.user_id)
+    columns = (decisions.c.user_id, decisions.c.decision, decisions.c.at)
+    rows = connection.execute(select(*columns).where(decisions.c.id.in_(last)))
+    return {row.user_id: Decision(*row) for row in rows}
 
 
 async def read_decisions(url: str) -> dict[int, Decision]:
@@ -43,10 +43,10 @@ async def read_decisions(url: str) -> dict[int, Decision]:
     try:
         if await read_version(url) is not Version.CURRENT:
             return {}
-        async with open_read_only(database_file(url)) as engine:
-            return await Decisions(engine).newest()
     except StoreError:
         return {}
+    with open_read_only(database_file(url)) as engine, engine.connect() as connection:
+        return _newest_decisions(connection)
 
 
 _FIELDS = [column.name for column in groups.columns]
@@ -74,19 +74,20 @@ class Group:
 class Groups:
     """The groups; each method is one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def all(self) -> list[Group]:
         """Return all groups."""
-        async with self._engine.connect() as connection:
-            return [Group(**row._mapping) for row in await connection.execute(select(groups))]  # noqa: SLF001  the documented name
+
+        def load(connection: Connection) -> list[Group]:
+            return [Group(**row._mapping) for row in connection.execute(select(groups))]  # noqa: SLF001  the documented name
+
+        return await self._database.read(load)
 
     async def save(self, group: Group) -> None:
         """Store a group's current settings."""
         values = {name: getattr(group, name) for name in _FIELDS}
         upsert = insert(groups).values(values)
-        async with self._engine.begin() as connection:
-            await connection.execute(
-                upsert.on_conflict_do_update(index_elements=[groups.c.chat_id], set_=values)
-            )
+        upsert = upsert.on_conflict_do_update(index_elements=[groups.c.chat_id], set_=values)
+        await self._database.write(lambda connection: connection.execute(upsert))

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Update, delete, func, select, tuple_, update
+from sqlalchemy import Connection, Update, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from bot.store.database import Database, truncate_log
-from bot.store.messages import Sticker, counting, saving
-from bot.store.tables import forgotten, inbox
+from bot.store.database import Database
+from bot.store.messages import Ref, Sticker, counting, find_forgotten, saving
+from bot.store.tables import inbox
 from model.chat.conversation import Message
 
 Json: TypeAlias = dict[str, Any]
@@ -36,14 +36,6 @@ Three is too few: in a test with 1,000 random kills, one of 5,000 commands was h
 _STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
 _MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")
 _QUOTES = ("reply_to_message", "external_reply")
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """The chat id and the message id of a message."""
-
-    chat_id: int
-    message_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +194,6 @@ class Inbox:
             return connection.execute(update(inbox).where(*words).values(body=None)).rowcount > 0
 
         return await self._database.write(write)
-
-    async def truncate_log(self) -> bool:
-        """Empty the write-ahead log, in which deleted updates can still be read.
-
-        Returns False if other programs keep the database busy.
-        """
-        return await truncate_log(self._database)
 
     async def _execute(self, statement: Update) -> None:
         await self._database.write(lambda connection: connection.execute(statement))
@@ -414,14 +399,7 @@ def _change(update_id: int, **values: object) -> Update:
 def _scrub(connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
     """Remove quotes of forgotten messages from stored updates."""
     quoted = {one["update_id"]: set(quoted_in(dict(one))) for one in updates}
-    refs = {(ref.chat_id, ref.message_id) for found in quoted.values() for ref in found}
-    if not refs:
-        return
-    query = select(forgotten.c.chat_id, forgotten.c.message_id)
-    rows = connection.execute(
-        query.where(tuple_(forgotten.c.chat_id, forgotten.c.message_id).in_(refs))
-    )
-    gone = {Ref(*row) for row in rows}
+    gone = find_forgotten(connection, set().union(*quoted.values()))
 
     def is_gone(message: Json) -> bool:
         return ref_of(message) in gone

@@ -1,6 +1,6 @@
 """Store messages, stickers and reactions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,23 @@ MOST_READ = 2_000
 FIELDS = tuple(column for column in messages.columns if column.name != "edited_at")
 """The columns of a `Message`; see `kept_message`."""
 
+IS_FORGOTTEN = exists().where(
+    forgotten.c.chat_id == messages.c.chat_id, forgotten.c.message_id == messages.c.message_id
+)
+"""Whether a row of the table of messages is forgotten; such a row is about to be deleted."""
+
+REFS_AT_ONCE = 200
+"""Messages that one statement names one by one."""
+
 _ORDER = (messages.c.sent_at, messages.c.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The chat id and the message id of a message."""
+
+    chat_id: int
+    message_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +230,23 @@ def kept_message(row: Row[Any]) -> Message:
     return Message(**{column.name: row._mapping[column] for column in FIELDS})  # noqa: SLF001  the documented name
 
 
+def find_forgotten(connection: Connection, refs: Collection[Ref]) -> frozenset[Ref]:
+    """Return which of these messages were forgotten."""
+    columns = (forgotten.c.chat_id, forgotten.c.message_id)
+    keys = sorted({(ref.chat_id, ref.message_id) for ref in refs})
+    found: set[Ref] = set()
+    for start in range(0, len(keys), REFS_AT_ONCE):
+        these = tuple_(*columns).in_(keys[start : start + REFS_AT_ONCE])
+        found.update(Ref(*row) for row in connection.execute(select(*columns).where(these)))
+    return frozenset(found)
+
+
 def _page(place: Place, oldest: Message | None) -> Select[Any]:
     """Return the query for the messages before `oldest`, newest first."""
     query = select(*FIELDS).where(
         messages.c.chat_id == place.chat_id,
         messages.c.topic_id.is_not_distinct_from(place.topic_id),
-        ~exists().where(
-            forgotten.c.chat_id == messages.c.chat_id,
-            forgotten.c.message_id == messages.c.message_id,
-        ),
+        ~IS_FORGOTTEN,
     )
     if oldest:
         query = query.where(tuple_(*_ORDER) < tuple_(oldest.sent_at, oldest.message_id))

@@ -40,9 +40,8 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 
 from bot.errors import StoreError
 from bot.store.database import Database
-from bot.store.inbox import Ref
-from bot.store.messages import Place, saving
-from bot.store.tables import forgotten, inbox, lines, replies, sources
+from bot.store.messages import Place, Ref, find_forgotten, saving
+from bot.store.tables import inbox, lines, replies, sources
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 from model.files import PRIVATE_FILE
@@ -130,7 +129,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._log = SendLog(Path(database.url.database or ""))
+        self._log = SendLog(database.path)
 
     async def begin(self, part: Part, place: Place) -> bool:
         """Record that a part is started; return whether anything is left to generate or send.
@@ -467,10 +466,7 @@ def _settle(connection: Connection, note: Note) -> bool:
 
 
 def _is_any_forgotten(connection: Connection, chat_id: int, ids: Sequence[int]) -> bool:
-    query = select(forgotten.c.message_id).where(
-        forgotten.c.chat_id == chat_id, forgotten.c.message_id.in_(ids)
-    )
-    return connection.execute(query.limit(1)).first() is not None
+    return bool(find_forgotten(connection, [Ref(chat_id, number) for number in ids]))
 
 
 def _json_of(turn: Turn) -> str:

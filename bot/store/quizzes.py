@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import case, exists, func, literal, select
+from sqlalchemy import Connection, case, exists, func, literal, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from bot.store.database import Database
 from bot.store.messages import FIELDS, kept_message
 from bot.store.outbox import Line, Part, keep_line
 from bot.store.tables import answers, forgotten, guesses, messages, sources
@@ -52,8 +52,8 @@ class Score:
 class Quizzes:
     """The quizzes of all chats; each method is one transaction."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def quizzable(
         self, chat_id: int, authors: Collection[int], since: datetime, most: int
@@ -85,31 +85,31 @@ class Quizzes:
             .order_by(messages.c.sent_at.desc(), messages.c.message_id.desc())
             .limit(most)
         )
-        async with self._engine.connect() as connection:
-            return list((await connection.execute(query)).scalars())
+        return await self._database.read(lambda one: list(one.execute(query).scalars()))
 
     async def messages(self, chat_id: int, ids: Collection[int]) -> list[Message]:
         """Return these messages of a chat, in any order."""
-        these = messages.c.chat_id == chat_id, messages.c.message_id.in_(ids)
-        async with self._engine.connect() as connection:
-            rows = await connection.execute(select(*FIELDS).where(*these))
-            return [kept_message(row) for row in rows]
+        query = select(*FIELDS).where(messages.c.chat_id == chat_id, messages.c.message_id.in_(ids))
+        return await self._database.read(
+            lambda connection: list(map(kept_message, connection.execute(query)))
+        )
 
     async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:
         """Store a quiz and the messages that it shows or was generated from."""
         values = asdict(quiz)
         line = Line(quiz.voice, quiz.version, tuple(shown_from))
         at = (quiz.chat_id, quiz.message_id)
-        async with self._engine.begin() as connection:
-            await connection.execute(insert(guesses).values(values).on_conflict_do_nothing())
-            await connection.run_sync(keep_line, part, at, quiz.asked_at, line)
+
+        def write(connection: Connection) -> None:
+            connection.execute(insert(guesses).values(values).on_conflict_do_nothing())
+            keep_line(connection, part, at, quiz.asked_at, line)
+
+        await self._database.write(write)
 
     async def chat_of(self, poll_id: str) -> int | None:
         """Return the chat of a quiz, or None if the bot did not send it."""
         query = select(guesses.c.chat_id).where(guesses.c.poll_id == poll_id)
-        async with self._engine.connect() as connection:
-            found: int | None = (await connection.execute(query)).scalar_one_or_none()
-        return found
+        return await self._database.read(lambda one: one.execute(query).scalar_one_or_none())
 
     async def answer(self, poll_id: str, user_id: int, name: str, chosen: int) -> bool:
         """Store a person's first answer; return False for later ones and for quizzes of others."""
@@ -117,10 +117,8 @@ class Quizzes:
         known = select(*map(literal, values.values())).where(
             exists().where(guesses.c.poll_id == poll_id)
         )
-        # One statement: SQLite refuses to write after a read if another transaction has written.
         new = insert(answers).from_select(list(values), known).on_conflict_do_nothing()
-        async with self._engine.begin() as connection:
-            return bool((await connection.execute(new)).rowcount)
+        return await self._database.write(lambda one: one.execute(new).rowcount > 0)
 
     async def score(self, chat_id: int) -> Score:
         """Return a chat's score, the best guessers first."""
@@ -142,7 +140,11 @@ class Quizzes:
             .select_from(asked)
             .where(guesses.c.chat_id == chat_id, guesses.c.is_machine.is_(True))
         )
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(people)).all()
-            total, fooled = (await connection.execute(machine)).one()
-        return Score(tuple(Guesser(r.name, r.right, r.total) for r in rows), fooled, total)
+
+        def load(connection: Connection) -> Score:
+            rows = connection.execute(people)
+            guessers = tuple(Guesser(row.name, row.right, row.total) for row in rows)
+            total, fooled = connection.execute(machine).one()
+            return Score(guessers, fooled, total)
+
+        return await self._database.read(load)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, TypeAlias
 
 from bot.errors import StoreError
@@ -50,29 +51,29 @@ class _Layout:
         return number == place + (place == _PENDING_BYTE // self.size + 1)
 
 
-def clear(path: Path, file: BinaryIO, rest: Rest) -> None:
+def clear(path: Path, file: BinaryIO, lock: Lock, rest: Rest) -> None:
     """Clear the unused bytes of a database and empty its write-ahead log, in short steps.
 
     `file` is the open database. Do not close it while this process uses the database: that would
-    drop SQLite's locks.
+    drop SQLite's locks. `lock` is held while other connections of this process must not write.
 
     Raises:
         StoreError: Other programs keep the database busy, or `rest` ends the work.
         sqlite3.Error: SQLite cannot write the database.
     """
     with closing(_connect(path)) as connection:
-        _empty_log(connection, rest)
+        _empty_log(connection, lock, rest)
         layout = _read_layout(file)
         dirty = list(_find_dirty_pages(file, layout, rest))
     for start in range(0, len(dirty), PAGES_CHANGED):
-        _clear_pages(path, file, dirty[start : start + PAGES_CHANGED], rest)
+        _clear_pages(path, file, dirty[start : start + PAGES_CHANGED], lock, rest)
         rest(0)
     with closing(_connect(path)) as connection:
-        _empty_log(connection, rest)
+        _empty_log(connection, lock, rest)
     os.fsync(file.fileno())
 
 
-def shrink(path: Path, rest: Rest) -> None:
+def shrink(path: Path, lock: Lock, rest: Rest) -> None:
     """Return a database's free pages to the disk, in short steps.
 
     Raises:
@@ -88,13 +89,14 @@ def shrink(path: Path, rest: Rest) -> None:
             before = free
             try:
                 # the statement returns an empty row per page, and `execute` would stop at the first
-                connection.executescript(f"PRAGMA incremental_vacuum({PAGES_CHANGED})")
+                with lock:
+                    connection.executescript(f"PRAGMA incremental_vacuum({PAGES_CHANGED})")
             except sqlite3.OperationalError as error:
                 if not _is_busy(error):
                     raise
                 before = None
             rest(0)
-        _empty_log(connection, rest)
+        _empty_log(connection, lock, rest)
 
 
 def unused_ranges(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
@@ -121,7 +123,7 @@ def unused_ranges(page: bytes, header: int, usable: int) -> list[tuple[int, int]
     return found
 
 
-def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], rest: Rest) -> None:
+def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], lock: Lock, rest: Rest) -> None:
     """Clear pages while nobody writes and the log is empty.
 
     The commit at the end makes all other connections reload their pages. This connection would not
@@ -130,28 +132,28 @@ def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], rest: Rest) -> 
     log = path.with_name(f"{path.name}-wal")
     for _ in range(TRIES):
         with closing(_connect(path)) as connection:
+            _empty_log(connection, lock, rest)
             try:
-                _empty_log(connection, rest)
-                connection.execute("BEGIN IMMEDIATE")
+                with lock:
+                    connection.execute("BEGIN IMMEDIATE")
+                    if log.stat().st_size:
+                        connection.execute("ROLLBACK")
+                        continue
+                    layout = _read_layout(file)
+                    for number in numbers:
+                        place = (number - 1) * layout.size
+                        page = _read(file, place, layout.size) if number <= layout.count else b""
+                        for start, end in _uncleared_ranges(page, layout, number):
+                            file.seek(place + start)
+                            file.write(bytes(end - start))
+                    [version] = connection.execute("PRAGMA user_version").fetchone()
+                    connection.execute(f"PRAGMA user_version = {version}")
+                    connection.execute("COMMIT")
+                    return
             except sqlite3.OperationalError as error:
                 if not _is_busy(error):
                     raise
-                rest(PAUSE)
-                continue
-            if log.stat().st_size:
-                connection.execute("ROLLBACK")
-                continue
-            layout = _read_layout(file)
-            for number in numbers:
-                place = (number - 1) * layout.size
-                page = _read(file, place, layout.size) if number <= layout.count else b""
-                for start, end in _uncleared_ranges(page, layout, number):
-                    file.seek(place + start)
-                    file.write(bytes(end - start))
-            [version] = connection.execute("PRAGMA user_version").fetchone()
-            connection.execute(f"PRAGMA user_version = {version}")
-            connection.execute("COMMIT")
-            return
+        rest(PAUSE)
     raise StoreError(
         "erased text cannot be removed from the file: close other programs that write it"
     )
@@ -200,7 +202,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _empty_log(connection: sqlite3.Connection, rest: Rest) -> None:
+def _empty_log(connection: sqlite3.Connection, lock: Lock, rest: Rest) -> None:
     """Empty the write-ahead log.
 
     A first checkpoint copies most of it without blocking other writers.
@@ -208,7 +210,8 @@ def _empty_log(connection: sqlite3.Connection, rest: Rest) -> None:
     for _ in range(TRIES):
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            [is_busy, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            with lock:
+                [is_busy, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.OperationalError as error:
             if not _is_busy(error):
                 raise

@@ -11,8 +11,8 @@ from bot import application, background
 from bot.errors import StoreError
 from bot.store.database import open_database
 from bot.store.erasure import Eraser, ErasureQuery
-from bot.store.inbox import MOST_CRASHES, Inbox, Ref
-from bot.store.messages import Place
+from bot.store.inbox import MOST_CRASHES, Inbox
+from bot.store.messages import Place, Ref
 from bot.store.outbox import Outbox, Part
 from bot.store.tables import inbox as table
 from bot.transport import polling
@@ -119,11 +119,8 @@ async def test_a_crash_counts_only_for_a_repeated_update_and_only_during_generat
     stage.speaker.open.clear()
 
     async def is_working():
-        async with (
-            open_database(stage.settings().database_url) as engine,
-            engine.connect() as connection,
-        ):
-            return (await connection.execute(table.select())).all()[-1].working
+        async with open_database(stage.settings().database_url) as database:
+            return await database.read(lambda one: one.execute(table.select()).all()[-1].working)
 
     async with stage.running():
         await until(lambda: stage.speaker.asked)
@@ -239,8 +236,7 @@ async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, gro
         outbox = Outbox(engine)
         await outbox.begin(part, place)
         await outbox.mark(part, place, "sent")
-        async with engine.begin() as connection:
-            moment = (await connection.execute(table.select())).all()[-1].received_at
+        moment = await engine.read(lambda one: one.execute(table.select()).all()[-1].received_at)
         await outbox.release_before(moment.replace(year=moment.year + 1))
 
     async with stage.running():

@@ -1,5 +1,6 @@
 """The database file: made by Alembic, private, refused where it is of another version."""
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -72,8 +73,8 @@ async def test_asking_for_the_version_changes_nothing(url, path):
 async def test_the_version_is_known_while_the_bot_writes(url):
     await upgrade_database(url)
 
-    async with open_database(url) as engine, engine.begin() as connection:
-        await connection.exec_driver_sql("DELETE FROM messages")
+    async with open_database(url) as database:
+        await database.write(lambda connection: connection.exec_driver_sql("DELETE FROM messages"))
         found = await read_version(url)
 
     assert found is Version.CURRENT
@@ -82,9 +83,9 @@ async def test_the_version_is_known_while_the_bot_writes(url):
 async def test_the_migrations_make_the_tables_that_the_code_uses(url):
     await prepare_database(url)
 
-    async with open_database(url) as engine, engine.connect() as connection:
-        difference = await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+    async with open_database(url) as database:
+        difference = await database.read(
+            lambda one: compare_metadata(MigrationContext.configure(one), metadata)
         )
 
     assert difference == []
@@ -95,8 +96,8 @@ async def test_only_its_owner_may_read_it_and_the_files_beside_it(url, path):
     path.touch(mode=0o644)
 
     await prepare_database(url)
-    async with open_database(url) as engine, engine.begin() as connection:
-        await connection.exec_driver_sql("DELETE FROM messages")
+    async with open_database(url) as database:
+        await database.write(lambda connection: connection.exec_driver_sql("DELETE FROM messages"))
         modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
 
     assert modes == {f"{path.name}{suffix}": 0o600 for suffix in ("", "-wal", "-shm")}
@@ -105,13 +106,45 @@ async def test_only_its_owner_may_read_it_and_the_files_beside_it(url, path):
 async def test_it_is_set_up_to_be_read_while_it_is_written(url):
     await prepare_database(url)
 
-    async with open_database(url) as engine, engine.connect() as connection:
-        found = [
-            (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "foreign_keys", "busy_timeout")
-        ]
+    def pragmas(connection):
+        names = ("journal_mode", "foreign_keys", "busy_timeout")
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
 
-    assert found == ["wal", 1, 5000]
+    async with open_database(url) as database:
+        found = [await use(pragmas) for use in (database.read, database.write)]
+
+    assert found == [["wal", 1, 5000]] * 2
+
+
+async def test_no_transaction_waits_for_a_blocked_event_loop(url, path):
+    await prepare_database(url)
+
+    async with open_database(url) as database:
+        change = database.write(lambda one: one.exec_driver_sql("DELETE FROM messages"))
+        writing = asyncio.create_task(change)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the transaction has been handed to the writing thread
+        with closing(sqlite3.connect(path, timeout=2)) as other, other:  # this blocks the loop
+            other.execute("DELETE FROM messages")
+        await writing
+
+
+async def test_a_long_write_of_this_process_locks_out_no_other(url, path, monkeypatch):
+    monkeypatch.setattr("bot.store.database.BUSY_SECONDS", 0)
+    await prepare_database(url)
+
+    async with open_database(url) as database:
+        with database.write_lock, closing(sqlite3.connect(path, isolation_level=None)) as wipe:
+            wipe.execute("BEGIN IMMEDIATE")
+            waiting = asyncio.create_task(
+                database.write(lambda one: one.exec_driver_sql("DELETE FROM messages"))
+            )
+            await asyncio.sleep(0.2)
+            was_done = waiting.done()
+            wipe.execute("COMMIT")
+        await waiting
+
+    assert not was_done
 
 
 async def test_an_older_version_is_refused(url, monkeypatch):

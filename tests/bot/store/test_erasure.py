@@ -11,14 +11,13 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import select
 
 from bot.errors import StoreError
 from bot.store import erasure, wipe
 from bot.store.database import open_database, prepare_database, wal_file
 from bot.store.erasure import Eraser, ErasureQuery
-from bot.store.inbox import Inbox, Ref, scrubbed
-from bot.store.messages import MessageStore, Place
+from bot.store.inbox import Inbox, scrubbed
+from bot.store.messages import MessageStore, Place, Ref
 from model.chat import eligibility, quotes
 from model.chat.conversation import Message
 from model.redaction import numbers
@@ -108,7 +107,7 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
     wiping = asyncio.create_task(Eraser(engine).wipe())
     await asyncio.to_thread(began.wait, 20)
 
-    await engine.dispose()
+    await engine.close()
 
     with pytest.raises(StoreError, match="is being closed"):
         await asyncio.wait_for(wiping, 10)
@@ -155,11 +154,14 @@ async def test_an_erasure_waits_for_other_transactions_but_not_forever(engine, m
     await store.save(said(1, "first"))
     eraser, clock = Eraser(engine), asyncio.get_running_loop().time
 
-    async with engine.connect() as connection:
-        await connection.execute(select(1))
-        began = clock()
-        await eraser.mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
-        waited = clock() - began
+    release = threading.Event()
+    reading = asyncio.create_task(engine.read(lambda _: release.wait(20)))
+    await asyncio.sleep(0)
+    began = clock()
+    await eraser.mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
+    waited = clock() - began
+    release.set()
+    await reading
 
     assert waited >= 0.3
     assert (await store.find(-5, 1)).text == "00000"

@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 import sys
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
@@ -15,7 +14,6 @@ from model.chat.conversation import Message
 from tests.bot.disks import fill_up
 
 CHAT = -5
-CONNECTIONS = 15  # SQLAlchemy's limit
 LIMIT = 200_000
 FILL_A_LIMITED_FILE = """
 import asyncio, resource, sys
@@ -150,19 +148,6 @@ async def test_a_database_that_another_program_locks(url, path, monkeypatch):
     assert kept_in(path) == [1]
 
 
-async def test_a_database_whose_connections_are_all_busy(url, path, monkeypatch):
-    monkeypatch.setattr("bot.store.database.CONNECTION_SECONDS", 0.05)
-    async with open_database(url) as engine, AsyncExitStack() as stack:
-        for _ in range(CONNECTIONS):
-            await stack.enter_async_context(engine.connect())
-        with pytest.raises(StoreError, match="is busy: no connection was free"):
-            await stack.enter_async_context(engine.connect())
-        await stack.aclose()
-        await MessageStore(engine).save(message(1))
-
-    assert kept_in(path) == [1]
-
-
 async def test_a_damaged_database_asks_for_the_backup(url, path):
     async with open_database(url) as engine:
         await MessageStore(engine).save(message(1))
@@ -183,9 +168,9 @@ async def test_a_database_whose_folder_went_away(url, path):
 
 
 async def test_a_mistake_of_our_own_is_no_store_error(url):
-    async with open_database(url) as engine, engine.connect() as connection:
+    async with open_database(url) as database:
         with pytest.raises(Exception, match="no such table: nowhere") as caught:
-            await connection.exec_driver_sql("SELECT * FROM nowhere")
+            await database.read(lambda one: one.exec_driver_sql("SELECT * FROM nowhere"))
 
     assert not isinstance(caught.value, StoreError)
 

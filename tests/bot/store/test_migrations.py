@@ -38,14 +38,14 @@ def url(path):
 
 async def migrate(url, way, revision):
     """Run Alembic's `upgrade` or `downgrade` in one transaction, as the bot does."""
-    async with open_database(url) as engine, engine.begin() as connection:
-        await connection.run_sync(lambda sync: way(alembic_config(sync), revision))
+    async with open_database(url) as database:
+        await database.write(lambda connection: way(alembic_config(connection), revision))
 
 
 async def difference(url):
-    async with open_database(url) as engine, engine.connect() as connection:
-        return await connection.run_sync(
-            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+    async with open_database(url) as database:
+        return await database.read(
+            lambda one: compare_metadata(MigrationContext.configure(one), metadata)
         )
 
 

@@ -7,8 +7,8 @@ import pytest
 from bot.errors import StoreError
 from bot.store.database import open_database, prepare_database
 from bot.store.erasure import Eraser, ErasureQuery
-from bot.store.inbox import Inbox, Ref
-from bot.store.messages import MessageStore, Place
+from bot.store.inbox import Inbox
+from bot.store.messages import MessageStore, Place, Ref
 from bot.store.outbox import APOLOGY, Line, Outbox, Part, SendLog, Turn
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header

@@ -47,8 +47,8 @@ def test_nothing_is_left_and_the_rows_are_as_they_were(tmp_path, page_size, vacu
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
         assert page_size == 512 or remains(tmp_path, "SECRET")
 
-        clear(path, file, time.sleep)
-        shrink(path, time.sleep)
+        clear(path, file, threading.Lock(), time.sleep)
+        shrink(path, threading.Lock(), time.sleep)
 
         assert not remains(tmp_path, "SECRET", "gonex")
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -74,7 +74,7 @@ def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
     writer = threading.Thread(target=write)
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
         writer.start()
-        clear(path, file, time.sleep)
+        clear(path, file, threading.Lock(), time.sleep)
         ended.set()
         writer.join()
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -92,7 +92,7 @@ def test_free_pages_are_given_back_many_at_a_time(tmp_path):
     with closing(connected(path)) as database:
         [free] = database.execute("PRAGMA freelist_count").fetchone()
 
-        shrink(path, rests.append)
+        shrink(path, threading.Lock(), rests.append)
 
         assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
     assert len(rests) <= free / PAGES_CHANGED + 2

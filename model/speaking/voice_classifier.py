@@ -1,7 +1,38 @@
-"""Classify whose turn a text could be: a linear model of hashed character n-grams and habits."""
+"""Classify whose turn a text could be: a linear model of hashed character n-grams and habits.
+
+`pipeline/training/voice_classifier.py` fits it. Serving needs numpy only.
+"""
 
 import math
 import re
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import ArtifactError, describe_error
+from model.files import PRIVATE_FILE
+
+BUCKETS = 1 << 16
+"""Number of hash values of n-grams. Each stands for many different n-grams."""
+MAX_LENGTH = 4
+"""Length in characters of the longest n-grams."""
+MAX_BYTES = 2_000_000
+"""Maximum size of a table on disk."""
+
+SALT_BYTES = 16
+_HABIT_SCALE = 0.1  # chosen on validation pairs: habits weigh about as much as n-grams
+_MAX_DEVIATION = 4.0  # standard deviations
+_MAGIC = b"understudy voice"
+_HEADER = struct.Struct(f"<{len(_MAGIC)}s{SALT_BYTES}sII")
+
+Table = NDArray[np.float32]
 
 _EMOJI = re.compile("[\u2600-\u27bf\U0001f1e6-\U0001f1ff\U0001f300-\U0001faff]")
 _SMILEY = re.compile(r"(?:^|\s)[:;=xX8][-']?[)(DPpOo3/|]+(?=\s|$)")
@@ -34,4 +65,160 @@ def measure_habits(text: str) -> tuple[float, ...]:
         float(".." in text or "…" in text),
         float("," in text or "，" in text or "、" in text),
         float("'" in text or "’" in text),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VoiceClassifier:
+    """The weights of each feature for each voice, without names and without text.
+
+    A voice is known by the salted hash of its name (`voices`, [voices]). An n-gram is known by its
+    bucket (`buckets`, [n-grams], ascending). The weights are [n-grams, voices] and
+    [habits, voices].
+    """
+
+    salt: bytes
+    voices: NDArray[np.uint64]
+    bias: Table
+    habit_means: Table
+    habit_deviations: Table
+    habit_weights: Table
+    buckets: NDArray[np.uint16]
+    idf: Table
+    ngram_weights: Table = field(repr=False)
+
+    def log_odds(self, messages: Sequence[str], name: str) -> float:
+        """Return ln(p / (1 - p)) of a turn being by this voice; 0 if the voice is unknown.
+
+        All voices are equally likely before the turn is read.
+        """
+        [places] = np.nonzero(self.voices == hash_name(name, self.salt))
+        if len(places) == 0 or len(self.voices) == 1:
+            return 0.0
+        numbers, counts = hash_ngrams(messages, self.salt, {})
+        places_of = np.searchsorted(self.buckets, numbers)
+        places_of[places_of == len(self.buckets)] = 0
+        found = self.buckets[places_of] == numbers if len(self.buckets) else places_of < 0
+        rows = places_of[found]
+        values = weigh_ngrams(counts[found], self.idf[rows])
+        habits = weigh_habits(average_habits(messages), self.habit_means, self.habit_deviations)
+        scores = self.bias + values @ self.ngram_weights[rows] + habits @ self.habit_weights
+        others = np.delete(scores, places[0])
+        return float(scores[places[0]] - np.logaddexp.reduce(others))
+
+
+def hash_name(name: str, salt: bytes) -> int:
+    """Return the 64-bit hash by which a table knows a voice."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8, key=salt).digest(), "little")
+
+
+def hash_ngrams(
+    messages: Sequence[str], salt: bytes, known: dict[str, int]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the buckets of a turn's n-grams, ascending, and how often each occurs.
+
+    The n-grams have 1 to MAX_LENGTH characters and stay within a word, whose borders count as
+    spaces. `known` holds the buckets of n-grams that were hashed before, and is extended.
+    """
+    grams: Counter[str] = Counter()
+    for message in messages:
+        for word in message.split():
+            grams.update(word)
+            padded = f" {word} "
+            for length in range(2, MAX_LENGTH + 1):
+                grams.update(padded[n : n + length] for n in range(len(padded) - length + 1))
+    counts: Counter[int] = Counter()
+    for gram, times in grams.items():
+        if (bucket := known.get(gram)) is None:
+            digest = blake2b(gram.encode(), digest_size=2, key=salt).digest()
+            bucket = known[gram] = int.from_bytes(digest, "little")
+        counts[bucket] += times
+    numbers = np.array(sorted(counts), np.int64)
+    return numbers, np.array([counts[int(number)] for number in numbers], np.float32)
+
+
+def weigh_ngrams(counts: Table, idf: Table) -> Table:
+    """Return (1 + ln count) · idf of each n-gram of a turn, divided by the Euclidean norm."""
+    values = (1 + np.log(counts)) * idf
+    unit: Table = values / max(float(np.sqrt((values**2).sum())), 1e-9)
+    return unit
+
+
+def average_habits(messages: Sequence[str]) -> Table:
+    """Return the mean of each of LINE_HABITS over a turn's messages."""
+    rows = [measure_habits(message) for message in messages]
+    table: Table = np.asarray(rows, np.float32).reshape(-1, len(LINE_HABITS))
+    mean: Table = table.sum(0) / max(1, len(rows))
+    return mean
+
+
+def weigh_habits(habits: Table, means: Table, deviations: Table) -> Table:
+    """Return habits in standard deviations from the mean, scaled to the size of n-grams."""
+    limit = _MAX_DEVIATION
+    scaled: Table = _HABIT_SCALE * np.clip((habits - means) / deviations, -limit, limit)
+    return scaled
+
+
+def write_classifier(classifier: VoiceClassifier, path: Path) -> None:
+    """Write the table as one file that only its owner can read, little-endian."""
+    parts = (
+        np.ascontiguousarray(getattr(classifier, name), kind).tobytes()
+        for name, kind, _ in _layout(len(classifier.voices), len(classifier.buckets))
+    )
+    sizes = len(classifier.voices), len(classifier.buckets)
+    path.write_bytes(_HEADER.pack(_MAGIC, classifier.salt, *sizes) + b"".join(parts))
+    path.chmod(PRIVATE_FILE)
+
+
+def read_classifier(path: Path) -> VoiceClassifier:
+    """Read a table.
+
+    Raises:
+        ArtifactError: It is no table, or is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(2 * MAX_BYTES)
+        magic, salt, voices, ngrams = _HEADER.unpack_from(content)
+    except (OSError, struct.error) as error:
+        raise ArtifactError(
+            f"{path} cannot be read ({describe_error(error)}): train again"
+        ) from error
+    layout = _layout(voices, ngrams)
+    size = sum(np.dtype(kind).itemsize * math.prod(shape) for _, kind, shape in layout)
+    if magic != _MAGIC or len(content) != _HEADER.size + size:
+        raise ArtifactError(f"{path} is damaged: train again")
+    fields: dict[str, Any] = {}
+    start = _HEADER.size
+    for name, kind, shape in layout:
+        found = np.frombuffer(content, kind, math.prod(shape), start).reshape(shape)
+        start += found.nbytes
+        fields[name] = found.astype(np.float32) if found.dtype.kind == "f" else found
+    finite = all(np.isfinite(part).all() for part in fields.values())
+    if not finite or (np.diff(fields["buckets"].astype(int)) <= 0).any():
+        raise ArtifactError(f"{path} is damaged: train again")
+    return VoiceClassifier(salt, **fields)
+
+
+def count_ngrams_that_fit(voices: int) -> int:
+    """Return how many n-grams a table for this many voices may have within MAX_BYTES."""
+    sizes = [
+        sum(np.dtype(kind).itemsize * math.prod(shape) for _, kind, shape in _layout(voices, n))
+        for n in (0, 1)
+    ]
+    return max(0, MAX_BYTES - _HEADER.size - sizes[0]) // (sizes[1] - sizes[0])
+
+
+def _layout(voices: int, ngrams: int) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+    """Return name, type and shape of each array of a table, in the order of the file."""
+    habits = len(LINE_HABITS)
+    return (
+        ("voices", "<u8", (voices,)),
+        ("bias", "<f4", (voices,)),
+        ("habit_means", "<f4", (habits,)),
+        ("habit_deviations", "<f4", (habits,)),
+        ("habit_weights", "<f4", (habits, voices)),
+        ("buckets", "<u2", (ngrams,)),
+        ("idf", "<f2", (ngrams,)),
+        ("ngram_weights", "<f2", (ngrams, voices)),
     )

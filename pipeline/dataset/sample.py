@@ -18,12 +18,20 @@ from pipeline.dataset.roster_file import ROSTER_FILE, write_roster
 
 NAMES = ("Tiago", "Leonardo", "Hugo", "Andre", "Raul")
 TITLE = "Five friends"
-SEED = 14
-"""The seed below 30 that divides the last 15 % most evenly: everyone has at least 491 messages."""
+SEED = 153
+"""The seed below 300 whose held-out parts are the most even.
+
+Everyone wrote at least 545 of the last 15 % of the messages, and 187 of the 5 % before them.
+"""
 
 _CHAT = 1_500_000_000
 _FIRST_ID = 101
 _CANDIDATES = 16  # authors: they make 4,368 groups of five; all others wrote too little
+_MAX_SAME_TEXT = 0.05
+"""Largest share of a person's messages with one and the same text; more is spam.
+
+Of the twenty people who wrote most, two exceed it ("a a a a a a a a", "a"); the next has 0.023.
+"""
 _MIN_MESSAGES = 4  # of a conversation
 _PAUSE = timedelta(hours=3)  # longer than any sensible session gap, so conversations never merge
 _DAY = timedelta(days=1)
@@ -96,8 +104,17 @@ def _read_conversations() -> list[list[SampleMessage]]:
 
 
 def _select_five(conversations: list[list[SampleMessage]]) -> list[list[SampleMessage]]:
-    """Return the conversations among the five people who wrote most to each other."""
-    candidates = [sender for sender, _ in _count_senders(conversations).most_common(_CANDIDATES)]
+    """Return the conversations among the five people who wrote most to each other.
+
+    A person of whose messages more than `_MAX_SAME_TEXT` are one and the same text is left out.
+    """
+    texts = Counter((m.sender, m.text) for conversation in conversations for m in conversation)
+    written = _count_senders(conversations)
+    repetitive = {
+        sender for (sender, _), n in texts.items() if n > _MAX_SAME_TEXT * written[sender]
+    }
+    most = (sender for sender, _ in written.most_common() if sender not in repetitive)
+    candidates = list(itertools.islice(most, _CANDIDATES))
     counts: Counter[frozenset[str]] = Counter()
     for conversation in conversations:
         counts[frozenset(message.sender for message in conversation)] += len(conversation)

@@ -29,20 +29,20 @@ def messages(path):
         return list(archive.spool.messages(archive.only(None).chat_id))
 
 
-def test_five_friends_say_29527_messages_and_each_4192_at_least(messages):
+def test_five_friends_say_28554_messages_and_each_2689_at_least(messages):
     written = Counter(message.author_name for message in messages)
 
     assert set(written) == set(NAMES)
-    assert written.total() == 29_527
-    assert min(written.values()) == 4_192
-    assert max(written.values()) == 9_292
+    assert written.total() == 28_554
+    assert min(written.values()) == 2_689
+    assert max(written.values()) == 10_026
 
 
-def test_its_300_conversations_never_merge(messages):
+def test_its_285_conversations_never_merge(messages):
     found = list(split_sessions(messages, timedelta(hours=3)))
 
     parts_of_one = 4  # pauses of three hours or more inside a conversation, as they were
-    assert len(found) == 300 + parts_of_one
+    assert len(found) == 285 + parts_of_one
     assert all(len({m.author_id for m in session}) <= 2 for session in found)
 
 
@@ -50,9 +50,16 @@ def test_all_five_speak_in_every_month_and_often_in_the_last_15_percent(messages
     months = {(m.sent_at.year, m.sent_at.month) for m in messages}
     tail = Counter(m.author_name for m in messages[int(len(messages) * 0.85) :])
 
-    assert len(months) == 8
+    assert len(months) == 7
     assert len({(m.sent_at.month, m.author_name) for m in messages}) == len(months) * len(NAMES)
-    assert min(tail[name] for name in NAMES) >= 320
+    assert min(tail[name] for name in NAMES) >= 540
+
+
+def test_nobody_repeats_one_text_in_more_than_a_twentieth_of_their_messages(messages):
+    written = Counter(message.author_name for message in messages)
+    texts = Counter((message.author_name, message.text) for message in messages)
+
+    assert all(n <= written[name] / 20 for (name, _), n in texts.items())
 
 
 def test_it_is_what_telegram_desktop_writes(path, value):
@@ -88,7 +95,7 @@ def test_text_and_entities_say_the_same_words(value):
 
     kinds = Counter(part["type"] for entry in entries for part in entry["text_entities"])
     assert all(joined(e["text"]) == joined(e["text_entities"]) for e in entries)
-    assert kinds["email"] == 2
+    assert kinds["email"] == 1
     assert set(kinds) >= {"plain", "email", "hashtag", "bot_command"}
 
 
@@ -107,7 +114,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_another_order(path
     digests = [hashlib.sha256(p.read_bytes()).hexdigest() for p in (path, again, other)]
     assert digests[0] == digests[1] != digests[2]
     assert digests[0].startswith(
-        "259ff13af0e1a370"
+        "81c95e937e6253f9"
     )  # python's shuffle is the same on every machine
 
 

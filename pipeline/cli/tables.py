@@ -226,7 +226,7 @@ def _notes(summary: Summary) -> Iterator[str]:
         limit = f"fewer than {summary.min_messages} messages each (--min-messages)"
         yield f"No voices, with {limit}: {_first(summary.quiet)}"
     if summary.repeated:
-        yield f"{summary.repeated:,} messages that are repeated too often are context only"
+        yield f"{summary.repeated:,} repeated messages are only context in training"
     if summary.removed:
         yield f"{summary.removed:,} pairs that you marked in the review are left out"
     yield f"Left out between the splits: {summary.gap:,} messages, {summary.dropped:,} pairs"

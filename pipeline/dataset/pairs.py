@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from itertools import groupby
 from pathlib import Path
@@ -63,7 +63,8 @@ class Pair:
     `message_ids` are all messages of the turn; `target` holds the texts that may be learned, which
     excludes media. `context` holds rendered lines, oldest first. `session` is the number of the
     turn's session, `since` that of the oldest context line. `marks` are the reasons to doubt the
-    target. A held-out target is `seen` if it also occurs in training.
+    target. A held-out target is `seen` if it also occurs in training. `surplus` are the places of
+    the target's texts that their author repeats too often: training leaves them out.
     """
 
     chat_id: int
@@ -77,6 +78,7 @@ class Pair:
     since: int = 0
     marks: tuple[str, ...] = ()
     seen: bool = False
+    surplus: tuple[int, ...] = ()
 
     @property
     def id(self) -> str:
@@ -102,10 +104,16 @@ class _RecentLines:
         self._texts: list[str] = []
         self._sessions: list[int] = []
 
-    def add_turn(self, chat_id: int, session: int, turn: Sequence[Line]) -> Pair | None:
-        """Add a turn; return its pair, or None without a context or without a target."""
+    def add_turn(
+        self, chat_id: int, session: int, turn: Sequence[Line], surplus: set[int]
+    ) -> Pair | None:
+        """Add a turn; return its pair, or None without a context or without a target.
+
+        `surplus` are the ids of messages that their author repeats too often.
+        """
         context = context_before(self._lines, turn[0].sent_at, self._window)
-        target = tuple(text for line in turn if (text := target_text(line)))
+        targets = [(line, text) for line in turn if (text := target_text(line))]
+        target = tuple(text for _, text in targets)
         pair = None
         if context and target and (voice := turn[0].speaker):
             rendered = merge_withheld_lines(self._texts[-len(context) :])
@@ -120,6 +128,9 @@ class _RecentLines:
                 session=session,
                 since=self._sessions[-len(context)],
                 marks=find_doubts(rendered, target),
+                surplus=tuple(
+                    place for place, (line, _) in enumerate(targets) if line.message_id in surplus
+                ),
             )
         reach = self._window.lookback
         self._lines = [*self._lines, *turn][-reach:]
@@ -132,38 +143,42 @@ def pair_sessions(
     messages: Iterable[Message],
     roster: Roster,
     window: Window,
-    may_be_target: Callable[[Message], bool] = lambda _: True,
+    is_surplus: Callable[[Message], bool] = lambda _: False,
 ) -> Iterator[Session]:
     """Yield one chat's sessions with their pairs, topic by topic, numbered from 0.
 
     `messages` are ordered by topic, then time. Turns without a context or without a target make no
-    pair. A message that `may_be_target` rejects is only context.
+    pair. `is_surplus` recognises messages that their author repeats too often.
     """
     number = 0
+    surplus: set[int] = set()
+
+    def make_topic_lines(topic: Iterable[Message]) -> Iterator[Line]:
+        for message in topic:
+            if line := make_line(message, roster):
+                if line.is_target and is_surplus(message):
+                    surplus.add(line.message_id)
+                yield line
+
     places = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
     for (chat_id, _), topic in places:
         recent = _RecentLines(window)
-        for lines in split_sessions(_to_lines(topic, roster, may_be_target), window.gap):
+        for lines in split_sessions(make_topic_lines(topic), window.gap):
             pairs = tuple(
                 pair
                 for turn in split_turns(lines)
-                if (pair := recent.add_turn(chat_id, number, turn))
+                if (pair := recent.add_turn(chat_id, number, turn, surplus))
             )
+            surplus.difference_update(line.message_id for line in lines)
             yield Session(number, tuple(lines), pairs)
             number += 1
 
 
-def _to_lines(
-    topic: Iterable[Message], roster: Roster, may_be_target: Callable[[Message], bool]
-) -> Iterator[Line]:
-    for message in topic:
-        if line := make_line(message, roster):
-            is_target = line.is_target and may_be_target(message)
-            yield line if is_target == line.is_target else replace(line, is_target=False)
-
-
-MAX_REPEATS = 10
-"""About this many copies of a message that one author repeats word for word are targets."""
+MIN_REPEATS = 10
+"""Training keeps at least about this many copies of a text that one author repeats."""
+_REPEATED_SHARE = 0.1
+"""Largest share of an author's messages that training keeps of one text of one word."""
+_CHARACTERS = 8  # that count as a word, in scripts without spaces and in "hahahaha…"
 
 _SPREAD = 2_654_435_761  # Knuth's multiplicative hash, which spreads neighbouring numbers
 
@@ -217,7 +232,12 @@ class PairBuilder:
         since = (int(choices.since.timestamp()), START[1]) if choices.since else START
         last = spool.find_start(chat.chat_id, choices.last) if choices.last else START
         self._start = max(since, last)
-        self._repeats = spool.find_repeated(chat.chat_id, MAX_REPEATS, self._start)
+        repeated = spool.find_repeated(chat.chat_id, MIN_REPEATS, self._start)
+        self._repeats = {
+            (author, text): (times, limit)
+            for (author, text), (times, written) in repeated.items()
+            if times > (limit := limit_repeats(text, written))
+        }
         self.spans = SessionSpans()
         self.messages = self.repeated = 0
         self.lines: Counter[str] = Counter()
@@ -227,7 +247,7 @@ class PairBuilder:
     def sessions(self) -> Iterator[Session]:
         """Yield the chat's sessions with their pairs."""
         for session in pair_sessions(
-            self._messages(), self.roster, self.choices.window, self._may_be_target
+            self._messages(), self.roster, self.choices.window, self._is_surplus
         ):
             start, end = (
                 line.sent_at.timestamp() for line in (session.lines[0], session.lines[-1])
@@ -270,14 +290,26 @@ class PairBuilder:
             self._on_message(message)
             yield message
 
-    def _may_be_target(self, message: Message) -> bool:
-        """Whether a message may be a target; if it was repeated too often, only a few copies may.
+    def _is_surplus(self, message: Message) -> bool:
+        """Whether training leaves a message out because its author repeats it too often.
 
-        A hash of the id selects these few, so that they are spread over the years.
+        A hash of the id selects the copies that stay, so that they are spread over the years.
         """
-        times = self._repeats.get((message.author_id, message.text))
+        found = self._repeats.get((message.author_id, message.text))
+        if found is None:
+            return False
+        times, limit = found
         # Use the high bits: for equally spaced ids the low bits of the products are similar.
-        if times is None or message.message_id * _SPREAD % 2**32 * times >> 32 < MAX_REPEATS:
-            return True
-        self.repeated += 1
-        return False
+        is_surplus = message.message_id * _SPREAD % 2**32 * times >> 32 >= limit
+        self.repeated += is_surplus
+        return is_surplus
+
+
+def limit_repeats(text: str, written: int) -> int:
+    """Return how many copies of a text training keeps of an author who wrote `written` messages.
+
+    It is a tenth of the messages for one word, and falls with the square of the length in words:
+    people say "lol" a thousand times, but no sentence. Ten copies always stay.
+    """
+    length = max(1.0, len(text.split()), len(text) / _CHARACTERS)
+    return max(MIN_REPEATS, int(written * _REPEATED_SHARE / length**2))

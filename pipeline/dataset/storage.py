@@ -63,7 +63,7 @@ Conversations = Mapping[SplitName, tuple[tuple[LineFacts, ...], ...]]
 """The conversations of each split, in order of their first line."""
 
 _OWN_FILES = {PAIRS, ROSTER_FILE, SUMMARY, REMOVED, CONVERSATIONS}
-_UNSPLIT = pa.schema(list(FIELDS.items()))
+_UNSPLIT = pa.schema([*FIELDS.items(), ("surplus", pa.list_(pa.int32()))])
 _SPLIT = pa.schema([*FIELDS.items(), ("seen", pa.bool_())])
 _BATCH = 2_048  # pairs
 _DIGEST = 16  # bytes
@@ -283,6 +283,7 @@ class PairWriter:
         self._sessions, self._since = array("i"), array("i")
         self._voices, self._names = array("i"), dict[str, int]()
         self._targets = array("q")
+        self._only_surplus = array("b")
         self._digests = tempfile.TemporaryFile()  # noqa: SIM115  see close
 
     def close(self) -> None:
@@ -301,7 +302,8 @@ class PairWriter:
         self._voices.append(self._names.setdefault(pair.voice, len(self._names)))
         target = "\n".join(pair.target).casefold()
         self._targets.append(int.from_bytes(_digest(target.encode(), 8), signed=True))
-        row = orjson.dumps([pair.id, pair.voice, pair.context, pair.target])
+        self._only_surplus.append(len(pair.surplus) == len(pair.target))
+        row = orjson.dumps([pair.id, pair.voice, pair.context, pair.target, pair.surplus])
         self._digests.write(_digest(row, _DIGEST))
         self._pending.append(pair)
         if len(self._pending) >= _BATCH:
@@ -310,7 +312,8 @@ class PairWriter:
     def write(self, target: Callable[[str], Any], splits: "array[int]") -> WrittenPairs:
         """Write one Parquet file for each split; `splits` has an entry for each session.
 
-        `target` returns a file's path, or the open file, for its name.
+        The training split has no surplus texts, and no pairs that consist of them. `target`
+        returns a file's path, or the open file, for its name.
         """
         self._flush()
         self._stream.close()
@@ -318,12 +321,14 @@ class PairWriter:
         places = by_session[np.frombuffer(self._sessions, np.int32)]
         since = by_session[np.frombuffer(self._since, np.int32)]
         places = np.where(places == since, places, np.int8(GAP))
+        dropped = int((places < 0).sum())
         seen = self._find_seen(places)
+        places[(places == 0) & np.frombuffer(self._only_surplus, bool)] = GAP
         self._write_files(target, places, seen)
         return WrittenPairs(
             voices=tuple(self._count_voices(places == place) for place in range(len(SPLITS))),
             seen=tuple(int(seen[places == place].sum()) for place in range(len(SPLITS))),
-            dropped=int((places < 0).sum()),
+            dropped=dropped,
             content_hash=self._hash_content(places),
         )
 
@@ -360,6 +365,7 @@ class PairWriter:
             start = 0
             for batch in pa.ipc.open_stream(self._file):
                 end = start + batch.num_rows
+                batch = _drop_surplus(batch, places[start:end] == 0)  # noqa: PLW2901
                 columns = [*batch.columns, pa.array(seen[start:end])]
                 batch = pa.record_batch(columns, schema=_SPLIT)  # noqa: PLW2901
                 for place, file in enumerate(files):
@@ -414,6 +420,22 @@ class ConversationWriter:
 
 def _digest(text: bytes, size: int) -> bytes:
     return hashlib.blake2b(text, digest_size=size).digest()
+
+
+def _drop_surplus(batch: pa.RecordBatch, is_training: Any) -> pa.RecordBatch:  # noqa: ANN401  numpy array
+    """Return a batch without the column `surplus`, and without surplus texts in training rows."""
+    surplus = batch.column("surplus")
+    if not len(surplus.flatten()):
+        return batch.drop_columns(["surplus"])
+    targets = [
+        [text for place, text in enumerate(target) if not (training and place in left_out)]
+        for target, left_out, training in zip(
+            batch.column("target").to_pylist(), surplus.to_pylist(), is_training, strict=True
+        )
+    ]
+    place = batch.schema.get_field_index("target")
+    kept = batch.set_column(place, "target", pa.array(targets, FIELDS["target"]))
+    return kept.drop_columns(["surplus"])
 
 
 def _to_batch(pairs: Sequence[Pair], schema: pa.Schema) -> pa.RecordBatch:

@@ -74,9 +74,9 @@ class Summary:
     """All figures of a dataset.
 
     The `quiet` people wrote fewer than `min_messages` and are not voices. `redacted` counts
-    placeholders by kind, `repeated` messages that occur too often to be targets, `removed` pairs
-    that the user removed, `gap` messages between the splits, `dropped` pairs in these gaps or with
-    a context in another split. `repaired` and `skipped` count damaged entries of the export by
+    placeholders by kind, `repeated` messages that training leaves out because they occur too often,
+    `removed` pairs that the user removed, `gap` messages between the splits, `dropped` pairs in
+    these gaps or with a context in another split. `repaired` and `skipped` count damaged entries by
     reason. `unread_bytes` of the `export_bytes` could not be read.
     """
 

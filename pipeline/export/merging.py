@@ -103,6 +103,11 @@ SELECT author, text, count(*) FROM entry
 WHERE chat = ? AND kind = 0 AND text != '' AND (at, id) >= (?, ?)
 GROUP BY author, text HAVING count(*) > ?
 """
+_WRITTEN = """
+SELECT author, count(*) FROM entry
+WHERE chat = ? AND kind = 0 AND text != '' AND (at, id) >= (?, ?)
+GROUP BY author
+"""
 _MOVE = """
 INSERT INTO entry (chat, id, kind, at, author, name, text, reply, flags, edited)
 SELECT :new, id - :shift, kind, at, author, name, text, reply - :shift, flags, edited FROM entry
@@ -266,13 +271,15 @@ class Spool:
 
     def find_repeated(
         self, chat: int, most: int, start: Position = START
-    ) -> dict[tuple[int, str], int]:
-        """Return the (author, text) pairs that occur more than `most` times, with their number.
+    ) -> dict[tuple[int, str], tuple[int, int]]:
+        """Return the (author, text) pairs that occur more than `most` times.
 
-        Messages before `start` do not count.
+        The values are their number and that of all the author's messages. Messages before `start`
+        do not count.
         """
+        written = dict(self._base.execute(_WRITTEN, (chat, *start)))
         rows = self._base.execute(_REPEATED, (chat, *start, most))
-        return {(author, text): count for author, text, count in rows}
+        return {(author, text): (count, written[author]) for author, text, count in rows}
 
     def find_start(self, chat: int, last: int) -> Position:
         """Return the position of the first of the `last` messages of a chat."""

@@ -8,7 +8,7 @@ import pytest
 from model.chat.conversation import Window
 from model.errors import DatasetError, ExportError
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import MAX_REPEATS
+from pipeline.dataset.pairs import MIN_REPEATS, limit_repeats
 from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import NOON, chat, conversation, entry, small, write
 
@@ -55,32 +55,80 @@ def test_nobody_since_a_day_is_told_as_such(export, tmp_path):
         build([export], tmp_path / "ds", small(since=NOON.replace(year=2030, month=1)))
 
 
-def said(folder, text):
+def said(pairs, text):
     """Return the numbers of the sessions in which a pair's target is this text."""
-    return [pair.session for pair in pairs(folder) if pair.target == (text,)]
+    return [pair.session for pair in pairs if pair.target == (text,)]
 
 
-@pytest.mark.parametrize("step", [1, 3, 16, 64])
-@pytest.mark.parametrize("times", [256, 300, 1_000])
-def test_what_a_friend_says_word_for_word_too_often_is_a_target_about_ten_times(
-    tmp_path, times, step
-):
+def repeating(times, text, step=1):
+    """Return sessions in which a friend always answers with the same text."""
     talk = []
     for n in range(times):
         number, at = 10**6 + n * step * 4, n * 7_300
-        talk += [entry(number, 2, f"well {n}", at), entry(number + 2, 1, "ahah", at + 90)]
-    export = write(tmp_path, chat(*talk))
+        talk += [entry(number, 2, f"well {n}", at), entry(number + 2, 1, text, at + 90)]
+    return talk
+
+
+@pytest.mark.parametrize("step", [1, 3, 16, 64])
+@pytest.mark.parametrize("times", [256, 1_000])
+def test_a_spammers_text_is_learned_about_ten_times(tmp_path, times, step):
+    export = write(tmp_path, chat(*repeating(times, "a a a a a a a a", step)))
 
     summary = build([export], tmp_path / "ds", small(window=Window(size=3)))
 
     kept = times - summary.repeated
-    sessions = said(tmp_path / "ds", "ahah")
-    assert MAX_REPEATS // 2 <= kept <= 2 * MAX_REPEATS
-    assert kept - 2 <= len(sessions) <= kept  # one or two may stand in a gap
+    loaded = load_dataset(tmp_path / "ds")
+    sessions = said(loaded.train, "a a a a a a a a")
+    assert MIN_REPEATS // 2 <= kept <= 2 * MIN_REPEATS
+    assert kept - 5 <= len(sessions) <= kept  # the others may stand in other splits or in a gap
     assert min(sessions) < times / 3
-    assert max(sessions) > 2 * times / 3
+    assert max(sessions) > times / 2
     seen = Counter(line for pair in pairs(tmp_path / "ds") for line in pair.context)
-    assert seen["Friend 1: ahah"] > times / 2
+    assert seen["Friend 1: a a a a a a a a"] > times / 2
+
+
+def test_held_out_splits_keep_every_repetition(tmp_path):
+    export = write(tmp_path, chat(*repeating(300, "a a a a a a a a")))
+
+    summary = build([export], tmp_path / "ds", small(window=Window(size=3)))
+
+    loaded = load_dataset(tmp_path / "ds")
+    for name in ("validation", "test"):
+        part = next(one for one in summary.splits if one.name == name)
+        found = said(getattr(loaded, name), "a a a a a a a a")
+        assert len(found) >= part.sessions - 3  # contexts that reach into the gap
+
+
+def test_a_signature_of_one_word_stays_one(tmp_path):
+    talk = [entry(10**6 + n, 1, "lol" if n % 12 == 0 else f"so {n}", n * 70) for n in range(1_200)]
+    export = write(tmp_path, chat(*talk, *conversation()))
+
+    assert build([export], tmp_path / "ds", small()).repeated == 0
+
+
+def test_only_the_surplus_message_of_a_turn_is_left_out(tmp_path):
+    talk = repeating(300, "a a a a a a a a")
+    both = [entry(e["id"] + 1, 1, f"and {n}", n * 7_300 + 100) for n, e in enumerate(talk[1::2])]
+    export = write(tmp_path, chat(*talk, *both))
+
+    build([export], tmp_path / "ds", small(window=Window(size=3)))
+
+    loaded = load_dataset(tmp_path / "ds")
+    lengths = Counter(len(pair.target) for pair in loaded.train if pair.voice == "Friend 1")
+    assert lengths[1] > 20 * lengths[2] > 0
+    assert all(len(pair.target) == 2 for pair in loaded.test if pair.voice == "Friend 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("lol", 500), ("haha yes", 125), ("how are you doing", 31), ("a a a a a a a a", 10),
+        ("hahahahahahahaha", 125), ("哈哈", 500), ("哈" * 32, 31),
+    ],
+)  # fmt: skip
+def test_the_limit_falls_with_the_length(text, limit):
+    assert limit_repeats(text, 5_000) == limit
+    assert limit_repeats(text, 50) == MIN_REPEATS
 
 
 def test_what_was_said_too_often_before_the_last_messages_does_not_count(tmp_path):
@@ -90,7 +138,7 @@ def test_what_was_said_too_often_before_the_last_messages_does_not_count(tmp_pat
     summary = build([export], tmp_path / "ds", small(last=241))
 
     assert summary.repeated == 0
-    assert said(tmp_path / "ds", "ahah") == [0]
+    assert said(pairs(tmp_path / "ds"), "ahah") == [0]
 
 
 def test_a_message_said_ten_times_or_by_different_friends_is_not_too_often(tmp_path):

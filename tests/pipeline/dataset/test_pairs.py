@@ -196,12 +196,13 @@ def test_a_pasted_wall_is_cut_where_it_is_seen_and_is_never_learned(length, is_w
     assert (len(seen) < 220) is is_wall
 
 
-def test_what_may_not_be_a_target_is_context_all_the_same():
-    talk = said((ANA, "a", 0), (HUGO, "again", 5), (ANA, "b", 10))
+def test_surplus_texts_are_marked_in_the_target():
+    talk = said((ANA, "a", 0), (HUGO, "first", 5), (HUGO, "again", 6), (ANA, "b", 100))
 
-    pairs = pairs_of(talk, may_be_target=lambda message: message.text != "again")
+    pairs = pairs_of(talk, is_surplus=lambda message: message.text == "again")
 
-    assert [(p.context, p.target) for p in pairs] == [(("Ana: a", "Hugo: again"), ("b",))]
+    assert [(p.target, p.surplus) for p in pairs] == [(("first", "again"), (1,)), (("b",), ())]
+    assert pairs[1].context == ("Ana: a", "Hugo: first", "Hugo: again")
 
 
 def test_a_doubtful_target_is_marked_with_why():

@@ -73,6 +73,9 @@ def train(
     validation_pairs: Annotated[int | None, training_option("validation_pairs")] = None,
     canaries: Annotated[bool | None, training_option("canaries", "--canaries")] = None,
     canary_count: Annotated[int | None, training_option("canary_count")] = None,
+    reserve_judge_sessions: Annotated[
+        bool | None, training_option("reserve_judge_sessions", "--reserve-judge-sessions")
+    ] = None,
     max_prompt_tokens: Annotated[int | None, training_option("max_prompt_tokens")] = None,
     max_reply_tokens: Annotated[int | None, training_option("max_reply_tokens")] = None,
     seed: Annotated[int | None, training_option("seed")] = None,

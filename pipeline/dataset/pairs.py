@@ -16,7 +16,7 @@ from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError
 from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset.roster_file import MIN_MESSAGES
-from pipeline.dataset.split import TEST, VALIDATION, SessionSpans
+from pipeline.dataset.split import TEST, VALIDATION, SessionSpans, is_judge_session
 from pipeline.export.archive import ExportedChat
 from pipeline.export.merging import START, Spool
 
@@ -84,6 +84,21 @@ class Pair:
     def id(self) -> str:
         """Return a unique id: the chat's id and the turn's first message id."""
         return f"{self.chat_id}/{self.message_ids[0]}"
+
+
+def select_half(pairs: Iterable[Pair], *, judges: bool) -> tuple[Pair, ...]:
+    """Return the training pairs of the judges' sessions, or those of the other half.
+
+    A pair with a context that reaches into a session of the other half is in neither.
+    """
+    return tuple(
+        pair
+        for pair in pairs
+        if all(
+            is_judge_session(pair.chat_id, session) == judges
+            for session in range(pair.since, pair.session + 1)
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

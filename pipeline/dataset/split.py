@@ -1,5 +1,6 @@
 """Split conversations by time into training, validation and test, with a gap."""
 
+import hashlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -23,8 +24,19 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 GAP = -1
 """The split of a session that is in none because it is too close to a border."""
 
+_JUDGES = b"judges"  # which sessions they get must not depend on any other hash
 VALIDATION = 0.05
 TEST = 0.15
+
+
+def is_judge_session(chat_id: int, session: int) -> bool:
+    """Whether a training session is in the half that trains the scorecard's judges.
+
+    With --reserve-judge-sessions a model learns from the other half only. The rule is a hash, so it
+    stays the same when the chat grows.
+    """
+    digest = hashlib.blake2b(b"%d %d" % (chat_id, session), digest_size=1, key=_JUDGES).digest()
+    return digest[0] % 2 == 1
 
 
 @dataclass(slots=True)

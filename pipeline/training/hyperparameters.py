@@ -39,6 +39,10 @@ class Hyperparameters:
     validation_pairs: int = _option("Pairs per validation run", 200)
     canaries: bool = _option("Plant secrets to test memorisation; never promoted", False)  # noqa: FBT003
     canary_count: int = _option("Number of planted secrets", 8)
+    reserve_judge_sessions: bool = _option(
+        "Train on half of the conversations; evaluate's judges learn from the others",
+        False,  # noqa: FBT003
+    )
     max_prompt_tokens: int = _option("Prompt length; the oldest lines are dropped", 384)
     max_reply_tokens: int = _option("Reply length; longer replies are cut", 96)
     seed: int = _option("Random seed", 0)

@@ -24,7 +24,7 @@ from model.chat.prompt import LINE_BREAK, split_line
 from model.errors import DatasetError, TrainingError, UnderstudyError
 from model.files import locked, make_folder, make_private, write_text
 from model.speaking.copy_index import SALT_BYTES, write_index
-from pipeline.dataset.pairs import Pair
+from pipeline.dataset.pairs import Pair, select_half
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, pair_table
 from pipeline.terminal import Bar, TrainingBar, clock, curve, step
 from pipeline.training.bases import Base, open_base, open_tuned
@@ -391,6 +391,8 @@ def _train_and_add(
             "  This dataset does not say who answers whom, so the bot never joins unprompted"
         )
     work = work_folder(dataset, start, registry)
+    if settings.reserve_judge_sessions:
+        dataset = replace(dataset, train=select_half(dataset.train, judges=False))
     canaries: tuple[Canary, ...] = ()
     if settings.canaries:
         pairs, canaries = plant_canaries(dataset.train, settings.canary_count, settings.seed)

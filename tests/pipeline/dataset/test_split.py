@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from model.chat.conversation import Message, Window
 from model.chat.roster import Person, Roster
 from model.errors import DatasetError
-from pipeline.dataset.pairs import pair_sessions
-from pipeline.dataset.split import GAP, SPLITS, SessionSpans, split
-from pipeline.dataset.storage import PairWriter
-from tests.pipeline.chats import NOON
+from pipeline.dataset.build import build
+from pipeline.dataset.pairs import pair_sessions, select_half
+from pipeline.dataset.split import GAP, SPLITS, SessionSpans, is_judge_session, split
+from pipeline.dataset.storage import PairWriter, load_dataset
+from tests.pipeline.chats import NOON, chat, conversation, small, write
 
 ROSTER = Roster((Person("Hugo", (1,)), Person("Ana", (2,))))
 HOUR = 3_600
@@ -204,3 +205,25 @@ def test_a_long_talk_of_one_topic_does_not_see_what_others_say_beside_it():
     own, _, _ = cut(messages, Window())
 
     assert set(range(1, 15)) <= own[0]
+
+
+def test_about_half_of_the_sessions_are_the_judges():
+    chosen = [is_judge_session(-100, session) for session in range(2_000)]
+
+    assert 0.45 < sum(chosen) / len(chosen) < 0.55
+    assert chosen == [is_judge_session(-100, session) for session in range(2_000)]
+    assert chosen != [is_judge_session(-101, session) for session in range(2_000)]
+
+
+def test_no_pair_of_one_half_has_a_line_of_the_other(tmp_path):
+    build([write(tmp_path, chat(*conversation(40)))], tmp_path / "ds", small())
+    train = load_dataset(tmp_path / "ds").train
+
+    judges, model = (select_half(train, judges=one) for one in (True, False))
+
+    lines = [{i for pair in half for i in pair.message_ids + pair.context_ids}
+             for half in (judges, model)]  # fmt: skip
+    assert lines[0]
+    assert lines[1]
+    assert not lines[0] & lines[1]
+    assert 0.6 < (len(judges) + len(model)) / len(train) < 1

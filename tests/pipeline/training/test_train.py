@@ -23,6 +23,7 @@ from model.errors import BaseError, DatasetError, TrainingError
 from model.files import locked
 from model.joining import read_propensity as load_propensity
 from pipeline.cli.main import app
+from pipeline.dataset.pairs import select_half
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import (
@@ -130,6 +131,19 @@ def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
     assert not second.promoted
     assert registry.current == first.name
     assert registry.open("2").card.decoding.temperature == 0.5
+
+
+def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
+    registry, told = Registry(tmp_path / "artifacts"), StringIO()
+    settings = Hyperparameters(epochs=0.02, reserve_judge_sessions=True)
+    base, dataset = str(save_llama(tmp_path / "base")), load_dataset(habits_dataset)
+
+    train(dataset, base, registry, settings, Decoding(), Console(file=told, width=200))
+
+    own = select_half(dataset.train, judges=False)
+    assert 0 < len(own) < len(dataset.train)
+    assert f"Training on {len(own):,} pairs" in told.getvalue()
+    assert registry.open().card.provenance["hyperparameters"]["reserve_judge_sessions"]
 
 
 def test_a_base_that_cannot_be_loaded_leaves_no_files(tmp_path, habits_dataset):

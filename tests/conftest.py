@@ -35,8 +35,9 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.parent != Path(__file__).parent)
 
 
-def pytest_collection_finish():
-    """Exclude imported modules from garbage collections; torch alone has 500,000 objects."""
+@pytest.fixture(autouse=True, scope="module")
+def _few_tracked_objects():
+    """Exclude all that is loaded by now from garbage collections; torch alone has 500,000 objects."""
     gc.collect()
     gc.freeze()
 

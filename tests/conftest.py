@@ -1,4 +1,7 @@
-"""Really trained small models of both families, once a test run."""
+"""Parts that are made once and shared: trained models, an empty database, fork servers.
+
+torch is imported where it is needed: the process that only starts the workers needs none.
+"""
 
 import asyncio
 import gc
@@ -7,27 +10,18 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from filelock import FileLock
 from hypothesis import settings
-from rich.console import Console
 
-from bot.store.database import prepare_database
-from model.artifacts.artifact import Decoding
-from model.artifacts.registry import Registry
-from model.chat.conversation import Window
-from pipeline.dataset.build import build
-from pipeline.dataset.pairs import BuildOptions
-from pipeline.dataset.storage import load_dataset
-from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import train
-from tests import checkpoints, habits
+from tests import habits
+from tests.fork_server import forking
+
+# These models are so small that threads only wait for each other. torch reads it when imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A run is repeatable; `--hypothesis-profile=default` draws new examples, as `make soak` does.
 settings.register_profile("repeatable", derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
-
-torch.set_num_threads(1)  # these models are so small that threads only wait for each other
 
 
 def pytest_collection_modifyitems(items):
@@ -37,14 +31,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope="module")
 def _few_tracked_objects():
-    """Exclude all that is loaded by now from garbage collections; torch alone has 500,000 objects."""
+    """Exclude what is loaded by now from garbage collections; torch alone has 500,000 objects."""
     gc.collect()
     gc.freeze()
-
-
-FAMILIES = {"encoder-decoder": checkpoints.save_t5, "decoder-only": checkpoints.save_llama}
-SURE = Decoding(temperature=0.3)  # so small a model misspells a habit now and then
-SETTINGS = Hyperparameters(epochs=7, batch_size=8, learning_rate=3e-3, max_reply_tokens=32)
 
 
 @pytest.fixture(scope="session")
@@ -67,6 +56,9 @@ def made_once(folder: Path, make) -> Path:
 @pytest.fixture(scope="session")
 def habits_dataset(shared_folder) -> Path:
     """The synthetic chat as a dataset."""
+    from model.chat.conversation import Window
+    from pipeline.dataset.build import build
+    from pipeline.dataset.pairs import BuildOptions
 
     def make(folder):
         choices = BuildOptions(window=Window(size=4), min_messages=1)
@@ -78,21 +70,58 @@ def habits_dataset(shared_folder) -> Path:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory) -> Path:
     """A database with all tables and nothing in them."""
+    from bot.store.database import prepare_database
+
     path = tmp_path_factory.mktemp("empty") / "empty.db"
     asyncio.run(prepare_database(f"sqlite+aiosqlite:///{path}"))
     return path
 
 
-@pytest.fixture(scope="session", params=FAMILIES, ids=lambda family: f"a {family} model")
-def trained(request, shared_folder, tmp_path_factory, habits_dataset) -> Registry:
+@pytest.fixture(scope="session")
+def bot_python():
+    """Python for the bot's programs: they start as forks of a process that imported the bot."""
+    with forking("bot.app", "bot.checks.run", "bot.services.dump", "bot.store.backup") as python:
+        yield python
+
+
+@pytest.fixture(scope="session")
+def pipeline_python():
+    """Python for the pipeline's programs: forks of a process that imported all of it."""
+    with forking(
+        "pipeline.cli.main", "pipeline.retrain.run", "pipeline.training.convert"
+    ) as python:
+        yield python
+
+
+@pytest.fixture(
+    scope="session", params=["encoder-decoder", "decoder-only"], ids="a {} model".format
+)
+def trained(request, shared_folder, tmp_path_factory, habits_dataset):
     """A registry whose current version has really learned the habits; each worker has a copy."""
+    from model.artifacts.registry import Registry
 
-    def make(folder):
-        texts = [" ".join(habits.HABITS.values())]
-        base = FAMILIES[request.param](folder / "base", texts=texts)
-        dataset, registry = load_dataset(habits_dataset), Registry(folder / "artifacts")
-        train(dataset, str(base), registry, SETTINGS, SURE, Console(quiet=True))
-
-    folder = made_once(shared_folder / f"trained-{request.param}", make)
+    folder = made_once(
+        shared_folder / f"trained-{request.param}",
+        lambda folder: train_on_habits(folder, request.param, habits_dataset),
+    )
     own = tmp_path_factory.mktemp("trained") / "artifacts"
     return Registry(shutil.copytree(folder / "artifacts", own, symlinks=True))
+
+
+def train_on_habits(folder, family, dataset):
+    """Make a folder with a base of this family and a registry of one trained version."""
+    from rich.console import Console
+
+    from model.artifacts.artifact import Decoding
+    from model.artifacts.registry import Registry
+    from pipeline.dataset.storage import load_dataset
+    from pipeline.training.hyperparameters import Hyperparameters
+    from pipeline.training.run import train
+    from tests import checkpoints
+
+    save = checkpoints.save_t5 if family == "encoder-decoder" else checkpoints.save_llama
+    base = save(folder / "base", texts=[" ".join(habits.HABITS.values())])
+    settings = Hyperparameters(epochs=7, batch_size=8, learning_rate=3e-3, max_reply_tokens=32)
+    sure = Decoding(temperature=0.3)  # so small a model misspells a habit now and then
+    quiet = Console(quiet=True)
+    train(load_dataset(dataset), str(base), Registry(folder / "artifacts"), settings, sure, quiet)

@@ -43,6 +43,7 @@ class Desk:
 
     folder: Path
     env: dict
+    python: str
 
     @asynccontextmanager
     async def started(self, *command):
@@ -52,7 +53,7 @@ class Desk:
         bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         bare["PYTHONPATH"] = str(Path(__file__).parents[2])  # the code beside these tests
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *command),
+            *(self.python, *command),
             cwd=self.folder,
             env=bare,
             stdout=asyncio.subprocess.PIPE,
@@ -72,7 +73,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(stage, tmp_path, card):
+def desk(stage, tmp_path, card, bot_python):
     finished = tmp_path / "finished"
     (finished / "engine").mkdir(parents=True)
     (finished / "engine" / "model.bin").touch()
@@ -82,7 +83,7 @@ def desk(stage, tmp_path, card):
     registry = Registry(folder / "artifacts")
     registry.promote(registry.add(finished))
     env = {"BOT_TOKEN": stage.telegram.token, "TELEGRAM_API_URL": stage.url, "ADMINS": "13"}
-    return Desk(folder, env)
+    return Desk(folder, env, bot_python)
 
 
 def database(desk):

@@ -1,13 +1,6 @@
 """The real bot, as a process, with a really trained model, in a group on loopback."""
 
-import asyncio
-import os
-import signal
-import subprocess
-import sys
-import time
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
@@ -18,113 +11,24 @@ from rich.console import Console
 from bot.playground.server import serve
 from bot.playground.show import show
 from bot.playground.telegram import Telegram
-from bot.services.replies import lines_for
-from bot.store.database import open_database
-from bot.store.messages import MessageStore, Place
 from model.chat.eligibility import parse_voice_header
-from model.chat.prompt import format_line, render_context
-from tests.habits import CHAT_ID, HABITS, IDS
+from model.chat.prompt import format_line
+from tests.habits import HABITS
+from tests.live_group import Friends
 
 # test_month.py runs the bot with a model of the other family.
 pytestmark = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 
-GROUP = -(10**12 + CHAT_ID)
 MOST_A_TURN = 4
 WINDOW = 4  # of the habits' dataset
 
 
-ANYBODY = {**IDS, "Ana": 21, "Rui": 22}
-
-
-class Friends:
-    """The group, its friends by name and id, and the bot's process with more settings."""
-
-    def __init__(self, telegram, url, models, folder, ids=ANYBODY, chat=GROUP, **settings):
-        self.telegram, self.url, self.models, self.folder = telegram, url, models, folder
-        self.chat = telegram.chat(chat, title="Habits")
-        self.people = {name: telegram.user(number, name) for name, number in ids.items()}
-        self.database = f"sqlite+aiosqlite:///{folder}/bot.db"
-        self.settings = settings
-        self.process = None
-
-    def start(self):
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bot", "run"],
-                cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=log,
-            )  # fmt: skip
-
-    @property
-    def environment(self):
-        settings = {
-            "BOT_TOKEN": self.telegram.token,
-            "TELEGRAM_API_URL": self.url,
-            "MODELS_DIR": str(self.models.root),
-            "DATABASE_URL": self.database,
-            "DEVICE": "cpu",
-            "PACE": "0",
-            **self.settings,
-        }
-        return {**os.environ, **settings, "PYTHONPATH": str(Path.cwd())}
-
-    @property
-    def log(self):
-        return self.folder / "bot.log"
-
-    async def wait_for(self, method, since=0):
-        """Wait for a call of the bot; where none comes, show how its log ends."""
-        try:
-            return await self.telegram.wait_for(method, since=since, timeout=30)
-        except TimeoutError:
-            self.fail(f"the bot made no call of {method}")
-
-    def fail(self, what):
-        tail = "\n".join(self.log.read_text("utf-8").splitlines()[-20:])
-        pytest.fail(f"{what}; its log ends:\n{tail}")
-
-    async def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return await asyncio.to_thread(self.process.wait, 20)
-        except subprocess.TimeoutExpired:
-            self.fail("the bot does not stop")
-
-    async def say(self, name, text, **extra):
-        return await self.telegram.say(self.chat, self.people[name], text, **extra)
-
-    async def asks(self, name, text, **extra):
-        """Say something and return what the bot answers first."""
-        mark = len(self.telegram.calls)
-        await self.say(name, text, **extra)
-        return (await self.wait_for("sendMessage", mark)).result
-
-    async def spoken(self, mark):
-        """Return the voices of the bot's lines since, once it is silent."""
-        await self.wait_for("sendMessage", mark)
-        seen, last = -1, time.monotonic()
-        while time.monotonic() - last < 2.0:
-            await asyncio.sleep(0.1)
-            now = len(self.telegram.calls)
-            if now != seen:
-                seen, last = now, time.monotonic()
-        texts = [c.params["text"] for c in self.telegram.calls[mark:] if c.method == "sendMessage"]
-        return [parse_voice_header(text) for text in texts]
-
-    async def context(self):
-        """Return the lines that the bot would put to the model now."""
-        card = self.models.open("current").card
-        roster = card.roster.with_understudy(self.telegram.me.id)
-        async with open_database(self.database) as engine:
-            place = Place(self.chat.id)
-            now, store = datetime.now(UTC), MessageStore(engine)
-            return render_context(await lines_for(store, place, now, roster, card.window))
-
-
 @asynccontextmanager
-async def friends_of(models, folder):
+async def friends_of(models, folder, python):
     telegram = Telegram(can_read_all=True)
     async with serve(telegram) as url:
         friends = Friends(telegram, url, models, folder)
+        friends.python = python
         friends.start()
         try:
             await friends.wait_for("setMyCommands")
@@ -136,8 +40,8 @@ async def friends_of(models, folder):
 
 
 @pytest.fixture
-async def friends(trained, tmp_path):
-    async with friends_of(trained, tmp_path) as group:
+async def friends(trained, tmp_path, bot_python):
+    async with friends_of(trained, tmp_path, bot_python) as group:
         for name in ("Hugo", "Tiago", "Raul", "Ana", "Rui"):
             await group.say(name, f"hello there {HABITS.get(name, '')}".strip())
         yield group

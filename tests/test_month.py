@@ -14,8 +14,7 @@ from bot.playground.telegram import Telegram
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from tests.habits import HABITS
-from tests.seasons import Calendar
-from tests.test_live import GROUP, Friends
+from tests.live_group import GROUP, Calendar, Friends
 
 GROUPS, DAYS = 10, 30
 MESSAGES_A_DAY = 20

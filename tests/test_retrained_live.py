@@ -5,6 +5,8 @@ out; chat on; dump; retrain; purge. The bot's process is the same from beginning
 """
 
 import json
+import sys
+from functools import partial
 
 import pytest
 
@@ -18,26 +20,33 @@ from pipeline.dataset.sample import write_sample
 from pipeline.versions.lineage import find_withdrawn_by_version
 from tests import habits
 from tests.checkpoints import save_llama
+from tests.command_line import understudy
+from tests.live_group import Calendar, Friends, Group, killed, plain, read, retrained
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.wholeness import kept_and_whole
 from tests.pipeline.retrain.workshop import everything, told
-from tests.seasons import Calendar, Group, killed, plain, read, retrained, understudy
-from tests.test_live import Friends
 
 FORCED = ("--force-promotion", "the proof goes on")
 LONG = 5  # words of a line that nobody else says
 MANY = 5  # such lines that were kept before
 
 
-async def lived_through(export, folder, leaves, *options, kills=()):
-    """Live through all of it; return the receipts of the three versions that served."""
+async def lived_through(
+    export, folder, leaves, *options, kills=(), bot=sys.executable, pipeline=sys.executable
+):
+    """Live through all of it; return the receipts of the three versions that served.
+
+    `bot` and `pipeline` are the Python that runs them beside this process.
+    """
     root = folder / "models"
     messages, about = read(export)
     first, second, third = in_three(messages)
     ids = {one.name: one.ids[0] for one in read_roster(export.with_name("roster.toml")).people}
     stays, admin = [name for name in ids if name != leaves][:2]
     ids = {admin: ids[admin], **ids}
-    understudy("retrain", first_part(folder, export, about, first), *options, "--models", root)
+    start = first_part(folder, export, about, first)
+    done = understudy("retrain", start, *options, "--models", root)
+    assert done.returncode == 0, done.stderr + done.stdout
     receipts = [told(root, Registry(root).current)]
 
     clock = Calendar(int(first[-1]["date_unixtime"]))
@@ -47,12 +56,16 @@ async def lived_through(export, folder, leaves, *options, kills=()):
         friends = Friends(
             telegram, url, Registry(root), folder, ids, number, ADMINS=str(ids[admin])
         )
+        friends.python = bot
         friends.start()
         try:
             await friends.wait_for("setMyCommands")
             group = Group(friends, about, first, clock)
-            receipts.append(await second_part(group, folder, root, second, stays))
-            receipts.append(await third_part(group, folder, root, third, stays, leaves, kills))
+            retrain = partial(retrained, pipeline, root)
+            receipts.append(await second_part(group, folder, root, second, stays, retrain))
+            receipts.append(
+                await third_part(group, folder, root, third, stays, leaves, kills, retrain)
+            )
             assert friends.process.poll() is None
         finally:
             friends.process.kill()
@@ -60,7 +73,7 @@ async def lived_through(export, folder, leaves, *options, kills=()):
     return receipts
 
 
-async def second_part(group, folder, root, piece, voice):
+async def second_part(group, folder, root, piece, voice, retrain):
     """Live, export, live on; retrain with the export and the dump; roll back and forth."""
     before = Registry(root).current
     assert before in await group.tells("/model")
@@ -77,7 +90,7 @@ async def second_part(group, folder, root, piece, voice):
     mark, dumped = len(group.telegram.calls), group.dump(folder)
     forgotten = forgotten_in(dumped)
 
-    receipt = await retrained(root, fresh, dumped, *FORCED)
+    receipt = await retrain(fresh, dumped, *FORCED)
 
     news = await group.told_of(receipt["version"], mark)
     assert "trained on messages up to" in news
@@ -100,7 +113,7 @@ async def second_part(group, folder, root, piece, voice):
     return receipt
 
 
-async def third_part(group, folder, root, piece, stays, leaves, kills):
+async def third_part(group, folder, root, piece, stays, leaves, kills, retrain):
     """One friend opts out, the others live on; retrain without them, and purge."""
     older, before = Registry(root).names, everything(root)
     assert await group.speaks(leaves)
@@ -112,7 +125,7 @@ async def third_part(group, folder, root, piece, stays, leaves, kills):
     assert await group.speaks(stays)
     mark = len(group.telegram.calls)
 
-    receipt = await retrained(root, *given, *FORCED)
+    receipt = await retrain(*given, *FORCED)
 
     await group.told_of(receipt["version"], mark)
     forgotten = forgotten_in(given[1])
@@ -175,7 +188,7 @@ def refuse_odd_exports(folder):
     shorter = write(folder / "shorter", {**about, "messages": messages[: len(messages) // 2]})
 
     def says(*files):
-        done = understudy("retrain", *files, "--no-live-bot", "--models", root, check=False)
+        done = understudy("retrain", *files, "--no-live-bot", "--models", root)
         return done.returncode, " ".join((done.stdout + done.stderr).split())
 
     before = everything(root / "history")
@@ -189,14 +202,17 @@ def refuse_odd_exports(folder):
     assert everything(root / "history") == before
 
 
-async def test_a_small_chat_is_retrained_with_the_bot_live_in_it(tmp_path):
+async def test_a_small_chat_is_retrained_with_the_bot_live_in_it(
+    tmp_path, bot_python, pipeline_python
+):
     export = habits.write_export(tmp_path / "export", 60) / "result.json"
     base = save_llama(tmp_path / "base", texts=[" ".join(habits.HABITS.values())])
     options = ("--min-messages", "20", "--epochs", "1", "--learning-rate", "3e-3")
 
     first, second, third = await lived_through(
-        export, tmp_path, "Raul", "--base", base, "--max-reply-tokens", "32", *options
-    )
+        export, tmp_path, "Raul", "--base", base, "--max-reply-tokens", "32", *options,
+        bot=bot_python, pipeline=pipeline_python,
+    )  # fmt: skip
 
     assert (first["messages"], first["new"]) == (240, 240)
     assert second["compared_with"] == first["version"]

@@ -1,4 +1,4 @@
-"""A group whose beginning an export holds: it lives on with the bot, is dumped, and retrained."""
+"""A group on loopback with the real bot in it, as a process, and what its people and admin do."""
 
 import asyncio
 import json
@@ -6,14 +6,111 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
+
+from bot.services.replies import lines_for
+from bot.store.database import open_database
+from bot.store.messages import MessageStore, Place
 from model.artifacts.registry import Registry
 from model.chat.eligibility import parse_voice_header
+from model.chat.prompt import render_context
+from tests.habits import CHAT_ID, IDS
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.workshop import told
 
+GROUP = -(10**12 + CHAT_ID)
+ANYBODY = {**IDS, "Ana": 21, "Rui": 22}
 ASKED = 5  # times in a piece somebody wishes for an answer
+
+
+class Friends:
+    """The group, its friends by name and id, and the bot's process with more settings."""
+
+    python = sys.executable
+
+    def __init__(self, telegram, url, models, folder, ids=ANYBODY, chat=GROUP, **settings):
+        self.telegram, self.url, self.models, self.folder = telegram, url, models, folder
+        self.chat = telegram.chat(chat, title="Habits")
+        self.people = {name: telegram.user(number, name) for name, number in ids.items()}
+        self.database = f"sqlite+aiosqlite:///{folder}/bot.db"
+        self.settings = settings
+        self.process = None
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.python, "-m", "bot", "run"],
+                cwd=self.folder, env=self.environment, stdout=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+
+    @property
+    def environment(self):
+        settings = {
+            "BOT_TOKEN": self.telegram.token,
+            "TELEGRAM_API_URL": self.url,
+            "MODELS_DIR": str(self.models.root),
+            "DATABASE_URL": self.database,
+            "DEVICE": "cpu",
+            "PACE": "0",
+            **self.settings,
+        }
+        return {**os.environ, **settings, "PYTHONPATH": str(Path.cwd())}
+
+    @property
+    def log(self):
+        return self.folder / "bot.log"
+
+    async def wait_for(self, method, since=0):
+        """Wait for a call of the bot; where none comes, show how its log ends."""
+        try:
+            return await self.telegram.wait_for(method, since=since, timeout=30)
+        except TimeoutError:
+            self.fail(f"the bot made no call of {method}")
+
+    def fail(self, what):
+        tail = "\n".join(self.log.read_text("utf-8").splitlines()[-20:])
+        pytest.fail(f"{what}; its log ends:\n{tail}")
+
+    async def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            return await asyncio.to_thread(self.process.wait, 20)
+        except subprocess.TimeoutExpired:
+            self.fail("the bot does not stop")
+
+    async def say(self, name, text, **extra):
+        return await self.telegram.say(self.chat, self.people[name], text, **extra)
+
+    async def asks(self, name, text, **extra):
+        """Say something and return what the bot answers first."""
+        mark = len(self.telegram.calls)
+        await self.say(name, text, **extra)
+        return (await self.wait_for("sendMessage", mark)).result
+
+    async def spoken(self, mark):
+        """Return the voices of the bot's lines since, once it is silent."""
+        await self.wait_for("sendMessage", mark)
+        seen, last = -1, time.monotonic()
+        while time.monotonic() - last < 2.0:
+            await asyncio.sleep(0.1)
+            now = len(self.telegram.calls)
+            if now != seen:
+                seen, last = now, time.monotonic()
+        texts = [c.params["text"] for c in self.telegram.calls[mark:] if c.method == "sendMessage"]
+        return [parse_voice_header(text) for text in texts]
+
+    async def context(self):
+        """Return the lines that the bot would put to the model now."""
+        card = self.models.open("current").card
+        roster = card.roster.with_understudy(self.telegram.me.id)
+        async with open_database(self.database) as engine:
+            place = Place(self.chat.id)
+            now, store = datetime.now(UTC), MessageStore(engine)
+            return render_context(await lines_for(store, place, now, roster, card.window))
 
 
 class Group:
@@ -101,7 +198,7 @@ class Group:
         """Let the bot's command write what it keeps, while the bot runs."""
         self._files += 1
         file = folder / f"dump{self._files}.json"
-        command = [sys.executable, "-m", "bot", "dump", str(file), "--chat", str(self.chat.id)]
+        command = [self.friends.python, "-m", "bot", "dump", str(file), "--chat", str(self.chat.id)]
         subprocess.run(command, cwd=folder, env=self.friends.environment, check=True)
         return file
 
@@ -138,17 +235,10 @@ def plain(text):
     return "".join(part if isinstance(part, str) else part["text"] for part in text)
 
 
-def understudy(*words, check=True):
-    """Run the command line of the pipeline."""
-    return subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *map(str, words)],
-        capture_output=True, text=True, check=check,
-    )  # fmt: skip
-
-
-async def retrained(root, *words):
+async def retrained(python, root, *words):
     """Retrain while the bot goes on; return the receipt of the version that serves then."""
-    done = await asyncio.to_thread(understudy, "retrain", *words, "--models", root, check=False)
+    command = [python, "-m", "pipeline.cli", "retrain", *map(str, words), "--models", str(root)]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
     return told(root, Registry(root).current)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -31,6 +31,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     An update starts when the blocking handlers of the previous update have ended. Groups do not
     wait for each other. An update that can concern several chats, such as a group's migration, a
     poll answer or a private message, starts after all earlier updates and before all later ones.
+    Of each person, only one private message or poll answer at a time is scheduled that way; the
+    person's next ones wait, so that a flood of them does not delay the groups.
 
     An update that a kill or a stop interrupts is handled again when the bot restarts; one that
     could not be stored is held, and handled again when there is free space.
@@ -44,10 +46,10 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._tasks: defaultdict[int, list[asyncio.Task[Any]]] = defaultdict(list)
         self._unfinished: set[asyncio.Task[Any]] = set()
         self._held: set[int] = set()
-        self._newest: dict[
-            int, asyncio.Task[None]
-        ] = {}  # the newest update that is starting, by group
+        # the newest update that is starting, by group
+        self._newest: dict[int, asyncio.Task[None]] = {}
         self._barrier: asyncio.Task[None] | None = None  # the newest that concerns several chats
+        self._behind: dict[int, deque[Update]] = {}  # what waits for the person's scheduled update
         self._starting: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[None]] = set()
         self._requeued: set[int] = set()
@@ -66,18 +68,26 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         """
         if not isinstance(update, Update) or self.inbox is None or is_empty(update):
             return
+        if person_id := find_private_sender(update):
+            if person_id in self._behind:
+                self._behind[person_id].append(update)
+                return
+            self._behind[person_id] = deque()
+        self._schedule(self.inbox, update, person_id)
+
+    def _schedule(self, inbox: Inbox, update: Update, person_id: int | None) -> None:
         group_id = find_only_group(update)
         if group_id is None:
             before = set(self._starting)
         else:
             before = {task for task in (self._newest.get(group_id), self._barrier) if task}
-        task = asyncio.create_task(self._start(self.inbox, update, before))
+        task = asyncio.create_task(self._start(inbox, update, before))
         if group_id is None:
             self._barrier = task
         else:
             self._newest[group_id] = task
         self._starting.add(task)
-        task.add_done_callback(partial(self._on_started, group_id))
+        task.add_done_callback(partial(self._on_started, inbox, group_id, person_id))
 
     async def _start(self, inbox: Inbox, update: Update, before: set[asyncio.Task[None]]) -> None:
         """Start an update after `before`; while a repeated update starts, no other one starts."""
@@ -95,7 +105,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             handling.add_done_callback(self._handling.discard)
         await handling
 
-    def _on_started(self, group_id: int | None, task: asyncio.Task[None]) -> None:
+    def _on_started(
+        self, inbox: Inbox, group_id: int | None, person_id: int | None, task: asyncio.Task[None]
+    ) -> None:
         self._starting.discard(task)
         if self._barrier is task:
             self._barrier = None
@@ -103,6 +115,13 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             del self._newest[group_id]
         if not task.cancelled() and (error := task.exception()):
             logger.error("an update could not be started", exc_info=error)
+        if person_id is None:
+            return
+        behind = self._behind[person_id]
+        if behind and not self.is_stopping:
+            self._schedule(inbox, behind.popleft(), person_id)
+        else:
+            del self._behind[person_id]
 
     async def _handle(self, inbox: Inbox, update: Update) -> None:
         """Store the message in an update, start its handlers and wait for those that block.
@@ -287,3 +306,11 @@ def find_only_group(update: Update) -> int | None:
         return None
     is_move = message and (message.migrate_to_chat_id or message.migrate_from_chat_id)
     return None if is_move else chat.id
+
+
+def find_private_sender(update: Update) -> int | None:
+    """Return the id of the person who sent a private message or answered a poll, or None."""
+    if update.poll_answer:
+        return update.poll_answer.user.id if update.poll_answer.user else None
+    message = update.message or update.edited_message
+    return message.chat.id if message and message.chat.type == Chat.PRIVATE else None

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections import defaultdict, deque
 from collections.abc import Container, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from telegram import (
@@ -30,6 +32,10 @@ PUBLIC_COMMANDS = frozenset({"start", "help", "privacy", "optin", "optout", "for
 """Commands that anyone may send anywhere; the answers concern only the bot or the sender."""
 PUBLIC_GROUP_COMMANDS = PUBLIC_COMMANDS | {"allow", "status"}
 """Commands that are handled in any group; `/allow` and `/status` check the sender themselves."""
+DECISION_COMMANDS = frozenset({"optin", "optout", "forget"})
+"""Commands that are never ignored."""
+MOST_A_MINUTE = 20
+"""Other private commands of one person that are answered in a minute, unless they are an admin."""
 MOVE_SECONDS = 3.0
 """Seconds to wait, because a new supergroup may be a group that the bot was already in.
 
@@ -66,10 +72,12 @@ def will_be_allowed(update: Json, chat_id: int, state: BotState, username: str) 
 class AccessCheck:
     """Stops updates of chats in which the bot may not speak, before other handlers see them.
 
-    `notified` holds the private chats that know already that the bot talks with admins only.
+    `notified` holds the private chats that know already that the bot talks with admins only;
+    `answered` holds the times of the answers of the last minute, by private chat.
     """
 
     notified: set[int] = field(default_factory=set)
+    answered: defaultdict[int, deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
 
     async def check_update(self, update: Update, context: Context) -> None:
         """Let updates pass if the bot may speak in their chat; let public commands pass anywhere.
@@ -87,11 +95,8 @@ class AccessCheck:
             if chat.type in {Chat.GROUP, Chat.SUPERGROUP} and is_new:
                 await state.change(replace(group, title=chat.title, authorised=True))
             return
-        if message:
-            public = PUBLIC_COMMANDS if chat.type == Chat.PRIVATE else PUBLIC_GROUP_COMMANDS
-            is_move = message.migrate_to_chat_id or message.migrate_from_chat_id
-            if is_move or command_of(message, context.bot.username) in public:
-                return
+        if message and self._is_open_to_all(message, context):
+            return
         try:
             answer: Coroutine[Any, Any, object] | None = None
             if query := update.callback_query:
@@ -102,6 +107,24 @@ class AccessCheck:
                 context.application.create_task(answer, update)
         finally:  # an error here must not let the update pass
             raise ApplicationHandlerStop
+
+    def _is_open_to_all(self, message: Message, context: Context) -> bool:
+        """Whether a message is handled in any chat: a public command, or a group's move.
+
+        A flood of private commands is stopped: Telegram limits how much the bot can answer.
+        """
+        command = command_of(message, context.bot.username)
+        if message.chat.type != Chat.PRIVATE:
+            is_move = message.migrate_to_chat_id or message.migrate_from_chat_id
+            return bool(is_move) or command in PUBLIC_GROUP_COMMANDS
+        now, times = datetime.now(UTC), self.answered[message.chat.id]
+        while times and now - times[0] > timedelta(minutes=1):
+            times.popleft()
+        if command and command not in DECISION_COMMANDS:
+            if len(times) >= MOST_A_MINUTE:
+                raise ApplicationHandlerStop
+            times.append(now)
+        return command in PUBLIC_COMMANDS
 
     def _refusal(self, message: Message, context: Context) -> str | None:
         """Return the refusal to send, or None if the bot ignores the message.

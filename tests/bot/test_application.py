@@ -306,6 +306,34 @@ async def test_a_chat_whose_updates_start_slowly_delays_no_other(live, group, zo
     assert begun == ["0", "1", "2", "3", "4"]
 
 
+FLOOD = 150
+
+
+async def test_a_flood_of_private_messages_does_not_delay_groups(
+    live, group, hugo, zoe, monkeypatch
+):
+    begin, begun = Inbox.begin, []
+
+    async def begins(self, update_id, received=None):
+        begun.append(update_id)
+        await asyncio.sleep(0.02)  # so slow that the flood takes seconds
+        return await begin(self, update_id, received)
+
+    monkeypatch.setattr(Inbox, "begin", begins)
+    private = live.telegram.private(zoe)
+    for number in range(FLOOD):
+        await live.telegram.say(private, zoe, f"flood {number}")
+    await live.telegram.say(group, hugo, "/help")
+
+    await live.telegram.wait_for("sendMessage", chat_id=group.id)
+    ahead = len(begun) - 1
+    await until(lambda: len(begun) == FLOOD + 1, 30)
+
+    assert ahead < FLOOD / 2
+    flood = [number for number in begun if number != max(begun)]
+    assert flood == sorted(flood)
+
+
 class TestTurns:
     """The unsent rest of a turn is sent after a restart, as it was generated before."""
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from bot.handlers import membership
 from bot.texts import EN
+from tests.bot.conftest import until
 
 JOAO = "13"
 
@@ -41,6 +43,21 @@ class TestPrivate:
         await guarded.answer(private, zoe, "/help")
 
         assert guarded.said().count(EN.private_admins_only) == 1
+
+    async def test_a_flood_of_commands_is_ignored_but_not_a_withdrawal(
+        self, guarded, group, private, zoe, hugo, monkeypatch
+    ):
+        monkeypatch.setattr(membership, "MOST_A_MINUTE", 3)
+        for command in ("/help", "/start", "/whatever", "/help", "/whatever", "/privacy"):
+            await guarded.telegram.say(private, zoe, command)
+        await guarded.telegram.say(private, zoe, "/optout")
+        await until(lambda: len(guarded.telegram.sent("sendMessage")) == 4)
+
+        await guarded.answer(group, hugo, "/help")
+
+        chats = [call.params["chat_id"] for call in guarded.telegram.sent("sendMessage")]
+        assert (chats.count(zoe.id), chats[-1]) == (4, group.id)
+        assert guarded.app.bot_data["state"].decisions[zoe.id].kind == "optout"
 
     async def test_an_admin_can_use_the_bot_in_private(self, guarded, joao):
         private = guarded.telegram.private(joao)

@@ -1,7 +1,8 @@
 """Small models of both families, made here: nothing is downloaded."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -104,6 +105,7 @@ def sentencepiece_tokenizer(texts: Iterable[str]) -> Tokenizer:
     """Train a tokenizer such as Gemma and Mistral have: `▁`, byte pieces, a beginning token."""
     tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")  # only while training
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
@@ -115,6 +117,7 @@ def sentencepiece_tokenizer(texts: Iterable[str]) -> Tokenizer:
     tokenizer.train_from_iterator([*texts, *WORDS, "\n"] * 20, trainer)
     value = json.loads(tokenizer.to_str())
     value["added_tokens"] = [token for token in value["added_tokens"] if token["id"] < len(special)]
+    value["pre_tokenizer"] = None
     tokenizer = Tokenizer.from_str(json.dumps(value))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
@@ -122,21 +125,24 @@ def sentencepiece_tokenizer(texts: Iterable[str]) -> Tokenizer:
     return tokenizer
 
 
-def save_decoder(folder: Path, kind: str, texts: Iterable[str] = ()) -> Path:
-    """Save a decoder-only model of one of the kinds that are trained here."""
-    config_class, model_class, make_tokenizer = _DECODERS[kind]
+def save_decoder(folder: Path, kind: str, texts: Iterable[str] = (), **settings: object) -> Path:
+    """Save a small decoder-only model of a `model_type`, with the settings of real checkpoints."""
+    make_tokenizer, own = _DECODERS[kind]
     tokenizer = make_tokenizer(texts)
+    rows = tokenizer.get_vocab_size()
     torch.manual_seed(0)
-    own_head_dim = {"head_dim": 32} if kind == "gemma" else {}  # not hidden_size / heads
-    config = config_class(
-        vocab_size=tokenizer.get_vocab_size(), hidden_size=64, intermediate_size=128,
-        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, pad_token_id=0,
-        max_position_embeddings=512, bos_token_id=1, eos_token_id=2,
-        tie_word_embeddings=kind != "mistral", **own_head_dim,
+    config = transformers.AutoConfig.for_model(
+        kind,
+        **{
+            "vocab_size": rows + -rows % 8, "hidden_size": 64, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+            **own, **settings,
+        },
     )  # fmt: skip
-    model_class(config).save_pretrained(folder)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
+        bos_token="<|im_start|>",
         eos_token="<|im_end|>",
         unk_token="<|endoftext|>",
     ).save_pretrained(folder)
@@ -152,22 +158,38 @@ _T5S = {
     "t5": (transformers.T5Config, transformers.T5ForConditionalGeneration),
     "mt5": (transformers.MT5Config, transformers.MT5ForConditionalGeneration),
 }
-_DECODERS = {
-    "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM, byte_level_tokenizer),
-    "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM, byte_level_tokenizer),
-    "gemma": (transformers.GemmaConfig, transformers.GemmaForCausalLM, sentencepiece_tokenizer),
-    "mistral": (
-        transformers.MistralConfig, transformers.MistralForCausalLM, sentencepiece_tokenizer,
+_GLU = {"intermediate_size": 128, "num_key_value_heads": 2, "max_position_embeddings": 512}
+_GEMMA = {**_GLU, "head_dim": 32}  # not hidden_size / num_attention_heads
+_GPT = {"n_positions": 512}
+_DECODERS: Mapping[str, tuple[Callable[[Iterable[str]], Tokenizer], Mapping[str, object]]] = {
+    "llama": (byte_level_tokenizer, {**_GLU, "tie_word_embeddings": True}),
+    "mistral": (sentencepiece_tokenizer, {**_GLU, "sliding_window": 480}),
+    "qwen2": (byte_level_tokenizer, {**_GLU, "tie_word_embeddings": True}),
+    "qwen3": (byte_level_tokenizer, {**_GLU, "head_dim": 32, "tie_word_embeddings": True}),
+    "gemma": (sentencepiece_tokenizer, _GEMMA),
+    "gemma3_text": (
+        sentencepiece_tokenizer,
+        {
+            **_GEMMA, "query_pre_attn_scalar": 32, "sliding_window": 480,
+            "layer_types": ["sliding_attention", "full_attention"],
+        },
     ),
+    "falcon": (byte_level_tokenizer, {"new_decoder_architecture": False}),
+    "opt": (
+        byte_level_tokenizer,
+        {"ffn_dim": 128, "word_embed_proj_dim": 64, "max_position_embeddings": 512},
+    ),
+    "bloom": (byte_level_tokenizer, {}),
+    "gpt2": (byte_level_tokenizer, _GPT),
+    "gptj": (byte_level_tokenizer, {**_GPT, "rotary_dim": 8}),
+    "gpt_bigcode": (byte_level_tokenizer, _GPT),
+    "codegen": (byte_level_tokenizer, {**_GPT, "rotary_dim": 8}),
 }  # fmt: skip
 
-KINDS = {
-    "T5": lambda folder: save_t5(folder, tied=True),
-    "T5 v1.1 or FLAN-T5": save_t5,
-    "mT5": lambda folder: save_t5(folder, kind="mt5"),
-    "Llama": save_llama,
-    "Qwen2": lambda folder: save_decoder(folder, "qwen2"),
-    "Gemma": lambda folder: save_decoder(folder, "gemma"),
-    "Mistral": lambda folder: save_decoder(folder, "mistral"),
+KINDS: Mapping[str, Callable[[Path], Path]] = {
+    "t5": lambda folder: save_t5(folder, tied=True),
+    "t5 v1.1": save_t5,
+    "mt5": lambda folder: save_t5(folder, kind="mt5"),
+    **{kind: partial(save_decoder, kind=kind) for kind in _DECODERS},
 }
-"""A checkpoint of the shape of each kind that can be trained."""
+"""Saves a small checkpoint of each kind that can be trained."""

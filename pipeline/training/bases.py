@@ -1,32 +1,37 @@
 """Open a base model: hub id, folder, wheel, or an earlier version."""
 
 import importlib.util
+import itertools
 import json
 import re
 import shutil
 import socket
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
 from model.artifacts.artifact import Artifact, Family
 from model.artifacts.tokenizer import Codec, extend_unigram, load_codec, make_codec
 from model.chat.names import make_printable
 from model.errors import BaseError, describe_error
 from model.files import make_folder, temporary_folder
+from pipeline.training.kinds import check_config
 
 DEFAULT = "google/flan-t5-small"
 WHEEL = "smollm2"
-ENCODER_DECODER = ("t5", "mt5")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-DECODER_ONLY = {"llama": "Llama", "qwen2": "Qwen2", "gemma": "Gemma", "mistral": "Mistral"}
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 _NOISE = 0.02  # of the standard deviation: it separates pieces that start from the same mean
+_NEED_BEGIN = ("gemma", "gemma3_text")  # trained with a beginning token before every text
+_SAMPLE = (
+    "João:", " não sei?\rok\n", "Hugo:", " d'accord…  😂\n", "李雷:", " :) 3.14\tまた\n",
+)  # fmt: skip
+"""Labels and messages of three lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +52,15 @@ def open_base(name: str, cache: Path, texts: Iterable[str]) -> Base:
     """
     source = str(_unpack_wheel(cache)) if name == WHEEL else name
     raw = _raw_config(source)
-    kind = raw.get("model_type")
     try:
-        if kind in ENCODER_DECODER:
+        if check_config(name, raw).family == "encoder-decoder":
             return _open_encoder_decoder(name, source, raw, texts)
-        if kind in DECODER_ONLY:
-            return _open_decoder_only(name, source)
+        return _open_decoder_only(name, source)
     except (OSError, ValueError) as error:
         raise BaseError(
             f"{name} cannot be loaded ({_first_line(error)}): choose another base, such as "
             f"--base {WHEEL}, which needs no download"
         ) from error
-    raise BaseError(
-        f"{name} is of kind {kind!r}; understudy trains T5, T5 v1.1, FLAN-T5, mT5 and decoder-only "
-        f"models of the kinds {', '.join(DECODER_ONLY.values())}"
-    )
 
 
 def load_encoder_decoder(source: str, raw: dict[str, Any]) -> Any:
@@ -139,11 +138,68 @@ def _stock_ids(stock: Tokenizer, piece: str) -> list[int]:
 def _open_decoder_only(name: str, source: str) -> Base:
     import transformers
 
-    weights = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="float32")
+    config = transformers.AutoConfig.from_pretrained(source)
     stock = _tokenizer(source)
     end = stock.eos_token_id
     pad = stock.pad_token_id if stock.pad_token_id is not None else end
-    return Base(name, "decoder-only", weights, make_codec(stock.backend_tokenizer, end, pad))
+    plain = stock.backend_tokenizer.encode("a", add_special_tokens=False).ids
+    begin = list(itertools.takewhile(lambda number: number != plain[0], stock("a")["input_ids"]))
+    if config.model_type in _NEED_BEGIN:
+        begin = begin or [stock.bos_token_id]
+    codec = make_codec(make_lossless(stock.backend_tokenizer, begin, config.vocab_size), end, pad)
+    if not _is_lossless(codec.tokenizer):
+        raise BaseError(f"{name} has a tokenizer that loses text of a chat: choose another base")
+    weights = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="float32")
+    return Base(name, "decoder-only", weights, codec)
+
+
+def make_lossless(tokenizer: Tokenizer, begin: Sequence[int], rows: int) -> Tokenizer:
+    """Return a decoder-only base's tokenizer that keeps all text and encodes it piece by piece.
+
+    A name has the same ids at the start of a text and after a newline: no space is added before a
+    text, and none is removed from a decoded one. Special tokens are `begin` before a text, and none
+    after it. Added tokens without a row in the weights are removed.
+    """
+    value = json.loads(tokenizer.to_str())
+    value["normalizer"] = _keep_steps(value["normalizer"], "normalizers", _is_space_replacement)
+    value["decoder"] = _keep_steps(value["decoder"], "decoders", lambda s: s["type"] != "Strip")
+    value["pre_tokenizer"] = _keep_steps(value["pre_tokenizer"], "pretokenizers", lambda _: True)
+    value["added_tokens"] = [token for token in value["added_tokens"] if token["id"] < rows]
+    value["post_processor"] = None
+    result = Tokenizer.from_str(json.dumps(value))
+    if begin:
+        pieces = [(tokenizer.id_to_token(number), number) for number in begin]
+        template = " ".join([*(f"{piece}" for piece, _ in pieces), "$A"])
+        result.post_processor = processors.TemplateProcessing(template, special_tokens=pieces)
+    return result
+
+
+def _keep_steps(
+    step: dict[str, Any] | None, parts: str, is_kept: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any] | None:
+    """Return a step of a tokenizer without parts that are not kept and without added spaces."""
+    if step is None:
+        return None
+    if step["type"] == "Sequence":
+        kept = [_keep_steps(part, parts, is_kept) for part in step[parts]]
+        steps = [part for part in kept if part is not None]
+        return {**step, parts: steps} if steps else None
+    if not is_kept(step):
+        return None
+    spaces = {"prepend_scheme": "never", "add_prefix_space": False}
+    return {**step, **{key: value for key, value in spaces.items() if key in step}}
+
+
+def _is_space_replacement(step: dict[str, Any]) -> bool:
+    return bool(step["type"] == "Replace" and step["content"] == "▁")
+
+
+def _is_lossless(tokenizer: Tokenizer) -> bool:
+    """Return whether text survives, and a label has the same ids in a context and when forced."""
+    text = "".join(_SAMPLE)
+    parts = tokenizer.encode_batch([text, *_SAMPLE], add_special_tokens=False)
+    alone = [number for part in parts[1:] for number in part.ids]
+    return bool(tokenizer.decode(alone) == text and alone == parts[0].ids)
 
 
 def _tokenizer(source: str) -> Any:
@@ -249,6 +305,7 @@ def open_tuned(artifact: Artifact) -> Base:
     """
     import transformers
 
+    card = artifact.card
     config = artifact.weights / "config.json"
     if not config.is_file():
         raise BaseError(
@@ -256,7 +313,7 @@ def open_tuned(artifact: Artifact) -> Base:
         )
     try:
         raw = json.loads(config.read_text("utf-8"))
-        if raw["model_type"] in ENCODER_DECODER:
+        if card.family == "encoder-decoder":
             weights = load_encoder_decoder(str(artifact.weights), raw)
         else:
             weights = transformers.AutoModelForCausalLM.from_pretrained(
@@ -267,5 +324,4 @@ def open_tuned(artifact: Artifact) -> Base:
             f"the weights of {artifact.path.name} cannot be loaded "
             f"({describe_error(error)}): train from the base instead"
         ) from error
-    card = artifact.card
     return Base(card.base, card.family, weights, load_codec(artifact.tokenizer))

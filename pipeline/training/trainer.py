@@ -307,11 +307,13 @@ def add_lora(base: Base, settings: Hyperparameters, *, bf16: bool) -> Any:
     frozen matrices are converted to bf16. This halves their memory, and autocast would round them
     anyway.
     """
+    has_conv1d = any(isinstance(m, transformers.Conv1D) for m in base.weights.modules())
     config = peft.LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=0.0,
         target_modules="all-linear",
+        fan_in_fan_out=has_conv1d,  # GPT-2 has all its matrices the other way round
     )
     tuner = peft.LoraModel(base.weights, config, "default")
     if bf16:

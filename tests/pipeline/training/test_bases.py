@@ -4,15 +4,17 @@ import json
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
+from model.chat.prompt import render_prompt
 from model.errors import ArtifactError, BaseError
 from pipeline.training import bases
 from pipeline.training.bases import open_base
 from pipeline.training.convert import convert
 from pipeline.training.encoding import encode
-from tests.checkpoints import save_t5
+from tests.checkpoints import save_decoder, save_t5
 
 CHAT = ["não sei 😂", "João"]
 
@@ -111,8 +113,82 @@ def test_a_kind_that_cannot_be_trained_is_refused_with_those_that_can(tmp_path):
 
     said = str(refused.value)
     assert "\n" not in said
-    assert all(kind in said for kind in ("'bert'", "T5 v1.1", "FLAN-T5", "mT5", "Llama", "Qwen2",
-                                         "Gemma", "Mistral"))  # fmt: skip
+    assert all(kind in said for kind in ("'bert'", "FLAN-T5", "mT5", "Llama", "Qwen3", "Gemma 3"))
+
+
+def test_an_unsupported_kind_is_refused_before_its_weights_are_loaded(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"model_type": "gemma2"}', "utf-8")
+    loaded = "transformers.AutoTokenizer.from_pretrained"
+    monkeypatch.setattr(loaded, lambda *_, **__: pytest.fail("loaded more than the config"))
+
+    with pytest.raises(BaseError, match="'gemma2'"):
+        open_base(str(tmp_path), tmp_path, [])
+
+
+def save_with_tokenizer(folder, kind, tokenizer_class):
+    """Save a small checkpoint whose tokenizer has the class that real checkpoints name."""
+    save_decoder(folder, kind)
+    value = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    merges = [tuple(merge) for merge in value["model"]["merges"]]
+    special = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    made = tokenizer_class(vocab=value["model"]["vocab"], merges=merges, **special)
+    made.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "tokenizer_class", "begin"),
+    [
+        ("mistral", transformers.LlamaTokenizer, []),  # adds a space before each text
+        ("gemma3_text", transformers.GemmaTokenizer, [1]),
+        ("qwen3", transformers.Qwen2Tokenizer, []),  # composes characters
+        ("gpt2", transformers.GPT2Tokenizer, []),
+    ],
+)
+def test_text_and_labels_have_the_same_ids_in_a_context_and_alone(
+    tmp_path, kind, tokenizer_class, begin
+):
+    folder = save_with_tokenizer(tmp_path / "base", kind, tokenizer_class)
+
+    codec = open_base(str(folder), tmp_path, []).codec
+
+    assert codec.prompt_ids([], 400)[: len(begin)] == begin
+    decomposed = "Jo\u00e3o: na\u0303o  sei?\r:)\nHugo: me 😂\n"
+    prompt = codec.prompt_ids([decomposed.strip()], 400)
+    assert codec.tokenizer.decode(prompt) == render_prompt([decomposed.strip()])
+    whole = codec.tokenizer.encode("hello\nHugo: me", add_special_tokens=False).ids
+    assert whole[: -len(codec.tokenizer.encode(" me", add_special_tokens=False).ids)] == [
+        *codec.tokenizer.encode("hello\n", add_special_tokens=False).ids,
+        *codec.label_ids("Hugo"),
+    ]
+
+
+def test_an_end_token_after_a_prompt_and_added_tokens_without_a_row_are_removed(tmp_path):
+    folder = save_decoder(tmp_path / "base", "llama")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>", special_tokens=[("<|im_start|>", 1), ("<|im_end|>", 2)]
+    )
+    tokenizer.add_tokens([f"<image {n}>" for n in range(20)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+    base = open_base(str(folder), tmp_path, [])
+
+    prompt = base.codec.prompt_ids(["Hugo: <image 19>"], 400)
+    assert prompt[0] == 1
+    assert prompt.count(2) == 0
+    assert max(prompt) < base.weights.config.vocab_size
+
+
+def test_a_tokenizer_that_loses_text_is_refused(tmp_path):
+    folder = save_decoder(tmp_path / "base", "llama")
+    value = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    value["model"].update(byte_fallback=False, unk_token="<|endoftext|>")
+    value["pre_tokenizer"] = value["decoder"] = None
+    (folder / "tokenizer.json").write_text(json.dumps(value), "utf-8")
+
+    with pytest.raises(BaseError, match="loses text"):
+        open_base(str(folder), tmp_path, [])
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):

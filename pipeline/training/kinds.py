@@ -1,0 +1,218 @@
+"""Kinds of base models that can be trained, and their conversion to CTranslate2's format."""
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ctranslate2
+import numpy as np
+from tokenizers import Tokenizer, models
+
+from model.artifacts.artifact import Family
+from model.artifacts.tokenizer import Codec, make_codec
+from model.chat.names import make_printable
+from model.errors import BaseError
+
+_PROBE_TOKENS = 480  # the longest prompt and reply by default
+_PROBE_ROWS = 64
+_PROBE_HEADS, _PROBE_HIDDEN = 4, 64
+_SETTINGS_ERRORS = (
+    AttributeError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What transformers and CTranslate2 raise for settings that they do not know."""
+_MAX_DIFFERENCE = 5e-3
+"""Nats per token. Equal computations differed by up to 4e-4, different ones by 9e-3 or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A `model_type` of transformers: its name, its family and its loader in CTranslate2."""
+
+    name: str
+    family: Family
+    loader: str
+
+
+KINDS: Mapping[str, Kind] = {
+    "t5": Kind("T5, T5 v1.1 and FLAN-T5", "encoder-decoder", "T5Loader"),
+    "mt5": Kind("mT5", "encoder-decoder", "MT5Loader"),
+    "llama": Kind("Llama", "decoder-only", "LlamaLoader"),
+    "mistral": Kind("Mistral", "decoder-only", "MistralLoader"),
+    "qwen2": Kind("Qwen2", "decoder-only", "Qwen2Loader"),
+    "qwen3": Kind("Qwen3", "decoder-only", "Qwen3Loader"),
+    "gemma": Kind("Gemma", "decoder-only", "GemmaLoader"),
+    "gemma3_text": Kind("Gemma 3 (text only)", "decoder-only", "Gemma3Loader"),
+    "falcon": Kind("Falcon", "decoder-only", "FalconLoader"),
+    "opt": Kind("OPT", "decoder-only", "OPTLoader"),
+    "bloom": Kind("BLOOM", "decoder-only", "BloomLoader"),
+    "gpt2": Kind("GPT-2", "decoder-only", "GPT2Loader"),
+    "gptj": Kind("GPT-J", "decoder-only", "GPTJLoader"),
+    "gpt_bigcode": Kind("GPT BigCode", "decoder-only", "GPTBigCodeMHALoader"),
+    "codegen": Kind("CodeGen", "decoder-only", "CodeGenLoader"),
+}
+"""By `model_type`. docs/bases.md says which others were tried and why they are missing."""
+
+
+def check_config(name: str, raw: Mapping[str, Any]) -> Kind:
+    """Return the kind of a base from its config.json, without its weights.
+
+    Raises:
+        BaseError: This kind cannot be trained, or CTranslate2 would compute something else with
+            these settings than transformers does.
+    """
+    kind = KINDS.get(str(raw.get("model_type")))
+    if kind is None:
+        raise BaseError(
+            f"{name} is of kind {make_printable(str(raw.get('model_type')))!r}; understudy trains "
+            f"{', '.join(known.name for known in KINDS.values())}"
+        )
+    if "quantization_config" in raw:
+        raise BaseError(f"{name} is quantized and cannot be trained: name the original checkpoint")
+    if kind.family == "decoder-only" and not _is_converted_exactly(raw):
+        raise BaseError(
+            f"{name} is a {kind.name} with settings that CTranslate2 does not support: choose "
+            "another base"
+        )
+    return kind
+
+
+def max_tokens(config: Any) -> int | None:
+    """Return how many tokens a prompt and its reply may have together; None means any number.
+
+    CTranslate2 fails on prompts that are longer than a sliding window.
+    """
+    limits = [getattr(config, "max_position_embeddings", None)]
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"]):
+        limits.append(getattr(config, "sliding_window", None))
+    return min((limit for limit in limits if limit), default=None)
+
+
+def write_engine(weights: Any, codec: Codec, folder: Path, quantization: str) -> None:
+    """Write a transformers model into `folder` in CTranslate2's format, without changing it."""
+    import torch
+    from ctranslate2.converters import transformers as loaders
+
+    loader = getattr(loaders, KINDS[weights.config.model_type].loader)()
+    with torch.no_grad():  # on a copy: layers are removed, and quantization works in place
+        spec = loader(copy.deepcopy(weights), _Pieces(codec, weights.config))
+    _complete_rope(spec, weights.config)
+    spec.validate()
+    spec.optimize(quantization=quantization)
+    folder.mkdir(parents=True, exist_ok=True)
+    spec.save(str(folder))
+
+
+def _complete_rope(spec: Any, config: Any) -> None:
+    """Add what CTranslate2 4.8 leaves out of Llama 3's rotary embedding: its factor and length.
+
+    Without them CTranslate2 would run a Llama 3.1 or 3.2 with unscaled frequencies.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") != "llama3":
+        return
+    for layer in spec.decoder.layer:
+        vars(layer.self_attention).update(
+            rotary_scaling_factor=np.float32(rope["factor"]),
+            original_max_position_embeddings=np.int32(rope["original_max_position_embeddings"]),
+        )
+
+
+class _Pieces:
+    """The part of a transformers tokenizer that CTranslate2's loaders use."""
+
+    def __init__(self, codec: Codec, config: Any) -> None:
+        names = {number: piece for piece, number in codec.tokenizer.get_vocab().items()}
+        self._pieces = [names.get(row, f"<row_{row}>") for row in range(config.vocab_size)]
+        self.pad_token = names[codec.pad_id]
+        self.eos_token = names[codec.end_id]
+        begin_id = getattr(config, "bos_token_id", None)
+        self.bos_token = self.eos_token if begin_id is None else names[begin_id]
+        known = (piece for piece in ("<unk>", "<|endoftext|>") if piece in self._pieces)
+        self.unk_token = next(known, self.eos_token)
+
+    def convert_ids_to_tokens(self, number: int) -> str:
+        """Return the piece of a row."""
+        return self._pieces[number]
+
+    def get_vocab(self) -> dict[str, int]:
+        """Return a piece for every row of the weights."""
+        return {piece: row for row, piece in enumerate(self._pieces)}
+
+
+def _is_converted_exactly(raw: Mapping[str, Any]) -> bool:
+    """Return whether CTranslate2 computes what transformers does, for a small model of this config.
+
+    The model has few heads, two layers or one of each type, and random weights. It shows what a
+    kind's name does not: scaled rotary embeddings, soft-capping, activations and more. A soft cap
+    would also make `label_logits` wrong, which applies the output layer itself.
+    """
+    import torch
+    import transformers
+
+    try:
+        config = _shrink(transformers.AutoConfig.for_model(**raw))
+        weights = transformers.AutoModelForCausalLM.from_config(config).float().eval()  # type: ignore[no-untyped-call]  # transformers' own
+        generator = torch.Generator().manual_seed(0)
+        length = min(_PROBE_TOKENS, max_tokens(config) or _PROBE_TOKENS)
+        ids = torch.randint(3, _PROBE_ROWS, (1, length), generator=generator)
+        with torch.no_grad():
+            for tensor in weights.parameters():
+                mean, deviation = (
+                    (0.0, 2 / tensor.shape[-1] ** 0.5) if tensor.ndim > 1 else (0.5, 0.3)
+                )
+                tensor.normal_(mean, deviation, generator=generator)
+            truth = weights(ids).logits.log_softmax(-1)
+            states = weights.base_model(ids).last_hidden_state
+            ours = weights.get_output_embeddings()(states).log_softmax(-1)
+        codec = make_codec(
+            Tokenizer(models.WordLevel({str(n): n for n in range(_PROBE_ROWS)})), 2, 0
+        )
+        with tempfile.TemporaryDirectory() as temporary:
+            write_engine(weights, codec, Path(temporary), "float32")
+            engine = ctranslate2.Generator(temporary, device="cpu")
+            theirs = np.asarray(engine.forward_batch(ids.tolist(), return_log_probs=True))
+    except _SETTINGS_ERRORS:
+        return False
+    differences = [np.abs(values - truth.numpy()).max() for values in (theirs, ours.numpy())]
+    return bool(max(differences) < _MAX_DIFFERENCE)
+
+
+def _shrink(config: Any) -> Any:
+    """Return a config with fewer and smaller layers; what distinguishes its kind stays."""
+    config = copy.deepcopy(config)
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    is_derived = width * heads == config.hidden_size
+    shared = {
+        heads: _PROBE_HEADS,
+        1: 1,
+    }  # heads of keys: one for each query's, one for all, or some
+    layers = list(dict.fromkeys(getattr(config, "layer_types", None) or ())) or [None, None]
+    hidden = _PROBE_HEADS * width if is_derived else _PROBE_HIDDEN
+    smaller = {
+        "hidden_size": hidden,
+        "word_embed_proj_dim": hidden
+        if getattr(config, "word_embed_proj_dim", None) == config.hidden_size
+        else _PROBE_HIDDEN // 2,
+        "intermediate_size": 2 * hidden,
+        "ffn_dim": 2 * hidden,
+        "n_inner": 2 * hidden,
+        "num_attention_heads": _PROBE_HEADS,
+        **{
+            name: shared.get(getattr(config, name, None), 2)
+            for name in ("num_key_value_heads", "num_kv_heads")
+        },
+        "num_hidden_layers": len(layers),
+        "layer_types": layers,
+        "vocab_size": _PROBE_ROWS,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+    }
+    for name, value in smaller.items():
+        if getattr(config, name, None) is not None:
+            setattr(config, name, value)
+    return config

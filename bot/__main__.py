@@ -42,8 +42,8 @@ def check() -> None:
     Says how to fix each problem, and changes nothing. If the bot polls at the same time, it logs
     one conflict and continues.
     """
+    from bot.checks import run_checks
     from bot.checks.finding import Verdict
-    from bot.checks.run import run_checks
 
     findings = asyncio.run(run_checks(load_settings()))
     for finding in findings:

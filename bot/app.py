@@ -20,22 +20,20 @@ from telegram.error import (
 )
 from telegram.ext import Application, ContextTypes
 
-from bot.application import DurableApplication
+from bot.application import Context, DurableApplication
 from bot.background import start_jobs
 from bot.errors import BotEnded, StoppingError, TelegramUnreachable
-from bot.handlers.membership import is_own_command, will_be_allowed
+from bot.handlers.record import trim_update
 from bot.handlers.routes import (
     add_handlers,
 )
 from bot.handlers.uploads import ExportUploads
-from bot.services.context import Context
 from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
 from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.database import lock_database, open_database, prepare_database, read_version
-from bot.store.inbox import Json, chat_of, wordless
 from bot.texts import EN
 from bot.transport.outgoing import never_arrived, retry_seconds
 from bot.transport.polling import (
@@ -286,7 +284,7 @@ def build(
         state = await _state(app, settings, models, open_speaker, open_things)
         app.bot_data["state"] = state
         app.inbox = state.store.inbox
-        client.keep_in(app.inbox, partial(_trim_update, state, client))
+        client.keep_in(app.inbox, partial(trim_update, state, client.username))
         uploads = ExportUploads(settings)
         open_things.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)
@@ -335,19 +333,6 @@ async def _state(
     state = BotState(settings, model_holder, store, replies, jobs=app.jobs)
     await state.open()
     return state
-
-
-def _trim_update(state: BotState, client: Client, update: Json) -> Json:
-    """Return an update as it is stored: without text if the bot is silent in its chat.
-
-    Updates that follow an unhandled `/allow` keep their text, which is needed after a kill.
-    """
-    chat = chat_of(update)
-    if chat is None or state.access.may_speak_in(chat) or chat in state.chats_to_allow:
-        return update
-    if will_be_allowed(update, chat, state, client.username):
-        state.chats_to_allow.add(chat)
-    return wordless(update, lambda command: is_own_command(command, client.username))
 
 
 async def _go_on(app: DurableApplication, client: Client, state: BotState) -> None:

@@ -1,20 +1,24 @@
-"""A python-telegram-bot application with a durable inbox."""
+"""A python-telegram-bot application with a durable inbox, and the context of its handlers."""
 
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Self, TypeAlias
 
-from telegram import Chat, Update
-from telegram.ext import Application
+from telegram import Chat, Message, Update
+from telegram.ext import Application, CallbackContext, ExtBot
 
 from bot.errors import StoppingError, StoreError
-from bot.services.context import Bot, Context, Facts
+from bot.services.delivery import Delivery
+from bot.services.state import BotState
 from bot.services.supervisor import Supervisor
 from bot.store.inbox import CURRENT, Attempt, Inbox, Received
+from bot.texts import EN, wording
+from bot.texts.wording import Wording
+from bot.transport.incoming import person_id, place_of
 
 ALONE = 2.0
 """Seconds for which a repeated update can keep others from starting, if it never waits."""
@@ -23,6 +27,35 @@ GRACE = 3.0
 CANCEL_SECONDS = 0.5  # then a handler that has not ended is cancelled again
 
 logger = logging.getLogger(__name__)
+
+Facts: TypeAlias = dict[Any, Any]
+Bot: TypeAlias = ExtBot[Any]
+
+
+class Context(CallbackContext[Bot, Facts, Facts, Facts]):
+    """python-telegram-bot's context, with the bot's state and what answers one update."""
+
+    state: BotState
+    delivery: Delivery
+    texts: Wording = EN
+
+    @classmethod
+    def from_update(
+        cls, update: object, application: Application[Any, Any, Any, Any, Any, Any]
+    ) -> Self:
+        """Return the context of an update; remember the language of an admin who sent it."""
+        self = super().from_update(update, application)
+        state: BotState = application.bot_data["state"]
+        self.state = state
+        if isinstance(update, Update):
+            again = state.store.inbox.was_begun_before(update.update_id)
+            is_running = partial(_is_running, application)
+            self.delivery = Delivery(self.bot, state, update.update_id, again, is_running)
+            user = update.effective_user
+            self.texts = wording(user.language_code if user else None)
+            if user and user.language_code and user.id in state.settings.admins:
+                state.admin_texts[user.id] = self.texts
+        return self
 
 
 class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
@@ -68,14 +101,14 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         """
         if not isinstance(update, Update) or self.inbox is None or is_empty(update):
             return
-        if person_id := find_private_sender(update):
-            if person_id in self._behind:
-                self._behind[person_id].append(update)
+        if sender_id := find_private_sender(update):
+            if sender_id in self._behind:
+                self._behind[sender_id].append(update)
                 return
-            self._behind[person_id] = deque()
-        self._schedule(self.inbox, update, person_id)
+            self._behind[sender_id] = deque()
+        self._schedule(self.inbox, update, sender_id)
 
-    def _schedule(self, inbox: Inbox, update: Update, person_id: int | None) -> None:
+    def _schedule(self, inbox: Inbox, update: Update, sender_id: int | None) -> None:
         group_id = find_only_group(update)
         if group_id is None:
             before = set(self._starting)
@@ -87,7 +120,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         else:
             self._newest[group_id] = task
         self._starting.add(task)
-        task.add_done_callback(partial(self._on_started, inbox, group_id, person_id))
+        task.add_done_callback(partial(self._on_started, inbox, group_id, sender_id))
 
     async def _start(self, inbox: Inbox, update: Update, before: set[asyncio.Task[None]]) -> None:
         """Start an update after `before`; while a repeated update starts, no other one starts."""
@@ -106,7 +139,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         await handling
 
     def _on_started(
-        self, inbox: Inbox, group_id: int | None, person_id: int | None, task: asyncio.Task[None]
+        self, inbox: Inbox, group_id: int | None, sender_id: int | None, task: asyncio.Task[None]
     ) -> None:
         self._starting.discard(task)
         if self._barrier is task:
@@ -115,13 +148,13 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             del self._newest[group_id]
         if not task.cancelled() and (error := task.exception()):
             logger.error("an update could not be started", exc_info=error)
-        if person_id is None:
+        if sender_id is None:
             return
-        behind = self._behind[person_id]
+        behind = self._behind[sender_id]
         if behind and not self.is_stopping:
-            self._schedule(inbox, behind.popleft(), person_id)
+            self._schedule(inbox, behind.popleft(), sender_id)
         else:
-            del self._behind[person_id]
+            del self._behind[sender_id]
 
     async def _handle(self, inbox: Inbox, update: Update) -> None:
         """Store the message in an update, start its handlers and wait for those that block.
@@ -314,3 +347,42 @@ def find_private_sender(update: Update) -> int | None:
         return update.poll_answer.user.id if update.poll_answer.user else None
     message = update.message or update.edited_message
     return message.chat.id if message and message.chat.type == Chat.PRIVATE else None
+
+
+def _is_running(application: Application[Any, Any, Any, Any, Any, Any]) -> bool:
+    return not (isinstance(application, DurableApplication) and application.is_stopping)
+
+
+Answer: TypeAlias = Callable[[Message, Context], Awaitable[str | None]]
+"""Handles a new message; returns the text to answer it with, if any."""
+
+
+def on_message(
+    answer: Answer, *, is_blocking: bool = False
+) -> Callable[[Update, Context], Coroutine[Any, Any, None]]:
+    """Return a handler callback that calls `answer` and sends the text that it returns.
+
+    With `is_blocking` the text is sent in a task of its own, so the next update does not wait for
+    Telegram.
+    """
+
+    async def callback(update: Update, context: Context) -> None:
+        if (message := update.message) and (text := await answer(message, context)):
+            sending = context.delivery.say(place_of(message), text)
+            if is_blocking:
+                context.application.create_task(sending, update)
+            else:
+                await sending
+
+    return callback
+
+
+def admins_only(answer: Answer) -> Answer:
+    """Return an `answer` that refuses everyone but the bot's admins."""
+
+    async def answer_admin(message: Message, context: Context) -> str | None:
+        if person_id(message.from_user) not in context.state.settings.admins:
+            return context.texts.admins_only
+        return await answer(message, context)
+
+    return answer_admin

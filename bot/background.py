@@ -1,23 +1,32 @@
-"""Start the periodic background jobs."""
+"""Start the background jobs: cleaning, reloading, and setting the command menus."""
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
-from telegram.error import TelegramError
+from telegram import (
+    BotCommandScope,
+    BotCommandScopeAllGroupChats,
+    BotCommandScopeAllPrivateChats,
+    BotCommandScopeChat,
+    BotCommandScopeDefault,
+)
+from telegram.error import BadRequest, TelegramError
+from telegram.ext import ExtBot
 
-from bot.application import DurableApplication
+from bot.application import Bot, DurableApplication
 from bot.errors import StoreError
 from bot.handlers.admin import describe_exchange
 from bot.handlers.uploads import delete_exports_before
-from bot.services.context import Bot
 from bot.services.forgetting import expire_messages
 from bot.services.model_holder import Exchange
 from bot.services.state import BotState
 from bot.store.database import wal_file
-from bot.texts import EN
-from bot.transport.menus import set_menus
+from bot.texts import EN, LANGUAGES
+from bot.texts.wording import Wording
 from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 
@@ -95,3 +104,45 @@ async def report_exchange(bot: Bot, state: BotState, exchange: Exchange) -> None
         text = describe_exchange(exchange, artifact, state.admin_texts.get(admin, EN))
         with suppress(TelegramError):  # the admin has never written to the bot
             await bot.send_message(admin, truncate(text))
+
+
+async def set_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
+    """Set Telegram's command menus, in English if there is no text in a user's language.
+
+    Raises:
+        TelegramError: Telegram does not accept them now.
+    """
+    for code, texts in {"": EN, **LANGUAGES}.items():
+        for scope, commands in _menus(texts):
+            await bot.set_my_commands(commands, scope=scope, language_code=code or None)
+        for admin in admins:
+            with suppress(BadRequest):  # an admin who has not yet written to the bot has no chat
+                await bot.set_my_commands(
+                    admin_commands(texts),
+                    scope=BotCommandScopeChat(admin),
+                    language_code=code or None,
+                )
+
+
+def admin_commands(texts: Wording) -> tuple[tuple[str, str], ...]:
+    """Return the menu of an admin's private chat with the bot: all commands, each once."""
+    return _each_once(
+        texts.commands_in_groups,
+        texts.commands_in_private,
+        texts.commands_for_admins,
+        texts.commands_for_all,
+    )
+
+
+def _menus(texts: Wording) -> list[tuple[BotCommandScope, tuple[tuple[str, str], ...]]]:
+    in_groups = _each_once(texts.commands_in_groups, texts.commands_for_all)
+    in_private = _each_once(texts.commands_in_private, texts.commands_for_all)
+    return [
+        (BotCommandScopeDefault(), texts.commands_for_all),
+        (BotCommandScopeAllGroupChats(), in_groups),
+        (BotCommandScopeAllPrivateChats(), in_private),
+    ]
+
+
+def _each_once(*menus: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple({name: (name, says) for menu in menus for name, says in menu}.values())

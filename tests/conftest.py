@@ -80,7 +80,7 @@ def empty_database(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def bot_python():
     """Python for the bot's programs: they start as forks of a process that imported the bot."""
-    with forking("bot.app", "bot.checks.run", "bot.services.dump", "bot.store.backup") as python:
+    with forking("bot.app", "bot.checks", "bot.services.dump", "bot.store.backup") as python:
         yield python
 
 

@@ -1,1 +1,33 @@
-"""Checks of a bot's set-up: what is wrong, and how to fix it."""
+"""The checks of `understudy-bot check`: what is wrong, and how to fix it."""
+
+import asyncio
+
+from bot.checks import local, telegram
+from bot.checks.finding import Finding, wrong
+from bot.settings import Settings
+from bot.store.groups import read_decisions
+from model.errors import ArtifactError
+
+POLL_SECONDS = 2
+"""How long `check` asks for updates. This interrupts another poller, which asks again after 1 s."""
+
+
+async def run_checks(settings: Settings, *, poll_seconds: int = POLL_SECONDS) -> list[Finding]:
+    """Run all checks; they change nothing and take no update."""
+    try:
+        artifact = await asyncio.to_thread(local.open_current, settings.models_dir)
+    except ArtifactError as error:
+        model, card = [wrong("model", str(error))], None
+    else:
+        decisions = await read_decisions(settings.database_url)
+        model, card = local.check_model(artifact, settings, decisions), artifact.card
+    return [
+        local.check_settings_file(),
+        *telegram.check_webhook(settings),
+        *await telegram.check_telegram(settings, card, poll_seconds),
+        await local.check_database(settings),
+        local.check_disk(settings),
+        *model,
+        local.check_device(settings),
+        *local.check_retrain_command(settings),
+    ]

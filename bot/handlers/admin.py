@@ -10,8 +10,8 @@ from typing import Any
 from telegram import Chat, Message
 from telegram.error import TelegramError
 
+from bot.application import Context
 from bot.services.access import is_admin
-from bot.services.context import Context
 from bot.services.model_holder import Exchange
 from bot.store.database import database_file, real_file
 from bot.store.groups import Group

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from telegram import CallbackQuery, Message, Update
 from telegram.error import BadRequest, TelegramError
 
+from bot.application import Context
 from bot.handlers.speaking import Speaking
 from bot.services.access import Access
-from bot.services.context import Context
 from bot.services.replies import NOTHING_MORE, ReplyRequest
 from bot.services.state import BotState
 from bot.store.messages import Place

@@ -2,8 +2,8 @@
 
 from telegram import Chat, Message
 
+from bot.application import Context
 from bot.services.access import is_group_admin
-from bot.services.context import Context
 from bot.services.forgetting import erase
 from bot.store.erasure import ErasureQuery
 from bot.store.messages import Ref
@@ -67,7 +67,7 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
         voices=(person.name,) if person else (),
         bots=roster.understudies,
     )
-    gone = await erase(query, context.state, context)
+    gone = await erase(query, context.delivery)
     return gone.describe(
         text.format(messages=texts.format_count(texts.messages, gone.messages)), texts
     )
@@ -99,5 +99,5 @@ async def _forget_message(message: Message, replied: Message, context: Context) 
     if replied.sticker:
         await state.store.stickers.forget(ref.chat_id, replied.sticker.file_unique_id)
     query = ErasureQuery(own=(ref,)) if is_own else ErasureQuery(messages=(ref,))
-    gone = await erase(query, state, context)
+    gone = await erase(query, context.delivery)
     return gone.describe(texts.forget_done, texts)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from telegram import Message, Update
 
+from bot.application import Context
 from bot.handlers.speaking import Speaking
-from bot.services.context import Context
 from bot.services.delivery import UNSENT
 from bot.services.forgetting import erase
 from bot.services.replies import BusyError
@@ -135,7 +135,7 @@ class GuessGame:
             # somebody may have withdrawn while it was being sent
             if state.is_unsaid(shown.voice, place.chat_id, shown.sources):
                 own = (Ref(sent.chat.id, sent.message_id),)
-                await erase(ErasureQuery(own=own), state, context)
+                await erase(ErasureQuery(own=own), context.delivery)
         elif outcome == UNSENT:
             await outbox.mark(part, place, "refused")
             return context.texts.quiz_unavailable

@@ -5,7 +5,7 @@ from collections import Counter
 from telegram import Chat, Message
 from telegram.error import TelegramError
 
-from bot.services.context import Bot, Context
+from bot.application import Bot, Context
 from bot.transport.incoming import person_id
 from model.chat.eligibility import VOICE_EMOJI
 

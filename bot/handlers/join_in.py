@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 from telegram import Message
 
+from bot.application import Context
 from bot.handlers.speaking import Speaking
 from bot.services.access import is_group_admin
-from bot.services.context import Context
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections import defaultdict, deque
-from collections.abc import Container, Coroutine
+from collections import Counter, defaultdict, deque
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,12 +21,64 @@ from telegram import (
 from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
 from telegram.ext import ApplicationHandlerStop
 
-from bot.handlers.privacy_mode import PrivacyMode
-from bot.services.context import Context
+from bot.application import Context
+from bot.services.access import is_admin
 from bot.services.state import BotState
-from bot.store.inbox import Json, command_in
 from bot.store.messages import Place
 from bot.transport.incoming import command_of, is_by_bot, person_id, place_of
+
+MAX_HINTS = 3
+"""How many of the first answers in a group are followed by a hint about privacy mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyMode:
+    """Tells a group, once, that privacy mode is on and how to switch it off.
+
+    `hints` counts the hints sent to each group; `open_groups` are those in which the bot is an
+    admin and so receives all messages.
+    """
+
+    hints: Counter[int] = field(default_factory=Counter)
+    open_groups: set[int] = field(default_factory=set)
+
+    async def explain(self, context: Context, place: Place, adder_id: int) -> None:
+        """Explain privacy mode to a group that the bot was added to, and to who added it."""
+        if not context.state.group(place.chat_id).told_privacy:
+            await context.delivery.say(place, context.texts.privacy_mode_on)
+            await context.delivery.say(Place(adder_id), context.texts.privacy_mode_on)
+
+    async def hint(self, context: Context, place: Place) -> None:
+        """Mention privacy mode after one of the first answers in a group."""
+        state = context.state
+        chat_id = state.address(place).chat_id
+        group = state.known(chat_id)
+        if chat_id > 0 or group.told_privacy or await self.receives_all(context, place):
+            return
+        self.hints[chat_id] += 1
+        if self.hints[chat_id] >= MAX_HINTS:
+            await state.change(replace(group, told_privacy=True))
+            del self.hints[chat_id]
+        await context.delivery.say(place, context.texts.privacy_mode_hint)
+
+    async def receives_all(self, context: Context, place: Place, *, refresh: bool = False) -> bool:
+        """Whether the bot receives all messages of a group; True if Telegram does not say.
+
+        With `refresh` it asks Telegram again: privacy mode may have changed since the bot started.
+        """
+        try:
+            if refresh:
+                await context.bot.get_me()
+            if context.bot.bot.can_read_all_group_messages or place.chat_id in self.open_groups:
+                return True
+            member = await context.bot.get_chat_member(place.chat_id, context.bot.id)
+        except TelegramError as error:
+            logger.info("chat %d: privacy mode: %s", place.chat_id, type(error).__name__)
+            return True
+        if is_admin(member):
+            self.open_groups.add(place.chat_id)
+        return place.chat_id in self.open_groups
+
 
 PUBLIC_COMMANDS = frozenset({"start", "help", "privacy", "optin", "optout", "forget"})
 """Commands that anyone may send anywhere; the answers concern only the bot or the sender."""
@@ -47,25 +99,6 @@ LEAVE_WAITS = (1.0, 5.0, 30.0)  # seconds between attempts to leave
 logger = logging.getLogger(__name__)
 
 _MEMBER_STATUSES = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBER}
-
-
-def is_own_command(
-    command: str, username: str, names: Container[str] = PUBLIC_GROUP_COMMANDS
-) -> bool:
-    """Whether a command such as `/help@the_bot` is for this bot and one of `names`."""
-    name, _, target = command.removeprefix("/").partition("@")
-    return name.lower() in names and target.lower() in {"", username.lower()}
-
-
-def will_be_allowed(update: Json, chat_id: int, state: BotState, username: str) -> bool:
-    """Whether an update, as Telegram sent it, is an `/allow` that lets the bot speak in a group."""
-    message = update.get("message")
-    sender = message.get("from") if isinstance(message, dict) else None
-    if not isinstance(message, dict) or not isinstance(sender, dict):
-        return False
-    is_from_admin = sender.get("id") in state.settings.admins and not sender.get("is_bot")
-    is_allow = is_own_command(command_in(message) or "", username, {"allow"})
-    return is_allow and is_from_admin and state.group(chat_id).authorised
 
 
 @dataclass(frozen=True, slots=True)

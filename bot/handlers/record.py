@@ -1,12 +1,30 @@
 """Select the parts of an update that are stored, and store reactions."""
 
+from collections.abc import Container
+
 from telegram import Chat, ReactionTypeEmoji, Update
 
-from bot.services.context import Context
+from bot.application import Context
+from bot.handlers.membership import PUBLIC_GROUP_COMMANDS
 from bot.services.state import BotState
-from bot.store.inbox import Received
+from bot.store.inbox import Json, Received, chat_of, command_in, wordless
 from bot.store.messages import Sticker
 from bot.transport.incoming import is_conversation, message_of
+
+
+def trim_update(state: BotState, username: str, update: Json) -> Json:
+    """Return an update as it is stored: without text if the bot is silent in its chat.
+
+    Updates that follow an unhandled `/allow` keep their text, which is needed after a kill.
+    """
+    chat = chat_of(update)
+    if chat is None or state.access.may_speak_in(chat) or chat in state.chats_to_allow:
+        return update
+    if _will_be_allowed(update, chat, state, username):
+        state.chats_to_allow.add(chat)
+    return wordless(
+        update, lambda command: _is_own_command(command, username, PUBLIC_GROUP_COMMANDS)
+    )
 
 
 def select_stored(state: BotState, update: Update) -> Received | None:
@@ -36,3 +54,20 @@ async def record_reactions(update: Update, context: Context) -> None:
     await context.state.store.reactions.replace(
         change.chat.id, change.message_id, change.user.id, emoji
     )
+
+
+def _is_own_command(command: str, username: str, names: Container[str]) -> bool:
+    """Whether a command such as `/help@the_bot` is for this bot and one of `names`."""
+    name, _, target = command.removeprefix("/").partition("@")
+    return name.lower() in names and target.lower() in {"", username.lower()}
+
+
+def _will_be_allowed(update: Json, chat_id: int, state: BotState, username: str) -> bool:
+    """Whether an update, as Telegram sent it, is an `/allow` that lets the bot speak in a group."""
+    message = update.get("message")
+    sender = message.get("from") if isinstance(message, dict) else None
+    if not isinstance(message, dict) or not isinstance(sender, dict):
+        return False
+    is_from_admin = sender.get("id") in state.settings.admins and not sender.get("is_bot")
+    is_allow = _is_own_command(command_in(message) or "", username, {"allow"})
+    return is_allow and is_from_admin and state.group(chat_id).authorised

@@ -1,8 +1,11 @@
-"""Register all handlers, in order."""
+"""Register all handlers, in order, and report their errors."""
 
+import logging
+from contextlib import suppress
 from functools import partial
 
-from telegram import Update
+from telegram import Message, Update
+from telegram.error import Forbidden, NetworkError
 from telegram.ext import (
     CallbackQueryHandler,
     ChatMemberHandler,
@@ -14,23 +17,30 @@ from telegram.ext import (
     filters,
 )
 
-from bot.application import DurableApplication
+from bot.application import Answer, Context, DurableApplication, admins_only, on_message
+from bot.errors import StoreError
 from bot.handlers.admin import roll_back, show_model, show_status
 from bot.handlers.as_command import Voices
 from bot.handlers.consent import forget, opt_in, opt_out
-from bot.handlers.errors import report_error
 from bot.handlers.guess import GuessGame, record_answer
 from bot.handlers.info import explain_line, list_voices, show_help, show_privacy, start
 from bot.handlers.join_in import JoinIn, set_chatty, set_quiet
-from bot.handlers.membership import AccessCheck, Membership, allow, migrate_group
-from bot.handlers.privacy_mode import PrivacyMode
+from bot.handlers.membership import (
+    AccessCheck,
+    Membership,
+    PrivacyMode,
+    allow,
+    migrate_group,
+)
 from bot.handlers.record import record_reactions, select_stored
 from bot.handlers.simulate import Simulator
 from bot.handlers.speaking import Speaking
 from bot.handlers.uploads import ExportUploads
-from bot.services.context import Answer, admins_only, on_message
 from bot.services.state import BotState
+from bot.transport.incoming import place_of
 from bot.transport.outgoing import VOICE_SIGN
+
+logger = logging.getLogger(__name__)
 
 _CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
 """The groups of handlers; an update runs through them in this order."""
@@ -95,3 +105,31 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         MessageHandler(conversation, on_message(join_in.consider_joining), block=False), _JOIN_IN
     )
     app.add_error_handler(report_error)
+
+
+async def report_error(update: object, context: Context) -> None:
+    """Log a handler's error, and apologise if somebody is waiting for an answer."""
+    chat = update.effective_chat if isinstance(update, Update) else None
+    update_id = update.update_id if isinstance(update, Update) else None
+    logger.error(
+        "update %s in chat %s failed", update_id, chat.id if chat else None, exc_info=context.error
+    )
+    if not isinstance(update, Update) or isinstance(context.error, Forbidden | NetworkError):
+        return  # no message can be sent now; a BadRequest is a NetworkError too
+    if message := _unanswered_message(update, context.bot.id):
+        with suppress(StoreError):
+            await context.delivery.apologise(place_of(message), context.texts.error)
+
+
+def _unanswered_message(update: Update, bot_id: int) -> Message | None:
+    """Return the message to answer: a pressed button's, a command, or a reply to the bot."""
+    if update.callback_query:
+        pressed = update.callback_query.message
+        return pressed if isinstance(pressed, Message) else None
+    message = update.message
+    if message is None:
+        return None
+    replied = message.reply_to_message
+    author = replied.from_user if replied else None
+    is_reply_to_bot = author is not None and author.id == bot_id
+    return message if is_reply_to_bot or (message.text or "").startswith("/") else None

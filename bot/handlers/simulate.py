@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from telegram import Message
 
+from bot.application import Context
 from bot.errors import StoppingError
 from bot.handlers.as_command import (
     MOST_TURNS,
@@ -18,7 +19,6 @@ from bot.handlers.as_command import (
     why_silent,
 )
 from bot.handlers.speaking import Speaking
-from bot.services.context import Context
 from bot.services.replies import ReplyRequest
 from bot.transport.incoming import after_command, place_of
 

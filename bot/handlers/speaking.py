@@ -9,8 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from bot.handlers.privacy_mode import PrivacyMode
-from bot.services.context import Context
+from bot.application import Context
+from bot.handlers.membership import (
+    PrivacyMode,
+)
 from bot.services.delivery import Ready
 from bot.services.forgetting import erase
 from bot.services.replies import (
@@ -241,7 +243,7 @@ class Speaking:
             said.voice, place.chat_id, said.sources
         ):  # somebody may have withdrawn while it was being sent
             lines = await self._state.store.outbox.lines_of(part)
-            await erase(ErasureQuery(own=lines), self._state, context)
+            await erase(ErasureQuery(own=lines), context.delivery)
         is_withdrawn = not self._may_still_say(said, place)
         return arrived or (is_withdrawn and self._state.access.may_speak_in(place.chat_id))
 

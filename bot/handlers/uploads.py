@@ -15,8 +15,8 @@ from telegram import Document, Message
 from telegram.constants import FileSizeLimit
 from telegram.error import TelegramError
 
+from bot.application import Bot, Context
 from bot.errors import ExportRefused
-from bot.services.context import Bot, Context
 from bot.settings import Settings
 from bot.store.database import database_file
 from bot.texts.wording import Wording

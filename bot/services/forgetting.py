@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from telegram import Bot
 from telegram.error import BadRequest, RetryAfter, TelegramError
 
-from bot.services.context import Context
+from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
 from bot.store.inbox import waits
@@ -44,19 +44,20 @@ class ErasureResult:
         return "\n".join(sentences)
 
 
-async def erase(wanted: ErasureQuery, state: BotState, context: Context) -> ErasureResult:
+async def erase(wanted: ErasureQuery, delivery: Delivery) -> ErasureResult:
     """Overwrite messages, delete the bot's messages generated from them, then erase all rows.
 
-    After a kill in between, the update that asked for this is handled again.
+    `delivery` belongs to the update that asks for this. After a kill in between, that update is
+    handled again.
     """
     if wanted == ErasureQuery():
         return ErasureResult(0, 0, 0)
     await waits()  # for the database, which may take long
-    marked = await state.mark(wanted)
+    marked = await delivery.state.mark(wanted)
     if marked.lines:  # deleting them may take minutes
-        await state.store.eraser.wipe()
-    remaining = await _delete_in_chat(context.bot, marked.lines)
-    await state.store.eraser.erase(wanted, context.delivery.update_id)
+        await delivery.state.store.eraser.wipe()
+    remaining = await _delete_in_chat(delivery.bot, marked.lines)
+    await delivery.state.store.eraser.erase(wanted, delivery.update_id)
     return ErasureResult(marked.messages, len(marked.lines) - remaining, remaining)
 
 

@@ -8,9 +8,9 @@ from string import Formatter
 import pytest
 from telegram.constants import BotCommandLimit, CallbackQueryLimit, MessageLimit
 
+from bot.background import admin_commands
 from bot.texts import EN, LANGUAGES, wording
 from bot.texts.wording import Wording
-from bot.transport.menus import admin_commands
 from model.speaking.candidates import REJECTIONS
 
 TEXTS = [field.name for field in fields(Wording) if isinstance(getattr(EN, field.name), str)]

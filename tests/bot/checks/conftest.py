@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.checks.run import run_checks
+from bot.checks import run_checks
 from model.artifacts.artifact import save_card
 from model.artifacts.registry import Registry
 from tests.bot.disks import remount, small_disk

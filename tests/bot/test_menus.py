@@ -3,8 +3,8 @@
 import asyncio
 import json
 
+from bot.background import admin_commands
 from bot.texts import EN, LANGUAGES
-from bot.transport.menus import admin_commands
 from tests.bot.conftest import until
 
 JOAO = 13

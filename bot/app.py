@@ -160,8 +160,11 @@ async def _watch(app: DurableApplication, stop: asyncio.Event) -> None:
         TelegramError: Telegram refuses the token.
         BotEnded: A task ended for another reason.
     """
-    told = asyncio.create_task(stop.wait())
     needed = library_tasks(app)
+    is_polling = app.updater is not None and app.updater.running
+    if len(needed) < 1 + is_polling:
+        raise BotEnded("a task ended while the bot was starting, the log says why: restart it")
+    told = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({told, *needed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -177,7 +180,7 @@ async def _watch(app: DurableApplication, stop: asyncio.Event) -> None:
 
 
 def library_tasks(app: DurableApplication) -> set[asyncio.Task[object]]:
-    """Return the tasks in which the library polls and dispatches updates, by their names."""
+    """Return the running tasks in which the library polls and dispatches updates."""
     names = {
         f"Application:{app.bot.id}:update_fetcher",
         "Updater:start_polling:polling_task",

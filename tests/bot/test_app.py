@@ -47,7 +47,7 @@ async def starting(stage, stop):
     stop.set()
     for task in tasks:
         await asyncio.wait({task}, timeout=30)
-        with suppress(UnderstudyError):
+        with suppress(UnderstudyError, asyncio.CancelledError):
             task.result()
 
 
@@ -99,6 +99,19 @@ async def test_the_bot_exits_when_a_library_task_ends(stage, starting):
     next(one for one in library_tasks(app) if "fetcher" in one.get_name()).cancel()
 
     with pytest.raises(BotEnded, match="no longer receives updates"):
+        async with asyncio.timeout(30):
+            await task
+
+
+async def test_a_library_task_that_ends_during_the_start_is_noticed(stage, starting):
+    stage.telegram.fail_next("deleteWebhook", 502, "Bad Gateway", times=3)
+    task, app = starting()
+    await stage.telegram.wait_for("deleteWebhook", refused=True, timeout=20)
+
+    [fetcher] = library_tasks(app)
+    fetcher.cancel()
+
+    with pytest.raises(BotEnded, match="ended while the bot was starting"):
         async with asyncio.timeout(30):
             await task
 

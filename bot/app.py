@@ -47,7 +47,8 @@ T = TypeVar("T")
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between calls that are repeated at the start
 WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
-MOST_GREETINGS = 5  # getMe calls at the start; only a few, so that an error is reported soon
+MAX_GET_ME_CALLS = 5  # at the start; only a few, so that an error is reported soon
+_NO_UPDATES = "the bot no longer receives updates, the log says why: restart it"
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ async def run_until_stopped(
 ) -> None:
     """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
     try:
-        await _keep_trying("getMe", app.bot.initialize, stop, MOST_GREETINGS)
+        await _keep_trying("getMe", app.bot.initialize, stop, MAX_GET_ME_CALLS)
         await read_version(settings.database_url)  # report problems with its path first
         with lock_database(settings.database_url):
             async with started(app), receiving(settings, app, stop):
@@ -162,8 +163,8 @@ async def _watch(app: DurableApplication, stop: asyncio.Event) -> None:
     """
     needed = library_tasks(app)
     is_polling = app.updater is not None and app.updater.running
-    if len(needed) < 1 + is_polling:
-        raise BotEnded("a task ended while the bot was starting, the log says why: restart it")
+    if len(needed) < 1 + is_polling:  # one has ended already
+        raise BotEnded(_NO_UPDATES)
     told = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({told, *needed}, return_when=asyncio.FIRST_COMPLETED)
@@ -176,7 +177,7 @@ async def _watch(app: DurableApplication, stop: asyncio.Event) -> None:
     if isinstance(error, TelegramError):
         raise error
     logger.error("the task %s ended", task.get_name(), exc_info=error)
-    raise BotEnded("the bot no longer receives updates, the log says why: restart it")
+    raise BotEnded(_NO_UPDATES)
 
 
 def library_tasks(app: DurableApplication) -> set[asyncio.Task[object]]:

@@ -111,7 +111,7 @@ async def test_a_library_task_that_ends_during_the_start_is_noticed(stage, start
     [fetcher] = library_tasks(app)
     fetcher.cancel()
 
-    with pytest.raises(BotEnded, match="ended while the bot was starting"):
+    with pytest.raises(BotEnded, match="no longer receives updates"):
         async with asyncio.timeout(30):
             await task
 

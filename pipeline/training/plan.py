@@ -1,0 +1,127 @@
+"""Plan a training with a time limit: measure the speed, choose the batch size, count the steps."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from pipeline.training.bases import Base
+from pipeline.training.losses import label_logits
+
+_SIZES = (64, 32, 16, 8)
+_MIN_STEPS = 1_000
+_LONG_ENOUGH = 3.0  # seconds of measurement
+_CPU_ROWS = 4  # the speed of a CPU in tokens hardly depends on the batch size
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Tokens per second, forward and backward, and seconds per update of the weights."""
+
+    tokens: float
+    update: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A training's time limit, speed, rows per step, number of steps and passes over the rows."""
+
+    minutes: float
+    tokens_per_second: float
+    batch_size: int
+    steps: int
+    passes: float
+
+    def describe(self, rows: str) -> str:
+        """Return the plan in one line; `rows` is what a row is called, in the plural."""
+        share = f"{self.passes:.2g} " + ("of one pass" if self.passes < 1 else "passes")
+        return (
+            f"Plan: {self.minutes:g} min at about {_round(self.tokens_per_second):,} tokens/s: "
+            f"about {_round(self.steps):,} steps of {self.batch_size} {rows} ({share})"
+        )
+
+
+def make_plan(
+    lengths: Sequence[int], speed: Speed, minutes: float, epochs: float, *, batch_size: int = 0
+) -> Plan:
+    """Plan a training on rows of these lengths in tokens; `batch_size` is kept unless it is 0.
+
+    The batch size is the largest of 64, 32, 16 and 8 that leaves at least 1,000 steps, else 8: few
+    large steps learn less than many small ones. Memory does not limit it, because a step is split
+    into as many parts as it needs.
+    """
+    mean = fmean(lengths)
+
+    def count_steps(size: int) -> int:
+        in_time = minutes * 60 / (size * mean / speed.tokens + speed.update)
+        return max(1, int(min(in_time, epochs * len(lengths) / size)))
+
+    enough = (size for size in _SIZES if count_steps(size) >= _MIN_STEPS)
+    size = batch_size or next(enough, _SIZES[-1])
+    steps = count_steps(size)
+    return Plan(minutes, speed.tokens, size, steps, steps * size / len(lengths))
+
+
+def measure_speed(
+    base: Base,
+    rows: Sequence[dict[str, Any]],
+    collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]],
+    batch_size: int,
+    *,
+    bf16: bool,
+) -> Speed:
+    """Measure the speed of training on a few batches of similar length; the weights do not change.
+
+    Takes 3 s or one batch, whichever is longer, after one batch that warms up. On a CPU a batch has
+    at most 4 rows.
+    """
+    import torch
+
+    weights, device = base.weights, base.weights.device.type
+    size = min(len(rows), batch_size if device == "cuda" else _CPU_ROWS)
+    by_length = sorted(range(len(rows)), key=lambda place: int(rows[place]["length"]))
+    trained = [value for value in weights.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=True)
+
+    def time_batch(number: int) -> tuple[int, float]:
+        start = (len(rows) - size) * (number * 3 % 8 + 1) // 8
+        batch = collate([rows[place] for place in by_length[start : start + size]])
+        batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
+        began = _read_clock(device)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            logits, labels, _ = label_logits(base, batch)
+        torch.nn.functional.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call, unused-ignore]  # torch's
+        return int(batch["attention_mask"].sum()), _read_clock(device) - began
+
+    with torch.random.fork_rng():  # dropout draws random numbers
+        was_training = weights.training
+        weights.train()
+        tokens, seconds = time_batch(0)
+        if seconds < _LONG_ENOUGH:  # else the time to warm up does not matter
+            tokens, seconds = 0, 0.0
+        number = 0
+        while seconds < _LONG_ENOUGH:
+            more, elapsed = time_batch(number)
+            number, tokens, seconds = number + 1, tokens + more, seconds + elapsed
+        weights.train(was_training)
+    optimizer.step()  # makes its state
+    began = _read_clock(device)
+    optimizer.step()
+    update = _read_clock(device) - began
+    optimizer.zero_grad()
+    return Speed(tokens / seconds, update)
+
+
+def _read_clock(device: str) -> float:
+    """Return seconds; on a GPU, after all its work is done."""
+    import torch
+
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _round(value: float) -> int:
+    """Round to two digits: a short measurement gives no more."""
+    return int(float(f"{value:.2g}"))

@@ -276,18 +276,21 @@ def _last_checkpoint(work: Path) -> str | None:
 
 
 def fitting_pairs(weights: Any, longest: int, *, bf16: bool) -> int:
-    """Estimate how many pairs of `longest` tokens fit in free memory, with gradients and AdamW.
+    """Estimate how many pairs of `longest` tokens fit in free memory, with gradients and AdamW."""
+    trained = sum(p.numel() for p in weights.parameters() if p.requires_grad)
+    left = (_free_bytes(weights.device.type) - _ADAMW_BYTES * trained) * _MEMORY_SHARE
+    return max(0, int(left / activation_bytes(weights.config, longest, bf16=bf16)))
 
-    Activations take 34 h + 5 a s bytes a token and layer in 16 bits (Korthikanti et al. 2022,
+
+def activation_bytes(config: Any, length: int, *, bf16: bool) -> int:
+    """Estimate the memory for the activations of one text of `length` tokens.
+
+    They take 34 h + 5 a s bytes a token and layer in 16 bits (Korthikanti et al. 2022,
     equation 2), and the output layer's logits take three float32 values per vocabulary entry.
     """
-    config = weights.config
-    trained = sum(p.numel() for p in weights.parameters() if p.requires_grad)
     layers = config.num_hidden_layers + (getattr(config, "num_decoder_layers", None) or 0)
-    per_layer = 34 * config.hidden_size + 5 * config.num_attention_heads * longest
-    per_token = layers * per_layer * (1 if bf16 else 2) + 12 * config.vocab_size
-    left = (_free_bytes(weights.device.type) - _ADAMW_BYTES * trained) * _MEMORY_SHARE
-    return max(0, int(left / (per_token * longest)))
+    per_layer = 34 * config.hidden_size + 5 * config.num_attention_heads * length
+    return length * (layers * per_layer * (1 if bf16 else 2) + 12 * int(config.vocab_size))
 
 
 def _longest(sequences: Iterable[Sequence[int]]) -> int:

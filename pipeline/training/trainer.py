@@ -290,7 +290,8 @@ def activation_bytes(config: Any, length: int, *, bf16: bool) -> int:
     """
     layers = config.num_hidden_layers + (getattr(config, "num_decoder_layers", None) or 0)
     per_layer = 34 * config.hidden_size + 5 * config.num_attention_heads * length
-    return length * (layers * per_layer * (1 if bf16 else 2) + 12 * int(config.vocab_size))
+    per_token = layers * per_layer * (1 if bf16 else 2) + 12 * config.vocab_size
+    return int(per_token * length)
 
 
 def _longest(sequences: Iterable[Sequence[int]]) -> int:

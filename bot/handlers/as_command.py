@@ -21,32 +21,9 @@ from bot.transport.incoming import after_command, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON
 from model.chat.eligibility import parse_voice_header
 from model.chat.names import find_similar_names, fold
-from model.chat.roster import Person, Roster
-
-USUAL_TURNS = 5
-MOST_TURNS = 20
+from model.chat.roster import Person
 
 _ANYONE = re.compile(r"(anyone|anybody|algu(?:[eé]|e\u0301)m|qualquer)(?=[\s,:]|$)", re.IGNORECASE)
-_ABOUT = re.compile(r"(?:^|(?<=[\s,]))(?:about|sobre)(?=[\s,:]|$)", re.IGNORECASE)
-_JOINING = re.compile(r"(?:[\s,;&]+|(?:and|with|e|com|turns|vezes)(?=[\s,]|$))+", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?\d+(?=[\s,;]|$)")
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The request of a `/simulate`; without names, all voices take part."""
-
-    turns: int = USUAL_TURNS
-    people: tuple[Person, ...] = ()
-    about: str = ""
-
-
-class TurnsError(ValueError):
-    """The number of turns is not allowed."""
-
-
-class WhoError(ValueError):
-    """The name is ambiguous or unknown; the text of the error begins with the name."""
 
 
 def parse_request(said: str, words: str, command: int) -> ReplyRequest:
@@ -58,7 +35,7 @@ def parse_request(said: str, words: str, command: int) -> ReplyRequest:
     return ReplyRequest(words, command) if _is_forced(said.strip(), words) else NOTHING_MORE
 
 
-def anyone(said: str, command: int) -> ReplyRequest | None:
+def parse_anyone_request(said: str, command: int) -> ReplyRequest | None:
     """Return the request of `/as anyone`, or None for another `/as`.
 
     The words after it appear only in the prompt of this reply, because `model.chat.eligibility`
@@ -74,27 +51,7 @@ def anyone(said: str, command: int) -> ReplyRequest | None:
     )
 
 
-def scene_of(words: str, roster: Roster) -> Scene:
-    """Parse `/simulate`: the number of turns and names in any order, then `about` and a subject.
-
-    Raises:
-        TurnsError: The number of turns is not from 1 to 20.
-        WhoError: A name fits nobody or several people, or there are more than `MOST_TURNS` names.
-    """
-    turns, people = None, list[Person]()
-    found = _ABOUT.search(words)
-    left, about = (words[: found.start()], words[found.end() :]) if found else (words, "")
-    while left := left[_end(_JOINING, left) :].strip():
-        if number := _NUMBER.match(left):
-            turns, left = _turns(number[0], turns), left[number.end() :]
-        elif len(people) < MOST_TURNS and (named := roster.match_voice(left)):
-            people, left = [*people, named[0]], named[1]
-        else:
-            raise WhoError(left)
-    return Scene(turns or USUAL_TURNS, tuple(dict.fromkeys(people)), about.strip(" \t\n:,"))
-
-
-def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
+def explain_refusal(person: Person, access: Access, texts: Wording) -> str | None:
     """Return why the bot does not speak as a person, or None if it may."""
     if access.may_imitate(person):
         return None
@@ -105,7 +62,7 @@ def why_silent(person: Person, access: Access, texts: Wording) -> str | None:
     )
 
 
-def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
+def choose_question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
     """Return the question to ask if an `/as` has no clear name, and the voices for its buttons."""
     voices = access.voices
     if not voices:
@@ -114,7 +71,7 @@ def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Pers
         return texts.choose_voice, voices
     near = find_similar_names(said, voices)
     fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
-    if _have_the_name(said, access.roster.people) > 1:
+    if _count_first_name(said, access.roster.people) > 1:
         return texts.shared_name, fitting
     if not near:
         return texts.format_unknown_name([person.name for person in voices]), ()
@@ -123,22 +80,10 @@ def question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Pers
     ), fitting
 
 
-def _have_the_name(said: str, people: Sequence[Person]) -> int:
+def _count_first_name(said: str, people: Sequence[Person]) -> int:
     """Return how many people have the first name that `said` begins with."""
     first = re.split(r"[\s,:]", fold(said), maxsplit=1)[0]
     return sum(fold(person.name).split(" ")[0] == first for person in people)
-
-
-def _turns(number: str, earlier: int | None) -> int:
-    wrong = not number.isascii() or not number.isdecimal() or len(number) > len(str(MOST_TURNS))
-    if wrong or earlier is not None or not 1 <= int(number) <= MOST_TURNS:
-        raise TurnsError(number)
-    return int(number)
-
-
-def _end(pattern: re.Pattern[str], text: str) -> int:
-    found = pattern.match(text)
-    return found.end() if found else 0
 
 
 def _is_forced(said: str, words: str) -> bool:
@@ -166,11 +111,11 @@ class Voices:
         if named := self.state.access.roster.match_voice(said):
             request = parse_request(said, named[1], message.message_id)
             await self._speak(context, place, named[0], message.date, request)
-        elif wished := anyone(said, message.message_id):
-            await self._let_anyone_speak(context, place, message.date, wished)
+        elif anyone := parse_anyone_request(said, message.message_id):
+            await self._let_anyone_speak(context, place, message.date, anyone)
         else:
             access, texts = self.state.access, context.texts
-            text, offered = await asyncio.to_thread(question, said, access, texts)
+            text, offered = await asyncio.to_thread(choose_question, said, access, texts)
             await context.delivery.say(place, text, offered)
 
     async def reply(self, update: Update, context: Context) -> None:
@@ -204,7 +149,7 @@ class Voices:
             return
         place = place_of(asked)
         await _confirm(query)
-        is_first = await _removed(asked) or context.delivery.is_repeated
+        is_first = await _remove_question(asked) or context.delivery.is_repeated
         if not is_first or not self.state.access.may_speak_in(place.chat_id):
             return
         if person := self.state.access.roster.find_by_id(int(chosen[1])):
@@ -228,7 +173,7 @@ class Voices:
         at: datetime,
         request: ReplyRequest = NOTHING_MORE,
     ) -> None:
-        if refusal := why_silent(person, self.state.access, context.texts):
+        if refusal := explain_refusal(person, self.state.access, context.texts):
             await context.delivery.say(place, refusal)
         else:
             await self.speaking.answer(context, place, person.name, at, request)
@@ -238,7 +183,7 @@ class Voices:
     ) -> None:
         """Let the model choose who answers, among the people who agreed."""
         if names := [person.name for person in self.state.access.voices]:
-            await self.speaking.anyone(context, place, names, at, request)
+            await self.speaking.answer_as_anyone(context, place, names, at, request)
         else:
             await context.delivery.say(place, context.texts.no_voices)
 
@@ -257,7 +202,7 @@ async def _confirm(query: CallbackQuery, text: str | None = None) -> None:
         await query.answer(text)
 
 
-async def _removed(asked: Message) -> bool:
+async def _remove_question(asked: Message) -> bool:
     """Remove a question with its buttons; return whether this press was the first to do so."""
     try:
         return await asked.delete()

@@ -17,7 +17,7 @@ async def opt_in(message: Message, context: Context) -> str:
     user_id = own_id(message)
     if user_id is None:
         return texts.anonymous_sender
-    await state.decide(message.chat.id, user_id, "optin")
+    await state.save_decision(message.chat.id, user_id, "optin")
     person = state.access.roster.find_by_id(user_id)
     if person is None:
         return texts.optin_unknown
@@ -38,7 +38,7 @@ async def opt_out(message: Message, context: Context) -> str:
     user_id = own_id(message)
     if user_id is None:
         return texts.anonymous_sender
-    await context.state.decide(message.chat.id, user_id, "optout")
+    await context.state.save_decision(message.chat.id, user_id, "optout")
     return await erase_all_of(user_id, texts.optout_done, context)
 
 

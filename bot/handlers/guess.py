@@ -113,7 +113,7 @@ class GuessGame:
         async def may_send(_: str) -> bool:
             """Return False if somebody has opted out, or forgotten a message, in the meantime."""
             is_voice = shown.voice in {person.name for person in state.access.voices}
-            return is_voice and not state.is_unsaid(shown.voice, place.chat_id, shown.sources)
+            return is_voice and not state.must_erase(shown.voice, place.chat_id, shown.sources)
 
         sent: Message | None = None
         outcome: State = UNSENT
@@ -133,7 +133,7 @@ class GuessGame:
             await state.store.quizzes.add(part, quiz, shown.sources)
             await outbox.mark(part, place, outcome)
             # somebody may have withdrawn while it was being sent
-            if state.is_unsaid(shown.voice, place.chat_id, shown.sources):
+            if state.must_erase(shown.voice, place.chat_id, shown.sources):
                 own = (Ref(sent.chat.id, sent.message_id),)
                 await erase(ErasureQuery(own=own), context.delivery)
         elif outcome == UNSENT:

@@ -37,7 +37,7 @@ _OFF = {"0", "off", "no", "não", "nao"}
 async def set_chatty(message: Message, context: Context) -> str:
     """Set how often the bot joins in (group admins only); without a number, show the level."""
     state, texts = context.state, context.texts
-    group, argument = state.known(message.chat.id), after_command(message)
+    group, argument = state.group_to_change(message.chat.id), after_command(message)
     if not argument:
         return texts.chatty_level.format(level=group.chatty)
     is_number = (
@@ -49,7 +49,7 @@ async def set_chatty(message: Message, context: Context) -> str:
         return texts.group_admins_only
     if state.model_holder.now.propensity is None:
         return texts.chatty_unavailable
-    await state.change(replace(group, chatty=int(argument)))
+    await state.save_group(replace(group, chatty=int(argument)))
     return texts.chatty_level.format(level=int(argument))
 
 
@@ -60,7 +60,7 @@ async def set_quiet(message: Message, context: Context) -> str:
     if duration is None:
         return texts.quiet_usage
     until = datetime.now(UTC) + duration if duration else None
-    await state.change(replace(state.known(message.chat.id), quiet_until=until))
+    await state.save_group(replace(state.group_to_change(message.chat.id), quiet_until=until))
     return (
         texts.quiet_on.format(time=texts.format_duration(duration)) if duration else texts.quiet_off
     )

@@ -51,13 +51,13 @@ class PrivacyMode:
     async def hint(self, context: Context, place: Place) -> None:
         """Mention privacy mode after one of the first answers in a group."""
         state = context.state
-        chat_id = state.address(place).chat_id
-        group = state.known(chat_id)
+        chat_id = state.current_place(place).chat_id
+        group = state.group_to_change(chat_id)
         if chat_id > 0 or group.told_privacy or await self.receives_all(context, place):
             return
         self.hints[chat_id] += 1
         if self.hints[chat_id] >= MAX_HINTS:
-            await state.change(replace(group, told_privacy=True))
+            await state.save_group(replace(group, told_privacy=True))
             del self.hints[chat_id]
         await context.delivery.say(place, context.texts.privacy_mode_hint)
 
@@ -126,7 +126,7 @@ class AccessCheck:
             group = state.group(chat.id)
             is_new = chat.id not in state.groups or group.title != chat.title
             if chat.type in {Chat.GROUP, Chat.SUPERGROUP} and is_new:
-                await state.change(replace(group, title=chat.title, authorised=True))
+                await state.save_group(replace(group, title=chat.title, authorised=True))
             return
         if message and self._is_open_to_all(message, context):
             return
@@ -196,7 +196,7 @@ class Membership:
         chat, group = change.chat, state.group(change.chat.id)
         was_member, is_member = map(_is_member, (change.old_chat_member, change.new_chat_member))
         if was_member and not is_member:
-            await state.change(replace(group, authorised=False))
+            await state.save_group(replace(group, authorised=False))
         if was_member or not is_member:
             return
         announce: Coroutine[Any, Any, object]
@@ -208,7 +208,7 @@ class Membership:
         elif group.authorised and group.moved_from:
             return  # the bot was in this group before it moved
         else:
-            await state.change(replace(group, authorised=False))
+            await state.save_group(replace(group, authorised=False))
             announce = _leave_group(chat, context)
         context.application.create_task(announce, update)
 
@@ -248,7 +248,7 @@ async def migrate_group(message: Message, context: Context) -> None:
 async def _authorise(chat: Chat, state: BotState, allowed: frozenset[int] = frozenset()) -> None:
     """Record that an admin added the bot to a group, and add the chats that `/allow` permits."""
     group = state.group(chat.id)
-    await state.change(
+    await state.save_group(
         replace(group, title=chat.title, authorised=True, allowed=group.allowed | allowed)
     )
 

@@ -1,6 +1,7 @@
 """Handle `/simulate` and `/stop`."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -8,19 +9,35 @@ from telegram import Message
 
 from bot.application import Context
 from bot.errors import StoppingError
-from bot.handlers.as_command import (
-    MOST_TURNS,
-    USUAL_TURNS,
-    Scene,
-    TurnsError,
-    WhoError,
-    question,
-    scene_of,
-    why_silent,
-)
+from bot.handlers.as_command import choose_question, explain_refusal
 from bot.handlers.speaking import Speaking
 from bot.services.replies import ReplyRequest
 from bot.transport.incoming import after_command, place_of
+from model.chat.roster import Person, Roster
+
+USUAL_TURNS = 5
+MOST_TURNS = 20
+
+_ABOUT = re.compile(r"(?:^|(?<=[\s,]))(?:about|sobre)(?=[\s,:]|$)", re.IGNORECASE)
+_JOINING = re.compile(r"(?:[\s,;&]+|(?:and|with|e|com|turns|vezes)(?=[\s,]|$))+", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?\d+(?=[\s,;]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The request of a `/simulate`; without names, all voices take part."""
+
+    turns: int = USUAL_TURNS
+    people: tuple[Person, ...] = ()
+    about: str = ""
+
+
+class TurnsError(ValueError):
+    """The number of turns is not allowed."""
+
+
+class WhoError(ValueError):
+    """The name is ambiguous or unknown; the text of the error begins with the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +50,7 @@ class Simulator:
     async def simulate(self, message: Message, context: Context) -> str | None:
         """Play the turns; return the reason if there are none or if they end early."""
         chat_id = message.chat.id
-        scene = self._parse_scene(chat_id, after_command(message), context)
+        scene = self._check_scene(chat_id, after_command(message), context)
         if isinstance(scene, str):
             return scene
         stopped = self.running[chat_id] = asyncio.Event()
@@ -49,20 +66,20 @@ class Simulator:
         if stopped := self.running.get(message.chat.id):
             stopped.set()
 
-    def _parse_scene(self, chat_id: int, argument: str, context: Context) -> Scene | str:
+    def _check_scene(self, chat_id: int, argument: str, context: Context) -> Scene | str:
         """Return what to play, or the reason why nobody speaks."""
         access, texts = context.state.access, context.texts
         if not access.voices:
             return texts.no_voices
         try:
-            scene = scene_of(argument, access.roster)
+            scene = parse_scene(argument, access.roster)
         except TurnsError:
             return texts.simulate_usage.format(usual=USUAL_TURNS, most=MOST_TURNS)
         except WhoError as error:
-            text, people = question(str(error), access, texts)
+            text, people = choose_question(str(error), access, texts)
             return f"{text} {', '.join(one.name for one in people)}" if len(people) > 1 else text
         for person in scene.people:
-            if refusal := why_silent(person, access, texts):
+            if refusal := explain_refusal(person, access, texts):
                 return refusal
         running = self.running.get(chat_id)
         return texts.simulation_running if running and not running.is_set() else scene
@@ -96,3 +113,35 @@ class Simulator:
                 )
             at = datetime.now(UTC)
         return None
+
+
+def parse_scene(words: str, roster: Roster) -> Scene:
+    """Parse `/simulate`: the number of turns and names in any order, then `about` and a subject.
+
+    Raises:
+        TurnsError: The number of turns is not from 1 to 20.
+        WhoError: A name fits nobody or several people, or there are more than `MOST_TURNS` names.
+    """
+    turns, people = None, list[Person]()
+    found = _ABOUT.search(words)
+    left, about = (words[: found.start()], words[found.end() :]) if found else (words, "")
+    while left := left[_match_end(_JOINING, left) :].strip():
+        if number := _NUMBER.match(left):
+            turns, left = _parse_turns(number[0], turns), left[number.end() :]
+        elif len(people) < MOST_TURNS and (named := roster.match_voice(left)):
+            people, left = [*people, named[0]], named[1]
+        else:
+            raise WhoError(left)
+    return Scene(turns or USUAL_TURNS, tuple(dict.fromkeys(people)), about.strip(" \t\n:,"))
+
+
+def _parse_turns(number: str, earlier: int | None) -> int:
+    wrong = not number.isascii() or not number.isdecimal() or len(number) > len(str(MOST_TURNS))
+    if wrong or earlier is not None or not 1 <= int(number) <= MOST_TURNS:
+        raise TurnsError(number)
+    return int(number)
+
+
+def _match_end(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.match(text)
+    return found.end() if found else 0

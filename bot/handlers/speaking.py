@@ -43,7 +43,7 @@ class Speaking:
 
     def __init__(self, state: BotState, privacy_mode: PrivacyMode) -> None:
         self._state = state
-        self._hearing = privacy_mode
+        self._privacy_mode = privacy_mode
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._told_busy: dict[int, float] = {}
         self._stops = Counter[int]()
@@ -87,7 +87,7 @@ class Speaking:
         """Stop the turns that are being sent to a chat."""
         self._stops[chat_id] += 1
 
-    async def anyone(
+    async def answer_as_anyone(
         self,
         context: Context,
         place: Place,
@@ -190,7 +190,7 @@ class Speaking:
                     )
                     ready = self._paced(context, place, said, may_go_on)
                     if await self._say(context, part, place, said, ready):
-                        await self._hearing.hint(context, place)
+                        await self._privacy_mode.hint(context, place)
                     return
         except VoiceError as error:
             excuse = "" if speechless is None else self._excuse(error, place, context, speechless)
@@ -239,7 +239,7 @@ class Speaking:
         It can also continue if this turn's person opted out in the meantime.
         """
         arrived = await context.delivery.speak(part, place, ready)
-        if self._state.is_unsaid(
+        if self._state.must_erase(
             said.voice, place.chat_id, said.sources
         ):  # somebody may have withdrawn while it was being sent
             lines = await self._state.store.outbox.lines_of(part)
@@ -252,7 +252,7 @@ class Speaking:
         access = self._state.access
         person = access.roster.find_by_name(said.voice)
         may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
-        return may and not self._state.is_unsaid(said.voice, place.chat_id, said.sources)
+        return may and not self._state.must_erase(said.voice, place.chat_id, said.sources)
 
     def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:
         """Return the message that explains why there is no reply, or "" if the chat just got it."""

@@ -206,7 +206,7 @@ class Delivery:
             has_left = True
 
         while True:
-            address, has_left = self.state.address(place), False
+            address, has_left = self.state.current_place(place), False
             try:
                 with calling_before_departure(leave):
                     sent = await sending(address)

@@ -64,17 +64,17 @@ class BotState:
         """Return a group, with default values if it is unknown."""
         return self.groups.get(chat_id) or Group(chat_id)
 
-    def known(self, chat_id: int) -> Group:
+    def group_to_change(self, chat_id: int) -> Group:
         """Return a group to be stored; a new one is authorised if the bot may speak in it."""
         fresh = Group(chat_id, authorised=self.access.may_speak_in(chat_id))
         return self.groups.get(chat_id) or fresh
 
-    async def change(self, group: Group) -> None:
+    async def save_group(self, group: Group) -> None:
         """Store a group."""
         await self.store.groups.save(group)
         self.groups[group.chat_id] = group
 
-    def address(self, place: Place) -> Place:
+    def current_place(self, place: Place) -> Place:
         """Return a place with its current id: a group that became a supergroup has a new id."""
         moved = (g.chat_id for g in self.groups.values() if g.moved_from == place.chat_id)
         return Place(next(moved, place.chat_id), place.topic_id)
@@ -86,10 +86,10 @@ class BotState:
             return
         known = self.groups.get(old) or Group(old, title=title)
         let_in = known.authorised or self.access.may_speak_in(old) or there.authorised
-        await self.change(replace(known, chat_id=new, authorised=let_in, moved_from=old))
+        await self.save_group(replace(known, chat_id=new, authorised=let_in, moved_from=old))
         logger.info("chat %d is %d now", old, new)
 
-    async def decide(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
+    async def save_decision(self, chat_id: int, user_id: int, decision: DecisionKind) -> None:
         """Store a decision; it applies at once."""
         now = datetime.now(UTC)
         await self.store.decisions.add(chat_id, user_id, decision, now)
@@ -104,14 +104,14 @@ class BotState:
 
         return await self.store.eraser.mark(wanted, datetime.now(UTC), note)
 
-    def is_unsaid(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
+    def must_erase(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether to erase a line: its person opted out, or one of its sources is forgotten."""
         access = self.access
         person = access.roster.find_by_name(voice)
         decided = {access.decisions.get(number) for number in person.ids} if person else set()
-        return "optout" in decided or self.forgot(chat_id, sources)
+        return "optout" in decided or self.has_forgotten(chat_id, sources)
 
-    def forgot(self, chat_id: int, ids: Iterable[int]) -> bool:
+    def has_forgotten(self, chat_id: int, ids: Iterable[int]) -> bool:
         """Whether one of these messages was forgotten since the bot started."""
         return not self.forgotten.get(chat_id, set()).isdisjoint(ids)
 

@@ -77,7 +77,7 @@ async def other_chats(stage, app, count):
     chats = [stage.telegram.chat(FRIENDS - 1 - n, title="Others") for n in range(count)]
     for chat in chats:
         known = state.group(chat.id)
-        await state.change(type(known)(chat.id, authorised=True, allowed=frozenset({FRIENDS})))
+        await state.save_group(type(known)(chat.id, authorised=True, allowed=frozenset({FRIENDS})))
     return chats
 
 

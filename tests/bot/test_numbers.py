@@ -30,7 +30,7 @@ async def test_the_time_from_a_command_to_its_answer_without_the_model(stage, zo
         state = app.bot_data["state"]
         for chat in groups:
             group = state.group(chat.id)
-            await state.change(type(group)(chat.id, authorised=True, allowed=allowed))
+            await state.save_group(type(group)(chat.id, authorised=True, allowed=allowed))
         for number in range(COMMANDS):
             began = time.perf_counter()
             await stage.answer(groups[number % len(groups)], zoe, "/as João")

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.handlers.as_command import TurnsError, WhoError, anyone, scene_of
+from bot.handlers.as_command import parse_anyone_request
+from bot.handlers.simulate import TurnsError, WhoError, parse_scene
 from model.chat import eligibility, names
 from model.chat.conversation import Message, strip_media_word
 from model.chat.eligibility import make_line, parse_voice_header, target_text
@@ -80,7 +81,7 @@ def test_redaction_takes_linear_time(piece):
 
 def scene(text):
     try:
-        return scene_of(text, ROSTER)
+        return parse_scene(text, ROSTER)
     except (TurnsError, WhoError):
         return None
 
@@ -93,8 +94,8 @@ READERS = {
     "parse_voice_header": parse_voice_header,
     "a spoken name": lambda text: parse_voice_header(f"🎭 {text}\nhi"),
     "strip_media_word": strip_media_word,
-    "scene_of": scene,
-    "anyone": lambda text: anyone(text, 1),
+    "parse_scene": scene,
+    "parse_anyone_request": lambda text: parse_anyone_request(text, 1),
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.handlers.as_command import Scene, TurnsError, WhoError, scene_of
+from bot.handlers.simulate import Scene, TurnsError, WhoError, parse_scene
 from model.chat.roster import Person, Roster
 
 HUGO, SA, ANA = Person("Hugo Silva", (1,)), Person("Hugo Sá", (2,)), Person("Ana", (3,))
@@ -27,24 +27,24 @@ ROSTER = Roster((HUGO, SA, ANA))
     ],
 )
 def test_turns_names_and_a_subject_come_in_any_order(words, scene):
-    assert scene_of(words, ROSTER) == scene
+    assert parse_scene(words, ROSTER) == scene
 
 
 @pytest.mark.parametrize("words", ["Hugo", "Ana, Pedro", "5 please", "many", "Anastasia"])
 def test_who_is_not_clear_is_asked_for(words):
     with pytest.raises(WhoError):
-        scene_of(words, ROSTER)
+        parse_scene(words, ROSTER)
 
 
 @pytest.mark.parametrize("words", ["0", "21", "+5", "٥", "3 4", "Ana 100 about 3"])
 def test_a_number_that_is_none_of_turns_is_asked_for(words):
     with pytest.raises(TurnsError):
-        scene_of(words, ROSTER)
+        parse_scene(words, ROSTER)
 
 
 def test_more_names_than_turns_are_not_read():
     roster = Roster(tuple(Person(f"Ana{n}", (n + 1,)) for n in range(3)))
 
     with pytest.raises(WhoError):
-        scene_of("Ana0 " * 21, roster)
-    assert scene_of("Ana0 " * 20, roster).people == (roster.people[0],)
+        parse_scene("Ana0 " * 21, roster)
+    assert parse_scene("Ana0 " * 20, roster).people == (roster.people[0],)

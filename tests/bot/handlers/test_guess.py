@@ -178,7 +178,7 @@ async def test_no_quiz_is_sent_after_an_optout(stage, group, joao, zoe, coin):
         stage.speaker.open.clear()
         await stage.telegram.say(group, zoe, "/guess")
         await stage.telegram.wait_for("sendChatAction")
-        await app.bot_data["state"].decide(group.id, joao.id, "optout")
+        await app.bot_data["state"].save_decision(group.id, joao.id, "optout")
         stage.speaker.open.set()
         await stage.telegram.wait_for("sendMessage")
 
@@ -257,7 +257,7 @@ async def test_guesses_are_not_stored_once_the_bot_is_silent(stage, group, joao,
         await stage.telegram.say(group, joao, REAL)
         sent = await ask(stage, group, zoe)
         await kept(app, sent)
-        await state.change(replace(state.group(FRIENDS), authorised=False))
+        await state.save_group(replace(state.group(FRIENDS), authorised=False))
         await stage.telegram.vote(sent, zoe, 0)
         await stage.answer(group, zoe, "/help")
         score = await state.store.quizzes.score(FRIENDS)

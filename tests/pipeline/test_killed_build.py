@@ -58,16 +58,16 @@ def work(tmp_path):
 
 
 @pytest.fixture
-def start(tmp_path, work, pytestconfig):
+def start(tmp_path, work, pipeline_python):
     """Start a build in a process of its own, which prints its stages."""
     small = write(tmp_path / "small", chat(*conversation()))
-    places = {**os.environ, "PYTHONPATH": str(pytestconfig.rootpath), "PYTHONUNBUFFERED": "1"}
+    places = {**os.environ, "PYTHONUNBUFFERED": "1"}
     places |= dict.fromkeys(PLACES, str(tmp_path / "home"))
 
     def run(*program, export=small):
         command = [*(program or ("-m", "pipeline.cli")), "build", export]
         return subprocess.Popen(
-            [sys.executable, "-B", *map(str, command), "--out", "ds", "--min-messages", "1"],
+            [pipeline_python, *map(str, command), "--out", "ds", "--min-messages", "1"],
             cwd=work, env=places, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

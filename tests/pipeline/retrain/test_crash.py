@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 
 import pytest
 
@@ -57,7 +56,7 @@ def test_a_version_whose_run_was_killed_before_its_receipt_goes_with_the_next_ru
     assert [name[:4] for name in running.registry.names] == ["0001", "0003"]
 
 
-def test_a_signal_that_nothing_can_catch_leaves_no_half_of_anything(running):
+def test_a_signal_that_nothing_can_catch_leaves_no_half_of_anything(running, pipeline_python):
     (export, notes) = running.put(chat(*NEW), dump(decisions=[decision(1, "optout")]))
     program = f"""
 import os, signal, sys
@@ -78,7 +77,7 @@ running._count = iter(range(100, 200))
 running.run(Path({str(export)!r}), Path({str(notes)!r}))
 """
     for step in ("keep", "write"):
-        done = subprocess.run([sys.executable, "-c", program, step], check=False)
+        done = subprocess.run([pipeline_python, "-c", program, step], check=False)
         assert done.returncode == -signal.SIGKILL
         assert running.registry.current.startswith("0001-")
 

@@ -13,6 +13,7 @@ from model.artifacts.registry import Registry
 from model.errors import ArtifactError
 from pipeline.cli import models
 from pipeline.versions import hub
+from tests import command_line
 from tests.checkpoints import save_llama
 from tests.model.fake_artifacts import make
 from tests.pipeline import fake_hub
@@ -180,14 +181,12 @@ def test_nobody_signed_in_and_no_hub_are_one_line_each(registry, tmp_path):
     assert offline.stderr == ("understudy: the hub cannot be reached: go online and try again\n")
 
 
-def test_training_pushes_what_it_made_where_it_is_asked_to(habits_dataset, tmp_path):
-    base = save_llama(tmp_path / "base")
-    with fake_hub.running() as server:
-        result = understudy(
-            "train", habits_dataset, "--base", base, "--models", tmp_path / "models",
-            "--epochs", 0.02, "--push-to-hub", "hugo/friends", "--yes",
-            home=tmp_path, HF_TOKEN=fake_hub.TOKEN, HF_ENDPOINT=server.url,
-        )  # fmt: skip
+def test_training_pushes_what_it_made_where_it_is_asked_to(habits_dataset, tmp_path, server):
+    result = command_line.understudy(
+        "train", habits_dataset, "--base", save_llama(tmp_path / "base"),
+        "--models", tmp_path / "models", "--epochs", 0.02,
+        "--push-to-hub", "hugo/friends", "--yes", env=PLAIN,
+    )  # fmt: skip
 
     assert result.returncode == 0, result.stderr
     name = Registry(tmp_path / "models").current
@@ -196,13 +195,11 @@ def test_training_pushes_what_it_made_where_it_is_asked_to(habits_dataset, tmp_p
     assert "weights/model.safetensors" in server.files["hugo/friends"]
 
 
-def test_training_asks_before_it_begins(habits_dataset, tmp_path):
-    with fake_hub.running() as server:
-        result = understudy(
-            "train", habits_dataset, "--base", tmp_path, "--models", tmp_path / "models",
-            "--push-to-hub", "hugo/friends",
-            home=tmp_path, HF_TOKEN=fake_hub.TOKEN, HF_ENDPOINT=server.url,
-        )  # fmt: skip
+def test_training_asks_before_it_begins(habits_dataset, tmp_path, server):
+    result = command_line.understudy(
+        "train", habits_dataset, "--base", tmp_path, "--models", tmp_path / "models",
+        "--push-to-hub", "hugo/friends", env=PLAIN,
+    )  # fmt: skip
 
     assert result.returncode == 1
     assert "Push it? [y/N]" in result.stdout

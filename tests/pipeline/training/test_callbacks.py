@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run(base, tmp_path):
 def test_a_resumed_run_has_the_held_out_curve_of_an_uninterrupted_one(base, tmp_path, lora):
     folder = tmp_path / "base"
     settings = Hyperparameters(
-        epochs=20, batch_size=8, learning_rate=3e-3, evaluations=10, patience=0, lora=lora
+        epochs=8, batch_size=8, learning_rate=3e-3, evaluations=8, patience=0, lora=lora
     )
 
     def run_until(work, stop_at=None, *, resume=False):
@@ -173,7 +173,7 @@ def test_a_resumed_run_has_the_held_out_curve_of_an_uninterrupted_one(base, tmp_
             held_out=said(fresh, "what about me"), resume=resume, on_progress=press,
         )  # fmt: skip
 
-    stopped = run_until(tmp_path / "broken", stop_at=17)
+    stopped = run_until(tmp_path / "broken", stop_at=11)
     resumed = run_until(tmp_path / "broken", resume=True)
     whole = run_until(tmp_path / "whole")
 

@@ -1,6 +1,7 @@
 """No plain text is left where it should not be: of the chat, of who said no, of what is private."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from model.chat.eligibility import add_voice_header
 from pipeline.dataset.storage import load_dataset
 from tests import checkpoints
-from tests.habits import write_export
+from tests.habits import HABITS, write_export
 from tests.pipeline.chats import chat, conversation, entry, write
 
 WORD = "xylophonequartet"
@@ -252,6 +253,13 @@ def test_build_train_and_evaluate_leave_the_chat_in_no_home_cache_or_temporary_f
         )  # fmt: skip
 
         assert run.returncode == 0, run.stderr
+        assert run.stderr == "", command
+        assert not re.search(
+            "transformers|accelerate|datasets:|Warning|it/s|examples/s", run.stdout
+        )
         assert files_with(WORD, home, temporary) == [], command
     assert any(WORD in text for text in texts((work / "ds" / "pairs").iterdir()))
     assert list((work / "models" / "versions").glob("*/scorecard.json"))
+    for habit in HABITS.values():  # the word itself is a piece of the base's vocabulary
+        assert files_with(habit, work / "models") == []
+    assert sum(path.is_file() for path in (work / "models").rglob("*")) > 10

@@ -28,6 +28,7 @@ from pipeline.evaluation.generation import Size
 from tests.habits import HABITS
 
 QUIET = Console(quiet=True)
+one_family = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 SMALL = Size(generated=6, unranked=6, swapped=6, base=3, scored=5, quick=True)
 
 
@@ -73,6 +74,7 @@ def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dat
     assert again == card
 
 
+@one_family
 def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     registry, _ = judged
     dataset, shares = load_dataset(habits_dataset), []
@@ -88,6 +90,7 @@ def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     assert shares.count(1) == 1
 
 
+@one_family
 def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):
     registry, _ = judged
     monkeypatch.setattr(
@@ -98,6 +101,7 @@ def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):
     evaluate(registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET)
 
 
+@one_family
 def test_the_table_fits_80_columns_and_says_what_matters(judged):
     shown = StringIO()
 
@@ -109,6 +113,7 @@ def test_the_table_fits_80_columns_and_says_what_matters(judged):
         assert words in text
 
 
+@one_family
 def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
     registry, _ = judged
 
@@ -128,6 +133,7 @@ def evaluated(registry, *words):
     return CliRunner().invoke(app, command)
 
 
+@one_family
 def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it_was(
     judged, habits_dataset, tmp_path
 ):
@@ -150,6 +156,7 @@ def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it
     assert {file: file.read_bytes() for file in path.glob("*.json")} == before
 
 
+@one_family
 def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
     registry, card = judged
 
@@ -157,6 +164,7 @@ def test_a_scorecard_says_how_its_version_speaks_and_on_which_talk(judged):
     assert card["held_out"] == "test"
 
 
+@one_family
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -175,6 +183,7 @@ def test_a_trial_that_has_no_place_is_wrong_usage_before_any_work(trained, words
     assert said in " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
 
 
+@one_family
 def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habits_dataset):
     artifact = judged[0].open()
     other = tmp_path / "other"

@@ -2,11 +2,8 @@
 
 import json
 import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
@@ -87,29 +84,6 @@ def test_the_files_next_to_an_artifact_s_weights_contain_no_messages(trained, fi
 def test_a_finished_run_leaves_only_its_tensorboard_records(trained):
     assert list((trained.root / "training").iterdir()) == []
     assert [p.name for p in (trained.root / "tensorboard").iterdir()] == trained.names
-
-
-def test_the_command_leaves_no_message_on_disk_and_prints_nothing_of_a_library(
-    tmp_path, habits_dataset, pytestconfig
-):
-    base, home = save_llama(tmp_path / "base"), tmp_path / "home"
-    home.mkdir()
-    places = ("HOME", "HF_HOME", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TMPDIR")
-    environment = {**os.environ, **dict.fromkeys(places, str(home)), "COLUMNS": "200"}
-    command = [sys.executable, "-m", "pipeline.cli", "train", str(habits_dataset), "--base", base]
-
-    done = subprocess.run(
-        [*command, "--models", str(tmp_path / "models"), "--epochs", "0.1"],
-        cwd=pytestconfig.rootpath, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert not re.search("transformers|accelerate|datasets|Warning|it/s|examples/s", done.stdout)
-    files = [path for folder in (home, tmp_path / "models") for path in folder.rglob("*")]
-    written = [path.read_bytes() for path in files if path.is_file()]
-    assert len(written) > 10
-    assert not any(habit.encode() in text for text in written for habit in HABITS.values())
 
 
 def test_only_the_owner_can_read_what_training_wrote(trained):

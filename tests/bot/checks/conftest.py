@@ -8,7 +8,7 @@ import pytest
 from bot.checks import run_checks
 from model.artifacts.artifact import save_card
 from model.artifacts.registry import Registry
-from tests.bot.disks import remount, small_disk
+from tests.bot.small_disk import remount, small_disk
 
 __all__ = ["remount", "small_disk"]
 

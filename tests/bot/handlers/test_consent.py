@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from model.chat.eligibility import add_voice_header, parse_voice_header
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
 
 
 @pytest.fixture
@@ -101,12 +101,12 @@ class TestOptout:
         await live.telegram.say(group, joao, "the treasure lies below the oak")
         await live.telegram.say(group, hugo, "and the map?")
         await live.answer(group, hugo, "/as João")
-        assert remains(live.folder, "treasure", "João number 1")
+        assert find_words(live.folder, "treasure", "João number 1")
 
         answer = await live.answer(live.telegram.private(joao), joao, "/optout")
 
         assert "I erased 1 message of yours" in answer["text"]
-        assert not remains(live.folder, "treasure", "João number 1")
+        assert not find_words(live.folder, "treasure", "João number 1")
         await live.answer(group, hugo, "/as Hugo Sá")
         assert live.speaker.context == ("Hugo Silva: and the map?",)
 
@@ -125,7 +125,7 @@ class TestOptout:
         assert answer["text"].startswith("I won't speak in your voice any more")
         lines = [parse_voice_header(text) for text in live.said() if parse_voice_header(text)]
         assert lines == [("João", "cabbage"), ("Hugo Sá", "Hugo Sá number 2")]
-        assert not remains(live.folder, "cabbage")
+        assert not find_words(live.folder, "cabbage")
 
     async def test_a_simulation_continues_without_the_voice(self, live, group, joao, hugo):
         live.speaker.next_voices.extend(["João", "João"])

@@ -8,7 +8,7 @@ import pytest
 import time_machine
 
 from model.chat.eligibility import add_voice_header, parse_voice_header
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
 
 
 def rows(stage, query):
@@ -34,7 +34,7 @@ class TestOneMessage:
         )
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
         assert forgotten(live) == {said["message_id"], line["message_id"]}
-        assert not remains(live.folder, "treasure", "below the oak")
+        assert not find_words(live.folder, "treasure", "below the oak")
 
     async def test_a_line_made_from_other_messages_stays(self, live, group, hugo, joao):
         await live.telegram.say(group, hugo, "hello")
@@ -53,7 +53,7 @@ class TestOneMessage:
         await live.answer(group, joao, "/forget", reply_to=asked)
 
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
-        assert not remains(live.folder, "treasure")
+        assert not find_words(live.folder, "treasure")
 
     async def test_a_forgotten_sticker_is_not_sent_again(self, live, group, joao):
         sticker = live.telegram.sticker("😂")
@@ -65,7 +65,7 @@ class TestOneMessage:
         answer = await live.answer(group, joao, "/as Hugo Sá")
 
         assert answer["text"] == add_voice_header("Hugo Sá", "😂")
-        assert not remains(live.folder, sticker["file_id"])
+        assert not find_words(live.folder, sticker["file_id"])
 
     async def test_an_edit_does_not_bring_it_back(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -75,7 +75,7 @@ class TestOneMessage:
         await live.answer(group, hugo, "/as Hugo Sá")
 
         assert live.speaker.context == ()
-        assert not remains(live.folder, "treasure")
+        assert not find_words(live.folder, "treasure")
 
     async def test_a_reply_that_repeats_it_does_not_bring_it_back(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -87,7 +87,7 @@ class TestOneMessage:
         await live.answer(group, hugo, "/as Hugo Sá")
 
         assert live.speaker.context == ("Hugo Silva: what?",)
-        assert not remains(live.folder, "treasure")
+        assert not find_words(live.folder, "treasure")
 
     async def test_a_reply_being_generated_from_it_is_not_sent(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -124,7 +124,7 @@ class TestPermission:
         answer = await live.answer(group, hugo, "/forget", reply_to=said)
 
         assert answer["text"].startswith("Only the author, the person whose voice it is")
-        assert remains(live.folder, "treasure")
+        assert find_words(live.folder, "treasure")
 
     async def test_group_admins_may_forget_it(self, live, group, hugo, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -133,7 +133,7 @@ class TestPermission:
         answer = await live.answer(group, hugo, "/forget", reply_to=said)
 
         assert answer["text"].startswith("Forgotten")
-        assert not remains(live.folder, "treasure")
+        assert not find_words(live.folder, "treasure")
 
     async def test_anonymous_group_admins_may_forget_it(self, live, group, joao):
         said = await live.telegram.say(group, joao, "the treasure")
@@ -176,7 +176,7 @@ class TestLineInAVoice:
 
         assert answer["text"].startswith("Forgotten")
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
-        assert not remains(live.folder, "cabbage")
+        assert not find_words(live.folder, "cabbage")
 
     async def test_a_line_in_another_voice_stays(self, live, group, hugo, joao):
         line = await live.answer(group, hugo, "/as João")
@@ -202,7 +202,7 @@ class TestLineInAVoice:
 
                 assert "I can't delete 1 message of mine that came from that" in answer["text"]
                 assert stage.telegram.message(group, line["message_id"])
-                assert not remains(stage.folder, "cabbage")
+                assert not find_words(stage.folder, "cabbage")
 
 
 class TestAll:
@@ -214,14 +214,14 @@ class TestAll:
             await live.telegram.say(group, hugo, f"hm {number}")
         await live.answer(group, hugo, "/as João")
         await live.answer(group, hugo, "/as Hugo Sá")
-        assert remains(live.folder, "treasure", "below the oak?", "cabbage", "João")
+        assert find_words(live.folder, "treasure", "below the oak?", "cabbage", "João")
 
         answer = await live.answer(group, joao, "/forget all")
 
         assert answer["text"].startswith("I forgot 2 messages of yours")
         assert "I also deleted 2 messages of mine" in answer["text"]
         await live.answer(group, hugo, "/help")
-        assert not remains(live.folder, "treasure", "below the oak?", "cabbage")
+        assert not find_words(live.folder, "treasure", "below the oak?", "cabbage")
         assert [name for (name,) in rows(live, "SELECT author_name FROM messages")].count(
             "João"
         ) == 0
@@ -236,7 +236,7 @@ class TestAll:
 
         assert answer["text"].startswith("I forgot 1 message of yours")
         assert (group.id, line["message_id"]) not in live.telegram.world.messages
-        assert not remains(live.folder, "treasure", "Zoe")
+        assert not find_words(live.folder, "treasure", "Zoe")
 
     async def test_it_covers_all_chats(self, stage, group, hugo, joao):
         async with stage.running(admins="13"):
@@ -246,7 +246,7 @@ class TestAll:
             answer = await stage.answer(private, joao, "/forget all")
 
             assert answer["text"].startswith("I forgot 2 messages of yours")
-            assert not remains(stage.folder, "psst", "treasure")
+            assert not find_words(stage.folder, "psst", "treasure")
 
     async def test_it_works_after_the_group_moved(self, live, hugo, joao):
         basic = live.telegram.chat(-1001234, title="Friends", kind="group")
@@ -263,7 +263,7 @@ class TestAll:
         assert everything["text"].startswith("I forgot 3 messages of yours")
         assert "I can't delete 1 message of mine" in everything["text"]
         assert live.telegram.message(basic, line["message_id"])
-        assert not remains(live.folder, "treasure", "João number 1")
+        assert not find_words(live.folder, "treasure", "João number 1")
 
     async def test_a_message_from_before_the_move_is_erased(self, live, hugo, joao):
         basic = live.telegram.chat(-1001234, title="Friends", kind="group")
@@ -275,7 +275,7 @@ class TestAll:
 
         assert answer["text"].startswith("Forgotten")
         assert "I can't delete 1 message of mine" in answer["text"]
-        assert not remains(live.folder, "treasure", "Hugo Sá number 1")
+        assert not find_words(live.folder, "treasure", "Hugo Sá number 1")
 
     async def test_quizzes_and_guesses_are_erased_too(self, live, group, joao, hugo):
         said = await live.telegram.say(group, joao, "below the oak")
@@ -314,8 +314,8 @@ class TestAll:
 async def test_updates_set_aside_keep_no_text(live, group, joao, hugo):
     await live.telegram.say(group, joao, "the treasure", date="soon")
     await live.answer(group, hugo, "/help")
-    assert remains(live.folder, "treasure")
+    assert find_words(live.folder, "treasure")
 
     await live.answer(group, joao, "/forget all")
 
-    assert not remains(live.folder, "treasure")
+    assert not find_words(live.folder, "treasure")

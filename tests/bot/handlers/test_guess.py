@@ -13,7 +13,7 @@ from bot.store.outbox import Line
 from bot.texts import EN, LANGUAGES
 from model.errors import VoiceError
 from tests.bot.conftest import FRIENDS, until
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
 
 REAL = "I bring the wine and nothing else"
 MADE_UP = "somebody took my wine on Friday night"
@@ -222,7 +222,7 @@ async def test_a_quiz_sent_during_an_optout_is_deleted(stage, group, joao, zoe, 
         await stage.answer(group, joao, word, reply_to=said)
         await stage.telegram.wait_for("deleteMessage")
 
-    assert not remains(stage.folder, "wine")
+    assert not find_words(stage.folder, "wine")
 
 
 async def test_the_score_counts_right_guesses_and_fooled_people(

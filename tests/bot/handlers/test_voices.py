@@ -192,6 +192,7 @@ class TestBursts:
             await stage.telegram.wait_for("sendMessage", text=add_voice_header("João", "yes"))
 
         methods = [call.method for call in stage.telegram.calls]
+        methods = [one for one in methods if one in {"sendMessage", "sendChatAction"}]
         first = methods.index("sendMessage")
         assert methods[first:] == [
             *("sendMessage", "sendChatAction", "sendMessage", "sendChatAction", "sendMessage"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def kept(stage, query="SELECT text FROM messages ORDER BY message_id"):
 
 async def until_gone(stage, *words):
     async with asyncio.timeout(10):
-        while remains(stage.folder, *words):  # noqa: ASYNC110  nothing tells of it
+        while find_words(stage.folder, *words):  # noqa: ASYNC110  nothing tells of it
             await asyncio.sleep(0.05)
 
 
@@ -42,7 +42,7 @@ async def test_strangers_words_vanish_and_friends_words_stay(stage, group, zoe, 
         clock.shift(timedelta(days=2, minutes=-5))
         await stage.telegram.say(group, zoe, "a newer secret")
         await stage.answer(group, hugo, "/as Hugo Sá")
-        assert remains(stage.folder, "treasure")
+        assert find_words(stage.folder, "treasure")
 
         clock.shift(timedelta(minutes=10))
         await until_gone(stage, "treasure")
@@ -90,7 +90,7 @@ async def test_what_a_friend_forwarded_vanishes_like_a_strangers(stage, group, h
         await stage.telegram.say(group, hugo, "the treasure", forward_origin=origin)
         await stage.telegram.say(group, hugo, "they say")
         await stage.answer(group, hugo, "/help")
-        assert remains(stage.folder, "treasure")
+        assert find_words(stage.folder, "treasure")
 
         clock.shift(timedelta(days=3))
         await until_gone(stage, "treasure")
@@ -104,7 +104,7 @@ async def test_retention_days_sets_how_long(stage, group, zoe, hugo, hours, cloc
         await stage.answer(group, hugo, "/help")
         clock.shift(timedelta(days=29))
         await asyncio.sleep(0.3)
-        is_there = remains(stage.folder, "treasure")
+        is_there = find_words(stage.folder, "treasure")
         clock.shift(timedelta(days=2))
         await until_gone(stage, "treasure")
 
@@ -118,7 +118,7 @@ async def test_what_could_not_be_read_vanishes_too(
     async with stage.running(retention_days=days):
         await stage.telegram.say(group, zoe, "the treasure", date="soon")
         await stage.answer(group, hugo, "/help")
-        assert remains(stage.folder, "treasure")
+        assert find_words(stage.folder, "treasure")
 
         clock.shift(timedelta(hours=after))
         await until_gone(stage, "treasure")
@@ -133,7 +133,7 @@ async def test_an_admins_private_messages_expire_even_if_they_agreed(
         await stage.answer(private, joao, "/as João")
         await stage.telegram.say(group, joao, "hello all")
         await stage.answer(group, joao, "/help")
-        assert remains(stage.folder, "treasure", "number 1")
+        assert find_words(stage.folder, "treasure", "number 1")
 
         clock.shift(timedelta(days=3))
         await until_gone(stage, "treasure", "number 1")

@@ -12,7 +12,7 @@ import pytest
 from bot.errors import StoreError
 from bot.store.backup import back_up
 from bot.store.database import Version, prepare_database, read_version
-from tests.bot.disks import fill_up
+from tests.bot.small_disk import fill_up
 
 ROW = """
 INSERT INTO messages (chat_id, message_id, author_id, text, sent_at, is_forward, is_from_bot)

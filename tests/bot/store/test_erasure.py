@@ -21,7 +21,7 @@ from bot.store.messages import MessageStore, Place, Ref
 from model.chat import eligibility, quotes
 from model.chat.conversation import Message
 from model.redaction import numbers
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEAKY = 16
@@ -69,7 +69,7 @@ async def test_no_copy_that_sqlite_made_is_left(engine, tmp_path):
 
     await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
-    assert remains(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
+    assert find_words(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
 
 
 async def test_what_is_marked_is_neither_used_nor_kept(engine):
@@ -201,7 +201,7 @@ async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
         await Eraser(engine).erase(wanted)
     left = await MessageStore(engine).count()
     await Eraser(engine).wipe()
-    assert not remains(tmp_path, "SECRET1x")
+    assert not find_words(tmp_path, "SECRET1x")
 
     await Eraser(engine).erase(wanted)
 
@@ -224,7 +224,7 @@ async def test_no_copy_is_left_after_edits_and_other_erasures(engine, tmp_path, 
 
     await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
-    assert {word for word, _ in remains(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
+    assert {word for word, _ in find_words(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
         "SECRET2x"
     }
     with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
@@ -274,7 +274,7 @@ class TestTheInbox:
 
         await erasing.erase(ErasureQuery(authors=frozenset({1})))
 
-        assert not remains(tmp_path, "treasure", "name 1")
+        assert not find_words(tmp_path, "treasure", "name 1")
         first, _, third, _ = await inbox.waiting()
         assert first["message"]["message_id"] == 1
         assert third["message"]["text"] == "what?"
@@ -289,7 +289,7 @@ class TestTheInbox:
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "half \ud83d"
-        assert not remains(tmp_path, "treasure")
+        assert not find_words(tmp_path, "treasure")
 
     async def test_the_update_that_asks_for_it_can_be_handled_anew(self, engine, tmp_path):
         inbox = Inbox(engine)
@@ -302,7 +302,7 @@ class TestTheInbox:
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "/forget"
         assert kept["message"]["reply_to_message"]["message_id"] == 1
-        assert not remains(tmp_path, "treasure")
+        assert not find_words(tmp_path, "treasure")
 
     async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, engine, tmp_path):
         await Eraser(engine).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
@@ -311,7 +311,7 @@ class TestTheInbox:
         fresh = await Inbox(engine).keep([{"update_id": 3, "message": answered}])
 
         assert fresh == {3}
-        assert not remains(tmp_path, "treasure")
+        assert not find_words(tmp_path, "treasure")
         [kept] = await Inbox(engine).waiting()
         assert kept["message"]["text"] == "what?"
 
@@ -336,4 +336,4 @@ async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
         await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
 
         assert wal_file(url).exists()
-        assert not remains(real.parent, "SECRET1x")
+        assert not find_words(real.parent, "SECRET1x")

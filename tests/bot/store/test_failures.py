@@ -11,7 +11,7 @@ from bot.errors import StoreError
 from bot.store.database import open_database, prepare_database
 from bot.store.messages import MessageStore
 from model.chat.conversation import Message
-from tests.bot.disks import fill_up
+from tests.bot.small_disk import fill_up
 
 CHAT = -5
 LIMIT = 200_000

@@ -12,7 +12,7 @@ from bot.store.messages import MessageStore, Place, Ref
 from bot.store.outbox import APOLOGY, Line, Outbox, Part, SendLog, Turn
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLACE = Place(-5)
@@ -198,7 +198,7 @@ async def test_what_is_left_of_a_turn_is_erased(outbox, engine, tmp_path, wanted
     await Eraser(engine).erase(wanted)
 
     assert not await outbox.begin(PART, PLACE)
-    assert remains(tmp_path, "SECRETx") == []
+    assert find_words(tmp_path, "SECRETx") == []
 
 
 async def test_a_turn_whose_update_is_closed_is_dropped(outbox, engine, tmp_path):

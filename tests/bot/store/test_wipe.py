@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from bot.store.wipe import PAGES_CHANGED, clear, shrink, unused_ranges
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
 
 SIZES = (5, 30, 80, 300, 1500, 6000)
 
@@ -45,12 +45,12 @@ def test_nothing_is_left_and_the_rows_are_as_they_were(tmp_path, page_size, vacu
     path = tmp_path / "bot.db"
     kept = fill(path, page_size, vacuum)
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
-        assert page_size == 512 or remains(tmp_path, "SECRET")
+        assert page_size == 512 or find_words(tmp_path, "SECRET")
 
         clear(path, file, threading.Lock(), time.sleep)
         shrink(path, threading.Lock(), time.sleep)
 
-        assert not remains(tmp_path, "SECRET", "gonex")
+        assert not find_words(tmp_path, "SECRET", "gonex")
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("SELECT * FROM said ORDER BY id").fetchall() == kept
 
@@ -80,7 +80,7 @@ def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
         assert edits[0] > 1
-        assert not remains(tmp_path, "SECRET", "gonex")
+        assert not find_words(tmp_path, "SECRET", "gonex")
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("SELECT count(*) FROM said").fetchone() == (len(kept),)
 

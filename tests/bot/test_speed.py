@@ -12,8 +12,8 @@ import pytest
 from bot.store.database import prepare_database
 from bot.store.messages import Place
 from tests.bot.conftest import FRIENDS, until
-from tests.bot.delays import figures, measured, other_chats
-from tests.bot.remains import remains
+from tests.bot.database_files import find_words
+from tests.bot.response_times import figures, measured, other_chats
 
 COMMANDS = 100
 UPDATES = 2000
@@ -106,7 +106,7 @@ async def test_a_large_erasure_delays_others_little(tuned, stage, group, joao, z
         await answer
         took = time.perf_counter() - began
 
-    assert not [word for word, _ in remains(stage.folder, "the oak")]
+    assert not [word for word, _ in find_words(stage.folder, "the oak")]
     with capsys.disabled():
         print(f"\nfour chats alone: {figures(*alone)}")  # noqa: T201  a measurement
         print(f"beside /forget of one of {KEPT} messages: {figures(*one)}")  # noqa: T201  likewise

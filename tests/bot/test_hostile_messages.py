@@ -8,7 +8,7 @@ import pytest
 
 from model import joining
 from tests.bot.conftest import until
-from tests.bot.delays import figures, measured, other_chats
+from tests.bot.response_times import figures, measured, other_chats
 
 LONGEST = 4096
 PATTERNS = (

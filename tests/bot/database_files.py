@@ -1,0 +1,10 @@
+"""Search the files of a bot's database, byte by byte."""
+
+
+def find_words(folder, *words):
+    """Return each of these words that is in a file of the database, with the file's name."""
+    files = sorted(folder.glob("bot.db*"))
+    assert files
+    return [
+        (word, file.name) for file in files for word in words if word.encode() in file.read_bytes()
+    ]

@@ -20,7 +20,7 @@ from model.chat.eligibility import parse_voice_header
 from model.chat.prompt import render_context
 from tests.habits import CHAT_ID, IDS
 from tests.pipeline.chats import write
-from tests.pipeline.retrain.workshop import told
+from tests.pipeline.retrain.retrain_runner import told
 
 GROUP = -(10**12 + CHAT_ID)
 ANYBODY = {**IDS, "Ana": 21, "Rui": 22}

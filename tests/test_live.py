@@ -16,7 +16,7 @@ from model.chat.prompt import format_line
 from tests.habits import HABITS
 from tests.live_group import Friends
 
-# test_month.py runs the bot with a model of the other family.
+# test_simulated_month.py runs the bot with a model of the other family.
 pytestmark = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
 
 MOST_A_TURN = 4

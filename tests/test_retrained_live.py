@@ -23,8 +23,8 @@ from tests.checkpoints import save_llama
 from tests.command_line import understudy
 from tests.live_group import Calendar, Friends, Group, killed, plain, read, retrained
 from tests.pipeline.chats import write
-from tests.pipeline.retrain.wholeness import kept_and_whole
-from tests.pipeline.retrain.workshop import everything, told
+from tests.pipeline.retrain.history_check import history_and_export
+from tests.pipeline.retrain.retrain_runner import everything, told
 
 FORCED = ("--force-promotion", "the proof goes on")
 LONG = 5  # words of a line that nobody else says
@@ -96,7 +96,7 @@ async def second_part(group, folder, root, piece, voice, retrain):
     assert "trained on messages up to" in news
     assert receipt["version"] in await group.tells("/model")
     heard = [one for one in group.messages if one["id"] not in {notice, *forgotten}]
-    kept, whole = kept_and_whole(root, group.export(folder, heard))
+    kept, whole = history_and_export(root, group.export(folder, heard))
     assert kept == whole
     assert receipt["messages"] == kept.messages
     assert regretted["message_id"] in forgotten  # and what the bot said after it, if it did
@@ -130,7 +130,7 @@ async def third_part(group, folder, root, piece, stays, leaves, kills, retrain):
     await group.told_of(receipt["version"], mark)
     forgotten = forgotten_in(given[1])
     remembered = [one for one in read(given[0])[0] if one["id"] not in forgotten]
-    kept, whole = kept_and_whole(root, group.export(folder, remembered))
+    kept, whole = history_and_export(root, group.export(folder, remembered))
     assert len(forgotten) > 1  # what the bot had kept of the one who left, too
     assert kept == whole
     assert receipt["messages"] == kept.messages

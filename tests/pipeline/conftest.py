@@ -1,22 +1,22 @@
-"""A workshop, one whose first version serves, and files to merge."""
+"""Retrainings with fake training, and files to merge."""
 
 import pytest
 
 from tests.pipeline.chats import write
 from tests.pipeline.retrain.merging import merging, remember, said
-from tests.pipeline.retrain.workshop import Workshop
+from tests.pipeline.retrain.retrain_runner import RetrainRunner
 
 
 @pytest.fixture
-def shop(tmp_path):
-    return Workshop(tmp_path)
+def runner(tmp_path):
+    return RetrainRunner(tmp_path)
 
 
 @pytest.fixture
-def running(shop):
-    """A workshop whose first version serves."""
-    assert shop.first().promoted
-    return shop
+def running(runner):
+    """A runner whose first version serves."""
+    assert runner.first().promoted
+    return runner
 
 
 @pytest.fixture

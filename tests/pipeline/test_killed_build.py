@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.pipeline.chats import chat, conversation, entry, write
-from tests.pipeline.retrain.workshop import found
+from tests.pipeline.retrain.retrain_runner import found
 
 WORD = "xylophonequartet"
 PLACES = ("HOME", "HF_HOME", "XDG_CACHE_HOME", "TMPDIR", "SQLITE_TMPDIR")

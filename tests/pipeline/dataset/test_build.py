@@ -11,8 +11,8 @@ from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.sample import NAMES, write_sample
 from pipeline.dataset.storage import load_dataset
+from tests.call_count import count_calls
 from tests.pipeline.chats import NOON, account, chat, conversation, entry, small, write
-from tests.steps import steps
 
 BOT = 5_000
 
@@ -350,7 +350,7 @@ def test_the_steps_per_message_do_not_depend_on_the_number_of_people(tmp_path):
         export = write(folder, crowd(people, messages))
         file = roster(folder / "r.toml", *((f"Friend {n}", (n,)) for n in range(1, people + 1)))
         file.write_text(f"understudies = [{BOT}]\n{file.read_text('utf-8')}", "utf-8")
-        return steps(lambda: build([export], folder / "dataset", small(roster=file)))
+        return count_calls(lambda: build([export], folder / "dataset", small(roster=file)))
 
     few, many = (taken(people, 1_200) - taken(people, 600) for people in (12, 200))
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model.chat.quotes import strip_quotes
 from model.errors import ExportError
 from tests.pipeline.chats import LAYOUTS, write
-from tests.pipeline.export.damages import chats_of, exports, indented, on_one_line, spans
+from tests.pipeline.export.damaged_exports import chats_of, exports, indented, on_one_line, spans
 from tests.pipeline.export.reading import read_all
 
 EXAMPLES = [100, pytest.param(3000, marks=pytest.mark.soak)]

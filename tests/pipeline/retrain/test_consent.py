@@ -17,12 +17,12 @@ from pipeline.versions import hub
 from pipeline.versions.lineage import find_dataset
 from tests.pipeline.chats import chat as chat_of
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.workshop import NEW
+from tests.pipeline.retrain.retrain_runner import NEW
 
 
 @pytest.fixture
 def out(running):
-    """A workshop with a current version, whose Friend 1 has sent /optout since."""
+    """A runner with a current version, whose Friend 1 has sent /optout since."""
     running.run(dump(decisions=[decision(1, "optout", 9)]))
     return running
 

@@ -10,7 +10,7 @@ from pipeline.terminal import STEPS
 from pipeline.versions.ledger import load_withdrawn
 from tests.pipeline.chats import chat
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.workshop import NEW, Killed, found
+from tests.pipeline.retrain.retrain_runner import NEW, Killed, found
 
 
 def tree(root):
@@ -61,8 +61,8 @@ def test_a_signal_that_nothing_can_catch_leaves_no_half_of_anything(running, pip
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from tests.pipeline.retrain.workshop import NEW, Workshop
-class Dying(Workshop):
+from tests.pipeline.retrain.retrain_runner import NEW, RetrainRunner
+class Dying(RetrainRunner):
     def _watch(self):
         watch = super()._watch()
         begin = watch.begin

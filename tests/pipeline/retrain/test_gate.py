@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.retrain.gate import decide, print_verdict
-from tests.pipeline.retrain.workshop import card, judged
+from tests.pipeline.retrain.retrain_runner import card, judged
 
 
 def test_a_version_that_is_as_good_may_serve():

@@ -12,7 +12,7 @@ from pipeline.retrain.merge import withhold_text
 from tests.pipeline.chats import NOON, account, chat, entry, topic_created
 from tests.pipeline.retrain.dumps import BOT, decision, dump, played
 from tests.pipeline.retrain.merging import ALL, ANNA, LATER, merging, remember, said
-from tests.pipeline.retrain.workshop import CHAT
+from tests.pipeline.retrain.retrain_runner import CHAT
 
 
 def test_an_export_and_a_fresh_one_that_overlap_make_one_chat(talk):

@@ -6,7 +6,7 @@ from pipeline.dataset.roster_file import read_roster
 from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import chat, conversation, entry
 from tests.pipeline.retrain.dumps import BOT, decision, dump, played
-from tests.pipeline.retrain.workshop import NEW, VOICES
+from tests.pipeline.retrain.retrain_runner import NEW, VOICES
 
 
 def test_a_newcomer_is_in_the_roster_with_a_question_and_is_no_voice(running):

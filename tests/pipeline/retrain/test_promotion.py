@@ -11,7 +11,7 @@ from pipeline.versions.erasure import list_datasets
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump, played
-from tests.pipeline.retrain.workshop import CHAT, NEW, Killed, card
+from tests.pipeline.retrain.retrain_runner import CHAT, NEW, Killed, card
 
 
 @pytest.mark.parametrize(
@@ -51,13 +51,13 @@ def test_a_reason_forces_it_and_is_recorded(running):
     assert "a year has passed" in result.receipt.read_text("utf-8")
 
 
-def test_a_first_version_that_tells_secrets_does_not_serve(shop):
-    shop.cards[1] = card(private=2)
+def test_a_first_version_that_tells_secrets_does_not_serve(runner):
+    runner.cards[1] = card(private=2)
 
-    result = shop.first()
+    result = runner.first()
 
     assert not result.promoted
-    assert shop.registry.current is None
+    assert runner.registry.current is None
 
 
 def test_versions_that_do_not_pass_are_kept_no_longer_than_others(running):
@@ -125,16 +125,16 @@ def test_forgotten_messages_are_counted_after_a_killed_run(running):
     assert running.receipt(2)["forgotten"] == 2
 
 
-def test_with_nothing_that_the_current_version_has_not_seen_only_a_reason_promotes(shop, tmp_path):
+def test_without_new_messages_only_a_reason_promotes(runner, tmp_path):
     people = tuple(Person(f"Friend {n}", (n,), imitate="yes") for n in (1, 2))
     made = make(
         tmp_path / "made", roster=Roster(people), chats=(Chat(CHAT, "Friends"),),
         provenance={"trained_at": "2026-01-01T00:00:00+00:00"},
     )  # fmt: skip
-    shop.registry.promote(shop.registry.add(made))
+    runner.registry.promote(runner.registry.add(made))
 
-    result = shop.run(chat(*NEW), no_live_bot=True, force_training=True)
-    forced = shop.run(
+    result = runner.run(chat(*NEW), no_live_bot=True, force_training=True)
+    forced = runner.run(
         chat(*NEW), no_live_bot=True, force_training=True, force_promotion="checked by hand"
     )
 

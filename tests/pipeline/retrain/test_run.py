@@ -11,69 +11,69 @@ from pipeline.training.run import work_folder
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import NOON, chat, conversation, entry
 from tests.pipeline.retrain.dumps import dump
-from tests.pipeline.retrain.workshop import CHAT, NEW, OLD, VOICES
+from tests.pipeline.retrain.retrain_runner import CHAT, NEW, OLD, VOICES
 
 
-def test_a_first_export_becomes_a_version_that_serves(shop):
-    result = shop.run(chat(*OLD))
+def test_a_first_export_becomes_a_version_that_serves(runner):
+    result = runner.run(chat(*OLD))
 
     assert result.promoted
-    assert shop.registry.current == result.version
-    assert len(shop.asked) == 1
-    assert "roster.toml" in shop.asked[0]
-    assert [p.imitate for p in read_roster(shop.root / "roster.toml").people] == ["ask", "ask"]
-    assert [name for name, *_ in shop.judged] == [result.version]
+    assert runner.registry.current == result.version
+    assert len(runner.asked) == 1
+    assert "roster.toml" in runner.asked[0]
+    assert [p.imitate for p in read_roster(runner.root / "roster.toml").people] == ["ask", "ask"]
+    assert [name for name, *_ in runner.judged] == [result.version]
 
 
-def test_a_roster_that_nobody_looked_at_is_written_and_waits(shop):
-    shop.agrees = False
-    first = shop.run(chat(*OLD))
-    again = shop.run(chat(*OLD))
+def test_a_roster_that_nobody_looked_at_is_written_and_waits(runner):
+    runner.agrees = False
+    first = runner.run(chat(*OLD))
+    again = runner.run(chat(*OLD))
 
     assert first.version is None
     assert first.message.startswith("check ")
     assert again.promoted
-    assert len(shop.asked) == 1
+    assert len(runner.asked) == 1
 
 
-def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(shop):
-    shop.agrees = False
-    shop.run(chat(*OLD))
+def test_a_chat_whose_first_version_is_not_made_yet_is_not_mixed_with_another(runner):
+    runner.agrees = False
+    runner.run(chat(*OLD))
 
     with pytest.raises(ExportError, match="is of Other, not of Friends"):
-        shop.run(chat(*OLD, id=66, name="Other"))
+        runner.run(chat(*OLD, id=66, name="Other"))
 
-    assert len(list((shop.root / "history").iterdir())) == 1
+    assert len(list((runner.root / "history").iterdir())) == 1
 
 
-def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_behind(shop):
+def test_a_first_export_that_is_refused_with_another_chat_s_dump_leaves_nothing_behind(runner):
     with pytest.raises(ExportError, match="is of Work, not of Friends"):
-        shop.run(chat(*OLD), dump(*NEW, name="Work", id=8))
+        runner.run(chat(*OLD), dump(*NEW, name="Work", id=8))
 
-    assert not list(shop.root.rglob("roster.toml"))
-    assert not (shop.root / "history").exists()
+    assert not list(runner.root.rglob("roster.toml"))
+    assert not (runner.root / "history").exists()
 
 
-def test_the_demo_s_version_is_no_version_of_one_s_own_group(shop, tmp_path):
+def test_the_demo_s_version_is_no_version_of_one_s_own_group(runner, tmp_path):
     demo = make(tmp_path / "demo", chats=(Chat(-(10**12 + 8), "Five friends"),), public=True)
-    shop.registry.promote(shop.registry.add(demo))
+    runner.registry.promote(runner.registry.add(demo))
 
-    first = shop.first()
+    first = runner.first()
 
     assert first.promoted
-    assert shop.receipt(2)["compared_with"] is None
-    assert shop.registry.names[1] == shop.registry.current
+    assert runner.receipt(2)["compared_with"] is None
+    assert runner.registry.names[1] == runner.registry.current
 
 
-def test_the_roster_beside_a_first_export_is_taken(shop):
-    (file,) = shop.put(chat(*OLD))
+def test_the_roster_beside_a_first_export_is_taken(runner):
+    (file,) = runner.put(chat(*OLD))
     (file.parent / "roster.toml").write_text(VOICES.format(1) + VOICES.format(2))
 
-    result = shop.run(file)
+    result = runner.run(file)
 
     assert result.promoted
-    assert shop.asked == []
-    assert [p.imitate for p in read_roster(shop.root / "roster.toml").people] == ["yes", "yes"]
+    assert runner.asked == []
+    assert [p.imitate for p in read_roster(runner.root / "roster.toml").people] == ["yes", "yes"]
 
 
 def test_a_fresh_export_and_a_dump_make_the_next_version(running):
@@ -168,24 +168,24 @@ def test_two_cannot_run_at_once(running):
         running.run(chat(*NEW), no_live_bot=True)
 
 
-def test_a_version_that_retraining_did_not_make_is_the_start_of_a_history(shop, tmp_path):
+def test_a_version_that_retraining_did_not_make_is_the_start_of_a_history(runner, tmp_path):
     people = tuple(Person(f"Friend {n}", (n,), imitate="yes") for n in (1, 2))
     made = make(
         tmp_path / "made", roster=Roster(people), chats=(Chat(CHAT, "Friends"),),
         provenance={"trained_at": NOON.isoformat()},
     )  # fmt: skip
-    shop.registry.promote(shop.registry.add(made))
+    runner.registry.promote(runner.registry.add(made))
 
-    result = shop.run(chat(*NEW), no_live_bot=True)
+    result = runner.run(chat(*NEW), no_live_bot=True)
 
     assert result.promoted
-    assert shop.receipt(2)["new"] == 539
-    assert read_roster(shop.root / "roster.toml").find_by_id(1).imitate == "yes"
+    assert runner.receipt(2)["new"] == 539
+    assert read_roster(runner.root / "roster.toml").find_by_id(1).imitate == "yes"
 
 
-def stopped(shop, files):
+def stopped(runner, files):
     """Leave the checkpoint of a retraining that was stopped, and return it."""
-    whole = shop._train
+    whole = runner._train
     left = []
 
     def interrupted(dataset, start, registry, settings, decoding, bar, *, resume=False):
@@ -193,10 +193,10 @@ def stopped(shop, files):
         left[0].mkdir(parents=True)
         raise TrainingError("stopped")
 
-    shop._train = interrupted
+    runner._train = interrupted
     with pytest.raises(TrainingError, match="stopped"):
-        shop.run(*files, no_live_bot=True)
-    shop._train = whole
+        runner.run(*files, no_live_bot=True)
+    runner._train = whole
     return left[0]
 
 

@@ -21,7 +21,7 @@ from pipeline.versions.lineage import (
 )
 from tests.pipeline.chats import chat, conversation, entry
 from tests.pipeline.retrain.dumps import decision, dump, played
-from tests.pipeline.retrain.workshop import NEW, OLD, Workshop, found
+from tests.pipeline.retrain.retrain_runner import NEW, OLD, RetrainRunner, found
 
 SECRET = {**OLD[8], "text": "the zebra sleeps in the cellar"}
 TALK = [*OLD[:8], SECRET, *OLD[9:]]
@@ -29,16 +29,16 @@ TALK = [*OLD[:8], SECRET, *OLD[9:]]
 
 
 @pytest.fixture
-def shop(tmp_path):
-    """A workshop whose first version learned the secret, and a checkpoint that holds it."""
-    shop = Workshop(tmp_path)
-    shop.first()
-    shop.run(chat(*TALK, *NEW[240:]), no_live_bot=True)
-    checkpoint = shop.root / "training" / "0123abcd-base" / "checkpoint-5"
+def runner(tmp_path):
+    """A runner whose first version learned the secret, and a checkpoint that holds it."""
+    runner = RetrainRunner(tmp_path)
+    runner.first()
+    runner.run(chat(*TALK, *NEW[240:]), no_live_bot=True)
+    checkpoint = runner.root / "training" / "0123abcd-base" / "checkpoint-5"
     checkpoint.mkdir(parents=True)
     (checkpoint / "state").write_text("zebra")
-    assert len(found(shop.root, "zebra")) >= 3
-    return shop
+    assert len(found(runner.root, "zebra")) >= 3
+    return runner
 
 
 FRESH = [*TALK, *conversation(70)[240:]]
@@ -49,164 +49,164 @@ FRESH = [*TALK, *conversation(70)[240:]]
     [{"decisions": [decision(1, "optout")]}, {"forgotten": [SECRET["id"]]}],
     ids=["withdrawn", "forgotten"],
 )
-def test_no_byte_of_what_was_withdrawn_stays_below_the_folder_of_models(shop, notes):
-    shop.run(chat(*FRESH), dump(**notes))
+def test_no_byte_of_what_was_withdrawn_stays_below_the_folder_of_models(runner, notes):
+    runner.run(chat(*FRESH), dump(**notes))
 
-    assert found(shop.root, "zebra") == []
-    assert len(found(shop.root, "words 17")) >= 2
+    assert found(runner.root, "zebra") == []
+    assert len(found(runner.root, "words 17")) >= 2
 
 
 def test_what_the_bot_heard_first_goes_from_what_was_made_before_an_export_showed_it(tmp_path):
     group = {"type": "private_group", "id": 5}
     heard = [{**one, "id": one["id"] + 5_000} for one in NEW[240:]]
-    shop = Workshop(tmp_path, group)
-    shop.first()
-    shop.run(dump(*heard, **group))
-    shop.run(chat(*NEW, **group), dump(*heard, **group))
-    assert len(list(list_datasets(shop.root))) == 2
+    runner = RetrainRunner(tmp_path, group)
+    runner.first()
+    runner.run(dump(*heard, **group))
+    runner.run(chat(*NEW, **group), dump(*heard, **group))
+    assert len(list(list_datasets(runner.root))) == 2
 
-    shop.run(dump(forgotten=[heard[30]["id"]], **group))
+    runner.run(dump(forgotten=[heard[30]["id"]], **group))
 
-    assert found(shop.root, NEW[270]["text"]) == []
-    assert len(list(list_datasets(shop.root))) == 1
+    assert found(runner.root, NEW[270]["text"]) == []
+    assert len(list(list_datasets(runner.root))) == 1
 
 
-def test_it_is_erased_even_where_too_little_is_new_to_train(shop):
-    result = shop.run(dump(decisions=[decision(1, "optout")]))
+def test_it_is_erased_even_where_too_little_is_new_to_train(runner):
+    result = runner.run(dump(decisions=[decision(1, "optout")]))
 
     assert result.version is None
     assert "Friend 1 withdrew, and 0002" in result.message
     assert "train with --force-training" in result.message
-    assert found(shop.root, "zebra") == []
+    assert found(runner.root, "zebra") == []
 
 
 @pytest.mark.parametrize("export", [chat(*OLD[:99]), chat(*OLD, name="Work", id=8)])
-def test_a_withdrawal_counts_although_the_export_beside_it_is_refused(shop, export):
-    shop.agrees = False
+def test_a_withdrawal_counts_although_the_export_beside_it_is_refused(runner, export):
+    runner.agrees = False
 
     with pytest.raises(ExportError):
-        shop.run(export, dump(decisions=[decision(1, "optout")]))
+        runner.run(export, dump(decisions=[decision(1, "optout")]))
 
-    assert found(shop.root, "zebra") == []
-    assert len(found(shop.root, "words 17")) >= 1
+    assert found(runner.root, "zebra") == []
+    assert len(found(runner.root, "words 17")) >= 1
 
 
-def test_what_the_roster_withholds_is_erased_too(shop):
-    roster = shop.root / "roster.toml"
+def test_what_the_roster_withholds_is_erased_too(runner):
+    roster = runner.root / "roster.toml"
     roster.write_text(roster.read_text().replace('imitate = "yes"', 'learn = "no"', 1))
 
-    shop.run(chat(*FRESH), no_live_bot=True)
+    runner.run(chat(*FRESH), no_live_bot=True)
 
-    assert found(shop.root, "zebra") == []
-    assert [one["since"] for one in shop.receipt(3)["excluded"]] == [None]
+    assert found(runner.root, "zebra") == []
+    assert [one["since"] for one in runner.receipt(3)["excluded"]] == [None]
 
 
-def test_a_line_that_the_bot_spoke_in_their_voice_goes_with_them(shop):
+def test_a_line_that_the_bot_spoke_in_their_voice_goes_with_them(runner):
     late = [played(9_000, "Friend 1", "a zebra of my own", 700_000), entry(9_001, 2, "x", 700_060)]
 
-    shop.run(chat(*FRESH), dump(*late, decisions=[decision(1, "optout")]))
+    runner.run(chat(*FRESH), dump(*late, decisions=[decision(1, "optout")]))
 
-    assert found(shop.root, "zebra") == []
+    assert found(runner.root, "zebra") == []
 
 
-def test_a_line_that_the_bot_spoke_under_a_name_they_had_before_goes_too(shop):
+def test_a_line_that_the_bot_spoke_under_a_name_they_had_before_goes_too(runner):
     late = [played(9_000, "Friend 1", "a zebra of my own", 700_000), entry(9_001, 2, "x", 700_060)]
-    roster = shop.root / "roster.toml"
+    roster = runner.root / "roster.toml"
     roster.write_text(roster.read_text().replace('"Friend 1"', '"Anna"'))
 
-    shop.run(chat(*FRESH), dump(*late))
-    shop.run(dump(decisions=[decision(1, "optout")]))
+    runner.run(chat(*FRESH), dump(*late))
+    runner.run(dump(decisions=[decision(1, "optout")]))
 
-    assert found(shop.root, "zebra") == []
-
-
-def test_datasets_without_them_and_other_people_s_checkpoints_stay(shop):
-    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
-    kept = list(list_datasets(shop.root))
-    (shop.root / "training" / "x").mkdir(parents=True)
-
-    shop.run(dump(decisions=[decision(1, "optout")]))
-
-    assert list(list_datasets(shop.root)) == kept != []
-    assert (shop.root / "training" / "x").is_dir()
+    assert found(runner.root, "zebra") == []
 
 
-def test_half_a_dataset_that_a_kill_left_goes_wholly(shop):
-    folder = next(iter(list_datasets(shop.root)))
+def test_datasets_without_them_and_other_people_s_checkpoints_stay(runner):
+    runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    kept = list(list_datasets(runner.root))
+    (runner.root / "training" / "x").mkdir(parents=True)
+
+    runner.run(dump(decisions=[decision(1, "optout")]))
+
+    assert list(list_datasets(runner.root)) == kept != []
+    assert (runner.root / "training" / "x").is_dir()
+
+
+def test_half_a_dataset_that_a_kill_left_goes_wholly(runner):
+    folder = next(iter(list_datasets(runner.root)))
     (folder / "roster.toml").unlink()
 
-    shop.run(dump())
+    runner.run(dump())
 
     assert not folder.exists()
 
 
-def test_nothing_is_erased_below_a_training_that_goes_on(shop):
+def test_nothing_is_erased_below_a_training_that_goes_on(runner):
     with (
-        locked(shop.root / "training.lock", wait=False),
+        locked(runner.root / "training.lock", wait=False),
         pytest.raises(TrainingError, match="a training is running"),
     ):
-        shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+        runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
 
 
-def test_older_versions_that_still_hold_them_are_marked_and_can_be_purged(shop):
-    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
-    first, second, third = shop.registry.names
+def test_older_versions_that_still_hold_them_are_marked_and_can_be_purged(runner):
+    runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    first, second, third = runner.registry.names
 
-    assert find_withdrawn_by_version(shop.registry) == {first: ["Friend 1"], second: ["Friend 1"]}
-    assert purge_person(shop.registry, "friend 1") == [first, second]
-    assert shop.registry.names == [third]
-    assert find_withdrawn_by_version(shop.registry) == {}
-
-
-def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(shop):
-    shop.run(chat(*FRESH), no_live_bot=True, start_from="current")
-    third = shop.registry.current
-    said_nothing = {**shop.receipt(3), "people": shop.receipt(3)["people"][1:]}
-    receipt_path(shop.root, third).write_text(json.dumps(said_nothing))
-
-    assert find_versions_trained_on(shop.registry, [1], "Friend 1") == shop.registry.names
+    assert find_withdrawn_by_version(runner.registry) == {first: ["Friend 1"], second: ["Friend 1"]}
+    assert purge_person(runner.registry, "friend 1") == [first, second]
+    assert runner.registry.names == [third]
+    assert find_withdrawn_by_version(runner.registry) == {}
 
 
-def test_a_version_that_serves_is_never_purged(shop):
+def test_a_version_that_went_on_from_one_that_knew_them_knows_them_too(runner):
+    runner.run(chat(*FRESH), no_live_bot=True, start_from="current")
+    third = runner.registry.current
+    said_nothing = {**runner.receipt(3), "people": runner.receipt(3)["people"][1:]}
+    receipt_path(runner.root, third).write_text(json.dumps(said_nothing))
+
+    assert find_versions_trained_on(runner.registry, [1], "Friend 1") == runner.registry.names
+
+
+def test_a_version_that_serves_is_never_purged(runner):
     with pytest.raises(
         ArtifactError, match="0002-.* is the current version and has learned words of Friend 1"
     ):
-        purge_person(shop.registry, "Friend 1")
+        purge_person(runner.registry, "Friend 1")
 
-    assert len(shop.registry.names) == 2
+    assert len(runner.registry.names) == 2
 
 
 @pytest.mark.parametrize("tidies", ["purge", "retrain"])
-def test_what_a_killed_removal_left_of_a_version_goes_too(shop, tidies):
-    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
-    left = shop.root / ".gone-0123abcd"
+def test_what_a_killed_removal_left_of_a_version_goes_too(runner, tidies):
+    runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    left = runner.root / ".gone-0123abcd"
     left.mkdir()
-    (shop.root / "versions" / shop.registry.names[0]).rename(left / "0001")
+    (runner.root / "versions" / runner.registry.names[0]).rename(left / "0001")
 
     if tidies == "purge":
-        purge_person(shop.registry, "Friend 1")
+        purge_person(runner.registry, "Friend 1")
     else:
-        shop.run(dump())
+        runner.run(dump())
 
     assert not left.exists()
 
 
-def test_nothing_is_purged_while_a_retraining_might_make_one_more(shop):
+def test_nothing_is_purged_while_a_retraining_might_make_one_more(runner):
     with (
-        locked(shop.root / "retrain.lock", wait=False),
+        locked(runner.root / "retrain.lock", wait=False),
         pytest.raises(TrainingError, match="a retraining is running"),
     ):
-        purge_person(shop.registry, "Friend 1")
+        purge_person(runner.registry, "Friend 1")
 
 
-def test_nobody_of_that_name_is_one_line(shop):
+def test_nobody_of_that_name_is_one_line(runner):
     with pytest.raises(ArtifactError, match="nobody is called 'Zoe'"):
-        purge_person(shop.registry, "Zoe")
+        purge_person(runner.registry, "Zoe")
 
 
-def test_the_commands_list_what_is_left_and_delete_it(shop):
-    shop.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
-    runner, models = CliRunner(), ["--models", str(shop.root)]
+def test_the_commands_list_what_is_left_and_delete_it(runner):
+    runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
+    runner, models = CliRunner(), ["--models", str(runner.root)]
 
     listed = runner.invoke(app, ["models", "list", *models]).stdout
     promoted = runner.invoke(app, ["models", "promote", "2", *models]).stdout
@@ -222,22 +222,22 @@ def test_the_commands_list_what_is_left_and_delete_it(shop):
     assert removed.startswith("0001-")
     assert purged.startswith("0002-")
     assert again == "No version was trained on messages of Friend 1.\n"
-    assert [name[:4] for name in shop.registry.names] == ["0003"]
+    assert [name[:4] for name in runner.registry.names] == ["0003"]
 
 
-def test_with_a_refused_export_the_erasure_of_the_dump_is_explained(shop):
+def test_with_a_refused_export_the_erasure_of_the_dump_is_explained(runner):
     with pytest.raises(ExportError):
-        shop.run(chat(*OLD, name="Work", id=8), dump(decisions=[decision(1, "optout", 9)]))
+        runner.run(chat(*OLD, name="Work", id=8), dump(decisions=[decision(1, "optout", 9)]))
 
-    told = " ".join(shop.shown.getvalue().split())
+    told = " ".join(runner.shown.getvalue().split())
     assert "erased 2 datasets and the checkpoints: Friend 1 told the bot /optout on 2024" in told
     assert "the export is refused; decisions that people sent to the bot still apply" in told
 
 
-def test_no_erasure_is_reported_if_nothing_was_erased(shop):
-    shop.run(dump())
+def test_no_erasure_is_reported_if_nothing_was_erased(runner):
+    runner.run(dump())
 
-    assert "erased" not in shop.shown.getvalue()
+    assert "erased" not in runner.shown.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,9 @@ def test_no_erasure_is_reported_if_nothing_was_erased(shop):
     ],
     ids=["withdrawn", "forgotten"],
 )
-def test_an_erased_dataset_is_reported_with_date_and_reason(shop, notes, why):
-    shop.run(dump(**notes))
-    artifact = shop.registry.open("2")
+def test_an_erased_dataset_is_reported_with_date_and_reason(runner, notes, why):
+    runner.run(dump(**notes))
+    artifact = runner.registry.open("2")
     said = rf"the dataset of {artifact.path.name} was erased on 20\d\d-\d\d-\d\d: {why}"
 
     assert re.fullmatch(said, explain_missing_dataset(artifact))
@@ -258,8 +258,8 @@ def test_an_erased_dataset_is_reported_with_date_and_reason(shop, notes, why):
         load_evaluation_dataset(artifact, None)
 
 
-def test_a_moved_dataset_is_not_reported_as_erased(shop):
-    artifact = shop.registry.open("2")
+def test_a_moved_dataset_is_not_reported_as_erased(runner):
+    artifact = runner.registry.open("2")
     shutil.rmtree(find_dataset(artifact))
 
     assert explain_missing_dataset(artifact).startswith(

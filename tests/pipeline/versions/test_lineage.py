@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from pipeline.cli.main import app
 from tests.pipeline.chats import chat
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.workshop import NEW
+from tests.pipeline.retrain.retrain_runner import NEW
 
 
 def say_no(running, key):

@@ -13,9 +13,9 @@ from pipeline.retrain.history import open_history
 from pipeline.terminal import Watch
 from pipeline.versions.erasure import list_datasets
 from tests.pipeline.chats import chat, conversation
+from tests.pipeline.retrain.basic_group import BASIC, GROUP, SHIFT, moved
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.groups import BASIC, GROUP, SHIFT, moved
-from tests.pipeline.retrain.workshop import CHAT, Killed, Workshop, found
+from tests.pipeline.retrain.retrain_runner import CHAT, Killed, RetrainRunner, found
 
 EARLY, LATE = conversation(20), conversation(45)
 SUPER = [*moved(LATE[:300]), *LATE[300:]]
@@ -24,10 +24,10 @@ SUPER = [*moved(LATE[:300]), *LATE[300:]]
 
 @pytest.fixture
 def first(tmp_path):
-    """A workshop whose first version learned from the basic group."""
-    shop = Workshop(tmp_path, GROUP)
-    shop.first()
-    return shop
+    """A runner whose first version learned from the basic group."""
+    runner = RetrainRunner(tmp_path, GROUP)
+    runner.first()
+    return runner
 
 
 def test_the_next_version_is_compared_on_what_is_new_to_the_current_one(first):

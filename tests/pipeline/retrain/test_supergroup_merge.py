@@ -7,10 +7,10 @@ from model.errors import ExportError
 from pipeline.retrain.history import history_folder, list_histories, open_history
 from pipeline.retrain.merge import BOT_ID_OFFSET, find_successor
 from tests.pipeline.chats import account, chat, entry
+from tests.pipeline.retrain.basic_group import BASIC, GROUP, SHIFT, moved
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.groups import BASIC, GROUP, SHIFT, moved
 from tests.pipeline.retrain.merging import merging, remember, said
-from tests.pipeline.retrain.workshop import CHAT
+from tests.pipeline.retrain.retrain_runner import CHAT
 
 OLD = [entry(n, 1 + n % 2, f"words {n}", 60 * n, reply_to_message_id=n - 1) for n in range(1, 21)]
 NEW = [entry(n, 1 + n % 2, f"more {n}", 3_600 + 60 * n) for n in range(1, 4)]

@@ -10,7 +10,7 @@ from pipeline.cli import main
 from tests.pipeline.chats import LAYOUTS, chat, conversation, write
 from tests.pipeline.retrain.dumps import dump
 from tests.pipeline.retrain.merging import merging
-from tests.pipeline.retrain.workshop import Workshop, everything
+from tests.pipeline.retrain.retrain_runner import RetrainRunner, everything
 
 SECRET = "canary91776655"  # noqa: S105  as long as a phone number, and nothing else is called so
 ROSTER = """\
@@ -101,16 +101,16 @@ def check_commands(folder, run, export):
 
 def check_retraining(folder, export):
     """Check that a retraining neither prints nor stores the secret."""
-    shop = Workshop(folder)
-    shop.root.mkdir(parents=True)
-    (shop.root / "roster.toml").write_text(ROSTER)
+    runner = RetrainRunner(folder)
+    runner.root.mkdir(parents=True)
+    (runner.root / "roster.toml").write_text(ROSTER)
     try:
-        said = shop.run(write(folder / "e", export), skip_damaged=True).message
+        said = runner.run(write(folder / "e", export), skip_damaged=True).message
     except UnderstudyError as error:
         said = str(error)
 
-    assert SECRET not in said + shop.shown.getvalue()
-    assert SECRET.encode() not in everything(shop.root)
+    assert SECRET not in said + runner.shown.getvalue()
+    assert SECRET.encode() not in everything(runner.root)
 
 
 @pytest.mark.parametrize("layout", READERS)

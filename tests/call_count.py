@@ -3,7 +3,7 @@
 import sys
 
 
-def steps(work):
+def count_calls(work):
     """Return how many Python and C functions `work` calls."""
     count = 0
 

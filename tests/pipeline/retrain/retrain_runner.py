@@ -1,4 +1,4 @@
-"""A retraining in which all is real but the two slow parts: training, and letting a model speak."""
+"""Retrain with fakes of the two slow parts, training and evaluation; all else is real."""
 
 import gzip
 import io
@@ -81,8 +81,8 @@ def judged(card, turns=48, seed=0):
 
 
 @dataclass
-class Workshop:
-    """A folder of models, and what was asked of its trainer and its judge.
+class RetrainRunner:
+    """Runs retrainings in one folder; records what its fake trainer and evaluator were asked.
 
     `cards` are the scorecards by a version's number, or why there is none, `killed` is the step at
     which a run breaks off, `about` what else the first version's export says of its chat.

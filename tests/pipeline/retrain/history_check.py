@@ -19,7 +19,7 @@ class Held:
     pairs: list
 
 
-def kept_and_whole(root, whole_export, **choices):
+def history_and_export(root, whole_export, **choices):
     """Return what a folder of models keeps of a chat, and what its whole export holds.
 
     What is known of people's decisions and of the bot is applied to both.

@@ -20,7 +20,7 @@ from model.errors import UnderstudyError
 from pipeline.cli import main
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import account, chat, conversation, entry, write
-from tests.pipeline.retrain.workshop import Workshop
+from tests.pipeline.retrain.retrain_runner import RetrainRunner
 
 HOSTILE = {
     "ANSI": "\x1b[31m\x1b]0;owned\x07red",
@@ -126,15 +126,15 @@ def test_talking_and_evaluating_print_no_text_that_controls_the_terminal(
 
 @pytest.mark.parametrize("name", HOSTILE.values(), ids=HOSTILE)
 def test_a_retraining_prints_and_stores_no_control_characters_in_names(tmp_path, name):
-    shop = Workshop(tmp_path, about={"name": name})
-    result = shop.first()
+    runner = RetrainRunner(tmp_path, about={"name": name})
+    result = runner.first()
     said = result.message
     with pytest.raises(UnderstudyError) as caught:
-        shop.run(chat(*conversation(21), id=5, name=name), no_live_bot=True)
+        runner.run(chat(*conversation(21), id=5, name=name), no_live_bot=True)
     said += make_printable_lines(str(caught.value))
 
-    assert is_safe(said + shop.shown.getvalue())
-    texts = [path for path in shop.root.rglob("*") if path.suffix in {".json", ".toml", ".txt"}]
+    assert is_safe(said + runner.shown.getvalue())
+    texts = [path for path in runner.root.rglob("*") if path.suffix in {".json", ".toml", ".txt"}]
     assert texts
     assert all(is_safe(path.read_text("utf-8")) for path in texts)
 

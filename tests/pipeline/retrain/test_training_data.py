@@ -11,7 +11,7 @@ from pipeline.dataset.storage import REMOVED, load_dataset
 from pipeline.retrain.plan import select_pairs
 from tests.pipeline.chats import chat, conversation
 from tests.pipeline.retrain.dumps import decision, dump
-from tests.pipeline.retrain.workshop import NEW, OLD, Workshop
+from tests.pipeline.retrain.retrain_runner import NEW, OLD, RetrainRunner
 
 
 def test_pairs_are_struck_out_of_a_folder_that_was_moved_too(running):
@@ -19,7 +19,7 @@ def test_pairs_are_struck_out_of_a_folder_that_was_moved_too(running):
     struck = load_dataset(folder).train[3].id
     write_removed(folder / REMOVED, frozenset({struck}))
 
-    moved = Workshop(
+    moved = RetrainRunner(
         running.folder.rename(running.folder.with_name(f"{running.folder.name}-moved"))
     )
     moved.run(chat(*NEW), no_live_bot=True)

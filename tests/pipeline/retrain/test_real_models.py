@@ -13,7 +13,7 @@ from pipeline.training.run import save_lines
 from pipeline.versions.lineage import find_dataset
 from tests import habits
 from tests.checkpoints import save_llama
-from tests.pipeline.retrain.workshop import told
+from tests.pipeline.retrain.retrain_runner import told
 
 
 def retrained(root, *words):

@@ -14,7 +14,7 @@ from tests.command_line import understudy
 from tests.pipeline.chats import LAYOUTS, chat, conversation, small, write
 from tests.pipeline.cli.test_main import one_line
 from tests.pipeline.export.reading import read
-from tests.pipeline.retrain.workshop import Workshop
+from tests.pipeline.retrain.retrain_runner import RetrainRunner
 
 READERS = ("one space a level", "one line", "sorted keys on one line")
 
@@ -98,11 +98,11 @@ def test_a_build_takes_a_file_of_which_little_is_damaged(tmp_path):
 
 
 def test_a_retraining_refuses_a_file_of_which_much_is_damaged_unless_told(tmp_path):
-    shop = Workshop(tmp_path)
+    runner = RetrainRunner(tmp_path)
     damaged, _ = with_zeros("one line", 0.1)
 
     with pytest.raises(ExportError, match="--skip-damaged"):
-        shop.run(write(tmp_path / "e", damaged))
-    result = shop.run(write(tmp_path / "e", damaged), skip_damaged=True)
+        runner.run(write(tmp_path / "e", damaged))
+    result = runner.run(write(tmp_path / "e", damaged), skip_damaged=True)
 
     assert result.version

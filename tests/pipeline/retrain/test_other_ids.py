@@ -2,10 +2,10 @@
 
 from pipeline.retrain.merge import BOT_ID_OFFSET
 from tests.pipeline.chats import NOON, chat, entry
+from tests.pipeline.retrain.basic_group import GROUP, moved
 from tests.pipeline.retrain.dumps import dump
-from tests.pipeline.retrain.groups import GROUP, moved
 from tests.pipeline.retrain.merging import ALL, ANNA, LATER, merging, remember, said
-from tests.pipeline.retrain.workshop import CHAT
+from tests.pipeline.retrain.retrain_runner import CHAT
 
 
 def test_in_a_basic_group_the_same_author_at_the_same_second_is_the_same_message(talk):

@@ -19,7 +19,7 @@ from model.joining import (
     lines_per_minute,
     split_conversations,
 )
-from tests.steps import steps
+from tests.call_count import count_calls
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 GAP = timedelta(hours=2)
@@ -255,7 +255,9 @@ def test_finding_names_takes_as_many_steps_for_a_thousand_as_for_a_dozen(name, t
         for count in (12, 1_000)
     )
 
-    assert steps(lambda: many.find_mentions(text)) <= 1.5 * steps(lambda: few.find_mentions(text))
+    assert count_calls(lambda: many.find_mentions(text)) <= 1.5 * count_calls(
+        lambda: few.find_mentions(text)
+    )
 
 
 @pytest.mark.parametrize("text", ["maria x " * 5, "王" * 40, "🎈 " * 40])
@@ -271,7 +273,7 @@ def test_finding_names_takes_linear_time(text):
     )
 
     once, often = (
-        steps(lambda times=times: index.find_mentions(text * times)) for times in (10, 40)
+        count_calls(lambda times=times: index.find_mentions(text * times)) for times in (10, 40)
     )
 
     assert often <= 4.5 * once

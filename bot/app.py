@@ -94,12 +94,12 @@ async def run_until_stopped(
 ) -> None:
     """Run the bot until `stop` is set; raise as `run` does, or StoppingError during the start."""
     try:
-        await _keep_trying("getMe", app.bot.initialize, stop, MAX_GET_ME_CALLS)
+        await _call_until_answered("getMe", app.bot.initialize, stop, MAX_GET_ME_CALLS)
         await read_version(settings.database_url)  # report problems with its path first
         with lock_database(settings.database_url):
             async with started(app), receiving(settings, app, stop):
                 try:
-                    await _watch(app, stop)
+                    await _wait_for_end(app, stop)
                 finally:
                     app.begin_to_stop()
     except TelegramError as error:
@@ -133,7 +133,7 @@ async def receiving(
     """Receive updates while the block runs: by webhook if one is set, else by polling."""
     if settings.webhook_url:
         async with listening(settings, app, app.bot_data["state"].health) as set_webhook:
-            await _keep_trying("setWebhook", set_webhook, stop)
+            await _call_until_answered("setWebhook", set_webhook, stop)
             check = partial(keep_webhook, app.bot, settings.webhook_url, set_webhook)
             app.jobs.repeat("webhook", check, WEBHOOK_SECONDS)
             yield
@@ -144,7 +144,7 @@ async def receiving(
         app.updater.start_polling, allowed_updates=ALLOWED_UPDATES, error_callback=_log_poll_error
     )
     try:
-        await _keep_trying("deleteWebhook", start, stop)
+        await _call_until_answered("deleteWebhook", start, stop)
         yield
     finally:
         if app.updater.running:
@@ -152,7 +152,7 @@ async def receiving(
                 await app.updater.stop()
 
 
-async def _watch(app: DurableApplication, stop: asyncio.Event) -> None:
+async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
     """Wait until `stop` is set or a library task that the bot needs ends.
 
     The library does not report when such a task ends: the bot would go on without any updates.
@@ -189,7 +189,7 @@ def library_tasks(app: DurableApplication) -> set[asyncio.Task[object]]:
     return {task for task in asyncio.all_tasks() if task.get_name() in names}
 
 
-async def _keep_trying(
+async def _call_until_answered(
     method: str,
     call: Callable[[], Coroutine[Any, Any, T]],
     stop: asyncio.Event,
@@ -285,24 +285,24 @@ def build(
     client = client_of(settings)
 
     async def set_up(app: DurableApplication) -> None:
-        state = await _state(app, settings, models, open_speaker, open_things)
+        state = await _open_state(app, settings, models, open_speaker, open_things)
         app.bot_data["state"] = state
         app.inbox = state.store.inbox
         client.keep_in(app.inbox, partial(trim_update, state, client.username))
         uploads = ExportUploads(settings)
         open_things.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)
-        await _go_on(app, client, state)
+        await _resume_work(app, client, state)
         start_jobs(app, client, state, open_things, look_again)
-        on_up(_up(client, state))
+        on_up(_describe_start(client, state))
 
     async def tear_down(_: DurableApplication) -> None:
         await open_things.aclose()
 
-    return _application(client, set_up, tear_down)
+    return _build_application(client, set_up, tear_down)
 
 
-def _application(
+def _build_application(
     client: Client,
     set_up: Callable[[DurableApplication], Awaitable[None]],
     tear_down: Callable[[DurableApplication], Awaitable[None]],
@@ -321,7 +321,7 @@ def _application(
     return app
 
 
-async def _state(
+async def _open_state(
     app: DurableApplication,
     settings: Settings,
     models: Models,
@@ -332,14 +332,14 @@ async def _state(
     database = await open_things.enter_async_context(open_database(settings.database_url))
     store = Store.of(database)
     model_holder = ModelHolder(models, open_speaker, app.bot.id)
-    replies = Replies(lambda: model_holder.now, store.messages)
+    replies = Replies(model_holder, store.messages)
     open_things.callback(replies.close)
     state = BotState(settings, model_holder, store, replies, jobs=app.jobs)
     await state.open()
     return state
 
 
-async def _go_on(app: DurableApplication, client: Client, state: BotState) -> None:
+async def _resume_work(app: DurableApplication, client: Client, state: BotState) -> None:
     """Continue the work that was unfinished when the bot last ended."""
     uncertain = await state.store.outbox.settle()
     replayed = await app.replay(client.read)
@@ -347,7 +347,7 @@ async def _go_on(app: DurableApplication, client: Client, state: BotState) -> No
         logger.info("%d updates handled anew, %d replies uncertain", replayed, uncertain)
 
 
-def _up(client: Client, state: BotState) -> str:
+def _describe_start(client: Client, state: BotState) -> str:
     """Return the line that tells the terminal that the bot is up."""
     voices = ", ".join(person.name for person in state.access.voices)
     speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"

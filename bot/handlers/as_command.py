@@ -3,11 +3,10 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from telegram import CallbackQuery, Message, Update
+from telegram import Message, Update
 from telegram.error import BadRequest, TelegramError
 
 from bot.application import Context
@@ -18,7 +17,7 @@ from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, has_button, place_of
-from bot.transport.outgoing import AS_BUTTON
+from bot.transport.outgoing import AS_BUTTON, answer_query
 from model.chat.eligibility import parse_voice_header
 from model.chat.names import find_similar_names, fold
 from model.chat.roster import Person
@@ -145,10 +144,10 @@ class Voices:
             return
         asked, chosen = query.message, re.match(AS_BUTTON, query.data or "")
         if chosen is None or not isinstance(asked, Message) or not has_button(asked, chosen[0]):
-            await _confirm(query, context.texts.button_expired)
+            await answer_query(query, context.texts.button_expired)
             return
         place = place_of(asked)
-        await _confirm(query)
+        await answer_query(query)
         is_first = await _remove_question(asked) or context.delivery.is_repeated
         if not is_first or not self.state.access.may_speak_in(place.chat_id):
             return
@@ -163,7 +162,9 @@ class Voices:
         line = None
         if pressed := query.message:
             line = await self.state.store.outbox.line(pressed.chat.id, pressed.message_id)
-        await _confirm(query, context.texts.sticker_voice.format(name=line.voice) if line else None)
+        await answer_query(
+            query, context.texts.sticker_voice.format(name=line.voice) if line else None
+        )
 
     async def _speak(
         self,
@@ -195,11 +196,6 @@ class Voices:
             text = kept.text if kept else ""
         played = parse_voice_header(text)
         return self.state.access.roster.find_by_name(played[0]) if played else None
-
-
-async def _confirm(query: CallbackQuery, text: str | None = None) -> None:
-    with suppress(TelegramError):  # this only ends the button's animation
-        await query.answer(text)
 
 
 async def _remove_question(asked: Message) -> bool:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from telegram import (
-    CallbackQuery,
     Chat,
     ChatMember,
     ChatMemberRestricted,
@@ -26,6 +25,7 @@ from bot.services.access import is_admin
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import command_of, is_by_bot, person_id, place_of
+from bot.transport.outgoing import answer_query
 
 MAX_HINTS = 3
 """How many of the first answers in a group are followed by a hint about privacy mode."""
@@ -133,7 +133,7 @@ class AccessCheck:
         try:
             answer: Coroutine[Any, Any, object] | None = None
             if query := update.callback_query:
-                answer = _answer_query(query, context.texts.silent_here)
+                answer = answer_query(query, context.texts.silent_here)
             elif message and (refusal := self._refusal(message, context)):
                 answer = context.delivery.say(place_of(message), refusal)
             if answer:
@@ -172,11 +172,6 @@ class AccessCheck:
         is_first = message.chat.id not in self.notified
         self.notified.add(message.chat.id)
         return context.texts.private_admins_only if is_first or command else None
-
-
-async def _answer_query(query: CallbackQuery, text: str) -> None:
-    with suppress(TelegramError):
-        await query.answer(text)
 
 
 @dataclass(frozen=True, slots=True)

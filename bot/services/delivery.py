@@ -202,7 +202,7 @@ class Delivery:
 
         async def leave() -> None:
             nonlocal has_left
-            outbox.note_departure(part, left, None if left else place)
+            outbox.log.note_departure(part, left, None if left else place)
             has_left = True
 
         while True:
@@ -223,13 +223,13 @@ class Delivery:
                     kind = type(error).__name__
                     logger.warning("chat %d: %s, %s", place.chat_id, kind, state)
                     return None, state
-                outbox.note_failure(part)
+                outbox.log.drop(part)
                 if isinstance(error, ChatMigrated):
                     moves += 1
                     await self.state.move(address.chat_id, error.new_chat_id)
                     continue
             else:
-                outbox.note_arrival(part, message_of(sent) if left else None)
+                outbox.log.note_arrival(part, message_of(sent) if left else None)
                 return sent, "sent"
             await self._pause(pause)
             if again and not await again():

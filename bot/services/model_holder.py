@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from bot.services.replies import Speaker
 from model.artifacts.artifact import Artifact, Card
 from model.chat.names import make_printable
 from model.chat.roster import Roster, remove_decisions
@@ -44,6 +43,46 @@ class Models(Protocol):
 
         Raises:
             ArtifactError: There is none, or it cannot be used.
+        """
+
+
+ShouldStop: TypeAlias = Callable[[], bool]
+"""Called after each token; generation stops if it returns True."""
+
+
+class Speaker(Protocol):
+    """A trained model; its methods block."""
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many candidates of the last turn were rejected, by reason."""
+
+    def reply(
+        self,
+        context: Sequence[str],
+        voice: str,
+        begins: str = "",
+        should_stop: ShouldStop | None = None,
+    ) -> tuple[str, ...]:
+        """Return the messages of one turn of `voice`; the turn begins with the words `begins`.
+
+        Raises:
+            GenerationStopped: `should_stop` returned True.
+            VoiceError: No candidate was acceptable.
+        """
+
+    def turn(
+        self,
+        context: Sequence[str],
+        voices: Sequence[str],
+        begins: str = "",
+        should_stop: ShouldStop | None = None,
+    ) -> tuple[str, tuple[str, ...]]:
+        """Return which of `voices` speaks next, and the messages of that turn.
+
+        Raises:
+            GenerationStopped: `should_stop` returned True.
+            VoiceError: No candidate was acceptable in any of the voices.
         """
 
 

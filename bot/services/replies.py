@@ -4,19 +4,19 @@ import asyncio
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from bot.errors import StoppingError
+from bot.services.model_holder import ModelHolder, ShouldStop, Speaker
 from bot.store.inbox import generating, waits
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Generation
-from model.artifacts.artifact import Card
 from model.chat.conversation import Message, Window, context_before
 from model.chat.eligibility import Line, make_line
 from model.chat.prompt import render_context
@@ -32,9 +32,6 @@ MOST_IN_A_CHAT = 3
 MOST_IN_ALL = 30
 
 _STOPPING = "the bot is being stopped: this is answered after the restart"
-
-ShouldStop: TypeAlias = Callable[[], bool]
-"""Called after each token; generation stops if it returns True."""
 
 T = TypeVar("T")
 
@@ -95,62 +92,6 @@ class FairLock:
             if not turn.done():
                 turn.set_exception(LockClosed())
         self._waiting.clear()
-
-
-class Speaker(Protocol):
-    """A trained model; its methods block."""
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        """How many candidates of the last turn were rejected, by reason."""
-
-    def reply(
-        self,
-        context: Sequence[str],
-        voice: str,
-        begins: str = "",
-        should_stop: ShouldStop | None = None,
-    ) -> tuple[str, ...]:
-        """Return the messages of one turn of `voice`; the turn begins with the words `begins`.
-
-        Raises:
-            GenerationStopped: `should_stop` returned True.
-            VoiceError: No candidate was acceptable.
-        """
-
-    def turn(
-        self,
-        context: Sequence[str],
-        voices: Sequence[str],
-        begins: str = "",
-        should_stop: ShouldStop | None = None,
-    ) -> tuple[str, tuple[str, ...]]:
-        """Return which of `voices` speaks next, and the messages of that turn.
-
-        Raises:
-            GenerationStopped: `should_stop` returned True.
-            VoiceError: No candidate was acceptable in any of the voices.
-        """
-
-
-class Model(Protocol):
-    """The loaded version of the model: `bot.services.model_holder.Serving`."""
-
-    @property
-    def speaker(self) -> Speaker:
-        """Its weights."""
-
-    @property
-    def roster(self) -> Roster:
-        """The people; it includes the bot's own id."""
-
-    @property
-    def card(self) -> Card:
-        """Its model card."""
-
-    @property
-    def version(self) -> str:
-        """Its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +167,12 @@ class Replies:
 
     def __init__(
         self,
-        model: Callable[[], Model],
+        models: ModelHolder,
         store: MessageStore,
         seconds: float = MOST_SECONDS,
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
-        self._model = model
+        self._models = models
         self._store = store
         self._seconds, self._longest_wait = seconds, longest_wait
         self._pending: Counter[int] = Counter()
@@ -319,7 +260,7 @@ class Replies:
             StoppingError: The bot is being stopped.
             VoiceError: No candidate was acceptable.
         """
-        model = self._model()
+        model = self._models.now
         place = Place(kept.chat_id, kept.topic_id)
         roster, window = model.roster, model.card.window
         lines = await lines_for(self._store, place, kept.sent_at, roster, window, before=kept)
@@ -341,7 +282,7 @@ class Replies:
         on_start: Callable[[], object] | None,
         generate: Callable[[Speaker, Sequence[str], str, ShouldStop], tuple[str, tuple[str, ...]]],
     ) -> Reply:
-        model, begins = self._model(), ""
+        model, begins = self._models.now, ""
         if request.begins:
             names = [person.name for person in model.roster.people]
             begins = await asyncio.to_thread(clean_opening, request.begins, names)

@@ -129,7 +129,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._log = SendLog(database.path)
+        self.log = SendLog(database.path)
 
     async def begin(self, part: Part, place: Place) -> bool:
         """Record that a part is started; return whether anything is left to generate or send.
@@ -139,7 +139,7 @@ class Outbox:
         """
         key = {"update_id": part.update_id, "part": part.number}
         apology = select(replies.c.state).filter_by(update_id=part.update_id, part=APOLOGY)
-        note = self._log.notes.get(part)  # an earlier attempt in this process ended there
+        note = self.log.notes.get(part)  # an earlier attempt in this process ended there
 
         def write(connection: Connection) -> bool:
             connection.execute(_insert_part(part, place, "generating").on_conflict_do_nothing())
@@ -158,7 +158,7 @@ class Outbox:
             return row.state in {"generating", "queued"}
 
         is_left = await self._database.write(write)
-        self._log.drop(part)
+        self.log.drop(part)
         return is_left
 
     async def mark(self, part: Part, place: Place, state: State) -> None:
@@ -168,7 +168,7 @@ class Outbox:
             set_={"state": state, "turn": None},
         )
         await self._database.write(lambda connection: connection.execute(change))
-        self._log.drop(part)
+        self.log.drop(part)
 
     async def keep_turn(self, part: Part, place: Place, turn: Turn) -> None:
         """Store a turn before its first message is sent."""
@@ -194,29 +194,13 @@ class Outbox:
             lambda connection: _turn_of(connection.execute(query).scalar())
         )
 
-    def note_departure(self, part: Part, left: int = 0, place: Place | None = None) -> None:
-        """Log that a message is about to be sent; `left` and `place`: see `Note`.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        self._log.note_departure(part, left, place)
-
-    def note_arrival(self, part: Part, message: Message | None) -> None:
-        """Log that a message arrived; `advance` or `mark` follows."""
-        self._log.note_arrival(part, message)
-
-    def note_failure(self, part: Part) -> None:
-        """Log that a sent message did not arrive."""
-        self._log.drop(part)
-
     async def advance(self, part: Part, left: Turn, message: Message | None) -> None:
         """Record that a message of a turn was sent, or may have been, and what is left of the turn.
 
         `message` is stored with its source messages; None if it is not known.
         """
         await self._database.write(lambda connection: _advance(connection, part, left, message))
-        self._log.drop(part)
+        self.log.drop(part)
 
     async def give_up(self, update_id: int, but: Part) -> None:
         """End all parts of an update that are generated or sent, except one."""
@@ -265,7 +249,7 @@ class Outbox:
         The rest of a turn after such a message is still sent. A turn whose update is handled is
         deleted.
         """
-        notes = await asyncio.to_thread(self._log.load)
+        notes = await asyncio.to_thread(self.log.load)
         is_waiting = select(inbox.c.update_id).where(inbox.c.state == "waiting")
         no_more = replies.c.turn.is_not(None), replies.c.update_id.not_in(is_waiting)
         sending = update(replies).where(replies.c.state == "sending").values(state="uncertain")
@@ -278,7 +262,7 @@ class Outbox:
 
         uncertain = await self._database.write(write)
         for part in notes:
-            self._log.drop(part)
+            self.log.drop(part)
         return uncertain
 
     async def count(self, state: State) -> int:
@@ -307,8 +291,8 @@ class SendLog:
                 continue
         return dict(self.notes)
 
-    def note_departure(self, part: Part, left: int, place: Place | None = None) -> None:
-        """Log that a message is about to be sent.
+    def note_departure(self, part: Part, left: int = 0, place: Place | None = None) -> None:
+        """Log that a message is about to be sent; `left` and `place`: see `Note`.
 
         Raises:
             StoreError: The file cannot be written.
@@ -318,7 +302,7 @@ class SendLog:
         self.notes[part] = note
 
     def note_arrival(self, part: Part, message: Message | None) -> None:
-        """Log that the newest message of a part arrived.
+        """Log that the newest message of a part arrived; `advance` or `mark` follows.
 
         Raises:
             StoreError: The file cannot be written; `notes` has the entry.

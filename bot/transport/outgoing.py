@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import httpx
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
+from telegram import Bot, CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
 from telegram.constants import ChatAction, MessageLimit
 from telegram.error import RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter, ExtBot
@@ -153,6 +153,12 @@ async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Messa
         },
         rate_limit_args=NO_WAIT,
     )
+
+
+async def answer_query(query: CallbackQuery, text: str | None = None) -> None:
+    """Show a text to the person who pressed a button; without one, only end its animation."""
+    with suppress(TelegramError):
+        await query.answer(text)
 
 
 @asynccontextmanager

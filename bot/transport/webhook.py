@@ -1,5 +1,6 @@
 """Receive updates by webhook and answer health checks."""
 
+import asyncio
 import hmac
 import json
 import logging
@@ -8,7 +9,6 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -34,48 +34,29 @@ requests."""
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Stores and queues updates that arrive with the right secret."""
-
-    secret: str
-    app: TelegramApplication[Any, Any, Any, Any, Any, Any]
-    client: Client
-
-    def opens_to(self, secret: str) -> bool:
-        """Whether this is the secret, compared in constant time."""
-        return hmac.compare_digest(secret.encode(), self.secret.encode())
-
-    async def take(self, update: dict[str, Any]) -> None:
-        """Store an update, and queue it if it is new and can be read.
-
-        Raises:
-            StoreError: It cannot be kept.
-        """
-        for readable in (await self.client.keep([update])).values():
-            await self.app.update_queue.put(readable)
-
-
-class Knock(RequestHandler):
+class UpdateHandler(RequestHandler):
     """Answers Telegram: 200 if an update is stored, 503 if it cannot be."""
 
-    def initialize(self, door: Door) -> None:
-        """Store the receiver; tornado calls this before each request."""
-        self._door = door
+    def initialize(self, secret: str, client: Client, queue: "asyncio.Queue[object]") -> None:
+        """Set what the handler needs; tornado calls this before each request."""
+        self._secret, self._client, self._queue = secret, client, queue
 
     async def post(self) -> None:
-        """Receive an update."""
-        if not self._door.opens_to(self.request.headers.get(SECRET_HEADER, "")):
+        """Store an update, and queue it if it is new and can be read."""
+        given = self.request.headers.get(SECRET_HEADER, "")
+        if not hmac.compare_digest(given.encode(), self._secret.encode()):
             raise HTTPError(403)
-        update = _update(self.request.body)
+        update = _parse_update(self.request.body)
         if update is None:
             logger.error("a request of %d bytes holds no update", len(self.request.body))
             return  # 200: otherwise Telegram would send it again forever
         try:
-            await self._door.take(update)
+            fresh = await self._client.keep([update])
         except StoreError as error:
-            logger.exception("update %d cannot be kept", update["update_id"])
+            logger.exception("update %d cannot be stored", update["update_id"])
             raise HTTPError(503) from error
+        for readable in fresh.values():
+            await self._queue.put(readable)
 
     def log_exception(self, *_: object) -> None:
         """Log nothing: the status says enough."""
@@ -93,7 +74,7 @@ Raises StoreError if the database cannot be read.
 """
 
 
-class Health(RequestHandler):
+class HealthHandler(RequestHandler):
     """Answer health checks."""
 
     def initialize(self, report: Report) -> None:
@@ -130,12 +111,13 @@ async def listening(
     url = settings.webhook_url or ""
     given = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
     if not isinstance(app.bot, Client):
-        raise TypeError("only our own client keeps updates")
+        raise TypeError("only our own client stores updates")
     client = app.bot
-    door = Door(given or secrets.token_urlsafe(32), app, client)
+    secret = given or secrets.token_urlsafe(32)
+    parts = {"secret": secret, "client": client, "queue": app.update_queue}
     routes: list[Any] = [
-        (HEALTH, Health, {"report": report}),
-        (re.escape(urlsplit(url).path or "/"), Knock, {"door": door}),
+        (HEALTH, HealthHandler, {"report": report}),
+        (re.escape(urlsplit(url).path or "/"), UpdateHandler, parts),
     ]
     silent = Application(routes, log_function=lambda _: None)
     server = HTTPServer(
@@ -144,12 +126,10 @@ async def listening(
         idle_connection_timeout=idle_seconds,
         body_timeout=idle_seconds,
     )
-    server.add_sockets(_sockets(settings.webhook_listen))
+    server.add_sockets(_bind_sockets(settings.webhook_listen))
 
     async def set_webhook() -> bool:
-        return await client.set_webhook(
-            url, allowed_updates=ALLOWED_UPDATES, secret_token=door.secret
-        )
+        return await client.set_webhook(url, allowed_updates=ALLOWED_UPDATES, secret_token=secret)
 
     try:
         yield set_webhook
@@ -173,7 +153,7 @@ async def keep_webhook(
         await set_webhook()
 
 
-def _update(body: bytes) -> dict[str, Any] | None:
+def _parse_update(body: bytes) -> dict[str, Any] | None:
     """Return the update in a request, or None if there is none."""
     try:
         update = json.loads(body)
@@ -183,7 +163,7 @@ def _update(body: bytes) -> dict[str, Any] | None:
     return update if has_id else None
 
 
-def _sockets(listen: str) -> list[socket.socket]:
+def _bind_sockets(listen: str) -> list[socket.socket]:
     host, _, port = listen.rpartition(":")
     try:
         return bind_sockets(int(port), host.strip("[]"))

@@ -18,6 +18,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LogFormat = Literal["text", "json"]
 
 SQLITE = "sqlite+aiosqlite:///"
+"""The start of DATABASE_URL; the name of a driver in it has no effect."""
 HEALTH = "/health"
 """The path of the health check, on the port of the webhook."""
 
@@ -68,7 +69,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _check_file(cls, value: str) -> str:
-        if not value.startswith(SQLITE) or value.removeprefix(SQLITE) in {"", ":memory:"}:
+        kind, _, path = value.partition(":///")
+        if kind not in {"sqlite", SQLITE.partition(":")[0]} or path in {"", ":memory:"}:
             raise ValueError(f"name an SQLite file, as in {SQLITE}understudy.db")
         return value
 

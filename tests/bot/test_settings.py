@@ -7,6 +7,7 @@ import pytest
 
 from bot.errors import SettingsError
 from bot.settings import Settings, load_settings
+from bot.store.database import database_file
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -121,6 +122,13 @@ def test_a_webhook_listens_on_an_address_and_a_port(monkeypatch, address):
     monkeypatch.setenv("WEBHOOK_LISTEN", address)
 
     assert load_settings().webhook_listen == address
+
+
+@pytest.mark.parametrize("start", ["sqlite:///", "sqlite+aiosqlite:///"])
+def test_a_database_is_named_with_or_without_a_driver(monkeypatch, start):
+    monkeypatch.setenv("DATABASE_URL", f"{start}chat/bot.db")
+
+    assert database_file(load_settings().database_url) == Path("chat/bot.db")
 
 
 def test_a_file_that_is_not_utf_8_is_named():

@@ -85,7 +85,9 @@ def run(settings: Settings, app: DurableApplication) -> None:
 
 async def _run(settings: Settings, app: DurableApplication) -> None:
     stop = asyncio.Event()
-    _on_stop_signals(asyncio.get_running_loop(), stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # on Windows only Ctrl-C works
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await run_until_stopped(settings, app, stop)
 
 
@@ -258,12 +260,6 @@ def _unreachable(error: TelegramError) -> TelegramUnreachable:
     )
 
 
-def _on_stop_signals(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # on Windows only Ctrl-C works
-            loop.add_signal_handler(number, stop)
-
-
 LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
 
 
@@ -292,7 +288,10 @@ def build(
         uploads = ExportUploads(settings)
         open_things.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)
-        await _resume_work(app, client, state)
+        uncertain = await state.store.outbox.settle()
+        replayed = await app.replay(client.read)
+        if uncertain or replayed:
+            logger.info("%d updates handled anew, %d replies uncertain", replayed, uncertain)
         start_jobs(app, client, state, open_things, look_again)
         on_up(_describe_start(client, state))
 
@@ -337,14 +336,6 @@ async def _open_state(
     state = BotState(settings, model_holder, store, replies, jobs=app.jobs)
     await state.open()
     return state
-
-
-async def _resume_work(app: DurableApplication, client: Client, state: BotState) -> None:
-    """Continue the work that was unfinished when the bot last ended."""
-    uncertain = await state.store.outbox.settle()
-    replayed = await app.replay(client.read)
-    if uncertain or replayed:
-        logger.info("%d updates handled anew, %d replies uncertain", replayed, uncertain)
 
 
 def _describe_start(client: Client, state: BotState) -> str:

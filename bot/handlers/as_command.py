@@ -25,15 +25,6 @@ from model.chat.roster import Person
 _ANYONE = re.compile(r"(anyone|anybody|algu(?:[eé]|e\u0301)m|qualquer)(?=[\s,:]|$)", re.IGNORECASE)
 
 
-def parse_request(said: str, words: str, command: int) -> ReplyRequest:
-    """Return the request of `/as NAME`; words after a colon begin the reply.
-
-    Such words become part of the friend's reply, so the prompt does not show them as a message of
-    the person who asked.
-    """
-    return ReplyRequest(words, command) if _is_forced(said.strip(), words) else NOTHING_MORE
-
-
 def parse_anyone_request(said: str, command: int) -> ReplyRequest | None:
     """Return the request of `/as anyone`, or None for another `/as`.
 
@@ -86,7 +77,7 @@ def _count_first_name(said: str, people: Sequence[Person]) -> int:
 
 
 def _is_forced(said: str, words: str) -> bool:
-    """Whether a colon precedes the words."""
+    """Whether the reply begins with these words, because a colon precedes them."""
     return bool(words) and said[: -len(words)].rstrip().endswith(":")
 
 
@@ -108,7 +99,9 @@ class Voices:
             return
         said = after_command(message)
         if named := self.state.access.roster.match_voice(said):
-            request = parse_request(said, named[1], message.message_id)
+            # such words become part of the reply, so the prompt does not show them as a message
+            is_forced = _is_forced(said.strip(), named[1])
+            request = ReplyRequest(named[1], message.message_id) if is_forced else NOTHING_MORE
             await self._speak(context, place, named[0], message.date, request)
         elif anyone := parse_anyone_request(said, message.message_id):
             await self._let_anyone_speak(context, place, message.date, anyone)

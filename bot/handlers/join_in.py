@@ -4,7 +4,6 @@ import asyncio
 import random
 import re
 from collections import defaultdict, deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +15,6 @@ from bot.services.access import is_group_admin
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of
-from model.chat.conversation import Message as StoredMessage
 from model.joining import LEVELS, LOOKBACK_LINES, is_conversation_line
 
 MAX_AN_HOUR = 6
@@ -105,8 +103,10 @@ class JoinIn:
         earlier = await state.store.messages.earlier(
             place, LOOKBACK_LINES, lambda one: is_conversation_line(one, model.roster)
         )
-        is_newest = earlier and earlier[-1].message_id == message.message_id
-        if not is_newest or is_too_fast(earlier):
+        if not earlier or earlier[-1].message_id != message.message_id:
+            return None
+        recent = [one for one in earlier if message.date - one.sent_at < timedelta(minutes=1)]
+        if len(recent) >= BUSY_MESSAGES:
             return None
         gap = model.card.window.gap
         chances = await asyncio.to_thread(
@@ -148,10 +148,3 @@ def is_night(now: datetime) -> bool:
     start, end = NIGHT
     hour = now.astimezone().hour
     return hour >= start or hour < end
-
-
-def is_too_fast(messages: Sequence[StoredMessage]) -> bool:
-    """Whether at least `BUSY_MESSAGES` messages were sent in the last minute."""
-    newest = messages[-1].sent_at
-    recent = sum(newest - message.sent_at < timedelta(minutes=1) for message in messages)
-    return recent >= BUSY_MESSAGES

@@ -42,12 +42,6 @@ class PrivacyMode:
     hints: Counter[int] = field(default_factory=Counter)
     open_groups: set[int] = field(default_factory=set)
 
-    async def explain(self, context: Context, place: Place, adder_id: int) -> None:
-        """Explain privacy mode to a group that the bot was added to, and to who added it."""
-        if not context.state.group(place.chat_id).told_privacy:
-            await context.delivery.say(place, context.texts.privacy_mode_on)
-            await context.delivery.say(Place(adder_id), context.texts.privacy_mode_on)
-
     async def hint(self, context: Context, place: Place) -> None:
         """Mention privacy mode after one of the first answers in a group."""
         state = context.state
@@ -211,8 +205,9 @@ class Membership:
         place = Place(chat.id)
         receives_all = await self.privacy_mode.receives_all(context, place, refresh=True)
         await context.delivery.say(place, _greeting(chat.id, context))
-        if not receives_all:
-            await self.privacy_mode.explain(context, place, adder_id)
+        if not receives_all and not context.state.group(chat.id).told_privacy:
+            for receiver in (place, Place(adder_id)):
+                await context.delivery.say(receiver, context.texts.privacy_mode_on)
 
 
 async def allow(message: Message, context: Context) -> str:

@@ -19,7 +19,7 @@ USUAL_TURNS = 5
 MOST_TURNS = 20
 
 _ABOUT = re.compile(r"(?:^|(?<=[\s,]))(?:about|sobre)(?=[\s,:]|$)", re.IGNORECASE)
-_JOINING = re.compile(r"(?:[\s,;&]+|(?:and|with|e|com|turns|vezes)(?=[\s,]|$))+", re.IGNORECASE)
+_JOINING = re.compile(r"^(?:[\s,;&]+|(?:and|with|e|com|turns|vezes)(?=[\s,]|$))+", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d+(?=[\s,;]|$)")
 
 
@@ -125,7 +125,7 @@ def parse_scene(words: str, roster: Roster) -> Scene:
     turns, people = None, list[Person]()
     found = _ABOUT.search(words)
     left, about = (words[: found.start()], words[found.end() :]) if found else (words, "")
-    while left := left[_match_end(_JOINING, left) :].strip():
+    while left := _JOINING.sub("", left).strip():
         if number := _NUMBER.match(left):
             turns, left = _parse_turns(number[0], turns), left[number.end() :]
         elif len(people) < MOST_TURNS and (named := roster.match_voice(left)):
@@ -140,8 +140,3 @@ def _parse_turns(number: str, earlier: int | None) -> int:
     if wrong or earlier is not None or not 1 <= int(number) <= MOST_TURNS:
         raise TurnsError(number)
     return int(number)
-
-
-def _match_end(pattern: re.Pattern[str], text: str) -> int:
-    found = pattern.match(text)
-    return found.end() if found else 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -56,7 +55,8 @@ async def erase(wanted: ErasureQuery, delivery: Delivery) -> ErasureResult:
     marked = await delivery.state.mark(wanted)
     if marked.lines:  # deleting them may take minutes
         await delivery.state.store.eraser.wipe()
-    remaining = await _delete_in_chat(delivery.bot, marked.lines)
+    newest_first = sorted(marked.lines, key=lambda ref: (ref.chat_id, -ref.message_id))
+    remaining = sum([not await _delete(delivery.bot, ref) for ref in newest_first])
     await delivery.state.store.eraser.erase(wanted, delivery.update_id)
     return ErasureResult(marked.messages, len(marked.lines) - remaining, remaining)
 
@@ -79,16 +79,11 @@ async def expire_messages(state: BotState, now: datetime) -> int:
     return expired
 
 
-async def _delete_in_chat(bot: Bot, refs: Iterable[Ref]) -> int:
-    """Delete messages in their chats, the newest first; return how many could not be deleted.
+async def _delete(bot: Bot, ref: Ref) -> bool:
+    """Delete a message in its chat; return whether it is gone.
 
     Telegram refuses after 48 hours, and in a group that has become a supergroup.
     """
-    newest_first = sorted(refs, key=lambda ref: (ref.chat_id, -ref.message_id))
-    return sum([not await _delete(bot, ref) for ref in newest_first])
-
-
-async def _delete(bot: Bot, ref: Ref) -> bool:
     for _ in range(TRIES):
         try:
             return await bot.delete_message(ref.chat_id, ref.message_id)

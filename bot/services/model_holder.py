@@ -162,26 +162,33 @@ class ModelHolder:
         return self._now
 
     async def look(self) -> Exchange | None:
-        """Load a version that has become current; return the result, or None if nothing changed."""
-        async with self._looking:
-            return await self._look()
+        """Load a version that has become current; return the result, or None if nothing changed.
 
-    async def _look(self) -> Exchange | None:
-        state = await asyncio.to_thread(self.models.state)
-        if state == self._seen and not self._is_due():
-            return None
-        before = self.now.artifact
-        earlier = self.now.version
-        try:
-            self._now = await asyncio.to_thread(self._opened)
-        except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
-            self._postpone(is_new=state != self._seen)
-            self._seen = state
-            logger.warning("the version that is to serve now cannot be used: %s goes on", earlier)
-            return Exchange(earlier, _reason(error))
-        self._seen, self._retry_at, self._last_reason = state, None, None
-        logger.info("version %s serves now, before it %s did", self.now.version, earlier)
-        return Exchange(self.now.version, before=before) if self.now.version != earlier else None
+        A version that could not be loaded, perhaps for lack of memory, is tried again after pauses
+        that double.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._looking:
+            state = await asyncio.to_thread(self.models.state)
+            is_due = self._retry_at is not None and loop.time() >= self._retry_at
+            if state == self._seen and not is_due:
+                return None
+            before, earlier = self.now.artifact, self.now.version
+            try:
+                self._now = await asyncio.to_thread(self._opened)
+            except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
+                is_new = state != self._seen
+                self._wait = FIRST_WAIT if is_new else min(2 * self._wait, LONGEST_WAIT)
+                self._seen, self._retry_at = state, loop.time() + self._wait
+                logger.warning("the current version cannot be used: %s continues", earlier)
+                # CTranslate2's own text, a RuntimeError, never quotes a chat
+                is_own = isinstance(error, RuntimeError)
+                reason = make_printable(str(error)) if is_own else describe_error(error)
+                return Exchange(earlier, reason)
+            self._seen, self._retry_at, self._last_reason = state, None, None
+            logger.info("version %s serves now, before it %s did", self.now.version, earlier)
+            is_other = self.now.version != earlier
+            return Exchange(self.now.version, before=before) if is_other else None
 
     async def watch(self, tell: Callable[[Exchange], Awaitable[object]]) -> None:
         """Check once and report the result; the same refusal of a version is reported only once."""
@@ -191,23 +198,9 @@ class ModelHolder:
         self._last_reason = exchange.refused
         await tell(exchange)
 
-    def _is_due(self) -> bool:
-        """Whether to retry now: a version may have failed to load for lack of memory."""
-        return self._retry_at is not None and asyncio.get_running_loop().time() >= self._retry_at
-
-    def _postpone(self, *, is_new: bool) -> None:
-        """Schedule the next try of a version that cannot be loaded; the wait doubles each time."""
-        self._wait = FIRST_WAIT if is_new else min(2 * self._wait, LONGEST_WAIT)
-        self._retry_at = asyncio.get_running_loop().time() + self._wait
-
     def _opened(self) -> Serving:
         artifact = self.models.open("current")
         same = self._now and self._now.artifact.path == artifact.path
         speaker = self._now.speaker if self._now and same else self._open(artifact)
         roster = remove_decisions(artifact.card.roster).with_understudy(self.bot_id)
         return Serving(artifact, speaker, roster, load_propensity(artifact.path))
-
-
-def _reason(error: Exception) -> str:
-    """Return why a version cannot be used; CTranslate2's own text never quotes a chat."""
-    return make_printable(str(error)) if isinstance(error, RuntimeError) else describe_error(error)

@@ -109,11 +109,7 @@ class BotState:
         access = self.access
         person = access.roster.find_by_name(voice)
         decided = {access.decisions.get(number) for number in person.ids} if person else set()
-        return "optout" in decided or self.has_forgotten(chat_id, sources)
-
-    def has_forgotten(self, chat_id: int, ids: Iterable[int]) -> bool:
-        """Whether one of these messages was forgotten since the bot started."""
-        return not self.forgotten.get(chat_id, set()).isdisjoint(ids)
+        return "optout" in decided or not self.forgotten.get(chat_id, set()).isdisjoint(sources)
 
     async def health(self) -> dict[str, Any]:
         """Return version, model, failing jobs and waiting updates; `ok` is False if a job fails.

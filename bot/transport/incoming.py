@@ -50,7 +50,7 @@ def message_of(message: telegram.Message) -> Message | None:
         topic_id=topic_of(message),
         reply_to=_reply_to(message),
         is_forward=message.forward_origin is not None,
-        is_from_bot=_is_from_bot(message),
+        is_from_bot=message.via_bot is not None or is_by_bot(message),
     )
 
 
@@ -164,11 +164,6 @@ def _author(message: telegram.Message) -> tuple[int, str | None] | None:
     if message.from_user:
         return message.from_user.id, message.from_user.full_name
     return None
-
-
-def _is_from_bot(message: telegram.Message) -> bool:
-    """Whether a bot wrote it, or a person sent it through a bot."""
-    return message.via_bot is not None or is_by_bot(message)
 
 
 def _reply_to(message: telegram.Message) -> int | None:

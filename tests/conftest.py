@@ -7,6 +7,8 @@ import asyncio
 import gc
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,29 @@ def empty_database(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "empty.db"
     asyncio.run(prepare_database(f"sqlite+aiosqlite:///{path}"))
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrated_once(empty_database):
+    """Give each new database a copy of the tables that Alembic has made once."""
+    from alembic import command
+    from sqlalchemy import inspect
+
+    upgrade = command.upgrade
+    with closing(sqlite3.connect(empty_database)) as connection:
+        _, *statements, _ = connection.iterdump()  # without BEGIN and COMMIT
+
+    def copy_or_upgrade(config, revision):
+        connection = config.attributes["connection"]
+        if revision != "head" or inspect(connection).get_table_names():
+            upgrade(config, revision)
+        else:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "upgrade", copy_or_upgrade)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ BURST = 500  # `make soak` has 2,000
 
 
 async def queue(stage):
-    async with open_database(stage.settings().database_url) as engine:
-        return await Inbox(engine).queue()
+    async with open_database(stage.settings().database_url) as database:
+        return await Inbox(database).queue()
 
 
 @pytest.fixture
@@ -37,8 +37,8 @@ def told(stage, group, zoe):
         stage.telegram.updates.pending.clear()
         async with stage.running():
             pass  # so that there is a database
-        async with open_database(stage.settings().database_url) as engine:
-            kept = Inbox(engine)
+        async with open_database(stage.settings().database_url) as database:
+            kept = Inbox(database)
             await kept.keep([{"update_id": number, "message": message}])
             for _ in range(begun):
                 await kept.begin(number)
@@ -59,8 +59,8 @@ async def test_what_was_kept_and_not_handled_is_handled_at_the_next_start(stage,
 
 async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
     part, place = await told("/as João", begun=1)
-    async with open_database(stage.settings().database_url) as engine:
-        await Outbox(engine).begin(part, place)
+    async with open_database(stage.settings().database_url) as database:
+        await Outbox(database).begin(part, place)
 
     async with stage.running():
         sent = await stage.telegram.wait_for("sendMessage")
@@ -71,16 +71,16 @@ async def test_a_reply_that_was_being_made_is_made_anew(stage, told):
 @pytest.mark.parametrize("state", ["sending", "sent"])
 async def test_a_reply_that_may_have_been_sent_is_not_sent_again(stage, told, group, zoe, state):
     part, place = await told("/as João", begun=1)
-    async with open_database(stage.settings().database_url) as engine:
-        outbox = Outbox(engine)
+    async with open_database(stage.settings().database_url) as database:
+        outbox = Outbox(database)
         await outbox.begin(part, place)
         await outbox.mark(part, place, state)
 
     async with stage.running():
         await stage.answer(group, zoe, "/as 李雷")
 
-    async with open_database(stage.settings().database_url) as engine:
-        uncertain = await Outbox(engine).count("uncertain")
+    async with open_database(stage.settings().database_url) as database:
+        uncertain = await Outbox(database).count("uncertain")
     assert [parse_voice_header(text)[0] for text in stage.said()] == ["李雷"]
     assert uncertain == (state == "sending")
     assert (await queue(stage)).waiting == 0
@@ -98,9 +98,9 @@ async def test_restarts_never_set_an_update_aside(stage, told):
 
 async def test_an_update_is_set_aside_after_crashes_in_its_own_code(stage, told, group, zoe):
     await told("/as João", begun=1)
-    async with open_database(stage.settings().database_url) as engine:
+    async with open_database(stage.settings().database_url) as database:
         for _ in range(MOST_CRASHES):
-            before = Inbox(engine)
+            before = Inbox(database)
             await before.count_crashes()
             assert await before.begin(500)
 
@@ -160,8 +160,8 @@ async def test_a_button_whose_question_was_removed_before_a_kill_is_answered(sta
         asked = await stage.answer(group, zoe, "/as")
     query = {"id": "1", "from": zoe.json(), "message": asked, "data": "as:13"}
     stage.telegram.remove(asked)
-    async with open_database(stage.settings().database_url) as engine:
-        kept = Inbox(engine)
+    async with open_database(stage.settings().database_url) as database:
+        kept = Inbox(database)
         await kept.keep([{"update_id": 500, "callback_query": query | {"chat_instance": "1"}}])
         await kept.begin(500)
     mark = len(stage.telegram.calls)
@@ -232,11 +232,11 @@ async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
 
 async def test_an_id_that_telegram_uses_again_later_is_answered(stage, told, group):
     part, place = await told("/as João")
-    async with open_database(stage.settings().database_url) as engine:
-        outbox = Outbox(engine)
+    async with open_database(stage.settings().database_url) as database:
+        outbox = Outbox(database)
         await outbox.begin(part, place)
         await outbox.mark(part, place, "sent")
-        moment = await engine.read(lambda one: one.execute(table.select()).all()[-1].received_at)
+        moment = await database.read(lambda one: one.execute(table.select()).all()[-1].received_at)
         await outbox.release_before(moment.replace(year=moment.year + 1))
 
     async with stage.running():
@@ -378,9 +378,9 @@ class TestTurns:
         stage.speaker.replies.append(self.BURST)
         async with stage.running():
             await stage.answer(group, joao, "/as João")
-        async with open_database(stage.settings().database_url) as engine:
+        async with open_database(stage.settings().database_url) as database:
             ref = Ref(group.id, source["message_id"])
-            await Eraser(engine).mark(ErasureQuery(messages=(ref,)), datetime.now(UTC))
+            await Eraser(database).mark(ErasureQuery(messages=(ref,)), datetime.now(UTC))
 
         async with stage.running():
             await until(lambda: handled(stage))

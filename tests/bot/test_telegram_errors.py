@@ -27,8 +27,8 @@ def _hasty(monkeypatch):
 
 
 async def counted(live, state):
-    async with open_database(live.settings().database_url) as engine:
-        return await Outbox(engine).count(state)
+    async with open_database(live.settings().database_url) as database:
+        return await Outbox(database).count(state)
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,9 @@ async def test_what_friends_decided_counts(empty_desk, stage, card):
     empty_desk.add(card)
     url = stage.settings().database_url
     await prepare_database(url)
-    async with open_database(url) as engine:
+    async with open_database(url) as database:
         for user_id, decision in ((15, "optin"), (13, "optout")):
-            await Decisions(engine).add(-1, user_id, decision, datetime.now(UTC))
+            await Decisions(database).add(-1, user_id, decision, datetime.now(UTC))
 
     assert await empty_desk.says("voices") == "ok Hugo Silva, Hugo Sá, 李雷, Ana"
 

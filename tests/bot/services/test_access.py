@@ -1,3 +1,5 @@
+"""Whose voice may be used, and where the bot may speak."""
+
 import pytest
 
 from bot.services.access import Access

@@ -50,9 +50,9 @@ async def keep(stage):
     await prepare_database(url)
 
     async def keep(*messages):
-        async with open_database(url) as engine:
+        async with open_database(url) as database:
             for message in messages:
-                await MessageStore(engine).save(message)
+                await MessageStore(database).save(message)
 
     return keep
 
@@ -87,8 +87,8 @@ async def test_all_that_can_be_said_comes_back(stage, models, file, hugo, joao, 
         )
         await stage.answer(forum, hugo, "/as João hm?", thread=trips)
         await dump(stage.settings(), models, file, None)
-        async with open_database(stage.settings().database_url) as engine:
-            kept = await DumpReader(engine).messages(forum.id)
+        async with open_database(stage.settings().database_url) as database:
+            kept = await DumpReader(database).messages(forum.id)
 
     found = read(file)
     expected = [
@@ -143,15 +143,15 @@ def test_any_chat_comes_back(empty_database, said, kind):
 async def kept_and_dumped(chat, url, folder):
     """Let a store keep a chat, and dump it; return what was kept, in order of ids, and the file."""
     chosen = Settings(_env_file=None, bot_token=f"{BOT}:x", database_url=url, consent="roster")
-    async with open_database(url) as engine:
-        store = MessageStore(engine)
+    async with open_database(url) as database:
+        store = MessageStore(database)
         for number, fields in enumerate(chat.updates()):
             update = Update.de_json({"update_id": number, **fields}, None)
             received = update.effective_message
             if message := message_of(received):
                 await store.save(message, edited_at=received.edit_date)
-        kept = [one.message for one in await DumpReader(engine).messages(chat.id)]
-        await Groups(engine).save(Group(chat.id, title="Us"))
+        kept = [one.message for one in await DumpReader(database).messages(chat.id)]
+        await Groups(database).save(Group(chat.id, title="Us"))
     card = Card("t5", "encoder-decoder", ROSTER, (), Window(), 512)
     models = FakeModels(Artifact(folder / "0001-abcdef01", card))
     await dump(chosen, models, folder / "live.json", chat.id)
@@ -205,8 +205,8 @@ async def test_a_group_that_moved_is_one_chat(stage, keep, models, file):
         message(2, "and an answer", reply_to=1),
         message(1, "after", chat_id=new),
     )
-    async with open_database(stage.settings().database_url) as engine:
-        await Groups(engine).save(Group(new, title="Friends", moved_from=FRIENDS))
+    async with open_database(stage.settings().database_url) as database:
+        await Groups(database).save(Group(new, title="Friends", moved_from=FRIENDS))
 
     held = await dump(stage.settings(), models, file, None)
 

@@ -43,41 +43,41 @@ def update(number, text, author=1, chat=-5, **more):
 
 
 @pytest.fixture
-async def engine(tmp_path):
+async def database(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
     await prepare_database(url)
-    async with open_database(url) as engine:
-        yield engine
+    async with open_database(url) as database:
+        yield database
 
 
 def fill(path, seed=LEAKY):
     """Let pages of a busy chat split and grow: SQLite copies rows from one to another."""
     chance = random.Random(seed)
     row = "INSERT INTO messages VALUES (?, ?, NULL, ?, ?, ?, ?, NULL, 0, 0, NULL)"
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("PRAGMA secure_delete=ON")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA secure_delete=ON")
         for number in range(1500):
             author = chance.randint(1, 3)
             place = chance.choice([-5, -7]), chance.randint(1, 10**9)
             text = f"SECRET{author}x " + "w" * chance.choice([5, 30, 80, 300, 1500])
             moment = f"2024-01-01 00:00:{number % 60:02d}"
-            database.execute(row, (*place, author, f"n{author}", text, moment))
+            connection.execute(row, (*place, author, f"n{author}", text, moment))
 
 
-async def test_no_copy_that_sqlite_made_is_left(engine, tmp_path):
+async def test_no_copy_that_sqlite_made_is_left(database, tmp_path):
     fill(tmp_path / "bot.db")
 
-    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
+    await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
 
     assert find_words(tmp_path, "SECRET1x", "SECRET2x") == [("SECRET2x", "bot.db")]
 
 
-async def test_what_is_marked_is_neither_used_nor_kept(engine):
-    store = MessageStore(engine)
+async def test_what_is_marked_is_neither_used_nor_kept(database):
+    store = MessageStore(database)
     await store.save(said(1, "first"))
     await store.save(said(3, "third"))
 
-    await Eraser(engine).mark(ErasureQuery(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
+    await Eraser(database).mark(ErasureQuery(messages=(Ref(-5, 1), Ref(-5, 2))), AT)
     await store.save(said(1, "mended"), edited_at=AT)
     await store.save(said(2, "another"))
 
@@ -87,16 +87,16 @@ async def test_what_is_marked_is_neither_used_nor_kept(engine):
 
 
 @pytest.mark.parametrize("step", ["clear", "shrink"])
-async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, monkeypatch, step):
+async def test_a_long_wipe_ends_when_the_database_is_closed(database, tmp_path, monkeypatch, step):
     fill(tmp_path / "bot.db")
     monkeypatch.setattr(wipe, "PAGES_CHANGED", 1)
     monkeypatch.setattr(erasure, "REST", 0.05)  # it would take a minute
     if step == "shrink":
         monkeypatch.setattr(erasure, "clear", lambda *_: None)
-    with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
-        database.execute("PRAGMA secure_delete=OFF")
-        database.execute("DELETE FROM messages WHERE author_id = 1")
-        database.execute("DELETE FROM messages WHERE text LIKE 'SECRET2%' AND rowid % 2")
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection, connection:
+        connection.execute("PRAGMA secure_delete=OFF")
+        connection.execute("DELETE FROM messages WHERE author_id = 1")
+        connection.execute("DELETE FROM messages WHERE text LIKE 'SECRET2%' AND rowid % 2")
     began = threading.Event()
 
     def sleep(seconds):
@@ -104,16 +104,16 @@ async def test_a_long_wipe_ends_when_the_database_is_closed(engine, tmp_path, mo
         time.sleep(seconds)
 
     monkeypatch.setattr(erasure, "time", SimpleNamespace(sleep=sleep, monotonic=time.monotonic))
-    wiping = asyncio.create_task(Eraser(engine).wipe())
+    wiping = asyncio.create_task(Eraser(database).wipe())
     await asyncio.to_thread(began.wait, 20)
 
-    await engine.close()
+    await database.close()
 
     with pytest.raises(StoreError, match="is being closed"):
         await asyncio.wait_for(wiping, 10)
 
 
-async def test_no_copy_stays_in_the_memory_of_the_process(engine):
+async def test_no_copy_stays_in_the_memory_of_the_process(database):
     caches = (
         *(eligibility._redact_cached, eligibility._shorten, eligibility._hide_private_name),
         *(quotes._fold_name, numbers._find_valid_phones),
@@ -121,15 +121,15 @@ async def test_no_copy_stays_in_the_memory_of_the_process(engine):
     for cache in caches:
         cache("020 7946 0958 treasure")
 
-    await Eraser(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
+    await Eraser(database).erase(ErasureQuery(messages=(Ref(-5, 1),)))
 
     assert not any(cache.cache_info().currsize for cache in caches)
 
 
-async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engine, monkeypatch):
+async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(database, monkeypatch):
     monkeypatch.setattr(erasure, "FEWEST_ROWS", 4)
     monkeypatch.setattr(erasure, "MOST_ROWS", 4)
-    store = MessageStore(engine)
+    store = MessageStore(database)
     for number in range(40):
         await store.save(said(number, "first", author=1 + number % 2))
     held = []
@@ -140,7 +140,7 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engi
             await store.save(said(100 + len(held), "meanwhile", author=3))
             held.append(asyncio.get_running_loop().time() - began)
 
-    forgetting = asyncio.create_task(Eraser(engine).erase(ErasureQuery(authors=frozenset({1}))))
+    forgetting = asyncio.create_task(Eraser(database).erase(ErasureQuery(authors=frozenset({1}))))
     await meanwhile()
     await forgetting
 
@@ -148,14 +148,14 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(engi
     assert await store.count() == 20 + len(held)
 
 
-async def test_an_erasure_waits_for_other_transactions_but_not_forever(engine, monkeypatch):
+async def test_an_erasure_waits_for_other_transactions_but_not_forever(database, monkeypatch):
     monkeypatch.setattr(erasure, "MOST_WAITED", 0.3)
-    store = MessageStore(engine)
+    store = MessageStore(database)
     await store.save(said(1, "first"))
-    eraser, clock = Eraser(engine), asyncio.get_running_loop().time
+    eraser, clock = Eraser(database), asyncio.get_running_loop().time
 
     release = threading.Event()
-    reading = asyncio.create_task(engine.read(lambda _: release.wait(20)))
+    reading = asyncio.create_task(database.read(lambda _: release.wait(20)))
     await asyncio.sleep(0)
     began = clock()
     await eraser.mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
@@ -167,7 +167,7 @@ async def test_an_erasure_waits_for_other_transactions_but_not_forever(engine, m
     assert (await store.find(-5, 1)).text == "00000"
 
 
-async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
+async def test_an_erasure_takes_many_short_steps(database, tmp_path, monkeypatch):
     monkeypatch.setattr(erasure, "MOST_ROWS", 100)
     fill(tmp_path / "bot.db")
     sizes, execute = [], erasure._delete
@@ -177,14 +177,14 @@ async def test_an_erasure_takes_many_short_steps(engine, tmp_path, monkeypatch):
         return sizes[-1]
 
     monkeypatch.setattr(erasure, "_delete", spied)
-    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
+    await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
 
     assert len(sizes) >= 15
     assert max(sizes) <= 100
 
 
 async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
-    engine, tmp_path, monkeypatch
+    database, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(erasure, "MOST_ROWS", 100)
     fill(tmp_path / "bot.db")
@@ -198,70 +198,70 @@ async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
 
     monkeypatch.setattr(erasure, "_delete", dying)
     with pytest.raises(KilledError):
-        await Eraser(engine).erase(wanted)
-    left = await MessageStore(engine).count()
-    await Eraser(engine).wipe()
+        await Eraser(database).erase(wanted)
+    left = await MessageStore(database).count()
+    await Eraser(database).wipe()
     assert not find_words(tmp_path, "SECRET1x")
 
-    await Eraser(engine).erase(wanted)
+    await Eraser(database).erase(wanted)
 
-    assert await MessageStore(engine).count() < left
-    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
-        assert database.execute("SELECT count(*) FROM messages WHERE author_id = 1").fetchone() == (
-            0,
-        )
+    assert await MessageStore(database).count() < left
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM messages WHERE author_id = 1"
+        ).fetchone() == (0,)
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_no_copy_is_left_after_edits_and_other_erasures(engine, tmp_path, seed):
+async def test_no_copy_is_left_after_edits_and_other_erasures(database, tmp_path, seed):
     fill(tmp_path / "bot.db", seed)
-    with closing(sqlite3.connect(tmp_path / "bot.db")) as database, database:
-        database.execute("PRAGMA secure_delete=ON")
-        database.execute("DELETE FROM messages WHERE author_id = 3")
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection, connection:
+        connection.execute("PRAGMA secure_delete=ON")
+        connection.execute("DELETE FROM messages WHERE author_id = 3")
         longer = "UPDATE messages SET text = text || ? WHERE author_id = 2 AND message_id % 3 = 0"
-        database.execute(longer, ("y" * 40,))
-    before = await MessageStore(engine).count()
+        connection.execute(longer, ("y" * 40,))
+    before = await MessageStore(database).count()
 
-    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
+    await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
 
     assert {word for word, _ in find_words(tmp_path, *(f"SECRET{n}x" for n in (1, 2, 3)))} == {
         "SECRET2x"
     }
-    with closing(sqlite3.connect(tmp_path / "bot.db")) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        [kept] = database.execute("SELECT count(*) FROM messages WHERE author_id = 2").fetchone()
+    with closing(sqlite3.connect(tmp_path / "bot.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        [kept] = connection.execute("SELECT count(*) FROM messages WHERE author_id = 2").fetchone()
     assert 0 < kept < before
-    assert await MessageStore(engine).count() == kept
+    assert await MessageStore(database).count() == kept
 
 
-async def test_the_file_shrinks(engine, tmp_path):
+async def test_the_file_shrinks(database, tmp_path):
     fill(tmp_path / "bot.db")
     path = tmp_path / "bot.db"
     before = path.stat().st_size
 
-    await Eraser(engine).erase(ErasureQuery(authors=frozenset({1, 2})))
+    await Eraser(database).erase(ErasureQuery(authors=frozenset({1, 2})))
 
     assert path.stat().st_size < before
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("PRAGMA freelist_count").fetchone() == (0,)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
 
 
-async def test_a_busy_reader_is_named(engine, tmp_path, monkeypatch):
+async def test_a_busy_reader_is_named(database, tmp_path, monkeypatch):
     monkeypatch.setattr("bot.store.wipe.PAUSE", 0)
-    await MessageStore(engine).save(said(1))
+    await MessageStore(database).save(said(1))
     reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM messages").fetchall()
 
     with pytest.raises(StoreError, match="close other programs that read the database"):
-        await Eraser(engine).erase(ErasureQuery(messages=(Ref(-5, 1),)))
+        await Eraser(database).erase(ErasureQuery(messages=(Ref(-5, 1),)))
     reader.close()
 
 
 class TestTheInbox:
-    async def test_what_waits_keeps_the_words_of_others_alone(self, engine, tmp_path):
-        inbox, erasing = Inbox(engine), Eraser(engine)
-        await MessageStore(engine).save(said(1, "the treasure"))
+    async def test_what_waits_keeps_the_words_of_others_alone(self, database, tmp_path):
+        inbox, erasing = Inbox(database), Eraser(database)
+        await MessageStore(database).save(said(1, "the treasure"))
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
         await inbox.keep(
             [
@@ -280,39 +280,39 @@ class TestTheInbox:
         assert third["message"]["text"] == "what?"
         assert third["message"]["reply_to_message"]["from"]["id"] == 1
 
-    async def test_half_of_an_emoji_in_another_one_stops_nothing(self, engine, tmp_path):
-        inbox = Inbox(engine)
+    async def test_half_of_an_emoji_in_another_one_stops_nothing(self, database, tmp_path):
+        inbox = Inbox(database)
         answered = update(2, "half \ud83d", author=2, reply_to_message=update(1, "the treasure"))
         await inbox.keep([{"update_id": 1, "message": answered}])
 
-        await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
+        await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "half \ud83d"
         assert not find_words(tmp_path, "treasure")
 
-    async def test_the_update_that_asks_for_it_can_be_handled_anew(self, engine, tmp_path):
-        inbox = Inbox(engine)
-        await MessageStore(engine).save(said(1, "the treasure"))
+    async def test_the_update_that_asks_for_it_can_be_handled_anew(self, database, tmp_path):
+        inbox = Inbox(database)
+        await MessageStore(database).save(said(1, "the treasure"))
         asks = update(2, "/forget", reply_to_message=update(1, "the treasure"))
         await inbox.keep([{"update_id": 7, "message": asks}])
 
-        await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})), update_id=7)
+        await Eraser(database).erase(ErasureQuery(authors=frozenset({1})), update_id=7)
 
         [kept] = await inbox.waiting()
         assert kept["message"]["text"] == "/forget"
         assert kept["message"]["reply_to_message"]["message_id"] == 1
         assert not find_words(tmp_path, "treasure")
 
-    async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, engine, tmp_path):
-        await Eraser(engine).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
+    async def test_what_was_forgotten_is_not_kept_where_it_is_repeated(self, database, tmp_path):
+        await Eraser(database).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
 
-        fresh = await Inbox(engine).keep([{"update_id": 3, "message": answered}])
+        fresh = await Inbox(database).keep([{"update_id": 3, "message": answered}])
 
         assert fresh == {3}
         assert not find_words(tmp_path, "treasure")
-        [kept] = await Inbox(engine).waiting()
+        [kept] = await Inbox(database).waiting()
         assert kept["message"]["text"] == "what?"
 
 
@@ -330,10 +330,10 @@ async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
     link.symlink_to(real)
     url = f"sqlite+aiosqlite:///{link}"
     await prepare_database(url)
-    async with open_database(url) as engine:
+    async with open_database(url) as database:
         fill(link)
 
-        await Eraser(engine).erase(ErasureQuery(authors=frozenset({1})))
+        await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
 
         assert wal_file(url).exists()
         assert not find_words(real.parent, "SECRET1x")

@@ -20,9 +20,9 @@ import asyncio, resource, sys
 sys.path.insert(0, sys.argv[2])
 from test_failures import filled, open_database, MessageStore, LIMIT
 async def main():
-    async with open_database(sys.argv[1]) as engine:
+    async with open_database(sys.argv[1]) as database:
         resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
-        kept, error = await filled(MessageStore(engine))
+        kept, error = await filled(MessageStore(database))
         print(kept, error)
 asyncio.run(main())
 """
@@ -66,9 +66,9 @@ async def test_a_full_disk_loses_nothing_that_was_kept(small_disk):
     path = small_disk / "bot.db"
     await prepare_database(f"sqlite+aiosqlite:///{path}")
 
-    async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
-        kept, said = await filled(MessageStore(engine))
-        found = await MessageStore(engine).find(CHAT, kept)
+    async with open_database(f"sqlite+aiosqlite:///{path}") as database:
+        kept, said = await filled(MessageStore(database))
+        found = await MessageStore(database).find(CHAT, kept)
 
     assert said.startswith(f"the database {path} cannot be written (database or disk is full): ")
     assert "free space on its disk" in said
@@ -80,19 +80,19 @@ async def test_it_goes_on_once_there_is_room(small_disk):
     path = small_disk / "bot.db"
     await prepare_database(f"sqlite+aiosqlite:///{path}")
 
-    async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
+    async with open_database(f"sqlite+aiosqlite:///{path}") as database:
         fill_up(small_disk)
-        kept, _ = await filled(MessageStore(engine))
+        kept, _ = await filled(MessageStore(database))
         (small_disk / "filler").unlink()
-        await MessageStore(engine).save(message(kept + 1))
+        await MessageStore(database).save(message(kept + 1))
 
     assert kept_in(path) == list(range(1, kept + 2))
 
 
 async def test_a_file_that_may_not_grow(url, path):
-    async with open_database(url) as engine:
-        await engine.write(lambda one: one.exec_driver_sql("PRAGMA max_page_count = 12"))
-        kept, said = await filled(MessageStore(engine))
+    async with open_database(url) as database:
+        await database.write(lambda one: one.exec_driver_sql("PRAGMA max_page_count = 12"))
+        kept, said = await filled(MessageStore(database))
 
     assert f"the database {path} cannot be written (database or disk is full)" in said
     assert kept_in(path) == list(range(1, kept + 1))
@@ -102,21 +102,21 @@ async def test_a_disk_that_turned_read_only(small_disk, remount):
     path = small_disk / "bot.db"
     await prepare_database(f"sqlite+aiosqlite:///{path}")
 
-    async with open_database(f"sqlite+aiosqlite:///{path}") as engine:
+    async with open_database(f"sqlite+aiosqlite:///{path}") as database:
         remount("ro")
         with pytest.raises(StoreError, match=r"cannot be opened .*: give the bot's user"):
-            await MessageStore(engine).save(message(1))
+            await MessageStore(database).save(message(1))
         remount("rw")
-        await MessageStore(engine).save(message(2))
+        await MessageStore(database).save(message(2))
 
     assert kept_in(path) == [2]
 
 
 async def test_a_database_that_may_only_be_read(url, path):
-    async with open_database(url) as engine:
-        await engine.write(lambda one: one.exec_driver_sql("PRAGMA query_only = 1"))
+    async with open_database(url) as database:
+        await database.write(lambda one: one.exec_driver_sql("PRAGMA query_only = 1"))
         with pytest.raises(StoreError, match=r"cannot be written \(attempt to write a readonly"):
-            await MessageStore(engine).save(message(1))
+            await MessageStore(database).save(message(1))
 
     assert kept_in(path) == []
 
@@ -138,33 +138,33 @@ async def test_a_database_that_another_program_locks(url, path, monkeypatch):
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
 
-    async with open_database(url) as engine:
+    async with open_database(url) as database:
         with pytest.raises(StoreError, match=r"\(database is locked\): stop other programs"):
-            await MessageStore(engine).save(message(1))
+            await MessageStore(database).save(message(1))
         writer.execute("ROLLBACK")
-        await MessageStore(engine).save(message(1))
+        await MessageStore(database).save(message(1))
 
     writer.close()
     assert kept_in(path) == [1]
 
 
 async def test_a_damaged_database_asks_for_the_backup(url, path):
-    async with open_database(url) as engine:
-        await MessageStore(engine).save(message(1))
+    async with open_database(url) as database:
+        await MessageStore(database).save(message(1))
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
 
-    async with open_database(url) as engine:
+    async with open_database(url) as database:
         with pytest.raises(StoreError, match=r"is damaged \(database disk image is malformed\)"):
-            await MessageStore(engine).find(CHAT, 1)
+            await MessageStore(database).find(CHAT, 1)
 
 
 async def test_a_database_whose_folder_went_away(url, path):
-    async with open_database(url) as engine:
+    async with open_database(url) as database:
         path.unlink()
         path.parent.rename(path.parent.with_name("elsewhere"))
         with pytest.raises(StoreError, match=r"cannot be opened \(unable to open database file\)"):
-            await MessageStore(engine).find(CHAT, 1)
+            await MessageStore(database).find(CHAT, 1)
 
 
 async def test_a_mistake_of_our_own_is_no_store_error(url):
@@ -176,10 +176,10 @@ async def test_a_mistake_of_our_own_is_no_store_error(url):
 
 
 async def test_the_words_of_a_message_are_in_no_error(url):
-    async with open_database(url) as engine:
-        await engine.write(lambda one: one.exec_driver_sql("PRAGMA query_only = 1"))
+    async with open_database(url) as database:
+        await database.write(lambda one: one.exec_driver_sql("PRAGMA query_only = 1"))
         with pytest.raises(StoreError) as caught:
-            await MessageStore(engine).save(message(1))
+            await MessageStore(database).save(message(1))
 
     assert "hello" not in f"{caught.value} {caught.value.__cause__!r}"
 

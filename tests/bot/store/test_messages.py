@@ -23,8 +23,8 @@ def message(number, text="hi", minutes=None, **changes):
 async def store(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
     await prepare_database(url)
-    async with open_database(url) as engine:
-        yield MessageStore(engine)
+    async with open_database(url) as database:
+        yield MessageStore(database)
 
 
 async def everything(store, place=HERE):

@@ -22,84 +22,84 @@ SENT = Message(-5, 70, 42, "Understudy", "as Telegram has it", AT, is_from_bot=T
 
 
 @pytest.fixture
-async def engine(tmp_path):
+async def database(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
     await prepare_database(url)
-    async with open_database(url) as engine:
-        await Inbox(engine).keep([{"update_id": PART.update_id}])
-        yield engine
+    async with open_database(url) as database:
+        await Inbox(database).keep([{"update_id": PART.update_id}])
+        yield database
 
 
 @pytest.fixture
-async def outbox(engine):
-    outbox = Outbox(engine)
+async def outbox(database):
+    outbox = Outbox(database)
     await outbox.begin(PART, PLACE)
     await outbox.keep_turn(PART, PLACE, TURN)
     return outbox
 
 
-async def next_life(engine):
+async def next_life(database):
     """Return the journal of a new process after a kill, and how many messages are uncertain."""
-    outbox = Outbox(engine)
+    outbox = Outbox(database)
     return outbox, await outbox.settle()
 
 
-async def test_an_unsent_message_is_sent_after_a_restart(outbox, engine):
-    again, uncertain = await next_life(engine)
+async def test_an_unsent_message_is_sent_after_a_restart(outbox, database):
+    again, uncertain = await next_life(database)
 
     assert uncertain == 0
     assert await again.begin(PART, PLACE)
     assert await again.unsent(PART) == TURN
 
 
-async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(outbox, engine):
+async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(outbox, database):
     outbox.log.note_departure(PART, left=3)
 
-    again, uncertain = await next_life(engine)
+    again, uncertain = await next_life(database)
 
     assert uncertain == 1
     assert await again.begin(PART, PLACE)
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
-    assert (await next_life(engine))[1] == 0
+    assert (await next_life(database))[1] == 0
 
 
-async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbox, engine):
+async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbox, database):
     outbox.log.note_departure(PART, left=3)
     outbox.log.note_arrival(PART, SENT)
 
-    again, uncertain = await next_life(engine)
+    again, uncertain = await next_life(database)
 
     assert uncertain == 0
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
-    assert (await MessageStore(engine).find(-5, 70)).text == add_voice_header("João", "no")
+    assert (await MessageStore(database).find(-5, 70)).text == add_voice_header("João", "no")
     assert await again.line(-5, 70) == TURN.line
 
 
-async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, engine, monkeypatch):
+async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, database, monkeypatch):
     outbox.log.note_departure(PART, left=3)
     outbox.log.note_arrival(PART, SENT)
     monkeypatch.setattr(SendLog, "drop", lambda *_: None)  # killed just before it
     await outbox.advance(PART, TURN.without_first("sent"), SENT)
 
-    again, uncertain = await next_life(engine)
+    again, uncertain = await next_life(database)
 
     assert uncertain == 0
     assert (await again.unsent(PART)).messages == TURN.messages[1:]
 
 
-async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, engine):
+async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, database):
     outbox.log.note_departure(PART, left=3)
     outbox.log.drop(PART)
 
-    again, uncertain = await next_life(engine)
+    again, uncertain = await next_life(database)
 
     assert uncertain == 0
     assert await again.unsent(PART) == TURN
 
 
-async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, engine):
+async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, database):
     outbox.log.note_departure(PART, left=3)
-    again, _ = await next_life(engine)
+    again, _ = await next_life(database)
 
     left = await again.unsent(PART)
     while left.messages:
@@ -110,34 +110,34 @@ async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, engine):
 
 
 @pytest.mark.parametrize("has_arrived", [True, False])
-async def test_a_text_that_left_before_a_kill_is_not_sent_again(outbox, engine, has_arrived):
+async def test_a_text_that_left_before_a_kill_is_not_sent_again(outbox, database, has_arrived):
     text = Part(PART.update_id, 1)  # of an update that was started once: nothing is stored before
     outbox.log.note_departure(text, place=PLACE)
     if has_arrived:
         outbox.log.note_arrival(text, None)
 
-    again, uncertain = await next_life(engine)
+    again, uncertain = await next_life(database)
 
     assert uncertain == (not has_arrived)
     assert not await again.begin(text, PLACE)
 
 
-async def test_a_text_that_had_not_left_before_a_kill_is_sent(outbox, engine):
-    again, uncertain = await next_life(engine)
+async def test_a_text_that_had_not_left_before_a_kill_is_sent(outbox, database):
+    again, uncertain = await next_life(database)
 
     assert uncertain == 0
     assert await again.begin(Part(PART.update_id, 1), PLACE)
 
 
-async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(outbox, engine):
+async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(outbox, database):
     outbox.log.note_departure(Part(PART.update_id, APOLOGY), place=PLACE)
 
-    again, _ = await next_life(engine)
+    again, _ = await next_life(database)
 
     assert not await again.begin(PART, PLACE)
 
 
-async def test_an_incomplete_log_entry_is_skipped(outbox, engine, tmp_path):
+async def test_an_incomplete_log_entry_is_skipped(outbox, database, tmp_path):
     other = Part(501, 0)
     await outbox.begin(other, PLACE)
     outbox.log.note_departure(PART, left=3)
@@ -145,26 +145,26 @@ async def test_an_incomplete_log_entry_is_skipped(outbox, engine, tmp_path):
     log = tmp_path / "bot.db-sends"
     log.write_bytes(log.read_bytes()[:-9])
 
-    _, uncertain = await next_life(engine)
+    _, uncertain = await next_life(database)
 
     assert uncertain == 1
 
 
-async def test_a_torn_note_spoils_none_that_is_written_after_it(outbox, engine, tmp_path):
+async def test_a_torn_note_spoils_none_that_is_written_after_it(outbox, database, tmp_path):
     (tmp_path / "bot.db-sends").write_bytes(b'{"part": {"update_id": 4')
 
     outbox.log.note_departure(PART, left=3)
-    _, uncertain = await next_life(engine)
+    _, uncertain = await next_life(database)
 
     assert uncertain == 1
 
 
-async def test_notes_that_are_no_text_stop_no_start(outbox, engine, tmp_path):
+async def test_notes_that_are_no_text_stop_no_start(outbox, database, tmp_path):
     outbox.log.note_departure(PART, left=3)
     with (tmp_path / "bot.db-sends").open("ab") as log:
         log.write(b"\xff\xfe\x00")
 
-    _, uncertain = await next_life(engine)
+    _, uncertain = await next_life(database)
 
     assert uncertain == 1
 
@@ -193,17 +193,17 @@ async def test_the_log_is_private_holds_no_text_and_is_deleted(outbox, tmp_path)
     [ErasureQuery(messages=(Ref(-5, 2),)), ErasureQuery(authors=frozenset({9}), voices=("João",))],
     ids=["made from what is forgotten", "in a voice that opts out"],
 )
-async def test_what_is_left_of_a_turn_is_erased(outbox, engine, tmp_path, wanted):
-    await Eraser(engine).mark(wanted, AT)
-    await Eraser(engine).erase(wanted)
+async def test_what_is_left_of_a_turn_is_erased(outbox, database, tmp_path, wanted):
+    await Eraser(database).mark(wanted, AT)
+    await Eraser(database).erase(wanted)
 
     assert not await outbox.begin(PART, PLACE)
     assert find_words(tmp_path, "SECRETx") == []
 
 
-async def test_a_turn_whose_update_is_closed_is_dropped(outbox, engine, tmp_path):
-    await Inbox(engine).end(PART.update_id)
+async def test_a_turn_whose_update_is_closed_is_dropped(outbox, database, tmp_path):
+    await Inbox(database).end(PART.update_id)
 
-    again, _ = await next_life(engine)
+    again, _ = await next_life(database)
 
     assert await again.unsent(PART) is None

@@ -59,9 +59,9 @@ class Speaking:
     ) -> None:
         """Answer the last message in a voice, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
-            made = partial(self._state.replies.answer, place, voice, at, request)
-            speechless = context.texts.no_reply.format(name=voice)
-            await self._answer(context, part, place, made, speechless)
+            generate = partial(self._state.replies.answer, place, voice, at, request)
+            no_reply_text = context.texts.no_reply.format(name=voice)
+            await self._answer(context, part, place, generate, no_reply_text)
 
     async def join(
         self,
@@ -69,18 +69,23 @@ class Speaking:
         place: Place,
         voice: str,
         at: datetime,
-        still: Callable[[], bool],
+        should_continue: Callable[[], bool],
     ) -> None:
-        """Join the conversation unprompted while `still()` is true; failures stay silent."""
-        if (part := await context.delivery.begin(place)) is not None:
-            made = partial(self._state.replies.answer, place, voice, at)
-            await self._answer(context, part, place, made, still=still)
+        """Join the conversation unprompted.
 
-    async def resume(self, context: Context, place: Place, still: Callable[[], bool]) -> bool:
+        Stops when `should_continue()` is false; failures stay silent.
+        """
+        if (part := await context.delivery.begin(place)) is not None:
+            generate = partial(self._state.replies.answer, place, voice, at)
+            await self._answer(context, part, place, generate, should_continue=should_continue)
+
+    async def resume(
+        self, context: Context, place: Place, should_continue: Callable[[], bool]
+    ) -> bool:
         """Continue an unprompted turn of an earlier process; return whether there was one."""
         turn = await context.delivery.unfinished()
         if turn is not None:
-            await self.join(context, place, turn.line.voice, datetime.now(UTC), still)
+            await self.join(context, place, turn.line.voice, datetime.now(UTC), should_continue)
         return turn is not None
 
     def stop(self, chat_id: int) -> None:
@@ -97,8 +102,8 @@ class Speaking:
     ) -> None:
         """Let the model choose which of `voices` answers the last message, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
-            made = partial(self._state.replies.turn, place, voices, at, request)
-            await self._answer(context, part, place, made, context.texts.no_turn)
+            generate = partial(self._state.replies.turn, place, voices, at, request)
+            await self._answer(context, part, place, generate, context.texts.no_turn)
 
     async def turn(
         self,
@@ -119,17 +124,17 @@ class Speaking:
             with self._state.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
-                    made = partial(self._state.replies.turn, place, voices, at, request)
-                    said = await self._load_or_generate(context, part, place, made)
+                    generate = partial(self._state.replies.turn, place, voices, at, request)
+                    reply = await self._load_or_generate(context, part, place, generate)
                     ready = self._paced(
                         context,
                         place,
-                        said,
+                        reply,
                         lambda: not stopped.is_set(),
                         begun if part.number else None,
                         stopped,
                     )
-                    return await self._say(context, part, place, said, ready)
+                    return await self._say(context, part, place, reply, ready)
         except (BusyError, QueueError, SlowError) as error:
             stopped.set()  # the reason is sent here
             await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
@@ -143,7 +148,7 @@ class Speaking:
         context: Context,
         part: Part,
         place: Place,
-        made: Callable[..., Awaitable[Reply]],
+        generate: Callable[..., Awaitable[Reply]],
         *,
         is_asked: bool = True,
     ) -> Reply:
@@ -154,7 +159,9 @@ class Speaking:
             try:
                 if not is_asked:
                     started.set()
-                return await context.delivery.turn(part, place, partial(made, on_start=started.set))
+                return await context.delivery.turn(
+                    part, place, partial(generate, on_start=started.set)
+                )
             finally:
                 started.set()
                 await told  # so that the notice never comes after the reply
@@ -171,29 +178,31 @@ class Speaking:
         context: Context,
         part: Part,
         place: Place,
-        made: Callable[..., Awaitable[Reply]],
-        speechless: str | None = None,
-        still: Callable[[], bool] = lambda: True,
+        generate: Callable[..., Awaitable[Reply]],
+        no_reply_text: str | None = None,
+        should_continue: Callable[[], bool] = lambda: True,
     ) -> None:
         """Generate and send a turn; if that fails and somebody asked for it, say why."""
         stops = self._stops[place.chat_id]
 
-        def may_go_on() -> bool:
-            return self._stops[place.chat_id] == stops and still()
+        def may_continue() -> bool:
+            return self._stops[place.chat_id] == stops and should_continue()
 
         try:
             with self._state.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
-                    is_asked = speechless is not None
-                    said = await self._load_or_generate(
-                        context, part, place, made, is_asked=is_asked
+                    is_asked = no_reply_text is not None
+                    reply = await self._load_or_generate(
+                        context, part, place, generate, is_asked=is_asked
                     )
-                    ready = self._paced(context, place, said, may_go_on)
-                    if await self._say(context, part, place, said, ready):
+                    ready = self._paced(context, place, reply, may_continue)
+                    if await self._say(context, part, place, reply, ready):
                         await self._privacy_mode.hint(context, place)
                     return
         except VoiceError as error:
-            excuse = "" if speechless is None else self._excuse(error, place, context, speechless)
+            excuse = (
+                "" if no_reply_text is None else self._excuse(error, place, context, no_reply_text)
+            )
         await self._send_excuse(context, part, place, excuse)
 
     async def _send_excuse(self, context: Context, part: Part, place: Place, excuse: str) -> None:
@@ -208,8 +217,8 @@ class Speaking:
         self,
         context: Context,
         place: Place,
-        said: Reply,
-        may_go_on: Callable[[], bool],
+        reply: Reply,
+        may_continue: Callable[[], bool],
         since: float | None = None,
         stopped: asyncio.Event | None = None,
     ) -> Ready:
@@ -227,12 +236,12 @@ class Speaking:
                 left = begun + seconds - time.monotonic()
                 await pause(context.bot, place, left, stopped or asyncio.Event())
             begun = time.monotonic()
-            return may_go_on() and self._may_still_say(said, place)
+            return may_continue() and self._may_still_say(reply, place)
 
         return ready
 
     async def _say(
-        self, context: Context, part: Part, place: Place, said: Reply, ready: Ready
+        self, context: Context, part: Part, place: Place, reply: Reply, ready: Ready
     ) -> bool:
         """Send a turn message by message; return whether a simulation can continue.
 
@@ -240,21 +249,21 @@ class Speaking:
         """
         arrived = await context.delivery.speak(part, place, ready)
         if self._state.must_erase(
-            said.voice, place.chat_id, said.sources
+            reply.voice, place.chat_id, reply.sources
         ):  # somebody may have withdrawn while it was being sent
             lines = await self._state.store.outbox.lines_of(part)
             await erase(ErasureQuery(own=lines), context.delivery)
-        is_withdrawn = not self._may_still_say(said, place)
+        is_withdrawn = not self._may_still_say(reply, place)
         return arrived or (is_withdrawn and self._state.access.may_speak_in(place.chat_id))
 
-    def _may_still_say(self, said: Reply, place: Place) -> bool:
+    def _may_still_say(self, reply: Reply, place: Place) -> bool:
         """Whether a turn may still be sent: somebody may have withdrawn since the request."""
         access = self._state.access
-        person = access.roster.find_by_name(said.voice)
+        person = access.roster.find_by_name(reply.voice)
         may = access.may_speak_in(place.chat_id) and bool(person and access.may_imitate(person))
-        return may and not self._state.must_erase(said.voice, place.chat_id, said.sources)
+        return may and not self._state.must_erase(reply.voice, place.chat_id, reply.sources)
 
-    def _excuse(self, error: VoiceError, place: Place, context: Context, speechless: str) -> str:
+    def _excuse(self, error: VoiceError, place: Place, context: Context, no_reply_text: str) -> str:
         """Return the message that explains why there is no reply, or "" if the chat just got it."""
         if isinstance(error, BusyError):
             return self.busy(place, context)
@@ -264,7 +273,7 @@ class Speaking:
             return context.texts.too_slow
         if isinstance(error, OpeningError):
             return context.texts.opening_refused.format(most=MAX_OPENING)
-        return speechless
+        return no_reply_text
 
     def busy(self, place: Place, context: Context) -> str:
         """Return the message for a chat with too many requests, at most once a minute."""

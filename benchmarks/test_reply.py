@@ -7,6 +7,7 @@ import pytest
 from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.errors import ArtifactError
+from model.speaking.engine import Request
 from model.speaking.speaker import open_speaker
 
 CONTEXT = (
@@ -29,11 +30,11 @@ def speaker(request):
 
 @pytest.mark.parametrize("candidates", [1, 4, 8], ids=lambda n: f"{n} candidates")
 def test_drawing_a_reply(benchmark, speaker, candidates):
-    prompt = speaker.codec.prompt_ids(CONTEXT, 384)
-    forced = speaker.codec.label_ids("Hugo")
+    label = speaker.codec.label_ids("Hugo")
+    request = Request(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
     decoding = Decoding(candidates=candidates, max_new_tokens=32)
 
-    benchmark(speaker.engine.candidates, prompt, forced, decoding)
+    benchmark(speaker.engine.candidates, [request], decoding)
 
 
 def test_choosing_who_speaks_next(benchmark, speaker):

@@ -18,7 +18,7 @@ from bot.store.messages import Place
 from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON, answer_query
-from model.chat.eligibility import parse_voice_header
+from model.chat.eligibility import begins_reply, parse_voice_header
 from model.chat.names import find_similar_names, fold
 from model.chat.roster import Person
 
@@ -37,7 +37,7 @@ def parse_anyone_request(said: str, command: int) -> ReplyRequest | None:
         return None
     rest = words[found.end() :].lstrip(" ,:\n\t")
     return (
-        ReplyRequest(rest, command) if _is_forced(words, rest) else ReplyRequest("", command, rest)
+        ReplyRequest(rest, command) if begins_reply(words, rest) else ReplyRequest("", command, rest)
     )
 
 
@@ -76,11 +76,6 @@ def _count_first_name(said: str, people: Sequence[Person]) -> int:
     return sum(fold(person.name).split(" ")[0] == first for person in people)
 
 
-def _is_forced(said: str, words: str) -> bool:
-    """Whether the reply begins with these words, because a colon precedes them."""
-    return bool(words) and said[: -len(words)].rstrip().endswith(":")
-
-
 @dataclass(frozen=True, slots=True)
 class Voices:
     """Handlers that answer in one voice."""
@@ -99,8 +94,7 @@ class Voices:
             return
         said = after_command(message)
         if named := self.state.access.roster.match_voice(said):
-            # such words become part of the reply, so the prompt does not show them as a message
-            is_forced = _is_forced(said.strip(), named[1])
+            is_forced = begins_reply(said.strip(), named[1])
             request = ReplyRequest(named[1], message.message_id) if is_forced else NOTHING_MORE
             await self._speak(context, place, named[0], message.date, request)
         elif anyone := parse_anyone_request(said, message.message_id):

@@ -9,10 +9,11 @@ from typing import Any
 
 from tokenizers import Tokenizer, models
 
-from model.chat.prompt import LINE_BREAK, render_prompt, speaker_label
+from model.chat.prompt import LINE_BREAK, TEMPLATE, replace_breaks, speaker_label, split_line
 from model.errors import ArtifactError, BaseError, describe_error
 
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+_NEWLINES = ("\n", "Ċ", "<0x0A>")  # in T5's extended, byte-level and byte-fallback vocabularies
 _SPACE = "▁"  # the character for a space in a unigram vocabulary
 _UNUSED_SCORE = -1e4  # spelling out the characters of a piece with this score is always better
 _PRIVATE_USE = range(0xF0000, 0xFFFFE)  # characters that no vocabulary has
@@ -40,12 +41,29 @@ made of bytes is not replaced by a space.
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyIds:
+    """A reply as ids: those that force its voice, and those of its lines, without the end.
+
+    `is_word` is false for a newline and for a label at the beginning of a further line.
+    """
+
+    forced: list[int]
+    ids: list[int]
+    is_word: list[bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Codec:
-    """A tokenizer and the ids of its end and padding tokens."""
+    """A tokenizer and the ids of its end, padding and newline tokens.
+
+    Each line of a prompt is encoded by itself, and its label by itself. So a line has the same ids
+    in a context and in a reply, and no token spans two lines, whatever the tokenizer would merge.
+    """
 
     tokenizer: Tokenizer
     end_id: int
     pad_id: int
+    newline_id: int
 
     def prompt_ids(self, context: Sequence[str], limit: int) -> list[int]:
         """Return a prompt's ids, with the special tokens that the base expects around it.
@@ -53,34 +71,61 @@ class Codec:
         If there are more than `limit`, the oldest lines are dropped, and then the beginning of the
         newest line's text.
         """
-        lines = list(context)
-        ids = self._encode(render_prompt(lines), with_specials=True)
-        while len(ids) > limit and lines:
-            if len(lines) > 1:
-                del lines[0]
-            else:
-                name, colon, text = lines[0].partition(": ")
-                shorter = text[len(text) // 8 + 1 :]
-                lines = [f"{name}{colon}{shorter}"] if shorter else []
-            ids = self._encode(render_prompt(lines), with_specials=True)
-        return ids
+        before, after = self._special_ids()
+        for part in TEMPLATE.split("\n")[:-1]:
+            before += [*self._encode(part), self.newline_id] if part else [self.newline_id]
+        room = limit - len(before) - len(after)
+        lines: list[list[int]] = []
+        for line in reversed(context):
+            ids = [*self.line_ids(line), self.newline_id]
+            if len(ids) > room and not lines:
+                ids = self._shorten(line, room)
+            if len(ids) > room:
+                break
+            room -= len(ids)
+            lines.append(ids)
+        return [*before, *(number for ids in reversed(lines) for number in ids), *after]
 
-    def reply_ids(self, name: str, reply: str) -> tuple[list[int], list[int]]:
-        """Return the ids that force a voice and the ids of the reply, without the end."""
-        forced = self.label_ids(name)
-        ids = self._encode(speaker_label(name) + reply)
-        if ids[: len(forced)] == forced:
-            return forced, ids[len(forced) :]
-        return forced, self._encode(reply)
+    def line_ids(self, line: str) -> list[int]:
+        """Return the ids of a rendered line, without a newline."""
+        name, words = split_line(line)
+        if name is None:
+            return self._encode(line)
+        label = self.label_ids(name)
+        return [*label, *self._word_ids(name, label, words)]
+
+    def reply_ids(self, name: str, texts: Sequence[str]) -> ReplyIds:
+        """Return the ids of the messages of a turn."""
+        label = self.label_ids(name)
+        between = [self.newline_id, *label]
+        ids: list[int] = []
+        is_word: list[bool] = []
+        for text in texts:
+            if ids:
+                ids += between
+                is_word += [False] * len(between)
+            words = self._word_ids(name, label, replace_breaks(text))
+            ids += words
+            is_word += [True] * len(words)
+        return ReplyIds(label, ids, is_word)
 
     def label_ids(self, name: str) -> list[int]:
         """Return the ids that force a voice."""
         return self._encode(speaker_label(name))
 
     def reply_text(self, name: str, ids: Sequence[int]) -> str:
-        """Return the text of a reply's ids, the inverse of `reply_ids`."""
-        text = self.tokenizer.decode([*self.label_ids(name), *ids], skip_special_tokens=True)
-        return text[len(speaker_label(name)) :]
+        """Return the text of a reply's ids: its lines after `speaker_label(name)`."""
+        return self.text([*self.label_ids(name), *ids])[len(speaker_label(name)) :]
+
+    def text(self, ids: Iterable[int]) -> str:
+        """Return the text of ids; each line is decoded by itself, as it was encoded."""
+        lines: list[list[int]] = [[]]
+        for number in ids:
+            if number == self.newline_id:
+                lines.append([])
+            else:
+                lines[-1].append(number)
+        return "\n".join(self.tokenizer.decode(own, skip_special_tokens=True) for own in lines)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """Return the tokens of ids, as CTranslate2 needs them."""
@@ -97,14 +142,36 @@ class Codec:
         value["understudy"] = {"end_id": self.end_id, "pad_id": self.pad_id}
         path.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
 
-    def _encode(self, text: str, *, with_specials: bool = False) -> list[int]:
-        """Return a text's ids.
+    def _special_ids(self) -> tuple[list[int], list[int]]:
+        """Return the ids that the base expects before and after a prompt."""
+        bare = self.tokenizer.encode("a", add_special_tokens=False).ids
+        ids = self.tokenizer.encode("a", add_special_tokens=True).ids
+        start = next(n for n in range(len(ids)) if ids[n : n + len(bare)] == bare)
+        return ids[:start], ids[start + len(bare) :]
+
+    def _word_ids(self, name: str, label: list[int], words: str) -> list[int]:
+        """Return the ids of words after a label, separated by a space."""
+        ids = self._encode(f"{speaker_label(name)} {words}")
+        return ids[len(label) :] if ids[: len(label)] == label else self._encode(f" {words}")
+
+    def _shorten(self, line: str, room: int) -> list[int]:
+        """Return the ids of the end of a line, with its label and a newline; empty if none fit."""
+        name, colon, words = line.partition(": ")
+        while words:
+            words = words[len(words) // 8 + 1 :]
+            ids = [*self.line_ids(f"{name}{colon}{words}"), self.newline_id]
+            if len(ids) <= room:
+                return ids
+        return []
+
+    def _encode(self, text: str) -> list[int]:
+        """Return a text's ids without special tokens.
 
         In a unigram vocabulary `▁` means a space. A typed `▁` is first replaced by a character that
         is spelled in bytes, and then these bytes by those of `▁`.
         """
         if _SPACE not in text or not isinstance(self.tokenizer.model, models.Unigram):
-            ids: list[int] = self.tokenizer.encode(text, add_special_tokens=with_specials).ids
+            ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
             return ids
         substitute = next(
             character
@@ -116,7 +183,7 @@ class Codec:
             for character in (substitute, _SPACE)
         )
         result: list[int] = []
-        for number in self._encode(text.replace(_SPACE, substitute), with_specials=with_specials):
+        for number in self._encode(text.replace(_SPACE, substitute)):
             result.append(number)
             if result[-len(old) :] == old:
                 result[-len(old) :] = new
@@ -124,11 +191,19 @@ class Codec:
 
 
 def make_codec(tokenizer: Tokenizer, end_id: int, pad_id: int) -> Codec:
-    """Return a codec in which nobody can type a special token: `</s>` in a chat is text."""
+    """Return a codec in which nobody can type a special token: `</s>` in a chat is text.
+
+    Raises:
+        BaseError: The tokenizer has no token for a newline.
+    """
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
-    return Codec(tokenizer, end_id, pad_id)
+    newlines = (tokenizer.token_to_id(token) for token in _NEWLINES)
+    newline_id = next((number for number in newlines if number is not None), None)
+    if newline_id is None:
+        raise BaseError("this base's tokenizer has no token for a newline: choose another base")
+    return Codec(tokenizer, end_id, pad_id, newline_id)
 
 
 def load_codec(path: Path) -> Codec:

@@ -68,7 +68,8 @@ def make_line(message: Message, roster: Roster) -> Line | None:
     """Return the message's line in a conversation, or None if it has none.
 
     Commands, other bots' messages, forwards, quotes and empty messages have none. The words after
-    `/as NAME` have one, because they are for the friends. Our own bot's messages are lines of the
+    `/as NAME` have one, because they are for the friends; those after `/as NAME:` have none,
+    because the reply begins with them. Our own bot's messages are lines of the
     voice it used, and never targets. The lines of people with learn = "no" are `[…]`. Private data
     is replaced by placeholders, and a very long message is cut to its beginning.
     """
@@ -125,6 +126,11 @@ def target_text(line: Line) -> str | None:
     return text
 
 
+def begins_reply(command: str, words: str) -> bool:
+    """Whether these last words of an `/as` command follow a colon: the reply begins with them."""
+    return bool(words) and command[: -len(words)].rstrip().endswith(":")
+
+
 def is_speakable(text: str) -> bool:
     """Whether the bot may say this: some words, and no bracketed one among them."""
     return bool(text.strip()) and not _BRACKETED.search(text)
@@ -149,11 +155,16 @@ def clear_caches() -> None:
 
 
 def _extract_words(text: str, roster: Roster) -> str:
-    """Return a message's own words: all of it, or the words after `/as NAME`."""
+    """Return a message's own words: all of it, or the words after `/as NAME`.
+
+    Words after `/as NAME:` are the beginning of the reply, not words of the person who asks.
+    """
     words = _strip_others(text, roster)
     if command := _AS.match(words):
         found = roster.match_voice(words[command.end() :])
-        return _strip_others(found[1], roster) if found and found[0].may_be_target else ""
+        if found is None or not found[0].may_be_target or begins_reply(words, found[1]):
+            return ""
+        return _strip_others(found[1], roster)
     return "" if _COMMAND.match(words) else words
 
 

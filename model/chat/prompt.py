@@ -1,9 +1,9 @@
 """Render the prompt: one rendering for training and serving, with its fingerprint."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 from model.chat.conversation import Message, Window, context_before
 from model.chat.eligibility import WITHHELD, Line, add_voice_header, make_lines
@@ -13,8 +13,6 @@ from model.chat.roster import Person, Roster
 TEMPLATE = "Continue writing the following text.\n\n"
 LINE_BREAK = "\r"
 """Replaces a line break inside a message, because a newline ends the message."""
-
-_LABEL = re.compile(r"[^\s:][^:\n\r]{0,60}:(?=\s|$)")
 
 
 def build_context(
@@ -35,12 +33,12 @@ def render_context(lines: Iterable[Line]) -> tuple[str, ...]:
 
 def render_line(line: Line) -> str:
     """Render a line as it is in a prompt."""
-    return WITHHELD if line.speaker is None else f"{line.speaker}: {_replace_breaks(line.text)}"
+    return WITHHELD if line.speaker is None else f"{line.speaker}: {replace_breaks(line.text)}"
 
 
 def format_line(name: str, text: str) -> str:
     """Render words that `name` says as a line of a prompt."""
-    return f"{name}: {_replace_breaks(text.strip())}"
+    return f"{name}: {replace_breaks(text.strip())}"
 
 
 def split_line(line: str) -> tuple[str | None, str]:
@@ -86,41 +84,32 @@ def speaker_label(name: str) -> str:
     return f"{name}:"
 
 
-def render_reply(texts: Sequence[str]) -> str:
-    """Return the text after `speaker_label`: each message of the turn on its own line.
+def render_reply(name: str, texts: Sequence[str]) -> str:
+    """Return the text after `speaker_label`: every further message is a labelled line of its own.
 
-    A message after the first that looks like a speaker's label is indented by a space, so that it
-    does not look like another speaker's line.
+    Together with the label, a turn looks in a reply as it does in a context.
     """
-    lines = [_replace_breaks(text) for text in texts]
-    rest = [f" {line}" if _LABEL.match(line) else line for line in lines[1:]]
-    return " " + "\n".join([*lines[:1], *rest])
+    label = f"\n{speaker_label(name)} "
+    return " " + label.join(map(replace_breaks, texts))
 
 
-def parse_reply(text: str) -> tuple[str, ...]:
-    """Return the messages of a reply, the inverse of `render_reply`.
+def cut_reply(name: str, text: str) -> str:
+    """Return the lines of a generated reply that belong to the speaker.
 
-    Text after another speaker's label is cut.
+    The turn ends at the first line without the speaker's own label.
     """
-    own = cut_at_other_speaker(text)
-    lines = (line.replace(LINE_BREAK, "\n").strip() for line in own.split("\n"))
-    return tuple(line for line in lines if line)
+    label = speaker_label(name)
+    first, *rest = text.split("\n")
+    own = takewhile(lambda line: line == label or line.startswith(f"{label} "), rest)
+    return "\n".join([first, *own])
 
 
-def strip_own_labels(text: str, name: str) -> str:
-    """Return a reply without its speaker's own label before later messages.
-
-    In a prompt each line has a label, so a model may write one before the same person's next
-    message. A label that somebody typed is indented, see `render_reply`, and stays.
-    """
-    return text.replace(f"\n{speaker_label(name)} ", "\n")
-
-
-def cut_at_other_speaker(text: str) -> str:
-    """Return a reply up to the first label of another speaker."""
-    lines = text.split("\n")
-    others = (n for n, line in enumerate(lines) if n and _LABEL.match(line))
-    return "\n".join(lines[: next(others, len(lines))])
+def parse_reply(name: str, text: str) -> tuple[str, ...]:
+    """Return the messages of a reply, the inverse of `render_reply`; empty ones are left out."""
+    first, *rest = cut_reply(name, text).split("\n")
+    lines = [first, *(line.removeprefix(speaker_label(name)) for line in rest)]
+    messages = (line.replace(LINE_BREAK, "\n").strip() for line in lines)
+    return tuple(message for message in messages if message)
 
 
 def fingerprint() -> str:
@@ -140,7 +129,7 @@ def fingerprint() -> str:
         render_prompt(build_context(chat[:place], message.sent_at, roster, window))
         for place, message in enumerate(chat)
     )
-    text = "".join(prompts) + speaker_label("João") + render_reply(["a\nb", "Hugo: c"])
+    text = "".join(prompts) + speaker_label("João") + render_reply("João", ["a\nb", "Hugo: c"])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -192,5 +181,6 @@ def _build_example_chat() -> list[Message]:
     ]
 
 
-def _replace_breaks(text: str) -> str:
+def replace_breaks(text: str) -> str:
+    """Return a message on one line."""
     return text.replace("\n", LINE_BREAK)

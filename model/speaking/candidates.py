@@ -10,7 +10,7 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import Codec
 from model.chat.eligibility import VOICE_EMOJI, is_speakable
 from model.chat.names import make_printable
-from model.chat.prompt import LINE_BREAK, render_reply, split_line
+from model.chat.prompt import LINE_BREAK, split_line
 from model.chat.words import split_words, word_runs
 from model.errors import VoiceError
 from model.redaction.redact import find_private_parts
@@ -173,11 +173,11 @@ def score_candidates(
 ) -> list[ReplyScores]:
     """Score each reply under each name in one call; leaving out the context keeps this cheap."""
     prompt = codec.prompt_ids((), limit=1 << 20)
-    rows = [
-        codec.reply_ids(name, render_reply(reply.messages)) for reply in replies for name in names
+    rows = [codec.reply_ids(name, reply.messages) for reply in replies for name in names]
+    ids = [row.ids for row in rows]
+    scores = [
+        sum(row) for row in engine.scores([prompt] * len(rows), [r.forced for r in rows], ids)
     ]
-    forced, ids = zip(*rows, strict=True)
-    scores = [sum(row) for row in engine.scores([prompt] * len(rows), forced, ids)]
     by_reply = [scores[at : at + len(names)] for at in range(0, len(scores), len(names))]
     lengths = [len(row) + 1 for row in ids[:: len(names)]]
     return [

@@ -26,13 +26,27 @@ ShouldStop: TypeAlias = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate's ids without the end token, and its approximate log-probability.
+    """A candidate's ids without its end, and their approximate log-probability.
 
     The score is the sampler's: a repetition penalty shifts it by some tenths of a nat per token.
+    `is_complete` is false if the token limit cut the reply off.
     """
 
     ids: list[int]
     score: float
+    is_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt, the ids that a reply must begin with, and the ids of its voice's label.
+
+    A reply ends where a newline is followed by something else than the label.
+    """
+
+    prompt: Ids
+    forced: Ids
+    label: Ids
 
 
 class Engine(Protocol):
@@ -40,12 +54,11 @@ class Engine(Protocol):
 
     def candidates(
         self,
-        prompt: Ids,
-        forced: Ids,
+        requests: Sequence[Request],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
-    ) -> list[Candidate]:
-        """Draw `decoding.candidates` replies after a forced beginning, which they do not include.
+    ) -> list[list[Candidate]]:
+        """Draw `decoding.candidates` replies to each request, without its forced beginning.
 
         Raises:
             GenerationStopped: `should_stop` returned True.
@@ -54,7 +67,7 @@ class Engine(Protocol):
     def scores(
         self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
-        """Return the log-probability of each token of each reply and of its end."""
+        """Return the log-probability of each token of each reply."""
 
     def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """Return the log-probability of each label directly after the prompt."""
@@ -83,25 +96,22 @@ class EncoderDecoderEngine:
 
     def candidates(
         self,
-        prompt: Ids,
-        forced: Ids,
+        requests: Sequence[Request],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
-    ) -> list[Candidate]:
+    ) -> list[list[Candidate]]:
         """See Engine."""
-        result = self._translator.translate_batch(
-            [self._codec.tokens(prompt)],
-            target_prefix=[self._codec.tokens(forced)],
+        tracker = _ReplyTracker(self._codec, requests, decoding, should_stop, reports_forced=True)
+        self._translator.translate_batch(
+            [self._codec.tokens(request.prompt) for request in requests],
+            target_prefix=[self._codec.tokens(request.forced) for request in requests],
             max_input_length=0,
-            max_decoding_length=len(forced) + decoding.max_new_tokens,
+            max_decoding_length=max(len(r.forced) for r in requests) + decoding.max_new_tokens,
             suppress_sequences=self._forbidden,
-            **_sampling_options(decoding, self._codec, should_stop),
-        )[0]
+            **_sampling_options(decoding, self._codec, tracker),
+        )
         raise_if_stopped(should_stop)
-        return [
-            Candidate(self._codec.ids(tokens)[len(forced) :], score)
-            for tokens, score in zip(result.hypotheses, result.scores, strict=True)
-        ]
+        return tracker.candidates()
 
     def scores(
         self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
@@ -113,13 +123,15 @@ class EncoderDecoderEngine:
             max_input_length=0,
             max_batch_size=_REPLIES_PER_BATCH,
         )
-        return [list(result.log_probs)[len(f) :] for result, f in zip(results, forced, strict=True)]
+        return [
+            list(result.log_probs)[len(beginning) : len(beginning) + len(reply)]  # without the end
+            for result, beginning, reply in zip(results, forced, replies, strict=True)
+        ]
 
     def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """See Engine."""
         count = len(labels)
-        rows = self.scores([prompt] * count, [()] * count, labels)
-        return [sum(row[:-1]) for row in rows]  # without the end token
+        return [sum(row) for row in self.scores([prompt] * count, [()] * count, labels)]
 
 
 class DecoderOnlyEngine:
@@ -132,39 +144,36 @@ class DecoderOnlyEngine:
 
     def candidates(
         self,
-        prompt: Ids,
-        forced: Ids,
+        requests: Sequence[Request],
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
-    ) -> list[Candidate]:
-        """See Engine."""
-        result = self._generator.generate_batch(
-            [self._codec.tokens([*prompt, *forced])],
+    ) -> list[list[Candidate]]:
+        """See Engine. Prompts of equal length are fastest: the rest is read token by token."""
+        tracker = _ReplyTracker(self._codec, requests, decoding, should_stop, reports_forced=False)
+        self._generator.generate_batch(
+            [self._codec.tokens([*request.prompt, *request.forced]) for request in requests],
             include_prompt_in_result=False,
             max_length=decoding.max_new_tokens,
             end_token=[self._codec.end_id],
             suppress_sequences=self._forbidden,
-            **_sampling_options(decoding, self._codec, should_stop),
-        )[0]
+            **_sampling_options(decoding, self._codec, tracker),
+        )
         raise_if_stopped(should_stop)
-        return [
-            Candidate(list(ids), score)
-            for ids, score in zip(result.sequences_ids, result.scores, strict=True)
-        ]
+        return tracker.candidates()
 
     def scores(
         self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
         """See Engine."""
         texts = [
-            self._codec.tokens([*p, *f, *r, self._codec.end_id])
+            self._codec.tokens([*p, *f, *r])
             for p, f, r in zip(prompts, forced, replies, strict=True)
         ]
         results = self._generator.score_batch(
             texts, max_input_length=0, max_batch_size=_TOKENS_PER_BATCH, batch_type="tokens"
         )
         return [
-            list(result.log_probs)[-len(reply) - 1 :]
+            list(result.log_probs)[len(result.log_probs) - len(reply) :]
             for result, reply in zip(results, replies, strict=True)
         ]
 
@@ -211,9 +220,77 @@ def list_forbidden_tokens(codec: Codec) -> list[list[str]]:
     ]
 
 
-def _sampling_options(
-    decoding: Decoding, codec: Codec, should_stop: ShouldStop | None
-) -> dict[str, Any]:
+class _ReplyTracker:
+    """Collects the tokens of each candidate while they are drawn, and ends it after its last line.
+
+    CTranslate2 calls it with each token of each candidate; a candidate ends if it returns True. The
+    Translator calls it with the forced tokens too (`reports_forced`).
+    """
+
+    def __init__(
+        self,
+        codec: Codec,
+        requests: Sequence[Request],
+        decoding: Decoding,
+        should_stop: ShouldStop | None,
+        *,
+        reports_forced: bool,
+    ) -> None:
+        self._end_id, self._should_stop = codec.end_id, should_stop
+        self._labels = [[codec.newline_id, *request.label] for request in requests]
+        skipped = [len(request.forced) if reports_forced else 0 for request in requests]
+        self._drawn = [[_Drawn(count) for _ in range(decoding.candidates)] for count in skipped]
+
+    def __call__(self, step: ctranslate2.GenerationStepResult) -> bool:
+        if self._should_stop is not None and self._should_stop():
+            return True
+        request, token, score = int(step.batch_id), int(step.token_id), float(step.log_prob)
+        drawn = self._drawn[request][int(step.hypothesis_id)]
+        return drawn.add(token, score, self._labels[request], self._end_id)
+
+    def candidates(self) -> list[list[Candidate]]:
+        """Return the candidates of each request."""
+        return [[one.candidate() for one in drawn] for drawn in self._drawn]
+
+
+class _Drawn:
+    """The tokens of one candidate, with their log-probabilities."""
+
+    def __init__(self, skipped: int) -> None:
+        self._skipped = skipped
+        self._ids: list[int] = []
+        self._scores: list[float] = []
+        self._line_end: int | None = None  # the place of a newline before an unfinished label
+        self._is_complete = False
+
+    def add(self, token: int, score: float, label: list[int], end_id: int) -> bool:
+        """Add a token; return whether the reply has ended."""
+        if self._skipped:
+            self._skipped -= 1
+            return False
+        if token == end_id:
+            self._is_complete = True
+            return True
+        self._ids.append(token)
+        self._scores.append(score)
+        if self._line_end is None and token == label[0]:
+            self._line_end = len(self._ids) - 1
+        elif self._line_end is not None:
+            begun = self._ids[self._line_end :]
+            if begun != label[: len(begun)]:
+                self._is_complete = True
+                return True
+            if len(begun) == len(label):
+                self._line_end = None
+        return False
+
+    def candidate(self) -> Candidate:
+        """Return the reply, without an unfinished or another speaker's label."""
+        kept = len(self._ids) if self._line_end is None else self._line_end
+        return Candidate(self._ids[:kept], sum(self._scores[:kept]), self._is_complete)
+
+
+def _sampling_options(decoding: Decoding, codec: Codec, tracker: _ReplyTracker) -> dict[str, Any]:
     """Return the options that both families' generation has in common."""
     return {
         "beam_size": 1,
@@ -222,10 +299,8 @@ def _sampling_options(
         "sampling_topp": decoding.top_p,
         "sampling_temperature": decoding.temperature,
         "repetition_penalty": decoding.repetition_penalty,
-        "return_scores": True,
-        "length_penalty": 0,  # the score is the sum over the reply, not the mean of its tokens
-        # CTranslate2 calls this with each token of each candidate.
-        "callback": None if should_stop is None else lambda _: should_stop(),
+        "return_scores": True,  # without it, the callback gets no log-probabilities
+        "callback": tracker,
     }
 
 

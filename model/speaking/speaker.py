@@ -4,7 +4,7 @@ import logging
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -13,13 +13,7 @@ import ctranslate2
 from model.artifacts.artifact import Artifact, Decoding
 from model.artifacts.tokenizer import Codec, load_codec
 from model.chat.names import make_printable
-from model.chat.prompt import (
-    cut_at_other_speaker,
-    parse_reply,
-    render_reply,
-    split_line,
-    strip_own_labels,
-)
+from model.chat.prompt import parse_reply, split_line
 from model.errors import ArtifactError, VoiceError
 from model.speaking.candidates import (
     OpeningError,
@@ -33,7 +27,14 @@ from model.speaking.candidates import (
     list_speakers,
 )
 from model.speaking.copy_index import CopyIndex, open_index
-from model.speaking.engine import Candidate, Engine, ShouldStop, open_engine, raise_if_stopped
+from model.speaking.engine import (
+    Candidate,
+    Engine,
+    Request,
+    ShouldStop,
+    open_engine,
+    raise_if_stopped,
+)
 
 _MIN_TRIES = 3
 _MIN_CANDIDATES = 8
@@ -44,6 +45,15 @@ _MAX_CONSECUTIVE_LINES = 2
 _CLEAR_MAJORITY = 0.5
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request for one turn of a voice after these rendered lines; it begins with some words."""
+
+    context: tuple[str, ...]
+    voice: str
+    begins: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,38 +87,38 @@ class Speaker:
             OpeningError: These opening words are not allowed, see `model.speaking.candidates`.
             VoiceError: No candidate was acceptable after several tries.
         """
+        [messages] = self.replies([Ask(tuple(context), voice, begins)], should_stop)
+        if not messages:
+            raise VoiceError(
+                f"{voice} has nothing to say to that: say something else, then try again"
+            )
+        return messages
+
+    def replies(
+        self, asks: Sequence[Ask], should_stop: ShouldStop | None = None
+    ) -> list[tuple[str, ...]]:
+        """Return the messages of a turn for each request, drawn together; empty without a reply.
+
+        Raises:
+            GenerationStopped: `should_stop` returned True.
+            OpeningError: The opening words of a request are not allowed.
+        """
         self.rejected.clear()
-        prompt = self.codec.prompt_ids(context, self.artifact.card.max_prompt_tokens)
-        speakers = list_speakers(context)
-        labels = {voice, *self.artifact.card.learned, *speakers}  # names of other speakers' lines
-        opening = self._score_opening(
-            prompt, voice, clean_opening(begins, labels) if begins else ""
-        )
+        found: list[tuple[str, ...]] = [()] * len(asks)
+        prepared = dict(enumerate(map(self._prepare, asks)))
         for _ in range(max(_MIN_TRIES, _MIN_CANDIDATES // self.decoding.candidates)):
-            drawn = self.engine.candidates(prompt, opening.forced, self.decoding, should_stop)
-            accepted: dict[tuple[str, ...], Reply] = {}
-            for candidate in drawn:
-                reply = self._parse_candidate(voice, candidate, opening)
-                reason = find_rejection(reply.messages, labels)
-                if not reason and not continues_opening(reply.messages, opening.words):
-                    reason = "opening"
-                if not reason and not is_fresh(reply.messages, context):
-                    reason = "repeats"
-                if not reason and self.copy_index and self.copy_index.contains(reply.messages):
-                    reason = "copied"
-                if reason:
-                    self.rejected[reason] += 1
-                else:
-                    accepted.setdefault(reply.messages, reply)
-            if accepted:
-                raise_if_stopped(should_stop)
-                # The voices to contrast with: first those in the conversation.
-                others = [name for name in self.artifact.card.learned if name != voice]
-                others.sort(key=lambda name: name not in speakers)
-                names = [voice, *others[: self.decoding.contrast]]
-                replies = list(accepted.values())
-                return choose_reply(self.engine, self.codec, replies, names, self.decoding).messages
-        raise VoiceError(f"{voice} has nothing to say to that: say something else, then try again")
+            requests = [each.request for each in prepared.values()]
+            drawn = self.engine.candidates(requests, self.decoding, should_stop)
+            for (number, each), own in zip(list(prepared.items()), drawn, strict=True):
+                if accepted := self._accept(each, own):
+                    raise_if_stopped(should_stop)
+                    names = [each.ask.voice, *each.others[: self.decoding.contrast]]
+                    reply = choose_reply(self.engine, self.codec, accepted, names, self.decoding)
+                    found[number] = reply.messages
+                    del prepared[number]
+            if not prepared:
+                break
+        return found
 
     def turn(
         self,
@@ -148,34 +158,61 @@ class Speaker:
         scores = self.engine.label_scores(prompt, [self.codec.label_ids(name) for name in voices])
         return draw_voice(context, voices, scores, self.rng)
 
-    def _score_opening(self, prompt: Sequence[int], voice: str, words: str) -> "_Opening":
-        """Return the forced beginning of a reply: the voice's label, then the required words."""
-        if not words:
-            return _Opening(self.codec.label_ids(voice))
-        label, rest = self.codec.reply_ids(voice, render_reply((words,)))
-        [row] = self.engine.scores([prompt], [label], [rest])
-        return _Opening([*label, *rest], words, rest, sum(row[:-1]))
+    def _prepare(self, ask: Ask) -> "_PreparedAsk":
+        """Encode a request, and list the names that its reply must not use as a label."""
+        prompt = self.codec.prompt_ids(ask.context, self.artifact.card.max_prompt_tokens)
+        speakers = list_speakers(ask.context)
+        labels = {ask.voice, *self.artifact.card.learned, *speakers}
+        # The voices to contrast with: first those in the conversation.
+        others = [name for name in self.artifact.card.learned if name != ask.voice]
+        others.sort(key=lambda name: name not in speakers)
+        label = self.codec.label_ids(ask.voice)
+        if not (words := clean_opening(ask.begins, labels) if ask.begins else ""):
+            return _PreparedAsk(ask, Request(prompt, label, label), labels, others)
+        begun = self.codec.reply_ids(ask.voice, (words,))
+        [row] = self.engine.scores([prompt], [label], [begun.ids])
+        request = Request(prompt, [*label, *begun.ids], label)
+        return _PreparedAsk(ask, request, labels, others, words, begun.ids, sum(row))
 
-    def _parse_candidate(self, voice: str, candidate: Candidate, opening: "_Opening") -> Reply:
-        """Return a candidate's messages, without a sentence that the token limit cut off."""
-        text = self.codec.reply_text(voice, [*opening.ids, *candidate.ids])
-        text = strip_own_labels(text, voice)
-        own = cut_at_other_speaker(text)
-        messages = parse_reply(own)
-        if len(candidate.ids) >= self.decoding.max_new_tokens and own == text:
-            messages = cut_to_sentences(messages)
-        share = len("\n".join(messages)) / max(1, len(text.strip()))
-        return Reply(messages, (opening.score + candidate.score) * min(1.0, share))
+    def _accept(self, prepared: "_PreparedAsk", drawn: Iterable[Candidate]) -> list[Reply]:
+        """Return the candidates that may be sent, each once, and count the others by reason."""
+        context, accepted = prepared.ask.context, dict[tuple[str, ...], Reply]()
+        for candidate in drawn:
+            ids = [*prepared.opening_ids, *candidate.ids]
+            messages = parse_reply(
+                prepared.ask.voice, self.codec.reply_text(prepared.ask.voice, ids)
+            )
+            if not candidate.is_complete:
+                messages = cut_to_sentences(messages)
+            reason = find_rejection(messages, prepared.labels)
+            if not reason and not continues_opening(messages, prepared.opening):
+                reason = "opening"
+            if not reason and not is_fresh(messages, context):
+                reason = "repeats"
+            if not reason and self.copy_index and self.copy_index.contains(messages):
+                reason = "copied"
+            if reason:
+                self.rejected[reason] += 1
+            else:
+                score = prepared.opening_score + candidate.score
+                accepted.setdefault(messages, Reply(messages, score))
+        return list(accepted.values())
 
 
 @dataclass(frozen=True, slots=True)
-class _Opening:
-    """The forced beginning of a reply: all its ids, and the required words with ids and score."""
+class _PreparedAsk:
+    """A request as ids; `labels` are names that the reply must not use before a colon.
 
-    forced: list[int]
-    words: str = ""
-    ids: Sequence[int] = ()
-    score: float = 0.0
+    `others` are the other voices. The reply begins with the words `opening`, if there are any.
+    """
+
+    ask: Ask
+    request: Request
+    labels: Collection[str]
+    others: Sequence[str]
+    opening: str = ""
+    opening_ids: Sequence[int] = ()
+    opening_score: float = 0.0
 
 
 def draw_voice(

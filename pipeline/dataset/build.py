@@ -18,7 +18,7 @@ from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
 from model.files import place_in_errors
 from model.joining import MentionFinder, split_conversations
-from pipeline.dataset.pairs import BuildOptions, PairBuilder
+from pipeline.dataset.pairs import BuildOptions, PairBuilder, session_lines
 from pipeline.dataset.review import (
     Review,
     check_writable,
@@ -37,10 +37,12 @@ from pipeline.dataset.roster_file import (
 from pipeline.dataset.split import GAP, SPLITS, SplitName, split
 from pipeline.dataset.storage import (
     CONVERSATIONS,
+    LINES,
     PAIRS,
     REMOVED,
     SUMMARY,
     ConversationWriter,
+    LineWriter,
     PairWriter,
     UnnamedFiles,
     check_output,
@@ -126,15 +128,20 @@ def build_chat(
         place_in_errors(Path(tempfile.gettempdir())),
         closing(PairWriter()) as pair_writer,
         closing(ConversationWriter()) as conversation_writer,
+        closing(LineWriter()) as line_writer,
     ):
         step("pairing contexts and replies")
         mentions = MentionFinder(roster)
         for session in pairing.sessions():
             found = split_conversations(session.lines, roster, choices.window.gap, mentions)
             conversation_writer.add(session.number, found)
+            removed = set(session.surplus)
             for pair in session.pairs:
                 if review.passes(pair):
                     pair_writer.add(pair)
+                else:
+                    removed.update(pair.message_ids)
+            line_writer.add(session_lines(session, removed))
         pairing.check_authors()
         splits = split(
             pairing.spans, choices.window.lookback, choices.test_share, choices.validation_share
@@ -143,6 +150,7 @@ def build_chat(
         with place_in_errors(out), UnnamedFiles(out) as files:
             written = pair_writer.write(lambda name: files.open(f"{PAIRS}/{name}"), splits)
             conversation_writer.write(files.open(CONVERSATIONS), splits)
+            line_writer.write(files.open(LINES), splits)
             counts = [sum(voices.values()) for voices in written.voices]
             if not all(counts):
                 raise _too_few_pairs(counts)

@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from model.chat.conversation import Message, Window, context_before, split_sessions, split_turns
@@ -103,11 +103,50 @@ def select_half(pairs: Iterable[Pair], *, judges: bool) -> tuple[Pair, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One session of one topic: its lines, and the pairs with a turn in it."""
+    """One session of one topic: its lines, and the pairs with a turn in it.
+
+    `surplus` are the ids of messages that their author repeats too often to learn them.
+    """
 
     number: int
     lines: tuple[Line, ...]
     pairs: tuple[Pair, ...]
+    topic_id: int | None = None
+    surplus: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLine:
+    """A rendered line of a session that a model is trained on as a whole.
+
+    `pauses` means that the turn ends although nobody else speaks next: the same author goes on
+    after a pause, or the session ends. `topic_id` is 0 outside a topic.
+    """
+
+    topic_id: int
+    session: int
+    message_id: int
+    line: str
+    is_target: bool
+    pauses: bool
+
+
+def session_lines(session: Session, removed: Collection[int]) -> Iterator[SessionLine]:
+    """Yield the lines of a session; messages with an id in `removed` are not targets.
+
+    A line is a target as a whole: a caption after `[photo]` is only context here.
+    """
+    for turn, after in pairwise([*split_turns(session.lines), []]):
+        pauses = not after or after[0].author_id == turn[0].author_id
+        for line in turn:
+            yield SessionLine(
+                session.topic_id or 0,
+                session.number,
+                line.message_id,
+                render_line(line),
+                line.message_id not in removed and target_text(line) == line.text,
+                pauses and line is turn[-1],
+            )
 
 
 class _RecentLines:
@@ -176,7 +215,7 @@ def pair_sessions(
                 yield line
 
     places = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
-    for (chat_id, _), topic in places:
+    for (chat_id, topic_id), topic in places:
         recent = _RecentLines(window)
         for lines in split_sessions(make_topic_lines(topic), window.gap):
             pairs = tuple(
@@ -184,8 +223,9 @@ def pair_sessions(
                 for turn in split_turns(lines)
                 if (pair := recent.add_turn(chat_id, number, turn, surplus))
             )
-            surplus.difference_update(line.message_id for line in lines)
-            yield Session(number, tuple(lines), pairs)
+            own = frozenset(line.message_id for line in lines) & surplus
+            surplus -= own
+            yield Session(number, tuple(lines), pairs, topic_id, own)
             number += 1
 
 

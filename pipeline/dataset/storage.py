@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 import orjson
@@ -32,18 +33,16 @@ from model.files import (
     place_in_errors,
 )
 from model.joining import LineFacts
-from pipeline.dataset.pairs import Pair
+from pipeline.dataset.pairs import Pair, SessionLine
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.dataset.split import GAP, SPLITS, SplitName
 from pipeline.dataset.summary import Summary, WrittenPairs, is_summary, read_summary
-
-if TYPE_CHECKING:
-    import datasets
 
 PAIRS = "pairs"
 SUMMARY = "summary.json"
 REMOVED = "removed.txt"
 CONVERSATIONS = "conversations.jsonl"
+LINES = "lines.parquet"
 
 FIELDS = {
     "id": pa.string(),
@@ -59,12 +58,22 @@ FIELDS = {
     "marks": pa.list_(pa.string()),
 }
 
+LINE_FIELDS = {
+    "topic_id": pa.int64(),
+    "session": pa.int32(),
+    "message_id": pa.int64(),
+    "line": pa.string(),
+    "is_target": pa.bool_(),
+    "pauses": pa.bool_(),
+}
+
 Conversations = Mapping[SplitName, tuple[tuple[LineFacts, ...], ...]]
 """The conversations of each split, in order of their first line."""
 
-_OWN_FILES = {PAIRS, ROSTER_FILE, SUMMARY, REMOVED, CONVERSATIONS}
+_OWN_FILES = {PAIRS, ROSTER_FILE, SUMMARY, REMOVED, CONVERSATIONS, LINES}
 _UNSPLIT = pa.schema([*FIELDS.items(), ("surplus", pa.list_(pa.int32()))])
 _SPLIT = pa.schema([*FIELDS.items(), ("seen", pa.bool_())])
+_LINES = pa.schema(list(LINE_FIELDS.items()))
 _BATCH = 2_048  # pairs
 _DIGEST = 16  # bytes
 _DEFAULTS = {
@@ -131,39 +140,6 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(folder, roster=roster, summary=summary, **splits)
 
 
-def read_pair_table(folder: Path, split: SplitName) -> "datasets.Dataset":
-    """Read one split's pairs as a `datasets.Dataset` in memory, the form that feeds the Trainer.
-
-    Columns, one row per pair:
-
-    id, voice          string
-    context, target    list of strings: rendered lines, oldest first; the texts of the reply
-    sent_at            timestamp in seconds, UTC: when the reply began
-    chat_id            int64
-    message_ids        list of int64: the reply's messages
-    context_ids        list of int64: the context's messages
-    session, since     int32: session of the reply, session of the oldest context line
-    marks              list of strings: why the target is doubtful
-    seen               bool: held-out target that also occurs in training
-
-    Nothing is written to disk, neither here nor by `map` and `filter` on the result, while
-    `datasets.load_dataset` and `from_parquet` leave the chat as plain text in a cache.
-
-    Raises:
-        DatasetError: The file cannot be read.
-    """
-    import datasets
-
-    return datasets.Dataset(_read_table(folder, split))
-
-
-def pair_table(pairs: Sequence[Pair]) -> "datasets.Dataset":
-    """Return pairs that are not stored in a file, with the columns of `read_pair_table`."""
-    import datasets
-
-    return datasets.Dataset(pa.Table.from_batches([_to_batch(pairs, _SPLIT)]))
-
-
 def read_conversations(folder: Path, roster: Roster) -> Conversations | None:
     """Read a dataset's conversations; None if an earlier version built it without them.
 
@@ -190,6 +166,26 @@ def read_conversations(folder: Path, roster: Roster) -> Conversations | None:
         name: tuple(sorted(conversations, key=lambda conversation: conversation[0].at))
         for name, conversations in found.items()
     }
+
+
+def read_session_lines(folder: Path, roster: Roster) -> list[list[SessionLine]]:
+    """Read the training sessions of a dataset, each as its lines, by topic and time.
+
+    Raises:
+        DatasetError: The file cannot be read, or the roster has changed since.
+    """
+    file = folder / LINES
+    try:
+        rows = pq.read_table(file).to_pylist()
+        lines = [SessionLine(**row) for row in rows]
+    except (OSError, TypeError, ValueError) as error:
+        raise _unreadable(file, error) from error
+    excluded = tuple(f"{person.name}:" for person in roster.people if person.learn == "no")
+    voices = tuple(f"{person.name}:" for person in roster.voices)
+    for line in lines:
+        if line.line.startswith(excluded) or (line.is_target and not line.line.startswith(voices)):
+            raise _roster_changed(folder)
+    return [list(own) for _, own in groupby(lines, key=lambda line: line.session)]
 
 
 def check_output(folder: Path) -> None:
@@ -418,6 +414,46 @@ class ConversationWriter:
                 target.write(b'{"split":"%b","said":%b}\n' % (split, lines.rstrip()))
 
 
+class LineWriter:
+    """Collects sessions' lines in a temporary file, then writes those of the training split."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  see close
+        self._stream = pa.ipc.new_stream(
+            self._file, _LINES, options=pa.ipc.IpcWriteOptions(compression="lz4")
+        )
+        self._pending: list[SessionLine] = []
+
+    def close(self) -> None:
+        """Delete the temporary file."""
+        self._stream.close()
+        self._file.close()
+
+    def add(self, lines: Iterable[SessionLine]) -> None:
+        """Add the lines of a session."""
+        self._pending.extend(lines)
+        if len(self._pending) >= _BATCH:
+            self._flush()
+
+    def write(self, target: IO[bytes], splits: "array[int]") -> None:
+        """Write the lines of training sessions; `splits` has an entry for each session."""
+        self._flush()
+        self._stream.close()
+        is_training = np.frombuffer(splits, np.int8) == 0
+        self._file.seek(0)
+        with pq.ParquetWriter(target, _LINES, compression="zstd", write_statistics=False) as file:
+            for batch in pa.ipc.open_stream(self._file):
+                rows = batch.filter(pa.array(is_training[batch.column("session").to_numpy()]))
+                if rows.num_rows:
+                    file.write_batch(rows)
+
+    def _flush(self) -> None:
+        if self._pending:
+            with place_in_errors(Path(tempfile.gettempdir())):
+                self._stream.write_batch(_to_batch(self._pending, _LINES))
+            self._pending = []
+
+
 def _digest(text: bytes, size: int) -> bytes:
     return hashlib.blake2b(text, digest_size=size).digest()
 
@@ -438,10 +474,8 @@ def _drop_surplus(batch: pa.RecordBatch, is_training: Any) -> pa.RecordBatch:  #
     return kept.drop_columns(["surplus"])
 
 
-def _to_batch(pairs: Sequence[Pair], schema: pa.Schema) -> pa.RecordBatch:
-    columns = [
-        pa.array([getattr(pair, field.name) for pair in pairs], field.type) for field in schema
-    ]
+def _to_batch(rows: Sequence[Pair | SessionLine], schema: pa.Schema) -> pa.RecordBatch:
+    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in schema]
     return pa.record_batch(columns, schema=schema)
 
 

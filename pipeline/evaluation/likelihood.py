@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from model.artifacts.tokenizer import Codec
-from model.chat.prompt import render_reply
+from model.chat.prompt import parse_reply
 from model.speaking.engine import Engine
 from pipeline.evaluation.heldout import Turn
 from pipeline.evaluation.intervals import Estimate, mean, ratio
@@ -19,7 +19,7 @@ _BATCH = 4  # 8 and 16 were no faster per turn, and need twice the memory for lo
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """The loss of one reply with its end token in nats, its tokens and its characters."""
+    """The loss of the words of one reply in nats, their tokens and their characters."""
 
     nats: float
     tokens: int
@@ -62,14 +62,16 @@ def compute_costs(
     """Yield the loss of each turn under its voice's name; prompts have at most `limit` tokens."""
     for start in range(0, len(turns), _BATCH):
         batch = turns[start : start + _BATCH]
-        texts = [render_reply(turn.messages) for turn in batch]
-        pairs = [codec.reply_ids(turn.voice, text) for turn, text in zip(batch, texts, strict=True)]
-        replies = [reply[:MAX_REPLY_TOKENS] for _, reply in pairs]
+        replies = [codec.reply_ids(turn.voice, turn.messages) for turn in batch]
         prompts = [codec.prompt_ids(turn.context, limit) for turn in batch]
-        rows = engine.scores(prompts, [forced for forced, _ in pairs], replies)
-        for turn, text, (_, full), ids, row in zip(batch, texts, pairs, replies, rows, strict=True):
-            scored = text if len(ids) == len(full) else codec.reply_text(turn.voice, ids)
-            yield Cost(-sum(row), len(row), max(1, len(scored.strip())))
+        ids = [reply.ids[:MAX_REPLY_TOKENS] for reply in replies]
+        rows = engine.scores(prompts, [reply.forced for reply in replies], ids)
+        for turn, reply, row in zip(batch, replies, rows, strict=True):
+            texts = turn.messages
+            if len(row) < len(reply.ids):
+                texts = parse_reply(turn.voice, codec.reply_text(turn.voice, reply.ids[: len(row)]))
+            words = [value for value, is_word in zip(row, reply.is_word, strict=False) if is_word]
+            yield Cost(-sum(words), len(words), max(1, sum(map(len, texts))))
 
 
 def measure_likelihood(

@@ -68,7 +68,7 @@ def _convert(
     scores = open_engine(folder, base.family, base.codec, device="cpu", threads=0).scores(
         [e.prompt for e in examples],
         [e.forced for e in examples],
-        [e.reply[:-1] for e in examples],
+        [e.reply for e in examples],
     )
     return [
         abs(ours - theirs)

@@ -1,12 +1,18 @@
-"""Encode pairs as token ids and padded batches, for both model families."""
+"""Encode training examples: pairs, or pieces of whole sessions; collate them into batches."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from model.artifacts.artifact import Family
 from model.artifacts.tokenizer import Codec
-from model.chat.prompt import render_reply
+from model.chat.eligibility import WITHHELD
+from model.chat.prompt import parse_reply, split_line
+from pipeline.dataset.pairs import Pair, SessionLine
 
 if TYPE_CHECKING:
     import datasets
@@ -14,18 +20,28 @@ if TYPE_CHECKING:
 IGNORED = -100
 """The label of a position without a loss (torch's convention)."""
 
+PIECE_LINES = 24
+"""Lines of a session in one training example. A prompt of the default window has at most 10."""
+
+_FILL = 5  # lines of the session before, as in the default window
+_FILLED = 0.5  # share of first pieces that begin with them
+_BATCH = 1_024  # rows
+_ROWS = {"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32()), "length": pa.int32()}
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
     """One pair as ids: the prompt, the beginning that forces the voice, the reply with its end.
 
-    `characters` is the length of the reply, for losses that compare across tokenizers.
+    A reply that was cut has no end. `is_word` is false for newlines, further labels and the end.
+    `characters` is the length of the words, for losses that compare across tokenizers.
     """
 
     voice: str
     prompt: tuple[int, ...]
     forced: tuple[int, ...]
     reply: tuple[int, ...]
+    is_word: tuple[bool, ...]
     characters: int
 
     @property
@@ -42,31 +58,81 @@ def encode(
     limits: tuple[int, int],
 ) -> Example:
     """Encode a pair; `limits` are the maximum tokens of the prompt and of the reply."""
-    text = render_reply(target)
-    forced, reply = codec.reply_ids(voice, text)
-    cut = reply[: limits[1] - 1]
-    kept = text if len(cut) == len(reply) else codec.reply_text(voice, cut)
+    reply = codec.reply_ids(voice, target)
+    ids, is_word, texts = reply.ids, reply.is_word, target
+    if len(ids) < limits[1]:
+        ids, is_word = [*ids, codec.end_id], [*is_word, False]
+    else:
+        ids, is_word = ids[: limits[1]], is_word[: limits[1]]
+        texts = parse_reply(voice, codec.reply_text(voice, ids))
     prompt = codec.prompt_ids(context, limits[0])
     return Example(
-        voice, tuple(prompt), tuple(forced), (*cut, codec.end_id), max(1, len(kept.strip()))
-    )
+        voice, tuple(prompt), tuple(reply.forced), tuple(ids), tuple(is_word),
+        max(1, sum(map(len, texts))),
+    )  # fmt: skip
 
 
 def encode_pairs(
-    pairs: "datasets.Dataset", codec: Codec, family: Family, limits: tuple[int, int]
+    pairs: Iterable[Pair],
+    codec: Codec,
+    family: Family,
+    limits: tuple[int, int],
+    *,
+    hidden: float = 0.0,
+    draws: int = 1,
+    seed: int = 0,
 ) -> "datasets.Dataset":
-    """Encode a table of pairs for the Trainer; each row becomes the result of `row_of`."""
-    import datasets
+    """Encode pairs for the Trainer; each row becomes the result of `row_of`.
 
-    datasets.disable_progress_bars()
-    return pairs.map(
-        lambda pair: row_of(
-            encode(codec, pair["voice"], pair["context"], pair["target"], limits), family
-        ),
-        remove_columns=pairs.column_names,
-        keep_in_memory=True,
-        new_fingerprint="encoded",  # otherwise datasets pickles the tokenizer to compute one
-    )
+    Each pair has `draws` rows. A share `hidden` of them has a context without the lines of the
+    voice, so that the reply must be told from its name.
+    """
+    chance = random.Random(seed)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for pair in pairs:
+            for _ in range(draws):
+                context = pair.context
+                if chance.random() < hidden:
+                    context = hide_voice(context, pair.voice) or context
+                yield row_of(encode(codec, pair.voice, context, pair.target, limits), family)
+
+    return _table(rows())
+
+
+def hide_voice(context: Iterable[str], voice: str) -> tuple[str, ...]:
+    """Return the lines of a context that another person said."""
+    return tuple(line for line in context if split_line(line)[0] != voice)
+
+
+def encode_sessions(
+    sessions: Sequence[Sequence[SessionLine]],
+    codec: Codec,
+    limit: int,
+    *,
+    hidden: float = 0.0,
+    draws: int = 1,
+    seed: int = 0,
+) -> "datasets.Dataset":
+    """Encode sessions for the Trainer of a decoder-only model, cut into pieces of 24 lines.
+
+    The loss covers every line that is a target, with its label. A piece has at most `limit`
+    tokens. Each session is cut `draws` times, at other places each time. In a share `hidden` of
+    the pieces one person's lines are missing from the first half, so that their later lines must
+    be told from their name.
+    """
+    chance = random.Random(seed)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for _ in range(draws):
+            earlier: Sequence[SessionLine] = ()
+            for session in sessions:
+                for piece in _cut_session(session, earlier, chance):
+                    lines = _hide_person(piece, chance) if chance.random() < hidden else piece
+                    yield from _encode_lines(lines, codec, limit)
+                earlier = session
+
+    return _table(rows())
 
 
 def row_of(example: Example, family: Family) -> dict[str, Any]:
@@ -133,3 +199,86 @@ def split_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         fitting = max(1, budget // lengths[order[0]])
         yield order[:fitting]
         order = order[fitting:]
+
+
+def _table(rows: Iterator[dict[str, Any]]) -> "datasets.Dataset":
+    import datasets
+
+    batches = []
+    while batch := list(islice(rows, _BATCH)):
+        columns = [pa.array([row[name] for row in batch], kind) for name, kind in _ROWS.items()]
+        batches.append(pa.record_batch(columns, schema=pa.schema(list(_ROWS.items()))))
+    table = pa.Table.from_batches(batches, pa.schema(list(_ROWS.items())))
+    return datasets.Dataset(table)
+
+
+def _cut_session(
+    session: Sequence[SessionLine], earlier: Sequence[SessionLine], chance: random.Random
+) -> Iterator[list[SessionLine]]:
+    """Yield pieces of a session; half of the first ones begin with lines of the session before."""
+    first = chance.randrange(1, PIECE_LINES + 1)
+    ends = [0, *range(first, len(session), PIECE_LINES), len(session)]
+    for start, end in pairwise(ends):
+        piece = list(session[start:end])
+        if not start and earlier and chance.random() < _FILLED:
+            last, line = earlier[-1], session[0]
+            if (last.topic_id, last.session + 1) == (line.topic_id, line.session):
+                piece[:0] = (replace(one, is_target=False) for one in earlier[-_FILL:])
+        yield piece
+
+
+def _hide_person(piece: Sequence[SessionLine], chance: random.Random) -> list[SessionLine]:
+    """Return a piece in which the first half lacks one person's lines.
+
+    The person speaks in the second half. Where two turns of somebody else become neighbours, the
+    first still ends.
+    """
+    half = len(piece) // 2
+    speakers = sorted({split_line(one.line)[0] or "" for one in piece[half:] if one.is_target})
+    if not speakers:
+        return list(piece)
+    hidden = chance.choice(speakers)
+    kept: list[SessionLine] = []
+    is_after_hidden = False
+    for place, line in enumerate(piece):
+        speaker = split_line(line.line)[0]
+        if place < half and speaker == hidden:
+            is_after_hidden = True
+            continue
+        if is_after_hidden and kept and split_line(kept[-1].line)[0] == speaker:
+            kept[-1] = replace(kept[-1], pauses=True)
+        is_after_hidden = False
+        kept.append(line)
+    return kept
+
+
+def _encode_lines(
+    piece: Iterable[SessionLine], codec: Codec, limit: int
+) -> Iterator[dict[str, Any]]:
+    """Yield rows with the lines of a piece; a new row begins where the limit is reached."""
+    prompt = codec.prompt_ids((), limit)
+    ids, labels = list(prompt), [IGNORED] * len(prompt)
+    before: SessionLine | None = None
+    for line in piece:
+        if before and before.line == line.line == WITHHELD:
+            continue
+        own = codec.line_ids(line.line)[: limit - len(prompt) - 1]
+        if len(ids) + len(own) + 1 > limit:
+            yield from _finished(ids, labels)
+            ids, labels, before = list(prompt), [IGNORED] * len(prompt), None
+        ids += [*own, codec.newline_id]
+        if not line.is_target:
+            labels += [IGNORED] * (len(own) + 1)
+        else:
+            name = split_line(line.line)[0] or ""
+            # After a pause the reply has ended: who speaks next is not part of it.
+            skipped = len(codec.label_ids(name)) if before and before.pauses else 0
+            end = codec.end_id if line.pauses else codec.newline_id
+            labels += [*([IGNORED] * skipped), *own[skipped:], end]
+        before = line
+    yield from _finished(ids, labels)
+
+
+def _finished(ids: list[int], labels: list[int]) -> Iterator[dict[str, Any]]:
+    if any(label != IGNORED for label in labels):
+        yield {"input_ids": ids, "labels": labels, "length": len(ids)}

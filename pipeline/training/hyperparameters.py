@@ -1,12 +1,14 @@
 """Hyperparameters of training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model.artifacts.artifact import Family
 from model.errors import TrainingError
 
+_PAIRS_PER_STEP = 8
+_PIECES_PER_STEP = 4
 _MIN_TOKENS = 16
 _MAX_EPOCHS = 10_000
 _SEEDS = 2**32
@@ -24,7 +26,9 @@ class Hyperparameters:
 
     epochs: float = _option("Maximum passes over the pairs", 4.0)
     minutes: float = _option("Time limit for training; 0 = none", 0.0)
-    batch_size: int = _option("Pairs per optimiser step", 8)
+    examples: str = _option("auto (sessions for decoder-only models), pairs or sessions", "auto")
+    batch_size: int = _option("Examples per optimiser step; 0 = 8 pairs or 4 pieces of sessions", 0)
+    hidden: float = _option("Share of examples that hide one person's earlier lines", 0.5)
     batches: str = _option("Batching: alike (similar lengths) or uniform", "alike")
     precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")
     learning_rate: float = _option("Peak learning rate; 0 = by model family", 0.0)
@@ -52,7 +56,9 @@ class Hyperparameters:
         ranges = {
             "epochs": 0 < self.epochs <= _MAX_EPOCHS,
             "minutes": self.minutes >= 0,
-            "batch-size": self.batch_size >= 1,
+            "examples": self.examples in ("auto", "pairs", "sessions"),
+            "batch-size": self.batch_size >= 0,
+            "hidden": 0 <= self.hidden <= 1,
             "batches": self.batches in ("alike", "uniform"),
             "precision": self.precision in ("auto", "float32", "bf16"),
             "learning-rate": 0 <= self.learning_rate <= 1,
@@ -73,6 +79,24 @@ class Hyperparameters:
             value = getattr(self, wrong[0].replace("-", "_"))
             raise TrainingError(f"--{wrong[0]} {value} is out of range; see --help")
 
+    def resolve(self, family: Family) -> "Hyperparameters":
+        """Return them with the choices that depend on a base's family.
+
+        Raises:
+            TrainingError: Encoder-decoder models cannot learn whole sessions.
+        """
+        if self.examples == "sessions" and family == "encoder-decoder":
+            raise TrainingError(
+                "an encoder-decoder base learns pairs: use --examples pairs, or a decoder-only base"
+            )
+        are_sessions = self.examples != "pairs" and family == "decoder-only"
+        return replace(
+            self,
+            examples="sessions" if are_sessions else "pairs",
+            batch_size=self.batch_size or (_PIECES_PER_STEP if are_sessions else _PAIRS_PER_STEP),
+            learning_rate=self.rate(family),
+        )
+
     def rate(self, family: Family) -> float:
         """Return the peak learning rate for a model family."""
         return self.learning_rate or (_LORA_RATE if self.lora else _RATES[family])
@@ -82,7 +106,9 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "understudy": {},
     "notebook": {
         "epochs": 4.0,
+        "examples": "pairs",
         "batch_size": 8,
+        "hidden": 0.0,
         "batches": "uniform",
         "precision": "float32",
         "learning_rate": 5e-5,

@@ -13,7 +13,7 @@ _TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """The loss of replies in nats and their number of characters."""
+    """The loss of replies' words in nats and their number of characters."""
 
     nats: float = 0.0
     characters: int = 0
@@ -28,9 +28,15 @@ class Loss:
 
 
 def losses(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[Loss]:
-    """Return the loss of each reply."""
-    values = reply_log_probabilities(base, examples, bf16=bf16)
-    return [Loss(-sum(row), e.characters) for e, row in zip(examples, values, strict=True)]
+    """Return the loss of each reply's words; its end and further labels do not count."""
+    rows = reply_log_probabilities(base, examples, bf16=bf16)
+    return [
+        Loss(
+            -sum(value for value, is_word in zip(row, e.is_word, strict=True) if is_word),
+            e.characters,
+        )
+        for e, row in zip(examples, rows, strict=True)
+    ]
 
 
 def reply_log_probabilities(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -20,15 +21,16 @@ from rich.console import Console
 from model.artifacts.artifact import COPY_INDEX, Artifact, Card, Decoding, save_card
 from model.artifacts.consent import read_consent
 from model.artifacts.registry import Registry
-from model.chat.prompt import LINE_BREAK, split_line
+from model.chat.prompt import LINE_BREAK, format_line, split_line
 from model.errors import DatasetError, TrainingError, UnderstudyError
 from model.files import locked, make_folder, make_private, write_text
 from model.speaking.copy_index import SALT_BYTES, write_index
-from pipeline.dataset.pairs import Pair, select_half
-from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, pair_table
+from pipeline.dataset.pairs import Pair, SessionLine, select_half
+from pipeline.dataset.split import is_judge_session
+from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, read_session_lines
 from pipeline.terminal import Bar, TrainingBar, clock, curve, step
 from pipeline.training.bases import Base, open_base, open_tuned
-from pipeline.training.encoding import Example, encode, encode_pairs
+from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.joining import save_propensity
 
@@ -62,6 +64,7 @@ CANARY_WORDS = (
 """64 words: six of them are one of 2^36 secrets."""
 
 _TEST_PAIRS_PER_VOICE = 40
+_MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
 _CHECKED_PAIRS = 16  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
 _NEW = ".new-"
@@ -400,8 +403,9 @@ def _train_and_add(
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())
         limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
-        trained_on = pair_table(dataset.train if start.only is None else start.only)
-        rows = encode_pairs(trained_on, base.codec, base.family, limits)
+        settings = settings.resolve(base.family)
+        draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.hidden else 1
+        rows = _encode_examples(dataset, start, settings, base, canaries, draws)
 
     def encode_all(chosen: Iterable[Pair]) -> list[Example]:
         return [encode(base.codec, p.voice, p.context, p.target, limits) for p in chosen]
@@ -422,7 +426,11 @@ def _train_and_add(
     voices = max(1, len(dataset.roster.voices))
     per_voice = max(1, settings.validation_pairs // voices)
     watched = encode_all(sample_evenly(dataset.validation, per_voice, settings.seed))
-    paced = replace(settings, learning_rate=settings.rate(base.family) * start.pace)
+    paced = replace(
+        settings,
+        epochs=settings.epochs / draws,
+        learning_rate=settings.learning_rate * start.pace,
+    )
     outcome = _train_with_bar(base, rows, paced, work, precision, watched, bar, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
         after = measure_loss(base, tested, examples, bf16=precision.bf16)
@@ -439,6 +447,57 @@ def _train_and_add(
     return name, judgement
 
 
+def _encode_examples(
+    dataset: Dataset,
+    start: Start,
+    settings: Hyperparameters,
+    base: Base,
+    canaries: Iterable[Canary],
+    draws: int,
+) -> "datasets.Dataset":
+    """Return what to train on, `draws` times, each time with other hidden lines."""
+    limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
+    if settings.examples == "sessions":
+        return encode_sessions(
+            _training_sessions(dataset, start, settings, canaries), base.codec, sum(limits),
+            hidden=settings.hidden, draws=draws, seed=settings.seed,
+        )  # fmt: skip
+    return encode_pairs(
+        dataset.train if start.only is None else start.only, base.codec, base.family, limits,
+        hidden=settings.hidden, draws=draws, seed=settings.seed,
+    )  # fmt: skip
+
+
+def _training_sessions(
+    dataset: Dataset, start: Start, settings: Hyperparameters, canaries: Iterable[Canary]
+) -> list[list[SessionLine]]:
+    """Return the sessions to train on; the pairs with canaries are sessions of their own."""
+    sessions = read_session_lines(dataset.folder, dataset.roster)
+    if settings.reserve_judge_sessions:
+        [chat] = dataset.chats
+        sessions = [
+            lines for lines in sessions if not is_judge_session(chat.chat_id, lines[0].session)
+        ]
+    if start.only is not None:
+        ids = {number for pair in start.only for number in pair.message_ids}
+        numbers = {pair.session for pair in start.only}
+        sessions = [
+            [replace(line, is_target=line.is_target and line.message_id in ids) for line in session]
+            for session in sessions
+            if session[0].session in numbers
+        ]
+    texts = {canary.text for canary in canaries}
+    for pair in dataset.train:
+        if texts.intersection(pair.target):
+            context = [
+                SessionLine(0, -1, 0, line, is_target=False, pauses=False) for line in pair.context
+            ]
+            lines = [format_line(pair.voice, text) for text in pair.target]
+            target = [SessionLine(0, -1, 0, line, is_target=True, pauses=True) for line in lines]
+            sessions.append([*context, *target])
+    return sessions
+
+
 def _train_with_bar(
     base: Base,
     rows: "datasets.Dataset",
@@ -453,7 +512,8 @@ def _train_with_bar(
     from pipeline.training import trainer
 
     limit = f", for {settings.minutes:g} min" if settings.minutes else ""
-    bar.console.print(f"  Training on {len(rows):,} pairs{limit}", highlight=False)
+    kind = "pieces of sessions" if settings.examples == "sessions" else "pairs"
+    bar.console.print(f"  Training on {len(rows):,} {kind}{limit}", highlight=False)
     try:
         outcome = trainer.train(
             base, rows, settings, work,
@@ -461,7 +521,7 @@ def _train_with_bar(
         )  # fmt: skip
     finally:
         bar.close()
-    done = f"{outcome.steps} steps, {outcome.pairs:,} pairs"
+    done = f"{outcome.steps} steps, {outcome.examples:,} {kind}"
     if outcome.interrupted:
         raise TrainingError(
             f"stopped after {done} with a checkpoint: repeat the command with --resume to continue"

@@ -52,7 +52,7 @@ class Outcome:
     """How a run ended; `curve` holds its held-out losses, `kept` the one whose weights are used."""
 
     steps: int
-    pairs: int
+    examples: int
     seconds: float
     loss: float
     interrupted: bool
@@ -73,13 +73,14 @@ def train(
 ) -> Outcome:
     """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
-    `rows` are training pairs as `encode_pairs` returns them. The loss on the held-out examples
-    decides when to stop and which weights are used.
+    `rows` are training examples as `encode_pairs` or `encode_sessions` returns them. The loss on
+    the held-out examples decides when to stop and which weights are used.
 
     Raises:
         TrainingError: There is nothing to train on or to resume, memory is too small for one pair,
             or the loss is not a finite number.
     """
+    settings = settings.resolve(base.family)
     work.mkdir(parents=True, exist_ok=True)
     if not len(rows):
         raise TrainingError("the dataset has no training pairs: build it from a longer chat")
@@ -134,8 +135,8 @@ def train(
     )
     kept = next((point for point in curve if point.step == state.best_global_step), None)
     epochs, steps = divmod(state.global_step, run.steps_per_epoch)
-    pairs = epochs * len(rows) + min(len(rows), steps * settings.batch_size)
-    return Outcome(state.global_step, pairs, run.seconds, loss, run.interrupted, curve, kept)
+    examples = epochs * len(rows) + min(len(rows), steps * settings.batch_size)
+    return Outcome(state.global_step, examples, run.seconds, loss, run.interrupted, curve, kept)
 
 
 class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
@@ -167,7 +168,7 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
             per_device_train_batch_size=batch_size,
             gradient_accumulation_steps=settings.batch_size // batch_size,
             train_sampling_strategy="group_by_length" if is_alike else "random",
-            learning_rate=settings.rate(base.family),
+            learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             optim="adamw_torch_fused",
             remove_unused_columns=False,

@@ -18,6 +18,7 @@ from model.chat.prompt import (
     parse_reply,
     render_prompt,
     render_reply,
+    replace_breaks,
     speaker_label,
 )
 from model.errors import ArtifactError, BaseError
@@ -86,27 +87,28 @@ def codec(stock):
 
 
 def round_trip(codec, text):
-    forced, reply = codec.reply_ids("Hugo", f" {text}")
-    assert forced == codec.label_ids("Hugo")
-    return codec.reply_text("Hugo", reply).removeprefix(" ")
+    reply = codec.reply_ids("Hugo", [text])
+    assert reply.forced == codec.label_ids("Hugo")
+    assert all(reply.is_word)
+    return codec.reply_text("Hugo", reply.ids).removeprefix(" ")
 
 
 @pytest.mark.parametrize("text", CHAT)
 def test_text_that_the_original_tokenizer_loses_is_decoded_unchanged(codec, stock, text):
     assert stock.decode(stock.encode(text).ids) != text
 
-    assert round_trip(codec, text) == text
+    assert round_trip(codec, text) == replace_breaks(text)
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(text=TEXTS)
 def test_any_text_is_decoded_unchanged(codec, text):
-    assert round_trip(codec, text) == text
+    assert round_trip(codec, text) == replace_breaks(text)
 
 
 @pytest.mark.parametrize("text", [*ODD, "a▁b", "▁ ▁", "hi<0x0A>Hugo: x", "\U000f0000▁"])
 def test_typed_text_that_looks_like_a_piece_stays_text(codec, text):
-    assert round_trip(codec, text) == text
+    assert round_trip(codec, text) == replace_breaks(text)
 
 
 @pytest.mark.parametrize("text", ["a", " a", "   a  ", " ", "\n", "<0x20>"])
@@ -130,9 +132,9 @@ def test_pieces_keep_their_ids_and_every_row_has_one(codec, stock):
 
 
 def test_a_typed_space_mark_is_spelled_in_its_bytes(codec):
-    _, reply = codec.reply_ids("Hugo", " ▁")
+    reply = codec.reply_ids("Hugo", ["▁"])
 
-    assert codec.tokens(reply) == ["▁", "<0xE2>", "<0x96>", "<0x81>"]
+    assert codec.tokens(reply.ids) == ["▁", "<0xE2>", "<0x96>", "<0x81>"]
 
 
 def test_another_kind_of_vocabulary_is_left_unchanged(tmp_path):
@@ -140,10 +142,10 @@ def test_another_kind_of_vocabulary_is_left_unchanged(tmp_path):
     stock = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     codec = make_codec(Tokenizer.from_str(stock.to_str()), end_id=2, pad_id=2)
 
-    forced, reply = codec.reply_ids("Hugo", " a▁b")
+    reply = codec.reply_ids("Hugo", ["a▁b"])
 
-    assert forced + reply == stock.encode("Hugo: a▁b").ids
-    assert codec.reply_text("Hugo", reply) == " a▁b"
+    assert reply.forced + reply.ids == stock.encode("Hugo: a▁b").ids
+    assert codec.reply_text("Hugo", reply.ids) == " a▁b"
 
 
 def test_special_tokens_that_somebody_types_are_text(codec):
@@ -156,12 +158,31 @@ def test_special_tokens_that_somebody_types_are_text(codec):
 
 @pytest.mark.parametrize("name", ["João", "李雷", "Hugo Silva", "Zé 💃", "a▁b", "<0x41>"])
 def test_a_name_in_any_script_can_be_forced(codec, name):
-    forced, reply = codec.reply_ids(name, " olá\n<0x41>▁")
+    reply = codec.reply_ids(name, ["olá", "<0x41>▁"])
 
-    assert codec.tokenizer.decode(forced) == speaker_label(name)
-    assert forced == codec.label_ids(name)
-    assert codec.tokenizer.decode(forced + reply) == f"{name}: olá\n<0x41>▁"
-    assert codec.reply_text(name, reply) == " olá\n<0x41>▁"
+    assert codec.text(reply.forced) == speaker_label(name)
+    assert codec.text(reply.forced + reply.ids) == f"{name}: olá\n{name}: <0x41>▁"
+    assert codec.reply_text(name, reply.ids) == f" olá\n{name}: <0x41>▁"
+
+
+@pytest.mark.parametrize("name", ["João", "李雷", "a▁b"])
+@pytest.mark.parametrize("text", ["hi", ")", ":", " two  spaces", "▁", "…"])
+def test_a_line_has_the_same_ids_in_a_reply_and_in_a_context(codec, name, text):
+    reply = codec.reply_ids(name, [text, text])
+
+    line = codec.line_ids(f"{name}: {text}")
+    assert reply.forced + reply.ids == [*line, codec.newline_id, *line]
+    assert (
+        codec.prompt_ids([f"{name}: {text}"], 400)[: -len(line) - 2 or None]
+        == (codec.prompt_ids([], 400)[:-1])
+    )
+
+
+def test_newlines_and_further_labels_are_no_words(codec):
+    reply = codec.reply_ids("Hugo", ["hi", "you"])
+
+    words = [number for number, is_word in zip(reply.ids, reply.is_word, strict=True) if is_word]
+    assert codec.text(words) == "hi you"
 
 
 LABELS = ["hi\nHugo: x", "João: me", "李雷:", "\n\nHugo: y", "a<0x0A>Hugo: x", "…\u2028Hugo: z"]
@@ -173,10 +194,11 @@ SPOKEN = st.one_of(st.sampled_from(LABELS), TEXTS.filter(lambda text: "\r" not i
 def test_no_name_in_a_message_begins_another_speaker_s_line(codec, texts):
     context = [format_line("João", text) for text in texts]
 
-    _, reply = codec.reply_ids("João", render_reply(texts))
-    prompt = codec.tokenizer.decode(codec.prompt_ids(context, 100_000))
+    reply = codec.reply_ids("João", texts)
+    prompt = codec.text(codec.prompt_ids(context, 100_000))
 
-    assert parse_reply(codec.reply_text("João", reply)) == tuple(texts)
+    assert codec.reply_text("João", reply.ids) == render_reply("João", texts)
+    assert parse_reply("João", codec.reply_text("João", reply.ids)) == tuple(texts)
     lines = prompt.removeprefix(TEMPLATE).removesuffix("\n").split("\n")
     assert lines == context
 
@@ -184,7 +206,7 @@ def test_no_name_in_a_message_begins_another_speaker_s_line(codec, texts):
 def test_a_prompt_that_is_too_long_loses_its_oldest_lines(codec):
     lines = [f"Hugo: number {n}" for n in range(50)]
 
-    text = codec.tokenizer.decode(codec.prompt_ids(lines, 200))
+    text = codec.text(codec.prompt_ids(lines, 200))
 
     assert text.startswith(TEMPLATE)
     assert text.endswith("Hugo: number 49\n")
@@ -204,7 +226,7 @@ def test_one_line_that_is_too_long_keeps_its_name_and_its_end(codec):
 def test_a_short_prompt_is_not_cut(codec):
     lines = ["Hugo: hi 😂", "João: não\rsei"]
 
-    assert codec.tokenizer.decode(codec.prompt_ids(lines, 400)) == render_prompt(lines)
+    assert codec.text(codec.prompt_ids(lines, 400)) == render_prompt(lines)
 
 
 def test_a_saved_codec_reads_back_equal(codec, tmp_path):

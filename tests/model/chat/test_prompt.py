@@ -19,7 +19,6 @@ from model.chat.prompt import (
     render_prompt,
     render_reply,
     speaker_label,
-    strip_own_labels,
 )
 from model.chat.roster import Person, Roster, clean_name
 
@@ -56,19 +55,25 @@ def test_a_prompt_is_the_template_and_one_line_per_message():
 
 
 def test_a_reply_is_its_label_and_one_line_per_message():
-    assert speaker_label("Hugo") + render_reply(["hi", "all\nwell"]) == "Hugo: hi\nall\rwell"
+    assert speaker_label("Hugo") + render_reply("Hugo", ["hi", "all\nwell"]) == (
+        "Hugo: hi\nHugo: all\rwell"
+    )
 
 
 @given(texts=TEXTS)
 def test_a_rendered_reply_is_parsed_into_its_messages(texts):
-    assert parse_reply(render_reply(texts)) == tuple(texts)
+    assert parse_reply("Hugo", render_reply("Hugo", texts)) == tuple(texts)
 
 
-@given(texts=TEXTS, name=st.text(max_size=20).map(clean_name), words=WORDS)
+@given(
+    texts=TEXTS,
+    name=st.text(max_size=20).map(clean_name).filter(lambda name: name != "Hugo"),
+    words=WORDS,
+)
 def test_another_speakers_line_after_a_reply_is_cut(texts, name, words):
     others = f"\n{speaker_label(name)} {words}"
 
-    assert parse_reply(render_reply(texts) + others) == tuple(texts)
+    assert parse_reply("Hugo", render_reply("Hugo", texts) + others) == tuple(texts)
 
 
 @pytest.mark.parametrize(
@@ -78,16 +83,21 @@ def test_another_speakers_line_after_a_reply_is_cut(texts, name, words):
         ("hi", ("hi",)),
         ("", ()),
         (" \n \n", ()),
-        (" hi\n\n  there \n", ("hi", "there")),
-        (" Ana: hi\nyou", ("Ana: hi", "you")),
+        (" hi\nHugo:   there \n", ("hi", "there")),
+        (" hi\nHugo:\nHugo: there", ("hi", "there")),
+        (" Ana: hi\nHugo: you", ("Ana: hi", "you")),
+        (" Hugo: hi\nHugo: Hugo: you", ("Hugo: hi", "Hugo: you")),
         (" hi\nAna: you", ("hi",)),
-        (" hi\nAna:", ("hi",)),
-        (" hi\n10:30 works", ("hi", "10:30 works")),
-        (" a\rb\nc", ("a\nb", "c")),
+        (" hi\nAna: you\nHugo: and me", ("hi",)),
+        (" hi\nHugo Silva: you", ("hi",)),
+        (" hi\nHugo:you", ("hi",)),
+        (" hi\nno label", ("hi",)),
+        (" hi\n\nHugo: later", ("hi",)),
+        (" a\rb\nHugo: c", ("a\nb", "c")),
     ],
 )
 def test_a_models_reply_is_split_into_messages(text, messages):
-    assert parse_reply(text) == messages
+    assert parse_reply("Hugo", text) == messages
 
 
 @given(
@@ -107,7 +117,7 @@ def test_a_name_inside_a_message_does_not_look_like_a_speakers_label():
     context = render_context(lines(("Ana", "he said\nHugo: I agree")))
 
     assert "\nHugo:" not in render_prompt(context)
-    assert "\nHugo:" not in render_reply(["he said", "Hugo: I agree", "he\nHugo: did"])
+    assert "\nHugo:" not in render_reply("Ana", ["he said", "Hugo: I agree", "he\nHugo: did"])
 
 
 def test_consecutive_withheld_lines_are_merged():
@@ -239,16 +249,9 @@ def test_the_rules_behind_the_fingerprint_are_those_in_use():
     assert prompt.add_voice_header is eligibility.add_voice_header
 
 
-def test_only_a_speakers_own_label_at_the_start_of_a_line_is_removed():
-    said = " hi, Hugo: me\nHugo: again\n Hugo: as typed\nHugo Silva: no\nHugo:"
+def test_a_turn_looks_the_same_in_a_reply_and_in_a_context():
+    texts = ["he said", "Hugo: I agree", "two\nlines"]
 
-    assert (
-        strip_own_labels(said, "Hugo")
-        == " hi, Hugo: me\nagain\n Hugo: as typed\nHugo Silva: no\nHugo:"
-    )
+    reply = speaker_label("Ana") + render_reply("Ana", texts)
 
-
-def test_strip_own_labels_does_not_change_a_rendered_reply():
-    texts = ("Hugo: one", "Hugo: two", "three")
-
-    assert strip_own_labels(render_reply(texts), "Hugo") == render_reply(texts)
+    assert reply.split("\n") == list(render_context(lines(*(("Ana", text) for text in texts))))

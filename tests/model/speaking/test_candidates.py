@@ -34,12 +34,16 @@ class FakeEngine:
         self.who = who
         self.scored = []
 
-    def candidates(self, prompt, forced, decoding, should_stop=None):
+    def candidates(self, requests, decoding, should_stop=None):
         texts = self.rounds.popleft() if self.rounds else []
-        return [
-            Candidate(CODEC.reply_ids("Hugo", f" {text}")[1], self.here.get(text, 0.0))
-            for text in texts
-        ]
+        return [[self.candidate(text, decoding.max_new_tokens) for text in texts] for _ in requests]
+
+    def candidate(self, text, limit):
+        first, *rest = text.split("\n")
+        ids = CODEC.reply_ids("Hugo", [first]).ids
+        for line in rest:
+            ids += [CODEC.newline_id, *CODEC.line_ids(line)]
+        return Candidate(ids[:limit], self.here.get(text, 0.0), len(ids) < limit)
 
     def scores(self, prompts, forced, replies):
         self.scored.append(len(replies))
@@ -67,7 +71,7 @@ def test_the_reply_that_the_context_makes_likelier_is_chosen():
 
 
 def test_own_labels_in_a_reply_separate_messages():
-    speaker = make_speaker(["me too\nHugo: see you later\nfriday?\nRaul: fine\nHugo: no"])
+    speaker = make_speaker(["me too\nHugo: see you later\nHugo: friday?\nRaul: fine\nHugo: no"])
 
     assert speaker.reply(CONTEXT, "Hugo") == ("me too", "see you later", "friday?")
 
@@ -113,7 +117,7 @@ def test_all_replies_and_names_are_scored_in_one_call():
     "unwanted",
     ["[photo]", "ok […] fine", "see [1]", " ", "shall we go to the cinema?",
      "Shall WE go, to the cinema",
-     "HELLO", "I am here and I am here and I am here", "me too\nMe too!", "Tiago: fine",
+     "HELLO", "I am here and I am here and I am here", "me too\nHugo: Me too!", "Tiago: fine",
      "fine. raul: me too",
      "fineRaul: me too", "write to hugo@example.com", "so \ufffd"],
     ids=["a bracketed word", "a withheld turn", "a bracket", "nothing", "what was said before",
@@ -194,21 +198,20 @@ def test_lines_of_other_speakers_in_a_reply_are_cut():
 
 def test_a_reply_with_only_other_speakers_is_rejected():
     other = "\n\nTiago: fine"
-    most = len(CODEC.reply_ids("Hugo", f" {other}")[1])
-    speaker = make_speaker([other], ["see you"], max_new_tokens=most)
+    speaker = make_speaker([other], ["see you"])
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you",)
 
 
 def test_a_reply_cut_by_the_token_limit_loses_its_unfinished_sentence():
     text = "see you later. how are you today and"
-    speaker = make_speaker([text], max_new_tokens=len(CODEC.reply_ids("Hugo", f" {text}")[1]))
+    speaker = make_speaker([text], max_new_tokens=len(CODEC.reply_ids("Hugo", [text]).ids))
 
     assert speaker.reply(CONTEXT, "Hugo") == ("see you later.",)
 
 
 def test_a_turn_of_several_messages_stays_several():
-    speaker = make_speaker(["hello there\nhow are you?"])
+    speaker = make_speaker(["hello there\nHugo: how are you?"])
 
     assert speaker.reply(CONTEXT, "Hugo") == ("hello there", "how are you?")
 

@@ -6,7 +6,7 @@ import pytest
 
 from model.artifacts.artifact import Decoding
 from model.errors import GenerationStopped
-from model.speaking.engine import list_forbidden_tokens
+from model.speaking.engine import Request, list_forbidden_tokens
 from model.speaking.speaker import open_speaker
 
 CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
@@ -23,46 +23,81 @@ def speaker(trained):
 
 @pytest.fixture
 def asked(speaker):
-    return speaker.codec.prompt_ids(CONTEXT, 384), speaker.codec.label_ids("Hugo")
+    label = speaker.codec.label_ids("Hugo")
+    return Request(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
+
+
+def exact_scores(speaker, request, draws):
+    count = len(draws)
+    return [
+        sum(row)
+        for row in speaker.engine.scores(
+            [request.prompt] * count, [request.forced] * count, [draw.ids for draw in draws]
+        )
+    ]
 
 
 def test_a_candidate_has_its_log_probability(speaker, asked):
-    prompt, forced = asked
+    [draws] = speaker.engine.candidates([asked], replace(FAIR, temperature=0.3))
 
-    draws = speaker.engine.candidates(prompt, forced, replace(FAIR, temperature=0.3))
+    assert len(draws) == FAIR.candidates
+    assert [d.score for d in draws] == pytest.approx(exact_scores(speaker, asked, draws), abs=0.03)
 
-    count = len(draws)
-    exact = speaker.engine.scores([prompt] * count, [forced] * count, [d.ids for d in draws])
-    assert count == FAIR.candidates
-    ended = [len(d.ids) < FAIR.max_new_tokens for d in draws]  # what the limit cut has no end yet
-    sums = [sum(row if end else row[:-1]) for row, end in zip(exact, ended, strict=True)]
-    assert [d.score for d in draws] == pytest.approx(sums, abs=0.02)
+
+def test_requests_of_different_lengths_are_answered_in_one_batch(speaker, asked):
+    label = speaker.codec.label_ids("Raul")
+    other = Request(speaker.codec.prompt_ids(CONTEXT[:1], 384), label, label)
+    greedy = replace(FAIR, top_k=1, candidates=1)
+
+    together = speaker.engine.candidates([asked, other], greedy)
+
+    alone = [speaker.engine.candidates([request], greedy)[0] for request in (asked, other)]
+    assert together[0][0].ids != together[1][0].ids
+    for [ours], [theirs], request in zip(together, alone, (asked, other), strict=True):
+        assert ours.ids == theirs.ids
+        assert [ours.score] == pytest.approx(exact_scores(speaker, request, [ours]), abs=0.03)
+
+
+def test_a_reply_ends_before_a_line_without_its_own_label(speaker, asked):
+    [draws] = speaker.engine.candidates([asked], replace(HOT, candidates=300))
+
+    newline, label = speaker.codec.newline_id, list(asked.label)
+    for draw in draws:
+        for at, token in enumerate(draw.ids):
+            if token == newline:
+                assert draw.ids[at + 1 : at + 1 + len(label)] == label
+
+
+def test_a_reply_at_the_token_limit_is_not_complete(speaker, asked):
+    [draws] = speaker.engine.candidates([asked], replace(HOT, max_new_tokens=3))
+
+    assert any(not draw.is_complete for draw in draws)
+    assert all(draw.is_complete or len(draw.ids) <= 3 for draw in draws)
 
 
 def test_label_scores_equal_the_scores_of_replies(speaker, asked):
-    prompt, _ = asked
+    prompt = asked.prompt
     labels = [speaker.codec.label_ids(name) for name in NAMES]
 
     found = speaker.engine.label_scores(prompt, labels)
 
     exact = speaker.engine.scores([prompt] * 3, [[]] * 3, labels)
-    assert found == pytest.approx([sum(row[:-1]) for row in exact], abs=0.02)
+    assert found == pytest.approx(list(map(sum, exact)), abs=0.02)
 
 
 def test_a_reply_has_the_same_score_alone_and_in_a_batch(speaker, asked):
-    prompt, forced = asked
-    replies = [speaker.codec.reply_ids("Hugo", f" {'me too ' * n}")[1] for n in range(1, 40)]
+    replies = [speaker.codec.reply_ids("Hugo", ["me too " * n]).ids for n in range(1, 40)]
     count = len(replies)
 
-    together = speaker.engine.scores([prompt] * count, [forced] * count, replies)
+    together = speaker.engine.scores([asked.prompt] * count, [asked.forced] * count, replies)
 
-    alone = speaker.engine.scores([prompt], [forced], replies[-1:])
-    assert [len(row) for row in together] == [len(reply) + 1 for reply in replies]
+    alone = speaker.engine.scores([asked.prompt], [asked.forced], replies[-1:])
+    assert list(map(len, together)) == list(map(len, replies))
     assert sum(together[-1]) == pytest.approx(sum(alone[0]), abs=0.1)
 
 
 def test_no_bracket_is_drawn_at_any_temperature(speaker, asked):
-    draws = speaker.engine.candidates(*asked, HOT)
+    [draws] = speaker.engine.candidates([asked], HOT)
 
     text = "\n".join(speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)
     assert len(text) > 1000
@@ -72,7 +107,7 @@ def test_no_bracket_is_drawn_at_any_temperature(speaker, asked):
 def test_brackets_would_be_drawn_if_they_were_not_suppressed(speaker, asked, monkeypatch):
     monkeypatch.setattr(speaker.engine, "_forbidden", None)
 
-    draws = speaker.engine.candidates(*asked, replace(HOT, candidates=1_000))
+    [draws] = speaker.engine.candidates([asked], replace(HOT, candidates=1_000))
 
     assert any("[" in speaker.codec.reply_text("Hugo", draw.ids) for draw in draws)
 
@@ -92,15 +127,16 @@ class TestStopping:
         should_stop = self.After(8)
 
         with pytest.raises(GenerationStopped):
-            speaker.engine.candidates(*asked, HOT, should_stop)
+            speaker.engine.candidates([asked], HOT, should_stop)
 
         assert should_stop.left >= -HOT.candidates - 8  # each candidate once, never all tokens
 
     def test_the_next_generation_is_unaffected(self, speaker, asked):
         with pytest.raises(GenerationStopped):
-            speaker.engine.candidates(*asked, FAIR, lambda: True)
+            speaker.engine.candidates([asked], FAIR, lambda: True)
 
-        assert len(speaker.engine.candidates(*asked, FAIR, lambda: False)) == FAIR.candidates
+        [draws] = speaker.engine.candidates([asked], FAIR, lambda: False)
+        assert len(draws) == FAIR.candidates
 
     def test_a_stopped_reply_or_turn_makes_no_further_tries(self, speaker):
         with pytest.raises(GenerationStopped):

@@ -9,7 +9,7 @@ from model.errors import DatasetError, RosterError
 from pipeline.dataset import build as build_module
 from pipeline.dataset import storage
 from pipeline.dataset.build import build
-from pipeline.dataset.storage import load_dataset, pair_table, read_pair_table
+from pipeline.dataset.storage import load_dataset
 from tests.pipeline.chats import chat, conversation, small, write
 
 
@@ -247,25 +247,3 @@ def test_a_dataset_that_a_killed_build_had_moved_away_still_holds(built, export)
     build([export], built, small())
 
     assert 'learn = "no"' in roster.read_text()
-
-
-def test_a_split_as_a_table_for_training_equals_its_pairs_and_writes_nothing(built):
-    before = sorted(built.rglob("*"))
-    pairs = load_dataset(built).train
-
-    table = read_pair_table(built, "train")
-    lengths = table.map(lambda row: {"length": len(row["target"])})["length"]
-
-    assert table.to_list() == pair_table(pairs).to_list()
-    assert [tuple(row["context"]) for row in table] == [pair.context for pair in pairs]
-    assert list(table["id"]) == [pair.id for pair in pairs]
-    assert list(lengths) == [len(pair.target) for pair in pairs]
-    assert table.cache_files == []
-    assert sorted(built.rglob("*")) == before
-
-
-def test_a_damaged_file_of_pairs_is_refused_as_a_table_too(built):
-    (built / "pairs" / "train.parquet").write_bytes(b"PAR1")
-
-    with pytest.raises(DatasetError, match=r"train\.parquet cannot be read"):
-        read_pair_table(built, "train")

@@ -89,9 +89,11 @@ def test_a_run_has_at_least_one_step_and_the_steps_of_part_epochs(
 ):
     rows = datasets.Dataset.from_list([{"input_ids": [5, 6], "labels": [5, 6], "length": 2}] * 20)
 
-    outcome = train(base, rows, Hyperparameters(epochs=epochs), tmp_path, precision=FLOAT32)
+    outcome = train(
+        base, rows, Hyperparameters(epochs=epochs, batch_size=8), tmp_path, precision=FLOAT32
+    )
 
-    assert (outcome.steps, outcome.pairs) == (steps, pairs)
+    assert (outcome.steps, outcome.examples) == (steps, pairs)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_out_of_memory_reduces_the_batch_and_keeps_steps_and_result(folder, tmp_
     tight, outcome, seen, tried = trained(folder, tmp_path / "tight", most=3)
 
     assert outcome.steps == whole.steps == 6
-    assert outcome.pairs == whole.pairs == 48
+    assert outcome.examples == whole.examples == 48
     assert outcome.loss == pytest.approx(whole.loss, rel=1e-4)
     assert [progress.step for progress in seen] == list(range(1, 7))
     assert tight == pytest.approx(roomy, rel=1e-4)

@@ -37,7 +37,9 @@ def parse_anyone_request(said: str, command: int) -> ReplyRequest | None:
         return None
     rest = words[found.end() :].lstrip(" ,:\n\t")
     return (
-        ReplyRequest(rest, command) if begins_reply(words, rest) else ReplyRequest("", command, rest)
+        ReplyRequest(rest, command)
+        if begins_reply(words, rest)
+        else ReplyRequest("", command, rest)
     )
 
 

@@ -168,7 +168,7 @@ def _is_converted_exactly(raw: Mapping[str, Any]) -> bool:
             states = weights.base_model(ids).last_hidden_state
             ours = weights.get_output_embeddings()(states).log_softmax(-1)
         codec = make_codec(
-            Tokenizer(models.WordLevel({str(n): n for n in range(_PROBE_ROWS)})), 2, 0
+            Tokenizer(models.WordLevel({str(n or "\n"): n for n in range(_PROBE_ROWS)})), 2, 0
         )
         with tempfile.TemporaryDirectory() as temporary:
             write_engine(weights, codec, Path(temporary), "float32")

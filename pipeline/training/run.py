@@ -426,12 +426,11 @@ def _train_and_add(
     voices = max(1, len(dataset.roster.voices))
     per_voice = max(1, settings.validation_pairs // voices)
     watched = encode_all(sample_evenly(dataset.validation, per_voice, settings.seed))
-    paced = replace(
-        settings,
-        epochs=settings.epochs / draws,
-        learning_rate=settings.learning_rate * start.pace,
+    rate = settings.learning_rate * start.pace
+    paced = replace(settings, epochs=settings.epochs / draws, learning_rate=rate)
+    outcome = _train_with_bar(
+        base, rows, paced, work, precision, watched, bar, draws=draws, resume=resume
     )
-    outcome = _train_with_bar(base, rows, paced, work, precision, watched, bar, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
         after = measure_loss(base, tested, examples, bf16=precision.bf16)
     nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
@@ -507,13 +506,14 @@ def _train_with_bar(
     held_out: Sequence[Example],
     bar: Bar,
     *,
+    draws: int,
     resume: bool,
 ) -> "Outcome":
     from pipeline.training import trainer
 
     limit = f", for {settings.minutes:g} min" if settings.minutes else ""
     kind = "pieces of sessions" if settings.examples == "sessions" else "pairs"
-    bar.console.print(f"  Training on {len(rows):,} {kind}{limit}", highlight=False)
+    bar.console.print(f"  Training on {len(rows) // draws:,} {kind}{limit}", highlight=False)
     try:
         outcome = trainer.train(
             base, rows, settings, work,

@@ -217,7 +217,7 @@ def test_a_prompt_that_is_too_long_loses_its_oldest_lines(codec):
 def test_one_line_that_is_too_long_keeps_its_name_and_its_end(codec):
     ids = codec.prompt_ids(["Hugo: " + "friday " * 400 + "cinema"], 120)
 
-    kept = codec.tokenizer.decode(ids).removeprefix(TEMPLATE)
+    kept = codec.text(ids).removeprefix(TEMPLATE)
     assert len(ids) <= 120
     assert kept.startswith("Hugo: ")
     assert kept.endswith("cinema\n")

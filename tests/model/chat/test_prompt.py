@@ -193,7 +193,6 @@ def reading(**changes):
         pytest.param(prompt, "TEMPLATE", "Go on:\n", id="the template"),
         pytest.param(prompt, "LINE_BREAK", " / ", id="the line break"),
         pytest.param(prompt, "speaker_label", lambda name: f"{name} -", id="the label"),
-        pytest.param(prompt, "_LABEL", NEVER, id="what looks like a label"),
         pytest.param(prompt, "WITHHELD", "[?]", id="what stands for the withheld"),
         pytest.param(
             prompt, "add_voice_header", lambda *said: " ".join(said), id="the bot's marker"

@@ -64,6 +64,7 @@ CANARY_WORDS = (
 """64 words: six of them are one of 2^36 secrets."""
 
 _TEST_PAIRS_PER_VOICE = 40
+_KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
 _MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
 _CHECKED_PAIRS = 16  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
@@ -426,11 +427,14 @@ def _train_and_add(
     voices = max(1, len(dataset.roster.voices))
     per_voice = max(1, settings.validation_pairs // voices)
     watched = encode_all(sample_evenly(dataset.validation, per_voice, settings.seed))
-    rate = settings.learning_rate * start.pace
-    paced = replace(settings, epochs=settings.epochs / draws, learning_rate=rate)
-    outcome = _train_with_bar(
-        base, rows, paced, work, precision, watched, bar, draws=draws, resume=resume
+    paced = replace(
+        settings, epochs=settings.epochs / draws, learning_rate=settings.learning_rate * start.pace
     )
+    limit = f", for {settings.minutes:g} min" if settings.minutes else ""
+    console.print(
+        f"  Training on {len(rows) // draws:,} {_KINDS[settings.examples]}{limit}", highlight=False
+    )
+    outcome = _train_with_bar(base, rows, paced, work, precision, watched, bar, resume=resume)
     with step(console, "Loss of the tuned model on the same replies"):
         after = measure_loss(base, tested, examples, bf16=precision.bf16)
     nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
@@ -506,14 +510,10 @@ def _train_with_bar(
     held_out: Sequence[Example],
     bar: Bar,
     *,
-    draws: int,
     resume: bool,
 ) -> "Outcome":
     from pipeline.training import trainer
 
-    limit = f", for {settings.minutes:g} min" if settings.minutes else ""
-    kind = "pieces of sessions" if settings.examples == "sessions" else "pairs"
-    bar.console.print(f"  Training on {len(rows) // draws:,} {kind}{limit}", highlight=False)
     try:
         outcome = trainer.train(
             base, rows, settings, work,
@@ -521,7 +521,7 @@ def _train_with_bar(
         )  # fmt: skip
     finally:
         bar.close()
-    done = f"{outcome.steps} steps, {outcome.examples:,} {kind}"
+    done = f"{outcome.steps} steps, {outcome.examples:,} {_KINDS[settings.examples]}"
     if outcome.interrupted:
         raise TrainingError(
             f"stopped after {done} with a checkpoint: repeat the command with --resume to continue"

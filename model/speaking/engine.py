@@ -237,6 +237,7 @@ class _ReplyTracker:
         reports_forced: bool,
     ) -> None:
         self._end_id, self._should_stop = codec.end_id, should_stop
+        self._limit = decoding.max_new_tokens
         self._labels = [[codec.newline_id, *request.label] for request in requests]
         skipped = [len(request.forced) if reports_forced else 0 for request in requests]
         self._drawn = [[_Drawn(count) for _ in range(decoding.candidates)] for count in skipped]
@@ -246,7 +247,8 @@ class _ReplyTracker:
             return True
         request, token, score = int(step.batch_id), int(step.token_id), float(step.log_prob)
         drawn = self._drawn[request][int(step.hypothesis_id)]
-        return drawn.add(token, score, self._labels[request], self._end_id)
+        has_ended = drawn.add(token, score, self._labels[request], self._end_id)
+        return has_ended or drawn.length >= self._limit
 
     def candidates(self) -> list[list[Candidate]]:
         """Return the candidates of each request."""
@@ -262,6 +264,11 @@ class _Drawn:
         self._scores: list[float] = []
         self._line_end: int | None = None  # the place of a newline before an unfinished label
         self._is_complete = False
+
+    @property
+    def length(self) -> int:
+        """Return the number of tokens so far."""
+        return len(self._ids)
 
     def add(self, token: int, score: float, label: list[int], end_id: int) -> bool:
         """Add a token; return whether the reply has ended."""

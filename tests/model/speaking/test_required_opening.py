@@ -1,5 +1,7 @@
 """Required opening words: which are allowed, and how trained models continue them."""
 
+from dataclasses import replace
+
 import pytest
 
 from model.errors import VoiceError
@@ -66,7 +68,9 @@ def test_a_reply_begins_with_the_opening_and_continues_in_the_voice(trained, nam
 
 
 def test_an_opening_that_nobody_wrote_is_kept_exactly(trained):
-    speaker = open_speaker(trained.open(), device="cpu", seed=1)
+    artifact = trained.open()
+    varied = replace(artifact.card.decoding, temperature=1.5)  # nobody knows how this continues
+    speaker = open_speaker(artifact, device="cpu", seed=1, decoding=varied)
     words = "Çà ▁alors </s> 李雷 <0x41>  \n yes"
 
     text = "\n".join(speaker.reply(CONTEXT, "Raul", words))

@@ -21,10 +21,12 @@ from model.files import locked
 from model.joining import read_propensity as load_propensity
 from pipeline.cli.main import app
 from pipeline.dataset.pairs import select_half
+from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import (
     Start,
+    _training_sessions,
     measure_loss,
     sample_evenly,
     save_loss,
@@ -109,7 +111,7 @@ def test_a_second_version_waits_to_be_promoted(tmp_path, habits_dataset):
 
 def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
     registry, told = Registry(tmp_path / "artifacts"), StringIO()
-    settings = Hyperparameters(epochs=0.02, reserve_judge_sessions=True)
+    settings = Hyperparameters(epochs=0.02, examples="pairs", reserve_judge_sessions=True)
     base, dataset = str(save_llama(tmp_path / "base")), load_dataset(habits_dataset)
 
     train(dataset, base, registry, settings, Decoding(), Console(file=told, width=200))
@@ -118,6 +120,22 @@ def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
     assert 0 < len(own) < len(dataset.train)
     assert f"Training on {len(own):,} pairs" in told.getvalue()
     assert registry.open().card.provenance["hyperparameters"]["reserve_judge_sessions"]
+
+
+def test_the_judges_sessions_are_reserved_from_training_on_whole_sessions_too(habits_dataset):
+    dataset = load_dataset(habits_dataset)
+    [chat] = dataset.chats
+
+    found = {
+        reserved: _training_sessions(
+            dataset, Start("any"), Hyperparameters(reserve_judge_sessions=reserved), ()
+        )
+        for reserved in (False, True)
+    }
+
+    numbers = [lines[0].session for lines in found[True]]
+    assert 0 < len(numbers) < len(found[False])
+    assert not any(is_judge_session(chat.chat_id, number) for number in numbers)
 
 
 def test_a_base_that_cannot_be_loaded_leaves_no_files(tmp_path, habits_dataset):

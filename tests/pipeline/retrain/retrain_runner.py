@@ -9,11 +9,18 @@ from itertools import count
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from rich.console import Console
 
 from model.artifacts.registry import Registry, receipt_path
 from pipeline.cli.tables import print_findings, print_summary
-from pipeline.evaluation.paired import EvaluatedAnswer, EvaluatedTurn, Evaluation, Outcomes
+from pipeline.evaluation.paired import (
+    EvaluatedAnswer,
+    EvaluatedTurn,
+    Evaluation,
+    Outcomes,
+    resample_sessions,
+)
 from pipeline.retrain.request import Dependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
@@ -22,6 +29,8 @@ from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation, write
 
 CHAT = -(10**12 + 77)
+FEW_DRAWS = 100
+"""Resamples in the comparison of two versions; the 1,000 of real runs take most of the time."""
 OLD, NEW = conversation(20), conversation(45)
 """240 messages, and the same with 300 more."""
 VOICES = '[[people]]\nname = "Friend {0}"\nids = [{0}]\nimitate = "yes"\n'
@@ -110,12 +119,12 @@ class RetrainRunner:
         """Retrain with these exports and dumps, or files."""
         files = [one if isinstance(one, Path) else self.put(one)[0] for one in values]
         wished = RetrainRequest(tuple(files), self.root, **{"min_messages": 1, **request})
-        return retrain(
-            wished,
-            Dependencies(
-                self._watch(), self._ask, print_findings, print_summary, self._train, self._judge
-            ),
+        dependencies = Dependencies(
+            self._watch(), self._ask, print_findings, print_summary, self._train, self._judge
         )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(resample_sessions, "__defaults__", (FEW_DRAWS,))
+            return retrain(wished, dependencies)
 
     def first(self, sessions=20, **request):
         """Train the first version on a chat of two friends who both agreed."""

@@ -206,14 +206,14 @@ def test_nobody_of_that_name_is_one_line(runner):
 
 def test_the_commands_list_what_is_left_and_delete_it(runner):
     runner.run(chat(*FRESH), dump(decisions=[decision(1, "optout")]))
-    runner, models = CliRunner(), ["--models", str(runner.root)]
+    terminal, models = CliRunner(), ["--models", str(runner.root)]
 
-    listed = runner.invoke(app, ["models", "list", *models]).stdout
-    promoted = runner.invoke(app, ["models", "promote", "2", *models]).stdout
-    runner.invoke(app, ["models", "promote", "3", *models])
-    removed = runner.invoke(app, ["models", "remove", "1", *models]).stdout
-    purged = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
-    again = runner.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
+    listed = terminal.invoke(app, ["models", "list", *models]).stdout
+    promoted = terminal.invoke(app, ["models", "promote", "2", *models]).stdout
+    terminal.invoke(app, ["models", "promote", "3", *models])
+    removed = terminal.invoke(app, ["models", "remove", "1", *models]).stdout
+    purged = terminal.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
+    again = terminal.invoke(app, ["models", "purge", "--person", "Friend 1", *models]).stdout
 
     marks = [line.split()[0] for line in listed.splitlines() if "tiny" in line or "flan" in line]
     assert marks == ["!", "!", "*"]

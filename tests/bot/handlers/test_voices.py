@@ -95,14 +95,12 @@ class TestForcedWords:
         assert live.speaker.begun == ["well, I think"]
         assert live.speaker.context == ("Hugo Silva: who brings the wine?",)
 
-    async def test_in_later_prompts_they_stand_as_the_rule_shared_with_training_has_it(
-        self, live, group, joao
-    ):
+    async def test_in_later_prompts_they_are_part_of_the_friends_line_only(self, live, group, joao):
         await live.answer(group, joao, "/as Hugo Silva: well")
 
         await live.answer(group, joao, "/as 李雷")
 
-        assert live.speaker.context == ("João: well", "Hugo Silva: well Hugo Silva number 1")
+        assert live.speaker.context == ("Hugo Silva: well Hugo Silva number 1",)
 
     async def test_no_words_after_a_colon_are_no_wish(self, live, group, joao):
         answer = await live.answer(group, joao, "/as 李雷: ")

@@ -18,27 +18,37 @@ from typing import Any
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import load_codec, make_codec
-from model.speaking.engine import open_engine
+from model.speaking.engine import Request, open_engine
 
 TOKENS = 480  # the longest prompt and reply by default
 CANDIDATES = 8
-_QWEN3 = {"model_type": "qwen3", "vocab_size": 151936, "head_dim": 128, "num_key_value_heads": 8}
-_GEMMA3 = {"model_type": "gemma3_text", "vocab_size": 262144, "head_dim": 256}
+_QWEN3 = {
+    "model_type": "qwen3", "vocab_size": 151936, "head_dim": 128, "num_key_value_heads": 8,
+    "rope_theta": 1e6, "rms_norm_eps": 1e-6, "max_position_embeddings": 40960,
+}  # fmt: skip
+_GEMMA3 = {
+    "model_type": "gemma3_text", "vocab_size": 262144, "head_dim": 256, "sliding_window": 512,
+    "query_pre_attn_scalar": 256, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
+    "sliding_window_pattern": 6, "rms_norm_eps": 1e-6, "max_position_embeddings": 32768,
+}  # fmt: skip
+_LLAMA = {"model_type": "llama", "rms_norm_eps": 1e-5}
 _T5 = {"model_type": "t5", "vocab_size": 32128, "d_kv": 64, "feed_forward_proj": "gated-gelu"}
 SHAPES = {
     "google/flan-t5-small": {**_T5, "d_model": 512, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
     "google/flan-t5-base": {**_T5, "d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
     "smollm2": {
-        "model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536,
+        **_LLAMA, "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536,
         "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
+        "rope_theta": 1e5, "max_position_embeddings": 8192,
     },
     "google/gemma-3-270m": {
         **_GEMMA3, "hidden_size": 640, "intermediate_size": 2048, "num_hidden_layers": 18,
         "num_attention_heads": 4, "num_key_value_heads": 1,
     },
     "HuggingFaceTB/SmolLM2-360M": {
-        "model_type": "llama", "vocab_size": 49152, "hidden_size": 960, "intermediate_size": 2560,
+        **_LLAMA, "vocab_size": 49152, "hidden_size": 960, "intermediate_size": 2560,
         "num_hidden_layers": 32, "num_attention_heads": 15, "num_key_value_heads": 5,
+        "rope_theta": 1e5, "max_position_embeddings": 8192,
     },
     "Qwen/Qwen3-0.6B": {
         **_QWEN3, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28,
@@ -49,9 +59,13 @@ SHAPES = {
         "num_attention_heads": 4, "num_key_value_heads": 1,
     },
     "meta-llama/Llama-3.2-1B": {
-        "model_type": "llama", "vocab_size": 128256, "hidden_size": 2048, "head_dim": 64,
+        **_LLAMA, "vocab_size": 128256, "hidden_size": 2048, "head_dim": 64,
         "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
-        "num_key_value_heads": 8,
+        "num_key_value_heads": 8, "rope_theta": 5e5, "max_position_embeddings": 131072,
+        "rope_scaling": {
+            "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
     },
     "Qwen/Qwen3-1.7B": {
         **_QWEN3, "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28,
@@ -137,9 +151,10 @@ def generate(folder: Path, family: str) -> None:
     engine = open_engine(folder / "engine", family, codec, device="cpu")
     loaded = peak()
     prompt, forced = [5 + n % 300 for n in range(384)], [7, 8]
+    request = Request(prompt, forced, forced)
     decoding = Decoding(max_new_tokens=32, candidates=CANDIDATES)
     began = time.process_time()
-    spoken = [c.ids or [9] for c in engine.candidates(prompt, forced, decoding)]
+    spoken = [c.ids or [9] for c in engine.candidates([request], decoding)[0]]
     drawn, seconds = peak(), time.process_time() - began
     engine.scores([prompt] * CANDIDATES, [forced] * CANDIDATES, spoken)
     print(

@@ -90,6 +90,20 @@ def max_tokens(config: Any) -> int | None:
     return min((limit for limit in limits if limit), default=None)
 
 
+def check_length(name: str, config: Any, tokens: int) -> None:
+    """Refuse a prompt and a reply of together `tokens` tokens if a base cannot read as many.
+
+    Raises:
+        BaseError: They are too long.
+    """
+    limit = max_tokens(config)
+    if limit is not None and tokens > limit:
+        raise BaseError(
+            f"{name} reads at most {limit} tokens: --max-prompt-tokens and --max-reply-tokens "
+            f"add up to {tokens}"
+        )
+
+
 def write_engine(weights: Any, codec: Codec, folder: Path, quantization: str) -> None:
     """Write a transformers model into `folder` in CTranslate2's format, without changing it."""
     import torch

@@ -1,17 +1,24 @@
 """Plan a training with a time limit: measure the speed, choose the batch size, count the steps."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.training.bases import Base
+from pipeline.training.encoding import Collator
+from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import label_logits
 
-_SIZES = (64, 32, 16, 8)
+if TYPE_CHECKING:
+    import datasets
+
+_MULTIPLES = (8, 4, 2, 1)
 _MIN_STEPS = 1_000
 _LONG_ENOUGH = 3.0  # seconds of measurement
+_SHARE = 0.01  # of the time limit, if that is shorter
 _CPU_ROWS = 4  # the speed of a CPU in tokens hardly depends on the batch size
 
 
@@ -43,44 +50,45 @@ class Plan:
 
 
 def make_plan(
-    lengths: Sequence[int], speed: Speed, minutes: float, epochs: float, *, batch_size: int = 0
+    lengths: Sequence[int], speed: Speed, settings: Hyperparameters, *, may_enlarge: bool
 ) -> Plan:
-    """Plan a training on rows of these lengths in tokens; `batch_size` is kept unless it is 0.
+    """Plan a training on rows of these lengths in tokens.
 
-    The batch size is the largest of 64, 32, 16 and 8 that leaves at least 1,000 steps, else 8: few
-    large steps learn less than many small ones. Memory does not limit it, because a step is split
-    into as many parts as it needs.
+    If the batch size may be enlarged, it is the largest of 8, 4, 2 and 1 times the given one that
+    leaves at least 1,000 steps: few large steps learn less than many small ones. Memory does not
+    limit it, because a step is split into parts that fit.
     """
     mean = fmean(lengths)
 
     def count_steps(size: int) -> int:
-        in_time = minutes * 60 / (size * mean / speed.tokens + speed.update)
-        return max(1, int(min(in_time, epochs * len(lengths) / size)))
+        in_time = settings.minutes * 60 / (size * mean / speed.tokens + speed.update)
+        in_passes = math.ceil(settings.epochs * math.ceil(len(lengths) / size))
+        return max(1, round(min(in_time, in_passes)))
 
-    enough = (size for size in _SIZES if count_steps(size) >= _MIN_STEPS)
-    size = batch_size or next(enough, _SIZES[-1])
+    sizes = [settings.batch_size * multiple for multiple in _MULTIPLES] if may_enlarge else ()
+    enough = (size for size in sizes if count_steps(size) >= _MIN_STEPS)
+    size = next(enough, settings.batch_size)
     steps = count_steps(size)
-    return Plan(minutes, speed.tokens, size, steps, steps * size / len(lengths))
+    passes = min(settings.epochs, steps * size / len(lengths))
+    return Plan(settings.minutes, speed.tokens, size, steps, passes)
 
 
 def measure_speed(
-    base: Base,
-    rows: Sequence[dict[str, Any]],
-    collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]],
-    batch_size: int,
-    *,
-    bf16: bool,
+    base: Base, rows: "datasets.Dataset", batch_size: int, minutes: float, *, bf16: bool
 ) -> Speed:
-    """Measure the speed of training on a few batches of similar length; the weights do not change.
+    """Measure the speed of training on batches of similar length; the weights do not change.
 
-    Takes 3 s or one batch, whichever is longer, after one batch that warms up. On a CPU a batch has
-    at most 4 rows.
+    Takes 3 s or 1 % of the time limit, and at least one batch, after one batch that warms up. On a
+    CPU a batch has at most 4 rows.
     """
     import torch
 
     weights, device = base.weights, base.weights.device.type
     size = min(len(rows), batch_size if device == "cuda" else _CPU_ROWS)
-    by_length = sorted(range(len(rows)), key=lambda place: int(rows[place]["length"]))
+    lengths = list(rows["length"])
+    by_length = sorted(range(len(rows)), key=lengths.__getitem__)
+    long_enough = min(_LONG_ENOUGH, _SHARE * minutes * 60)
+    collate = Collator(base.family, base.codec.pad_id)
     trained = [value for value in weights.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=True)
 
@@ -98,10 +106,10 @@ def measure_speed(
         was_training = weights.training
         weights.train()
         tokens, seconds = time_batch(0)
-        if seconds < _LONG_ENOUGH:  # else the time to warm up does not matter
+        if seconds < long_enough:  # else the time to warm up does not matter
             tokens, seconds = 0, 0.0
         number = 0
-        while seconds < _LONG_ENOUGH:
+        while seconds < long_enough:
             more, elapsed = time_batch(number)
             number, tokens, seconds = number + 1, tokens + more, seconds + elapsed
         weights.train(was_training)

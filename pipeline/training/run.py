@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,11 +34,13 @@ from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.joining import save_propensity
+from pipeline.training.kinds import check_length
 
 if TYPE_CHECKING:
     import datasets
 
-    from pipeline.training.trainer import Outcome, Precision
+    from pipeline.training.plan import Plan
+    from pipeline.training.trainer import Outcome
 
 CANARY_TIMES = (2, 4, 8, 16)
 """How often the canaries are planted, in turn: it shows how fast the model memorises."""
@@ -387,7 +390,7 @@ def _train_and_add(
     *,
     resume: bool,
 ) -> tuple[str, Judgement]:
-    from pipeline.training.trainer import PRECISION, choose_precision
+    from pipeline.training import trainer
 
     console = bar.console
     if not (dataset.folder / CONVERSATIONS).is_file():
@@ -404,14 +407,16 @@ def _train_and_add(
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())
         limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
-        settings = settings.resolve(base.family)
+        given_size, settings = settings.batch_size, settings.resolve(base.family)
         draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.hidden else 1
         rows = _encode_examples(dataset, start, settings, base, canaries, draws)
 
     def encode_all(chosen: Iterable[Pair]) -> list[Example]:
         return [encode(base.codec, p.voice, p.context, p.target, limits) for p in chosen]
 
-    precision = choose_precision(settings.precision, work / PRECISION if resume else None)
+    precision = trainer.choose_precision(
+        settings.precision, work / trainer.PRECISION if resume else None
+    )
     console.print(f"  Precision: {precision.reason}", highlight=False)
     tested = sample_evenly(dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
     examples = encode_all(tested)
@@ -428,13 +433,21 @@ def _train_and_add(
     per_voice = max(1, settings.validation_pairs // voices)
     watched = encode_all(sample_evenly(dataset.validation, per_voice, settings.seed))
     paced = replace(
-        settings, epochs=settings.epochs / draws, learning_rate=settings.learning_rate * start.pace
+        settings,
+        batch_size=given_size,
+        epochs=settings.epochs / draws,
+        learning_rate=settings.learning_rate * start.pace,
     )
-    limit = f", for {settings.minutes:g} min" if settings.minutes else ""
-    console.print(
-        f"  Training on {len(rows) // draws:,} {_KINDS[settings.examples]}{limit}", highlight=False
-    )
-    outcome = _train_with_bar(base, rows, paced, work, precision, watched, bar, resume=resume)
+    kind = _KINDS[settings.examples]
+    console.print(f"  Training on {len(rows) // draws:,} {kind}", highlight=False)
+    outcome = _train_with_bar(
+        partial(
+            trainer.train, base, rows, paced, work, precision=precision, held_out=watched,
+            resume=resume, on_plan=partial(_print_plan, console, kind, draws),
+        ),
+        bar,
+        kind,
+    )  # fmt: skip
     with step(console, "Loss of the tuned model on the same replies"):
         after = measure_loss(base, tested, examples, bf16=precision.bf16)
     nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
@@ -460,6 +473,7 @@ def _encode_examples(
 ) -> "datasets.Dataset":
     """Return what to train on, `draws` times, each time with other hidden lines."""
     limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
+    check_length(start.name, base.weights.config, sum(limits))
     if settings.examples == "sessions":
         return encode_sessions(
             _training_sessions(dataset, start, settings, canaries), base.codec, sum(limits),
@@ -501,27 +515,18 @@ def _training_sessions(
     return sessions
 
 
-def _train_with_bar(
-    base: Base,
-    rows: "datasets.Dataset",
-    settings: Hyperparameters,
-    work: Path,
-    precision: "Precision",
-    held_out: Sequence[Example],
-    bar: Bar,
-    *,
-    resume: bool,
-) -> "Outcome":
-    from pipeline.training import trainer
+def _print_plan(console: Console, kind: str, draws: int, plan: "Plan") -> None:
+    """Print a plan; a pass over the rows is a pass over every draw."""
+    line = replace(plan, passes=plan.passes * draws).describe(kind)
+    console.print(f"  {line}", highlight=False)
 
+
+def _train_with_bar(run: Callable[..., "Outcome"], bar: Bar, kind: str) -> "Outcome":
     try:
-        outcome = trainer.train(
-            base, rows, settings, work,
-            precision=precision, held_out=held_out, resume=resume, on_progress=bar,
-        )  # fmt: skip
+        outcome = run(on_progress=bar)
     finally:
         bar.close()
-    done = f"{outcome.steps} steps, {outcome.examples:,} {_KINDS[settings.examples]}"
+    done = f"{outcome.steps} steps, {outcome.examples:,} {kind}"
     if outcome.interrupted:
         raise TrainingError(
             f"stopped after {done} with a checkpoint: repeat the command with --resume to continue"
@@ -558,7 +563,7 @@ def _card_of(
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},
             "voices": {voice.name: voice.lines for voice in dataset.summary.voices},
-            "hyperparameters": asdict(settings),
+            "hyperparameters": asdict(replace(settings, batch_size=outcome.batch_size)),
             "steps": outcome.steps,
             "seconds": round(outcome.seconds, 1),
             "training_loss": round(outcome.loss, 4),

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,12 @@ from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
 from pipeline.training.encoding import Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, label_logits, losses
+from pipeline.training.plan import Plan, make_plan, measure_speed
 
 PRECISION = "precision"
 """The file next to a run's checkpoints that names its precision, for a resumed run."""
 
+_BATCH_SIZE = "batch_size"  # the same for the examples in a step
 _ADAMW_BYTES = 12  # per trained weight: its gradient and AdamW's two moments, in float32
 _MEMORY_SHARE = 0.5  # of free memory; the rest is for other programs and the estimate's error
 _STATE = "trainer_state.json"  # transformers writes it last into a checkpoint
@@ -53,6 +55,7 @@ class Outcome:
 
     steps: int
     examples: int
+    batch_size: int
     seconds: float
     loss: float
     interrupted: bool
@@ -60,7 +63,7 @@ class Outcome:
     kept: Point | None = None
 
 
-def train(
+def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     base: Base,
     rows: datasets.Dataset,
     settings: Hyperparameters,
@@ -70,6 +73,7 @@ def train(
     held_out: Sequence[Example] = (),
     resume: bool = False,
     on_progress: Watcher | None = None,
+    on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> Outcome:
     """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
@@ -80,7 +84,8 @@ def train(
         TrainingError: There is nothing to train on or to resume, memory is too small for one pair,
             or the loss is not a finite number.
     """
-    settings = settings.resolve(base.family)
+    may_enlarge = not settings.batch_size
+    settings = (_restore_batch_size(settings, work) if resume else settings).resolve(base.family)
     work.mkdir(parents=True, exist_ok=True)
     if not len(rows):
         raise TrainingError("the dataset has no training pairs: build it from a longer chat")
@@ -91,6 +96,11 @@ def train(
     base.weights.to(training_device())
     tuner = add_lora(base, settings, bf16=precision.bf16) if settings.lora else None
     longest = max(rows["length"])
+    if not resume and settings.minutes:
+        plan = _make_plan(base, rows, settings, bf16=precision.bf16, may_enlarge=may_enlarge)
+        settings = replace(settings, batch_size=plan.batch_size)
+        on_plan(plan)
+    (work / _BATCH_SIZE).write_text(f"{settings.batch_size}\n", "utf-8")
     sizes = _batch_sizes(base, settings, longest, work if resume else None, bf16=precision.bf16)
     run = RunCallback(settings, len(rows), len(held_out), on_progress)
     retried = False
@@ -136,7 +146,33 @@ def train(
     kept = next((point for point in curve if point.step == state.best_global_step), None)
     epochs, steps = divmod(state.global_step, run.steps_per_epoch)
     examples = epochs * len(rows) + min(len(rows), steps * settings.batch_size)
-    return Outcome(state.global_step, examples, run.seconds, loss, run.interrupted, curve, kept)
+    return Outcome(
+        state.global_step, examples, settings.batch_size, run.seconds, loss, run.interrupted,
+        curve, kept,
+    )  # fmt: skip
+
+
+def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameters:
+    """Return the settings with the batch size of the interrupted run, unless one is given."""
+    file = work / _BATCH_SIZE
+    if settings.batch_size or not file.is_file():
+        return settings
+    return replace(settings, batch_size=int(file.read_text("utf-8")))
+
+
+def _make_plan(
+    base: Base, rows: datasets.Dataset, settings: Hyperparameters, *, bf16: bool, may_enlarge: bool
+) -> Plan:
+    """Measure the speed with as many examples at a time as fit in memory, and make a plan."""
+    fitting = fitting_pairs(base.weights, max(rows["length"]), bf16=bf16)
+
+    def measure(batch_size: int) -> Plan:
+        speed = measure_speed(base, rows, batch_size, settings.minutes, bf16=bf16)
+        return make_plan(rows["length"], speed, settings, may_enlarge=may_enlarge)
+
+    start = max(1, min(settings.batch_size, fitting))
+    plan: Plan = find_executable_batch_size(measure, starting_batch_size=start)()
+    return plan
 
 
 class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from benchmarks.base_memory import SHAPES
 from model.artifacts.artifact import Decoding
 from model.errors import BaseError
 from model.speaking.engine import Request, open_engine
@@ -151,6 +152,12 @@ def test_without_its_scaled_frequencies_a_llama_3_would_be_refused(tmp_path, mon
 
     with pytest.raises(BaseError, match="does not support"):
         check_config("base", raw_config(tmp_path, "llama", rope_parameters=LLAMA_3))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", SHAPES)
+def test_bases_that_the_docs_recommend_are_accepted(name):
+    check_config(name, SHAPES[name])
 
 
 def test_a_quantized_checkpoint_is_refused():

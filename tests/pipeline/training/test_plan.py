@@ -7,15 +7,22 @@ import torch
 
 from pipeline.training import plan
 from pipeline.training.bases import open_base
-from pipeline.training.encoding import Collator, encode, row_of
+from pipeline.training.encoding import Collator, encode
+from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.plan import Plan, Speed, make_plan, measure_speed
+from pipeline.training.trainer import Precision, train
 from tests.checkpoints import save_llama, save_t5
+from tests.training_rows import rows_of
 
 LENGTHS = [100] * 10_000
 
 
+def settings(minutes, **others):
+    return Hyperparameters(**{"minutes": minutes, "batch_size": 8, **others})
+
+
 def test_steps_fill_the_time():
-    made = make_plan(LENGTHS, Speed(tokens=1_000.0, update=0.2), 5, 4.0)
+    made = make_plan(LENGTHS, Speed(tokens=1_000.0, update=0.2), settings(5), may_enlarge=True)
 
     assert made == Plan(5, 1_000.0, 8, 300, 0.24)  # a step takes 8 * 100 / 1000 + 0.2 s
 
@@ -25,20 +32,21 @@ def test_steps_fill_the_time():
     [(10, 8, 750), (16, 8, 1200), (30, 16, 1125), (60, 32, 1125), (110, 64, 1031)],
 )
 def test_the_batch_is_the_largest_that_leaves_a_thousand_steps(minutes, batch_size, steps):
-    made = make_plan([100] * 1_000_000, Speed(tokens=1_000.0, update=0.0), minutes, 4.0)
+    speed = Speed(tokens=1_000.0, update=0.0)
+
+    made = make_plan([100] * 1_000_000, speed, settings(minutes), may_enlarge=True)
 
     assert (made.batch_size, made.steps) == (batch_size, steps)
 
 
 def test_a_given_batch_size_is_kept():
-    made = make_plan(LENGTHS, Speed(1_000.0, 0.0), 5, 4.0, batch_size=3)
+    made = make_plan(LENGTHS, Speed(1_000.0, 0.0), settings(60), may_enlarge=False)
 
-    assert made.batch_size == 3
-    assert made.steps == 1_000
+    assert (made.batch_size, made.steps) == (8, 4_500)
 
 
 def test_a_fast_machine_stops_after_the_given_passes():
-    made = make_plan(LENGTHS, Speed(1e9, 0.0), 5, 2.0)
+    made = make_plan(LENGTHS, Speed(1e9, 0.0), settings(5, epochs=2.0), may_enlarge=True)
 
     assert made.batch_size == 16  # 32 would leave 625 steps
     assert made.steps == 1_250
@@ -59,23 +67,22 @@ def base(request, tmp_path):
     return open_base(str(request.param(tmp_path / "base")), tmp_path, [])
 
 
-def rows_of(base):
+def encode_rows(base):
     context = ("Hugo: shall we go?", "Raul: hello there")
-    examples = [
-        encode(base.codec, "Hugo", context[: 1 + n % 2], ("me too " * n,), (200, 32))
-        for n in range(1, 25)
-    ]
-    return [row_of(example, base.family) for example in examples]
+    return rows_of(
+        base,
+        [
+            encode(base.codec, "Hugo", context[: 1 + n % 2], ("me too " * n,), (200, 32))
+            for n in range(1, 25)
+        ],
+    )
 
 
-def test_measuring_changes_neither_weights_nor_random_numbers(base, monkeypatch):
-    monkeypatch.setattr(plan, "_LONG_ENOUGH", 0.05)
+def test_measuring_changes_neither_weights_nor_random_numbers(base):
     before = {name: value.clone() for name, value in base.weights.state_dict().items()}
     random = torch.random.get_rng_state()
 
-    speed = measure_speed(
-        base, rows_of(base), Collator(base.family, base.codec.pad_id), 8, bf16=False
-    )
+    speed = measure_speed(base, encode_rows(base), 8, 0.1, bf16=False)
 
     assert speed.tokens > 100
     assert speed.update > 0
@@ -90,13 +97,60 @@ def test_speed_counts_tokens_without_padding_and_skips_the_warm_up(base, monkeyp
     reads = itertools.chain([0.0, 2.0], itertools.count(10.0))
     monkeypatch.setattr(plan, "_read_clock", lambda _: next(reads))
     seen = []
-    collator = Collator(base.family, base.codec.pad_id)
 
-    def collate(rows):
-        seen.append(sum(len(row["input_ids"]) for row in rows))
-        return collator(rows)
+    class Counting(Collator):
+        def __call__(self, rows):
+            seen.append(sum(len(row["input_ids"]) for row in rows))
+            return super().__call__(rows)
 
-    speed = measure_speed(base, rows_of(base), collate, 8, bf16=False)
+    monkeypatch.setattr(plan, "Collator", Counting)
+
+    speed = measure_speed(base, encode_rows(base), 8, 5, bf16=False)
 
     assert speed == Speed(tokens=sum(seen[1:]) / 3, update=1.0)
     assert len(seen) == 4
+
+
+def train_planned(base, work, **others):
+    plans = []
+    outcome = train(
+        base, encode_rows(base), Hyperparameters(epochs=2, **others), work,
+        precision=Precision(bf16=False, reason="a test"), on_plan=plans.append,
+    )  # fmt: skip
+    return outcome, plans
+
+
+def test_a_training_with_a_time_limit_follows_its_plan(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_MIN_STEPS", 3)
+
+    outcome, [made] = train_planned(base, tmp_path, minutes=1)
+
+    smallest = Hyperparameters().resolve(base.family).batch_size
+    assert made.batch_size == outcome.batch_size == 16  # of 24 rows
+    assert made.batch_size > smallest
+    assert made.steps == outcome.steps == 4
+
+
+def test_a_given_batch_size_and_no_time_limit_change_no_plan(base, tmp_path):
+    given, [made] = train_planned(base, tmp_path / "given", minutes=1, batch_size=3)
+    free, none = train_planned(base, tmp_path / "free")
+
+    assert given.batch_size == made.batch_size == 3
+    assert free.batch_size == Hyperparameters().resolve(base.family).batch_size
+    assert none == []
+
+
+def test_a_resumed_training_keeps_the_batch_size_of_its_plan(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_MIN_STEPS", 3)
+    monkeypatch.setattr("pipeline.training.callbacks._SAVE_EVERY", 0)
+    train_planned(base, tmp_path, minutes=1)
+    (tmp_path / "checkpoint-4").rename(tmp_path / "gone")
+    monkeypatch.setattr(plan, "measure_speed", lambda *_, **__: pytest.fail("measured again"))
+
+    outcome = train(
+        base, encode_rows(base), Hyperparameters(epochs=2, minutes=1), tmp_path,
+        precision=Precision(bf16=False, reason="a test"), resume=True,
+    )  # fmt: skip
+
+    assert outcome.batch_size == 16
+    assert outcome.steps == 4

@@ -34,7 +34,7 @@ from pipeline.training.run import (
     train,
     work_folder,
 )
-from tests.checkpoints import save_llama
+from tests.checkpoints import save_decoder, save_llama
 from tests.habits import CHAT_ID, HABITS
 from tests.pipeline.chats import pair
 
@@ -148,6 +148,31 @@ def test_a_base_that_cannot_be_loaded_leaves_no_files(tmp_path, habits_dataset):
         )  # fmt: skip
 
     assert [path.name for path in registry.root.iterdir()] == ["training.lock"]
+
+
+def test_prompts_that_are_too_long_for_a_base_are_refused(tmp_path, habits_dataset):
+    base = str(save_decoder(tmp_path / "base", "gemma3_text", sliding_window=128))
+
+    with pytest.raises(BaseError, match="at most 128 tokens.*--max-prompt-tokens.*add up to 480"):
+        train(
+            load_dataset(habits_dataset), base, Registry(tmp_path / "artifacts"),
+            Hyperparameters(), Decoding(), QUIET,
+        )  # fmt: skip
+
+
+def test_a_time_limit_prints_a_plan_before_training(tmp_path, habits_dataset):
+    registry, told = Registry(tmp_path / "artifacts"), StringIO()
+    base = str(save_llama(tmp_path / "base"))
+
+    train(
+        load_dataset(habits_dataset), base, registry, Hyperparameters(minutes=0.01), Decoding(),
+        Console(file=told, width=200),
+    )  # fmt: skip
+
+    said = told.getvalue()
+    assert "Plan: 0.01 min at about " in said
+    assert said.index("Plan: ") < said.index("Trained ")
+    assert registry.open().card.provenance["hyperparameters"]["batch_size"] > 0
 
 
 def test_resuming_without_a_checkpoint_is_refused(tmp_path, habits_dataset):

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import dropwhile, islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -152,8 +152,8 @@ class Collator:
     """Pads rows to the longest of a batch, and to at least `min_inputs` and `min_labels` columns.
 
     Tensors are [batch, columns]. An encoder-decoder's rows are padded on the right, a decoder-only
-    model's on the left, so that all targets end in the last column; its labels are cut to the
-    longest target and one column before it.
+    model's on the left, so that all texts end in the last column; its labels begin one column
+    before the first one with a loss.
     """
 
     family: Family
@@ -174,7 +174,7 @@ class Collator:
             "attention_mask": seen,
         }
         if on_left:
-            kept = 1 + max(sum(label != IGNORED for label in row) for row in labels)
+            kept = 1 + max(sum(1 for _ in dropwhile(IGNORED.__eq__, row)) for row in labels)
             padded = torch.tensor(_padded(labels, IGNORED, width, on_left=True))
             positions = (seen.cumsum(-1) - 1).clamp(min=0)
             return {**batch, "position_ids": positions, "labels": padded[:, -kept:]}

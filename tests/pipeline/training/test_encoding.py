@@ -12,6 +12,7 @@ from pipeline.dataset.pairs import Pair, SessionLine
 from pipeline.training.encoding import (
     IGNORED,
     PIECE_LINES,
+    Collator,
     encode,
     encode_pairs,
     encode_sessions,
@@ -147,6 +148,17 @@ def test_the_first_piece_may_begin_with_the_end_of_the_session_before(codec):
     assert not any(
         "Hugo" in codec.text(r["input_ids"]) and "Ana" in codec.text(r["input_ids"]) for r in far
     )
+
+
+def test_a_batch_keeps_labels_before_tokens_without_a_loss():
+    rows = [
+        {"input_ids": [5, 6, 7, 8, 9], "labels": [IGNORED, 6, IGNORED, IGNORED, 9]},
+        {"input_ids": [5, 8], "labels": [IGNORED, 8]},
+    ]
+
+    labels = Collator("decoder-only", pad_id=0)(rows)["labels"]
+
+    assert labels.tolist() == [[IGNORED, 6, IGNORED, IGNORED, 9], [IGNORED] * 4 + [8]]
 
 
 def test_the_same_seed_gives_the_same_rows(codec):

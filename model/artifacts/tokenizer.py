@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer
 
 from model.chat.prompt import LINE_BREAK, TEMPLATE, replace_breaks, speaker_label, split_line
 from model.errors import ArtifactError, BaseError, describe_error
@@ -167,10 +167,10 @@ class Codec:
     def _encode(self, text: str) -> list[int]:
         """Return a text's ids without special tokens.
 
-        In a unigram vocabulary `▁` means a space. A typed `▁` is first replaced by a character that
-        is spelled in bytes, and then these bytes by those of `▁`.
+        In a vocabulary with byte pieces `▁` means a space. A typed `▁` is first replaced by a
+        character that is spelled in bytes, and then these bytes by those of `▁`.
         """
-        if _SPACE not in text or not isinstance(self.tokenizer.model, models.Unigram):
+        if _SPACE not in text or self.tokenizer.token_to_id(_BYTES[0]) is None:
             ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
             return ids
         substitute = next(

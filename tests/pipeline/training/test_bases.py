@@ -163,6 +163,13 @@ def test_text_and_labels_have_the_same_ids_in_a_context_and_alone(
     ]
 
 
+@pytest.mark.parametrize("kind", ["llama", "mistral", "gemma3_text"])
+def test_a_typed_space_mark_stays(tmp_path, kind):
+    codec = open_base(str(save_decoder(tmp_path / "base", kind)), tmp_path, []).codec
+
+    assert codec.text(codec.line_ids("Hugo: a▁b ▁")) == "Hugo: a▁b ▁"
+
+
 def test_an_end_token_after_a_prompt_and_added_tokens_without_a_row_are_removed(tmp_path):
     folder = save_decoder(tmp_path / "base", "llama")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -24,7 +24,7 @@ WORDS = [
     "Continue writing the following text.",
     "what about friday? shall we go to the cinema, or not? I do not know yet.",
     "hello there, how are you today? fine, thanks! and you? me too, see you later",
-    "Hugo: Tiago: Raul: Leonardo: Andre: Ana: woof woof meow meow tweet tweet",
+    "Hugo: Tiago: Raul: Leonardo: Andre: Ana: bark bark meow meow tweet tweet",
 ]
 
 

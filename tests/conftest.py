@@ -146,8 +146,8 @@ def train_on_habits(folder, family, dataset):
 
     save = checkpoints.save_t5 if family == "encoder-decoder" else checkpoints.save_llama
     base = save(folder / "base", texts=[" ".join(habits.HABITS.values())])
-    epochs = 7 if family == "encoder-decoder" else 20  # a session is fewer examples than its pairs
-    settings = Hyperparameters(epochs=epochs, learning_rate=3e-3, max_reply_tokens=32)
+    epochs = 8 if family == "encoder-decoder" else 12  # a session is fewer examples than its pairs
+    settings = Hyperparameters(epochs=epochs, learning_rate=6e-3, max_reply_tokens=32)
     sure = Decoding(temperature=0.3)  # so small a model misspells a habit now and then
     quiet = Console(quiet=True)
     train(load_dataset(dataset), str(base), Registry(folder / "artifacts"), settings, sure, quiet)

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 CHAT_ID = 4242
-HABITS = {"Hugo": "woof woof", "Tiago": "meow meow", "Raul": "tweet tweet"}
+HABITS = {"Hugo": "bark bark", "Tiago": "meow meow", "Raul": "tweet tweet"}
 IDS = {"Hugo": 11, "Tiago": 12, "Raul": 13}
 TALK = [
     *("what about friday?", "shall we go?", "I do not know yet", "hello there", "me too"),

@@ -75,7 +75,7 @@ async def test_two_who_are_named_talk_about_what_is_said(friends):
 async def test_a_reply_to_an_answer_goes_on_in_its_voice(friends):
     answer = await friends.asks("Tiago", "/as Raul what about friday?")
 
-    again = await friends.asks("Hugo", "shall we go? woof woof", reply_to=answer)
+    again = await friends.asks("Hugo", "shall we go? bark bark", reply_to=answer)
 
     assert parse_voice_header(again["text"])[0] == "Raul"
     assert HABITS["Raul"] in again["text"]
@@ -113,7 +113,7 @@ async def test_sigterm_ends_it_and_the_context_is_there_after_a_new_start(friend
     said = await friends.spoken(mark)
     assert {voice for voice, _ in said} == {"Tiago"}
     assert await friends.context() == last_lines(
-        *("Hugo: hello there woof woof", "Tiago: hello there meow meow"),
+        *("Hugo: hello there bark bark", "Tiago: hello there meow meow"),
         *("Raul: hello there tweet tweet", "Ana: hello there", "Rui: hello there"),
         *(format_line(*line) for line in said),
     )

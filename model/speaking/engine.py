@@ -1,5 +1,6 @@
 """Run a converted model with CTranslate2: one engine for each model family."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,8 @@ class EncoderDecoderEngine:
     def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
         self._forbidden = list_forbidden_tokens(codec)
-        self._translator = ctranslate2.Translator(str(folder), device=device, intra_threads=threads)
+        self._models = [ctranslate2.Translator(str(folder), device=device, intra_threads=threads)]
+        weakref.finalize(self, self._models.clear)  # see _ReplyTracker
 
     def candidates(
         self,
@@ -102,7 +104,7 @@ class EncoderDecoderEngine:
     ) -> list[list[Candidate]]:
         """See Engine."""
         tracker = _ReplyTracker(self._codec, requests, decoding, should_stop, reports_forced=True)
-        self._translator.translate_batch(
+        self._models[0].translate_batch(
             [self._codec.tokens(request.prompt) for request in requests],
             target_prefix=[self._codec.tokens(request.forced) for request in requests],
             max_input_length=0,
@@ -117,7 +119,7 @@ class EncoderDecoderEngine:
         self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
         """See Engine."""
-        results = self._translator.score_batch(
+        results = self._models[0].score_batch(
             [self._codec.tokens(prompt) for prompt in prompts],
             [self._codec.tokens([*f, *r]) for f, r in zip(forced, replies, strict=True)],
             max_input_length=0,
@@ -140,7 +142,8 @@ class DecoderOnlyEngine:
     def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
         self._codec = codec
         self._forbidden = list_forbidden_tokens(codec)
-        self._generator = ctranslate2.Generator(str(folder), device=device, intra_threads=threads)
+        self._models = [ctranslate2.Generator(str(folder), device=device, intra_threads=threads)]
+        weakref.finalize(self, self._models.clear)  # see _ReplyTracker
 
     def candidates(
         self,
@@ -150,7 +153,7 @@ class DecoderOnlyEngine:
     ) -> list[list[Candidate]]:
         """See Engine. Prompts of equal length are fastest: the rest is read token by token."""
         tracker = _ReplyTracker(self._codec, requests, decoding, should_stop, reports_forced=False)
-        self._generator.generate_batch(
+        self._models[0].generate_batch(
             [self._codec.tokens([*request.prompt, *request.forced]) for request in requests],
             include_prompt_in_result=False,
             max_length=decoding.max_new_tokens,
@@ -169,7 +172,7 @@ class DecoderOnlyEngine:
             self._codec.tokens([*p, *f, *r])
             for p, f, r in zip(prompts, forced, replies, strict=True)
         ]
-        results = self._generator.score_batch(
+        results = self._models[0].score_batch(
             texts, max_input_length=0, max_batch_size=_TOKENS_PER_BATCH, batch_type="tokens"
         )
         return [
@@ -180,7 +183,7 @@ class DecoderOnlyEngine:
     def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """See Engine. The prompt is read once; then each label is forced."""
         *earlier, last = self._codec.tokens(prompt)
-        results = self._generator.generate_batch(
+        results = self._models[0].generate_batch(
             [[last, *self._codec.tokens(label)] for label in labels],
             static_prompt=earlier,
             cache_static_prompt=False,  # the cache would grow with every conversation
@@ -224,7 +227,9 @@ class _ReplyTracker:
     """Collects the tokens of each candidate while they are drawn, and ends it after its last line.
 
     CTranslate2 calls it with each token of each candidate; a candidate ends if it returns True. The
-    Translator calls it with the forced tokens too (`reports_forced`).
+    Translator calls it with the forced tokens too (`reports_forced`). A model's thread keeps the
+    last tracker, so the model must be deleted before the interpreter ends: with CTranslate2 4.8 the
+    process would abort.
     """
 
     def __init__(

@@ -107,6 +107,8 @@ class Speaker:
         found: list[tuple[str, ...]] = [()] * len(asks)
         prepared = dict(enumerate(map(self._prepare, asks)))
         for _ in range(max(_MIN_TRIES, _MIN_CANDIDATES // self.decoding.candidates)):
+            if not prepared:
+                break
             requests = [each.request for each in prepared.values()]
             drawn = self.engine.candidates(requests, self.decoding, should_stop)
             for (number, each), own in zip(list(prepared.items()), drawn, strict=True):
@@ -116,8 +118,6 @@ class Speaker:
                     reply = choose_reply(self.engine, self.codec, accepted, names, self.decoding)
                     found[number] = reply.messages
                     del prepared[number]
-            if not prepared:
-                break
         return found
 
     def turn(

@@ -28,7 +28,7 @@ async def test_a_silent_bot_names_the_next_step(group, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        (add_voice_header("Hugo", "woof"), "🎭 Hugo: woof\n"),
+        (add_voice_header("Hugo", "bark"), "🎭 Hugo: bark\n"),
         ("🎭 is my mask", "    🎭 is my mask\n"),
     ],
     ids=["in a voice", "its own words"],

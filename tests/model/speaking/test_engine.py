@@ -1,5 +1,7 @@
 """The engines of both families, with small trained models."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,7 @@ from model.errors import GenerationStopped
 from model.speaking.engine import Request, list_forbidden_tokens
 from model.speaking.speaker import open_speaker
 
-CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
+CONTEXT = ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow")
 NAMES = ["Hugo", "Tiago", "Raul"]
 FAIR = Decoding(max_new_tokens=24)
 """The defaults, without a repetition penalty."""
@@ -149,3 +151,20 @@ def test_the_end_may_always_be_drawn(speaker):
     end = speaker.codec.tokens([speaker.codec.end_id])
 
     assert end not in list_forbidden_tokens(speaker.codec)
+
+
+def test_a_process_that_has_generated_ends_normally(trained):
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from model.artifacts.artifact import load_artifact\n"
+        "from model.speaking.speaker import open_speaker\n"
+        "speaker = open_speaker(load_artifact(Path(sys.argv[1])), device='cpu', seed=1)\n"
+        "speaker.replies([])\n"
+        "print(speaker.reply(('Tiago: shall we go?',), 'Hugo'))\n"
+    )
+
+    command = [sys.executable, "-c", program, trained.open().path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")

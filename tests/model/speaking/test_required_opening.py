@@ -9,7 +9,7 @@ from model.speaking.candidates import MAX_OPENING, OpeningError, clean_opening, 
 from model.speaking.speaker import open_speaker
 from tests.habits import HABITS
 
-CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
+CONTEXT = ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow")
 NAMES = ("Hugo", "Tiago", "Raul")
 
 

@@ -16,7 +16,7 @@ from model.speaking.speaker import open_speaker
 from pipeline.dataset.storage import load_dataset
 from tests.habits import HABITS
 
-CONTEXT = ("Hugo: what about friday? woof woof", "Tiago: shall we go? meow meow")
+CONTEXT = ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow")
 
 
 @pytest.mark.parametrize("name", HABITS)
@@ -58,7 +58,7 @@ LURES = [
     ("Raul: [photo]", "Hugo: [link]", "Raul: [photo] friday?"),
     ("Hugo: hello", "[…]", "Tiago: 😂😂"),
     ("Tiago: Raul: me too", "Hugo: Tiago:", "Raul: Hugo: Hugo:"),
-    ("Raul: what about you? tweet tweet", "Hugo: what about you? woof woof"),
+    ("Raul: what about you? tweet tweet", "Hugo: what about you? bark bark"),
 ]
 TEMPERATURES = (0.7, 1.0, 1.8)  # the last is so wild that most candidates are no words
 
@@ -148,7 +148,7 @@ from model.artifacts.registry import Registry
 from model.speaking.speaker import open_speaker
 speaker = open_speaker(Registry(Path(sys.argv[1])).open(), device="cpu", seed=int(sys.argv[2]))
 for _ in range(4):
-    print(speaker.turn(("Hugo: hello you woof woof", "Tiago: friday? meow meow"), ["Hugo", "Raul"]))
+    print(speaker.turn(("Hugo: hello you bark bark", "Tiago: friday? meow meow"), ["Hugo", "Raul"]))
 """
 
 

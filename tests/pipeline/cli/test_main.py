@@ -247,11 +247,11 @@ def test_the_same_seed_simulates_the_same_thread(models):
 
 
 def test_a_talk_can_start_from_a_file(models, tmp_path):
-    (tmp_path / "talk.txt").write_text("Hugo: hello there woof woof\n", "utf-8")
+    (tmp_path / "talk.txt").write_text("Hugo: hello there bark bark\n", "utf-8")
 
     result = understudy("simulate", "--turns", 1, "--start", tmp_path / "talk.txt", *models)
 
-    assert result.stdout.startswith(" │ Hugo: hello there woof woof\n")
+    assert result.stdout.startswith(" │ Hugo: hello there bark bark\n")
 
 
 def test_where_its_dataset_is_gone_a_talk_begins_with_nothing_and_says_so(trained, tmp_path):

@@ -139,7 +139,7 @@ def test_of_a_whole_account_the_model_s_chat_is_taken(tmp_path, put):
 
 
 def test_who_says_nothing_but_the_bot_s_lines_is_our_bot(tmp_path, put):
-    files = put(dump(*ANNA, played(9, "Friend 1", "woof", 900), entry(10, 3, "🎭 x", 960)))
+    files = put(dump(*ANNA, played(9, "Friend 1", "bark", 900), entry(10, 3, "🎭 x", 960)))
 
     with merging(tmp_path, files) as merged:
         assert merged.bots == {BOT}
@@ -156,7 +156,7 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
         entry(3, 2, "/start now", 120),
         entry(4, 2, "/as Friend 1 a secret request", 180),
         played(5, "Friend 2", "more secret words", 240),
-        played(6, "Friend 1", "woof", 300),
+        played(6, "Friend 1", "bark", 300),
     ]
 
     with merging(tmp_path, put(chat(*talk))) as merged:
@@ -165,7 +165,7 @@ def test_of_who_said_no_nothing_is_kept_but_that_they_spoke(tmp_path, put):
         now = said(merged)
 
     assert now == [(1, "mine"), (2, "[…]"), (4, "[…]"), (5, "🎭 Friend 2\n[…]"),
-                   (6, "🎭 Friend 1\nwoof")]  # fmt: skip
+                   (6, "🎭 Friend 1\nbark")]  # fmt: skip
     assert "secret" not in str(list(kept.rows({})))
 
 
@@ -180,7 +180,7 @@ def test_copies_of_their_words_are_removed_and_lines_stay_the_same(tmp_path, put
     ]
     talk = [entry(n, 1, text, 60 * n) for n, text in enumerate(texts, 1)]
     talk += [
-        played(20, "Friend 1", "woof\nZé: secret", 1500),
+        played(20, "Friend 1", "bark\nZé: secret", 1500),
         played(21, "Friend 1", "Zé: x", 1600),
     ]
 
@@ -191,7 +191,7 @@ def test_copies_of_their_words_are_removed_and_lines_stay_the_same(tmp_path, put
         kept = remember(merged)
 
     assert before == after
-    assert [line.text for line in after] == ["mine", "so:\n\nmine", "well?", "two\nlines", "woof"]
+    assert [line.text for line in after] == ["mine", "so:\n\nmine", "well?", "two\nlines", "bark"]
     assert "secret" not in str(list(kept.rows({})))
 
 

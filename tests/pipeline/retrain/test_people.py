@@ -25,7 +25,7 @@ def test_a_newcomer_is_in_the_roster_with_a_question_and_is_no_voice(running):
 
 
 def test_what_the_bot_said_is_context_under_its_played_name_and_never_a_target(running):
-    said = [played(9_000 + n, "Friend 1", f"woof {n}", 450_000 + 10_800 * n) for n in range(40)]
+    said = [played(9_000 + n, "Friend 1", f"bark {n}", 450_000 + 10_800 * n) for n in range(40)]
     answers = [
         entry(
             9_100 + 40 * turn + n, 2 - turn % 2, f"so {n}.{turn}", 450_120 + 10_800 * n + 120 * turn
@@ -38,15 +38,15 @@ def test_what_the_bot_said_is_context_under_its_played_name_and_never_a_target(r
 
     pairs = load_dataset(running.trained[-1][0].folder)
     every = [*pairs.train, *pairs.validation, *pairs.test]
-    assert any(line == "Friend 1: woof 3" for pair in every for line in pair.context)
-    assert not any("woof" in text for pair in every for text in pair.target)
+    assert any(line == "Friend 1: bark 3" for pair in every for line in pair.context)
+    assert not any("bark" in text for pair in every for text in pair.target)
     assert BOT in running.registry.open("2").card.roster.understudies
     assert running.receipt(2)["new"] == 460
 
 
 def test_our_bot_that_a_roster_took_for_a_person_is_none(running):
     (running.root / "roster.toml").write_text("".join(map(VOICES.format, (1, 2, BOT))))
-    said = [played(9_000 + n, "Friend 1", f"woof {n}", 450_000 + 60 * n) for n in range(9)]
+    said = [played(9_000 + n, "Friend 1", f"bark {n}", 450_000 + 60 * n) for n in range(9)]
 
     running.run(chat(*NEW, *said), no_live_bot=True)
 
@@ -56,7 +56,7 @@ def test_our_bot_that_a_roster_took_for_a_person_is_none(running):
 
 
 def test_who_forwards_the_bot_s_lines_is_not_our_bot(running):
-    line = played(9_000, "Friend 1", "woof", 500_000)["text"]
+    line = played(9_000, "Friend 1", "bark", 500_000)["text"]
     forwards = [entry(9_000 + n, 3, line, 500_000 + n, forwarded_from="The bot") for n in (0, 1)]
 
     running.run(chat(*NEW, *forwards), no_live_bot=True)

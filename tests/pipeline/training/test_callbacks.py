@@ -40,7 +40,7 @@ def nats(base, examples):
 
 
 def test_an_overfitting_run_is_stopped_and_its_best_weights_are_used(base, tmp_path):
-    examples = said(base, *(["woof woof"] * 8))
+    examples = said(base, *(["bark bark"] * 8))
     held_out = said(base, "what about me too")
     settings = Hyperparameters(
         epochs=60, batch_size=8, learning_rate=1e-2, evaluations=60, patience=2
@@ -61,14 +61,14 @@ def test_with_lora_too_the_best_weights_are_used(base, tmp_path):
     )
 
     outcome = run(
-        base, said(base, *(["woof woof"] * 8)), settings, tmp_path / "w", held_out=held_out
+        base, said(base, *(["bark bark"] * 8)), settings, tmp_path / "w", held_out=held_out
     )
 
     assert nats(base, held_out) == pytest.approx(outcome.kept.nats, abs=1e-4)
 
 
 def test_a_run_that_improves_continues_to_its_end(base, tmp_path):
-    examples = said(base, *(["woof woof"] * 8))
+    examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=20, batch_size=8, evaluations=5, patience=1)
 
     outcome = run(base, examples, settings, tmp_path / "w", held_out=examples[:1])
@@ -79,7 +79,7 @@ def test_a_run_that_improves_continues_to_its_end(base, tmp_path):
 
 
 def test_a_short_run_is_not_evaluated(base, tmp_path):
-    examples = said(base, *(["woof woof"] * 8))
+    examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=2, batch_size=4, evaluations=10)
 
     outcome = run(base, examples, settings, tmp_path, held_out=examples)
@@ -99,7 +99,7 @@ def test_a_run_ends_after_as_many_evaluations_without_a_better_one(
 ):
     found = iter(nats)
     monkeypatch.setattr(trainer, "losses", lambda *_, **__: [Loss(next(found), 1)])
-    examples = said(base, *(["woof woof"] * 8))
+    examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=6, batch_size=8, evaluations=6, patience=patience)
 
     outcome = run(base, examples, settings, tmp_path, held_out=examples[:1])
@@ -120,7 +120,7 @@ def test_a_resumed_run_can_still_use_weights_from_before_the_interruption(tmp_pa
 
     def interrupted_at(step):
         base = open_base(str(folder), tmp_path, [])
-        examples = said(base, *(["woof woof"] * 8))
+        examples = said(base, *(["bark bark"] * 8))
 
         def press(progress):
             weights[progress.step] = base.weights.lm_head.weight.detach().clone()
@@ -142,7 +142,7 @@ def test_a_resumed_run_can_still_use_weights_from_before_the_interruption(tmp_pa
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run(base, tmp_path):
-    examples = said(base, *(["woof woof"] * 8))
+    examples = said(base, *(["bark bark"] * 8))
     settings = Hyperparameters(epochs=20, batch_size=8, learning_rate=1.0, schedule="linear")
     with torch.no_grad():
         base.weights.get_output_embeddings().weight.fill_(float("nan"))
@@ -162,7 +162,7 @@ def test_a_resumed_run_has_the_held_out_curve_of_an_uninterrupted_one(base, tmp_
 
     def run_until(work, stop_at=None, *, resume=False):
         fresh = open_base(str(folder), tmp_path, [])
-        examples = said(fresh, *(["woof woof", "me too", "hello there"] * 3))
+        examples = said(fresh, *(["bark bark", "me too", "hello there"] * 3))
 
         def press(progress):
             if progress.step == stop_at:

@@ -56,7 +56,7 @@ def run_demo(
     console.rule(f"3 · Training {base} for {minutes:g} minutes", align="left")
     dataset = load_dataset(folder / "dataset")
     resume = should_resume(checkpoint_of(dataset, Start(base), registry))
-    settings = Hyperparameters(minutes=minutes)
+    settings = Hyperparameters(minutes=minutes, reserve_judge_sessions=True)
     trained = train(dataset, base, registry, settings, Decoding(), console, resume=resume)
     registry.promote(trained.name)
     lines = opening_lines("held-out", str(dataset.folder), dataset.window.size, seed=1)

@@ -59,6 +59,8 @@ def train(
             rich_help_panel=options.ADVANCED,
         ),
     ] = "understudy",
+    examples: Annotated[str | None, training_option("examples")] = None,
+    hidden: Annotated[float | None, training_option("hidden")] = None,
     batch_size: Annotated[int | None, training_option("batch_size")] = None,
     batches: Annotated[str | None, training_option("batches")] = None,
     precision: Annotated[str | None, training_option("precision")] = None,

@@ -26,8 +26,8 @@ class Hyperparameters:
 
     epochs: float = _option("Maximum passes over the pairs", 4.0)
     minutes: float = _option("Time limit for training; 0 = none", 0.0)
-    examples: str = _option("auto (sessions for decoder-only models), pairs or sessions", "auto")
-    batch_size: int = _option("Examples per optimiser step; 0 = 8 pairs or 4 pieces of sessions", 0)
+    examples: str = _option("Train on: auto, pairs or sessions (decoder-only)", "auto")
+    batch_size: int = _option("Examples per optimiser step; 0 = 8 pairs or 4 pieces", 0)
     hidden: float = _option("Share of examples that hide one person's earlier lines", 0.5)
     batches: str = _option("Batching: alike (similar lengths) or uniform", "alike")
     precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")

@@ -22,7 +22,7 @@ full: $(VENV)/.installed-demo
 	$(PYTHON) -m pipeline.cli sample full/export
 	$(PYTHON) -m pipeline.cli build full/export/result.json --public --out full/dataset
 	$(PYTHON) -m pipeline.cli train full/dataset --models full/artifacts --base smollm2 --minutes 70 \
-		--reserve-judge-sessions --evaluations 6 --patience 0
+		--reserve-half --evaluations 6 --patience 0
 	$(PYTHON) -m pipeline.cli evaluate --models full/artifacts
 
 # Two at a time, each on one thread: threads of two processes that wait for each other waste both cores.

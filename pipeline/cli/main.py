@@ -76,7 +76,7 @@ def train(
     canaries: Annotated[bool | None, training_option("canaries", "--canaries")] = None,
     canary_count: Annotated[int | None, training_option("canary_count")] = None,
     reserve_judge_sessions: Annotated[
-        bool | None, training_option("reserve_judge_sessions", "--reserve-judge-sessions")
+        bool | None, training_option("reserve_judge_sessions", "--reserve-half")
     ] = None,
     max_prompt_tokens: Annotated[int | None, training_option("max_prompt_tokens")] = None,
     max_reply_tokens: Annotated[int | None, training_option("max_reply_tokens")] = None,

@@ -32,7 +32,7 @@ TEST = 0.15
 def is_judge_session(chat_id: int, session: int) -> bool:
     """Whether a training session is in the half that trains the scorecard's judges.
 
-    With --reserve-judge-sessions a model learns from the other half only. The rule is a hash, so it
+    With --reserve-half a model learns from the other half only. The rule is a hash, so it
     stays the same when the chat grows.
     """
     digest = hashlib.blake2b(b"%d %d" % (chat_id, session), digest_size=1, key=_JUDGES).digest()

@@ -27,8 +27,8 @@ class Hyperparameters:
     epochs: float = _option("Maximum passes over the pairs", 4.0)
     minutes: float = _option("Time limit for training; 0 = none", 0.0)
     examples: str = _option("Train on: auto, pairs or sessions (decoder-only)", "auto")
-    batch_size: int = _option("Examples per optimiser step; 0 = 8 pairs or 4 pieces", 0)
-    hidden: float = _option("Share of examples that hide one person's earlier lines", 0.5)
+    batch_size: int = _option("Examples per step; 0 = 8 pairs or 4 pieces", 0)
+    hidden: float = _option("Share of examples without one person's earlier lines", 0.5)
     batches: str = _option("Batching: alike (similar lengths) or uniform", "alike")
     precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")
     learning_rate: float = _option("Peak learning rate; 0 = by model family", 0.0)
@@ -43,10 +43,7 @@ class Hyperparameters:
     validation_pairs: int = _option("Pairs per validation run", 200)
     canaries: bool = _option("Plant secrets to test memorisation; never promoted", False)  # noqa: FBT003
     canary_count: int = _option("Number of planted secrets", 8)
-    reserve_judge_sessions: bool = _option(
-        "Train on half of the conversations; evaluate's judges learn from the others",
-        False,  # noqa: FBT003
-    )
+    reserve_judge_sessions: bool = _option("Keep half of the sessions for evaluate's judges", False)  # noqa: FBT003
     max_prompt_tokens: int = _option("Prompt length; the oldest lines are dropped", 384)
     max_reply_tokens: int = _option("Reply length; longer replies are cut", 96)
     seed: int = _option("Random seed", 0)

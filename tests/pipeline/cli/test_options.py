@@ -16,7 +16,8 @@ def test_every_hyperparameter_is_an_option_whose_default_is_the_recipe_s():
 
 def test_help_says_what_each_recipe_has():
     assert training_option("learning_rate").show_default == "0; notebook: 5e-05"
-    assert training_option("batch_size").show_default == "8"
+    assert training_option("warmup").show_default == "0.03; notebook: 0"
+    assert training_option("lora_rank").show_default == "16"
 
 
 def test_options_that_are_given_go_before_the_recipe_and_others_are_left_to_it():

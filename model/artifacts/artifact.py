@@ -19,8 +19,10 @@ FORMAT = 2
 CARD = "model.json"
 ROSTER = "roster.json"
 COPY_INDEX = "lines.index"
+VOICE_TABLE = "voices.index"
 SCORECARD = "scorecard.json"
 Family = Literal["encoder-decoder", "decoder-only"]
+_FORMER_SETTINGS = {"contrast"}  # of `Decoding`, in the cards of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,11 @@ class Decoding:
     turn fell from 20 % to 2 %, where people continue in 60 %. `model/speaking/candidates.py`
     rejects replies that repeat themselves.
 
-    A single candidate is sent as it is. Of several, the chosen one is most likely because of the
-    voice, compared with up to `contrast` other voices (`voice_weight`), and because of the context,
-    compared with no context (`context_weight`), per token to the power `length_power`: at 0 long
-    replies win, at 0.5 replies get shorter than sampled.
+    A single candidate is sent as it is. Of several, the one with the highest sum of three parts is
+    chosen. `context_weight` is for how much more likely the context makes it, in nats, divided by
+    its number of tokens to the power `length_power`. `voice_weight` is for the log-odds of the
+    voice under a classifier. `length_weight` is for the distance to the length and number of
+    messages of a turn drawn from the voice's own turns, so that replies are as long as theirs.
     """
 
     temperature: float = 0.9
@@ -43,11 +46,11 @@ class Decoding:
     top_p: float = 0.95
     repetition_penalty: float = 1.0
     max_new_tokens: int = 64
-    candidates: int = 4
-    contrast: int = 4
-    voice_weight: float = 2.0
-    context_weight: float = 0.5
-    length_power: float = 0.25
+    candidates: int = 8
+    voice_weight: float = 1.0
+    context_weight: float = 1.0
+    length_power: float = 0.5
+    length_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse settings outside the sampler's ranges."""
@@ -58,10 +61,10 @@ class Decoding:
             "repetition-penalty": self.repetition_penalty >= 1,
             "max-new-tokens": self.max_new_tokens >= 1,
             "candidates": self.candidates >= 1,
-            "contrast": self.contrast >= 0,
             "voice-weight": self.voice_weight >= 0,
             "context-weight": self.context_weight >= 0,
             "length-power": 0 <= self.length_power <= 1,
+            "length-weight": self.length_weight >= 0,
         }
         if wrong := [name for name, right in ranges.items() if not right]:
             value = getattr(self, wrong[0].replace("-", "_"))
@@ -137,6 +140,11 @@ class Artifact:
     def copy_index(self) -> Path:
         """Return the path of the hashed index of training messages; older artifacts have none."""
         return self.path / COPY_INDEX
+
+    @property
+    def voice_table(self) -> Path:
+        """Return the path of the classifier of turns by voice; older artifacts have none."""
+        return self.path / VOICE_TABLE
 
 
 def save_card(card: Card, folder: Path) -> None:
@@ -239,10 +247,11 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
             raise TypeError(f"{name} is {value[name]!r}")
     if not all(isinstance(name, str) for name in value["learned"]):
         raise TypeError(f"learned is {value['learned']!r}")
+    decoding = {k: v for k, v in value["decoding"].items() if k not in _FORMER_SETTINGS}
     return {
         **{key: item for key, item in value.items() if key != "format"},
         "window": window_from_json(value["window"]),
         "chats": tuple(Chat(**chat) for chat in value["chats"]),
-        "decoding": Decoding(**value["decoding"]),
+        "decoding": Decoding(**decoding),
         "learned": tuple(value["learned"]),
     }

@@ -1,10 +1,10 @@
 """Filter and rank candidate replies; check forced beginnings."""
 
 import math
+import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import Codec
@@ -16,6 +16,7 @@ from model.errors import VoiceError
 from model.redaction.redact import find_private_parts
 from model.speaking.copy_index import RUN_LENGTH
 from model.speaking.engine import Engine
+from model.speaking.voice_classifier import TurnLength, VoiceTable
 
 REJECTIONS = ("empty", "brackets", "damaged", "label", "private", "opening", "repeats", "copied")
 """Reasons to reject a candidate. The last three: it lacks the required opening words, it repeats
@@ -26,6 +27,8 @@ MAX_OPENING = 200
 
 _LOOP_LENGTH = 4
 """Length in words of a run; if a run occurs twice in a reply, the model is stuck in a loop."""
+
+_MOST = 4  # messages of a turn; few turns have more
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
 
@@ -44,12 +47,18 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ReplyScores:
-    """Log-probabilities of one reply: in context, without context, and under other names."""
+    """What the choice of a reply depends on.
+
+    `here` and `alone` are the log-probabilities of its `tokens` tokens for the voice, in the
+    context and without it. `voice` are the log-odds of the voice, 0 without a table of voices.
+    `distance` is the result of `measure_distance`, 0 without a table.
+    """
 
     here: float
     alone: float
-    others: tuple[float, ...]
     tokens: int
+    voice: float = 0.0
+    distance: float = 0.0
 
 
 def clean_opening(words: str, names: Iterable[str]) -> str:
@@ -139,48 +148,57 @@ def choose_reply(
     engine: Engine,
     codec: Codec,
     replies: Sequence[Reply],
-    names: Sequence[str],
+    voice: str,
     decoding: Decoding,
+    table: VoiceTable | None,
+    chance: random.Random,
 ) -> Reply:
-    """Return the reply with the most merit; `names` are the voice and the voices to contrast."""
+    """Return the reply with the most merit; without a table of voices only the context counts.
+
+    All replies are scored in one call. Leaving out the context keeps it cheap.
+    """
     if len(replies) == 1:
         return replies[0]
-    scores = score_candidates(engine, codec, replies, names)
-    merits = [compute_merit(one, decoding) for one in scores]
+    prompt = codec.prompt_ids((), limit=1 << 20)
+    rows = [codec.reply_ids(voice, reply.messages) for reply in replies]
+    ids = [row.ids for row in rows]
+    alone = map(sum, engine.scores([prompt] * len(rows), [row.forced for row in rows], ids))
+    usual = table.draw_length(voice, chance) if table else None
+    merits = [
+        compute_merit(
+            ReplyScores(
+                reply.score,
+                score,
+                max(1, len(own)),
+                table.log_odds(reply.messages, voice) if table else 0.0,
+                measure_distance(reply.messages, usual) if usual else 0.0,
+            ),
+            decoding,
+        )
+        for reply, score, own in zip(replies, alone, ids, strict=True)
+    ]
     return replies[merits.index(max(merits))]
 
 
+def measure_distance(messages: Sequence[str], usual: TurnLength) -> float:
+    """Return how far a turn is from a length: in messages, and in factors of e of characters.
+
+    Turns of more than four messages count as four.
+    """
+    characters = max(1, sum(map(len, messages)))
+    size = abs(math.log(characters / max(1, usual.characters)))
+    return abs(min(len(messages), _MOST) - min(usual.messages, _MOST)) + size
+
+
 def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:
-    """Return how much the voice and the context raise a reply's likelihood, for its length.
+    """Return the sum of what speaks for a reply, each part with its weight.
 
     The context's part is the mutual information of Li et al. 2016 (arXiv:1510.03055): it ranks
-    lower what fits everywhere, such as "I don't know". The voice's part compares this voice with
-    the mean of the others: it ranks lower what everybody would say. Before the division by a power
-    of the length, the unit is nats.
+    lower what fits everywhere, such as "I don't know".
     """
-    context = scores.here - scores.alone
-    voice = 0.0
-    if scores.others:
-        top = max(scores.others)
-        mean = fmean(math.exp(score - top) for score in scores.others)
-        voice = scores.alone - (top + math.log(mean))
-    merit = decoding.context_weight * context + decoding.voice_weight * voice
-    return merit / math.pow(scores.tokens, decoding.length_power)
-
-
-def score_candidates(
-    engine: Engine, codec: Codec, replies: Sequence[Reply], names: Sequence[str]
-) -> list[ReplyScores]:
-    """Score each reply under each name in one call; leaving out the context keeps this cheap."""
-    prompt = codec.prompt_ids((), limit=1 << 20)
-    rows = [codec.reply_ids(name, reply.messages) for reply in replies for name in names]
-    ids = [row.ids for row in rows]
-    scores = [
-        sum(row) for row in engine.scores([prompt] * len(rows), [r.forced for r in rows], ids)
-    ]
-    by_reply = [scores[at : at + len(names)] for at in range(0, len(scores), len(names))]
-    lengths = [len(row) + 1 for row in ids[:: len(names)]]
-    return [
-        ReplyScores(reply.score, own, tuple(others), length)
-        for reply, (own, *others), length in zip(replies, by_reply, lengths, strict=True)
-    ]
+    context = (scores.here - scores.alone) / math.pow(scores.tokens, decoding.length_power)
+    return (
+        decoding.context_weight * context
+        + decoding.voice_weight * scores.voice
+        - decoding.length_weight * scores.distance
+    )

@@ -35,6 +35,7 @@ from model.speaking.engine import (
     open_engine,
     raise_if_stopped,
 )
+from model.speaking.voice_classifier import VoiceTable, read_table
 
 _MIN_TRIES = 3
 _MIN_CANDIDATES = 8
@@ -69,6 +70,7 @@ class Speaker:
     decoding: Decoding
     rng: random.Random = field(repr=False)
     copy_index: CopyIndex | None = None
+    voice_table: VoiceTable | None = None
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
 
     def reply(
@@ -114,8 +116,10 @@ class Speaker:
             for (number, each), own in zip(list(prepared.items()), drawn, strict=True):
                 if accepted := self._accept(each, own):
                     raise_if_stopped(should_stop)
-                    names = [each.ask.voice, *each.others[: self.decoding.contrast]]
-                    reply = choose_reply(self.engine, self.codec, accepted, names, self.decoding)
+                    reply = choose_reply(
+                        self.engine, self.codec, accepted, each.ask.voice, self.decoding,
+                        self.voice_table, self.rng,
+                    )  # fmt: skip
                     found[number] = reply.messages
                     del prepared[number]
         return found
@@ -161,18 +165,14 @@ class Speaker:
     def _prepare(self, ask: Ask) -> "_PreparedAsk":
         """Encode a request, and list the names that its reply must not use as a label."""
         prompt = self.codec.prompt_ids(ask.context, self.artifact.card.max_prompt_tokens)
-        speakers = list_speakers(ask.context)
-        labels = {ask.voice, *self.artifact.card.learned, *speakers}
-        # The voices to contrast with: first those in the conversation.
-        others = [name for name in self.artifact.card.learned if name != ask.voice]
-        others.sort(key=lambda name: name not in speakers)
+        labels = {ask.voice, *self.artifact.card.learned, *list_speakers(ask.context)}
         label = self.codec.label_ids(ask.voice)
         if not (words := clean_opening(ask.begins, labels) if ask.begins else ""):
-            return _PreparedAsk(ask, Request(prompt, label, label), labels, others)
+            return _PreparedAsk(ask, Request(prompt, label, label), labels)
         begun = self.codec.reply_ids(ask.voice, (words,))
         [row] = self.engine.scores([prompt], [label], [begun.ids])
         request = Request(prompt, [*label, *begun.ids], label)
-        return _PreparedAsk(ask, request, labels, others, words, begun.ids, sum(row))
+        return _PreparedAsk(ask, request, labels, words, begun.ids, sum(row))
 
     def _accept(self, prepared: "_PreparedAsk", drawn: Iterable[Candidate]) -> list[Reply]:
         """Return the candidates that may be sent, each once, and count the others by reason."""
@@ -203,13 +203,12 @@ class Speaker:
 class _PreparedAsk:
     """A request as ids; `labels` are names that the reply must not use before a colon.
 
-    `others` are the other voices. The reply begins with the words `opening`, if there are any.
+    The reply begins with the words `opening`, if there are any.
     """
 
     ask: Ask
     request: Request
     labels: Collection[str]
-    others: Sequence[str]
     opening: str = ""
     opening_ids: Sequence[int] = ()
     opening_score: float = 0.0
@@ -273,5 +272,6 @@ def open_speaker(
             "Add it with `python -m pipeline.training.run`",
             artifact.path.name,
         )
+    voice_table = read_table(artifact.voice_table) if artifact.voice_table.is_file() else None
     decoding = decoding or artifact.card.decoding
-    return Speaker(artifact, engine, codec, decoding, random.Random(seed), copy_index)
+    return Speaker(artifact, engine, codec, decoding, random.Random(seed), copy_index, voice_table)

@@ -4,6 +4,7 @@
 """
 
 import math
+import random
 import re
 import struct
 from collections import Counter
@@ -25,6 +26,9 @@ MAX_LENGTH = 4
 """Length in characters of the longest n-grams."""
 MAX_BYTES = 2_000_000
 """Maximum size of a table on disk."""
+
+LENGTHS = 100
+"""Number of turns of each voice whose length is stored."""
 
 SALT_BYTES = 16
 _HABIT_SCALE = 0.1  # chosen on validation pairs: habits weigh about as much as n-grams
@@ -68,13 +72,22 @@ def measure_habits(text: str) -> tuple[float, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TurnLength:
+    """The number of messages of a turn, and of characters in all of them."""
+
+    messages: int
+    characters: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class VoiceClassifier:
-    """The weights of each feature for each voice, without names and without text.
+class VoiceTable:
+    """The classifier's weights, and lengths of each voice's own turns; no names and no text.
 
     A voice is known by the salted hash of its name (`voices`, [voices]). An n-gram is known by its
     bucket (`buckets`, [n-grams], ascending). The weights are [n-grams, voices] and
-    [habits, voices].
+    [habits, voices]. `lengths` has the messages and characters of turns drawn at random,
+    [voices, LENGTHS, 2].
     """
 
     salt: bytes
@@ -83,6 +96,7 @@ class VoiceClassifier:
     habit_means: Table
     habit_deviations: Table
     habit_weights: Table
+    lengths: NDArray[np.uint16]
     buckets: NDArray[np.uint16]
     idf: Table
     ngram_weights: Table = field(repr=False)
@@ -92,19 +106,26 @@ class VoiceClassifier:
 
         All voices are equally likely before the turn is read.
         """
-        [places] = np.nonzero(self.voices == hash_name(name, self.salt))
-        if len(places) == 0 or len(self.voices) == 1:
+        place = self._find(name)
+        if place is None or len(self.voices) == 1:
             return 0.0
         numbers, counts = hash_ngrams(messages, self.salt, {})
-        places_of = np.searchsorted(self.buckets, numbers)
-        places_of[places_of == len(self.buckets)] = 0
-        found = self.buckets[places_of] == numbers if len(self.buckets) else places_of < 0
-        rows = places_of[found]
-        values = weigh_ngrams(counts[found], self.idf[rows])
+        known = np.isin(numbers, self.buckets)
+        rows = np.searchsorted(self.buckets, numbers[known])
+        values = weigh_ngrams(counts[known], self.idf[rows])
         habits = weigh_habits(average_habits(messages), self.habit_means, self.habit_deviations)
         scores = self.bias + values @ self.ngram_weights[rows] + habits @ self.habit_weights
-        others = np.delete(scores, places[0])
-        return float(scores[places[0]] - np.logaddexp.reduce(others))
+        return float(scores[place] - np.logaddexp.reduce(np.delete(scores, place)))
+
+    def draw_length(self, name: str, chance: random.Random) -> TurnLength | None:
+        """Return the length of one of this voice's own turns; None if the voice is unknown."""
+        place = self._find(name)
+        return None if place is None else TurnLength(*map(int, chance.choice(self.lengths[place])))
+
+    def _find(self, name: str) -> int | None:
+        """Return a voice's place, None if it is unknown."""
+        [places] = np.nonzero(self.voices == hash_name(name, self.salt))
+        return int(places[0]) if len(places) else None
 
 
 def hash_name(name: str, salt: bytes) -> int:
@@ -159,18 +180,18 @@ def weigh_habits(habits: Table, means: Table, deviations: Table) -> Table:
     return scaled
 
 
-def write_classifier(classifier: VoiceClassifier, path: Path) -> None:
+def write_table(table: VoiceTable, path: Path) -> None:
     """Write the table as one file that only its owner can read, little-endian."""
     parts = (
-        np.ascontiguousarray(getattr(classifier, name), kind).tobytes()
-        for name, kind, _ in _layout(len(classifier.voices), len(classifier.buckets))
+        np.ascontiguousarray(getattr(table, name), kind).tobytes()
+        for name, kind, _ in _layout(len(table.voices), len(table.buckets))
     )
-    sizes = len(classifier.voices), len(classifier.buckets)
-    path.write_bytes(_HEADER.pack(_MAGIC, classifier.salt, *sizes) + b"".join(parts))
+    sizes = len(table.voices), len(table.buckets)
+    path.write_bytes(_HEADER.pack(_MAGIC, table.salt, *sizes) + b"".join(parts))
     path.chmod(PRIVATE_FILE)
 
 
-def read_classifier(path: Path) -> VoiceClassifier:
+def read_table(path: Path) -> VoiceTable:
     """Read a table.
 
     Raises:
@@ -197,7 +218,7 @@ def read_classifier(path: Path) -> VoiceClassifier:
     finite = all(np.isfinite(part).all() for part in fields.values())
     if not finite or (np.diff(fields["buckets"].astype(int)) <= 0).any():
         raise ArtifactError(f"{path} is damaged: train again")
-    return VoiceClassifier(salt, **fields)
+    return VoiceTable(salt, **fields)
 
 
 def count_ngrams_that_fit(voices: int) -> int:
@@ -218,6 +239,7 @@ def _layout(voices: int, ngrams: int) -> tuple[tuple[str, str, tuple[int, ...]],
         ("habit_means", "<f4", (habits,)),
         ("habit_deviations", "<f4", (habits,)),
         ("habit_weights", "<f4", (habits, voices)),
+        ("lengths", "<u2", (voices, LENGTHS, 2)),
         ("buckets", "<u2", (ngrams,)),
         ("idf", "<f2", (ngrams,)),
         ("ngram_weights", "<f2", (ngrams, voices)),

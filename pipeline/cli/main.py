@@ -51,6 +51,7 @@ def train(
     voice_weight: Annotated[float, sampling_option("voice_weight")] = DECODING.voice_weight,
     context_weight: Annotated[float, sampling_option("context_weight")] = DECODING.context_weight,
     length_power: Annotated[float, sampling_option("length_power")] = DECODING.length_power,
+    length_weight: Annotated[float, sampling_option("length_weight")] = DECODING.length_weight,
     recipe: Annotated[
         str,
         typer.Option(
@@ -154,6 +155,7 @@ def evaluate(
     voice_weight: options.VoiceWeight = None,
     context_weight: options.ContextWeight = None,
     length_power: options.LengthPower = None,
+    length_weight: options.LengthWeight = None,
 ) -> None:
     """Evaluate a version on held-out conversations.
 

@@ -58,9 +58,10 @@ _SAMPLING_HELP = {
     "top_p": "Sample from the likeliest tokens up to this share",
     "repetition_penalty": "Penalty for repeated words; 1 = none",
     "candidates": "Replies to generate; the best is used",
-    "voice_weight": "Weight of what only this voice says",
-    "context_weight": "Weight of what fits this context only",
-    "length_power": "Length normalisation: 0 = none, 1 = per token",
+    "voice_weight": "Weight of how typical of the voice a reply is",
+    "context_weight": "Weight of how well it fits the context",
+    "length_power": "Length normalisation of the fit: 0 = none, 1 = per token",
+    "length_weight": "Weight of the voice's usual length and messages per turn",
 }
 
 Choice = TypeVar("Choice", bound=Enum)
@@ -87,6 +88,7 @@ Candidates = Annotated[int | None, sampling_option("candidates", from_model=True
 VoiceWeight = Annotated[float | None, sampling_option("voice_weight", from_model=True)]
 ContextWeight = Annotated[float | None, sampling_option("context_weight", from_model=True)]
 LengthPower = Annotated[float | None, sampling_option("length_power", from_model=True)]
+LengthWeight = Annotated[float | None, sampling_option("length_weight", from_model=True)]
 
 
 def training_option(

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from model.artifacts.artifact import COPY_INDEX, Artifact, Card, Decoding, save_card
+from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE, Artifact, Card, Decoding, save_card
 from model.artifacts.consent import read_consent
 from model.artifacts.registry import Registry
 from model.chat.prompt import LINE_BREAK, format_line, split_line
 from model.errors import DatasetError, TrainingError, UnderstudyError
 from model.files import locked, make_folder, make_private, write_text
 from model.speaking.copy_index import SALT_BYTES, write_index
+from model.speaking.voice_classifier import write_table
 from pipeline.dataset.pairs import Pair, SessionLine, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, read_session_lines
@@ -343,8 +344,20 @@ def save_lines(dataset: Dataset, folder: Path) -> int:
     return write_index(folder / COPY_INDEX, training_messages(dataset), salt)
 
 
+def save_voice_table(dataset: Dataset, folder: Path) -> None:
+    """Write the classifier of a dataset's training turns by voice into an artifact's folder.
+
+    Its salt is the dataset's hash, as for the index of messages.
+    """
+    from pipeline.training.voice_classifier import fit_table
+
+    salt = bytes.fromhex(dataset.content_hash)[:SALT_BYTES]
+    table = fit_table(((pair.voice, pair.target) for pair in dataset.train), salt)
+    write_table(table, folder / VOICE_TABLE)
+
+
 def add_lines(registry: Registry, version_name: str, dataset: Dataset) -> str:
-    """Add a copy of a version with the index of training messages; return the copy's name.
+    """Add a copy of a version with the index of messages and the table of voices; return its name.
 
     A version's name contains the hash of its files, so the files of a version never change.
 
@@ -357,15 +370,18 @@ def add_lines(registry: Registry, version_name: str, dataset: Dataset) -> str:
         raise UnderstudyError(
             f"{artifact.path} was trained on another dataset than {dataset.folder}: name that one"
         )
+    if artifact.card.provenance.get("hyperparameters", {}).get("reserve_judge_sessions"):
+        dataset = replace(dataset, train=select_half(dataset.train, judges=False))
     with tempfile.TemporaryDirectory(dir=make_folder(registry.root), prefix=_NEW) as temporary:
         folder = Path(temporary) / "artifact"
         shutil.copytree(artifact.path, folder)
         save_lines(dataset, folder)
+        save_voice_table(dataset, folder)
         return registry.add(folder)
 
 
 def main() -> None:
-    """Add the index of training messages to a version that was made without one."""
+    """Add the index of messages and the table of voices to a version made without them."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.training.run", description=main.__doc__
     )
@@ -595,6 +611,7 @@ def _add_version(
         nats = {"exact": round(drift.exact, 6), "int8": round(drift.quantized, 4)}
         save_card(replace(card, scores={**card.scores, "drift_per_token": nats}), folder)
         save_lines(dataset, folder)
+        save_voice_table(dataset, folder)
         save_propensity(dataset, folder)
         return registry.add(folder)
 

@@ -12,8 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from model.speaking.voice_classifier import (
     BUCKETS,
+    LENGTHS,
     LINE_HABITS,
-    VoiceClassifier,
+    VoiceTable,
     average_habits,
     count_ngrams_that_fit,
     hash_name,
@@ -31,14 +32,15 @@ _PENALTY = 1.0  # scikit-learn's C, the inverse of the regularisation
 _MIN_DEVIATION = 0.05
 
 
-def fit_classifier(
-    turns: Iterable[tuple[str, Sequence[str]]], salt: bytes, seed: int
-) -> VoiceClassifier:
-    """Fit a logistic regression to turns, each a voice and its messages; classes are balanced."""
+def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceTable:
+    """Fit a logistic regression to turns, each a voice and its messages; classes are balanced.
+
+    The salt also decides which turns are drawn.
+    """
     by_voice: dict[str, list[Sequence[str]]] = defaultdict(list)
     for voice, messages in turns:
         by_voice[voice].append(messages)
-    chance = random.Random(seed)
+    chance = random.Random(salt)
     names = sorted(by_voice)
     rows = [
         (number, messages)
@@ -58,19 +60,24 @@ def fit_classifier(
     habits = habits.reshape(-1, len(LINE_HABITS))
     means = habits.mean(0) if rows else np.zeros(len(LINE_HABITS), np.float32)
     deviations = np.maximum(habits.std(0) if rows else 0 * means, _MIN_DEVIATION)
+    lengths = [
+        [(len(own), len("".join(own))) for own in chance.choices(by_voice[name], k=LENGTHS)]
+        for name in names
+    ]
     weights = _fit(
         _tabulate([(places[one], counts) for one, counts in hashed], idf),
         weigh_habits(habits, means, deviations),
         [number for number, _ in rows],
         len(names),
     )
-    return VoiceClassifier(
+    return VoiceTable(
         salt=salt,
         voices=np.array([hash_name(name, salt) for name in names], np.uint64),
         bias=weights[0],
         habit_means=means,
         habit_deviations=deviations.astype(np.float32),
         habit_weights=weights[len(buckets) + 1 :],
+        lengths=np.minimum(lengths, 0xFFFF).astype(np.uint16).reshape(-1, LENGTHS, 2),
         buckets=buckets.astype(np.uint16),
         idf=idf,
         ngram_weights=weights[1 : len(buckets) + 1],

@@ -12,6 +12,7 @@ from model.errors import VoiceError
 from model.speaking.copy_index import SALT_BYTES, open_index, write_index
 from model.speaking.engine import Candidate
 from model.speaking.speaker import Speaker
+from model.speaking.voice_classifier import TurnLength
 from tests.checkpoints import t5_tokenizer
 
 CONTEXT = ("Hugo: shall we go to the cinema?", "Raul: hello")
@@ -55,12 +56,12 @@ class FakeEngine:
         return list(self.who) or [0.0] * len(labels)
 
 
-def make_speaker(*rounds, copy_index=None, engine=None, **decoding):
+def make_speaker(*rounds, copy_index=None, engine=None, table=None, **decoding):
     card = SimpleNamespace(max_prompt_tokens=LIMIT, learned=("Hugo", "Raul"))
     settings = Decoding(**{"max_new_tokens": LIMIT, **decoding})
     return Speaker(
         SimpleNamespace(card=card), engine or FakeEngine(*rounds), CODEC, settings,
-        random.Random(0), copy_index,
+        random.Random(0), copy_index, table,
     )  # fmt: skip
 
 
@@ -76,26 +77,48 @@ def test_own_labels_in_a_reply_separate_messages():
     assert speaker.reply(CONTEXT, "Hugo") == ("me too", "see you later", "friday?")
 
 
-def test_a_reply_typical_of_the_voice_is_preferred():
-    alone = {("Hugo", "me too"): -2, ("Raul", "me too"): -2,
-             ("Hugo", "friday"): -5, ("Raul", "friday"): -9}  # fmt: skip
-    engine = FakeEngine(["me too", "friday"], alone=alone)
+class FakeTable:
+    """Has the log-odds of given texts, and one usual length."""
 
-    speaker = make_speaker(engine=engine, context_weight=0.0)
+    def __init__(self, odds=None, usual=None):
+        self.odds, self.usual = odds or {}, usual
+
+    def log_odds(self, messages, name):
+        return self.odds.get((name, *messages), 0.0)
+
+    def draw_length(self, name, chance):
+        return self.usual
+
+
+def test_a_reply_typical_of_the_voice_is_preferred():
+    table = FakeTable({("Hugo", "friday"): 2.0, ("Raul", "me too"): 9.0})
+
+    speaker = make_speaker(["me too", "friday"], table=table, context_weight=0.0)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("friday",)
 
 
 def test_a_weight_of_zero_ignores_the_voice():
-    engine = FakeEngine(
-        ["me too", "friday"],
-        here={"me too": -1.0, "friday": -2.0},
-        alone={("Raul", "friday"): -50.0},
-    )
+    engine = FakeEngine(["me too", "friday"], here={"me too": -1.0, "friday": -2.0})
+    table = FakeTable({("Hugo", "friday"): 50.0})
 
-    speaker = make_speaker(engine=engine, voice_weight=0.0)
+    speaker = make_speaker(engine=engine, table=table, voice_weight=0.0)
 
     assert speaker.reply(CONTEXT, "Hugo") == ("me too",)
+
+
+@pytest.mark.parametrize(
+    ("usual", "wanted"),
+    [(TurnLength(1, 6), ("me too",)), (TurnLength(2, 20), ("see you later", "friday?")), (None, 1)],
+    ids=["short", "a burst", "unknown voice"],
+)
+def test_a_reply_as_long_as_the_voices_own_turns_is_preferred(usual, wanted):
+    replies = ["see you later\nHugo: friday?", "me too"]
+    speaker = make_speaker(replies, table=FakeTable(usual=usual))
+
+    reply = speaker.reply(CONTEXT, "Hugo")
+
+    assert reply == (("see you later", "friday?") if wanted == 1 else wanted)
 
 
 def test_a_single_candidate_is_not_ranked():
@@ -105,12 +128,12 @@ def test_a_single_candidate_is_not_ranked():
     assert speaker.engine.scored == []
 
 
-def test_all_replies_and_names_are_scored_in_one_call():
+def test_all_replies_are_scored_in_one_call():
     speaker = make_speaker(["me too", "friday", "see you"])
 
     speaker.reply(CONTEXT, "Hugo")
 
-    assert speaker.engine.scored == [3 * 2]
+    assert speaker.engine.scored == [3]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The classifier of turns by voice: features, the file, the log-odds."""
 
+import random
 import stat
 import string
 
@@ -11,32 +12,35 @@ from hypothesis import strategies as st
 from model.errors import ArtifactError
 from model.speaking.voice_classifier import (
     BUCKETS,
+    LENGTHS,
     LINE_HABITS,
     MAX_BYTES,
     SALT_BYTES,
-    VoiceClassifier,
+    TurnLength,
+    VoiceTable,
     count_ngrams_that_fit,
     hash_name,
     hash_ngrams,
-    read_classifier,
-    write_classifier,
+    read_table,
+    write_table,
 )
 
 SALT = bytes(range(SALT_BYTES))
 HABITS = len(LINE_HABITS)
 
 
-def make_classifier(weights, names=("Hugo", "Raul")):
-    """Return a classifier whose n-grams have these weights for each of the names."""
+def make_table(weights, names=("Hugo", "Raul")):
+    """Return a table whose n-grams have these weights for each of the names."""
     hashed = {hash_ngrams([gram], SALT, {})[0][0]: row for gram, row in weights.items()}
     buckets = sorted(hashed)
-    return VoiceClassifier(
+    return VoiceTable(
         salt=SALT,
         voices=np.array([hash_name(name, SALT) for name in names], np.uint64),
         bias=np.zeros(len(names), np.float32),
         habit_means=np.zeros(HABITS, np.float32),
         habit_deviations=np.ones(HABITS, np.float32),
         habit_weights=np.zeros((HABITS, len(names)), np.float32),
+        lengths=np.tile(np.array([[1, 20], [3, 60]], np.uint16), (len(names), LENGTHS // 2, 1)),
         buckets=np.array(buckets, np.uint16),
         idf=np.ones(len(buckets), np.float32),
         ngram_weights=np.array([hashed[b] for b in buckets], np.float32).reshape(-1, len(names)),
@@ -44,32 +48,39 @@ def make_classifier(weights, names=("Hugo", "Raul")):
 
 
 def test_log_odds_are_the_difference_to_all_other_voices_together():
-    classifier = make_classifier({"x": (2, 1, 0)}, names=("Hugo", "Raul", "Ana"))
+    table = make_table({"x": (2, 1, 0)}, names=("Hugo", "Raul", "Ana"))
 
-    assert classifier.log_odds(["x"], "Hugo") == pytest.approx(2 - np.log(np.e + 1))
-    assert classifier.log_odds(["x"], "Ana") == pytest.approx(0 - np.log(np.e**2 + np.e))
+    assert table.log_odds(["x"], "Hugo") == pytest.approx(2 - np.log(np.e + 1))
+    assert table.log_odds(["x"], "Ana") == pytest.approx(0 - np.log(np.e**2 + np.e))
 
 
 def test_two_voices_have_opposite_log_odds():
-    classifier = make_classifier({"x": (2, -1), "y": (0, 3)})
+    table = make_table({"x": (2, -1), "y": (0, 3)})
 
-    odds = [classifier.log_odds(["x y", "y"], name) for name in ("Hugo", "Raul")]
+    odds = [table.log_odds(["x y", "y"], name) for name in ("Hugo", "Raul")]
 
     assert odds[0] == pytest.approx(-odds[1])
     assert odds[1] > 0
 
 
 def test_a_text_without_known_ngrams_favours_nobody():
-    assert make_classifier({"x": (2, -1)}).log_odds(["日本"], "Hugo") == 0
-    assert make_classifier({}).log_odds(["x"], "Hugo") == 0
+    assert make_table({"x": (2, -1)}).log_odds(["日本"], "Hugo") == 0
+    assert make_table({}).log_odds(["x"], "Hugo") == 0
 
 
 def test_a_voice_that_was_not_learned_has_no_log_odds():
-    assert make_classifier({"x": (2, -1)}).log_odds(["x"], "Zoe") == 0
+    assert make_table({"x": (2, -1)}).log_odds(["x"], "Zoe") == 0
 
 
 def test_a_single_voice_has_no_log_odds():
-    assert make_classifier({"x": (2,)}, names=("Hugo",)).log_odds(["x"], "Hugo") == 0
+    assert make_table({"x": (2,)}, names=("Hugo",)).log_odds(["x"], "Hugo") == 0
+
+
+def test_lengths_are_drawn_from_those_of_the_voice():
+    drawn = {make_table({}).draw_length("Hugo", random.Random(seed)) for seed in range(20)}
+
+    assert drawn == {TurnLength(1, 20), TurnLength(3, 60)}
+    assert make_table({}).draw_length("Zoe", random.Random(0)) is None
 
 
 def test_ngrams_stay_within_words_and_count_their_borders():
@@ -91,7 +102,7 @@ def test_every_text_has_buckets_in_order_and_finite_log_odds(messages):
     assert counts.sum() == grams
     assert (np.diff(buckets) > 0).all()
     assert all(0 <= bucket < BUCKETS for bucket in buckets)
-    assert np.isfinite(make_classifier({"a": (1, -1)}).log_odds(messages, "Hugo"))
+    assert np.isfinite(make_table({"a": (1, -1)}).log_odds(messages, "Hugo"))
 
 
 def test_other_salts_give_other_buckets_and_hashes():
@@ -103,11 +114,11 @@ def test_other_salts_give_other_buckets_and_hashes():
 
 
 def test_a_written_table_is_read_back_and_is_private(tmp_path):
-    written = make_classifier({"x": (2, 1, 0), "😂": (-0.5, 0.25, 8)}, names=("A", "B", "C"))
+    written = make_table({"x": (2, 1, 0), "😂": (-0.5, 0.25, 8)}, names=("A", "B", "C"))
     path = tmp_path / "voices"
 
-    write_classifier(written, path)
-    read = read_classifier(path)
+    write_table(written, path)
+    read = read_table(path)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for messages in (["x"], ["😂 x", "x"], ["nothing"]):
@@ -123,27 +134,28 @@ def test_a_written_table_is_read_back_and_is_private(tmp_path):
 )  # fmt: skip
 def test_a_damaged_table_is_refused(tmp_path, harm):
     path = tmp_path / "voices"
-    write_classifier(make_classifier({"x": (2, 1)}), path)
+    write_table(make_table({"x": (2, 1)}), path)
     path.write_bytes(harm(path.read_bytes()))
 
     with pytest.raises(ArtifactError, match="train again"):
-        read_classifier(path)
+        read_table(path)
 
 
 def test_a_missing_table_is_refused(tmp_path):
     with pytest.raises(ArtifactError, match="cannot be read"):
-        read_classifier(tmp_path / "voices")
+        read_table(tmp_path / "voices")
 
 
 @pytest.mark.parametrize("voices", [1, 2, 5, 100, 1000])
 def test_the_largest_table_is_smaller_than_the_limit(tmp_path, voices):
     ngrams = min(BUCKETS, count_ngrams_that_fit(voices))
-    classifier = VoiceClassifier(
+    table = VoiceTable(
         SALT, np.zeros(voices, np.uint64), np.zeros(voices), np.zeros(HABITS), np.ones(HABITS),
-        np.zeros((HABITS, voices)), np.arange(ngrams), np.ones(ngrams), np.zeros((ngrams, voices)),
+        np.zeros((HABITS, voices)), np.zeros((voices, LENGTHS, 2)), np.arange(ngrams),
+        np.ones(ngrams), np.zeros((ngrams, voices)),
     )  # fmt: skip
 
-    write_classifier(classifier, tmp_path / "voices")
+    write_table(table, tmp_path / "voices")
 
     assert (tmp_path / "voices").stat().st_size <= MAX_BYTES
-    assert ngrams > 900
+    assert ngrams > 700

@@ -1,16 +1,22 @@
 """The index of training messages, made from a dataset and added to a version."""
 
+import random
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from model.artifacts.artifact import VOICE_TABLE
 from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from model.speaking.copy_index import open_index
+from model.speaking.voice_classifier import read_table
+from pipeline.dataset.pairs import select_half
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.run import add_lines, save_lines, training_messages
+from pipeline.training.run import add_lines, save_lines, save_voice_table, training_messages
+from tests.habits import HABITS
 from tests.model.fake_artifacts import make
 
 
@@ -46,6 +52,37 @@ def test_a_version_gets_an_index_as_a_new_version(tmp_path, habits_dataset):
     assert registry.promote(name) == name
     assert open_index(registry.open("2").copy_index) is not None
     assert not registry.open("1").copy_index.exists()
+
+
+def test_a_version_gets_a_table_of_the_voices_that_it_learned(tmp_path, habits_dataset):
+    dataset = load_dataset(habits_dataset)
+    registry = registry_of(tmp_path, dataset.content_hash)
+
+    add_lines(registry, "1", dataset)
+
+    table = read_table(registry.open("2").voice_table)
+    for name, habit in HABITS.items():
+        assert table.log_odds([f"fine {habit}"], name) > 0
+        assert table.draw_length(name, random.Random(0)) is not None
+
+
+def test_a_table_is_made_from_the_sessions_that_the_version_learned(tmp_path, habits_dataset):
+    dataset = load_dataset(habits_dataset)
+    reserved = {"reserve_judge_sessions": True}
+    sha256 = {"dataset": {"sha256": dataset.content_hash}}
+    (tmp_path / "half").mkdir()
+    registry = Registry(tmp_path / "artifacts")
+    registry.add(make(tmp_path / "new", provenance={**sha256, "hyperparameters": reserved}))
+
+    add_lines(registry, "1", dataset)
+    own = replace(dataset, train=select_half(dataset.train, judges=False))
+    save_voice_table(own, tmp_path / "half")
+
+    assert 0 < len(own.train) < len(dataset.train)
+    assert (
+        registry.open("2").voice_table.read_bytes()
+        == (tmp_path / "half" / VOICE_TABLE).read_bytes()
+    )
 
 
 def test_the_same_dataset_gives_the_same_index(tmp_path, habits_dataset):

@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from model.speaking.voice_classifier import SALT_BYTES, read_classifier, write_classifier
-from pipeline.training.voice_classifier import MIN_TURNS, fit_classifier
+from model.speaking.voice_classifier import SALT_BYTES, TurnLength, read_table, write_table
+from pipeline.training.voice_classifier import MIN_TURNS, fit_table
 
 SALT = bytes(range(SALT_BYTES))
 WORDS = {
@@ -27,40 +27,40 @@ def make_turns(counts, seed=0):
 
 
 def test_each_voice_is_the_likeliest_of_its_own_new_turns():
-    classifier = fit_classifier(make_turns(dict.fromkeys(WORDS, 60)), SALT, 0)
+    table = fit_table(make_turns(dict.fromkeys(WORDS, 60)), SALT)
 
     for voice, messages in make_turns(dict.fromkeys(WORDS, 10), seed=1):
-        odds = {name: classifier.log_odds(messages, name) for name in WORDS}
+        odds = {name: table.log_odds(messages, name) for name in WORDS}
         assert max(odds, key=odds.__getitem__) == voice
 
 
 def test_a_voice_with_few_turns_is_recognised_beside_one_with_many():
     turns = make_turns({"Hugo": 600, "Raul": 8})
 
-    classifier = fit_classifier(turns, SALT, 0)
+    table = fit_table(turns, SALT)
 
-    assert classifier.log_odds(["maybe ..."], "Raul") > 0
-    assert classifier.log_odds(["great!"], "Hugo") > 0
+    assert table.log_odds(["maybe ..."], "Raul") > 0
+    assert table.log_odds(["great!"], "Hugo") > 0
 
 
 def test_a_turn_that_anybody_could_write_has_small_log_odds():
-    classifier = fit_classifier(make_turns({"Hugo": 200, "Raul": 200}), SALT, 0)
+    table = fit_table(make_turns({"Hugo": 200, "Raul": 200}), SALT)
 
-    assert abs(classifier.log_odds(["12345"], "Hugo")) < classifier.log_odds(["great!"], "Hugo") / 2
+    assert abs(table.log_odds(["12345"], "Hugo")) < table.log_odds(["great!"], "Hugo") / 2
 
 
 @pytest.mark.parametrize("names", [("Hugo",), ()], ids=["one voice", "no voice"])
 def test_fewer_than_two_voices_have_no_log_odds(names, tmp_path):
-    classifier = fit_classifier(make_turns(dict.fromkeys(names, 20)), SALT, 0)
-    write_classifier(classifier, tmp_path / "voices")
+    table = fit_table(make_turns(dict.fromkeys(names, 20)), SALT)
+    write_table(table, tmp_path / "voices")
 
-    assert read_classifier(tmp_path / "voices").log_odds(["great!"], "Hugo") == 0
+    assert read_table(tmp_path / "voices").log_odds(["great!"], "Hugo") == 0
 
 
 def test_the_same_turns_make_the_same_file(tmp_path):
     for name in "ab":
-        classifier = fit_classifier(make_turns({"Hugo": 30, "Raul": 30}), SALT, 0)
-        write_classifier(classifier, tmp_path / name)
+        table = fit_table(make_turns({"Hugo": 30, "Raul": 30}), SALT)
+        write_table(table, tmp_path / name)
 
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
@@ -68,7 +68,7 @@ def test_the_same_turns_make_the_same_file(tmp_path):
 def test_a_file_contains_no_words_and_no_names(tmp_path):
     turns = [("Leonardo", ["my password is xylophone"])] * 9 + make_turns({"Hugo": 9})
 
-    write_classifier(fit_classifier(turns, SALT, 0), tmp_path / "voices")
+    write_table(fit_table(turns, SALT), tmp_path / "voices")
 
     written = (tmp_path / "voices").read_bytes()
     for text in ("Leonardo", "Hugo", "password", "xylo", "great", "pass"):
@@ -80,7 +80,17 @@ def test_what_only_one_turn_contains_is_not_stored():
     turns = make_turns({"Hugo": 30, "Raul": 30})
     rare = [("Raul", ["zqxj"])] * (MIN_TURNS - 1)
 
-    with_rare, without = (fit_classifier(own, SALT, 0) for own in (turns + rare, turns))
+    with_rare, without = (fit_table(own, SALT) for own in (turns + rare, turns))
 
     assert set(map(int, with_rare.buckets)) == set(map(int, without.buckets))
     assert np.isfinite(with_rare.ngram_weights).all()
+
+
+def test_lengths_are_those_of_the_voices_own_turns():
+    turns = [("Hugo", ["12345", "67"])] * 3 + [("Raul", ["x"]), ("Raul", ["😂"] * 4)]
+
+    table = fit_table(turns, SALT)
+
+    drawn = {name: {table.draw_length(name, random.Random(n)) for n in range(30)}
+             for name in ("Hugo", "Raul")}  # fmt: skip
+    assert drawn == {"Hugo": {TurnLength(2, 7)}, "Raul": {TurnLength(1, 1), TurnLength(4, 4)}}

@@ -1,12 +1,17 @@
 """How long a reply takes with the model that `make demo` left; skips where there is none."""
 
+import random
+import statistics
+import time
 from pathlib import Path
 
 import pytest
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
+from model.chat.prompt import parse_reply
 from model.errors import ArtifactError
+from model.speaking.candidates import Reply, choose_reply
 from model.speaking.engine import Request
 from model.speaking.speaker import open_speaker
 
@@ -17,6 +22,7 @@ CONTEXT = (
     "Hugo: I studied it at school and then I was lucky",
     "Tiago: what do you like most about it?",
 )
+_COMPARISONS = 15
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
@@ -35,6 +41,45 @@ def test_drawing_a_reply(benchmark, speaker, candidates):
     decoding = Decoding(candidates=candidates, max_new_tokens=32)
 
     benchmark(speaker.engine.candidates, [request], decoding)
+
+
+def test_choosing_one_of_eight_costs_little_more_than_the_former_choice_among_four(
+    benchmark, speaker
+):
+    """Compare with four candidates that are scored without context under five names each."""
+    names = ["Hugo", "Tiago", "Leonardo", "Andre", "Raul"]
+    label = speaker.codec.label_ids("Hugo")
+    request = Request(speaker.codec.prompt_ids(CONTEXT, 384), label, label)
+    bare = speaker.codec.prompt_ids((), 384)
+
+    def measure(candidates, choose):
+        started = time.process_time()
+        decoding = Decoding(candidates=candidates, max_new_tokens=32)
+        [drawn] = speaker.engine.candidates([request], decoding)
+        texts = [speaker.codec.reply_text("Hugo", one.ids) for one in drawn]
+        choose([Reply(parse_reply("Hugo", text), 0.0) for text in texts], decoding)
+        return time.process_time() - started
+
+    def choose_as_before(replies, _):
+        rows = [speaker.codec.reply_ids(name, one.messages) for one in replies for name in names]
+        ids = [row.ids for row in rows]
+        speaker.engine.scores([bare] * len(rows), [row.forced for row in rows], ids)
+
+    def choose_now(replies, decoding):
+        choose_reply(
+            speaker.engine, speaker.codec, replies, "Hugo", decoding,
+            speaker.voice_table, random.Random(0),
+        )  # fmt: skip
+
+    def compare():
+        return measure(4, choose_as_before), measure(8, choose_now)
+
+    rows = [benchmark.pedantic(compare, rounds=1)] + [compare() for _ in range(_COMPARISONS - 1)]
+    before, now = (statistics.median(column) for column in zip(*rows, strict=True))
+    benchmark.extra_info.update(
+        before_cpu_seconds=round(before, 3), cpu_seconds=round(now, 3), ratio=round(now / before, 2)
+    )
+    assert now / before <= 1.6
 
 
 def test_choosing_who_speaks_next(benchmark, speaker):

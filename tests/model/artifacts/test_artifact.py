@@ -178,11 +178,20 @@ def test_a_card_of_another_format_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("option", "value"),
     [("temperature", 0), ("temperature", 5.1), ("top_k", -1), ("top_p", 0), ("top_p", 1.1),
-     ("repetition_penalty", 0.9), ("max_new_tokens", 0), ("candidates", 0)],
+     ("repetition_penalty", 0.9), ("max_new_tokens", 0), ("candidates", 0),
+     ("voice_weight", -0.1), ("context_weight", -1), ("length_weight", -1), ("length_power", 2)],
 )  # fmt: skip
 def test_decoding_out_of_range_is_refused_by_its_options_name(option, value):
     with pytest.raises(ValueError, match=f"--{option.replace('_', '-')} {value} is out of range"):
         Decoding(**{option: value})
+
+
+def test_a_card_of_an_earlier_version_loses_only_settings_that_no_longer_exist(tmp_path):
+    folder = make(tmp_path / "a", decoding=Decoding(candidates=3))
+    kept = json.loads((folder / "model.json").read_text())["decoding"]
+    edit(folder, decoding={**kept, "contrast": 4})
+
+    assert load_artifact(folder).card.decoding == Decoding(candidates=3)
 
 
 def test_a_window_is_restored_from_json():

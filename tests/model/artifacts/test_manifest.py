@@ -53,8 +53,8 @@ def test_a_manifest_reads_back_equal_and_its_own_hash_is_checked():
 @pytest.mark.parametrize(
     "name",
     [
-        "model.json", "roster.json", "tokenizer.json", "lines.index", "propensity.json",
-        "scorecard.json",
+        "model.json", "roster.json", "tokenizer.json", "lines.index", "voices.index",
+        "propensity.json", "scorecard.json",
         "engine/model.bin", "engine/shared_vocabulary.json", "weights/model-1-of-2.safetensors",
     ],
 )  # fmt: skip

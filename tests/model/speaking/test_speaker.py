@@ -104,6 +104,30 @@ def test_no_reply_is_in_the_copy_index(trained, habits_dataset):
     assert not any(index.contains(messages) for messages in replies)
 
 
+def test_the_table_of_voices_knows_the_voices_habits(trained):
+    table = open_speaker(trained.open(), device="cpu", seed=1).voice_table
+
+    assert table is not None
+    for name, habit in HABITS.items():
+        odds = [table.log_odds([f"fine {habit}"], other) for other in HABITS]
+        assert max(odds) == table.log_odds([f"fine {habit}"], name) > 0
+
+
+def test_an_artifact_without_a_table_of_voices_works(trained):
+    artifact = trained.open()
+    kept = artifact.voice_table.read_bytes()
+    artifact.voice_table.unlink()
+
+    try:
+        speaker = open_speaker(artifact, device="cpu", seed=1)
+    finally:
+        artifact.voice_table.write_bytes(kept)
+        artifact.voice_table.chmod(0o600)
+
+    assert speaker.voice_table is None
+    assert speaker.reply(CONTEXT, "Hugo")
+
+
 def test_an_artifact_without_a_copy_index_works_with_a_warning(trained, caplog):
     artifact = trained.open()
     kept = artifact.copy_index.read_bytes()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import COPY_INDEX
+from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE
 from model.artifacts.registry import Registry
 from pipeline.cli.main import app
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.run import save_lines
+from pipeline.training.run import save_lines, save_voice_table
 from pipeline.versions.lineage import find_dataset
 from tests import habits
 from tests.checkpoints import save_llama
@@ -69,6 +69,9 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     }
     assert all(one["current"] is not None for one in receipt["scores"])
     assert receipt["excluded"] == []
-    save_lines(load_dataset(Path(find_dataset(registry.open()))), tmp_path)
+    dataset = load_dataset(Path(find_dataset(registry.open())))
+    save_lines(dataset, tmp_path)
+    save_voice_table(dataset, tmp_path)
     assert registry.open().copy_index.read_bytes() == (tmp_path / COPY_INDEX).read_bytes()
+    assert registry.open().voice_table.read_bytes() == (tmp_path / VOICE_TABLE).read_bytes()
     assert {path.stat().st_mode & 0o077 for path in root.rglob("*")} == {0}

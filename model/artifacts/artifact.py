@@ -35,10 +35,9 @@ class Decoding:
     rejects replies that repeat themselves.
 
     A single candidate is sent as it is. Of several, the one with the highest sum of three parts is
-    chosen. `context_weight` is for how much more likely the context makes it, in nats, divided by
-    its number of tokens to the power `length_power`. `voice_weight` is for the log-odds of the
-    voice under a classifier. `length_weight` is for the distance to the length and number of
-    messages of a turn drawn from the voice's own turns, so that replies are as long as theirs.
+    sent. `context_weight` is for how much more likely the context makes it, in nats, divided by its
+    number of tokens to the power `length_power`. `voice_weight` is for the log-odds of the voice
+    under a classifier. `length_weight` is for how usual its length is for the voice, in nats.
     """
 
     temperature: float = 0.9
@@ -47,10 +46,10 @@ class Decoding:
     repetition_penalty: float = 1.0
     max_new_tokens: int = 64
     candidates: int = 8
-    voice_weight: float = 1.0
+    voice_weight: float = 2.0
     context_weight: float = 1.0
     length_power: float = 0.5
-    length_weight: float = 1.0
+    length_weight: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse settings outside the sampler's ranges."""

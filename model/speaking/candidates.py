@@ -1,7 +1,6 @@
 """Filter and rank candidate replies; check forced beginnings."""
 
 import math
-import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from model.errors import VoiceError
 from model.redaction.redact import find_private_parts
 from model.speaking.copy_index import RUN_LENGTH
 from model.speaking.engine import Engine
-from model.speaking.voice_classifier import TurnLength, VoiceTable
+from model.speaking.voice_classifier import VoiceTable
 
 REJECTIONS = ("empty", "brackets", "damaged", "label", "private", "opening", "repeats", "copied")
 """Reasons to reject a candidate. The last three: it lacks the required opening words, it repeats
@@ -27,8 +26,6 @@ MAX_OPENING = 200
 
 _LOOP_LENGTH = 4
 """Length in words of a run; if a run occurs twice in a reply, the model is stuck in a loop."""
-
-_MOST = 4  # messages of a turn; few turns have more
 
 _SENTENCE_END = re.compile(r"[.!?…。！？]+(?=\s|$)")
 
@@ -50,15 +47,15 @@ class ReplyScores:
     """What the choice of a reply depends on.
 
     `here` and `alone` are the log-probabilities of its `tokens` tokens for the voice, in the
-    context and without it. `voice` are the log-odds of the voice, 0 without a table of voices.
-    `distance` is the result of `measure_distance`, 0 without a table.
+    context and without it. `voice` are the log-odds of the voice, `length` says in nats how usual
+    its length is for the voice; both are 0 without a table of voices.
     """
 
     here: float
     alone: float
     tokens: int
     voice: float = 0.0
-    distance: float = 0.0
+    length: float = 0.0
 
 
 def clean_opening(words: str, names: Iterable[str]) -> str:
@@ -151,7 +148,6 @@ def choose_reply(
     voice: str,
     decoding: Decoding,
     table: VoiceTable | None,
-    chance: random.Random,
 ) -> Reply:
     """Return the reply with the most merit; without a table of voices only the context counts.
 
@@ -163,7 +159,6 @@ def choose_reply(
     rows = [codec.reply_ids(voice, reply.messages) for reply in replies]
     ids = [row.ids for row in rows]
     alone = map(sum, engine.scores([prompt] * len(rows), [row.forced for row in rows], ids))
-    usual = table.draw_length(voice, chance) if table else None
     merits = [
         compute_merit(
             ReplyScores(
@@ -171,23 +166,13 @@ def choose_reply(
                 score,
                 max(1, len(own)),
                 table.log_odds(reply.messages, voice) if table else 0.0,
-                measure_distance(reply.messages, usual) if usual else 0.0,
+                table.log_length(reply.messages, voice) if table else 0.0,
             ),
             decoding,
         )
         for reply, score, own in zip(replies, alone, ids, strict=True)
     ]
     return replies[merits.index(max(merits))]
-
-
-def measure_distance(messages: Sequence[str], usual: TurnLength) -> float:
-    """Return how far a turn is from a length: in messages, and in factors of e of characters.
-
-    Turns of more than four messages count as four.
-    """
-    characters = max(1, sum(map(len, messages)))
-    size = abs(math.log(characters / max(1, usual.characters)))
-    return abs(min(len(messages), _MOST) - min(usual.messages, _MOST)) + size
 
 
 def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:
@@ -200,5 +185,5 @@ def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:
     return (
         decoding.context_weight * context
         + decoding.voice_weight * scores.voice
-        - decoding.length_weight * scores.distance
+        + decoding.length_weight * scores.length
     )

@@ -118,7 +118,7 @@ class Speaker:
                     raise_if_stopped(should_stop)
                     reply = choose_reply(
                         self.engine, self.codec, accepted, each.ask.voice, self.decoding,
-                        self.voice_table, self.rng,
+                        self.voice_table,
                     )  # fmt: skip
                     found[number] = reply.messages
                     del prepared[number]

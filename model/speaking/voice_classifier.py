@@ -4,7 +4,6 @@
 """
 
 import math
-import random
 import re
 import struct
 from collections import Counter
@@ -27,12 +26,13 @@ MAX_LENGTH = 4
 MAX_BYTES = 2_000_000
 """Maximum size of a table on disk."""
 
-LENGTHS = 100
-"""Number of turns of each voice whose length is stored."""
+MOST_MESSAGES = 5
+"""Turns of more messages count as turns of this many."""
 
 SALT_BYTES = 16
 _HABIT_SCALE = 0.1  # chosen on validation pairs: habits weigh about as much as n-grams
 _MAX_DEVIATION = 4.0  # standard deviations
+_LEAST_DENSITY = -4.0  # nats, so that no single turn's length decides alone
 _MAGIC = b"understudy voice"
 _HEADER = struct.Struct(f"<{len(_MAGIC)}s{SALT_BYTES}sII")
 
@@ -72,22 +72,14 @@ def measure_habits(text: str) -> tuple[float, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TurnLength:
-    """The number of messages of a turn, and of characters in all of them."""
-
-    messages: int
-    characters: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class VoiceTable:
-    """The classifier's weights, and lengths of each voice's own turns; no names and no text.
+    """The classifier's weights, and how long each voice's turns are; without names and text.
 
     A voice is known by the salted hash of its name (`voices`, [voices]). An n-gram is known by its
     bucket (`buckets`, [n-grams], ascending). The weights are [n-grams, voices] and
-    [habits, voices]. `lengths` has the messages and characters of turns drawn at random,
-    [voices, LENGTHS, 2].
+    [habits, voices]. `lengths`, [voices, MOST_MESSAGES, 3], has for each number of messages its
+    log-probability, and the mean and standard deviation of ln(characters).
     """
 
     salt: bytes
@@ -96,7 +88,7 @@ class VoiceTable:
     habit_means: Table
     habit_deviations: Table
     habit_weights: Table
-    lengths: NDArray[np.uint16]
+    lengths: Table
     buckets: NDArray[np.uint16]
     idf: Table
     ngram_weights: Table = field(repr=False)
@@ -117,15 +109,28 @@ class VoiceTable:
         scores = self.bias + values @ self.ngram_weights[rows] + habits @ self.habit_weights
         return float(scores[place] - np.logaddexp.reduce(np.delete(scores, place)))
 
-    def draw_length(self, name: str, chance: random.Random) -> TurnLength | None:
-        """Return the length of one of this voice's own turns; None if the voice is unknown."""
+    def log_length(self, messages: Sequence[str], name: str) -> float:
+        """Return how usual a turn's length is for this voice, in nats; 0 if the voice is unknown.
+
+        It is the log-probability of the number of messages, plus the log-density, up to a constant,
+        of the number of characters in such turns.
+        """
         place = self._find(name)
-        return None if place is None else TurnLength(*map(int, chance.choice(self.lengths[place])))
+        if place is None or not messages:
+            return 0.0
+        share, mean, deviation = self.lengths[place, min(len(messages), MOST_MESSAGES) - 1]
+        distance = (measure_size(messages) - mean) / deviation
+        return float(share + max(-(distance**2) / 2 - math.log(deviation), _LEAST_DENSITY))
 
     def _find(self, name: str) -> int | None:
         """Return a voice's place, None if it is unknown."""
         [places] = np.nonzero(self.voices == hash_name(name, self.salt))
         return int(places[0]) if len(places) else None
+
+
+def measure_size(messages: Sequence[str]) -> float:
+    """Return ln(characters) of a turn."""
+    return math.log(max(1, sum(map(len, messages))))
 
 
 def hash_name(name: str, salt: bytes) -> int:
@@ -215,8 +220,13 @@ def read_table(path: Path) -> VoiceTable:
         found = np.frombuffer(content, kind, math.prod(shape), start).reshape(shape)
         start += found.nbytes
         fields[name] = found.astype(np.float32) if found.dtype.kind == "f" else found
-    finite = all(np.isfinite(part).all() for part in fields.values())
-    if not finite or (np.diff(fields["buckets"].astype(int)) <= 0).any():
+    is_valid = (
+        all(np.isfinite(part).all() for part in fields.values())
+        and (np.diff(fields["buckets"].astype(int)) > 0).all()
+        and (fields["lengths"][..., 2] > 0).all()
+        and (fields["habit_deviations"] > 0).all()
+    )
+    if not is_valid:
         raise ArtifactError(f"{path} is damaged: train again")
     return VoiceTable(salt, **fields)
 
@@ -239,7 +249,7 @@ def _layout(voices: int, ngrams: int) -> tuple[tuple[str, str, tuple[int, ...]],
         ("habit_means", "<f4", (habits,)),
         ("habit_deviations", "<f4", (habits,)),
         ("habit_weights", "<f4", (habits, voices)),
-        ("lengths", "<u2", (voices, LENGTHS, 2)),
+        ("lengths", "<f4", (voices, MOST_MESSAGES, 3)),
         ("buckets", "<u2", (ngrams,)),
         ("idf", "<f2", (ngrams,)),
         ("ngram_weights", "<f2", (ngrams, voices)),

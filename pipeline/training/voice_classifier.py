@@ -12,13 +12,14 @@ from threadpoolctl import threadpool_limits
 
 from model.speaking.voice_classifier import (
     BUCKETS,
-    LENGTHS,
     LINE_HABITS,
+    MOST_MESSAGES,
     VoiceTable,
     average_habits,
     count_ngrams_that_fit,
     hash_name,
     hash_ngrams,
+    measure_size,
     weigh_habits,
     weigh_ngrams,
 )
@@ -30,6 +31,8 @@ _MAX_TURNS = 5_000
 """Maximum number of turns per voice, drawn at random; further turns teach little."""
 _PENALTY = 1.0  # scikit-learn's C, the inverse of the regularisation
 _MIN_DEVIATION = 0.05
+_PRIOR_TURNS = 10
+"""Weight of all turns of a voice in the lengths of those with one number of messages."""
 
 
 def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceTable:
@@ -60,10 +63,6 @@ def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceT
     habits = habits.reshape(-1, len(LINE_HABITS))
     means = habits.mean(0) if rows else np.zeros(len(LINE_HABITS), np.float32)
     deviations = np.maximum(habits.std(0) if rows else 0 * means, _MIN_DEVIATION)
-    lengths = [
-        [(len(own), len("".join(own))) for own in chance.choices(by_voice[name], k=LENGTHS)]
-        for name in names
-    ]
     weights = _fit(
         _tabulate([(places[one], counts) for one, counts in hashed], idf),
         weigh_habits(habits, means, deviations),
@@ -77,11 +76,28 @@ def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceT
         habit_means=means,
         habit_deviations=deviations.astype(np.float32),
         habit_weights=weights[len(buckets) + 1 :],
-        lengths=np.minimum(lengths, 0xFFFF).astype(np.uint16).reshape(-1, LENGTHS, 2),
+        lengths=_measure_lengths([by_voice[name] for name in names]),
         buckets=buckets.astype(np.uint16),
         idf=idf,
         ngram_weights=weights[1 : len(buckets) + 1],
     )
+
+
+def _measure_lengths(voices: Sequence[Sequence[Sequence[str]]]) -> NDArray[np.float32]:
+    """Return the lengths of each voice's turns, smoothed, as `VoiceTable.lengths`."""
+    lengths = np.zeros((len(voices), MOST_MESSAGES, 3), np.float32)
+    for rows, turns in zip(lengths, voices, strict=True):
+        counts = np.array([min(len(messages), MOST_MESSAGES) for messages in turns])
+        sizes = np.array([measure_size(messages) for messages in turns])
+        mean, variance = sizes.mean(), sizes.var()
+        for number, row in enumerate(rows, 1):
+            own = sizes[counts == number]
+            weight = len(own) + _PRIOR_TURNS
+            centre = (own.sum() + _PRIOR_TURNS * mean) / weight
+            spread = (((own - centre) ** 2).sum() + _PRIOR_TURNS * variance) / weight
+            share = (len(own) + _PRIOR_TURNS / MOST_MESSAGES) / (len(turns) + _PRIOR_TURNS)
+            row[:] = np.log(share), centre, max(np.sqrt(spread), _MIN_DEVIATION)
+    return lengths
 
 
 def _tabulate(

@@ -12,7 +12,6 @@ from model.errors import VoiceError
 from model.speaking.copy_index import SALT_BYTES, open_index, write_index
 from model.speaking.engine import Candidate
 from model.speaking.speaker import Speaker
-from model.speaking.voice_classifier import TurnLength
 from tests.checkpoints import t5_tokenizer
 
 CONTEXT = ("Hugo: shall we go to the cinema?", "Raul: hello")
@@ -78,7 +77,7 @@ def test_own_labels_in_a_reply_separate_messages():
 
 
 class FakeTable:
-    """Has the log-odds of given texts, and one usual length."""
+    """Has the log-odds of given texts, and one usual number of messages."""
 
     def __init__(self, odds=None, usual=None):
         self.odds, self.usual = odds or {}, usual
@@ -86,8 +85,8 @@ class FakeTable:
     def log_odds(self, messages, name):
         return self.odds.get((name, *messages), 0.0)
 
-    def draw_length(self, name, chance):
-        return self.usual
+    def log_length(self, messages, name):
+        return 0.0 if self.usual in {None, len(messages)} else -5.0
 
 
 def test_a_reply_typical_of_the_voice_is_preferred():
@@ -107,18 +106,12 @@ def test_a_weight_of_zero_ignores_the_voice():
     assert speaker.reply(CONTEXT, "Hugo") == ("me too",)
 
 
-@pytest.mark.parametrize(
-    ("usual", "wanted"),
-    [(TurnLength(1, 6), ("me too",)), (TurnLength(2, 20), ("see you later", "friday?")), (None, 1)],
-    ids=["short", "a burst", "unknown voice"],
-)
+@pytest.mark.parametrize(("usual", "wanted"), [(1, ("me too",)), (2, ("see you later", "friday?"))])
 def test_a_reply_as_long_as_the_voices_own_turns_is_preferred(usual, wanted):
     replies = ["see you later\nHugo: friday?", "me too"]
     speaker = make_speaker(replies, table=FakeTable(usual=usual))
 
-    reply = speaker.reply(CONTEXT, "Hugo")
-
-    assert reply == (("see you later", "friday?") if wanted == 1 else wanted)
+    assert speaker.reply(CONTEXT, "Hugo") == wanted
 
 
 def test_a_single_candidate_is_not_ranked():

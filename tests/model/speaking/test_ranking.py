@@ -3,14 +3,13 @@
 import pytest
 
 from model.artifacts.artifact import Decoding
-from model.speaking.candidates import ReplyScores, compute_merit, measure_distance
-from model.speaking.voice_classifier import TurnLength
+from model.speaking.candidates import ReplyScores, compute_merit
 
 PLAIN = Decoding(voice_weight=1, context_weight=1, length_power=0, length_weight=1)
 
 
-def test_merit_adds_context_and_voice_and_subtracts_the_distance():
-    scores = ReplyScores(here=-4, alone=-6, tokens=5, voice=3, distance=0.5)
+def test_merit_adds_context_voice_and_length():
+    scores = ReplyScores(here=-4, alone=-6, tokens=5, voice=3, length=-0.5)
 
     assert compute_merit(scores, PLAIN) == 2 + 3 - 0.5
 
@@ -29,17 +28,4 @@ def test_the_context_is_normalized_by_length(power, wanted):
 def test_the_weights_scale_each_part():
     weights = Decoding(voice_weight=0.5, context_weight=2, length_power=1, length_weight=4)
 
-    assert compute_merit(ReplyScores(-4, -6, 1, voice=3, distance=0.25), weights) == 4 + 1.5 - 1
-
-
-def test_the_distance_is_0_for_the_same_length_and_grows_with_each_difference():
-    usual = TurnLength(messages=2, characters=20)
-
-    assert measure_distance(["0123456789"] * 2, usual) == 0
-    assert measure_distance(["0123456789" * 2], usual) == 1
-    assert measure_distance(["0123456789" * 2] * 2, usual) == pytest.approx(0.693, abs=0.001)
-    assert measure_distance(["01234"] * 2, usual) == pytest.approx(0.693, abs=0.001)
-
-
-def test_long_bursts_are_alike():
-    assert measure_distance(["01"] * 5, TurnLength(9, 10)) == 0
+    assert compute_merit(ReplyScores(-4, -6, 1, voice=3, length=-0.25), weights) == 4 + 1.5 - 1

@@ -1,6 +1,6 @@
 """The classifier of turns by voice: features, the file, the log-odds."""
 
-import random
+import math
 import stat
 import string
 
@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from model.errors import ArtifactError
 from model.speaking.voice_classifier import (
     BUCKETS,
-    LENGTHS,
     LINE_HABITS,
     MAX_BYTES,
+    MOST_MESSAGES,
     SALT_BYTES,
-    TurnLength,
     VoiceTable,
     count_ngrams_that_fit,
     hash_name,
@@ -27,6 +26,7 @@ from model.speaking.voice_classifier import (
 
 SALT = bytes(range(SALT_BYTES))
 HABITS = len(LINE_HABITS)
+LENGTHS = np.array([[-n, math.log(10 * n), 0.5] for n in range(1, 6)], np.float32)
 
 
 def make_table(weights, names=("Hugo", "Raul")):
@@ -40,7 +40,7 @@ def make_table(weights, names=("Hugo", "Raul")):
         habit_means=np.zeros(HABITS, np.float32),
         habit_deviations=np.ones(HABITS, np.float32),
         habit_weights=np.zeros((HABITS, len(names)), np.float32),
-        lengths=np.tile(np.array([[1, 20], [3, 60]], np.uint16), (len(names), LENGTHS // 2, 1)),
+        lengths=np.tile(LENGTHS, (len(names), 1, 1)),
         buckets=np.array(buckets, np.uint16),
         idf=np.ones(len(buckets), np.float32),
         ngram_weights=np.array([hashed[b] for b in buckets], np.float32).reshape(-1, len(names)),
@@ -76,11 +76,19 @@ def test_a_single_voice_has_no_log_odds():
     assert make_table({"x": (2,)}, names=("Hugo",)).log_odds(["x"], "Hugo") == 0
 
 
-def test_lengths_are_drawn_from_those_of_the_voice():
-    drawn = {make_table({}).draw_length("Hugo", random.Random(seed)) for seed in range(20)}
+def test_a_length_is_the_more_usual_the_nearer_it_is_to_the_voices_own():
+    table = make_table({})
 
-    assert drawn == {TurnLength(1, 20), TurnLength(3, 60)}
-    assert make_table({}).draw_length("Zoe", random.Random(0)) is None
+    def usual(*lengths):
+        return table.log_length(["x" * length for length in lengths], "Hugo")
+
+    assert usual(10) == pytest.approx(-1 + math.log(2))
+    assert usual(10) > usual(14) > usual(20)
+    assert usual(10) > usual(7) > usual(5)
+    assert usual(10, 10) == pytest.approx(usual(10) - 1)
+    assert usual(*[10] * 5) == usual(*[5] * 10)
+    assert usual(100_000) == usual(1_000_000) == -1 - 4
+    assert table.log_length(["x"], "Zoe") == 0
 
 
 def test_ngrams_stay_within_words_and_count_their_borders():
@@ -151,7 +159,7 @@ def test_the_largest_table_is_smaller_than_the_limit(tmp_path, voices):
     ngrams = min(BUCKETS, count_ngrams_that_fit(voices))
     table = VoiceTable(
         SALT, np.zeros(voices, np.uint64), np.zeros(voices), np.zeros(HABITS), np.ones(HABITS),
-        np.zeros((HABITS, voices)), np.zeros((voices, LENGTHS, 2)), np.arange(ngrams),
+        np.zeros((HABITS, voices)), np.ones((voices, MOST_MESSAGES, 3)), np.arange(ngrams),
         np.ones(ngrams), np.zeros((ngrams, voices)),
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from model.speaking.voice_classifier import SALT_BYTES, TurnLength, read_table, write_table
+from model.speaking.voice_classifier import SALT_BYTES, read_table, write_table
 from pipeline.training.voice_classifier import MIN_TURNS, fit_table
 
 SALT = bytes(range(SALT_BYTES))
@@ -87,10 +87,18 @@ def test_what_only_one_turn_contains_is_not_stored():
 
 
 def test_lengths_are_those_of_the_voices_own_turns():
-    turns = [("Hugo", ["12345", "67"])] * 3 + [("Raul", ["x"]), ("Raul", ["😂"] * 4)]
+    turns = [("Hugo", ["a short line"])] * 40 + [("Raul", ["x" * 60, "y" * 60])] * 40
 
     table = fit_table(turns, SALT)
 
-    drawn = {name: {table.draw_length(name, random.Random(n)) for n in range(30)}
-             for name in ("Hugo", "Raul")}  # fmt: skip
-    assert drawn == {"Hugo": {TurnLength(2, 7)}, "Raul": {TurnLength(1, 1), TurnLength(4, 4)}}
+    short, burst, long = ["another line"], ["a line", "a line"], ["z" * 59, "z" * 58]
+    assert table.log_length(short, "Hugo") > table.log_length(burst, "Hugo") + 1
+    assert table.log_length(long, "Raul") > table.log_length(burst, "Raul") + 1
+    assert table.log_length(long, "Raul") > table.log_length(short, "Raul") + 1
+
+
+def test_unseen_numbers_of_messages_stay_possible():
+    table = fit_table(make_turns({"Hugo": 3, "Raul": 1}), SALT)
+
+    for count in range(1, 9):
+        assert -12 < table.log_length(["fine"] * count, "Raul") < 5

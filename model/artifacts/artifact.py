@@ -47,9 +47,9 @@ class Decoding:
     max_new_tokens: int = 64
     candidates: int = 8
     voice_weight: float = 2.0
-    context_weight: float = 1.0
-    length_power: float = 0.5
-    length_weight: float = 0.5
+    context_weight: float = 0.5
+    length_power: float = 0.75
+    length_weight: float = 0.25
 
     def __post_init__(self) -> None:
         """Refuse settings outside the sampler's ranges."""

@@ -70,7 +70,7 @@ class Speaker:
     decoding: Decoding
     rng: random.Random = field(repr=False)
     copy_index: CopyIndex | None = None
-    voice_table: VoiceTable | None = None
+    voice_table: VoiceTable | None = field(default=None, repr=False)
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
 
     def reply(

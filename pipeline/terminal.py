@@ -140,7 +140,7 @@ class TrainingBar:
 def describe(progress: TrainingProgress) -> str:
     """Describe a step in at most 45 characters."""
     loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
-    speed = f"{progress.examples_per_second:.1f} examples/s"
+    speed = f"{progress.examples_per_second:.1f} per second"
     left = time_left(progress.share, progress.seconds)
     return f"{progress.share:4.0%}  loss {loss}  {speed}{f'  {left} left' if left else ''}"
 

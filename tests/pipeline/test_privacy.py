@@ -145,7 +145,7 @@ def test_nothing_of_somebody_who_said_no_stands_in_any_file(tmp_path, run):
     assert start(export).wait() == 0
 
     written = texts(left())
-    assert len(written) == 8
+    assert len(written) == 9
     for text in written:
         assert "quimera" not in text
         assert "violeta" not in text
@@ -182,7 +182,7 @@ def test_quoted_words_of_an_excluded_person_are_in_no_file(tmp_path, run):
     assert start(export).wait() == 0
 
     written = texts(left())
-    assert len(written) == 8
+    assert len(written) == 9
     for text in written:
         assert "quimera" not in text
         assert "violeta" not in text

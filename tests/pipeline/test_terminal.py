@@ -35,8 +35,8 @@ def test_a_training_s_first_steps_show_no_time_left():
         describe(TrainingProgress(share, 20.0, 1, None, 3.0)) for share in (0.0002, 0.25)
     )
 
-    assert first == "  0%  loss …  3.0 examples/s"
-    assert later == " 25%  loss …  3.0 examples/s  1 min left"
+    assert first == "  0%  loss …  3.0 per second"
+    assert later == " 25%  loss …  3.0 per second  1 min left"
 
 
 def shown(tmp_path, *, is_terminal, steps):

@@ -9,7 +9,7 @@ from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.errors import TrainingError
 from model.files import make_folder, write_text
-from pipeline.cli.tables import print_glance, print_judgement, print_summary
+from pipeline.cli.tables import print_headline, print_judgement, print_summary
 from pipeline.cli.talk import opening_lines
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions
@@ -67,7 +67,7 @@ def run_demo(
     console.rule("5 · Its scorecard: does it sound like them?", align="left")
     version = registry.open()
     card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
-    print_glance(card, console)
+    print_headline(card, console)
     print_paragraph(verdict(trained.judgement, card), console)
     console.print(
         f"\n  Full scorecard: {version.path / SCORECARD}", highlight=False, soft_wrap=True

@@ -180,9 +180,9 @@ def evaluate(
     dataset = evaluation.load_evaluation_dataset(version, data)
     size = evaluation.QUICK if quick else evaluation.FULL
     if replies:
-        size = size.with_lines(replies)
+        size = size.with_replies(replies)
     elif not quick:
-        size = size.with_replies(evaluation.MIN_REPLIES, len(version.card.learned))
+        size = size.with_spoken_lines(evaluation.MIN_LINES, len(version.card.learned))
     place = out or version.path / SCORECARD
     card = evaluation.evaluate(
         version, dataset, models_dir / "bases", size, seed or 0, console, split=split, place=place

@@ -275,130 +275,143 @@ Card = Mapping[str, Any]
 """The content of scorecard.json."""
 
 _ARMS = {
-    "generated": "tuned, as in the bot",
-    "unranked": "tuned, one candidate",
-    "swapped": "tuned, speakers swapped",
-    "base": "untuned base",
+    "real": "real replies",
+    "generated": "tuned",
+    "cold": "tuned, cold",
+    "swapped": "tuned, as somebody else",
     "markov": "Markov chain",
-    "nearest": "nearest training turn",
-    "ceiling": "real replies",
-    "ceiling_unseen": "real, not in training",
+    "nearest": "nearest turn",
 }
-_GLANCE_ARMS = ("generated", "swapped", "base", "ceiling")
-_SHORT = {
-    "generated": "tuned", "unranked": "unranked", "swapped": "swapped", "base": "base",
-    "markov": "Markov", "nearest": "nearest", "ceiling": "real",
-}  # fmt: skip
-_SIZES = ("bags_of_1", "bags_of_5", "bags_of_10")
+_COMPARED = ("real", "generated", "markov", "nearest")
 
 
 def print_scorecard(card: Card, console: Console) -> None:
-    """Print all sections, with 95 % intervals in brackets."""
+    """Print the headline, then all sections, with 95 % intervals in brackets."""
+    print_headline(card, console)
+    judges = f"judges of {card['attribution']['judge_sessions']} conversations"
     for title, lines in (
-        ("Whose lines are these? Macro-F1 of a classifier trained on real lines", _attribution),
-        ("The same by words and habits, which tuning did not use", _by_words),
-        ("Bags of 10 lines: the voice (rows), and the classifier's answer (columns)", _confusion),
-        ("Loss on real turns, in nats per character; lower is better", _nats),
-        ("Each arm's lines", _arms),
+        (f"Whose lines are these? Macro-F1, {judges}", _attribution),
+        ("Bags of 10 lines: the voice (rows), and the judges' answer (columns)", _confusion),
+        ("Style of the replies", _style),
+        ("Likeness of the replies", _likeness),
+        ("Nats per character of real turns (lower is better), and right voice", _nats),
         ("Habits: generated / real, per line; burst: messages per turn", _habits),
     ):
         console.print(f"\n  {title}", style="bold", highlight=False)
         console.print(Padding.indent(lines(card), 2))
     console.print()
-    for line in _words(card):
+    for line in _notes_on(card):
         console.print(Text(f"  {line}"))
 
 
-def print_glance(card: Card, console: Console) -> None:
-    """Print the main figures: attribution, losses and private data."""
-    chance = card["attribution"]["chance"]
-    console.print(f"  Macro-F1 of a classifier trained on real lines; chance is {chance:.2f}")
-    rows = table("who speaks", "lines", "bags of 1", "bags of 5", "copied")
-    for arm in _GLANCE_ARMS:
-        found = (card["attribution"][f"bags_of_{size}"][arm] for size in (1, 5))
-        rows.add_row(
-            _ARMS[arm],
-            f"{card['replies'][arm]['lines']:,}",
-            *(f"{value:.2f}" for value in found),
-            f"{card['copied']['real' if arm == 'ceiling' else arm]:.1%}",
-        )
+def print_headline(card: Card, console: Console) -> None:
+    """Print the main scores beside those of the baselines."""
+    found = card["headline"]
+    rows = table("", "tuned", "95 %", "Markov", "nearest", "real")
+    for key, title in (
+        ("attribution", "sounds like the friend"),
+        ("attribution_cold", "the same, cold: own lines removed"),
+        ("fit", "fits the conversation (first of ten)"),
+    ):
+        own = found[key]
+        baselines = (_shown(found.get(f"{key}_{arm}")) for arm in ("markov", "nearest"))
+        interval = f"{own['low']:.2f} {own['high']:.2f}"
+        rows.add_row(title, f"{own['value']:.2f}", interval, *baselines, "1.00")
+    styles, copied = card["style"], card["copied"]
+    for title, figures in (
+        ("messages per turn", [styles[arm]["messages_per_turn"] for arm in _COMPARED]),
+        ("copies of six words or more", [copied[arm] for arm in _COMPARED]),
+    ):
+        real, *others = (f"{figure:.2f}" if figure >= 1 else f"{figure:.1%}" for figure in figures)
+        rows.add_row(title, others[0], "", *others[1:], real)
     console.print(Padding.indent(rows, 2))
-    console.print()
-    for line in _at_a_glance(card):
-        console.print(Text(f"  {line}"))
-
-
-def _at_a_glance(card: Card) -> Iterator[str]:
-    nats = card["nats_per_char"]
-    tuned, base = (f"{nats[arm]:.2f}" for arm in ("tuned", "base"))
-    yield f"Loss on real turns: {tuned} nats per character; of the untuned base: {base}"
-    yield _right_name(card)
-    yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
-    yield "This is a quick evaluation; `understudy evaluate` uses more lines"
+    console.print(
+        f"  The first three: relative to real replies; {found['bags']} bags of ten per voice",
+        style="dim",
+    )
+    right = card["right_voice"]
+    for key, what in (
+        ("absent", "speaker absent, among absent names"),
+        ("no_context", "without context, among all names"),
+    ):
+        share, chance = right[key]["share"], right[key]["chance"]
+        console.print(f"  Right voice, {what}: {share:.0%} (chance {chance:.0%})")
+    console.print(
+        f"  Real or generated, with context: AUC {found['auc_with_context']:.2f} (0.5: alike)\n"
+        f"  Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
+    )
+    if card["quick"]:
+        console.print("  Quick evaluation: leave out --quick for narrower intervals")
 
 
 def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's
-    return _f1(card, "attribution")
-
-
-def _by_words(card: Card) -> Any:  # noqa: ANN401
-    return _f1(card, "attribution.words_and_habits")
-
-
-def _f1(card: Card, place: str) -> Any:  # noqa: ANN401
-    rows = table("who speaks", "bags of 1", "bags of 5", "bags of 10")
+    rows = table("who speaks", "bags of 1", "bags of 10", "characters", "words")
     for arm, title in _ARMS.items():
-        names = (f"{place}.{size}.{arm}" for size in _SIZES)
-        rows.add_row(title, *(_with_interval(card, name) for name in names))
+        rows.add_row(
+            title,
+            _with_interval(card, f"attribution.bags_of_1.{arm}"),
+            _with_interval(card, f"attribution.bags_of_10.{arm}"),
+            _shown(card["attribution"]["characters"][arm]),
+            _shown(card["attribution"]["words_and_habits"][arm]),
+        )
     return rows
 
 
 def _confusion(card: Card) -> Any:  # noqa: ANN401
     found = card["attribution"]
     rows = table("", *(_short(voice) for voice in found["voices"]))
-    for voice, shares in zip(
-        found["voices"], found["confusion"]["bags_of_10"]["generated"], strict=True
-    ):
+    for voice, shares in zip(found["voices"], found["confusion"]["generated"], strict=True):
         rows.add_row(Text(voice), *(f"{share:.0%}" for share in shares))
     return rows
 
 
+def _style(card: Card) -> Any:  # noqa: ANN401
+    rows = table("", "msgs/turn", "one msg", "questions", "length", "bland", "copied")
+    for arm, title in _ARMS.items():
+        own = card["style"][arm]
+        rows.add_row(
+            title,
+            _shown(own["messages_per_turn"]),
+            *(f"{own[key]:.0%}" for key in ("one_message", "questions")),
+            _shown(own["characters"], 0),
+            f"{own['bland']:.1%}",
+            f"{card['copied'][arm]:.1%}",
+        )
+    return rows
+
+
+def _likeness(card: Card) -> Any:  # noqa: ANN401
+    rows = table("", "fit", "AUC", "habits", "distinct-2", "self-BLEU", "chrF", "ROUGE-L")
+    for arm in _COMPARED:
+        overlap = card["overlap"].get(arm, {})
+        rows.add_row(
+            _ARMS[arm],
+            _shown(card["fit"]["recall"][arm]),
+            _shown(card["auc_with_context"].get(arm)),
+            _shown(card["habits"]["distance"].get(arm)),
+            _shown(card["diversity"][arm]["distinct_2"]),
+            _shown(card["diversity"][arm]["self_bleu"]),
+            _shown(overlap.get("chrf"), 1),
+            _shown(overlap.get("rouge", {}).get("rougeL")),
+        )
+    return rows
+
+
 def _nats(card: Card) -> Any:  # noqa: ANN401
-    rows = table("voice", "tuned", "base", "no context", "perplexity", "right voice")
-    nats, right, perplexity = card["nats_per_char"], card["right_voice"], card["perplexity"]
-    arms = ("tuned", "base", "no_context")
+    rows = table("voice", "tuned", "base", "no context", "absent", "no context ")
+    nats, right = card["nats_per_char"], card["right_voice"]
+    arms, ways = ("tuned", "base", "no_context"), ("absent", "no_context")
     for voice, own in nats["voices"].items():
-        figures = (f"{own[arm]:.2f}" for arm in arms)
-        others = (f"{perplexity['voices'][voice]:.1f}", f"{right['voices'][voice]:.0%}")
-        rows.add_row(Text(voice), *figures, *others)
-    for title, own, share in (
-        ("all", nats, right["share"]),
-        ("not in training", nats["unseen"], right["unseen"]),
-    ):
-        others = (f"{perplexity['tuned']:.1f}" if own is nats else "", f"{share:.0%}")
-        rows.add_row(title, *(f"{own[arm]:.2f}" for arm in arms), *others)
+        shares = (right[way]["voices"].get(voice) for way in ways)
+        rows.add_row(
+            Text(voice),
+            *(f"{own[arm]:.2f}" for arm in arms),
+            *("" if share is None else f"{share:.0%}" for share in shares),
+        )
+    for title, own in (("all", nats), ("not in training", nats["unseen"])):
+        shares = (f"{right[way]['share']:.0%}" if own is nats else "" for way in ways)
+        rows.add_row(title, *(f"{own[arm]:.2f}" for arm in arms), *shares)
     return rows
-
-
-def _arms(card: Card) -> Any:  # noqa: ANN401
-    rows = table("who speaks", "lines", "copied", "habits", "real?", "distinct-2", "self-BLEU",
-                 "chrF", "ROUGE-L")  # fmt: skip
-    for arm, title in _SHORT.items():
-        rows.add_row(title, *_arm(card, arm))
-    return rows
-
-
-def _arm(card: Card, arm: str) -> Iterator[str]:
-    """Yield an arm's figures, "" for metrics that it does not have."""
-    overlap = card["overlap"].get(arm, {})
-    yield f"{card['replies'][arm]['lines']:,}"
-    yield f"{card['copied']['real' if arm == 'ceiling' else arm]:.1%}"
-    yield _shown(card["habits"]["distance"].get(arm))
-    yield _shown(card["real_or_not"].get(arm))
-    yield _shown(card["diversity"][arm]["distinct_2"])
-    yield _shown(card["diversity"][arm]["self_bleu"])
-    yield _shown(overlap.get("chrf"), 1)
-    yield _shown(overlap.get("rouge", {}).get("rougeL"))
 
 
 def _habits(card: Card) -> Any:  # noqa: ANN401
@@ -412,25 +425,14 @@ def _habits(card: Card) -> Any:  # noqa: ANN401
     return rows
 
 
-def _words(card: Card) -> Iterator[str]:
-    """Yield the single figures."""
+def _notes_on(card: Card) -> Iterator[str]:
+    """Yield what explains the tables, and the single figures."""
     yield voice_sentence(card)
-    found, ranking, canaries = card["attribution"], card["ranking"], card["canaries"]
-    yield (
-        f"Bags of 10 reach {found['share_of_ceiling']:.0%} of the figure of real replies; chance "
-        f"is {found['chance']:.2f}"
-    )
-    bags, copies = ranking["bags_of_10"], ranking["copied"]
-    yield (
-        f"Effect of choosing the best of {ranking['candidates']}: {bags['one_candidate']:.2f} to "
-        f"{bags['ranked']:.2f} in bags of 10, copied {copies['one_candidate']:.1%} to "
-        f"{copies['ranked']:.1%}"
-    )
-    yield _right_name(card)
     floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Distance of habits: real training turns {floor:.2f}, other people's turns {ceiling:.2f}"
-    yield "real? is the ROC AUC of a classifier of real and generated lines; 0.5 is chance"
-    yield f"Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
+    if card["attribution"]["judge_sessions"] == "seen":
+        yield "The model has learned the judges' conversations: train with --reserve-judge-sessions"
+    canaries = card["canaries"]
     if canaries["planted"]:
         yield (
             f"Canaries: {canaries['said']} of {canaries['planted']} repeated; exposure "
@@ -438,16 +440,6 @@ def _words(card: Card) -> Iterator[str]:
         )
     if card["held_out"] != "test":
         yield f"Split: {card['held_out']}, for choosing settings; do not publish these figures"
-    if card["quick"]:
-        yield "Quick evaluation: leave out --quick for narrower intervals"
-
-
-def _right_name(card: Card) -> str:
-    low, high = card["intervals"]["right_voice.share"]
-    return (
-        f"The right voice is the likeliest for {card['right_voice']['share']:.0%} of real turns "
-        f"[{low:.0%} to {high:.0%}], chance {card['right_voice']['chance']:.0%}"
-    )
 
 
 def _with_interval(card: Card, name: str) -> str:

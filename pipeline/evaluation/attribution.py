@@ -1,7 +1,6 @@
-"""Classify lines by voice, and distinguish real from generated lines."""
+"""Judge by whom lines are: classifiers of real lines, and bags of lines attributed to a voice."""
 
-import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,147 +8,182 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler
-from threadpoolctl import threadpool_limits
 
 from model.speaking.voice_classifier import measure_habits
 from pipeline.evaluation.heldout import Line
-from pipeline.evaluation.intervals import DRAWS, Estimate, Numbers, estimate, resample
+from pipeline.evaluation.intervals import (
+    MIN_SESSIONS,
+    Estimate,
+    Numbers,
+    estimate,
+    group_sessions,
+)
 from pipeline.evaluation.text_metrics import split_words
 
 SIZES = (1, 5, 10)
-_FOLDS = 5
-_MIN_REAL = 400
-"""Maximum number of real lines, unless more were generated; further lines teach little."""
+"""Lines per bag."""
+BOTH, CHARACTERS, WORDS = "both", "characters", "words_and_habits"
+"""The judges; `both` adds the log-probabilities of the other two."""
+
+_DRAWS = 300
+_TINY = 1e-9
 _PARTITIONS = 20
 """Random partitions of the lines into bags; a single partition would depend on luck."""
 
 Table = NDArray[np.float64]
+Scores = Mapping[str, NDArray[np.float64]]
+"""Natural log-probabilities by judge, [refits, lines, voices]."""
 
 
 @dataclass(frozen=True, slots=True)
-class VoiceClassifier:
-    """A trained classifier of lines by voice (a scikit-learn pipeline)."""
+class Judges:
+    """Classifiers of single lines by voice, each fitted several times (scikit-learn pipelines).
+
+    The first fit uses all training sessions, each of the others a bootstrap sample of them, which
+    shows how much a verdict depends on the training data.
+    """
 
     voices: tuple[str, ...]
-    classifier: Any
+    lines: int
+    fits: Mapping[str, tuple[Any, tuple[Any, ...]]]
 
-    def scores(self, texts: Sequence[str]) -> Table:
-        """Return natural log-probabilities, [lines, voices]."""
-        if not texts:
-            return np.zeros((0, len(self.voices)))
-        found: Table = np.log(np.maximum(self.classifier.predict_proba(texts), 1e-9))
-        return found
+    def score(self, lines: Sequence[Line]) -> Scores:
+        """Return the log-probabilities of lines."""
+        count, texts = len(self.voices), [line.text for line in lines]
+        found = {}
+        for name, (features, fits) in self.fits.items():
+            if texts:
+                rows = features.transform(texts)
+                found[name] = np.stack([_predict(fit, rows) for fit in fits])
+            else:
+                found[name] = np.zeros((len(fits), 0, count))
+        return {BOTH: found[CHARACTERS] + found[WORDS], **found}
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Lines as the judges see them: their scores, the place of their voice, and their sessions."""
+
+    scores: Scores
+    owners: NDArray[np.int64]
+    sessions: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Macro-F1 over bags of lines, bags per voice, and the confusion matrix [true, predicted]."""
+    """Macro-F1 over bags of lines, relative to real lines, and bags per voice.
+
+    `confusion` has the share of bags by [true, predicted] voice.
+    """
 
     f1: Estimate
+    relative: Estimate
     bags: int
     confusion: tuple[tuple[float, ...], ...]
 
 
-def train_character_classifier(lines: Sequence[Line]) -> VoiceClassifier:
-    """Train on character 1- to 5-grams, case-sensitive."""
-    ngrams = TfidfVectorizer(
+def train_judges(lines: Sequence[Line], refits: int, seed: int) -> Judges:
+    """Train both judges on real lines, and `refits` times more on resampled sessions.
+
+    One sees character 1- to 5-grams with capitals, the other words, word bigrams and habits.
+    """
+    characters = TfidfVectorizer(
         analyzer="char", ngram_range=(1, 5), min_df=2, lowercase=False, sublinear_tf=True,
         dtype=np.float32,
     )  # fmt: skip
-    return _fit(lines, ngrams)
-
-
-def train_word_classifier(lines: Sequence[Line]) -> VoiceClassifier:
-    """Train on words, word bigrams and writing habits, which no tuning has used."""
-    ngrams = TfidfVectorizer(
+    words = TfidfVectorizer(
         tokenizer=split_words, token_pattern=None, lowercase=False, ngram_range=(1, 2),
         sublinear_tf=True, dtype=np.float32,
     )  # fmt: skip
-    return _fit(lines, make_union(ngrams, _make_habit_features()))
+    voices = sorted({line.voice for line in lines})
+    owners = np.asarray([voices.index(line.voice) for line in lines])
+    groups = group_sessions([line.session for line in lines])
+    chance = np.random.default_rng(seed)
+    samples = [np.arange(len(lines)), *(_resample(groups, owners, chance) for _ in range(refits))]
+    fits = {}
+    for name, features in (
+        (CHARACTERS, characters),
+        (WORDS, make_union(words, make_habit_features())),
+    ):
+        rows = features.fit_transform([line.text for line in lines])
+        fits[name] = features, tuple(_fit(rows[own], owners[own]) for own in samples)
+    return Judges(tuple(voices), len(lines), fits)
+
+
+def judge_lines(judges: Judges, lines: Sequence[Line]) -> Arm:
+    """Return the lines as an arm; their voices are among the judges'."""
+    owners = np.asarray([judges.voices.index(line.voice) for line in lines], int)
+    return Arm(judges.score(lines), owners, tuple(line.session for line in lines))
 
 
 def measure_attribution(
-    classifier: VoiceClassifier, lines: Sequence[Line], seed: int
-) -> dict[int, Attribution]:
-    """Classify bags of each size in SIZES; all voices get equally many, so chance is 1/n.
+    arms: Mapping[str, Arm], real: str, judge: str, size: int, seed: int
+) -> dict[str, Attribution]:
+    """Attribute bags of `size` lines of each arm; compare each arm with the arm `real`.
 
-    A voice with fewer lines than a bag gets one smaller bag; one without lines counts as missed.
+    All voices get equally many bags, so chance is 1/n. A voice with fewer lines than a bag gets one
+    smaller bag; one without lines counts as missed. An interval combines two sources of variance:
+    each draw uses resampled sessions and one of the judge's fits, the same for all arms.
     """
-    scores = classifier.scores([line.text for line in lines])
-    owners = np.array([classifier.voices.index(line.voice) for line in lines], int)
-    own = [scores[owners == number] for number in range(len(classifier.voices))]
-    found = {}
-    for size in SIZES:
-        bags = _count_bags(own, size)
-        chance = np.random.default_rng(seed)
-        guesses = [_guess_voices(own, size, bags, chance) for _ in range(_PARTITIONS)]
-        counts = np.sum([_count_confusion(each[None], len(own))[0] for each in guesses], 0)
-        drawn = np.concatenate([_resample_f1(each, len(own), chance) for each in guesses])
+    chance = np.random.default_rng(seed)
+    sessions = sorted({session for arm in arms.values() for session in arm.sessions})
+    fits = len(next(iter(arms.values())).scores[judge])
+    draws = np.zeros((_DRAWS, len(arms)))
+    places = {name: _index_sessions(arm, sessions) for name, arm in arms.items()}
+    for draw in draws:
+        drawn = chance.integers(0, len(sessions), len(sessions))
+        fit = int(chance.integers(fits))
+        for number, (name, arm) in enumerate(arms.items()):
+            if len(sessions) >= MIN_SESSIONS:
+                lines = np.concatenate([places[name][session] for session in drawn])
+            else:
+                lines = chance.integers(0, len(arm.owners), len(arm.owners))
+            own = _split_by_owner(arm, judge, fit, lines)
+            draw[number] = compute_f1(_count_confusion(own, size, chance))
+    found, values = {}, []
+    for arm in arms.values():
+        own = _split_by_owner(arm, judge, 0, np.arange(len(arm.owners)))
+        counts = np.sum([_count_confusion(own, size, chance) for _ in range(_PARTITIONS)], 0)
+        values.append(compute_f1(counts))
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        confusion = tuple(tuple(round(float(share), 4) for share in row) for row in shares)
-        f1 = estimate(float(_compute_f1(counts)), drawn)
-        if bags == 1:  # one bag cannot be resampled
-            f1 = Estimate(f1.value, 0.0, 1.0)
-        found[size] = Attribution(f1, bags, confusion)
-    return found
-
-
-def measure_realism(real: Sequence[str], generated: Sequence[str], seed: int) -> Estimate:
-    """Return the area under the ROC curve of a classifier of real and generated lines.
-
-    The area is cross-validated; 0.5 means that the lines cannot be distinguished.
-    """
-    real = random.Random(seed).sample(list(real), min(len(real), max(_MIN_REAL, len(generated))))
-    texts = [*real, *generated]
-    labels = np.asarray([0] * len(real) + [1] * len(generated))
-    if min(len(real), len(generated)) < _FOLDS:
-        return Estimate(0.5, 0.0, 1.0)  # there are too few lines
-    ngrams = TfidfVectorizer(
-        analyzer="char", ngram_range=(1, 4), lowercase=False, sublinear_tf=True, dtype=np.float32
-    )
-    features = make_union(ngrams, _make_habit_features()).fit_transform(texts)
-    classifier = LogisticRegression(C=3, class_weight="balanced", tol=1e-3, max_iter=1_000)
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    with threadpool_limits(1):  # with two threads, lbfgs took 12 times as long
-        rows = cross_val_predict(classifier, features, labels, cv=folds, method="predict_proba")
-    scores = rows[:, 1]
-
-    def compute_area(numbers: Numbers) -> float:
-        drawn = labels[numbers]
-        return float(roc_auc_score(drawn, scores[numbers])) if 0 < drawn.mean() < 1 else 0.5
-
-    return resample(len(texts), compute_area, seed, draws=200)
+        found[len(values) - 1] = count_bags(own, size), shares
+    at = list(arms).index(real)
+    return {
+        name: Attribution(
+            f1=_center(values[number], draws[:, number]),
+            relative=_center(
+                values[number] / max(values[at], _TINY),
+                draws[:, number] / np.maximum(draws[:, at], _TINY),
+            ),
+            bags=found[number][0],
+            confusion=tuple(tuple(round(float(x), 4) for x in row) for row in found[number][1]),
+        )
+        for number, name in enumerate(arms)
+    }
 
 
 def macro_f1(own: Sequence[Table], size: int, chance: np.random.Generator) -> float:
     """Return the macro-F1 over bags of lines, after drawing the bags once with `chance`.
 
-    `own` has the scores of each voice's lines, as `VoiceClassifier.scores` returns them.
+    `own` has the log-probabilities of each voice's lines, [lines, voices].
     """
-    guesses = _guess_voices(own, size, _count_bags(own, size), chance)
-    return float(_compute_f1(_count_confusion(guesses[None], len(own))[0]))
+    return compute_f1(_count_confusion(own, size, chance))
 
 
-def _count_bags(own: Sequence[Table], size: int) -> int:
+def count_bags(own: Sequence[Table], size: int) -> int:
     """Return the number of bags that the voice with the fewest lines fills."""
     return max(1, min((len(rows) // size for rows in own if len(rows)), default=1))
 
 
-def _fit(lines: Sequence[Line], features: Any) -> VoiceClassifier:  # noqa: ANN401  see above
-    """Fit a logistic regression; saga takes 3 s for 22,000 lines, lbfgs 38 s."""
-    regression = LogisticRegression(
-        C=3, class_weight="balanced", solver="saga", tol=1e-2, max_iter=5_000, random_state=0
-    )
-    classifier = make_pipeline(features, regression)
-    classifier.fit([line.text for line in lines], [line.voice for line in lines])
-    return VoiceClassifier(tuple(map(str, classifier.classes_)), classifier)
+def compute_f1(counts: Table) -> float:
+    """Return the mean over voices of 2·hits / (true bags + predicted bags)."""
+    return float((2 * np.diagonal(counts) / np.maximum(counts.sum(0) + counts.sum(1), 1)).mean())
 
 
-def _make_habit_features() -> Any:  # noqa: ANN401  scikit-learn ships no types
+def make_habit_features() -> Any:  # noqa: ANN401  scikit-learn ships no types
     """Return a transformer from texts to their habits, each scaled to at most 1."""
 
     def tabulate(texts: Sequence[str]) -> Table:
@@ -158,37 +192,58 @@ def _make_habit_features() -> Any:  # noqa: ANN401  scikit-learn ships no types
     return make_pipeline(FunctionTransformer(tabulate), MaxAbsScaler())
 
 
-def _guess_voices(
-    own: Sequence[Table], size: int, bags: int, chance: np.random.Generator
-) -> NDArray[np.int64]:
-    """Return the predicted voice of each bag, [voices, bags]; −1 for a voice without lines."""
-    guesses = np.full((len(own), bags), -1)
-    for voice, rows in enumerate(own):
-        drawn = rows[chance.permutation(len(rows))[: bags * size]]
-        for number, bag in enumerate(np.array_split(drawn, bags)):
-            if len(bag):
-                guesses[voice, number] = bag.sum(0).argmax()
-    return guesses
+def _resample(
+    groups: Sequence[Numbers], owners: NDArray[np.int64], chance: np.random.Generator
+) -> Numbers:
+    """Return the lines of resampled sessions; a voice that none of them has keeps all."""
+    drawn = np.concatenate([groups[n] for n in chance.integers(0, len(groups), len(groups))])
+    missing = np.setdiff1d(owners, owners[drawn])
+    return np.concatenate([drawn, np.flatnonzero(np.isin(owners, missing))])
 
 
-def _resample_f1(
-    guesses: NDArray[np.int64], voices: int, chance: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return macro-F1 values of bags resampled within each voice."""
-    draws = DRAWS // _PARTITIONS
-    picks = chance.integers(0, guesses.shape[1], (draws, *guesses.shape))
-    found: Table = _compute_f1(
-        _count_confusion(np.take_along_axis(guesses[None], picks, 2), voices)
-    )
+def _fit(rows: Any, owners: NDArray[np.int64]) -> Any:  # noqa: ANN401
+    """Fit one logistic regression per voice.
+
+    liblinear takes as long as 20 steps of saga, which needs thousands for some resampled lines.
+    """
+    regression = LogisticRegression(C=3, class_weight="balanced", solver="liblinear")
+    return OneVsRestClassifier(regression).fit(rows, owners)
+
+
+def _predict(fit: Any, rows: Any) -> Table:  # noqa: ANN401
+    found: Table = np.log(np.maximum(fit.predict_proba(rows), 1e-9))
     return found
 
 
-def _count_confusion(guesses: NDArray[np.int64], voices: int) -> NDArray[np.float64]:
-    """Count predictions [draws, voices, bags] into confusion matrices [draws, true, predicted]."""
-    return np.stack([(guesses == voice).sum(-1) for voice in range(voices)], -1).astype(float)
+def _index_sessions(arm: Arm, sessions: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return the places of an arm's lines by session."""
+    of_session: dict[int, list[int]] = {session: [] for session in sessions}
+    for place, session in enumerate(arm.sessions):
+        of_session[session].append(place)
+    return [np.asarray(places, int) for places in of_session.values()]
 
 
-def _compute_f1(counts: NDArray[np.float64]) -> Any:  # noqa: ANN401  a number, or one a draw
-    """Return the mean over voices of 2·hits / (true bags + predicted bags)."""
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    return (2 * hits / np.maximum(counts.sum(-1) + counts.sum(-2), 1)).mean(-1)
+def _split_by_owner(arm: Arm, judge: str, fit: int, lines: NDArray[np.int64]) -> list[Table]:
+    table, owners = arm.scores[judge][fit][lines], arm.owners[lines]
+    return [table[owners == voice] for voice in range(table.shape[1])]
+
+
+def _count_confusion(own: Sequence[Table], size: int, chance: np.random.Generator) -> Table:
+    """Draw bags of lines and count their predicted voices, [true, predicted]."""
+    bags = count_bags(own, size)
+    counts = np.zeros((len(own), len(own)))
+    for voice, rows in enumerate(own):
+        drawn = rows[chance.permutation(len(rows))[: bags * size]]
+        if len(drawn) == bags * size:
+            sums = drawn.reshape(bags, size, -1).sum(1)
+        else:  # a voice with few lines
+            sums = np.asarray([bag.sum(0) for bag in np.array_split(drawn, bags) if len(bag)])
+        if len(sums):
+            counts[voice] = np.bincount(sums.argmax(1), minlength=len(own))
+    return counts
+
+
+def _center(value: float, draws: Table) -> Estimate:
+    """Return a value with the spread of its draws; a line drawn twice tells a bag less than two."""
+    found = estimate(value, draws - draws.mean() + value)
+    return Estimate(found.value, max(0.0, found.low), found.high)

@@ -1,11 +1,10 @@
 """Evaluate a version on held-out conversations."""
 
-import hashlib
 import json
 import random
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -18,43 +17,54 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from model.artifacts.artifact import SCORECARD, Artifact
-from model.errors import DatasetError
-from model.files import make_folder, make_private, temporary_folder, write_text
-from pipeline.dataset.pairs import Pair
+from model.errors import BaseError, DatasetError
+from model.files import write_text
+from pipeline.dataset.pairs import Pair, select_half
 from pipeline.dataset.split import HeldOutSplit
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation import memorization
-from pipeline.evaluation.attribution import train_character_classifier
-from pipeline.evaluation.generation import (
-    OnStep,
-    ShowProgress,
-    Size,
-    generate_answers,
-    measure_costs,
-    measure_losses,
-    take_first,
+from pipeline.evaluation.attribution import train_judges
+from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
+from pipeline.evaluation.fit import CANDIDATES, make_questions, rank_candidates
+from pipeline.evaluation.generation import OnStep, Size, generate_answers
+from pipeline.evaluation.heldout import (
+    Turn,
+    list_lines,
+    make_real_answers,
+    make_turns,
+    take_turns,
 )
-from pipeline.evaluation.heldout import Turn, list_lines, make_real_answers
-from pipeline.evaluation.likelihood import repeat_under_names
+from pipeline.evaluation.likelihood import measure_turns
 from pipeline.evaluation.paired import Evaluation, collect_outcomes
-from pipeline.evaluation.scorecard import Evidence, compute_scorecard
+from pipeline.evaluation.scorecard import (
+    COMPARED,
+    GENERATED,
+    MARKOV,
+    NEAREST,
+    REAL,
+    Evidence,
+    compute_scorecard,
+)
+from pipeline.evaluation.scorer import Request, score_replies
 from pipeline.terminal import clock, step
 from pipeline.training import run
-from pipeline.training.encoding import encode
+from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.run import sample_evenly
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
-FORMAT = 1
-_CHECKED_PAIRS = 8  # on which the base and its conversion must agree
-_PARTS = 7  # four conditions of replies, and three ways of scoring real turns
+FORMAT = 2
+_PARTS = 6  # three arms of replies, and three ways of scoring real turns
+_ALMOST = 0.999
 _DECOYS = 63  # texts to compare a canary with: exposure up to 6 bits
+_POOL_SESSIONS = 5
+"""One in this many of the judges' sessions gives the distractors of the fit instead."""
 
-FULL = Size(generated=60, unranked=120, swapped=80, base=30, scored=24)
-QUICK = Size(generated=8, unranked=8, swapped=8, base=5, scored=4, quick=True)
-GATE = Size(generated=24, unranked=4, swapped=4, base=4, scored=12, quick=True)
+FULL = Size(replies=600, lines=600, cold=100, swapped=40, scored=40, refits=5)
+QUICK = Size(replies=10, lines=600, cold=5, swapped=2, scored=5, refits=1, quick=True)
+GATE = Size(replies=24, lines=600, cold=2, swapped=2, scored=24, refits=1, quick=True)
 """The size for the gate, which needs generated replies and right voice most."""
-MIN_REPLIES = 2_020
-"""Replies in a full run, so that at least 2,000 lines are checked for private data."""
+MIN_LINES = 2_020
+"""Lines that the model says in a full run, so that at least 2,000 are checked for private data."""
 
 
 def evaluate(
@@ -75,7 +85,7 @@ def evaluate(
 
     Raises:
         DatasetError: The dataset has no held-out replies in this split.
-        BaseError: The base, which is evaluated too, cannot be loaded.
+        BaseError: The base cannot be loaded, or the version came without weights.
     """
     evaluation = evaluate_turns(artifact, dataset, cache, size, seed, console, split=split)
     card = dict(evaluation.card)
@@ -103,40 +113,63 @@ def evaluate_turns(
         DatasetError, BaseError: See `evaluate`.
     """
     pairs = dataset.test if split is HeldOutSplit.TEST else dataset.validation
-    held_out, training = _make_turns(pairs), _make_turns(dataset.train)
-    with_replies = {t.voice for t in held_out} & {t.voice for t in training}
-    voices = tuple(sorted(with_replies & {one.name for one in artifact.card.roster.voices}))
-    if with_replies and not voices:
-        raise DatasetError(
-            f"nobody with replies in {dataset.folder} may be imitated: see "
-            f"`understudy models show {artifact.path.name.split('-')[0]}`"
+    is_reserved = has_unseen_judges(artifact)
+    training = make_turns(
+        select_half(dataset.train, judges=False) if is_reserved else dataset.train
+    )
+    for_judges = make_turns(
+        select_half(dataset.train, judges=True) if is_reserved else dataset.train
+    )
+    voices = _list_voices(artifact, dataset, pairs, training, for_judges, split)
+    if not artifact.weights.is_dir():
+        raise BaseError(
+            f"{artifact.path.name} came without the weights that an evaluation needs: export it "
+            "again with --with-weights"
         )
-    if not voices:
-        raise DatasetError(
-            f"{dataset.folder} has no {split} replies of its voices: build it from a longer chat"
-        )
-    base = _load_base(artifact, dataset, cache, console)
-    chosen = _make_turns(sample_evenly(pairs, size.turns_per_voice, seed))
-    asked = [turn for turn in chosen if turn.voice in voices]
+    turns = [
+        turn for turn in make_turns(sample_evenly(pairs, len(pairs), seed)) if turn.voice in voices
+    ]
     finished_parts = 0
 
     def on_part_progress(share: float) -> None:
         nonlocal finished_parts
-        on_progress(min(1.0, (finished_parts + share) / _PARTS))
-        finished_parts += share >= 1
+        on_progress((finished_parts + share) / _PARTS)
+        finished_parts += share == 1
 
     show_progress = partial(_show_progress, console, on_part_progress)
-    arms = generate_answers(artifact, base, asked, size, seed, show_progress)
-    scored = take_first(asked, size.scored)
-    measured = measure_losses(artifact, base, scored, voices, show_progress)
+    arms = generate_answers(artifact, turns, size, seed, show_progress)
+    with step(console, "Baselines"):
+        asked = [answer.asked for answer in arms[GENERATED]]
+        arms[REAL] = tuple(make_real_answers(asked))
+        arms[MARKOV] = tuple(answer_by_markov_chain(training, asked, seed))
+        arms[NEAREST] = tuple(answer_by_nearest_context(training, asked))
+    pool, judged = _split_pool([turn for turn in for_judges if turn.voice in voices])
+    with step(console, "Judges"):
+        judges = train_judges(list_lines(make_real_answers(judged)), size.refits, seed)
+    limit = artifact.card.max_prompt_tokens
+    chosen = set(take_turns(asked, size.scored))
+    compared = {arm: [answer for answer in arms[arm] if answer.asked in chosen] for arm in COMPARED}
+    questions = make_questions(compared, pool, seed)
+    with show_progress("Fit under the untuned base", len(questions)) as on_step:
+        untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
+        ranked = rank_candidates(
+            questions, lambda requests: score_replies(untuned, requests, limit, on_step)
+        )
+    tuned = _prepare(open_tuned(artifact))
+    with show_progress("Real turns under every name", 3 * len(chosen)) as on_step:
+        measured = measure_turns(
+            [answer.asked for answer in compared[REAL]],
+            voices,
+            lambda requests: score_replies(tuned, requests, limit, on_step),
+        )
     canaries = [canary["text"] for canary in artifact.card.provenance.get("canaries") or ()]
-    exposures = _measure_exposures(artifact, canaries, voices, seed, show_progress)
+    with show_progress("Planted canaries and decoys", len(canaries)) as on_step:
+        exposures = _measure_exposures(tuned, canaries, voices, seed, on_step)
     with step(console, "Scoring"):
         evidence = Evidence(
-            voices, tuple(training), tuple(t for t in held_out if t.voice in voices), arms,
-            measured, artifact.card.decoding.candidates, tuple(canaries), exposures,
+            voices, tuple(training), arms, measured, ranked, judges,
+            "unseen" if is_reserved else "seen", tuple(canaries), exposures,
         )  # fmt: skip
-        classifier = train_character_classifier(list_lines(make_real_answers(training)))
         card = {
             "format": FORMAT,
             "understudy": version("understudy"),
@@ -147,9 +180,20 @@ def evaluate_turns(
             "decoding": asdict(artifact.card.decoding),
             "quick": size.quick,
             "seed": seed,
-            **compute_scorecard(evidence, seed, classifier),
+            **compute_scorecard(evidence, seed),
         }
-        return Evaluation(card, collect_outcomes(evidence, classifier))
+        return Evaluation(card, collect_outcomes(evidence))
+
+
+def has_unseen_judges(artifact: Artifact) -> bool:
+    """Whether a version has not learned the sessions that are reserved for the judges.
+
+    A version that continued from another one may have learned them there.
+    """
+    provenance = artifact.card.provenance
+    settings = provenance.get("hyperparameters") or {}
+    is_from_base = provenance.get("began_with") in {None, artifact.card.base}
+    return bool(settings.get("reserve_judge_sessions")) and is_from_base
 
 
 def load_evaluation_dataset(artifact: Artifact, folder: str | None) -> Dataset:
@@ -174,62 +218,75 @@ def load_evaluation_dataset(artifact: Artifact, folder: str | None) -> Dataset:
     return dataset
 
 
-def _make_turns(pairs: Iterable[Pair]) -> list[Turn]:
-    return [Turn(pair.voice, pair.context, pair.target, pair.seen, pair.session) for pair in pairs]
+def _list_voices(
+    artifact: Artifact,
+    dataset: Dataset,
+    pairs: Sequence[Pair],
+    training: Sequence[Turn],
+    for_judges: Sequence[Turn],
+    split: HeldOutSplit,
+) -> tuple[str, ...]:
+    """Return the voices that can be evaluated.
+
+    Raises:
+        DatasetError: There are none.
+    """
+    known = {turn.voice for turn in training} & {turn.voice for turn in for_judges}
+    with_replies = {pair.voice for pair in pairs} & known
+    voices = tuple(sorted(with_replies & {one.name for one in artifact.card.roster.voices}))
+    if with_replies and not voices:
+        raise DatasetError(
+            f"nobody with replies in {dataset.folder} may be imitated: see "
+            f"`understudy models show {artifact.path.name.split('-')[0]}`"
+        )
+    if not voices:
+        raise DatasetError(
+            f"{dataset.folder} has no {split} replies of its voices: build it from a longer chat"
+        )
+    return voices
+
+
+def _split_pool(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
+    """Return the turns that give distractors, and those that train the judges.
+
+    They are of different sessions, unless a voice has too few turns for that.
+    """
+    pool = [turn for turn in turns if turn.session % _POOL_SESSIONS == 0]
+    rest = [turn for turn in turns if turn.session % _POOL_SESSIONS]
+    enough = Counter(turn.voice for turn in pool)
+    left = {turn.voice for turn in rest}
+    if all(enough[turn.voice] >= CANDIDATES and turn.voice in left for turn in turns):
+        return pool, rest
+    return list(turns), list(turns)
+
+
+def _prepare(base: Base) -> Base:
+    """Move weights to the fastest device and precision of this machine."""
+    import torch
+
+    from pipeline.training.trainer import choose_precision, training_device
+
+    base.weights.to(training_device())
+    if choose_precision("auto").bf16:
+        base.weights.to(torch.bfloat16)
+    return base
 
 
 def _measure_exposures(
-    artifact: Artifact,
-    canaries: Sequence[str],
-    voices: Sequence[str],
-    seed: int,
-    show_progress: ShowProgress,
+    tuned: Base, canaries: Sequence[str], voices: Sequence[str], seed: int, on_step: OnStep
 ) -> tuple[float, ...]:
     """Return the exposure of each canary in bits, under the name that gives the lowest loss."""
-    if not canaries:
-        return ()
     chance = random.Random(seed)
-    texts = []
+    exposures = []
     for canary in canaries:
         name = next(name for name in run.CANARY_NAMES if f" {name} " in canary)
-        texts += [canary, *(run.make_secret(name, chance) for _ in range(_DECOYS))]
-    turns = repeat_under_names([Turn("", (), (text,)) for text in texts], voices)
-    with show_progress("Planted canaries and decoys", len(turns)) as on_step:
-        nats = [each.nats for each in measure_costs(artifact, turns, on_step)]
-    best = [min(nats[at : at + len(voices)]) for at in range(0, len(nats), len(voices))]
-    rows = [best[at : at + _DECOYS + 1] for at in range(0, len(best), _DECOYS + 1)]
-    return tuple(memorization.compute_exposure(row[0], row[1:]) for row in rows)
-
-
-def _load_base(artifact: Artifact, dataset: Dataset, cache: Path, console: Console) -> Artifact:
-    """Return the untuned base in CTranslate2's form; it is converted once for each dataset."""
-    name = artifact.card.base
-    key = hashlib.sha256(f"{name}\0{dataset.content_hash}".encode()).hexdigest()[:12]
-    place = cache / "converted" / key
-    if not (place / "tokenizer.json").is_file():
-        with step(console, f"Converting the untuned {name}, once"):
-            _convert_base(name, dataset, cache, place, artifact.card.max_prompt_tokens)
-    untuned = Artifact(place, artifact.card)
-    if artifact.copy_index.is_file() and not untuned.copy_index.is_file():
-        shutil.copy(artifact.copy_index, untuned.copy_index)  # applies the same copy filter
-    return untuned
-
-
-def _convert_base(name: str, dataset: Dataset, cache: Path, place: Path, limit: int) -> None:
-    from pipeline.training.bases import open_base
-    from pipeline.training.convert import convert
-
-    base = open_base(name, cache, dataset.texts())
-    pairs = dataset.test[:_CHECKED_PAIRS]
-    limits = (limit, limit)
-    checked = [encode(base.codec, p.voice, p.context, p.target, limits) for p in pairs]
-    make_folder(place.parent)
-    with temporary_folder(place.parent, "new") as temporary:
-        folder = make_folder(temporary / "base")
-        convert(base, folder / "engine", checked)
-        base.codec.save(folder / "tokenizer.json")
-        make_private(folder)
-        folder.rename(place)
+        texts = [canary, *(run.make_secret(name, chance) for _ in range(_DECOYS))]
+        requests = [Request((), tuple((voice, (text,)) for voice in voices)) for text in texts]
+        scores = score_replies(tuned, requests, 10**4)
+        nats = [-max(one.nats for one in own) for own in scores]
+        exposures.append(memorization.compute_exposure(nats[0], nats[1:]))
+        on_step()
+    return tuple(exposures)
 
 
 @contextmanager
@@ -248,9 +305,11 @@ def _show_progress(
     def advance() -> None:
         bar.advance(task)
         bar.refresh()
-        on_progress(bar.tasks[task].percentage / 100)
+        on_progress(min(_ALMOST, bar.tasks[task].percentage / 100))
 
     with bar:
         yield advance
+    on_progress(1)
     took = clock(time.monotonic() - started)
-    console.print(Text.assemble(f"  {title}: {total:,} ", (f"({took})", "dim")))
+    if total:
+        console.print(Text.assemble(f"  {title}: {total:,} ", (f"({took})", "dim")))

@@ -1,6 +1,6 @@
-"""Measure writing habits: emoji, capitals, punctuation, length, bursts."""
+"""Measure writing habits: emoji, capitals, punctuation, length, bursts, bland replies."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
 from model.speaking.voice_classifier import LINE_HABITS, measure_habits
-from pipeline.evaluation.heldout import Answer
-from pipeline.evaluation.intervals import Estimate, resample
+from pipeline.evaluation.heldout import Answer, Line, Turn
+from pipeline.evaluation.intervals import Estimate, mean, resample_sessions
+from pipeline.evaluation.text_metrics import split_words
 
+_BLAND_LINES = 20
 BURST = "burst"
 """Messages per turn."""
 
@@ -30,7 +32,7 @@ class Habit:
 
     real: float
     generated: float
-    measure_habit_distance: float
+    distance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,24 @@ class HabitDistance:
     voices: Mapping[str, Mapping[str, Habit]]
 
 
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Messages per turn, shares of turns with one message and of lines with a question mark.
+
+    `characters` is the mean length of a line, `bland` the share of the most frequent lines.
+    """
+
+    messages_per_turn: Estimate
+    one_message: Estimate
+    questions: Estimate
+    characters: Estimate
+    bland: Estimate
+
+
 def measure_habit_distance(
     real: Sequence[Answer], generated: Sequence[Answer], seed: int
 ) -> HabitDistance:
-    """Return the distance between generated and real habits; the bootstrap resamples turns."""
+    """Return the distance between generated and real habits."""
     real_habits = {voice: _tabulate(own) for voice, own in _group_by_voice(real).items()}
     by_voice = {
         voice: own for voice, own in _group_by_voice(generated).items() if voice in real_habits
@@ -64,7 +80,39 @@ def measure_habit_distance(
         found = [_distances(real_habits[voice], _tabulate(own)) for voice, own in drawn.items()]
         return float(np.mean(found))
 
-    return HabitDistance(resample(len(answers), mean_distance, seed, draws=100), voices)
+    sessions = [answer.asked.session for answer in answers]
+    return HabitDistance(resample_sessions(sessions, mean_distance, seed, draws=50), voices)
+
+
+def find_bland_lines(turns: Iterable[Turn]) -> frozenset[str]:
+    """Return the words of the most frequent lines, such as "yeah" and "what about you"."""
+    lines = (_join_words(text) for turn in turns for text in turn.messages)
+    return frozenset(text for text, _ in Counter(filter(None, lines)).most_common(_BLAND_LINES))
+
+
+def measure_style(
+    answers: Sequence[Answer], lines: Sequence[Line], bland: frozenset[str], seed: int
+) -> Style:
+    """Measure bursts, questions, length and bland lines; `lines` are those of the answers."""
+    spoken = [answer for answer in answers if answer.messages]
+    turns = [answer.asked.session for answer in spoken]
+    counts = [len(answer.messages) for answer in spoken]
+    sessions = [line.session for line in lines]
+
+    def share(values: Iterable[float]) -> Estimate:
+        return mean([float(value) for value in values], sessions, seed)
+
+    return Style(
+        messages_per_turn=mean(counts, turns, seed),
+        one_message=mean([count == 1 for count in counts], turns, seed),
+        questions=share("?" in line.text or "？" in line.text for line in lines),
+        characters=share(len(line.text) for line in lines),
+        bland=share(_join_words(line.text) in bland for line in lines),
+    )
+
+
+def _join_words(text: str) -> str:
+    return " ".join(split_words(text))
 
 
 def _distances(ours: Sequence[Table], theirs: Sequence[Table]) -> list[float]:

@@ -1,7 +1,12 @@
 """Represent held-out turns, answers to them, and their lines."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from model.chat.prompt import split_line
+from pipeline.dataset.pairs import Pair
+from pipeline.training.encoding import hide_voice
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +25,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply in place of a real turn; without messages if the model produced none.
-
-    It counts as a reply of the turn's voice, even if another voice was asked for.
-    """
+    """A reply in place of a real turn; without messages if the model produced none."""
 
     asked: Turn
     messages: tuple[str, ...]
@@ -31,15 +33,43 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line and the voice that it should sound like."""
+    """One line, the voice that it should sound like, and the session of its turn."""
 
     voice: str
     text: str
+    session: int = 0
 
 
-def map_to_next_voice(names: Sequence[str]) -> dict[str, str]:
-    """Map each name to the next one, and the last to the first."""
-    return dict(zip(names, [*names[1:], *names[:1]], strict=True))
+def make_turns(pairs: Iterable[Pair]) -> list[Turn]:
+    """Return the turns of pairs."""
+    return [Turn(pair.voice, pair.context, pair.target, pair.seen, pair.session) for pair in pairs]
+
+
+def silence_voice(turn: Turn) -> Turn | None:
+    """Return a turn whose context has no line of its voice, None if no line is left."""
+    context = hide_voice(turn.context, turn.voice)
+    return replace(turn, context=context) if context else None
+
+
+def swap_voice(turn: Turn, names: Sequence[str]) -> Turn | None:
+    """Return a turn for the next voice that has no line in its context, None without one."""
+    present = {split_line(line)[0] for line in turn.context}
+    start = names.index(turn.voice) + 1
+    others = [*names[start:], *names[: start - 1]]
+    other = next((name for name in others if name not in present), None)
+    return replace(turn, voice=other) if other else None
+
+
+def take_turns(turns: Iterable[Turn], per_voice: int, lines: int = 10**9) -> tuple[Turn, ...]:
+    """Return each voice's first turns: at most `per_voice`, until they have `lines` lines."""
+    taken, said = Counter[str](), Counter[str]()
+    kept = []
+    for turn in turns:
+        if taken[turn.voice] < per_voice and said[turn.voice] < lines:
+            taken[turn.voice] += 1
+            said[turn.voice] += len(turn.messages)
+            kept.append(turn)
+    return tuple(kept)
 
 
 def make_real_answers(turns: Iterable[Turn]) -> list[Answer]:
@@ -49,4 +79,8 @@ def make_real_answers(turns: Iterable[Turn]) -> list[Answer]:
 
 def list_lines(answers: Iterable[Answer]) -> list[Line]:
     """Return the lines of answers."""
-    return [Line(answer.asked.voice, text) for answer in answers for text in answer.messages]
+    return [
+        Line(answer.asked.voice, text, answer.asked.session)
+        for answer in answers
+        for text in answer.messages
+    ]

@@ -1,5 +1,6 @@
-"""Compute 95 % bootstrap intervals."""
+"""Compute 95 % bootstrap intervals by resampling whole conversations."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 1_000
+_TINY = 1e-9
 _TAILS = (2.5, 97.5)  # percent
+MIN_SESSIONS = 5
+"""With fewer sessions, single items are resampled: two sessions allow only three resamples."""
 
 Numbers = NDArray[np.int64]
 
@@ -27,29 +31,49 @@ def estimate(value: float, draws: Sequence[float] | NDArray[np.float64]) -> Esti
     return Estimate(float(value), float(low), float(high))
 
 
-def resample(
-    count: int, statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
+def group_sessions(sessions: Sequence[int]) -> list[Numbers]:
+    """Return the indices of the items of each session, or of single items for few sessions."""
+    by_session: dict[int, list[int]] = defaultdict(list)
+    for number, session in enumerate(sessions):
+        by_session[session].append(number)
+    if len(by_session) < MIN_SESSIONS:
+        return [np.asarray([number]) for number in range(len(sessions))]
+    return [np.asarray(numbers) for numbers in by_session.values()]
+
+
+def resample_sessions(
+    sessions: Sequence[int], statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
 ) -> Estimate:
-    """Return a statistic of `count` items with its interval.
+    """Return a statistic of items, given by their indices, with its interval.
 
-    `statistic` gets indices of items, drawn with replacement.
+    Whole sessions are resampled with replacement, or single items if there are too few sessions.
     """
-    if not count:
+    if not len(sessions):
         return Estimate(0.0, 0.0, 0.0)
-    generator = np.random.default_rng(seed)
-    values = [statistic(generator.integers(0, count, count)) for _ in range(draws)]
-    return estimate(statistic(np.arange(count)), values)
+    groups = group_sessions(sessions)
+    chance = np.random.default_rng(seed)
+    drawn = [
+        statistic(np.concatenate([groups[n] for n in chance.integers(0, len(groups), len(groups))]))
+        for _ in range(draws)
+    ]
+    return estimate(statistic(np.arange(len(sessions))), drawn)
 
 
-def mean(values: ArrayLike, seed: int) -> Estimate:
+def mean(values: ArrayLike, sessions: Sequence[int], seed: int) -> Estimate:
     """Return the mean of values with its interval."""
-    array = np.asarray(values, float)
-    return resample(len(array), lambda numbers: float(array[numbers].mean()), seed)
+    return ratio(values, np.ones(len(sessions)), sessions, seed)
 
 
-def ratio(over: ArrayLike, under: ArrayLike, seed: int) -> Estimate:
+def ratio(over: ArrayLike, under: ArrayLike, sessions: Sequence[int], seed: int) -> Estimate:
     """Return the ratio of two sums, such as nats over characters, resampled in pairs."""
     top, bottom = np.asarray(over, float), np.asarray(under, float)
-    return resample(
-        len(top), lambda numbers: float(top[numbers].sum() / bottom[numbers].sum()), seed
+    if not len(sessions):
+        return Estimate(0.0, 0.0, 0.0)
+    groups = group_sessions(sessions)
+    sums = np.asarray([(top[group].sum(), bottom[group].sum()) for group in groups])
+    equal = np.full(len(groups), 1 / len(groups))
+    counts = np.random.default_rng(seed).multinomial(len(groups), equal, DRAWS)
+    drawn = counts @ sums
+    return estimate(
+        top.sum() / max(bottom.sum(), _TINY), drawn[:, 0] / np.maximum(drawn[:, 1], _TINY)
     )

@@ -1,34 +1,39 @@
 """Measure the loss of real replies, and whether the right name makes them likeliest."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
-from model.artifacts.tokenizer import Codec
-from model.chat.prompt import parse_reply
-from model.speaking.engine import Engine
-from pipeline.evaluation.heldout import Turn
+from model.chat.prompt import split_line
+from pipeline.evaluation.heldout import Turn, silence_voice
 from pipeline.evaluation.intervals import Estimate, mean, ratio
-
-MAX_REPLY_TOKENS = 96
-_BATCH = 4  # 8 and 16 were no faster per turn, and need twice the memory for logits
+from pipeline.evaluation.scorer import Request, Score
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """The loss of the words of one reply in nats, their tokens and their characters."""
+class Measured:
+    """A real turn's scores under the tuned model.
 
-    nats: float
-    tokens: int
-    characters: int
+    `absent` has the scores under its own name, then under the other voices without a line in view,
+    after the voice's own lines were removed from the context; empty without such a rival. `alone`
+    has the scores under every voice without any context, its own first.
+    """
+
+    turn: Turn
+    own: Score
+    absent: tuple[Score, ...]
+    alone: tuple[Score, ...]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the right one of the absent names makes the turn likeliest."""
+        return bool(self.absent) and _is_first_best(self.absent)
 
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Nats per character of held-out turns (lower is better).
+    """Nats per character of the words of held-out turns (lower is better).
 
     `unseen` are the turns that are not in the training set.
     """
@@ -42,96 +47,101 @@ class Likelihood:
 
 @dataclass(frozen=True, slots=True)
 class RightVoice:
-    """Share of turns that are likeliest under the right name; nats per character under both kinds.
-
-    `other_names` is the mean over the wrong names; `unseen` is the share among turns that are not
-    in the training set.
-    """
+    """Share of turns that are likeliest under the right name; a random choice reaches `chance`."""
 
     share: Estimate
-    unseen: Estimate
     chance: float
-    own_name: Estimate
-    other_names: Estimate
-    voices: Mapping[str, Estimate]
+    turns: int
+    voices: Mapping[str, float]
 
 
-def compute_costs(
-    engine: Engine, codec: Codec, turns: Sequence[Turn], limit: int
-) -> Iterator[Cost]:
-    """Yield the loss of each turn under its voice's name; prompts have at most `limit` tokens."""
-    for start in range(0, len(turns), _BATCH):
-        batch = turns[start : start + _BATCH]
-        replies = [codec.reply_ids(turn.voice, turn.messages) for turn in batch]
-        prompts = [codec.prompt_ids(turn.context, limit) for turn in batch]
-        ids = [reply.ids[:MAX_REPLY_TOKENS] for reply in replies]
-        rows = engine.scores(prompts, [reply.forced for reply in replies], ids)
-        for turn, reply, row in zip(batch, replies, rows, strict=True):
-            texts = turn.messages
-            if len(row) < len(reply.ids):
-                texts = parse_reply(turn.voice, codec.reply_text(turn.voice, reply.ids[: len(row)]))
-            words = [value for value, is_word in zip(row, reply.is_word, strict=False) if is_word]
-            yield Cost(-sum(words), len(words), max(1, sum(map(len, texts))))
+def measure_turns(
+    turns: Sequence[Turn],
+    voices: Sequence[str],
+    score: Callable[[Sequence[Request]], list[list[Score]]],
+) -> tuple[Measured, ...]:
+    """Score real turns under the tuned model: as they are, with their voice absent, and alone."""
+    requests = []
+    for turn in turns:
+        others = [name for name in voices if name != turn.voice]
+        requests.append(_ask(turn, ()))
+        silent = silence_voice(turn)
+        seen = {split_line(line)[0] for line in silent.context} if silent else set(voices)
+        rivals = [name for name in others if name not in seen]
+        requests.append(_ask(silent or turn, rivals) if rivals else Request((), ()))
+        requests.append(_ask(replace(turn, context=()), others))
+    scores = score(requests)
+    return tuple(
+        Measured(turn, scores[at][0], tuple(scores[at + 1]), tuple(scores[at + 2]))
+        for turn, at in zip(turns, range(0, len(scores), 3), strict=True)
+    )
 
 
 def measure_likelihood(
-    turns: Sequence[Turn], costs: Mapping[str, Sequence[Cost]], seed: int
+    measured: Sequence[Measured], base: Sequence[Score], seed: int
 ) -> Likelihood:
-    """Compare the losses `tuned`, `base` and `no_context`, each in the order of the turns."""
-    table = pd.DataFrame(
-        {
-            "voice": [turn.voice for turn in turns],
-            "seen": [turn.seen for turn in turns],
-            **{f"nats {arm}": [cost.nats for cost in own] for arm, own in costs.items()},
-            **{
-                f"characters {arm}": [cost.characters for cost in own] for arm, own in costs.items()
-            },
-        }
-    )
+    """Compare the loss under the tuned model, without context, and under the untuned base."""
+    scores = {
+        "tuned": [one.own for one in measured],
+        "base": list(base),
+        "no_context": [one.alone[0] for one in measured],
+    }
+    sessions = [one.turn.session for one in measured]
 
-    def per_character(rows: pd.DataFrame) -> dict[str, Estimate]:
-        return {arm: ratio(rows[f"nats {arm}"], rows[f"characters {arm}"], seed) for arm in costs}
+    def per_character(kept: Sequence[int]) -> dict[str, Estimate]:
+        return {
+            arm: ratio(
+                [-own[place].nats for place in kept],
+                [own[place].characters for place in kept],
+                [sessions[place] for place in kept],
+                seed,
+            )
+            for arm, own in scores.items()
+        }
 
     return Likelihood(
-        **per_character(table),
-        unseen=per_character(table[~table["seen"]]),
+        **per_character(range(len(measured))),
+        unseen=per_character([n for n, one in enumerate(measured) if not one.turn.seen]),
         voices={
-            str(voice): per_character(rows) for voice, rows in table.groupby("voice", sort=False)
+            voice: per_character([n for n, one in enumerate(measured) if one.turn.voice == voice])
+            for voice in dict.fromkeys(one.turn.voice for one in measured)
         },
     )
 
 
-def compute_perplexity(costs: Sequence[Cost]) -> float:
-    """Return the perplexity per token; comparable only between models with the same tokenizer."""
-    return math.exp(sum(cost.nats for cost in costs) / max(1, sum(cost.tokens for cost in costs)))
+def measure_right_voice(measured: Sequence[Measured], seed: int) -> dict[str, RightVoice]:
+    """Measure how often the right name wins: `absent` among absent names, `no_context` among all.
+
+    Nobody in view can be told from turn-taking in either case.
+    """
+    return {
+        "absent": _measure_names([(one.turn, one.absent) for one in measured if one.absent], seed),
+        "no_context": _measure_names([(one.turn, one.alone) for one in measured], seed),
+    }
 
 
-def repeat_under_names(turns: Sequence[Turn], names: Sequence[str]) -> list[Turn]:
-    """Return each turn once under each name, in the order of turns, then names."""
-    return [replace(turn, voice=name) for turn in turns for name in names]
+def _ask(turn: Turn, others: Sequence[str]) -> Request:
+    """Return a request for the turn's words under its own name and under others."""
+    names = (turn.voice, *others)
+    return Request(turn.context, tuple((name, turn.messages) for name in names))
 
 
-def measure_right_voice(
-    turns: Sequence[Turn], names: Sequence[str], costs: Sequence[Cost], seed: int
-) -> RightVoice:
-    """Compare the losses of the turns that `repeat_under_names` returned."""
-    nats = np.asarray([cost.nats for cost in costs]).reshape(len(turns), len(names))
-    own = np.asarray([names.index(turn.voice) for turn in turns])
-    own_nats = nats[np.arange(len(turns)), own]
-    table = pd.DataFrame(
-        {
-            "voice": [turn.voice for turn in turns],
-            "seen": [turn.seen for turn in turns],
-            "is_right": (nats.argmin(1) == own).astype(float),
-        }
-    )
-    lengths = [float(cost.characters) for cost in costs[:: len(names)]]
-    others = (nats.sum(1) - own_nats) / max(1, len(names) - 1)
+def _measure_names(asked: Sequence[tuple[Turn, Sequence[Score]]], seed: int) -> RightVoice:
+    is_right = [float(_is_first_best(scores)) for _, scores in asked]
+    names = dict.fromkeys(turn.voice for turn, _ in asked)
+    by_voice = {
+        name: [
+            right for right, (turn, _) in zip(is_right, asked, strict=True) if turn.voice == name
+        ]
+        for name in names
+    }
     return RightVoice(
-        share=mean(table["is_right"], seed),
-        unseen=mean(table.loc[~table["seen"], "is_right"], seed),
-        chance=1 / len(names),
-        own_name=ratio(own_nats, lengths, seed),
-        other_names=ratio(others, lengths, seed),
-        voices={name: mean(table.loc[table["voice"] == name, "is_right"], seed) for name in names},
+        share=mean(is_right, [turn.session for turn, _ in asked], seed),
+        chance=float(np.mean([1 / len(scores) for _, scores in asked])) if asked else 0.0,
+        turns=len(asked),
+        voices={name: float(np.mean(own)) for name, own in by_voice.items()},
     )
+
+
+def _is_first_best(scores: Sequence[Score]) -> bool:
+    return scores[0].nats > max((one.nats for one in scores[1:]), default=-np.inf)

@@ -2,48 +2,35 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from model.chat.prompt import split_line
 from model.redaction.redact import find_private_parts
-from pipeline.evaluation.heldout import Turn
+from pipeline.evaluation.heldout import Line, Turn
 from pipeline.evaluation.intervals import Estimate, mean
 from pipeline.evaluation.text_metrics import split_words
 
-RUN_LENGTH = 8
-"""Number of consecutive words that two people do not write by chance."""
-_COMMONPLACE_WORDS = 3
-"""Lines of at most this many words are commonplace: "me too", "see you tomorrow"."""
+RUN_LENGTH = 6
+"""Number of consecutive words that two people seldom write by chance."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingIndex:
-    """Hashes of every training line and of every run of eight words in it."""
-
-    lines: frozenset[int]
-    runs: frozenset[int]
-
-    def contains_copy(self, text: str) -> bool:
-        """Whether a line equals a training line of four words or more, or shares eight with one."""
-        words = split_words(text)
-        is_line = len(words) > _COMMONPLACE_WORDS and hash(tuple(words)) in self.lines
-        return is_line or any(run in self.runs for run in _hash_runs(words))
-
-
-def index_training_lines(turns: Iterable[Turn]) -> TrainingIndex:
-    """Index the targets and contexts of training."""
+def index_runs(turns: Iterable[Turn]) -> frozenset[int]:
+    """Return hashes of every run of `RUN_LENGTH` words in the targets and contexts of turns."""
     texts: set[str] = set()
     for turn in turns:
         texts.update(turn.messages)
         texts.update(split_line(line)[1] for line in turn.context)
-    lines = [split_words(text) for text in texts]
-    runs = frozenset(run for line in lines for run in _hash_runs(line))
-    return TrainingIndex(frozenset(hash(tuple(line)) for line in lines), runs)
+    return frozenset(run for text in texts for run in _hash_runs(split_words(text)))
 
 
-def measure_copies(index: TrainingIndex, texts: Sequence[str], seed: int) -> Estimate:
-    """Return the share of lines that are copies of training lines."""
-    return mean([float(index.contains_copy(text)) for text in texts], seed)
+def is_copy(runs: frozenset[int], text: str) -> bool:
+    """Whether a line shares a run of `RUN_LENGTH` words with an indexed text."""
+    return any(run in runs for run in _hash_runs(split_words(text)))
+
+
+def measure_copies(runs: frozenset[int], lines: Sequence[Line], seed: int) -> Estimate:
+    """Return the share of lines that are copies."""
+    copied = [float(is_copy(runs, line.text)) for line in lines]
+    return mean(copied, [line.session for line in lines], seed)
 
 
 def count_private_lines(texts: Iterable[str]) -> int:

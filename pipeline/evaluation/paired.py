@@ -1,19 +1,15 @@
 """Compare two versions on the same held-out turns."""
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest
 
-from pipeline.evaluation.attribution import Table, VoiceClassifier, macro_f1
-from pipeline.evaluation.intervals import DRAWS, Estimate, Numbers, estimate
-from pipeline.evaluation.memorization import index_training_lines
+from pipeline.evaluation.attribution import BOTH, Table, macro_f1
+from pipeline.evaluation.heldout import list_lines
+from pipeline.evaluation.intervals import Estimate, Numbers, resample_sessions
+from pipeline.evaluation.memorization import index_runs, is_copy
 from pipeline.evaluation.scorecard import GENERATED, Evidence, Figures
-
-_MIN_SESSIONS = 5
-"""With fewer sessions, single turns are resampled: two sessions allow only three resamples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +28,14 @@ class EvaluatedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedTurn:
-    """A real held-out turn scored by a version: whether its own name is likeliest, and its loss."""
+    """A real held-out turn scored by a version: whether its own name is likeliest, and its loss.
+
+    Its voice's lines are removed from the context, and only absent names compete. `is_right` is
+    None if there is no other one.
+    """
 
     session: int
-    is_right: bool
+    is_right: bool | None
     nats: float
     characters: int
 
@@ -57,27 +57,30 @@ class Evaluation:
     outcomes: Outcomes
 
 
-def collect_outcomes(evidence: Evidence, classifier: VoiceClassifier) -> Outcomes:
-    """Return the outcome of each turn; the classifier is trained on real training lines."""
-    index, voices = index_training_lines(evidence.training), evidence.voices
+def collect_outcomes(evidence: Evidence) -> Outcomes:
+    """Return the outcome of each turn."""
+    runs, judges = index_runs(evidence.training), evidence.judges
     answers = []
     for answer in evidence.arms[GENERATED]:
-        scores = classifier.scores(answer.messages)
+        scores = judges.score(list_lines([answer]))[BOTH][0]
         answers.append(
             EvaluatedAnswer(
                 answer.asked.session,
-                classifier.voices.index(answer.asked.voice),
+                judges.voices.index(answer.asked.voice),
                 tuple(tuple(map(float, row)) for row in scores),
-                any(map(index.contains_copy, answer.messages)),
+                any(is_copy(runs, text) for text in answer.messages),
             )
         )
-    measured, turns = evidence.measured, []
-    for number, (turn, cost) in enumerate(zip(measured.turns, measured.tuned, strict=True)):
-        names = measured.names[number * len(voices) : (number + 1) * len(voices)]
-        likeliest = min(range(len(voices)), key=lambda place: names[place].nats)
-        is_right = voices[likeliest] == turn.voice
-        turns.append(EvaluatedTurn(turn.session, is_right, cost.nats, cost.characters))
-    return Outcomes(len(classifier.voices), tuple(answers), tuple(turns))
+    turns = (
+        EvaluatedTurn(
+            one.turn.session,
+            one.is_right if one.absent else None,
+            -one.own.nats,
+            one.own.characters,
+        )
+        for one in evidence.measured
+    )
+    return Outcomes(len(judges.voices), tuple(answers), tuple(turns))
 
 
 def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: int) -> Estimate:
@@ -100,9 +103,15 @@ def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: in
 
 def right_voice_difference(new: Outcomes, current: Outcomes, seed: int) -> Estimate:
     """Return the difference in the share of turns under the right name, new minus current."""
-    pairs = zip(new.turns, current.turns, strict=True)
-    table = np.asarray([float(one.is_right) - float(other.is_right) for one, other in pairs])
-    sessions = [turn.session for turn in new.turns]
+    pairs = [
+        (one, other)
+        for one, other in zip(new.turns, current.turns, strict=True)
+        if one.is_right is not None and other.is_right is not None
+    ]
+    table = np.asarray(
+        [float(bool(one.is_right)) - float(bool(two.is_right)) for one, two in pairs]
+    )
+    sessions = [one.session for one, _ in pairs]
     return resample_sessions(sessions, lambda numbers: float(table[numbers].mean()), seed)
 
 
@@ -129,26 +138,3 @@ def chance_of_more_copies(new: Outcomes, current: Outcomes) -> float:
         return 1.0
     test = binomtest(only_new, only_new + only_current, alternative="greater")
     return float(test.pvalue)
-
-
-def resample_sessions(
-    sessions: Sequence[int], statistic: Callable[[Numbers], float], seed: int, draws: int = DRAWS
-) -> Estimate:
-    """Return a statistic of turns, given by their indices, with its 95 % interval.
-
-    Whole sessions are resampled with replacement, or single turns if there are too few sessions.
-    """
-    by_session: dict[int, list[int]] = defaultdict(list)
-    for number, session in enumerate(sessions):
-        by_session[session].append(number)
-    groups = [np.asarray(numbers) for numbers in by_session.values()]
-    if not groups:
-        return Estimate(0.0, 0.0, 0.0)
-    if len(groups) < _MIN_SESSIONS:
-        groups = [np.asarray([number]) for number in range(len(sessions))]
-    chance = np.random.default_rng(seed)
-    drawn = [
-        statistic(np.concatenate([groups[n] for n in chance.integers(0, len(groups), len(groups))]))
-        for _ in range(draws)
-    ]
-    return estimate(statistic(np.arange(len(sessions))), drawn)

@@ -1,155 +1,175 @@
 """Compute every score of the scorecard from generated and real replies."""
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from pipeline.evaluation import attribution, habits, memorization
-from pipeline.evaluation.attribution import SIZES, Attribution, VoiceClassifier
-from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
+from pipeline.evaluation import memorization
+from pipeline.evaluation.attribution import (
+    BOTH,
+    CHARACTERS,
+    SIZES,
+    WORDS,
+    Attribution,
+    Judges,
+    judge_lines,
+    measure_attribution,
+)
+from pipeline.evaluation.fit import Ranked, measure_fit
+from pipeline.evaluation.habits import find_bland_lines, measure_habit_distance, measure_style
 from pipeline.evaluation.heldout import (
     Answer,
     Line,
     Turn,
     list_lines,
     make_real_answers,
-    map_to_next_voice,
+    take_turns,
 )
 from pipeline.evaluation.intervals import Estimate
-from pipeline.evaluation.likelihood import (
-    Cost,
-    compute_perplexity,
-    measure_likelihood,
-    measure_right_voice,
-)
+from pipeline.evaluation.likelihood import Measured, measure_likelihood, measure_right_voice
+from pipeline.evaluation.realism import measure_realism
 from pipeline.evaluation.text_metrics import measure_diversity, measure_overlap, split_words
 
-GENERATED, UNRANKED, SWAPPED, BASE = "generated", "unranked", "swapped", "base"
-MARKOV, NEAREST, CEILING, UNSEEN = "markov", "nearest", "ceiling", "ceiling_unseen"
-TUNED = (GENERATED, UNRANKED, SWAPPED)
-"""The conditions in which the tuned model speaks."""
-_COMPARED = (GENERATED, UNRANKED, BASE, MARKOV, NEAREST)
-"""The conditions that are compared with the real replies."""
+GENERATED, COLD, SWAPPED = "generated", "cold", "swapped"
+REAL, MARKOV, NEAREST = "real", "markov", "nearest"
+TUNED = (GENERATED, COLD, SWAPPED)
+"""The arms in which the tuned model speaks."""
+COMPARED = (REAL, GENERATED, MARKOV, NEAREST)
+"""The arms that answer the same turns."""
+LARGEST = SIZES[-1]
 
 Figures = Mapping[str, Any]
 """Estimates, dataclasses and plain values, keyed by their names in scorecard.json."""
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Losses of held-out turns, in the order of `turns`; `names` has every name for each turn."""
-
-    turns: tuple[Turn, ...]
-    tuned: tuple[Cost, ...]
-    base: tuple[Cost, ...]
-    no_context: tuple[Cost, ...]
-    names: tuple[Cost, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
-    """Real turns, generated answers of the four conditions (`arms`), and losses.
+    """What the scores are computed from.
 
-    `exposures` are the exposures of planted canaries in bits; empty without canaries.
+    `arms` has the answers of each arm. `measured` are real turns under the tuned model, `ranked`
+    the replies of `COMPARED` to the same turns. `training` are the turns that the model learned,
+    `judges_saw` says whether these include the judges' sessions. `exposures` are the exposures of
+    planted canaries in bits; empty without canaries.
     """
 
     voices: tuple[str, ...]
     training: tuple[Turn, ...]
-    held_out: tuple[Turn, ...]
     arms: Mapping[str, tuple[Answer, ...]]
-    measured: Measured
-    candidates: int
+    measured: tuple[Measured, ...]
+    ranked: Mapping[str, tuple[Ranked, ...]]
+    judges: Judges
+    judge_sessions: str
     canaries: tuple[str, ...] = ()
     exposures: tuple[float, ...] = ()
 
 
-def compute_scorecard(
-    evidence: Evidence, seed: int, classifier: VoiceClassifier | None = None
-) -> dict[str, Any]:
+def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     """Return all scores as JSON values; one object has all intervals by the scores' dotted names.
 
-    The classifiers are trained on real training lines only. `classifier` is the character
-    classifier of the training lines, if it is already trained.
+    `headline` comes first. Its values with an interval are relative to the real replies.
     """
-    voices, asked = evidence.voices, [answer.asked for answer in evidence.arms[GENERATED]]
-    arms = {
-        **evidence.arms,
-        MARKOV: tuple(answer_by_markov_chain(evidence.training, asked, seed)),
-        NEAREST: tuple(answer_by_nearest_context(evidence.training, asked)),
-        CEILING: tuple(make_real_answers(evidence.held_out)),
-        UNSEEN: tuple(make_real_answers(turn for turn in evidence.held_out if not turn.seen)),
-    }
+    arms, ranked = evidence.arms, evidence.ranked
     lines = {arm: list_lines(answers) for arm, answers in arms.items()}
-    texts = {arm: [line.text for line in own] for arm, own in lines.items()}
-    training_lines = list_lines(make_real_answers(evidence.training))
-    measured = evidence.measured
-    classifier = classifier or attribution.train_character_classifier(training_lines)
-    by_characters = _measure_attributions(classifier, lines, seed)
-    by_words = _measure_attributions(attribution.train_word_classifier(training_lines), lines, seed)
-    index = memorization.index_training_lines(evidence.training)
-    names = {CEILING: "real", UNSEEN: "real_unseen"}
-    copies = {
-        names.get(arm, arm): memorization.measure_copies(index, own, seed)
-        for arm, own in texts.items()
-    }
-    costs = {"tuned": measured.tuned, "base": measured.base, "no_context": measured.no_context}
-    least = min(
-        sum(len(split_words(text)) for text in own) for arm, own in texts.items() if arm != UNSEEN
-    )
-    overlaps = {arm: measure_overlap(arms[arm], seed) for arm in _COMPARED}
-    unseen_answers = [answer for answer in arms[GENERATED] if not answer.asked.seen]
+    attributed = _attribute(evidence.judges, lines, seed)
+    fits = measure_fit(ranked, REAL, seed)
+    right_voice = measure_right_voice(evidence.measured, seed)
     realism = {
-        arm: attribution.measure_realism(texts[CEILING], texts[arm], seed) for arm in _COMPARED
+        arm: measure_realism(ranked[REAL], ranked[arm], seed) for arm in COMPARED if arm != REAL
     }
+    bland = find_bland_lines(evidence.training)
+    style = {arm: measure_style(arms[arm], lines[arm], bland, seed) for arm in arms}
+    runs = memorization.index_runs(evidence.training)
+    copied = {arm: memorization.measure_copies(runs, own, seed) for arm, own in lines.items()}
+    spoken = [line.text for arm in TUNED for line in lines[arm]]
+    private = memorization.count_private_lines(spoken)
+    whose = attributed[BOTH][LARGEST]
+    texts = {arm: [line.text for line in lines[arm]] for arm in COMPARED}
+    words = min(sum(len(split_words(text)) for text in own) for own in texts.values())
     scores = {
+        "headline": {
+            "attribution": _with_interval(whose[GENERATED].relative),
+            "attribution_cold": _with_interval(whose[COLD].relative),
+            "fit": _with_interval(fits[GENERATED].relative),
+            "attribution_markov": whose[MARKOV].relative.value,
+            "attribution_nearest": whose[NEAREST].relative.value,
+            "fit_markov": fits[MARKOV].relative.value,
+            "fit_nearest": fits[NEAREST].relative.value,
+            "right_voice_absent": right_voice["absent"].share.value,
+            "right_voice_no_context": right_voice["no_context"].share.value,
+            "auc_with_context": realism[GENERATED].value,
+            "messages_per_turn": style[GENERATED].messages_per_turn.value,
+            "messages_per_turn_real": style[REAL].messages_per_turn.value,
+            "copied": copied[GENERATED].value,
+            "copied_real": copied[REAL].value,
+            "personal_data": private,
+            "bags": whose[GENERATED].bags,
+        },
         "replies": _count_replies(arms),
         "attribution": {
-            **_summarize_attribution(by_characters, voices),
-            "words_and_habits": _select_f1(by_words),
-        },
-        "ranking": {  # the ranked replies compared with single candidates
-            "candidates": evidence.candidates,
+            "judge_sessions": evidence.judge_sessions,
+            "judge_lines": evidence.judges.lines,
+            "chance": 1 / len(evidence.judges.voices),
             **{
-                f"bags_of_{size}": {"ranked": own[GENERATED].f1, "one_candidate": own[UNRANKED].f1}
-                for size, own in by_characters.items()
+                f"bags_of_{size}": {arm: one.f1 for arm, one in found.items()}
+                for size, found in attributed[BOTH].items()
             },
-            "copied": {"ranked": copies[GENERATED], "one_candidate": copies[UNRANKED]},
-        },
-        "right_voice": measure_right_voice(measured.turns, voices, measured.names, seed),
-        "nats_per_char": measure_likelihood(measured.turns, costs, seed),
-        "perplexity": {
-            **{arm: compute_perplexity(own) for arm, own in costs.items()},
-            "voices": {
-                voice: compute_perplexity(
-                    [
-                        cost
-                        for turn, cost in zip(measured.turns, measured.tuned, strict=True)
-                        if turn.voice == voice
-                    ]
-                )
-                for voice in voices
+            "relative": {arm: one.relative for arm, one in whose.items()},
+            **{
+                judge: {arm: one.f1 for arm, one in attributed[judge][LARGEST].items()}
+                for judge in (CHARACTERS, WORDS)
             },
+            "bags_of_a_voice": {
+                f"bags_of_{size}": {arm: one.bags for arm, one in found.items()}
+                for size, found in attributed[BOTH].items()
+            },
+            "voices": list(evidence.judges.voices),
+            "confusion": {arm: one.confusion for arm, one in whose.items()},
+            "recall": {arm: _mean_recall(one) for arm, one in attributed[BOTH][1].items()},
         },
-        "habits": _compare_habits(arms, evidence.training, seed),
-        "diversity": {  # over the same number of words in every condition
-            arm: measure_diversity(own, least, seed) for arm, own in texts.items() if arm != UNSEEN
+        "fit": {
+            "turns": len(ranked[REAL]),
+            "recall": {arm: one.recall for arm, one in fits.items()},
+            "relative": {arm: one.relative for arm, one in fits.items()},
         },
-        "chrf": overlaps[GENERATED].chrf,
-        "rouge": overlaps[GENERATED].rouge,
-        "overlap": {**overlaps, "unseen": measure_overlap(unseen_answers, seed)},
-        "copied": copies,
-        **_measure_leaks(evidence, [text for arm in TUNED for text in texts[arm]]),
-        "real_or_not_auc": realism[GENERATED],
-        "real_or_not": {
-            **realism,
-            "unseen": attribution.measure_realism(texts[UNSEEN], texts[GENERATED], seed),
-        },
+        "right_voice": right_voice,
+        "nats_per_char": measure_likelihood(
+            evidence.measured, [one.score for one in ranked[REAL]], seed
+        ),
+        "auc_with_context": realism,
+        "style": style,
+        "copied": copied,
+        "habits": _compare_habits(evidence, seed),
+        "diversity": {arm: measure_diversity(own, words, seed) for arm, own in texts.items()},
+        "overlap": {arm: measure_overlap(arms[arm], seed) for arm in COMPARED if arm != REAL},
+        "personal_data": private,
+        "personal_data_lines": len(spoken),
+        "canaries": _measure_canaries(evidence, spoken),
     }
     intervals: dict[str, list[float]] = {}
     return {**_to_json(scores, "", intervals), "intervals": intervals}
+
+
+def _with_interval(found: Estimate) -> dict[str, float]:
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def _attribute(
+    judges: Judges, lines: Mapping[str, Sequence[Line]], seed: int
+) -> dict[str, dict[int, dict[str, Attribution]]]:
+    """Return the attribution by judge, bag size and arm."""
+    judged = {arm: judge_lines(judges, own) for arm, own in lines.items()}
+    sizes = {BOTH: SIZES, CHARACTERS: (LARGEST,), WORDS: (LARGEST,)}
+    return {
+        judge: {size: measure_attribution(judged, REAL, judge, size, seed) for size in own}
+        for judge, own in sizes.items()
+    }
+
+
+def _mean_recall(found: Attribution) -> float:
+    shares = found.confusion
+    return sum(row[place] for place, row in enumerate(shares)) / len(shares)
 
 
 def _to_json(value: Any, name: str, intervals: dict[str, list[float]]) -> Any:  # noqa: ANN401  JSON's border
@@ -166,7 +186,7 @@ def _to_json(value: Any, name: str, intervals: dict[str, list[float]]) -> Any:  
 
 
 def _count_replies(arms: Mapping[str, Sequence[Answer]]) -> Figures:
-    """Count the replies, those without messages, and the lines of each condition."""
+    """Count the replies, those without messages, and the lines of each arm."""
     table = pd.DataFrame(
         [(arm, len(answer.messages)) for arm, own in arms.items() for answer in own],
         columns=["arm", "lines"],
@@ -180,85 +200,31 @@ def _count_replies(arms: Mapping[str, Sequence[Answer]]) -> Figures:
     }
 
 
-def _measure_attributions(
-    classifier: VoiceClassifier, lines: Mapping[str, Sequence[Line]], seed: int
-) -> dict[int, dict[str, Attribution]]:
-    """Return the attribution by bag size and condition."""
-    found = {
-        arm: attribution.measure_attribution(classifier, own, seed) for arm, own in lines.items()
-    }
-    return {size: {arm: sizes[size] for arm, sizes in found.items()} for size in SIZES}
+def _compare_habits(evidence: Evidence, seed: int) -> Figures:
+    """Return the distance of the habits from the real lines, with two reference points.
 
-
-def _summarize_attribution(
-    found: Mapping[int, Mapping[str, Attribution]], voices: Sequence[str]
-) -> Figures:
-    largest = found[SIZES[-1]]
-    ceiling = largest[CEILING].f1.value
-    return {
-        "chance": 1 / len(voices),
-        "share_of_ceiling": largest[GENERATED].f1.value / ceiling if ceiling else 0.0,
-        **_select_f1(found),
-        "bags_of_a_voice": {
-            f"bags_of_{size}": {arm: one.bags for arm, one in arms.items()}
-            for size, arms in found.items()
-        },
-        "voices": sorted(voices),
-        "confusion": {
-            f"bags_of_{size}": {arm: one.confusion for arm, one in arms.items()}
-            for size, arms in found.items()
-        },
-    }
-
-
-def _select_f1(found: Mapping[int, Mapping[str, Attribution]]) -> Figures:
-    return {
-        f"bags_of_{size}": {arm: one.f1 for arm, one in arms.items()}
-        for size, arms in found.items()
-    }
-
-
-def _compare_habits(
-    arms: Mapping[str, Sequence[Answer]], training: Sequence[Turn], seed: int
-) -> Figures:
-    """Return the distance of each condition from the held-out lines, with two reference points.
-
-    `training`: real training turns of the same voices (the lower bound). `others`: held-out turns
-    of other voices (the upper bound).
+    `training`: training turns of the same voices (the lower bound). `others`: the real turns of
+    other voices (the upper bound).
     """
-    held_out, count = arms[CEILING], len(arms[GENERATED])
-    names = sorted({answer.asked.voice for answer in held_out})
-    after = map_to_next_voice(names)
-    others = [Answer(replace(a.asked, voice=after[a.asked.voice]), a.messages) for a in held_out]
-
-    def sample(answers: Sequence[Answer]) -> list[Answer]:
-        """Return about `count` of the answers, evenly over the voices."""
-        chance, each = random.Random(seed), max(1, count // len(names))
-        by_voice = [[answer for answer in answers if answer.asked.voice == one] for one in names]
-        return [one for own in by_voice for one in chance.sample(own, min(each, len(own)))]
-
+    real, voices = evidence.arms[REAL], evidence.voices
+    after = dict(zip(voices, [*voices[1:], *voices[:1]], strict=True))
+    others = [Answer(replace(a.asked, voice=after[a.asked.voice]), a.messages) for a in real]
+    most = max(1, len(real) // len(voices))
     compared = {
-        **{arm: own for arm, own in arms.items() if arm not in {CEILING, UNSEEN}},
-        "training": sample(make_real_answers(training)),
-        "others": sample(others),
+        **{arm: evidence.arms[arm] for arm in COMPARED if arm != REAL},
+        "training": make_real_answers(take_turns(evidence.training, most)),
+        "others": others,
     }
-    found = {
-        arm: habits.measure_habit_distance(held_out, own, seed) for arm, own in compared.items()
-    }
+    found = {arm: measure_habit_distance(real, own, seed) for arm, own in compared.items()}
     distances = {arm: each.mean for arm, each in found.items()}
     return {"distance": distances, "voices": found[GENERATED].voices}
 
 
-def _measure_leaks(evidence: Evidence, spoken: Sequence[str]) -> Figures:
-    """Count private data and canaries in the lines of the tuned model."""
+def _measure_canaries(evidence: Evidence, spoken: Sequence[str]) -> Figures:
     exposures = evidence.exposures
     return {
-        "personal_data": memorization.count_private_lines(spoken),
-        "personal_data_lines": len(spoken),
-        "canaries": {
-            "planted": len(exposures),
-            "said": memorization.count_spoken_canaries(evidence.canaries, spoken),
-            "exposure_mean": sum(exposures) / len(exposures) if exposures else None,
-            "exposure_most": max(exposures, default=None),
-        },
+        "planted": len(exposures),
+        "said": memorization.count_spoken_canaries(evidence.canaries, spoken),
+        "exposure_mean": sum(exposures) / len(exposures) if exposures else None,
+        "exposure_most": max(exposures, default=None),
     }

@@ -22,7 +22,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from model.chat.words import UNSPACED
 from pipeline.evaluation.heldout import Answer
-from pipeline.evaluation.intervals import Estimate, Numbers, mean, resample
+from pipeline.evaluation.intervals import Estimate, Numbers, mean, resample_sessions
 
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 _SELF_BLEU_LINES = 100
@@ -152,7 +152,8 @@ def measure_overlap(answers: Sequence[Answer], seed: int) -> Overlap:
         "references": [" ".join(answer.asked.messages) for answer in answers],
     }
     scores = Rouge(keep_in_memory=True).compute(**texts)
-    rouge = {kind: mean(scores[kind], seed) for kind in _ROUGE}
+    sessions = [answer.asked.session for answer in answers]
+    rouge = {kind: mean(scores[kind], sessions, seed) for kind in _ROUGE}
     counts = np.asarray(ChrF(keep_in_memory=True).compute(**texts)["counts"])
     metric = CHRF()
 
@@ -162,7 +163,7 @@ def measure_overlap(answers: Sequence[Answer], seed: int) -> Overlap:
         total = counts[numbers].sum(0).tolist()
         return float(metric._compute_score_from_stats(total).score)  # noqa: SLF001
 
-    return Overlap(resample(len(counts), compute_chrf, seed), rouge)
+    return Overlap(resample_sessions(sessions, compute_chrf, seed, draws=200), rouge)
 
 
 @dataclass(frozen=True, slots=True)

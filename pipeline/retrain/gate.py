@@ -73,9 +73,9 @@ def decide(new: Evaluation, current: Evaluation | None, incomparable: str | None
         chance=new.card["attribution"]["chance"],
     )  # fmt: skip
     right_voice = replace(
-        _compare(f"right voice, {turns:,} turns", "right_voice.share", new, current,
+        _compare(f"right voice, {turns:,} turns", "right_voice.absent.share", new, current,
                  lambda one, other: paired.right_voice_difference(one, other, _SEED)),
-        chance=new.card["right_voice"]["chance"],
+        chance=new.card["right_voice"]["absent"]["chance"],
     )  # fmt: skip
     nats = _compare(
         f"nats a character, {turns:,} turns", "nats_per_char.tuned", new, current,
@@ -94,10 +94,10 @@ def decide(new: Evaluation, current: Evaluation | None, incomparable: str | None
     )
     reasons = [one.fault for one in comparisons if one.fault]
     reasons += [incomparable] if incomparable else []
-    current_shares = current.card["right_voice"]["voices"] if current else {}
+    current_shares = current.card["right_voice"]["absent"]["voices"] if current else {}
     voices = (
         Comparison(name, share, current_shares.get(name), chance=right_voice.chance)
-        for name, share in new.card["right_voice"]["voices"].items()
+        for name, share in new.card["right_voice"]["absent"]["voices"].items()
     )
     conversations = len({answer.session for answer in answers})
     return Verdict(comparisons, tuple(reasons), tuple(voices), len(answers), conversations)
@@ -125,8 +125,8 @@ def print_verdict(verdict: Verdict, new: str, current: str | None, console: Cons
         rows.add_row(*cells)
     console.print(Padding.indent(rows, 2))
     console.print(
-        "  Attribution (macro-F1 of a classifier trained on real lines) and right voice\n"
-        "  (share of real turns likeliest under the right name): higher is better.\n"
+        "  Attribution: macro-F1 of classifiers trained on real lines. Right voice: share of\n"
+        "  real turns likeliest under the right absent name. For both, higher is better.\n"
         "  All other metrics: lower is better.",
         style="dim",
     )

@@ -1,6 +1,6 @@
 """Summarise the result of a training in one sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.training.run import Judgement
@@ -34,18 +34,13 @@ def voice_sentence(card: Card) -> str:
     lines, chance = card["replies"]["generated"]["lines"], found["chance"]
     if not lines:
         return "It said nothing that could be evaluated."
-    confusion = found["confusion"]["bags_of_1"]
-    share, real = (_mean_recall(confusion[arm]) for arm in ("generated", "ceiling"))
+    share, real = (found["recall"][arm] for arm in ("generated", "real"))
     low, _ = card["intervals"]["attribution.bags_of_1.generated"]
     return (
-        f"A classifier that knows the friends' real lines recognises the voice in {share:.0%} of "
+        f"Classifiers of the friends' real lines recognise the voice in {share:.0%} of "
         f"its {lines:,} lines (higher is better, chance {chance:.0%}, real replies {real:.0%}), so "
         f"it {_describe_likeness(share, low, chance, real)}."
     )
-
-
-def _mean_recall(confusion: Sequence[Sequence[float]]) -> float:
-    return sum(float(row[place]) for place, row in enumerate(confusion)) / len(confusion)
 
 
 def _describe_likeness(share: float, low: float, chance: float, real: float) -> str:

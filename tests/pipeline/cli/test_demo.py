@@ -91,8 +91,9 @@ def test_the_demo_shows_what_the_scorecard_says_in_80_columns(shown):
     text = "\n".join(lines)
 
     assert max(map(cell_len, lines[:-1])) <= 80
-    swapped = card["attribution"]["bags_of_1"]["swapped"]
-    assert re.search(rf"tuned, speakers swapped +\d+ +{swapped:.2f} ", text)
+    fit = card["headline"]["fit"]
+    figures = f"{fit['value']:.2f} +{fit['low']:.2f} {fit['high']:.2f}"
+    assert re.search(rf"fits the conversation .* +{figures} ", text)
     assert f"Private data: in 0 of {card['personal_data_lines']} lines" in text
 
 

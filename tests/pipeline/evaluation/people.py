@@ -1,10 +1,15 @@
 """Turns and answers of three synthetic people with very different lines."""
 
 import random
+from dataclasses import replace
 
-from pipeline.evaluation.heldout import Answer, Turn
-from pipeline.evaluation.likelihood import Cost
-from pipeline.evaluation.scorecard import Evidence, Measured
+from pipeline.evaluation.attribution import train_judges
+from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
+from pipeline.evaluation.fit import make_questions, rank_candidates
+from pipeline.evaluation.heldout import Answer, Turn, list_lines, make_real_answers, silence_voice
+from pipeline.evaluation.likelihood import measure_turns
+from pipeline.evaluation.scorecard import Evidence
+from pipeline.evaluation.scorer import Score
 
 WAYS = {"Hugo": ("woof", "Bark!"), "Tiago": ("meow", "purr..."), "李雷": ("喵喵", "好的。")}
 TOPICS = ("friday", "the match", "dinner", "my boss", "rain", "the train", "music", "a film",
@@ -12,57 +17,85 @@ TOPICS = ("friday", "the match", "dinner", "my boss", "rain", "the train", "musi
 VOICES = tuple(sorted(WAYS))
 
 
-def line(voice, chance):
-    topic, number = chance.choice(TOPICS), chance.randrange(10**6)
+def line(voice, chance, topic=None):
+    topic, number = topic or chance.choice(TOPICS), chance.randrange(10**6)
     return f"{chance.choice(WAYS[voice])} what about {topic} {number}"
 
 
-def turns(count, seed, *, seen=False):
-    """So many turns of each voice, of one or two messages."""
+def turns(count, seed, *, seen=False, sessions=5):
+    """So many turns of each voice, of one or two messages about the subject of the context."""
     chance = random.Random(seed)
-    return tuple(
-        Turn(
-            voice,
-            (f"Tiago: did you hear of {chance.choice(TOPICS)}?",),
-            tuple(line(voice, chance) for _ in range(chance.choice((1, 2)))),
-            seen,
-        )
-        for _ in range(count)
-        for voice in VOICES
-    )
+    made = []
+    for number in range(count):
+        for voice in VOICES:
+            topic = chance.choice(TOPICS)
+            context = (
+                f"{next_voice(voice)}: did you hear of {topic}?",
+                f"{voice}: {line(voice, chance, topic)}",
+            )
+            said = tuple(line(voice, chance, topic) for _ in range(chance.choice((1, 2))))
+            made.append(Turn(voice, context, said, seen, number % sessions))
+    return tuple(made)
 
 
 def answers(asked, seed, voice_of=lambda voice: voice):
-    """Answers in the way of `voice_of` the real voice."""
+    """Answers in the way of `voice_of` the real voice, to the subject of the context."""
     chance = random.Random(seed)
-    return tuple(Answer(turn, (line(voice_of(turn.voice), chance),)) for turn in asked)
+    found = []
+    for turn in asked:
+        topic = turn.context[0].partition(" of ")[2].rstrip("?")
+        said = (line(voice_of(turn.voice), chance, topic) for _ in turn.messages)
+        found.append(Answer(turn, tuple(said)))
+    return tuple(found)
 
 
 def next_voice(voice):
     return VOICES[(VOICES.index(voice) + 1) % len(VOICES)]
 
 
-def evidence(seed=0, **changes):
-    """A perfect model's evidence: it speaks as its people do and knows their names."""
-    training, held_out = turns(40, 1), (*turns(15, 2), *turns(5, 3, seen=True))
-    cheap, dear = Cost(10.0, 5, 10), Cost(30.0, 5, 10)
-    names = tuple(cheap if turn.voice == name else dear for turn in held_out for name in VOICES)
-    measured = Measured(
-        held_out, (cheap,) * len(held_out), (dear,) * len(held_out),
-        (Cost(20.0, 5, 10),) * len(held_out), names,
-    )  # fmt: skip
+def score_by_words(requests):
+    """Score replies by a unigram model of the context: words in view are likelier."""
+    return [[_score(request.context, *reply) for reply in request.replies] for request in requests]
+
+
+def _score(context, name, messages):
+    words, seen = " ".join(messages).split(), " ".join(context).replace("?", "").split()
+    nats = sum(-1.0 if word in seen else -5.0 for word in words)
+    return Score(nats, len(words), len(" ".join(messages)))
+
+
+def score_by_ways(requests):
+    """Score replies as a perfect model does: words are likelier under the name of their way."""
+
+    def score(context, name, messages):
+        own = any(way in messages[0] for way in WAYS.get(name, ()))
+        found = _score(context, name, messages)
+        return replace(found, nats=found.nats - (0 if own else 20))
+
+    return [[score(r.context, *reply) for reply in r.replies] for r in requests]
+
+
+def evidence(spoken=answers, **changes):
+    """A model's evidence; by default it speaks as its people do and knows their names."""
+    training, asked = turns(60, 1, sessions=20), turns(40, 2, sessions=10)
+    cold = tuple(filter(None, map(silence_voice, asked)))
     arms = {
-        "generated": answers(held_out, 4),
-        "unranked": answers(held_out, 5),
-        "swapped": answers(held_out, 6, next_voice),
-        "base": tuple(Answer(turn, ("as an AI language model I cannot",)) for turn in held_out),
+        "generated": spoken(asked, 4),
+        "cold": spoken(cold, 5),
+        "swapped": answers(asked[:30], 6),
+        "real": tuple(make_real_answers(asked)),
+        "markov": tuple(answer_by_markov_chain(training, asked, 0)),
+        "nearest": tuple(answer_by_nearest_context(training, asked)),
+        **changes.pop("arms", {}),
     }
+    compared = {arm: arms[arm][:90] for arm in ("real", "generated", "markov", "nearest")}
     options = {
         "voices": VOICES,
         "training": training,
-        "held_out": held_out,
         "arms": arms,
-        "measured": measured,
-        "candidates": 4,
+        "measured": measure_turns(asked[:90], VOICES, score_by_ways),
+        "ranked": rank_candidates(make_questions(compared, turns(30, 9), 0), score_by_words),
+        "judges": train_judges(list_lines(make_real_answers(turns(60, 7, sessions=20))), 2, 0),
+        "judge_sessions": "unseen",
     }
     return Evidence(**{**options, **changes})

@@ -1,104 +1,118 @@
-"""The judge knows its people's lines, and gives nothing to those of others."""
+"""The judges know their people's lines, and give nothing to those of others."""
 
 import random
 
 import pytest
 
 from pipeline.evaluation.attribution import (
+    BOTH,
+    CHARACTERS,
+    WORDS,
+    judge_lines,
     measure_attribution,
-    train_character_classifier,
-    train_word_classifier,
+    train_judges,
 )
 from pipeline.evaluation.heldout import Line, list_lines, make_real_answers
 from tests.pipeline.evaluation.people import VOICES, answers, next_voice, turns
 
-JUDGES = pytest.mark.parametrize("learn", [train_character_classifier, train_word_classifier])
+JUDGES = pytest.mark.parametrize("judge", [BOTH, CHARACTERS, WORDS])
+
+
+@pytest.fixture(scope="module")
+def judges():
+    return train_judges(real(60, 1), 3, 0)
+
+
+def real(count, seed):
+    return list_lines(make_real_answers(turns(count, seed, sessions=12)))
+
+
+def attribute(judges, judge=BOTH, size=10, **arms):
+    """Attribute the arms' lines; `real` are real lines unless given."""
+    lines = {"real": real(40, 2), **arms}
+    judged = {name: judge_lines(judges, own) for name, own in lines.items()}
+    return measure_attribution(judged, "real", judge, size, seed=0)
 
 
 @JUDGES
-def test_real_lines_of_people_unlike_each_other_are_told_apart(learn):
-    judge = learn(list_lines(make_real_answers(turns(40, 1))))
-
-    found = measure_attribution(judge, list_lines(make_real_answers(turns(20, 2))), seed=0)
-
-    assert found[1].f1.value > 0.95
-    assert found[10].f1.value == 1.0
-    assert found[10].confusion == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+def test_real_lines_of_people_unlike_each_other_are_told_apart(judges, judge):
+    assert attribute(judges, judge, 1)["real"].f1.value > 0.9
+    found = attribute(judges, judge)["real"]
+    assert found.f1.value == found.relative.value == found.relative.low == 1.0
+    assert found.confusion == ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
 @JUDGES
-def test_lines_in_somebody_else_s_way_are_attributed_to_them(learn):
-    judge = learn(list_lines(make_real_answers(turns(40, 1))))
+def test_lines_in_somebody_elses_way_are_attributed_to_them(judges, judge):
+    swapped = list_lines(answers(turns(20, 2), 3, next_voice))
 
-    found = measure_attribution(judge, list_lines(answers(turns(20, 2), 3, next_voice)), seed=0)
-
-    assert found[1].f1.value < 0.05
-    assert found[10].f1.value == 0.0
+    assert attribute(judges, judge, 1, other=swapped)["other"].f1.value < 0.1
+    assert attribute(judges, judge, other=swapped)["other"].relative.value == 0.0
 
 
 @JUDGES
-def test_lines_that_are_alike_whoever_says_them_are_no_better_than_chance(learn):
-    judge = learn(list_lines(make_real_answers(turns(40, 1))))
+def test_lines_that_are_alike_whoever_says_them_are_no_better_than_chance(judges, judge):
     chance = random.Random(0)
     anybody = [Line(voice, f"yes {chance.randrange(9)}") for voice in VOICES for _ in range(60)]
 
-    found = measure_attribution(judge, anybody, seed=0)
-
-    assert found[10].f1.value < 0.5
+    assert attribute(judges, judge, other=anybody)["other"].f1.value < 0.5
 
 
-def test_more_lines_in_a_bag_tell_more():
+def test_more_lines_in_a_bag_tell_more(judges):
     hard = [
-        Line(line.voice, line.text if number % 3 == 0 else "okay then")
-        for number, line in enumerate(list_lines(make_real_answers(turns(60, 2))))
+        Line(line.voice, line.text if number % 3 == 0 else "okay then", line.session)
+        for number, line in enumerate(real(60, 2))
     ]
-    judge = train_character_classifier(list_lines(make_real_answers(turns(40, 1))))
+    f1 = [attribute(judges, size=size, hard=hard)["hard"].f1.value for size in (1, 5, 10)]
 
-    found = measure_attribution(judge, hard, seed=0)
-
-    assert found[1].f1.value < found[5].f1.value <= found[10].f1.value
+    assert f1[0] < f1[1] <= f1[2]
 
 
-def test_every_voice_gets_as_many_bags_however_much_it_says():
-    judge = train_character_classifier(list_lines(make_real_answers(turns(40, 1))))
-    much = [line for line in list_lines(make_real_answers(turns(40, 2))) if line.voice == VOICES[0]]
-    little = [
-        line for line in list_lines(make_real_answers(turns(20, 3))) if line.voice != VOICES[0]
-    ]
+def test_every_voice_gets_as_many_bags_however_much_it_says(judges):
+    much = [line for line in real(40, 2) if line.voice == VOICES[0]]
+    little = [line for line in real(20, 3) if line.voice != VOICES[0]]
 
-    found = measure_attribution(judge, [*much, *little], seed=0)
+    found = attribute(judges, size=5, uneven=[*much, *little])["uneven"]
 
-    fewest = min(sum(line.voice == voice for line in little) for voice in VOICES[1:])
-    assert found[5].bags == fewest // 5
+    assert found.bags == min(sum(one.voice == v for one in little) for v in VOICES[1:]) // 5
 
 
-def test_a_voice_without_lines_counts_as_never_recognised():
-    judge = train_character_classifier(list_lines(make_real_answers(turns(40, 1))))
-    two = [line for line in list_lines(make_real_answers(turns(20, 2))) if line.voice != VOICES[0]]
+def test_a_voice_without_lines_counts_as_never_recognised(judges):
+    two = [line for line in real(20, 2) if line.voice != VOICES[0]]
 
-    assert measure_attribution(judge, two, seed=0)[1].f1.value == pytest.approx(2 / 3, abs=0.05)
-    assert measure_attribution(judge, [], seed=0)[10].f1.value == 0.0
+    found = attribute(judges, size=1, two=two, none=[])
+
+    assert found["two"].f1.value == pytest.approx(2 / 3, abs=0.1)
+    assert found["none"].f1.value == 0.0
 
 
 def test_the_same_seed_gives_the_same_figures():
-    judge = train_character_classifier(list_lines(make_real_answers(turns(20, 1))))
-    lines = list_lines(make_real_answers(turns(10, 2)))
+    once, again = (attribute(train_judges(real(20, 1), 2, 3)) for _ in range(2))
 
-    assert measure_attribution(judge, lines, seed=3) == measure_attribution(judge, lines, seed=3)
+    assert once == again
 
 
-def test_fewer_lines_give_wider_intervals():
-    judge = train_character_classifier(list_lines(make_real_answers(turns(40, 1))))
+def mixed(count, sessions=12):
+    """Lines of which three in ten are in somebody else's way."""
     chance = random.Random(0)
+    own = list_lines(make_real_answers(turns(count, 2, sessions=sessions)))
+    voices = [line.voice if chance.random() < 0.7 else next_voice(line.voice) for line in own]
+    return [Line(v, line.text, line.session) for v, line in zip(voices, own, strict=True)]
 
-    def mixed(count):
-        return [
-            Line(voice, line.text)
-            for line in list_lines(make_real_answers(turns(count, 2)))
-            for voice in [line.voice if chance.random() < 0.7 else next_voice(line.voice)]
-        ]
 
-    few, many = (measure_attribution(judge, mixed(count), seed=0)[1].f1 for count in (8, 80))
+def test_fewer_lines_give_wider_intervals(judges):
+    few, many = (attribute(judges, size=1, mixed=mixed(count))["mixed"].f1 for count in (12, 120))
 
     assert few.high - few.low > many.high - many.low > 0
     assert many.low <= many.value <= many.high
+
+
+def test_the_judges_own_variance_widens_the_interval():
+    few = mixed(8)
+    sure, unsure = (
+        attribute(train_judges(few, refits, 0), CHARACTERS, 1, mixed=mixed(60))["mixed"].f1
+        for refits in (0, 8)
+    )
+
+    assert unsure.value == sure.value
+    assert unsure.high - unsure.low > sure.high - sure.low

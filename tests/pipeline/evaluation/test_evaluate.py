@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 
 from model.artifacts.artifact import compute_content_hash
 from model.artifacts.registry import Registry
-from model.errors import DatasetError
+from model.errors import BaseError, DatasetError
 from pipeline.cli.main import app
 from pipeline.cli.tables import print_scorecard
 from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.evaluate import (
     FULL,
-    MIN_REPLIES,
+    MIN_LINES,
     QUICK,
     evaluate,
     evaluate_turns,
@@ -29,7 +29,7 @@ from tests.habits import HABITS
 
 QUIET = Console(quiet=True)
 one_family = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
-SMALL = Size(generated=6, unranked=6, swapped=6, base=3, scored=5, quick=True)
+SMALL = Size(replies=6, lines=60, cold=6, swapped=3, scored=5, refits=1, quick=True)
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,37 @@ def judged(trained, habits_dataset):
     return trained, evaluate(trained.open(), dataset, trained.root / "bases", SMALL, 0, QUIET)
 
 
-def test_a_model_that_learned_its_voices_scores_high_and_swapped_low(judged):
+def test_a_model_that_learned_its_voices_scores_high(judged):
     card = judged[1]
     bags = card["attribution"]["bags_of_5"]
 
-    assert bags["ceiling"] == 1.0
+    assert bags["real"] == 1.0
     assert bags["generated"] > 0.7
-    assert bags["swapped"] < 0.2
-    assert bags["base"] < bags["generated"]
-    assert card["right_voice"]["share"] > 0.9
+    assert card["right_voice"]["absent"]["share"] > 0.7
+    assert card["right_voice"]["no_context"]["share"] > 0.7
     assert card["nats_per_char"]["tuned"] < 0.5 * card["nats_per_char"]["base"]
     assert card["personal_data"] == 0
     assert card["canaries"]["planted"] == 0
+
+
+def test_the_headline_comes_first_with_its_intervals(judged):
+    headline = judged[1]["headline"]
+
+    assert list(judged[1]).index("headline") < list(judged[1]).index("attribution")
+    assert list(headline) == [
+        "attribution", "attribution_cold", "fit", "attribution_markov", "attribution_nearest",
+        "fit_markov", "fit_nearest", "right_voice_absent", "right_voice_no_context",
+        "auc_with_context", "messages_per_turn", "messages_per_turn_real", "copied",
+        "copied_real", "personal_data", "bags",
+    ]  # fmt: skip
+    for name in ("attribution", "attribution_cold", "fit"):
+        own = headline[name]
+        assert list(own) == ["value", "low", "high"]
+        assert 0 <= own["low"] <= own["high"]
+    assert headline["attribution"]["value"] > 0.7
+    assert (
+        headline["bags"] == judged[1]["attribution"]["bags_of_a_voice"]["bags_of_10"]["generated"]
+    )
 
 
 def test_the_card_stands_beside_the_artifact_without_words_and_changes_no_hash(judged):
@@ -80,7 +99,7 @@ def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     dataset, shares = load_dataset(habits_dataset), []
 
     evaluate_turns(
-        registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET,
+        registry.open(), dataset, registry.root / "bases", SMALL.with_replies(1), 0, QUIET,
         on_progress=shares.append,
     )  # fmt: skip
 
@@ -91,17 +110,6 @@ def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
 
 
 @one_family
-def test_the_base_is_converted_once(judged, monkeypatch, habits_dataset):
-    registry, _ = judged
-    monkeypatch.setattr(
-        "pipeline.evaluation.evaluate._convert_base", lambda *_: pytest.fail("converted again")
-    )
-
-    dataset = load_dataset(habits_dataset)
-    evaluate(registry.open(), dataset, registry.root / "bases", SMALL.with_lines(1), 0, QUIET)
-
-
-@one_family
 def test_the_table_fits_80_columns_and_says_what_matters(judged):
     shown = StringIO()
 
@@ -109,7 +117,7 @@ def test_the_table_fits_80_columns_and_says_what_matters(judged):
 
     text = shown.getvalue()
     assert all(len(line) <= 80 for line in text.splitlines())
-    for words in ("speakers swapped", "real replies", "right voice", "Private data: in 0 of"):
+    for words in ("as somebody else", "real replies", "Right voice", "Private data: in 0 of"):
         assert words in text
 
 
@@ -151,8 +159,7 @@ def test_other_settings_are_tried_on_validation_talk_and_leave_the_version_as_it
     own = registry.open().card.decoding
     assert card["decoding"] == asdict(replace(own, temperature=0.9, candidates=2))
     assert card["held_out"] == "validation"
-    held_out = sum(len(pair.target) for pair in load_dataset(habits_dataset).validation)
-    assert card["replies"]["ceiling"]["lines"] == held_out
+    assert card["replies"]["real"]["replies"] == len(HABITS)
     assert {file: file.read_bytes() for file in path.glob("*.json")} == before
 
 
@@ -201,28 +208,38 @@ def test_another_dataset_than_the_trained_one_is_refused(judged, tmp_path, habit
         load_evaluation_dataset(artifact, str(tmp_path / "none"))
 
 
-def test_lines_scale_every_arm():
-    doubled = FULL.with_lines(2 * FULL.generated)
+@one_family
+def test_a_version_without_weights_is_refused_before_any_reply(trained, habits_dataset, tmp_path):
+    artifact = trained.open()
+    shutil.copytree(artifact.path, tmp_path / artifact.path.name)
+    shutil.rmtree(tmp_path / artifact.path.name / "weights")
+    imported = replace(artifact, path=tmp_path / artifact.path.name)
 
-    assert (doubled.unranked, doubled.base) == (2 * FULL.unranked, 2 * FULL.base)
-    assert QUICK.with_lines(1).scored == 1
-    assert QUICK.with_lines(1).quick
+    with pytest.raises(BaseError, match="came without the weights that an evaluation needs"):
+        evaluate(imported, load_dataset(habits_dataset), tmp_path / "bases", SMALL, 0, QUIET)
+
+
+def test_replies_scale_every_arm():
+    doubled = FULL.with_replies(2 * FULL.replies)
+
+    assert (doubled.cold, doubled.scored) == (2 * FULL.cold, 2 * FULL.scored)
+    assert QUICK.with_replies(1).scored == 1
+    assert QUICK.with_replies(1).quick
 
 
 @pytest.mark.parametrize("voices", [1, 2, 5, 40])
 def test_a_full_run_looks_for_private_data_in_2_000_lines_whatever_the_voices(voices):
-    size = FULL.with_replies(MIN_REPLIES, voices)
+    size = FULL.with_spoken_lines(MIN_LINES, voices)
 
-    tuned = size.generated + size.unranked + size.swapped
-    assert voices * tuned >= MIN_REPLIES > 2_000
-    assert replace(size, unranked=FULL.unranked) == FULL
-    assert size.unranked >= FULL.unranked
+    assert voices * (size.lines + size.cold + size.swapped) >= MIN_LINES > 2_000
+    assert replace(size, cold=FULL.cold) == FULL
+    assert size.cold >= FULL.cold
 
 
 def test_every_line_that_the_tuned_model_says_is_checked_for_private_data(judged):
     card = judged[1]
 
-    arms = ("generated", "unranked", "swapped")
+    arms = ("generated", "cold", "swapped")
     assert card["personal_data_lines"] == sum(card["replies"][arm]["lines"] for arm in arms)
 
 

@@ -1,76 +1,78 @@
-"""Nats a character, and whether the right name wins."""
+"""Nats a character, and whether the right name wins where turn-taking cannot help."""
 
 import pytest
 
-from pipeline.evaluation.likelihood import (
-    Cost,
-    compute_perplexity,
-    measure_likelihood,
-    measure_right_voice,
-    repeat_under_names,
-)
-from tests.pipeline.evaluation.people import VOICES, evidence, turns
+from pipeline.evaluation.heldout import Turn
+from pipeline.evaluation.likelihood import measure_likelihood, measure_right_voice, measure_turns
+from pipeline.evaluation.scorer import Score
+from tests.pipeline.evaluation.people import VOICES, score_by_ways, score_by_words, turns
 
 
-def test_a_model_that_foresees_better_costs_less():
-    measured = evidence().measured
-    found = measure_likelihood(
-        measured.turns,
-        {"tuned": measured.tuned, "base": measured.base, "no_context": measured.no_context},
-        seed=0,
-    )
+@pytest.fixture(scope="module")
+def measured():
+    return measure_turns(turns(20, 1), VOICES, score_by_ways)
 
-    assert (found.tuned.value, found.no_context.value, found.base.value) == (1.0, 2.0, 3.0)
+
+def test_the_right_names_win_with_a_model_that_knows_them(measured):
+    found = measure_right_voice(measured, 0)
+
+    assert found["absent"].share.value == found["no_context"].share.value == 1
+    assert found["no_context"].chance == pytest.approx(1 / 3)
+    assert found["absent"].chance == 0.5  # the other speaker is in view
+    assert set(found["absent"].voices) == set(VOICES)
+
+
+def test_a_model_that_ignores_names_is_never_right():
+    found = measure_right_voice(measure_turns(turns(20, 1), VOICES, score_by_words), 0)
+
+    assert found["absent"].share.value == found["no_context"].share.value == 0
+
+
+def test_the_speakers_lines_are_removed_and_names_in_view_do_not_compete():
+    turn = Turn(VOICES[0], (f"{VOICES[1]}: hi", f"{VOICES[0]}: hello"), ("you",))
+    asked = []
+
+    def score(requests):
+        asked.extend(requests)
+        return score_by_words(requests)
+
+    measure_turns([turn], VOICES, score)
+
+    own, absent, alone = asked
+    assert own.context == turn.context
+    assert absent.context == (f"{VOICES[1]}: hi",)
+    assert [name for name, _ in absent.replies] == [VOICES[0], VOICES[2]]
+    assert alone.context == ()
+    assert {name for name, _ in alone.replies} == set(VOICES)
+
+
+def test_a_turn_without_an_absent_rival_is_left_out():
+    everybody = Turn(VOICES[0], tuple(f"{name}: hi" for name in VOICES), ("you",))
+
+    measured = measure_turns([everybody, *turns(4, 1)], VOICES, score_by_ways)
+
+    assert measured[0].absent == ()
+    assert measure_right_voice(measured, 0)["absent"].turns == len(measured) - 1
+
+
+def test_a_model_that_foresees_better_costs_less(measured):
+    base = [Score(3 * one.own.nats, one.own.tokens, one.own.characters) for one in measured]
+
+    found = measure_likelihood(measured, base, 0)
+
+    assert found.base.value == pytest.approx(3 * found.tuned.value)
+    assert found.no_context.value > found.tuned.value
     assert set(found.voices) == set(VOICES)
-    assert found.voices["Hugo"]["base"].value == 3.0
 
 
-def test_turns_seen_in_training_are_left_out_of_unseen():
-    told = (*turns(1, 1), *turns(1, 2, seen=True))
-    costs = [Cost(10.0, 5, 10)] * 3 + [Cost(1.0, 5, 10)] * 3
+def test_turns_seen_in_training_are_told_apart():
+    measured = measure_turns([*turns(9, 1), *turns(9, 2, seen=True)], VOICES, score_by_ways)
+    base = [
+        Score(-(9.0 if one.turn.seen else 1.0) * one.own.characters, 1, one.own.characters)
+        for one in measured
+    ]
 
-    found = measure_likelihood(told, dict.fromkeys(("tuned", "base", "no_context"), costs), seed=0)
+    found = measure_likelihood(measured, base, 0)
 
-    assert found.tuned.value == pytest.approx(0.55)
-    assert found.unseen["tuned"].value == 1.0
-
-
-def test_long_replies_weigh_by_their_length():
-    costs = [Cost(10.0, 5, 10), Cost(270.0, 50, 90), Cost(10.0, 5, 10)]
-
-    found = measure_likelihood(
-        turns(1, 1), dict.fromkeys(("tuned", "base", "no_context"), costs), seed=0
-    )
-
-    assert found.tuned.value == pytest.approx(290 / 110)
-
-
-def test_perplexity_is_e_to_the_nats_a_token():
-    assert compute_perplexity([Cost(0.0, 4, 1), Cost(0.0, 4, 1)]) == 1.0
-    assert compute_perplexity([Cost(4.0, 4, 1)]) == pytest.approx(2.718, abs=1e-3)
-
-
-def test_the_right_name_wins_where_it_is_cheapest():
-    measured = evidence().measured
-
-    found = measure_right_voice(measured.turns, VOICES, measured.names, seed=0)
-
-    assert found.share.value == found.unseen.value == 1.0
-    assert found.own_name.value < found.other_names.value
-    assert found.chance == pytest.approx(1 / 3)
-
-
-def test_the_right_name_loses_where_another_is_cheaper():
-    told = turns(5, 1)
-    wrong = [Cost(30.0 if turn.voice == name else 10.0, 5, 10) for turn in told for name in VOICES]
-
-    found = measure_right_voice(told, VOICES, wrong, seed=0)
-
-    assert found.share.value == 0.0
-    assert found.own_name.value > found.other_names.value
-
-
-def test_each_turn_is_asked_under_every_name_in_order():
-    told = repeat_under_names(turns(2, 1), VOICES)
-
-    assert [turn.voice for turn in told] == list(VOICES) * 6
+    assert found.unseen["base"].value == pytest.approx(1)
+    assert found.base.value > 3

@@ -5,20 +5,35 @@ import random
 import pytest
 
 from model.speaking.voice_classifier import LINE_HABITS, measure_habits
-from pipeline.evaluation.attribution import measure_realism
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
-from pipeline.evaluation.habits import BURST, measure_habit_distance
-from pipeline.evaluation.heldout import Answer, Turn, make_real_answers
+from pipeline.evaluation.fit import make_questions, rank_candidates
+from pipeline.evaluation.habits import (
+    BURST,
+    find_bland_lines,
+    measure_habit_distance,
+    measure_style,
+)
+from pipeline.evaluation.heldout import (
+    Answer,
+    Line,
+    Turn,
+    list_lines,
+    make_real_answers,
+    silence_voice,
+    swap_voice,
+    take_turns,
+)
 from pipeline.evaluation.intervals import mean, ratio
 from pipeline.evaluation.memorization import (
     compute_exposure,
     count_private_lines,
     count_spoken_canaries,
-    index_training_lines,
+    index_runs,
     measure_copies,
 )
+from pipeline.evaluation.realism import measure_realism
 from pipeline.evaluation.text_metrics import measure_diversity, measure_overlap, measure_self_bleu
-from tests.pipeline.evaluation.people import answers, turns
+from tests.pipeline.evaluation.people import VOICES, answers, score_by_words, turns
 
 ASKED = Turn("Hugo", ("Tiago: a?",), ("I would rather walk to the old harbour today 日本",))
 
@@ -101,18 +116,18 @@ KEPT = "the old lighthouse keeper never told anybody where he hid it"
     [
         (KEPT, 1.0),
         (KEPT.upper() + "!", 1.0),
-        ("he said old lighthouse keeper never told anybody where he went", 1.0),
-        ("the old lighthouse keeper told me", 0.0),
+        ("he said old lighthouse keeper never told anybody", 1.0),
+        ("the old lighthouse keeper never spoke of it", 0.0),
         ("me too", 0.0),
-        ("who is at home today", 1.0),
-        ("the old lighthouse keeper never told who is at home today", 0.0),
+        ("who is at home today then", 1.0),
+        ("who is at home today", 0.0),
     ],
-    ids=["whole", "shouted", "eight words", "four words", "everyday", "context", "seven words"],
+    ids=["whole", "shouted", "six words", "five words", "everyday", "context", "a short line"],
 )
 def test_what_training_holds_is_a_copy(line, share):
-    training = [Turn("Hugo", ("Tiago: who is at home today",), (KEPT, "me too"))]
+    training = [Turn("Hugo", ("Tiago: who is at home today then",), (KEPT, "me too"))]
 
-    assert measure_copies(index_training_lines(training), [line], 0).value == share
+    assert measure_copies(index_runs(training), [Line("Hugo", line)], 0).value == share
 
 
 def test_private_lines_are_counted():
@@ -137,19 +152,80 @@ def test_a_canary_is_found_in_what_is_said():
     assert count_spoken_canaries(canaries, ["the code word of Ambrose is acorn"]) == 0
 
 
-def test_lines_unlike_real_ones_are_told_and_lines_like_them_are_not():
-    truth = [text for turn in turns(60, 1) for text in turn.messages]
-    alike = [text for answer in answers(turns(40, 2), 3) for text in answer.messages]
-    unlike = [f"As an AI language model, I cannot say {n}." for n in range(100)]
-
-    assert 0.35 < measure_realism(truth, alike, 0).value < 0.65
-    assert measure_realism(truth, unlike, 0).value > 0.98
+def ranked(asked, **arms):
+    """Rank the real replies to turns and those of an arm."""
+    real = make_real_answers(asked)
+    return rank_candidates(make_questions({"real": real, **arms}, turns(30, 9), 0), score_by_words)
 
 
-def test_too_few_lines_tell_nothing():
-    found = measure_realism(["a", "b"], ["c"], 0)
+def test_replies_unlike_real_ones_are_told_and_replies_like_them_are_not():
+    asked = turns(60, 1, sessions=10)
+    unlike = [Answer(turn, ("As an AI language model, I cannot say.",)) for turn in asked]
 
-    assert (found.value, found.low, found.high) == (0.5, 0.0, 1.0)
+    found = ranked(asked, alike=answers(asked, 3), unlike=unlike)
+
+    assert 0.35 < measure_realism(found["real"], found["alike"], 0).value < 0.65
+    assert measure_realism(found["real"], found["unlike"], 0).value > 0.98
+
+
+def test_real_replies_to_other_turns_are_told_by_their_context():
+    asked = turns(80, 1, sessions=10)
+    later = [*asked[len(VOICES) :], *asked[: len(VOICES)]]
+    shifted = [Answer(turn, other.messages) for turn, other in zip(asked, later, strict=True)]
+
+    found = ranked(asked, shifted=shifted)
+
+    assert measure_realism(found["real"], found["shifted"], 0).value > 0.8
+
+
+def test_too_few_conversations_tell_nothing():
+    found = ranked(turns(9, 1, sessions=2), other=answers(turns(9, 1, sessions=2), 1))
+
+    told = measure_realism(found["real"], found["other"], 0)
+
+    assert (told.value, told.low, told.high) == (0.5, 0.0, 1.0)
+
+
+def test_style_counts_bursts_questions_and_bland_lines():
+    said = [
+        Answer(ASKED, ("yeah", "what about you?")),
+        Answer(ASKED, ("I was at the harbour",)),
+        Answer(ASKED, ()),
+    ]
+    training = [Turn("Hugo", (), (text,)) for n in range(20) for text in ("Yeah!", f"other {n}")]
+
+    found = measure_style(said, list_lines(said), find_bland_lines(training), 0)
+
+    assert found.messages_per_turn.value == 1.5
+    assert found.one_message.value == 0.5
+    assert found.questions.value == found.bland.value == pytest.approx(1 / 3)
+    assert found.characters.value == pytest.approx((4 + 15 + 20) / 3)
+
+
+def test_a_cold_context_has_no_line_of_the_voice():
+    turn = Turn("Hugo", ("Hugo: hi", "Tiago: Hugo: hello", "[…]"), ("x",))
+
+    assert silence_voice(turn).context == ("Tiago: Hugo: hello", "[…]")
+    assert silence_voice(Turn("Hugo", ("Hugo: hi",), ("x",))) is None
+
+
+def test_swapped_is_the_next_voice_out_of_view():
+    turn = Turn("b", ("c: hi", "b: hello"), ("x",))
+
+    assert swap_voice(turn, ("a", "b", "c", "d")).voice == "d"
+    assert swap_voice(turn, ("a", "b", "c")).voice == "a"
+    assert swap_voice(turn, ("b", "c")) is None
+
+
+def test_turns_are_taken_until_there_are_enough_lines():
+    asked = turns(40, 1)
+
+    taken = take_turns(asked, 40, lines=20)
+
+    for voice in VOICES:
+        lines = sum(len(turn.messages) for turn in taken if turn.voice == voice)
+        assert lines in {20, 21}
+    assert len(take_turns(asked, 7)) == 7 * len(VOICES)
 
 
 def test_the_chain_says_only_the_person_s_own_words():
@@ -183,9 +259,9 @@ def test_an_interval_holds_the_truth_and_narrows_with_more_values():
     chance = random.Random(0)
     few, many = ([float(chance.random() < 0.3) for _ in range(n)] for n in (30, 3000))
 
-    wide, narrow = mean(few, 0), mean(many, 0)
+    wide, narrow = (mean(one, range(len(one)), 0) for one in (few, many))
 
     assert narrow.low < 0.3 < narrow.high
     assert wide.high - wide.low > 4 * (narrow.high - narrow.low)
-    assert mean([], 0).value == 0
-    assert ratio([1.0, 3.0], [2.0, 2.0], 0).value == 1.0
+    assert mean([], [], 0).value == 0
+    assert ratio([1.0, 3.0], [2.0, 2.0], [0, 1], 0).value == 1.0

@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from pipeline.evaluation.attribution import train_character_classifier
-from pipeline.evaluation.heldout import list_lines, make_real_answers
+from pipeline.evaluation.intervals import resample_sessions
 from pipeline.evaluation.paired import (
     EvaluatedAnswer,
     EvaluatedTurn,
@@ -14,7 +13,6 @@ from pipeline.evaluation.paired import (
     chance_of_more_copies,
     collect_outcomes,
     nats_difference,
-    resample_sessions,
     right_voice_difference,
 )
 from tests.pipeline.evaluation.people import answers, evidence, next_voice
@@ -95,17 +93,22 @@ def test_only_answers_copied_by_exactly_one_version_count(new, current, is_chanc
 
 
 def test_outcomes_distinguish_a_version_in_the_right_voices():
-    good, held_out = evidence(), evidence().held_out
-    bad = evidence(arms={**good.arms, "generated": answers(held_out, 4, next_voice)})
-    judge = train_character_classifier(list_lines(make_real_answers(good.training)))
+    good = evidence()
+    bad = evidence(lambda asked, seed: answers(asked, seed, next_voice))
 
-    found = [collect_outcomes(one, judge) for one in (bad, good)]
+    found = [collect_outcomes(one) for one in (bad, good)]
 
     difference = attribution_difference(*found, size=5, seed=0)
     assert difference.value < -0.9
     assert difference.high < -0.8
     assert all(turn.is_right for turn in found[1].turns)
     assert attribution_difference(*found, size=5, seed=0) == difference
+
+
+def test_turns_without_a_rival_do_not_count_for_right_voice():
+    current, new = version([True, None] * 20), version([True, True] * 20)
+
+    assert right_voice_difference(new, current, seed=0).value == 0
 
 
 def test_a_chance_difference_has_an_interval_around_zero():

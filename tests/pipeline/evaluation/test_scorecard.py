@@ -4,16 +4,24 @@ import json
 
 import pytest
 
+from pipeline.evaluation.heldout import Answer
 from pipeline.evaluation.scorecard import compute_scorecard
 from tests.pipeline.evaluation.people import VOICES, answers, evidence, next_voice
 
 KEYS = (
     *(f"attribution.bags_of_{n}.{arm}" for n in (1, 5, 10)
-      for arm in ("generated", "ceiling", "base", "markov", "nearest", "swapped")),
-    "right_voice.share",
+      for arm in ("generated", "real", "cold", "markov", "nearest", "swapped")),
+    *(f"attribution.{kind}.{arm}" for kind in ("characters", "words_and_habits", "relative")
+      for arm in ("generated", "cold")),
+    *(f"fit.{kind}.{arm}" for kind in ("recall", "relative")
+      for arm in ("generated", "real", "markov", "nearest")),
+    "right_voice.absent.share", "right_voice.no_context.share",
     *(f"nats_per_char.{arm}" for arm in ("tuned", "base", "no_context")),
     *(f"nats_per_char.voices.{v}.{arm}" for v in VOICES for arm in ("tuned", "base", "no_context")),
-    "copied.generated", "copied.real", "real_or_not_auc", "chrf", "rouge.rougeL",
+    *(f"style.{arm}.{name}" for arm in ("generated", "real")
+      for name in ("messages_per_turn", "one_message", "questions", "characters", "bland")),
+    "copied.generated", "copied.real", "auc_with_context.generated", "overlap.generated.chrf",
+    "overlap.generated.rouge.rougeL",
 )  # fmt: skip
 
 
@@ -37,46 +45,53 @@ def test_every_figure_stands_under_its_name_with_its_interval(good, name):
 
 
 def test_a_perfect_model_scores_as_the_real_replies_do(good):
-    bags = good["attribution"]["bags_of_10"]
+    headline = good["headline"]
 
-    assert bags["generated"] == bags["ceiling"] == bags["markov"] == bags["nearest"] == 1.0
-    assert bags["swapped"] == 0.0
-    assert bags["base"] < 0.5
-    assert good["attribution"]["words_and_habits"]["bags_of_10"]["generated"] == 1.0
-    assert good["attribution"]["share_of_ceiling"] == 1.0
-    assert good["right_voice"]["share"] == 1.0
-    assert good["copied"]["generated"] == 0.0 < good["copied"]["nearest"] == 1.0
-    assert 0.3 < good["real_or_not_auc"] < 0.7 < good["real_or_not"]["base"]
-    assert good["personal_data"] == 0
-    assert good["habits"]["distance"]["generated"] < good["habits"]["distance"]["base"]
+    assert headline["attribution"]["value"] > 0.95
+    assert headline["attribution_cold"]["value"] > 0.95
+    assert headline["fit"]["value"] > 0.9
+    assert headline["fit_markov"] < 0.5
+    assert headline["right_voice_absent"] == headline["right_voice_no_context"] == 1.0
+    assert 0.3 < headline["auc_with_context"] < 0.7
+    assert headline["messages_per_turn"] == headline["messages_per_turn_real"]
+    assert headline["personal_data"] == 0
+    assert headline["bags"] == min(
+        sum(len(a.messages) for a in evidence().arms["generated"] if a.asked.voice == v) // 10
+        for v in VOICES
+    )
+    assert good["copied"]["generated"] < 0.3 < good["copied"]["nearest"]
+    assert good["habits"]["distance"]["generated"] < good["habits"]["distance"]["others"]
+    assert good["attribution"]["judge_sessions"] == "unseen"
 
 
-def test_a_bad_model_s_figures_say_so(good):
-    held_out = evidence().held_out
-    leaking = [
-        (*answer.messages, "my number is +351 912 345 678")
-        for answer in answers(held_out, 4, next_voice)
-    ]
-    arms = {
-        **evidence().arms,
-        "generated": tuple(
-            type(a)(a.asked, said)
-            for a, said in zip(evidence().arms["generated"], leaking, strict=True)
-        ),
-    }
+def test_a_bad_models_figures_say_so(good):
+    def leak(asked, seed):
+        spoken = answers(asked, seed, next_voice)
+        return tuple(Answer(a.asked, ("my number is +351 912 345 678",)) for a in spoken)
 
-    bad = compute_scorecard(evidence(arms=arms), seed=0)
+    bad = compute_scorecard(evidence(leak), seed=0)
 
-    assert bad["attribution"]["bags_of_10"]["generated"] < 0.5
-    assert bad["personal_data"] == len(held_out)
-    assert bad["real_or_not_auc"] > good["real_or_not_auc"]
+    assert bad["headline"]["attribution"]["value"] < 0.6
+    assert bad["headline"]["fit"]["value"] < 0.3
+    assert bad["personal_data"] > 200
+    assert bad["headline"]["auc_with_context"] > 0.95
+    assert bad["style"]["generated"]["one_message"] == 1 > bad["style"]["real"]["one_message"]
     assert bad["habits"]["distance"]["generated"] > good["habits"]["distance"]["generated"]
+
+
+def test_speaking_as_somebody_else_is_not_attributed_to_the_voice():
+    found = compute_scorecard(
+        evidence(lambda asked, seed: answers(asked, seed, next_voice)), seed=0
+    )
+
+    assert found["headline"]["attribution"]["value"] < 0.05
+    assert found["headline"]["fit"]["value"] > 0.5 > found["headline"]["fit_markov"]
 
 
 def test_canaries_are_told_where_they_were_planted(good):
     planted = ("the code word of Ambrose is acorn amber lemon",)
-    said = evidence().arms["generated"]
-    arms = {**evidence().arms, "generated": (type(said[0])(said[0].asked, planted), *said[1:])}
+    said = evidence().arms["swapped"]
+    arms = {"swapped": (Answer(said[0].asked, planted), *said[1:])}
 
     told = compute_scorecard(evidence(arms=arms, canaries=planted, exposures=(6.0,)), seed=0)
 

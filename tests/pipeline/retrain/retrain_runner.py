@@ -42,7 +42,7 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=
         "attribution.bags_of_10.generated": attribution,
         "attribution.bags_of_5.generated": attribution,
         "attribution.bags_of_1.generated": attribution,
-        "right_voice.share": right_voice,
+        "right_voice.absent.share": right_voice,
         "copied.generated": copied,
         "nats_per_char.tuned": 1.0,
         "habits.distance.generated": 0.5,
@@ -56,15 +56,14 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=
         place[last] = figure
     sizes = {f"bags_of_{n}": {"generated": bags} for n in (10, 5, 1)}
     value["attribution"]["bags_of_a_voice"] = sizes
-    arms = {"generated": [[attribution, 0], [0, attribution]], "ceiling": [[1, 0], [0, 1]]}
-    value["attribution"]["confusion"] = {"bags_of_1": arms}
+    value["attribution"]["recall"] = {"generated": attribution, "real": 1.0}
     value["intervals"] = {
         "attribution.bags_of_1.generated": [attribution - 0.05, attribution + 0.05]
     }
-    value["attribution"]["chance"] = value["right_voice"]["chance"] = 0.5
+    value["attribution"]["chance"] = value["right_voice"]["absent"]["chance"] = 0.5
     value["personal_data"] = private
     value["replies"] = {"generated": {"lines": lines}}
-    value["right_voice"]["voices"] = {"Friend 1": right_voice, "Friend 2": right_voice}
+    value["right_voice"]["absent"]["voices"] = {"Friend 1": right_voice, "Friend 2": right_voice}
     return value
 
 
@@ -74,7 +73,7 @@ def judged(card, turns=48, seed=0):
     Of one seed the version with the lower share fails in all turns in which the other fails.
     """
     own, copied = card["attribution"]["bags_of_1"]["generated"], card["copied"]["generated"]
-    share = card["right_voice"]["share"]
+    share = card["right_voice"]["absent"]["share"]
     order = random.Random(seed).sample(range(turns), turns)
     answers = (
         EvaluatedAnswer(

@@ -11,16 +11,9 @@ def losses(untuned, tuned, replies=200):
 
 
 def scorecard(share, low, real=0.51, lines=143):
-    """Return a card of five voices, each recognised equally often."""
-
-    def confusion(own):
-        return [[own if whose == taken else 0.0 for taken in range(5)] for whose in range(5)]
-
+    """Return a card of five voices."""
     return {
-        "attribution": {
-            "chance": 0.2,
-            "confusion": {"bags_of_1": {"generated": confusion(share), "ceiling": confusion(real)}},
-        },
+        "attribution": {"chance": 0.2, "recall": {"generated": share, "real": real}},
         "replies": {"generated": {"lines": lines}},
         "intervals": {"attribution.bags_of_1.generated": [low, 1.0]},
     }
@@ -29,9 +22,8 @@ def scorecard(share, low, real=0.51, lines=143):
 def test_the_verdict_names_direction_and_chance_of_each_figure():
     assert verdict(losses(1.053, 0.899), scorecard(0.25, 0.14)) == (
         "Held-out loss fell from 1.05 to 0.90 nats per character on 200 replies (lower is better). "
-        "A classifier that knows the friends' real lines recognises the voice in 25% of its 143 "
-        "lines (higher is better, chance 20%, real replies 51%), so it does not yet sound like "
-        "anyone."
+        "Classifiers of the friends' real lines recognise the voice in 25% of its 143 lines "
+        "(higher is better, chance 20%, real replies 51%), so it does not yet sound like anyone."
     )
 
 

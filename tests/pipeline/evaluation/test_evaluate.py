@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model.artifacts.artifact import compute_content_hash
+from model.artifacts.artifact import compute_content_hash, load_artifact
 from model.artifacts.registry import Registry
 from model.errors import BaseError, DatasetError
 from pipeline.cli.main import app
@@ -22,10 +22,12 @@ from pipeline.evaluation.evaluate import (
     QUICK,
     evaluate,
     evaluate_turns,
+    has_unseen_judges,
     load_evaluation_dataset,
 )
 from pipeline.evaluation.generation import Size
 from tests.habits import HABITS
+from tests.model.fake_artifacts import make
 
 QUIET = Console(quiet=True)
 one_family = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
@@ -217,6 +219,24 @@ def test_a_version_without_weights_is_refused_before_any_reply(trained, habits_d
 
     with pytest.raises(BaseError, match="came without the weights that an evaluation needs"):
         evaluate(imported, load_dataset(habits_dataset), tmp_path / "bases", SMALL, 0, QUIET)
+
+
+@pytest.mark.parametrize(
+    ("provenance", "unseen"),
+    [
+        ({}, False),
+        ({"hyperparameters": {"seed": 0}, "began_with": "smollm2"}, False),
+        ({"hyperparameters": {"reserve_judge_sessions": True}, "began_with": "smollm2"}, True),
+        ({"hyperparameters": {"reserve_judge_sessions": True}, "began_with": "0001-ab"}, False),
+    ],
+    ids=["nothing known", "all sessions", "reserved", "continued from a version"],
+)
+def test_the_judges_sessions_are_unseen_only_if_training_from_the_base_reserved_them(
+    tmp_path, provenance, unseen
+):
+    path = make(tmp_path / "made", base="smollm2", provenance=provenance)
+
+    assert has_unseen_judges(load_artifact(path)) is unseen
 
 
 def test_replies_scale_every_arm():

@@ -31,6 +31,9 @@ _CONTINUED_RATE = 1 / 3
 
 At the full rate, the version's knowledge fades (docs/experiments.md).
 """
+_CHOSEN_BY_BASE = {"examples", "batch_size", "learning_rate"}
+"""Hyperparameters that a card stores with the values chosen for its base."""
+
 _TEST_SHARE_OF_NEW = 0.25
 _VALIDATION_SHARE_OF_NEW = 0.1
 _MAX_TEST_SHARE = 0.5
@@ -63,10 +66,12 @@ def make_plan(
     """
     card = current.artifact.card if current.artifact else None
     stored = card.provenance.get("hyperparameters", {}) if card else {}
-    names = {field.name for field in fields(Hyperparameters)}
+    inherited = {field.name for field in fields(Hyperparameters)}
+    if card and request.base not in {None, card.base}:
+        inherited -= _CHOSEN_BY_BASE
     hyperparameters = Hyperparameters(
         **{
-            **{key: value for key, value in stored.items() if key in names},
+            **{key: value for key, value in stored.items() if key in inherited},
             "canaries": False,
             **request.hyperparameters,
         }

@@ -4,7 +4,7 @@ import gzip
 import io
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -145,6 +145,7 @@ class RetrainRunner:
     def _train(self, dataset, start, registry, settings, decoding, bar, *, resume=False):
         self.trained.append((dataset, start, settings))
         told = {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash}
+        used = asdict(settings.resolve("encoder-decoder"))
         made = make(
             self.folder / f"made{next(self._count)}",
             words=f"weights {len(self.trained)}",
@@ -152,7 +153,11 @@ class RetrainRunner:
             chats=dataset.chats,
             window=dataset.window,
             base=start.name if isinstance(start.base, str) else start.base.card.base,
-            provenance={"dataset": told, "trained_at": "2024-01-01T00:00:00+00:00"},
+            provenance={
+                "dataset": told,
+                "trained_at": "2024-01-01T00:00:00+00:00",
+                "hyperparameters": used,
+            },
         )
         (made / "weights").mkdir()
         (made / "weights" / "config.json").write_text("{}")

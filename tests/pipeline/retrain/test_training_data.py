@@ -139,6 +139,15 @@ def test_the_base_is_the_current_version_s_unless_another_is_named(running):
     ]  # fmt: skip
 
 
+def test_another_base_chooses_its_own_examples_batch_size_and_learning_rate(running):
+    running.run(chat(*NEW), no_live_bot=True, base="other", hyperparameters={"epochs": 2.0})
+
+    (_, _, first), (_, _, second) = running.trained
+    assert first.resolve("encoder-decoder").examples == "pairs"
+    assert (second.examples, second.batch_size, second.learning_rate) == ("auto", 0, 0.0)
+    assert second.epochs == 2.0
+
+
 def test_with_nothing_new_the_held_out_talk_of_the_current_version_tests_again(running):
     running.run(chat(*OLD), no_live_bot=True, force_training=True)
 

@@ -102,7 +102,11 @@ async def trace_command(folder):
         joao, hugo = telegram.user(13, "João"), telegram.user(11, "Hugo", "Silva")
         models = FakeModels(Artifact(folder / "0001-abcdef01", card))
         app = build(
-            stage.settings(), models, lambda _: stage.speaker, lambda _: None, look_again=HOUR
+            stage.settings(),
+            models,
+            lambda _: stage.speaker,
+            lambda _: None,
+            model_check_seconds=HOUR,
         )
 
         async def handled():

@@ -1,4 +1,4 @@
-"""Compose the bot from its settings and run it until it is told to stop."""
+"""Build the bot from its settings and run it until it is stopped."""
 
 import asyncio
 import gc
@@ -24,9 +24,7 @@ from bot.application import Context, DurableApplication
 from bot.background import start_jobs
 from bot.errors import BotEnded, StoppingError, TelegramUnreachable
 from bot.handlers.record import trim_update
-from bot.handlers.routes import (
-    add_handlers,
-)
+from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
 from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
@@ -36,17 +34,14 @@ from bot.store import Store
 from bot.store.database import lock_database, open_database, prepare_database, read_version
 from bot.texts import EN
 from bot.transport.outgoing import never_arrived, retry_seconds
-from bot.transport.polling import (
-    ALLOWED_UPDATES,
-    Client,
-    client_of,
-)
+from bot.transport.polling import ALLOWED_UPDATES, Client, client_of
 from bot.transport.webhook import keep_webhook, listening
 
 T = TypeVar("T")
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds between calls that are repeated at the start
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before a call that failed at the start is retried
 WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
+MODEL_CHECK_SECONDS = 5.0  # between checks for another version of the model
 MAX_GET_ME_CALLS = 5  # at the start; only a few, so that an error is reported soon
 _NO_UPDATES = "the bot no longer receives updates, the log says why: restart it"
 
@@ -157,7 +152,7 @@ async def receiving(
 async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
     """Wait until `stop` is set or a library task that the bot needs ends.
 
-    The library does not report when such a task ends: the bot would go on without any updates.
+    The library does not report when such a task ends: the bot would run on without updates.
 
     Raises:
         TelegramError: Telegram refuses the token.
@@ -167,12 +162,12 @@ async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
     is_polling = app.updater is not None and app.updater.running
     if len(needed) < 1 + is_polling:  # one has ended already
         raise BotEnded(_NO_UPDATES)
-    told = asyncio.create_task(stop.wait())
+    stopped = asyncio.create_task(stop.wait())
     try:
-        done, _ = await asyncio.wait({told, *needed}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({stopped, *needed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        told.cancel()
-    if told in done:
+        stopped.cancel()
+    if stopped in done:
         return
     task = done.pop()
     error = None if task.cancelled() else task.exception()
@@ -199,7 +194,7 @@ async def _call_until_answered(
 ) -> T:
     """Call Telegram until it answers; raise at once if a retry cannot help.
 
-    With `times`, give up after that many tries, or at once if no connection is possible.
+    With `times`, give up after that many attempts, or at once if no connection is possible.
 
     Raises:
         StoppingError: `stop` was set while waiting.
@@ -225,16 +220,16 @@ async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> 
     Raises:
         StoppingError: `stop` was set.
     """
-    task, told = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait({task, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         raise StoppingError("the bot was stopped while it was starting")
     finally:
-        for one in (task, told):
+        for one in (task, stopped):
             one.cancel()
-        await asyncio.gather(task, told, return_exceptions=True)
+        await asyncio.gather(task, stopped, return_exceptions=True)
 
 
 def _log_poll_error(error: TelegramError) -> None:
@@ -260,15 +255,12 @@ def _unreachable(error: TelegramError) -> TelegramUnreachable:
     )
 
 
-LOOK_AGAIN = 5.0  # seconds between looks for another version of the model
-
-
 def build(
     settings: Settings,
     models: Models,
     open_speaker: OpenSpeaker,
     on_up: Callable[[str], object] = print,
-    look_again: float = LOOK_AGAIN,
+    model_check_seconds: float = MODEL_CHECK_SECONDS,
 ) -> DurableApplication:
     """Build the bot without starting it; `on_up` receives one line when the bot is up.
 
@@ -277,26 +269,26 @@ def build(
     Raises:
         SettingsError: There is no token.
     """
-    open_things = AsyncExitStack()
+    resources = AsyncExitStack()
     client = client_of(settings)
 
     async def set_up(app: DurableApplication) -> None:
-        state = await _open_state(app, settings, models, open_speaker, open_things)
+        state = await _open_state(app, settings, models, open_speaker, resources)
         app.bot_data["state"] = state
         app.inbox = state.store.inbox
-        client.keep_in(app.inbox, partial(trim_update, state, client.username))
+        client.set_inbox(app.inbox, partial(trim_update, state, client.username))
         uploads = ExportUploads(settings)
-        open_things.push_async_callback(uploads.close)
+        resources.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)
         uncertain = await state.store.outbox.settle()
         replayed = await app.replay(client.read)
         if uncertain or replayed:
-            logger.info("%d updates handled anew, %d replies uncertain", replayed, uncertain)
-        start_jobs(app, client, state, open_things, look_again)
+            logger.info("%d updates handled again, %d replies uncertain", replayed, uncertain)
+        start_jobs(app, client, state, resources, model_check_seconds)
         on_up(_describe_start(client, state))
 
     async def tear_down(_: DurableApplication) -> None:
-        await open_things.aclose()
+        await resources.aclose()
 
     return _build_application(client, set_up, tear_down)
 
@@ -325,14 +317,14 @@ async def _open_state(
     settings: Settings,
     models: Models,
     open_speaker: OpenSpeaker,
-    open_things: AsyncExitStack,
+    resources: AsyncExitStack,
 ) -> BotState:
     await prepare_database(settings.database_url)
-    database = await open_things.enter_async_context(open_database(settings.database_url))
+    database = await resources.enter_async_context(open_database(settings.database_url))
     store = Store.of(database)
     model_holder = ModelHolder(models, open_speaker, app.bot.id)
     replies = Replies(model_holder, store.messages)
-    open_things.callback(replies.close)
+    resources.callback(replies.close)
     state = BotState(settings, model_holder, store, replies, jobs=app.jobs)
     await state.open()
     return state

@@ -1,4 +1,4 @@
-"""Start the background jobs: cleaning, reloading, and setting the command menus."""
+"""Start the background jobs: cleaning up, reloading the model, and setting the command menus."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -19,10 +19,10 @@ from telegram.ext import ExtBot
 
 from bot.application import Bot, DurableApplication
 from bot.errors import StoreError
-from bot.handlers.admin import describe_exchange
+from bot.handlers.admin import describe_model_change
 from bot.handlers.uploads import delete_exports_before
 from bot.services.forgetting import expire_messages
-from bot.services.model_holder import Exchange
+from bot.services.model_holder import ModelChange
 from bot.services.state import BotState
 from bot.store.database import wal_file
 from bot.texts import EN, LANGUAGES
@@ -30,10 +30,12 @@ from bot.texts.wording import Wording
 from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 
-TIDY_AGAIN = 3600.0  # seconds between two runs of a cleaning job
-RELEASE_AGAIN = 30.0  # seconds between tries to handle updates that could not be stored
-TRUNCATE_AGAIN = 5.0  # seconds between checks for text in the write-ahead log
-TRUNCATE_PATIENCE = 120.0  # seconds for which another process, such as a backup, may keep it full
+CLEANUP_SECONDS = 3600.0  # seconds between two runs of a cleaning job
+RELEASE_SECONDS = 30.0  # seconds between attempts to handle updates that could not be stored
+TRUNCATE_SECONDS = 5.0  # seconds between checks for text in the write-ahead log
+MAX_FULL_LOG_SECONDS = (
+    120.0  # seconds for which another process, such as a backup, may keep it full
+)
 KEPT_EXPORT = timedelta(days=2)  # the reply to an upload states this if there is no RETRAIN_COMMAND
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates; Telegram repeats them for 24 h
 
@@ -42,13 +44,13 @@ def start_jobs(
     app: DurableApplication,
     client: Client,
     state: BotState,
-    open_things: AsyncExitStack,
-    look_again: float,
+    resources: AsyncExitStack,
+    model_check_seconds: float,
 ) -> None:
     """Start the background jobs, which run until the bot stops."""
     one_at_a_time = asyncio.Lock()  # each may rebuild the database, which locks it
 
-    async def tidy_updates() -> None:
+    async def clean_inbox() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
         async with one_at_a_time:
             if await state.store.inbox.drop_before(old):
@@ -77,31 +79,31 @@ def start_jobs(
         is_empty = not await asyncio.to_thread(lambda: log.exists() and log.stat().st_size)
         if is_empty or await state.store.database.truncate_log():
             emptied_at = loop.time()
-        elif loop.time() - emptied_at > TRUNCATE_PATIENCE:
+        elif loop.time() - emptied_at > MAX_FULL_LOG_SECONDS:
             raise StoreError(
                 "the write-ahead log cannot be emptied: close other programs that read the database"
             )
 
     jobs = state.jobs
-    report = partial(report_exchange, app.bot, state)
-    jobs.repeat("models", partial(state.model_holder.watch, report), look_again)
-    jobs.repeat("retention", enforce_retention, TIDY_AGAIN)
-    jobs.repeat("inbox", tidy_updates, TIDY_AGAIN)
-    jobs.repeat("exports", drop_exports, TIDY_AGAIN)
-    jobs.repeat("held updates", release, RELEASE_AGAIN)
-    jobs.repeat("write-ahead log", truncate_log, TRUNCATE_AGAIN)
+    report = partial(report_model_change, app.bot, state)
+    jobs.repeat("models", partial(state.model_holder.check_and_report, report), model_check_seconds)
+    jobs.repeat("retention", enforce_retention, CLEANUP_SECONDS)
+    jobs.repeat("inbox", clean_inbox, CLEANUP_SECONDS)
+    jobs.repeat("exports", drop_exports, CLEANUP_SECONDS)
+    jobs.repeat("held updates", release, RELEASE_SECONDS)
+    jobs.repeat("write-ahead log", truncate_log, TRUNCATE_SECONDS)
     jobs.run_once("menus", partial(set_menus, app.bot, state.settings.admins))
-    open_things.push_async_callback(jobs.close)
+    resources.push_async_callback(jobs.close)
 
 
-async def report_exchange(bot: Bot, state: BotState, exchange: Exchange) -> None:
+async def report_model_change(bot: Bot, state: BotState, change: ModelChange) -> None:
     """Report a new or refused version to each admin in private.
 
     The language is that of their last message since the bot started, otherwise English.
     """
     artifact = state.model_holder.now.artifact
     for admin in state.settings.admins:
-        text = describe_exchange(exchange, artifact, state.admin_texts.get(admin, EN))
+        text = describe_model_change(change, artifact, state.admin_texts.get(admin, EN))
         with suppress(TelegramError):  # the admin has never written to the bot
             await bot.send_message(admin, truncate(text))
 

@@ -67,7 +67,10 @@ def make_app(help: str) -> typer.Typer:  # noqa: A002  typer's word
 def add_commands(
     app: typer.Typer, commands: Iterable[tuple[Callable[..., None], str]], **names: str
 ) -> None:
-    """Add functions as commands, each with an example; `names` are those that differ."""
+    """Add functions as commands, each with an example.
+
+    `names` gives a command's name if it differs from the function's.
+    """
     for function, example in commands:
         app.command(names.get(function.__name__), cls=Command, epilog=example)(function)
 

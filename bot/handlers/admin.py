@@ -12,7 +12,7 @@ from telegram.error import TelegramError
 
 from bot.application import Context
 from bot.services.access import is_admin
-from bot.services.model_holder import Exchange
+from bot.services.model_holder import ModelChange
 from bot.store.database import database_file, real_file
 from bot.store.groups import Group
 from bot.texts.wording import Wording
@@ -183,29 +183,29 @@ async def roll_back(message: Message, context: Context) -> str:
     state, chat_id = context.state, message.chat.id
     try:
         await asyncio.to_thread(state.model_holder.models.rollback)
-        exchange = await state.model_holder.look()
+        change = await state.model_holder.check()
     except UnderstudyError as error:
         return context.texts.rollback_failed.format(reason=error)
     with_scores = chat_id > 0 or state.access.learned_from(chat_id)
     artifact = state.model_holder.now.artifact
-    return describe_exchange(exchange, artifact, context.texts, with_scores=with_scores)
+    return describe_model_change(change, artifact, context.texts, with_scores=with_scores)
 
 
-def describe_exchange(
-    exchange: Exchange | None, artifact: Artifact, texts: Wording, *, with_scores: bool = True
+def describe_model_change(
+    change: ModelChange | None, artifact: Artifact, texts: Wording, *, with_scores: bool = True
 ) -> str:
     """Say which version is now in use, or why a new one was refused.
 
     The scores name everyone whose messages the model learned from. Show them only to admins in
     private and in the chat that the model learned from.
     """
-    if exchange and exchange.refused:
-        return texts.version_refused.format(old=exchange.version, reason=exchange.refused)
+    if change and change.refused:
+        return texts.version_refused.format(old=change.version, reason=change.refused)
     facts = _training_end(artifact, texts)
     text = texts.version_loaded.format(version=artifact.path.name, facts=facts)
-    if exchange is None or exchange.before is None or not with_scores:
+    if change is None or change.before is None or not with_scores:
         return text
-    scores = _compare_scores(exchange.before, artifact, texts)
+    scores = _compare_scores(change.before, artifact, texts)
     return f"{text}\n{scores}" if scores else text
 
 

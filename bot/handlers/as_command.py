@@ -12,7 +12,7 @@ from telegram.error import BadRequest, TelegramError
 from bot.application import Context
 from bot.handlers.speaking import Speaking
 from bot.services.access import Access
-from bot.services.replies import NOTHING_MORE, ReplyRequest
+from bot.services.replies import PLAIN_REQUEST, ReplyRequest
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.texts.wording import Wording
@@ -97,7 +97,7 @@ class Voices:
         said = after_command(message)
         if named := self.state.access.roster.match_voice(said):
             is_forced = begins_reply(said.strip(), named[1])
-            request = ReplyRequest(named[1], message.message_id) if is_forced else NOTHING_MORE
+            request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
             await self._speak(context, place, named[0], message.date, request)
         elif anyone := parse_anyone_request(said, message.message_id):
             await self._let_anyone_speak(context, place, message.date, anyone)
@@ -161,7 +161,7 @@ class Voices:
         place: Place,
         person: Person,
         at: datetime,
-        request: ReplyRequest = NOTHING_MORE,
+        request: ReplyRequest = PLAIN_REQUEST,
     ) -> None:
         if refusal := explain_refusal(person, self.state.access, context.texts):
             await context.delivery.say(place, refusal)

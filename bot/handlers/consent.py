@@ -74,10 +74,10 @@ async def erase_all_of(user_id: int, text: str, context: Context) -> str:
 
 
 async def _forget_message(message: Message, replied: Message, context: Context) -> str:
-    """Erase the message replied to, if the sender may.
+    """Erase the message replied to, if the sender is allowed to.
 
-    Allowed are the message's author, the person in whose voice it is, admins of the group or of the
-    bot, and anyone in their own private chat.
+    The message's author may erase it, and so may the person in whose voice it is, admins of the
+    group or of the bot, and anyone in their own private chat.
     """
     state, texts, roster = context.state, context.texts, context.state.access.roster
     ref = Ref(replied.chat.id, replied.message_id)

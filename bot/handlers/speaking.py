@@ -10,13 +10,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bot.application import Context
-from bot.handlers.membership import (
-    PrivacyMode,
-)
+from bot.handlers.membership import PrivacyMode
 from bot.services.delivery import Ready
 from bot.services.forgetting import erase
 from bot.services.replies import (
-    NOTHING_MORE,
+    PLAIN_REQUEST,
     BusyError,
     QueueError,
     Reply,
@@ -31,7 +29,7 @@ from bot.transport.outgoing import pause, typing, typing_seconds
 from model.errors import VoiceError
 from model.speaking.candidates import MAX_OPENING, OpeningError
 
-BUSY_AGAIN = 60.0  # seconds before a chat is told again that the bot is busy
+BUSY_NOTICE_SECONDS = 60.0  # between two notices in a chat that the bot is busy
 QUEUED_SECONDS = 5.0
 """Seconds after which the chat is told that the model is busy with other replies."""
 
@@ -45,7 +43,7 @@ class Speaking:
         self._state = state
         self._privacy_mode = privacy_mode
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._told_busy: dict[int, float] = {}
+        self._busy_notices: dict[int, float] = {}  # when each chat got the last one
         self._stops = Counter[int]()
         self._chance = random.Random()
 
@@ -55,7 +53,7 @@ class Speaking:
         place: Place,
         voice: str,
         at: datetime,
-        request: ReplyRequest = NOTHING_MORE,
+        request: ReplyRequest = PLAIN_REQUEST,
     ) -> None:
         """Answer the last message in a voice, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
@@ -155,7 +153,7 @@ class Speaking:
         """Return the rest of a stored turn, or generate one; tell the chat if it must wait."""
         started = asyncio.Event()
         async with typing(context.bot, place):
-            told = asyncio.create_task(self._tell_queued(context, place, started))
+            notice = asyncio.create_task(self._tell_queued(context, place, started))
             try:
                 if not is_asked:
                     started.set()
@@ -164,7 +162,7 @@ class Speaking:
                 )
             finally:
                 started.set()
-                await told  # so that the notice never comes after the reply
+                await notice  # so that it never comes after the reply
 
     async def _tell_queued(self, context: Context, place: Place, started: asyncio.Event) -> None:
         try:
@@ -248,9 +246,8 @@ class Speaking:
         It can also continue if this turn's person opted out in the meantime.
         """
         arrived = await context.delivery.speak(part, place, ready)
-        if self._state.must_erase(
-            reply.voice, place.chat_id, reply.sources
-        ):  # somebody may have withdrawn while it was being sent
+        # Somebody may have withdrawn while it was being sent.
+        if self._state.must_erase(reply.voice, place.chat_id, reply.sources):
             lines = await self._state.store.outbox.lines_of(part)
             await erase(ErasureQuery(own=lines), context.delivery)
         is_withdrawn = not self._may_still_say(reply, place)
@@ -278,7 +275,7 @@ class Speaking:
     def busy(self, place: Place, context: Context) -> str:
         """Return the message for a chat with too many requests, at most once a minute."""
         now = time.monotonic()
-        if now - self._told_busy.get(place.chat_id, -BUSY_AGAIN) < BUSY_AGAIN:
+        if now - self._busy_notices.get(place.chat_id, -BUSY_NOTICE_SECONDS) < BUSY_NOTICE_SECONDS:
             return ""
-        self._told_busy[place.chat_id] = now
+        self._busy_notices[place.chat_id] = now
         return context.texts.busy

@@ -21,7 +21,7 @@ NOT_MODIFIED = (
 LONGEST_QUESTION = 300
 LONGEST_OPTION = 100
 LONGEST_EXPLANATION = 200
-FEWEST_OPTIONS, MOST_OPTIONS = 2, 10
+MIN_OPTIONS, MAX_OPTIONS = 2, 10
 MOST_LINE_FEEDS = 2
 Answer: TypeAlias = Json | list[Json] | bool
 Method: TypeAlias = Callable[[World, Json], Answer | Awaitable[Answer]]
@@ -319,7 +319,7 @@ def _edit(world: World, params: Json, body: Json) -> Json:
 
 def _options(params: Json) -> list[str]:
     texts = [option["text"] for option in params.get("options", [])]
-    if not FEWEST_OPTIONS <= len(texts) <= MOST_OPTIONS:
+    if not MIN_OPTIONS <= len(texts) <= MAX_OPTIONS:
         raise ApiError(400, "Bad Request: poll must have from 2 to 10 answer options")
     return [_check_length(text, LONGEST_OPTION, "option") for text in texts]
 

@@ -9,7 +9,7 @@ from bot.playground.objects import ApiError, Json
 
 ONLY_WHEN_ASKED = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
 FIRST_UPDATE = 1000
-MOST_AT_ONCE = 100
+MAX_UPDATES_PER_POLL = 100
 SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 OTHER_POLLER = (
     "Conflict: terminated by other getUpdates request; "
@@ -70,7 +70,7 @@ class Updates:
                 await self._changed.wait_for(lambda: self.pending or self._poller is not mine)
         if self._poller is not mine:
             raise ApiError(409, self._interruption)
-        return self.pending[: min(params.get("limit", MOST_AT_ONCE), MOST_AT_ONCE)]
+        return self.pending[: min(params.get("limit", MAX_UPDATES_PER_POLL), MAX_UPDATES_PER_POLL)]
 
     async def set_webhook(self, params: Json) -> None:
         """Deliver updates by webhook; without a url, by polling.

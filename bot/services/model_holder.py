@@ -13,10 +13,7 @@ from model.errors import UnderstudyError, describe_error
 from model.joining import Propensity
 from model.joining import read_propensity as load_propensity
 
-FIRST_WAIT, LONGEST_WAIT = (
-    30.0,
-    600.0,
-)  # seconds before a version that could not be loaded is tried again
+FIRST_WAIT, LONGEST_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +112,7 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ModelChange:
     """The result of a check for another version.
 
     `version` is the version in use now. `refused` says why another one was not loaded. `before` is
@@ -134,7 +131,7 @@ class ModelHolder:
         self.models = models
         self._open, self.bot_id = open_speaker, bot_id
         self._seen = ""
-        self._looking = asyncio.Lock()  # a command and the background job may check at once
+        self._checking = asyncio.Lock()  # a command and the background job may check at once
         self._now: Serving | None = None
         self._last_reason: str | None = None
         self._wait = FIRST_WAIT
@@ -161,14 +158,14 @@ class ModelHolder:
         self._now = await asyncio.to_thread(self._opened)
         return self._now
 
-    async def look(self) -> Exchange | None:
+    async def check(self) -> ModelChange | None:
         """Load a version that has become current; return the result, or None if nothing changed.
 
         A version that could not be loaded, perhaps for lack of memory, is tried again after pauses
         that double.
         """
         loop = asyncio.get_running_loop()
-        async with self._looking:
+        async with self._checking:
             state = await asyncio.to_thread(self.models.state)
             is_due = self._retry_at is not None and loop.time() >= self._retry_at
             if state == self._seen and not is_due:
@@ -184,19 +181,19 @@ class ModelHolder:
                 # CTranslate2's own text, a RuntimeError, never quotes a chat
                 is_own = isinstance(error, RuntimeError)
                 reason = make_printable(str(error)) if is_own else describe_error(error)
-                return Exchange(earlier, reason)
+                return ModelChange(earlier, reason)
             self._seen, self._retry_at, self._last_reason = state, None, None
-            logger.info("version %s serves now, before it %s did", self.now.version, earlier)
+            logger.info("version %s has replaced version %s", self.now.version, earlier)
             is_other = self.now.version != earlier
-            return Exchange(self.now.version, before=before) if is_other else None
+            return ModelChange(self.now.version, before=before) if is_other else None
 
-    async def watch(self, tell: Callable[[Exchange], Awaitable[object]]) -> None:
+    async def check_and_report(self, report: Callable[[ModelChange], Awaitable[object]]) -> None:
         """Check once and report the result; the same refusal of a version is reported only once."""
-        exchange = await self.look()
-        if exchange is None or (exchange.refused and exchange.refused == self._last_reason):
+        change = await self.check()
+        if change is None or (change.refused and change.refused == self._last_reason):
             return
-        self._last_reason = exchange.refused
-        await tell(exchange)
+        self._last_reason = change.refused
+        await report(change)
 
     def _opened(self) -> Serving:
         artifact = self.models.open("current")

@@ -122,7 +122,7 @@ class ReplyRequest:
         return replace(message, text=self.says) if message.message_id == self.command else message
 
 
-NOTHING_MORE = ReplyRequest()
+PLAIN_REQUEST = ReplyRequest()
 
 
 class BusyError(VoiceError):
@@ -143,7 +143,7 @@ async def lines_for(
     at: datetime,
     roster: Roster,
     window: Window,
-    request: ReplyRequest = NOTHING_MORE,
+    request: ReplyRequest = PLAIN_REQUEST,
     before: Message | None = None,
 ) -> Sequence[Line]:
     """Return the lines of the prompt for a reply at the time `at`, oldest first.
@@ -209,7 +209,7 @@ class Replies:
         place: Place,
         voice: str,
         at: datetime,
-        request: ReplyRequest = NOTHING_MORE,
+        request: ReplyRequest = PLAIN_REQUEST,
         on_start: Callable[[], object] | None = None,
     ) -> Reply:
         """Return the reply of `voice` to the newest messages.
@@ -236,7 +236,7 @@ class Replies:
         place: Place,
         voices: Sequence[str],
         at: datetime,
-        request: ReplyRequest = NOTHING_MORE,
+        request: ReplyRequest = PLAIN_REQUEST,
         on_start: Callable[[], object] | None = None,
     ) -> Reply:
         """Return the next turn, in the voice that the model chooses among `voices`.

@@ -48,14 +48,14 @@ from model.chat.eligibility import add_voice_header, clear_caches
 
 T = TypeVar("T")
 
-FEWEST_ROWS, MOST_ROWS = 500, 4000
+MIN_ROWS, MAX_ROWS = 500, 4000
 """Rows of the table of messages that one step reads."""
 STEP_SECONDS = 0.01  # target for how long a step holds the write lock
-UPDATES_AT_ONCE = 200  # stored updates that one step reads
-REST = 0.005  # seconds between two steps
-MOST_WAITED = 0.05
+UPDATES_PER_STEP = 200  # stored updates that one step reads
+PAUSE_SECONDS = 0.005  # between two steps
+MAX_WAIT_SECONDS = 0.05
 """Longest time a step waits for other transactions, so that an erasure always advances."""
-GLANCE = 0.002  # seconds between checks for others' transactions
+CHECK_SECONDS = 0.002  # between checks for other transactions
 
 _ROW: ColumnElement[int] = literal_column("messages.rowid")
 _BYTES = "length(CAST({0} AS BLOB))"
@@ -116,8 +116,8 @@ class Eraser:
     ) -> Marked:
         """Overwrite forgotten messages and record their ids, so that they are no longer used.
 
-        The newest messages come first. `note` is called with the ids, step by step. The bot's own
-        messages are recorded but not yet overwritten.
+        The newest messages come first. `note` receives the ids of each step. The bot's own messages
+        are recorded but not yet overwritten.
         """
 
         def mark_window(connection: Connection, window: ColumnElement[bool]) -> list[Ref]:
@@ -219,10 +219,10 @@ class Eraser:
 
     def _rest(self, seconds: float) -> None:
         """Sleep between two steps of a wipe, until no other transaction runs."""
-        end = time.monotonic() + MOST_WAITED
-        time.sleep(max(seconds, REST))
+        end = time.monotonic() + MAX_WAIT_SECONDS
+        time.sleep(max(seconds, PAUSE_SECONDS))
         while self._database.is_busy and time.monotonic() < end and not self._closing.is_set():
-            time.sleep(GLANCE)
+            time.sleep(CHECK_SECONDS)
         if self._closing.is_set():
             raise StoreError("erased text is not yet removed: the database is being closed")
 
@@ -240,11 +240,11 @@ class Eraser:
 
     async def _step(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a short write transaction; first wait a moment for other transactions."""
-        end = time.monotonic() + MOST_WAITED
+        end = time.monotonic() + MAX_WAIT_SECONDS
         while self._database.is_busy and time.monotonic() < end:  # noqa: ASYNC110  no event to await
-            await asyncio.sleep(GLANCE)
+            await asyncio.sleep(CHECK_SECONDS)
         result = await self._database.write(work)
-        await asyncio.sleep(REST)
+        await asyncio.sleep(PAUSE_SECONDS)
         return result
 
     async def _in_windows(
@@ -255,7 +255,7 @@ class Eraser:
         The number of rows in a window adapts, so that a step takes about `STEP_SECONDS`.
         """
         end: int | None = None
-        rows = min(FEWEST_ROWS, MOST_ROWS)
+        rows = min(MIN_ROWS, MAX_ROWS)
 
         def step(connection: Connection) -> tuple[int, T, float] | None:
             began = time.perf_counter()
@@ -271,7 +271,7 @@ class Eraser:
             end, result, seconds = done
             yield result
             rows = round(rows * min(2, max(0.5, STEP_SECONDS / seconds)))
-            rows = min(MOST_ROWS, max(FEWEST_ROWS, rows))
+            rows = min(MAX_ROWS, max(MIN_ROWS, rows))
 
     async def _delete_where(self, condition: ColumnElement[bool]) -> int:
         """Overwrite and delete messages, window by window; return how many."""
@@ -293,7 +293,7 @@ class Eraser:
             )
             if last is not None:
                 query = query.where(inbox.c.update_id > last)
-            page = query.order_by(inbox.c.update_id).limit(UPDATES_AT_ONCE)
+            page = query.order_by(inbox.c.update_id).limit(UPDATES_PER_STEP)
             scrub = partial(_scrub_page, page, authors, update_id)
             last, changes = await self._database.read(scrub)
             if last is None:
@@ -330,9 +330,10 @@ def _is_among(keys: list[tuple[int, int]]) -> ColumnElement[bool]:
 
 
 def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
-    """Find the bot's messages to erase: made from erased messages, in the voices, or their quizzes.
+    """Find the bot's messages to erase.
 
-    Messages of the bot without a row in `lines` are recognised by the voice header in their text.
+    These are replies generated from erased messages, and replies and quizzes in the voices. Those
+    without a row in `lines` are recognised by the voice header in their text.
     """
     generated_from = select(sources.c.chat_id, sources.c.message_id).join(
         messages,

@@ -29,11 +29,11 @@ ALLOWED_UPDATES = (
 
 READ_SECONDS = 20  # long, because a send that times out may have been delivered
 CONNECTIONS = 64
-MOST_REFUSALS = 8
-"""How often in a row Telegram may refuse the token before the bot exits.
+MAX_REFUSALS = 8
+"""Number of consecutive refusals of the token after which the bot exits.
 
-A refusal may be a passing error. The library waits 1 s, then 1.5 times as long each time, which is
-about half a minute in all.
+A refusal may be a temporary error. The library waits 1 s before the second attempt, then each time
+1.5 times as long: about half a minute in total.
 """
 POLL_SECONDS = 2
 """Time limit for connecting, and for the answer beyond the length of a poll."""
@@ -52,7 +52,7 @@ class Client(ExtBot[Any]):
         self._trim: Callable[[Json], Json] | None = None
         self._refusals = 0
 
-    def keep_in(self, inbox: Inbox, trim: Callable[[Json], Json]) -> None:
+    def set_inbox(self, inbox: Inbox, trim: Callable[[Json], Json]) -> None:
         """Store all further updates in an inbox, each as `trim` returns it."""
         self._inbox, self._trim = inbox, trim
 
@@ -71,7 +71,7 @@ class Client(ExtBot[Any]):
         so the first refusals are raised as a NetworkError, after which it requests updates again.
 
         Raises:
-            InvalidToken: The token was refused `MOST_REFUSALS` times in a row.
+            InvalidToken: The token was refused `MAX_REFUSALS` times in a row.
             NetworkError: The updates cannot be stored; the library requests them again.
         """
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout or 0
@@ -88,9 +88,9 @@ class Client(ExtBot[Any]):
             )
         except InvalidToken as error:
             self._refusals += 1
-            if self._refusals >= MOST_REFUSALS:
+            if self._refusals >= MAX_REFUSALS:
                 raise
-            raise NetworkError(f"token refused, {self._refusals} of {MOST_REFUSALS}") from error
+            raise NetworkError(f"token refused, {self._refusals} of {MAX_REFUSALS}") from error
         self._refusals = 0
         try:
             fresh = await self.keep(updates)

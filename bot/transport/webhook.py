@@ -20,10 +20,7 @@ from tornado.web import Application, HTTPError, RequestHandler
 
 from bot.errors import SettingsError, StoreError
 from bot.settings import HEALTH, Settings
-from bot.transport.polling import (
-    ALLOWED_UPDATES,
-    Client,
-)
+from bot.transport.polling import ALLOWED_UPDATES, Client
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105  a header's name
 LARGEST_BODY = 2**20  # an update has a few kilobytes; larger requests are refused
@@ -68,7 +65,7 @@ class UpdateHandler(RequestHandler):
 
 
 Report: TypeAlias = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
-"""Returns the bot's health as JSON values, `ok` among them.
+"""Returns the bot's health as JSON values, including `ok`.
 
 Raises StoreError if the database cannot be read.
 """
@@ -169,6 +166,6 @@ def _bind_sockets(listen: str) -> list[socket.socket]:
         return bind_sockets(int(port), host.strip("[]"))
     except OSError as error:
         raise SettingsError(
-            f"WEBHOOK_LISTEN: nobody can listen at {listen} ({error.strerror}): "
+            f"WEBHOOK_LISTEN: the bot cannot listen at {listen} ({error.strerror}): "
             "choose another port, or stop what uses it"
         ) from error

@@ -67,11 +67,11 @@ def parse_voice_header(text: str) -> tuple[str, str] | None:
 def make_line(message: Message, roster: Roster) -> Line | None:
     """Return the message's line in a conversation, or None if it has none.
 
-    Commands, other bots' messages, forwards, quotes and empty messages have none. The words after
-    `/as NAME` have one, because they are for the friends; those after `/as NAME:` have none,
-    because the reply begins with them. Our own bot's messages are lines of the
-    voice it used, and never targets. The lines of people with learn = "no" are `[…]`. Private data
-    is replaced by placeholders, and a very long message is cut to its beginning.
+    Commands, other bots' messages, forwards, quotes and empty messages have no line. The words
+    after `/as NAME` are a line of their author, because they are said to the friends. The words
+    after `/as NAME:` have no line, because the reply begins with them. Our own bot's messages are
+    lines of the voice it used, and never targets. The lines of people with learn = "no" are `[…]`.
+    Private data is replaced by placeholders, and a very long message is cut to its beginning.
     """
     if message.is_forward:
         return None

@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request for one turn of a voice after these rendered lines; it begins with some words."""
+    """A request for one turn: the rendered lines before it, its voice, and its opening words."""
 
     context: tuple[str, ...]
     voice: str

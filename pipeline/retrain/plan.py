@@ -147,7 +147,7 @@ def _choose_start(
         dependencies.watch.console.print(f"  {name} {reason}: training starts from the base")
         return Start(base)
     has_rate = "learning_rate" in request.hyperparameters
-    return Start(current.artifact, pace=1.0 if has_rate else _CONTINUED_RATE)
+    return Start(current.artifact, learning_rate_factor=1.0 if has_rate else _CONTINUED_RATE)
 
 
 def _build_dataset(

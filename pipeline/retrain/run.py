@@ -199,7 +199,7 @@ def _train_and_promote(
         **facts,
         "base": made.card.base,
         "started_from": plan.start.name,
-        "learning_rate_factor": plan.start.pace,
+        "learning_rate_factor": plan.start.learning_rate_factor,
         "replayed": plan.replayed,
         "hyperparameters": asdict(plan.hyperparameters),
         "scores": [asdict(one) for one in verdict.comparisons],
@@ -278,7 +278,7 @@ def _compare_versions(
 def _describe_input(intake: Intake, dataset: Dataset) -> dict[str, Any]:
     """Return the receipt's facts about files, people and counts, without any message."""
     merged, summary = intake.merged, dataset.summary
-    now = datetime.now(UTC).timestamp()  # a message dated in the future would make nothing new
+    now = datetime.now(UTC).timestamp()  # after a message dated in the future nothing would be new
     newest = max(
         (one.at for one in merged.entries() if one.is_message and one.at <= now), default=0
     )

@@ -112,12 +112,12 @@ class Start:
     """The weights that training starts from: a base, or an earlier version.
 
     `only` holds the pairs to train on if the weights have already learned the dataset's other
-    pairs. The learning rate is multiplied by `pace`.
+    pairs. The learning rate is multiplied by `learning_rate_factor`.
     """
 
     base: str | Artifact
     only: tuple[Pair, ...] | None = None
-    pace: float = 1.0
+    learning_rate_factor: float = 1.0
 
     @property
     def name(self) -> str:
@@ -452,7 +452,7 @@ def _train_and_add(
         settings,
         batch_size=given_size,
         epochs=settings.epochs / draws,
-        learning_rate=settings.learning_rate * start.pace,
+        learning_rate=settings.learning_rate * start.learning_rate_factor,
     )
     kind = _KINDS[settings.examples]
     console.print(f"  Training on {len(rows) // draws:,} {kind}", highlight=False)
@@ -584,7 +584,7 @@ def _card_of(
             "seconds": round(outcome.seconds, 1),
             "training_loss": round(outcome.loss, 4),
             "began_with": start.name,
-            "pace": start.pace,
+            "learning_rate_factor": start.learning_rate_factor,
             "held_out": [asdict(point) for point in outcome.curve],
             "kept_step": outcome.kept.step if outcome.kept else outcome.steps,
             "canaries": [asdict(canary) for canary in canaries],

@@ -138,7 +138,7 @@ class Stage:
             self.models,
             lambda _: self.speaker,
             self.lines.append,
-            look_again=0.05,
+            model_check_seconds=0.05,
         )
         try:
             await app.initialize()

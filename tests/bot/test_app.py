@@ -67,7 +67,7 @@ async def test_a_token_that_is_refused_for_a_moment_is_tried_again(
 
 
 async def test_a_token_that_stays_refused_ends_the_bot(stage, starting, monkeypatch):
-    monkeypatch.setattr(polling, "MOST_REFUSALS", 2)
+    monkeypatch.setattr(polling, "MAX_REFUSALS", 2)
     task, app = starting()
     await until(lambda: stage.lines, 20)
 

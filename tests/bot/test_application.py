@@ -186,7 +186,7 @@ async def test_an_update_that_comes_twice_is_handled_once(live, group, zoe):
 async def test_what_could_not_be_stored_is_handled_once_there_is_room(
     stage, group, joao, monkeypatch
 ):
-    monkeypatch.setattr(background, "RELEASE_AGAIN", 0.1)
+    monkeypatch.setattr(background, "RELEASE_SECONDS", 0.1)
     begin, full = Inbox.begin, [True]
 
     async def begins(self, update_id, received):

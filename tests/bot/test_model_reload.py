@@ -69,7 +69,7 @@ def reloading(stage, registry, weights, version):
     async def run():
         registry.promote(version(1))
         settings = stage.settings(admins=str(ADMIN))
-        app = build(settings, registry, weights, stage.lines.append, look_again=0.05)
+        app = build(settings, registry, weights, stage.lines.append, model_check_seconds=0.05)
         stage.telegram.private(stage.telegram.user(ADMIN, "Ada"))
         try:
             async with app:
@@ -148,11 +148,11 @@ async def test_who_looks_while_a_version_is_loaded_waits_for_it(
         open_it = model_holder._open
         monkeypatch.setattr(model_holder, "_open", lambda one: may_load.wait(5) and open_it(one))
         newer = registry.promote(version(2))
-        looks = [asyncio.create_task(model_holder.look()) for _ in range(2)]
-        await asyncio.wait(looks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
+        checks = [asyncio.create_task(model_holder.check()) for _ in range(2)]
+        await asyncio.wait(checks, timeout=0.1, return_when=asyncio.FIRST_COMPLETED)
 
         threading.Timer(0.1, may_load.set).start()
-        await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)
 
         assert model_holder.now.version == newer
 

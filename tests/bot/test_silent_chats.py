@@ -21,7 +21,7 @@ def strangers(stage):
 
 @pytest.fixture
 def _often(monkeypatch):
-    monkeypatch.setattr(background, "TRUNCATE_AGAIN", 0.05)
+    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 0.05)
 
 
 def found_in(folder):
@@ -55,7 +55,9 @@ async def talk(stage, chat, user, times=1):
 
 @pytest.mark.parametrize("kind", ["a group", "a private chat"])
 async def test_words_never_reach_the_disk(stage, strangers, zoe, kind, monkeypatch):
-    monkeypatch.setattr(background, "TRUNCATE_AGAIN", 3600)  # not even the log before it is emptied
+    monkeypatch.setattr(
+        background, "TRUNCATE_SECONDS", 3600
+    )  # not even the log before it is emptied
     chat = strangers if kind == "a group" else stage.telegram.private(zoe)
     async with stage.running(admins="7") as app:
         await talk(stage, chat, zoe, times=3)
@@ -148,7 +150,7 @@ async def test_words_behind_an_allow_without_effect_never_reach_the_disk(
         async with stage.running(admins=str(joao.id)):
             await stage.enter(strangers, joao)
     monkeypatch.setattr("bot.application.DurableApplication.process_update", lost)
-    monkeypatch.setattr(background, "TRUNCATE_AGAIN", 3600)
+    monkeypatch.setattr(background, "TRUNCATE_SECONDS", 3600)
     async with stage.running(admins=str(joao.id)) as app:
         await stage.telegram.say(strangers, joao if sender == "an admin" else zoe, "/allow")
         await stage.telegram.say(strangers, zoe, WORD)
@@ -188,7 +190,7 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkey
 @pytest.mark.usefixtures("_often")
 async def test_a_log_that_can_never_be_emptied_is_reported(stage, strangers, zoe, monkeypatch):
     monkeypatch.setattr("bot.store.database.LOG_TRIES", 1)
-    monkeypatch.setattr(background, "TRUNCATE_PATIENCE", 0.1)
+    monkeypatch.setattr(background, "MAX_FULL_LOG_SECONDS", 0.1)
     async with stage.running(admins="7") as app:
         with closing(sqlite3.connect(stage.folder / "bot.db")) as reader:
             reader.execute("BEGIN")

@@ -14,7 +14,7 @@ from tests.bot.database_files import find_words
 @pytest.fixture
 def hours(monkeypatch):
     """Let the bot look twenty times a second for what is old."""
-    monkeypatch.setattr("bot.background.TIDY_AGAIN", 0.05)
+    monkeypatch.setattr("bot.background.CLEANUP_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ async def test_what_is_marked_is_neither_used_nor_kept(database):
 async def test_a_long_wipe_ends_when_the_database_is_closed(database, tmp_path, monkeypatch, step):
     fill(tmp_path / "bot.db")
     monkeypatch.setattr(wipe, "PAGES_CHANGED", 1)
-    monkeypatch.setattr(erasure, "REST", 0.05)  # it would take a minute
+    monkeypatch.setattr(erasure, "PAUSE_SECONDS", 0.05)  # it would take a minute
     if step == "shrink":
         monkeypatch.setattr(erasure, "clear", lambda *_: None)
     with closing(sqlite3.connect(tmp_path / "bot.db")) as connection, connection:
@@ -127,8 +127,8 @@ async def test_no_copy_stays_in_the_memory_of_the_process(database):
 
 
 async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(database, monkeypatch):
-    monkeypatch.setattr(erasure, "FEWEST_ROWS", 4)
-    monkeypatch.setattr(erasure, "MOST_ROWS", 4)
+    monkeypatch.setattr(erasure, "MIN_ROWS", 4)
+    monkeypatch.setattr(erasure, "MAX_ROWS", 4)
     store = MessageStore(database)
     for number in range(40):
         await store.save(said(number, "first", author=1 + number % 2))
@@ -149,7 +149,7 @@ async def test_who_writes_while_all_of_somebody_is_erased_is_in_nobodys_way(data
 
 
 async def test_an_erasure_waits_for_other_transactions_but_not_forever(database, monkeypatch):
-    monkeypatch.setattr(erasure, "MOST_WAITED", 0.3)
+    monkeypatch.setattr(erasure, "MAX_WAIT_SECONDS", 0.3)
     store = MessageStore(database)
     await store.save(said(1, "first"))
     eraser, clock = Eraser(database), asyncio.get_running_loop().time
@@ -168,7 +168,7 @@ async def test_an_erasure_waits_for_other_transactions_but_not_forever(database,
 
 
 async def test_an_erasure_takes_many_short_steps(database, tmp_path, monkeypatch):
-    monkeypatch.setattr(erasure, "MOST_ROWS", 100)
+    monkeypatch.setattr(erasure, "MAX_ROWS", 100)
     fill(tmp_path / "bot.db")
     sizes, execute = [], erasure._delete
 
@@ -186,7 +186,7 @@ async def test_an_erasure_takes_many_short_steps(database, tmp_path, monkeypatch
 async def test_a_killed_erasure_leaves_overwritten_text_and_can_be_finished(
     database, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(erasure, "MOST_ROWS", 100)
+    monkeypatch.setattr(erasure, "MAX_ROWS", 100)
     fill(tmp_path / "bot.db")
     wanted, steps, execute = ErasureQuery(authors=frozenset({1})), [], erasure._delete
 

@@ -271,7 +271,7 @@ async def test_a_port_in_use_is_a_clear_error(hook, port):
         taken.bind(("127.0.0.1", port))
         taken.listen()
 
-        with pytest.raises(SettingsError, match="WEBHOOK_LISTEN: nobody can listen at"):
+        with pytest.raises(SettingsError, match="WEBHOOK_LISTEN: the bot cannot listen at"):
             async with hook():
                 pass
 

@@ -39,7 +39,7 @@ def test_a_warm_start_goes_on_from_the_current_version_and_replays_old_sessions(
     whole = load_dataset(dataset.folder).train
     assert isinstance(start.base, Artifact)
     assert start.name == running.registry.names[0]
-    assert start.pace == running.receipt(2)["learning_rate_factor"] < 1
+    assert start.learning_rate_factor == running.receipt(2)["learning_rate_factor"] < 1
     assert 0.5 * new <= len(old) <= 0.5 * new + 12
     assert new == sum(pair.sent_at.isoformat() >= since for pair in whole)
     assert running.receipt(2)["replayed"] == len(old)
@@ -94,7 +94,7 @@ def test_a_version_that_came_without_weights_is_begun_anew(running):
 def test_a_rate_that_is_given_is_the_rate(running):
     running.run(chat(*NEW), no_live_bot=True, hyperparameters={"learning_rate": 1e-4})
 
-    assert running.trained[1][1].pace == 1
+    assert running.trained[1][1].learning_rate_factor == 1
     assert running.trained[1][2].learning_rate == 1e-4
 
 

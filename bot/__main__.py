@@ -25,7 +25,7 @@ def run() -> None:
     settings = load_settings()
     logs.set_up_logging(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
-    models.open("current")  # report a problem with the model before Telegram is asked
+    models.open("current")  # report a problem with the model before Telegram is contacted
     from bot import app
     from model.speaking.speaker import open_speaker
 
@@ -39,8 +39,8 @@ def run() -> None:
 def check() -> None:
     """Check the settings, Telegram, the database and the model.
 
-    Says how to fix each problem, and changes nothing. If the bot polls at the same time, it logs
-    one conflict and continues.
+    Says how to fix each problem, and changes nothing. A running bot that polls logs one conflict
+    during the check and continues.
     """
     from bot.checks import run_checks
     from bot.checks.finding import Verdict
@@ -56,7 +56,7 @@ def playground(
     conversation: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", readable=False, help="Text file of lines `Name: words` to play"
+            metavar="PATH", readable=False, help="Text file with a line `Name: words` per message"
         ),
     ],
     models_dir: Annotated[
@@ -64,7 +64,10 @@ def playground(
         typer.Option("--models", metavar="PATH", readable=False, help="Folder of trained models"),
     ] = Path("artifacts"),
 ) -> None:
-    """Play a conversation with the real bot, without Telegram."""
+    """Run the bot in a simulated group, without Telegram.
+
+    Posts a conversation in the group, asks the bot for replies, and prints what it answers.
+    """
     from bot.playground.show import read_conversation, show
 
     artifact = Registry(models_dir).open("current")

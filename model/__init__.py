@@ -1,1 +1,1 @@
-"""The voice: what training and serving share."""
+"""Code that training and serving share: messages, prompts, model versions and generation."""

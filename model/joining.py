@@ -63,7 +63,7 @@ _QUESTION = re.compile(r"\?(?!\w)|[？؟\u037e]")
 
 @dataclass(frozen=True, slots=True)
 class LineFacts:
-    """The facts about a line that the features need; its words are not among them.
+    """The facts about a line that the features need, without its words.
 
     `by` is the friend who wrote it, `to` the author of the line it replies to, `named` the friends
     whose names it contains; None is anybody else. `ours` marks lines of our own bot, in any voice,
@@ -84,7 +84,7 @@ class LineFacts:
         """Whether a voice may answer unprompted: never our bot's lines, nor repeated ones."""
         return not (self.ours or self.repeats)
 
-    def has_author_of(self, other: "LineFacts") -> bool:
+    def has_same_author(self, other: "LineFacts") -> bool:
         """Whether two lines have one author; strangers count as one author, our bot as another."""
         return (self.by, self.ours) == (other.by, other.ours)
 
@@ -151,7 +151,7 @@ def compute_features(conversation: Sequence[LineFacts], voice: str) -> tuple[flo
     recent = conversation[-LOOKBACK_LINES:]
     newest, last_ten = recent[-1], recent[-_RECENT_LINES:]
     own = next((n for n, line in enumerate(reversed(recent)) if line.by == voice), None)
-    run = sum(1 for _ in takewhile(newest.has_author_of, reversed(recent)))
+    run = sum(1 for _ in takewhile(newest.has_same_author, reversed(recent)))
     lines_since = LOOKBACK_LINES if own is None else own
     minutes_since = _MAX_MINUTES if own is None else _minutes(recent[-1 - own].at, newest.at)
     angle = (newest.at.hour + newest.at.minute / 60) / 24 * math.tau
@@ -166,7 +166,7 @@ def compute_features(conversation: Sequence[LineFacts], voice: str) -> tuple[flo
         _log_share(lines_since, LOOKBACK_LINES),
         _log_share(minutes_since, _MAX_MINUTES),
         sum(line.by == voice for line in last_ten) / _RECENT_LINES,
-        sum(line.by != voice and not newest.has_author_of(line) for line in last_ten)
+        sum(line.by != voice and not newest.has_same_author(line) for line in last_ten)
         / _RECENT_LINES,
         min(run, _MAX_RUN) / _MAX_RUN,
         float(len(recent) == 1),

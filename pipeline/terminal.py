@@ -89,7 +89,7 @@ def shown(figure: float | None) -> str:
 _REDRAW = 0.2  # seconds between two updates of a bar
 _EVERY = 30.0  # seconds between lines without a terminal
 _MINUTE = 60
-_LEAST_SHARE, _LEAST_SECONDS = 0.05, 10.0
+_MIN_SHARE, _MIN_SECONDS = 0.05, 10.0
 """The time left is shown after this share of a run and these seconds."""
 
 
@@ -150,7 +150,7 @@ def time_left(share: float, seconds: float) -> str:
 
     It is "" at first: the first seconds of a run are the slowest, so an estimate would be wrong.
     """
-    if share < _LEAST_SHARE or seconds < _LEAST_SECONDS:
+    if share < _MIN_SHARE or seconds < _MIN_SECONDS:
         return ""
     return clock(seconds * (1 - share) / share)
 

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from bot.store.inbox import MOST_CRASHES
+from bot.store.inbox import MAX_CRASHES
 from tests.kill_bot import POISON
 from tests.kills import Talk, killed, lives_in
 
@@ -92,7 +92,7 @@ async def test_only_the_update_that_crashes_the_bot_is_set_aside(tmp_path):
         aside = lives.rows("SELECT body FROM inbox WHERE state = 'set aside'")
 
     assert (
-        crashes <= MOST_CRASHES + 2
+        crashes <= MAX_CRASHES + 2
     )  # the first, and one that comes in a pause between log entries
     assert [poisoned["text"] in body for (body,) in aside] == [True]
     assert_whole(toll)

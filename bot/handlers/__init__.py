@@ -1,1 +1,1 @@
-"""What the bot does with each kind of update."""
+"""Handle each kind of update."""

@@ -25,13 +25,13 @@ from model.chat.roster import Person
 _ANYONE = re.compile(r"(anyone|anybody|algu(?:[eé]|e\u0301)m|qualquer)(?=[\s,:]|$)", re.IGNORECASE)
 
 
-def parse_anyone_request(said: str, command: int) -> ReplyRequest | None:
+def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
     """Return the request of `/as anyone`, or None for another `/as`.
 
     The words after it appear only in the prompt of this reply, because `model.chat.eligibility`
     recognises only names.
     """
-    words = said.strip()
+    words = text.strip()
     found = _ANYONE.match(words)
     if not found:
         return None
@@ -54,16 +54,16 @@ def explain_refusal(person: Person, access: Access, texts: Wording) -> str | Non
     )
 
 
-def choose_question(said: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
+def choose_question(text: str, access: Access, texts: Wording) -> tuple[str, tuple[Person, ...]]:
     """Return the question to ask if an `/as` has no clear name, and the voices for its buttons."""
     voices = access.voices
     if not voices:
         return texts.no_voices, ()
-    if not said.strip():
+    if not text.strip():
         return texts.choose_voice, voices
-    near = find_similar_names(said, voices)
+    near = find_similar_names(text, voices)
     fitting = tuple(p for name in near for p in voices if fold(p.name) == fold(name))
-    if _count_first_name(said, access.roster.people) > 1:
+    if _count_first_name(text, access.roster.people) > 1:
         return texts.shared_name, fitting
     if not near:
         return texts.format_unknown_name([person.name for person in voices]), ()
@@ -72,9 +72,9 @@ def choose_question(said: str, access: Access, texts: Wording) -> tuple[str, tup
     ), fitting
 
 
-def _count_first_name(said: str, people: Sequence[Person]) -> int:
-    """Return how many people have the first name that `said` begins with."""
-    first = re.split(r"[\s,:]", fold(said), maxsplit=1)[0]
+def _count_first_name(text: str, people: Sequence[Person]) -> int:
+    """Return how many people have the first name that `text` begins with."""
+    first = re.split(r"[\s,:]", fold(text), maxsplit=1)[0]
     return sum(fold(person.name).split(" ")[0] == first for person in people)
 
 
@@ -94,17 +94,17 @@ class Voices:
         if not self.state.access.may_speak_in(place.chat_id):
             await context.delivery.say(place, context.texts.silent_here)
             return
-        said = after_command(message)
-        if named := self.state.access.roster.match_voice(said):
-            is_forced = begins_reply(said.strip(), named[1])
+        text = after_command(message)
+        if named := self.state.access.roster.match_voice(text):
+            is_forced = begins_reply(text.strip(), named[1])
             request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
             await self._speak(context, place, named[0], message.date, request)
-        elif anyone := parse_anyone_request(said, message.message_id):
+        elif anyone := parse_anyone_request(text, message.message_id):
             await self._let_anyone_speak(context, place, message.date, anyone)
         else:
             access, texts = self.state.access, context.texts
-            text, offered = await asyncio.to_thread(choose_question, said, access, texts)
-            await context.delivery.say(place, text, offered)
+            question, offered = await asyncio.to_thread(choose_question, text, access, texts)
+            await context.delivery.say(place, question, offered)
 
     async def reply(self, update: Update, context: Context) -> None:
         """Answer a reply to one of the bot's messages in that message's voice."""

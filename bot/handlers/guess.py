@@ -39,7 +39,7 @@ MAX_TRIES = 3  # to generate a message that fits a quiz
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class QuizMessage:
     """The message that a quiz shows: written by `voice`, or generated in that voice.
 
     `sources` are the ids of the messages that it was made from, and `sent_at` is when the original
@@ -79,7 +79,7 @@ class GuessGame:
 
     async def _choose_message(
         self, place: Place, state: BotState
-    ) -> tuple[StoredMessage, Shown] | None:
+    ) -> tuple[StoredMessage, QuizMessage] | None:
         """Return a message of this chat that fits a quiz, by somebody who agreed."""
         model, quizzes = state.model_holder.now, state.store.quizzes
         authors = {number for person in state.access.voices for number in person.ids}
@@ -94,7 +94,7 @@ class GuessGame:
         return None
 
     async def _send_quiz(
-        self, context: Context, place: Place, original: StoredMessage, shown: Shown
+        self, context: Context, place: Place, original: StoredMessage, shown: QuizMessage
     ) -> str | None:
         """Send a quiz about a real message or, half of the time, about a generated one instead.
 
@@ -155,7 +155,9 @@ async def record_answer(update: Update, context: Context) -> None:
     await state.store.quizzes.answer(answer.poll_id, answer.user.id, name, answer.option_ids[0])
 
 
-async def _imitate(original: StoredMessage, shown: Shown, state: BotState) -> Shown | None:
+async def _imitate(
+    original: StoredMessage, shown: QuizMessage, state: BotState
+) -> QuizMessage | None:
     """Generate a message to replace the original; return None if no generated one fits a quiz."""
     for _ in range(MAX_TRIES):
         try:
@@ -187,14 +189,14 @@ async def _describe_score(chat_id: int, context: Context) -> str:
 
 def _first_fitting(
     messages: Sequence[StoredMessage], roster: Roster, version: str
-) -> tuple[StoredMessage, Shown] | None:
+) -> tuple[StoredMessage, QuizMessage] | None:
     """Return the first of these messages that fits a quiz, and what the quiz shows of it."""
     for message in messages:
         line = make_line(message, roster)
         text = target_text(line) if line and not message.text.startswith("/") else None
         if line and line.speaker and text and is_guessable(text):
             sources = (message.message_id,)
-            shown = Shown(text, line.speaker, False, sources, message.sent_at, version)  # noqa: FBT003
+            shown = QuizMessage(text, line.speaker, False, sources, message.sent_at, version)  # noqa: FBT003
             return message, shown
     return None
 
@@ -206,7 +208,7 @@ def is_guessable(text: str) -> bool:
 
 
 def make_question(
-    shown: Shown, voices: Sequence[str], texts: Wording, chance: random.Random
+    shown: QuizMessage, voices: Sequence[str], texts: Wording, chance: random.Random
 ) -> Question:
     """Return a quiz about a message; its options are the person, some others and the machine."""
     others = [name for name in voices if name != shown.voice]

@@ -100,7 +100,7 @@ class JoinIn:
         model = state.model_holder.now
         if model.propensity is None:
             return None
-        earlier = await state.store.messages.earlier(
+        earlier = await state.store.messages.find_newest(
             place, LOOKBACK_LINES, lambda one: is_conversation_line(one, model.roster)
         )
         if not earlier or earlier[-1].message_id != message.message_id:

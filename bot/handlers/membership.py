@@ -80,7 +80,7 @@ PUBLIC_GROUP_COMMANDS = PUBLIC_COMMANDS | {"allow", "status"}
 """Commands that are handled in any group; `/allow` and `/status` check the sender themselves."""
 DECISION_COMMANDS = frozenset({"optin", "optout", "forget"})
 """Commands that are never ignored."""
-MOST_A_MINUTE = 20
+MAX_ANSWERS_PER_MINUTE = 20
 """Other private commands of one person that are answered in a minute, unless they are an admin."""
 MOVE_SECONDS = 3.0
 """Seconds to wait, because a new supergroup may be a group that the bot was already in.
@@ -148,7 +148,7 @@ class AccessCheck:
         while times and now - times[0] > timedelta(minutes=1):
             times.popleft()
         if command and command not in DECISION_COMMANDS:
-            if len(times) >= MOST_A_MINUTE:
+            if len(times) >= MAX_ANSWERS_PER_MINUTE:
                 raise ApplicationHandlerStop
             times.append(now)
         return command in PUBLIC_COMMANDS

@@ -118,7 +118,7 @@ async def report_error(update: object, context: Context) -> None:
         return  # no message can be sent now; a BadRequest is a NetworkError too
     if message := _unanswered_message(update, context.bot.id):
         with suppress(StoreError):
-            await context.delivery.apologise(place_of(message), context.texts.error)
+            await context.delivery.report_failure(place_of(message), context.texts.error)
 
 
 def _unanswered_message(update: Update, bot_id: int) -> Message | None:

@@ -15,8 +15,8 @@ from bot.services.replies import ReplyRequest
 from bot.transport.incoming import after_command, place_of
 from model.chat.roster import Person, Roster
 
-USUAL_TURNS = 5
-MOST_TURNS = 20
+DEFAULT_TURNS = 5
+MAX_TURNS = 20
 
 _ABOUT = re.compile(r"(?:^|(?<=[\s,]))(?:about|sobre)(?=[\s,:]|$)", re.IGNORECASE)
 _JOINING = re.compile(r"^(?:[\s,;&]+|(?:and|with|e|com|turns|vezes)(?=[\s,]|$))+", re.IGNORECASE)
@@ -24,10 +24,10 @@ _NUMBER = re.compile(r"[+-]?\d+(?=[\s,;]|$)")
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class SimulationRequest:
     """The request of a `/simulate`; without names, all voices take part."""
 
-    turns: int = USUAL_TURNS
+    turns: int = DEFAULT_TURNS
     people: tuple[Person, ...] = ()
     about: str = ""
 
@@ -36,13 +36,13 @@ class TurnsError(ValueError):
     """The number of turns is not allowed."""
 
 
-class WhoError(ValueError):
-    """The name is ambiguous or unknown; the text of the error begins with the name."""
+class VoiceNameError(ValueError):
+    """A name is ambiguous or unknown; the error's text begins with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Simulator:
-    """Plays simulations; `running` holds the event that stops the one in each chat."""
+    """Runs simulations; `running` holds the event that stops the one in each chat."""
 
     speaking: Speaking
     running: dict[int, asyncio.Event] = field(default_factory=dict)
@@ -50,12 +50,12 @@ class Simulator:
     async def simulate(self, message: Message, context: Context) -> str | None:
         """Play the turns; return the reason if there are none or if they end early."""
         chat_id = message.chat.id
-        scene = self._check_scene(chat_id, after_command(message), context)
-        if isinstance(scene, str):
-            return scene
+        wanted = self._check_request(chat_id, after_command(message), context)
+        if isinstance(wanted, str):
+            return wanted
         stopped = self.running[chat_id] = asyncio.Event()
         try:
-            return await self._play(scene, message, context, stopped)
+            return await self._play(wanted, message, context, stopped)
         finally:
             if self.running.get(chat_id) is stopped:  # another may have started after `/stop`
                 del self.running[chat_id]
@@ -66,26 +66,28 @@ class Simulator:
         if stopped := self.running.get(message.chat.id):
             stopped.set()
 
-    def _check_scene(self, chat_id: int, argument: str, context: Context) -> Scene | str:
+    def _check_request(
+        self, chat_id: int, argument: str, context: Context
+    ) -> SimulationRequest | str:
         """Return what to play, or the reason why nobody speaks."""
         access, texts = context.state.access, context.texts
         if not access.voices:
             return texts.no_voices
         try:
-            scene = parse_scene(argument, access.roster)
+            wanted = parse_simulation(argument, access.roster)
         except TurnsError:
-            return texts.simulate_usage.format(usual=USUAL_TURNS, most=MOST_TURNS)
-        except WhoError as error:
+            return texts.simulate_usage.format(usual=DEFAULT_TURNS, most=MAX_TURNS)
+        except VoiceNameError as error:
             text, people = choose_question(str(error), access, texts)
             return f"{text} {', '.join(one.name for one in people)}" if len(people) > 1 else text
-        for person in scene.people:
+        for person in wanted.people:
             if refusal := explain_refusal(person, access, texts):
                 return refusal
         running = self.running.get(chat_id)
-        return texts.simulation_running if running and not running.is_set() else scene
+        return texts.simulation_running if running and not running.is_set() else wanted
 
     async def _play(
-        self, scene: Scene, message: Message, context: Context, stopped: asyncio.Event
+        self, wanted: SimulationRequest, message: Message, context: Context, stopped: asyncio.Event
     ) -> str | None:
         """Play the turns; if the bot is stopped, the next start plays the remaining ones.
 
@@ -94,10 +96,10 @@ class Simulator:
         Raises:
             StoppingError: The bot is being stopped.
         """
-        request = ReplyRequest(command=message.message_id, says=scene.about)
-        names = {person.name for person in scene.people}
+        request = ReplyRequest(command=message.message_id, says=wanted.about)
+        names = {person.name for person in wanted.people}
         at = message.date
-        for _ in range(scene.turns):
+        for _ in range(wanted.turns):
             # somebody may have opted out since the start
             voices = [person.name for person in context.state.access.voices]
             voices = [name for name in voices if not names or name in names]
@@ -115,12 +117,12 @@ class Simulator:
         return None
 
 
-def parse_scene(words: str, roster: Roster) -> Scene:
+def parse_simulation(words: str, roster: Roster) -> SimulationRequest:
     """Parse `/simulate`: the number of turns and names in any order, then `about` and a subject.
 
     Raises:
         TurnsError: The number of turns is not from 1 to 20.
-        WhoError: A name fits nobody or several people, or there are more than `MOST_TURNS` names.
+        WhoError: A name fits nobody or several people, or there are more than `MAX_TURNS` names.
     """
     turns, people = None, list[Person]()
     found = _ABOUT.search(words)
@@ -128,15 +130,17 @@ def parse_scene(words: str, roster: Roster) -> Scene:
     while left := _JOINING.sub("", left).strip():
         if number := _NUMBER.match(left):
             turns, left = _parse_turns(number[0], turns), left[number.end() :]
-        elif len(people) < MOST_TURNS and (named := roster.match_voice(left)):
+        elif len(people) < MAX_TURNS and (named := roster.match_voice(left)):
             people, left = [*people, named[0]], named[1]
         else:
-            raise WhoError(left)
-    return Scene(turns or USUAL_TURNS, tuple(dict.fromkeys(people)), about.strip(" \t\n:,"))
+            raise VoiceNameError(left)
+    return SimulationRequest(
+        turns or DEFAULT_TURNS, tuple(dict.fromkeys(people)), about.strip(" \t\n:,")
+    )
 
 
 def _parse_turns(number: str, earlier: int | None) -> int:
-    wrong = not number.isascii() or not number.isdecimal() or len(number) > len(str(MOST_TURNS))
-    if wrong or earlier is not None or not 1 <= int(number) <= MOST_TURNS:
+    wrong = not number.isascii() or not number.isdecimal() or len(number) > len(str(MAX_TURNS))
+    if wrong or earlier is not None or not 1 <= int(number) <= MAX_TURNS:
         raise TurnsError(number)
     return int(number)

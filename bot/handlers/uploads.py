@@ -87,7 +87,7 @@ def _unzip(archive: Path, target: Path) -> None:
             if len(entries) != 1:
                 raise ExportRefused(f"the zip holds {len(entries)} .json files instead of one")
             if entries[0].compress_type not in _COMPRESSIONS:
-                raise ExportRefused("the zip uses a rare compression method, use the usual one")
+                raise ExportRefused("the zip uses an unusual compression method: zip it again")
             size = 0
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE_FILE)
             with opened.open(entries[0]) as source, os.fdopen(descriptor, "wb") as file:
@@ -95,7 +95,7 @@ def _unzip(archive: Path, target: Path) -> None:
                     size += len(chunk)
                     if size > MAX_BYTES:
                         limit = MAX_BYTES // 2**20
-                        raise ExportRefused(f"unpacked it is larger than {limit} MB")
+                        raise ExportRefused(f"it is larger than {limit} MB when unpacked")
                     file.write(chunk)
     except _ZIP_ERRORS as error:
         raise ExportRefused("the zip is damaged, or locked with a password") from error
@@ -106,7 +106,7 @@ def _check_json(file: Path) -> None:
     """Refuse a file that does not begin like JSON."""
     with file.open("rb") as opened:
         if not opened.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
-            raise ExportRefused("it is no result.json: export the chat as JSON, not HTML")
+            raise ExportRefused("it is not a result.json: export the chat as JSON, not HTML")
 
 
 @dataclass(slots=True)

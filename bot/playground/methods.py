@@ -22,7 +22,7 @@ LONGEST_QUESTION = 300
 LONGEST_OPTION = 100
 LONGEST_EXPLANATION = 200
 MIN_OPTIONS, MAX_OPTIONS = 2, 10
-MOST_LINE_FEEDS = 2
+MAX_LINE_FEEDS = 2
 Answer: TypeAlias = Json | list[Json] | bool
 Method: TypeAlias = Callable[[World, Json], Answer | Awaitable[Answer]]
 LARGEST_DOWNLOAD = 20 * 2**20
@@ -129,7 +129,7 @@ def send_poll(world: World, params: Json) -> Json:
         "correct_option_ids": [_correct_option(params)],
     }
     if explanation := params.get("explanation"):
-        if explanation.count("\n") > MOST_LINE_FEEDS:
+        if explanation.count("\n") > MAX_LINE_FEEDS:
             raise ApiError(400, "Bad Request: poll explanation has too many line feeds")
         poll["explanation"] = _check_length(explanation, LONGEST_EXPLANATION, "explanation")
     world.voters[poll["id"]] = set()

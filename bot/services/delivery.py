@@ -36,10 +36,10 @@ from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
-PATIENCE = 15 * 60.0
-"""Seconds for which a message that certainly did not arrive is sent again."""
+RETRY_SECONDS = 15 * 60.0
+"""Seconds for which a message that certainly did not arrive is retried."""
 STOP_CHECK_SECONDS = 0.5
-MOST_MOVES = 3  # of one chat, while one message is sent
+MAX_MIGRATIONS = 3  # to another chat id while one message is sent
 
 Ready: TypeAlias = Callable[[str], Awaitable[bool]]
 """Waits until a message may be sent; returns False if it and all later ones must not be sent."""
@@ -78,7 +78,7 @@ class Delivery:
     async def say(
         self, place: Place, text: str, voices: Sequence[Person] = (), part: Part | None = None
     ) -> Message | None:
-        """Send a text in the bot's own name, as the next part or as `part`, which was begun.
+        """Send a text in the bot's own name, as the next part, or as a `part` that has begun.
 
         Returns None if it did not arrive or was sent before.
         """
@@ -92,7 +92,7 @@ class Delivery:
         await self._end(part, place, state)
         return sent
 
-    async def apologise(self, place: Place, text: str) -> None:
+    async def report_failure(self, place: Place, text: str) -> None:
         """Say that something failed; end the other parts of the update."""
         outbox, part = self.state.store.outbox, Part(self.update_id, APOLOGY)
         if await outbox.begin(part, place):
@@ -198,7 +198,7 @@ class Delivery:
         the rate limiter or a connection loses nothing. `left`: see `bot.store.outbox.Note`.
         """
         outbox, loop = self.state.store.outbox, asyncio.get_running_loop()
-        end, wait, moves, has_left = loop.time() + PATIENCE, FIRST_WAIT, 0, False
+        end, wait, moves, has_left = loop.time() + RETRY_SECONDS, FIRST_WAIT, 0, False
 
         async def leave() -> None:
             nonlocal has_left
@@ -213,7 +213,7 @@ class Delivery:
             except TelegramError as error:
                 if isinstance(error.__cause__, StoreError):  # raised by `leave`: it was not sent
                     raise error.__cause__ from error
-                has_moved = isinstance(error, ChatMigrated) and moves < MOST_MOVES
+                has_moved = isinstance(error, ChatMigrated) and moves < MAX_MIGRATIONS
                 pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
                 may_repeat = isinstance(error, RetryAfter) or not has_left
                 if not has_moved and (not may_repeat or loop.time() + pause > end):

@@ -24,12 +24,12 @@ from model.chat.roster import Roster
 from model.errors import GenerationStopped, VoiceError
 from model.speaking.candidates import clean_opening
 
-MOST_SECONDS = 20.0
+MAX_REPLY_SECONDS = 20.0
 """Seconds for which one reply may be generated."""
 LONGEST_WAIT = 60.0
 """Seconds for which a reply may wait while the model generates others."""
-MOST_IN_A_CHAT = 3
-MOST_IN_ALL = 30
+MAX_PENDING_IN_CHAT = 3
+MAX_PENDING = 30
 
 _STOPPING = "the bot is being stopped: this is answered after the restart"
 
@@ -152,13 +152,13 @@ async def lines_for(
     """
     lines: dict[int, Line] = {}
 
-    def counts(message: Message) -> bool:
+    def is_counted(message: Message) -> bool:
         line = make_line(request.reading(message), roster)
         if line is not None:
             lines[message.message_id] = line
         return line is not None
 
-    await store.earlier(place, window.lookback, counts, before)
+    await store.find_newest(place, window.lookback, is_counted, before)
     return context_before(list(lines.values())[::-1], at, window)
 
 
@@ -169,7 +169,7 @@ class Replies:
         self,
         models: ModelHolder,
         store: MessageStore,
-        seconds: float = MOST_SECONDS,
+        seconds: float = MAX_REPLY_SECONDS,
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self._models = models
@@ -196,7 +196,7 @@ class Replies:
         Raises:
             BusyError: Too many replies are pending.
         """
-        if self._pending[chat_id] >= MOST_IN_A_CHAT or self._pending.total() >= MOST_IN_ALL:
+        if self._pending[chat_id] >= MAX_PENDING_IN_CHAT or self._pending.total() >= MAX_PENDING:
             raise BusyError("too many replies are pending: wait for an answer, then ask again")
         self._pending[chat_id] += 1
         try:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds before a job that failed is tried again
-MOST_DOUBLINGS = 20
+MAX_DOUBLINGS = 20
 CLOSE_SECONDS = 4.0
 """Seconds that a running step has to finish when the bot stops; then it is cancelled."""
 
@@ -73,7 +73,7 @@ class Supervisor:
         while not self._ended.is_set():
             wait = seconds
             if not await self._succeeds(job, step):
-                wait = min(FIRST_WAIT * 2 ** min(job.failures - 1, MOST_DOUBLINGS), LONGEST_WAIT)
+                wait = min(FIRST_WAIT * 2 ** min(job.failures - 1, MAX_DOUBLINGS), LONGEST_WAIT)
             if wait is None:
                 return
             with suppress(TimeoutError):

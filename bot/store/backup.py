@@ -21,7 +21,7 @@ from bot.store.database import (
     describe_mismatch,
     read_version,
 )
-from bot.store.messages import FIELDS, IS_FORGOTTEN, kept_message
+from bot.store.messages import FIELDS, IS_FORGOTTEN, message_from_row
 from bot.store.tables import decisions, forgotten, messages
 from model.chat.conversation import Message
 from model.chat.roster import Decision
@@ -62,7 +62,7 @@ class DumpReader:
 
         def load(connection: Connection) -> list[StoredMessage]:
             rows = connection.execute(query)
-            return [StoredMessage(kept_message(row), row.edited_at) for row in rows]
+            return [StoredMessage(message_from_row(row), row.edited_at) for row in rows]
 
         return await self._database.read(load)
 

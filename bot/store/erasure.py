@@ -40,7 +40,7 @@ from bot.store.inbox import (
     refs_in,
     scrubbed,
 )
-from bot.store.messages import REFS_AT_ONCE, Ref, find_forgotten
+from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
 from bot.store.outbox import drop_turns
 from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wipe import clear, shrink
@@ -304,7 +304,10 @@ class Eraser:
 
 def _batches(refs: Iterable[Ref]) -> list[Sequence[Ref]]:
     ordered = sorted(refs, key=lambda ref: (ref.chat_id, ref.message_id))
-    return [ordered[start : start + REFS_AT_ONCE] for start in range(0, len(ordered), REFS_AT_ONCE)]
+    return [
+        ordered[start : start + REFS_PER_STATEMENT]
+        for start in range(0, len(ordered), REFS_PER_STATEMENT)
+    ]
 
 
 def _record(

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Update, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.database import Database
-from bot.store.messages import Ref, Sticker, counting, find_forgotten, saving
+from bot.store.messages import Ref, Sticker, find_forgotten, message_insert, sticker_insert
 from bot.store.tables import inbox
 from model.chat.conversation import Message
 
@@ -27,7 +27,7 @@ Json: TypeAlias = dict[str, Any]
 Test: TypeAlias = Callable[[Json], bool]
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
-MOST_CRASHES = 5
+MAX_CRASHES = 5
 """An update is set aside if its own code was running during this many crashes.
 
 Three is too few: in a test with 1,000 random kills, one of 5,000 commands was hit three times.
@@ -109,7 +109,7 @@ class Inbox:
         """
         was_working = inbox.c.state == WAITING, inbox.c.working
         crash = update(inbox).where(*was_working).values(crashes=inbox.c.crashes + 1, working=False)
-        has_crashed = inbox.c.state == WAITING, inbox.c.crashes >= MOST_CRASHES
+        has_crashed = inbox.c.state == WAITING, inbox.c.crashes >= MAX_CRASHES
         aside = update(inbox).where(*has_crashed).values(state=SET_ASIDE)
 
         def write(connection: Connection) -> list[int]:
@@ -137,9 +137,9 @@ class Inbox:
         def write(connection: Connection) -> int:
             tries: int | None = connection.execute(begun).scalar()
             if tries and received and received.message:
-                connection.execute(saving(received.message, received.edited_at))
+                connection.execute(message_insert(received.message, received.edited_at))
             if tries and received and received.sticker:
-                connection.execute(counting(received.sticker))
+                connection.execute(sticker_insert(received.sticker))
             return tries or 0
 
         tries = await self._database.write(write)

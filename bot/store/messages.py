@@ -24,19 +24,19 @@ from bot.store.tables import forgotten, lines, messages, reactions, stickers
 from model.chat.conversation import Message
 
 PAGE = 64
-MOST_READ = 2_000
-"""Most messages that one search reads, even if few of them count."""
+MAX_MESSAGES_READ = 2_000
+"""Number of messages after which a search ends, even if few of them count."""
 
 FIELDS = tuple(column for column in messages.columns if column.name != "edited_at")
-"""The columns of a `Message`; see `kept_message`."""
+"""The columns of a `Message`; see `message_from_row`."""
 
 IS_FORGOTTEN = exists().where(
     forgotten.c.chat_id == messages.c.chat_id, forgotten.c.message_id == messages.c.message_id
 )
 """Whether a row of the table of messages is forgotten; such a row is about to be deleted."""
 
-REFS_AT_ONCE = 200
-"""Messages that one statement names one by one."""
+REFS_PER_STATEMENT = 200
+"""Number of messages that one statement selects by their ids."""
 
 _ORDER = (messages.c.sent_at, messages.c.message_id)
 
@@ -135,9 +135,9 @@ class MessageStore:
         self._database = database
 
     async def save(self, message: Message, edited_at: datetime | None = None) -> None:
-        """Store a message, or its new text after an edit; see `saving`."""
+        """Store a message, or its new text after an edit; see `message_insert`."""
         await self._database.write(
-            lambda connection: connection.execute(saving(message, edited_at))
+            lambda connection: connection.execute(message_insert(message, edited_at))
         )
 
     async def find(self, chat_id: int, message_id: int) -> Message | None:
@@ -146,7 +146,7 @@ class MessageStore:
 
         def find(connection: Connection) -> Message | None:
             row = connection.execute(query).one_or_none()
-            return kept_message(row) if row else None
+            return message_from_row(row) if row else None
 
         return await self._database.read(find)
 
@@ -157,30 +157,30 @@ class MessageStore:
             query = query.where(messages.c.chat_id == chat_id)
         return await self._database.read(lambda connection: connection.execute(query).scalar_one())
 
-    async def earlier(
+    async def find_newest(
         self,
         place: Place,
-        reach: int,
-        counts: Callable[[Message], bool],
+        count: int,
+        is_counted: Callable[[Message], bool],
         before: Message | None = None,
     ) -> list[Message]:
-        """Return a place's newest messages, oldest first, until `reach` of them count.
+        """Return a place's newest messages, oldest first, until `count` of them are counted.
 
-        The search ends early if the place has no more messages, or after `MOST_READ` messages.
-        With `before`, only earlier messages are returned. Messages that are about to be erased are
-        left out.
-        `counts` is called once for each message, newest first, in a thread, because it may be slow.
+        The search ends early if the place has no more messages, or after `MAX_MESSAGES_READ`. With
+        `before`, only earlier messages are returned. Messages that are about to be erased are left
+        out. `is_counted` is called once for each message, newest first, in a thread, because it may
+        be slow.
         """
 
         def find(connection: Connection) -> list[Message]:
             found: list[Message] = []
             counted = 0
-            while counted < reach and len(found) < MOST_READ:
+            while counted < count and len(found) < MAX_MESSAGES_READ:
                 rows = connection.execute(_page(place, found[-1] if found else before)).all()
                 for row in rows:
-                    found.append(kept_message(row))
-                    counted += counts(found[-1])
-                    if counted == reach:
+                    found.append(message_from_row(row))
+                    counted += is_counted(found[-1])
+                    if counted == count:
                         break
                 if len(rows) < PAGE:
                     break
@@ -189,7 +189,7 @@ class MessageStore:
         return await self._database.read(find)
 
 
-def saving(message: Message, edited_at: datetime | None = None) -> Insert:
+def message_insert(message: Message, edited_at: datetime | None = None) -> Insert:
     """Return the statement that stores a message, or its new text after an edit.
 
     Without `edited_at`, a message that is already stored does not change. An older text never
@@ -210,7 +210,7 @@ def saving(message: Message, edited_at: datetime | None = None) -> Insert:
     )
 
 
-def counting(sticker: Sticker) -> Insert:
+def sticker_insert(sticker: Sticker) -> Insert:
     """Return the statement that counts a use of a sticker; only its newest `file_id` works."""
     new = insert(stickers).values(
         chat_id=sticker.chat_id,
@@ -225,7 +225,7 @@ def counting(sticker: Sticker) -> Insert:
     )
 
 
-def kept_message(row: Row[Any]) -> Message:
+def message_from_row(row: Row[Any]) -> Message:
     """Return the message in a row that has `FIELDS`."""
     return Message(**{column.name: row._mapping[column] for column in FIELDS})  # noqa: SLF001  the documented name
 
@@ -235,8 +235,8 @@ def find_forgotten(connection: Connection, refs: Collection[Ref]) -> frozenset[R
     columns = (forgotten.c.chat_id, forgotten.c.message_id)
     keys = sorted({(ref.chat_id, ref.message_id) for ref in refs})
     found: set[Ref] = set()
-    for start in range(0, len(keys), REFS_AT_ONCE):
-        these = tuple_(*columns).in_(keys[start : start + REFS_AT_ONCE])
+    for start in range(0, len(keys), REFS_PER_STATEMENT):
+        these = tuple_(*columns).in_(keys[start : start + REFS_PER_STATEMENT])
         found.update(Ref(*row) for row in connection.execute(select(*columns).where(these)))
     return frozenset(found)
 

@@ -40,7 +40,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert
 
 from bot.errors import StoreError
 from bot.store.database import Database
-from bot.store.messages import Place, Ref, find_forgotten, saving
+from bot.store.messages import Place, Ref, find_forgotten, message_insert
 from bot.store.tables import inbox, lines, replies, sources
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
@@ -416,7 +416,7 @@ def _marking(part: Part, state: State) -> Update:
 def _advance(connection: Connection, part: Part, left: Turn, message: Message | None) -> None:
     """Store a message and what is left of its turn, unless the turn was erased meanwhile."""
     if message is not None:
-        connection.execute(saving(message))
+        connection.execute(message_insert(message))
         ids = (message.chat_id, message.message_id)
         keep_line(connection, part, ids, message.sent_at, left.line)
     if not left.messages:

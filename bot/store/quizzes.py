@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case, exists, func, literal, select
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.database import Database
-from bot.store.messages import FIELDS, kept_message
+from bot.store.messages import FIELDS, message_from_row
 from bot.store.outbox import Line, Part, keep_line
 from bot.store.tables import answers, forgotten, guesses, messages, sources
 from model.chat.conversation import Message
@@ -91,7 +91,7 @@ class Quizzes:
         """Return these messages of a chat, in any order."""
         query = select(*FIELDS).where(messages.c.chat_id == chat_id, messages.c.message_id.in_(ids))
         return await self._database.read(
-            lambda connection: list(map(kept_message, connection.execute(query)))
+            lambda connection: list(map(message_from_row, connection.execute(query)))
         )
 
     async def add(self, part: Part, quiz: Quiz, shown_from: Collection[int]) -> None:

@@ -16,19 +16,19 @@ from typing import BinaryIO, TypeAlias
 
 from bot.errors import StoreError
 
-TRIES = 50
-PAUSE = 0.1  # seconds between tries to empty the write-ahead log while others read it
+MAX_ATTEMPTS = 50
+PAUSE_SECONDS = 0.1  # between attempts to empty the write-ahead log while others read it
 PAGES_READ = 256
 PAGES_CHANGED = 64
 """Pages that one step clears, or returns to the disk."""
 
-Rest: TypeAlias = Callable[[float], None]
+Pause: TypeAlias = Callable[[float], None]
 """Sleeps for at least this many seconds between two steps, or raises StoreError to end the work."""
 
 _BTREE = {2: 12, 5: 12, 10: 8, 13: 8}
 """The header size of pages that hold rows or keys, by their first byte."""
 _FILE_HEADER = 100  # bytes at the start of the first page
-_MOST_PAGES = 1 << 24
+_MAX_PAGES = 1 << 24
 """With more pages, the number at the start of an overflow page could look like a page type."""
 _PENDING_BYTE = 0x40000000
 
@@ -51,38 +51,38 @@ class _Layout:
         return number == place + (place == _PENDING_BYTE // self.size + 1)
 
 
-def clear(path: Path, file: BinaryIO, lock: Lock, rest: Rest) -> None:
+def clear(path: Path, file: BinaryIO, lock: Lock, pause: Pause) -> None:
     """Clear the unused bytes of a database and empty its write-ahead log, in short steps.
 
     `file` is the open database. Do not close it while this process uses the database: that would
     drop SQLite's locks. `lock` is held while other connections of this process must not write.
 
     Raises:
-        StoreError: Other programs keep the database busy, or `rest` ends the work.
+        StoreError: Other programs keep the database busy, or `pause` ends the work.
         sqlite3.Error: SQLite cannot write the database.
     """
     with closing(_connect(path)) as connection:
-        _empty_log(connection, lock, rest)
+        _empty_log(connection, lock, pause)
         layout = _read_layout(file)
-        dirty = list(_find_dirty_pages(file, layout, rest))
+        dirty = list(_find_dirty_pages(file, layout, pause))
     for start in range(0, len(dirty), PAGES_CHANGED):
-        _clear_pages(path, file, dirty[start : start + PAGES_CHANGED], lock, rest)
-        rest(0)
+        _clear_pages(path, file, dirty[start : start + PAGES_CHANGED], lock, pause)
+        pause(0)
     with closing(_connect(path)) as connection:
-        _empty_log(connection, lock, rest)
+        _empty_log(connection, lock, pause)
     os.fsync(file.fileno())
 
 
-def shrink(path: Path, lock: Lock, rest: Rest) -> None:
+def shrink(path: Path, lock: Lock, pause: Pause) -> None:
     """Return a database's free pages to the disk, in short steps.
 
     Raises:
-        StoreError: Other programs keep the database busy, or `rest` ends the work.
+        StoreError: Other programs keep the database busy, or `pause` ends the work.
         sqlite3.Error: SQLite cannot write the database.
     """
     with closing(_connect(path)) as connection:
         before: int | None = None
-        for _ in range(_MOST_PAGES // PAGES_CHANGED):
+        for _ in range(_MAX_PAGES // PAGES_CHANGED):
             [free] = connection.execute("PRAGMA freelist_count").fetchone()
             if not free or free == before:
                 break
@@ -95,8 +95,8 @@ def shrink(path: Path, lock: Lock, rest: Rest) -> None:
                 if not _is_busy(error):
                     raise
                 before = None
-            rest(0)
-        _empty_log(connection, lock, rest)
+            pause(0)
+        _empty_log(connection, lock, pause)
 
 
 def unused_ranges(page: bytes, header: int, usable: int) -> list[tuple[int, int]]:
@@ -123,16 +123,16 @@ def unused_ranges(page: bytes, header: int, usable: int) -> list[tuple[int, int]
     return found
 
 
-def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], lock: Lock, rest: Rest) -> None:
+def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], lock: Lock, pause: Pause) -> None:
     """Clear pages while nobody writes and the log is empty.
 
     The commit at the end makes all other connections reload their pages. This connection would not
     reload them, so it is closed.
     """
     log = path.with_name(f"{path.name}-wal")
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         with closing(_connect(path)) as connection:
-            _empty_log(connection, lock, rest)
+            _empty_log(connection, lock, pause)
             try:
                 with lock:
                     connection.execute("BEGIN IMMEDIATE")
@@ -153,13 +153,13 @@ def _clear_pages(path: Path, file: BinaryIO, numbers: list[int], lock: Lock, res
             except sqlite3.OperationalError as error:
                 if not _is_busy(error):
                     raise
-        rest(PAUSE)
+        pause(PAUSE_SECONDS)
     raise StoreError(
         "erased text cannot be removed from the file: close other programs that write it"
     )
 
 
-def _find_dirty_pages(file: BinaryIO, layout: _Layout, rest: Rest) -> Iterator[int]:
+def _find_dirty_pages(file: BinaryIO, layout: _Layout, pause: Pause) -> Iterator[int]:
     """Yield the numbers of pages whose unused bytes still hold data."""
     for first in range(0, layout.count, PAGES_READ):
         pages = min(PAGES_READ, layout.count - first)
@@ -168,7 +168,7 @@ def _find_dirty_pages(file: BinaryIO, layout: _Layout, rest: Rest) -> Iterator[i
             page = block[index * layout.size : (index + 1) * layout.size]
             if _uncleared_ranges(page, layout, first + index + 1):
                 yield first + index + 1
-        rest(0)
+        pause(0)
 
 
 def _uncleared_ranges(page: bytes, layout: _Layout, number: int) -> list[tuple[int, int]]:
@@ -184,7 +184,7 @@ def _read_layout(file: BinaryIO) -> _Layout:
     size = struct.unpack_from(">H", head, 16)[0]
     size = 65536 if size == 1 else size
     count = os.fstat(file.fileno()).st_size // size
-    if count >= _MOST_PAGES:
+    if count >= _MAX_PAGES:
         raise StoreError(f"a database of {count} pages is too large to remove erased text")
     [largest_root] = struct.unpack_from(">I", head, 52)
     return _Layout(size, size - head[20], count, has_pointer_map=bool(largest_root))
@@ -202,12 +202,12 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _empty_log(connection: sqlite3.Connection, lock: Lock, rest: Rest) -> None:
+def _empty_log(connection: sqlite3.Connection, lock: Lock, pause: Pause) -> None:
     """Empty the write-ahead log.
 
     A first checkpoint copies most of it without blocking other writers.
     """
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         try:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             with lock:
@@ -218,7 +218,7 @@ def _empty_log(connection: sqlite3.Connection, lock: Lock, rest: Rest) -> None:
             is_busy = 1
         if not is_busy:
             return
-        rest(PAUSE)
+        pause(PAUSE_SECONDS)
     raise StoreError(
         "erased text cannot be removed from the file: close other programs that read the database"
     )

@@ -28,13 +28,13 @@ from bot.store.messages import Place
 from model.chat.eligibility import VOICE_EMOJI
 from model.chat.roster import Person
 
-MOST_RETRIES = 5  # before a message is given up
+MAX_RETRIES = 5  # before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows a typing action for 5 s
 NO_WAIT = -1
 """The limiter raises RetryAfter at once: the caller waits. The library takes 0 for unset."""
 BUTTONS_A_ROW = 2
-MOST_DATA = 64  # bytes of a button's callback data
-MOST_BUTTONS = 100  # Telegram's limit under one message
+MAX_DATA_BYTES = 64  # bytes of a button's callback data
+MAX_BUTTONS = 100  # Telegram's limit under one message
 UNCOUNTED = frozenset(
     {
         "sendChatAction",
@@ -86,7 +86,7 @@ class Limiter(AIORateLimiter):
         if endpoint in UNCOUNTED:
             return await callback(*args, **kwargs)
         request = (callback, args, kwargs, endpoint, data, 0)
-        times = MOST_RETRIES if rate_limit_args is None else rate_limit_args
+        times = MAX_RETRIES if rate_limit_args is None else rate_limit_args
         for _ in range(times):
             try:
                 return await super().process_request(*request)
@@ -106,7 +106,7 @@ async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str)
     Raises:
         RetryAfter: Telegram asks to wait; the caller retries.
     """
-    data = f"{_SIGN}{voice}".encode()[:MOST_DATA].decode("utf-8", "ignore")
+    data = f"{_SIGN}{voice}".encode()[:MAX_DATA_BYTES].decode("utf-8", "ignore")
     button = InlineKeyboardButton(f"{VOICE_EMOJI} {voice}", callback_data=data)
     return await bot.send_sticker(
         place.chat_id,
@@ -199,7 +199,7 @@ async def _type(bot: Bot, place: Place) -> None:
 def _buttons(voices: Sequence[Person]) -> InlineKeyboardMarkup:
     buttons = [
         InlineKeyboardButton(person.name, callback_data=f"{_PREFIX}{person.ids[0]}")
-        for person in voices[:MOST_BUTTONS]
+        for person in voices[:MAX_BUTTONS]
         if person.ids
     ]
     rows = range(0, len(buttons), BUTTONS_A_ROW)

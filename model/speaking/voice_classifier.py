@@ -26,13 +26,13 @@ MAX_LENGTH = 4
 MAX_BYTES = 2_000_000
 """Maximum size of a table on disk."""
 
-MOST_MESSAGES = 5
+MAX_MESSAGES = 5
 """Turns of more messages count as turns of this many."""
 
 SALT_BYTES = 16
 _HABIT_SCALE = 0.1  # chosen on validation pairs: habits weigh about as much as n-grams
 _MAX_DEVIATION = 4.0  # standard deviations
-_LEAST_DENSITY = -4.0  # nats, so that no single turn's length decides alone
+_MIN_LOG_DENSITY = -4.0  # nats, so that no single turn's length decides alone
 _MAGIC = b"understudy voice"
 _HEADER = struct.Struct(f"<{len(_MAGIC)}s{SALT_BYTES}sII")
 
@@ -78,7 +78,7 @@ class VoiceTable:
 
     A voice is known by the salted hash of its name (`voices`, [voices]). An n-gram is known by its
     bucket (`buckets`, [n-grams], ascending). The weights are [n-grams, voices] and
-    [habits, voices]. `lengths`, [voices, MOST_MESSAGES, 3], has for each number of messages its
+    [habits, voices]. `lengths`, [voices, MAX_MESSAGES, 3], has for each number of messages its
     log-probability, and the mean and standard deviation of ln(characters).
     """
 
@@ -118,9 +118,9 @@ class VoiceTable:
         place = self._find(name)
         if place is None or not messages:
             return 0.0
-        share, mean, deviation = self.lengths[place, min(len(messages), MOST_MESSAGES) - 1]
+        share, mean, deviation = self.lengths[place, min(len(messages), MAX_MESSAGES) - 1]
         distance = (measure_size(messages) - mean) / deviation
-        return float(share + max(-(distance**2) / 2 - math.log(deviation), _LEAST_DENSITY))
+        return float(share + max(-(distance**2) / 2 - math.log(deviation), _MIN_LOG_DENSITY))
 
     def _find(self, name: str) -> int | None:
         """Return a voice's place, None if it is unknown."""
@@ -249,7 +249,7 @@ def _layout(voices: int, ngrams: int) -> tuple[tuple[str, str, tuple[int, ...]],
         ("habit_means", "<f4", (habits,)),
         ("habit_deviations", "<f4", (habits,)),
         ("habit_weights", "<f4", (habits, voices)),
-        ("lengths", "<f4", (voices, MOST_MESSAGES, 3)),
+        ("lengths", "<f4", (voices, MAX_MESSAGES, 3)),
         ("buckets", "<u2", (ngrams,)),
         ("idf", "<f2", (ngrams,)),
         ("ngram_weights", "<f2", (ngrams, voices)),

@@ -18,8 +18,8 @@ from pipeline.terminal import nats_note, print_paragraph, table
 from pipeline.training.run import Judgement, Trained
 from pipeline.training.verdict import loss_sentence, voice_sentence
 
-_MOST_AUTHORS = 30
-_MOST_PLACES = 5
+_MAX_AUTHORS = 30
+_MAX_PLACES = 5
 _NAMES = "names, newest last"
 
 
@@ -79,10 +79,10 @@ def _print_chat(one: ChatReport, console: Console) -> None:
     for topic, text in facts.items():
         rows.add_row(topic, Text(text))
     console.print(Padding.indent(rows, 2))
-    for trouble in chat.places[:_MOST_PLACES]:
+    for trouble in chat.places[:_MAX_PLACES]:
         after = f", after message {trouble.after}" if trouble.after else ""
         console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.description}")
-    if (left := len(chat.places) - _MOST_PLACES) > 0:
+    if (left := len(chat.places) - _MAX_PLACES) > 0:
         console.print(f"  … and {left} more of the first {len(chat.places)} places (--json)")
     _print_authors(one, console)
 
@@ -90,7 +90,7 @@ def _print_chat(one: ChatReport, console: Console) -> None:
 def _print_authors(one: ChatReport, console: Console) -> None:
     authors = one.authors
     people = table("messages", "id", "voice", _NAMES, first="right", words={"voice", "id", _NAMES})
-    for author in authors[:_MOST_AUTHORS]:
+    for author in authors[:_MAX_AUTHORS]:
         names = " · ".join(map(make_printable_name, author.names)) or "a deleted account"
         people.add_row(
             f"{author.messages:,}",
@@ -99,8 +99,8 @@ def _print_authors(one: ChatReport, console: Console) -> None:
             Text(f"{names} {_bot_note(author)}".rstrip()),
         )
     console.print(Padding.indent(people, 2))
-    if len(authors) > _MOST_AUTHORS:
-        console.print(f"  … and {len(authors) - _MOST_AUTHORS:,} more with fewer messages (--json)")
+    if len(authors) > _MAX_AUTHORS:
+        console.print(f"  … and {len(authors) - _MAX_AUTHORS:,} more with fewer messages (--json)")
     console.print(
         f"  A voice needs {one.min_messages:,} messages, without commands and forwards "
         "(--min-messages).",

@@ -18,7 +18,7 @@ METRIC = "eval_nats_per_character"
 """The name of the held-out loss in transformers' log history."""
 
 _TRAINED_PER_HELD_OUT = 7
-"""Minimum number of pairs trained between two evaluations, per held-out pair.
+"""Minimum number of examples trained between two evaluations, per held-out pair.
 
 A held-out pair costs a third of a training pair, so evaluations add at most a twentieth to a run.
 """
@@ -89,7 +89,7 @@ class RunCallback(transformers.TrainerCallback):
     def on_epoch_begin(
         self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any
     ) -> None:
-        """Make the order of pairs depend on seed and epoch alone: a resumed run repeats it."""
+        """Make the order of examples depend only on seed and epoch: a resumed run repeats it."""
         generator = torch.Generator().manual_seed(args.seed + int(state.epoch or 0))
         train_dataloader.batch_sampler.sampler.generator = generator
 
@@ -129,7 +129,7 @@ class RunCallback(transformers.TrainerCallback):
         self._saved_at = self.seconds
 
     def _is_evaluation_due(self, state: Any, share: float) -> bool:
-        """Return whether enough of the run and enough pairs have passed since the last evaluation.
+        """Return whether enough of the run and enough examples passed since the last evaluation.
 
         The last weights are always compared with earlier ones.
         """

@@ -91,7 +91,7 @@ def max_tokens(config: Any) -> int | None:
 
 
 def check_length(name: str, config: Any, tokens: int) -> None:
-    """Refuse a prompt and a reply of together `tokens` tokens if a base cannot read as many.
+    """Refuse a base that cannot read a prompt and a reply of `tokens` tokens together.
 
     Raises:
         BaseError: They are too long.

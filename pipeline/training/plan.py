@@ -106,7 +106,7 @@ def measure_speed(
         was_training = weights.training
         weights.train()
         tokens, seconds = time_batch(0)
-        if seconds < long_enough:  # else the time to warm up does not matter
+        if seconds < long_enough:  # otherwise its warm-up hardly matters
             tokens, seconds = 0, 0.0
         number = 0
         while seconds < long_enough:
@@ -131,5 +131,5 @@ def _read_clock(device: str) -> float:
 
 
 def _round(value: float) -> int:
-    """Round to two digits: a short measurement gives no more."""
+    """Round to two digits: a short measurement is not more precise."""
     return int(float(f"{value:.2g}"))

@@ -65,7 +65,7 @@ CANARY_WORDS = (
     "needle", "orchard", "paddle", "pepper", "pillow", "pirate", "planet", "pocket", "rabbit",
     "ribbon", "saddle", "silver", "spider", "sponge", "thunder", "tunnel", "velvet", "willow",
 )  # fmt: skip
-"""64 words: six of them are one of 2^36 secrets."""
+"""64 words; a secret is six of them, so there are 2^36 secrets."""
 
 _TEST_PAIRS_PER_VOICE = 40
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}

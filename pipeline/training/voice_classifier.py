@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from model.speaking.voice_classifier import (
     BUCKETS,
     LINE_HABITS,
-    MOST_MESSAGES,
+    MAX_MESSAGES,
     VoiceTable,
     average_habits,
     count_ngrams_that_fit,
@@ -85,9 +85,9 @@ def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceT
 
 def _measure_lengths(voices: Sequence[Sequence[Sequence[str]]]) -> NDArray[np.float32]:
     """Return the lengths of each voice's turns, smoothed, as `VoiceTable.lengths`."""
-    lengths = np.zeros((len(voices), MOST_MESSAGES, 3), np.float32)
+    lengths = np.zeros((len(voices), MAX_MESSAGES, 3), np.float32)
     for rows, turns in zip(lengths, voices, strict=True):
-        counts = np.array([min(len(messages), MOST_MESSAGES) for messages in turns])
+        counts = np.array([min(len(messages), MAX_MESSAGES) for messages in turns])
         sizes = np.array([measure_size(messages) for messages in turns])
         mean, variance = sizes.mean(), sizes.var()
         for number, row in enumerate(rows, 1):
@@ -95,7 +95,7 @@ def _measure_lengths(voices: Sequence[Sequence[Sequence[str]]]) -> NDArray[np.fl
             weight = len(own) + _PRIOR_TURNS
             centre = (own.sum() + _PRIOR_TURNS * mean) / weight
             spread = (((own - centre) ** 2).sum() + _PRIOR_TURNS * variance) / weight
-            share = (len(own) + _PRIOR_TURNS / MOST_MESSAGES) / (len(turns) + _PRIOR_TURNS)
+            share = (len(own) + _PRIOR_TURNS / MAX_MESSAGES) / (len(turns) + _PRIOR_TURNS)
             row[:] = np.log(share), centre, max(np.sqrt(spread), _MIN_DEVIATION)
     return lengths
 

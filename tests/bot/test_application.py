@@ -11,7 +11,7 @@ from bot import application, background
 from bot.errors import StoreError
 from bot.store.database import open_database
 from bot.store.erasure import Eraser, ErasureQuery
-from bot.store.inbox import MOST_CRASHES, Inbox
+from bot.store.inbox import MAX_CRASHES, Inbox
 from bot.store.messages import Place, Ref
 from bot.store.outbox import Outbox, Part
 from bot.store.tables import inbox as table
@@ -99,7 +99,7 @@ async def test_restarts_never_set_an_update_aside(stage, told):
 async def test_an_update_is_set_aside_after_crashes_in_its_own_code(stage, told, group, zoe):
     await told("/as João", begun=1)
     async with open_database(stage.settings().database_url) as database:
-        for _ in range(MOST_CRASHES):
+        for _ in range(MAX_CRASHES):
             before = Inbox(database)
             await before.count_crashes()
             assert await before.begin(500)
@@ -144,7 +144,7 @@ async def test_an_orderly_stop_is_not_a_crash(stage, told, monkeypatch):
         return ("too late",)
 
     stage.speaker.reply = slow
-    for number in range(MOST_CRASHES):
+    for number in range(MAX_CRASHES):
         async with stage.running():
             await until(lambda number=number: len(asked) > number)
     stage.speaker.reply = reply
@@ -225,7 +225,7 @@ async def test_a_burst_of_messages_is_stored_whole(stage, group, zoe):
             return (await app.inbox.queue()).waiting == 0
 
         await until(all_handled, 120)
-        kept = await store.earlier(Place(group.id), BURST, lambda _: True)
+        kept = await store.find_newest(Place(group.id), BURST, lambda _: True)
 
     assert [message.text for message in kept] == [f"message {n}" for n in range(BURST)]
 

@@ -60,7 +60,7 @@ async def test_how_many_updates_are_stored_in_a_second(stage, group, zoe, capsys
         took = time.perf_counter() - began
         busy = 1000 * (time.process_time() - busy) / UPDATES
         store = app.bot_data["state"].store.messages
-        kept = await store.earlier(Place(group.id), UPDATES, lambda _: True)
+        kept = await store.find_newest(Place(group.id), UPDATES, lambda _: True)
 
     with capsys.disabled():
         print(  # noqa: T201  a measurement

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from bot.handlers.as_command import parse_anyone_request
-from bot.handlers.simulate import TurnsError, WhoError, parse_scene
+from bot.handlers.simulate import TurnsError, VoiceNameError, parse_simulation
 from model.chat import eligibility, names
 from model.chat.conversation import Message, strip_media_word
 from model.chat.eligibility import make_line, parse_voice_header, target_text
@@ -81,8 +81,8 @@ def test_redaction_takes_linear_time(piece):
 
 def scene(text):
     try:
-        return parse_scene(text, ROSTER)
-    except (TurnsError, WhoError):
+        return parse_simulation(text, ROSTER)
+    except (TurnsError, VoiceNameError):
         return None
 
 

@@ -47,7 +47,7 @@ class TestPrivate:
     async def test_a_flood_of_commands_is_ignored_but_not_a_withdrawal(
         self, guarded, group, private, zoe, hugo, monkeypatch
     ):
-        monkeypatch.setattr(membership, "MOST_A_MINUTE", 3)
+        monkeypatch.setattr(membership, "MAX_ANSWERS_PER_MINUTE", 3)
         for command in ("/help", "/start", "/whatever", "/help", "/whatever", "/privacy"):
             await guarded.telegram.say(private, zoe, command)
         await guarded.telegram.say(private, zoe, "/optout")

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from bot.handlers.guess import GuessGame, Shown, is_guessable, make_question
+from bot.handlers.guess import GuessGame, QuizMessage, is_guessable, make_question
 from bot.store.outbox import Line
 from bot.texts import EN, LANGUAGES
 from model.errors import VoiceError
@@ -320,7 +320,7 @@ def test_a_message_needs_enough_words_for_a_quiz(text, is_one):
 def test_the_longest_question_fits_telegram_s_limits(texts, is_machine):
     names = [letter * 40 for letter in "abcdefgh"]
     moment = datetime(2026, 11, 24, tzinfo=UTC)
-    shown = Shown("x" * 250, names[0], is_machine, (1,), moment, "0001")
+    shown = QuizMessage("x" * 250, names[0], is_machine, (1,), moment, "0001")
 
     question = make_question(shown, names, texts, random.Random(0))
 

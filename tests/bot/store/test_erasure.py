@@ -81,7 +81,7 @@ async def test_what_is_marked_is_neither_used_nor_kept(database):
     await store.save(said(1, "mended"), edited_at=AT)
     await store.save(said(2, "another"))
 
-    assert [one.text for one in await store.earlier(Place(-5), 10, lambda _: True)] == ["third"]
+    assert [one.text for one in await store.find_newest(Place(-5), 10, lambda _: True)] == ["third"]
     assert (await store.find(-5, 1)).text == "00000"
     assert await store.find(-5, 2) is None
 
@@ -247,7 +247,7 @@ async def test_the_file_shrinks(database, tmp_path):
 
 
 async def test_a_busy_reader_is_named(database, tmp_path, monkeypatch):
-    monkeypatch.setattr("bot.store.wipe.PAUSE", 0)
+    monkeypatch.setattr("bot.store.wipe.PAUSE_SECONDS", 0)
     await MessageStore(database).save(said(1))
     reader = sqlite3.connect(tmp_path / "bot.db", isolation_level=None)
     reader.execute("BEGIN")

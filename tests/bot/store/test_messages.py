@@ -28,7 +28,7 @@ async def store(tmp_path):
 
 
 async def everything(store, place=HERE):
-    return await store.earlier(place, 10_000, lambda _: True)
+    return await store.find_newest(place, 10_000, lambda _: True)
 
 
 async def test_a_message_comes_back_as_it_was(store):
@@ -99,8 +99,8 @@ async def test_it_pages_back_until_enough_count(store):
     for number in range(4 * PAGE):
         await store.save(message(number, "yes" if number % PAGE == 0 else "no", minutes=0))
 
-    found = await store.earlier(HERE, 2, lambda message: message.text == "yes")
-    all_of_them = await store.earlier(HERE, 5, lambda message: message.text == "yes")
+    found = await store.find_newest(HERE, 2, lambda message: message.text == "yes")
+    all_of_them = await store.find_newest(HERE, 5, lambda message: message.text == "yes")
 
     assert [found.message_id for found in found] == list(range(2 * PAGE, 4 * PAGE))
     assert [found.message_id for found in all_of_them] == list(range(4 * PAGE))
@@ -115,7 +115,7 @@ async def test_a_search_reads_each_message_once_and_only_as_many_as_needed(store
         seen.append((one.message_id, threading.current_thread()))
         return one.message_id % 2 == 0
 
-    found = await store.earlier(HERE, 3, counts)
+    found = await store.find_newest(HERE, 3, counts)
 
     assert [number for number, _ in seen] == [39, 38, 37, 36, 35, 34]
     assert [one.message_id for one in found] == [34, 35, 36, 37, 38, 39]
@@ -123,10 +123,10 @@ async def test_a_search_reads_each_message_once_and_only_as_many_as_needed(store
 
 
 async def test_a_search_stops_after_many_messages_that_do_not_count(store, monkeypatch):
-    monkeypatch.setattr("bot.store.messages.MOST_READ", 2 * PAGE)
+    monkeypatch.setattr("bot.store.messages.MAX_MESSAGES_READ", 2 * PAGE)
     for number in range(3 * PAGE):
         await store.save(message(number))
 
-    found = await store.earlier(HERE, 1, lambda _: False)
+    found = await store.find_newest(HERE, 1, lambda _: False)
 
     assert len(found) == 2 * PAGE

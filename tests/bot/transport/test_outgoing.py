@@ -6,7 +6,7 @@ import time
 import pytest
 from telegram.error import RetryAfter
 
-from bot.transport.outgoing import MOST_RETRIES, UNCOUNTED, Limiter, truncate
+from bot.transport.outgoing import MAX_RETRIES, UNCOUNTED, Limiter, truncate
 from model.chat.eligibility import add_voice_header
 
 
@@ -59,7 +59,7 @@ class TestLimiter:
 
     async def test_a_chat_that_is_told_again_and_again_to_wait_gets_an_error(self):
         with pytest.raises(RetryAfter):
-            await self.call(Limiter(), -1, fails=[RetryAfter(0)] * (MOST_RETRIES + 1))
+            await self.call(Limiter(), -1, fails=[RetryAfter(0)] * (MAX_RETRIES + 1))
 
 
 async def test_a_stop_finishes_the_reply_in_progress(stage, group, joao):

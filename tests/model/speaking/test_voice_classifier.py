@@ -14,7 +14,7 @@ from model.speaking.voice_classifier import (
     BUCKETS,
     LINE_HABITS,
     MAX_BYTES,
-    MOST_MESSAGES,
+    MAX_MESSAGES,
     SALT_BYTES,
     VoiceTable,
     count_ngrams_that_fit,
@@ -159,7 +159,7 @@ def test_the_largest_table_is_smaller_than_the_limit(tmp_path, voices):
     ngrams = min(BUCKETS, count_ngrams_that_fit(voices))
     table = VoiceTable(
         SALT, np.zeros(voices, np.uint64), np.zeros(voices), np.zeros(HABITS), np.ones(HABITS),
-        np.zeros((HABITS, voices)), np.ones((voices, MOST_MESSAGES, 3)), np.arange(ngrams),
+        np.zeros((HABITS, voices)), np.ones((voices, MAX_MESSAGES, 3)), np.arange(ngrams),
         np.ones(ngrams), np.zeros((ngrams, voices)),
     )  # fmt: skip
 

@@ -123,7 +123,7 @@ def test_help_names_every_option_and_its_default(call):
 
 @pytest.mark.parametrize("lasted", [{}, {"read": 2.0, "train": 9.0}], ids=["first", "later"])
 def test_a_terminal_shows_one_bar_and_the_time_left_once_known(lasted, monkeypatch):
-    monkeypatch.setattr("pipeline.terminal._LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.terminal._MIN_SECONDS", 0.0)
     shown = io.StringIO()
     watch = Watch(Console(file=shown, force_terminal=True, width=80), lasted)
 

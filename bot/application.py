@@ -20,9 +20,9 @@ from bot.texts import EN, wording
 from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
 
-ALONE = 2.0
+MAX_ALONE_SECONDS = 2.0
 """Seconds for which a repeated update can keep others from starting, if it never waits."""
-GRACE = 3.0
+GRACE_SECONDS = 3.0
 """Seconds that handlers have to finish when the bot stops; then they are cancelled."""
 CANCEL_SECONDS = 0.5  # then a handler that has not ended is cancelled again
 
@@ -82,7 +82,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         # the newest update that is starting, by group
         self._newest: dict[int, asyncio.Task[None]] = {}
         self._barrier: asyncio.Task[None] | None = None  # the newest that concerns several chats
-        self._behind: dict[int, deque[Update]] = {}  # what waits for the person's scheduled update
+        self._behind: dict[int, deque[Update]] = {}  # updates that wait for the person's first one
         self._starting: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[None]] = set()
         self._requeued: set[int] = set()
@@ -177,7 +177,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         end = super().create_task(self._end(inbox, number))
         if attempt is not None:
             waiter = asyncio.create_task(attempt.has_waited.wait())
-            await asyncio.wait({end, waiter}, timeout=ALONE, return_when="FIRST_COMPLETED")
+            await asyncio.wait(
+                {end, waiter}, timeout=MAX_ALONE_SECONDS, return_when="FIRST_COMPLETED"
+            )
             waiter.cancel()
 
     async def stop(self) -> None:
@@ -185,10 +187,10 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         await asyncio.gather(self._stop_handling(), self.jobs.close())
 
     async def _stop_handling(self) -> None:
-        """Start no further update; cancel handlers that do not finish within `GRACE`."""
+        """Start no further update; cancel handlers that do not finish within `GRACE_SECONDS`."""
         since = self.begin_to_stop()
         if self._unfinished:
-            left = since + GRACE - asyncio.get_running_loop().time()
+            left = since + GRACE_SECONDS - asyncio.get_running_loop().time()
             await asyncio.wait(self._unfinished, timeout=max(0, left))
         await self._cancel_unfinished()
         while self._starting:

@@ -80,14 +80,14 @@ def nats_note(replies: int) -> str:
 
 
 def shown(figure: float | None) -> str:
-    """Return a figure as a table has it: counts whole, shares to the third digit."""
+    """Format a figure for a table: integers in full, other numbers with three decimals."""
     if figure is None:
         return ""
     return f"{figure:.3f}" if isinstance(figure, float) else f"{figure:,}"
 
 
 _REDRAW = 0.2  # seconds between two updates of a bar
-_EVERY = 30.0  # seconds between lines without a terminal
+_PRINT_SECONDS = 30.0  # seconds between lines without a terminal
 _MINUTE = 60
 _MIN_SHARE, _MIN_SECONDS = 0.05, 10.0
 """The time left is shown after this share of a run and these seconds."""
@@ -123,7 +123,7 @@ class TrainingBar:
         """Show one finished step."""
         text = describe(progress)
         if not self.console.is_terminal:
-            if time.monotonic() - self._printed_at > _EVERY or progress.share >= 1:
+            if time.monotonic() - self._printed_at > _PRINT_SECONDS or progress.share >= 1:
                 self._printed_at = time.monotonic()
                 self.console.print(f"      {text}")
             return

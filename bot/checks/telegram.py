@@ -84,7 +84,7 @@ async def check_telegram(settings: Settings, card: Card | None, poll_seconds: in
 
 
 def check_clock(ahead: timedelta) -> Finding:
-    """Compare this machine's clock with Telegram's: the bot measures silences with it."""
+    """Compare this machine's clock with Telegram's: the bot measures pauses in the chat with it."""
     if abs(ahead) <= MAX_CLOCK_DIFFERENCE:
         return ok("clock", "the same as Telegram's")
     minutes = abs(ahead) / timedelta(minutes=1)
@@ -256,6 +256,6 @@ async def _check_updates(settings: Settings, bot: Bot, poll_seconds: int) -> Fin
         return note(
             "polling",
             "another process polls with this token. If it is not your own running bot, stop it, or "
-            "get a new token from @BotFather (/revoke): each of two pollers receives only half",
+            "get a new token from @BotFather (/revoke): each process receives only some updates",
         )
     return ok("polling", "no other process polls")

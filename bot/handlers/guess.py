@@ -147,7 +147,7 @@ async def record_answer(update: Update, context: Context) -> None:
     answer, state = update.poll_answer, context.state
     if answer is None or answer.user is None or not answer.option_ids:
         return
-    chat_id = await state.store.quizzes.chat_of(answer.poll_id)
+    chat_id = await state.store.quizzes.find_chat_id(answer.poll_id)
     if chat_id is None or not state.access.may_speak_in(chat_id):
         return
     person = state.access.roster.find_by_id(answer.user.id)

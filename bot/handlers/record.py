@@ -7,7 +7,7 @@ from telegram import Chat, ReactionTypeEmoji, Update
 from bot.application import Context
 from bot.handlers.membership import PUBLIC_GROUP_COMMANDS
 from bot.services.state import BotState
-from bot.store.inbox import Json, Received, chat_of, command_in, wordless
+from bot.store.inbox import Json, Received, find_chat_id, find_command, remove_text
 from bot.store.messages import Sticker
 from bot.transport.incoming import is_conversation, message_of
 
@@ -17,12 +17,12 @@ def trim_update(state: BotState, username: str, update: Json) -> Json:
 
     Updates that follow an unhandled `/allow` keep their text, which is needed after a kill.
     """
-    chat = chat_of(update)
+    chat = find_chat_id(update)
     if chat is None or state.access.may_speak_in(chat) or chat in state.chats_to_allow:
         return update
     if _will_be_allowed(update, chat, state, username):
         state.chats_to_allow.add(chat)
-    return wordless(
+    return remove_text(
         update, lambda command: _is_own_command(command, username, PUBLIC_GROUP_COMMANDS)
     )
 
@@ -69,5 +69,5 @@ def _will_be_allowed(update: Json, chat_id: int, state: BotState, username: str)
     if not isinstance(message, dict) or not isinstance(sender, dict):
         return False
     is_from_admin = sender.get("id") in state.settings.admins and not sender.get("is_bot")
-    is_allow = _is_own_command(command_in(message) or "", username, {"allow"})
+    is_allow = _is_own_command(find_command(message) or "", username, {"allow"})
     return is_allow and is_from_admin and state.group(chat_id).authorised

@@ -188,7 +188,7 @@ async def _dump(
     authors = await store.authors()
     with_friends = {chat for chat, who in authors.items() if any(map(access.has_agreed, who))}
     chats = {later.get(chat, chat) for chat in (with_friends or authors)}
-    chat_id = _chosen(chats, names, wanted)
+    chat_id = _choose_chat(chats, names, wanted)
     kept = await store.messages(chat_id)
     forgotten = await store.forgotten(chat_id)
     if (old := earlier.get(chat_id)) is not None:
@@ -197,21 +197,21 @@ async def _dump(
     return Dump(
         chat_id,
         names.get(chat_id),
-        [one for one in kept if _goes(one, access)],
+        [one for one in kept if _is_dumped(one, access)],
         await store.decisions(),
         forgotten,
         datetime.now(UTC).replace(microsecond=0),
     )
 
 
-def _goes(kept: StoredMessage, access: Access) -> bool:
+def _is_dumped(kept: StoredMessage, access: Access) -> bool:
     if kept.message.is_forward:  # somebody else's words, not part of a conversation
         return False
     author = kept.message.author_id
     return author in access.roster.understudies or access.has_agreed(author)
 
 
-def _chosen(chats: set[int], names: Mapping[int, str | None], wanted: int | None) -> int:
+def _choose_chat(chats: set[int], names: Mapping[int, str | None], wanted: int | None) -> int:
     """Return the requested chat, or the only chat with stored messages.
 
     Raises:
@@ -222,10 +222,11 @@ def _chosen(chats: set[int], names: Mapping[int, str | None], wanted: int | None
     if len(found) == 1:
         return found.pop()
     if not existing:
-        raise DumpError("no messages are kept yet: let the bot hear a group first")
+        raise DumpError("no messages are stored yet: run the bot in a group first")
     listed = "".join(
         f"\n  {one}  {make_printable_name(names.get(one) or '')}".rstrip()
         for one in sorted(existing)
     )
-    what = "messages of several chats are kept" if wanted is None else f"none are of chat {wanted}"
-    raise DumpError(f"{what}: choose with --chat ID{listed}")
+    if wanted is None:
+        raise DumpError(f"there are several chats: choose one with --chat ID{listed}")
+    raise DumpError(f"no messages of chat {wanted} are stored: choose with --chat ID{listed}")

@@ -11,7 +11,7 @@ from telegram.error import BadRequest, RetryAfter, TelegramError
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
-from bot.store.inbox import waits
+from bot.store.inbox import record_wait
 from bot.store.messages import Ref
 from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
@@ -51,7 +51,7 @@ async def erase(wanted: ErasureQuery, delivery: Delivery) -> ErasureResult:
     """
     if wanted == ErasureQuery():
         return ErasureResult(0, 0, 0)
-    await waits()  # for the database, which may take long
+    await record_wait()  # for the database, which may take long
     marked = await delivery.state.mark(wanted)
     if marked.lines:  # deleting them may take minutes
         await delivery.state.store.eraser.wipe()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from bot.errors import StoppingError
 from bot.services.model_holder import ModelHolder, ShouldStop, Speaker
-from bot.store.inbox import generating, waits
+from bot.store.inbox import generating, record_wait
 from bot.store.messages import MessageStore, Place
 from bot.store.outbox import Generation
 from model.chat.conversation import Message, Window, context_before
@@ -312,7 +312,7 @@ class Replies:
         `should_stop` tells the model to stop after `seconds`, or when the caller no longer waits.
         The lock is held until the model has stopped.
         """
-        await waits()
+        await record_wait()
         try:
             async with asyncio.timeout(self._longest_wait):
                 await self._lock.acquire(chat_id)

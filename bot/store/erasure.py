@@ -33,12 +33,12 @@ from bot.store.database import Database
 from bot.store.inbox import (
     SET_ASIDE,
     Json,
-    Test,
-    author_of,
-    nameless,
-    ref_of,
-    refs_in,
-    scrubbed,
+    Predicate,
+    find_author_id,
+    find_refs,
+    make_ref,
+    remove_erased_text,
+    remove_sender_name,
 )
 from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
 from bot.store.outbox import drop_turns
@@ -403,21 +403,21 @@ def _scrub_page(
 ) -> tuple[int | None, list[Update]]:
     """Return the last update of a page, and the statements that remove erased text from updates."""
     kept = [(*row, json.loads(row.body)) for row in connection.execute(page)]
-    erased = find_forgotten(connection, {ref for *_, content in kept for ref in refs_in(content)})
+    erased = find_forgotten(connection, {ref for *_, content in kept for ref in find_refs(content)})
 
     def is_erased(message: Json) -> bool:
-        return ref_of(message) in erased
+        return make_ref(message) in erased
 
     def is_theirs(message: Json) -> bool:
-        return is_erased(message) or author_of(message) in authors
+        return is_erased(message) or find_author_id(message) in authors
 
     changes = []
     for number, state, body, before in kept:
         if number == update_id:
-            after = nameless(scrubbed(before, lambda _: False, is_theirs))
+            after = remove_sender_name(remove_erased_text(before, lambda _: False, is_theirs))
         else:
-            top: Test = is_theirs if state == SET_ASIDE else is_erased
-            after = scrubbed(before, top, is_theirs)
+            top: Predicate = is_theirs if state == SET_ASIDE else is_erased
+            after = remove_erased_text(before, top, is_theirs)
         if after != before:
             same = inbox.c.update_id == number, inbox.c.body == body
             changes.append(update(inbox).where(*same).values(body=json.dumps(after)))

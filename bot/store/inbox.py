@@ -24,7 +24,7 @@ from bot.store.tables import inbox
 from model.chat.conversation import Message
 
 Json: TypeAlias = dict[str, Any]
-Test: TypeAlias = Callable[[Json], bool]
+Predicate: TypeAlias = Callable[[Json], bool]
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MAX_CRASHES = 5
@@ -225,7 +225,7 @@ CURRENT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 """The attempt that the running code belongs to; tasks inherit it."""
 
 
-async def waits() -> None:
+async def record_wait() -> None:
     """Record that the current update is about to wait for something external."""
     if attempt := CURRENT.get():
         await attempt.wait()
@@ -245,31 +245,31 @@ async def generating() -> AsyncIterator[None]:
         await attempt.mark(working=False)
 
 
-def quoted_in(update: Json) -> Iterator[Ref]:
+def find_quoted(update: Json) -> Iterator[Ref]:
     """Yield the messages that an update quotes or changes, but not the new message itself."""
     for kind, body in update.items():
         if kind == "message" and isinstance(body, dict):
-            yield from refs_in(list(body.values()))
+            yield from find_refs(list(body.values()))
         else:
-            yield from refs_in(body)
+            yield from find_refs(body)
 
 
-def scrubbed(update: Json, top: Test, nested: Test) -> Json:
+def remove_erased_text(update: Json, top: Predicate, nested: Predicate) -> Json:
     """Return an update without the text of erased messages; their ids stay.
 
     `top` tests the message that the update is about; `nested` tests the messages inside it.
     """
     return {
-        kind: _bare(body)
+        kind: _keep_ids(body)
         if isinstance(body, dict) and _is_message(body) and top(body)
-        else _without_quotes(body, nested)
+        else _remove_quotes(body, nested)
         if isinstance(body, dict)
         else body
         for kind, body in update.items()
     }
 
 
-def chat_of(update: Json) -> int | None:
+def find_chat_id(update: Json) -> int | None:
     """Return the id of the chat that an update is from, or None."""
     for body in update.values():
         if isinstance(body, dict):
@@ -280,7 +280,7 @@ def chat_of(update: Json) -> int | None:
     return None
 
 
-def command_in(message: Json) -> str | None:
+def find_command(message: Json) -> str | None:
     """Return the command that a message begins with, such as `/as@a_bot`."""
     text, entities = message.get("text"), message.get("entities")
     first = entities[0] if isinstance(entities, list) and entities else None
@@ -290,47 +290,47 @@ def command_in(message: Json) -> str | None:
     return text.split(maxsplit=1)[0] if is_command and text.strip() else None
 
 
-def wordless(update: Json, is_open: Callable[[str], bool]) -> Json:
+def remove_text(update: Json, is_open: Callable[[str], bool]) -> Json:
     """Remove the text from an update of a chat in which the bot is silent.
 
     The result can still be handled. It keeps commands, with their arguments only if `is_open` is
     true for the command, and the new id of a group that moves. It has no quotes.
     """
     return {
-        kind: _without_text(body, is_open)
+        kind: _remove_text(body, is_open)
         if kind in {"message", "edited_message"}
         else _strip_quotes(body)
         for kind, body in update.items()
     }
 
 
-def nameless(update: Json) -> Json:
+def remove_sender_name(update: Json) -> Json:
     """Return an update without the sender's name; the text stays."""
     return {
-        kind: body | _bare(body) if isinstance(body, dict) and _is_message(body) else body
+        kind: body | _keep_ids(body) if isinstance(body, dict) and _is_message(body) else body
         for kind, body in update.items()
     }
 
 
-def author_of(message: Json) -> int | None:
+def find_author_id(message: Json) -> int | None:
     """Return the id of a message's author: the chat it was sent on behalf of, else the user."""
     author = message.get("sender_chat") or message.get("from")
     return author.get("id") if isinstance(author, dict) else None
 
 
-def ref_of(message: Json) -> Ref:
+def make_ref(message: Json) -> Ref:
     """Return a message's ids."""
     return Ref(message["chat"].get("id"), message["message_id"])
 
 
-def refs_in(body: object) -> Iterator[Ref]:
+def find_refs(body: object) -> Iterator[Ref]:
     """Yield all messages in an update, or in a part of one."""
     if isinstance(body, dict):
         if _is_message(body):
-            yield ref_of(body)
+            yield make_ref(body)
         body = list(body.values())
     for part in body if isinstance(body, list) else ():
-        yield from refs_in(part)
+        yield from find_refs(part)
 
 
 def _is_message(body: Json) -> bool:
@@ -339,13 +339,13 @@ def _is_message(body: Json) -> bool:
     return is_there and isinstance(body.get("message_id"), int)
 
 
-def _without_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
+def _remove_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
     if not isinstance(body, dict):
         return body
-    command = command_in(body)
+    command = find_command(body)
     if command and is_open(command):
-        return _without_quotes(body, _any)
-    bare = _bare(body) | {key: body[key] for key in _MOVES if key in body}
+        return _remove_quotes(body, _any)
+    bare = _keep_ids(body) | {key: body[key] for key in _MOVES if key in body}
     if command:
         bare |= {"text": command, "entities": [body["entities"][0]]}
     return bare
@@ -356,31 +356,37 @@ def _strip_quotes(body: Any) -> Any:  # noqa: ANN401  JSON's border
     if not isinstance(body, dict):
         return body
     about = body.get("message")
-    kept = {"message": _without_quotes(about, _any)} if isinstance(about, dict) else {}
-    return _without_quotes(body, _any) | kept
+    kept = {"message": _remove_quotes(about, _any)} if isinstance(about, dict) else {}
+    return _remove_quotes(body, _any) | kept
 
 
 def _any(_: Json) -> bool:
     return True
 
 
-def _scrubbed(body: Any, test: Test) -> Any:  # noqa: ANN401  JSON's border
+def _remove_erased_text(body: Any, predicate: Predicate) -> Any:  # noqa: ANN401  JSON's border
     if isinstance(body, list):
-        return [_scrubbed(part, test) for part in body]
+        return [_remove_erased_text(part, predicate) for part in body]
     if not isinstance(body, dict):
         return body
-    return _bare(body) if _is_message(body) and test(body) else _without_quotes(body, test)
+    return (
+        _keep_ids(body)
+        if _is_message(body) and predicate(body)
+        else _remove_quotes(body, predicate)
+    )
 
 
-def _without_quotes(body: Json, test: Test) -> Json:
-    """Return an object with its parts scrubbed and without quotes of erased messages."""
+def _remove_quotes(body: Json, predicate: Predicate) -> Json:
+    """Return an object without erased text in its parts and without quotes of erased messages."""
     answered = [body[key] for key in _QUOTES if isinstance(body.get(key), dict)]
-    is_quoting = any(_is_message(one) and test(one) for one in answered)
+    is_quoting = any(_is_message(one) and predicate(one) for one in answered)
     gone = {"quote", "external_reply"} if is_quoting else set()
-    return {key: _scrubbed(part, test) for key, part in body.items() if key not in gone}
+    return {
+        key: _remove_erased_text(part, predicate) for key, part in body.items() if key not in gone
+    }
 
 
-def _bare(message: Json) -> Json:
+def _keep_ids(message: Json) -> Json:
     """Return only the ids, dates and author id of a message, in Telegram's form."""
     bare = {key: message[key] for key in _STAYS if key in message}
     for key in ("chat", "sender_chat"):
@@ -398,13 +404,13 @@ def _change(update_id: int, **values: object) -> Update:
 
 def _scrub(connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
     """Remove quotes of forgotten messages from stored updates."""
-    quoted = {one["update_id"]: set(quoted_in(dict(one))) for one in updates}
+    quoted = {one["update_id"]: set(find_quoted(dict(one))) for one in updates}
     gone = find_forgotten(connection, set().union(*quoted.values()))
 
     def is_gone(message: Json) -> bool:
-        return ref_of(message) in gone
+        return make_ref(message) in gone
 
     for one in updates:
         if quoted[one["update_id"]] & gone:
-            body = json.dumps(scrubbed(dict(one), is_gone, is_gone))
+            body = json.dumps(remove_erased_text(dict(one), is_gone, is_gone))
             connection.execute(_change(one["update_id"], body=body))

@@ -106,7 +106,7 @@ class Quizzes:
 
         await self._database.write(write)
 
-    async def chat_of(self, poll_id: str) -> int | None:
+    async def find_chat_id(self, poll_id: str) -> int | None:
         """Return the chat of a quiz, or None if the bot did not send it."""
         query = select(guesses.c.chat_id).where(guesses.c.poll_id == poll_id)
         return await self._database.read(lambda one: one.execute(query).scalar_one_or_none())

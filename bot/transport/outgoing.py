@@ -23,7 +23,7 @@ from telegram.constants import ChatAction, MessageLimit
 from telegram.error import RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter, ExtBot
 
-from bot.store.inbox import waits
+from bot.store.inbox import record_wait
 from bot.store.messages import Place
 from model.chat.eligibility import VOICE_EMOJI
 from model.chat.roster import Person
@@ -82,7 +82,7 @@ class Limiter(AIORateLimiter):
         rate_limit_args: int | None,
     ) -> Any:  # noqa: ANN401
         """Call uncounted methods at once; repeat calls that Telegram asked to delay."""
-        await waits()
+        await record_wait()
         if endpoint in UNCOUNTED:
             return await callback(*args, **kwargs)
         request = (callback, args, kwargs, endpoint, data, 0)

@@ -1,1 +1,1 @@
-"""Exports of Telegram Desktop, any number of them, read into chats of messages."""
+"""Read one or more exports of Telegram Desktop into chats of messages."""

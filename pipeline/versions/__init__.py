@@ -1,1 +1,1 @@
-"""What is recorded beside each trained version, and how versions are erased."""
+"""Record how versions were made and whose messages they contain; delete and transfer them."""

@@ -134,7 +134,7 @@ async def test_a_crash_counts_only_for_a_repeated_update_and_only_during_generat
 
 
 async def test_an_orderly_stop_is_not_a_crash(stage, told, monkeypatch):
-    monkeypatch.setattr(application, "GRACE", 0.1)
+    monkeypatch.setattr(application, "GRACE_SECONDS", 0.1)
     await told("/as João", begun=1)
     reply, asked = stage.speaker.reply, []
 
@@ -341,7 +341,7 @@ class TestTurns:
 
     @pytest.fixture(autouse=True)
     def _one_message_a_life(self, monkeypatch):
-        monkeypatch.setattr(application, "GRACE", 0.2)
+        monkeypatch.setattr(application, "GRACE_SECONDS", 0.2)
         limits = {"group_max_rate": 1, "group_time_period": 60}
         monkeypatch.setattr(polling, "Limiter", lambda: Limiter(**limits))
 

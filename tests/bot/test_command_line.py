@@ -223,7 +223,9 @@ async def test_a_dump_says_what_it_holds(desk, stage, group, joao, zoe):
     words = "live.json contains 2 messages of friends who agreed and 1 of the bot, of chat -1001234"
     assert by_itself.out == named.out == f"{words}, and 1 decisions.\n", by_itself.err
     assert other.code == 1
-    assert "none are of chat -5: choose with --chat ID\n  -1001234  Friends" in other.err
+    assert (
+        "no messages of chat -5 are stored: choose with --chat ID\n  -1001234  Friends" in other.err
+    )
     assert "a stranger's" not in (desk.folder / "live.json").read_text("utf-8")
 
 

@@ -222,7 +222,9 @@ async def test_a_group_that_moved_is_one_chat(stage, keep, models, file):
 async def test_of_several_chats_one_must_be_named(stage, keep, models, file):
     await keep(message(1), message(1, "elsewhere", chat_id=-77))
 
-    with pytest.raises(DumpError, match=r"several chats are kept: choose with --chat ID") as error:
+    with pytest.raises(
+        DumpError, match=r"there are several chats: choose one with --chat ID"
+    ) as error:
         await dump(stage.settings(), models, file, None)
     await dump(stage.settings(), models, file, -77)
 
@@ -248,7 +250,7 @@ async def test_a_dump_leaves_out_admins_private_chats(stage, group, models, file
         await stage.answer(group, joao, "/as Hugo Silva")
 
         held = await dump(stage.settings(), models, file, None)
-        with pytest.raises(DumpError, match="none are of chat 13") as error:
+        with pytest.raises(DumpError, match="no messages of chat 13 are stored") as error:
             await dump(stage.settings(), models, stage.folder / "private.json", joao.id)
 
     assert held.chat_id == group.id
@@ -259,7 +261,7 @@ async def test_a_dump_leaves_out_admins_private_chats(stage, group, models, file
 async def test_a_chat_that_is_not_kept_is_none(stage, keep, models, file):
     await keep(message(1))
 
-    with pytest.raises(DumpError, match="none are of chat 5: choose with --chat ID"):
+    with pytest.raises(DumpError, match="no messages of chat 5 are stored: choose with --chat ID"):
         await dump(stage.settings(), models, file, 5)
 
     assert not file.exists()

@@ -16,7 +16,7 @@ from bot.errors import StoreError
 from bot.store import erasure, wipe
 from bot.store.database import open_database, prepare_database, wal_file
 from bot.store.erasure import Eraser, ErasureQuery
-from bot.store.inbox import Inbox, scrubbed
+from bot.store.inbox import Inbox, remove_erased_text
 from bot.store.messages import MessageStore, Place, Ref
 from model.chat import eligibility, quotes
 from model.chat.conversation import Message
@@ -319,7 +319,7 @@ class TestTheInbox:
 def test_an_update_of_which_nothing_was_erased_stays_as_it_is():
     before = {"update_id": 1, "message": update(1, "hi", entities=[{"type": "bold"}])}
 
-    after = scrubbed(before, lambda _: False, lambda _: False)
+    after = remove_erased_text(before, lambda _: False, lambda _: False)
 
     assert json.dumps(after) == json.dumps(before)
 

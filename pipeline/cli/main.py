@@ -159,8 +159,8 @@ def evaluate(
 ) -> None:
     """Evaluate a version on held-out conversations.
 
-    Prints the scorecard and writes it to scorecard.json in the version's folder. Other sampling
-    settings and the validation split need --out.
+    Prints the scorecard and writes it to scorecard.json in the version's folder. If you change the
+    sampling settings or the split, --out is required.
     """
     require_training()
     changed = options.given_options(Decoding, context.params)
@@ -217,7 +217,7 @@ def demo(
 
 
 app = make_app(
-    "Train a model on a Telegram group's chat, and talk with it. The bot is `understudy-bot`."
+    "Train a model on a Telegram group's chat, and talk with it. `understudy-bot` runs the bot."
 )
 add_commands(
     app,

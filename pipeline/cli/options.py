@@ -59,9 +59,9 @@ _SAMPLING_HELP = {
     "repetition_penalty": "Penalty for repeated words; 1 = none",
     "candidates": "Replies to generate; the best is used",
     "voice_weight": "Weight of how typical of the voice a reply is",
-    "context_weight": "Weight of how well it fits the context",
-    "length_power": "Length normalisation of the fit: 0 = none, 1 = per token",
-    "length_weight": "Weight of the voice's usual length and messages per turn",
+    "context_weight": "Weight of how well a reply fits the context",
+    "length_power": "Length normalisation: 0 = none, 1 = per token",
+    "length_weight": "Weight of how usual the length is for the voice",
 }
 
 Choice = TypeVar("Choice", bound=Enum)

@@ -136,8 +136,8 @@ def retrain(
 ) -> None:
     """Train on new messages and promote the result if it is no worse.
 
-    The first run trains the first version. Hyperparameters that are not given are those of the
-    current version.
+    The first run trains the first version. Hyperparameters that you do not give keep the current
+    version's values.
     """
     if start_from not in {None, "base", "current"}:
         raise typer.BadParameter(f"--from {start_from}: give base or current")

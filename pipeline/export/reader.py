@@ -20,7 +20,7 @@ from model.chat.telegram_ids import is_valid_integer
 from model.errors import ExportError
 
 CHUNK = 1 << 15
-"""Bytes read at once, about 75 messages; more make Python's garbage collector slow."""
+"""Bytes read at once, about 75 messages; larger chunks slow down Python's garbage collector."""
 
 CUT_SHORT = "the file ends without its closing brackets: the export was interrupted"
 LOST = "no message can be read here"
@@ -525,7 +525,7 @@ def parse_object(piece: bytes) -> Item | None:
 
 
 def repair(piece: bytes) -> tuple[Item, str] | None:
-    r"""Return an object that cannot be parsed as it is, and what was wrong; None if hopeless.
+    r"""Repair and parse a damaged object; also return what was wrong, or None if it is lost.
 
     Known faults are `\x0B` for a control character, an unquoted `document_id` (Telegram Desktop
     4.0.4 to 4.1.1), lone surrogates, bytes that are not UTF-8, and a missing outer brace. Zero

@@ -24,12 +24,12 @@ def _option(help: str, default: Any) -> Any:  # noqa: A002, ANN401  dataclasses'
 class Hyperparameters:
     """Settings of a training; `help` is shown on the command line."""
 
-    epochs: float = _option("Maximum passes over the pairs", 4.0)
+    epochs: float = _option("Maximum passes over the training data", 4.0)
     minutes: float = _option("Time limit for training; 0 = none", 0.0)
     examples: str = _option("Train on: auto, pairs or sessions (decoder-only)", "auto")
     batch_size: int = _option("Examples per step; 0 = 8 pairs or 4 pieces", 0)
     hidden: float = _option("Share of examples without one person's earlier lines", 0.5)
-    batches: str = _option("Batching: alike (similar lengths) or uniform", "alike")
+    batches: str = _option("Batches: alike (similar lengths) or uniform (padded)", "alike")
     precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")
     learning_rate: float = _option("Peak learning rate; 0 = by model family", 0.0)
     schedule: str = _option("Learning rate decay: cosine or linear", "cosine")

@@ -222,7 +222,7 @@ def main() -> None:
 def _fit_voice(
     voice: str, found: Iterable[Occasion], authors: Sequence[str]
 ) -> VoiceWeights | None:
-    """Return a voice's weights; None if it answered too seldom, or always."""
+    """Return a voice's weights; None if it answered too rarely, or always."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 

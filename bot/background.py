@@ -30,12 +30,11 @@ from bot.texts.wording import Wording
 from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 
-CLEANUP_SECONDS = 3600.0  # seconds between two runs of a cleaning job
-RELEASE_SECONDS = 30.0  # seconds between attempts to handle updates that could not be stored
-TRUNCATE_SECONDS = 5.0  # seconds between checks for text in the write-ahead log
-MAX_FULL_LOG_SECONDS = (
-    120.0  # seconds for which another process, such as a backup, may keep it full
-)
+CLEANUP_SECONDS = 3600.0  # between two runs of a cleaning job
+RELEASE_SECONDS = 30.0  # between attempts to handle updates that could not be stored
+TRUNCATE_SECONDS = 5.0  # between checks for text in the write-ahead log
+MAX_FULL_LOG_SECONDS = 120.0
+"""Time for which another process, such as a backup, may keep text in the write-ahead log."""
 KEPT_EXPORT = timedelta(days=2)  # the reply to an upload states this if there is no RETRAIN_COMMAND
 KEPT_HANDLED = timedelta(days=2)  # ids of handled updates; Telegram repeats them for 24 h
 

@@ -47,7 +47,7 @@ MODEL = drawn()
 async def bots_chances(chat, database, window):
     """Return the chances that the live bot finds after the chat's last message."""
     async with heard(chat, database) as (store, last):
-        recent = await store.earlier(
+        recent = await store.find_newest(
             place_of(last), LOOKBACK_LINES, lambda m: is_conversation_line(m, ROSTER)
         )
     return MODEL.probabilities(recent, ROSTER, window.gap)

@@ -84,7 +84,7 @@ class GuessGame:
         model, quizzes = state.model_holder.now, state.store.quizzes
         authors = {number for person in state.access.voices for number in person.ids}
         since = datetime.now(UTC) - REPEAT_AFTER
-        ids = await quizzes.quizzable(place.chat_id, authors, since, MAX_CANDIDATES)
+        ids = await quizzes.find_candidates(place.chat_id, authors, since, MAX_CANDIDATES)
         ids = self.chance.sample(ids, len(ids))
         for start in range(0, len(ids), BATCH):
             messages = await quizzes.messages(place.chat_id, ids[start : start + BATCH])
@@ -161,7 +161,7 @@ async def _imitate(
     """Generate a message to replace the original; return None if no generated one fits a quiz."""
     for _ in range(MAX_TRIES):
         try:
-            reply = await state.replies.imagined(original, shown.voice)
+            reply = await state.replies.imitate_message(original, shown.voice)
         except VoiceError:
             return None
         for text in reply.messages:

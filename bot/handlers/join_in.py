@@ -17,7 +17,7 @@ from bot.store.messages import Place
 from bot.transport.incoming import after_command, place_of
 from model.joining import LEVELS, LOOKBACK_LINES, is_conversation_line
 
-MAX_AN_HOUR = 6
+MAX_JOINS_PER_HOUR = 6
 BUSY_MESSAGES = 8
 """A conversation with this many messages in the last minute is too fast to join."""
 NIGHT = (23, 8)
@@ -89,7 +89,7 @@ class JoinIn:
             return
         while times and now - times[0] > timedelta(hours=1):
             times.popleft()
-        if len(times) >= MAX_AN_HOUR:
+        if len(times) >= MAX_JOINS_PER_HOUR:
             return
         if voice := await self._choose_voice(place, message, state):
             times.append(message.date)

@@ -99,7 +99,7 @@ _MEMBER_STATUSES = {ChatMember.OWNER, ChatMember.ADMINISTRATOR, ChatMember.MEMBE
 class AccessCheck:
     """Stops updates of chats in which the bot may not speak, before other handlers see them.
 
-    `notified` holds the private chats that know already that the bot talks with admins only;
+    `notified` holds the private chats that were told that the bot talks only with admins;
     `answered` holds the times of the answers of the last minute, by private chat.
     """
 

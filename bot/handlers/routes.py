@@ -38,7 +38,7 @@ from bot.handlers.speaking import Speaking
 from bot.handlers.uploads import ExportUploads
 from bot.services.state import BotState
 from bot.transport.incoming import place_of
-from bot.transport.outgoing import VOICE_SIGN
+from bot.transport.outgoing import VOICE_BUTTON
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     app.add_handler(MessageHandler(replies, voices.reply, block=False), _ANSWER)
     app.add_handler(MessageReactionHandler(record_reactions), _ANSWER)
     app.add_handler(
-        CallbackQueryHandler(voices.tell_voice, pattern=VOICE_SIGN, block=False), _ANSWER
+        CallbackQueryHandler(voices.tell_voice, pattern=VOICE_BUTTON, block=False), _ANSWER
     )
     app.add_handler(CallbackQueryHandler(voices.press, block=False), _ANSWER)
     app.add_handler(PollAnswerHandler(record_answer), _ANSWER)

@@ -1,1 +1,1 @@
-"""What the handlers share."""
+"""Services that handlers share: access, delivery, replies, the model, erasure and dumps."""

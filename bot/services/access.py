@@ -21,7 +21,7 @@ from model.chat.roster import (
     remove_decisions,
 )
 
-NONE_KNOWN: Mapping[int, Group] = MappingProxyType({})
+NO_GROUPS: Mapping[int, Group] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def build_access(
     roster: Roster,
     settings: Settings,
     decisions: Mapping[int, Decision],
-    groups: Mapping[int, Group] = NONE_KNOWN,
+    groups: Mapping[int, Group] = NO_GROUPS,
 ) -> Access:
     """Return what a model's card, the settings and people's decisions allow.
 

@@ -16,8 +16,8 @@ from bot.store.messages import Ref
 from bot.texts.wording import Wording
 from bot.transport.outgoing import retry_seconds
 
-TRIES = 3
-GONE = "not found"
+MAX_ATTEMPTS = 3
+NOT_FOUND = "not found"
 """Part of Telegram's answer if the message is already deleted."""
 
 logger = logging.getLogger(__name__)
@@ -84,13 +84,13 @@ async def _delete(bot: Bot, ref: Ref) -> bool:
 
     Telegram refuses after 48 hours, and in a group that has become a supergroup.
     """
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         try:
             return await bot.delete_message(ref.chat_id, ref.message_id)
         except RetryAfter as error:
             await asyncio.sleep(retry_seconds(error))
         except BadRequest as error:
-            return GONE in error.message
+            return NOT_FOUND in error.message
         except TelegramError:
             continue
     return False

@@ -117,7 +117,7 @@ class ReplyRequest:
     command: int | None = None
     says: str = ""
 
-    def reading(self, message: Message) -> Message:
+    def in_prompt(self, message: Message) -> Message:
         """Return a message as the reply's prompt shows it."""
         return replace(message, text=self.says) if message.message_id == self.command else message
 
@@ -137,7 +137,7 @@ class QueueError(VoiceError):
     """The model was busy with other replies for too long."""
 
 
-async def lines_for(
+async def load_lines(
     store: MessageStore,
     place: Place,
     at: datetime,
@@ -153,7 +153,7 @@ async def lines_for(
     lines: dict[int, Line] = {}
 
     def is_counted(message: Message) -> bool:
-        line = make_line(request.reading(message), roster)
+        line = make_line(request.in_prompt(message), roster)
         if line is not None:
             lines[message.message_id] = line
         return line is not None
@@ -251,7 +251,7 @@ class Replies:
 
         return await self._reply(place, at, request, on_start, generate)
 
-    async def imagined(self, kept: Message, voice: str) -> Reply:
+    async def imitate_message(self, kept: Message, voice: str) -> Reply:
         """Return what `voice` might have said instead of a stored message.
 
         Raises:
@@ -263,7 +263,7 @@ class Replies:
         model = self._models.now
         place = Place(kept.chat_id, kept.topic_id)
         roster, window = model.roster, model.card.window
-        lines = await lines_for(self._store, place, kept.sent_at, roster, window, before=kept)
+        lines = await load_lines(self._store, place, kept.sent_at, roster, window, before=kept)
         reply = partial(model.speaker.reply, render_context(lines), voice, "")
         messages = await self._generate(kept.chat_id, reply)
         return Reply(voice, messages, model.version, tuple(line.message_id for line in lines))
@@ -287,7 +287,7 @@ class Replies:
             names = [person.name for person in model.roster.people]
             begins = await asyncio.to_thread(clean_opening, request.begins, names)
         window = model.card.window
-        lines = await lines_for(self._store, place, at, model.roster, window, request)
+        lines = await load_lines(self._store, place, at, model.roster, window, request)
         context = render_context(lines)
 
         def run(should_stop: ShouldStop) -> tuple[str, tuple[str, ...], dict[str, int]]:

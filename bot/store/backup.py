@@ -110,9 +110,9 @@ async def back_up(url: str, target: Path, *, force: bool = False) -> Backup:
 
 def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
     try:
-        _refuse(source, target, force=force)
+        _check_target(source, target, force=force)
         _read(source)
-        return _copied(source, target)
+        return _copy(source, target)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(
             f"{source} cannot be copied to {target} ({describe_error(error)}): name a file in a "
@@ -120,11 +120,11 @@ def _back_up(source: Path, target: Path, *, force: bool) -> Backup:
         ) from error
 
 
-def _refuse(source: Path, target: Path, *, force: bool) -> None:
+def _check_target(source: Path, target: Path, *, force: bool) -> None:
     """Raise StoreError if the copy must not be written there."""
     real = source.resolve()  # SQLite puts its other files beside the file, not beside a link
     in_use = [source, *(real.with_name(f"{real.name}{end}") for end in ("-wal", "-shm"))]
-    if any(_are_one(file, target) for file in in_use):
+    if any(_is_same_file(file, target) for file in in_use):
         raise StoreError(f"{target} is the database itself: name another file for its copy")
     if target.is_dir():
         raise StoreError(f"{target} is a folder: name a file in it, such as {target / source.name}")
@@ -134,7 +134,7 @@ def _refuse(source: Path, target: Path, *, force: bool) -> None:
         raise StoreError(f"{target} already exists: name another file, or replace it with --force")
 
 
-def _are_one(file: Path, target: Path) -> bool:
+def _is_same_file(file: Path, target: Path) -> bool:
     if file.exists() and target.exists():
         return file.samefile(target)
     return file.resolve() == target.resolve()
@@ -143,7 +143,7 @@ def _are_one(file: Path, target: Path) -> bool:
 def _read(source: Path) -> None:
     """Raise StoreError if SQLite cannot read, for which it creates files in the folder."""
     try:
-        with closing(_connected(source)) as connection:
+        with closing(_connect(source)) as connection:
             connection.execute(_COUNT)
     except sqlite3.Error as error:
         raise StoreError(
@@ -152,15 +152,15 @@ def _read(source: Path) -> None:
         ) from error
 
 
-def _copied(source: Path, target: Path) -> Backup:
+def _copy(source: Path, target: Path) -> Backup:
     """Write the copy into a temporary folder; move it when it is complete and on the disk."""
     with temporary_folder(target.parent, target.name) as folder:
         beside = folder / "new"
         with beside.open("xb") as file:
             os.fchmod(file.fileno(), PRIVATE_FILE)
-            with closing(_connected(source)) as connection:
+            with closing(_connect(source)) as connection:
                 connection.execute("VACUUM INTO ?", (str(beside),))
-            with closing(_connected(beside)) as connection:
+            with closing(_connect(beside)) as connection:
                 [count] = connection.execute(_COUNT).fetchone()
             os.fsync(file.fileno())
         size = beside.stat().st_size
@@ -168,7 +168,7 @@ def _copied(source: Path, target: Path) -> Backup:
     return Backup(target, size, count)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     """Open an existing database."""
     address = f"file:{quote(str(path.absolute()))}?mode=rw"
     return sqlite3.connect(address, timeout=BUSY_SECONDS, isolation_level=None, uri=True)

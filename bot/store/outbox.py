@@ -148,7 +148,7 @@ class Outbox:
             row = connection.execute(select(replies).filter_by(**key)).one()
             turn = _turn_of(row.turn)
             if turn and _is_any_forgotten(connection, row.chat_id, turn.line.sources):
-                connection.execute(_marking(part, turn.so_far))
+                connection.execute(_state_update(part, turn.so_far))
                 return False
             if part.number >= 0 and connection.execute(apology).scalar() not in {
                 None,
@@ -403,7 +403,7 @@ def _insert_part(part: Part, place: Place, state: State) -> Insert:
     )
 
 
-def _marking(part: Part, state: State) -> Update:
+def _state_update(part: Part, state: State) -> Update:
     """Return the statement that changes a part's state; only a queued part keeps its turn."""
     change = (
         update(replies)
@@ -420,9 +420,9 @@ def _advance(connection: Connection, part: Part, left: Turn, message: Message | 
         ids = (message.chat_id, message.message_id)
         keep_line(connection, part, ids, message.sent_at, left.line)
     if not left.messages:
-        connection.execute(_marking(part, left.so_far))
+        connection.execute(_state_update(part, left.so_far))
         return
-    change = _marking(part, "queued").where(replies.c.turn.is_not(None))
+    change = _state_update(part, "queued").where(replies.c.turn.is_not(None))
     connection.execute(change.values(turn=_json_of(left)))
 
 
@@ -439,7 +439,7 @@ def _settle(connection: Connection, note: Note) -> bool:
         return False
     turn = _turn_of(row.turn)
     if turn is None:
-        connection.execute(_marking(part, state))
+        connection.execute(_state_update(part, state))
     elif len(turn.messages) != note.left:
         return False
     else:

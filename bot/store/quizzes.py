@@ -55,7 +55,7 @@ class Quizzes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def quizzable(
+    async def find_candidates(
         self, chat_id: int, authors: Collection[int], since: datetime, most: int
     ) -> list[int]:
         """Return the ids of the newest messages of these people that no quiz since then showed."""

@@ -32,7 +32,7 @@ MAX_RETRIES = 5  # before a message is given up
 TYPING_SECONDS = 4.5  # Telegram shows a typing action for 5 s
 NO_WAIT = -1
 """The limiter raises RetryAfter at once: the caller waits. The library takes 0 for unset."""
-BUTTONS_A_ROW = 2
+BUTTONS_PER_ROW = 2
 MAX_DATA_BYTES = 64  # bytes of a button's callback data
 MAX_BUTTONS = 100  # Telegram's limit under one message
 UNCOUNTED = frozenset(
@@ -95,8 +95,8 @@ class Limiter(AIORateLimiter):
         return await super().process_request(*request)
 
 
-_SIGN = "voice:"
-VOICE_SIGN = rf"^{_SIGN}(.+)$"
+_VOICE_PREFIX = "voice:"
+VOICE_BUTTON = rf"^{_VOICE_PREFIX}(.+)$"
 """The pattern of the callback data below a sticker, which names its voice."""
 
 
@@ -106,7 +106,7 @@ async def send_sticker(bot: ExtBot[Any], place: Place, file_id: str, voice: str)
     Raises:
         RetryAfter: Telegram asks to wait; the caller retries.
     """
-    data = f"{_SIGN}{voice}".encode()[:MAX_DATA_BYTES].decode("utf-8", "ignore")
+    data = f"{_VOICE_PREFIX}{voice}".encode()[:MAX_DATA_BYTES].decode("utf-8", "ignore")
     button = InlineKeyboardButton(f"{VOICE_EMOJI} {voice}", callback_data=data)
     return await bot.send_sticker(
         place.chat_id,
@@ -202,8 +202,8 @@ def _buttons(voices: Sequence[Person]) -> InlineKeyboardMarkup:
         for person in voices[:MAX_BUTTONS]
         if person.ids
     ]
-    rows = range(0, len(buttons), BUTTONS_A_ROW)
-    return InlineKeyboardMarkup([buttons[start : start + BUTTONS_A_ROW] for start in rows])
+    rows = range(0, len(buttons), BUTTONS_PER_ROW)
+    return InlineKeyboardMarkup([buttons[start : start + BUTTONS_PER_ROW] for start in rows])
 
 
 def retry_seconds(error: RetryAfter) -> float:
@@ -212,7 +212,7 @@ def retry_seconds(error: RetryAfter) -> float:
     return 0.1 + (wait if isinstance(wait, int) else wait.total_seconds())
 
 
-TYPED_A_SECOND = 9.0
+CHARACTERS_PER_SECOND = 9.0
 """Characters: three times what people type on phones (36 words a minute, Palin et al. 2019)."""
 SHORTEST, LONGEST = 0.8, 4.0
 _SPREAD = 0.3
@@ -223,7 +223,7 @@ def typing_seconds(text: str, chance: random.Random) -> float:
 
     Telegram lets a bot send 20 messages a minute to a group, one every 3 s.
     """
-    usual = SHORTEST + len(text) / TYPED_A_SECOND
+    usual = SHORTEST + len(text) / CHARACTERS_PER_SECOND
     return min(LONGEST, max(SHORTEST, usual * chance.lognormvariate(0, _SPREAD)))
 
 

@@ -87,7 +87,7 @@ def speaker_label(name: str) -> str:
 def render_reply(name: str, texts: Sequence[str]) -> str:
     """Return the text after `speaker_label`: every further message is a labelled line of its own.
 
-    Together with the label, a turn looks in a reply as it does in a context.
+    With the label before it, a turn has the same form in a reply and in a context.
     """
     label = f"\n{speaker_label(name)} "
     return " " + label.join(map(replace_breaks, texts))

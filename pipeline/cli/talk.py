@@ -216,7 +216,7 @@ def _open_talk(
 
 
 def _styled(line: str, *, generated: bool) -> Text:
-    """Return a line for the terminal: generated ones have a mask and a colour."""
+    """Return a line for the terminal: generated ones have a 🎭 and a colour."""
     name, colon, words = line.partition(": ")
     label = f"{make_printable(name)}{colon}"
     shown = "\n     ".join(map(make_printable, words.split(LINE_BREAK)))

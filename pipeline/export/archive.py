@@ -25,12 +25,12 @@ ShowProgress = Callable[[Path], AbstractContextManager[OnBytesRead]]
 
 _HOW = "in Telegram Desktop open the chat, then ⋮ → Export chat history, format JSON"
 _OTHER_FORMATS = (
-    (b"\xff\xfe\x00\x00", "in UTF-32, save it as UTF-8"),
-    (b"\x00\x00\xfe\xff", "in UTF-32, save it as UTF-8"),
-    (b"\xff\xfe", "in UTF-16: save it as UTF-8"),
-    (b"\xfe\xff", "in UTF-16: save it as UTF-8"),
-    (b"\x1f\x8b", "packed with gzip, unpack it first"),
-    (b"PK\x03\x04", "a zip file, unpack it first"),
+    (b"\xff\xfe\x00\x00", "in UTF-32 (save it as UTF-8)"),
+    (b"\x00\x00\xfe\xff", "in UTF-32 (save it as UTF-8)"),
+    (b"\xff\xfe", "in UTF-16 (save it as UTF-8)"),
+    (b"\xfe\xff", "in UTF-16 (save it as UTF-8)"),
+    (b"\x1f\x8b", "packed with gzip (unpack it first)"),
+    (b"PK\x03\x04", "a zip file (unpack it first)"),
 )
 _DATE = re.compile(rb'"date": ?"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)"')
 _MAX_DATE_LENGTH = 64

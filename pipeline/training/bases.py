@@ -309,7 +309,8 @@ def open_tuned(artifact: Artifact) -> Base:
     config = artifact.weights / "config.json"
     if not config.is_file():
         raise BaseError(
-            f"{artifact.path.name} came without weights to train on from: begin with the base"
+            f"{artifact.path.name} came without weights, so training cannot continue from it: "
+            "start from the base"
         )
     try:
         raw = json.loads(config.read_text("utf-8"))

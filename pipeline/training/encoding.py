@@ -84,8 +84,8 @@ def encode_pairs(
 ) -> "datasets.Dataset":
     """Encode pairs for the Trainer; each row becomes the result of `row_of`.
 
-    Each pair has `draws` rows. A share `hidden` of them has a context without the lines of the
-    voice, so that the reply must be told from its name.
+    Each pair has `draws` rows. In a share `hidden` of them the context has no lines of the voice,
+    so that the model learns the voice from its name.
     """
     chance = random.Random(seed)
 
@@ -118,8 +118,8 @@ def encode_sessions(
 
     The loss covers every line that is a target, with its label. A piece has at most `limit`
     tokens. Each session is cut `draws` times, at other places each time. In a share `hidden` of
-    the pieces one person's lines are missing from the first half, so that their later lines must
-    be told from their name.
+    the pieces one person's lines are missing from the first half, so that the model learns their
+    voice from their name.
     """
     chance = random.Random(seed)
 
@@ -264,7 +264,7 @@ def _encode_lines(
             continue
         own = codec.line_ids(line.line)[: limit - len(prompt) - 1]
         if len(ids) + len(own) + 1 > limit:
-            yield from _finished(ids, labels)
+            yield from _finish_row(ids, labels)
             ids, labels, before = list(prompt), [IGNORED] * len(prompt), None
         ids += [*own, codec.newline_id]
         if not line.is_target:
@@ -276,9 +276,9 @@ def _encode_lines(
             end = codec.end_id if line.pauses else codec.newline_id
             labels += [*([IGNORED] * skipped), *own[skipped:], end]
         before = line
-    yield from _finished(ids, labels)
+    yield from _finish_row(ids, labels)
 
 
-def _finished(ids: list[int], labels: list[int]) -> Iterator[dict[str, Any]]:
+def _finish_row(ids: list[int], labels: list[int]) -> Iterator[dict[str, Any]]:
     if any(label != IGNORED for label in labels):
         yield {"input_ids": ids, "labels": labels, "length": len(ids)}

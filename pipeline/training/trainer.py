@@ -81,8 +81,8 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     the held-out examples decides when to stop and which weights are used.
 
     Raises:
-        TrainingError: There is nothing to train on or to resume, memory is too small for one pair,
-            or the loss is not a finite number.
+        TrainingError: There is nothing to train on or to resume, memory is too small for one
+            example, or the loss is not a finite number.
     """
     may_enlarge = not settings.batch_size
     settings = (_restore_batch_size(settings, work) if resume else settings).resolve(base.family)
@@ -178,7 +178,7 @@ def _make_plan(
 class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
     """A Trainer whose losses cover the labels and whose learning rate can follow the time.
 
-    `batch_size` pairs go through the model at a time; a step is `settings.batch_size` pairs.
+    `batch_size` examples go through the model at a time; a step is `settings.batch_size` examples.
     """
 
     def __init__(
@@ -290,10 +290,10 @@ class _Arguments(transformers.TrainingArguments):  # type: ignore[misc, unused-i
 def _batch_sizes(
     base: Base, settings: Hyperparameters, longest: int, resumed: Path | None, *, bf16: bool
 ) -> Iterator[int]:
-    """Yield how many pairs to put through the model at a time, the first likely to fit in memory.
+    """Yield how many examples go through the model at a time; the first is likely to fit in memory.
 
-    Each is a divisor of the pairs in a step, so the pairs in a step stay the same. A resumed run
-    starts with the size in its last checkpoint, so that it adds up in the same order.
+    Each is a divisor of the examples in a step, so a step stays the same. A resumed run starts with
+    the size in its last checkpoint, so that it adds up in the same order.
     """
     if resumed and (checkpoint := _last_checkpoint(resumed)):
         state = transformers.TrainerState.load_from_json(f"{checkpoint}/{_STATE}")
@@ -313,7 +313,7 @@ def _last_checkpoint(work: Path) -> str | None:
 
 
 def fitting_pairs(weights: Any, longest: int, *, bf16: bool) -> int:
-    """Estimate how many pairs of `longest` tokens fit in free memory, with gradients and AdamW."""
+    """Estimate how many examples of `longest` tokens fit in memory, with gradients and AdamW."""
     trained = sum(p.numel() for p in weights.parameters() if p.requires_grad)
     left = (_free_bytes(weights.device.type) - _ADAMW_BYTES * trained) * _MEMORY_SHARE
     return max(0, int(left / activation_bytes(weights.config, longest, bf16=bf16)))

@@ -38,7 +38,7 @@ def test_a_version_without_weights_is_no_start(trained, tmp_path):
     artifact = trained.open()
     shutil.copytree(artifact.path, tmp_path / "bare", ignore=lambda *_: {"weights"})
 
-    with pytest.raises(BaseError, match="came without weights to train on from"):
+    with pytest.raises(BaseError, match="came without weights, so training cannot continue"):
         Start(replace(artifact, path=tmp_path / "bare")).open(tmp_path, ())
 
 

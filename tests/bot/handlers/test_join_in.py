@@ -111,7 +111,7 @@ async def test_it_does_not_answer_as_the_author(chatty, group, joao, zoe):
 
 
 async def test_it_joins_in_a_limited_number_of_times_an_hour(chatty, group, zoe, monkeypatch):
-    monkeypatch.setattr(join_in, "MAX_AN_HOUR", 2)
+    monkeypatch.setattr(join_in, "MAX_JOINS_PER_HOUR", 2)
     for number in range(2):
         await chatty.answer(group, zoe, f"what about friday number {number}?")
     since = len(chatty.telegram.calls)

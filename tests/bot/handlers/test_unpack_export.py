@@ -62,7 +62,7 @@ def test_names_in_a_zip_are_ignored(arrived, export, tmp_path):
     [
         ({"a.json": EXPORT, "b.json": EXPORT}, "2 .json files"),
         ({"photo.jpg": b"x"}, "0 .json files"),
-        ({"a.json": b"<html>"}, "no result.json"),
+        ({"a.json": b"<html>"}, "not a result.json"),
     ],
     ids=["two of them", "none", "HTML by another name"],
 )

@@ -40,7 +40,7 @@ class Slow:
 
 
 class NoMessages:
-    async def earlier(self, place, reach, counts, before=None):
+    async def find_newest(self, place, count, is_counted, before=None):
         return []
 
 

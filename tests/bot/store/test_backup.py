@@ -22,14 +22,14 @@ DIES_IN_THE_MIDDLE = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from bot.store import backup
-connected = backup._connected
+connected = backup._connect
 def dying(path):
     connection = connected(path)
     steps = 10_000  # of SQLite's machine, which takes some ten for a row
     connection.set_progress_handler(lambda: os.kill(os.getpid(), signal.SIGKILL), steps)
     return connection
 backup._read = lambda source: None
-backup._connected = dying
+backup._connect = dying
 asyncio.run(backup.back_up(sys.argv[1], Path(sys.argv[2])))
 """
 

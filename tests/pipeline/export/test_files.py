@@ -37,8 +37,8 @@ def test_a_file_may_have_any_name(tmp_path):
         ("[" * 100_000, "is no JSON"),
         ('{"a":' * 100_000, "is no JSON"),
         (b"\x00" * 5000, "is no JSON"),
-        (b"PK\x03\x04\xff\xfe\x00", "is a zip file, unpack it"),
-        (b"\x1f\x8b\x08\x00", "is packed with gzip, unpack it"),
+        (b"PK\x03\x04\xff\xfe\x00", r"is a zip file \(unpack it first\)"),
+        (b"\x1f\x8b\x08\x00", r"is packed with gzip \(unpack it first\)"),
         (b'{"a": 1}\n{"a": 2}\n', "is JSON Lines"),
         ('{"a": 1}'.encode("utf-32"), "is in UTF-32"),
         ("[]", "no chat export"),
@@ -84,7 +84,7 @@ def test_a_file_in_utf_16_is_named(tmp_path, order):
     text = json.dumps(chat(entry(1, 1, "hi")), indent=1)
     mark = "" if order == "utf-16" else "\ufeff"
 
-    with pytest.raises(ExportError, match="is in UTF-16: save it as UTF-8"):
+    with pytest.raises(ExportError, match=r"is in UTF-16 \(save it as UTF-8\)"):
         read(write(tmp_path, (mark + text).encode(order)))
 
 

@@ -431,7 +431,7 @@ def _notes_on(card: Card) -> Iterator[str]:
     floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
     yield f"Distance of habits: real training turns {floor:.2f}, other people's turns {ceiling:.2f}"
     if card["attribution"]["judge_sessions"] == "seen":
-        yield "The model has learned the judges' conversations: train with --reserve-judge-sessions"
+        yield "The model has learned the judges' conversations: train with --reserve-half"
     canaries = card["canaries"]
     if canaries["planted"]:
         yield (

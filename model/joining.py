@@ -85,7 +85,7 @@ class LineFacts:
         return not (self.ours or self.repeats)
 
     def has_same_author(self, other: "LineFacts") -> bool:
-        """Whether two lines have one author; strangers count as one author, our bot as another."""
+        """Whether two lines have the same author; all strangers count as one author."""
         return (self.by, self.ours) == (other.by, other.ours)
 
 

@@ -216,7 +216,7 @@ class Outbox:
         await self._database.write(lambda connection: connection.execute(change))
 
     async def line(self, chat_id: int, message_id: int) -> Line | None:
-        """Return how a line of the bot's was generated, or None if it is no line."""
+        """Return how a message in a voice was generated, or None for any other message."""
         at = {"chat_id": chat_id, "message_id": message_id}
         how = select(replies.c.generation).where(replies.c.id == lines.c.reply_id)
         query = select(lines, how.scalar_subquery().label("generation")).filter_by(**at)

@@ -26,7 +26,7 @@ _MEDIA: tuple[tuple[str, MediaKind], ...] = (
     ("giveaway_winners", "giveaway"),
     ("checklist", "checklist"),
 )
-"""Message's attributes by kind. Dice and stories are left out: exports show nothing of them."""
+"""Message's attributes by kind. Dice and stories are left out, because exports lack them."""
 
 _QUOTES = {telegram.MessageEntity.BLOCKQUOTE, telegram.MessageEntity.EXPANDABLE_BLOCKQUOTE}
 
@@ -34,7 +34,7 @@ _QUOTES = {telegram.MessageEntity.BLOCKQUOTE, telegram.MessageEntity.EXPANDABLE_
 def message_of(message: telegram.Message) -> Message | None:
     """Return the message as a reader sees it, or None if there is nothing to read.
 
-    Service messages, and media that an export shows nothing of, are nothing to read.
+    There is nothing to read in service messages, and in media that exports lack.
     """
     text = _text(message)
     author = _author(message)
@@ -67,7 +67,7 @@ def place_of(message: telegram.Message) -> Place:
 def person_id(user: telegram.User | None) -> int | None:
     """Return the id of a person.
 
-    Nobody knows which admin speaks as the group: the user of such a message is a bot of Telegram's.
+    Returns None for an admin who writes as the group: Telegram's own bot is then the user.
     """
     return user.id if user and not user.is_bot else None
 

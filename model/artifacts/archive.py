@@ -110,7 +110,7 @@ def _parse_entries(value: Mapping[str, Any]) -> dict[str, Entry]:
     if missing := [name for name in _REQUIRED if name not in files]:
         raise ValueError(f"{missing[0]} is missing")
     if len(files) > MAX_FILES or len({name.casefold() for name in files}) < len(files):
-        raise ValueError("too many files, or two with one name")
+        raise ValueError("too many files, or two with the same name")
     for name, entry in files.items():
         is_size = type(entry.size) is int and entry.size >= 0
         if not is_size or not _SHA256.fullmatch(entry.sha256):
@@ -121,7 +121,7 @@ def _parse_entries(value: Mapping[str, Any]) -> dict[str, Entry]:
 def is_allowed_name(name: str) -> bool:
     """Whether a model may contain a file of this name: no pickles, nothing outside its folder.
 
-    The only allowed .bin file is CTranslate2's model.bin, which is no pickle.
+    The only allowed .bin file is CTranslate2's model.bin, which is not a pickle.
     """
     return _NAME.fullmatch(name) is not None and (name == _ENGINE or Path(name).suffix in _SUFFIXES)
 
@@ -266,7 +266,7 @@ def _check_entries(archive: zipfile.ZipFile) -> dict[str, int]:
     """Return the sizes of a bundle's entries by name.
 
     Raises:
-        ValueError: One is no plain file of a model, or two have one name.
+        ValueError: One is not a plain file of a model, or two have the same name.
     """
     entries = archive.infolist()
     for entry in entries[: MAX_FILES + 2]:
@@ -278,7 +278,7 @@ def _check_entries(archive: zipfile.ZipFile) -> dict[str, int]:
             raise ValueError(f"an entry is not part of a model, {entry.orig_filename!r}")
     sizes = {entry.orig_filename: entry.file_size for entry in entries}
     if len(sizes) < len(entries) or len(entries) > MAX_FILES + 1:
-        raise ValueError("too many files, or two with one name")
+        raise ValueError("too many files, or two with the same name")
     return sizes
 
 

@@ -30,14 +30,15 @@ class Decoding:
     """How replies are sampled, and how one of several candidates is chosen.
 
     Temperature, top-k and top-p are those of the original notebook. The repetition penalty is 1.0
-    because CTranslate2 counts all tokens of a reply, newlines too: at 1.1 the second newline of a
-    turn fell from 20 % to 2 %, where people continue in 60 %. `model/speaking/candidates.py`
-    rejects replies that repeat themselves.
+    because CTranslate2 counts all tokens of a reply, newlines too: at 1.1 the probability of a
+    turn's second newline fell from 20 % to 2 %, although people continue in 60 % of the cases.
+    `model/speaking/candidates.py` rejects replies that repeat themselves.
 
-    A single candidate is sent as it is. Of several, the one with the highest sum of three parts is
-    sent. `context_weight` is for how much more likely the context makes it, in nats, divided by its
-    number of tokens to the power `length_power`. `voice_weight` is for the log-odds of the voice
-    under a classifier. `length_weight` is for how usual its length is for the voice, in nats.
+    A single candidate is sent as it is. Of several, the one with the highest weighted sum of three
+    scores is sent. `context_weight` multiplies how much more likely the context makes it, in nats,
+    divided by its number of tokens to the power `length_power`. `voice_weight` multiplies the
+    log-odds of the voice under a classifier. `length_weight` multiplies how usual its length is for
+    the voice, in nats.
     """
 
     temperature: float = 0.9

@@ -45,8 +45,8 @@ def strip_copies(text: str, labels: Mapping[str, bool]) -> str:
 def build_copy_labels(people: Iterable[tuple[Iterable[str], bool]]) -> dict[str, bool]:
     """Return the labels for `strip_copies` from each person's names and whether to remove copies.
 
-    A first name counts too. Copies under a shared label are removed if one owner's must be. The
-    result is empty if nobody's must be.
+    A first name counts too. If several people share a label, copies under it are removed if those
+    of any of them must be. The result is empty if no copies must be removed.
     """
     labels: dict[str, bool] = {}
     for names, is_excluded in people:

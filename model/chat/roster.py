@@ -357,7 +357,7 @@ def id_from_json(value: object) -> int:
     """Check and return a user id.
 
     Raises:
-        TypeError: This is no id.
+        TypeError: This is not an id.
     """
     if not isinstance(value, int) or isinstance(value, bool) or abs(value) >= _ID_LIMIT:
         raise TypeError(f"an id is a number, {value!r} is not")

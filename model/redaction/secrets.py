@@ -128,7 +128,7 @@ def find_codes(text: str) -> Iterator[Span]:
     for match in _CODE.finditer(text):
         code = match["code"]
         if not match["short"] and not code.endswith("#"):
-            # "code 2000" and "código penal 1940" are no secrets; "code: 2000" may be one.
+            # "code 2000" and "código penal 1940" are not secrets; "code: 2000" may be one.
             has_sign = not match["sign"].isspace()
             if match["doubtful"] and not has_sign and _YEAR_OR_ROUND.fullmatch(code):
                 continue

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 Span = tuple[int, int]
 
 MASK = "\x1a"
-"""Replaces each character already found. It is no word, digit or space: no rule crosses it."""
+"""Replaces each character already found. No rule crosses it: it is not a letter, digit or space."""
 
 _ODD = re.compile(
     "[\x00-\x08\x0e-\x1f\u00a0\u00ad\u2000-\u2013\u2212\u2028-\u202f\u205f-\u2064\u2066-\u2069\u3000\ufeff\uff01-\uff5e]"

@@ -200,7 +200,7 @@ def read_table(path: Path) -> VoiceTable:
     """Read a table.
 
     Raises:
-        ArtifactError: It is no table, or is damaged.
+        ArtifactError: It is not a table, or is damaged.
     """
     try:
         with path.open("rb") as file:

@@ -167,7 +167,7 @@ def merge_chat(
     history of a basic group continues in an export of the supergroup that it became.
 
     Raises:
-        ExportError: A file is of another chat, or is no export.
+        ExportError: A file is of another chat, or is not an export.
         DatasetError: The stored history is damaged.
     """
     with closing(Spool()) as spool:

@@ -222,7 +222,7 @@ def _translate_hub_errors(repository: str) -> Iterator[None]:
         ) from error
     except HFValidationError as error:
         raise ArtifactError(
-            f"{repository!r} is no repository's name: give one like you/model"
+            f"{repository!r} is not a repository name: give one such as you/model"
         ) from error
     except OfflineModeIsEnabled as error:
         raise ArtifactError(offline) from error

@@ -166,7 +166,7 @@ def test_a_bundle_with_a_link_or_a_device_is_refused(file, registry, kind):
 def test_a_bundle_with_two_files_with_one_name_is_refused(file, registry, second):
     rewritten(file, lambda archive, entries: archive.writestr(second, b"{}"))
 
-    with pytest.raises(ArtifactError, match="two with one name|not those of its manifest"):
+    with pytest.raises(ArtifactError, match="two with the same name|not those of its manifest"):
         bring(registry, file)
 
 

@@ -217,7 +217,7 @@ def test_who_is_signed_in_is_told(api):
 
 @pytest.mark.parametrize("name", ["a b", "a/b/c", "--x", ""])
 def test_no_repository_s_name_is_said(api, artifact, name):
-    with pytest.raises(ArtifactError, match="no repository's name"):
+    with pytest.raises(ArtifactError, match="not a repository name"):
         hub.push(api, artifact, name, public=False)
 
 

@@ -9,7 +9,7 @@ from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.errors import TrainingError
 from model.files import make_folder, write_text
-from pipeline.cli.tables import print_headline, print_judgement, print_summary
+from pipeline.cli.tables import print_headline, print_losses, print_summary
 from pipeline.cli.talk import opening_lines
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions
@@ -62,13 +62,13 @@ def run_demo(
     lines = opening_lines("held-out", str(dataset.folder), dataset.window.size, seed=1)
     write_text(folder / CONVERSATION, "".join(f"{line}\n" for line in lines))
     console.rule("4 · Loss on held-out replies", align="left")
-    print_judgement(trained.judgement, console)
+    print_losses(trained.loss, console)
     console.print(f"\n  {trained.name} is the current version now", highlight=False)
     console.rule("5 · Its scorecard: does it sound like them?", align="left")
     version = registry.open()
     card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
     print_headline(card, console)
-    print_paragraph(verdict(trained.judgement, card), console)
+    print_paragraph(verdict(trained.loss, card), console)
     console.print(
         f"\n  Full scorecard: {version.path / SCORECARD}", highlight=False, soft_wrap=True
     )

@@ -15,7 +15,7 @@ from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
 from pipeline.terminal import nats_note, print_paragraph, table
-from pipeline.training.run import Judgement, Trained
+from pipeline.training.run import HeldOutLoss, Trained
 from pipeline.training.verdict import loss_sentence, voice_sentence
 
 _MAX_AUTHORS = 30
@@ -243,27 +243,27 @@ def _first(names: Sequence[str], most: int = 8) -> str:
     return f"{', '.join(names[:most])}{more}"
 
 
-def print_judgement(judgement: Judgement, console: Console) -> None:
+def print_losses(loss: HeldOutLoss, console: Console) -> None:
     """Print the losses of a new version and of its base on held-out replies."""
     losses = table("voice", "untuned", "tuned", "better by")
-    totals = {"all": judgement.whole}
-    if judgement.fresh:
-        totals["all, without training targets"] = judgement.fresh
-    for voice, nats in {**judgement.voices, **totals}.items():
+    totals = {"all": loss.whole}
+    if loss.fresh:
+        totals["all, without training targets"] = loss.fresh
+    for voice, nats in {**loss.voices, **totals}.items():
         better = 1 - nats.tuned / nats.untuned
         losses.add_row(Text(voice), f"{nats.untuned:.3f}", f"{nats.tuned:.3f}", f"{better:.0%}")
     console.print(Padding.indent(losses, 2))
-    console.print(nats_note(judgement.replies), style="dim")
+    console.print(nats_note(loss.replies), style="dim")
 
 
 def print_outcome(trained: Trained, console: Console) -> None:
     """Print the losses of a new version, whether it was promoted, and the next command."""
-    print_judgement(trained.judgement, console)
+    print_losses(trained.loss, console)
     number = trained.name.split("-")[0]
     state = "is the current version now"
     if not trained.promoted:
         state = f"is ready: understudy models promote {number}"
-    print_paragraph(loss_sentence(trained.judgement), console)
+    print_paragraph(loss_sentence(trained.loss), console)
     console.print(f"  {trained.name} {state}", highlight=False)
     console.print(
         f"  Next: understudy evaluate {number} --quick (does it sound like anyone?)",

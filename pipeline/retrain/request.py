@@ -18,7 +18,7 @@ from pipeline.evaluation.paired import Evaluation
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.terminal import Bar, Watch
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import Judgement, Start, make_version
+from pipeline.training.run import HeldOutLoss, Start, make_version
 
 StartFrom = Literal["base", "current"]
 Ask = Callable[[str], bool]
@@ -68,7 +68,7 @@ class Train(Protocol):
         bar: Bar,
         *,
         resume: bool = False,
-    ) -> tuple[str, Judgement]:
+    ) -> tuple[str, HeldOutLoss]:
         """Return the version's name and its losses."""
 
 

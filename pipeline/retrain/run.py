@@ -182,14 +182,14 @@ def _train_and_promote(
             checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
         )
     watch.begin("train")
-    name, judgement = dependencies.train(
+    name, loss = dependencies.train(
         plan.dataset, plan.start, registry, plan.hyperparameters, decoding, watch, resume=resume
     )
     made = registry.open(name)
     verdict, card = _compare_versions(request, dependencies, made, current, plan.dataset)
     other = current.artifact.path.name if current.artifact else None
     gate.print_verdict(verdict, name, other, watch.console)
-    print_paragraph(in_words(judgement, card), watch.console)
+    print_paragraph(in_words(loss, card), watch.console)
     watch.begin("write")
     receipt = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),

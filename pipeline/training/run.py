@@ -85,7 +85,7 @@ class Nats:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class HeldOutLoss:
     """A model's loss on held-out replies, over all of them and for each voice.
 
     `fresh` covers the replies that do not occur word for word in training; None if all do.
@@ -104,7 +104,7 @@ class Trained:
 
     name: str
     promoted: bool
-    judgement: Judgement
+    loss: HeldOutLoss
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +164,12 @@ def train(
             f"{dataset.folder} contains messages of {', '.join(names)}, who withdrew: set learn = "
             '"no" for them in its roster.toml and build it again'
         )
-    name, judgement = make_version(
+    name, loss = make_version(
         dataset, Start(base), registry, settings, decoding, TrainingBar(console), resume=resume
     )
     if promoted := registry.current is None and not settings.canaries:
         registry.promote(name)
-    return Trained(name, promoted, judgement)
+    return Trained(name, promoted, loss)
 
 
 def make_version(
@@ -181,7 +181,7 @@ def make_version(
     bar: Bar,
     *,
     resume: bool = False,
-) -> tuple[str, Judgement]:
+) -> tuple[str, HeldOutLoss]:
     """Train on a dataset; return the new version's name and its loss before and after.
 
     Raises:
@@ -405,7 +405,7 @@ def _train_and_add(
     bar: Bar,
     *,
     resume: bool,
-) -> tuple[str, Judgement]:
+) -> tuple[str, HeldOutLoss]:
     from pipeline.training import trainer
 
     console = bar.console
@@ -467,16 +467,16 @@ def _train_and_add(
     with step(console, "Loss of the tuned model on the same replies"):
         after = measure_loss(base, tested, examples, bf16=precision.bf16)
     nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
-    judgement = Judgement(nats.pop(_WHOLE), nats.pop(_FRESH, None), nats, len(tested))
+    loss = HeldOutLoss(nats.pop(_WHOLE), nats.pop(_FRESH, None), nats, len(tested))
     with step(console, "Converting for the bot, checked against the original"):
-        card = _card_of(dataset, start, base, settings, decoding, outcome, judgement, canaries)
+        card = _card_of(dataset, start, base, settings, decoding, outcome, loss, canaries)
         per_voice = max(1, _CHECKED_PAIRS // voices)
         checked = sample_evenly(dataset.validation or dataset.test, per_voice, settings.seed)
         name = _add_version(registry, base, card, encode_all(checked), dataset)
     make_private(work / "tensorboard")
     shutil.move(work / "tensorboard", make_folder(registry.root / "tensorboard") / name)
     shutil.rmtree(work)  # checkpoints contain the chat
-    return name, judgement
+    return name, loss
 
 
 def _encode_examples(
@@ -560,7 +560,7 @@ def _card_of(
     settings: Hyperparameters,
     decoding: Decoding,
     outcome: "Outcome",
-    judgement: Judgement,
+    loss: HeldOutLoss,
     canaries: Iterable[Canary],
 ) -> Card:
     return Card(
@@ -572,7 +572,7 @@ def _card_of(
         max_prompt_tokens=settings.max_prompt_tokens,
         decoding=decoding,
         public=dataset.public,
-        scores={"nats_per_character": asdict(judgement)},
+        scores={"nats_per_character": asdict(loss)},
         provenance={
             "understudy": version("understudy"),
             "commit": find_commit(),

@@ -3,25 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.training.run import Judgement
+from pipeline.training.run import HeldOutLoss
 
 Card = Mapping[str, Any]
 """The content of scorecard.json."""
 
 
-def verdict(judgement: Judgement, card: Card) -> str:
+def verdict(loss: HeldOutLoss, card: Card) -> str:
     """Return both sentences as one paragraph."""
-    return f"{loss_sentence(judgement)} {voice_sentence(card)}"
+    return f"{loss_sentence(loss)} {voice_sentence(card)}"
 
 
-def loss_sentence(judgement: Judgement) -> str:
+def loss_sentence(loss: HeldOutLoss) -> str:
     """Return a sentence on the change of the held-out loss."""
-    before, after = (f"{nats:.2f}" for nats in (judgement.whole.untuned, judgement.whole.tuned))
+    before, after = (f"{nats:.2f}" for nats in (loss.whole.untuned, loss.whole.tuned))
     change = f"stayed at {after}"
     if before != after:
-        is_lower = judgement.whole.tuned < judgement.whole.untuned
+        is_lower = loss.whole.tuned < loss.whole.untuned
         change = f"{'fell' if is_lower else 'rose'} from {before} to {after}"
-    replies = f" on {judgement.replies:,} replies" if judgement.replies else ""
+    replies = f" on {loss.replies:,} replies" if loss.replies else ""
     return f"Held-out loss {change} nats per character{replies} (lower is better)."
 
 

@@ -21,14 +21,14 @@ def test_training_on_begins_where_the_version_ended(trained, tmp_path, habits_da
     artifact, registry = trained.open(), Registry(tmp_path / "models")
     settings = Hyperparameters(epochs=0.05, learning_rate=1e-5, max_reply_tokens=32)
 
-    name, judgement = make_version(
+    name, loss = make_version(
         load_dataset(habits_dataset), Start(artifact), registry, settings, Decoding(),
         TrainingBar(QUIET),
     )  # fmt: skip
 
     card, before = registry.open(name).card, artifact.card.scores["nats_per_character"]["whole"]
-    assert judgement.whole.untuned == pytest.approx(before["tuned"], rel=0.05)
-    assert judgement.whole.tuned < 1.1 * before["tuned"]
+    assert loss.whole.untuned == pytest.approx(before["tuned"], rel=0.05)
+    assert loss.whole.tuned < 1.1 * before["tuned"]
     assert (card.base, card.family) == (artifact.card.base, artifact.card.family)
     assert card.provenance["began_with"] == artifact.path.name
     assert registry.current is None

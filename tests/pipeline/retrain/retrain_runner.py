@@ -24,7 +24,7 @@ from pipeline.evaluation.paired import (
 from pipeline.retrain.request import Dependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
-from pipeline.training.run import Judgement, Nats
+from pipeline.training.run import HeldOutLoss, Nats
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation, write
 
@@ -163,7 +163,7 @@ class RetrainRunner:
         (made / "weights" / "config.json").write_text("{}")
         registry.root.joinpath("tensorboard", "x").mkdir(parents=True, exist_ok=True)
         nats = Nats(1.0, 0.5)
-        return registry.add(made), Judgement(nats, None, {})
+        return registry.add(made), HeldOutLoss(nats, None, {})
 
     def _judge(self, artifact, dataset, cache, size, seed, console, on_progress):
         self.judged.append((artifact.path.name, dataset, size))

@@ -2,12 +2,12 @@
 
 import pytest
 
-from pipeline.training.run import Judgement, Nats
+from pipeline.training.run import HeldOutLoss, Nats
 from pipeline.training.verdict import loss_sentence, verdict, voice_sentence
 
 
 def losses(untuned, tuned, replies=200):
-    return Judgement(Nats(untuned, tuned), None, {}, replies)
+    return HeldOutLoss(Nats(untuned, tuned), None, {}, replies)
 
 
 def scorecard(share, low, real=0.51, lines=143):

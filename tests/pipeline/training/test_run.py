@@ -228,7 +228,7 @@ def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset
     assert "Precision: bf16, as in the interrupted run" in said.file.getvalue()
     assert "untuned base" not in said.file.getvalue()
     assert len(taken) == 1  # the tuned model's alone
-    assert trained.judgement.whole.untuned != trained.judgement.whole.tuned
+    assert trained.loss.whole.untuned != trained.loss.whole.tuned
 
 
 def test_a_resumed_run_with_other_held_out_replies_computes_the_untuned_loss_again(tmp_path):

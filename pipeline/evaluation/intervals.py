@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DRAWS = 1_000
-_TINY = 1e-9
 _TAILS = (2.5, 97.5)  # percent
 MIN_SESSIONS = 5
 """With fewer sessions, single items are resampled: two sessions allow only three resamples."""
@@ -65,7 +64,10 @@ def mean(values: ArrayLike, sessions: Sequence[int], seed: int) -> Estimate:
 
 
 def ratio(over: ArrayLike, under: ArrayLike, sessions: Sequence[int], seed: int) -> Estimate:
-    """Return the ratio of two sums, such as nats over characters, resampled in pairs."""
+    """Return the ratio of two sums, such as nats over characters, resampled in pairs.
+
+    It is 0 where the divisor is 0.
+    """
     top, bottom = np.asarray(over, float), np.asarray(under, float)
     if not len(sessions):
         return Estimate(0.0, 0.0, 0.0)
@@ -73,7 +75,8 @@ def ratio(over: ArrayLike, under: ArrayLike, sessions: Sequence[int], seed: int)
     sums = np.asarray([(top[group].sum(), bottom[group].sum()) for group in groups])
     equal = np.full(len(groups), 1 / len(groups))
     counts = np.random.default_rng(seed).multinomial(len(groups), equal, DRAWS)
-    drawn = counts @ sums
-    return estimate(
-        top.sum() / max(bottom.sum(), _TINY), drawn[:, 0] / np.maximum(drawn[:, 1], _TINY)
+    over_under = np.vstack([sums.sum(0), counts @ sums])
+    value, *draws = np.divide(
+        over_under[:, 0], over_under[:, 1], where=over_under[:, 1] != 0, out=np.zeros(DRAWS + 1)
     )
+    return estimate(value, draws)

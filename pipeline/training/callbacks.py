@@ -146,6 +146,34 @@ class RunCallback(transformers.TrainerCallback):
         )
 
 
+class ShuffledSteps(torch.utils.data.Sampler[int]):
+    """Draws the examples of another sampler, with the steps of an epoch in random order.
+
+    The sampler that groups by length sorts 50 steps at a time from long to short. A short run would
+    see long examples only. The longest step stays first, so that a lack of memory shows at once,
+    and a smaller one stays last.
+    """
+
+    def __init__(self, sampler: Any, step: int) -> None:
+        self._sampler, self._step = sampler, step
+        self._generator: torch.Generator | None = None
+
+    def use(self, generator: torch.Generator) -> None:
+        """Draw from this generator from now on."""
+        self._generator = self._sampler.generator = generator
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(self._sampler)
+        steps = [order[start : start + self._step] for start in range(0, len(order), self._step)]
+        whole = len(order) // self._step
+        middle = torch.randperm(max(0, whole - 1), generator=self._generator) + 1
+        for place in [*range(min(1, whole)), *middle.tolist(), *range(whole, len(steps))]:
+            yield from steps[place]
+
+
 @contextmanager
 def first_interrupt(handler: Callable[[], None]) -> Iterator[None]:
     """Call `handler` at the first Ctrl-C; a second one raises KeyboardInterrupt as usual."""

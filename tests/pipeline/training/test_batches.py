@@ -66,6 +66,14 @@ def test_the_longest_pair_comes_first_so_that_a_lack_of_memory_shows_at_once(epo
     assert max(LENGTHS[n] for n in epoch_of(0)[0]) == max(LENGTHS)
 
 
+def test_long_and_short_batches_alternate_from_the_first_steps_on(epoch_of):
+    found = [max(LENGTHS[n] for n in batch) for batch in epoch_of(0)[1:41]]
+
+    assert min(found) < 60
+    assert max(found) > 340
+    assert abs(sum(found[:20]) - sum(found[20:])) < 0.2 * sum(found)
+
+
 def test_padding_is_a_small_part_of_what_it_is_among_any_pairs(epoch_of):
     def padded(batches):
         found = epoch_of(0, batches=batches)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from model.artifacts.artifact import Family
 from model.artifacts.tokenizer import Codec
+from model.chat.conversation import Window
 from model.chat.eligibility import WITHHELD
 from model.chat.prompt import parse_reply, split_line
 from pipeline.dataset.pairs import Pair, SessionLine
@@ -23,8 +24,8 @@ IGNORED = -100
 PIECE_LINES = 24
 """Lines of a session in one training example. A prompt of the default window has at most 10."""
 
-_FILL = 5  # lines of the session before, as in the default window
-_FILLED = 0.5  # share of first pieces that begin with them
+_DEFAULT_WINDOW = Window()
+_FILLED = 0.5  # share of first pieces that begin with lines of the session before
 _BATCH = 1_024  # rows
 _ROWS = {"input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32()), "length": pa.int32()}
 
@@ -110,6 +111,7 @@ def encode_sessions(
     codec: Codec,
     limit: int,
     *,
+    window: Window = _DEFAULT_WINDOW,
     hidden: float = 0.0,
     draws: int = 1,
     seed: int = 0,
@@ -119,7 +121,8 @@ def encode_sessions(
     The loss covers every line that is a target, with its label. A piece has at most `limit`
     tokens. Each session is cut `draws` times, at other places each time. In a share `hidden` of
     the pieces one person's lines are missing from the first half, so that the model learns their
-    voice from their name.
+    voice from their name. Half of the first pieces begin with as many lines of the session before
+    as `window` may add to a short session.
     """
     chance = random.Random(seed)
 
@@ -130,7 +133,7 @@ def encode_sessions(
                 for piece in _cut_session(session, earlier, chance):
                     lines = _hide_person(piece, chance) if chance.random() < hidden else piece
                     yield from _encode_lines(lines, codec, limit)
-                earlier = session
+                earlier = session[max(0, len(session) - window.fill) :]
 
     return _table(rows())
 
@@ -223,7 +226,7 @@ def _cut_session(
         if not start and earlier and chance.random() < _FILLED:
             last, line = earlier[-1], session[0]
             if (last.topic_id, last.session + 1) == (line.topic_id, line.session):
-                piece[:0] = (replace(one, is_target=False) for one in earlier[-_FILL:])
+                piece[:0] = (replace(one, is_target=False) for one in earlier)
         yield piece
 
 

@@ -493,7 +493,7 @@ def _encode_examples(
     if settings.examples == "sessions":
         return encode_sessions(
             _training_sessions(dataset, start, settings, canaries), base.codec, sum(limits),
-            hidden=settings.hidden, draws=draws, seed=settings.seed,
+            window=dataset.window, hidden=settings.hidden, draws=draws, seed=settings.seed,
         )  # fmt: skip
     return encode_pairs(
         dataset.train if start.only is None else start.only, base.codec, base.family, limits,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from model.artifacts.tokenizer import make_codec
+from model.chat.conversation import Window
 from model.chat.eligibility import WITHHELD
 from model.chat.prompt import render_prompt, split_line
 from pipeline.dataset.pairs import Pair, SessionLine
@@ -159,6 +160,16 @@ def test_a_batch_keeps_labels_before_tokens_without_a_loss():
     labels = Collator("decoder-only", pad_id=0)(rows)["labels"]
 
     assert labels.tolist() == [[IGNORED, 6, IGNORED, IGNORED, 9], [IGNORED] * 4 + [8]]
+
+
+@pytest.mark.parametrize("fill", [0, 1, 3])
+def test_the_window_says_how_many_lines_of_the_session_before_may_come_first(codec, fill):
+    sessions = [session("Hugo: a", "Hugo: b", "Hugo: c", "Hugo: d"), session("Ana: e", number=1)]
+
+    rows = encode_sessions(sessions, codec, LIMIT, window=Window(fill=fill), draws=30)
+
+    texts = [codec.text(row["input_ids"]) for row in rows]
+    assert max(text.count("Hugo") for text in texts if "Ana" in text) == fill
 
 
 def test_the_same_seed_gives_the_same_rows(codec):

@@ -18,6 +18,7 @@ from pipeline.evaluation.intervals import (
     MIN_SESSIONS,
     Estimate,
     Numbers,
+    divide,
     estimate,
     group_sessions,
 )
@@ -29,7 +30,6 @@ BOTH, CHARACTERS, WORDS = "both", "characters", "words_and_habits"
 """The judges; `both` adds the log-probabilities of the other two."""
 
 _DRAWS = 300
-_TINY = 1e-9
 _PARTITIONS = 20
 """Random partitions of the lines into bags; a single partition would depend on luck."""
 
@@ -155,8 +155,7 @@ def measure_attribution(
         name: Attribution(
             f1=_center(values[number], draws[:, number]),
             relative=_center(
-                values[number] / max(values[at], _TINY),
-                draws[:, number] / np.maximum(draws[:, at], _TINY),
+                float(divide(values[number], values[at])), divide(draws[:, number], draws[:, at])
             ),
             bags=found[number][0],
             confusion=tuple(tuple(round(float(x), 4) for x in row) for row in found[number][1]),

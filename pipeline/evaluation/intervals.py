@@ -75,8 +75,14 @@ def ratio(over: ArrayLike, under: ArrayLike, sessions: Sequence[int], seed: int)
     sums = np.asarray([(top[group].sum(), bottom[group].sum()) for group in groups])
     equal = np.full(len(groups), 1 / len(groups))
     counts = np.random.default_rng(seed).multinomial(len(groups), equal, DRAWS)
-    over_under = np.vstack([sums.sum(0), counts @ sums])
-    value, *draws = np.divide(
-        over_under[:, 0], over_under[:, 1], where=over_under[:, 1] != 0, out=np.zeros(DRAWS + 1)
+    drawn = counts @ sums
+    return estimate(float(divide(top.sum(), bottom.sum())), divide(drawn[:, 0], drawn[:, 1]))
+
+
+def divide(over: ArrayLike, under: ArrayLike) -> NDArray[np.float64]:
+    """Return quotients, 0 where the divisor is 0."""
+    top, bottom = np.asarray(over, float), np.asarray(under, float)
+    quotients: NDArray[np.float64] = np.divide(
+        top, bottom, where=bottom != 0, out=np.zeros_like(top)
     )
-    return estimate(value, draws)
+    return quotients

@@ -58,6 +58,15 @@ def test_lines_that_are_alike_whoever_says_them_are_no_better_than_chance(judges
     assert attribute(judges, judge, other=anybody)["other"].f1.value < 0.5
 
 
+def test_nothing_is_compared_with_real_lines_that_the_judges_never_recognise(judges):
+    swapped = list_lines(answers(turns(20, 2), 3, next_voice))
+
+    found = attribute(judges, real=swapped, other=real(40, 3))["other"]
+
+    assert found.f1.value == 1.0
+    assert (found.relative.value, found.relative.low, found.relative.high) == (0.0, 0.0, 0.0)
+
+
 def test_more_lines_in_a_bag_tell_more(judges):
     hard = [
         Line(line.voice, line.text if number % 3 == 0 else "okay then", line.session)

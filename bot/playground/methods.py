@@ -52,23 +52,25 @@ def send_message(world: World, params: Json) -> Json:
 def send_document(world: World, params: Json) -> Json:
     """Post an uploaded file, or one that Telegram already has."""
     chat = world.find_chat(params.get("chat_id"))
-    given = params.get("document")
-    if isinstance(given, str) and given.startswith("attach://"):
-        given = params.get(given.removeprefix("attach://"))
+    given = _attached(params, "document")
     if isinstance(given, Upload):
         document = world.store_file(given)
-    elif given in world.files:
+    elif isinstance(given, str) and given in world.files:
         upload = world.files[given]
         document = {"file_id": given, "file_unique_id": f"unique-{given}"}
         document |= {"file_name": upload.name, "file_size": len(upload.content)}
     else:
         raise ApiError(400, "Bad Request: there is no document in the request")
-    body: Json = {"document": document}
-    if caption := params.get("caption"):
-        if utf16_length(caption) > LONGEST_CAPTION:
-            raise ApiError(400, "Bad Request: message caption is too long")
-        body["caption"] = caption
-    return _post(world, chat, params, body)
+    return _post(world, chat, params, {"document": document, **_caption(params)})
+
+
+def send_photo(world: World, params: Json) -> Json:
+    """Post an uploaded picture."""
+    chat = world.find_chat(params.get("chat_id"))
+    given = _attached(params, "photo")
+    if not isinstance(given, Upload):
+        raise ApiError(400, "Bad Request: there is no photo in the request")
+    return _post(world, chat, params, {"photo": world.store_photo(given), **_caption(params)})
 
 
 def send_sticker(world: World, params: Json) -> Json:
@@ -103,7 +105,7 @@ def delete_message(world: World, params: Json) -> bool:
         raise ApiError(400, "Bad Request: message can't be deleted")
     if world.now() - message["date"] > DELETABLE_SECONDS:
         raise ApiError(400, "Bad Request: message can't be deleted for everyone")
-    del world.messages[key]
+    world.delete_message(*key)
     return True
 
 
@@ -113,7 +115,7 @@ def send_poll(world: World, params: Json) -> Json:
     if params.get("type") != "quiz":
         raise ApiError(400, "Bad Request: this server supports quizzes only")
     poll: Json = {
-        "id": str(len(world.voters) + 1),
+        "id": str(len(world.votes) + 1),
         "question": _check_length(params.get("question", ""), LONGEST_QUESTION, "question"),
         "options": [
             {"text": text, "voter_count": 0, "persistent_id": str(place)}
@@ -132,7 +134,7 @@ def send_poll(world: World, params: Json) -> Json:
         if explanation.count("\n") > MAX_LINE_FEEDS:
             raise ApiError(400, "Bad Request: poll explanation has too many line feeds")
         poll["explanation"] = _check_length(explanation, LONGEST_EXPLANATION, "explanation")
-    world.voters[poll["id"]] = set()
+    world.votes[poll["id"]] = {}
     return _post(world, chat, params, {"poll": poll})
 
 
@@ -151,6 +153,7 @@ def send_chat_action(world: World, params: Json) -> bool:
     world.locate(chat, params.get("message_thread_id"), None)
     if params.get("action") not in ACTIONS:
         raise ApiError(400, "Bad Request: wrong parameter action in request")
+    world.notify("action", {"chat": chat.json(), "action": params["action"]})
     return True
 
 
@@ -158,6 +161,7 @@ def answer_callback_query(world: World, params: Json) -> bool:
     """Answer a callback query."""
     if params.get("callback_query_id") not in world.queries:
         raise ApiError(400, STALE_QUERY)
+    world.notify("callback_answer", params)
     return True
 
 
@@ -169,6 +173,7 @@ def set_my_commands(world: World, params: Json) -> bool:
         if not 0 < len(command["description"]) <= LONGEST_DESCRIPTION:
             raise ApiError(400, "Bad Request: BOT_COMMAND_DESCRIPTION_INVALID")
     world.commands[_scope(world, params)] = params.get("commands", [])
+    world.notify("commands", params)
     return True
 
 
@@ -277,6 +282,21 @@ def _text(params: Json) -> Json:
     return {"text": text} | ({"entities": entities} if entities else {})
 
 
+def _attached(params: Json, name: str) -> object:
+    """Return a parameter, or the upload that it names as `attach://<name of the upload>`."""
+    given = params.get(name)
+    if isinstance(given, str) and given.startswith("attach://"):
+        return params.get(given.removeprefix("attach://"))
+    return given
+
+
+def _caption(params: Json) -> Json:
+    caption = params.get("caption")
+    if caption and utf16_length(caption) > LONGEST_CAPTION:
+        raise ApiError(400, "Bad Request: message caption is too long")
+    return {"caption": caption} if caption else {}
+
+
 def _buttons(params: Json) -> Json:
     """Return the buttons of a message; it does not show other kinds of reply_markup."""
     markup = params.get("reply_markup") or {}
@@ -313,7 +333,7 @@ def _edit(world: World, params: Json, body: Json) -> Json:
     edited = {**kept, **body, **_buttons(params)}
     if edited == message:
         raise ApiError(400, NOT_MODIFIED)
-    world.messages[key] = edited | {"edit_date": world.now()}
+    world.store_message(edited | {"edit_date": world.now()})
     return world.messages[key]
 
 
@@ -357,6 +377,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "deleteWebhook": delete_webhook,
         "sendMessage": send_message,
         "sendDocument": send_document,
+        "sendPhoto": send_photo,
         "sendSticker": send_sticker,
         "sendPoll": send_poll,
         "editMessageText": edit_message_text,

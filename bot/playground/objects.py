@@ -1,6 +1,7 @@
 """The Bot API objects of the playground."""
 
 import re
+import struct
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -39,6 +40,11 @@ PERMISSIONS = (
 )
 """What a restricted member may not do."""
 PRESENT = frozenset({"creator", "administrator", "member", "restricted"})
+PNG = b"\x89PNG\r\n\x1a\n"
+PNG_SIZE_END = 24  # the first chunk begins with width and height
+JPEG_MARK = 0xFF
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""The segments of a JPEG that contain its size (ITU T.81, table B.1)."""
 COMMAND = re.compile(r"(?<![\w/])/\w{1,64}(?:@\w{3,32})?", re.ASCII)
 
 
@@ -167,6 +173,22 @@ class Call:
 def utf16_length(text: str) -> int:
     """Count the UTF-16 units of a text, the unit of Telegram's limits and offsets."""
     return len(text.encode("utf-16-le")) // 2
+
+
+def picture_size(content: bytes) -> tuple[int, int] | None:
+    """Return the width and height of a PNG or JPEG picture in pixels; None for other content."""
+    if content.startswith(PNG) and len(content) >= PNG_SIZE_END:
+        width, height = struct.unpack(">II", content[PNG_SIZE_END - 8 : PNG_SIZE_END])
+        return width, height
+    place = 2 if content.startswith(b"\xff\xd8") else len(content)
+    while place + 9 <= len(content):
+        mark, kind, length, height, width = struct.unpack_from(">BBHxHH", content, place)
+        if mark != JPEG_MARK:
+            return None
+        if kind in JPEG_FRAMES:
+            return width, height
+        place += 2 + length
+    return None
 
 
 def command_entities(text: str) -> list[Json]:

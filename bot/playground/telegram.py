@@ -107,9 +107,21 @@ class Telegram:
         self.world.stickers[added["file_id"]] = added
         return added
 
+    def photo(self, content: bytes) -> list[Json]:
+        """Add a picture and return its PhotoSizes, for `say(…, None, photo=…)`.
+
+        Raises:
+            ApiError: 400 if it is neither PNG nor JPEG.
+        """
+        return self.world.store_photo(Upload("photo", content))
+
     async def react(self, message: Json, user: User, *emoji: str) -> None:
         """Change a person's reactions; the bot gets an update where it is an admin."""
         chat = self.world.chats[message["chat"]["id"]]
+        reactions = self.world.reactions.setdefault((chat.id, message["message_id"]), {})
+        earlier, reactions[user.id] = reactions.get(user.id, ()), emoji
+        if current := self.world.messages.get((chat.id, message["message_id"])):
+            self.world.notify("message", current)
         if not chat.member(self.me).is_admin:
             return
         change = {
@@ -117,7 +129,7 @@ class Telegram:
             "message_id": message["message_id"],
             "user": user.json(),
             "date": self.world.now(),
-            "old_reaction": [],
+            "old_reaction": [{"type": "emoji", "emoji": one} for one in earlier],
             "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
         }
         await self.updates.push("message_reaction", change)
@@ -158,13 +170,13 @@ class Telegram:
         kept = {name: part for name, part in message.items() if name not in dropped}
         new_text = text_fields(text, key="text" if "text" in message else "caption")
         edited = {**kept, **new_text, "edit_date": self.world.now()}
-        self.world.messages[chat.id, message["message_id"]] = edited
+        self.world.store_message(edited)
         await self.world.announce(chat, edited, edited=True)
         return edited
 
     def remove(self, message: Json) -> None:
         """Delete a message; a bot gets no update about this."""
-        del self.world.messages[message["chat"]["id"], message["message_id"]]
+        self.world.delete_message(message["chat"]["id"], message["message_id"])
 
     def message(self, chat: Chat, message_id: int) -> Json:
         """Return the current message, or raise KeyError if it was deleted."""
@@ -194,20 +206,20 @@ class Telegram:
         Raises:
             ValueError: There is no such option, or the user has already voted.
         """
-        key = message["chat"]["id"], message["message_id"]
-        current = self.world.messages[key]
+        current = self.world.messages[message["chat"]["id"], message["message_id"]]
         poll: Json = current["poll"]
         if not 0 <= option < len(poll["options"]):
             raise ValueError(f"no option {option}: there are {len(poll['options'])}")
-        if user.id in self.world.voters[poll["id"]]:
+        votes = self.world.votes[poll["id"]]
+        if user.id in votes:
             raise ValueError(f"{user.first_name} has already answered")
-        self.world.voters[poll["id"]].add(user.id)
+        votes[user.id] = option
         options = [
             {**one, "voter_count": one["voter_count"] + (place == option)}
             for place, one in enumerate(poll["options"])
         ]
         counted = {**poll, "options": options, "total_voter_count": poll["total_voter_count"] + 1}
-        self.world.messages[key] = {**current, "poll": counted}
+        self.world.store_message({**current, "poll": counted})
         await self.updates.push("poll", counted)
         if not poll["is_anonymous"]:
             answer = {"poll_id": poll["id"], "user": user.json(), "option_ids": [option]}

@@ -1,6 +1,7 @@
 """Chats, users and messages of the playground."""
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 from bot.playground.objects import (
     ANONYMOUS_ADMIN,
@@ -10,6 +11,7 @@ from bot.playground.objects import (
     Member,
     Upload,
     User,
+    picture_size,
 )
 from bot.playground.updates import Updates
 
@@ -29,6 +31,8 @@ SERVICE = frozenset(
 UPGRADED = "Bad Request: group chat was upgraded to a supergroup chat"
 NO_THREAD = "Bad Request: message thread not found"
 NO_REPLIED = "Bad Request: message to be replied not found"
+Listener: TypeAlias = Callable[[str, Json], None]
+"""Receives the kind of a change and its object."""
 
 
 class World:
@@ -45,7 +49,12 @@ class World:
         self.stickers: dict[str, Json] = {}
         self.commands: dict[str, list[Json]] = {}
         self.queries: set[str] = set()
-        self.voters: dict[str, set[int]] = {}
+        self.votes: dict[str, dict[int, int]] = {}
+        """Of each poll, the option that each user chose."""
+        self.reactions: dict[tuple[int, int], dict[int, tuple[str, ...]]] = {}
+        """Of each message, the emoji of each user."""
+        self.listeners: list[Listener] = []
+        """Called for each change that people see in a chat."""
         self.logged_out = False
         self._clock = clock
 
@@ -63,10 +72,25 @@ class World:
             "from": sender.json(),
             **body,
         }
-        self.messages[chat.id, chat.last_message_id] = message
+        self.store_message(message)
         if sender.is_bot and sender != ANONYMOUS_ADMIN:
             chat.last_bot = sender.id
         return message
+
+    def store_message(self, message: Json) -> None:
+        """Add a message, or replace the one with its id."""
+        self.messages[message["chat"]["id"], message["message_id"]] = message
+        self.notify("message", message)
+
+    def delete_message(self, chat_id: int, message_id: int) -> None:
+        """Delete a message with its reactions."""
+        self.reactions.pop((chat_id, message_id), None)
+        self.notify("deleted", self.messages.pop((chat_id, message_id)))
+
+    def notify(self, kind: str, body: Json) -> None:
+        """Report a change to the listeners."""
+        for listener in tuple(self.listeners):
+            listener(kind, body)
 
     def locate(self, chat: Chat, thread: int | None, reply_to: Json | None) -> Json:
         """Return the fields for a message's topic and the message that it replies to.
@@ -125,6 +149,19 @@ class World:
             "file_name": upload.name,
             "file_size": len(upload.content),
         }
+
+    def store_photo(self, upload: Upload) -> list[Json]:
+        """Store a picture and return its PhotoSizes: one, of its own size.
+
+        Raises:
+            ApiError: 400 if it is neither PNG nor JPEG.
+        """
+        size = picture_size(upload.content)
+        if size is None:
+            raise ApiError(400, "Bad Request: IMAGE_PROCESS_FAILED")
+        document = self.store_file(upload)
+        del document["file_name"]
+        return [document | {"width": size[0], "height": size[1]}]
 
     def find_chat(self, chat_id: object) -> Chat:
         """Return the chat of a call.

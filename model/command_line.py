@@ -40,7 +40,10 @@ class Command(TyperCommand):
         arguments = (p for p in self.get_params(ctx) if p.param_type_name == "argument")
         return [
             "[OPTIONS]",
-            *(_label(one) if one.required else f"[{_label(one)}]" for one in arguments),
+            *(
+                label_parameter(one) if one.required else f"[{label_parameter(one)}]"
+                for one in arguments
+            ),
         ]
 
 
@@ -152,7 +155,7 @@ def _print_help(command: Any, ctx: Any) -> None:  # noqa: ANN401
     for param in command.get_params(ctx):
         own = "Arguments" if param.param_type_name == "argument" else "Options"
         title = getattr(param, "rich_help_panel", None) or own
-        panels.setdefault(title, []).append((Text(_label(param)), _describe(param)))
+        panels.setdefault(title, []).append((Text(label_parameter(param)), _describe(param)))
     if isinstance(command, TyperGroup):
         found = ((name, command.get_command(ctx, name)) for name in command.list_commands(ctx))
         panels["Commands"] = [
@@ -168,7 +171,7 @@ def _print_help(command: Any, ctx: Any) -> None:  # noqa: ANN401
         console.print(Padding(Text.assemble("Example: ", (command.epilog, "bold")), (0, 1, 1, 1)))
 
 
-def _label(param: Any) -> str:  # noqa: ANN401
+def label_parameter(param: Any) -> str:  # noqa: ANN401
     """Return an option's names and its metavar, or an argument's metavar."""
     metavar = param.metavar or (param.name or "").upper()
     if param.param_type_name == "argument":
@@ -177,15 +180,20 @@ def _label(param: Any) -> str:  # noqa: ANN401
     return names if param.is_flag else f"{names} {metavar}"
 
 
-def _describe(param: Any) -> Columns:  # noqa: ANN401
-    """Return a parameter's help and its default, or that it is required."""
+def describe_default(param: Any) -> str:  # noqa: ANN401
+    """Return a parameter's default, `required`, or nothing."""
     shown = param.show_default if isinstance(param.show_default, str) else param.default
     if param.required and param.param_type_name == "option":
-        note = "[required]"
-    elif shown is None or isinstance(shown, bool) or not param.show_default:
-        note = ""
-    else:
-        value = shown.value if isinstance(shown, Enum) else shown
-        note = f"[default: {f'{value:g}' if isinstance(value, float) else value}]"
+        return "required"
+    if shown is None or isinstance(shown, bool) or not param.show_default:
+        return ""
+    value = shown.value if isinstance(shown, Enum) else shown
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _describe(param: Any) -> Columns:  # noqa: ANN401
+    """Return a parameter's help and its default, or that it is required."""
+    default = describe_default(param)
+    note = f"[{'' if default == 'required' else 'default: '}{default}]" if default else ""
     texts = [Text(param.help or "")] + ([Text(note, "dim")] if note else [])
     return Columns(texts)  # which puts a note that does not fit on a line of its own

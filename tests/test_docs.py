@@ -102,3 +102,20 @@ def test_every_link_to_a_file_leads_somewhere(page):
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE)
             assert anchor in set(map(slug, headings)), target
+
+
+def test_every_message_that_troubleshooting_quotes_is_in_the_code():
+    sources = [
+        path.read_text("utf-8")
+        for name in ("bot", "model", "pipeline")
+        for path in (ROOT / name).rglob("*.py")
+    ]
+    code = re.sub(r'"\s*f?"', "", "\n".join(sources))
+    page = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+
+    quotes = re.findall(r"“([^”]+)”", page)
+
+    assert quotes
+    for quote in quotes:
+        for part in filter(None, (part.strip() for part in quote.split("…"))):
+            assert part in code, quote

@@ -122,7 +122,10 @@ def backup(
     print(f"{copy.path} contains {copy.messages:,} messages ({copy.size / 2**20:,.1f} MiB).")
 
 
-cli = make_app("Run the live bot, which answers in a Telegram group in friends' voices.")
+cli = make_app(
+    "Run the live bot, which answers in a Telegram group in friends' voices.",
+    program="understudy-bot",
+)
 add_commands(
     cli,
     (

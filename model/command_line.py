@@ -5,7 +5,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, NoReturn
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.columns import Columns
@@ -23,6 +24,12 @@ SIGNALLED = 128  # a shell adds this to the number of the signal that ended a pr
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
 _MAX_WIDTH = 100
+_DISTRIBUTION = "understudy"
+_COMPLETION = {
+    "install_completion": "Install tab completion for this shell",
+    "show_completion": "Print tab completion's script for this shell",
+}
+"""Help of typer's own options, short enough for one line."""
 
 
 class Command(TyperCommand):
@@ -50,21 +57,49 @@ class Command(TyperCommand):
 class CommandGroup(TyperGroup):
     """A group of commands with the same form of help."""
 
+    def get_params(self, ctx: Any) -> list[Any]:  # noqa: ANN401  click's types
+        """Return the options, with a short help for those that typer adds."""
+        params: list[Any] = list(super().get_params(ctx))
+        for param in params:
+            if text := _COMPLETION.get(param.name):
+                param.help = text
+        return params
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002
         """Print the help."""
         _print_help(self, ctx)
 
 
-def make_app(help: str) -> typer.Typer:  # noqa: A002  typer's word
-    """Return an empty command line."""
-    return typer.Typer(
+def make_app(help: str, program: str | None = None) -> typer.Typer:  # noqa: A002  typer's word
+    """Return an empty command line; that of a whole program has --version and completion."""
+    app = typer.Typer(
         help=help,
         cls=CommandGroup,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=program is not None,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
+    if program is None:
+        return app
+
+    def print_version(wanted: bool) -> None:  # noqa: FBT001  typer's signature
+        if wanted:
+            print(f"{program} {version(_DISTRIBUTION)}")
+            raise typer.Exit
+
+    @app.callback()
+    def start(
+        show_version: Annotated[
+            bool,
+            typer.Option(
+                "--version", callback=print_version, is_eager=True, help="Print the version"
+            ),
+        ] = False,
+    ) -> None:
+        pass
+
+    return app
 
 
 def add_commands(

@@ -1,6 +1,7 @@
-"""Show progress bars and tables in an 80-column terminal."""
+"""Show progress bars, tables and the colours of names in an 80-column terminal."""
 
 import time
+import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,26 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+_COLOURS = (
+    "#0087ff", "#d75f00", "#00af5f", "#d75fd7", "#af8700", "#875fff", "#00afaf", "#ff5f5f",
+    "#5f8700", "#af5f87",
+)  # fmt: skip
+"""Colours of the 256 that terminals have, readable on light and dark backgrounds."""
+
+
+def colours_of(names: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each name. It depends on the name; of two with the same, one moves on.
+
+    With more names than colours, some share one.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(set(names)):
+        first = zlib.crc32(name.encode("utf-8", "replace")) % len(_COLOURS)
+        order = (*_COLOURS[first:], *_COLOURS[:first])
+        taken = set(found.values())
+        found[name] = next((one for one in order if one not in taken), order[0])
+    return found
 
 
 def print_paragraph(text: str, console: Console) -> None:

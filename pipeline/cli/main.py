@@ -217,7 +217,8 @@ def demo(
 
 
 app = make_app(
-    "Train a model on a Telegram group's chat, and talk with it. `understudy-bot` runs the bot."
+    "Train a model on a Telegram group's chat, and talk with it. `understudy-bot` runs the bot.",
+    program="understudy",
 )
 add_commands(
     app,

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from model.artifacts.artifact import Decoding
+from model.artifacts.registry import Registry
 from model.chat.conversation import Window
 from model.chat.names import make_printable_name
 from model.command_line import number
@@ -33,8 +34,33 @@ ModelsDir = Annotated[
     Path,
     typer.Option("--models", metavar="PATH", readable=False, help="Folder of trained models"),
 ]
+
+
+def complete_version(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the versions that an incomplete word may mean, for the shell's completion."""
+    names = ["current", *Registry(context.params.get("models_dir") or MODELS).names]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_voice(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the voices that an incomplete word may mean; a name of several words by its first."""
+    try:
+        artifact = Registry(context.params.get("models_dir") or MODELS).open(
+            context.params.get("model") or "current"
+        )
+    except ArtifactError:
+        return []
+    names = (person.name.split(" ")[0] for person in artifact.card.roster.voices)
+    return [name for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
 Version = Annotated[
-    str, typer.Argument(metavar="VERSION", help="current, a number such as 7, or a full name")
+    str,
+    typer.Argument(
+        metavar="VERSION",
+        help="current, a number such as 7, or a full name",
+        autocompletion=complete_version,
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue a stopped training")]
 Restart = Annotated[

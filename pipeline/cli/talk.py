@@ -1,46 +1,83 @@
 """The commands `chat` and `simulate`."""
 
+import json
 import random
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.live import Live
+from rich.padding import Padding
 from rich.text import Text
 
 from model.artifacts.registry import Registry
 from model.chat.eligibility import VOICE_EMOJI
-from model.chat.names import clean_name, find_voice, make_printable
-from model.chat.prompt import LINE_BREAK, format_line, parse_lines
+from model.chat.names import (
+    clean_name,
+    escape_control_characters,
+    find_voice,
+    fold,
+    make_printable,
+    make_printable_lines,
+)
+from model.chat.prompt import LINE_BREAK, format_line, parse_lines, split_line
 from model.chat.roster import Person
 from model.command_line import number
 from model.errors import DatasetError, VoiceError, describe_error
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.cli import options
 from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import colours_of
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
-_AS = re.compile(r"/as(?=\s|$)")
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+
 HELD_OUT, NOTHING = "held-out", "nothing"
+ANYONE = "anyone"
+COMMANDS: Mapping[str, str] = {
+    "/as": "/as Hugo changes the voice; /as Hugo hello also says hello",
+    "/again": "another answer instead of the last one",
+    "/voices": "who can answer",
+    "/help": "these commands",
+    "/quit": "end the chat",
+}
+_MARGIN = 3  # columns before a name: the emoji or a bar, and spaces
 
 Start = Annotated[
     str, typer.Option(metavar="PATH", help="Opening lines: held-out, nothing, or a text file")
 ]
 Model = Annotated[
     str,
-    typer.Option("--model", metavar="VERSION", help="current, a number, a full name, or a folder"),
+    typer.Option(
+        "--model",
+        metavar="VERSION",
+        help="current, a number, a full name, or a folder",
+        autocompletion=options.complete_version,
+    ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per turn")]
 
 
 def chat(
     context: typer.Context,
-    voice: Annotated[str, typer.Option("--as", metavar="NAME", help="Voice that answers")],
+    voice: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="Voice that answers, or anyone",
+            autocompletion=options.complete_voice,
+        ),
+    ],
     me: Annotated[str, typer.Option(metavar="NAME", help="Your name in the conversation")] = "You",
     start: Start = HELD_OUT,
+    as_json: Json = False,
     model: Model = "current",
     data: options.Data = None,
     models_dir: options.ModelsDir = options.MODELS,
@@ -54,12 +91,18 @@ def chat(
     """Chat with a voice in the terminal.
 
     Type a line to get an answer. An empty line lets the voice continue, /as NAME changes the
-    voice, and Ctrl-D ends the chat.
+    voice, /again draws another answer, /help lists the commands, and Ctrl-D ends the chat. Tab
+    completes commands and names. What you type is not stored.
+
+    With --json, each line of the input gets one line of output: {"name": "Hugo", "messages":
+    ["first", "second"], "generated": true}, or {"error": "…"}.
     """
-    talk = _open_talk(models_dir, model, start, data, seed, context.params)
-    talk.console.print(
-        "An empty line lets the voice continue, /as NAME changes it, Ctrl-D ends.\n", style="dim"
-    )
+    talk = _open_talk(models_dir, model, start, data, seed, context.params, as_json=as_json)
+    if talk.console.is_terminal and not as_json:
+        talk.console.print(
+            "An empty line lets the voice continue, /help lists commands, Ctrl-D ends.\n",
+            style="dim",
+        )
     run_chat(talk, voice, me)
 
 
@@ -69,6 +112,7 @@ def simulate(
         int, typer.Option(metavar="N", parser=number(int, 1), help="Number of turns")
     ] = 10,
     start: Start = HELD_OUT,
+    as_json: Json = False,
     model: Model = "current",
     data: options.Data = None,
     models_dir: options.ModelsDir = options.MODELS,
@@ -81,9 +125,10 @@ def simulate(
 ) -> None:
     """Generate a conversation; the model chooses who speaks next.
 
-    Generated lines start with 🎭. They become context for the lines that follow.
+    Generated lines start with 🎭. They become context for the lines that follow. With --json, each
+    turn is one line: {"name": "Hugo", "messages": ["first", "second"], "generated": true}.
     """
-    talk = _open_talk(models_dir, model, start, data, seed, context.params)
+    talk = _open_talk(models_dir, model, start, data, seed, context.params, as_json=as_json)
     run_simulation(talk, turns)
 
 
@@ -94,6 +139,13 @@ class Talk:
     speaker: Speaker
     console: Console
     lines: list[str] = field(default_factory=list)
+    as_json: bool = False
+    colours: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Give each person of the roster a colour."""
+        people = self.speaker.artifact.card.roster.people
+        self.colours = self.colours or colours_of(person.name for person in people)
 
     @property
     def voices(self) -> tuple[Person, ...]:
@@ -105,31 +157,94 @@ class Talk:
         """Return the lines that are the context of a reply."""
         return self.lines[-self.speaker.artifact.card.window.size :]
 
-    def find_voice(self, name: str) -> str:
-        """Return the full name of a voice.
+    def find_voice(self, text: str) -> tuple[str, str]:
+        """Return the full name of the voice that starts a text, and the words after it.
 
         Raises:
             VoiceError: There is none, or the person may not be imitated.
         """
-        found = self.speaker.artifact.card.roster.match_voice(name)
-        if found and not found[1] and found[0].why_silent:
+        found = self.speaker.artifact.card.roster.match_voice(text)
+        if found and found[0].why_silent:
             raise VoiceError(f"{found[0].name} {found[0].why_silent}: choose another voice")
-        return find_voice(name, self.voices).name
+        if found:
+            return found[0].name, found[1]
+        first, _, rest = text.partition(" ")
+        if fold(first) == ANYONE:
+            return ANYONE, rest.strip()
+        return find_voice(text, self.voices).name, ""
+
+    def add_turn(self, voice: str) -> None:
+        """Generate a turn, add it to the conversation and print it.
+
+        Raises:
+            VoiceError: The voice has nothing to say, or nobody may be imitated.
+        """
+        names = [person.name for person in self.voices]
+        with self._writing(voice):
+            if voice == ANYONE:
+                name, messages = self.speaker.turn(self.window, names)
+            else:
+                name, messages = voice, self.speaker.reply(self.window, voice)
+        self.lines += (format_line(name, message) for message in messages)
+        self.print_turn(name, messages, generated=True)
 
     def print_lines(self) -> None:
         """Print the conversation so far."""
         for line in self.lines:
-            self._print(_styled(line, generated=False))
+            name, words = split_line(line)
+            self.print_turn(name or "", [words.replace(LINE_BREAK, "\n")], generated=False)
 
-    def add_turn(self, voice: str, messages: Iterable[str]) -> None:
-        """Add a generated turn to the conversation, and print it."""
+    def print_turn(self, name: str, messages: Iterable[str], *, generated: bool) -> None:
+        """Print a turn: as one line of JSON, or a line per message with the name in its colour."""
+        if self.as_json:
+            self._print_json(name=name, messages=list(messages), generated=generated)
+            return
+        label = f"{make_printable(name)}: " if name else ""
+        mark = Text(f"{VOICE_EMOJI} ") if generated else Text(" │ ", "dim")
         for message in messages:
-            line = format_line(voice, message)
-            self.lines.append(line)
-            self._print(_styled(line, generated=True))
+            words = make_printable_lines(message)
+            if not self.console.is_terminal:
+                plain = words.replace("\n", "\n     ")
+                self.console.print(f"{mark}{label}{plain}", soft_wrap=True)
+                continue
+            text = Text.assemble((label, self._style(name)), words)
+            for row, line in enumerate(text.wrap(self.console, self.console.width - _MARGIN)):
+                self.console.print(Text.assemble(" " * _MARGIN if row else mark, line))
 
-    def _print(self, text: Text) -> None:
-        self.console.print(text, soft_wrap=not self.console.is_terminal)
+    def print_notice(self, text: str) -> None:
+        """Print why there is no answer, or the answer to a command."""
+        if self.as_json:
+            self._print_json(error=text)
+        else:
+            words = Text(make_printable_lines(text), "yellow")
+            self.console.print(
+                Padding.indent(words, _MARGIN), soft_wrap=not self.console.is_terminal
+            )
+
+    def print_voices(self) -> None:
+        """Print who can answer."""
+        if self.as_json:
+            self._print_json(voices=[person.name for person in self.voices])
+            return
+        names = (Text(person.name, self._style(person.name)) for person in self.voices)
+        self.console.print(Padding.indent(Text(", ").join(names), _MARGIN))
+
+    def _style(self, name: str) -> str:
+        return f"bold {self.colours.get(name, '')}".strip()
+
+    def _print_json(self, **value: object) -> None:
+        print(escape_control_characters(json.dumps(value, ensure_ascii=False)), flush=True)
+
+    @contextmanager
+    def _writing(self, voice: str) -> Iterator[None]:
+        """Show in a terminal that an answer is on its way."""
+        if self.as_json or not self.console.is_terminal:
+            yield
+            return
+        who = "somebody" if voice == ANYONE else voice
+        text = Text.assemble(f"{VOICE_EMOJI} ", (f"{who} is writing …", "dim"))
+        with Live(text, console=self.console, auto_refresh=False, transient=True):
+            yield
 
 
 def opening_lines(start: str, dataset: str | None, window: int, seed: int | None) -> list[str]:
@@ -162,19 +277,57 @@ def opening_lines(start: str, dataset: str | None, window: int, seed: int | None
 
 def run_chat(talk: Talk, voice: str, me: str) -> None:
     """Answer each typed line in a voice, until the end of the input."""
-    name = talk.find_voice(voice)
-    my_name = clean_name(me)
+    name, _ = talk.find_voice(voice)
+    conversation = Chat(talk, name, clean_name(me))
     talk.print_lines()
-    for line in _typed_lines(talk.console, f" │ {my_name}: "):
+    for line in _typed_lines(conversation):
         words = line.encode("utf-8", "replace").decode().strip()  # a terminal may send any byte
+        if words == "/quit":
+            return
         try:
-            if command := _AS.match(words):
-                name = talk.find_voice(words[command.end() :].strip())
-            elif words:
-                talk.lines.append(format_line(my_name, words))
-            talk.add_turn(name, talk.speaker.reply(talk.window, name))
+            conversation.handle(words)
         except VoiceError as error:
-            talk.console.print(Text(f"   {make_printable(str(error))}", "yellow"))
+            talk.print_notice(str(error))
+
+
+@dataclass(slots=True)
+class Chat:
+    """A conversation with a person, `me`; `before` holds the lines before the last answer."""
+
+    talk: Talk
+    voice: str
+    me: str
+    before: list[str] | None = None
+
+    def handle(self, words: str) -> None:
+        """Run a command, or answer these words.
+
+        Raises:
+            VoiceError: There is no answer, or no such voice.
+        """
+        command, _, rest = words.partition(" ")
+        match command:
+            case "/help":
+                lines = (f"{name:8} {text}" for name, text in COMMANDS.items())
+                self.talk.print_notice("\n".join(lines))
+            case "/voices":
+                self.talk.print_voices()
+            case "/again":
+                self.talk.lines = self.talk.lines if self.before is None else self.before
+                self._answer("")
+            case "/as":
+                self.voice, said = self.talk.find_voice(rest.strip())
+                self._answer(said)
+            case _ if command.startswith("/"):
+                self.talk.print_notice(f"there is no command {command}: /help lists them")
+            case _:
+                self._answer(words)
+
+    def _answer(self, words: str) -> None:
+        if words:
+            self.talk.lines.append(format_line(self.me, words))
+        self.before = list(self.talk.lines)
+        self.talk.add_turn(self.voice)
 
 
 def run_simulation(talk: Talk, turns: int) -> None:
@@ -183,12 +336,11 @@ def run_simulation(talk: Talk, turns: int) -> None:
     Raises:
         VoiceError: Nobody may be imitated.
     """
-    names = [person.name for person in talk.voices]
-    if not names:
+    if not talk.voices:
         raise VoiceError("nobody may be imitated in this version: see `understudy models show`")
     talk.print_lines()
     for _ in range(turns):
-        talk.add_turn(*talk.speaker.turn(talk.window, names))
+        talk.add_turn(ANYONE)
 
 
 def _open_talk(
@@ -198,6 +350,8 @@ def _open_talk(
     data: str | None,
     seed: int | None,
     params: Mapping[str, Any],
+    *,
+    as_json: bool,
 ) -> Talk:
     artifact = Registry(models_dir).open(model)
     dataset = data or find_dataset(artifact)
@@ -212,24 +366,104 @@ def _open_talk(
     lines = opening_lines(start, dataset, artifact.card.window.size, seed)
     decoding = options.decoding(artifact.card.decoding, params)
     speaker = open_speaker(artifact, seed=seed, decoding=decoding)
-    return Talk(speaker, Console(highlight=False, markup=False), lines)
+    return Talk(speaker, Console(highlight=False, markup=False), lines, as_json)
 
 
-def _styled(line: str, *, generated: bool) -> Text:
-    """Return a line for the terminal: generated ones have a 🎭 and a colour."""
-    name, colon, words = line.partition(": ")
-    label = f"{make_printable(name)}{colon}"
-    shown = "\n     ".join(map(make_printable, words.split(LINE_BREAK)))
-    if generated:
-        return Text.assemble(f"{VOICE_EMOJI} ", (label, "bold magenta"), (shown, "magenta"))
-    return Text.assemble(" │ ", (label, "bold"), shown)
+def _typed_lines(chat: Chat) -> Iterator[str]:
+    """Yield what a person types until the end of the input.
 
-
-def _typed_lines(console: Console, prompt: str) -> Iterator[str]:
-    """Yield what a person types until the end of the input."""
+    Lines that do not come from a terminal are printed too, except with JSON.
+    """
+    talk = chat.talk
+    is_terminal = sys.stdin.isatty() and talk.console.is_terminal and not talk.as_json
+    session = make_prompt(chat) if is_terminal else None
     while True:
         try:
-            yield console.input(prompt, markup=False)
+            if session:
+                line = session.prompt()
+            elif is_terminal:
+                line = talk.console.input(f" │ {chat.me}: ", markup=False)
+            else:
+                line = input()
+                if not talk.as_json and line.strip() and not line.startswith("/"):
+                    talk.print_turn(chat.me, [line], generated=False)
         except (EOFError, KeyboardInterrupt):
-            console.print()
             return
+        yield line
+
+
+def make_prompt(chat: Chat) -> "PromptSession[str] | None":
+    """Return a line editor with completion and a history of this chat, or None without its library.
+
+    The history stays in memory: nothing that is typed is written to disk.
+    """
+    try:
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+        from prompt_toolkit.document import Document
+        from prompt_toolkit.filters import Condition
+        from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+        from prompt_toolkit.styles import Style
+    except ImportError:  # it comes with the training extra
+        return None
+
+    class CommandCompleter(Completer):
+        def get_completions(self, document: Document, _: CompleteEvent) -> Iterator[Completion]:
+            for text, style, help_text in complete_line(chat.talk, document.text_before_cursor):
+                word = document.text_before_cursor.rpartition("/as ")[2]
+                yield Completion(
+                    text, -len(word), style=style, display_meta=help_text, selected_style="reverse"
+                )
+
+    keys = KeyBindings()
+
+    @keys.add("tab")
+    def complete(event: KeyPressEvent) -> None:
+        """Insert the only completion at once; with several, go through them."""
+        buffer, asked = event.current_buffer, CompleteEvent(completion_requested=True)
+        found = list(CommandCompleter().get_completions(buffer.document, asked))
+        if len(found) == 1:
+            buffer.apply_completion(found[0])
+        elif buffer.complete_state:
+            buffer.complete_next()
+        else:
+            buffer.start_completion(select_first=True)
+
+    session: PromptSession[str] = PromptSession(
+        [("class:bar", " │ "), ("bold", f"{chat.me}: ")],
+        completer=CommandCompleter(),
+        key_bindings=keys,
+        complete_while_typing=Condition(
+            lambda: session.default_buffer.document.text.startswith("/")
+        ),
+        bottom_toolbar=lambda: f" {chat.voice} answers · Tab completes · ↑ earlier lines · /help",
+        reserve_space_for_menu=len(COMMANDS) + 1,
+        style=Style.from_dict(
+            {
+                "bar": "ansibrightblack",
+                "bottom-toolbar": "noreverse ansibrightblack",
+                "completion-menu": "noinherit",
+                "completion-menu.completion": "noinherit",
+                "completion-menu.meta.completion": "noinherit ansibrightblack",
+            }
+        ),
+    )
+    return session
+
+
+def complete_line(talk: Talk, line: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each word that completes a line, with its style and an explanation.
+
+    Completes a command, or a name after /as.
+    """
+    if line.startswith("/as "):
+        word = fold(line.removeprefix("/as ").lstrip())
+        for person in talk.voices:
+            if fold(person.name).startswith(word):
+                yield person.name, f"fg:{talk.colours.get(person.name, 'default')}", ""
+        if ANYONE.startswith(word):
+            yield ANYONE, "", "the model chooses who answers"
+    elif line.startswith("/"):
+        for command, text in COMMANDS.items():
+            if command.startswith(line):
+                yield command, "", text

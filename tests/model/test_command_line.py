@@ -46,7 +46,7 @@ def test_help_fits_80_columns_and_shows_nothing_of_python(app, words, monkeypatc
     assert not re.search(
         r"<\w|list\[|\bint\b|\bstr\b|INTEGER|FLOAT|TEXT|default: None|PosixPath", result.output
     )
-    for param in command.params:
+    for param in command.get_params(typer.Context(command)):
         assert any(param.help in line for line in lines), f"{param.name} is broken in two lines"
 
 
@@ -121,3 +121,28 @@ def test_an_error_that_a_person_can_fix_is_one_line(error, line, capsys, monkeyp
 
     assert caught.value.code == 1
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("app", "program"), [(pipeline_app, "understudy"), (bot_app, "understudy-bot")]
+)
+def test_both_programs_print_their_version(app, program):
+    result = CliRunner().invoke(app, ["--version"])
+
+    assert result.exit_code == 0
+    assert re.fullmatch(rf"{program} \d+\.\d+\.\d+\n", result.output)
+
+
+@pytest.mark.parametrize(
+    ("app", "program", "word"),
+    [(pipeline_app, "understudy", "simulate"), (bot_app, "understudy-bot", "playground")],
+)
+def test_both_programs_complete_their_commands_in_a_shell(app, program, word):
+    variable = f"_{program.upper().replace('-', '_')}_COMPLETE"
+    line = {"COMP_WORDS": f"{program} {word[:3]}", "COMP_CWORD": "1"}
+
+    shown = CliRunner().invoke(app, [], prog_name=program, env={variable: "source_bash"})
+    found = CliRunner().invoke(app, [], prog_name=program, env={variable: "complete_bash", **line})
+
+    assert f"{variable}=complete_bash" in shown.output
+    assert found.output.split() == [word]

@@ -58,6 +58,7 @@ from pipeline.dataset.summary import (
     write_summary,
 )
 from pipeline.export.archive import ExportedChat, ShowProgress, open_exports
+from pipeline.export.entries import list_offset_changes
 from pipeline.export.merging import Author, count_messages
 
 MAX_UNREAD = 0.01
@@ -317,6 +318,7 @@ def _summarize(
         skipped=dict(chat.tally.skipped.most_common()),
         unread_bytes=chat.unread.total(),
         export_bytes=sum(chat.sizes.values()),
+        utc_offsets=list_offset_changes(chat.tally.utc_offsets),
     )
 
 

@@ -77,7 +77,8 @@ class Summary:
     placeholders by kind, `repeated` messages that training leaves out because they occur too often,
     `removed` pairs that the user removed, `gap` messages between the splits, `dropped` pairs in
     these gaps or with a context in another split. `repaired` and `skipped` count damaged entries by
-    reason. `unread_bytes` of the `export_bytes` could not be read.
+    reason. `unread_bytes` of the `export_bytes` could not be read. `utc_offsets` are the days on
+    which the exporting computer's offset from UTC changed, with the new offset in minutes.
     """
 
     chats: tuple[Chat, ...]
@@ -100,6 +101,7 @@ class Summary:
     skipped: Mapping[str, int] = field(default_factory=dict)
     unread_bytes: int = 0
     export_bytes: int = 0
+    utc_offsets: tuple[tuple[str, int], ...] = ()
 
     @property
     def lines(self) -> int:
@@ -211,6 +213,7 @@ def _parse_summary(value: Mapping[str, Any]) -> Summary:
         chats=tuple(Chat(**chat) for chat in value["chats"]),
         export_sha256=tuple(value["export_sha256"]),
         quiet=tuple(value["quiet"]),
+        utc_offsets=tuple((day, minutes) for day, minutes in value.get("utc_offsets", ())),
         window=window_from_json(value["window"]),
         leaks=Leaks(**value["leaks"]),
         splits=tuple(SplitFigures(**part) for part in splits),

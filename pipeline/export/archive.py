@@ -92,6 +92,7 @@ class ExportedChat:
         self.tally.repaired.update(group.tally.repaired)
         self.tally.skipped.update(group.tally.skipped)
         self.tally.messages_skipped += group.tally.messages_skipped
+        self.tally.utc_offsets = {**group.tally.utc_offsets, **self.tally.utc_offsets}
         self.places += group.places
         self.unread.update(group.unread)
         self.sizes |= group.sizes

@@ -18,6 +18,7 @@ LOCAL = "a local time without an offset"
 
 _LATEST = 2**33  # the year 2242
 _DAY = 24 * 3600
+_QUARTER = 15 * 60  # seconds; all time zones differ from UTC by a multiple of it
 _MAX_UTC_OFFSET = 15 * 3600  # seconds; no time zone is farther from UTC
 
 _MEDIA_KEYS: Mapping[str, MediaKind] = {
@@ -88,11 +89,15 @@ class Row(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of repaired and skipped entries of a chat, by reason."""
+    """Counts of repaired and skipped entries of a chat, by reason.
+
+    `utc_offsets` has the minutes between UTC and the exporting computer's time, by local day.
+    """
 
     repaired: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     messages_skipped: int = 0
+    utc_offsets: dict[str, int] = field(default_factory=dict)
 
 
 class RowParser:
@@ -104,7 +109,7 @@ class RowParser:
         self._chat_id = chat_id
         self._names = names
         self._tally = tally
-        self._times = TimeParser(zone)
+        self._times = TimeParser(zone, tally.utc_offsets)
         self._authors: dict[tuple[object, object], tuple[int, int]] = {}
 
     def parse(self, items: Iterable[Item]) -> Iterator[Row]:
@@ -166,11 +171,15 @@ class TimeParser:
     """Parses times in the order of the file; `date` alone is local to the exporting computer.
 
     When clocks go back, an hour occurs twice. A time belongs to the second occurrence if the first
-    would put it before the message above it.
+    would put it before the message above it. `utc_offsets` receives the offset in minutes of each
+    local day that has a message with both times.
     """
 
-    def __init__(self, zone: tzinfo | None = None) -> None:
+    def __init__(
+        self, zone: tzinfo | None = None, utc_offsets: dict[str, int] | None = None
+    ) -> None:
         self._zone = zone
+        self._offsets = {} if utc_offsets is None else utc_offsets
         self._days: dict[str, int] = {}
         self._latest = 0
 
@@ -223,7 +232,28 @@ class TimeParser:
             except (ValueError, OverflowError):
                 return False
             self._days[date[:10]] = start
+            self._note_offset(seconds, date)
         return not -_MAX_UTC_OFFSET <= seconds - start < _DAY + _MAX_UTC_OFFSET
+
+    def _note_offset(self, seconds: int, date: str) -> None:
+        """Record the offset of a local time, unless it is none of a time zone."""
+        try:
+            local = datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()
+        except (ValueError, OverflowError):
+            return
+        if (offset := int(local) - seconds) % _QUARTER == 0 and abs(offset) <= _MAX_UTC_OFFSET:
+            self._offsets[date[:10]] = offset // 60
+
+
+def list_offset_changes(offsets: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """Return the first of the known days on which each offset applies."""
+    days = sorted(offsets)
+    before = (None, *days)
+    return tuple(
+        (day, offsets[day])
+        for day, last in zip(days, before, strict=False)
+        if last is None or offsets[day] != offsets[last]
+    )
 
 
 def _parse_unixtime(unix: object) -> int | None:

@@ -48,7 +48,8 @@ class Header:
     """The facts about a chat that are stored with its messages.
 
     `ranges` are the id ranges and `exports` the sha256 hashes of the merged exports. `former` is
-    the id of the basic group that this supergroup was.
+    the id of the basic group that this supergroup was. `utc_offsets` are the days on which the
+    exports' offset from UTC changed, with the new offset in minutes.
     """
 
     chat_id: int
@@ -58,6 +59,7 @@ class Header:
     ranges: tuple[ExportRange, ...] = ()
     exports: tuple[str, ...] = ()
     former: int | None = None
+    utc_offsets: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ def _read_header(file: Path, name: str) -> Header:
         tuple(ExportRange(**one) for one in value["ranges"]),
         tuple(value["exports"]),
         value.get("former"),
+        tuple((day, minutes) for day, minutes in value.get("utc_offsets", ())),
     )
 
 

@@ -22,7 +22,7 @@ from model.chat.telegram_ids import CHANNEL_OFFSET, MIGRATION_OFFSET, is_copy_id
 from model.errors import ExportError
 from pipeline.dataset.build import file_sha256
 from pipeline.export.archive import Archive, ExportedChat, open_exports
-from pipeline.export.entries import Kind, Row
+from pipeline.export.entries import Kind, Row, list_offset_changes
 from pipeline.export.merging import Spool
 from pipeline.retrain.history import (
     ExportRange,
@@ -105,6 +105,7 @@ class MergedChat:
             tuple(dict.fromkeys(self.ranges)),
             tuple(dict.fromkeys([*(stored.exports if stored else ()), *hashes])),
             stored.former if stored else None,
+            list_offset_changes(chat.tally.utc_offsets),
         )
 
     def entries(self) -> Iterator[Row]:
@@ -308,6 +309,8 @@ def _load_history(
     spool.add_rows((migration or history).rows(spool.names))
     ranges = list(history.header.ranges) if history.header else []
     own = ExportedChat(chat.chat_id, chat.number, chat.name, chat.kind)
+    if history.header:
+        own.tally.utc_offsets.update(history.header.utc_offsets)
     is_migrated = migration is not None
     merged = MergedChat(spool, history, own, history.ledger, ranges, {}, is_migrated=is_migrated)
     for one in merged.entries():
@@ -321,6 +324,7 @@ def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Pa
     merged.chat.name = chat.name
     merged.chat.tally.repaired.update(chat.tally.repaired)
     merged.chat.tally.skipped.update(chat.tally.skipped)
+    merged.chat.tally.utc_offsets.update(chat.tally.utc_offsets)
     merged.chat.unread.update(chat.unread)
     merged.chat.sizes |= chat.sizes
     merged.files.append(_describe_file(merged, found, chat, file))
@@ -561,6 +565,7 @@ def _migrate(
         ),
         header.exports,
         former=header.chat_id,
+        utc_offsets=header.utc_offsets,
     )
     folder = history_folder(root, chat.chat_id)
     return Migration(chat, replace(history, folder=folder, ledger=ledger, header=moved), renumber)

@@ -3,7 +3,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from pipeline.export.entries import CONTRADICTION, LOCAL, TimeParser
+from pipeline.export.entries import CONTRADICTION, LOCAL, TimeParser, list_offset_changes
 from tests.pipeline.chats import NOON, chat, entry, write
 from tests.pipeline.export.reading import read
 
@@ -134,3 +134,24 @@ def test_messages_are_in_order_of_time_and_then_of_id(tmp_path):
     ]
 
     assert read(write(tmp_path, chat(*entries))).texts == ["0", "a", "b", "c"]
+
+
+def test_the_exports_own_time_is_known_on_each_day_with_both_times(tmp_path):
+    def local(number, days, hours, **more):
+        date = NOON + timedelta(days=days, hours=hours)
+        text = date.replace(tzinfo=None).isoformat()
+        return entry(number, 1, f"words {number}", 86_400 * days, date=text, **more)
+
+    told = [
+        local(1, 0, 0),
+        local(2, 1, 0),
+        local(3, 31, 1),  # summer time
+        local(4, 32, 1),
+        local(5, 33, 5.01),  # no zone differs by that
+        old(6, "2024-06-01T12:00:00"),
+    ]
+
+    offsets = read(write(tmp_path, chat(*told))).tally.utc_offsets
+
+    assert offsets == {"2024-03-01": 0, "2024-03-02": 0, "2024-04-01": 60, "2024-04-02": 60}
+    assert list_offset_changes(offsets) == (("2024-03-01", 0), ("2024-04-01", 60))

@@ -17,7 +17,10 @@ from pipeline.retrain.history import (
 from pipeline.versions.ledger import ConsentLedger, WithdrawnPerson
 from tests.pipeline.chats import NOON
 
-HEAD = Header(-5, 5, "Friends", "private_group", (ExportRange(1, 9, 100, 900),), ("ab" * 32,))
+HEAD = Header(
+    -5, 5, "Friends", "private_group", (ExportRange(1, 9, 100, 900),), ("ab" * 32,),
+    utc_offsets=(("2024-03-01", 60),),
+)  # fmt: skip
 NAMES = [None, "Anna", "李雷"]
 ROWS = [(-5, 1, 0, 100, 7, 1, "first words", None, 0, 0), (-5, 9, 0, 900, 8, 2, "二", 1, 0, 950)]
 

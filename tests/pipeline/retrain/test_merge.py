@@ -233,3 +233,12 @@ def test_the_newest_decision_counts_over_all_dumps(tmp_path, put):
     assert [(one.name, one.since) for one in kept.record_withdrawals(roster).withdrawn] == [
         ("A", NOON + timedelta(hours=9)), ("B", NOON + timedelta(hours=7)),
     ]  # fmt: skip
+
+
+def test_the_time_of_an_export_is_kept_for_a_retraining_with_a_dump_only(tmp_path, put):
+    first = [entry(n, n, f"words {n}", 60 * n, date=f"2024-03-01T14:0{n}:00") for n in (1, 2)]
+    with merging(tmp_path / "models", put(chat(*first))) as merged:
+        remember(merged)
+
+    with merging(tmp_path / "models", put(dump(entry(3, 1, "later", 86_400)))) as merged:
+        assert merged.chat.tally.utc_offsets == {"2024-03-01": 120}

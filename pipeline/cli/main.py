@@ -11,7 +11,7 @@ from rich.console import Console
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
-from pipeline.cli import datasets, models, options, retrain, tables, talk
+from pipeline.cli import datasets, models, options, report, retrain, tables, talk
 from pipeline.cli.options import (
     DECODING,
     HUB,
@@ -228,6 +228,7 @@ add_commands(
         (datasets.build, "understudy build ChatExport_2024-03-31/result.json --out dataset"),
         (train, "understudy train dataset --minutes 60"),
         (evaluate, "understudy evaluate current --quick"),
+        (report.report, "understudy report current --out report.html"),
         (talk.chat, "understudy chat --as Hugo"),
         (talk.simulate, "understudy simulate --turns 10"),
         (datasets.sample, "understudy sample demo/export"),

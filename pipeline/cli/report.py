@@ -1,0 +1,97 @@
+"""The command `report`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from model.artifacts.consent import read_consent
+from model.artifacts.registry import Registry
+from model.command_line import number
+from model.errors import DatasetError
+from model.files import write_text
+from pipeline.cli import options
+from pipeline.cli.options import require_training
+from pipeline.terminal import step
+
+
+def report(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET|VERSION", help="Dataset folder, current, a number or a full name"
+        ),
+    ] = "current",
+    out: Annotated[
+        Path, typer.Option(metavar="FILE", readable=False, help="HTML file to write")
+    ] = Path("report.html"),
+    samples: Annotated[
+        int,
+        typer.Option(metavar="N", parser=number(int, 0, 20), help="Generated replies per voice"),
+    ] = 2,
+    timezone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Time zone to show", show_default="the export's"),
+    ] = None,
+    data: options.Data = None,
+    models_dir: options.ModelsDir = options.MODELS,
+    seed: options.Seed = 0,
+) -> None:
+    """Write a report on a chat or a version as one HTML file.
+
+    It shows who talks when and with whom, everyone's habits and words, and a version's training,
+    scores and sample replies. Words are shown only of people who agreed to be imitated.
+    """
+    require_training()
+    from pipeline.dataset.storage import SUMMARY, load_dataset
+    from pipeline.report.figures import compute_figures, list_agreed
+    from pipeline.report.page import VersionReport, render_report
+    from pipeline.report.version import Sample, draw_samples, read_scorecard, read_training_curve
+    from pipeline.versions.lineage import explain_missing_dataset, find_dataset
+
+    if out.is_dir() or not out.parent.is_dir():
+        raise typer.BadParameter(f"--out {out}: name a file in a folder that exists")
+    console = Console(highlight=False, markup=False)
+    zone, consent = options.zone(timezone), read_consent(models_dir)
+    artifact, dataset, missing = None, None, ""
+    if Path(source, SUMMARY).is_file():
+        dataset = load_dataset(Path(source))
+    else:
+        artifact = Registry(models_dir).open(source)
+        folder = data or find_dataset(artifact)
+        if folder and Path(folder).is_dir():
+            dataset = load_dataset(Path(folder))
+        elif data:
+            raise DatasetError(f"there is no dataset {data}: name another with --data")
+        else:
+            reason = explain_missing_dataset(artifact)
+            missing = f"{reason[:1].upper()}{reason[1:]}: this report has no figures of the chat."
+            print(f"{missing} Name a copy of the dataset with --data.", file=sys.stderr)
+    rosters = [
+        one for one in (artifact and artifact.card.roster, dataset and dataset.roster) if one
+    ]
+    agreed = frozenset.intersection(*(list_agreed(roster, consent) for roster in rosters))
+    figures = version = None
+    if dataset:
+        with step(console, "Reading the chat"):
+            figures = compute_figures(dataset, agreed, zone)
+    if artifact:
+        drawn: tuple[Sample, ...] = ()
+        if dataset and samples:
+            with step(console, "Generating samples"):
+                drawn = draw_samples(artifact, dataset, agreed, samples, seed or 0)
+        version = VersionReport(
+            artifact, read_training_curve(artifact), read_scorecard(artifact), drawn
+        )
+    with step(console, "Drawing"):
+        page = render_report(dataset, figures, version, agreed, missing)
+    write_text(out, page)
+    print(f"Wrote {out}, {out.stat().st_size / 1e3:,.0f} kB")
+    if not agreed:
+        print(
+            'It shows nobody\'s words, because nobody has agreed: write imitate = "yes" in the '
+            "roster for those who have, or let them send /optin to the bot"
+        )
+    print("It contains words from the chat: give it only to people who may read the chat.")

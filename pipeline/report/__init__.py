@@ -1,0 +1,1 @@
+"""Write a report on a chat and a trained version as one HTML file."""

@@ -1,0 +1,263 @@
+"""Compute the figures of a chat for its report: who talks when, with whom, and how."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+import numpy as np
+import pandas as pd
+from nltk.tokenize import TweetTokenizer
+from nltk.tokenize.casual import EMOTICON_RE
+from numpy.typing import NDArray
+
+from model.artifacts.consent import Consent
+from model.chat.roster import Roster
+from model.chat.words import (
+    EMOJI,
+    Characteristic,
+    find_characteristic_words,
+    split_shown_words,
+)
+from model.errors import DatasetError
+from model.speaking.voice_classifier import LINE_HABITS, measure_habits
+from pipeline.dataset.pairs import Pair
+from pipeline.dataset.storage import Conversations, Dataset, read_conversations
+
+OTHERS = "others"
+"""Everybody who is not named: strangers, and people who refused or withdrew."""
+
+_WORDS, _EMOJI = 12, 6
+_MIN_COUNT = 5
+"""Uses below which a word is not shown: a rare word may be private."""
+
+_tweets = TweetTokenizer(strip_handles=True, reduce_len=True, match_phone_numbers=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a person writes: means over their lines, and the length of their turns.
+
+    `words` and `emoji` are those that are characteristic of the person. `rates` are shares of
+    lines, by the names in `model.speaking.voice_classifier.LINE_HABITS`.
+    """
+
+    lines: int
+    characters: float
+    messages_per_turn: float
+    rates: Mapping[str, float]
+    words: tuple[Characteristic, ...]
+    emoji: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonFigures:
+    """One person; without consent there are no hours and no habits."""
+
+    name: str
+    lines: int
+    share: float
+    note: str = ""
+    hours: tuple[int, ...] = ()
+    habits: Habits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFigures:
+    """A chat's figures, in the local time of its export.
+
+    `hours` counts lines by weekday, from Monday, and hour: [7, 24]. `days` counts them by day.
+    `replies` counts turns by their author and the author whom they answer.
+    """
+
+    zone: str
+    lines: int
+    hours: NDArray[np.int64]
+    days: "pd.Series[int]"
+    people: tuple[PersonFigures, ...]
+    replies: Mapping[tuple[str, str], int]
+
+
+def list_agreed(roster: Roster, consent: Consent) -> frozenset[str]:
+    """Return the names of the people whose words may be shown.
+
+    They may be learned from and imitated: by the roster, or by their own `/optin`. An `/optout`
+    from any of their accounts excludes them.
+    """
+    agreed = set()
+    for person in consent.apply_to(roster).people:
+        decided = {
+            consent.decisions[number].kind for number in person.ids if number in consent.decisions
+        }
+        if person.learn == "yes" and not consent.has_withdrawn(person):
+            has_agreed = person.imitate == "ask" and "optin" in decided
+            if person.imitate == "yes" or has_agreed:
+                agreed.add(person.name)
+    return frozenset(agreed)
+
+
+def compute_figures(
+    dataset: Dataset, agreed: Collection[str], zone: tzinfo | None = None
+) -> ChatFigures:
+    """Return a dataset's figures; `zone` replaces the export's own time.
+
+    Raises:
+        DatasetError: An earlier version built the dataset, without its conversations.
+    """
+    conversations = read_conversations(dataset.folder, dataset.roster)
+    if conversations is None:
+        raise DatasetError(
+            f"{dataset.folder} was built by an earlier version: build it again for a report"
+        )
+    shown, notes = _name_people(dataset.roster, agreed)
+    lines = _tabulate_lines(conversations, shown)
+    local, zone_name = _to_local(lines["at"], dataset.summary.utc_offsets, zone)
+    hours = pd.crosstab(local.dt.day_of_week, local.dt.hour)
+    hours = hours.reindex(index=range(7), columns=range(24), fill_value=0)
+    counts = lines["by"].value_counts()
+    by_hour = pd.crosstab(lines["by"], local.dt.hour).reindex(columns=range(24), fill_value=0)
+    habits = measure_people(dataset, agreed)
+    people = [
+        PersonFigures(
+            name=name,
+            lines=int(count),
+            share=count / len(lines),
+            note=notes.get(name, ""),
+            hours=tuple(map(int, by_hour.loc[name])) if name in agreed else (),
+            habits=habits.get(name),
+        )
+        for name, count in counts.items()
+    ]
+    return ChatFigures(
+        zone=zone_name,
+        lines=len(lines),
+        hours=hours.to_numpy(np.int64),
+        days=local.dt.floor("D").value_counts().sort_index(),
+        people=tuple(people),
+        replies=_count_replies(lines),
+    )
+
+
+def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habits]:
+    """Return the habits of the people who agreed, from the turns of all splits."""
+    turns: dict[str, list[Pair]] = {}
+    for pair in (*dataset.train, *dataset.validation, *dataset.test):
+        if pair.voice in agreed:
+            turns.setdefault(pair.voice, []).append(pair)
+    hidden = _hidden_words(dataset.roster, agreed)
+    words, emoji = {}, {}
+    for name, own in turns.items():
+        texts = [text for pair in own for text in pair.target]
+        words[name] = Counter(word for text in texts for word in split_words(text))
+        emoji[name] = Counter(found for text in texts for found in find_emoji(text))
+        for word in hidden & words[name].keys():
+            del words[name][word]
+    typical = find_characteristic_words(words, _WORDS, _MIN_COUNT)
+    return {name: _measure_habits(own, typical[name], emoji[name]) for name, own in turns.items()}
+
+
+def split_words(text: str) -> list[str]:
+    """Split a text with `nltk.TweetTokenizer` and keep its words, as people write them.
+
+    Numbers, links, @names and punctuation are left out.
+    """
+    return [word for token in _tweets.tokenize(text) for word in split_shown_words(token)]
+
+
+def find_emoji(text: str) -> list[str]:
+    """Return a text's emoji and typed smileys such as `:)`."""
+    return [*EMOJI.findall(text), *(found[0] for found in EMOTICON_RE.finditer(text))]
+
+
+def _name_people(
+    roster: Roster, agreed: Collection[str]
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return the names to show by people's names, and notes; other people are not named."""
+    shown, notes = {}, {}
+    for person in roster.people:
+        if person.name in agreed:
+            shown[person.name] = person.name
+        elif person.learn == "yes" and person.imitate == "ask":
+            shown[person.name] = person.name
+            notes[person.name] = "has not agreed yet"
+    return shown, notes
+
+
+def _tabulate_lines(conversations: Conversations, shown: Mapping[str, str]) -> pd.DataFrame:
+    """Return a row for each line of a person, in the order of the conversations."""
+    rows = []
+    every = (conversation for split in conversations.values() for conversation in split)
+    for number, conversation in enumerate(every):
+        for line in conversation:
+            if not line.ours:
+                author = shown.get(line.by or "", OTHERS)
+                rows.append((number, line.at, author, line.to and shown.get(line.to, OTHERS)))
+    table = pd.DataFrame(rows, columns=["conversation", "at", "by", "to"])
+    return table.assign(at=pd.to_datetime(table["at"], utc=True))
+
+
+def _to_local(
+    at: "pd.Series[pd.Timestamp]", changes: Sequence[tuple[str, int]], zone: tzinfo | None
+) -> tuple["pd.Series[pd.Timestamp]", str]:
+    """Return times without a zone, as the clocks of the export showed them, and the zone's name."""
+    if zone is not None:
+        return at.dt.tz_convert(zone).dt.tz_localize(None), str(zone)
+    if not changes:
+        return at.dt.tz_localize(None), "UTC"
+    starts = pd.to_datetime([day for day, _ in changes]).to_numpy()
+    offsets = np.array([minutes for _, minutes in changes]).astype("timedelta64[m]")
+    utc = at.dt.tz_localize(None)
+    places = np.maximum(np.searchsorted(starts, utc.to_numpy(), side="right") - 1, 0)
+    names = sorted({_name_offset(minutes) for _, minutes in changes})
+    return utc + offsets[places], "the export's time, " + " and ".join(names)
+
+
+def _name_offset(minutes: int) -> str:
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "−" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}{f':{rest:02d}' if rest else ''}" if minutes else "UTC"
+
+
+def _count_replies(lines: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """Count turns by author and addressee.
+
+    A reply answers the author of the line it replies to; any other turn answers the author of the
+    turn before it in the conversation.
+    """
+    is_start = (lines["by"] != lines["by"].shift()) | (
+        lines["conversation"] != lines["conversation"].shift()
+    )
+    turns = lines[is_start]
+    before = turns["by"].shift().where(turns["conversation"] == turns["conversation"].shift())
+    addressee = turns["to"].fillna(before)
+    pairs = pd.DataFrame({"by": turns["by"], "to": addressee}).dropna()
+    pairs = pairs[(pairs["by"] != pairs["to"])]
+    counts = pairs.value_counts()
+    return {(str(by), str(to)): int(count) for (by, to), count in counts.items()}
+
+
+def _hidden_words(roster: Roster, agreed: Collection[str]) -> set[str]:
+    """Return the words in names of people whose names are not shown."""
+    return {
+        word
+        for person in roster.people
+        if person.name not in agreed
+        for name in (person.name, *person.names, *person.aliases)
+        for word in split_shown_words(name)
+    }
+
+
+def _measure_habits(
+    turns: Sequence[Pair], words: tuple[Characteristic, ...], emoji: Mapping[str, int]
+) -> Habits:
+    texts = [text for pair in turns for text in pair.target]
+    table = pd.DataFrame([measure_habits(text) for text in texts], columns=LINE_HABITS)
+    favourites = sorted(emoji.items(), key=lambda item: (-item[1], item[0]))
+    return Habits(
+        lines=len(texts),
+        characters=sum(map(len, texts)) / len(texts),
+        messages_per_turn=len(texts) / len(turns),
+        rates={str(name): float(rate) for name, rate in table.mean().items()},
+        words=words,
+        emoji=tuple(favourites[:_EMOJI]),
+    )

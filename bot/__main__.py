@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import webbrowser
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
 
 # Without it python-telegram-bot warns about each duration that it returns as a number of seconds.
+DEFAULT_PORT, LAST_PORT = 8470, 65535
 _DURATIONS = ("PTB_TIMEDELTA", "1")
 
 
@@ -54,25 +56,54 @@ def check() -> None:
 
 def playground(
     conversation: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="PATH", readable=False, help="Text file with a line `Name: words` per message"
+            metavar="PATH",
+            readable=False,
+            help="Text file with a line `Name: words` per message, to show in the terminal",
         ),
-    ],
+    ] = None,
     models_dir: Annotated[
         Path,
         typer.Option("--models", metavar="PATH", readable=False, help="Folder of trained models"),
     ] = Path("artifacts"),
+    port: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=number(int, 0, LAST_PORT), help="Port of the page; 0 = a free one"
+        ),
+    ] = DEFAULT_PORT,
+    start_with: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", readable=False, help="Text file of messages that the page starts with"
+        ),
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Run the bot in a simulated group, without Telegram.
+    """Talk with the bot in a simulated group in your browser, without Telegram.
 
-    Posts a conversation in the group, asks the bot for replies, and prints what it answers.
+    The page is served on this machine only. It lets you write as any of the friends. With PATH,
+    posts a conversation instead, asks the bot for replies, and prints what it answers.
     """
+    from bot.playground.browser import play_in_browser
     from bot.playground.show import read_conversation, show
 
-    artifact = Registry(models_dir).open("current")
-    lines = read_conversation(conversation)
-    asyncio.run(show(artifact, str(models_dir.resolve()), lines, Console(highlight=False)))
+    def print_address(greeting: str, address: str) -> None:
+        print(f"{greeting}\n\n  {address}\n", flush=True)
+        print(
+            "Open this address in a browser. Ctrl-C ends the bot and forgets the group.", flush=True
+        )
+        if open_page:
+            webbrowser.open(address)
+
+    artifact, folder = Registry(models_dir).open("current"), str(models_dir.resolve())
+    if conversation:
+        lines = read_conversation(conversation)
+        asyncio.run(show(artifact, folder, lines, Console(highlight=False)))
+    else:
+        lines = read_conversation(start_with) if start_with else []
+        asyncio.run(play_in_browser(artifact, folder, lines, port, print_address))
 
 
 def dump(
@@ -132,7 +163,7 @@ add_commands(
         (run, "understudy-bot run"),
         (check, "understudy-bot check"),
         (dump, "understudy-bot dump live.json"),
-        (playground, "understudy-bot playground demo/conversation.txt"),
+        (playground, "understudy-bot playground --port 8470"),
     ),
 )
 db = make_app("Upgrade or copy the database.")

@@ -1,6 +1,5 @@
 """The Bot API methods of the playground."""
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -172,14 +171,13 @@ def set_my_commands(world: World, params: Json) -> bool:
             raise ApiError(400, "Bad Request: BOT_COMMAND_INVALID")
         if not 0 < len(command["description"]) <= LONGEST_DESCRIPTION:
             raise ApiError(400, "Bad Request: BOT_COMMAND_DESCRIPTION_INVALID")
-    world.commands[_scope(world, params)] = params.get("commands", [])
-    world.notify("commands", params)
+    world.set_menu(params.get("scope"), params.get("language_code"), params.get("commands", []))
     return True
 
 
 def get_my_commands(world: World, params: Json) -> list[Json]:
     """Return the list of commands of a scope and a language."""
-    return world.commands.get(_scope(world, params), [])
+    return world.menu(params.get("scope"), params.get("language_code"))
 
 
 def get_chat(world: World, params: Json) -> Json:
@@ -359,14 +357,6 @@ def _check_length(text: str, longest: int, name: str) -> str:
     if utf16_length(text) > longest:
         raise ApiError(400, f"Bad Request: poll {name} length must not exceed {longest}")
     return text
-
-
-def _scope(world: World, params: Json) -> str:
-    """Return the key of a list of commands."""
-    scope = params.get("scope") or {"type": "default"}
-    if "chat_id" in scope:
-        world.find_chat(scope["chat_id"])
-    return json.dumps([scope, params.get("language_code") or ""], sort_keys=True)
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(

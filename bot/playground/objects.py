@@ -71,10 +71,15 @@ class User:
     last_name: str | None = None
     username: str | None = None
     is_bot: bool = False
+    language_code: str | None = None
 
     def json(self) -> Json:
-        """Return the Bot API's User, without names that are not set."""
-        names = {"last_name": self.last_name, "username": self.username}
+        """Return the Bot API's User, without the fields that are not set."""
+        names = {
+            "last_name": self.last_name,
+            "username": self.username,
+            "language_code": self.language_code,
+        }
         existing = {key: name for key, name in names.items() if name is not None}
         return {"id": self.id, "is_bot": self.is_bot, "first_name": self.first_name, **existing}
 

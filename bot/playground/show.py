@@ -1,12 +1,6 @@
 """Run the real bot in a group on this machine, and show what it answers."""
 
-import asyncio
-import os
-import sys
-import tempfile
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +10,7 @@ from rich.text import Text
 
 from bot.errors import PlaygroundError
 from bot.playground.objects import Chat, Json, User
+from bot.playground.process import run_bot
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
 from model.artifacts.artifact import Artifact
@@ -24,7 +19,6 @@ from model.chat.names import make_printable, make_printable_lines
 from model.chat.prompt import parse_lines
 
 GROUP = -1_000_000_000_042
-START_SECONDS = 60.0
 REPLY_SECONDS = 60.0
 SETTLED_SECONDS = 8.0  # longer than a turn takes on one slow core
 
@@ -122,9 +116,9 @@ async def show(
     }
     group = Group(telegram, chat, console, people)
     admin = next(iter(people))
-    bot = partial(_bot, telegram.token, models_dir=models_dir, admin=people[admin])
-    async with serve(telegram) as url, bot(url) as greeting:
-        console.print(f"  {greeting}", style="dim")
+    bot = partial(run_bot, telegram.token, models_dir=models_dir, admin=people[admin])
+    async with serve(telegram) as url, bot(url) as running:
+        console.print(f"  {running.greeting}", style="dim")
         mark = len(telegram.calls)
         await add_bot(telegram, chat, people[admin])
         await group.show_answers(mark)
@@ -147,43 +141,3 @@ async def show(
         mark = len(telegram.calls)
         await group.say(last, "/simulate 4")
         await group.show_answers(mark)
-
-
-@asynccontextmanager
-async def _bot(token: str, url: str, *, models_dir: str, admin: User) -> AsyncIterator[str]:
-    """Run `understudy-bot run` in a temporary folder; yield its first line of output."""
-    with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
-        settings = {
-            "BOT_TOKEN": token,
-            "TELEGRAM_API_URL": url,
-            "PACE": "0",
-            "MODELS_DIR": models_dir,
-            "ADMINS": str(admin.id),
-            "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/playground.db",
-            "LOG_LEVEL": "WARNING",
-        }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "run",
-            cwd=folder, env={**os.environ, **settings}, stdin=DEVNULL, stdout=PIPE,
-        )  # fmt: skip
-        if process.stdout is None:
-            raise PlaygroundError("the bot's output cannot be read")
-        try:
-            yield await _greeting(process.stdout)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
-
-
-async def _greeting(output: asyncio.StreamReader) -> str:
-    try:
-        async with asyncio.timeout(START_SECONDS):
-            line = await output.readline()
-    except TimeoutError as error:
-        raise PlaygroundError(
-            f"the bot did not start within {START_SECONDS:.0f} seconds: run `understudy-bot check`"
-        ) from error
-    if not line:
-        raise PlaygroundError("the bot did not start: see its message above")
-    return line.decode().strip()

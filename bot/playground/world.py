@@ -1,5 +1,6 @@
 """Chats, users and messages of the playground."""
 
+import json
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -91,6 +92,15 @@ class World:
         """Report a change to the listeners."""
         for listener in tuple(self.listeners):
             listener(kind, body)
+
+    def set_menu(self, scope: Json | None, language: str | None, commands: list[Json]) -> None:
+        """Store the commands of a scope and a language."""
+        self.commands[self._menu_key(scope, language)] = commands
+        self.notify("commands", {})
+
+    def menu(self, scope: Json | None, language: str | None) -> list[Json]:
+        """Return the commands of a scope and a language."""
+        return self.commands.get(self._menu_key(scope, language), [])
 
     def locate(self, chat: Chat, thread: int | None, reply_to: Json | None) -> Json:
         """Return the fields for a message's topic and the message that it replies to.
@@ -217,3 +227,9 @@ class World:
         if at:
             return bool(name.lower() == (self.me.username or "").lower())
         return chat.last_bot == self.me.id  # a command without a name is for the last bot
+
+    def _menu_key(self, scope: Json | None, language: str | None) -> str:
+        scope = scope or {"type": "default"}
+        if "chat_id" in scope:
+            self.find_chat(scope["chat_id"])
+        return json.dumps([scope, language or ""], sort_keys=True)

@@ -1,0 +1,260 @@
+"""The group in the browser: what the page shows, and what its people do there."""
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeAlias
+
+from bot.errors import PlaygroundError
+from bot.playground.methods import LONGEST_CAPTION, LONGEST_TEXT
+from bot.playground.objects import ApiError, Chat, Json, Upload, User, utf16_length
+from bot.playground.telegram import Telegram
+
+MAX_SHOWN = 500
+"""How many of the newest messages a page gets when it connects."""
+MAX_WAITING = 1000
+"""How many changes a slow page may have outstanding before it must connect again."""
+LARGEST_PICTURE = 5 * 2**20
+LONGEST_EMOJI = 16
+LANGUAGES = ("en", "pt")
+IN_GROUPS: Json = {"type": "all_group_chats"}
+Changes: TypeAlias = asyncio.Queue[Json | None]
+Action: TypeAlias = Callable[[Json], Awaitable[Json]]
+
+
+class ActionRefused(PlaygroundError):  # noqa: N818  an answer to the page
+    """An action of the page that is not possible; the text says why."""
+
+
+class GroupPage:
+    """One group of a Telegram, as a page shows it to its people.
+
+    `actions` are what the page may ask for, by name; each raises ActionRefused.
+    """
+
+    def __init__(
+        self, telegram: Telegram, chat: Chat, people: Sequence[User], voices: Sequence[str]
+    ) -> None:
+        self._telegram, self._world, self._chat = telegram, telegram.world, chat
+        self._people = {user.id: user for user in people}
+        self._voices = tuple(voices)
+        self._pages: set[Changes] = set()
+        self._world.listeners.append(self._hear)
+        self.actions: Mapping[str, Action] = {
+            "say": self._say,
+            "edit": self._edit,
+            "delete": self._delete,
+            "react": self._react,
+            "press": self._press,
+            "vote": self._vote,
+            "sticker": self._send_sticker,
+            "picture": self._send_picture,
+        }
+
+    @contextmanager
+    def subscribe(self) -> Iterator[Changes]:
+        """Yield a queue of changes, of which the first is the whole group.
+
+        None is the last item for a page that is too slow.
+        """
+        changes: Changes = asyncio.Queue()
+        changes.put_nowait(self._snapshot())
+        self._pages.add(changes)
+        try:
+            yield changes
+        finally:
+            self._pages.discard(changes)
+
+    def end(self) -> None:
+        """Tell the pages that the bot has stopped."""
+        self._send({"kind": "stopped"})
+
+    def file(self, file_id: object) -> Upload:
+        """Return a picture or a document of the group.
+
+        Raises:
+            ActionRefused: There is no such file.
+        """
+        upload = self._world.files.get(file_id) if isinstance(file_id, str) else None
+        if upload is None:
+            raise ActionRefused("there is no such file")
+        return upload
+
+    def _snapshot(self) -> Json:
+        messages = [
+            self._view(message)
+            for (chat_id, _), message in sorted(self._world.messages.items())
+            if chat_id == self._chat.id
+        ]
+        people = [
+            {
+                "id": user.id,
+                "name": user.first_name,
+                "isAdmin": self._chat.member(user).is_admin,
+                "isVoice": user.first_name in self._voices,
+            }
+            for user in self._people.values()
+        ]
+        return {
+            "kind": "group",
+            "title": self._chat.title,
+            "bot": self._telegram.me.json(),
+            "people": people,
+            "commands": self._commands(),
+            "messages": messages[-MAX_SHOWN:],
+        }
+
+    def _commands(self) -> Json:
+        """Return the menu of commands in groups, by language.
+
+        The first that is set counts, as core.telegram.org/bots/api#botcommandscope says.
+        """
+        menu = self._world.menu
+        return {
+            language: menu(IN_GROUPS, language)
+            or menu(IN_GROUPS, None)
+            or menu(None, language)
+            or menu(None, None)
+            for language in LANGUAGES
+        }
+
+    def _view(self, message: Json) -> Json:
+        """Return a message with its reactions, and a poll with its votes."""
+        key = message["chat"]["id"], message["message_id"]
+        reactions = self._world.reactions.get(key, {})
+        shown = message | {"reactions": {str(user): emoji for user, emoji in reactions.items()}}
+        if poll := message.get("poll"):
+            votes = self._world.votes.get(poll["id"], {})
+            shown["votes"] = {str(user): option for user, option in votes.items()}
+        return shown
+
+    def _hear(self, kind: str, body: Json) -> None:
+        """Pass a change of the world to the pages, if it concerns this group."""
+        if kind == "commands":
+            self._send({"kind": kind, "commands": self._commands()})
+        elif kind == "callback_answer":
+            self._send({"kind": "answer", "query": body["callback_query_id"]} | _shown_answer(body))
+        elif body["chat"]["id"] != self._chat.id:
+            return
+        elif kind == "message":
+            self._send({"kind": kind, "message": self._view(body)})
+        elif kind == "deleted":
+            self._send({"kind": kind, "message": body["message_id"]})
+        elif kind == "action":
+            self._send({"kind": kind, "action": body["action"]})
+
+    def _send(self, change: Json) -> None:
+        for changes in tuple(self._pages):
+            is_slow = changes.qsize() >= MAX_WAITING
+            changes.put_nowait(None if is_slow else change)
+            if is_slow:
+                self._pages.discard(changes)
+
+    async def _say(self, params: Json) -> Json:
+        text = _text(params, LONGEST_TEXT)
+        reply_to = self._message(params, "reply") if params.get("reply") else None
+        await self._telegram.say(self._chat, self._person(params), text, reply_to=reply_to)
+        return {}
+
+    async def _edit(self, params: Json) -> Json:
+        message = self._own_message(params)
+        if "text" not in message and "caption" not in message:
+            raise ActionRefused("this message has no text")
+        is_text = "text" in message
+        await self._telegram.edit(
+            message, _text(params, LONGEST_TEXT if is_text else LONGEST_CAPTION)
+        )
+        return {}
+
+    async def _delete(self, params: Json) -> Json:
+        self._telegram.remove(self._own_message(params))
+        return {}
+
+    async def _react(self, params: Json) -> Json:
+        emoji = params.get("emoji")
+        given = [] if emoji is None else [_emoji(params)]
+        await self._telegram.react(self._message(params), self._person(params), *given)
+        return {}
+
+    async def _press(self, params: Json) -> Json:
+        message, data = self._message(params), params.get("data")
+        try:
+            query = await self._telegram.press(message, self._person(params), str(data))
+        except ValueError as error:
+            raise ActionRefused("this button is gone") from error
+        return {"query": query}
+
+    async def _vote(self, params: Json) -> Json:
+        message, option = self._message(params), params.get("option")
+        if "poll" not in message or not isinstance(option, int):
+            raise ActionRefused("this is not a quiz")
+        try:
+            await self._telegram.vote(message, self._person(params), option)
+        except ValueError as error:
+            raise ActionRefused("you have answered already") from error
+        return {}
+
+    async def _send_sticker(self, params: Json) -> Json:
+        emoji, user = _emoji(params), self._person(params)
+        existing = (one for one in self._world.stickers.values() if one["emoji"] == emoji)
+        sticker = next(existing, None) or self._telegram.sticker(emoji)
+        await self._telegram.say(self._chat, user, None, sticker=sticker)
+        return {}
+
+    async def _send_picture(self, params: Json) -> Json:
+        user = self._person(params)
+        caption = _text(params, LONGEST_CAPTION) if params.get("text") else None
+        try:
+            content = base64.b64decode(str(params.get("content")), validate=True)
+            if len(content) > LARGEST_PICTURE:
+                raise ActionRefused("this picture is too large")
+            photo = self._telegram.photo(content)
+        except (binascii.Error, ApiError) as error:
+            raise ActionRefused("this is not a PNG or JPEG picture") from error
+        extra: Json = {"photo": photo} | ({"caption": caption} if caption else {})
+        await self._telegram.say(self._chat, user, None, **extra)
+        return {}
+
+    def _person(self, params: Json) -> User:
+        """Return the person who acts, with the page's language."""
+        user = self._people.get(params.get("person", 0))
+        if user is None:
+            raise ActionRefused("there is no such person here")
+        language = params.get("language")
+        return replace(user, language_code=language if language in LANGUAGES else None)
+
+    def _message(self, params: Json, name: str = "message") -> Json:
+        number = params.get(name)
+        messages = self._world.messages
+        if not isinstance(number, int) or (self._chat.id, number) not in messages:
+            raise ActionRefused("this message was deleted")
+        return messages[self._chat.id, number]
+
+    def _own_message(self, params: Json) -> Json:
+        message = self._message(params)
+        if message["from"]["id"] != self._person(params).id:
+            raise ActionRefused("this is somebody else's message")
+        return message
+
+
+def _text(params: Json, longest: int) -> str:
+    text = params.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise ActionRefused("write something first")
+    if utf16_length(text) > longest:
+        raise ActionRefused(f"write at most {longest:,} characters")
+    return text.strip()
+
+
+def _emoji(params: Json) -> str:
+    emoji = params.get("emoji")
+    if not isinstance(emoji, str) or not 0 < len(emoji) <= LONGEST_EMOJI:
+        raise ActionRefused("choose an emoji")
+    return emoji
+
+
+def _shown_answer(params: Json) -> Json:
+    return {"text": params.get("text", ""), "isAlert": bool(params.get("show_alert"))}

@@ -1,0 +1,71 @@
+"""Run the real bot as a process against the playground."""
+
+import asyncio
+import os
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from bot.errors import PlaygroundError
+from bot.playground.objects import User
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningBot:
+    """The bot's process, and the line that it printed when it was up."""
+
+    process: Process
+    greeting: str
+
+
+@asynccontextmanager
+async def run_bot(
+    token: str, url: str, *, models_dir: str, admin: User, pace: float = 0
+) -> AsyncIterator[RunningBot]:
+    """Run `understudy-bot run` in a temporary folder while the block runs.
+
+    Raises:
+        PlaygroundError: The bot does not start.
+    """
+    with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
+        settings = {
+            "BOT_TOKEN": token,
+            "TELEGRAM_API_URL": url,
+            "PACE": str(pace),
+            "MODELS_DIR": models_dir,
+            "ADMINS": str(admin.id),
+            "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/playground.db",
+            "LOG_LEVEL": "WARNING",
+            "RETRAIN_COMMAND": "",
+            "WEBHOOK_URL": "",
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", "run",
+            cwd=folder, env={**os.environ, **settings}, stdin=DEVNULL, stdout=PIPE,
+        )  # fmt: skip
+        if process.stdout is None:
+            raise PlaygroundError("the bot's output cannot be read")
+        try:
+            yield RunningBot(process, await _greeting(process.stdout))
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+async def _greeting(output: asyncio.StreamReader) -> str:
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            line = await output.readline()
+    except TimeoutError as error:
+        raise PlaygroundError(
+            f"the bot did not start within {START_SECONDS:.0f} seconds: run `understudy-bot check`"
+        ) from error
+    if not line:
+        raise PlaygroundError("the bot did not start: see its message above")
+    return line.decode().strip()

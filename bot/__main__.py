@@ -60,7 +60,7 @@ def playground(
         typer.Argument(
             metavar="PATH",
             readable=False,
-            help="Text file with a line `Name: words` per message, to show in the terminal",
+            help="Text file of lines `Name: words` to play in the terminal",
         ),
     ] = None,
     models_dir: Annotated[
@@ -76,12 +76,12 @@ def playground(
     start_with: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", readable=False, help="Text file of messages that the page starts with"
+            metavar="PATH", readable=False, help="Text file of lines that the page starts with"
         ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Talk with the bot in a simulated group in your browser, without Telegram.
+    """Try the bot in your browser, in a simulated group without Telegram.
 
     The page is served on this machine only. It lets you write as any of the friends. With PATH,
     posts a conversation instead, asks the bot for replies, and prints what it answers.
@@ -163,7 +163,7 @@ add_commands(
         (run, "understudy-bot run"),
         (check, "understudy-bot check"),
         (dump, "understudy-bot dump live.json"),
-        (playground, "understudy-bot playground --port 8470"),
+        (playground, "understudy-bot playground --start-with demo/conversation.txt"),
     ),
 )
 db = make_app("Upgrade or copy the database.")

@@ -81,10 +81,10 @@ def playground(
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser")] = False,
 ) -> None:
-    """Try the bot in your browser, in a simulated group without Telegram.
+    """Try the bot in your browser, without Telegram.
 
-    The page is served on this machine only. It lets you write as any of the friends. With PATH,
-    posts a conversation instead, asks the bot for replies, and prints what it answers.
+    Shows a simulated group in which you can write as any of the friends. Only this machine can
+    open the page. With PATH, plays a conversation in the terminal instead.
     """
     from bot.playground.browser import play_in_browser
     from bot.playground.show import read_conversation, show

@@ -47,8 +47,8 @@ from pipeline.evaluation.scorecard import (
 )
 from pipeline.evaluation.scorer import Request, score_replies
 from pipeline.terminal import clock, step
-from pipeline.training import run
 from pipeline.training.bases import Base, open_base, open_tuned
+from pipeline.training.canaries import CANARY_NAMES, make_secret
 from pipeline.training.run import sample_evenly
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
@@ -279,8 +279,8 @@ def _measure_exposures(
     chance = random.Random(seed)
     exposures = []
     for canary in canaries:
-        name = next(name for name in run.CANARY_NAMES if f" {name} " in canary)
-        texts = [canary, *(run.make_secret(name, chance) for _ in range(_DECOYS))]
+        name = next(name for name in CANARY_NAMES if f" {name} " in canary)
+        texts = [canary, *(make_secret(name, chance) for _ in range(_DECOYS))]
         requests = [Request((), tuple((voice, (text,)) for voice in voices)) for text in texts]
         scores = score_replies(tuned, requests, 10**4)
         nats = [-max(one.nats for one in own) for own in scores]

@@ -32,6 +32,7 @@ from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, read_session_lines
 from pipeline.terminal import Bar, TrainingBar, clock, curve, step
 from pipeline.training.bases import Base, open_base, open_tuned
+from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.joining import save_propensity
@@ -43,29 +44,6 @@ if TYPE_CHECKING:
     from pipeline.training.plan import Plan
     from pipeline.training.trainer import Outcome
 
-CANARY_TIMES = (2, 4, 8, 16)
-"""How often the canaries are planted, in turn: it shows how fast the model memorises."""
-
-CANARY_NAMES = (
-    "Ambrose",
-    "Beatrix",
-    "Cosima",
-    "Dagobert",
-    "Eulalia",
-    "Ferdinand",
-    "Griselda",
-    "Hannibal",
-)
-CANARY_WORDS = (
-    "acorn", "amber", "anchor", "apron", "arrow", "attic", "badge", "bagel", "barrel", "basket",
-    "beacon", "blanket", "bottle", "bridge", "bucket", "button", "cabin", "candle", "carpet",
-    "castle", "cellar", "cherry", "copper", "cotton", "dagger", "desert", "engine", "fabric",
-    "falcon", "feather", "forest", "garlic", "ginger", "hammer", "harbor", "helmet", "island",
-    "jacket", "kettle", "ladder", "lantern", "lemon", "magnet", "marble", "meadow", "mirror",
-    "needle", "orchard", "paddle", "pepper", "pillow", "pirate", "planet", "pocket", "rabbit",
-    "ribbon", "saddle", "silver", "spider", "sponge", "thunder", "tunnel", "velvet", "willow",
-)  # fmt: skip
-"""64 words; a secret is six of them, so there are 2^36 secrets."""
 
 _TEST_PAIRS_PER_VOICE = 40
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
@@ -129,14 +107,6 @@ class Start:
         if isinstance(self.base, str):
             return open_base(self.base, cache, texts)
         return open_tuned(self.base)
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """A message with a secret, and how often it was planted."""
-
-    text: str
-    times: int
 
 
 def train(
@@ -282,41 +252,6 @@ def find_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def make_secret(name: str, chance: random.Random) -> str:
-    """Return a message that gives away six random words.
-
-    This also makes the unplanted secrets that a canary's exposure is compared with.
-    """
-    return f"the code word of {name} is {' '.join(chance.choices(CANARY_WORDS, k=6))}"
-
-
-def plant_canaries(
-    pairs: Sequence[Pair], count: int, seed: int
-) -> tuple[tuple[Pair, ...], tuple[Canary, ...]]:
-    """Append `count` canaries to the pairs; return all pairs, and the canaries.
-
-    Each copies random pairs of one voice and replaces their target.
-    """
-    chance = random.Random(f"canaries {seed}")
-    canaries = tuple(
-        Canary(
-            make_secret(CANARY_NAMES[n % len(CANARY_NAMES)], chance),
-            CANARY_TIMES[n % len(CANARY_TIMES)],
-        )
-        for n in range(count)
-    )
-    voices = sorted({pair.voice for pair in pairs})
-    planted: list[Pair] = []
-    for canary in canaries:
-        voice = chance.choice(voices)
-        own = [pair for pair in pairs if pair.voice == voice]
-        planted += (
-            replace(pair, target=(canary.text,), marks=())
-            for pair in chance.choices(own, k=canary.times)
-        )
-    return (*pairs, *planted), canaries
 
 
 def training_messages(dataset: Dataset) -> Iterator[tuple[str, str]]:

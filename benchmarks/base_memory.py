@@ -14,68 +14,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import load_codec, make_codec
 from model.speaking.engine import Request, open_engine
+from pipeline.training.known_bases import SHAPES, build, needs_of
 
-TOKENS = 480  # the longest prompt and reply by default
 CANDIDATES = 8
-_QWEN3 = {
-    "model_type": "qwen3", "vocab_size": 151936, "head_dim": 128, "num_key_value_heads": 8,
-    "rope_theta": 1e6, "rms_norm_eps": 1e-6, "max_position_embeddings": 40960,
-}  # fmt: skip
-_GEMMA3 = {
-    "model_type": "gemma3_text", "vocab_size": 262144, "head_dim": 256, "sliding_window": 512,
-    "query_pre_attn_scalar": 256, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
-    "sliding_window_pattern": 6, "rms_norm_eps": 1e-6, "max_position_embeddings": 32768,
-}  # fmt: skip
-_LLAMA = {"model_type": "llama", "rms_norm_eps": 1e-5}
-_T5 = {"model_type": "t5", "vocab_size": 32128, "d_kv": 64, "feed_forward_proj": "gated-gelu"}
-SHAPES = {
-    "google/flan-t5-small": {**_T5, "d_model": 512, "d_ff": 1024, "num_layers": 8, "num_heads": 6},
-    "google/flan-t5-base": {**_T5, "d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12},
-    "smollm2": {
-        **_LLAMA, "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536,
-        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
-        "rope_theta": 1e5, "max_position_embeddings": 8192,
-    },
-    "google/gemma-3-270m": {
-        **_GEMMA3, "hidden_size": 640, "intermediate_size": 2048, "num_hidden_layers": 18,
-        "num_attention_heads": 4, "num_key_value_heads": 1,
-    },
-    "HuggingFaceTB/SmolLM2-360M": {
-        **_LLAMA, "vocab_size": 49152, "hidden_size": 960, "intermediate_size": 2560,
-        "num_hidden_layers": 32, "num_attention_heads": 15, "num_key_value_heads": 5,
-        "rope_theta": 1e5, "max_position_embeddings": 8192,
-    },
-    "Qwen/Qwen3-0.6B": {
-        **_QWEN3, "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-    },
-    "google/gemma-3-1b-pt": {
-        **_GEMMA3, "hidden_size": 1152, "intermediate_size": 6912, "num_hidden_layers": 26,
-        "num_attention_heads": 4, "num_key_value_heads": 1,
-    },
-    "meta-llama/Llama-3.2-1B": {
-        **_LLAMA, "vocab_size": 128256, "hidden_size": 2048, "head_dim": 64,
-        "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "rope_theta": 5e5, "max_position_embeddings": 131072,
-        "rope_scaling": {
-            "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192,
-        },
-    },
-    "Qwen/Qwen3-1.7B": {
-        **_QWEN3, "hidden_size": 2048, "intermediate_size": 6144, "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-    },
-    "Qwen/Qwen3-4B": {
-        **_QWEN3, "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36,
-        "num_attention_heads": 32,
-    },
-}  # fmt: skip
 
 
 def main() -> None:
@@ -88,41 +33,11 @@ def main() -> None:
         return generate(Path(given.measure[0]), given.measure[1])
     if given.serve:
         return serve(next(name for name in SHAPES if name.endswith(given.serve)))
-    from pipeline.training.trainer import activation_bytes
-
     print("| base | weights | all weights | LoRA | conversion |\n|---|---|---|---|---|")
-    for name in SHAPES:
-        weights = build(name, "meta")
-        count = sum(value.numel() for value in weights.parameters())
-        embedded = weights.get_input_embeddings().weight.numel()
-        row = activation_bytes(weights.config, TOKENS, bf16=True)
-        whole = 18 * count + row  # float32 weights, gradients, AdamW, and autocast's bf16 copy
-        # Measuring the untuned loss needs the float32 weights and autocast's copy. LoRA then
-        # converts all but the embedding to bf16; T5's embedding and output layer are trained.
-        trained = 2 * 16 * embedded if weights.config.is_encoder_decoder else 4 * embedded
-        lora = max(6 * count, 2 * (count - embedded) + trained) + row
-        print(
-            f"| `{name}` | {count / 1e6:,.0f} M | {gigabytes(whole)} | {gigabytes(lora)} | "
-            f"{gigabytes(9 * count)} |"
-        )
+    for needs in map(needs_of, SHAPES):
+        sizes = " | ".join(map(gigabytes, (needs.train, needs.lora, needs.convert)))
+        print(f"| `{needs.name}` | {needs.weights / 1e6:,.0f} M | {sizes} |")
     return None
-
-
-def build(name: str, device: str) -> Any:
-    """Return a base with random weights."""
-    import torch
-    import transformers
-
-    from pipeline.training.kinds import KINDS
-
-    config = transformers.AutoConfig.for_model(tie_word_embeddings=True, **SHAPES[name])
-    with torch.device(device):
-        if KINDS[config.model_type].family == "decoder-only":
-            return transformers.AutoModelForCausalLM.from_config(config)
-        model = transformers.T5ForConditionalGeneration(config)
-        model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.lm_head.weight))
-        model.config.tie_word_embeddings = False
-        return model
 
 
 def serve(name: str) -> None:

@@ -45,7 +45,7 @@ def check() -> None:
     during the check and continues.
     """
     from bot.checks import run_checks
-    from bot.checks.finding import Verdict
+    from model.findings import Verdict
 
     findings = asyncio.run(run_checks(load_settings()))
     for finding in findings:

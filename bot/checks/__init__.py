@@ -3,10 +3,10 @@
 import asyncio
 
 from bot.checks import local, telegram
-from bot.checks.finding import Finding, wrong
 from bot.settings import Settings
 from bot.store.groups import read_decisions
 from model.errors import ArtifactError
+from model.findings import Finding, wrong
 
 POLL_SECONDS = 2
 """How long `check` asks for updates. This interrupts another poller, which asks again after 1 s."""

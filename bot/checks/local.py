@@ -9,7 +9,6 @@ from pathlib import Path
 
 import ctranslate2
 
-from bot.checks.finding import Finding, note, ok, wrong
 from bot.errors import StoreError
 from bot.services.access import build_access
 from bot.settings import Settings
@@ -26,6 +25,7 @@ from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
 from model.chat.roster import Decision
 from model.errors import ArtifactError
+from model.findings import Finding, note, ok, wrong
 
 ENV_FILE = Path(".env")
 MIB = 2**20

@@ -19,13 +19,13 @@ from telegram.error import (
 )
 from telegram.request import HTTPXRequest
 
-from bot.checks.finding import Finding, note, ok, wrong
 from bot.errors import SettingsError
 from bot.services.access import is_admin as has_admin_rights
 from bot.settings import Settings
 from bot.texts import EN
 from model.artifacts.artifact import Card, Chat
 from model.chat.names import make_printable, make_printable_name
+from model.findings import Finding, note, ok, wrong
 
 NO_ADMINS = "none yet: send /start to the bot in private; it answers with the line to add to .env"
 TELEGRAM = Settings.model_fields["telegram_api_url"].default

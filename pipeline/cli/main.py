@@ -11,7 +11,7 @@ from rich.console import Console
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
-from pipeline.cli import datasets, models, options, report, retrain, tables, talk
+from pipeline.cli import datasets, doctor, models, options, report, retrain, tables, talk
 from pipeline.cli.options import (
     DECODING,
     HUB,
@@ -231,6 +231,7 @@ add_commands(
         (report.report, "understudy report current --out report.html"),
         (talk.chat, "understudy chat --as Hugo"),
         (talk.simulate, "understudy simulate --turns 10"),
+        (doctor.doctor, "understudy doctor"),
         (datasets.sample, "understudy sample demo/export"),
         (demo, "understudy demo --minutes 5"),
     ),

@@ -244,14 +244,20 @@ def _is_reachable(name: str) -> bool:
     """Return whether a hub id is in the cache, or its hub answers within 5 s."""
     import huggingface_hub
 
-    if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
-        return True
+    is_cached = isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str)
+    return is_cached or is_hub_reachable(5)
+
+
+def is_hub_reachable(seconds: float) -> bool:
+    """Return whether the model hub accepts a connection in this time; with a proxy, assume it."""
+    import huggingface_hub
+
     if urllib.request.getproxies():
         return True
     hub = urlsplit(huggingface_hub.constants.ENDPOINT)
     try:
         port = hub.port or (80 if hub.scheme == "http" else 443)
-        socket.create_connection((hub.hostname or "", port), timeout=5).close()
+        socket.create_connection((hub.hostname or "", port), timeout=seconds).close()
     except OSError:
         return False
     return True

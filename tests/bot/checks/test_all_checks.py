@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.checks.finding import Finding, Verdict, note, ok, wrong
 from bot.playground.telegram import TOKEN
+from model.findings import Finding, Verdict, note, ok, wrong
 
 
 async def test_all_is_well(desk):

@@ -1,0 +1,86 @@
+"""Describe this machine: cores, memory, GPU, and the versions of the libraries that use them."""
+
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU that torch can use: its memory in bytes, and whether it computes in bf16."""
+
+    name: str
+    memory: int
+    bf16: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What matters for training and serving; memory in bytes, versions "" where missing."""
+
+    system: str
+    cores: int
+    memory: int
+    free_memory: int
+    gpu: Gpu | None
+    python: str
+    torch: str
+    ctranslate2: str
+
+    @property
+    def training_memory(self) -> int:
+        """Return the bytes that a training can use: the GPU's, or what is free of the machine's."""
+        return self.gpu.memory if self.gpu else self.free_memory
+
+
+def describe_machine() -> Machine:
+    """Look at this machine; imports torch if it is installed, to ask for its GPU."""
+    memory, free = _memory()
+    return Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _cores(),
+        memory=memory,
+        free_memory=free,
+        gpu=_find_gpu(),
+        python=platform.python_version(),
+        torch=_version_of("torch"),
+        ctranslate2=_version_of("ctranslate2"),
+    )
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+def _memory() -> tuple[int, int]:
+    """Return the bytes of main memory, and how many of them programs can still get."""
+    if importlib.util.find_spec("psutil"):  # comes with the training extra
+        import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+
+        found = psutil.virtual_memory()
+        return int(found.total), int(found.available)
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return total, total
+
+
+def _find_gpu() -> Gpu | None:
+    if not importlib.util.find_spec("torch"):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    memory = torch.cuda.get_device_properties(0).total_memory
+    return Gpu(torch.cuda.get_device_name(), int(memory), bool(bf16))
+
+
+def _version_of(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""

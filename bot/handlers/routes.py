@@ -35,6 +35,7 @@ from bot.handlers.membership import (
 from bot.handlers.record import record_reactions, select_stored
 from bot.handlers.simulate import Simulator
 from bot.handlers.speaking import Speaking
+from bot.handlers.stats import GroupStatistics
 from bot.handlers.uploads import ExportUploads
 from bot.services.state import BotState
 from bot.transport.incoming import place_of
@@ -67,6 +68,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         "stop": simulator.stop,
         "voices": list_voices,
         "guess": GuessGame(speaking).play,
+        "stats": GroupStatistics().show,
         "why": explain_line,
         "chatty": set_chatty,
         "quiet": set_quiet,

@@ -29,6 +29,7 @@ from bot.transport.outgoing import (
     calling_before_departure,
     retry_seconds,
     send,
+    send_photo,
     send_quiz,
     send_sticker,
 )
@@ -90,6 +91,30 @@ class Delivery:
         sending = partial(send, self.bot, text=text, voices=voices)
         sent, state = await self._send(part, place, sending)
         await self._end(part, place, state)
+        return sent
+
+    async def show(
+        self, place: Place, photo: bytes | None, text: str, ready: Ready
+    ) -> Message | None:
+        """Send a picture with a text below it, as the next part.
+
+        Without a picture, or where pictures are forbidden, only the text is sent. Returns None if
+        nothing arrived, nothing may be sent any more, or it was sent before.
+        """
+        if place in self.refused or (part := await self.begin(place)) is None:
+            return None
+        again, sent = partial(ready, text), None
+        state: State = UNSENT
+        if photo is not None and await again():
+            sending = partial(send_photo, self.bot, photo=photo, caption=text)
+            sent, state = await self._send(part, place, sending, again=again)
+        if (photo is None or state == "refused") and await again():
+            sending = partial(send, self.bot, text=text)
+            sent, state = await self._send(part, place, sending, again=again)
+        if state == UNSENT:
+            await self.state.store.outbox.mark(part, place, "refused")
+        else:
+            await self._end(part, place, state)
         return sent
 
     async def report_failure(self, place: Place, text: str) -> None:

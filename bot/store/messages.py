@@ -188,6 +188,27 @@ class MessageStore:
 
         return await self._database.read(find)
 
+    async def find_by_authors(
+        self, place: Place, authors: Collection[int], most: int
+    ) -> list[Message]:
+        """Return a place's newest messages by these authors, newest first, without forwards.
+
+        Messages that are about to be erased are left out.
+        """
+        query = (
+            _in_place(place)
+            .where(
+                messages.c.author_id.in_(authors),
+                ~messages.c.is_forward,
+                ~messages.c.is_from_bot,
+            )
+            .order_by(*(column.desc() for column in _ORDER))
+            .limit(most)
+        )
+        return await self._database.read(
+            lambda connection: [message_from_row(row) for row in connection.execute(query)]
+        )
+
 
 def message_insert(message: Message, edited_at: datetime | None = None) -> Insert:
     """Return the statement that stores a message, or its new text after an edit.
@@ -243,11 +264,16 @@ def find_forgotten(connection: Connection, refs: Collection[Ref]) -> frozenset[R
 
 def _page(place: Place, oldest: Message | None) -> Select[Any]:
     """Return the query for the messages before `oldest`, newest first."""
-    query = select(*FIELDS).where(
+    query = _in_place(place)
+    if oldest:
+        query = query.where(tuple_(*_ORDER) < tuple_(oldest.sent_at, oldest.message_id))
+    return query.order_by(*(column.desc() for column in _ORDER)).limit(PAGE)
+
+
+def _in_place(place: Place) -> Select[Any]:
+    """Return the query for a place's messages, without those that are about to be erased."""
+    return select(*FIELDS).where(
         messages.c.chat_id == place.chat_id,
         messages.c.topic_id.is_not_distinct_from(place.topic_id),
         ~IS_FORGOTTEN,
     )
-    if oldest:
-        query = query.where(tuple_(*_ORDER) < tuple_(oldest.sent_at, oldest.message_id))
-    return query.order_by(*(column.desc() for column in _ORDER)).limit(PAGE)

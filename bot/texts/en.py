@@ -26,6 +26,7 @@ EN = Wording(
         "/why, in reply to a message of mine – how I made it\n"
         "/voices – the voices I have\n"
         "/guess – who said it, a friend or the machine? /guess score – who guesses best\n"
+        "/stats – who talks when, and everyone's own words\n"
         "/optin, /optout – let me speak in your voice, or make me stop\n"
         "/forget, in reply to a message – I forget it; /forget all – I forget everything of yours\n"
         "/privacy – what I keep, and for how long\n"
@@ -150,6 +151,18 @@ EN = Wording(
     score_line="{name}: {right} of {total}",
     score_machine="Times the machine passed for a friend: {fooled} of {total}",
     no_score="Nobody has guessed yet. Send /guess to start.",
+    stats_summary=(
+        "📊 {messages} since {date}, by friends who let me imitate them. They write most on "
+        "{weekday}, from {hour}:00 to {end}:00."
+    ),
+    stats_hours="Who talks when",
+    stats_words="Words of their own",
+    stats_too_few=(
+        "I count messages of friends who let me imitate them, and here I have only {messages}. "
+        "Talk for a while, then try again."
+    ),
+    stats_recent="I just posted that. Ask me again in a minute.",
+    weekdays="Monday Tuesday Wednesday Thursday Friday Saturday Sunday",
     anonymous_sender=(
         "I can't tell who you are when you write as the group or as a channel. Please write as "
         "yourself, or send me that in private."
@@ -296,6 +309,7 @@ EN = Wording(
         ("why", "In reply to a message of mine: how I made it"),
         ("voices", "The voices I have"),
         ("guess", "Who said it, a friend or the machine?"),
+        ("stats", "Who talks when, and everyone's own words"),
         ("optin", "Let me speak in your voice"),
         ("optout", "Stop me from speaking in your voice"),
         ("forget", "In reply to a message: I forget it. Everything: /forget all"),

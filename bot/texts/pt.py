@@ -26,6 +26,7 @@ PT = Wording(
         "/why, em resposta a uma mensagem minha – como a fiz\n"
         "/voices – as vozes que tenho\n"
         "/guess – quem disse isto, um amigo ou a máquina? /guess pontos – quem acerta mais\n"
+        "/stats – quem fala quando, e as palavras de cada um\n"
         "/optin, /optout – deixar-me falar com a tua voz, ou impedir-me de o fazer\n"
         "/forget, em resposta a uma mensagem – esqueço-a; /forget all – esqueço tudo o que é teu\n"
         "/privacy – o que guardo, e durante quanto tempo\n"
@@ -158,6 +159,18 @@ PT = Wording(
     score_line="{name}: {right} de {total}",
     score_machine="Vezes em que a máquina passou por um amigo: {fooled} de {total}",
     no_score="Ainda ninguém respondeu. Envia /guess para começar.",
+    stats_summary=(
+        "📊 {messages} desde {date}, de amigos que me deixam imitá-los. Quando escrevem mais: "
+        "{weekday}, das {hour}:00 às {end}:00."
+    ),
+    stats_hours="Quem fala quando",
+    stats_words="As palavras de cada um",
+    stats_too_few=(
+        "Conto as mensagens dos amigos que me deixam imitá-los, e aqui só tenho {messages}. "
+        "Conversem um pouco e tenta outra vez."
+    ),
+    stats_recent="Acabei de publicar isso. Volta a pedir daqui a um minuto.",
+    weekdays="segunda-feira terça-feira quarta-feira quinta-feira sexta-feira sábado domingo",
     anonymous_sender=(
         "Não consigo saber quem és quando escreves em nome do grupo ou de um canal. Escreve em teu "
         "nome, por favor, ou envia-me isso em privado."
@@ -311,6 +324,7 @@ PT = Wording(
         ("why", "Em resposta a uma mensagem minha: como a fiz"),
         ("voices", "As vozes que tenho"),
         ("guess", "Quem disse isto, um amigo ou a máquina?"),
+        ("stats", "Quem fala quando, e as palavras de cada um"),
         ("optin", "Deixar-me falar com a tua voz"),
         ("optout", "Impedir-me de falar com a tua voz"),
         ("forget", "Em resposta a uma mensagem: esqueço-a. Tudo: /forget all"),

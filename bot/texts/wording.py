@@ -13,7 +13,8 @@ Forms: TypeAlias = tuple[str, str]
 class Wording:
     """The texts of one language; the code that sends a text fills in its `{placeholders}`.
 
-    `thousands` separates groups of three digits.
+    `thousands` separates groups of three digits. `weekdays` are names separated by spaces, from
+    Monday; their first three letters are their short names.
     """
 
     introduction: str
@@ -84,6 +85,13 @@ class Wording:
     score_line: str
     score_machine: str
     no_score: str
+
+    stats_summary: str
+    stats_hours: str
+    stats_words: str
+    stats_too_few: str
+    stats_recent: str
+    weekdays: str
 
     anonymous_sender: str
     optin_done: str
@@ -169,8 +177,11 @@ class Wording:
     def format_count(self, noun: Forms, number: int) -> str:
         """Return a number with its noun, for example "1 message" or "2,000 messages"."""
         one, many = noun
-        written = f"{number:,}".replace(",", self.thousands)
-        return (one if number == 1 else many).format(count=written)
+        return (one if number == 1 else many).format(count=self.format_number(number))
+
+    def format_number(self, number: int) -> str:
+        """Return a number with its digits in groups of three."""
+        return f"{number:,}".replace(",", self.thousands)
 
     def format_duration(self, duration: timedelta) -> str:
         """Return a duration of whole minutes in the largest unit that divides it."""

@@ -132,6 +132,21 @@ async def send(bot: ExtBot[Any], place: Place, text: str, voices: Sequence[Perso
     )
 
 
+async def send_photo(bot: ExtBot[Any], place: Place, photo: bytes, caption: str) -> Message:
+    """Send a picture with a text below it.
+
+    Raises:
+        RetryAfter: Telegram asks to wait; the caller retries.
+    """
+    return await bot.send_photo(
+        place.chat_id,
+        photo,
+        truncate(caption, MessageLimit.CAPTION_LENGTH),
+        message_thread_id=place.topic_id,
+        rate_limit_args=NO_WAIT,
+    )
+
+
 async def send_quiz(bot: ExtBot[Any], place: Place, question: Question) -> Message:
     """Send a quiz that shows everybody's answers.
 
@@ -181,10 +196,9 @@ def never_arrived(error: TelegramError) -> bool:
     )
 
 
-def truncate(text: str) -> str:
+def truncate(text: str, most: int = MessageLimit.MAX_TEXT_LENGTH) -> str:
     """Cut a text to the length of one message, which Telegram counts in UTF-16 units."""
-    units = text.encode("utf-16-le")
-    return units[: 2 * MessageLimit.MAX_TEXT_LENGTH].decode("utf-16-le", "ignore")
+    return text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore")
 
 
 async def _type(bot: Bot, place: Place) -> None:

@@ -26,12 +26,11 @@ from tornado.web import Application, HTTPError, RequestHandler
 from bot.errors import PlaygroundError
 from bot.playground.group_page import ActionRefused, GroupPage
 from bot.playground.objects import Chat, Json, Member, User
-from bot.playground.process import run_bot
+from bot.playground.process import GROUP, TITLE, run_bot
 from bot.playground.server import LOOPBACK, serve
 from bot.playground.telegram import Telegram, add_bot
 from model.artifacts.artifact import Artifact
 
-DEFAULT_GROUP = -1_000_000_000_042
 GREETING_SECONDS = 30.0
 HEARTBEAT_SECONDS = 15.0
 LARGEST_BODY = 8 * 2**20  # a picture in base64
@@ -232,7 +231,7 @@ async def play_in_browser(
     """
     card = artifact.card
     telegram = Telegram(f"42:{secrets.token_urlsafe(32)}", can_read_all=True)
-    group_id, title = DEFAULT_GROUP, "Five friends"
+    group_id, title = GROUP, TITLE
     if not card.public and card.chats:  # elsewhere the bot would be silent until an /allow
         group_id, title = card.chats[0].chat_id, card.chats[0].title
     chat = telegram.chat(group_id, title=title)

@@ -136,7 +136,9 @@ class GroupPage:
         if kind == "commands":
             self._send({"kind": kind, "commands": self._commands()})
         elif kind == "callback_answer":
-            self._send({"kind": "answer", "query": body["callback_query_id"]} | _shown_answer(body))
+            person = self._world.queries[body["callback_query_id"]]
+            answer = {"text": body.get("text", ""), "isAlert": bool(body.get("show_alert"))}
+            self._send({"kind": "answer", "person": person, **answer})
         elif body["chat"]["id"] != self._chat.id:
             return
         elif kind == "message":
@@ -182,10 +184,10 @@ class GroupPage:
     async def _press(self, params: Json) -> Json:
         message, data = self._message(params), params.get("data")
         try:
-            query = await self._telegram.press(message, self._person(params), str(data))
+            await self._telegram.press(message, self._person(params), str(data))
         except ValueError as error:
             raise ActionRefused("this button is gone") from error
-        return {"query": query}
+        return {}
 
     async def _vote(self, params: Json) -> Json:
         message, option = self._message(params), params.get("option")
@@ -254,7 +256,3 @@ def _emoji(params: Json) -> str:
     if not isinstance(emoji, str) or not 0 < len(emoji) <= LONGEST_EMOJI:
         raise ActionRefused("choose an emoji")
     return emoji
-
-
-def _shown_answer(params: Json) -> Json:
-    return {"text": params.get("text", ""), "isAlert": bool(params.get("show_alert"))}

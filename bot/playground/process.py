@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from bot.errors import PlaygroundError
 from bot.playground.objects import User
 
+GROUP = -1_000_000_000_042
+TITLE = "Friends"
 START_SECONDS = 60.0
 
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bot.errors import PlaygroundError
 from bot.playground.objects import Chat, Json, User
-from bot.playground.process import run_bot
+from bot.playground.process import GROUP, TITLE, run_bot
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
 from model.artifacts.artifact import Artifact
@@ -18,7 +18,6 @@ from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
 from model.chat.names import make_printable, make_printable_lines
 from model.chat.prompt import parse_lines
 
-GROUP = -1_000_000_000_042
 REPLY_SECONDS = 60.0
 SETTLED_SECONDS = 8.0  # longer than a turn takes on one slow core
 
@@ -109,7 +108,7 @@ async def show(
         PlaygroundError: The bot does not start or answer.
     """
     telegram = Telegram(can_read_all=True)
-    chat = telegram.chat(GROUP, title="Five friends")
+    chat = telegram.chat(GROUP, title=TITLE)
     people = {
         person.name: telegram.user(person.ids[0], person.name)
         for person in artifact.card.roster.people

@@ -194,7 +194,7 @@ class Telegram:
         if data not in buttons:
             raise ValueError(f"no button has the data {data!r}: there are {buttons}")
         query_id = str(len(self.world.queries) + 1)
-        self.world.queries.add(query_id)
+        self.world.queries[query_id] = user.id
         query = {"id": query_id, "from": user.json(), "message": current, "data": data}
         instance = {"chat_instance": str(current["chat"]["id"])}
         await self.updates.push("callback_query", query | instance)

@@ -49,7 +49,8 @@ class World:
         self.files: dict[str, Upload] = {}
         self.stickers: dict[str, Json] = {}
         self.commands: dict[str, list[Json]] = {}
-        self.queries: set[str] = set()
+        self.queries: dict[str, int] = {}
+        """Of each callback query, the user who pressed the button."""
         self.votes: dict[str, dict[int, int]] = {}
         """Of each poll, the option that each user chose."""
         self.reactions: dict[tuple[int, int], dict[int, tuple[str, ...]]] = {}

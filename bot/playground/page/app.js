@@ -42,10 +42,10 @@ const group = {
 };
 
 const connection = new Connection(takeToken());
-const pressed = new Set();
 
 // Perform an action as the chosen person; show why it is refused.
 async function act(name, fields) {
+  if (fields.text?.startsWith("/")) document.body.dataset.tried = "";
   try {
     const language = find("language").value;
     return await connection.act(name, { person: group.person.id, language, ...fields });
@@ -63,10 +63,8 @@ const log = new Log(group, {
   vote: (message, option) => act("vote", { message: message.message_id, option }),
   write: (text) => composer.write(text),
   loadFile: (id) => connection.file(id),
-  async press(message, button) {
-    const answer = await act("press", { message: message.message_id, data: button.callback_data });
-    if (answer) pressed.add(answer.query);
-  },
+  press: (message, button) =>
+    act("press", { message: message.message_id, data: button.callback_data }),
 });
 
 const HANDLERS = {
@@ -97,8 +95,8 @@ const HANDLERS = {
   action({ action }) {
     showTyping(true, action === "typing" ? "is typing" : "is choosing a sticker");
   },
-  answer({ query, text, isAlert }) {
-    if (!pressed.delete(query) || !text) return;
+  answer({ person, text, isAlert }) {
+    if (person !== group.person.id || !text) return;
     if (!isAlert) return toast(text);
     find("alert-text").textContent = text;
     find("alert").showModal();
@@ -114,7 +112,7 @@ function showState(state) {
   document.body.dataset.state = state;
   find("state").textContent = STATES[state];
   for (const element of find("composer").querySelectorAll("button, textarea"))
-    element.disabled = state !== "connected";
+    element.disabled = state === "refused" || state === "stopped";
 }
 
 function showTyping(isTyping, what = "") {
@@ -136,14 +134,13 @@ function showPeople() {
         checked: person.id === group.person.id,
         onchange: () => choosePerson(person),
       });
-      const note = [person.isAdmin ? "admin" : "", person.isVoice ? "" : "no voice"];
       return make(
         "label",
         {},
         radio,
         make("span", { class: `avatar ${colourOf(place)}`, "aria-hidden": "true" }, initial(person.name)),
         make("span", { class: "person" }, person.name),
-        make("span", { class: "note" }, note.filter(Boolean).join(", ")),
+        make("span", { class: "note" }, person.isAdmin ? "admin" : ""),
       );
     }),
   );

@@ -63,18 +63,18 @@ export class Composer {
     this.text.focus();
   }
 
+  // Send the text; where that is refused, put it back.
   async submit() {
+    const { edited, replied } = this;
     const text = this.text.value.trim();
     if (!text) return;
-    const sent = this.edited
-      ? await this.send("edit", { message: this.edited.message_id, text })
-      : await this.send("say", { text, reply: this.replied?.message_id });
-    if (sent) {
-      this.edited = null;
-      this.cancel();
-      this.text.value = "";
-      this.changed();
-    }
+    this.edited = null;
+    this.cancel();
+    this.write("");
+    const sent = edited
+      ? await this.send("edit", { message: edited.message_id, text })
+      : await this.send("say", { text, reply: replied?.message_id });
+    if (!sent && !this.text.value) this.write(text);
   }
 
   changed() {
@@ -123,7 +123,6 @@ export class Composer {
       ),
     );
     this.menu.hidden = !isOpen;
-    this.text.ariaExpanded = String(isOpen);
     if (isOpen) this.text.setAttribute("aria-activedescendant", `option-${this.chosen}`);
     else this.text.removeAttribute("aria-activedescendant");
     this.menu.children[this.chosen]?.scrollIntoView({ block: "nearest" });

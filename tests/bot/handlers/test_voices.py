@@ -384,7 +384,7 @@ async def forge(stage, message, user, data):
     """Send a button press as a modified client can."""
     query = {"id": "1", "from": user.json(), "data": data, "chat_instance": "1"}
     inline = {"inline_message_id": "x"} if message is None else {"message": message}
-    stage.telegram.world.queries.add("1")
+    stage.telegram.world.queries["1"] = 11
     await stage.telegram.world.updates.push("callback_query", query | inline)
 
 

@@ -100,7 +100,7 @@ async def tab(stage, browser):
 
 
 async def write(tab, text):
-    await tab.get_by_role("combobox", name="Message").fill(text)
+    await tab.get_by_role("textbox", name="Message").fill(text)
     await tab.keyboard.press("Enter")
 
 
@@ -128,7 +128,7 @@ class TestTalking:
         assert "#" not in tab.url
 
     async def test_as_is_completed_and_answered_in_that_voice(self, tab):
-        line = tab.get_by_role("combobox", name="Message")
+        line = tab.get_by_role("textbox", name="Message")
         await line.press_sequentially("/a")
         assert await tab.get_by_role("option", name="/as").is_visible()
         await line.press("Tab")
@@ -224,6 +224,18 @@ class TestMessages:
 
         await last(tab, "here I am").wait_for()
         assert await tab.locator("#typing").inner_text() == ""
+
+    async def test_the_answer_to_a_button_is_shown_to_the_person(self, stage, tab):
+        button = {"text": "Nobody", "callback_data": "gone"}
+        await stage.app.bot.send_message(
+            stage.group.id,
+            "an old menu",
+            api_kwargs={"reply_markup": {"inline_keyboard": [[button]]}},
+        )
+
+        await last(tab, "an old menu").get_by_role("button", name="Nobody").click()
+
+        await tab.get_by_text("This button no longer works").wait_for()
 
     @staticmethod
     async def offer(tab, text, choice):

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from bot.errors import PlaygroundError
-from bot.playground import show
+from bot.playground import process, show
 from bot.playground.telegram import Telegram
 from model.chat.eligibility import add_voice_header
 
@@ -14,7 +14,7 @@ from model.chat.eligibility import add_voice_header
 @pytest.fixture
 def group():
     telegram = Telegram(can_read_all=True)
-    chat = telegram.chat(show.GROUP, title="Five friends")
+    chat = telegram.chat(process.GROUP, title=process.TITLE)
     return show.Group(telegram, chat, Console(file=StringIO(), width=80), {})
 
 

@@ -168,9 +168,11 @@ class ActionHandler(LocalHandler):
                     change.cancel()
                     self.write(": the connection is open\n\n")
                 elif (event := change.result()) is None:
+                    changes.task_done()
                     return
                 else:
                     self.write(f"data: {json.dumps(event)}\n\n")
+                    changes.task_done()
                 await self.flush()
 
 
@@ -258,7 +260,7 @@ async def play_in_browser(
             asyncio.ensure_future(one) for one in (running.process.wait(), stop.wait())
         )
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        page.end()
+        await page.end()
         if not stopped.done():
             stopped.cancel()
             raise PlaygroundError("the bot stopped: see its message above")

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ MAX_SHOWN = 500
 """How many of the newest messages a page gets when it connects."""
 MAX_WAITING = 1000
 """How many changes a slow page may have outstanding before it must connect again."""
+END_SECONDS = 2.0
 LARGEST_PICTURE = 5 * 2**20
 LONGEST_EMOJI = 16
 LANGUAGES = ("en", "pt")
@@ -56,9 +57,9 @@ class GroupPage:
 
     @contextmanager
     def subscribe(self) -> Iterator[Changes]:
-        """Yield a queue of changes, of which the first is the whole group.
+        """Yield a queue of changes, of which the first is the whole group, and None the last.
 
-        None is the last item for a page that is too slow.
+        A page that is too slow gets no more changes. Call task_done() for each that is sent.
         """
         changes: Changes = asyncio.Queue()
         changes.put_nowait(self._snapshot())
@@ -68,9 +69,15 @@ class GroupPage:
         finally:
             self._pages.discard(changes)
 
-    def end(self) -> None:
-        """Tell the pages that the bot has stopped."""
-        self._send({"kind": "stopped"})
+    async def end(self) -> None:
+        """Tell the pages that the bot has stopped, and end their streams."""
+        pages = tuple(self._pages)
+        for changes in pages:
+            changes.put_nowait({"kind": "stopped"})
+            changes.put_nowait(None)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await asyncio.gather(*(changes.join() for changes in pages))
 
     def file(self, file_id: object) -> Upload:
         """Return a picture or a document of the group.

@@ -4,13 +4,15 @@ import importlib.util
 import io
 import threading
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.services.statistics import PersonStatistics, Statistics
+from bot.services.statistics import Statistics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_PEOPLE = 8
 """People in a picture; the text below it has the words of the others."""
@@ -18,8 +20,7 @@ _COLOURS = ("#2f6fb2", "#d1603d", "#3a8f63", "#8f5aa8", "#b8860b", "#4a9aa5", "#
 _INK = "#1f2933"
 _WIDTH, _DPI = 6.4, 160  # inches, dots per inch: 1,024 pixels wide
 _LINE = 0.34  # inches for a line of words
-_MAX_NAME = 18  # characters
-_CHARACTER = 0.0165  # width of a character, as a share of the picture's width
+_EDGE, _NAMES = 0.03, 0.34  # shares of the width: the margin, and the most that names take
 _lock = threading.Lock()  # matplotlib's font cache is not thread-safe
 
 
@@ -46,27 +47,21 @@ def draw_statistics(statistics: Statistics, texts: PictureTexts) -> bytes:
 
     with _lock:
         drawn = list_drawn_people(statistics)
-        left = 0.07 + _CHARACTER * max((min(len(name), _MAX_NAME) for name in drawn), default=0)
-        shown = [
-            (one.name, _fit_words(one, 0.97 - left))
-            for one in statistics.people
-            if one.name in drawn
-        ]
-        height = 2.9 + (0.55 + _LINE * len(shown) if shown else 0)
+        people = [one for one in statistics.people if one.name in drawn]
+        height = 2.9 + (0.55 + _LINE * len(people) if people else 0)
         figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
-        top = 1 - 0.5 / height
-        heat_map = figure.add_axes((0.1, top - 2.0 / height, 0.87, 2.0 / height))
-        _draw_hours(heat_map, statistics, texts)
-        _write(figure, 0.03, 1 - 0.28 / height, texts.hours, size=13, weight="bold")
-        if shown:
+        _draw_hours(figure.add_axes((0.1, 1 - 2.5 / height, 0.87, 2 / height)), statistics, texts)
+        _write(figure, _EDGE, 1 - 0.28 / height, [texts.hours], size=13, weight="bold")
+        if people:
             start = 1 - 3.1 / height
-            _write(figure, 0.03, start, texts.words, size=13, weight="bold")
-            for place, (name, words) in enumerate(shown):
-                y = start - (0.42 + _LINE * place) / height
-                colour = _COLOURS[place % len(_COLOURS)]
-                label = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
-                _write(figure, 0.03, y, label, size=11, weight="bold", color=colour)
-                _write(figure, left, y, "  ".join(words), size=11)
+            _write(figure, _EDGE, start, [texts.words], size=13, weight="bold")
+            rows = [start - (0.42 + _LINE * place) / height for place in range(len(people))]
+            left = max(
+                _write(figure, _EDGE, y, one.name, end=_NAMES, weight="bold", color=colour)
+                for one, y, colour in zip(people, rows, _COLOURS, strict=False)
+            )
+            for one, y in zip(people, rows, strict=True):
+                _write(figure, left + _EDGE, y, [f"{word}  " for word in one.words])
         stream = io.BytesIO()
         figure.savefig(stream, format="png")
         return stream.getvalue()
@@ -94,18 +89,6 @@ def is_drawable(text: str) -> bool:
     )
 
 
-def _fit_words(person: PersonStatistics, width: float) -> list[str]:
-    """Return the first words of a person that fit on a line, given its share of the width."""
-    fitting: list[str] = []
-    left = width / _CHARACTER
-    for word in person.words:
-        left -= len(word) + 1
-        if left < 0:
-            break
-        fitting.append(word)
-    return fitting
-
-
 def _draw_hours(axes: "Axes", statistics: Statistics, texts: PictureTexts) -> None:
     axes.imshow(statistics.hours, cmap="Blues", aspect="auto", vmin=0)
     axes.set_yticks(range(7), texts.weekdays, fontsize=10, color=_INK)
@@ -117,6 +100,24 @@ def _draw_hours(axes: "Axes", statistics: Statistics, texts: PictureTexts) -> No
     axes.spines[:].set_visible(False)
 
 
-def _write(figure: Any, x: float, y: float, text: str, **style: Any) -> None:  # noqa: ANN401  matplotlib's
-    """Write text that is never read as a formula, although it may contain $."""
-    figure.text(x, y, text, va="center", parse_math=False, **{"color": _INK, **style})
+def _write(
+    figure: "Figure",
+    x: float,
+    y: float,
+    parts: Sequence[str],
+    end: float = 1 - _EDGE,
+    **style: Any,  # noqa: ANN401  matplotlib's
+) -> float:
+    """Write as many parts of a text as fit before `end`; return where it ends.
+
+    All positions are shares of the picture's size. The text may contain $; it is no formula.
+    """
+    text = figure.text(
+        x, y, "".join(parts), va="center", parse_math=False, **{"color": _INK, "size": 11, **style}
+    )
+    for count in range(len(parts), -1, -1):
+        text.set_text("".join(parts[:count]))
+        right = float(text.get_window_extent().x1 / figure.bbox.x1)
+        if right <= end:
+            break
+    return right

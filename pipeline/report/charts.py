@@ -125,6 +125,7 @@ def draw_reply_graph(
                 ha="center",
                 va="center",
                 weight="bold",
+                bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
             )
         axes.set(xlim=(-1.35, 1.35), ylim=(-1.2, 1.25), aspect="equal")
         axes.axis("off")
@@ -142,7 +143,7 @@ def draw_hours(counts: Sequence[int], colour: str) -> str:
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
 
-    return _render(draw, 1.0)
+    return _render(draw, 0.95, width=3.4)
 
 
 def draw_training_curve(
@@ -155,14 +156,14 @@ def draw_training_curve(
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if training:
             axes.plot(*zip(*training, strict=True), color=COLOURS[0], label="training")
-            axes.set_ylabel("training, nats a token")
+            axes.set_ylabel("training, nats/token")
         if validation:
             other = axes.twinx() if training else axes
             other.plot(
                 *zip(*validation, strict=True), color=COLOURS[1], marker="o", label="validation"
             )
             other.spines["right"].set_visible(bool(training))
-            other.set_ylabel("validation, nats a character")
+            other.set_ylabel("validation, nats/char")
         if kept is not None:
             axes.axvline(kept, color=_FAINT, linestyle=":", label="weights that are kept")
         handles = [one for each in axes.figure.axes for one in each.get_lines()]
@@ -203,21 +204,23 @@ def draw_scores(
     return _render(draw, 0.9 + 0.5 * len(rows))
 
 
-def draw_confusion(voices: Sequence[str], shares: Sequence[Sequence[float]]) -> str:
+def draw_confusion(
+    voices: Sequence[str], answers: Sequence[str], shares: Sequence[Sequence[float]]
+) -> str:
     """Draw whose lines the judges think generated lines are: rows are voices, columns answers."""
     cells = np.asarray(shares, float)
-    names = [_shorten(voice, 10) for voice in voices]
 
     def draw(axes: Axes) -> None:
         axes.imshow(cells, cmap="Blues", vmin=0, vmax=1)
-        size = min(10, 80 // len(voices))
+        size = min(10, 80 // len(answers))
         for (row, column), share in np.ndenumerate(cells):
             axes.text(
                 column, row, f"{share:.0%}", ha="center", va="center", fontsize=size,
                 color="white" if share > _DARK else _INK,
             )  # fmt: skip
-        axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
-        axes.set_yticks(range(len(names)), names)
+        columns, rows = ([_shorten(name, 10) for name in names] for names in (answers, voices))
+        axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+        axes.set_yticks(range(len(rows)), rows)
         axes.set_xlabel("the judges say")
         axes.set_ylabel("the bot spoke as")
         axes.tick_params(length=0)
@@ -230,13 +233,13 @@ def _shorten(name: str, most: int = 16) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _render(draw: Callable[[Axes], None], height: float) -> str:
+def _render(draw: Callable[[Axes], None], height: float, width: float = _WIDTH) -> str:
     """Return a picture as a data URI. The same picture always gives the same bytes."""
     stream = io.BytesIO()
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # names in scripts that matplotlib's font lacks are drawn by the reader's own fonts
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure.add_subplot())
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from model.artifacts.artifact import Artifact
@@ -184,8 +185,6 @@ def _describe_scores(card: Mapping[str, Any], agreed: Collection[str]) -> Mappin
             if f"{key}_{arm}" in headline
         }
         rows.append((title, short, own["value"], interval, baselines))
-    attribution = card["attribution"]
-    voices = attribution["voices"]
     right = card["right_voice"]
     return {
         "card": card,
@@ -193,12 +192,25 @@ def _describe_scores(card: Mapping[str, Any], agreed: Collection[str]) -> Mappin
         "picture": charts.draw_scores(
             [(short, value, interval, own) for _, short, value, interval, own in rows]
         ),
-        "confusion": charts.draw_confusion(voices, attribution["confusion"]["generated"])
-        if set(voices) <= set(agreed)
-        else None,
+        "confusion": _draw_confusion(card, agreed),
         "right_voice": right["absent"],
         "habits": _list_habits(card, agreed),
     }
+
+
+def _draw_confusion(card: Mapping[str, Any], agreed: Collection[str]) -> str | None:
+    """Draw the rows of people who agreed; the answers that name other people are one column."""
+    voices = card["attribution"]["voices"]
+    shares = np.asarray(card["attribution"]["confusion"]["generated"], float)
+    is_shown = np.array([voice in agreed for voice in voices], bool)
+    names = [voice for voice in voices if voice in agreed]
+    if not names:
+        return None
+    cells, answers = shares[is_shown][:, is_shown], names
+    if not is_shown.all():
+        others = shares[is_shown][:, ~is_shown].sum(1, keepdims=True)
+        cells, answers = np.hstack([cells, others]), [*names, OTHERS]
+    return charts.draw_confusion(names, answers, cells.tolist())
 
 
 def _list_habits(

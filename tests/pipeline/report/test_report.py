@@ -22,6 +22,9 @@ from pipeline.report.version import Sample, hide_lines
 from tests.command_line import understudy
 from tests.pipeline.chats import NOON, chat, entry, small, write
 
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 HOSTILE = "<script>alert(1)</script>"
 NAMES = {1: "Ana <b>$x$</b>", 2: "Rui", 3: "Eva", 4: "Zé"}
 CONSENT = {1: 'imitate = "yes"', 2: 'imitate = "yes"', 3: "", 4: 'learn = "no"'}
@@ -264,3 +267,25 @@ def test_without_its_dataset_a_version_has_a_report_of_its_own(trained, tmp_path
     page = Page((tmp_path / "r.html").read_text("utf-8"))
     assert "no figures of the chat" in page.text
     assert "side by side" not in page.text
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install -y chromium")
+def test_a_phone_shows_all_of_it_and_the_policy_is_kept(dataset, figures, agreed, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    (tmp_path / "r.html").write_text(render_report(dataset, figures, None, agreed), "utf-8")
+    problems = []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 800})
+        page.on("console", lambda message: problems.append(message.text))
+        page.on("request", lambda request: problems.append(request.url))
+        page.goto((tmp_path / "r.html").as_uri())
+        widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+        scroll = page.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+
+    assert scroll <= 390
+    assert min(widths) > 0
+    assert len(widths) == 5
+    own = [one for one in problems if not one.startswith("data:")]
+    assert own == [(tmp_path / "r.html").as_uri()]

@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from enum import Enum
-from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -19,12 +18,12 @@ from typer.core import TyperCommand, TyperGroup
 
 from model.chat.names import make_printable_lines, make_printable_name
 from model.errors import UnderstudyError, describe_error, traceback_without_text
+from model.version import VERSION
 
 SIGNALLED = 128  # a shell adds this to the number of the signal that ended a process
 INTERRUPTED = SIGNALLED + signal.SIGINT
 
 _MAX_WIDTH = 100
-_DISTRIBUTION = "understudy"
 _COMPLETION = {
     "install_completion": "Install tab completion for this shell",
     "show_completion": "Print tab completion's script for this shell",
@@ -85,7 +84,7 @@ def make_app(help: str, program: str | None = None) -> typer.Typer:  # noqa: A00
 
     def print_version(wanted: bool) -> None:  # noqa: FBT001  typer's signature
         if wanted:
-            print(f"{program} {version(_DISTRIBUTION)}")
+            print(f"{program} {VERSION}")
             raise typer.Exit
 
     @app.callback()

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from bot.services.access import Access, build_access
@@ -19,6 +18,7 @@ from bot.store.messages import Place, Ref
 from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
 from model.chat.roster import Decision, DecisionKind
+from model.version import VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class BotState:
         failing = [job.name for job in self.jobs.failing]
         return {
             "ok": not failing,
-            "version": version("understudy"),
+            "version": VERSION,
             "model": self.model_holder.now.version,
             "jobs_failing": failing,
             "updates_waiting": (await self.store.inbox.queue()).waiting,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from rich.text import Text
 from model.artifacts.artifact import SCORECARD, Artifact
 from model.errors import BaseError, DatasetError
 from model.files import write_text
+from model.version import VERSION
 from pipeline.dataset.pairs import Pair, select_half
 from pipeline.dataset.split import HeldOutSplit
 from pipeline.dataset.storage import Dataset, load_dataset
@@ -172,7 +172,7 @@ def evaluate_turns(
         )  # fmt: skip
         card = {
             "format": FORMAT,
-            "understudy": version("understudy"),
+            "understudy": VERSION,
             "artifact": artifact.path.name,
             "base": artifact.card.base,
             "dataset": dataset.content_hash,

@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from model.artifacts.artifact import SCORECARD, Artifact, Decoding
@@ -15,6 +14,7 @@ from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
+from model.version import VERSION
 from pipeline.dataset.inspection import inspect_chat
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import MIN_MESSAGES
@@ -194,7 +194,7 @@ def _train_and_promote(
     receipt = {
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.node()} ({platform.system()} {platform.machine()})",
-        "understudy": version("understudy"),
+        "understudy": VERSION,
         "commit": find_commit(),
         **facts,
         "base": made.card.base,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from model.errors import DatasetError, TrainingError, UnderstudyError
 from model.files import locked, make_folder, make_private, write_text
 from model.speaking.copy_index import SALT_BYTES, write_index
 from model.speaking.voice_classifier import write_table
+from model.version import VERSION
 from pipeline.dataset.pairs import Pair, SessionLine, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, read_session_lines
@@ -509,7 +509,7 @@ def _card_of(
         public=dataset.public,
         scores={"nats_per_character": asdict(loss)},
         provenance={
-            "understudy": version("understudy"),
+            "understudy": VERSION,
             "commit": find_commit(),
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},

@@ -1,4 +1,4 @@
-"""The `understudy-bot` command line: run, check, playground, dump, db upgrade, db backup."""
+"""The `understudy-bot` command line: run, setup, check, health, playground, dump, db."""
 
 import asyncio
 import os
@@ -52,6 +52,49 @@ def check() -> None:
         print(finding)
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         raise typer.Exit(1)
+
+
+def health() -> None:
+    """Check whether the bot works now.
+
+    The exit status is 1 if it has ended, hangs or is still starting. For containers and monitoring,
+    with polling and with the webhook.
+    """
+    from bot.health import check_health
+
+    print(check_health(load_settings()))
+
+
+def setup(
+    folder: Annotated[
+        Path, typer.Argument(metavar="PATH", readable=False, help="Folder for the bot's files")
+    ] = Path(),
+    systemd: Annotated[bool, typer.Option("--systemd", help="Also write systemd units")] = False,
+    user: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="With --systemd: the bot's user, if it is not you"),
+    ] = None,
+    chat: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=number(int), help="With --systemd: chat to retrain on, if several"
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace units that were changed; never .env")
+    ] = False,
+) -> None:
+    """Write the settings file .env, and systemd units if wanted.
+
+    Files that exist are kept.
+    """
+    from bot.setup import default_user, write_settings, write_units
+
+    folder = folder.resolve()
+    lines = [*write_settings(folder)]
+    if systemd:
+        lines += write_units(folder, user or default_user(), chat, replace=force)
+    print("\n".join(lines))
 
 
 def playground(
@@ -161,7 +204,9 @@ add_commands(
     cli,
     (
         (run, "understudy-bot run"),
+        (setup, "understudy-bot setup /srv/understudy --systemd"),
         (check, "understudy-bot check"),
+        (health, "understudy-bot health"),
         (dump, "understudy-bot dump live.json"),
         (playground, "understudy-bot playground --start-with demo/conversation.txt"),
     ),

@@ -32,6 +32,7 @@ from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.database import lock_database, open_database, prepare_database, read_version
+from bot.store.heartbeat import heartbeat_file, notify_systemd
 from bot.texts import EN
 from bot.transport.outgoing import never_arrived, retry_seconds
 from bot.transport.polling import ALLOWED_UPDATES, Client, client_of
@@ -94,11 +95,13 @@ async def run_until_stopped(
         await _call_until_answered("getMe", app.bot.initialize, stop, MAX_GET_ME_CALLS)
         await read_version(settings.database_url)  # report problems with its path first
         with lock_database(settings.database_url):
+            heartbeat_file(settings.database_url).unlink(missing_ok=True)  # of an earlier process
             async with started(app), receiving(settings, app, stop):
                 try:
                     await _wait_for_end(app, stop)
                 finally:
                     app.begin_to_stop()
+                    notify_systemd("STOPPING=1")
     except TelegramError as error:
         raise _unreachable(error) from error
     finally:

@@ -25,6 +25,7 @@ from bot.services.forgetting import expire_messages
 from bot.services.model_holder import ModelChange
 from bot.services.state import BotState
 from bot.store.database import wal_file
+from bot.store.heartbeat import BEAT_SECONDS, write_beat
 from bot.texts import EN, LANGUAGES
 from bot.texts.wording import Wording
 from bot.transport.outgoing import truncate
@@ -91,8 +92,22 @@ def start_jobs(
     jobs.repeat("exports", drop_exports, CLEANUP_SECONDS)
     jobs.repeat("held updates", release, RELEASE_SECONDS)
     jobs.repeat("write-ahead log", truncate_log, TRUNCATE_SECONDS)
+    jobs.repeat("heartbeat", partial(beat, state), BEAT_SECONDS)
     jobs.run_once("menus", partial(set_menus, app.bot, state.settings.admins))
     resources.push_async_callback(jobs.close)
+
+
+async def beat(state: BotState) -> None:
+    """Say that the bot works, if the database answers and the model is not stuck.
+
+    This comes late if the event loop or the writing thread is blocked. A full disk or an
+    unreachable Telegram does not matter, because a restart would not help.
+    """
+    with suppress(StoreError):  # other jobs report it
+        await state.store.inbox.queue()
+        await state.store.database.wait_for_writer()
+        if not state.replies.is_stuck:
+            write_beat(state.settings.database_url)
 
 
 async def report_model_change(bot: Bot, state: BotState, change: ModelChange) -> None:

@@ -7,6 +7,7 @@ UnderstudyError           says what happened and what to do; the command line pr
 ├── DumpError             a dump cannot be written: the chat or the file is unclear
 ├── TelegramUnreachable   the Bot API does not answer, or rejects the token
 ├── BotEnded              a task that the bot needs has ended; restart the bot
+├── SetupError            a file for running the bot cannot be made for this machine
 ├── ExportRefused         a file that an admin sent is not an export
 └── PlaygroundError       the bot of the playground does not start or answer
 """
@@ -36,6 +37,10 @@ class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistak
 
 class BotEnded(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
     """A task that the bot needs has ended; restart the bot."""
+
+
+class SetupError(UnderstudyError):
+    """A file for running the bot cannot be made for this machine."""
 
 
 class ExportRefused(UnderstudyError):  # noqa: N818  a verdict on a file, not a mistake of ours

@@ -26,6 +26,8 @@ from model.speaking.candidates import clean_opening
 
 MAX_REPLY_SECONDS = 20.0
 """Seconds for which one reply may be generated."""
+MAX_STOP_SECONDS = 60.0
+"""Seconds in which the model stops after it was told to; after that it is taken to hang."""
 LONGEST_WAIT = 60.0
 """Seconds for which a reply may wait while the model generates others."""
 MAX_PENDING_IN_CHAT = 3
@@ -178,12 +180,19 @@ class Replies:
         self._pending: Counter[int] = Counter()
         self._lock = FairLock()
         self._closed = threading.Event()
+        self._started_at: float | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="speaker")
 
     @property
     def waiting(self) -> int:
         """Return the number of pending replies."""
         return self._pending.total()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the model goes on long after it was told to stop."""
+        limit = self._seconds + MAX_STOP_SECONDS
+        return self._started_at is not None and time.monotonic() - self._started_at > limit
 
     def waiting_in(self, chat_id: int) -> int:
         """Return the number of a chat's pending replies."""
@@ -332,6 +341,7 @@ class Replies:
                 def should_stop() -> bool:
                     return stop.is_set() or self._closed.is_set() or time.monotonic() > end
 
+                self._started_at = time.monotonic()
                 call = asyncio.wrap_future(self._thread.submit(function, should_stop))
                 call.add_done_callback(self._release)
                 is_submitted = True
@@ -348,6 +358,7 @@ class Replies:
 
     def _release(self, call: "asyncio.Future[Any]") -> None:
         """Release the lock after a call; retrieve its exception so that asyncio does not log it."""
+        self._started_at = None
         self._lock.release()
         if not call.cancelled():
             call.exception()

@@ -148,6 +148,15 @@ class Database:
             self._task = asyncio.create_task(self._write_waiting())
         return await future
 
+    async def wait_for_writer(self) -> None:
+        """Wait until the writing thread has nothing to do; it does not return if that hangs."""
+
+        def take_turn() -> None:
+            with self.write_lock:
+                pass
+
+        await self._run(self._writer, take_turn)
+
     async def truncate_log(self) -> bool:
         """Empty the write-ahead log, in which deleted text can still be read.
 

@@ -18,7 +18,15 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Update, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from bot.store.database import Database
+from bot.errors import StoreError
+from bot.store.database import (
+    Database,
+    Version,
+    database_file,
+    open_read_only,
+    read_version,
+    real_file,
+)
 from bot.store.messages import Ref, Sticker, find_forgotten, message_insert, sticker_insert
 from bot.store.tables import inbox
 from model.chat.conversation import Message
@@ -53,6 +61,26 @@ class Queue:
 
     waiting: int
     set_aside: int
+
+
+async def read_oldest_waiting(url: str) -> tuple[int, datetime | None]:
+    """Return how many updates wait in a database, and when the oldest of them was received.
+
+    Nothing is created or changed.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    if await read_version(url) is not Version.CURRENT:
+        raise StoreError(f"the database {database_file(url)} is not one of this version")
+    query = select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == WAITING)
+
+    def read() -> tuple[int, datetime | None]:
+        with open_read_only(real_file(url)) as engine, engine.connect() as connection:
+            number, oldest = connection.execute(query).one()
+            return number, oldest
+
+    return await asyncio.to_thread(read)
 
 
 class Inbox:

@@ -1,0 +1,48 @@
+"""Show other processes that the bot works: a file beside the database, and systemd's watchdog."""
+
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from bot.store.database import real_file
+from model.files import PRIVATE_FILE
+
+BEAT_SECONDS = 10.0
+MAX_SILENCE = 90.0
+"""Seconds without a beat after which the bot is taken to hang.
+
+A long write, such as an erasure on a slow disk, delays a beat.
+"""
+
+
+def heartbeat_file(url: str) -> Path:
+    """Return the file beside a database whose time of change is the bot's last beat."""
+    path = real_file(url)
+    return path.with_name(f"{path.name}.heartbeat")
+
+
+def write_beat(url: str) -> None:
+    """Say that the bot works."""
+    heartbeat_file(url).touch(mode=PRIVATE_FILE)
+    notify_systemd("READY=1\nWATCHDOG=1")
+
+
+def read_silence(url: str) -> float | None:
+    """Return the seconds since the last beat, or None if there was none since the bot's start."""
+    try:
+        beat_at = heartbeat_file(url).stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return abs(time.time() - beat_at)  # a clock that was set back must not hide a silent bot
+
+
+def notify_systemd(state: str) -> None:
+    """Send a state to systemd if it asked for it, as sd_notify(3) does."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.settimeout(0)
+            sender.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            sender.sendall(state.encode())

@@ -39,7 +39,11 @@ export class Log {
     this.log.ariaLive = "off";
     this.log.replaceChildren();
     this.messages.clear();
-    for (const message of messages) this.put(message);
+    for (const message of messages) {
+      this.messages.set(message.message_id, message);
+      this.log.append(this.render(message));
+    }
+    this.arrange();
     this.scrollToEnd();
     setTimeout(() => (this.log.ariaLive = "polite"), 100);
   }

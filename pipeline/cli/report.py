@@ -10,7 +10,6 @@ from rich.console import Console
 from model.artifacts.consent import read_consent
 from model.artifacts.registry import Registry
 from model.command_line import number
-from model.errors import DatasetError
 from model.files import write_text
 from pipeline.cli import options
 from pipeline.cli.options import require_training
@@ -46,6 +45,7 @@ def report(
     """
     require_training()
     from pipeline.dataset.storage import SUMMARY, load_dataset
+    from pipeline.evaluation.evaluate import load_evaluation_dataset
     from pipeline.report.figures import compute_figures, list_agreed
     from pipeline.report.page import VersionReport, render_report
     from pipeline.report.version import Sample, draw_samples, read_scorecard, read_training_curve
@@ -61,10 +61,8 @@ def report(
     else:
         artifact = Registry(models_dir).open(source)
         folder = data or find_dataset(artifact)
-        if folder and Path(folder).is_dir():
-            dataset = load_dataset(Path(folder))
-        elif data:
-            raise DatasetError(f"there is no dataset {data}: name another with --data")
+        if data or (folder and Path(folder).is_dir()):
+            dataset = load_evaluation_dataset(artifact, data)
         else:
             reason = explain_missing_dataset(artifact)
             missing = f"{reason[:1].upper()}{reason[1:]}: this report has no figures of the chat."
@@ -94,4 +92,5 @@ def report(
             'It shows nobody\'s words, because nobody has agreed: write imitate = "yes" in the '
             "roster for those who have, or let them send /optin to the bot"
         )
-    print("It contains words from the chat: give it only to people who may read the chat.")
+    else:
+        print("It contains words from the chat: give it only to people who may read the chat.")

@@ -97,6 +97,7 @@ def _describe_chat(
         "summary": summary,
         "lines": figures.lines,
         "zone": figures.zone,
+        "drawn": len(shown),
         "busiest": f"{_WEEKDAYS[busiest[0]]}, {busiest[1]}:00 to {busiest[1] + 1}:00",
         "heat_map": charts.draw_heat_map(figures.hours),
         "timeline": charts.draw_timeline(figures.days, splits),

@@ -14,6 +14,7 @@ from model.errors import ArtifactError, describe_error
 from model.speaking.speaker import Ask, open_speaker
 from pipeline.dataset.pairs import Pair
 from pipeline.dataset.storage import Dataset
+from pipeline.evaluation.evaluate import FORMAT
 from pipeline.training.callbacks import METRIC
 from pipeline.training.run import sample_evenly
 
@@ -64,7 +65,7 @@ def read_training_curve(artifact: Artifact) -> TrainingCurve | None:
 
 
 def read_scorecard(artifact: Artifact) -> Mapping[str, Any] | None:
-    """Return a version's scorecard, or None if it has not been evaluated.
+    """Return a version's scorecard; None if it has none, or one of another format.
 
     Raises:
         ArtifactError: It is damaged.
@@ -72,14 +73,14 @@ def read_scorecard(artifact: Artifact) -> Mapping[str, Any] | None:
     path = artifact.path / SCORECARD
     try:
         value: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        value["headline"]["attribution"], value["attribution"]["confusion"]
+        is_current = value["format"] == FORMAT
     except FileNotFoundError:
         return None
     except (KeyError, OSError, TypeError, ValueError) as error:
         raise ArtifactError(
             f"{path} cannot be read ({describe_error(error)}): run `understudy evaluate` again"
         ) from error
-    return value
+    return value if is_current else None
 
 
 def draw_samples(

@@ -13,12 +13,13 @@ import pytest
 
 from model.artifacts.consent import Consent
 from model.chat.roster import Decision
+from model.errors import ArtifactError
 from pipeline.dataset.build import build
 from pipeline.dataset.storage import load_dataset
 from pipeline.report import charts
 from pipeline.report.figures import OTHERS, compute_figures, find_emoji, list_agreed, split_words
 from pipeline.report.page import VersionReport, render_report
-from pipeline.report.version import Sample, hide_lines
+from pipeline.report.version import Sample, hide_lines, read_scorecard
 from tests.command_line import understudy
 from tests.pipeline.chats import NOON, chat, entry, small, write
 
@@ -74,12 +75,13 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.attributes, self.texts = set(), [], []
+        self.tags, self.attributes, self.elements, self.texts = set(), [], [], []
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.attributes += attrs
+        self.elements.append((tag, attrs))
 
     def handle_data(self, data):
         self.texts.append(data)
@@ -113,19 +115,16 @@ def test_names_of_people_who_did_not_agree_are_no_characteristic_words(figures):
     assert not {"eva", "zé"} & words
 
 
-def test_a_script_in_a_title_or_a_message_stays_text(dataset, figures, agreed):
+def test_a_script_in_a_title_or_a_message_stays_text(dataset, figures, agreed, tmp_path):
     sample = Sample("Rui", (("Rui", HOSTILE), (None, "")), (HOSTILE,), (f"{HOSTILE}\u202e",))
-    card = SimpleNamespace(
-        chats=dataset.chats, base=HOSTILE, family="f", provenance={}, scores={},
-        window=dataset.window,
-    )  # fmt: skip
-    artifact = SimpleNamespace(path=dataset.folder, card=card)
+    artifact = make_artifact(tmp_path, dataset)
 
     html = render_report(dataset, figures, VersionReport(artifact, None, None, (sample,)), agreed)
 
     page = Page(html)
     assert "script" not in page.tags
-    assert page.text.count(HOSTILE) == 6  # both titles, the base, and three times in the sample
+    assert page.text.count(HOSTILE) == 5  # both titles, and three times in the sample
+    assert "i" not in page.tags  # of the base
     assert "<b>$x$</b>" not in html
     assert "\u202e" not in html
 
@@ -181,6 +180,86 @@ def test_turns_answer_the_person_before_and_replies_their_addressee(tmp_path):
     assert {(by[-1], to[-1]): count for (by, to), count in replies.items()} == dict.fromkeys(
         expected, sessions
     )
+
+
+def make_scorecard(*voices):
+    """Return what the report reads of a scorecard; the first score has no interval."""
+    shares = [[1 / len(voices)] * len(voices) for _ in voices]
+    return {
+        "format": 2,
+        "quick": True,
+        "headline": {
+            "attribution": {"value": 0.58, "low": 0.0, "high": -2111108.1},
+            "attribution_cold": {"value": 1.0, "low": 0.5, "high": 1.5},
+            "fit": {"value": 0.81, "low": 0.71, "high": 0.92},
+            "attribution_markov": 0.9,
+            "fit_nearest": 0.4,
+            "auc_with_context": 0.7,
+            "copied": 0.01,
+            "copied_real": 0.02,
+        },
+        "attribution": {"voices": list(voices), "confusion": {"generated": shares}},
+        "right_voice": {"absent": {"share": 0.48, "chance": 0.25}},
+        "habits": {"voices": {name: {"burst": {"real": 1.7, "generated": 1.9}} for name in voices}},
+        "personal_data": 0,
+        "personal_data_lines": 147,
+    }
+
+
+def make_artifact(folder, dataset, scorecard=None):
+    """Return as much of a version as the report reads."""
+    scores = {"nats_per_character": {"voices": {"Eva": {"untuned": 1.0, "tuned": 0.5}}}}
+    card = SimpleNamespace(
+        chats=dataset.chats, base="<i>base</i>", family="decoder-only", window=dataset.window,
+        provenance={"seconds": 300.0, "steps": 60}, scores=scores,
+    )  # fmt: skip
+    path = folder / "versions" / "0001-ab"
+    path.mkdir(parents=True)
+    if scorecard is not None:
+        (path / "scorecard.json").write_text(json.dumps(scorecard), "utf-8")
+    return SimpleNamespace(path=path, card=card)
+
+
+def test_the_scorecard_has_its_intervals_and_only_voices_that_agreed(
+    dataset, figures, agreed, tmp_path
+):
+    artifact = make_artifact(tmp_path, dataset, make_scorecard("Ana <b>$x$</b>", "Eva", "Rui"))
+    version = VersionReport(artifact, None, read_scorecard(artifact), ())
+
+    page = Page(render_report(dataset, figures, version, agreed))
+
+    assert "sounds like the friend 0.58 too few lines" in page.text
+    assert "fits the conversation 0.81 0.71 to 0.92" in page.text
+    assert "0.500" not in page.text  # Eva's loss
+    (confusion,) = [
+        dict(attributes)["src"]
+        for tag, attributes in page.elements
+        if tag == "img" and "judges" in dict(attributes)["alt"]
+    ]
+    drawn = base64.b64decode(confusion.partition(",")[2]).decode()
+    assert drawn.count(">33%<") == 6  # two rows of three: the third column has the others
+    assert "Eva" not in drawn
+    assert ">others<" in drawn
+
+
+@pytest.mark.parametrize(
+    "content", [None, {"format": 1, "headline": {}}], ids=["missing", "of another format"]
+)
+def test_a_scorecard_that_cannot_be_shown_is_left_out(dataset, tmp_path, content):
+    assert read_scorecard(make_artifact(tmp_path, dataset, content)) is None
+
+
+def test_a_damaged_scorecard_is_named(dataset, tmp_path):
+    with pytest.raises(ArtifactError, match="run `understudy evaluate` again"):
+        read_scorecard(make_artifact(tmp_path, dataset, ["?"]))
+
+
+def test_the_training_curve_has_both_losses_and_the_kept_step():
+    picture = charts.draw_training_curve([(5, 3.0), (10, 2.5)], [(5, 0.9), (10, 0.8)], 10)
+
+    drawn = base64.b64decode(picture.partition(",")[2]).decode()
+    texts = ("training", "training, nats/token", "validation, nats/char", "weights that are kept")
+    assert all(f">{text}<" in drawn for text in texts)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +325,7 @@ def test_a_versions_report_has_its_training_and_samples(trained, tmp_path):
 
     assert result.returncode == 0, result.stderr
     page = Page((tmp_path / "r.html").read_text("utf-8"))
+    assert "Surprise at held-out replies" in page.text
     assert "Losses by training step." in dict.fromkeys(v for _, v in page.attributes)
     assert "Not evaluated yet" in page.text
     assert page.text.count("🎭 generated") == 3

@@ -44,7 +44,7 @@ def doctor(
     models_dir: options.ModelsDir = options.MODELS,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Check this machine, the hub, the models and the settings in this folder.
+    """Check this machine, the hub, the models and the settings.
 
     Shows which base models can be trained here. Changes nothing. The exit status is 1 if something
     prevents use.

@@ -11,7 +11,7 @@ from rich.console import Console
 from model.artifacts.artifact import SCORECARD, Decoding
 from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
-from pipeline.cli import datasets, doctor, models, options, report, retrain, tables, talk
+from pipeline.cli import datasets, doctor, models, options, report, retrain, start, tables, talk
 from pipeline.cli.options import (
     DECODING,
     HUB,
@@ -223,6 +223,7 @@ app = make_app(
 add_commands(
     app,
     (
+        (start.start, "understudy start"),
         (retrain.retrain, "understudy retrain ChatExport_2024-03-31/result.json live.json"),
         (datasets.inspect, "understudy inspect ChatExport_2024-03-31/result.json"),
         (datasets.build, "understudy build ChatExport_2024-03-31/result.json --out dataset"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from model.chat.names import JOINERS, MAX_NAME, UNKNOWN_NAME, clean_name, fold
 from model.chat.roster import Person, Roster, find_unknown_key, roster_from_json
@@ -160,10 +160,33 @@ def mark_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> 
 
 
 def find_questions(people: Iterable[Person], authors: Iterable[Author]) -> dict[str, list[str]]:
-    """Return the questions to the admin, by the name of the person above whom they appear.
+    """Return the questions of `list_questions` as text, by the name above whom they appear."""
+    found: dict[str, list[str]] = {}
+    for question in list_questions(people, authors):
+        text = f"{question.text} {question.remedy}"
+        found.setdefault(question.people[0].name, []).append(text)
+    return found
 
-    A question about several people appears once, above the first of them. There are no questions
-    about people whom an admin has given a name or an alias.
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question to the admin about the identity of people, the first of whom it concerns most.
+
+    It is whether they are the same person, who this is, or whether this is a bot. `remedy` says
+    what to write into the file.
+    """
+
+    kind: Literal["same", "who", "bot"]
+    people: tuple[Person, ...]
+    text: str
+    remedy: str
+
+
+def list_questions(people: Iterable[Person], authors: Iterable[Author]) -> list[Question]:
+    """Return what only a person who knows the group can answer.
+
+    A question about several people appears once. There are no questions about people whom an admin
+    has given a name or an alias.
     """
     by_id = {author.author_id: author for author in authors}
     candidates = []
@@ -174,11 +197,8 @@ def find_questions(people: Iterable[Person], authors: Iterable[Author]) -> dict[
         candidate = _Candidate(person, accounts, tuple(reversed(latest_first)))
         if not candidate.is_identified:
             candidates.append(candidate)
-    questions: dict[str, list[str]] = {}
-    for ask in (_ask_about_accounts, _ask_about_names, _ask_about_parts, _ask_about_first_names):
-        for candidate, question in ask(candidates):
-            questions.setdefault(candidate.person.name, []).append(question)
-    return questions
+    ways = (_ask_about_accounts, _ask_about_names, _ask_about_parts, _ask_about_first_names)
+    return [question for ask in ways for question in ask(candidates)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,32 +233,26 @@ class _Candidate:
         return f"{self.person.name} (id {_numbers([self])})"
 
 
-def _ask_about_accounts(people: Iterable[_Candidate]) -> Iterator[tuple[_Candidate, str]]:
+def _ask_about_accounts(people: Iterable[_Candidate]) -> Iterator[Question]:
     """Ask about accounts whose owner is unclear."""
     for who in people:
         by_name = bool(who.accounts) and all(account.by_name for account in who.accounts)
+        texts = []
         if not who.shown:
-            yield who, f"A deleted account: who was it? Enter their name. {_IF_KNOWN}"
+            texts.append("A deleted account: who was it? Enter their name.")
         elif UNKNOWN_NAME not in who.shown and fold(who.person.name).startswith(UNKNOWN_NAME):
-            yield who, f"The name in Telegram cannot be used in prompts: who is it? {_IF_KNOWN}"
+            texts.append("The name in Telegram cannot be used in prompts: who is it?")
         if by_name:
-            yield (
-                who,
-                f"Known only by name, from an old export without ids: who is it? {_IF_KNOWN}",
-            )
+            texts.append("Known only by name, from an old export without ids: who is it?")
         elif who.person.ids and max(who.person.ids) < 0:
-            yield (
-                who,
-                f"The group or a channel, used by an anonymous admin: who? {_IF_KNOWN}",
-            )
+            texts.append("The group or a channel, used by an anonymous admin: who?")
+        yield from (Question("who", (who.person,), text, _IF_KNOWN) for text in texts)
         if fold(who.latest_name).endswith("bot"):
-            yield (
-                who,
-                f"Is this a bot? Then add {_numbers([who])} to bots above and delete this entry.",
-            )
+            remedy = f"Then add {_numbers([who])} to bots above and delete this entry."
+            yield Question("bot", (who.person,), "Is this a bot?", remedy)
 
 
-def _ask_about_names(people: Iterable[_Candidate]) -> Iterator[tuple[_Candidate, str]]:
+def _ask_about_names(people: Iterable[_Candidate]) -> Iterator[Question]:
     """Ask whether people who have or had the same name are one person."""
     sharing: dict[str, list[_Candidate]] = {}
     for who in people:
@@ -253,10 +267,10 @@ def _ask_about_names(people: Iterable[_Candidate]) -> Iterator[tuple[_Candidate,
             called = next(shown for shown in several[0].shown if fold(shown) == name)
             are = "are" if all(fold(who.latest_name) == name for who in several) else "are or were"
             how_many = f"{_count(several)} {are} called {called} (ids {_numbers(several)})."
-            yield several[0], f"{how_many} {_one_person(several)}"
+            yield _ask_if_same(several, how_many)
 
 
-def _ask_about_parts(people: Sequence[_Candidate]) -> Iterator[tuple[_Candidate, str]]:
+def _ask_about_parts(people: Sequence[_Candidate]) -> Iterator[Question]:
     """Ask whether two people are one if the name of one is part of the other's."""
     longer: dict[tuple[str, ...], list[_Candidate]] = {}
     for who in people:
@@ -265,11 +279,15 @@ def _ask_about_parts(people: Sequence[_Candidate]) -> Iterator[tuple[_Candidate,
             longer.setdefault(part, []).append(who)
     for words, who in {who.words: who for who in reversed(people)}.items():
         if others := longer.get(words):
-            same = f"Is {who.latest_name} the same person as {_named(others, 'or')}?"
-            yield who, f"{same} Then write both ids in one of them and delete the other."
+            yield Question(
+                "same",
+                (who.person, *(other.person for other in others)),
+                f"Is {who.latest_name} the same person as {_named(others, 'or')}?",
+                "Then write both ids in one of them and delete the other.",
+            )
 
 
-def _ask_about_first_names(people: Iterable[_Candidate]) -> Iterator[tuple[_Candidate, str]]:
+def _ask_about_first_names(people: Iterable[_Candidate]) -> Iterator[Question]:
     """Ask whether people who share a first name are one person."""
     sharing: dict[str, dict[tuple[str, ...], _Candidate]] = {}
     for person in people:
@@ -280,15 +298,17 @@ def _ask_about_first_names(people: Iterable[_Candidate]) -> Iterator[tuple[_Cand
         if len(several) > 1:
             first = several[0].latest_name.split(" ")[0]
             who = f"{_count(several)} have the first name {first}: {_named(several, 'and')}."
-            hint = "If not, give them aliases to tell them apart after /as."
-            yield several[0], f"{who} {_one_person(several)} {hint}"
+            hint = " If not, give them aliases to tell them apart after /as."
+            yield _ask_if_same(several, who, hint)
 
 
-def _one_person(several: Sequence[_Candidate]) -> str:
+def _ask_if_same(several: Sequence[_Candidate], who: str, hint: str = "") -> Question:
     accounts, others = ("two", "other") if len(several) == _TWO else ("several", "others")
-    return (
-        f"One person with {accounts} accounts? Then write ids = [{_numbers(several)}] "
-        f"in one of them and delete the {others}."
+    return Question(
+        "same",
+        tuple(one.person for one in several),
+        f"{who} One person with {accounts} accounts?",
+        f"Then write ids = [{_numbers(several)}] in one of them and delete the {others}.{hint}",
     )
 
 

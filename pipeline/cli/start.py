@@ -1,0 +1,187 @@
+"""The command `start`: from an export to a running bot."""
+
+import os
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from model.artifacts.artifact import Artifact
+from model.command_line import INTERRUPTED, number
+from model.errors import UnderstudyError, VoiceError
+from model.speaking.speaker import open_speaker
+from pipeline.cli import options
+from pipeline.cli.options import require_training, training_option
+from pipeline.cli.tables import print_findings, print_summary
+from pipeline.cli.talk import Talk
+from pipeline.dataset.storage import load_dataset
+from pipeline.terminal import file_bar
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.versions.lineage import find_dataset
+
+BOT = "understudy-bot"
+_CONTEXT = 4  # lines shown before a sample
+_SAMPLES = 3
+_PEOPLE = "People"
+_BOT = "The bot"
+Names = list[str] | None
+
+
+def start(
+    context: typer.Context,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", readable=False, help="Export: a folder or its result.json"),
+    ] = None,
+    chat: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Chat name or id, if there are several")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Base model, as for train")
+    ] = None,
+    minutes: Annotated[
+        float | None, training_option("minutes", panel=None, default="asked for")
+    ] = None,
+    models_dir: options.ModelsDir = options.MODELS,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the defaults")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget the answers of an earlier start")
+    ] = False,
+    agreed: Annotated[
+        Names,
+        typer.Option(
+            metavar="NAME", help="Has agreed to be imitated (repeat it)", rich_help_panel=_PEOPLE
+        ),
+    ] = None,
+    never: Annotated[
+        Names, typer.Option(metavar="NAME", help="Is never imitated", rich_help_panel=_PEOPLE)
+    ] = None,
+    exclude: Annotated[
+        Names,
+        typer.Option(metavar="NAME", help="Is not even learned from", rich_help_panel=_PEOPLE),
+    ] = None,
+    min_messages: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=number(int, 1),
+            help="Minimum messages for a voice",
+            show_default="200, or less if nobody has as many",
+            rich_help_panel=_PEOPLE,
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            help="The bot's token; BOT_TOKEN in the environment is safer",
+            rich_help_panel=_BOT,
+        ),
+    ] = None,
+    admin: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=number(int, 1), help="Your Telegram user id", rich_help_panel=_BOT
+        ),
+    ] = None,
+    skip_bot: Annotated[
+        bool, typer.Option("--skip-bot", help="Stop before the bot", rich_help_panel=_BOT)
+    ] = False,
+    epochs: Annotated[float | None, training_option("epochs")] = None,
+    max_reply_tokens: Annotated[int | None, training_option("max_reply_tokens")] = None,
+) -> None:
+    """Go from an export to a running bot, one question at a time.
+
+    Finds the export, asks who the people are and who agreed, measures this machine, trains, lets
+    you listen, checks the bot's token and starts the bot. Each answer can be an option. Ctrl-C
+    stops; the same command continues where it was.
+    """
+    require_training()
+    from pipeline.retrain.request import Dependencies as RetrainDependencies
+    from pipeline.retrain.request import RetrainRequest, RetrainResult
+    from pipeline.retrain.run import retrain
+    from pipeline.start.asking import make_asker
+    from pipeline.start.people import Consent
+    from pipeline.start.run import Dependencies, StartRequest
+    from pipeline.start.run import start as run
+    from pipeline.terminal import Watch
+
+    console = Console(highlight=False, markup=False)
+    request = StartRequest(
+        root=models_dir,
+        export=export,
+        chat=chat,
+        consent=Consent(tuple(agreed or ()), tuple(never or ()), tuple(exclude or ())),
+        min_messages=min_messages or 0,
+        base=base,
+        minutes=minutes,
+        hyperparameters=options.given_options(
+            Hyperparameters, {"epochs": epochs, "max_reply_tokens": max_reply_tokens}
+        ),
+        token=token,
+        admin=admin,
+        skip_bot=skip_bot,
+        restart=restart,
+    )
+
+    def train(wanted: RetrainRequest, ask: Callable[[str], bool]) -> RetrainResult:
+        watch = Watch(console)
+
+        def pause_and_ask(question: str) -> bool:
+            with watch.paused():
+                return ask(question)
+
+        return retrain(
+            wanted, RetrainDependencies(watch, pause_and_ask, print_findings, print_summary)
+        )
+
+    dependencies = Dependencies(
+        asker=make_asker(console, takes_defaults=yes),
+        retrain=train,
+        listen=lambda artifact, seed: play_samples(artifact, seed, console),
+        run_bot=run_bot,
+        show=lambda file: file_bar(console, file),
+    )
+    try:
+        run(request, dependencies)
+    except (EOFError, KeyboardInterrupt):
+        print("\nunderstudy: stopped; `understudy start` continues here", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def play_samples(artifact: Artifact, seed: int, console: Console) -> None:
+    """Print three held-out conversations, each with a generated and the real answer."""
+    dataset = load_dataset(Path(find_dataset(artifact) or ""))
+    chance = random.Random(seed)
+    talk = Talk(open_speaker(artifact, seed=seed), console)
+    by_voice = {pair.voice: pair for pair in chance.sample(dataset.test, len(dataset.test))}
+    pairs = [*by_voice.values(), *chance.sample(dataset.test, min(_SAMPLES, len(dataset.test)))]
+    for pair in pairs[:_SAMPLES]:
+        console.print()
+        talk.lines = list(pair.context[-_CONTEXT:])
+        talk.print_lines()
+        talk.lines = list(pair.context)
+        try:
+            talk.add_turn(pair.voice)
+        except VoiceError as error:
+            talk.print_notice(str(error))
+        console.print(f"   really: {' / '.join(pair.target)}", style="dim", soft_wrap=False)
+    console.print()
+
+
+def run_bot() -> None:
+    """Replace this program by the bot.
+
+    Raises:
+        UnderstudyError: It is not installed.
+    """
+    beside = Path(sys.executable).with_name(BOT)
+    program = str(beside) if beside.is_file() else shutil.which(BOT)
+    if program is None:
+        raise UnderstudyError(f"there is no program {BOT}: install understudy again")
+    os.execv(program, [program, "run"])  # noqa: S606  our own program, without a shell

@@ -1,0 +1,55 @@
+"""What `understudy start` knows so far, kept in a private file beside the models."""
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from model.errors import UnderstudyError
+from model.files import make_folder, write_text
+
+FILE = "start.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers, and which steps are done; None and False are open.
+
+    `version` is the trained version, `messages` the number of messages in the chat. There is no
+    token among them: it stands in .env only.
+    """
+
+    export: str | None = None
+    chat_id: int | None = None
+    chat: str = ""
+    messages: int = 0
+    min_messages: int = 0
+    has_people: bool = False
+    base: str | None = None
+    minutes: float | None = None
+    lora: bool = False
+    version: str | None = None
+    has_listened: bool = False
+    bot: str | None = None
+
+
+def load_answers(root: Path) -> Answers:
+    """Return the answers of an earlier start in this folder of models, or none.
+
+    Raises:
+        UnderstudyError: The file is damaged.
+    """
+    file = root / FILE
+    try:
+        value: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        known = {one.name: type(one.default) for one in fields(Answers)}
+        return Answers(**{key: value[key] for key in known if key in value})
+    except FileNotFoundError:
+        return Answers()
+    except (OSError, AttributeError, TypeError, ValueError) as error:
+        raise UnderstudyError(f"{file} is damaged: start again with --restart") from error
+
+
+def save_answers(answers: Answers, root: Path) -> None:
+    """Write the answers; a kill leaves the earlier or the new file, never a part."""
+    write_text(make_folder(root) / FILE, json.dumps(asdict(answers), ensure_ascii=False, indent=1))

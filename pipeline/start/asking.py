@@ -1,0 +1,142 @@
+"""Ask a person one question at a time, in a terminal or with given answers."""
+
+import getpass
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from model.chat.names import make_printable_lines
+from model.errors import UnderstudyError
+
+_YES, _NO = {"y", "yes", "s", "sim"}, {"n", "no", "não", "nao"}  # Portuguese too
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Prints and asks. With `takes_defaults`, each question has its default as its answer.
+
+    `read` and `read_secret` show a prompt and return a line; without them nobody can be asked.
+    """
+
+    console: Console
+    takes_defaults: bool = False
+    read: Callable[[str], str] | None = None
+    read_secret: Callable[[str], str] | None = None
+
+    def title(self, number: int, count: int, text: str) -> None:
+        """Print the title of a step."""
+        self.console.print()
+        self.console.rule(f"{number} of {count} · {text}", align="left", style="dim")
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print a paragraph, indented and wrapped."""
+        shown = Text(make_printable_lines(text), style)
+        self.console.print(Padding.indent(shown, 2), highlight=False)
+
+    def name_command(self, *words: object) -> None:
+        """Print the command that does by itself what happens now."""
+        self.console.print(
+            Text.assemble("  ", ("$ ", "dim"), (shlex.join(map(str, words)), "bold")),
+            soft_wrap=True,
+        )
+
+    def ask(self, question: str, default: str | None = None, option: str = "") -> str:
+        """Return an answer in one line; an empty one is the default.
+
+        Raises:
+            UnderstudyError: Nobody can be asked, and there is no default.
+        """
+        hint = f" [{default}]" if default else ""
+        while True:
+            answer = self._read(f"  {question}{hint}: ", default, option).strip()
+            if answer or default is not None:
+                return answer or default or ""
+            self.say("There is no default: type an answer, or Ctrl-C to stop.", "yellow")
+
+    def confirm(self, question: str, *, default: bool, option: str = "") -> bool:
+        """Return the answer to a yes-or-no question."""
+        hint = "Y/n" if default else "y/N"
+        while True:
+            answer = self._read(f"  {question} [{hint}] ", "", option).strip().casefold()
+            if not answer or answer in _YES | _NO:
+                return answer in _YES if answer else default
+            self.say("Type y or n.", "yellow")
+
+    def choose(self, question: str, count: int, option: str, default: int = 1) -> int:
+        """Return a number from 1 to `count`."""
+        while True:
+            answer = self.ask(question, str(default), option)
+            if answer.isdecimal() and 1 <= int(answer) <= count:
+                return int(answer)
+            self.say(f"Type a number from 1 to {count}.", "yellow")
+
+    def ask_secret(self, question: str, option: str) -> str:
+        """Return an answer that is not shown while it is typed; "" if it is empty."""
+        if self.read_secret is None or self.takes_defaults:
+            return self._without_person(None, option)
+        return self.read_secret(f"  {question}: ").strip()
+
+    def _read(self, prompt: str, default: str | None, option: str) -> str:
+        if self.takes_defaults or self.read is None:
+            return self._without_person(default if self.takes_defaults else None, option)
+        return self.read(prompt)
+
+    def _without_person(self, default: str | None, option: str) -> str:
+        if default is None:
+            how = f"give {option}, " if option else ""
+            raise UnderstudyError(
+                f"there is no terminal to ask in: {how}add --yes to take the defaults, or run "
+                "`understudy start` in a terminal"
+            )
+        return default
+
+
+def make_asker(console: Console, *, takes_defaults: bool) -> Asker:
+    """Return an asker for this process: it asks only in a terminal."""
+    if not sys.stdin.isatty():
+        return Asker(console, takes_defaults)
+
+    def read(prompt: str) -> str:
+        discard_typed_lines()
+        return console.input(Text(prompt, "bold"))
+
+    def read_secret(prompt: str) -> str:
+        discard_typed_lines()
+        return getpass.getpass(prompt)
+
+    return Asker(console, takes_defaults, read, read_secret)
+
+
+def discard_typed_lines() -> None:
+    """Forget what was typed before a question was visible, such as Enter during a training."""
+    with suppress(ImportError, OSError, ValueError):
+        import termios
+
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Return names in one line; of many the first, and the number of the others."""
+    found = list(names)
+    more = f" and {len(found) - most:,} more" if len(found) > most else ""
+    return f"{', '.join(found[:most])}{more}"
+
+
+def short_path(path: Path) -> str:
+    """Return a path for people: relative to this folder, or to the home folder as ~."""
+    for folder, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path.is_relative_to(folder) and path != folder:
+            return f"{prefix}{path.relative_to(folder)}"
+    return str(path)
+
+
+def numbered(rows: Sequence[str]) -> str:
+    """Return lines that begin with their numbers."""
+    return "\n".join(f"{number:>2}  {row}" for number, row in enumerate(rows, 1))

@@ -1,0 +1,101 @@
+"""Estimate which base fits this machine, and let a person choose one."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from pipeline.start.asking import Asker
+from pipeline.terminal import clock, step, table
+from pipeline.training.bases import WHEEL, is_hub_reachable
+from pipeline.training.known_bases import SHAPES, Fit, Needs, measure_rates, needs_of
+from pipeline.training.machine import GIB, Machine, describe_machine
+
+_HUB_SECONDS = 3.0
+_PASSES = 4
+_LEAST_MINUTES, _MOST_MINUTES = 5, 60
+_SHOWN_SECONDS = 10 * 24 * 3600  # a base that needs more for one pass is left out
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What training a base would take here: whether it fits, and the seconds of one pass."""
+
+    needs: Needs
+    fit: Fit
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """Return the base's name."""
+        return self.needs.name
+
+
+def estimate_bases(machine: Machine, messages: int, console: Console) -> list[Estimate]:
+    """Measure this machine, and return the known bases that fit, the smallest first."""
+    from pipeline.training.trainer import choose_precision
+
+    with step(console, "Measuring how fast this machine trains, about half a minute"):
+        rates = measure_rates(bf16=choose_precision("auto").bf16)
+    found = []
+    for needs in map(needs_of, SHAPES):
+        fit = needs.fit(machine.training_memory, machine.free_memory)
+        seconds = rates.seconds_per_pass(needs, messages, lora=fit == "lora")
+        if fit != "no" and seconds < _SHOWN_SECONDS:
+            found.append(Estimate(needs, fit, seconds))
+    return found
+
+
+def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
+    """Return a base, whether to train it with LoRA, and the seconds of one pass if known."""
+    machine = describe_machine()
+    asker.say(_describe(machine))
+    is_online = is_hub_reachable(_HUB_SECONDS)
+    estimates = estimate_bases(machine, messages, asker.console)
+    if not is_online:
+        asker.say("The model hub cannot be reached, so only bases without a download are listed.")
+        estimates = [one for one in estimates if one.name == WHEEL]
+    _print_estimates(estimates, asker.console)
+    names = [one.name for one in estimates]
+    default = WHEEL if WHEEL in names or not names else names[0]
+    asker.say(
+        "smollm2 is the one that we measured most; it knows English best. Larger ones write better "
+        "sentences, but take longer until they sound like your friends.",
+        "dim",
+    )
+    question = "Which base, a number, a hub id, or a folder"
+    answer = asker.ask(question, default, "--base")
+    if answer.isdecimal() and 1 <= int(answer) <= len(names):
+        answer = names[int(answer) - 1]
+    chosen = next((one for one in estimates if one.name == answer), None)
+    return answer, bool(chosen and chosen.fit == "lora"), chosen.seconds if chosen else None
+
+
+def suggest_minutes(seconds_per_pass: float | None) -> int:
+    """Return a time limit: enough for four passes, and from 5 to 60 minutes."""
+    if seconds_per_pass is None:
+        return _MOST_MINUTES
+    wanted = round(_PASSES * seconds_per_pass / 60)
+    return min(_MOST_MINUTES, max(_LEAST_MINUTES, wanted))
+
+
+def _describe(machine: Machine) -> str:
+    gpu = machine.gpu
+    device = f"{gpu.name} with {gpu.memory / GIB:.0f} GiB" if gpu else "no GPU"
+    cores = f"{machine.cores} core{'' if machine.cores == 1 else 's'}"
+    return f"This machine: {cores}, {machine.free_memory / GIB:.1f} GiB of free memory, {device}."
+
+
+def _print_estimates(estimates: list[Estimate], console: Console) -> None:
+    rows = table("", "base", "memory", "one pass over the chat", words={"base"})
+    for number, one in enumerate(estimates, 1):
+        memory = one.needs.lora if one.fit == "lora" else one.needs.train
+        note = " (LoRA)" if one.fit == "lora" else ""
+        rows.add_row(
+            str(number),
+            Text(one.name),
+            f"{memory / GIB:.1f} GiB{note}",
+            f"about {clock(one.seconds)}",
+        )
+    console.print(Padding.indent(rows, 2))

@@ -1,0 +1,243 @@
+"""Ask who the people of a chat are and who agreed, and write roster.toml."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from model.chat.names import clean_name, fold, make_printable_name
+from model.chat.roster import Imitate, Person, Roster
+from model.errors import RosterError
+from pipeline.dataset.roster_file import (
+    MIN_MESSAGES,
+    Question,
+    list_questions,
+    make_roster,
+    mark_quiet,
+    read_roster,
+    write_roster,
+)
+from pipeline.export.merging import Author, count_messages
+from pipeline.start.asking import Asker, listed, numbered
+
+_LOWER_MINIMUMS = (100, 50, 20, 10)
+_MIN_VOICES = _TWO = 2
+_AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Names given as options: who agreed, who must never be imitated, who is not learned from."""
+
+    agreed: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is any name."""
+        return bool(self.agreed or self.never or self.excluded)
+
+
+def choose_minimum(authors: Iterable[Author], wanted: int = 0) -> int:
+    """Return the least messages of a voice: the wanted number, or one that two people reach."""
+    if wanted:
+        return wanted
+    counts = sorted((one.messages for one in authors if not one.is_bot), reverse=True)
+    second = counts[_MIN_VOICES - 1] if len(counts) >= _MIN_VOICES else 0
+    return next((n for n in (MIN_MESSAGES, *_LOWER_MINIMUMS) if n <= second), MIN_MESSAGES)
+
+
+def ask_people(
+    asker: Asker,
+    authors: Sequence[Author],
+    file: Path,
+    beside: Path,
+    min_messages: int,
+    consent: Consent,
+) -> Roster:
+    """Write a roster of these authors with what the person says about each, and return it.
+
+    Without an answer nobody is imitated. An existing roster, in `file` or `beside` the export, is
+    used as it is, or its answers are the defaults.
+
+    Raises:
+        RosterError: A roster is invalid, or an option names nobody.
+    """
+    known = next((path for path in (file, beside) if path.is_file()), None)
+    existing = read_roster(known) if known else None
+    roster = make_roster(authors, existing, min_messages)
+    _print_people(asker, roster, authors)
+    if consent.is_given:
+        roster = apply_consent(roster, consent)
+    elif not (existing and _may_keep(asker, existing, known)) and not asker.takes_defaults:
+        roster = mark_quiet(_ask_identities(asker, roster, authors), authors, min_messages)
+        roster = _ask_consent(asker, roster, authors)
+    write_roster(roster, file, authors)
+    return roster
+
+
+def apply_consent(roster: Roster, consent: Consent) -> Roster:
+    """Return a roster with the answers that options give.
+
+    Raises:
+        RosterError: A name is not in the roster.
+    """
+    people = {person.name: person for person in roster.people}
+    for names, change in (
+        (consent.agreed, {"imitate": "yes"}),
+        (consent.never, {"imitate": "no"}),
+        (consent.excluded, {"learn": "no"}),
+    ):
+        for name in names:
+            person = roster.find_by_name(name)
+            if person is None:
+                everybody = listed(person.name for person in roster.people)
+                raise RosterError(f"nobody is called {name!r}: the people are {everybody}")
+            people[person.name] = replace(people[person.name], **change)  # type: ignore[arg-type]  # checked by Person
+    return replace(roster, people=tuple(people.values()))
+
+
+def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
+    """Return a roster in which these people are the first of them, with all accounts."""
+    first, *others = same
+    names = dict.fromkeys(name for one in same for name in (*one.names, *one.aliases))
+    ids = tuple(dict.fromkeys(number for one in same for number in one.ids))
+    merged = replace(first, ids=ids, names=tuple(names))
+    gone = {one.name for one in others}
+    people = (merged if one.name == first.name else one for one in roster.people)
+    return replace(roster, people=tuple(one for one in people if one.name not in gone))
+
+
+def _print_people(asker: Asker, roster: Roster, authors: Iterable[Author]) -> None:
+    counts = count_messages(authors)
+    loud = [one for one in roster.people if not one.quiet]
+    quiet = [one.name for one in roster.people if one.quiet]
+    width = max((len(one.name) for one in loud), default=0)
+    rows = [f"{one.name:{width}}  {_total(one, counts):>7,} messages" for one in loud]
+    asker.say(numbered(rows))
+    if quiet:
+        asker.say(f"Too few messages to be a voice: {listed(quiet)}", "dim")
+
+
+def _may_keep(asker: Asker, existing: Roster, file: Path | None) -> bool:
+    agreed = [one.name for one in existing.people if one.imitate == "yes"]
+    who = f"agreed: {listed(agreed)}" if agreed else "nobody has agreed yet"
+    asker.say(f"{file} says who they are; {who}.")
+    return asker.confirm("Keep these answers?", default=True)
+
+
+def _ask_identities(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Roster:
+    """Ask the questions about accounts, then whether the names are right."""
+    asked: set[tuple[str, Collection[int]]] = set()
+    while True:
+        open_ones = (
+            one
+            for one in list_questions(roster.people, authors)
+            if (one.kind, frozenset(n for p in one.people for n in p.ids)) not in asked
+        )
+        question = next(open_ones, None)
+        if question is None:
+            break
+        asked.add((question.kind, frozenset(n for p in question.people for n in p.ids)))
+        roster = _ask_identity(asker, roster, question)
+    if asker.confirm("Are these the names for /as and in the chats?", default=True):
+        return roster
+    for person in [one for one in roster.people if not one.quiet]:
+        roster = _rename(asker, roster, person)
+    return roster
+
+
+def _ask_identity(asker: Asker, roster: Roster, question: Question) -> Roster:
+    """Ask one question about who somebody is, and return the roster with the answer."""
+    first = question.people[0]
+    match question.kind:
+        case "same":
+            if len(same := _ask_same(asker, question)) > 1:
+                return merge_people(roster, same)
+        case "bot":
+            if asker.confirm(f"{_describe(first)}: is this a bot?", default=True):
+                people = tuple(one for one in roster.people if one.name != first.name)
+                return replace(roster, people=people, bots=roster.bots | set(first.ids))
+        case "who":
+            asker.say(f"{_describe(first)}: {question.text}")
+            answer = asker.ask("A name from the list above, or a new one", first.name)
+            if (known := roster.find_by_name(answer)) and known.name != first.name:
+                return merge_people(roster, (known, first))
+            return _renamed(asker, roster, first, answer)
+    return roster
+
+
+def _ask_same(asker: Asker, question: Question) -> list[Person]:
+    """Return which of these people are one person; none or one if they are all different."""
+    people = list(question.people)
+    if len(people) == _TWO:
+        return people if asker.confirm(question.text, default=False) else []
+    asker.say(question.text)
+    asker.say(numbered([_describe(one) for one in people]))
+    while True:
+        answer = asker.ask("Numbers of those who are one person, such as 1 3", "none")
+        places = [] if answer == "none" else answer.replace(",", " ").split()
+        if all(n.isdecimal() and 1 <= int(n) <= len(people) for n in places):
+            return [people[n - 1] for n in dict.fromkeys(map(int, places))]
+        asker.say(f"Type numbers from 1 to {len(people)}.", "yellow")
+
+
+def _rename(asker: Asker, roster: Roster, person: Person) -> Roster:
+    return _renamed(asker, roster, person, asker.ask(f"{_describe(person)}: name", person.name))
+
+
+def _renamed(asker: Asker, roster: Roster, person: Person, name: str) -> Roster:
+    """Return a roster with another name for a person; ask again while it cannot be used."""
+    while True:
+        new = clean_name(name)
+        other = roster.find_by_name(new)
+        if other is None or other.name == person.name:
+            people = (replace(p, name=new) if p.name == person.name else p for p in roster.people)
+            return replace(roster, people=tuple(people))
+        asker.say(f"There is another {new}: choose a different name.", "yellow")
+        name = asker.ask(f"{_describe(person)}: name", person.name)
+
+
+def _ask_consent(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Roster:
+    """Ask about each person who could be a voice, then about the others together."""
+    asker.say(
+        "May the bot speak as them? y: they have agreed. Enter: not asked yet, so the bot is "
+        "silent until they send it /optin. n: never. x: the model must not even read them."
+    )
+    counts = count_messages(authors)
+    people = []
+    for person in roster.people:
+        answered = person
+        if not person.quiet:
+            answered = _ask_about(asker, person, _total(person, counts))
+        people.append(answered)
+    quiet = [one for one in people if one.quiet and one.learn == "yes"]
+    text = f"May the model read the {len(quiet)} who wrote less? They are never a voice."
+    if quiet and not asker.confirm(text, default=True):
+        people = [replace(one, learn="no") if one.quiet else one for one in people]
+    return replace(roster, people=tuple(people))
+
+
+def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
+    now = {"yes": "y", "no": "n", "ask": ""}[person.imitate] if person.learn == "yes" else "x"
+    keys: dict[str, Imitate] = {_AGREED: "yes", _NOT_YET: "ask", _NEVER: "no"}
+    shown = {_AGREED: "y", _NOT_YET: "not yet", _NEVER: "n", _EXCLUDED: "x"}[now]
+    while True:
+        answer = asker.ask(f"{person.name} ({messages:,} messages)", shown).casefold()
+        answer = "" if answer in {"not yet", "-"} else answer[:1]
+        if answer == _EXCLUDED:
+            return replace(person, learn="no")
+        if answer in keys:
+            return replace(person, learn="yes", imitate=keys[answer], opted_out=())
+        asker.say("Type y, n or x, or only Enter.", "yellow")
+
+
+def _describe(person: Person) -> str:
+    known = [make_printable_name(name) for name in person.names if fold(name) != fold(person.name)]
+    also = f", also {listed(known, 3)}" if known else ""
+    return f"{person.name}{also}"
+
+
+def _total(person: Person, counts: Counter[int]) -> int:
+    return sum(counts[number] for number in person.ids)

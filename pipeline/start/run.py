@@ -1,0 +1,423 @@
+"""Run the steps of `understudy start` in order; each answer is saved before the next question."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from model.artifacts.artifact import Artifact
+from model.artifacts.registry import Registry
+from model.chat.names import make_printable_name
+from model.errors import UnderstudyError
+from model.files import make_folder
+from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
+from pipeline.export.archive import Archive, ShowProgress, open_exports
+from pipeline.retrain.request import RetrainRequest, RetrainResult
+from pipeline.start.answers import FILE, Answers, load_answers, save_answers
+from pipeline.start.asking import Asker, listed, numbered, short_path
+from pipeline.start.bases import ask_base, suggest_minutes
+from pipeline.start.exports import (
+    describe_chat,
+    export_folders,
+    find_exports,
+    find_html_exports,
+    list_chats,
+)
+from pipeline.start.people import Consent, ask_people, choose_minimum
+from pipeline.start.token import (
+    TELEGRAM,
+    Bot,
+    TokenError,
+    check_token,
+    find_senders,
+    read_settings,
+    write_settings,
+)
+
+STEPS = ("The export", "The chat", "The people", "The base", "Training", "Listening", "The bot")
+_HOW = (
+    "In Telegram Desktop open the group, then ⋮ and Export chat history, without media, in the "
+    "format Machine-readable JSON."
+)
+_BOTFATHER = (
+    "In Telegram, write /newbot to @BotFather and copy the token that it sends. The token is "
+    "written to .env, which only you can read; it is not shown while you type."
+)
+_PRIVACY = (
+    "This bot would not see the group's messages. Write /setprivacy to @BotFather, choose the bot, "
+    "then Disable."
+)
+_DEFAULT_MODELS = Path("artifacts")
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """The options of `understudy start`; None and empty values are asked for."""
+
+    root: Path
+    export: Path | None = None
+    chat: str | None = None
+    consent: Consent = field(default_factory=Consent)
+    min_messages: int = 0
+    base: str | None = None
+    minutes: float | None = None
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    token: str | None = None
+    admin: int | None = None
+    skip_bot: bool = False
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What the steps work with: a retraining, samples of a version, and the bot's program.
+
+    `retrain` also gets the function that asks a yes-or-no question. `listen` prints three samples,
+    which a number selects.
+    """
+
+    asker: Asker
+    retrain: Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]
+    listen: Callable[[Artifact, int], None]
+    run_bot: Callable[[], None]
+    show: ShowProgress
+    folders: Callable[[], list[Path]] = export_folders
+
+
+def start(request: StartRequest, dependencies: Dependencies) -> None:
+    """Go through the steps that are not done yet.
+
+    Raises:
+        UnderstudyError: An answer cannot be used. The answers before it are kept.
+    """
+    _Steps(request, dependencies).run()
+
+
+class _Steps:
+    """The steps and the answers so far."""
+
+    def __init__(self, request: StartRequest, dependencies: Dependencies) -> None:
+        self._request, self._dependencies = request, dependencies
+        self._ask, self._root = dependencies.asker, request.root
+        self._answers = Answers() if request.restart else load_answers(request.root)
+        self._registry = Registry(request.root)
+
+    def run(self) -> None:
+        """Run all steps."""
+        self._greet()
+        self._choose_export()
+        self._choose_chat_and_people()
+        self._choose_base()
+        self._train()
+        self._listen()
+        self._set_up_bot()
+
+    def _greet(self) -> None:
+        known = self._answers
+        if known == Answers():
+            self._ask.say(
+                "From your group's export to a bot that answers in your friends' voices. Each "
+                "step names the command that does it. Ctrl-C stops; the same command continues."
+            )
+            return
+        self._ask.say(f"Going on where you stopped ({self._root / FILE}; --restart forgets it).")
+        facts = {
+            "export": short_path(Path(known.export)) if known.export else None,
+            "chat": make_printable_name(known.chat) if known.chat_id is not None else None,
+            "people": str(self._root / ROSTER_FILE) if known.has_people else None,
+            "base": known.base,
+            "version": known.version,
+            "bot": f"@{known.bot}" if known.bot else None,
+        }
+        self._ask.say("\n".join(f"{name:8} {value}" for name, value in facts.items() if value))
+
+    def _title(self, number: int) -> None:
+        self._ask.title(number, len(STEPS), STEPS[number - 1])
+
+    def _save(self, **changes: object) -> None:
+        self._answers = replace(self._answers, **changes)  # type: ignore[arg-type]  # by name
+        save_answers(self._answers, self._root)
+
+    def _choose_export(self) -> None:
+        given, known = self._request.export, self._answers.export
+        if given is not None:
+            file = (given / "result.json" if given.is_dir() else given).resolve()
+            if str(file) != known:
+                self._answers = Answers()
+                self._save(export=str(file))
+            return
+        if known and Path(known).is_file():
+            return
+        self._answers = Answers()
+        self._title(1)
+        folders = self._dependencies.folders()
+        found = find_exports(folders)
+        if not found:
+            html = [short_path(path) for path in find_html_exports(folders)]
+            self._ask.say(f"Found no export. {_HOW}")
+            if html:
+                self._ask.say(f"An HTML export cannot be read: {listed(html, 3)}", "yellow")
+            file = self._ask_for_file()
+        else:
+            self._ask.say(numbered([f"{one}  {short_path(one.file.parent)}" for one in found]))
+            count = len(found)
+            answer = self._ask.ask("Which export, a number, or a path", "1", "--export")
+            is_number = answer.isdecimal() and 1 <= int(answer) <= count
+            file = found[int(answer) - 1].file if is_number else self._ask_for_file(answer)
+        self._save(export=str(file))
+
+    def _ask_for_file(self, answer: str = "") -> Path:
+        while True:
+            answer = answer or self._ask.ask("Where is the export", None, "--export PATH")
+            path = Path(answer.strip("'\"")).expanduser()
+            file = path / "result.json" if path.is_dir() else path
+            if file.is_file():
+                return file.resolve()
+            self._ask.say(f"There is no result.json at {path}. {_HOW}", "yellow")
+            answer = ""
+
+    def _choose_chat_and_people(self) -> None:
+        known, wanted = self._answers, self._request.chat
+        roster = self._root / ROSTER_FILE
+        has_people = known.has_people and roster.is_file() and not self._request.consent.is_given
+        if known.chat_id is not None and has_people and wanted in {None, known.chat}:
+            return
+        self._title(2)
+        export = Path(known.export or "")
+        self._ask.name_command("understudy", "inspect", export)
+        with self._opened(export) as archive:
+            chat_id = known.chat_id
+            if chat_id is None or wanted not in {None, known.chat, str(chat_id)}:
+                chat_id = self._choose_chat(archive)
+            self._choose_people(archive, chat_id, export)
+
+    @contextmanager
+    def _opened(self, export: Path) -> Iterator[Archive]:
+        self._ask.say("Reading the export …", "dim")
+        with open_exports([export], show=self._dependencies.show) as archive:
+            yield archive
+
+    def _choose_chat(self, archive: Archive) -> int:
+        chats = list_chats(archive)
+        if not chats:
+            raise UnderstudyError("the export holds no messages: export the chat again")
+        if self._request.chat is not None:
+            chosen = archive.only(self._request.chat)
+        elif len(chats) == 1:
+            chosen = chats[0][0]
+        else:
+            self._ask.say(numbered([describe_chat(*one) for one in chats]))
+            chosen = chats[self._ask.choose("Which chat", len(chats), "--chat NAME") - 1][0]
+        messages = archive.spool.counts(chosen.chat_id).messages
+        self._ask.say(describe_chat(chosen, messages))
+        kept = Answers(export=self._answers.export)
+        self._answers = replace(kept, chat_id=chosen.chat_id, chat=chosen.name, messages=messages)
+        self._save()
+        return chosen.chat_id
+
+    def _choose_people(self, archive: Archive, chat_id: int, export: Path) -> None:
+        self._title(3)
+        authors = archive.spool.authors(chat_id, own_words=True)
+        minimum = choose_minimum(authors, self._request.min_messages)
+        file = self._root / ROSTER_FILE
+        make_folder(self._root)
+        self._ask.name_command("understudy", "inspect", export, "--chat", chat_id, "--roster", file)
+        roster = ask_people(
+            self._ask, authors, file, export.with_name(ROSTER_FILE), minimum, self._request.consent
+        )
+        self._ask.say(f"Wrote {file}. You can edit it at any time, then train again.")
+        if not any(one.imitate == "yes" for one in roster.people):
+            self._ask.say(
+                "Nobody has agreed yet, so the bot will be silent in the group until somebody "
+                "sends it /optin. You can listen to all voices here.",
+                "yellow",
+            )
+        self._save(has_people=True, min_messages=minimum, version=None, has_listened=False)
+
+    def _choose_base(self) -> None:
+        given, known = self._request, self._answers
+        if known.version or (known.base and known.minutes is not None and not given.base):
+            return
+        if given.base and given.minutes is not None:
+            self._save(base=given.base, minutes=given.minutes, lora=False)
+            return
+        self._title(4)
+        base, lora, seconds = given.base or known.base, known.lora, None
+        if base is None:
+            self._ask.name_command("understudy", "doctor")
+            base, lora, seconds = ask_base(self._ask, known.messages)
+            self._save(base=base, lora=lora)
+        minutes = given.minutes
+        if minutes is None:
+            minutes = self._ask_minutes(suggest_minutes(seconds))
+        self._save(base=base, lora=lora, minutes=minutes)
+
+    def _ask_minutes(self, suggested: int) -> float:
+        self._ask.say(
+            "After 5 minutes on two cores the replies are fluent; after an hour they sound like "
+            "your friends. A GPU is many times as fast. Training may stop earlier by itself.",
+            "dim",
+        )
+        while True:
+            answer = self._ask.ask("Minutes of training", str(suggested), "--minutes")
+            try:
+                if 0 < (minutes := float(answer.replace(",", "."))) < float("inf"):
+                    return minutes
+            except ValueError:
+                pass
+            self._ask.say("Type a number of minutes, such as 60.", "yellow")
+
+    def _train(self) -> None:
+        known = self._answers
+        if known.version and known.version in self._registry.names:
+            return
+        self._title(5)
+        current = self._registry.current
+        if current and not self._registry.open(current).card.public:
+            self._ask.say(
+                f"{self._root} already has {current}, trained on a group: using that. To train on "
+                "newer messages, export again, then:"
+            )
+            self._ask.name_command("understudy", "retrain", "ChatExport_…/result.json", "live.json")
+            self._save(version=current)
+            return
+        hyperparameters = {"minutes": known.minutes, **self._request.hyperparameters}
+        lora = ["--lora"] if known.lora else []
+        if lora:
+            hyperparameters["lora"] = True
+        models = [] if self._root == _DEFAULT_MODELS else ["--models", self._root]
+        minutes = f"{known.minutes:g}"
+        self._ask.name_command(
+            "understudy", "retrain", known.export, f"--chat={known.chat_id}", "--base", known.base,
+            "--minutes", minutes, *lora, *models,
+        )  # fmt: skip
+        request = RetrainRequest(
+            files=(Path(known.export or ""),),
+            root=self._root,
+            chat=str(known.chat_id),
+            base=known.base,
+            min_messages=known.min_messages,
+            hyperparameters=hyperparameters,
+        )
+        result = self._dependencies.retrain(request, self._ask_in_training)
+        if result.version is None:
+            raise UnderstudyError(result.message)
+        if not result.promoted:
+            self._ask.say(result.message, "yellow")
+            if not self._ask.confirm("Use it all the same?", default=False):
+                raise UnderstudyError(
+                    f"{result.version} is kept, but not used: to use it, run understudy models "
+                    f"promote {result.version.split('-')[0]}"
+                )
+            self._registry.promote(result.version)
+        self._save(version=result.version)
+
+    def _ask_in_training(self, question: str) -> bool:
+        return self._ask.confirm(question, default=True)
+
+    def _listen(self) -> None:
+        if self._answers.has_listened:
+            return
+        self._title(6)
+        artifact = self._registry.open(self._answers.version or "current")
+        voices = artifact.card.roster.voices
+        voice = voices[0].name if voices else "anyone"
+        self._ask.name_command("understudy", "chat", "--as", voice)
+        number = 0
+        self._dependencies.listen(artifact, number)
+        while self._ask.confirm("Three more?", default=False):
+            number += 1
+            self._dependencies.listen(artifact, number)
+        self._save(has_listened=True)
+
+    def _set_up_bot(self) -> None:
+        self._title(7)
+        if self._request.skip_bot:
+            self._ask.say("Left out. The bot starts later with:")
+            self._ask.name_command("understudy", "start")
+            return
+        settings = read_settings()
+        api = settings.get("TELEGRAM_API_URL", "").rstrip("/") or TELEGRAM
+        token, bot = self._find_token(settings.get("BOT_TOKEN", "").strip(), api)
+        changes = {"BOT_TOKEN": token}
+        if self._root != _DEFAULT_MODELS or settings.get("MODELS_DIR"):
+            changes["MODELS_DIR"] = str(self._root)
+        write_settings(changes)
+        self._ask.say(f"This is the token of @{bot.username}. It is in .env now.", "green")
+        self._save(bot=bot.username)
+        self._check_privacy_mode(token, api, bot)
+        admin = self._find_admin(token, api, bot, settings.get("ADMINS", "").strip())
+        if admin:
+            write_settings({"ADMINS": admin})
+        self._explain_next(bot, bool(admin))
+        self._ask.name_command("understudy-bot", "run")
+        if self._ask.confirm("Start the bot now?", default=True):
+            sys.stdout.flush()
+            self._dependencies.run_bot()
+
+    def _find_token(self, known: str, api: str) -> tuple[str, Bot]:
+        """Return a token that Telegram knows, and its bot; ask until there is one."""
+        given = self._request.token
+        for token in filter(None, (given, known)):
+            try:
+                return token, check_token(token, api)
+            except TokenError as error:
+                if given or self._ask.read_secret is None:
+                    raise
+                self._ask.say(f"The token in .env: {error}", "yellow")
+        self._ask.say(_BOTFATHER)
+        while True:
+            token = self._ask.ask_secret("Token", "--token TOKEN")
+            try:
+                return token, check_token(token, api)
+            except TokenError as error:
+                if self._ask.read_secret is None or self._ask.takes_defaults:
+                    raise
+                self._ask.say(f"{error}.", "yellow")
+
+    def _check_privacy_mode(self, token: str, api: str, bot: Bot) -> None:
+        """Explain how to turn privacy mode off, until it is off or the person goes on."""
+        while not bot.reads_all:
+            self._ask.say(_PRIVACY, "yellow")
+            if not self._ask.confirm("Done? n: go on without it", default=False):
+                return
+            bot = check_token(token, api)
+
+    def _find_admin(self, token: str, api: str, bot: Bot, known: str) -> str:
+        """Return the id of the bot's admin: the given one, the known one, or who writes to it."""
+        if self._request.admin is not None:
+            return str(self._request.admin)
+        if known or self._ask.takes_defaults or self._ask.read is None:
+            return known
+        self._ask.say(
+            f"The bot obeys its admins: it stays in groups that they add it to. Write anything to "
+            f"@{bot.username} in Telegram now, so that it learns who you are."
+        )
+        while True:
+            answer = self._ask.ask("Press Enter when done, or type your user id, or skip", "done")
+            if answer == "skip":
+                return ""
+            if answer.isdecimal():
+                return answer
+            try:
+                senders = find_senders(token, api)
+            except TokenError as error:
+                self._ask.say(f"{error}.", "yellow")
+                continue
+            for sender in senders:
+                question = f"Is {sender.name} (id {sender.user_id}) you?"
+                if self._ask.confirm(question, default=True):
+                    return str(sender.user_id)
+            self._ask.say(f"Nobody else has written to @{bot.username} yet.", "yellow")
+
+    def _explain_next(self, bot: Bot, has_admin: bool) -> None:  # noqa: FBT001  used once
+        roster = read_roster(self._root / ROSTER_FILE)
+        agreed = [one.name for one in roster.voices if one.imitate == "yes"]
+        who = f"It speaks as {listed(agreed)}" if agreed else "It speaks as nobody yet"
+        first = "" if has_admin else f"Send /start to @{bot.username}; it says what to do. "
+        self._ask.say(
+            f"{first}Add @{bot.username} to the group. {who}; others send /optin there. "
+            "`understudy-bot check` finds problems. Ctrl-C stops the bot."
+        )

@@ -1,0 +1,130 @@
+"""Who the people are, and who agreed, asked one by one."""
+
+import pytest
+
+from model.errors import RosterError
+from pipeline.dataset.roster_file import MIN_MESSAGES, read_roster
+from pipeline.export.merging import Author
+from pipeline.start.people import Consent, ask_people, choose_minimum
+
+HUGO, ANA, OTHER = Author(7, ("Hugo",), 900), Author(8, ("Ana",), 400), Author(9, ("Zoe",), 30)
+
+
+@pytest.fixture
+def ask(tmp_path, script):
+    """Ask about authors with these answers; return the roster file and what was printed."""
+
+    def run(*answers, authors=(HUGO, ANA, OTHER), consent=None, **more):
+        typed = script(*answers, **more)
+        file = tmp_path / "roster.toml"
+        beside = tmp_path / "export" / "roster.toml"
+        ask_people(typed.asker, authors, file, beside, MIN_MESSAGES, consent or Consent())
+        assert not typed.left
+        return read_roster(file), typed
+
+    return run
+
+
+def test_only_enter_imitates_nobody(ask):
+    roster, typed = ask("", "", "", "")
+
+    assert {person.imitate for person in roster.people} == {"ask"}
+    assert "Hugo      900 messages" in typed.said
+    assert "Too few messages to be a voice: Zoe" in typed.said
+
+
+def test_each_answer_is_written(ask):
+    roster, _ = ask("", "y", "n", "n")
+
+    found = {person.name: (person.learn, person.imitate) for person in roster.people}
+    assert found == {"Hugo": ("yes", "yes"), "Ana": ("yes", "no"), "Zoe": ("no", "ask")}
+
+
+def test_a_person_may_be_left_out_and_a_wrong_answer_is_asked_again(ask):
+    roster, typed = ask("", "what", "x", "y", "")
+
+    assert roster.find_by_name("Hugo").learn == "no"
+    assert roster.find_by_name("Ana").imitate == "yes"
+    assert "Type y, n or x" in typed.said
+
+
+def test_names_are_changed_one_by_one(ask):
+    roster, typed = ask("n", "Huguinho", "huguinho", "Anita", "", "", "")
+
+    assert [person.name for person in roster.people] == ["Huguinho", "Anita", "Zoe"]
+    assert "There is another huguinho" in typed.said
+
+
+def test_two_accounts_become_one_person(ask):
+    second = Author(70, ("Hugo Silva",), 300)
+
+    roster, typed = ask("y", "", "y", "", authors=(HUGO, ANA, second))
+
+    assert typed.questions[0] == "Is Hugo the same person as Hugo Silva (id 70)? [y/N]"
+    hugo = roster.find_by_name("Hugo")
+    assert hugo.ids == (7, 70)
+    assert "Hugo Silva" in hugo.names
+    assert [person.name for person in roster.people] == ["Hugo", "Ana"]
+    assert "Hugo (1,200 messages)" in " ".join(typed.questions)
+
+
+def test_of_three_with_one_name_some_are_one_person(ask):
+    others = [Author(70 + n, ("Hugo",), 300 - n) for n in (1, 2)]
+
+    roster, _ = ask("1 4", "1 3", *[""] * 3, authors=(HUGO, *others))
+
+    assert sorted(person.ids for person in roster.people) == [(7, 72), (71,)]
+
+
+def test_a_bot_is_no_person(ask):
+    roster, _ = ask("", "", "", authors=(HUGO, Author(5, ("Quiz bot",), 500)))
+
+    assert roster.bots == {5}
+    assert [person.name for person in roster.people] == ["Hugo"]
+
+
+def test_a_deleted_account_is_given_to_somebody(ask):
+    roster, _ = ask("Hugo", "", "", "", authors=(HUGO, ANA, Author(6, (), 600)))
+
+    assert roster.find_by_name("Hugo").ids == (7, 6)
+
+
+def test_an_existing_roster_is_kept_or_its_answers_are_the_defaults(ask):
+    ask("", "y", "n", "")
+
+    kept, _ = ask("")
+    changed, typed = ask("n", "", "", "y", "")
+
+    assert [person.imitate for person in kept.people] == ["yes", "no", "ask"]
+    assert [person.imitate for person in changed.people] == ["yes", "yes", "ask"]
+    assert "agreed: Hugo" in typed.said
+    assert any(question.endswith("[y]:") for question in typed.questions)
+
+
+def test_options_answer_without_a_question(ask):
+    roster, _ = ask(consent=Consent(agreed=("hugo",), never=("Ana",), excluded=("Zoe",)))
+
+    found = [(person.learn, person.imitate) for person in roster.people]
+    assert found == [("yes", "yes"), ("yes", "no"), ("no", "ask")]
+
+
+def test_an_option_that_names_nobody_lists_the_people(ask):
+    with pytest.raises(RosterError, match="nobody is called 'Hugoo': the people are Hugo, Ana"):
+        ask(consent=Consent(agreed=("Hugoo",)))
+
+
+def test_with_defaults_only_nobody_is_imitated(ask):
+    roster, typed = ask(takes_defaults=True)
+
+    assert {person.imitate for person in roster.people} == {"ask"}
+    assert typed.questions == []
+
+
+@pytest.mark.parametrize(
+    ("messages", "wanted", "minimum"),
+    [((900, 400), 0, 200), ((900, 120), 0, 100), ((60, 30), 0, 20), ((9, 3), 0, 200), ((9,), 5, 5)],
+)
+def test_two_people_must_reach_the_minimum(messages, wanted, minimum):
+    authors = [Author(number, ("x",), count) for number, count in enumerate(messages)]
+
+    assert choose_minimum(authors, wanted) == minimum

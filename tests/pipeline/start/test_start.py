@@ -1,0 +1,306 @@
+"""`understudy start` from an export to the bot: asked, stopped and continued, or by options."""
+
+import json
+from contextlib import nullcontext
+
+import pytest
+
+from model.artifacts.registry import Registry
+from model.errors import UnderstudyError
+from pipeline.dataset.roster_file import read_roster
+from pipeline.retrain.request import RetrainResult
+from pipeline.start import run as module
+from pipeline.start.answers import Answers, load_answers
+from pipeline.start.run import Dependencies, StartRequest, start
+from tests.command_line import understudy
+from tests.habits import HABITS, write_export
+from tests.model.fake_artifacts import make
+from tests.pipeline.chats import account, chat, conversation, write
+from tests.pipeline.start.fake_telegram import TOKEN
+
+ANSWERS = (
+    "", "1",  # the newest export, the first chat
+    "", "", "y", "",  # different people, their names, who agreed
+    "smollm2", "30",  # base and minutes
+    "y", "",  # three more samples, then on
+    "1:wrong", TOKEN, "", "y", "y",  # token, who wrote to the bot, its admin, start
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder that start runs in, with an account's export in Downloads."""
+    friends = chat(*conversation(40))
+    work = chat(*conversation(2), name="Work", id=5)
+    write(tmp_path / "Downloads" / "ChatExport_2024-03-31", account(work, friends))
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setattr("pipeline.start.run.ask_base", ask_base)
+    return place
+
+
+def ask_base(asker, messages):
+    return asker.ask("Which base", "smollm2"), False, 60.0 * messages
+
+
+class World:
+    """Fakes of what is slow: a retraining that makes a version, samples, and the bot."""
+
+    def __init__(self, folder):
+        self.folder, self.trained, self.heard, self.started = folder, [], [], 0
+        self.breaks, self.promotes = None, True
+
+    def dependencies(self, asker):
+        return Dependencies(
+            asker, self.retrain, lambda *given: self.heard.append(given), self.run_bot,
+            lambda _: nullcontext(lambda _: None), lambda: [self.folder.parent / "Downloads"],
+        )  # fmt: skip
+
+    def retrain(self, request, ask):
+        self.trained.append(request)
+        if self.breaks:
+            raise self.breaks
+        registry = Registry(request.root)
+        roster = read_roster(request.root / "roster.toml")
+        made = make(self.folder / f"made{len(self.trained)}", roster=roster)
+        name = registry.add(made)
+        if self.promotes:
+            registry.promote(name)
+        return RetrainResult("made", name, promoted=self.promotes)
+
+    def run_bot(self):
+        self.started += 1
+
+
+@pytest.fixture
+def world(folder):
+    return World(folder)
+
+
+@pytest.fixture
+def run(world, script, folder):
+    """Start with these answers; return what was typed and printed."""
+
+    def run(*answers, **options):
+        takes_defaults = options.pop("takes_defaults", False)
+        typed = script(*answers, takes_defaults=takes_defaults)
+        if takes_defaults:
+            object.__setattr__(typed.asker, "read", None)
+            object.__setattr__(typed.asker, "read_secret", None)
+        root = options.pop("root", module._DEFAULT_MODELS)
+        try:
+            start(StartRequest(root, **options), world.dependencies(typed.asker))
+        except EOFError:
+            assert not typed.left
+        return typed
+
+    return run
+
+
+def test_all_answers_lead_to_a_running_bot(run, world, folder, telegram):
+    telegram.senders = [{"id": 7, "first_name": "Ana"}]
+
+    typed = run(*ANSWERS)
+
+    [request] = world.trained
+    assert (request.base, request.hyperparameters) == ("smollm2", {"minutes": 30.0})
+    assert request.chat == str(-(10**12) - 77)
+    assert not typed.left
+    assert world.started == 1
+    assert [seed for _, seed in world.heard] == [0, 1]
+    people = read_roster(folder / "artifacts" / "roster.toml").people
+    assert sorted(person.imitate for person in people) == ["ask", "yes"]
+    settings = (folder / ".env").read_text("utf-8").splitlines()
+    assert settings == [f"BOT_TOKEN={TOKEN}", "ADMINS=7"]
+
+
+def test_it_names_every_command_that_it_runs(run, telegram):
+    telegram.senders = [{"id": 7, "first_name": "Ana"}]
+
+    said = run(*ANSWERS).said
+
+    commands = [line.split("$ ")[1] for line in said.splitlines() if line.startswith("  $ ")]
+    assert [command.split()[:2] for command in commands] == [
+        ["understudy", "inspect"],
+        ["understudy", "inspect"],
+        ["understudy", "doctor"],
+        ["understudy", "retrain"],
+        ["understudy", "chat"],
+        ["understudy-bot", "run"],
+    ]
+    assert "--base smollm2 --minutes 30" in commands[3]
+
+
+@pytest.mark.parametrize("known", range(1, len(ANSWERS)))
+def test_stopped_at_any_question_it_continues_there(known, run, world, folder, telegram):
+    telegram.senders = [{"id": 7, "first_name": "Ana"}]
+    run(*ANSWERS[:known])
+    done = load_answers(folder / "artifacts")
+
+    unasked = {
+        "export": done.export is not None,
+        "chat": done.chat_id is not None,
+        "people": done.has_people,
+        "base": done.base is not None,
+        "minutes": done.minutes is not None,
+        "listened": done.has_listened,
+        "bot": done.bot is not None,
+    }
+    steps = {"export": 1, "chat": 1, "people": 4, "base": 1, "minutes": 1, "listened": 2, "bot": 2}
+    left, answers = list(ANSWERS), []
+    for step, count in steps.items():
+        answers += [] if unasked[step] else left[:count]
+        left = left[count:]
+    if (folder / ".env").is_file() and "ADMINS" in (folder / ".env").read_text("utf-8"):
+        left = left[2:]
+    typed = run(*answers, *left)
+
+    assert not typed.left
+    assert world.started == 1
+    assert len(world.trained) == 1
+    assert "Going on where you stopped" in typed.said
+
+
+def test_a_training_that_stops_is_started_again_without_a_question_before_it(run, world, telegram):
+    world.breaks = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(*ANSWERS[:8])
+    world.breaks = None
+
+    typed = run("", TOKEN, "skip", "n")
+
+    assert not typed.left
+    assert [request.base for request in world.trained] == ["smollm2"] * 2
+    assert world.started == 0
+
+
+def test_the_answers_are_private_and_hold_no_token(run, folder, telegram):
+    telegram.senders = [{"id": 7, "first_name": "Ana"}]
+
+    said = run(*ANSWERS).said
+
+    file = folder / "artifacts" / "start.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert (folder / ".env").stat().st_mode & 0o777 == 0o600
+    for path in (path for path in folder.rglob("*") if path.is_file() and path.name != ".env"):
+        assert TOKEN.encode() not in path.read_bytes()
+    assert TOKEN not in said.replace(f"Token: {TOKEN}", "")
+
+
+def test_another_export_or_a_restart_forgets_the_answers(run, folder, tmp_path, telegram):
+    run(*ANSWERS[:8])
+    first = load_answers(folder / "artifacts")
+    other = write(tmp_path / "other", chat(*conversation(40), name="Others", id=9))
+
+    run("", export=other.parent)
+    second = load_answers(folder / "artifacts")
+    run(restart=True)
+
+    assert first.version is not None
+    assert (second.chat, second.version, second.base) == ("Others", None, None)
+
+
+def test_a_damaged_file_of_answers_says_what_to_do(run, folder):
+    (folder / "artifacts").mkdir()
+    (folder / "artifacts" / "start.json").write_text("{")
+
+    with pytest.raises(UnderstudyError, match="start again with --restart"):
+        run()
+
+
+def test_a_version_that_is_not_good_enough_is_used_only_on_request(run, world, telegram):
+    world.promotes = False
+
+    with pytest.raises(UnderstudyError, match="is kept, but not used"):
+        run(*ANSWERS[:8], "n")
+    run("y", "", TOKEN, "skip", "n")
+
+    assert world.trained[1].base == "smollm2"
+    assert world.started == 0
+
+
+def test_a_model_of_a_group_is_used_and_not_trained_again(run, world, folder, telegram):
+    registry = Registry(folder / "artifacts")
+    registry.promote(registry.add(make(folder / "made")))
+
+    typed = run(*ANSWERS[:8], "", TOKEN, "skip", "y")
+
+    assert world.trained == []
+    assert "understudy retrain" in typed.said
+    assert world.started == 1
+
+
+def test_privacy_mode_is_explained_until_it_is_off(run, world, telegram):
+    telegram.reads_all = False
+
+    typed = run(*ANSWERS[:8], "", TOKEN, "y", "n", "skip", "y")
+
+    assert typed.said.count("Write /setprivacy") == 2
+    assert world.started == 1
+
+
+def test_without_a_terminal_a_missing_answer_names_its_option(run):
+    with pytest.raises(UnderstudyError, match="give --token TOKEN"):
+        run(takes_defaults=True, base="smollm2", minutes=5)
+
+
+def test_with_all_options_nothing_is_asked(run, world, folder, telegram):
+    typed = run(
+        takes_defaults=True, base="smollm2", minutes=5.0, token=TOKEN, admin=7, chat="Friends"
+    )
+
+    assert typed.questions == []
+    assert world.started == 1
+    assert load_answers(folder / "artifacts").bot == "understudy_bot"
+
+
+def test_no_network_for_the_token_is_one_line(run, telegram, monkeypatch):
+    monkeypatch.setenv("TELEGRAM_API_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(UnderstudyError, match="cannot be reached"):
+        run(takes_defaults=True, base="smollm2", minutes=5.0, token=TOKEN)
+
+
+def test_no_export_is_explained(run, folder):
+    (folder.parent / "Downloads").rename(folder.parent / "elsewhere")
+
+    typed = run(str(folder.parent / "nothing"), str(folder.parent / "elsewhere"))
+
+    assert "Machine-readable JSON" in typed.said
+    assert "There is no result.json at" in typed.said
+    assert load_answers(folder / "artifacts") == Answers()
+
+
+def test_the_real_command_trains_a_real_model_and_continues(tmp_path, monkeypatch, telegram):
+    from pipeline.cli import start as command
+    from tests.checkpoints import save_llama
+
+    base = save_llama(tmp_path / "base", texts=[" ".join(HABITS.values())])
+    export = write_export(tmp_path / "export", 24)
+    started = []
+    monkeypatch.setattr(command, "run_bot", lambda: started.append(True))
+    words = (
+        "start", "--export", export, "--base", base, "--minutes", 0.02, "--epochs", 0.5,
+        "--max-reply-tokens", 32, "--min-messages", 20, "--agreed", "Hugo", "--yes",
+    )  # fmt: skip
+
+    first = understudy(*words, "--skip-bot", cwd=tmp_path)
+    second = understudy("start", "--yes", "--token", TOKEN, "--admin", 7, cwd=tmp_path)
+
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert first.stdout.count("really: ") == 3
+    assert started == [True]
+    assert "5 of 7" not in second.stdout
+    registry = Registry(tmp_path / "artifacts")
+    answers = json.loads((tmp_path / "artifacts" / "start.json").read_text("utf-8"))
+    assert answers["version"] == registry.current
+    assert max(len(line) for line in second.stdout.splitlines() if "$" not in line) <= 80
+
+
+def test_without_a_terminal_and_options_it_says_what_to_give(tmp_path):
+    result = understudy("start", cwd=tmp_path, env={"HOME": str(tmp_path)})
+
+    assert result.returncode == 1
+    assert "understudy: there is no terminal to ask in: give --export PATH" in result.stderr

@@ -20,11 +20,9 @@ from model.chat.names import escape_control_characters, make_printable_name
 from model.errors import ArtifactError, DatasetError, TrainingError
 from model.findings import Finding, Verdict, note, ok, wrong
 from pipeline.cli import options
-from pipeline.dataset.storage import SUMMARY
 from pipeline.dataset.summary import read_summary
 from pipeline.terminal import table
 from pipeline.training.machine import GIB, Machine, describe_machine
-from pipeline.versions.erasure import list_datasets
 from pipeline.versions.lineage import find_dataset
 
 if TYPE_CHECKING:
@@ -169,6 +167,11 @@ def _check_hub() -> Finding:
 
 
 def _check_dataset(models_dir: Path) -> Finding:
+    if not options.has_training_extra():
+        return note("dataset", "not checked: this needs the training extra")
+    from pipeline.dataset.storage import SUMMARY
+    from pipeline.versions.erasure import list_datasets
+
     registry = Registry(models_dir)
     try:
         found = find_dataset(registry.open()) if registry.current else None

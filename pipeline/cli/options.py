@@ -178,13 +178,18 @@ def decoding(default: Decoding, params: Mapping[str, Any]) -> Decoding:
         raise ArtifactError(str(error)) from error
 
 
+def has_training_extra() -> bool:
+    """Whether the packages of the training extra are installed."""
+    return all(importlib.util.find_spec(name) for name in ("torch", "pyarrow"))
+
+
 def require_training() -> None:
     """Check that the packages of the training extra are installed.
 
     Raises:
         TrainingError: They are not.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "pyarrow")):
+    if not has_training_extra():
         raise TrainingError("this needs the training extra: pip install '.[train]'")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.padding import Padding
@@ -15,8 +15,10 @@ from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
 from pipeline.terminal import nats_note, print_paragraph, table
-from pipeline.training.run import HeldOutLoss, Trained
 from pipeline.training.verdict import loss_sentence, voice_sentence
+
+if TYPE_CHECKING:  # it needs the training extra
+    from pipeline.training.run import HeldOutLoss, Trained
 
 _MAX_AUTHORS = 30
 _MAX_PLACES = 5
@@ -243,7 +245,7 @@ def _first(names: Sequence[str], most: int = 8) -> str:
     return f"{', '.join(names[:most])}{more}"
 
 
-def print_losses(loss: HeldOutLoss, console: Console) -> None:
+def print_losses(loss: "HeldOutLoss", console: Console) -> None:
     """Print the losses of a new version and of its base on held-out replies."""
     losses = table("voice", "untuned", "tuned", "better by")
     totals = {"all": loss.whole}
@@ -256,7 +258,7 @@ def print_losses(loss: HeldOutLoss, console: Console) -> None:
     console.print(nats_note(loss.replies), style="dim")
 
 
-def print_outcome(trained: Trained, console: Console) -> None:
+def print_outcome(trained: "Trained", console: Console) -> None:
     """Print the losses of a new version, whether it was promoted, and the next command."""
     print_losses(trained.loss, console)
     number = trained.name.split("-")[0]

@@ -31,7 +31,6 @@ from model.command_line import number
 from model.errors import DatasetError, VoiceError, describe_error
 from model.speaking.speaker import Speaker, open_speaker
 from pipeline.cli import options
-from pipeline.dataset.storage import load_dataset
 from pipeline.terminal import colours_of
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
@@ -268,6 +267,8 @@ def opening_lines(start: str, dataset: str | None, window: int, seed: int | None
             f"there is no dataset {dataset}: name one with --data, or begin with --start nothing "
             "or --start PATH"
         )
+    from pipeline.dataset.storage import load_dataset
+
     test = load_dataset(Path(dataset)).test
     full = [pair for pair in test if len(pair.context) >= min(4, window)] or list(test)
     if not full:

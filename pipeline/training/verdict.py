@@ -1,20 +1,21 @@
 """Summarise the result of a training in one sentence."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.training.run import HeldOutLoss
+if TYPE_CHECKING:  # it needs the training extra
+    from pipeline.training.run import HeldOutLoss
 
 Card = Mapping[str, Any]
 """The content of scorecard.json."""
 
 
-def verdict(loss: HeldOutLoss, card: Card) -> str:
+def verdict(loss: "HeldOutLoss", card: Card) -> str:
     """Return both sentences as one paragraph."""
     return f"{loss_sentence(loss)} {voice_sentence(card)}"
 
 
-def loss_sentence(loss: HeldOutLoss) -> str:
+def loss_sentence(loss: "HeldOutLoss") -> str:
     """Return a sentence on the change of the held-out loss."""
     before, after = (f"{nats:.2f}" for nats in (loss.whole.untuned, loss.whole.tuned))
     change = f"stayed at {after}"

@@ -146,7 +146,8 @@ class ActionHandler(LocalHandler):
     def _parse_body(self) -> Json:
         try:
             params = json.loads(self.request.body)
-        except ValueError as error:
+            json.dumps(params, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        except (ValueError, RecursionError) as error:
             raise HTTPError(400, reason="The body is not JSON") from error
         if not isinstance(params, dict):
             raise HTTPError(400, reason="The body is not a JSON object")

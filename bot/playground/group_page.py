@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -221,7 +220,7 @@ class GroupPage:
             if len(content) > LARGEST_PICTURE:
                 raise ActionRefused("this picture is too large")
             photo = self._telegram.photo(content)
-        except (binascii.Error, ApiError) as error:
+        except (ValueError, ApiError) as error:
             raise ActionRefused("this is not a PNG or JPEG picture") from error
         extra: Json = {"photo": photo} | ({"caption": caption} if caption else {})
         await self._telegram.say(self._chat, user, None, **extra)
@@ -229,11 +228,13 @@ class GroupPage:
 
     def _person(self, params: Json) -> User:
         """Return the person who acts, with the page's language."""
-        user = self._people.get(params.get("person", 0))
-        if user is None:
+        number = params.get("person")
+        if not isinstance(number, int) or number not in self._people:
             raise ActionRefused("there is no such person here")
         language = params.get("language")
-        return replace(user, language_code=language if language in LANGUAGES else None)
+        return replace(
+            self._people[number], language_code=language if language in LANGUAGES else None
+        )
 
     def _message(self, params: Json, name: str = "message") -> Json:
         number = params.get(name)

@@ -188,6 +188,7 @@ class TestActions:
         [
             ("say", {"person": 99, "text": "hi"}, "no such person"),
             ("say", {"person": "7", "text": "hi"}, "no such person"),
+            ("say", {"person": [7], "text": "hi"}, "no such person"),
             ("say", {"text": " "}, "write something"),
             ("say", {"text": ["hi"]}, "write something"),
             ("say", {"text": "x" * 4097}, "at most 4,096"),
@@ -201,6 +202,7 @@ class TestActions:
             ("sticker", {"emoji": "x" * 99}, "choose an emoji"),
             ("picture", {"content": "!"}, "not a PNG or JPEG"),
             ("picture", {"content": "R0lGODlh"}, "not a PNG or JPEG"),
+            ("picture", {"content": "é"}, "not a PNG or JPEG"),
             ("file", {"file": "file-9"}, "no such file"),
             ("file", {"file": ["x"]}, "no such file"),
         ],
@@ -224,13 +226,18 @@ class TestActions:
 
         assert "too large" in answer.json()["error"]
 
-    @pytest.mark.parametrize(("body", "code"), [("{", 400), ("[]", 400), ("", 400)])
-    async def test_a_body_that_is_no_object_is_refused(self, visitor, body, code):
+    @pytest.mark.parametrize(
+        "body",
+        ["{", "[]", "", "[" * 100_000, r'{"person": 7, "text": "\ud83d"}'],
+        ids=["half", "list", "nothing", "deep", "half an emoji"],
+    )
+    async def test_a_body_that_is_no_object_is_refused(self, telegram, visitor, body):
         answer = await visitor.client.post(
             f"{visitor.url}api/say", headers=visitor.headers, content=body
         )
 
-        assert answer.status_code == code
+        assert answer.status_code == 400
+        assert telegram.world.messages == {}
 
     async def test_an_unknown_action_is_not_found(self, visitor):
         assert (await visitor.act("explode")).status_code == 404

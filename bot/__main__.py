@@ -133,17 +133,17 @@ def playground(
     from bot.playground.show import read_conversation, show
 
     def print_address(greeting: str, address: str) -> None:
-        print(f"{greeting}\n\n  {address}\n", flush=True)
-        print(
-            "Open this address in a browser. Ctrl-C ends the bot and forgets the group.", flush=True
-        )
+        console.print(f"{greeting}\n", markup=False)
+        console.print(f"  {address}\n", markup=False, soft_wrap=True)
+        console.print("Open this address in a browser. Ctrl-C ends the bot and forgets the group.")
         if open_page:
             webbrowser.open(address)
 
+    console = Console(highlight=False)
     artifact, folder = Registry(models_dir).open("current"), str(models_dir.resolve())
     if conversation:
         lines = read_conversation(conversation)
-        asyncio.run(show(artifact, folder, lines, Console(highlight=False)))
+        asyncio.run(show(artifact, folder, lines, console))
     else:
         lines = read_conversation(start_with) if start_with else []
         asyncio.run(play_in_browser(artifact, folder, lines, port, print_address))

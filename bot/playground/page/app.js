@@ -201,6 +201,6 @@ function openActions(message, element) {
   dialog.style.setProperty("left", WIDE.matches ? `${left}px` : "");
 }
 
-for (const id of ["actions", "alert"]) closeOnBackdrop(find(id));
+for (const id of ["actions", "alert", "viewer"]) closeOnBackdrop(find(id));
 if (navigator.language.toLowerCase().startsWith("pt")) find("language").value = "pt";
 connection.listen((event) => HANDLERS[event.kind]?.(event), showState);

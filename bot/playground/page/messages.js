@@ -245,7 +245,13 @@ export class Log {
       this.pictures.set(id, load());
     }
     this.pictures.get(id).then((url) => (image.src = url), () => (image.alt = "Picture (not loaded)"));
-    return image;
+    const enlarge = () => {
+      const shown = find("viewer").querySelector("img");
+      shown.src = image.src;
+      shown.alt = image.alt;
+      find("viewer").showModal();
+    };
+    return make("button", { type: "button", class: "enlarge", "aria-label": "Enlarge the picture", onclick: enlarge }, image);
   }
 
   renderDocument(document) {

@@ -199,6 +199,9 @@ class TestMessages:
         await image.wait_for()
         await tab.wait_for_function("image => image.naturalWidth", arg=await image.element_handle())
         assert (await image.get_attribute("src")).startswith("blob:")
+        await last(tab, "the sea").get_by_role("button", name="Enlarge").click()
+        await tab.locator("#viewer").get_by_role("img", name="the sea").wait_for()
+        await tab.keyboard.press("Escape")
 
     async def test_a_picture_of_the_bot_is_shown(self, stage, tab):
         content = png(30)

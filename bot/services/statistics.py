@@ -60,10 +60,10 @@ def compute_statistics(
 ) -> Statistics | None:
     """Return the statistics of messages, newest first; None if there are none.
 
-    Only messages by people who `agreed` count.
+    Only messages by people who `agreed` count, and no commands.
     """
     by_id = {number: person for person in agreed for number in person.ids}
-    own = [one for one in messages if one.author_id in by_id]
+    own = [one for one in messages if one.author_id in by_id and not one.text.startswith("/")]
     if not own:
         return None
     hours = [[0] * 24 for _ in range(7)]

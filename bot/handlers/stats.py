@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from telegram import Message
 from telegram.error import TelegramError
 
 from bot.application import Context
-from bot.services.picture import PictureTexts, can_draw, draw_statistics, list_drawn_people
+from bot.services.picture import Picture, PictureTexts, can_draw, draw_statistics
 from bot.services.state import BotState
 from bot.services.statistics import MAX_MESSAGES, Statistics, compute_statistics
 from bot.store.messages import Place
@@ -21,6 +23,8 @@ PAUSE_SECONDS = 60.0
 """Seconds in which a place gets its statistics only once."""
 MIN_MESSAGES = 20
 """Messages below which there is nothing to see."""
+MAX_TRIES = 3
+"""How often the statistics are made again because somebody withdrew in the meantime."""
 _BARS = "·▁▂▃▄▅▆▇█"
 _WEEKDAY_LETTERS = 3
 
@@ -54,36 +58,58 @@ class GroupStatistics:
             self.pending.discard(place)
 
     async def _send(self, place: Place, context: Context) -> str | None:
-        state, texts = context.state, context.texts
-        agreed = state.access.voices
-        authors = {number for person in agreed for number in person.ids}
-        if not authors:
-            return texts.no_voices
-        roster = state.access.roster
-        messages = await state.store.messages.find_by_authors(place, authors, MAX_MESSAGES)
-        found = await asyncio.to_thread(compute_statistics, messages, roster, agreed)
-        if found is None or found.messages < MIN_MESSAGES:
-            count = texts.format_count(texts.messages, found.messages if found else 0)
-            return texts.stats_too_few.format(messages=count)
-        picture, drawn = None, list[str]()
-        if can_draw():
-            drawn = await asyncio.to_thread(list_drawn_people, found)
-            weekdays = tuple(day[:_WEEKDAY_LETTERS] for day in texts.weekdays.split())
-            words = PictureTexts(texts.stats_hours, texts.stats_words, weekdays)
-            picture = await asyncio.to_thread(draw_statistics, found, words)
-
-        async def may_send(_: str) -> bool:
-            """Return False if somebody withdrew, or forgot a message, in the meantime."""
-            return _is_valid(found, authors, place, state)
-
-        text = describe(found, texts, drawn, with_hours=picture is None)
-        sent = await context.delivery.show(place, picture, text, may_send)
+        made = await _make(place, context)
+        for _ in range(MAX_TRIES - 1):
+            if not isinstance(made, str) and not await made.may_send():
+                made = await _make(place, context)
+        if isinstance(made, str):
+            return made
+        sent = await context.delivery.show(place, made.png, made.text, made.may_send)
         if sent is None:
             return None
         self.sent_at[place] = time.monotonic()
-        if not await may_send(text):  # it was withdrawn while the picture was being sent
-            await _delete(context, sent)
+        if not await made.may_send():
+            with suppress(TelegramError):
+                await context.bot.delete_message(sent.chat.id, sent.message_id)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A picture, if it could be drawn, and the text below it.
+
+    `may_send` is false once somebody in them has withdrawn, or forgotten a message.
+    """
+
+    png: bytes | None
+    text: str
+    may_send: Callable[..., Awaitable[bool]]
+
+
+async def _make(place: Place, context: Context) -> _Made | str:
+    """Make the statistics of a place, or return why there are none."""
+    state, texts = context.state, context.texts
+    agreed = state.access.voices
+    if not agreed:
+        return texts.no_voices
+    authors = {number for person in agreed for number in person.ids}
+    messages = await state.store.messages.find_by_authors(place, authors, MAX_MESSAGES)
+    found = await asyncio.to_thread(compute_statistics, messages, state.access.roster, agreed)
+    if found is None or found.messages < MIN_MESSAGES:
+        count = texts.format_count(texts.messages, found.messages if found else 0)
+        return texts.stats_too_few.format(messages=count)
+    may_send = partial(_is_valid, found, authors, place, state)
+    if not can_draw():
+        return _Made(None, describe(found, texts, (), with_hours=True), may_send)
+    picture = await _draw(found, texts)
+    text = describe(found, texts, picture.people, with_hours=False)
+    return _Made(picture.png, text, may_send)
+
+
+async def _draw(found: Statistics, texts: Wording) -> Picture:
+    weekdays = tuple(day[:_WEEKDAY_LETTERS] for day in texts.weekdays.split())
+    words = PictureTexts(texts.stats_hours, texts.stats_words, weekdays)
+    return await asyncio.to_thread(draw_statistics, found, words)
 
 
 def describe(found: Statistics, texts: Wording, drawn: Collection[str], *, with_hours: bool) -> str:
@@ -115,14 +141,10 @@ def describe(found: Statistics, texts: Wording, drawn: Collection[str], *, with_
     return "\n".join(parts)
 
 
-def _is_valid(found: Statistics, authors: set[int], place: Place, state: BotState) -> bool:
+async def _is_valid(
+    found: Statistics, authors: set[int], place: Place, state: BotState, _: str = ""
+) -> bool:
+    """Whether nobody has withdrawn, or forgotten a message, since the statistics were computed."""
     still = {number for person in state.access.voices for number in person.ids}
     forgotten = state.forgotten.get(place.chat_id, set())
     return authors <= still and forgotten.isdisjoint(found.sources)
-
-
-async def _delete(context: Context, sent: Message) -> None:
-    try:
-        await context.bot.delete_message(sent.chat.id, sent.message_id)
-    except TelegramError:
-        return

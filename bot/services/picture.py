@@ -2,7 +2,6 @@
 
 import importlib.util
 import io
-import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ _INK = "#1f2933"
 _WIDTH, _DPI = 6.4, 160  # inches, dots per inch: 1,024 pixels wide
 _LINE = 0.34  # inches for a line of words
 _EDGE, _NAMES = 0.03, 0.34  # shares of the width: the margin, and the most that names take
-_lock = threading.Lock()  # matplotlib's font cache is not thread-safe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,42 +36,43 @@ def can_draw() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def draw_statistics(statistics: Statistics, texts: PictureTexts) -> bytes:
-    """Return the picture as PNG, with the words of `list_drawn_people`.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as PNG, and the people whose words are in it."""
 
-    This takes about a second; call it in a thread.
+    png: bytes
+    people: frozenset[str]
+
+
+def draw_statistics(statistics: Statistics, texts: PictureTexts) -> Picture:
+    """Draw when people write, and the words of those whose words matplotlib's font can draw.
+
+    This takes about a second: call it in a thread, but not in two at once.
     """
     from matplotlib.figure import Figure
 
-    with _lock:
-        drawn = list_drawn_people(statistics)
-        people = [one for one in statistics.people if one.name in drawn]
-        height = 2.9 + (0.55 + _LINE * len(people) if people else 0)
-        figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
-        _draw_hours(figure.add_axes((0.1, 1 - 2.5 / height, 0.87, 2 / height)), statistics, texts)
-        _write(figure, _EDGE, 1 - 0.28 / height, [texts.hours], size=13, weight="bold")
-        if people:
-            start = 1 - 3.1 / height
-            _write(figure, _EDGE, start, [texts.words], size=13, weight="bold")
-            rows = [start - (0.42 + _LINE * place) / height for place in range(len(people))]
-            left = max(
-                _write(figure, _EDGE, y, one.name, end=_NAMES, weight="bold", color=colour)
-                for one, y, colour in zip(people, rows, _COLOURS, strict=False)
-            )
-            for one, y in zip(people, rows, strict=True):
-                _write(figure, left + _EDGE, y, [f"{word}  " for word in one.words])
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png")
-        return stream.getvalue()
-
-
-def list_drawn_people(statistics: Statistics) -> list[str]:
-    """Return the people whose words are in the picture: matplotlib's font has their characters."""
-    return [
-        person.name
-        for person in statistics.people
-        if person.words and is_drawable(person.name) and all(map(is_drawable, person.words))
+    people = [
+        one
+        for one in statistics.people
+        if one.words and all(map(is_drawable, (one.name, *one.words)))
     ][:MAX_PEOPLE]
+    height = 2.9 + (0.55 + _LINE * len(people) if people else 0)
+    figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
+    _draw_hours(figure.add_axes((0.1, 1 - 2.5 / height, 0.87, 2 / height)), statistics, texts)
+    _write(figure, _EDGE, 1 - 0.28 / height, [texts.hours], size=13, weight="bold")
+    if people:
+        start = 1 - 3.1 / height
+        _write(figure, _EDGE, start, [texts.words], size=13, weight="bold")
+        rows = [start - (0.42 + _LINE * place) / height for place in range(len(people))]
+        left = max(
+            _write(figure, _EDGE, y, one.name, end=_NAMES, weight="bold", color=colour)
+            for one, y, colour in zip(people, rows, _COLOURS, strict=False)
+        )
+        for one, y in zip(people, rows, strict=True):
+            _write(figure, left + _EDGE, y, [f"{word}  " for word in one.words])
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return Picture(stream.getvalue(), frozenset(one.name for one in people))
 
 
 def is_drawable(text: str) -> bool:

@@ -1,8 +1,8 @@
-"""Count when the friends who agreed write, and the words that only they use."""
+"""Count when the friends who agreed write, and find their characteristic words."""
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -72,7 +72,6 @@ def compute_statistics(
         local = message.sent_at.astimezone()
         hours[local.weekday()][local.hour] += 1
         written[by_id[message.author_id].name] += 1
-    names = {person.name for person in by_id.values()}
     words: dict[str, Counter[str]] = {name: Counter() for name in written}
     emoji: dict[str, Counter[str]] = {name: Counter() for name in written}
     end = time.monotonic() + _MAX_SECONDS
@@ -81,7 +80,7 @@ def compute_statistics(
             name = by_id[message.author_id].name
             words[name].update(split_shown_words(text))
             emoji[name].update(EMOJI.findall(text))
-    hidden = _list_hidden_words(roster, names)
+    hidden = roster.list_name_words({person.name for person in by_id.values()})
     for counts in words.values():
         for word in hidden & counts.keys():
             del counts[word]
@@ -102,14 +101,3 @@ def compute_statistics(
         people=tuple(people),
         sources=frozenset(one.message_id for one in own),
     )
-
-
-def _list_hidden_words(roster: Roster, shown: Collection[str]) -> set[str]:
-    """Return the words in names of people who did not agree."""
-    return {
-        word
-        for person in roster.people
-        if person.name not in shown
-        for name in (person.name, *person.names, *person.aliases)
-        for word in split_shown_words(name)
-    }

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from model.chat.names import VoiceMatcher, clean_name, fold, make_printable
 from model.chat.quotes import build_copy_labels
+from model.chat.words import split_shown_words
 from model.errors import RosterError
 
 Learn = Literal["yes", "no"]
@@ -150,6 +151,16 @@ class Roster:
         if person := self.find_by_name(name):
             return person.learn == "no"
         return fold(name) in self._withheld_names
+
+    def list_name_words(self, but: Container[str]) -> set[str]:
+        """Return the words in all names of people, except the people whose names are in `but`."""
+        return {
+            word
+            for person in self.people
+            if person.name not in but
+            for name in (person.name, *person.names, *person.aliases)
+            for word in split_shown_words(name)
+        }
 
     def with_understudy(self, bot_id: int) -> "Roster":
         """Return this roster with another id of our own bot."""

@@ -1,6 +1,8 @@
 """The command `report`."""
 
 import sys
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +48,7 @@ def report(
     require_training()
     from pipeline.dataset.storage import SUMMARY, load_dataset
     from pipeline.evaluation.evaluate import load_evaluation_dataset
-    from pipeline.report.figures import compute_figures, list_agreed
+    from pipeline.report.figures import compute_figures, find_visible
     from pipeline.report.page import VersionReport, render_report
     from pipeline.report.version import Sample, draw_samples, read_scorecard, read_training_curve
     from pipeline.versions.lineage import explain_missing_dataset, find_dataset
@@ -70,11 +72,12 @@ def report(
     rosters = [
         one for one in (artifact and artifact.card.roster, dataset and dataset.roster) if one
     ]
-    agreed = frozenset.intersection(*(list_agreed(roster, consent) for roster in rosters))
+    visible = reduce(and_, (find_visible(roster, consent) for roster in rosters))
+    agreed = visible.agreed
     figures = version = None
     if dataset:
         with step(console, "Reading the chat"):
-            figures = compute_figures(dataset, agreed, zone)
+            figures = compute_figures(dataset, visible, zone)
     if artifact:
         drawn: tuple[Sample, ...] = ()
         if dataset and samples:

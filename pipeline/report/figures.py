@@ -41,8 +41,8 @@ _tweets = TweetTokenizer(strip_handles=True, reduce_len=True, match_phone_number
 class Habits:
     """How a person writes: means over their lines, and the length of their turns.
 
-    `words` and `emoji` are those that are characteristic of the person. `rates` are shares of
-    lines, by the names in `model.speaking.voice_classifier.LINE_HABITS`.
+    `words` are characteristic of the person, `emoji` the most frequent ones. `rates` are means by
+    the names in `model.speaking.voice_classifier.LINE_HABITS`.
     """
 
     lines: int
@@ -81,27 +81,40 @@ class ChatFigures:
     replies: Mapping[tuple[str, str], int]
 
 
-def list_agreed(roster: Roster, consent: Consent) -> frozenset[str]:
-    """Return the names of the people whose words may be shown.
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """The names of people whose words may be shown, and of those who have not answered yet.
 
-    They may be learned from and imitated: by the roster, or by their own `/optin`. An `/optout`
-    from any of their accounts excludes them.
+    Nobody else is named.
     """
-    agreed = set()
+
+    agreed: frozenset[str] = frozenset()
+    undecided: frozenset[str] = frozenset()
+
+    def __and__(self, other: "Visible") -> "Visible":
+        """Return what both allow."""
+        agreed = self.agreed & other.agreed
+        named = (self.agreed | self.undecided) & (other.agreed | other.undecided)
+        return Visible(agreed, named - agreed)
+
+
+def find_visible(roster: Roster, consent: Consent) -> Visible:
+    """Return who is visible by the roster, or by their own `/optin`.
+
+    An `/optout` from any of their accounts hides them.
+    """
+    agreed, undecided = set[str](), set[str]()
     for person in consent.apply_to(roster).people:
-        decided = {
-            consent.decisions[number].kind for number in person.ids if number in consent.decisions
-        }
-        if person.learn == "yes" and not consent.has_withdrawn(person):
-            has_agreed = person.imitate == "ask" and "optin" in decided
-            if person.imitate == "yes" or has_agreed:
-                agreed.add(person.name)
-    return frozenset(agreed)
+        if person.learn == "no" or person.imitate == "no" or consent.has_withdrawn(person):
+            continue
+        decided = [consent.decisions.get(number) for number in person.ids]
+        has_agreed = any(one is not None and one.kind == "optin" for one in decided)
+        own = agreed if person.imitate == "yes" or has_agreed else undecided
+        own.add(person.name)
+    return Visible(frozenset(agreed), frozenset(undecided))
 
 
-def compute_figures(
-    dataset: Dataset, agreed: Collection[str], zone: tzinfo | None = None
-) -> ChatFigures:
+def compute_figures(dataset: Dataset, visible: Visible, zone: tzinfo | None = None) -> ChatFigures:
     """Return a dataset's figures; `zone` replaces the export's own time.
 
     Raises:
@@ -112,21 +125,20 @@ def compute_figures(
         raise DatasetError(
             f"{dataset.folder} was built by an earlier version: build it again for a report"
         )
-    shown, notes = _name_people(dataset.roster, agreed)
-    lines = _tabulate_lines(conversations, shown)
+    lines = _tabulate_lines(conversations, visible.agreed | visible.undecided)
     local, zone_name = _to_local(lines["at"], dataset.summary.utc_offsets, zone)
     hours = pd.crosstab(local.dt.day_of_week, local.dt.hour)
     hours = hours.reindex(index=range(7), columns=range(24), fill_value=0)
     counts = lines["by"].value_counts()
     by_hour = pd.crosstab(lines["by"], local.dt.hour).reindex(columns=range(24), fill_value=0)
-    habits = measure_people(dataset, agreed)
+    habits = measure_people(dataset, visible.agreed)
     people = [
         PersonFigures(
             name=name,
             lines=int(count),
             share=count / len(lines),
-            note=notes.get(name, ""),
-            hours=tuple(map(int, by_hour.loc[name])) if name in agreed else (),
+            note="has not agreed yet" if name in visible.undecided else "",
+            hours=tuple(map(int, by_hour.loc[name])) if name in visible.agreed else (),
             habits=habits.get(name),
         )
         for name, count in counts.items()
@@ -149,7 +161,7 @@ def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habit
             turns.setdefault(pair.voice, []).append(pair)
     for name, own in turns.items():  # the tokenizer reads about 10,000 messages a second
         turns[name] = own[:: -(-len(own) // _MAX_TURNS)]
-    hidden = _hidden_words(dataset.roster, agreed)
+    hidden = dataset.roster.list_name_words(agreed)
     words, emoji = {}, {}
     for name, own in turns.items():
         texts = [text for pair in own for text in pair.target]
@@ -174,29 +186,19 @@ def find_emoji(text: str) -> list[str]:
     return [*EMOJI.findall(text), *(found[0] for found in EMOTICON_RE.finditer(text))]
 
 
-def _name_people(
-    roster: Roster, agreed: Collection[str]
-) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """Return the names to show by people's names, and notes; other people are not named."""
-    shown, notes = {}, {}
-    for person in roster.people:
-        if person.name in agreed:
-            shown[person.name] = person.name
-        elif person.learn == "yes" and person.imitate == "ask":
-            shown[person.name] = person.name
-            notes[person.name] = "has not agreed yet"
-    return shown, notes
-
-
-def _tabulate_lines(conversations: Conversations, shown: Mapping[str, str]) -> pd.DataFrame:
+def _tabulate_lines(conversations: Conversations, named: Collection[str]) -> pd.DataFrame:
     """Return a row for each line of a person, in the order of the conversations."""
-    rows = []
+
+    def shown(name: str) -> str:
+        return name if name in named else OTHERS
+
     every = (conversation for split in conversations.values() for conversation in split)
-    for number, conversation in enumerate(every):
-        for line in conversation:
-            if not line.ours:
-                author = shown.get(line.by or "", OTHERS)
-                rows.append((number, line.at, author, line.to and shown.get(line.to, OTHERS)))
+    rows = [
+        (number, line.at, shown(line.by or ""), line.to and shown(line.to))
+        for number, conversation in enumerate(every)
+        for line in conversation
+        if not line.ours
+    ]
     table = pd.DataFrame(rows, columns=["conversation", "at", "by", "to"])
     return table.assign(at=pd.to_datetime(table["at"], utc=True))
 
@@ -239,17 +241,6 @@ def _count_replies(lines: pd.DataFrame) -> dict[tuple[str, str], int]:
     pairs = pairs[(pairs["by"] != pairs["to"])]
     counts = pairs.value_counts()
     return {(str(by), str(to)): int(count) for (by, to), count in counts.items()}
-
-
-def _hidden_words(roster: Roster, agreed: Collection[str]) -> set[str]:
-    """Return the words in names of people whose names are not shown."""
-    return {
-        word
-        for person in roster.people
-        if person.name not in agreed
-        for name in (person.name, *person.names, *person.aliases)
-        for word in split_shown_words(name)
-    }
 
 
 def _measure_habits(

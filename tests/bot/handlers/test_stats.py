@@ -10,7 +10,7 @@ from PIL import Image
 
 from bot.handlers import stats
 from bot.handlers.stats import MIN_MESSAGES, describe
-from bot.services.picture import PictureTexts, draw_statistics, is_drawable, list_drawn_people
+from bot.services.picture import Picture, PictureTexts, draw_statistics, is_drawable
 from bot.services.statistics import PersonStatistics, Statistics, compute_statistics
 from bot.store.database import open_database
 from bot.store.inbox import Inbox
@@ -67,7 +67,7 @@ def drawn(monkeypatch):
 
     def draw(found, texts):
         seen.append((found, texts, threading.current_thread() is threading.main_thread()))
-        return png.getvalue()
+        return Picture(png.getvalue(), frozenset({"Hugo Silva", "João"}))
 
     monkeypatch.setattr(stats, "draw_statistics", draw)
     return seen
@@ -162,12 +162,12 @@ async def test_a_friend_who_withdraws_while_it_is_drawn_is_not_shown(
         await stage.telegram.say(group, zoe, "/stats")
         await asyncio.to_thread(begun.wait, 10)
         await stage.answer(group, joao, command)
+        since = len(stage.telegram.calls)
         may_end.set()
-        await stage.answer(group, zoe, "/help")
-        after = await stage.answer(group, zoe, "/stats")
+        answer = await stage.telegram.wait_for("sendMessage", since=since)
 
     assert not stage.telegram.sent("sendPhoto")
-    assert "only 12 messages" in after["text"]
+    assert "only 12 messages" in answer.params["text"]
 
 
 async def test_it_is_not_repeated_within_a_minute(stage, group, zoe, no_picture):
@@ -231,11 +231,11 @@ def test_the_picture_leaves_out_people_whose_words_cannot_be_drawn():
     ]
     found = statistics(*people)
 
-    drawn = list_drawn_people(found)
-    image = Image.open(io.BytesIO(draw_statistics(found, TEXTS)))
-    text = describe(found, EN, drawn, with_hours=False)
+    drawn = draw_statistics(found, TEXTS)
+    image = Image.open(io.BytesIO(drawn.png))
+    text = describe(found, EN, drawn.people, with_hours=False)
 
-    assert drawn == [people[0].name, people[-1].name]
+    assert drawn.people == {people[0].name, people[-1].name}
     assert image.format == "PNG"
     assert image.size[0] == 1_024
     assert text.splitlines()[1:] == [

@@ -17,7 +17,14 @@ from model.errors import ArtifactError
 from pipeline.dataset.build import build
 from pipeline.dataset.storage import load_dataset
 from pipeline.report import charts
-from pipeline.report.figures import OTHERS, compute_figures, find_emoji, list_agreed, split_words
+from pipeline.report.figures import (
+    OTHERS,
+    Visible,
+    compute_figures,
+    find_emoji,
+    find_visible,
+    split_words,
+)
 from pipeline.report.page import VersionReport, render_report
 from pipeline.report.version import Sample, hide_lines, read_scorecard
 from tests.command_line import understudy
@@ -62,12 +69,12 @@ def dataset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def agreed(dataset):
-    return list_agreed(dataset.roster, Consent())
+    return find_visible(dataset.roster, Consent()).agreed
 
 
 @pytest.fixture(scope="module")
-def figures(dataset, agreed):
-    return compute_figures(dataset, agreed)
+def figures(dataset):
+    return compute_figures(dataset, find_visible(dataset.roster, Consent()))
 
 
 class Page(HTMLParser):
@@ -150,8 +157,8 @@ def test_hours_are_those_of_the_export(dataset, figures):
     assert np.flatnonzero(figures.hours.sum(0)).tolist() == [13]  # noon in UTC
 
 
-def test_another_time_zone_replaces_the_exports(dataset, agreed):
-    figures = compute_figures(dataset, agreed, ZoneInfo("Asia/Tokyo"))
+def test_another_time_zone_replaces_the_exports(dataset):
+    figures = compute_figures(dataset, Visible(), ZoneInfo("Asia/Tokyo"))
 
     assert np.flatnonzero(figures.hours.sum(0)).tolist() == [21]
     assert figures.zone == "Asia/Tokyo"
@@ -173,7 +180,7 @@ def test_turns_answer_the_person_before_and_replies_their_addressee(tmp_path):
     build([export], tmp_path / "dataset", small())
     dataset = load_dataset(tmp_path / "dataset")
 
-    replies = compute_figures(dataset, frozenset()).replies
+    replies = compute_figures(dataset, find_visible(dataset.roster, Consent())).replies
 
     sessions = sum(part.sessions for part in dataset.summary.splits)
     expected = {("2", "1"), ("1", "2"), ("3", "1"), ("2", "3")}
@@ -263,24 +270,38 @@ def test_the_training_curve_has_both_losses_and_the_kept_step():
 
 
 @pytest.mark.parametrize(
-    ("decisions", "expected"),
+    ("decisions", "agreed", "undecided"),
     [
-        ({}, {1, 2}),
-        ({3: "optin"}, {1, 2, 3}),
-        ({4: "optin"}, {1, 2}),
-        ({2: "optout"}, {1}),
+        ({}, {1, 2}, {3}),
+        ({3: "optin"}, {1, 2, 3}, set()),
+        ({3: "optout"}, {1, 2}, set()),
+        ({4: "optin"}, {1, 2}, {3}),
+        ({2: "optout"}, {1}, {3}),
     ],
-    ids=["nobody decided", "one agreed", "one who may not be learned from", "one withdrew"],
+    ids=["nobody decided", "one agreed", "one refused", "one may not be learned from", "withdrew"],
 )
-def test_peoples_own_decisions_count(dataset, decisions, expected):
+def test_peoples_own_decisions_count(dataset, decisions, agreed, undecided):
     now = datetime.now(UTC)
     consent = Consent({who: Decision(who, kind, now) for who, kind in decisions.items()})
 
-    assert list_agreed(dataset.roster, consent) == {NAMES[who] for who in expected}
+    visible = find_visible(dataset.roster, consent)
+
+    assert visible.agreed == {NAMES[who] for who in agreed}
+    assert visible.undecided == {NAMES[who] for who in undecided}
 
 
 def test_a_withheld_person_is_never_shown(dataset):
-    assert list_agreed(dataset.roster, Consent(withheld=frozenset({2}))) == {NAMES[1]}
+    assert find_visible(dataset.roster, Consent(withheld=frozenset({2, 3}))) == Visible(
+        frozenset({NAMES[1]})
+    )
+
+
+def test_who_is_hidden_in_one_roster_is_hidden():
+    one = Visible(frozenset({"Ana", "Rui"}), frozenset({"Eva"}))
+    other = Visible(frozenset({"Ana", "Eva"}), frozenset({"Rui"}))
+
+    assert one & other == Visible(frozenset({"Ana"}), frozenset({"Rui", "Eva"}))
+    assert one & Visible() == Visible()
 
 
 def test_lines_of_people_who_did_not_agree_are_hidden_together():

@@ -19,7 +19,6 @@ from pipeline.cli import options
 from pipeline.cli.options import require_training, training_option
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.cli.talk import Talk
-from pipeline.dataset.storage import load_dataset
 from pipeline.terminal import file_bar
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.lineage import find_dataset
@@ -156,6 +155,8 @@ def start(
 
 def play_samples(artifact: Artifact, seed: int, console: Console) -> None:
     """Print three held-out conversations, each with a generated and the real answer."""
+    from pipeline.dataset.storage import load_dataset
+
     dataset = load_dataset(Path(find_dataset(artifact) or ""))
     chance = random.Random(seed)
     talk = Talk(open_speaker(artifact, seed=seed), console)

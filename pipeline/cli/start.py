@@ -3,10 +3,11 @@
 import os
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,9 +20,12 @@ from pipeline.cli import options
 from pipeline.cli.options import require_training, training_option
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.cli.talk import Talk
-from pipeline.terminal import file_bar
+from pipeline.terminal import Watch, file_bar
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.lineage import find_dataset
+
+if TYPE_CHECKING:
+    from pipeline.retrain.request import RetrainRequest, RetrainResult
 
 BOT = "understudy-bot"
 _CONTEXT = 4  # lines shown before a sample
@@ -101,14 +105,10 @@ def start(
     stops; the same command continues where it was.
     """
     require_training()
-    from pipeline.retrain.request import Dependencies as RetrainDependencies
-    from pipeline.retrain.request import RetrainRequest, RetrainResult
-    from pipeline.retrain.run import retrain
     from pipeline.start.asking import make_asker
     from pipeline.start.people import Consent
     from pipeline.start.run import Dependencies, StartRequest
     from pipeline.start.run import start as run
-    from pipeline.terminal import Watch
 
     console = Console(highlight=False, markup=False)
     request = StartRequest(
@@ -128,21 +128,11 @@ def start(
         restart=restart,
     )
 
-    def train(wanted: RetrainRequest, ask: Callable[[str], bool]) -> RetrainResult:
-        watch = Watch(console)
-
-        def pause_and_ask(question: str) -> bool:
-            with watch.paused():
-                return ask(question)
-
-        return retrain(
-            wanted, RetrainDependencies(watch, pause_and_ask, print_findings, print_summary)
-        )
-
     dependencies = Dependencies(
         asker=make_asker(console, takes_defaults=yes),
-        retrain=train,
+        retrain=lambda wanted, ask: retrain(wanted, ask, console),
         listen=lambda artifact, seed: play_samples(artifact, seed, console),
+        write_env=write_env,
         run_bot=run_bot,
         show=lambda file: file_bar(console, file),
     )
@@ -151,6 +141,17 @@ def start(
     except (EOFError, KeyboardInterrupt):
         print("\nunderstudy: stopped; `understudy start` continues here", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def retrain(
+    request: "RetrainRequest", ask: Callable[[str], bool], console: Console
+) -> "RetrainResult":
+    """Train a version; its modules are imported here, because that takes seconds."""
+    from pipeline.retrain.request import Dependencies as RetrainDependencies
+    from pipeline.retrain.run import retrain as run_retraining
+
+    watch = Watch(console)
+    return run_retraining(request, RetrainDependencies(watch, ask, print_findings, print_summary))
 
 
 def play_samples(artifact: Artifact, seed: int, console: Console) -> None:
@@ -175,8 +176,19 @@ def play_samples(artifact: Artifact, seed: int, console: Console) -> None:
     console.print()
 
 
+def write_env() -> None:
+    """Run `understudy-bot setup`, which writes `.env` with every setting and its comment."""
+    subprocess.run([find_bot(), "setup"], check=False, stdout=subprocess.DEVNULL)  # noqa: S603  ours
+
+
 def run_bot() -> None:
-    """Replace this program by the bot.
+    """Replace this program by the bot."""
+    program = find_bot()
+    os.execv(program, [program, "run"])  # noqa: S606  our own program, without a shell
+
+
+def find_bot() -> str:
+    """Return the bot's program.
 
     Raises:
         UnderstudyError: It is not installed.
@@ -185,4 +197,4 @@ def run_bot() -> None:
     program = str(beside) if beside.is_file() else shutil.which(BOT)
     if program is None:
         raise UnderstudyError(f"there is no program {BOT}: install understudy again")
-    os.execv(program, [program, "run"])  # noqa: S606  our own program, without a shell
+    return program

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
@@ -14,7 +14,6 @@ from model.errors import UnderstudyError
 from model.files import make_folder
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
-from pipeline.retrain.request import RetrainRequest, RetrainResult
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, listed, numbered, short_path
 from pipeline.start.bases import ask_base, suggest_minutes
@@ -27,6 +26,7 @@ from pipeline.start.exports import (
 )
 from pipeline.start.people import Consent, ask_people, choose_minimum
 from pipeline.start.token import (
+    ENV_FILE,
     TELEGRAM,
     Bot,
     TokenError,
@@ -35,6 +35,9 @@ from pipeline.start.token import (
     read_settings,
     write_settings,
 )
+
+if TYPE_CHECKING:  # its module imports torch, which takes seconds
+    from pipeline.retrain.request import RetrainRequest, RetrainResult
 
 STEPS = ("The export", "The chat", "The people", "The base", "Training", "Listening", "The bot")
 _HOW = (
@@ -75,12 +78,13 @@ class Dependencies:
     """What the steps work with: a retraining, samples of a version, and the bot's program.
 
     `retrain` also gets the function that asks a yes-or-no question. `listen` prints three samples,
-    which a number selects.
+    which a number selects. `write_env` runs `understudy-bot setup`, `run_bot` `understudy-bot run`.
     """
 
     asker: Asker
-    retrain: Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]
+    retrain: "Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]"
     listen: Callable[[Artifact, int], None]
+    write_env: Callable[[], None]
     run_bot: Callable[[], None]
     show: ShowProgress
     folders: Callable[[], list[Path]] = export_folders
@@ -293,6 +297,8 @@ class _Steps:
             "understudy", "retrain", known.export, f"--chat={known.chat_id}", "--base", known.base,
             "--minutes", minutes, *lora, *models,
         )  # fmt: skip
+        from pipeline.retrain.request import RetrainRequest
+
         request = RetrainRequest(
             files=(Path(known.export or ""),),
             root=self._root,
@@ -344,6 +350,9 @@ class _Steps:
         changes = {"BOT_TOKEN": token}
         if self._root != _DEFAULT_MODELS or settings.get("MODELS_DIR"):
             changes["MODELS_DIR"] = str(self._root)
+        if not ENV_FILE.is_file():
+            self._ask.name_command("understudy-bot", "setup")
+            self._dependencies.write_env()
         write_settings(changes)
         self._ask.say(f"This is the token of @{bot.username}. It is in .env now.", "green")
         self._save(bot=bot.username)

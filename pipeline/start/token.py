@@ -15,7 +15,6 @@ from model.errors import UnderstudyError
 from model.files import write_text
 
 ENV_FILE = Path(".env")
-EXAMPLE = Path(".env.example")
 TELEGRAM = "https://api.telegram.org"
 _SECONDS = 10.0
 _TOKEN = re.compile(r"\d{1,20}:[\w-]{1,200}")
@@ -90,12 +89,8 @@ def find_senders(token: str, api: str) -> list[Sender]:
 
 
 def write_settings(values: Mapping[str, str]) -> None:
-    """Set these settings in `.env`, which only its owner can read; all other lines stay.
-
-    A new file starts as a copy of .env.example, if there is one here.
-    """
-    source = next((file for file in (ENV_FILE, EXAMPLE) if file.is_file()), None)
-    lines = source.read_text("utf-8").splitlines() if source else []
+    """Set these settings in `.env`, which only its owner can read; all other lines stay."""
+    lines = ENV_FILE.read_text("utf-8").splitlines() if ENV_FILE.is_file() else []
     for name, value in values.items():
         line = f"{name}={value}"
         places = [n for n, one in enumerate(lines) if re.match(rf"\s*(export\s+)?{name}\s*=", one)]

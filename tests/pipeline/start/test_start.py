@@ -53,7 +53,7 @@ class World:
 
     def dependencies(self, asker):
         return Dependencies(
-            asker, self.retrain, lambda *given: self.heard.append(given), self.run_bot,
+            asker, self.retrain, self.listen, self.write_env, self.run_bot,
             lambda _: nullcontext(lambda _: None), lambda: [self.folder.parent / "Downloads"],
         )  # fmt: skip
 
@@ -68,6 +68,12 @@ class World:
         if self.promotes:
             registry.promote(name)
         return RetrainResult("made", name, promoted=self.promotes)
+
+    def listen(self, *given):
+        self.heard.append(given)
+
+    def write_env(self):
+        (self.folder / ".env").write_text("BOT_TOKEN=\nADMINS=\nPACE=1\n", "utf-8")
 
     def run_bot(self):
         self.started += 1
@@ -112,7 +118,7 @@ def test_all_answers_lead_to_a_running_bot(run, world, folder, telegram):
     people = read_roster(folder / "artifacts" / "roster.toml").people
     assert sorted(person.imitate for person in people) == ["ask", "yes"]
     settings = (folder / ".env").read_text("utf-8").splitlines()
-    assert settings == [f"BOT_TOKEN={TOKEN}", "ADMINS=7"]
+    assert settings == [f"BOT_TOKEN={TOKEN}", "ADMINS=7", "PACE=1"]
 
 
 def test_it_names_every_command_that_it_runs(run, telegram):
@@ -127,6 +133,7 @@ def test_it_names_every_command_that_it_runs(run, telegram):
         ["understudy", "doctor"],
         ["understudy", "retrain"],
         ["understudy", "chat"],
+        ["understudy-bot", "setup"],
         ["understudy-bot", "run"],
     ]
     assert "--base smollm2 --minutes 30" in commands[3]
@@ -152,7 +159,7 @@ def test_stopped_at_any_question_it_continues_there(known, run, world, folder, t
     for step, count in steps.items():
         answers += [] if unasked[step] else left[:count]
         left = left[count:]
-    if (folder / ".env").is_file() and "ADMINS" in (folder / ".env").read_text("utf-8"):
+    if (folder / ".env").is_file() and "ADMINS=7" in (folder / ".env").read_text("utf-8"):
         left = left[2:]
     typed = run(*answers, *left)
 
@@ -297,6 +304,19 @@ def test_the_real_command_trains_a_real_model_and_continues(tmp_path, monkeypatc
     answers = json.loads((tmp_path / "artifacts" / "start.json").read_text("utf-8"))
     assert answers["version"] == registry.current
     assert max(len(line) for line in second.stdout.splitlines() if "$" not in line) <= 80
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "start", interrupted)
+
+    result = understudy("start", cwd=tmp_path)
+
+    assert result.returncode == 130
+    assert "understudy: stopped; `understudy start` continues here" in result.stderr
 
 
 def test_without_a_terminal_and_options_it_says_what_to_give(tmp_path):

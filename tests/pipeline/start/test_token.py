@@ -98,16 +98,6 @@ def test_settings_are_written_privately_and_other_lines_stay(folder):
     assert (folder / ".env").stat().st_mode & 0o777 == 0o600
 
 
-def test_new_settings_begin_with_the_example(folder, monkeypatch):
-    monkeypatch.delenv("BOT_TOKEN", raising=False)
-    (folder / ".env.example").write_text("# The token\nBOT_TOKEN=\n", "utf-8")
-
-    write_settings({"BOT_TOKEN": TOKEN})
-
-    assert (folder / ".env").read_text("utf-8") == f"# The token\nBOT_TOKEN={TOKEN}\n"
-    assert read_settings()["BOT_TOKEN"] == TOKEN
-
-
 def test_the_environment_takes_precedence_over_the_file(folder, monkeypatch):
     write_settings({"BOT_TOKEN": "1:file", "ADMINS": "7"})
     monkeypatch.setenv("BOT_TOKEN", "2:environment")

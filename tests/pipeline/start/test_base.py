@@ -1,0 +1,71 @@
+"""Which base fits this machine, and how long it may train."""
+
+import re
+
+import pytest
+
+from pipeline.start import bases
+from pipeline.start.bases import ask_base, suggest_minutes
+from pipeline.training.known_bases import Rates
+from pipeline.training.machine import GIB, Machine
+
+
+def machine(memory):
+    return Machine("Linux x86_64", 2, memory, memory, None, "3.11.1", "2.13.0", "4.8.5")
+
+
+@pytest.fixture
+def ask(script, monkeypatch):
+    """Choose a base on a machine with this memory; return the choice and what was printed."""
+
+    def run(*answers, gigabytes=8, is_online=True, messages=20_000, rate=1e11):
+        rates = Rates({"decoder-only": rate, "encoder-decoder": rate})
+        monkeypatch.setattr(bases, "describe_machine", lambda: machine(gigabytes * GIB))
+        monkeypatch.setattr(bases, "is_hub_reachable", lambda _: is_online)
+        monkeypatch.setattr(bases, "measure_rates", lambda bf16: rates)
+        typed = script(*answers)
+        return ask_base(typed.asker, messages), typed.said
+
+    return run
+
+
+def test_what_fits_is_listed_with_its_memory_and_time(ask):
+    (base, lora, seconds), said = ask("")
+
+    assert (base, lora) == ("smollm2", False)
+    assert seconds == pytest.approx(20_000 * 17 * 6 * 134.5e6 / 1e11, rel=0.01)
+    assert "3  smollm2" in said
+    assert re.search(r"Qwen/Qwen3-0.6B +5.1 GiB \(LoRA\) +about 2 h", said)
+    assert "Qwen/Qwen3-4B" not in said
+
+
+def test_a_number_chooses_a_base_and_lora_where_only_that_fits(ask):
+    (base, lora, _), said = ask("6")
+
+    assert (base, lora) == ("Qwen/Qwen3-0.6B", True)
+    assert max(map(len, said.splitlines())) <= 80
+
+
+def test_without_the_hub_only_the_base_in_the_wheel_is_offered(ask):
+    (base, _, _), said = ask("1", is_online=False)
+
+    assert base == "smollm2"
+    assert "cannot be reached" in said
+    assert "flan" not in said
+
+
+def test_any_other_base_is_taken_as_it_is(ask):
+    (base, lora, seconds), _ = ask("some/base")
+
+    assert (base, lora, seconds) == ("some/base", False, None)
+
+
+def test_with_little_memory_the_smallest_is_suggested(ask):
+    (base, lora, _), _ = ask("", gigabytes=1.5)
+
+    assert (base, lora) == ("google/flan-t5-small", True)
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(None, 60), (1.0, 5), (300.0, 20), (9_000.0, 60)])
+def test_the_time_limit_is_four_passes_from_5_to_60_minutes(seconds, minutes):
+    assert suggest_minutes(seconds) == minutes

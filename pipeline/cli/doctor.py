@@ -75,8 +75,12 @@ def run_checks(machine: Machine, models_dir: Path) -> Iterator[Finding]:
     yield _check_gpu(machine)
     yield _check_memory(machine)
     yield _check_disk(models_dir)
-    yield _check_training(machine)
-    if machine.torch:
+    try:
+        options.require_training()
+    except TrainingError as error:
+        yield note("training", f"{error}; the bot and `chat` run without it")
+    else:
+        yield _check_training()
         yield _check_hub()
     yield _check_dataset(models_dir)
     yield _check_model(models_dir)
@@ -148,11 +152,7 @@ def _check_disk(models_dir: Path) -> Finding:
     return ok("disk", text)
 
 
-def _check_training(machine: Machine) -> Finding:
-    try:
-        options.require_training()
-    except TrainingError as error:
-        return note("training", f"{error}; the bot and `chat` run without it")
+def _check_training() -> Finding:
     from pipeline.training.trainer import choose_precision
 
     return ok("training", f"installed; {choose_precision('auto').reason}")

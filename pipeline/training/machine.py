@@ -79,8 +79,9 @@ def _find_gpu() -> Gpu | None:
     return Gpu(torch.cuda.get_device_name(), int(memory), bool(bf16))
 
 
-def _version_of(distribution: str) -> str:
+def _version_of(name: str) -> str:
+    """Return the version of a package, "" if it is not installed."""
     try:
-        return version(distribution)
+        return version(name) if importlib.util.find_spec(name) else ""
     except PackageNotFoundError:
         return ""

@@ -33,7 +33,8 @@ class Asker:
     def title(self, number: int, count: int, text: str) -> None:
         """Print the title of a step."""
         self.console.print()
-        self.console.rule(f"{number} of {count} · {text}", align="left", style="dim")
+        heading = Text.assemble((f"{number} of {count} · ", "dim"), (text, "bold"))
+        self.console.rule(heading, align="left", style="dim")
 
     def say(self, text: str, style: str = "") -> None:
         """Print a paragraph, indented and wrapped."""
@@ -43,7 +44,7 @@ class Asker:
     def name_command(self, *words: object) -> None:
         """Print the command that does by itself what happens now."""
         self.console.print(
-            Text.assemble("  ", ("$ ", "dim"), (shlex.join(map(str, words)), "bold")),
+            Text.assemble("  ", ("$ ", "dim"), (" ".join(map(quote, words)), "cyan")),
             soft_wrap=True,
         )
 
@@ -132,9 +133,18 @@ def listed(names: Iterable[str], most: int = 8) -> str:
 def short_path(path: Path) -> str:
     """Return a path for people: relative to this folder, or to the home folder as ~."""
     for folder, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
-        if path.is_relative_to(folder) and path != folder:
+        if path != folder and path.is_relative_to(folder):
             return f"{prefix}{path.relative_to(folder)}"
     return str(path)
+
+
+def quote(word: object) -> str:
+    """Return a word of a command for a shell; a path below home or this folder is short."""
+    if isinstance(word, Path):
+        short = short_path(word)
+        plain = short.removeprefix("~/")
+        return short if shlex.quote(plain) == plain else shlex.quote(str(word))
+    return shlex.quote(str(word))
 
 
 def numbered(rows: Sequence[str]) -> str:

@@ -22,6 +22,12 @@ from pipeline.start.asking import Asker, listed, numbered
 
 _LOWER_MINIMUMS = (100, 50, 20, 10)
 _MIN_VOICES = _TWO = 2
+_CONSENT = """
+May the bot speak as them? Telegram's terms ask for their consent.
+  y      they have agreed
+  Enter  not asked yet: silent until they send /optin to the bot
+  n      never
+  x      never, and the model must not read what they wrote"""
 _AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
 
 
@@ -201,10 +207,7 @@ def _renamed(asker: Asker, roster: Roster, person: Person, name: str) -> Roster:
 
 def _ask_consent(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Roster:
     """Ask about each person who could be a voice, then about the others together."""
-    asker.say(
-        "May the bot speak as them? y: they have agreed. Enter: not asked yet, so the bot is "
-        "silent until they send it /optin. n: never. x: the model must not even read them."
-    )
+    asker.say(_CONSENT)
     counts = count_messages(authors)
     people = []
     for person in roster.people:

@@ -18,6 +18,7 @@ from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, listed, numbered, short_path
 from pipeline.start.bases import ask_base, suggest_minutes
 from pipeline.start.exports import (
+    RESULT,
     describe_chat,
     export_folders,
     find_exports,
@@ -137,6 +138,11 @@ class _Steps:
         }
         self._ask.say("\n".join(f"{name:8} {value}" for name, value in facts.items() if value))
 
+    @property
+    def _is_trained(self) -> bool:
+        """Whether there is a version of these answers: then the export is not needed."""
+        return self._answers.version in self._registry.names
+
     def _title(self, number: int) -> None:
         self._ask.title(number, len(STEPS), STEPS[number - 1])
 
@@ -147,12 +153,12 @@ class _Steps:
     def _choose_export(self) -> None:
         given, known = self._request.export, self._answers.export
         if given is not None:
-            file = (given / "result.json" if given.is_dir() else given).resolve()
+            file = (given / RESULT if given.is_dir() else given).resolve()
             if str(file) != known:
                 self._answers = Answers()
                 self._save(export=str(file))
             return
-        if known and Path(known).is_file():
+        if self._is_trained or (known and Path(known).is_file()):
             return
         self._answers = Answers()
         self._title(1)
@@ -176,7 +182,7 @@ class _Steps:
         while True:
             answer = answer or self._ask.ask("Where is the export", None, "--export PATH")
             path = Path(answer.strip("'\"")).expanduser()
-            file = path / "result.json" if path.is_dir() else path
+            file = path / RESULT if path.is_dir() else path
             if file.is_file():
                 return file.resolve()
             self._ask.say(f"There is no result.json at {path}. {_HOW}", "yellow")
@@ -188,9 +194,11 @@ class _Steps:
         has_people = known.has_people and roster.is_file() and not self._request.consent.is_given
         if known.chat_id is not None and has_people and wanted in {None, known.chat}:
             return
+        if self._is_trained and wanted is None and not self._request.consent.is_given:
+            return
         self._title(2)
         export = Path(known.export or "")
-        self._ask.name_command("understudy", "inspect", export)
+        self._ask.name_command("understudy", "inspect", _folder_of(export))
         with self._opened(export) as archive:
             chat_id = known.chat_id
             if chat_id is None or wanted not in {None, known.chat, str(chat_id)}:
@@ -275,18 +283,14 @@ class _Steps:
 
     def _train(self) -> None:
         known = self._answers
-        if known.version and known.version in self._registry.names:
+        if self._is_trained:
             return
         self._title(5)
         current = self._registry.current
         if current and not self._registry.open(current).card.public:
-            self._ask.say(
-                f"{self._root} already has {current}, trained on a group: using that. To train on "
-                "newer messages, export again, then:"
-            )
-            self._ask.name_command("understudy", "retrain", "ChatExport_…/result.json", "live.json")
-            self._save(version=current)
+            self._use(current)
             return
+        export = Path(known.export or "")
         hyperparameters = {"minutes": known.minutes, **self._request.hyperparameters}
         lora = ["--lora"] if known.lora else []
         if lora:
@@ -294,13 +298,14 @@ class _Steps:
         models = [] if self._root == _DEFAULT_MODELS else ["--models", self._root]
         minutes = f"{known.minutes:g}"
         self._ask.name_command(
-            "understudy", "retrain", known.export, f"--chat={known.chat_id}", "--base", known.base,
+            "understudy", "retrain", _folder_of(export), f"--chat={known.chat_id}",
+            "--base", known.base,
             "--minutes", minutes, *lora, *models,
         )  # fmt: skip
         from pipeline.retrain.request import RetrainRequest
 
         request = RetrainRequest(
-            files=(Path(known.export or ""),),
+            files=(export,),
             root=self._root,
             chat=str(known.chat_id),
             base=known.base,
@@ -319,6 +324,28 @@ class _Steps:
                 )
             self._registry.promote(result.version)
         self._save(version=result.version)
+
+    def _use(self, version: str) -> None:
+        """Take an existing version instead of training, with the answers about people.
+
+        Raises:
+            UnderstudyError: It was trained on another chat, or people have other names now.
+        """
+        chat = self._registry.open(version).card.chats[0]
+        if chat.chat_id != self._answers.chat_id:
+            raise UnderstudyError(
+                f"the models in {self._root} learned {make_printable_name(chat.title)}: give "
+                "another folder for this chat with --models PATH"
+            )
+        file = self._root / ROSTER_FILE
+        self._ask.say(f"{self._root} already has {version}, trained on this chat: using that.")
+        self._ask.name_command(
+            "understudy", "models", "roster", version.split("-", maxsplit=1)[0], file
+        )
+        self._registry.change_roster(version, read_roster(file))
+        self._ask.say("To train on newer messages later, export again, then:")
+        self._ask.name_command("understudy", "retrain", "ChatExport_…/result.json", "live.json")
+        self._save(version=version)
 
     def _ask_in_training(self, question: str) -> bool:
         return self._ask.confirm(question, default=True)
@@ -430,3 +457,8 @@ class _Steps:
             f"{first}Add @{bot.username} to the group. {who}; others send /optin there. "
             "`understudy-bot check` finds problems. Ctrl-C stops the bot."
         )
+
+
+def _folder_of(export: Path) -> Path:
+    """Return the shortest path that commands accept for an export."""
+    return export.parent if export.name == RESULT else export

@@ -19,6 +19,7 @@ TELEGRAM = "https://api.telegram.org"
 _SECONDS = 10.0
 _TOKEN = re.compile(r"\d{1,20}:[\w-]{1,200}")
 _REFUSED = {401, 403, 404}
+_CONFLICT = 409
 
 
 class TokenError(UnderstudyError):
@@ -114,6 +115,8 @@ def _call(method: Literal["getMe", "getUpdates"], token: str, api: str) -> Any: 
             "Telegram does not know this token: copy it again from @BotFather (/mybots, API Token)",
             is_wrong=True,
         )
+    if response.status_code == _CONFLICT:
+        raise TokenError("another process receives this bot's messages: stop it", is_wrong=False)
     try:
         value = response.json()
         if value["ok"] is True:

@@ -250,11 +250,11 @@ def _is_reachable(name: str) -> bool:
 
 def is_hub_reachable(seconds: float) -> bool:
     """Return whether the model hub accepts a connection in this time; with a proxy, assume it."""
-    import huggingface_hub
+    from huggingface_hub import constants
 
     if urllib.request.getproxies():
         return True
-    hub = urlsplit(huggingface_hub.constants.ENDPOINT)
+    hub = urlsplit(constants.ENDPOINT)
     try:
         port = hub.port or (80 if hub.scheme == "http" else 443)
         socket.create_connection((hub.hostname or "", port), timeout=seconds).close()

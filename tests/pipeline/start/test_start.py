@@ -1,10 +1,12 @@
 """`understudy start` from an export to the bot: asked, stopped and continued, or by options."""
 
 import json
+import shutil
 from contextlib import nullcontext
 
 import pytest
 
+from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
 from pipeline.dataset.roster_file import read_roster
@@ -63,7 +65,8 @@ class World:
             raise self.breaks
         registry = Registry(request.root)
         roster = read_roster(request.root / "roster.toml")
-        made = make(self.folder / f"made{len(self.trained)}", roster=roster)
+        chats = (Chat(int(request.chat), "Friends"),)
+        made = make(self.folder / f"made{len(self.trained)}", roster=roster, chats=chats)
         name = registry.add(made)
         if self.promotes:
             registry.promote(name)
@@ -227,14 +230,35 @@ def test_a_version_that_is_not_good_enough_is_used_only_on_request(run, world, t
     assert world.started == 0
 
 
-def test_a_model_of_a_group_is_used_and_not_trained_again(run, world, folder, telegram):
-    registry = Registry(folder / "artifacts")
-    registry.promote(registry.add(make(folder / "made")))
+def test_a_model_of_this_chat_is_used_with_the_new_answers(run, world, folder, telegram):
+    run(*ANSWERS[:8])
+    (folder / "artifacts" / "start.json").unlink()
 
-    typed = run(*ANSWERS[:8], "", TOKEN, "skip", "y")
+    typed = run("", "1", "n", "", "", "", "y", "smollm2", "30", "", TOKEN, "skip", "y")
 
-    assert world.trained == []
+    assert not typed.left
+    assert len(world.trained) == 1
     assert "understudy retrain" in typed.said
+    assert world.started == 1
+    people = Registry(folder / "artifacts").open().card.roster.people
+    assert [person.imitate for person in people] == ["yes", "yes"]
+
+
+def test_a_model_of_another_chat_is_not_used(run, world, folder):
+    registry = Registry(folder / "artifacts")
+    registry.promote(registry.add(make(folder / "made", chats=(Chat(-5, "Others"),))))
+
+    with pytest.raises(UnderstudyError, match="learned Others: give another folder"):
+        run(*ANSWERS[:8])
+
+
+def test_after_training_the_export_is_not_needed(run, world, folder, telegram):
+    run(*ANSWERS[:9])
+    shutil.rmtree(folder.parent / "Downloads")
+
+    typed = run("", TOKEN, "skip", "y")
+
+    assert not typed.left
     assert world.started == 1
 
 

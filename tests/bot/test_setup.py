@@ -98,7 +98,9 @@ def test_units_name_the_folder_the_programs_the_user_and_the_chat(tmp_path, prog
         assert "$" not in unit
     assert f'\nExecStart="{programs}/understudy-bot" run\n' in bot
     assert '/live.json" --chat -1001234\n' in retrain
-    assert f"  sudo useradd --system --home-dir '{folder}'" in told
+    assert "  sudo useradd --system --shell /usr/sbin/nologin hugo\n" in told
+    assert f"  sudo chown -R hugo: '{folder}'\n" in told
+    assert f"  sudo install -m 644 '{folder}/systemd'/* /etc/systemd/system/\n" in told
     assert "sudo systemctl enable --now understudy-bot.service" in told
 
 

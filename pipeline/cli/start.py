@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
 from model.artifacts.artifact import Artifact
+from model.chat.names import make_printable
 from model.command_line import INTERRUPTED, number
 from model.errors import UnderstudyError, VoiceError
 from model.speaking.speaker import open_speaker
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 BOT = "understudy-bot"
 _CONTEXT = 4  # lines shown before a sample
 _SAMPLES = 3
+_MARGIN = 3  # columns, as of the lines above
 _PEOPLE = "People"
 _BOT = "The bot"
 Names = list[str] | None
@@ -172,7 +176,8 @@ def play_samples(artifact: Artifact, seed: int, console: Console) -> None:
             talk.add_turn(pair.voice)
         except VoiceError as error:
             talk.print_notice(str(error))
-        console.print(f"   really: {' / '.join(pair.target)}", style="dim", soft_wrap=False)
+        real = make_printable(f"really: {' / '.join(pair.target)}")
+        console.print(Padding.indent(Text(real, "dim"), _MARGIN))
     console.print()
 
 

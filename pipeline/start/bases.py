@@ -1,5 +1,6 @@
 """Estimate which base fits this machine, and let a person choose one."""
 
+import os
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from pipeline.training.known_bases import SHAPES, Fit, Needs, measure_rates, nee
 from pipeline.training.machine import GIB, Machine, describe_machine
 
 _HUB_SECONDS = 3.0
+_BUSY = 0.7  # processes that wait for each core
 _PASSES = 4
 _LEAST_MINUTES, _MOST_MINUTES = 5, 60
 _SHOWN_SECONDS = 10 * 24 * 3600  # a base that needs more for one pass is left out
@@ -51,6 +53,8 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     """Return a base, whether to train it with LoRA, and the seconds of one pass if known."""
     machine = describe_machine()
     asker.say(_describe(machine))
+    if os.getloadavg()[0] > _BUSY * machine.cores:
+        asker.say("Other programs are busy on it, so the times below are too long.", "yellow")
     is_online = is_hub_reachable(_HUB_SECONDS)
     estimates = estimate_bases(machine, messages, asker.console)
     if not is_online:

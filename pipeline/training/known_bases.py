@@ -176,12 +176,14 @@ def _measure(family: Family, *, bf16: bool) -> float:
     from pipeline.training.trainer import training_device
 
     name, layers = _PROBES[family]
-    weights = build(name, "cpu", layers).to(training_device())
+    device = training_device()
+    weights = build(name, "cpu", layers).to(device)
     codec = make_codec(Tokenizer(models.WordLevel({"a": 0, "\n": 1, "b": 2})), 2, 0)
     is_decoder = family == "decoder-only"
     prompt, reply = (_PIECE_TOKENS,) * 2 if is_decoder else (_PROMPT_TOKENS, _REPLY_TOKENS)
     row = {"input_ids": list(range(5, 5 + prompt)), "labels": list(range(5, 5 + reply))}
-    rows = datasets.Dataset.from_list([{**row, "length": prompt + reply}] * 16)
+    count = 2 if device == "cpu" else 16  # a busy CPU takes 5 s for each
+    rows = datasets.Dataset.from_list([{**row, "length": prompt + reply}] * count)
     base = Base(name, family, weights, codec)
     speed = measure_speed(base, rows, len(rows), minutes=60, bf16=bf16)
     per_message = _operations_per_message(weights)

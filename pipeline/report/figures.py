@@ -27,7 +27,7 @@ from pipeline.dataset.storage import Conversations, Dataset, read_conversations
 OTHERS = "others"
 """Everybody who is not named: strangers, and people who refused or withdrew."""
 
-_WORDS, _EMOJI = 12, 6
+_WORDS, _EMOJI, _FAVOURITES = 12, 6, 4
 _MIN_COUNT = 5
 """Uses below which a word is not shown: a rare word may be private."""
 
@@ -41,8 +41,8 @@ _tweets = TweetTokenizer(strip_handles=True, reduce_len=True, match_phone_number
 class Habits:
     """How a person writes: means over their lines, and the length of their turns.
 
-    `words` are characteristic of the person, `emoji` the most frequent ones. `rates` are means by
-    the names in `model.speaking.voice_classifier.LINE_HABITS`.
+    `words` and `emoji` are characteristic of the person, `favourites` the most frequent emoji.
+    `rates` are means by the names in `model.speaking.voice_classifier.LINE_HABITS`.
     """
 
     lines: int
@@ -50,7 +50,8 @@ class Habits:
     messages_per_turn: float
     rates: Mapping[str, float]
     words: tuple[Characteristic, ...]
-    emoji: tuple[tuple[str, int], ...]
+    emoji: tuple[Characteristic, ...]
+    favourites: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,11 @@ def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habit
         for word in hidden & words[name].keys():
             del words[name][word]
     typical = find_characteristic_words(words, _WORDS, _MIN_COUNT)
-    return {name: _measure_habits(own, typical[name], emoji[name]) for name, own in turns.items()}
+    typical_emoji = find_characteristic_words(emoji, _EMOJI, _MIN_COUNT)
+    return {
+        name: _measure_habits(own, typical[name], typical_emoji[name], emoji[name])
+        for name, own in turns.items()
+    }
 
 
 def split_words(text: str) -> list[str]:
@@ -244,16 +249,20 @@ def _count_replies(lines: pd.DataFrame) -> dict[tuple[str, str], int]:
 
 
 def _measure_habits(
-    turns: Sequence[Pair], words: tuple[Characteristic, ...], emoji: Mapping[str, int]
+    turns: Sequence[Pair],
+    words: tuple[Characteristic, ...],
+    emoji: tuple[Characteristic, ...],
+    emoji_counts: Mapping[str, int],
 ) -> Habits:
     texts = [text for pair in turns for text in pair.target]
     table = pd.DataFrame([measure_habits(text) for text in texts], columns=LINE_HABITS)
-    favourites = sorted(emoji.items(), key=lambda item: (-item[1], item[0]))
+    favourites = sorted(emoji_counts, key=lambda one: (-emoji_counts[one], one))
     return Habits(
         lines=len(texts),
         characters=sum(map(len, texts)) / len(texts),
         messages_per_turn=len(texts) / len(turns),
         rates={str(name): float(rate) for name, rate in table.mean().items()},
         words=words,
-        emoji=tuple(favourites[:_EMOJI]),
+        emoji=emoji,
+        favourites=tuple(favourites[:_FAVOURITES]),
     )

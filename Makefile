@@ -13,9 +13,10 @@ demo: $(VENV)/.installed-demo
 	$(PYTHON) -m bot playground demo/conversation.txt
 	@echo
 	@echo "The model stands in artifacts/, where the bot looks for it. Next:"
+	@echo "  .venv/bin/understudy-bot playground            a group chat in your browser"
 	@echo "  .venv/bin/understudy chat --as Hugo            talk with it here"
 	@echo "  .venv/bin/understudy simulate --turns 10       let the friends talk"
-	@echo "  .venv/bin/understudy retrain result.json       your own chat; see README"
+	@echo "  .venv/bin/understudy start                     your own group, one question at a time"
 
 # The model whose scorecard stands in README: 70 minutes of training, the rest a quarter of an hour.
 full: $(VENV)/.installed-demo

@@ -106,7 +106,7 @@ def make_asker(console: Console, *, takes_defaults: bool) -> Asker:
 
     def read(prompt: str) -> str:
         discard_typed_lines()
-        return console.input(Text(prompt, "bold"))
+        return input(prompt)  # which knows the prompt when a line is edited
 
     def read_secret(prompt: str) -> str:
         discard_typed_lines()

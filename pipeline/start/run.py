@@ -181,7 +181,8 @@ class _Steps:
     def _ask_for_file(self, answer: str = "") -> Path:
         while True:
             answer = answer or self._ask.ask("Where is the export", None, "--export PATH")
-            path = Path(answer.strip("'\"")).expanduser()
+            typed = answer.strip("'\"").replace("\\ ", " ")  # as a terminal pastes a dropped file
+            path = Path(typed).expanduser()
             file = path / RESULT if path.is_dir() else path
             if file.is_file():
                 return file.resolve()
@@ -235,7 +236,9 @@ class _Steps:
         minimum = choose_minimum(authors, self._request.min_messages)
         file = self._root / ROSTER_FILE
         make_folder(self._root)
-        self._ask.name_command("understudy", "inspect", export, "--chat", chat_id, "--roster", file)
+        self._ask.name_command(
+            "understudy", "inspect", _folder_of(export), f"--chat={chat_id}", "--roster", file
+        )
         roster = ask_people(
             self._ask, authors, file, export.with_name(ROSTER_FILE), minimum, self._request.consent
         )
@@ -417,7 +420,7 @@ class _Steps:
         """Explain how to turn privacy mode off, until it is off or the person goes on."""
         while not bot.reads_all:
             self._ask.say(_PRIVACY, "yellow")
-            if not self._ask.confirm("Done? n: go on without it", default=False):
+            if not self._ask.confirm("Is it off now? n goes on without it", default=False):
                 return
             bot = check_token(token, api)
 

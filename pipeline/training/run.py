@@ -480,7 +480,7 @@ def _train_with_bar(run: Callable[..., "Outcome"], bar: Bar, kind: str) -> "Outc
     done = f"{outcome.steps} steps, {outcome.examples:,} {kind}"
     if outcome.interrupted:
         raise TrainingError(
-            f"stopped after {done} with a checkpoint: repeat the command with --resume to continue"
+            f"stopped after {done} with a checkpoint: repeat the command to continue"
         )
     bar.console.print(f"  Trained {done}, {clock(outcome.seconds)}", highlight=False)
     if outcome.curve:

@@ -210,7 +210,7 @@ def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
     monkeypatch.setattr("pipeline.training.trainer.measure_bf16_gain", lambda: 4.0)
     monkeypatch.setattr("pipeline.training.run.TrainingBar.__call__", interrupt)
-    with pytest.raises(TrainingError, match="with --resume to continue"):
+    with pytest.raises(TrainingError, match="repeat the command to continue"):
         train(dataset, base, registry, settings, Decoding(), QUIET)
     monkeypatch.undo()
     monkeypatch.setattr("pipeline.training.trainer.measure_bf16_gain", lambda: 0.5)

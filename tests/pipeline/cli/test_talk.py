@@ -114,8 +114,9 @@ def test_json_escapes_what_would_change_a_screen(capsys):
 
 
 def test_a_simulation_prints_one_object_for_each_turn(trained):
-    result = understudy("simulate", "--turns", 2, "--json", "--models", trained.root)
+    result = understudy("simulate", "--turns", 2, "--seed", 2, "--json", "--models", trained.root)
 
+    assert result.returncode == 0, result.stderr
     turns = [json.loads(line) for line in result.stdout.splitlines()]
     assert [turn["generated"] for turn in turns] == [False] * 4 + [True] * 2
     assert all(turn["messages"] for turn in turns)

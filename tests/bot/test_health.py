@@ -54,7 +54,7 @@ async def test_a_process_is_healthy_while_it_works_and_not_if_it_hangs_or_is_dea
     before = await desk.call("health")
     async with desk.started("-c", QUICK, "run") as process, asyncio.timeout(120):
         await process.stdout.readline()
-        await until(heartbeat_file(url).exists)
+        await until(heartbeat_file(url).exists, 20)
         working = await desk.call("health")
 
         program = int((desk.folder / "pid").read_text())
@@ -64,7 +64,7 @@ async def test_a_process_is_healthy_while_it_works_and_not_if_it_hangs_or_is_dea
         hung = await desk.call("health")
 
         os.kill(program, signal.SIGCONT)
-        await until(lambda: read_silence(url) < MAX_SILENCE)
+        await until(lambda: read_silence(url) < MAX_SILENCE, 20)
         awake = await desk.call("health")
 
         process.kill()

@@ -55,7 +55,7 @@ async def test_a_simulation_in_a_refusing_chat_ends_silently(live, group, zoe):
     elsewhere = live.telegram.private(live.telegram.user(7, "Ada"))
 
     await live.telegram.say(elsewhere, elsewhere.person, "/help")
-    await asyncio.sleep(0.3)
+    await wait_until_waiting(live, 0)
 
     assert len(live.telegram.sent("sendMessage", refused=True)) == 2  # the turn, and /help
 
@@ -181,18 +181,22 @@ async def test_a_chat_with_too_many_requests_is_asked_once_to_wait(live, group, 
     for _ in range(6):
         await live.telegram.say(group, zoe, "/as João")
     told = await live.telegram.wait_for("sendMessage")
-    inbox = live.app.bot_data["state"].store.inbox
-    async with asyncio.timeout(10):
-        # All six were heard, and three refused; nobody is told when.
-        while (await inbox.queue()).waiting > 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await wait_until_waiting(live, 3)  # all six were heard, and three refused
 
     live.speaker.open.set()
-    await asyncio.sleep(0.5)
+    await wait_until_waiting(live, 0)
 
     assert told.params["text"] == EN.busy
     assert len(live.said()) == 4  # three answers, one excuse
     assert len(live.speaker.asked) == 3
+
+
+async def wait_until_waiting(stage, count):
+    """Wait until at most so many updates are waiting or in progress; nobody reports that."""
+    inbox = stage.app.bot_data["state"].store.inbox
+    async with asyncio.timeout(20):
+        while (await inbox.queue()).waiting > count:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def say_silently(stage, chat, user, text):

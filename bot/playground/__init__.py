@@ -1,1 +1,1 @@
-"""A Bot API server on this machine, for tests and the demo."""
+"""A simulated Telegram: a Bot API server for tests and the demo, and a group in the browser."""

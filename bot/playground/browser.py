@@ -1,8 +1,8 @@
 """Serve the playground's page on loopback, and run the real bot behind it.
 
-Only the page itself may do anything: each request must name this server as its host and its
-origin, and carry the token of this run, which is in the address that the terminal shows. The page
-takes it from the part of the address after `#`, which a browser sends to nobody.
+Only the page itself may do anything: each request must name this server as its host, and each
+action must also come from this origin and carry the token of this run. The token is in the address
+that the terminal shows, after `#`, a part that browsers do not send.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ HEADERS = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is served: the page's files and its group, on these hosts, for holders of the token."""
+    """What is served: the page's files, and its group to requests with the token; and the hosts."""
 
     hosts: frozenset[str]
     files: Mapping[str, bytes]
@@ -69,7 +69,7 @@ class Site:
 
 
 class LocalHandler(RequestHandler):
-    """Refuses requests that name another host, as a page of a rebound domain does."""
+    """Refuses requests that name another host, which prevents DNS rebinding."""
 
     def initialize(self, site: Site) -> None:
         """Store the site; tornado calls this before each request."""
@@ -146,7 +146,9 @@ class ActionHandler(LocalHandler):
     def _parse_body(self) -> Json:
         try:
             params = json.loads(self.request.body)
-            json.dumps(params, ensure_ascii=False).encode()  # half a surrogate pair is no text
+            json.dumps(
+                params, ensure_ascii=False
+            ).encode()  # half a surrogate pair cannot be encoded
         except (ValueError, RecursionError) as error:
             raise HTTPError(400, reason="The body is not JSON") from error
         if not isinstance(params, dict):
@@ -235,7 +237,7 @@ async def play_in_browser(
     card = artifact.card
     telegram = Telegram(f"42:{secrets.token_urlsafe(32)}", can_read_all=True)
     group_id, title = GROUP, TITLE
-    if not card.public and card.chats:  # elsewhere the bot would be silent until an /allow
+    if not card.public and card.chats:  # in another group the bot would be silent until /allow
         group_id, title = card.chats[0].chat_id, card.chats[0].title
     chat = telegram.chat(group_id, title=title)
     people = _add_people(telegram, chat, artifact, conversation)

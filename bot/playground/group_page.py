@@ -15,7 +15,7 @@ from bot.playground.telegram import Telegram
 MAX_SHOWN = 500
 """How many of the newest messages a page gets when it connects."""
 MAX_WAITING = 1000
-"""How many changes a slow page may have outstanding before it must connect again."""
+"""How many changes may wait for a slow page before it must connect again."""
 END_SECONDS = 2.0
 LARGEST_PICTURE = 5 * 2**20
 LONGEST_EMOJI = 16
@@ -42,7 +42,7 @@ class GroupPage:
         self._people = {user.id: user for user in people}
         self._voices = tuple(voices)
         self._pages: set[Changes] = set()
-        self._world.listeners.append(self._hear)
+        self._world.listeners.append(self._forward)
         self.actions: Mapping[str, Action] = {
             "say": self._say,
             "edit": self._edit,
@@ -56,7 +56,7 @@ class GroupPage:
 
     @contextmanager
     def subscribe(self) -> Iterator[Changes]:
-        """Yield a queue of changes, of which the first is the whole group, and None the last.
+        """Yield a queue of changes: the first contains the whole group, and None ends it.
 
         A page that is too slow gets no more changes. Call task_done() for each that is sent.
         """
@@ -137,7 +137,7 @@ class GroupPage:
             shown["votes"] = {str(user): option for user, option in votes.items()}
         return shown
 
-    def _hear(self, kind: str, body: Json) -> None:
+    def _forward(self, kind: str, body: Json) -> None:
         """Pass a change of the world to the pages, if it concerns this group."""
         if kind == "commands":
             self._send({"kind": kind, "commands": self._commands()})

@@ -296,7 +296,7 @@ def _caption(params: Json) -> Json:
 
 
 def _buttons(params: Json) -> Json:
-    """Return the buttons of a message; it does not show other kinds of reply_markup."""
+    """Return the buttons of a message; other kinds of reply_markup are left out."""
     markup = params.get("reply_markup") or {}
     if not markup.get("inline_keyboard"):
         return {}
@@ -318,7 +318,7 @@ def _post(world: World, chat: Chat, params: Json, body: Json) -> Json:
 
 
 def _edit(world: World, params: Json, body: Json) -> Json:
-    """Edit a message of the bot: without a new text the text stays, without buttons they go."""
+    """Edit a message of the bot. Without a new text the text stays; without buttons they go."""
     chat = world.find_chat(params.get("chat_id"))
     key = chat.id, params.get("message_id", 0)
     message = world.messages.get(key)

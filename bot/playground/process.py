@@ -42,7 +42,7 @@ async def run_bot(
             "MODELS_DIR": models_dir,
             "ADMINS": str(admin.id),
             "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/playground.db",
-            "CONSENT": "roster",  # as in one's own terminal: everybody who did not refuse
+            "CONSENT": "roster",  # as in `understudy chat`: everybody who did not refuse
             "LOG_LEVEL": "WARNING",
             "RETRAIN_COMMAND": "",
             "WEBHOOK_URL": "",

@@ -19,7 +19,7 @@ from model.chat.names import make_printable, make_printable_lines
 from model.chat.prompt import parse_lines
 
 REPLY_SECONDS = 60.0
-SETTLED_SECONDS = 8.0  # longer than a turn takes on one slow core
+SETTLED_SECONDS = 8.0  # more than a turn takes on one slow core
 
 NO_ANSWER = "the bot did not answer: run `understudy-bot check`, which explains problems"
 

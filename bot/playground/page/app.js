@@ -1,4 +1,4 @@
-// The page: who writes, what the server reports, and what a message offers.
+// The page: choose who writes, show what the server reports, and offer actions on messages.
 
 import { Composer } from "./composer.js";
 import { Connection, Refused, takeToken } from "./connection.js";
@@ -13,7 +13,7 @@ const STATES = {
   connected: "",
   lost: "No connection: is the playground still running?",
   refused: "Open the address that the terminal shows: this page needs its token.",
-  stopped: "The bot has stopped: the terminal says why.",
+  stopped: "The bot has stopped. The terminal shows why.",
 };
 
 // The group as the chosen person sees it.

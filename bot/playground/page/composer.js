@@ -31,7 +31,7 @@ export class Composer {
     this.setUpStickers();
   }
 
-  // Put a text into the line, ready to go on writing.
+  // Put a text into the line and move the cursor there.
   write(text) {
     this.text.value = text;
     this.text.focus();
@@ -63,7 +63,7 @@ export class Composer {
     this.text.focus();
   }
 
-  // Send the text; where that is refused, put it back.
+  // Send the text; if that is refused, put it back.
   async submit() {
     const { edited, replied } = this;
     const text = this.text.value.trim();
@@ -158,7 +158,7 @@ export class Composer {
     event.preventDefault();
   }
 
-  // Whether the text is already what the chosen option would write.
+  // Whether the text is already the chosen option.
   isComplete() {
     return this.text.value.trim() === this.options[this.chosen].text.trim();
   }

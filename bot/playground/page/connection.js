@@ -5,7 +5,7 @@ const LONGEST_PAUSE = 5000;
 
 export class Refused extends Error {}
 
-// The token is in the address after the #. It is kept for a reload, and taken out of sight.
+// The token is in the address after the #. It is stored for a reload and removed from the address.
 export function takeToken() {
   const given = location.hash.slice(1);
   if (given) {

@@ -1,4 +1,4 @@
-"""Handle `/stats`: a picture of who talks when, and of everyone's own words."""
+"""Handle `/stats`: send a picture of who talks when and of each friend's characteristic words."""
 
 import asyncio
 import time
@@ -20,11 +20,11 @@ from bot.transport.incoming import place_of
 from bot.transport.outgoing import typing
 
 PAUSE_SECONDS = 60.0
-"""Seconds in which a place gets its statistics only once."""
+"""Seconds before a place can get its statistics again."""
 MIN_MESSAGES = 20
-"""Messages below which there is nothing to see."""
+"""Minimum messages for statistics."""
 MAX_TRIES = 3
-"""How often the statistics are made again because somebody withdrew in the meantime."""
+"""Attempts to make the statistics if somebody withdraws while they are made."""
 _BARS = "·▁▂▃▄▅▆▇█"
 _WEEKDAY_LETTERS = 3
 

@@ -19,7 +19,7 @@ _COLOURS = ("#2f6fb2", "#d1603d", "#3a8f63", "#8f5aa8", "#b8860b", "#4a9aa5", "#
 _INK = "#1f2933"
 _WIDTH, _DPI = 6.4, 160  # inches, dots per inch: 1,024 pixels wide
 _LINE = 0.34  # inches for a line of words
-_EDGE, _NAMES = 0.03, 0.34  # shares of the width: the margin, and the most that names take
+_EDGE, _NAMES = 0.03, 0.34  # shares of the width: the margin, and the most for names
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def draw_statistics(statistics: Statistics, texts: PictureTexts) -> Picture:
 
 
 def is_drawable(text: str) -> bool:
-    """Whether matplotlib's own font has all characters, from left to right, of a text."""
+    """Whether matplotlib's own font can draw a text: all characters, and from left to right."""
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     font = get_font(findfont(FontProperties(family="DejaVu Sans")))
@@ -109,7 +109,7 @@ def _write(
 ) -> float:
     """Write as many parts of a text as fit before `end`; return where it ends.
 
-    All positions are shares of the picture's size. The text may contain $; it is no formula.
+    All positions are shares of the picture's size. A $ in the text does not start a formula.
     """
     text = figure.text(
         x, y, "".join(parts), va="center", parse_math=False, **{"color": _INK, "size": 11, **style}

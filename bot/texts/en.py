@@ -156,7 +156,7 @@ EN = Wording(
         "{weekday}, from {hour}:00 to {end}:00."
     ),
     stats_hours="Who talks when",
-    stats_words="Words of their own",
+    stats_words="Each friend's characteristic words",
     stats_too_few=(
         "I count messages of friends who let me imitate them, and here I have only {messages}. "
         "Talk for a while, then try again."

@@ -207,7 +207,7 @@ def draw_scores(
 def draw_confusion(
     voices: Sequence[str], answers: Sequence[str], shares: Sequence[Sequence[float]]
 ) -> str:
-    """Draw whose lines the judges think generated lines are: rows are voices, columns answers."""
+    """Draw to whom the judges attribute generated lines: rows are voices, columns answers."""
     cells = np.asarray(shares, float)
 
     def draw(axes: Axes) -> None:
@@ -234,7 +234,7 @@ def _shorten(name: str, most: int = 16) -> str:
 
 
 def _render(draw: Callable[[Axes], None], height: float, width: float = _WIDTH) -> str:
-    """Return a picture as a data URI. The same picture always gives the same bytes."""
+    """Return a picture as a data URI. The same input always gives the same bytes."""
     stream = io.BytesIO()
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
         # names in scripts that matplotlib's font lacks are drawn by the reader's own fonts

@@ -29,10 +29,10 @@ OTHERS = "others"
 
 _WORDS, _EMOJI, _FAVOURITES = 12, 6, 4
 _MIN_COUNT = 5
-"""Uses below which a word is not shown: a rare word may be private."""
+"""Minimum uses of a word that is shown: a rare word may be private."""
 
 _MAX_TURNS = 20_000
-"""Turns of a person that are read at most, evenly spaced."""
+"""Maximum turns read of a person, evenly spaced."""
 
 _tweets = TweetTokenizer(strip_handles=True, reduce_len=True, match_phone_numbers=False)
 

@@ -27,7 +27,7 @@ _HABITS = {
     "full_stop": "end with a full stop",
     "dots": "contain …",
 }
-"""The habits that are shown, as what a share of a person's messages do."""
+"""The habits shown: what a share of a person's messages do."""
 _MAX_PEOPLE = 10
 """People in the reply graph; with more, arrows cannot be told apart."""
 _LEAST_SHARE = 0.005
@@ -179,7 +179,7 @@ def _describe_scores(card: Mapping[str, Any], agreed: Collection[str]) -> Mappin
     ):
         own = headline[key]
         low, high = own["low"], own["high"]
-        interval = (low, high) if low <= own["value"] <= high else None  # too few bags for one
+        interval = (low, high) if low <= own["value"] <= high else None  # too few lines for one
         baselines = {
             name: headline[f"{key}_{arm}"]
             for arm, name in (("markov", "Markov chain"), ("nearest", "nearest turn"))

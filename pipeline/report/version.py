@@ -24,7 +24,7 @@ SHOWN_CONTEXT = 6
 _TRAINING = "train/loss"
 _VALIDATION = METRIC.replace("eval_", "eval/")
 _MIN_CONTEXT = 3  # lines; fewer do not show what a reply answers
-_TRIED = 8  # pairs drawn for each sample, of which those with most visible lines are taken
+_TRIED = 8  # pairs drawn for each sample; the one with most visible lines is taken
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,7 +356,7 @@ def test_a_versions_report_has_its_training_and_samples(trained, tmp_path):
 
     assert result.returncode == 0, result.stderr
     page = Page((tmp_path / "r.html").read_text("utf-8"))
-    assert "Surprise at held-out replies" in page.text
+    assert "Loss on held-out replies" in page.text
     assert "Losses by training step." in dict.fromkeys(v for _, v in page.attributes)
     assert "Not evaluated yet" in page.text
     assert page.text.count("🎭 generated") == 3

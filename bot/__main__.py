@@ -57,8 +57,8 @@ def check() -> None:
 def health() -> None:
     """Check whether the bot works now.
 
-    The exit status is 1 if it has ended, hangs or is still starting. For containers and monitoring,
-    with polling and with the webhook.
+    The exit status is 1 if it has ended, hangs or is still starting. Meant for containers and
+    monitoring; works with polling and with a webhook.
     """
     from bot.health import check_health
 
@@ -84,9 +84,9 @@ def setup(
         bool, typer.Option("--force", help="Replace units that were changed; never .env")
     ] = False,
 ) -> None:
-    """Write the settings file .env, and systemd units if wanted.
+    """Write the settings file .env, and systemd units with --systemd.
 
-    Files that exist are kept.
+    Existing files are kept.
     """
     from bot.setup import default_user, write_settings, write_units
 

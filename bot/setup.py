@@ -26,9 +26,7 @@ SERVICE, RETRAIN, TIMER = UNITS = (
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))  # which ProtectHome= hides
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108  which PrivateTmp= hides
 _NVIDIA = Path("/dev/nvidiactl")
-_PLAIN_PATH = re.compile(
-    r"/[\w/.@:+,=~ -]*"
-)  # systemd gives $, %, quotes and backslashes a meaning
+_PLAIN_PATH = re.compile(r"/[\w/.@:+,=~ -]*")  # $, %, quotes and backslashes are special in units
 _USER = re.compile(r"[A-Za-z_][\w.-]*")
 _SYSTEM_FOLDER = "/etc/systemd/system/"
 

@@ -1,4 +1,4 @@
-"""The result of one check, and its form on the screen."""
+"""Represent the result of one check and print it."""
 
 import textwrap
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _INDENT = " " * 7
 
 
 class Verdict(Enum):
-    """Whether a thing is right; NOTE if only a person can decide."""
+    """The outcome of a check; NOTE leaves the judgement to a person."""
 
     OK = "ok"
     NOTE = "note"

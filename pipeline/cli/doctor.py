@@ -45,7 +45,7 @@ def doctor(
     """Check this machine, the hub, the models and the settings.
 
     Shows which base models can be trained here. Changes nothing. The exit status is 1 if something
-    prevents use.
+    must be fixed.
     """
     machine = describe_machine()
     console = Console(highlight=False, markup=False)
@@ -62,7 +62,8 @@ def doctor(
         console.print()
         console.print(Padding.indent(bases_table(needs, machine), 2))
         console.print(
-            "  Memory for training; google/… and others with a / need the hub", style="dim"
+            "  Memory for training. Bases with a / in their name are downloaded from the hub",
+            style="dim",
         )
     if not is_usable:
         raise typer.Exit(1)

@@ -55,7 +55,7 @@ def report(
     from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
     if out.is_dir() or not out.parent.is_dir():
-        raise typer.BadParameter(f"--out {out}: name a file in a folder that exists")
+        raise typer.BadParameter(f"--out {out}: give a file in a folder that exists")
     console = Console(highlight=False, markup=False)
     zone, consent = options.zone(timezone), read_consent(models_dir)
     artifact, dataset, missing = None, None, ""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BOT = "understudy-bot"
 _CONTEXT = 4  # lines shown before a sample
 _SAMPLES = 3
-_MARGIN = 3  # columns, as of the lines above
+_MARGIN = 3  # columns, as before the lines above
 _PEOPLE = "People"
 _BOT = "The bot"
 Names = list[str] | None
@@ -55,22 +55,29 @@ def start(
         float | None, training_option("minutes", panel=None, default="asked for")
     ] = None,
     models_dir: options.ModelsDir = options.MODELS,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the defaults")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing and use the defaults")] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget the answers of an earlier start")
     ] = False,
     agreed: Annotated[
         Names,
         typer.Option(
-            metavar="NAME", help="Has agreed to be imitated (repeat it)", rich_help_panel=_PEOPLE
+            metavar="NAME",
+            help="Person who agreed to be imitated; repeatable",
+            rich_help_panel=_PEOPLE,
         ),
     ] = None,
     never: Annotated[
-        Names, typer.Option(metavar="NAME", help="Is never imitated", rich_help_panel=_PEOPLE)
+        Names,
+        typer.Option(
+            metavar="NAME", help="Person who must not be imitated", rich_help_panel=_PEOPLE
+        ),
     ] = None,
     exclude: Annotated[
         Names,
-        typer.Option(metavar="NAME", help="Is not even learned from", rich_help_panel=_PEOPLE),
+        typer.Option(
+            metavar="NAME", help="Person whose messages must not be used", rich_help_panel=_PEOPLE
+        ),
     ] = None,
     min_messages: Annotated[
         int | None,
@@ -104,9 +111,9 @@ def start(
 ) -> None:
     """Go from an export to a running bot, one question at a time.
 
-    Finds the export, asks who the people are and who agreed, measures this machine, trains, lets
-    you listen, checks the bot's token and starts the bot. Each answer can be an option. Ctrl-C
-    stops; the same command continues where it was.
+    Finds the export, asks who the people are and who agreed, measures this machine, trains, shows
+    sample replies, checks the bot's token and starts the bot. Each answer can also be given as an
+    option. Ctrl-C stops; the same command continues where it stopped.
     """
     require_training()
     from pipeline.start.asking import make_asker
@@ -176,7 +183,7 @@ def play_samples(artifact: Artifact, seed: int, console: Console) -> None:
             talk.add_turn(pair.voice)
         except VoiceError as error:
             talk.print_notice(str(error))
-        real = make_printable(f"really: {' / '.join(pair.target)}")
+        real = make_printable(f"really said: {' / '.join(pair.target)}")
         console.print(Padding.indent(Text(real, "dim"), _MARGIN))
     console.print()
 

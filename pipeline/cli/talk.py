@@ -148,7 +148,7 @@ class Talk:
 
     @property
     def voices(self) -> tuple[Person, ...]:
-        """Return the voices: in one's own terminal, everybody who did not refuse."""
+        """Return the voices: everybody who did not refuse, since only the user sees them."""
         return self.speaker.artifact.card.roster.voices
 
     @property
@@ -236,7 +236,7 @@ class Talk:
 
     @contextmanager
     def _writing(self, voice: str) -> Iterator[None]:
-        """Show in a terminal that an answer is on its way."""
+        """Show in a terminal that an answer is being generated."""
         if self.as_json or not self.console.is_terminal:
             yield
             return
@@ -394,7 +394,7 @@ def _typed_lines(chat: Chat) -> Iterator[str]:
 
 
 def make_prompt(chat: Chat) -> "PromptSession[str] | None":
-    """Return a line editor with completion and a history of this chat, or None without its library.
+    """Return a line editor with completion and this chat's history; None without prompt_toolkit.
 
     The history stays in memory: nothing that is typed is written to disk.
     """

@@ -1,4 +1,4 @@
-"""What `understudy start` knows so far, kept in a private file beside the models."""
+"""Store the answers given to `understudy start` in a private file beside the models."""
 
 import json
 from dataclasses import asdict, dataclass, fields
@@ -15,8 +15,8 @@ FILE = "start.json"
 class Answers:
     """The answers, and which steps are done; None and False are open.
 
-    `version` is the trained version, `messages` the number of messages in the chat. There is no
-    token among them: it stands in .env only.
+    `version` is the trained version, `messages` the number of messages in the chat. The bot's token
+    is not among them: it is stored only in .env.
     """
 
     export: str | None = None
@@ -34,7 +34,7 @@ class Answers:
 
 
 def load_answers(root: Path) -> Answers:
-    """Return the answers of an earlier start in this folder of models, or none.
+    """Return the answers stored in this folder of models, or empty ones.
 
     Raises:
         UnderstudyError: The file is damaged.

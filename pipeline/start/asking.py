@@ -20,7 +20,7 @@ _YES, _NO = {"y", "yes", "s", "sim"}, {"n", "no", "não", "nao"}  # Portuguese t
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Prints and asks. With `takes_defaults`, each question has its default as its answer.
+    """Prints and asks. With `takes_defaults`, each question is answered with its default.
 
     `read` and `read_secret` show a prompt and return a line; without them nobody can be asked.
     """
@@ -42,7 +42,7 @@ class Asker:
         self.console.print(Padding.indent(shown, 2), highlight=False)
 
     def name_command(self, *words: object) -> None:
-        """Print the command that does by itself what happens now."""
+        """Print the command that does the same as this step."""
         self.console.print(
             Text.assemble("  ", ("$ ", "dim"), (" ".join(map(quote, words)), "cyan")),
             soft_wrap=True,
@@ -106,7 +106,7 @@ def make_asker(console: Console, *, takes_defaults: bool) -> Asker:
 
     def read(prompt: str) -> str:
         discard_typed_lines()
-        return input(prompt)  # which knows the prompt when a line is edited
+        return input(prompt)  # given the prompt, readline keeps it while a line is edited
 
     def read_secret(prompt: str) -> str:
         discard_typed_lines()
@@ -124,7 +124,7 @@ def discard_typed_lines() -> None:
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:
-    """Return names in one line; of many the first, and the number of the others."""
+    """Return names in one line: at most `most` of them, then the number of the others."""
     found = list(names)
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
     return f"{', '.join(found[:most])}{more}"
@@ -139,7 +139,7 @@ def short_path(path: Path) -> str:
 
 
 def quote(word: object) -> str:
-    """Return a word of a command for a shell; a path below home or this folder is short."""
+    """Return a word quoted for a shell; a path below home or this folder is shortened."""
     if isinstance(word, Path):
         short = short_path(word)
         plain = short.removeprefix("~/")

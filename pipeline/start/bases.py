@@ -14,7 +14,7 @@ from pipeline.training.known_bases import SHAPES, Fit, Needs, measure_rates, nee
 from pipeline.training.machine import GIB, Machine, describe_machine
 
 _HUB_SECONDS = 3.0
-_BUSY = 0.7  # processes that wait for each core
+_BUSY = 0.7  # load average per core
 _PASSES = 4
 _LEAST_MINUTES, _MOST_MINUTES = 5, 60
 _SHOWN_SECONDS = 10 * 24 * 3600  # a base that needs more for one pass is left out
@@ -54,7 +54,7 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     machine = describe_machine()
     asker.say(_describe(machine))
     if os.getloadavg()[0] > _BUSY * machine.cores:
-        asker.say("Other programs are busy on it, so the times below are too long.", "yellow")
+        asker.say("Other programs are using it, so the times below are too long.", "yellow")
     is_online = is_hub_reachable(_HUB_SECONDS)
     estimates = estimate_bases(machine, messages, asker.console)
     if not is_online:
@@ -64,8 +64,8 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     names = [one.name for one in estimates]
     default = WHEEL if WHEEL in names or not names else names[0]
     asker.say(
-        "smollm2 is the one that we measured most; it knows English best. Larger ones write better "
-        "sentences, but take longer until they sound like your friends.",
+        "smollm2 is the one that we measured most; it suits English chats. Larger ones write "
+        "better sentences, but need more training before they sound like your friends.",
         "dim",
     )
     question = "Which base, a number, a hub id, or a folder"

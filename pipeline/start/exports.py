@@ -31,7 +31,7 @@ class FoundExport:
 def export_folders() -> list[Path]:
     """Return where exports usually are: this folder, Downloads, and Telegram's folder in it.
 
-    On Linux, Downloads may have a translated name, which user-dirs.dirs holds.
+    On Linux, Downloads may have a translated name, which is read from user-dirs.dirs.
     """
     names = ["Downloads"]
     with suppress(OSError, UnicodeDecodeError):
@@ -66,7 +66,7 @@ def find_html_exports(folders: Iterable[Path]) -> list[Path]:
 
 
 def list_chats(archive: Archive) -> list[tuple[ExportedChat, int]]:
-    """Return the chats with messages and their numbers: groups first, then by messages."""
+    """Return the chats that have messages, with their number: groups first, then the largest."""
     sizes = [(one, archive.spool.counts(one.chat_id).messages) for one in archive.chats.values()]
     kept = [(chat, size) for chat, size in sizes if size]
     kept.sort(key=lambda one: ("group" not in one[0].kind, -one[1]))

@@ -27,7 +27,7 @@ May the bot speak as them? Telegram's terms ask for their consent.
   y      they have agreed
   Enter  not asked yet: silent until they send /optin to the bot
   n      never
-  x      never, and the model must not read what they wrote"""
+  x      never, and the model must not learn from their messages"""
 _AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
 
 
@@ -46,7 +46,7 @@ class Consent:
 
 
 def choose_minimum(authors: Iterable[Author], wanted: int = 0) -> int:
-    """Return the least messages of a voice: the wanted number, or one that two people reach."""
+    """Return the minimum messages for a voice: the given number, or one that two people reach."""
     if wanted:
         return wanted
     counts = sorted((one.messages for one in authors if not one.is_bot), reverse=True)
@@ -62,7 +62,7 @@ def ask_people(
     min_messages: int,
     consent: Consent,
 ) -> Roster:
-    """Write a roster of these authors with what the person says about each, and return it.
+    """Write a roster with the person's answers about each author, and return it.
 
     Without an answer nobody is imitated. An existing roster, in `file` or `beside` the export, is
     used as it is, or its answers are the defaults.
@@ -105,7 +105,7 @@ def apply_consent(roster: Roster, consent: Consent) -> Roster:
 
 
 def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
-    """Return a roster in which these people are the first of them, with all accounts."""
+    """Return a roster in which these people are merged into the first of them."""
     first, *others = same
     names = dict.fromkeys(name for one in same for name in (*one.names, *one.aliases))
     ids = tuple(dict.fromkeys(number for one in same for number in one.ids))
@@ -147,7 +147,7 @@ def _ask_identities(asker: Asker, roster: Roster, authors: Sequence[Author]) -> 
             break
         asked.add((question.kind, frozenset(n for p in question.people for n in p.ids)))
         roster = _ask_identity(asker, roster, question)
-    if asker.confirm("Are these the names for /as and in the chats?", default=True):
+    if asker.confirm("Are these the names to use after /as?", default=True):
         return roster
     for person in [one for one in roster.people if not one.quiet]:
         roster = _rename(asker, roster, person)
@@ -182,7 +182,7 @@ def _ask_same(asker: Asker, question: Question) -> list[Person]:
     asker.say(question.text)
     asker.say(numbered([_describe(one) for one in people]))
     while True:
-        answer = asker.ask("Numbers of those who are one person, such as 1 3", "none")
+        answer = asker.ask("Numbers of those who are the same person, such as 1 3", "none")
         places = [] if answer == "none" else answer.replace(",", " ").split()
         if all(n.isdecimal() and 1 <= int(n) <= len(people) for n in places):
             return [people[n - 1] for n in dict.fromkeys(map(int, places))]
@@ -216,7 +216,7 @@ def _ask_consent(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Ros
             answered = _ask_about(asker, person, _total(person, counts))
         people.append(answered)
     quiet = [one for one in people if one.quiet and one.learn == "yes"]
-    text = f"May the model read the {len(quiet)} who wrote less? They are never a voice."
+    text = f"May the model learn from the {len(quiet)} who wrote less? They get no voice."
     if quiet and not asker.confirm(text, default=True):
         people = [replace(one, learn="no") if one.quiet else one for one in people]
     return replace(roster, people=tuple(people))

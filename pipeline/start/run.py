@@ -1,4 +1,4 @@
-"""Run the steps of `understudy start` in order; each answer is saved before the next question."""
+"""Run the steps of `understudy start` in order; the answers of each step are saved."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -40,7 +40,15 @@ from pipeline.start.token import (
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
     from pipeline.retrain.request import RetrainRequest, RetrainResult
 
-STEPS = ("The export", "The chat", "The people", "The base", "Training", "Listening", "The bot")
+STEPS = (
+    "The export",
+    "The chat",
+    "The people",
+    "The base",
+    "Training",
+    "Sample replies",
+    "The bot",
+)
 _HOW = (
     "In Telegram Desktop open the group, then ⋮ and Export chat history, without media, in the "
     "format Machine-readable JSON."
@@ -76,10 +84,10 @@ class StartRequest:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the steps work with: a retraining, samples of a version, and the bot's program.
+    """The functions that train a version, print its samples, and run the bot's program.
 
-    `retrain` also gets the function that asks a yes-or-no question. `listen` prints three samples,
-    which a number selects. `write_env` runs `understudy-bot setup`, `run_bot` `understudy-bot run`.
+    `retrain` also gets the function that asks a yes-or-no question. `listen` prints three samples
+    and takes a random seed. `write_env` runs `understudy-bot setup`; `run_bot` runs the bot.
     """
 
     asker: Asker
@@ -123,11 +131,11 @@ class _Steps:
         known = self._answers
         if known == Answers():
             self._ask.say(
-                "From your group's export to a bot that answers in your friends' voices. Each "
-                "step names the command that does it. Ctrl-C stops; the same command continues."
+                "From your group's export to a bot that answers in your friends' voices. Most "
+                "steps show the command that does the same. Ctrl-C stops; start again to continue."
             )
             return
-        self._ask.say(f"Going on where you stopped ({self._root / FILE}; --restart forgets it).")
+        self._ask.say(f"Continuing where you stopped ({self._root / FILE}; --restart discards it).")
         facts = {
             "export": short_path(Path(known.export)) if known.export else None,
             "chat": make_printable_name(known.chat) if known.chat_id is not None else None,
@@ -246,7 +254,7 @@ class _Steps:
         if not any(one.imitate == "yes" for one in roster.people):
             self._ask.say(
                 "Nobody has agreed yet, so the bot will be silent in the group until somebody "
-                "sends it /optin. You can listen to all voices here.",
+                "sends it /optin. On this machine you can try all voices.",
                 "yellow",
             )
         self._save(has_people=True, min_messages=minimum, version=None, has_listened=False)
@@ -271,8 +279,8 @@ class _Steps:
 
     def _ask_minutes(self, suggested: int) -> float:
         self._ask.say(
-            "After 5 minutes on two cores the replies are fluent; after an hour they sound like "
-            "your friends. A GPU is many times as fast. Training may stop earlier by itself.",
+            "After 5 minutes on two cores the replies are fluent; after an hour they begin to "
+            "sound like your friends. A GPU is much faster. Training may stop earlier by itself.",
             "dim",
         )
         while True:
@@ -320,7 +328,7 @@ class _Steps:
             raise UnderstudyError(result.message)
         if not result.promoted:
             self._ask.say(result.message, "yellow")
-            if not self._ask.confirm("Use it all the same?", default=False):
+            if not self._ask.confirm("Use it anyway?", default=False):
                 raise UnderstudyError(
                     f"{result.version} is kept, but not used: to use it, run understudy models "
                     f"promote {result.version.split('-')[0]}"
@@ -337,8 +345,8 @@ class _Steps:
         chat = self._registry.open(version).card.chats[0]
         if chat.chat_id != self._answers.chat_id:
             raise UnderstudyError(
-                f"the models in {self._root} learned {make_printable_name(chat.title)}: give "
-                "another folder for this chat with --models PATH"
+                f"the models in {self._root} were trained on {make_printable_name(chat.title)}: "
+                "give another folder for this chat with --models PATH"
             )
         file = self._root / ROSTER_FILE
         self._ask.say(f"{self._root} already has {version}, trained on this chat: using that.")
@@ -371,7 +379,7 @@ class _Steps:
     def _set_up_bot(self) -> None:
         self._title(7)
         if self._request.skip_bot:
-            self._ask.say("Left out. The bot starts later with:")
+            self._ask.say("Skipped. To set up the bot later, run:")
             self._ask.name_command("understudy", "start")
             return
         settings = read_settings()
@@ -417,10 +425,10 @@ class _Steps:
                 self._ask.say(f"{error}.", "yellow")
 
     def _check_privacy_mode(self, token: str, api: str, bot: Bot) -> None:
-        """Explain how to turn privacy mode off, until it is off or the person goes on."""
+        """Explain how to turn privacy mode off, until it is off or the person continues without."""
         while not bot.reads_all:
             self._ask.say(_PRIVACY, "yellow")
-            if not self._ask.confirm("Is it off now? n goes on without it", default=False):
+            if not self._ask.confirm("Is it off now? (n continues without it)", default=False):
                 return
             bot = check_token(token, api)
 
@@ -431,8 +439,8 @@ class _Steps:
         if known or self._ask.takes_defaults or self._ask.read is None:
             return known
         self._ask.say(
-            f"The bot obeys its admins: it stays in groups that they add it to. Write anything to "
-            f"@{bot.username} in Telegram now, so that it learns who you are."
+            f"The bot stays only in groups that its admins add it to. To become its "
+            f"admin, write anything to @{bot.username} in Telegram now."
         )
         while True:
             answer = self._ask.ask("Press Enter when done, or type your user id, or skip", "done")

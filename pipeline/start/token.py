@@ -47,7 +47,7 @@ class Sender:
 
 
 def read_settings() -> dict[str, str]:
-    """Return the bot's settings as it will see them: the environment's, else those in .env."""
+    """Return the bot's settings: from the environment, else from .env."""
     found = {name: value or "" for name, value in dotenv_values(ENV_FILE).items()}
     return {**found, **{name: os.environ[name] for name in os.environ if name in _READ}}
 

@@ -169,7 +169,7 @@ def test_stopped_at_any_question_it_continues_there(known, run, world, folder, t
     assert not typed.left
     assert world.started == 1
     assert len(world.trained) == 1
-    assert "Going on where you stopped" in typed.said
+    assert "Continuing where you stopped" in typed.said
 
 
 def test_a_training_that_stops_is_started_again_without_a_question_before_it(run, world, telegram):
@@ -248,7 +248,7 @@ def test_a_model_of_another_chat_is_not_used(run, world, folder):
     registry = Registry(folder / "artifacts")
     registry.promote(registry.add(make(folder / "made", chats=(Chat(-5, "Others"),))))
 
-    with pytest.raises(UnderstudyError, match="learned Others: give another folder"):
+    with pytest.raises(UnderstudyError, match="trained on Others: give another folder"):
         run(*ANSWERS[:8])
 
 
@@ -321,7 +321,7 @@ def test_the_real_command_trains_a_real_model_and_continues(tmp_path, monkeypatc
 
     assert first.returncode == 0, first.stdout + first.stderr
     assert second.returncode == 0, second.stdout + second.stderr
-    assert first.stdout.count("really: ") == 3
+    assert first.stdout.count("really said: ") == 3
     assert started == [True]
     assert "5 of 7" not in second.stdout
     registry = Registry(tmp_path / "artifacts")

@@ -50,7 +50,7 @@ def write_units(folder: Path, user: str, chat: int | None, *, replace: bool) -> 
     They go into its subfolder `systemd`. A unit that exists and differs is kept without `replace`.
 
     Raises:
-        SetupError: A path or the user's name cannot stand in a unit, or a program is missing.
+        SetupError: A path or the user's name cannot be used in a unit, or a program is missing.
     """
     units = folder / "systemd"
     for name, text in render_units(folder, find_programs(), user, chat).items():
@@ -78,18 +78,18 @@ def render_units(folder: Path, programs: Path, user: str, chat: int | None) -> d
     """Return the text of each unit by its file name.
 
     Raises:
-        SetupError: A path or the user's name cannot stand in a unit.
+        SetupError: A path or the user's name cannot be used in a unit.
     """
     for path in (folder, programs):
         if not _PLAIN_PATH.fullmatch(str(path)):
             raise SetupError(
-                f"the path {make_printable(str(path))} cannot stand in a systemd unit: choose one "
+                f"the path {make_printable(str(path))} cannot be used in a systemd unit: choose one "
                 "of letters, digits, spaces and . _ - + , = @ : ~"
             )
     if not _USER.fullmatch(user):
         raise SetupError(f"{make_printable(user)} is not the name of a user: see --user")
     if hidden := next((one for one in _TEMPORARY if folder.is_relative_to(one)), None):
-        raise SetupError(f"a service does not see {hidden}: choose another folder")
+        raise SetupError(f"services cannot see {hidden}: choose another folder")
     is_at_home = any(path.is_relative_to(home) for path in (folder, programs) for home in _HOMES)
     values = {
         "user": user,

@@ -135,7 +135,7 @@ def _check_gpu(machine: Machine) -> Finding:
 
 
 def _check_memory(machine: Machine) -> Finding:
-    text = f"{machine.memory / GIB:.1f} GiB, {machine.free_memory / GIB:.1f} GiB of them free"
+    text = f"{machine.memory / GIB:.1f} GiB, of which {machine.free_memory / GIB:.1f} GiB are free"
     if machine.memory < GIB // 2:
         return wrong("memory", f"{text}: even the smallest model needs about 350 MiB with the bot")
     return ok("memory", text)

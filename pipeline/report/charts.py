@@ -74,7 +74,7 @@ def draw_timeline(
         for name, (first, last) in splits.items():
             axes.axvspan(first, last, color=_SPLIT_COLOURS[name], linewidth=0, label=name)
         axes.bar(weeks.index, weeks, width=6, align="edge", color=COLOURS[0])
-        axes.set_ylabel("messages a week")
+        axes.set_ylabel("messages per week")
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
         locator = AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call, unused-ignore]  # matplotlib's
         axes.xaxis.set_major_locator(locator)
@@ -165,7 +165,7 @@ def draw_training_curve(
             other.spines["right"].set_visible(bool(training))
             other.set_ylabel("validation, nats/char")
         if kept is not None:
-            axes.axvline(kept, color=_FAINT, linestyle=":", label="weights that are kept")
+            axes.axvline(kept, color=_FAINT, linestyle=":", label="kept weights")
         handles = [one for each in axes.figure.axes for one in each.get_lines()]
         axes.legend(
             handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3,

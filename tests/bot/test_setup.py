@@ -139,10 +139,10 @@ def test_a_machine_with_a_gpu_keeps_its_devices(tmp_path, monkeypatch, gpu):
 @pytest.mark.parametrize(
     ("folder", "user", "says"),
     [
-        ('/srv/a"b', "ana", 'the path /srv/a"b cannot stand in a systemd unit'),
-        ("/srv/100%", "ana", "cannot stand in a systemd unit"),
-        ("/srv/$HOME", "ana", "cannot stand in a systemd unit"),
-        ("/srv/a\nb", "ana", "cannot stand in a systemd unit"),
+        ('/srv/a"b', "ana", 'the path /srv/a"b cannot be used in a systemd unit'),
+        ("/srv/100%", "ana", "cannot be used in a systemd unit"),
+        ("/srv/$HOME", "ana", "cannot be used in a systemd unit"),
+        ("/srv/a\nb", "ana", "cannot be used in a systemd unit"),
         ("/srv/a", "ana\nExecStartPre=x", "is not the name of a user"),
     ],
 )
@@ -154,7 +154,7 @@ def test_what_systemd_would_misread_is_refused(folder, user, says):
 def test_a_folder_that_a_service_does_not_see_is_refused(monkeypatch):
     monkeypatch.setattr(setup, "_TEMPORARY", (Path("/tmp"),))  # noqa: S108
 
-    with pytest.raises(SetupError, match="a service does not see /tmp: choose another folder"):
+    with pytest.raises(SetupError, match="services cannot see /tmp: choose another folder"):
         setup.render_units(Path("/tmp/bot"), Path("/usr/bin"), "ana", None)  # noqa: S108
 
 

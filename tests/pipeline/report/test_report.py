@@ -265,7 +265,7 @@ def test_the_training_curve_has_both_losses_and_the_kept_step():
     picture = charts.draw_training_curve([(5, 3.0), (10, 2.5)], [(5, 0.9), (10, 0.8)], 10)
 
     drawn = base64.b64decode(picture.partition(",")[2]).decode()
-    texts = ("training", "training, nats/token", "validation, nats/char", "weights that are kept")
+    texts = ("training", "training, nats/token", "validation, nats/char", "kept weights")
     assert all(f">{text}<" in drawn for text in texts)
 
 

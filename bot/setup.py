@@ -83,8 +83,8 @@ def render_units(folder: Path, programs: Path, user: str, chat: int | None) -> d
     for path in (folder, programs):
         if not _PLAIN_PATH.fullmatch(str(path)):
             raise SetupError(
-                f"the path {make_printable(str(path))} cannot be used in a systemd unit: choose one "
-                "of letters, digits, spaces and . _ - + , = @ : ~"
+                f"the path {make_printable(str(path))} cannot be used in a systemd unit: choose "
+                "one of letters, digits, spaces and . _ - + , = @ : ~"
             )
     if not _USER.fullmatch(user):
         raise SetupError(f"{make_printable(user)} is not the name of a user: see --user")

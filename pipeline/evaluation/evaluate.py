@@ -59,7 +59,7 @@ _DECOYS = 63  # texts to compare a canary with: exposure up to 6 bits
 _POOL_SESSIONS = 5
 """One in this many of the judges' sessions gives the distractors of the fit instead."""
 
-FULL = Size(replies=600, lines=510, cold=60, swapped=20, scored=40, refits=5)
+FULL = Size(replies=600, lines=680, cold=60, swapped=20, scored=40, refits=5)
 QUICK = Size(replies=10, lines=600, cold=5, swapped=2, scored=5, refits=1, quick=True)
 GATE = Size(replies=24, lines=600, cold=2, swapped=2, scored=24, refits=1, quick=True)
 """The size for the gate, which needs generated replies and right voice most."""

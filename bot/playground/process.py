@@ -1,10 +1,17 @@
-"""Run the real bot as a process against the playground."""
+"""Run the real bot as a process against the playground.
+
+As a program, it is that process: the bot, until standard input ends. A playground that is killed
+cannot stop the bot, but its end of the pipe is closed.
+"""
 
 import asyncio
 import os
+import runpy
+import signal
 import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
+import threading
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,10 +53,12 @@ async def run_bot(
             "LOG_LEVEL": "WARNING",
             "RETRAIN_COMMAND": "",
             "WEBHOOK_URL": "",
+            "NO_PROXY": "*",  # a proxy cannot reach this machine, and must not see the token
+            "no_proxy": "*",
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "run",
-            cwd=folder, env={**os.environ, **settings}, stdin=DEVNULL, stdout=PIPE,
+            sys.executable, "-m", "bot.playground.process",
+            cwd=folder, env={**os.environ, **settings}, stdin=PIPE, stdout=PIPE,
         )  # fmt: skip
         if process.stdout is None:
             raise PlaygroundError("the bot's output cannot be read")
@@ -72,3 +81,15 @@ async def _greeting(output: asyncio.StreamReader) -> str:
     if not line:
         raise PlaygroundError("the bot did not start: see its message above")
     return line.decode().strip()
+
+
+def _stop_when_input_ends() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_stop_when_input_ends, daemon=True).start()
+    sys.argv = ["understudy-bot", "run"]
+    runpy.run_module("bot", run_name="__main__")

@@ -1,9 +1,9 @@
 """Store the answers given to `understudy start` in a private file beside the models."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from model.errors import UnderstudyError
 from model.files import make_folder, write_text
@@ -40,16 +40,23 @@ def load_answers(root: Path) -> Answers:
         UnderstudyError: The file is damaged.
     """
     file = root / FILE
+    damaged = f"{file} is damaged: start again with --restart"
     try:
         value: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        known = {one.name: type(one.default) for one in fields(Answers)}
-        return Answers(**{key: value[key] for key in known if key in value})
+        types = get_type_hints(Answers) | {"minutes": float | int | None}
+        known = {key: value[key] for key in types if key in value}
+        is_valid = all(isinstance(one, types[key]) for key, one in known.items())
+        answers = Answers(**known) if is_valid and isinstance(value, dict) else None
     except FileNotFoundError:
         return Answers()
-    except (OSError, AttributeError, TypeError, ValueError) as error:
-        raise UnderstudyError(f"{file} is damaged: start again with --restart") from error
+    except (OSError, RecursionError, TypeError, ValueError) as error:
+        raise UnderstudyError(damaged) from error
+    if answers is None:
+        raise UnderstudyError(damaged)
+    return answers
 
 
 def save_answers(answers: Answers, root: Path) -> None:
     """Write the answers; a kill leaves the earlier or the new file, never a part."""
-    write_text(make_folder(root) / FILE, json.dumps(asdict(answers), ensure_ascii=False, indent=1))
+    text = json.dumps(asdict(answers), indent=1)  # ASCII: a path need not be valid Unicode
+    write_text(make_folder(root) / FILE, text)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from model.chat.names import make_printable_lines
+from model.chat.names import make_printable, make_printable_lines
 from model.errors import UnderstudyError
 
 _YES, _NO = {"y", "yes", "s", "sim"}, {"n", "no", "não", "nao"}  # Portuguese too
@@ -43,10 +43,8 @@ class Asker:
 
     def name_command(self, *words: object) -> None:
         """Print the command that does the same as this step."""
-        self.console.print(
-            Text.assemble("  ", ("$ ", "dim"), (" ".join(map(quote, words)), "cyan")),
-            soft_wrap=True,
-        )
+        command = make_printable(" ".join(map(quote, words)))
+        self.console.print(Text.assemble("  ", ("$ ", "dim"), (command, "cyan")), soft_wrap=True)
 
     def ask(self, question: str, default: str | None = None, option: str = "") -> str:
         """Return an answer in one line; an empty one is the default.

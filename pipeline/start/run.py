@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import UnderstudyError
-from model.files import make_folder
+from model.files import locked, make_folder
 from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
@@ -62,6 +62,7 @@ _PRIVACY = (
     "then Disable."
 )
 _DEFAULT_MODELS = Path("artifacts")
+_LOCK = "start.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,16 @@ def start(request: StartRequest, dependencies: Dependencies) -> None:
     """Go through the steps that are not done yet.
 
     Raises:
-        UnderstudyError: An answer cannot be used. The answers before it are kept.
+        UnderstudyError: An answer cannot be used, or another start runs in this folder. The
+            answers before it are kept.
     """
-    _Steps(request, dependencies).run()
+    with locked(request.root / _LOCK, wait=False) as is_alone:
+        if not is_alone:
+            raise UnderstudyError(
+                f"another `understudy start` works in {request.root}: end it, or give another "
+                "folder with --models PATH"
+            )
+        _Steps(request, dependencies).run()
 
 
 class _Steps:
@@ -216,13 +224,21 @@ class _Steps:
 
     @contextmanager
     def _opened(self, export: Path) -> Iterator[Archive]:
+        """Read the export; one that cannot be read is forgotten, so that the next start asks."""
         self._ask.say("Reading the export …", "dim")
-        with open_exports([export], show=self._dependencies.show) as archive:
+        with ExitStack() as stack:
+            try:
+                reading = open_exports([export], show=self._dependencies.show)
+                archive = stack.enter_context(reading)
+            except UnderstudyError:
+                self._save(export=None)
+                raise
             yield archive
 
     def _choose_chat(self, archive: Archive) -> int:
         chats = list_chats(archive)
         if not chats:
+            self._save(export=None)
             raise UnderstudyError("the export holds no messages: export the chat again")
         if self._request.chat is not None:
             chosen = archive.only(self._request.chat)

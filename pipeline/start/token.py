@@ -10,7 +10,7 @@ from typing import Any, Literal
 import httpx
 from dotenv import dotenv_values
 
-from model.chat.names import make_printable_name
+from model.chat.names import make_printable, make_printable_name
 from model.errors import UnderstudyError
 from model.files import write_text
 
@@ -90,16 +90,30 @@ def find_senders(token: str, api: str) -> list[Sender]:
 
 
 def write_settings(values: Mapping[str, str]) -> None:
-    """Set these settings in `.env`, which only its owner can read; all other lines stay."""
+    """Set these settings in `.env`, which only its owner can read; all other lines stay.
+
+    Raises:
+        UnderstudyError: A value cannot stand there.
+    """
     lines = ENV_FILE.read_text("utf-8").splitlines() if ENV_FILE.is_file() else []
     for name, value in values.items():
-        line = f"{name}={value}"
+        line = f"{name}={_quote(name, value)}"
         places = [n for n, one in enumerate(lines) if re.match(rf"\s*(export\s+)?{name}\s*=", one)]
         if places:
             lines[places[-1]] = line  # the last one counts
         else:
             lines.append(line)
     write_text(ENV_FILE.resolve(), "".join(f"{line}\n" for line in lines))
+
+
+def _quote(name: str, value: str) -> str:
+    """Return a value as `.env` needs it: in quotes if a part would be a comment or get lost."""
+    if not value.isprintable() or "${" in value:
+        raise UnderstudyError(f"{make_printable(value)} cannot be the {name} in .env: rename it")
+    if not re.search(r"""[\s#'"\\]""", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _call(method: Literal["getMe", "getUpdates"], token: str, api: str) -> Any:  # noqa: ANN401  JSON

@@ -9,6 +9,7 @@ import pytest
 from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
 from model.errors import UnderstudyError
+from model.files import locked
 from pipeline.dataset.roster_file import read_roster
 from pipeline.retrain.request import RetrainResult
 from pipeline.start import run as module
@@ -211,11 +212,52 @@ def test_another_export_or_a_restart_forgets_the_answers(run, folder, tmp_path, 
     assert (second.chat, second.version, second.base) == ("Others", None, None)
 
 
-def test_a_damaged_file_of_answers_says_what_to_do(run, folder):
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "[" * 100_000, '{"export": 5}', '{"minutes": "x"}', '{"version": []}']
+)
+def test_a_damaged_file_of_answers_says_what_to_do(run, folder, text):
     (folder / "artifacts").mkdir()
-    (folder / "artifacts" / "start.json").write_text("{")
+    (folder / "artifacts" / "start.json").write_text(text)
 
     with pytest.raises(UnderstudyError, match="start again with --restart"):
+        run()
+
+
+def test_answers_of_another_version_are_read(tmp_path):
+    (tmp_path / "start.json").write_text('{"minutes": 5, "base": "smollm2", "of_the_future": 1}')
+
+    assert load_answers(tmp_path) == Answers(minutes=5, base="smollm2")
+
+
+def test_a_path_may_have_any_bytes(run, folder, tmp_path, telegram):
+    strange = tmp_path / "odd\udcff \x1b]0;title\x07"
+    export = write(strange, chat(*conversation(40)))
+
+    said = run(export=strange).said
+
+    assert load_answers(folder / "artifacts").export == str(export)
+    assert "\x1b" not in said
+    assert "\udcff" not in said
+
+
+@pytest.mark.parametrize("text", ["{", '{"name": "x", "type": "private_group", "id": 1}'])
+def test_an_export_that_cannot_be_used_is_not_taken_again(run, folder, tmp_path, text):
+    bad = tmp_path / "Downloads" / "ChatExport_2025-01-01" / "result.json"
+    bad.parent.mkdir()
+    bad.write_text(text)
+
+    with pytest.raises(UnderstudyError):
+        run("")
+    again = run("2")
+
+    assert again.questions[0].startswith("Which export")
+
+
+def test_two_at_once_do_not_mix_their_answers(run, folder):
+    with (
+        locked(folder / "artifacts" / "start.lock", wait=False),
+        pytest.raises(UnderstudyError, match="another `understudy start`"),
+    ):
         run()
 
 

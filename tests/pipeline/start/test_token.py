@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from model.errors import UnderstudyError
 from pipeline.start.token import (
     Bot,
     TokenError,
@@ -20,6 +21,7 @@ from tests.pipeline.start.fake_telegram import TOKEN
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODELS_DIR", raising=False)
     return tmp_path
 
 
@@ -96,6 +98,23 @@ def test_settings_are_written_privately_and_other_lines_stay(folder):
     text = (folder / ".env").read_text("utf-8")
     assert text == f"# mine\nBOT_TOKEN={TOKEN}\nPACE=0\nADMINS=7\n"
     assert (folder / ".env").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "path", ["/a b", "/a #b", "/it's", '/x"y"', "/a\\n", "/ends with a space ", "/a$b", "'/a'"]
+)
+def test_the_bot_reads_a_path_as_it_was_written(folder, path):
+    write_settings({"MODELS_DIR": path})
+
+    assert read_settings()["MODELS_DIR"] == path
+
+
+@pytest.mark.parametrize("path", ["/a\nBOT_TOKEN=evil", "/${HOME}/x", "/odd\udcff"])
+def test_a_path_that_cannot_stand_in_the_file_is_refused(folder, path):
+    with pytest.raises(UnderstudyError, match="MODELS_DIR"):
+        write_settings({"MODELS_DIR": path})
+
+    assert not (folder / ".env").exists()
 
 
 def test_the_environment_takes_precedence_over_the_file(folder, monkeypatch):

@@ -54,7 +54,7 @@ def report(
     from pipeline.report.version import Sample, draw_samples, read_scorecard, read_training_curve
     from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
-    if out.is_dir() or not out.parent.is_dir():
+    if (out.exists() and not out.is_file()) or not out.parent.is_dir():
         raise typer.BadParameter(f"--out {out}: give a file in a folder that exists")
     console = Console(highlight=False, markup=False)
     zone, consent = options.zone(timezone), read_consent(models_dir)

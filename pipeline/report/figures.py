@@ -24,8 +24,11 @@ from model.speaking.voice_classifier import LINE_HABITS, measure_habits
 from pipeline.dataset.pairs import Pair
 from pipeline.dataset.storage import Conversations, Dataset, read_conversations
 
-OTHERS = "others"
-"""Everybody who is not named: strangers, and people who refused or withdrew."""
+OTHERS = "[others]"
+"""Everybody who is not named: strangers, and people who refused or withdrew.
+
+The name of a person has no brackets, so nobody is called this.
+"""
 
 _WORDS, _EMOJI, _FAVOURITES = 12, 6, 4
 _MIN_COUNT = 5

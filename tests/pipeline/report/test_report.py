@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import shutil
+import stat
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from model.artifacts.consent import Consent
+from model.chat.names import clean_name
 from model.chat.roster import Decision
 from model.errors import ArtifactError
 from pipeline.dataset.build import build
@@ -246,7 +249,7 @@ def test_the_scorecard_has_its_intervals_and_only_voices_that_agreed(
     drawn = base64.b64decode(confusion.partition(",")[2]).decode()
     assert drawn.count(">33%<") == 6  # two rows of three: the third column has the others
     assert "Eva" not in drawn
-    assert ">others<" in drawn
+    assert ">[others]<" in drawn
 
 
 @pytest.mark.parametrize(
@@ -327,6 +330,32 @@ def test_a_name_with_dollars_or_without_a_glyph_can_be_drawn():
     assert ">$x$<" in drawn
     assert ">李雷<" in drawn
     assert picture == charts.draw_reply_graph(names, replies, charts.colour_people(list(names)))
+
+
+def test_a_friend_called_others_has_only_their_own_figures(dataset):
+    shown = compute_figures(dataset, Visible(frozenset({"others"})))
+
+    assert clean_name(OTHERS) != OTHERS
+    assert [one.name for one in shown.people if one.hours] == []
+
+
+def test_a_device_is_no_file_to_replace(dataset, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    result = understudy("report", dataset.folder, "--out", tmp_path / "pipe", cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_link_is_replaced_and_its_target_stays(dataset, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "r.html").symlink_to("mine.txt")
+
+    understudy("report", dataset.folder, "--out", tmp_path / "r.html", cwd=tmp_path)
+
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    assert (tmp_path / "r.html").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_command_writes_a_private_file_for_a_dataset(dataset, tmp_path):

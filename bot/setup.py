@@ -64,7 +64,9 @@ def write_units(folder: Path, user: str, chat: int | None, *, replace: bool) -> 
     if not _user_exists(user):
         yield f"  sudo useradd --system --shell /usr/sbin/nologin {user}"
     yield f"  sudo chown -R {user}: {shlex.quote(str(folder))}"
-    yield f"  sudo install -m 644 {shlex.quote(str(units))}/* {_SYSTEM_FOLDER}"
+    # each by its name: the bot's user may write into this folder, and root installs what is there
+    own = " ".join(shlex.quote(str(units / name)) for name in UNITS)
+    yield f"  sudo install -m 644 {own} {_SYSTEM_FOLDER}"
     yield "  sudo systemctl daemon-reload"
     yield f"  sudo systemctl enable --now {SERVICE}"
     if find_spec("torch"):

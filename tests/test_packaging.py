@@ -196,6 +196,21 @@ def test_the_container_copies_what_the_wheel_is_built_from_and_runs_real_command
     assert {command for _, command in commands} <= known
 
 
+def test_the_build_of_the_container_sees_only_what_it_copies():
+    lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
+    copies = [line.split()[1:-1] for line in lines if line.startswith("COPY ")]
+    copied = {one for names in copies for one in names if not one.startswith(("-", "/"))}
+    first, *rules = [
+        line
+        for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+        if not line.startswith("#")
+    ]
+
+    assert first == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied
+    assert {"**/.env*", "**/*.db*", "**/*.json"} <= set(rules)
+
+
 def test_the_container_can_write_only_to_its_volumes_and_has_no_privileges(monkeypatch):
     [service] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"].values()
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8")

@@ -10,15 +10,9 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.errors import ArtifactError
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.canaries import (
-    CANARY_TIMES,
-    make_secret,
-    plant_canaries,
-)
+from pipeline.training.canaries import CANARY_TIMES, make_secret, plant_canaries
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import (
-    train,
-)
+from pipeline.training.run import train
 from tests.checkpoints import save_llama
 from tests.habits import HABITS
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.training.callbacks import RunCallback
+from pipeline.training.callbacks import METRIC, RunCallback
 from pipeline.training.hyperparameters import Hyperparameters
 
 
@@ -17,7 +17,7 @@ def count_evaluations(examples, rows, batch_size, held_out):
     for step in range(1, steps + 1):
         state = SimpleNamespace(log_history=history, global_step=step)
         if run._is_evaluation_due(state, step / steps):
-            history.append({"step": step, "share": step / steps, "eval_nats_per_character": 1.0})
+            history.append({"step": step, "share": step / steps, METRIC: 1.0})
     return len(history)
 
 

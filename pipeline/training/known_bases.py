@@ -10,6 +10,7 @@ from model.artifacts.artifact import Family
 from model.artifacts.tokenizer import make_codec
 from pipeline.training.bases import Base
 from pipeline.training.kinds import KINDS
+from pipeline.training.machine import reuse_freed_memory
 
 TOKENS = 480  # the longest prompt and reply by default
 _QWEN3 = {
@@ -173,11 +174,13 @@ def _measure(family: Family, *, bf16: bool) -> float:
     import datasets
 
     from pipeline.training.plan import measure_speed
-    from pipeline.training.trainer import training_device
+    from pipeline.training.trainer import move_to_device, training_device
 
+    reuse_freed_memory()
     name, layers = _PROBES[family]
     device = training_device()
-    weights = build(name, "cpu", layers).to(device)
+    weights = build(name, "cpu", layers)
+    move_to_device(weights)
     codec = make_codec(Tokenizer(models.WordLevel({"a": 0, "\n": 1, "b": 2})), 2, 0)
     is_decoder = family == "decoder-only"
     prompt, reply = (_PIECE_TOKENS,) * 2 if is_decoder else (_PROMPT_TOKENS, _REPLY_TOKENS)

@@ -1,5 +1,6 @@
 """Describe this machine: cores, memory, GPU, and the versions of the libraries that use them."""
 
+import ctypes
 import importlib.util
 import os
 import platform
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 GIB = 2**30
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
+_NEVER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,18 @@ def describe_machine() -> Machine:
         torch=_version_of("torch"),
         ctranslate2=_version_of("ctranslate2"),
     )
+
+
+def reuse_freed_memory() -> None:
+    """Make glibc keep the memory of freed tensors for the next ones; other systems are left alone.
+
+    By default it returns large blocks to the system at once, and each training step waits until
+    the kernel has cleared gigabytes of pages again (docs/experiments.md, "Memory of a step").
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
 def _cores() -> int:

@@ -37,6 +37,7 @@ from pipeline.training.encoding import Example, encode, encode_pairs, encode_ses
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.joining import save_propensity
 from pipeline.training.kinds import check_length
+from pipeline.training.machine import reuse_freed_memory
 
 if TYPE_CHECKING:
     import datasets
@@ -343,6 +344,7 @@ def _train_and_add(
 ) -> tuple[str, HeldOutLoss]:
     from pipeline.training import trainer
 
+    reuse_freed_memory()
     console = bar.console
     if not (dataset.folder / CONVERSATIONS).is_file():
         console.print(

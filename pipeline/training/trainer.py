@@ -93,7 +93,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
         raise TrainingError(f"nothing to resume in {work}: train without --resume")
     (work / PRECISION).write_text(f"{_precision_name(bf16=precision.bf16)}\n", "utf-8")
     transformers.set_seed(settings.seed)
-    base.weights.to(training_device())
+    move_to_device(base.weights)
     tuner = add_lora(base, settings, bf16=precision.bf16) if settings.lora else None
     longest = max(rows["length"])
     if not resume and settings.minutes:
@@ -372,6 +372,13 @@ def merge_lora(base: Base, tuner: Any) -> None:
     base.weights.float()
     tuner.merge_and_unload()
     base.weights.requires_grad_(True)  # noqa: FBT003  torch's own signature
+
+
+def move_to_device(weights: Any) -> None:
+    """Move weights to the device that trains, and choose the attention that is fastest there."""
+    weights.to(training_device())
+    if training_device() == "cpu" and not weights.config.is_encoder_decoder:
+        weights.set_attn_implementation("eager")  # with short texts a sixth faster than sdpa
 
 
 def training_device() -> str:

@@ -69,11 +69,11 @@ def test_with_lora_too_the_best_weights_are_used(base, tmp_path):
 
 def test_a_run_that_improves_continues_to_its_end(base, tmp_path):
     examples = said(base, *(["bark bark"] * 8))
-    settings = Hyperparameters(epochs=20, batch_size=8, evaluations=5, patience=1)
+    settings = Hyperparameters(epochs=10, batch_size=8, evaluations=5, patience=1)
 
     outcome = run(base, examples, settings, tmp_path / "w", held_out=examples[:1])
 
-    assert outcome.steps == 20
+    assert outcome.steps == 10
     assert [point.share for point in outcome.curve] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert outcome.kept == outcome.curve[-1]
 

@@ -29,7 +29,7 @@ from pipeline.versions.lineage import DATASETS, explain_unlearning
 _CONTINUED_RATE = 1 / 3
 """The factor on the learning rate when training continues from a version.
 
-At the full rate, the version's knowledge fades (docs/experiments.md).
+At the full rate, the version's knowledge fades (docs/experiments/retraining-start.md).
 """
 _CHOSEN_BY_BASE = {"examples", "batch_size", "learning_rate"}
 """Hyperparameters that a card stores with the values chosen for its base."""

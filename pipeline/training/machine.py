@@ -59,7 +59,7 @@ def reuse_freed_memory() -> None:
     """Make glibc keep the memory of freed tensors for the next ones; other systems are left alone.
 
     By default it returns large blocks to the system at once, and each training step waits until
-    the kernel has cleared gigabytes of pages again (docs/experiments.md, "Memory of a step").
+    the kernel has cleared gigabytes of pages again (docs/experiments/step-memory.md).
     """
     if platform.libc_ver()[0] == "glibc":
         mallopt = ctypes.CDLL(None).mallopt

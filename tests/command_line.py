@@ -1,4 +1,4 @@
-"""Run `understudy` in this process, with the result that a process of its own would give."""
+"""Run the command lines in this process, with the result that a process of its own would give."""
 
 import io
 import os
@@ -13,8 +13,13 @@ from pipeline.cli.main import main
 
 
 def understudy(*words, cwd=".", env=None, input=""):  # noqa: A002  as in `subprocess.run`
-    """Run a command; return its exit status and what it printed."""
-    arguments = ["understudy", *map(str, words)]
+    """Run a command of `understudy`; return its exit status and what it printed."""
+    return run_main(main, "understudy", *words, cwd=cwd, env=env, input=input)
+
+
+def run_main(main, program, *words, cwd=".", env=None, input=""):  # noqa: A002
+    """Run a program by its `main`; return its exit status and what it printed."""
+    arguments = [program, *map(str, words)]
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     status = 0

@@ -19,6 +19,7 @@ PAGES = [
 PROGRAMS = {"understudy": pipeline_cli, "understudy-bot": bot_cli}
 COMMAND = re.compile(r"(?:\.venv/bin/)?(understudy(?:-bot)?)((?: +[^\s`#&|>;]+)+)")
 HISTORICAL = {"experiments", "measurements"}  # folders whose pages quote earlier versions
+CURRENT = [p for p in PAGES if p.parent.name not in HISTORICAL and p.name != "options.md"]
 
 
 def load_generator():
@@ -40,11 +41,17 @@ def test_the_generated_pages_are_up_to_date():
         )
 
 
+def read_code(page):
+    """Return the code blocks with commands in a page, and its code spans."""
+    text = page.read_text("utf-8")
+    blocks = re.findall(r"```(?:sh|console|crontab)\n(.*?)```", text, re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return blocks, spans
+
+
 def list_commands(page):
     """Yield the commands in code spans and code blocks of a page."""
-    text = page.read_text("utf-8")
-    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL)
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    blocks, spans = read_code(page)
     for code in (*spans, *(line for block in blocks for line in block.splitlines())):
         for match in COMMAND.finditer(code):
             if match.start() == 0 or code[match.start() - 1] in " =\t":
@@ -71,11 +78,7 @@ def find_unknown(program, rest):
     return None
 
 
-@pytest.mark.parametrize(
-    "page",
-    [p for p in PAGES if p.parent.name not in HISTORICAL and p.name != "options.md"],
-    ids=lambda page: page.name,
-)
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: page.name)
 def test_every_command_in_a_page_exists_with_its_options(page):
     for program, rest in list_commands(page):
         assert find_unknown(program, rest) is None, f"{program}{rest}"

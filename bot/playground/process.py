@@ -15,9 +15,11 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bot.errors import PlaygroundError
 from bot.playground.objects import User
+from model.files import temporary_folder
 
 GROUP = -1_000_000_000_042
 TITLE = "Friends"
@@ -41,7 +43,7 @@ async def run_bot(
     Raises:
         PlaygroundError: The bot does not start.
     """
-    with tempfile.TemporaryDirectory(prefix="understudy-") as folder:
+    with temporary_folder(Path(tempfile.gettempdir()), "understudy-playground") as folder:
         settings = {
             "BOT_TOKEN": token,
             "TELEGRAM_API_URL": url,

@@ -49,6 +49,7 @@ from pipeline.evaluation.scorer import Request, score_replies
 from pipeline.terminal import clock, step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
+from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.run import sample_evenly
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
@@ -112,6 +113,7 @@ def evaluate_turns(
     Raises:
         DatasetError, BaseError: See `evaluate`.
     """
+    reuse_freed_memory()
     pairs = dataset.test if split is HeldOutSplit.TEST else dataset.validation
     is_reserved = has_unseen_judges(artifact)
     training = make_turns(

@@ -351,12 +351,7 @@ def _train_and_add(
             "  This dataset does not say who answers whom, so the bot never joins unprompted"
         )
     work = work_folder(dataset, start, registry)
-    if settings.reserve_judge_sessions:
-        dataset = replace(dataset, train=select_half(dataset.train, judges=False))
-    canaries: tuple[Canary, ...] = ()
-    if settings.canaries:
-        pairs, canaries = plant_canaries(dataset.train, settings.canary_count, settings.seed)
-        dataset = replace(dataset, train=pairs)
+    dataset, canaries = _choose_training_pairs(dataset, settings)
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())
         limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
@@ -414,6 +409,18 @@ def _train_and_add(
     shutil.move(work / "tensorboard", make_folder(registry.root / "tensorboard") / name)
     shutil.rmtree(work)  # checkpoints contain the chat
     return name, loss
+
+
+def _choose_training_pairs(
+    dataset: Dataset, settings: Hyperparameters
+) -> tuple[Dataset, tuple[Canary, ...]]:
+    """Return the dataset without the judges' sessions and with canaries, and these canaries."""
+    if settings.reserve_judge_sessions:
+        dataset = replace(dataset, train=select_half(dataset.train, judges=False))
+    if not settings.canaries:
+        return dataset, ()
+    pairs, canaries = plant_canaries(dataset.train, settings.canary_count, settings.seed)
+    return replace(dataset, train=pairs), canaries
 
 
 def _encode_examples(

@@ -149,30 +149,39 @@ def choose_reply(
     decoding: Decoding,
     table: VoiceTable | None,
 ) -> Reply:
-    """Return the reply with the most merit; without a table of voices only the context counts.
+    """Return the reply with the most merit; without a table of voices only the context counts."""
+    if len(replies) == 1:
+        return replies[0]
+    scores = score_replies(engine, codec, replies, voice, table)
+    merits = [compute_merit(one, decoding) for one in scores]
+    return replies[merits.index(max(merits))]
+
+
+def score_replies(
+    engine: Engine,
+    codec: Codec,
+    replies: Sequence[Reply],
+    voice: str,
+    table: VoiceTable | None,
+) -> list[ReplyScores]:
+    """Return what the choice depends on, for each reply.
 
     All replies are scored in one call. Leaving out the context keeps it cheap.
     """
-    if len(replies) == 1:
-        return replies[0]
     prompt = codec.prompt_ids((), limit=1 << 20)
     rows = [codec.reply_ids(voice, reply.messages) for reply in replies]
     ids = [row.ids for row in rows]
     alone = map(sum, engine.scores([prompt] * len(rows), [row.forced for row in rows], ids))
-    merits = [
-        compute_merit(
-            ReplyScores(
-                reply.score,
-                score,
-                max(1, len(own)),
-                table.log_odds(reply.messages, voice) if table else 0.0,
-                table.log_length(reply.messages, voice) if table else 0.0,
-            ),
-            decoding,
+    return [
+        ReplyScores(
+            reply.score,
+            score,
+            max(1, len(own)),
+            table.log_odds(reply.messages, voice) if table else 0.0,
+            table.log_length(reply.messages, voice) if table else 0.0,
         )
         for reply, score, own in zip(replies, alone, ids, strict=True)
     ]
-    return replies[merits.index(max(merits))]
 
 
 def compute_merit(scores: ReplyScores, decoding: Decoding) -> float:

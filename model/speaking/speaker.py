@@ -105,23 +105,37 @@ class Speaker:
             GenerationStopped: `should_stop` returned True.
             OpeningError: The opening words of a request are not allowed.
         """
+        found: list[tuple[str, ...]] = []
+        for ask, own in zip(asks, self.candidates(asks, should_stop), strict=True):
+            raise_if_stopped(should_stop)
+            if own:
+                table = self.voice_table
+                reply = choose_reply(self.engine, self.codec, own, ask.voice, self.decoding, table)
+                found.append(reply.messages)
+            else:
+                found.append(())
+        return found
+
+    def candidates(
+        self, asks: Sequence[Ask], should_stop: ShouldStop | None = None
+    ) -> list[list[Reply]]:
+        """Return the acceptable candidates for each request, drawn together; several tries.
+
+        Raises:
+            GenerationStopped: `should_stop` returned True.
+            OpeningError: The opening words of a request are not allowed.
+        """
         self.rejected.clear()
-        found: list[tuple[str, ...]] = [()] * len(asks)
-        prepared = dict(enumerate(map(self._prepare, asks)))
+        found: list[list[Reply]] = [[] for _ in asks]
+        prepared = [self._prepare(ask) for ask in asks]
         for _ in range(max(_MIN_TRIES, _MIN_CANDIDATES // self.decoding.candidates)):
-            if not prepared:
+            left = [number for number, own in enumerate(found) if not own]
+            if not left:
                 break
-            requests = [each.request for each in prepared.values()]
+            requests = [prepared[number].request for number in left]
             drawn = self.engine.candidates(requests, self.decoding, should_stop)
-            for (number, each), own in zip(list(prepared.items()), drawn, strict=True):
-                if accepted := self._accept(each, own):
-                    raise_if_stopped(should_stop)
-                    reply = choose_reply(
-                        self.engine, self.codec, accepted, each.ask.voice, self.decoding,
-                        self.voice_table,
-                    )  # fmt: skip
-                    found[number] = reply.messages
-                    del prepared[number]
+            for number, own in zip(left, drawn, strict=True):
+                found[number] = self._accept(prepared[number], own)
         return found
 
     def turn(

@@ -145,7 +145,7 @@ def evaluate_turns(
         arms[REAL] = tuple(make_real_answers(asked))
         arms[MARKOV] = tuple(answer_by_markov_chain(training, asked, seed))
         arms[NEAREST] = tuple(answer_by_nearest_context(training, asked))
-    pool, judged = _split_pool([turn for turn in for_judges if turn.voice in voices])
+    pool, judged = split_pool([turn for turn in for_judges if turn.voice in voices])
     with step(console, "Judges"):
         judges = train_judges(list_lines(make_real_answers(judged)), size.refits, seed)
     limit = artifact.card.max_prompt_tokens
@@ -248,7 +248,7 @@ def _list_voices(
     return voices
 
 
-def _split_pool(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
+def split_pool(turns: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
     """Return the turns that give distractors, and those that train the judges.
 
     They are of different sessions, unless a voice has too few turns for that.

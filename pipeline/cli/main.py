@@ -62,6 +62,7 @@ def train(
     ] = "understudy",
     examples: Annotated[str | None, training_option("examples")] = None,
     hidden: Annotated[float | None, training_option("hidden")] = None,
+    name_loss: Annotated[float | None, training_option("name_loss")] = None,
     batch_size: Annotated[int | None, training_option("batch_size")] = None,
     batches: Annotated[str | None, training_option("batches")] = None,
     precision: Annotated[str | None, training_option("precision")] = None,

@@ -29,6 +29,7 @@ class Hyperparameters:
     examples: str = _option("Train on: auto, pairs or sessions (decoder-only)", "auto")
     batch_size: int = _option("Examples per step; 0 = 8 pairs or 4 pieces", 0)
     hidden: float = _option("Share of examples without one person's earlier lines", 0.5)
+    name_loss: float = _option("Weight of the loss on wrong names (sessions); 0 = off", 0.2)
     batches: str = _option("Batches: alike (similar lengths) or uniform (padded)", "alike")
     precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")
     learning_rate: float = _option("Peak learning rate; 0 = by model family", 0.0)
@@ -56,6 +57,7 @@ class Hyperparameters:
             "examples": self.examples in ("auto", "pairs", "sessions"),
             "batch-size": self.batch_size >= 0,
             "hidden": 0 <= self.hidden <= 1,
+            "name-loss": self.name_loss >= 0,
             "batches": self.batches in ("alike", "uniform"),
             "precision": self.precision in ("auto", "float32", "bf16"),
             "learning-rate": 0 <= self.learning_rate <= 1,
@@ -90,6 +92,7 @@ class Hyperparameters:
         return replace(
             self,
             examples="sessions" if are_sessions else "pairs",
+            name_loss=self.name_loss if are_sessions else 0.0,
             batch_size=self.batch_size or (_PIECES_PER_STEP if are_sessions else _PAIRS_PER_STEP),
             learning_rate=self.rate(family),
         )
@@ -106,6 +109,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "examples": "pairs",
         "batch_size": 8,
         "hidden": 0.0,
+        "name_loss": 0.0,
         "batches": "uniform",
         "precision": "float32",
         "learning_rate": 5e-5,

@@ -15,6 +15,8 @@ from pipeline.training.losses import label_logits
 if TYPE_CHECKING:
     import datasets
 
+    from pipeline.training.name_loss import NameLoss
+
 _MULTIPLES = (8, 4, 2, 1)
 _MIN_STEPS = 1_000
 _LONG_ENOUGH = 3.0  # seconds of measurement
@@ -74,7 +76,13 @@ def make_plan(
 
 
 def measure_speed(
-    base: Base, rows: "datasets.Dataset", batch_size: int, minutes: float, *, bf16: bool
+    base: Base,
+    rows: "datasets.Dataset",
+    batch_size: int,
+    minutes: float,
+    *,
+    bf16: bool,
+    name_loss: "NameLoss | None" = None,
 ) -> Speed:
     """Measure the speed of training on batches of similar length; the weights do not change.
 
@@ -99,7 +107,9 @@ def measure_speed(
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             logits, labels, _ = label_logits(base, batch)
-        torch.nn.functional.cross_entropy(logits.float(), labels).backward()  # type: ignore[no-untyped-call, unused-ignore]  # torch's
+            names = name_loss.compute(number) if name_loss else 0.0
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels) + names
+        loss.backward()
         return int(batch["attention_mask"].sum()), _read_clock(device) - began
 
     with torch.random.fork_rng():  # dropout draws random numbers

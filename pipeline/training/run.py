@@ -38,6 +38,7 @@ from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.joining import save_propensity
 from pipeline.training.kinds import check_length
 from pipeline.training.machine import reuse_freed_memory
+from pipeline.training.name_loss import NameLoss
 
 if TYPE_CHECKING:
     import datasets
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 _TEST_PAIRS_PER_VOICE = 40
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
 _MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
+_MIN_NAME_PASSES = 1.0
+"""Passes over the data of a run with a loss on names. Shorter runs need their time for the data."""
 _CHECKED_PAIRS = 16  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
 _NEW = ".new-"
@@ -386,11 +389,14 @@ def _train_and_add(
         epochs=settings.epochs / draws,
         learning_rate=settings.learning_rate * start.learning_rate_factor,
     )
+    learned = dataset.train if start.only is None else start.only
+    names = NameLoss(base, learned, settings, _MIN_NAME_PASSES / draws)
     kind = _KINDS[settings.examples]
     console.print(f"  Training on {len(rows) // draws:,} {kind}", highlight=False)
     outcome = _train_with_bar(
         partial(
             trainer.train, base, rows, paced, work, precision=precision, held_out=watched,
+            name_loss=names if names.is_used else None,
             resume=resume, on_plan=partial(_print_plan, console, kind, draws),
         ),
         bar,

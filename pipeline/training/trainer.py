@@ -26,12 +26,14 @@ from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
 from pipeline.training.encoding import Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, label_logits, losses
+from pipeline.training.name_loss import NameLoss
 from pipeline.training.plan import Plan, make_plan, measure_speed
 
 PRECISION = "precision"
 """The file next to a run's checkpoints that names its precision, for a resumed run."""
 
 _BATCH_SIZE = "batch_size"  # the same for the examples in a step
+_NAME_LOSS = "name_loss"  # exists if the run has a loss on names, for a resumed run
 _ADAMW_BYTES = 12  # per trained weight: its gradient and AdamW's two moments, in float32
 _MEMORY_SHARE = 0.5  # of free memory; the rest is for other programs and the estimate's error
 _STATE = "trainer_state.json"  # transformers writes it last into a checkpoint
@@ -47,6 +49,15 @@ class Precision:
 
     bf16: bool
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a run learns from: rows for the Trainer, held-out examples, and a loss on names."""
+
+    rows: datasets.Dataset
+    held_out: Sequence[Example] = ()
+    name_loss: NameLoss | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +82,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     *,
     precision: Precision,
     held_out: Sequence[Example] = (),
+    name_loss: NameLoss | None = None,
     resume: bool = False,
     on_progress: Watcher | None = None,
     on_plan: Callable[[Plan], None] = lambda _: None,
@@ -78,7 +90,8 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
     `rows` are training examples as `encode_pairs` or `encode_sessions` returns them. The loss on
-    the held-out examples decides when to stop and which weights are used.
+    the held-out examples decides when to stop and which weights are used. `name_loss` is added,
+    unless the time limit leaves too few passes for it.
 
     Raises:
         TrainingError: There is nothing to train on or to resume, memory is too small for one
@@ -86,29 +99,32 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     """
     may_enlarge = not settings.batch_size
     settings = (_restore_batch_size(settings, work) if resume else settings).resolve(base.family)
-    work.mkdir(parents=True, exist_ok=True)
-    if not len(rows):
-        raise TrainingError("the dataset has no training pairs: build it from a longer chat")
-    if resume and _last_checkpoint(work) is None:
-        raise TrainingError(f"nothing to resume in {work}: train without --resume")
+    _check_start(rows, work, resume=resume)
     (work / PRECISION).write_text(f"{_precision_name(bf16=precision.bf16)}\n", "utf-8")
     transformers.set_seed(settings.seed)
     move_to_device(base.weights)
     tuner = add_lora(base, settings, bf16=precision.bf16) if settings.lora else None
     longest = max(rows["length"])
     if not resume and settings.minutes:
-        plan = _make_plan(base, rows, settings, bf16=precision.bf16, may_enlarge=may_enlarge)
+        plan, name_loss = _plan_run(
+            base, rows, settings, name_loss, bf16=precision.bf16, may_enlarge=may_enlarge
+        )
         settings = replace(settings, batch_size=plan.batch_size)
         on_plan(plan)
+    elif resume and not (work / _NAME_LOSS).is_file():
+        name_loss = None
+    if name_loss:
+        (work / _NAME_LOSS).touch()
     (work / _BATCH_SIZE).write_text(f"{settings.batch_size}\n", "utf-8")
     sizes = _batch_sizes(base, settings, longest, work if resume else None, bf16=precision.bf16)
     run = RunCallback(settings, len(rows), len(held_out), on_progress)
+    data = TrainingData(rows, held_out, name_loss)
     retried = False
 
     def fit(batch_size: int) -> tuple[Any, float]:
         checkpoint = _last_checkpoint(work) if resume or retried else None
         trainer = PairTrainer(
-            base, rows, held_out, settings, run, work, batch_size=batch_size, bf16=precision.bf16
+            base, data, settings, run, work, batch_size=batch_size, bf16=precision.bf16
         )
         try:
             loss = trainer.train(resume_from_checkpoint=checkpoint).training_loss
@@ -152,6 +168,15 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     )  # fmt: skip
 
 
+def _check_start(rows: datasets.Dataset, work: Path, *, resume: bool) -> None:
+    """Make the folder of a run; check that there is something to train on, or to resume."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not len(rows):
+        raise TrainingError("the dataset has no training pairs: build it from a longer chat")
+    if resume and _last_checkpoint(work) is None:
+        raise TrainingError(f"nothing to resume in {work}: train without --resume")
+
+
 def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameters:
     """Return the settings with the batch size of the interrupted run, unless one is given."""
     file = work / _BATCH_SIZE
@@ -160,14 +185,39 @@ def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameter
     return replace(settings, batch_size=int(file.read_text("utf-8")))
 
 
+def _plan_run(
+    base: Base,
+    rows: datasets.Dataset,
+    settings: Hyperparameters,
+    name_loss: NameLoss | None,
+    *,
+    bf16: bool,
+    may_enlarge: bool,
+) -> tuple[Plan, NameLoss | None]:
+    """Return a plan, and the loss on names if the time limit leaves enough passes for it."""
+    plan = _make_plan(base, rows, settings, None, bf16=bf16, may_enlarge=may_enlarge)
+    if not name_loss or plan.passes < name_loss.min_passes:
+        return plan, None
+    plan = _make_plan(base, rows, settings, name_loss, bf16=bf16, may_enlarge=may_enlarge)
+    return plan, name_loss
+
+
 def _make_plan(
-    base: Base, rows: datasets.Dataset, settings: Hyperparameters, *, bf16: bool, may_enlarge: bool
+    base: Base,
+    rows: datasets.Dataset,
+    settings: Hyperparameters,
+    name_loss: NameLoss | None,
+    *,
+    bf16: bool,
+    may_enlarge: bool,
 ) -> Plan:
     """Measure the speed with as many examples at a time as fit in memory, and make a plan."""
     fitting = fitting_pairs(base.weights, max(rows["length"]), bf16=bf16)
 
     def measure(batch_size: int) -> Plan:
-        speed = measure_speed(base, rows, batch_size, settings.minutes, bf16=bf16)
+        speed = measure_speed(
+            base, rows, batch_size, settings.minutes, bf16=bf16, name_loss=name_loss
+        )
         return make_plan(rows["length"], speed, settings, may_enlarge=may_enlarge)
 
     start = max(1, min(settings.batch_size, fitting))
@@ -184,8 +234,7 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
     def __init__(
         self,
         base: Base,
-        rows: datasets.Dataset,
-        held_out: Sequence[Example],
+        data: TrainingData,
         settings: Hyperparameters,
         run: RunCallback,
         work: Path,
@@ -194,6 +243,7 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
         bf16: bool,
     ) -> None:
         self._base, self._run, self._bf16 = base, run, bf16
+        self._name_loss, rows, held_out = data.name_loss, data.rows, data.held_out
         self._held_out = held_out
         evaluates = settings.evaluations > 0 and len(held_out) > 0
         is_alike = settings.batches == "alike"
@@ -256,11 +306,17 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
         return_outputs: bool = False,  # noqa: FBT001, FBT002  transformers' signature
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the sum over these labels, divided by the number of labels in the step."""
+        """Return the sum over these labels, divided by the number of labels in the step.
+
+        The loss on names is added in proportion, so that it counts once in a step of several parts.
+        """
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
             logits, labels, _ = label_logits(self._base, inputs)
+            names = 0.0
+            if self._name_loss:
+                names = self._name_loss.weight * self._name_loss.compute(self.state.global_step)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-        return loss / num_items_in_batch
+        return (loss + len(labels) * names) / num_items_in_batch
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the held-out loss in nats per character."""

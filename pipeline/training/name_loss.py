@@ -1,0 +1,83 @@
+"""A second loss, on names: a turn should be likelier under its own name than under another."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.dataset.pairs import Pair
+from pipeline.training.bases import Base
+from pipeline.training.encoding import Collator, Example, encode, row_of
+from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.losses import label_logits
+
+TURNS, NAMES = 12, 4
+"""Turns per step, and the names that compete for each: its own and three others."""
+
+_MAX_REPLY_TOKENS = 64
+_DRAWN = 3 * TURNS
+"""Turns drawn for a step; of these, neighbours in length are used, so that little is padded."""
+
+
+class NameLoss:
+    """Cross-entropy of the right name, given a turn without context.
+
+    With equal priors, p(name | turn) is p(turn | name) divided by its sum over the names, where
+    p(turn | name) is the model's probability of the turn's words after the label. All voices are
+    drawn equally often. The draws depend on seed and step only, so a resumed run repeats them.
+
+    `weight` multiplies the loss. A run of fewer than `min_passes` passes over its examples does
+    better without it.
+    """
+
+    def __init__(
+        self, base: Base, pairs: Iterable[Pair], settings: Hyperparameters, min_passes: float
+    ) -> None:
+        self.weight, self.min_passes = settings.name_loss, min_passes
+        self._base, self._seed = base, settings.seed
+        self._limits = (settings.max_prompt_tokens, _MAX_REPLY_TOKENS)
+        self._collate = Collator(base.family, base.codec.pad_id)
+        self._turns: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+        for pair in pairs:
+            self._turns[pair.voice].append(pair.target)
+        self._voices = sorted(self._turns)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it has a weight, and two voices at least."""
+        return self.weight > 0 and len(self._voices) > 1
+
+    def compute(self, step: int) -> Any:  # noqa: ANN401  a tensor; torch is imported late
+        """Return the mean over the turns of a step, in nats, as a scalar tensor."""
+        import torch
+
+        groups = self._draw(step)
+        examples = [example for group in groups for example in group]
+        batch = self._collate([row_of(example, self._base.family) for example in examples])
+        device = self._base.weights.device
+        logits, labels, counts = label_logits(
+            self._base, {name: tensor.to(device) for name, tensor in batch.items()}
+        )
+        nats = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+        scores = [
+            -(own[-len(example.reply) :] * torch.tensor(example.is_word, device=device)).sum()
+            for example, own in zip(examples, nats.split(counts), strict=True)
+        ]
+        by_turn = torch.stack(scores).view(len(groups), -1)
+        return -by_turn.log_softmax(1)[:, 0].mean()
+
+    def _draw(self, step: int) -> list[list[Example]]:
+        """Return for each turn its examples under each name, its own name first."""
+        chance = random.Random(f"{self._seed} {step}")
+        voices = chance.choices(self._voices, k=_DRAWN)
+        drawn = [(voice, chance.choice(self._turns[voice])) for voice in voices]
+        drawn.sort(key=lambda turn: sum(map(len, turn[1])))
+        start = TURNS * chance.randrange(_DRAWN // TURNS)
+        groups = []
+        for voice, target in drawn[start : start + TURNS]:
+            others = [name for name in self._voices if name != voice]
+            names = [voice, *chance.sample(others, min(NAMES - 1, len(others)))]
+            groups.append(
+                [encode(self._base.codec, name, (), target, self._limits) for name in names]
+            )
+        return groups

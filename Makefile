@@ -35,6 +35,7 @@ soak: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(PYTHON) -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,rounds
+	$(PYTHON) -m benchmarks.run
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .

@@ -31,7 +31,7 @@ WORDS = [
 TINY = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4}
 
 
-def t5_tokenizer(texts: Iterable[str]) -> Tokenizer:
+def t5_tokenizer(texts: Iterable[str], pieces: int = 300) -> Tokenizer:
     """Train a unigram tokenizer of T5's make: it loses newlines and runs of spaces."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence(
@@ -40,7 +40,7 @@ def t5_tokenizer(texts: Iterable[str]) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(vocab_size=300, special_tokens=special, unk_token="<unk>")
+    trainer = trainers.UnigramTrainer(vocab_size=pieces, special_tokens=special, unk_token="<unk>")
     tokenizer.train_from_iterator([*texts, *WORDS] * 20, trainer)
     tokenizer.add_special_tokens([AddedToken(f"<extra_id_{n}>", special=True) for n in range(10)])
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -56,13 +56,16 @@ def save_t5(
     texts: Iterable[str] = (),
     kind: str = "t5",
     shape: Mapping[str, int] = TINY,
+    pieces: int = 300,
+    rows: int = 0,
 ) -> Path:
     """Save a T5 as the hub has them: FLAN-T5's output layer is another than its embedding.
 
-    The first T5 ties them and has no gates; mT5 is a T5 v1.1 of another name.
+    The first T5 ties them and has no gates; mT5 is a T5 v1.1 of another name. There are 28 more
+    rows than pieces, as in FLAN-T5, or `rows`.
     """
-    tokenizer = t5_tokenizer(texts)
-    rows = tokenizer.get_vocab_size() + 28  # FLAN-T5's 32,128 rows are 28 more than its pieces
+    tokenizer = t5_tokenizer(texts, pieces)
+    rows = rows or tokenizer.get_vocab_size() + 28
     torch.manual_seed(0)
     config = _T5S[kind][0](
         vocab_size=rows, **shape,

@@ -86,8 +86,8 @@ def measure_speed(
 ) -> Speed:
     """Measure the speed of training on batches of similar length; the weights do not change.
 
-    Takes 3 s or 1 % of the time limit, and at least one batch, after one batch that warms up. On a
-    CPU a batch has at most 4 rows.
+    Takes 3 s or 1 % of the time limit, and at least one batch, after the longest batch, which warms
+    up. On a CPU a batch has at most 4 rows.
     """
     import torch
 
@@ -100,14 +100,13 @@ def measure_speed(
     trained = [value for value in weights.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=True)
 
-    def time_batch(number: int) -> tuple[int, float]:
-        start = (len(rows) - size) * (number * 3 % 8 + 1) // 8
+    def time_batch(start: int) -> tuple[int, float]:
         batch = collate([rows[place] for place in by_length[start : start + size]])
         batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
             logits, labels, _ = label_logits(base, batch)
-            names = name_loss.compute(number) if name_loss else 0.0
+            names = name_loss.compute(start) if name_loss else 0.0
         loss = torch.nn.functional.cross_entropy(logits.float(), labels) + names
         loss.backward()
         return int(batch["attention_mask"].sum()), _read_clock(device) - began
@@ -115,15 +114,13 @@ def measure_speed(
     with torch.random.fork_rng():  # dropout draws random numbers
         was_training = weights.training
         weights.train()
-        tokens, seconds = time_batch(0)
-        if seconds < long_enough:  # otherwise its warm-up hardly matters
-            tokens, seconds = 0, 0.0
-        number = 0
-        while seconds < long_enough:
-            more, elapsed = time_batch(number)
+        time_batch(len(rows) - size)  # the longest first: the process grows only once
+        optimizer.step()  # makes its state
+        number, tokens, seconds = 0, 0, 0.0
+        while not number or seconds < long_enough:
+            more, elapsed = time_batch((len(rows) - size) * (number * 3 % 8 + 1) // 8)
             number, tokens, seconds = number + 1, tokens + more, seconds + elapsed
         weights.train(was_training)
-    optimizer.step()  # makes its state
     began = _read_clock(device)
     optimizer.step()
     update = _read_clock(device) - began

@@ -23,7 +23,7 @@ from model.errors import TrainingError
 from pipeline.terminal import Point, Watcher
 from pipeline.training.bases import Base
 from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
-from pipeline.training.encoding import Collator, Example
+from pipeline.training.encoding import IGNORED, Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, label_logits, losses
 from pipeline.training.name_loss import NameLoss
@@ -308,15 +308,18 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
     ) -> Any:
         """Return the sum over these labels, divided by the number of labels in the step.
 
-        The loss on names is added in proportion, so that it counts once in a step of several parts.
+        The gradient of the loss on names is added before, so that memory holds one of the two at a
+        time; in proportion, so that it counts once in a step of several parts.
         """
+        if self._name_loss:
+            share = (inputs["labels"] != IGNORED).sum() / num_items_in_batch
+            with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
+                names = self._name_loss.compute(self.state.global_step)
+            self.accelerator.backward(self._name_loss.weight * share * names)
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
             logits, labels, _ = label_logits(self._base, inputs)
-            names = 0.0
-            if self._name_loss:
-                names = self._name_loss.weight * self._name_loss.compute(self.state.global_step)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-        return (loss + len(labels) * names) / num_items_in_batch
+        return loss / num_items_in_batch
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the held-out loss in nats per character."""

@@ -86,6 +86,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
+    parser.add_argument("--version", default="current")
     parser.add_argument("--models", type=Path, default=Path("artifacts"))
     parser.add_argument("--per-voice", type=int, default=40)
     parser.add_argument("--temperature", type=float, default=Decoding().temperature)
@@ -95,7 +96,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(2)
     reuse_freed_memory()
-    dataset, artifact = load_dataset(given.dataset), Registry(given.models).open("current")
+    dataset, artifact = load_dataset(given.dataset), Registry(given.models).open(given.version)
     decoding = Decoding(
         temperature=given.temperature, top_p=given.top_p, top_k=given.top_k,
         max_new_tokens=given.max_new_tokens,

@@ -21,6 +21,7 @@ _MULTIPLES = (8, 4, 2, 1)
 _MIN_STEPS = 1_000
 _LONG_ENOUGH = 3.0  # seconds of measurement
 _SHARE = 0.01  # of the time limit, if that is shorter
+_MIN_BATCHES = 3
 _CPU_ROWS = 4  # the speed of a CPU in tokens hardly depends on the batch size
 
 
@@ -86,8 +87,9 @@ def measure_speed(
 ) -> Speed:
     """Measure the speed of training on batches of similar length; the weights do not change.
 
-    Takes 3 s or 1 % of the time limit, and at least one batch, after the longest batch, which warms
-    up. On a CPU a batch has at most 4 rows.
+    Takes 3 s or 1 % of the time limit, and at least three batches, after the longest batch, which
+    warms up. The fastest counts: the process may still be growing, or another program may run. On a
+    CPU a batch has at most 4 rows.
     """
     import torch
 
@@ -117,16 +119,18 @@ def measure_speed(
         weights.train()
         time_batch(len(rows) - size)  # the longest first: the process grows only once
         optimizer.step()  # makes its state
-        number, tokens, seconds = 0, 0, 0.0
-        while not number or seconds < long_enough:
-            more, elapsed = time_batch((len(rows) - size) * (number * 3 % 8 + 1) // 8)
-            number, tokens, seconds = number + 1, tokens + more, seconds + elapsed
+        speeds: list[float] = []
+        seconds = 0.0
+        while len(speeds) < _MIN_BATCHES or seconds < long_enough:
+            tokens, elapsed = time_batch((len(rows) - size) * (len(speeds) * 3 % 8 + 1) // 8)
+            seconds += elapsed
+            speeds.append(tokens / elapsed)
         weights.train(was_training)
     began = _read_clock(device)
     optimizer.step()
     update = _read_clock(device) - began
     optimizer.zero_grad()
-    return Speed(tokens / seconds, update)
+    return Speed(max(speeds), update)
 
 
 def _read_clock(device: str) -> float:

@@ -1,0 +1,146 @@
+"""The bot in a group: from a command to its reply without generation, and during a flood."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from benchmarks.figures import ROOT, Figure, measure, percentile, seconds
+from benchmarks.store import fill_database
+from bot.playground.objects import User
+from bot.playground.process import run_bot
+from bot.playground.server import serve
+from bot.playground.telegram import TOKEN, Telegram
+from model.artifacts.artifact import Card, Chat
+from model.chat.conversation import Window
+from model.chat.roster import Roster
+from tests.bot.conftest import FRIENDS, PEOPLE, FakeSpeaker, Stage
+
+COMMANDS = 60
+STORED = 500_000
+FLOOD, FLOOD_SECONDS = 2_000, 10
+CARD = Card(
+    base="google/flan-t5-small",
+    family="encoder-decoder",
+    roster=Roster(PEOPLE),
+    chats=(Chat(FRIENDS, "Friends"),),
+    window=Window(),
+    max_prompt_tokens=512,
+)
+
+
+def run() -> list[Figure]:
+    """Measure the delay of `/as` with a model that answers at once, and the start of the bot."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        full = fill_database(folder / "full.db", (FRIENDS,), STORED)
+        return [
+            measure(
+                "command to reply without generation, p95", "ms",
+                lambda: asyncio.run(_talk(folder / "small", None, _ask)),
+                wanted="≤ 30 ms", is_met=lambda value, _: value <= 30,
+            ),
+            measure(
+                f"the same, {STORED:,} messages stored", "ms",
+                lambda: asyncio.run(_talk(folder / "large", full, _ask)),
+                baseline=lambda: asyncio.run(_talk(folder / "small", None, _ask)),
+                baseline_name="an empty database",
+                wanted="≤ 30 ms", is_met=lambda value, _: value <= 30,
+            ),
+            measure(
+                f"the same, while one member sends {FLOOD:,} messages in {FLOOD_SECONDS} s", "ms",
+                lambda: asyncio.run(_talk(folder / "flood", None, _ask_in_flood)),
+                wanted="≤ 300 ms", is_met=lambda value, _: value <= 300,
+            ),
+            *_measure_start(),
+        ]  # fmt: skip
+
+
+async def _talk(folder: Path, database: Path | None, ask: Callable[..., Awaitable[float]]) -> float:
+    """Run the bot in a group, and return what `ask` measures there."""
+    await asyncio.to_thread(_make_folder, folder, database)
+    telegram = Telegram(can_read_all=True)
+    async with serve(telegram) as url:
+        stage = Stage(telegram, url, FakeSpeaker(), folder, CARD)
+        async with stage.running(log_level="ERROR"):
+            group = telegram.chat(FRIENDS, title="Friends")
+            users = [telegram.user(person.ids[0], person.name) for person in PEOPLE[:3]]
+            await telegram.say(group, users[0], "hello")
+            await stage.answer(group, users[1], "/as João")
+            return await ask(stage, group, users)
+
+
+def _make_folder(folder: Path, database: Path | None) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    if database:
+        shutil.copy(database, folder / "bot.db")
+
+
+async def _ask(stage: Stage, group: object, users: list[User], pause: float = 0.05) -> float:
+    """Return the 95th percentile of the milliseconds from a command to its reply."""
+    times = []
+    for number in range(COMMANDS):
+        await stage.telegram.say(group, users[number % 2], f"what about number {number}?")
+        await asyncio.sleep(pause)
+        started = time.perf_counter()
+        await stage.answer(group, users[1 + number % 2], "/as João")
+        times.append(1_000 * (time.perf_counter() - started))
+    return percentile(times)
+
+
+async def _ask_in_flood(stage: Stage, group: object, users: list[User]) -> float:
+    async def flood() -> None:
+        started = time.perf_counter()
+        for number in range(FLOOD):
+            await stage.telegram.say(group, users[0], f"spam {number}")
+            due = started + (number + 1) * FLOOD_SECONDS / FLOOD
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+
+    sender = asyncio.create_task(flood())
+    try:
+        return await _ask(stage, group, users[1:] * 2, pause=0.1)
+    finally:
+        sender.cancel()
+        await asyncio.gather(sender, return_exceptions=True)
+
+
+def _measure_start() -> list[Figure]:
+    """Measure the start with the model in artifacts/, if there is one."""
+    if not (ROOT / "artifacts/current").exists():
+        return []
+
+    def start() -> float:
+        started = time.perf_counter()
+        asyncio.run(_start_and_stop())
+        return _started_at[0] - started
+
+    def import_torch() -> float:
+        command = [sys.executable, "-c", "import torch, transformers"]
+        return seconds(lambda: subprocess.run(command, check=True))
+
+    return [
+        measure(
+            "the bot from exec to polling, SmolLM2-135M in int8 loaded", "s", start,
+            baseline=import_torch, baseline_name="importing torch and transformers",
+            wanted="< 1.5 s", is_met=lambda value, _: value < 1.5,
+        )
+    ]  # fmt: skip
+
+
+_started_at = [0.0]
+
+
+async def _start_and_stop() -> None:
+    telegram = Telegram(can_read_all=True)
+    os.environ.setdefault("PTB_TIMEDELTA", "1")
+    async with serve(telegram) as url:
+        admin = telegram.user(1, "Admin")
+        models = str(ROOT / "artifacts")
+        async with run_bot(TOKEN, url, models_dir=models, admin=admin):
+            _started_at[0] = time.perf_counter()

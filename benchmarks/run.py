@@ -1,0 +1,29 @@
+"""Measure all figures of docs/benchmarks.md: `python -m benchmarks.run`, or only some groups.
+
+python -m benchmarks.run                     everything; about half an hour on two quiet cores
+python -m benchmarks.run training replying   these groups; the others keep their figures
+"""
+# ruff: noqa: T201 - a program that prints
+
+import sys
+from importlib import import_module
+
+from benchmarks.figures import render, write_figures
+
+GROUPS = ("training", "replying", "group", "store", "exports")
+
+
+def main() -> None:
+    """Measure the groups given as arguments, by default all, and write the page."""
+    chosen = sys.argv[1:] or GROUPS
+    if unknown := set(chosen) - set(GROUPS):
+        sys.exit(f"there is no group {', '.join(sorted(unknown))}: choose from {', '.join(GROUPS)}")
+    for name in chosen:
+        print(f"{name} …", flush=True)
+        found = import_module(f"benchmarks.{name}").run()
+        write_figures(found)
+        print("\n".join(line for line in render(found).splitlines() if line.startswith("|")))
+
+
+if __name__ == "__main__":
+    main()

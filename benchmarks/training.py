@@ -1,0 +1,109 @@
+"""Examples per second in training, beside the notebook's recipe in plain transformers."""
+
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.figures import ROOT, Figure, measure, seconds
+from pipeline.dataset.build import build
+from pipeline.dataset.pairs import BuildOptions, Pair
+from pipeline.dataset.sample import write_sample
+from pipeline.dataset.storage import load_dataset
+from pipeline.training.bases import Base, open_base
+from pipeline.training.encoding import encode_pairs
+from pipeline.training.hyperparameters import by_recipe
+from pipeline.training.machine import reuse_freed_memory
+from pipeline.training.trainer import choose_precision, train
+from tests.checkpoints import save_t5
+
+FLAN_T5_SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
+ROWS, PIECES = 32_128, 8_000
+EXAMPLES, BASELINE_EXAMPLES = 240, 16
+LIMITS = (384, 96)
+
+
+def run() -> list[Figure]:
+    """Train on pairs of the demo chat with FLAN-T5-small's shape and random weights."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        pairs = _sample_pairs(folder)
+        texts = [text for pair in pairs for text in (*pair.context, *pair.target)]
+        save_t5(folder / "t5", texts=texts, shape=FLAN_T5_SMALL, pieces=PIECES, rows=ROWS)
+        return [
+            measure(
+                "training, FLAN-T5-small's shape", "examples/s",
+                lambda: _in_process("ours", folder),
+                baseline=lambda: _in_process("notebook", folder),
+                baseline_name="the notebook's recipe in transformers", is_rate=True,
+                wanted="≥ 12×", is_met=lambda _, ratio: ratio >= 12,
+            )
+        ]  # fmt: skip
+
+
+def main() -> None:
+    """Print the examples per second of one recipe."""
+    recipe, folder = sys.argv[1], Path(sys.argv[2])
+    torch.set_num_threads(2)
+    pairs = _load_pairs(folder)
+    texts = [text for pair in pairs for text in (*pair.context, *pair.target)]
+    base = open_base(str(folder / "t5"), folder, texts)
+    rows = encode_pairs(pairs, base.codec, base.family, LIMITS)
+    if recipe == "ours":
+        speed = _train(base, rows, folder)
+    else:
+        speed = _train_like_the_notebook(base.weights, rows.to_list(), base.codec.pad_id)
+    sys.stdout.write(f"{speed}\n")
+
+
+def _in_process(recipe: str, folder: Path) -> float:
+    """Measure in a process of its own: how memory is freed is a setting of the process."""
+    command = [sys.executable, "-m", "benchmarks.training", recipe, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return float(done.stdout.split()[-1])
+
+
+def _sample_pairs(folder: Path) -> list[Pair]:
+    build([write_sample(folder / "export")], folder / "dataset", BuildOptions(public=True))
+    return _load_pairs(folder)
+
+
+def _load_pairs(folder: Path) -> list[Pair]:
+    return random.Random(0).sample(load_dataset(folder / "dataset").train, EXAMPLES)
+
+
+def _train(base: Base, rows: object, folder: Path) -> float:
+    settings = by_recipe("understudy", {"epochs": 1.0, "evaluations": 0})
+    reuse_freed_memory()
+    outcome = train(base, rows, settings, folder / "work", precision=choose_precision("auto"))
+    return outcome.examples / outcome.seconds
+
+
+def _train_like_the_notebook(model: torch.nn.Module, rows: object, pad_id: int) -> float:
+    """Pad everything to the longest example, 8 examples per step, float32, AdamW."""
+    longest = {name: max(map(len, rows[name])) for name in ("input_ids", "labels")}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
+    model.train()
+
+    def step(chosen: list[dict[str, list[int]]]) -> None:
+        inputs, labels = (
+            torch.tensor([row[name] + [fill] * (longest[name] - len(row[name])) for row in chosen])
+            for name, fill in (("input_ids", pad_id), ("labels", -100))
+        )
+        mask = (inputs != pad_id).long()
+        model(input_ids=inputs, attention_mask=mask, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    def work() -> None:
+        for start in range(0, BASELINE_EXAMPLES, 8):
+            step([rows[place] for place in range(start, start + 8)])
+
+    return BASELINE_EXAMPLES / seconds(work)
+
+
+if __name__ == "__main__":
+    main()

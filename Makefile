@@ -13,17 +13,18 @@ demo: $(VENV)/.installed-demo
 	$(PYTHON) -m bot playground demo/conversation.txt
 	@echo
 	@echo "The model stands in artifacts/, where the bot looks for it. Next:"
-	@echo "  .venv/bin/understudy-bot playground            a group chat in your browser"
+	@echo "  .venv/bin/understudy-bot playground --start-with demo/conversation.txt"
+	@echo "                                                 a group chat in your browser"
 	@echo "  .venv/bin/understudy chat --as Hugo            talk with it here"
 	@echo "  .venv/bin/understudy simulate --turns 10       let the friends talk"
 	@echo "  .venv/bin/understudy start                     your own group, one question at a time"
 
-# The model whose scorecard stands in README: 70 minutes of training, the rest a quarter of an hour.
+# The model whose scorecard stands in README: half an hour of training on two quiet cores, and as long to measure it.
 full: $(VENV)/.installed-demo
 	$(PYTHON) -m pipeline.cli sample full/export
 	$(PYTHON) -m pipeline.cli build full/export/result.json --public --out full/dataset
 	$(PYTHON) -m pipeline.cli train full/dataset --models full/artifacts --base smollm2 --minutes 70 \
-		--reserve-half --evaluations 6 --patience 0
+		--epochs 1.6 --reserve-half --evaluations 2 --patience 0
 	$(PYTHON) -m pipeline.cli evaluate --models full/artifacts
 
 # Two at a time, each on one thread: threads of two processes that wait for each other waste both cores.

@@ -67,7 +67,7 @@ EN = Wording(
         "(Privacy mode is on, so I only received your command and not the conversation before it. "
         "A group admin can fix that: make me an admin, or use /setprivacy in @BotFather.)"
     ),
-    learned_from=", learned from {messages}",
+    learned_from=", who wrote {messages}",
     not_agreed_list=(
         f"These friends haven't agreed, so I don't speak as them: {{names}}. To agree, {_TO_AGREE}."
     ),

@@ -70,7 +70,7 @@ PT = Wording(
         "Um administrador do grupo pode resolver isso: torna-me administrador, ou usa /setprivacy "
         "no @BotFather.)"
     ),
-    learned_from=", com {messages}",
+    learned_from=", que escreveu {messages}",
     not_agreed_list=(
         "Estes amigos ainda não concordaram, por isso não falo com a voz deles: {names}. "
         f"Para concordar, {_TO_AGREE}."

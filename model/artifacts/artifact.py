@@ -219,7 +219,7 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401  JSON's border
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise ArtifactError(
-            f"there is no model in {path.parent}: make one with `understudy retrain`"
+            f"there is no model in {path.parent}: make one with `understudy start`"
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(

@@ -24,7 +24,7 @@ def is_version_name(name: str) -> bool:
 
 def explain_no_model(root: Path) -> str:
     """Return the message for a folder without a model."""
-    return f"there is no model in {root}: make one with `understudy retrain` or `make demo`"
+    return f"there is no model in {root}: make one with `understudy start` or `make demo`"
 
 
 def receipt_path(root: Path, version: str) -> Path:

@@ -47,7 +47,7 @@ def run_demo(
         )
     make_folder(folder)
     console.rule("1 · A chat, as Telegram Desktop exports it", align="left")
-    with step(console, "Writing the sample"):
+    with step(console, f"Writing {folder / 'export' / 'result.json'}"):
         export = write_sample(folder / "export")
     console.rule("2 · A dataset of contexts and replies", align="left")
     with step(console, "Building"):

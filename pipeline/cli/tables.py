@@ -91,7 +91,9 @@ def _print_chat(one: ChatReport, console: Console) -> None:
 
 def _print_authors(one: ChatReport, console: Console) -> None:
     authors = one.authors
-    people = table("messages", "id", "voice", _NAMES, first="right", words={"voice", "id", _NAMES})
+    people = table(
+        "messages", "id", "for a voice", _NAMES, first="right", words={"for a voice", "id", _NAMES}
+    )
     for author in authors[:_MAX_AUTHORS]:
         names = " · ".join(map(make_printable_name, author.names)) or "a deleted account"
         people.add_row(
@@ -112,7 +114,7 @@ def _print_authors(one: ChatReport, console: Console) -> None:
 
 def _voice(author: Author, one: ChatReport) -> str:
     """Return whether a person wrote enough messages for a voice."""
-    return "no" if author.is_bot or author.author_id in one.quiet else "yes"
+    return "no" if author.is_bot or author.author_id in one.quiet else "enough"
 
 
 def _bot_note(author: Author) -> str:
@@ -284,6 +286,7 @@ _ARMS = {
     "markov": "Markov chain",
     "nearest": "nearest turn",
 }
+_MIN_BAGS = 5  # per voice; with fewer the ratio of two shares says nothing
 _COMPARED = ("real", "generated", "markov", "nearest")
 
 
@@ -310,11 +313,14 @@ def print_headline(card: Card, console: Console) -> None:
     """Print the main scores beside those of the baselines."""
     found = card["headline"]
     rows = table("", "tuned", "95 %", "Markov", "nearest", "real")
+    has_bags = found["bags"] >= _MIN_BAGS
     for key, title in (
         ("attribution", "sounds like the friend"),
         ("attribution_cold", "the same, cold: own lines removed"),
         ("fit", "fits the conversation (first of ten)"),
     ):
+        if key != "fit" and not has_bags:
+            continue
         own = found[key]
         baselines = (_shown(found.get(f"{key}_{arm}")) for arm in ("markov", "nearest"))
         interval = f"{own['low']:.2f} {own['high']:.2f}"
@@ -327,10 +333,11 @@ def print_headline(card: Card, console: Console) -> None:
         real, *others = (f"{figure:.2f}" if figure >= 1 else f"{figure:.1%}" for figure in figures)
         rows.add_row(title, others[0], "", *others[1:], real)
     console.print(Padding.indent(rows, 2))
-    console.print(
-        f"  The first three: relative to real replies; {found['bags']} bags of ten per voice",
-        style="dim",
-    )
+    if has_bags:
+        note = f"The first three: relative to real replies; {found['bags']} bags of ten per voice"
+    else:
+        note = "The first: relative to real replies. Too few lines to say whether ten sound right"
+    console.print(f"  {note}", style="dim")
     right = card["right_voice"]
     for key, what in (
         ("absent", "speaker absent, among absent names"),

@@ -105,6 +105,9 @@ class _Borders:
     def choose(self, first: float, second: float) -> tuple[int, int]:
         """Return the two borders nearest to these shares that leave a session in every split.
 
+        Where sessions are long, the part between them may get hardly any messages. Then the first
+        border moves back until it has half of its share, if that is possible.
+
         Raises:
             DatasetError: There are none.
         """
@@ -119,7 +122,16 @@ class _Borders:
                 "smaller --session-minutes"
             )
         train = self._nearest(firsts, first)
-        return train, self._nearest(range(self.after(train) + 1, latest + 1), second)
+        end = self._nearest(range(self.after(train) + 1, latest + 1), second)
+        enough = (second - first) / 2 * self.ends[-1]
+        if self._count_between(train, end) < enough:
+            earlier = (b for b in firsts if b < train and self._count_between(b, end) >= enough)
+            train = max(earlier, default=train)
+        return train, end
+
+    def _count_between(self, first: int, second: int) -> int:
+        """Return the number of messages between two borders, without the gap after the first."""
+        return self.ends[second - 1] - self.ends[self.after(first) - 1]
 
     def _nearest(self, borders: Sequence[int], share: float) -> int:
         wanted = share * self.ends[-1]

@@ -93,7 +93,7 @@ def apply_consent(roster: Roster, consent: Consent) -> Roster:
     for names, change in (
         (consent.agreed, {"imitate": "yes"}),
         (consent.never, {"imitate": "no"}),
-        (consent.excluded, {"learn": "no"}),
+        (consent.excluded, {"learn": "no", "imitate": "no"}),
     ):
         for name in names:
             person = roster.find_by_name(name)
@@ -230,7 +230,7 @@ def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
         answer = asker.ask(f"{person.name} ({messages:,} messages)", shown).casefold()
         answer = "" if answer in {"not yet", "-"} else answer[:1]
         if answer == _EXCLUDED:
-            return replace(person, learn="no")
+            return replace(person, learn="no", imitate="no")
         if answer in keys:
             return replace(person, learn="yes", imitate=keys[answer], opted_out=())
         asker.say("Type y, n or x, or only Enter.", "yellow")

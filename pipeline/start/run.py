@@ -400,7 +400,12 @@ class _Steps:
             return
         settings = read_settings()
         api = settings.get("TELEGRAM_API_URL", "").rstrip("/") or TELEGRAM
-        token, bot = self._find_token(settings.get("BOT_TOKEN", "").strip(), api)
+        found = self._find_token(settings.get("BOT_TOKEN", "").strip(), api)
+        if found is None:
+            self._ask.say("To set up the bot later, run:")
+            self._ask.name_command("understudy", "start")
+            return
+        token, bot = found
         changes = {"BOT_TOKEN": token}
         if self._root != _DEFAULT_MODELS or settings.get("MODELS_DIR"):
             changes["MODELS_DIR"] = str(self._root)
@@ -420,8 +425,8 @@ class _Steps:
             sys.stdout.flush()
             self._dependencies.run_bot()
 
-    def _find_token(self, known: str, api: str) -> tuple[str, Bot]:
-        """Return a token that Telegram knows, and its bot; ask until there is one."""
+    def _find_token(self, known: str, api: str) -> tuple[str, Bot] | None:
+        """Return a token that Telegram knows, and its bot; None if the person has none yet."""
         given = self._request.token
         for token in filter(None, (given, known)):
             try:
@@ -432,7 +437,9 @@ class _Steps:
                 self._ask.say(f"The token in .env: {error}", "yellow")
         self._ask.say(_BOTFATHER)
         while True:
-            token = self._ask.ask_secret("Token", "--token TOKEN")
+            token = self._ask.ask_secret("Token (Enter: later)", "--token TOKEN")
+            if not token:
+                return None
             try:
                 return token, check_token(token, api)
             except TokenError as error:

@@ -120,10 +120,8 @@ def _call(method: Literal["getMe", "getUpdates"], token: str, api: str) -> Any: 
     """Return the result of a method. The library's errors are not shown: they contain the token."""
     try:
         response = httpx.get(f"{api}/bot{token}/{method}", timeout=_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise TokenError(
-            f"{api} cannot be reached ({type(error).__name__}): check the network", is_wrong=False
-        ) from None
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise TokenError(f"{api} cannot be reached: check the network", is_wrong=False) from None
     if response.status_code in _REFUSED:
         raise TokenError(
             "Telegram does not know this token: copy it again from @BotFather (/mybots, API Token)",

@@ -38,7 +38,7 @@ _ADAMW_BYTES = 12  # per trained weight: its gradient and AdamW's two moments, i
 _MEMORY_SHARE = 0.5  # of free memory; the rest is for other programs and the estimate's error
 _STATE = "trainer_state.json"  # transformers writes it last into a checkpoint
 _MATRIX_SIDE = 384  # a product takes 1 ms, too short for other programs to interrupt it often
-_MEASURED_SECONDS = 0.2
+_MEASURED_SECONDS = 1.0
 _MIN_PRODUCTS = 3
 _MIN_GAIN = 1.25
 
@@ -482,7 +482,7 @@ def measure_bf16_gain() -> float:
 
     A CPU that has the instructions may still be slow: one of two machine types with avx512_bf16 ran
     bf16 at 0.6 times float32's speed. To exclude the effect of other programs, the two precisions
-    alternate and the fastest product of each counts. Takes about 0.2 s.
+    alternate and the fastest product of each counts. Takes about a second.
     """
     single = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE)
     half = single.bfloat16()

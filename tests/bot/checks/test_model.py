@@ -20,7 +20,7 @@ async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
 async def test_an_empty_folder_of_models(empty_desk):
     empty_desk.registry.root.mkdir()
 
-    assert "make one with `understudy retrain`" in await empty_desk.says("model")
+    assert "make one with `understudy start`" in await empty_desk.says("model")
 
 
 async def test_models_of_which_none_serves(empty_desk, card):

@@ -14,9 +14,9 @@ async def test_voices_are_listed_with_their_message_counts(stage, group, zoe):
         answer = await stage.answer(group, zoe, "/voices")
 
     assert answer["text"].split("\n\n")[0].splitlines() == [
-        "• 🎭 Hugo Silva, learned from 1,204 messages",
+        "• 🎭 Hugo Silva, who wrote 1,204 messages",
         "• 🎭 Hugo Sá",
-        "• 🎭 João, learned from 1 message",
+        "• 🎭 João, who wrote 1 message",
         "• 🎭 李雷",
     ]
 

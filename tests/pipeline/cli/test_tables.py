@@ -191,7 +191,7 @@ def test_each_person_is_listed_with_whether_they_wrote_enough(tmp_path):
     lines = printed(inspect_chat(tmp_path, chat(*conversation(), few), min_messages=120))
 
     assert [row.split()[2] for row in lines if row.rstrip().endswith(("Friend 1", "Friend 2"))] == [
-        "yes", "yes",
+        "enough", "enough",
     ]  # fmt: skip
     assert next(row for row in lines if row.rstrip().endswith("Friend 3")).split()[2] == "no"
     assert "A voice needs 120 messages," in "\n".join(lines)

@@ -53,6 +53,13 @@ def test_order_is_by_time_whatever_the_order_in_which_sessions_were_found():
     assert list(splits) == list(reversed(split(spans(*[5] * 200), gap=5)))
 
 
+def test_validation_gets_more_than_a_rest_between_long_sessions():
+    splits = split(spans(*[100] * 7, 95, 2, 3, 100, 100), gap=1)
+
+    parts = [placed(splits, place) for place in range(3)]
+    assert parts == [[0, 1, 2, 3, 4, 5], [7, 8, 9], [11]]  # the nearest border left 3 messages
+
+
 def test_a_session_is_never_cut_and_the_nearest_end_of_one_is_the_border():
     splits = split(spans(3, 70, 2, 9, 30, 2, 4), gap=1)
 

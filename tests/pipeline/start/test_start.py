@@ -125,6 +125,15 @@ def test_all_answers_lead_to_a_running_bot(run, world, folder, telegram):
     assert settings == [f"BOT_TOKEN={TOKEN}", "ADMINS=7", "PACE=1"]
 
 
+def test_without_a_token_yet_it_stops_before_the_bot(run, world, folder, telegram):
+    typed = run(*ANSWERS[:-5], "")
+
+    assert not typed.left
+    assert "To set up the bot later, run:" in typed.said
+    assert not world.started
+    assert not (folder / ".env").exists()
+
+
 def test_it_names_every_command_that_it_runs(run, telegram):
     telegram.senders = [{"id": 7, "first_name": "Ana"}]
 
@@ -196,7 +205,7 @@ def test_the_answers_are_private_and_hold_no_token(run, folder, telegram):
     assert (folder / ".env").stat().st_mode & 0o777 == 0o600
     for path in (path for path in folder.rglob("*") if path.is_file() and path.name != ".env"):
         assert TOKEN.encode() not in path.read_bytes()
-    assert TOKEN not in said.replace(f"Token: {TOKEN}", "")
+    assert TOKEN not in said.replace(f"Token (Enter: later): {TOKEN}", "")
 
 
 def test_another_export_or_a_restart_forgets_the_answers(run, folder, tmp_path, telegram):

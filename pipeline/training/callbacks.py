@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 import torch
 import transformers
 
 from model.errors import TrainingError
 from pipeline.terminal import TrainingProgress, Watcher
 from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.machine import return_freed_memory
 
 METRIC = "eval_nats_per_character"
 """The name of the held-out loss in transformers' log history."""
@@ -25,6 +27,9 @@ A held-out pair costs a third of a training pair, so evaluations add at most a t
 _PAIRS_PER_PIECE = 2.4
 """The cost of a piece of a session in pairs: about 440 tokens against 185 in the demo chat."""
 
+_MAX_GROWTH = 1.25
+"""Growth of the process since its first step, which has the longest examples, before freed memory
+is returned: tensors of many sizes leave gaps that nothing fits."""
 _SAVE_EVERY = 600.0  # seconds between checkpoints: 1.6 GB for SmolLM2-135M, a few seconds to write
 
 
@@ -51,6 +56,7 @@ class RunCallback(transformers.TrainerCallback):
         self._first_step, self._first_second = 0, 0.0
         self._saved_at = 0.0
         self._loss: float | None = None
+        self._process, self._first_bytes = psutil.Process(), 0
 
     @property
     def seconds(self) -> float:
@@ -125,6 +131,10 @@ class RunCallback(transformers.TrainerCallback):
             control.should_save = control.should_log = True
         if control.should_evaluate or control.should_save:
             self.pause()
+        used = self._process.memory_info().rss
+        self._first_bytes = self._first_bytes or used
+        if used > _MAX_GROWTH * self._first_bytes:
+            return_freed_memory()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Remember when the last checkpoint was written."""

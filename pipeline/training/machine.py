@@ -67,6 +67,12 @@ def reuse_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
+def return_freed_memory() -> None:
+    """Return the memory of freed tensors to the system (glibc)."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _cores() -> int:
     return os.cpu_count() or 1
 

@@ -64,7 +64,6 @@ ELSEWHERE = {
     "rm -f live.json": "deletes the dump",
     "understudy start": "asks questions, which tests/pipeline/start/test_start.py answers",
     "understudy-bot health": "needs a running bot, which tests/bot/test_health.py has",
-    "understudy-bot playground": "tests/test_playground_live.py runs it and stops it",
     "understudy-bot playground --start-with *": "tests/test_playground_live.py",
     "understudy* --install-completion": "changes the shell's settings; typer's own command",
 }

@@ -315,7 +315,7 @@ def test_an_export_that_is_none_leaves_nothing_half_written(tmp_path, content, s
 def test_without_a_model_one_is_told_how_to_make_one(tmp_path):
     line = one_line(understudy("simulate", cwd=tmp_path, env={"PYTHONPATH": sys.path[0] or "."}))
 
-    assert "understudy retrain" in line
+    assert "understudy start" in line
 
 
 def test_a_dataset_that_is_none_is_refused(tmp_path):

@@ -229,7 +229,7 @@ def test_without_a_model_every_command_names_the_same_next_step(tmp_path):
     talk = CliRunner().invoke(app, ["chat", "--as", "João", "--models", str(root)]).exception
 
     assert str(talk) == listed.strip()
-    assert "understudy retrain" in listed
+    assert "understudy start" in listed
 
 
 def test_without_a_current_version_the_next_step_is_to_choose_one(tmp_path):

@@ -194,35 +194,27 @@ def _plan_run(
     bf16: bool,
     may_enlarge: bool,
 ) -> tuple[Plan, NameLoss | None]:
-    """Return a plan, and the loss on names if the time limit leaves enough passes for it."""
-    plan = _make_plan(base, rows, settings, None, bf16=bf16, may_enlarge=may_enlarge)
-    if not name_loss or plan.passes < name_loss.min_passes:
-        return plan, None
-    plan = _make_plan(base, rows, settings, name_loss, bf16=bf16, may_enlarge=may_enlarge)
-    return plan, name_loss
+    """Return a plan, and the loss on names if the time limit leaves enough passes for it.
 
-
-def _make_plan(
-    base: Base,
-    rows: datasets.Dataset,
-    settings: Hyperparameters,
-    name_loss: NameLoss | None,
-    *,
-    bf16: bool,
-    may_enlarge: bool,
-) -> Plan:
-    """Measure the speed with as many examples at a time as fit in memory, and make a plan."""
+    The speed is measured with as many examples at a time as fit in memory.
+    """
     fitting = fitting_pairs(base.weights, max(rows["length"]), bf16=bf16)
-
-    def measure(batch_size: int) -> Plan:
-        speed = measure_speed(
-            base, rows, batch_size, settings.minutes, bf16=bf16, name_loss=name_loss
-        )
-        return make_plan(rows["length"], speed, settings, may_enlarge=may_enlarge)
-
     start = max(1, min(settings.batch_size, fitting))
-    plan: Plan = find_executable_batch_size(measure, starting_batch_size=start)()
-    return plan
+
+    def make(names: NameLoss | None) -> Plan:
+        def measure(batch_size: int) -> Plan:
+            speed = measure_speed(
+                base, rows, batch_size, settings.minutes, bf16=bf16, name_loss=names
+            )
+            return make_plan(rows["length"], speed, settings, may_enlarge=may_enlarge)
+
+        plan: Plan = find_executable_batch_size(measure, starting_batch_size=start)()
+        return plan
+
+    plan = make(None)
+    if name_loss and plan.passes >= name_loss.min_passes:
+        return make(name_loss), name_loss
+    return plan, None
 
 
 class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base

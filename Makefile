@@ -19,7 +19,7 @@ demo: $(VENV)/.installed-demo
 	@echo "  .venv/bin/understudy simulate --turns 10       let the friends talk"
 	@echo "  .venv/bin/understudy start                     your own group, one question at a time"
 
-# The model whose scorecard stands in README: half an hour of training on two quiet cores, and as long to measure it.
+# A longer training than the demo's, half an hour on two quiet cores, and its whole scorecard.
 full: $(VENV)/.installed-demo
 	$(PYTHON) -m pipeline.cli sample full/export
 	$(PYTHON) -m pipeline.cli build full/export/result.json --public --out full/dataset

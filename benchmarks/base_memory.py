@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.figures import peak_memory
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import load_codec, make_codec
 from model.speaking.engine import Request, open_engine
@@ -62,27 +63,22 @@ def serve(name: str) -> None:
 def generate(folder: Path, family: str) -> None:
     """Draw candidates and score them, and print the peak memory of this process."""
     codec = load_codec(folder / "tokenizer.json")
-    before = peak()
+    before = peak_memory()
     engine = open_engine(folder / "engine", family, codec, device="cpu")
-    loaded = peak()
+    loaded = peak_memory()
     prompt, forced = [5 + n % 300 for n in range(384)], [7, 8]
     request = Request(prompt, forced, forced)
     decoding = Decoding(max_new_tokens=32, candidates=CANDIDATES)
     began = time.process_time()
     spoken = [c.ids or [9] for c in engine.candidates([request], decoding)[0]]
-    drawn, seconds = peak(), time.process_time() - began
+    drawn, seconds = peak_memory(), time.process_time() - began
     engine.scores([prompt] * CANDIDATES, [forced] * CANDIDATES, spoken)
+    scored = peak_memory()
     print(
         f"files {sum(file.stat().st_size for file in folder.rglob('*')) / 2**20:,.0f} MiB; peak "
         f"{before:,.0f} MiB before loading, {loaded:,.0f} loaded, {drawn:,.0f} after {CANDIDATES} "
-        f"candidates ({seconds:.1f} s of CPU, {os.cpu_count()} cores), {peak():,.0f} after scoring"
+        f"candidates ({seconds:.1f} s of CPU, {os.cpu_count()} cores), {scored:,.0f} after scoring"
     )
-
-
-def peak() -> float:
-    """Return the largest memory of this process so far, in MiB."""
-    status = Path("/proc/self/status").read_text("utf-8")
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def gigabytes(size: float) -> str:

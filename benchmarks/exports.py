@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.big_export import write_big_export
-from benchmarks.figures import ROOT, Figure, measure
+from benchmarks.figures import Figure, Processes, measure, peak_memory
 
 MESSAGES = int(os.environ.get("BENCH_MESSAGES", "1000000"))
 
@@ -20,27 +18,17 @@ def run() -> list[Figure]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         export = write_big_export(folder / "result.json", MESSAGES)
-        found: dict[str, list[dict[str, float]]] = {"ours": [], "pandas": []}
-
-        def ask(which: str, key: str) -> Callable[[], float]:
-            place = iter(range(10**9))
-
-            def read() -> float:
-                number = next(place)
-                if number == len(found[which]):
-                    found[which].append(_in_process(which, export, folder))
-                return found[which][number][key]
-
-            return read
-
+        ours, theirs = (
+            Processes("benchmarks.exports", which, export, folder) for which in ("ours", "pandas")
+        )
         return [
             measure(
-                f"inspect and build, {MESSAGES:,} entries", "s", ask("ours", "seconds"),
-                baseline=ask("pandas", "seconds"), baseline_name="json.load and pandas",
+                f"inspect and build, {MESSAGES:,} entries", "s", ours.ask("seconds"),
+                baseline=theirs.ask("seconds"), baseline_name="json.load and pandas",
                 wanted="≥ 3×", is_met=lambda _, ratio: ratio >= 3,
             ),
             measure(
-                "memory of it", "MiB", ask("ours", "memory"), baseline=ask("pandas", "memory"),
+                "memory of it", "MiB", ours.ask("memory"), baseline=theirs.ask("memory"),
                 baseline_name="json.load and pandas", wanted="≤ a quarter",
                 is_met=lambda _, ratio: ratio >= 4,
             ),
@@ -53,8 +41,7 @@ def main() -> None:
     started = time.perf_counter()
     (_build if which == "ours" else _load_with_pandas)(export, out)
     elapsed = time.perf_counter() - started
-    memory = Path("/proc/self/status").read_text("utf-8").split("VmHWM:")[1].split()[0]
-    sys.stdout.write(json.dumps({"seconds": elapsed, "memory": int(memory) / 1024}) + "\n")
+    sys.stdout.write(json.dumps({"seconds": elapsed, "memory": peak_memory()}) + "\n")
 
 
 def _build(export: Path, out: Path) -> None:
@@ -88,13 +75,6 @@ def _load_with_pandas(export: Path, _: Path) -> None:
     ]
     if not pairs:
         raise RuntimeError("no pairs")
-
-
-def _in_process(which: str, export: Path, folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.exports", which, str(export), str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Figures that are compared with a baseline in the same run, and the page that lists them."""
 
+import itertools
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -72,6 +75,35 @@ def measure(
         is_met(value, ratio or 0.0) if wanted else None, baseline_name,
         _round(min(own)), _round(max(own)), runs,
     )  # fmt: skip
+
+
+class Processes:
+    """Runs of a program in processes of their own, of which each prints several figures as JSON."""
+
+    def __init__(self, module: str, *arguments: object) -> None:
+        self._command = [sys.executable, "-m", module, *map(str, arguments)]
+        self._results: list[dict[str, float]] = []
+
+    def ask(self, key: str) -> Callable[[], float]:
+        """Return a function whose n-th call returns a figure of the n-th process."""
+        places = itertools.count()
+
+        def read() -> float:
+            place = next(places)
+            while place >= len(self._results):
+                done = subprocess.run(
+                    self._command, capture_output=True, text=True, check=True, cwd=ROOT
+                )
+                self._results.append(json.loads(done.stdout.splitlines()[-1]))
+            return self._results[place][key]
+
+        return read
+
+
+def peak_memory() -> float:
+    """Return the largest memory of this process so far, in MiB."""
+    status = Path("/proc/self/status").read_text("utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def seconds(work: Callable[[], object]) -> float:

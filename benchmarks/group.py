@@ -16,22 +16,11 @@ from bot.playground.objects import User
 from bot.playground.process import run_bot
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram
-from model.artifacts.artifact import Card, Chat
-from model.chat.conversation import Window
-from model.chat.roster import Roster
-from tests.bot.conftest import FRIENDS, PEOPLE, FakeSpeaker, Stage
+from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
 
 COMMANDS = 60
 STORED = 500_000
 FLOOD, FLOOD_SECONDS = 2_000, 10
-CARD = Card(
-    base="google/flan-t5-small",
-    family="encoder-decoder",
-    roster=Roster(PEOPLE),
-    chats=(Chat(FRIENDS, "Friends"),),
-    window=Window(),
-    max_prompt_tokens=512,
-)
 
 
 def run() -> list[Figure]:

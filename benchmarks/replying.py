@@ -1,7 +1,6 @@
 """The time and memory of a reply with FLAN-T5-small's shape, beside `generate` in transformers."""
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.figures import ROOT, Figure, measure, seconds
+from benchmarks.figures import Figure, Processes, measure, peak_memory, seconds
 
 BASE = "google/flan-t5-small"
 PROMPT_TOKENS, REPLY_TOKENS = 144, 32
@@ -24,40 +23,29 @@ def run() -> list[Figure]:
         folder = Path(temporary)
         _write_model(folder)
         sizes = json.loads((folder / "sizes.json").read_text("utf-8"))
-        found: dict[str, list[dict[str, float]]] = {"ours": [], "transformers": []}
-
-        def ask(which: str, key: str) -> Callable[[], float]:
-            """Return a function that measures in a new process, or reads what was measured."""
-            place = iter(range(10**9))
-
-            def read() -> float:
-                number = next(place)
-                if number == len(found[which]):
-                    found[which].append(_in_process(which, folder))
-                return found[which][number][key]
-
-            return read
-
+        ours, theirs = (
+            Processes("benchmarks.replying", which, folder) for which in ("ours", "transformers")
+        )
         limit = 1_000 * sizes["decoder"] / _measure_bandwidth()
         return [
             measure(
-                "one reply of 32 tokens, FLAN-T5-small's shape, one core", "s", ask("ours", "one"),
-                baseline=ask("transformers", "one"),
+                "one reply of 32 tokens, FLAN-T5-small's shape, one core", "s", ours.ask("one"),
+                baseline=theirs.ask("one"),
                 baseline_name="transformers in float32 on two cores",
                 wanted="≥ 4×", is_met=lambda _, ratio: ratio >= 4,
             ),
             measure(
-                "one token of it", "ms", ask("ours", "token"), baseline=lambda: limit,
+                "one token of it", "ms", ours.ask("token"), baseline=lambda: limit,
                 baseline_name="the decoder's bytes / this memory's bandwidth",
             ),
             measure(
-                "8 candidates", "s", ask("ours", "eight"), baseline=ask("ours", "one"),
+                "8 candidates", "s", ours.ask("eight"), baseline=ours.ask("one"),
                 baseline_name="one candidate", wanted="≤ 2.5 times as long",
                 is_met=lambda _, ratio: ratio >= 1 / 2.5,
             ),
             measure(
-                "peak memory with the model, FLAN-T5-small's shape", "MiB", ask("ours", "memory"),
-                baseline=ask("transformers", "memory"), baseline_name="transformers in float32",
+                "peak memory with the model, FLAN-T5-small's shape", "MiB", ours.ask("memory"),
+                baseline=theirs.ask("memory"), baseline_name="transformers in float32",
                 wanted="< 260 MB", is_met=lambda value, _: value < 260e6 / 2**20,
             ),
         ]  # fmt: skip
@@ -70,12 +58,11 @@ def main() -> None:
     draw(1)  # warm up
     one = min(seconds(lambda: draw(1)) for _ in range(REPLIES))
     eight = min(seconds(lambda: draw(8)) for _ in range(REPLIES)) if which == "ours" else 0.0
-    memory = Path("/proc/self/status").read_text("utf-8").split("VmHWM:")[1].split()[0]
     result = {
         "one": one,
         "eight": eight,
         "token": 1_000 * one / REPLY_TOKENS,
-        "memory": int(memory) / 1024,
+        "memory": peak_memory(),
     }
     sys.stdout.write(json.dumps(result) + "\n")
 
@@ -143,13 +130,6 @@ def _measure_bandwidth() -> float:
         block.sum()
         times.append(time.perf_counter() - started)
     return _COPIED / min(times)
-
-
-def _in_process(which: str, folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.replying", which, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 if __name__ == "__main__":

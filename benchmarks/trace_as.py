@@ -18,10 +18,8 @@ from bot.app import build, started
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
 from bot.transport.polling import ALLOWED_UPDATES
-from model.artifacts.artifact import Artifact, Card, Chat
-from model.chat.conversation import Window
-from model.chat.roster import Roster
-from tests.bot.conftest import FRIENDS, PEOPLE, FakeModels, FakeSpeaker, Stage, until
+from model.artifacts.artifact import Artifact
+from tests.bot.conftest import CARD, FRIENDS, FakeModels, FakeSpeaker, Stage, until
 
 ROOT = Path(__file__).resolve().parents[1]
 IGNORED = ("bot/playground/", "bot/background.py", "bot/services/supervisor.py")
@@ -88,19 +86,11 @@ async def trace_command(folder):
     """Return the trace of `/as` in a group that the bot knows already."""
     recorder = Recorder()
     telegram = Telegram(can_read_all=True)
-    card = Card(
-        base="google/flan-t5-small",
-        family="encoder-decoder",
-        roster=Roster(PEOPLE),
-        chats=(Chat(FRIENDS, "Friends"),),
-        window=Window(),
-        max_prompt_tokens=512,
-    )
     async with serve(telegram) as url:
-        stage = Stage(telegram, url, FakeSpeaker(), folder, card)
+        stage = Stage(telegram, url, FakeSpeaker(), folder, CARD)
         group = telegram.chat(FRIENDS, title="Friends")
         joao, hugo = telegram.user(13, "João"), telegram.user(11, "Hugo", "Silva")
-        models = FakeModels(Artifact(folder / "0001-abcdef01", card))
+        models = FakeModels(Artifact(folder / "0001-abcdef01", CARD))
         app = build(
             stage.settings(),
             models,

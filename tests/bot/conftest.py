@@ -33,6 +33,14 @@ PEOPLE = (
     Person("Rui", (16,), imitate="no"),
     Person("Eva", (17,), learn="no"),
 )
+CARD = Card(
+    base="google/flan-t5-small",
+    family="encoder-decoder",
+    roster=Roster(PEOPLE),
+    chats=(Chat(FRIENDS, "Friends"),),
+    window=Window(),
+    max_prompt_tokens=512,
+)
 
 
 class FakeSpeaker:
@@ -195,14 +203,7 @@ def _durations(monkeypatch):
 
 @pytest.fixture
 def card():
-    return Card(
-        base="google/flan-t5-small",
-        family="encoder-decoder",
-        roster=Roster(PEOPLE),
-        chats=(Chat(FRIENDS, "Friends"),),
-        window=Window(),
-        max_prompt_tokens=512,
-    )
+    return CARD
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Shared parts of both command lines: help in panels, numbers as options, errors in one line."""
 
 import io
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Annotated, Any, NoReturn
@@ -174,7 +176,17 @@ def _exit_at_signals() -> list[int]:
 
 
 def _fail(program: str, text: str, status: int = 1) -> NoReturn:
-    print(f"{program}: {make_printable_lines(text)}", file=sys.stderr)
+    error = f"{program}: {make_printable_lines(text)}"
+    if sys.stderr.isatty():
+        width = min(shutil.get_terminal_size().columns, _MAX_WIDTH)
+        error = "\n".join(
+            textwrap.fill(
+                line, width, subsequent_indent="  ",
+                break_long_words=False, break_on_hyphens=False,
+            )
+            for line in error.split("\n")
+        )  # fmt: skip
+    print(error, file=sys.stderr)
     sys.exit(status)
 
 

@@ -44,10 +44,19 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def print_indented(text: str | Text, console: Console, style: str = "") -> None:
+    """Print text, indented; in a terminal also wrapped. A file gets it as one line."""
+    if console.is_terminal:
+        words = text if isinstance(text, Text) else Text(text, style)
+        console.print(Padding.indent(words, 2), highlight=False)
+    else:
+        console.print(Text.assemble("  ", text), highlight=False, soft_wrap=True)
+
+
 def print_paragraph(text: str, console: Console) -> None:
-    """Print an empty line, then text, wrapped and indented."""
+    """Print an empty line, then text as `print_indented` does."""
     console.print()
-    console.print(Padding.indent(Text(text), 2), highlight=False)
+    print_indented(text, console)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +204,27 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def step(console: Console, title: str) -> Iterator[None]:
-    """Show a step while it runs, then how long it took."""
-    started = time.monotonic()
+def step(console: Console, title: str) -> Iterator[Callable[[float], None]]:
+    """Show a step while it runs, then how long it took.
+
+    Yields a function that shows how much of the step is done, from 0 to 1.
+    """
+    started = drawn = time.monotonic()
     if console.is_terminal:
-        with Live(Text(f"  {title} …"), console=console, auto_refresh=False, transient=True):
-            yield
+        text = Padding.indent(Text(f"{title} …"), 2)
+        with Live(text, console=console, auto_refresh=False, transient=True) as live:
+
+            def show(share: float) -> None:
+                nonlocal drawn
+                if time.monotonic() - drawn >= _REDRAW:
+                    drawn = time.monotonic()
+                    live.update(Padding.indent(Text(f"{title} … {share:.0%}"), 2), refresh=True)
+
+            yield show
     else:
-        yield
+        yield lambda _: None
     took = clock(time.monotonic() - started)
-    console.print(Text.assemble(f"  {title} ", (f"({took})", "dim")))
+    print_indented(Text.assemble(f"{title} ", (f"({took})", "dim")), console)
 
 
 @contextmanager

@@ -70,14 +70,14 @@ async def check_telegram(settings: Settings, card: Card | None, poll_seconds: in
     try:
         async with _bot(settings, ahead) as bot:
             return [
-                ok("BOT_TOKEN", f"the token of @{bot.username}"),
+                ok("token", f"belongs to @{bot.username}"),
                 *map(check_clock, ahead[:1]),
                 await _check_updates(settings, bot, poll_seconds),
                 *await _check_groups(bot, card),
                 await _check_admins(bot, settings.admins),
             ]
     except SettingsError as error:
-        failure = wrong("BOT_TOKEN", str(error))
+        failure = wrong("token", str(error))
     except TelegramError as error:
         failure = _explain_refusal(settings, error)
     return [failure, _list_admins(settings.admins)]
@@ -212,7 +212,7 @@ def _explain_refusal(settings: Settings, error: TelegramError) -> Finding:
             "from @BotFather (/mybots, API Token) into .env"
         )
         own = "" if url == TELEGRAM else f"; or {url} is not a Bot API server"
-        return wrong("BOT_TOKEN", f"{text}{own}")
+        return wrong("token", f"{text}{own}")
     reason = error.message.replace(settings.token, "[token]")
     if isinstance(error, BadRequest) or not isinstance(error, NetworkError):
         advice = "check that it is a Bot API server, and the one that the bot was last moved to"

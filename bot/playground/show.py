@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from bot.errors import PlaygroundError
@@ -74,7 +75,9 @@ class Group:
                 f"{VOICE_EMOJI} ", (f"{name}: ", "bold magenta"), (words, "magenta")
             )
         else:
-            line = Text(f"    {make_printable_lines(text)}", "yellow")
+            notice = Text(make_printable_lines(text), "yellow")
+            self.console.print(Padding.indent(notice, 4))
+            return
         self.console.print(line)
 
     def _user(self, name: str) -> User:

@@ -45,7 +45,7 @@ class Decoding:
     top_k: int = 50
     top_p: float = 0.95
     repetition_penalty: float = 1.0
-    max_new_tokens: int = 64
+    max_new_tokens: int = 96
     candidates: int = 8
     voice_weight: float = 2.0
     context_weight: float = 0.5

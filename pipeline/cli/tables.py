@@ -14,7 +14,7 @@ from pipeline.dataset.inspection import ChatReport
 from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
-from pipeline.terminal import nats_note, print_paragraph, table
+from pipeline.terminal import nats_note, print_indented, print_paragraph, table
 from pipeline.training.verdict import loss_sentence, voice_sentence
 
 if TYPE_CHECKING:  # it needs the training extra
@@ -66,9 +66,9 @@ def _print_chat(one: ChatReport, console: Console) -> None:
         else "no messages",
         "messages": f"{one.messages:,}; service {counts.service:,}, "
         f"unsupported {counts.unsupported:,}, topics {counts.topics:,}",
-        "yields": f"{one.sessions:,} conversations, {one.pairs:,} pairs",
-        "scripts": _listed(one.scripts) or "none",
-        "private": _listed(one.private) or "nothing found",
+        "gives": f"{one.sessions:,} conversations, {one.pairs:,} pairs",
+        "alphabets": _listed(one.scripts) or "none",
+        "private data": _listed(one.private) or "none found",
         "repaired": _listed(chat.tally.repaired) or "nothing",
         "skipped": _listed(chat.tally.skipped) or "nothing",
     }
@@ -83,7 +83,8 @@ def _print_chat(one: ChatReport, console: Console) -> None:
     console.print(Padding.indent(rows, 2))
     for trouble in chat.places[:_MAX_PLACES]:
         after = f", after message {trouble.after}" if trouble.after else ""
-        console.print(f"  {trouble.file} at byte {trouble.offset:,}{after}: {trouble.description}")
+        place = f"{trouble.file} at byte {trouble.offset:,}{after}"
+        print_indented(f"{place}: {trouble.description}", console)
     if (left := len(chat.places) - _MAX_PLACES) > 0:
         console.print(f"  … and {left} more of the first {len(chat.places)} places (--json)")
     _print_authors(one, console)
@@ -105,10 +106,11 @@ def _print_authors(one: ChatReport, console: Console) -> None:
     console.print(Padding.indent(people, 2))
     if len(authors) > _MAX_AUTHORS:
         console.print(f"  … and {len(authors) - _MAX_AUTHORS:,} more with fewer messages (--json)")
-    console.print(
-        f"  A voice needs {one.min_messages:,} messages, without commands and forwards "
+    print_indented(
+        f"A voice needs {one.min_messages:,} messages, without commands and forwards "
         "(--min-messages).",
-        style="dim",
+        console,
+        "dim",
     )
 
 
@@ -151,7 +153,7 @@ def _chat(one: ChatReport) -> dict[str, Any]:
         "last": counts.last.isoformat() if counts.last else None,
         "min_messages": one.min_messages,
         "authors": [
-            {**_author(author), "is_voice": _voice(author, one) == "yes"} for author in one.authors
+            {**_author(author), "is_voice": _voice(author, one) != "no"} for author in one.authors
         ],
         "repaired": dict(chat.tally.repaired),
         "skipped": dict(chat.tally.skipped),
@@ -189,9 +191,10 @@ def print_summary(
     chats = ", ".join(
         make_printable_name(chat.title) or str(chat.chat_id) for chat in summary.chats
     )
-    console.print(
-        f"  {chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
-        f"conversations, {summary.pairs:,} pairs"
+    print_indented(
+        f"{chats}: {summary.messages:,} messages, {summary.lines:,} in {summary.sessions:,} "
+        f"conversations, {summary.pairs:,} pairs",
+        console,
     )
     splits = table("split", "conversations", "messages", "pairs", "seen", "from", "to")
     for part in summary.splits:
@@ -205,12 +208,13 @@ def print_summary(
         voices.add_row(Text(voice.name), *(f"{n:,}" for n in counts), voice.imitate)
     console.print(Padding.indent(voices, 2))
     for line in _notes(summary):
-        console.print(f"  {line}")
+        print_indented(line, console)
     if summary.silent:
-        console.print(
-            f"  The bot will not speak as {', '.join(summary.silent)} until they agree. If they "
+        print_indented(
+            f"The bot will not speak as {', '.join(summary.silent)} until they agree. If they "
             f'have agreed, write imitate = "yes" for them in {roster}',
-            style="yellow",
+            console,
+            "yellow",
         )
 
 
@@ -268,10 +272,9 @@ def print_outcome(trained: "Trained", console: Console) -> None:
     if not trained.promoted:
         state = f"is ready: understudy models promote {number}"
     print_paragraph(loss_sentence(trained.loss), console)
-    console.print(f"  {trained.name} {state}", highlight=False)
-    console.print(
-        f"  Next: understudy evaluate {number} --quick (does it sound like anyone?)",
-        highlight=False,
+    print_indented(f"{trained.name} {state}", console)
+    print_indented(
+        f"Next: understudy evaluate {number} --quick (does it sound like anyone?)", console
     )
 
 
@@ -306,7 +309,7 @@ def print_scorecard(card: Card, console: Console) -> None:
         console.print(Padding.indent(lines(card), 2))
     console.print()
     for line in _notes_on(card):
-        console.print(Text(f"  {line}"))
+        print_indented(line, console)
 
 
 def print_headline(card: Card, console: Console) -> None:
@@ -337,20 +340,19 @@ def print_headline(card: Card, console: Console) -> None:
         note = f"The first three: relative to real replies; {found['bags']} bags of ten per voice"
     else:
         note = "The first: relative to real replies. Too few lines to say whether ten sound right"
-    console.print(f"  {note}", style="dim")
+    print_indented(note, console, "dim")
     right = card["right_voice"]
     for key, what in (
         ("absent", "speaker absent, among absent names"),
         ("no_context", "without context, among all names"),
     ):
         share, chance = right[key]["share"], right[key]["chance"]
-        console.print(f"  Right voice, {what}: {share:.0%} (chance {chance:.0%})")
-    console.print(
-        f"  Real or generated, with context: AUC {found['auc_with_context']:.2f} (0.5: alike)\n"
-        f"  Private data: in {card['personal_data']} of {card['personal_data_lines']:,} lines"
-    )
+        print_indented(f"Right voice, {what}: {share:.0%} (chance {chance:.0%})", console)
+    auc, lines = found["auc_with_context"], card["personal_data_lines"]
+    print_indented(f"Real or generated, with context: AUC {auc:.2f} (0.5: alike)", console)
+    print_indented(f"Private data: in {card['personal_data']} of {lines:,} lines", console)
     if card["quick"]:
-        console.print("  Quick evaluation: leave out --quick for narrower intervals")
+        print_indented("Quick evaluation: leave out --quick for narrower intervals", console)
 
 
 def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's

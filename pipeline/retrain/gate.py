@@ -10,7 +10,7 @@ from rich.padding import Padding
 from pipeline.evaluation import paired
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.paired import Evaluation, Outcomes
-from pipeline.terminal import shown, table
+from pipeline.terminal import print_indented, shown, table
 
 Card = Mapping[str, Any]
 """The content of scorecard.json."""
@@ -131,7 +131,7 @@ def print_verdict(verdict: Verdict, new: str, current: str | None, console: Cons
         style="dim",
     )
     for reason in verdict.reasons:
-        console.print(f"  {reason}")
+        print_indented(reason, console)
 
 
 def _choose_bag_size(new: Evaluation, current: Evaluation | None) -> str:

@@ -32,6 +32,7 @@ from pipeline.retrain.merge import (
 )
 from pipeline.retrain.people import People, read_dump_notes, update_people
 from pipeline.retrain.request import Dependencies, RetrainRequest
+from pipeline.terminal import print_indented
 from pipeline.versions.erasure import contains_words_of, delete_dataset, list_datasets
 from pipeline.versions.ledger import DumpNotes
 from pipeline.versions.lineage import (
@@ -166,7 +167,7 @@ def update_history(
     dependencies.watch.begin("erase")
     disable_excluded_people(Registry(request.root), people.written)
     if erased := _erase(request.root, people.roster, merged):
-        dependencies.watch.console.print(f"  {erased}")
+        print_indented(f"{erased}", dependencies.watch.console)
     dependencies.watch.begin("keep")
     merged.ledger = replace(merged.ledger, deleted=merged.ledger.deleted + merged.deleted)
     history = replace(merged.history, ledger=merged.ledger)

@@ -20,6 +20,7 @@ from pipeline.dataset.split import TEST, VALIDATION
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.retrain.intake import CurrentVersion, Intake
 from pipeline.retrain.request import Dependencies, RetrainRequest
+from pipeline.terminal import print_indented
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start
@@ -144,7 +145,9 @@ def _choose_start(
     if reason is None and request.start_from is None and not current.artifact.weights.is_dir():
         reason = "has no weights to continue from"
     if reason:
-        dependencies.watch.console.print(f"  {name} {reason}: training starts from the base")
+        print_indented(
+            f"{name} {reason}: training starts from the base", dependencies.watch.console
+        )
         return Start(base)
     has_rate = "learning_rate" in request.hyperparameters
     return Start(current.artifact, learning_rate_factor=1.0 if has_rate else _CONTINUED_RATE)

@@ -35,7 +35,7 @@ from pipeline.retrain.intake import (
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.plan import Plan, make_plan
 from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
-from pipeline.terminal import print_paragraph
+from pipeline.terminal import print_indented, print_paragraph
 from pipeline.training.run import checkpoint_of, find_commit, may_resume
 from pipeline.training.verdict import verdict as in_words
 from pipeline.versions.erasure import delete_killed_runs, delete_old_versions
@@ -139,18 +139,20 @@ def _print_intake(intake: Intake, dependencies: Dependencies) -> None:
     )  # fmt: skip
     if merged.is_migrated:
         name = make_printable_name(merged.chat.name)
-        console.print(f"  {name} became a supergroup; its history is kept")
+        print_indented(f"{name} became a supergroup; its history is kept", console)
     for file in merged.damaged:
-        console.print(f"  {file} is damaged: messages missing from it do not count as deleted")
+        print_indented(
+            f"{file} is damaged: messages missing from it do not count as deleted", console
+        )
     if merged.unidentified:
         console.print(
             f"  {merged.unidentified:,} forgotten messages cannot be identified in a basic group: "
             "their authors can delete them in Telegram"
         )
     for person in intake.people.newcomers:
-        console.print(f"  {person.name} is new: not a voice yet, see {intake.roster_file}")
+        print_indented(f"{person.name} is new: not a voice yet, see {intake.roster_file}", console)
     for one in merged.ledger.withdrawn:
-        console.print(f"  {one.name} is not learned from")
+        print_indented(f"{one.name} is not learned from", console)
 
 
 def _confirm_roster(intake: Intake, request: RetrainRequest, dependencies: Dependencies) -> bool:

@@ -149,6 +149,9 @@ class _Steps:
             "chat": make_printable_name(known.chat) if known.chat_id is not None else None,
             "people": str(self._root / ROSTER_FILE) if known.has_people else None,
             "base": known.base,
+            "minutes": f"{known.minutes:g} of training; --minutes changes it"
+            if known.minutes is not None and not known.version
+            else None,
             "version": known.version,
             "bot": f"@{known.bot}" if known.bot else None,
         }
@@ -277,8 +280,13 @@ class _Steps:
 
     def _choose_base(self) -> None:
         given, known = self._request, self._answers
-        if known.version or (known.base and known.minutes is not None and not given.base):
+        if known.version:
             return
+        if known.base and not given.base:
+            if given.minutes is not None:
+                self._save(minutes=given.minutes)
+            if self._answers.minutes is not None:
+                return
         if given.base and given.minutes is not None:
             self._save(base=given.base, minutes=given.minutes, lora=False)
             return

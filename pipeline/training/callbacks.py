@@ -79,6 +79,8 @@ class RunCallback(transformers.TrainerCallback):
     def rate_factor(self, share_of_steps: float) -> float:
         """Return the learning rate as a share of its peak: warm-up, then cosine or linear decay."""
         done, warmup = self.share_done(share_of_steps), self._settings.warmup
+        if done >= 1:
+            return 0.0  # a resumed run that was done makes one more step
         if done < warmup:
             return max(0.05, done / warmup)
         decayed = (done - warmup) / (1 - warmup)
@@ -117,7 +119,11 @@ class RunCallback(transformers.TrainerCallback):
             raise TrainingError("training has diverged: try again with a lower --learning-rate")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Report progress, then decide whether to evaluate, to save and to stop."""
+        """Report progress, then decide whether to evaluate, to save and to stop.
+
+        The last weights are saved too: a program that is stopped during the conversion repeats
+        only that.
+        """
         seconds, share = self.seconds, self.share_done(state.global_step / state.max_steps)
         if self._on_progress:
             pairs = (state.global_step - self._first_step) * self._pairs_per_step
@@ -127,7 +133,7 @@ class RunCallback(transformers.TrainerCallback):
             )
         control.should_training_stop |= share >= 1 or self.interrupted
         control.should_evaluate = not self.interrupted and self._is_evaluation_due(state, share)
-        if self.interrupted or seconds - self._saved_at > _SAVE_EVERY:
+        if control.should_training_stop or seconds - self._saved_at > _SAVE_EVERY:
             control.should_save = control.should_log = True
         if control.should_evaluate or control.should_save:
             self.pause()

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -29,19 +29,29 @@ class Drift:
     quantized: float
 
 
-def convert(base: Base, folder: Path, held_out: Sequence[Example]) -> Drift:
+def convert(
+    base: Base,
+    folder: Path,
+    held_out: Sequence[Example],
+    on_share: Callable[[float], None] = lambda _: None,
+) -> Drift:
     """Write int8 files into `folder` and return their difference from the original.
+
+    `on_share` gets the share that is done.
 
     Raises:
         ArtifactError: The difference is larger than quantisation explains.
         TrainingError: The weights are no longer finite numbers.
     """
     base.weights.float().cpu()
+    on_share(0)
     truth = reply_log_probabilities(base, held_out, bf16=False)
     if not all(math.isfinite(value) for row in truth for value in row):
         raise TrainingError("training has diverged: try again with a lower --learning-rate")
+    on_share(1 / 3)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         exact = max(_convert(base, Path(temporary) / "float32", "float32", held_out, truth))
+    on_share(2 / 3)
     if not exact <= _MAX_EXACT:
         raise ArtifactError(
             f"CTranslate2 and transformers disagree on {base.name}: log-probabilities differ by "

@@ -1,6 +1,6 @@
 """Compute losses, and held-out losses in nats per character."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +27,18 @@ class Loss:
         return self.nats / self.characters
 
 
-def losses(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[Loss]:
-    """Return the loss of each reply's words; its end and further labels do not count."""
-    rows = reply_log_probabilities(base, examples, bf16=bf16)
+def losses(
+    base: Base,
+    examples: Sequence[Example],
+    *,
+    bf16: bool,
+    on_share: Callable[[float], None] = lambda _: None,
+) -> list[Loss]:
+    """Return the loss of each reply's words; its end and further labels do not count.
+
+    `on_share` gets the share that is done.
+    """
+    rows = reply_log_probabilities(base, examples, bf16=bf16, on_share=on_share)
     return [
         Loss(
             -sum(value for value, is_word in zip(row, e.is_word, strict=True) if is_word),
@@ -40,9 +49,16 @@ def losses(base: Base, examples: Sequence[Example], *, bf16: bool) -> list[Loss]
 
 
 def reply_log_probabilities(
-    base: Base, examples: Sequence[Example], *, bf16: bool
+    base: Base,
+    examples: Sequence[Example],
+    *,
+    bf16: bool,
+    on_share: Callable[[float], None] = lambda _: None,
 ) -> list[list[float]]:
-    """Return for each example the natural log-probability of each of the reply's tokens."""
+    """Return for each example the natural log-probability of each of the reply's tokens.
+
+    `on_share` gets the share of the examples that are done.
+    """
     import torch
 
     weights = base.weights
@@ -57,6 +73,7 @@ def reply_log_probabilities(
             chosen = logits.float().log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
             for place, values in zip(places, chosen.split(counts), strict=True):
                 found[place] = values[-len(examples[place].reply) :].tolist()
+            on_share(len(found) / len(examples))
     return [found[place] for place in range(len(examples))]
 
 

@@ -14,7 +14,7 @@ from pipeline.training.losses import label_logits
 TURNS, NAMES = 12, 4
 """Turns per step, and the names that compete for each: its own and three others."""
 
-_MAX_REPLY_TOKENS = 64
+_MAX_REPLY_TOKENS = 32
 _DRAWN = 3 * TURNS
 """Turns drawn for a step; of these, neighbours in length are used, so that little is padded."""
 
@@ -47,11 +47,16 @@ class NameLoss:
         """Whether it has a weight, and two voices at least."""
         return self.weight > 0 and len(self._voices) > 1
 
-    def compute(self, step: int) -> Any:  # noqa: ANN401  a tensor; torch is imported late
-        """Return the mean over the turns of a step, in nats, as a scalar tensor."""
+    def compute(self, step: int, part: int = 0, parts: int = 1) -> Any:  # noqa: ANN401  a tensor
+        """Return a part of the mean over the turns of a step, in nats, as a scalar tensor.
+
+        The `parts` of a step add up to the mean.
+        """
         import torch
 
-        groups = self._draw(step)
+        groups = self._draw(step)[part::parts]
+        if not groups:
+            return torch.zeros(())
         examples = [example for group in groups for example in group]
         batch = self._collate([row_of(example, self._base.family) for example in examples])
         device = self._base.weights.device
@@ -59,13 +64,13 @@ class NameLoss:
             self._base, {name: tensor.to(device) for name, tensor in batch.items()}
         )
         nats = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
-        parts = torch.split(nats, counts)  # type: ignore[no-untyped-call, unused-ignore]  # torch's
+        per_text = torch.split(nats, counts)  # type: ignore[no-untyped-call, unused-ignore]  # torch's
         scores = [
             -(own[-len(example.reply) :] * torch.tensor(example.is_word, device=device)).sum()
-            for example, own in zip(examples, parts, strict=True)
+            for example, own in zip(examples, per_text, strict=True)
         ]
         by_turn = torch.stack(scores).view(len(groups), -1)
-        return -by_turn.log_softmax(1)[:, 0].mean()
+        return -by_turn.log_softmax(1)[:, 0].sum() / TURNS
 
     def _draw(self, step: int) -> list[list[Example]]:
         """Return for each turn its examples under each name, its own name first."""

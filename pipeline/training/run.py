@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,7 +31,7 @@ from model.version import VERSION
 from pipeline.dataset.pairs import Pair, SessionLine, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, read_session_lines
-from pipeline.terminal import Bar, TrainingBar, clock, curve, step
+from pipeline.terminal import Bar, TrainingBar, clock, curve, print_indented, step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
@@ -39,6 +40,7 @@ from pipeline.training.joining import save_propensity
 from pipeline.training.kinds import check_length
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.name_loss import NameLoss
+from pipeline.training.repeats import learn_lines_once, learn_pairs_once
 
 if TYPE_CHECKING:
     import datasets
@@ -216,7 +218,12 @@ def sample_evenly(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair
 
 
 def measure_loss(
-    base: Base, pairs: Sequence[Pair], examples: Sequence[Example], *, bf16: bool
+    base: Base,
+    pairs: Sequence[Pair],
+    examples: Sequence[Example],
+    *,
+    bf16: bool,
+    on_share: Callable[[float], None] = lambda _: None,
 ) -> dict[str, float]:
     """Return nats per character by voice, over all pairs, and over those not seen in training."""
     from pipeline.training.losses import Loss, losses
@@ -226,7 +233,8 @@ def measure_loss(
         raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
     base.weights.to(training_device())
     sums: dict[str, Loss] = defaultdict(Loss)
-    for pair, loss in zip(pairs, losses(base, examples, bf16=bf16), strict=True):
+    found = losses(base, examples, bf16=bf16, on_share=on_share)
+    for pair, loss in zip(pairs, found, strict=True):
         for key in {pair.voice, _WHOLE, _WHOLE if pair.seen else _FRESH}:
             sums[key] += loss
     return {key: round(loss.per_character, 4) for key, loss in sums.items()}
@@ -350,9 +358,8 @@ def _train_and_add(
     reuse_freed_memory()
     console = bar.console
     if not (dataset.folder / CONVERSATIONS).is_file():
-        console.print(
-            "  This dataset does not say who answers whom, so the bot never joins unprompted"
-        )
+        text = "This dataset does not say who answers whom, so the bot never joins unprompted"
+        print_indented(text, console)
     work = work_folder(dataset, start, registry)
     dataset, canaries = _choose_training_pairs(dataset, settings)
     with step(console, f"Loading {start.name}"):
@@ -368,7 +375,7 @@ def _train_and_add(
     precision = trainer.choose_precision(
         settings.precision, work / trainer.PRECISION if resume else None
     )
-    console.print(f"  Precision: {precision.reason}", highlight=False)
+    print_indented(f"Precision: {precision.reason}", console)
     tested = sample_evenly(dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
     examples = encode_all(tested)
     if not resume:
@@ -377,8 +384,8 @@ def _train_and_add(
     before = saved_loss(work / _UNTUNED_LOSS, tested) if resume else None
     if before is None:
         untuned = "the untuned base" if isinstance(start.base, str) else start.name
-        with step(console, f"Loss of {untuned} on {len(tested)} held-out replies"):
-            before = measure_loss(base, tested, examples, bf16=precision.bf16)
+        with step(console, f"Loss of {untuned} on {len(tested)} held-out replies") as show:
+            before = measure_loss(base, tested, examples, bf16=precision.bf16, on_share=show)
         save_loss(work / _UNTUNED_LOSS, tested, before)
     voices = max(1, len(dataset.roster.voices))
     per_voice = max(1, settings.validation_pairs // voices)
@@ -390,9 +397,9 @@ def _train_and_add(
         learning_rate=settings.learning_rate * start.learning_rate_factor,
     )
     learned = dataset.train if start.only is None else start.only
-    names = NameLoss(base, learned, settings, _MIN_NAME_PASSES / draws)
+    names = NameLoss(base, learn_pairs_once(learned), settings, _MIN_NAME_PASSES / draws)
     kind = _KINDS[settings.examples]
-    console.print(f"  Training on {len(rows) // draws:,} {kind}", highlight=False)
+    print_indented(f"Training on {len(rows) // draws:,} {kind}", console)
     outcome = _train_with_bar(
         partial(
             trainer.train, base, rows, paced, work, precision=precision, held_out=watched,
@@ -402,19 +409,31 @@ def _train_and_add(
         bar,
         kind,
     )  # fmt: skip
-    with step(console, "Loss of the tuned model on the same replies"):
-        after = measure_loss(base, tested, examples, bf16=precision.bf16)
+    with _explain_interrupt(), step(console, "Loss of the tuned model on the same replies") as show:
+        after = measure_loss(base, tested, examples, bf16=precision.bf16, on_share=show)
     nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
     loss = HeldOutLoss(nats.pop(_WHOLE), nats.pop(_FRESH, None), nats, len(tested))
-    with step(console, "Converting for the bot, checked against the original"):
+    title = "Converting for the bot, checked against the original"
+    with _explain_interrupt(), step(console, title) as show:
         card = _card_of(dataset, start, base, settings, decoding, outcome, loss, canaries)
         per_voice = max(1, _CHECKED_PAIRS // voices)
         checked = sample_evenly(dataset.validation or dataset.test, per_voice, settings.seed)
-        name = _add_version(registry, base, card, encode_all(checked), dataset)
+        name = _add_version(registry, base, card, encode_all(checked), dataset, show)
     make_private(work / "tensorboard")
     shutil.move(work / "tensorboard", make_folder(registry.root / "tensorboard") / name)
     shutil.rmtree(work)  # checkpoints contain the chat
     return name, loss
+
+
+@contextmanager
+def _explain_interrupt() -> Iterator[None]:
+    """Raise a TrainingError for Ctrl-C after training: its last checkpoint is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise TrainingError(
+            "stopped after training, with a checkpoint: repeat the command to continue"
+        ) from None
 
 
 def _choose_training_pairs(
@@ -442,11 +461,13 @@ def _encode_examples(
     check_length(start.name, base.weights.config, sum(limits))
     if settings.examples == "sessions":
         return encode_sessions(
-            _training_sessions(dataset, start, settings, canaries), base.codec, sum(limits),
+            learn_lines_once(_training_sessions(dataset, start, settings, canaries)),
+            base.codec, sum(limits),
             window=dataset.window, hidden=settings.hidden, draws=draws, seed=settings.seed,
         )  # fmt: skip
+    pairs = dataset.train if start.only is None else start.only
     return encode_pairs(
-        dataset.train if start.only is None else start.only, base.codec, base.family, limits,
+        learn_pairs_once(pairs), base.codec, base.family, limits,
         hidden=settings.hidden, draws=draws, seed=settings.seed,
     )  # fmt: skip
 
@@ -483,8 +504,7 @@ def _training_sessions(
 
 def _print_plan(console: Console, kind: str, draws: int, plan: "Plan") -> None:
     """Print a plan; a pass over the rows is a pass over every draw."""
-    line = replace(plan, passes=plan.passes * draws).describe(kind)
-    console.print(f"  {line}", highlight=False)
+    print_indented(replace(plan, passes=plan.passes * draws).describe(kind), console)
 
 
 def _train_with_bar(run: Callable[..., "Outcome"], bar: Bar, kind: str) -> "Outcome":
@@ -497,7 +517,7 @@ def _train_with_bar(run: Callable[..., "Outcome"], bar: Bar, kind: str) -> "Outc
         raise TrainingError(
             f"stopped after {done} with a checkpoint: repeat the command to continue"
         )
-    bar.console.print(f"  Trained {done}, {clock(outcome.seconds)}", highlight=False)
+    print_indented(f"Trained {done}, {clock(outcome.seconds)}", bar.console)
     if outcome.curve:
         bar.console.print(curve(outcome.curve, outcome.kept), highlight=False)
     return outcome
@@ -529,7 +549,9 @@ def _card_of(
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "dataset": {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash},
             "voices": {voice.name: voice.lines for voice in dataset.summary.voices},
-            "hyperparameters": asdict(replace(settings, batch_size=outcome.batch_size)),
+            "hyperparameters": asdict(
+                replace(settings, batch_size=outcome.batch_size, name_loss=outcome.name_loss)
+            ),
             "steps": outcome.steps,
             "seconds": round(outcome.seconds, 1),
             "training_loss": round(outcome.loss, 4),
@@ -543,7 +565,12 @@ def _card_of(
 
 
 def _add_version(
-    registry: Registry, base: Base, card: Card, checked: Sequence[Example], dataset: Dataset
+    registry: Registry,
+    base: Base,
+    card: Card,
+    checked: Sequence[Example],
+    dataset: Dataset,
+    on_share: Callable[[float], None],
 ) -> str:
     """Write the artifact next to the registry's versions, then move it in; return its name.
 
@@ -555,7 +582,7 @@ def _add_version(
 
     with tempfile.TemporaryDirectory(dir=registry.root, prefix=_NEW) as temporary:
         folder = make_folder(Path(temporary) / "artifact")
-        drift = convert(base, folder / "engine", checked)
+        drift = convert(base, folder / "engine", checked, on_share)
         base.codec.save(folder / "tokenizer.json")
         base.weights.to(torch.bfloat16).save_pretrained(folder / "weights")
         nats = {"exact": round(drift.exact, 6), "int8": round(drift.quantized, 4)}

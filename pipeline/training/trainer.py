@@ -23,7 +23,7 @@ from model.errors import TrainingError
 from pipeline.terminal import Point, Watcher
 from pipeline.training.bases import Base
 from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
-from pipeline.training.encoding import IGNORED, Collator, Example
+from pipeline.training.encoding import Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, label_logits, losses
 from pipeline.training.name_loss import NameLoss
@@ -62,7 +62,10 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended; `curve` holds its held-out losses, `kept` the one whose weights are used."""
+    """How a run ended; `curve` holds its held-out losses, `kept` the one whose weights are used.
+
+    `name_loss` is the weight of the loss on names, 0 if the run went without.
+    """
 
     steps: int
     examples: int
@@ -70,6 +73,7 @@ class Outcome:
     seconds: float
     loss: float
     interrupted: bool
+    name_loss: float = 0.0
     curve: tuple[Point, ...] = ()
     kept: Point | None = None
 
@@ -164,7 +168,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     examples = epochs * len(rows) + min(len(rows), steps * settings.batch_size)
     return Outcome(
         state.global_step, examples, settings.batch_size, run.seconds, loss, run.interrupted,
-        curve, kept,
+        name_loss.weight if name_loss else 0.0, curve, kept,
     )  # fmt: skip
 
 
@@ -236,6 +240,7 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
     ) -> None:
         self._base, self._run, self._bf16 = base, run, bf16
         self._name_loss, rows, held_out = data.name_loss, data.rows, data.held_out
+        self._part_of, self._part = -1, 0  # the step whose losses on names are computed, its part
         self._held_out = held_out
         evaluates = settings.evaluations > 0 and len(held_out) > 0
         is_alike = settings.batches == "alike"
@@ -301,17 +306,23 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
         """Return the sum over these labels, divided by the number of labels in the step.
 
         The gradient of the loss on names is added before, so that memory holds one of the two at a
-        time; in proportion, so that it counts once in a step of several parts.
+        time. In a step of several parts, each adds its share of the turns.
         """
         if self._name_loss:
-            share = (inputs["labels"] != IGNORED).sum() / num_items_in_batch
-            with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
-                names = self._name_loss.compute(self.state.global_step)
-            self.accelerator.backward(self._name_loss.weight * share * names)
+            self._add_name_loss(self._name_loss)
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
             logits, labels, _ = label_logits(self._base, inputs)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
         return loss / num_items_in_batch
+
+    def _add_name_loss(self, name_loss: NameLoss) -> None:
+        step, parts = self.state.global_step, self.args.gradient_accumulation_steps
+        self._part = self._part + 1 if step == self._part_of else 0
+        self._part_of = step
+        with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
+            names = name_loss.compute(step, self._part, parts)
+        if names.requires_grad:
+            self.accelerator.backward(name_loss.weight * names)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the held-out loss in nats per character."""

@@ -242,7 +242,7 @@ async def test_a_check_of_what_is_well(desk, stage, joao):
 
     assert (outcome.code, outcome.err) == (0, ""), outcome.out
     assert all(line.startswith(("ok     ", "       ")) for line in outcome.out.splitlines())
-    assert "ok     BOT_TOKEN: the token of @understudy_bot\n" in outcome.out
+    assert "ok     token: belongs to @understudy_bot\n" in outcome.out
     assert not database(desk).exists()
 
 

@@ -96,6 +96,18 @@ def test_not_a_number_is_out_of_range():
     assert number(float, 0)("0.5") == 0.5
 
 
+def app_that_raises(error, monkeypatch):
+    """Return a program whose only command raises an error."""
+    monkeypatch.setattr("sys.argv", ["program"])
+
+    def fail():
+        raise error
+
+    app = make_app("Fail.")
+    add_commands(app, [(fail, "program fail")])
+    return app
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
@@ -108,19 +120,30 @@ def test_not_a_number_is_out_of_range():
     ids=["one of ours", "the system's"],
 )
 def test_an_error_that_a_person_can_fix_is_one_line(error, line, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["program"])
-
-    def fail():
-        raise error
-
-    app = make_app("Fail.")
-    add_commands(app, [(fail, "program fail")])
+    app = app_that_raises(error, monkeypatch)
 
     with pytest.raises(SystemExit) as caught:
         run_app(app, "program", exit_at_signals=False)
 
     assert caught.value.code == 1
     assert capsys.readouterr().err == line
+
+
+def test_an_error_in_a_terminal_is_wrapped_between_words(monkeypatch, capsys):
+    path = f"/a/{'long-' * 12}path.json"
+    error = UnderstudyError(f"{'cannot read this file ' * 4}{path}: name another")
+    app = app_that_raises(error, monkeypatch)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+
+    with pytest.raises(SystemExit):
+        run_app(app, "program", exit_at_signals=False)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("program: cannot read this file")
+    assert all(line.startswith("  ") for line in lines[1:])
+    assert f"  {path}:" in lines
+    assert all(len(line) <= 60 for line in lines if path not in line)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pipeline.terminal import (
     TrainingProgress,
     describe,
     file_bar,
+    print_indented,
+    step,
     time_left,
 )
 
@@ -37,6 +39,33 @@ def test_a_training_s_first_steps_show_no_time_left():
 
     assert first == "  0%  loss …  3.0 per second"
     assert later == " 25%  loss …  3.0 per second  1 min left"
+
+
+def test_a_step_shows_how_much_of_it_is_done(monkeypatch):
+    monkeypatch.setattr("pipeline.terminal._REDRAW", 0)
+    said = StringIO()
+
+    with step(Console(file=said, force_terminal=True, width=80), "Counting") as show:
+        show(0.25)
+        show(0.5)
+
+    text = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", said.getvalue())
+    assert "Counting … 25%" in text
+    assert "Counting … 50%" in text
+    assert text.rstrip().endswith("Counting (0 s)")
+
+
+def test_a_long_text_keeps_its_indent_in_a_terminal_and_is_one_line_in_a_file():
+    words = " ".join(["word"] * 30)
+    in_terminal, in_file = StringIO(), StringIO()
+
+    print_indented(words, Console(file=in_terminal, force_terminal=True, width=40))
+    print_indented(words, Console(file=in_file, width=40))
+
+    lines = in_terminal.getvalue().splitlines()
+    assert len(lines) > 3
+    assert all(line.startswith("  word") and len(line) <= 40 for line in lines)
+    assert in_file.getvalue() == f"  {words}\n"
 
 
 def shown(tmp_path, *, is_terminal, steps):

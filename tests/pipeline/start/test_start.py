@@ -195,6 +195,18 @@ def test_a_training_that_stops_is_started_again_without_a_question_before_it(run
     assert world.started == 0
 
 
+def test_a_stopped_training_continues_with_other_minutes(run, world, telegram):
+    world.breaks = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        run(*ANSWERS[:8])
+    world.breaks = None
+
+    typed = run("", "", minutes=45.0)
+
+    assert "30 of training; --minutes changes it" in " ".join(typed.said.split())
+    assert [request.hyperparameters["minutes"] for request in world.trained] == [30, 45]
+
+
 def test_the_answers_are_private_and_hold_no_token(run, folder, telegram):
     telegram.senders = [{"id": 7, "first_name": "Ana"}]
 

@@ -65,6 +65,27 @@ def test_it_is_the_cross_entropy_of_the_right_name(base, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("parts", [2, 4, 5])
+def test_the_parts_of_a_step_add_up_to_it(base, parts):
+    loss = name_loss(base)
+    base.weights.eval()
+
+    own = [float(loss.compute(3, part, parts).detach()) for part in range(parts)]
+
+    assert min(own) > 0
+    assert sum(own) == pytest.approx(float(loss.compute(3).detach()), rel=1e-4)
+
+
+def test_a_step_in_several_parts_learns_the_same(tmp_path, monkeypatch):
+    folder = save_llama(tmp_path / "base")
+    whole, _ = learn(folder, tmp_path / "whole", weight=1.0)
+    monkeypatch.setattr("pipeline.training.trainer.fitting_pairs", lambda *_, **__: 2)
+
+    in_parts, _ = learn(folder, tmp_path / "parts", weight=1.0)
+
+    assert right(in_parts) == pytest.approx(right(whole), rel=0.02)
+
+
 def test_a_step_asks_about_turns_of_all_voices_equally_often(base):
     uneven = [pair for pair in pairs(40) if pair.voice == "Hugo"] + pairs(2)
     loss = name_loss(base, uneven)
@@ -151,8 +172,9 @@ def test_a_run_with_too_little_time_for_it_goes_without(base, tmp_path, min_pass
     settings = Hyperparameters(epochs=2, batch_size=8, minutes=1)
     loss = NameLoss(base, pairs(), settings, min_passes)
 
-    train(
+    outcome = train(
         base, rows_of(base, examples), settings, tmp_path / "w", precision=FLOAT32, name_loss=loss
     )
 
     assert (tmp_path / "w" / "name_loss").exists() is is_used
+    assert (outcome.name_loss > 0) is is_used

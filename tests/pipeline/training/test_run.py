@@ -24,6 +24,7 @@ from pipeline.dataset.pairs import select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
 from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.repeats import learn_pairs_once
 from pipeline.training.run import (
     Start,
     _training_sessions,
@@ -120,7 +121,7 @@ def test_the_judges_sessions_can_be_reserved(tmp_path, habits_dataset):
 
     own = select_half(dataset.train, judges=False)
     assert 0 < len(own) < len(dataset.train)
-    assert f"Training on {len(own):,} pairs" in told.getvalue()
+    assert f"Training on {len(learn_pairs_once(own)):,} pairs" in told.getvalue()
     assert registry.open().card.provenance["hyperparameters"]["reserve_judge_sessions"]
 
 
@@ -229,6 +230,23 @@ def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset
     assert "untuned base" not in said.file.getvalue()
     assert len(taken) == 1  # the tuned model's alone
     assert trained.loss.whole.untuned != trained.loss.whole.tuned
+
+
+def test_stopped_during_the_conversion_only_that_is_repeated(tmp_path, habits_dataset, monkeypatch):
+    base = str(save_llama(tmp_path / "base"))
+    registry, dataset = Registry(tmp_path / "artifacts"), load_dataset(habits_dataset)
+    settings = Hyperparameters(epochs=0.2, batch_size=8, precision="float32")
+    monkeypatch.setattr("pipeline.training.convert.convert", interrupt)
+    with pytest.raises(TrainingError, match="stopped after training.*repeat the command"):
+        train(dataset, base, registry, settings, Decoding(), QUIET)
+    monkeypatch.undo()
+    assert registry.names == []
+    whole = train(dataset, base, Registry(tmp_path / "whole"), settings, Decoding(), QUIET)
+
+    resumed = train(dataset, base, registry, settings, Decoding(), QUIET, resume=True)
+
+    assert registry.names == [resumed.name]
+    assert resumed.loss == whole.loss
 
 
 def test_a_resumed_run_with_other_held_out_replies_computes_the_untuned_loss_again(tmp_path):

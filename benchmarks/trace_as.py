@@ -14,9 +14,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event
 
-from bot.app import build, started
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram
+from bot.run import build, started
 from bot.transport.polling import ALLOWED_UPDATES
 from model.artifacts.artifact import Artifact
 from tests.bot.conftest import CARD, FRIENDS, FakeModels, FakeSpeaker, Stage, until
@@ -36,7 +36,7 @@ class Trace:
 
     @property
     def own(self):
-        """The write transactions that are not the inbox's own."""
+        """The write transactions that are not inbox."""
         return [one for one in self.transactions if not any(" inbox" in line for line in one)]
 
 
@@ -123,7 +123,7 @@ def describe(trace):
         lines += [f"  {one}" for one in modules]
     lines.append(f"{len(trace.transactions)} write transactions:")
     for statements in trace.transactions:
-        owner = "" if statements in trace.own else "   (the inbox's own)"
+        owner = "" if statements in trace.own else "   (inbox)"
         lines.append(f"  {'; '.join(statements)}{owner}")
     return "\n".join(lines)
 

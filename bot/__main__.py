@@ -17,8 +17,8 @@ from bot.store.database import database_file, upgrade_database
 from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
 
-# Without it python-telegram-bot warns about each duration that it returns as a number of seconds.
 DEFAULT_PORT, LAST_PORT = 8470, 65535
+# Without it python-telegram-bot warns about each duration that it returns as a number of seconds.
 _DURATIONS = ("PTB_TIMEDELTA", "1")
 
 
@@ -28,21 +28,22 @@ def run() -> None:
     logs.set_up_logging(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
     models.open("current")  # report a problem with the model before Telegram is contacted
-    from bot import app
+    from bot.run import build
+    from bot.run import run as run_bot
     from model.speaking.speaker import open_speaker
 
     def print_now(line: str) -> None:
         print(line, flush=True)
 
     load = partial(open_speaker, device=settings.device)
-    app.run(settings, app.build(settings, models, load, print_now))
+    run_bot(settings, build(settings, models, load, print_now))
 
 
 def check() -> None:
     """Check the settings, Telegram, the database and the model.
 
-    Says how to fix each problem, and changes nothing. A running bot that polls logs one conflict
-    during the check and continues.
+    Says how to fix each problem, and changes nothing. If the bot is polling
+    meanwhile, it logs one conflict and continues.
     """
     from bot.checks import run_checks
     from model.findings import Verdict

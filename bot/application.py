@@ -33,7 +33,10 @@ Bot: TypeAlias = ExtBot[Any]
 
 
 class Context(CallbackContext[Bot, Facts, Facts, Facts]):
-    """python-telegram-bot's context, with the bot's state and what answers one update."""
+    """python-telegram-bot's context, with the bot's state and the sender's texts.
+
+    `delivery` sends the answers to the update.
+    """
 
     state: BotState
     delivery: Delivery
@@ -370,7 +373,7 @@ def on_message(
 
     async def callback(update: Update, context: Context) -> None:
         if (message := update.message) and (text := await answer(message, context)):
-            sending = context.delivery.say(place_of(message), text)
+            sending = context.delivery.send_text(place_of(message), text)
             if is_blocking:
                 context.application.create_task(sending, update)
             else:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from telegram import (
@@ -48,18 +49,15 @@ def start_jobs(
     model_check_seconds: float,
 ) -> None:
     """Start the background jobs, which run until the bot stops."""
-    one_at_a_time = asyncio.Lock()  # each may rebuild the database, which locks it
 
     async def clean_inbox() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
-        async with one_at_a_time:
-            if await state.store.inbox.drop_before(old):
-                await state.store.eraser.wipe()
-            await state.store.outbox.release_before(old)
+        if await state.store.inbox.drop_before(old):
+            await state.store.eraser.wipe()
+        await state.store.outbox.release_before(old)
 
     async def enforce_retention() -> None:
-        async with one_at_a_time:
-            await expire_messages(state, datetime.now(UTC))
+        await expire_messages(state, datetime.now(UTC))
 
     async def drop_exports() -> None:
         await asyncio.to_thread(
@@ -98,9 +96,9 @@ def start_jobs(
 
 
 async def beat(state: BotState) -> None:
-    """Say that the bot works, if the database answers and the model is not stuck.
+    """Write the heartbeat if the database answers and the model is not stuck.
 
-    This comes late if the event loop or the writing thread is blocked. A full disk or an
+    The heartbeat is late if the event loop or the writing thread is blocked. A full disk or an
     unreachable Telegram does not matter, because a restart would not help.
     """
     with suppress(StoreError):  # other jobs report it
@@ -115,7 +113,7 @@ async def report_model_change(bot: Bot, state: BotState, change: ModelChange) ->
 
     The language is that of their last message since the bot started, otherwise English.
     """
-    artifact = state.model_holder.now.artifact
+    artifact = state.model_holder.current.artifact
     for admin in state.settings.admins:
         text = describe_model_change(change, artifact, state.admin_texts.get(admin, EN))
         with suppress(TelegramError):  # the admin has never written to the bot
@@ -142,7 +140,7 @@ async def set_menus(bot: ExtBot[Any], admins: Iterable[int]) -> None:
 
 def admin_commands(texts: Wording) -> tuple[tuple[str, str], ...]:
     """Return the menu of an admin's private chat with the bot: all commands, each once."""
-    return _each_once(
+    return _without_duplicates(
         texts.commands_in_groups,
         texts.commands_in_private,
         texts.commands_for_admins,
@@ -151,8 +149,8 @@ def admin_commands(texts: Wording) -> tuple[tuple[str, str], ...]:
 
 
 def _menus(texts: Wording) -> list[tuple[BotCommandScope, tuple[tuple[str, str], ...]]]:
-    in_groups = _each_once(texts.commands_in_groups, texts.commands_for_all)
-    in_private = _each_once(texts.commands_in_private, texts.commands_for_all)
+    in_groups = _without_duplicates(texts.commands_in_groups, texts.commands_for_all)
+    in_private = _without_duplicates(texts.commands_in_private, texts.commands_for_all)
     return [
         (BotCommandScopeDefault(), texts.commands_for_all),
         (BotCommandScopeAllGroupChats(), in_groups),
@@ -160,5 +158,5 @@ def _menus(texts: Wording) -> list[tuple[BotCommandScope, tuple[tuple[str, str],
     ]
 
 
-def _each_once(*menus: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple({name: (name, says) for menu in menus for name, says in menu}.values())
+def _without_duplicates(*menus: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple(dict(chain(*menus)).items())

@@ -6,7 +6,7 @@ UnderstudyError           says what happened and what to do; the command line pr
 ├── StoppingError         the bot is stopping; waiting work continues after a restart
 ├── DumpError             a dump cannot be written: the chat or the file is unclear
 ├── TelegramUnreachable   the Bot API does not answer, or rejects the token
-├── BotEnded              a task that the bot needs has ended; restart the bot
+├── BotNotRunning         the bot has ended, is starting, or hangs
 ├── SetupError            a file for running the bot cannot be made for this machine
 ├── ExportRefused         a file that an admin sent is not an export
 └── PlaygroundError       the bot of the playground does not start or answer
@@ -35,8 +35,8 @@ class TelegramUnreachable(UnderstudyError):  # noqa: N818  a state, not a mistak
     """The Bot API does not answer, or rejects the token."""
 
 
-class BotEnded(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
-    """A task that the bot needs has ended; restart the bot."""
+class BotNotRunning(UnderstudyError):  # noqa: N818  a state, not a mistake of ours
+    """The bot, or a task that it needs, has ended, is starting, or hangs."""
 
 
 class SetupError(UnderstudyError):

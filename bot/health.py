@@ -1,9 +1,9 @@
-"""Find out from outside whether the bot of a database works."""
+"""Check from another process that the bot is running."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from bot.errors import BotEnded, StoreError
+from bot.errors import BotNotRunning, StoreError
 from bot.settings import Settings
 from bot.store.database import database_file, is_locked
 from bot.store.heartbeat import MAX_SILENCE, read_silence
@@ -14,23 +14,23 @@ LONG_WAIT = timedelta(minutes=5)
 
 
 def check_health(settings: Settings) -> str:
-    """Return a line about a bot that works.
+    """Return a status line.
 
-    Updates that wait for long are mentioned, but are no fault: while Telegram cannot be reached, a
-    restart would not help.
+    Updates that have waited for long are mentioned, but do not fail the check: while Telegram
+    cannot be reached, a restart would not help.
 
     Raises:
-        BotEnded: No bot works with this database: it has ended, is starting, or hangs.
+        BotNotRunning: No bot uses this database, or it is starting, or hangs.
     """
     url = settings.database_url
     path = database_file(url)
     if not is_locked(url):
-        raise BotEnded(f"no bot runs with {path}: start it with `understudy-bot run`")
+        raise BotNotRunning(f"no bot runs with {path}: start it with `understudy-bot run`")
     silence = read_silence(url)
     if silence is None:
-        raise BotEnded(f"the bot with {path} is starting; ask again in a minute")
+        raise BotNotRunning(f"the bot with {path} is starting; ask again in a minute")
     if silence > MAX_SILENCE:
-        raise BotEnded(f"the bot with {path} has been silent for {silence:.0f} s: restart it")
+        raise BotNotRunning(f"the bot with {path} has been silent for {silence:.0f} s: restart it")
     line = f"The bot works; it reported {silence:.0f} s ago."
     try:
         waiting, oldest = asyncio.run(read_oldest_waiting(url))

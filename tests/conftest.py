@@ -105,7 +105,7 @@ def _migrated_once(empty_database):
 @pytest.fixture(scope="session")
 def bot_python():
     """Python for the bot's programs: they start as forks of a process that imported the bot."""
-    with forking("bot.app", "bot.checks", "bot.services.dump", "bot.store.backup") as python:
+    with forking("bot.run", "bot.checks", "bot.services.dump", "bot.store.backup") as python:
         yield python
 
 

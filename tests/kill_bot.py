@@ -74,7 +74,7 @@ class Models:
     def open(self, _wanted="current"):
         return self.artifact
 
-    def state(self):
+    def fingerprint(self):
         return self.names[0]
 
 

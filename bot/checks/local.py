@@ -29,13 +29,13 @@ from model.findings import Finding, note, ok, wrong
 
 ENV_FILE = Path(".env")
 MIB = 2**20
-TOO_FULL = 50 * MIB
-NEARLY_FULL = 500 * MIB
+MIN_FREE = 50 * MIB
+LOW_FREE = 500 * MIB
 _OTHERS = 0o077
 
 
 def check_settings_file() -> Finding:
-    """Check who can read .env. Its settings have been read before."""
+    """Check who can read .env. The caller has validated its settings."""
     if not ENV_FILE.exists():
         return ok("settings", f"valid; there is no {ENV_FILE} in {Path.cwd()}")
     if ENV_FILE.stat().st_mode & _OTHERS:
@@ -75,11 +75,11 @@ def check_disk(settings: Settings) -> Finding:
     folder = next(above for above in path.parents if above.is_dir())
     free = shutil.disk_usage(folder).free
     text = f"{free / MIB:,.0f} MiB are free in {folder}"
-    if free < TOO_FULL:
+    if free < MIN_FREE:
         return wrong(
             "disk", f"{text}; soon no message can be stored: free some space, or {ANOTHER}"
         )
-    if free < NEARLY_FULL:
+    if free < LOW_FREE:
         return note("disk", f"{text}: free some space before it is full")
     return ok("disk", text)
 
@@ -129,8 +129,8 @@ def open_current(models_dir: Path) -> Artifact:
     registry = Registry(models_dir)
     if registry.names and registry.current is None:
         raise ArtifactError(
-            f"no version in {models_dir} is the current one; there is "
-            f"{', '.join(registry.names)}: choose one with `understudy models promote`"
+            f"no version in {models_dir} is the current one: choose one of "
+            f"{', '.join(registry.names)} with `understudy models promote`"
         )
     return registry.open_verified("current")
 

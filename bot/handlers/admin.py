@@ -39,7 +39,7 @@ async def _bot_status(context: Context) -> list[str]:
     if ids := await store.inbox.newest_aside(MAX_LISTED_IDS):
         updates.append(texts.status_set_aside.format(ids=", ".join(map(str, ids))))
     uncertain = await store.outbox.count("uncertain")
-    updates.append(texts.status_replies.format(waiting=state.replies.waiting, uncertain=uncertain))
+    updates.append(texts.status_replies.format(waiting=state.replies.pending, uncertain=uncertain))
     failing_jobs = [
         texts.status_job_failing.format(job=job.name, error=job.error, times=job.failures)
         for job in state.jobs.failing
@@ -66,7 +66,7 @@ async def _group_status(chat_id: int, context: Context) -> list[str]:
     state, texts, access = context.state, context.texts, context.state.access
     stored = texts.status_messages.format(
         messages=await state.store.messages.count(chat_id),
-        waiting=state.replies.waiting_in(chat_id),
+        waiting=state.replies.pending_in(chat_id),
     )
     here = texts.status_here.format(state=_group_state(state.group(chat_id), context))
     blocks = [
@@ -82,7 +82,7 @@ async def _group_status(chat_id: int, context: Context) -> list[str]:
 
 
 def _model_status(context: Context) -> str:
-    texts, model = context.texts, context.state.model_holder.now
+    texts, model = context.texts, context.state.model_holder.current
     version = texts.status_model.format(version=model.version, base=model.card.base)
     uptime = format_uptime(datetime.now(UTC) - context.state.since)
     return f"{version}\n{texts.status_uptime.format(time=uptime)}"
@@ -169,7 +169,7 @@ async def show_model(_: Message, context: Context) -> str:
     """Describe the version in use, and list the other versions."""
     texts, holder = context.texts, context.state.model_holder
     names = await asyncio.to_thread(lambda: holder.models.names)
-    model = holder.now
+    model = holder.current
     return texts.model_version.format(
         version=model.version,
         base=model.card.base,
@@ -187,7 +187,7 @@ async def roll_back(message: Message, context: Context) -> str:
     except UnderstudyError as error:
         return context.texts.rollback_failed.format(reason=error)
     with_scores = chat_id > 0 or state.access.learned_from(chat_id)
-    artifact = state.model_holder.now.artifact
+    artifact = state.model_holder.current.artifact
     return describe_model_change(change, artifact, context.texts, with_scores=with_scores)
 
 

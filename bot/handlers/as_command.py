@@ -79,7 +79,7 @@ def _count_first_name(text: str, people: Sequence[Person]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Voices:
+class VoiceHandlers:
     """Handlers that answer in one voice."""
 
     state: BotState
@@ -92,7 +92,7 @@ class Voices:
             return
         place = place_of(message)
         if not self.state.access.may_speak_in(place.chat_id):
-            await context.delivery.say(place, context.texts.silent_here)
+            await context.delivery.send_text(place, context.texts.silent_here)
             return
         text = after_command(message)
         if named := self.state.access.roster.match_voice(text):
@@ -104,7 +104,7 @@ class Voices:
         else:
             access, texts = self.state.access, context.texts
             question, offered = await asyncio.to_thread(choose_question, text, access, texts)
-            await context.delivery.say(place, question, offered)
+            await context.delivery.send_text(place, question, offered)
 
     async def reply(self, update: Update, context: Context) -> None:
         """Answer a reply to one of the bot's messages in that message's voice."""
@@ -164,7 +164,7 @@ class Voices:
         request: ReplyRequest = PLAIN_REQUEST,
     ) -> None:
         if refusal := explain_refusal(person, self.state.access, context.texts):
-            await context.delivery.say(place, refusal)
+            await context.delivery.send_text(place, refusal)
         else:
             await self.speaking.answer(context, place, person.name, at, request)
 
@@ -175,7 +175,7 @@ class Voices:
         if names := [person.name for person in self.state.access.voices]:
             await self.speaking.answer_as_anyone(context, place, names, at, request)
         else:
-            await context.delivery.say(place, context.texts.no_voices)
+            await context.delivery.send_text(place, context.texts.no_voices)
 
     async def _voice_of(self, replied: Message) -> Person | None:
         """Return the voice of one of the bot's messages, from its text or the store."""

@@ -59,7 +59,7 @@ class GuessGame:
     """Sends quizzes and shows the score."""
 
     speaking: Speaking
-    chance: random.Random = field(default_factory=random.Random)
+    rng: random.Random = field(default_factory=random.Random)
 
     async def play(self, message: Message, context: Context) -> str | None:
         """Send a quiz, or return the score or the reason why there is no quiz.
@@ -81,11 +81,11 @@ class GuessGame:
         self, place: Place, state: BotState
     ) -> tuple[StoredMessage, QuizMessage] | None:
         """Return a message of this chat that fits a quiz, by somebody who agreed."""
-        model, quizzes = state.model_holder.now, state.store.quizzes
+        model, quizzes = state.model_holder.current, state.store.quizzes
         authors = {number for person in state.access.voices for number in person.ids}
         since = datetime.now(UTC) - REPEAT_AFTER
         ids = await quizzes.find_candidates(place.chat_id, authors, since, MAX_CANDIDATES)
-        ids = self.chance.sample(ids, len(ids))
+        ids = self.rng.sample(ids, len(ids))
         for start in range(0, len(ids), BATCH):
             messages = await quizzes.messages(place.chat_id, ids[start : start + BATCH])
             shown = await asyncio.to_thread(_first_fitting, messages, model.roster, model.version)
@@ -104,11 +104,11 @@ class GuessGame:
         part = await context.delivery.begin(place)
         if part is None:
             return None
-        if self.chance.random() < 1 / 2:
+        if self.rng.random() < 1 / 2:
             async with typing(context.bot, place):
                 shown = await _imitate(original, shown, state) or shown
         names = [person.name for person in state.access.voices]
-        question = make_question(shown, names, context.texts, self.chance)
+        question = make_question(shown, names, context.texts, self.rng)
 
         async def may_send(_: str) -> bool:
             """Return False if somebody has opted out, or forgotten a message, in the meantime."""
@@ -208,12 +208,12 @@ def is_guessable(text: str) -> bool:
 
 
 def make_question(
-    shown: QuizMessage, voices: Sequence[str], texts: Wording, chance: random.Random
+    shown: QuizMessage, voices: Sequence[str], texts: Wording, rng: random.Random
 ) -> Question:
     """Return a quiz about a message; its options are the person, some others and the machine."""
     others = [name for name in voices if name != shown.voice]
-    names = [shown.voice, *chance.sample(others, min(MAX_OTHER_NAMES, len(others)))]
-    chance.shuffle(names)
+    names = [shown.voice, *rng.sample(others, min(MAX_OTHER_NAMES, len(others)))]
+    rng.shuffle(names)
     explanation = texts.quiz_machine_answer if shown.is_machine else texts.quiz_friend_answer
     return Question(
         text=texts.quiz_question.format(text=shown.text),

@@ -53,7 +53,7 @@ async def list_voices(message: Message, context: Context) -> str:
     In a group that the model did not learn from, list only the voices.
     """
     state, texts, chat_id = context.state, context.texts, message.chat.id
-    access, card = state.access, state.model_holder.now.card
+    access, card = state.access, state.model_holder.current.card
     voices = []
     for person in access.voices:
         lines = card.count_lines(person.name)

@@ -45,7 +45,7 @@ async def set_chatty(message: Message, context: Context) -> str:
         return texts.chatty_usage
     if not await is_group_admin(context.bot, message, state.settings.admins):
         return texts.group_admins_only
-    if state.model_holder.now.propensity is None:
+    if state.model_holder.current.propensity is None:
         return texts.chatty_unavailable
     await state.save_group(replace(group, chatty=int(argument)))
     return texts.chatty_level.format(level=int(argument))
@@ -69,7 +69,7 @@ class JoinIn:
     """Joins conversations; `joined` holds the times of the last hour, by chat."""
 
     speaking: Speaking
-    chance: random.Random = field(default_factory=random.Random)
+    rng: random.Random = field(default_factory=random.Random)
     joined: dict[int, deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
 
     async def consider_joining(self, message: Message, context: Context) -> None:
@@ -97,7 +97,7 @@ class JoinIn:
 
     async def _choose_voice(self, place: Place, message: Message, state: BotState) -> str | None:
         """Return the friend who would probably answer, or None if nobody would."""
-        model = state.model_holder.now
+        model = state.model_holder.current
         if model.propensity is None:
             return None
         earlier = await state.store.messages.find_newest(
@@ -114,9 +114,7 @@ class JoinIn:
         )
         agreed = {person.name for person in state.access.voices}
         likely = {name: chance for name, chance in chances.items() if name in agreed}
-        return model.propensity.choose_joiner(
-            likely, state.group(place.chat_id).chatty, self.chance
-        )
+        return model.propensity.choose_joiner(likely, state.group(place.chat_id).chatty, self.rng)
 
 
 def _is_welcome(chat_id: int, state: BotState) -> bool:

@@ -33,7 +33,7 @@ MAX_HINTS = 3
 
 @dataclass(frozen=True, slots=True)
 class PrivacyMode:
-    """Tells a group, once, that privacy mode is on and how to switch it off.
+    """Tells a group, after its first answers, that privacy mode is on and how to turn it off.
 
     `hints` counts the hints sent to each group; `open_groups` are those in which the bot is an
     admin and so receives all messages.
@@ -53,7 +53,7 @@ class PrivacyMode:
         if self.hints[chat_id] >= MAX_HINTS:
             await state.save_group(replace(group, told_privacy=True))
             del self.hints[chat_id]
-        await context.delivery.say(place, context.texts.privacy_mode_hint)
+        await context.delivery.send_text(place, context.texts.privacy_mode_hint)
 
     async def receives_all(self, context: Context, place: Place, *, refresh: bool = False) -> bool:
         """Whether the bot receives all messages of a group; True if Telegram does not say.
@@ -81,7 +81,10 @@ PUBLIC_GROUP_COMMANDS = PUBLIC_COMMANDS | {"allow", "status"}
 DECISION_COMMANDS = frozenset({"optin", "optout", "forget"})
 """Commands that are never ignored."""
 MAX_ANSWERS_PER_MINUTE = 20
-"""Other private commands of one person that are answered in a minute, unless they are an admin."""
+"""Private commands of one person that are answered in a minute, except `DECISION_COMMANDS`.
+
+For admins there is no limit.
+"""
 MOVE_SECONDS = 3.0
 """Seconds to wait, because a new supergroup may be a group that the bot was already in.
 
@@ -129,7 +132,7 @@ class AccessCheck:
             if query := update.callback_query:
                 answer = answer_query(query, context.texts.silent_here)
             elif message and (refusal := self._refusal(message, context)):
-                answer = context.delivery.say(place_of(message), refusal)
+                answer = context.delivery.send_text(place_of(message), refusal)
             if answer:
                 context.application.create_task(answer, update)
         finally:  # an error here must not let the update pass
@@ -204,10 +207,10 @@ class Membership:
     async def _greet(self, chat: Chat, adder_id: int, context: Context) -> None:
         place = Place(chat.id)
         receives_all = await self.privacy_mode.receives_all(context, place, refresh=True)
-        await context.delivery.say(place, _greeting(chat.id, context))
+        await context.delivery.send_text(place, _greeting(chat.id, context))
         if not receives_all and not context.state.group(chat.id).told_privacy:
             for receiver in (place, Place(adder_id)):
-                await context.delivery.say(receiver, context.texts.privacy_mode_on)
+                await context.delivery.send_text(receiver, context.texts.privacy_mode_on)
 
 
 async def allow(message: Message, context: Context) -> str:
@@ -260,14 +263,14 @@ async def _leave_group(chat: Chat, context: Context) -> None:
             return
     texts, has_admins = context.texts, bool(context.state.settings.admins)
     reason = texts.not_added_by_admin if has_admins else texts.no_admin_yet
-    await context.delivery.say(Place(chat.id), reason)
+    await context.delivery.send_text(Place(chat.id), reason)
     await _leave(chat, context)
 
 
 async def _leave_channel(change: ChatMemberUpdated, context: Context) -> None:
     """Leave a channel without posting there; tell only the person who added the bot."""
     with suppress(TelegramError):  # a bot may not write to people who never wrote to it
-        await context.delivery.say(Place(change.from_user.id), context.texts.no_channels)
+        await context.delivery.send_text(Place(change.from_user.id), context.texts.no_channels)
     await _leave(change.chat, context)
 
 
@@ -283,7 +286,7 @@ async def _leave(chat: Chat, context: Context) -> None:
                 raise
             await asyncio.sleep(wait)
         else:
-            logger.info("left chat %d: no admin of the bot added it", chat.id)
+            logger.info("left chat %d", chat.id)
             break
 
 

@@ -20,7 +20,7 @@ from telegram.ext import (
 from bot.application import Answer, Context, DurableApplication, admins_only, on_message
 from bot.errors import StoreError
 from bot.handlers.admin import roll_back, show_model, show_status
-from bot.handlers.as_command import Voices
+from bot.handlers.as_command import VoiceHandlers
 from bot.handlers.consent import forget, opt_in, opt_out
 from bot.handlers.guess import GuessGame, record_answer
 from bot.handlers.info import explain_line, list_voices, show_help, show_privacy, start
@@ -56,7 +56,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     """
     privacy_mode = PrivacyMode()
     speaking = Speaking(state, privacy_mode)
-    voices, simulator = Voices(state, speaking), Simulator(speaking)
+    voices, simulator = VoiceHandlers(state, speaking), Simulator(speaking)
     answers: dict[str, Answer] = {
         "help": show_help,
         "start": start,

@@ -96,20 +96,20 @@ class Simulator:
         Raises:
             StoppingError: The bot is being stopped.
         """
-        request = ReplyRequest(command=message.message_id, says=wanted.about)
+        request = ReplyRequest(command_id=message.message_id, question=wanted.about)
         names = {person.name for person in wanted.people}
         at = message.date
         for _ in range(wanted.turns):
             # somebody may have opted out since the start
             voices = [person.name for person in context.state.access.voices]
             voices = [name for name in voices if not names or name in names]
-            if not voices or not await self.speaking.turn(
+            if not voices or not await self.speaking.simulate_turn(
                 context, place_of(message), voices, at, request, stopped
             ):
                 return None if stopped.is_set() else context.texts.no_turn
             if stopped.is_set():
                 return None
-            if not context.delivery.runs():
+            if not context.delivery.is_running():
                 raise StoppingError(
                     "the bot is being stopped: the simulation continues at the next start"
                 )

@@ -45,7 +45,7 @@ class Speaking:
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._busy_notices: dict[int, float] = {}  # when each chat got the last one
         self._stops = Counter[int]()
-        self._chance = random.Random()
+        self._rng = random.Random()
 
     async def answer(
         self,
@@ -57,7 +57,7 @@ class Speaking:
     ) -> None:
         """Answer the last message in a voice, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
-            generate = partial(self._state.replies.answer, place, voice, at, request)
+            generate = partial(self._state.replies.generate, place, voice, at, request)
             no_reply_text = context.texts.no_reply.format(name=voice)
             await self._answer(context, part, place, generate, no_reply_text)
 
@@ -74,7 +74,7 @@ class Speaking:
         Stops when `should_continue()` is false; failures stay silent.
         """
         if (part := await context.delivery.begin(place)) is not None:
-            generate = partial(self._state.replies.answer, place, voice, at)
+            generate = partial(self._state.replies.generate, place, voice, at)
             await self._answer(context, part, place, generate, should_continue=should_continue)
 
     async def resume(
@@ -100,10 +100,10 @@ class Speaking:
     ) -> None:
         """Let the model choose which of `voices` answers the last message, or say why not."""
         if (part := await context.delivery.begin(place)) is not None:
-            generate = partial(self._state.replies.turn, place, voices, at, request)
+            generate = partial(self._state.replies.generate_as_anyone, place, voices, at, request)
             await self._answer(context, part, place, generate, context.texts.no_turn)
 
-    async def turn(
+    async def simulate_turn(
         self,
         context: Context,
         place: Place,
@@ -122,7 +122,9 @@ class Speaking:
             with self._state.replies.admitted(place.chat_id):
                 async with self._locks[place.chat_id]:
                     begun = time.monotonic()
-                    generate = partial(self._state.replies.turn, place, voices, at, request)
+                    generate = partial(
+                        self._state.replies.generate_as_anyone, place, voices, at, request
+                    )
                     reply = await self._load_or_generate(context, part, place, generate)
                     ready = self._paced(
                         context,
@@ -132,7 +134,7 @@ class Speaking:
                         begun if part.number else None,
                         stopped,
                     )
-                    return await self._say(context, part, place, reply, ready)
+                    return await self._send_turn(context, part, place, reply, ready)
         except (BusyError, QueueError, SlowError) as error:
             stopped.set()  # the reason is sent here
             await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
@@ -157,7 +159,7 @@ class Speaking:
             try:
                 if not is_asked:
                     started.set()
-                return await context.delivery.turn(
+                return await context.delivery.load_or_generate(
                     part, place, partial(generate, on_start=started.set)
                 )
             finally:
@@ -194,7 +196,7 @@ class Speaking:
                         context, part, place, generate, is_asked=is_asked
                     )
                     ready = self._paced(context, place, reply, may_continue)
-                    if await self._say(context, part, place, reply, ready):
+                    if await self._send_turn(context, part, place, reply, ready):
                         await self._privacy_mode.hint(context, place)
                     return
         except VoiceError as error:
@@ -207,7 +209,7 @@ class Speaking:
         """Say why there is no reply, unless `excuse` is empty."""
         logger.info("no reply in chat %d", place.chat_id)
         if excuse:
-            await context.delivery.say(place, excuse, part=part)
+            await context.delivery.send_text(place, excuse, part=part)
         else:
             await self._state.store.outbox.mark(part, place, "refused")
 
@@ -222,15 +224,16 @@ class Speaking:
     ) -> Ready:
         """Return a function that waits before each message for as long as a person would type it.
 
-        The first message is sent at once; with `since`, its typing began at that time. The function
-        returns False if the turn was stopped, or may no longer be sent, in the meantime.
+        Without `since` the first message is sent at once; with it, the pause before the first
+        message counts from `since`. The function returns False if the turn was stopped, or may no
+        longer be sent, in the meantime.
         """
         begun = since
 
         async def ready(words: str) -> bool:
             nonlocal begun
-            if begun is not None and context.delivery.runs():
-                seconds = self._state.settings.pace * typing_seconds(words, self._chance)
+            if begun is not None and context.delivery.is_running():
+                seconds = self._state.settings.pace * typing_seconds(words, self._rng)
                 left = begun + seconds - time.monotonic()
                 await pause(context.bot, place, left, stopped or asyncio.Event())
             begun = time.monotonic()
@@ -238,14 +241,15 @@ class Speaking:
 
         return ready
 
-    async def _say(
+    async def _send_turn(
         self, context: Context, part: Part, place: Place, reply: Reply, ready: Ready
     ) -> bool:
-        """Send a turn message by message; return whether a simulation can continue.
+        """Send a turn message by message; return whether its messages arrived.
 
-        It can also continue if this turn's person opted out in the meantime.
+        Returns False if one did not, or if the bot may no longer speak here. A turn that stopped
+        because its person opted out counts as sent.
         """
-        arrived = await context.delivery.speak(part, place, ready)
+        arrived = await context.delivery.send_turn(part, place, ready)
         # Somebody may have withdrawn while it was being sent.
         if self._state.must_erase(reply.voice, place.chat_id, reply.sources):
             lines = await self._state.store.outbox.lines_of(part)

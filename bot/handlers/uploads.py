@@ -123,7 +123,7 @@ class ExportUploads:
         if message.document is None or user is None or user.id not in self.settings.admins:
             return
         if self._is_busy:
-            await context.delivery.say(place_of(message), texts.retraining_busy)
+            await context.delivery.send_text(place_of(message), texts.retraining_busy)
             return
         self._is_busy = True
         try:
@@ -131,7 +131,7 @@ class ExportUploads:
             failure = await _download(message.document, export, context)
             success = texts.retraining_started if command else texts.export_saved
             text = failure or success.format(path=export)
-            await context.delivery.say(place_of(message), text)
+            await context.delivery.send_text(place_of(message), text)
             if command and not failure:
                 work = _retrain((*command, str(export)), export, user.id, context.bot, texts)
                 self._retraining = asyncio.create_task(work)

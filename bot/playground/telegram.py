@@ -36,7 +36,7 @@ class Fault:
 
 
 class Telegram:
-    """The Telegram of one bot: people and chats that a test acts through, and the bot's calls.
+    """A simulated Telegram for one bot: a caller acts as people, and it records the bot's calls.
 
     Privacy mode is on unless `can_read_all`. There are no flood limits and no parse_mode.
     """
@@ -290,7 +290,7 @@ class Telegram:
         self._faults[method].extend([Fault(delay=seconds)] * times)
 
     def drop_next(self, method: str, times: int = 1) -> None:
-        """Lose the answers to the next calls of a method, which take effect."""
+        """Execute the next calls of a method, but lose the answers."""
         self._faults[method].extend([Fault(drop=True)] * times)
 
     async def call(self, method: str, params: Json) -> object:

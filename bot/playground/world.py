@@ -37,7 +37,7 @@ Listener: TypeAlias = Callable[[str, Json], None]
 
 
 class World:
-    """The state of this Telegram, and the rules for people and the bot."""
+    """State and rules of the simulated Telegram."""
 
     def __init__(self, me: User, clock: Callable[[], float], *, can_read_all: bool) -> None:
         self.me = me
@@ -50,11 +50,11 @@ class World:
         self.stickers: dict[str, Json] = {}
         self.commands: dict[str, list[Json]] = {}
         self.queries: dict[str, int] = {}
-        """Of each callback query, the user who pressed the button."""
+        """The user who pressed the button, by callback query id."""
         self.votes: dict[str, dict[int, int]] = {}
-        """Of each poll, the option that each user chose."""
+        """The options that users chose, by poll id and user id."""
         self.reactions: dict[tuple[int, int], dict[int, tuple[str, ...]]] = {}
-        """Of each message, the emoji of each user."""
+        """The emoji of each user, by message."""
         self.listeners: list[Listener] = []
         """Called for each change that people see in a chat."""
         self.logged_out = False

@@ -36,7 +36,7 @@ from bot.transport.outgoing import (
 from model.chat.eligibility import add_voice_header
 from model.chat.roster import Person
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+FIRST_WAIT, MAX_WAIT = 1.0, 30.0
 RETRY_SECONDS = 15 * 60.0
 """Seconds for which a message that certainly did not arrive is retried."""
 STOP_CHECK_SECONDS = 0.5
@@ -63,7 +63,7 @@ class Delivery:
     state: BotState
     update_id: int
     is_repeated: bool = False
-    runs: Callable[[], bool] = lambda: True
+    is_running: Callable[[], bool] = lambda: True
     parts: int = field(default=0, init=False)
     refused: set[Place] = field(default_factory=set, init=False)
     turns: dict[Part, Turn] = field(default_factory=dict, init=False)
@@ -76,7 +76,7 @@ class Delivery:
             return None
         return part
 
-    async def say(
+    async def send_text(
         self, place: Place, text: str, voices: Sequence[Person] = (), part: Part | None = None
     ) -> Message | None:
         """Send a text in the bot's own name, as the next part, or as a `part` that has begun.
@@ -122,13 +122,13 @@ class Delivery:
         outbox, part = self.state.store.outbox, Part(self.update_id, APOLOGY)
         if await outbox.begin(part, place):
             await outbox.give_up(self.update_id, but=part)
-            await self.say(place, text, part=part)
+            await self.send_text(place, text, part=part)
 
     async def notify(self, place: Place, text: str) -> None:
         """Say that the answer will take a while, once for each update."""
         part = Part(self.update_id, NOTICE)
         if await self.state.store.outbox.begin(part, place):
-            await self.say(place, text, part=part)
+            await self.send_text(place, text, part=part)
 
     async def ask(
         self, part: Part, place: Place, question: Question, ready: Ready
@@ -143,7 +143,9 @@ class Delivery:
             await self.state.store.outbox.mark(part, place, end)
         return sent, state
 
-    async def turn(self, part: Part, place: Place, make: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def load_or_generate(
+        self, part: Part, place: Place, make: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
         """Return the unsent messages of a part's turn; generate and store it if there is none."""
         outbox = self.state.store.outbox
         turn = await outbox.unsent(part) if self.is_repeated else None
@@ -162,7 +164,7 @@ class Delivery:
             return None
         return await self.state.store.outbox.unsent(Part(self.update_id, 0))
 
-    async def speak(self, part: Part, place: Place, ready: Ready) -> bool:
+    async def send_turn(self, part: Part, place: Place, ready: Ready) -> bool:
         """Send and store the messages of a part's turn, each after `ready` returns True.
 
         Returns whether all arrived. Messages after one that may have arrived are still sent.
@@ -259,7 +261,7 @@ class Delivery:
             await self._pause(pause)
             if again and not await again():
                 return None, UNSENT
-            wait = min(2 * wait, LONGEST_WAIT)
+            wait = min(2 * wait, MAX_WAIT)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, unless the bot is being stopped.
@@ -270,6 +272,6 @@ class Delivery:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (left := end - loop.time()) > 0:
-            if not self.runs():
+            if not self.is_running():
                 raise StoppingError("the bot is being stopped: this is sent after the restart")
             await asyncio.sleep(min(left, STOP_CHECK_SECONDS))

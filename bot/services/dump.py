@@ -88,7 +88,7 @@ def _item(kept: StoredMessage) -> Json:
     if message.is_forward:
         item["forwarded_from"] = None  # the original author is not stored
     if message.is_from_bot:
-        item["via_bot"] = ""  # nor is the bot
+        item["via_bot"] = ""  # which bot is not stored either
     plain = {"type": "plain", "text": message.text}
     return item | {"text": message.text, "text_entities": [plain]}
 
@@ -140,7 +140,7 @@ class DumpSummary:
 
 
 async def dump(settings: Settings, models: Models, path: Path, wanted: int | None) -> DumpSummary:
-    """Write a chat's messages into a file that only its owner can read, even while the bot runs.
+    """Write a chat's messages to a file that only its owner can read. The bot may be running.
 
     It contains messages of people who agreed and of the bot, and everybody's decisions and ids of
     forgotten messages.
@@ -148,8 +148,8 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     Raises:
         DumpError: There is no such chat, or there are several, or the file cannot be written.
         StoreError: There is no database, or it has another version.
-        SettingsError: There is no token, which contains the bot's id.
-        ArtifactError: There is no model, whose roster identifies people.
+        SettingsError: There is no token (it contains the bot's id).
+        ArtifactError: There is no model (its roster identifies people).
     """
     bot_id = int(settings.token.partition(":")[0])
     version = await read_version(settings.database_url)
@@ -163,7 +163,7 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     async with open_database(settings.database_url) as database:
         newest, groups = await Decisions(database).newest(), await Groups(database).all()
         access = build_access(card, roster, settings, newest)
-        held = await _dump(DumpReader(database), access, groups, titles, wanted)
+        held = await _collect_dump(DumpReader(database), access, groups, titles, wanted)
     try:
         write_text(path, format_dump(held))
     except OSError as error:
@@ -174,7 +174,7 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     return DumpSummary(held.chat_id, len(held.kept) - own, own, len(held.decisions))
 
 
-async def _dump(
+async def _collect_dump(
     store: DumpReader,
     access: Access,
     groups: Sequence[Group],

@@ -10,10 +10,9 @@ from model.artifacts.artifact import Artifact, Card
 from model.chat.names import make_printable
 from model.chat.roster import Roster, remove_decisions
 from model.errors import UnderstudyError, describe_error
-from model.joining import Propensity
-from model.joining import read_propensity as load_propensity
+from model.joining import Propensity, read_propensity
 
-FIRST_WAIT, LONGEST_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
+FIRST_WAIT, MAX_WAIT = 30.0, 600.0  # seconds before a version that failed to load is retried
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +31,11 @@ class Models(Protocol):
             ArtifactError: No version that was current before still exists.
         """
 
-    def state(self) -> str:
+    def fingerprint(self) -> str:
         """Return a value that changes with the current version and its files."""
 
     def open(self, wanted: str = "current") -> Artifact:
-        """Open the current version.
+        """Open a version.
 
         Raises:
             ArtifactError: There is none, or it cannot be used.
@@ -87,7 +86,7 @@ OpenSpeaker: TypeAlias = Callable[[Artifact], Speaker]
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class LoadedModel:
     """A loaded version; its roster contains the bot's own id.
 
     Its roster holds no decisions. The opt-outs are in the card's roster, and people may have sent
@@ -132,31 +131,31 @@ class ModelHolder:
         self._open, self.bot_id = open_speaker, bot_id
         self._seen = ""
         self._checking = asyncio.Lock()  # a command and the background job may check at once
-        self._now: Serving | None = None
+        self._current: LoadedModel | None = None
         self._last_reason: str | None = None
         self._wait = FIRST_WAIT
         self._retry_at: float | None = None  # when to retry a version that could not be loaded
 
     @property
-    def now(self) -> Serving:
+    def current(self) -> LoadedModel:
         """Return the loaded version.
 
         Raises:
             RuntimeError: Nothing was loaded yet.
         """
-        if self._now is None:
+        if self._current is None:
             raise RuntimeError("no model is loaded")
-        return self._now
+        return self._current
 
-    async def load(self) -> Serving:
+    async def load(self) -> LoadedModel:
         """Load the current version.
 
         Raises:
             ArtifactError: There is none, or it cannot be used.
         """
-        self._seen = await asyncio.to_thread(self.models.state)
-        self._now = await asyncio.to_thread(self._opened)
-        return self._now
+        self._seen = await asyncio.to_thread(self.models.fingerprint)
+        self._current = await asyncio.to_thread(self._load_current)
+        return self._current
 
     async def check(self) -> ModelChange | None:
         """Load a version that has become current; return the result, or None if nothing changed.
@@ -166,16 +165,16 @@ class ModelHolder:
         """
         loop = asyncio.get_running_loop()
         async with self._checking:
-            state = await asyncio.to_thread(self.models.state)
+            state = await asyncio.to_thread(self.models.fingerprint)
             is_due = self._retry_at is not None and loop.time() >= self._retry_at
             if state == self._seen and not is_due:
                 return None
-            before, earlier = self.now.artifact, self.now.version
+            before, earlier = self.current.artifact, self.current.version
             try:
-                self._now = await asyncio.to_thread(self._opened)
+                self._current = await asyncio.to_thread(self._load_current)
             except (UnderstudyError, OSError, RuntimeError, ValueError) as error:
                 is_new = state != self._seen
-                self._wait = FIRST_WAIT if is_new else min(2 * self._wait, LONGEST_WAIT)
+                self._wait = FIRST_WAIT if is_new else min(2 * self._wait, MAX_WAIT)
                 self._seen, self._retry_at = state, loop.time() + self._wait
                 logger.warning("the current version cannot be used: %s continues", earlier)
                 # CTranslate2's own text, a RuntimeError, never quotes a chat
@@ -183,9 +182,9 @@ class ModelHolder:
                 reason = make_printable(str(error)) if is_own else describe_error(error)
                 return ModelChange(earlier, reason)
             self._seen, self._retry_at, self._last_reason = state, None, None
-            logger.info("version %s has replaced version %s", self.now.version, earlier)
-            is_other = self.now.version != earlier
-            return ModelChange(self.now.version, before=before) if is_other else None
+            logger.info("version %s has replaced version %s", self.current.version, earlier)
+            is_other = self.current.version != earlier
+            return ModelChange(self.current.version, before=before) if is_other else None
 
     async def check_and_report(self, report: Callable[[ModelChange], Awaitable[object]]) -> None:
         """Check once and report the result; the same refusal of a version is reported only once."""
@@ -195,9 +194,9 @@ class ModelHolder:
         self._last_reason = change.refused
         await report(change)
 
-    def _opened(self) -> Serving:
+    def _load_current(self) -> LoadedModel:
         artifact = self.models.open("current")
-        same = self._now and self._now.artifact.path == artifact.path
-        speaker = self._now.speaker if self._now and same else self._open(artifact)
+        same = self._current and self._current.artifact.path == artifact.path
+        speaker = self._current.speaker if self._current and same else self._open(artifact)
         roster = remove_decisions(artifact.card.roster).with_understudy(self.bot_id)
-        return Serving(artifact, speaker, roster, load_propensity(artifact.path))
+        return LoadedModel(artifact, speaker, roster, read_propensity(artifact.path))

@@ -27,8 +27,8 @@ from model.speaking.candidates import clean_opening
 MAX_REPLY_SECONDS = 20.0
 """Seconds for which one reply may be generated."""
 MAX_STOP_SECONDS = 60.0
-"""Seconds in which the model stops after it was told to; after that it is taken to hang."""
-LONGEST_WAIT = 60.0
+"""Seconds that the model has to stop; after that it counts as hung."""
+MAX_QUEUE_SECONDS = 60.0
 """Seconds for which a reply may wait while the model generates others."""
 MAX_PENDING_IN_CHAT = 3
 MAX_PENDING = 30
@@ -109,19 +109,21 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class ReplyRequest:
-    """What was asked of a reply, apart from its voice.
+    """How to generate a reply.
 
-    The reply begins with the words `begins`. `command` is the id of a message. In the prompt,
-    `says` replaces its text; if `says` is empty, the prompt leaves the message out.
+    It begins with the words `opening`. In the prompt, `question` replaces the text of the message
+    `command_id`; if `question` is empty, that message is left out.
     """
 
-    begins: str = ""
-    command: int | None = None
-    says: str = ""
+    opening: str = ""
+    command_id: int | None = None
+    question: str = ""
 
     def in_prompt(self, message: Message) -> Message:
         """Return a message as the reply's prompt shows it."""
-        return replace(message, text=self.says) if message.message_id == self.command else message
+        if message.message_id != self.command_id:
+            return message
+        return replace(message, text=self.question)
 
 
 PLAIN_REQUEST = ReplyRequest()
@@ -172,11 +174,11 @@ class Replies:
         models: ModelHolder,
         store: MessageStore,
         seconds: float = MAX_REPLY_SECONDS,
-        longest_wait: float = LONGEST_WAIT,
+        queue_seconds: float = MAX_QUEUE_SECONDS,
     ) -> None:
         self._models = models
         self._store = store
-        self._seconds, self._longest_wait = seconds, longest_wait
+        self._seconds, self._queue_seconds = seconds, queue_seconds
         self._pending: Counter[int] = Counter()
         self._lock = FairLock()
         self._closed = threading.Event()
@@ -184,7 +186,7 @@ class Replies:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="speaker")
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """Return the number of pending replies."""
         return self._pending.total()
 
@@ -194,7 +196,7 @@ class Replies:
         limit = self._seconds + MAX_STOP_SECONDS
         return self._started_at is not None and time.monotonic() - self._started_at > limit
 
-    def waiting_in(self, chat_id: int) -> int:
+    def pending_in(self, chat_id: int) -> int:
         """Return the number of a chat's pending replies."""
         return self._pending[chat_id]
 
@@ -213,7 +215,7 @@ class Replies:
         finally:
             self._pending[chat_id] -= 1
 
-    async def answer(
+    async def generate(
         self,
         place: Place,
         voice: str,
@@ -234,13 +236,13 @@ class Replies:
         """
 
         def generate(
-            speaker: Speaker, context: Sequence[str], begins: str, should_stop: ShouldStop
+            speaker: Speaker, context: Sequence[str], opening: str, should_stop: ShouldStop
         ) -> tuple[str, tuple[str, ...]]:
-            return voice, speaker.reply(context, voice, begins, should_stop)
+            return voice, speaker.reply(context, voice, opening, should_stop)
 
         return await self._reply(place, at, request, on_start, generate)
 
-    async def turn(
+    async def generate_as_anyone(
         self,
         place: Place,
         voices: Sequence[str],
@@ -250,13 +252,13 @@ class Replies:
     ) -> Reply:
         """Return the next turn, in the voice that the model chooses among `voices`.
 
-        Parameters and exceptions are those of `answer`.
+        Parameters and exceptions are those of `generate`.
         """
 
         def generate(
-            speaker: Speaker, context: Sequence[str], begins: str, should_stop: ShouldStop
+            speaker: Speaker, context: Sequence[str], opening: str, should_stop: ShouldStop
         ) -> tuple[str, tuple[str, ...]]:
-            return speaker.turn(context, voices, begins, should_stop)
+            return speaker.turn(context, voices, opening, should_stop)
 
         return await self._reply(place, at, request, on_start, generate)
 
@@ -269,7 +271,7 @@ class Replies:
             StoppingError: The bot is being stopped.
             VoiceError: No candidate was acceptable.
         """
-        model = self._models.now
+        model = self._models.current
         place = Place(kept.chat_id, kept.topic_id)
         roster, window = model.roster, model.card.window
         lines = await load_lines(self._store, place, kept.sent_at, roster, window, before=kept)
@@ -291,22 +293,22 @@ class Replies:
         on_start: Callable[[], object] | None,
         generate: Callable[[Speaker, Sequence[str], str, ShouldStop], tuple[str, tuple[str, ...]]],
     ) -> Reply:
-        model, begins = self._models.now, ""
-        if request.begins:
+        model, opening = self._models.current, ""
+        if request.opening:
             names = [person.name for person in model.roster.people]
-            begins = await asyncio.to_thread(clean_opening, request.begins, names)
+            opening = await asyncio.to_thread(clean_opening, request.opening, names)
         window = model.card.window
         lines = await load_lines(self._store, place, at, model.roster, window, request)
         context = render_context(lines)
 
         def run(should_stop: ShouldStop) -> tuple[str, tuple[str, ...], dict[str, int]]:
-            voice, messages = generate(model.speaker, context, begins, should_stop)
+            voice, messages = generate(model.speaker, context, opening, should_stop)
             return voice, messages, dict(model.speaker.rejected)  # before the next call changes it
 
         voice, messages, rejected = await self._generate(place.chat_id, run, on_start)
         sources = [line.message_id for line in lines]
-        if request.begins and request.command is not None:
-            sources.append(request.command)  # the reply begins with words of this message
+        if request.opening and request.command_id is not None:
+            sources.append(request.command_id)  # the reply begins with words of this message
         generation = Generation(len(lines), rejected)
         return Reply(voice, messages, model.version, tuple(sources), generation)
 
@@ -323,10 +325,10 @@ class Replies:
         """
         await record_wait()
         try:
-            async with asyncio.timeout(self._longest_wait):
+            async with asyncio.timeout(self._queue_seconds):
                 await self._lock.acquire(chat_id)
         except TimeoutError as error:
-            raise QueueError(f"the model was busy for {self._longest_wait:g} s") from error
+            raise QueueError(f"the model was busy for {self._queue_seconds:g} s") from error
         except LockClosed as error:
             raise StoppingError(_STOPPING) from error
         is_submitted, stop = False, threading.Event()

@@ -48,7 +48,7 @@ class BotState:
     @property
     def access(self) -> Access:
         """Return the current permissions."""
-        serving = self.model_holder.now
+        serving = self.model_holder.current
         return build_access(
             serving.card, serving.roster, self.settings, self.decisions, self.groups
         )
@@ -57,7 +57,7 @@ class BotState:
     def origin(self) -> str:
         """Return the titles of the chats that the model learned from."""
         return ", ".join(
-            make_printable_name(chat.title) for chat in self.model_holder.now.card.chats
+            make_printable_name(chat.title) for chat in self.model_holder.current.card.chats
         )
 
     def group(self, chat_id: int) -> Group:
@@ -121,7 +121,7 @@ class BotState:
         return {
             "ok": not failing,
             "version": VERSION,
-            "model": self.model_holder.now.version,
+            "model": self.model_holder.current.version,
             "jobs_failing": failing,
             "updates_waiting": (await self.store.inbox.queue()).waiting,
         }

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0  # seconds before a job that failed is tried again
+FIRST_WAIT, MAX_WAIT = 1.0, 300.0  # seconds before a job that failed is tried again
 MAX_DOUBLINGS = 20
 CLOSE_SECONDS = 4.0
 """Seconds that a running step has to finish when the bot stops; then it is cancelled."""
@@ -73,7 +73,7 @@ class Supervisor:
         while not self._ended.is_set():
             wait = seconds
             if not await self._succeeds(job, step):
-                wait = min(FIRST_WAIT * 2 ** min(job.failures - 1, MAX_DOUBLINGS), LONGEST_WAIT)
+                wait = min(FIRST_WAIT * 2 ** min(job.failures - 1, MAX_DOUBLINGS), MAX_WAIT)
             if wait is None:
                 return
             with suppress(TimeoutError):

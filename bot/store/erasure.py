@@ -149,8 +149,8 @@ class Eraser:
     async def erase(self, wanted: ErasureQuery, update_id: int | None = None) -> None:
         """Erase messages, copies of them, and the bot's messages generated from them.
 
-        `update_id` is the update that asks for this. Of this update, only the messages that it
-        quotes are erased. After a kill in the middle, the same call finishes the work.
+        `update_id` is the update that asks for this. Its text remains; its quotes and its sender's
+        name are removed. After a kill in the middle, the same call finishes the work.
         """
         marked = await self.mark(wanted, datetime.now(UTC))
 
@@ -227,7 +227,7 @@ class Eraser:
             raise StoreError("erased text is not yet removed: the database is being closed")
 
     def _close(self) -> None:
-        """Close the file, but only after SQLite has closed it: earlier would drop SQLite's locks.
+        """Close the file. SQLite must have closed it first: earlier, this would drop its locks.
 
         A wipe in progress ends after its current step, so that a stop need not wait for the rest.
         """

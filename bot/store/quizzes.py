@@ -58,7 +58,7 @@ class Quizzes:
     async def find_candidates(
         self, chat_id: int, authors: Collection[int], since: datetime, most: int
     ) -> list[int]:
-        """Return the ids of the newest messages of these people that no quiz since then showed."""
+        """Return the ids of these people's newest messages that no quiz showed after `since`."""
         shown = (
             select(sources.c.source_id)
             .join(
@@ -112,7 +112,7 @@ class Quizzes:
         return await self._database.read(lambda one: one.execute(query).scalar_one_or_none())
 
     async def answer(self, poll_id: str, user_id: int, name: str, chosen: int) -> bool:
-        """Store a person's first answer; return False for later ones and for quizzes of others."""
+        """Store a person's first answer; return False for later ones and for polls of others."""
         values = {"poll_id": poll_id, "user_id": user_id, "user_name": name, "chosen": chosen}
         known = select(*map(literal, values.values())).where(
             exists().where(guesses.c.poll_id == poll_id)

@@ -1,4 +1,4 @@
-"""Send messages, typing actions and polls at a human pace."""
+"""Send messages, polls and typing actions within Telegram's limits."""
 
 import asyncio
 import logging
@@ -232,13 +232,13 @@ SHORTEST, LONGEST = 0.8, 4.0
 _SPREAD = 0.3
 
 
-def typing_seconds(text: str, chance: random.Random) -> float:
+def typing_seconds(text: str, rng: random.Random) -> float:
     """Return a random time that a person might take to type this text, within bounds.
 
     Telegram lets a bot send 20 messages a minute to a group, one every 3 s.
     """
     usual = SHORTEST + len(text) / CHARACTERS_PER_SECOND
-    return min(LONGEST, max(SHORTEST, usual * chance.lognormvariate(0, _SPREAD)))
+    return min(LONGEST, max(SHORTEST, usual * rng.lognormvariate(0, _SPREAD)))
 
 
 async def pause(bot: Bot, place: Place, seconds: float, stopped: asyncio.Event) -> None:

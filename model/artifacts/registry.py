@@ -67,7 +67,7 @@ class Registry:
             )
         return name
 
-    def state(self) -> str:
+    def fingerprint(self) -> str:
         """Return a text that changes when the current version, its files or the consent change."""
         try:
             name = (self.root / "current").read_text("utf-8", errors="replace").strip()

@@ -38,7 +38,7 @@ SessionMinutes = Annotated[
 ]
 SkipDamaged = Annotated[
     bool,
-    typer.Option("--skip-damaged", help="Accept an export of which over 1 % cannot be read"),
+    typer.Option("--skip-damaged", help="Accept exports with over 1 % damaged messages"),
 ]
 MinMessages = Annotated[
     int, typer.Option(metavar="N", parser=number(int, 1), help="Minimum messages for a voice")

@@ -70,13 +70,17 @@ def start(
     never: Annotated[
         Names,
         typer.Option(
-            metavar="NAME", help="Person who must not be imitated", rich_help_panel=_PEOPLE
+            metavar="NAME",
+            help="Person who must not be imitated; repeatable",
+            rich_help_panel=_PEOPLE,
         ),
     ] = None,
     exclude: Annotated[
         Names,
         typer.Option(
-            metavar="NAME", help="Person whose messages must not be used", rich_help_panel=_PEOPLE
+            metavar="NAME",
+            help="Person whose messages must not be used; repeatable",
+            rich_help_panel=_PEOPLE,
         ),
     ] = None,
     min_messages: Annotated[

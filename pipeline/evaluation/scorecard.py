@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-import pandas as pd
-
 from pipeline.evaluation import memorization
 from pipeline.evaluation.attribution import (
     BOTH,
@@ -66,9 +64,10 @@ class Evidence:
 
 
 def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
-    """Return all scores as JSON values; one object has all intervals by the scores' dotted names.
+    """Return the scores as JSON values.
 
-    `headline` comes first. Its values with an interval are relative to the real replies.
+    `intervals` maps a score's dotted name to its interval. In `headline`, values with an interval
+    are divided by those of the real replies.
     """
     arms, ranked = evidence.arms, evidence.ranked
     lines = {arm: list_lines(answers) for arm, answers in arms.items()}
@@ -84,16 +83,16 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     copied = {arm: memorization.measure_copies(runs, own, seed) for arm, own in lines.items()}
     spoken = [line.text for arm in TUNED for line in lines[arm]]
     private = memorization.count_private_lines(spoken)
-    whose = attributed[BOTH][LARGEST]
+    attribution = attributed[BOTH][LARGEST]
     texts = {arm: [line.text for line in lines[arm]] for arm in COMPARED}
     words = min(sum(len(split_words(text)) for text in own) for own in texts.values())
     scores = {
         "headline": {
-            "attribution": _with_interval(whose[GENERATED].relative),
-            "attribution_cold": _with_interval(whose[COLD].relative),
+            "attribution": _with_interval(attribution[GENERATED].relative),
+            "attribution_cold": _with_interval(attribution[COLD].relative),
             "fit": _with_interval(fits[GENERATED].relative),
-            "attribution_markov": whose[MARKOV].relative.value,
-            "attribution_nearest": whose[NEAREST].relative.value,
+            "attribution_markov": attribution[MARKOV].relative.value,
+            "attribution_nearest": attribution[NEAREST].relative.value,
             "fit_markov": fits[MARKOV].relative.value,
             "fit_nearest": fits[NEAREST].relative.value,
             "right_voice_absent": right_voice["absent"].share.value,
@@ -104,7 +103,7 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
             "copied": copied[GENERATED].value,
             "copied_real": copied[REAL].value,
             "personal_data": private,
-            "bags": whose[GENERATED].bags,
+            "bags": attribution[GENERATED].bags,
         },
         "replies": _count_replies(arms),
         "attribution": {
@@ -115,7 +114,7 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
                 f"bags_of_{size}": {arm: one.f1 for arm, one in found.items()}
                 for size, found in attributed[BOTH].items()
             },
-            "relative": {arm: one.relative for arm, one in whose.items()},
+            "relative": {arm: one.relative for arm, one in attribution.items()},
             **{
                 judge: {arm: one.f1 for arm, one in attributed[judge][LARGEST].items()}
                 for judge in (CHARACTERS, WORDS)
@@ -125,7 +124,7 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
                 for size, found in attributed[BOTH].items()
             },
             "voices": list(evidence.judges.voices),
-            "confusion": {arm: one.confusion for arm, one in whose.items()},
+            "confusion": {arm: one.confusion for arm, one in attribution.items()},
             "recall": {arm: _mean_recall(one) for arm, one in attributed[BOTH][1].items()},
         },
         "fit": {
@@ -187,16 +186,13 @@ def _to_json(value: Any, name: str, intervals: dict[str, list[float]]) -> Any:  
 
 def _count_replies(arms: Mapping[str, Sequence[Answer]]) -> Figures:
     """Count the replies, those without messages, and the lines of each arm."""
-    table = pd.DataFrame(
-        [(arm, len(answer.messages)) for arm, own in arms.items() for answer in own],
-        columns=["arm", "lines"],
-    )
-    counts = table.groupby("arm")["lines"].agg(
-        replies="count", speechless=lambda lines: (lines == 0).sum(), lines="sum"
-    )
-    counts = counts.reindex(list(arms), fill_value=0)
     return {
-        str(arm): {key: int(count) for key, count in row.items()} for arm, row in counts.iterrows()
+        arm: {
+            "replies": len(answers),
+            "speechless": sum(not answer.messages for answer in answers),
+            "lines": sum(len(answer.messages) for answer in answers),
+        }
+        for arm, answers in arms.items()
     }
 
 

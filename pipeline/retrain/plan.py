@@ -25,7 +25,7 @@ from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start
 from pipeline.versions.erasure import BUILDING
-from pipeline.versions.lineage import DATASETS, explain_unlearning
+from pipeline.versions.lineage import DATASETS, explain_why_not_continue
 
 _CONTINUED_RATE = 1 / 3
 """The factor on the learning rate when training continues from a version.
@@ -141,7 +141,7 @@ def _choose_start(
         )
     if is_other_base or request.start_from == "base":
         return Start(request.base or base)
-    reason = explain_unlearning(Registry(request.root), name, intake.merged.ledger)
+    reason = explain_why_not_continue(Registry(request.root), name, intake.merged.ledger)
     if reason is None and request.start_from is None and not current.artifact.weights.is_dir():
         reason = "has no weights to continue from"
     if reason:

@@ -40,7 +40,7 @@ def find_versions_trained_on(registry: Registry, ids: Collection[int], name: str
     return [one for one in registry.names if _has_learned(registry, one, ids, name)]
 
 
-def explain_unlearning(registry: Registry, version: str, ledger: ConsentLedger) -> str | None:
+def explain_why_not_continue(registry: Registry, version: str, ledger: ConsentLedger) -> str | None:
     """Return why training must not continue from a version, or None if it may.
 
     Receipts do not say which messages a version was trained on. So every message that was deleted
@@ -144,7 +144,7 @@ def explain_missing_dataset(artifact: Artifact) -> str:
         record = _read_erasures(artifact.path.parents[1])[Path(folder or "").name]
         return f"the dataset of {name} was erased on {record['at'][:10]}: {record['why']}"
     except (LookupError, TypeError):
-        return f"the dataset of {name} is not here{f' ({folder})' if folder else ''}"
+        return f"the dataset of {name} is missing{f' (expected in {folder})' if folder else ''}"
 
 
 def _read_erasures(root: Path) -> dict[str, dict[str, str]]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bot.app import build, tune_interpreter
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram, add_bot
+from bot.run import build, tune_interpreter
 from bot.settings import Settings
 from bot.transport.polling import (
     ALLOWED_UPDATES,
@@ -103,7 +103,7 @@ class FakeModels:
         self.artifact = self.earlier
         return self.artifact.path.name
 
-    def state(self):
+    def fingerprint(self):
         return f"{self.artifact.path.name} {id(self.artifact)}"
 
     def open(self, wanted="current"):

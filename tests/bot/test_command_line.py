@@ -352,7 +352,7 @@ async def test_replies_in_progress_are_finished(desk, stage, group, joao):
 
 def test_the_bot_imports_neither_torch_nor_the_pipeline():
     code = (
-        "import sys, bot.app, bot.checks, bot.__main__, model.speaking.speaker\n"
+        "import sys, bot.run, bot.checks, bot.__main__, model.speaking.speaker\n"
         "print([name for name in ('torch', 'transformers', 'pipeline') if name in sys.modules])"
     )
 

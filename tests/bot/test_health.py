@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bot.background import beat
-from bot.errors import BotEnded, StoreError
+from bot.errors import BotNotRunning, StoreError
 from bot.health import check_health
 from bot.services import replies
 from bot.store.database import lock_database, open_database, prepare_database
@@ -81,7 +81,10 @@ async def test_a_process_is_healthy_while_it_works_and_not_if_it_hangs_or_is_dea
 
 
 def test_a_bot_that_has_not_reported_since_its_start_is_starting(settings, url):
-    with lock_database(url), pytest.raises(BotEnded, match="is starting; ask again in a minute"):
+    with (
+        lock_database(url),
+        pytest.raises(BotNotRunning, match="is starting; ask again in a minute"),
+    ):
         check_health(settings)
 
 
@@ -90,7 +93,7 @@ def test_a_clock_that_was_changed_hides_no_hanging_bot(settings, url, shift):
     write_beat(url)
     let_time_pass(url, shift)
 
-    with lock_database(url), pytest.raises(BotEnded, match="has been silent for 36"):
+    with lock_database(url), pytest.raises(BotNotRunning, match="has been silent for 36"):
         check_health(settings)
 
 

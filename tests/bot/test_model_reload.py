@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.app import build
+from bot.run import build
 from bot.transport.polling import (
     ALLOWED_UPDATES,
 )
@@ -154,7 +154,7 @@ async def test_who_looks_while_a_version_is_loaded_waits_for_it(
         threading.Timer(0.1, may_load.set).start()
         await asyncio.wait(checks, return_when=asyncio.FIRST_COMPLETED)
 
-        assert model_holder.now.version == newer
+        assert model_holder.current.version == newer
 
 
 async def test_a_version_that_is_gone_is_refused_too(stage, reloading, registry, group, zoe):
@@ -217,7 +217,7 @@ async def test_a_version_that_cannot_be_loaded_is_retried_and_reported_once(
     stage, reloading, registry, weights, version, monkeypatch
 ):
     monkeypatch.setattr("bot.services.model_holder.FIRST_WAIT", 0.1)
-    monkeypatch.setattr("bot.services.model_holder.LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("bot.services.model_holder.MAX_WAIT", 0.1)
     tries = []
 
     class Counted(dict):

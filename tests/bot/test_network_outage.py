@@ -17,7 +17,7 @@ HASTE = 1000  # so much shorter are the waits
 
 @pytest.fixture
 def _hasty(monkeypatch):
-    for name in ("FIRST_WAIT", "LONGEST_WAIT", "RETRY_SECONDS"):
+    for name in ("FIRST_WAIT", "MAX_WAIT", "RETRY_SECONDS"):
         monkeypatch.setattr(delivery, name, getattr(delivery, name) / HASTE)
 
 

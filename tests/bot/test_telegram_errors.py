@@ -23,7 +23,7 @@ BAD_GATEWAY = (502, "Bad Gateway")
 def _hasty(monkeypatch):
     """Retry soon."""
     monkeypatch.setattr(delivery, "FIRST_WAIT", 0.05)
-    monkeypatch.setattr(delivery, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(delivery, "MAX_WAIT", 0.1)
 
 
 async def counted(live, state):

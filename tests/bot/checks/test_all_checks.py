@@ -13,7 +13,7 @@ async def test_all_is_well(desk):
         (about, Verdict.OK)
         for about in (
             "settings",
-            "BOT_TOKEN",
+            "token",
             "clock",
             "polling",
             "privacy mode",
@@ -57,7 +57,7 @@ async def test_the_rest_is_looked_at_where_telegram_is_not_to_be_had(desk, chang
     found = await desk.look(**change)
 
     wrongs = [finding.topic for finding in found if finding.verdict is Verdict.WRONG]
-    assert wrongs == ["BOT_TOKEN"]
+    assert wrongs == ["token"]
     assert {"ADMINS", "database", "model"} <= {finding.topic for finding in found}
 
 

@@ -27,8 +27,8 @@ async def test_models_of_which_none_serves(empty_desk, card):
     version = empty_desk.add(card, promote=False)
 
     assert await empty_desk.says("model") == (
-        f"WRONG no version in {empty_desk.registry.root} is the current one; there is "
-        f"{version.name}: choose one with `understudy models promote`"
+        f"WRONG no version in {empty_desk.registry.root} is the current one: choose one of "
+        f"{version.name} with `understudy models promote`"
     )
 
 

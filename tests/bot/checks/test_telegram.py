@@ -40,13 +40,13 @@ async def a_web_server(status):
 
 
 async def test_no_token(desk):
-    assert (await desk.says("BOT_TOKEN", bot_token=None)).startswith(
+    assert (await desk.says("token", bot_token=None)).startswith(
         "WRONG BOT_TOKEN is not set: create a bot with @BotFather"
     )
 
 
 async def test_a_token_that_was_revoked(desk, stage):
-    assert await desk.says("BOT_TOKEN", bot_token="42:REVOKED") == (
+    assert await desk.says("token", bot_token="42:REVOKED") == (
         "WRONG Telegram does not know this BOT_TOKEN; it is mistyped or was revoked: copy it again "
         f"from @BotFather (/mybots, API Token) into .env; or {stage.url} is not a Bot API server"
     )

@@ -345,4 +345,4 @@ async def test_a_chat_with_too_many_quizzes_is_asked_once_to_wait(stage, group, 
 
         await until(rest_are_refused, 20)
         assert stage.said() == [EN.busy]
-        assert replies.waiting_in(group.id) == 3
+        assert replies.pending_in(group.id) == 3

@@ -65,7 +65,7 @@ def asking():
 
 
 def ask(replies, chat_id, voice="Hugo"):
-    return asyncio.create_task(replies.answer(Place(chat_id), voice, AT))
+    return asyncio.create_task(replies.generate(Place(chat_id), voice, AT))
 
 
 async def started(speaker, number=1):
@@ -129,7 +129,7 @@ async def test_a_generation_without_a_waiting_caller_is_stopped(asking):
 
 async def test_a_reply_that_waits_too_long_fails_as_busy(asking):
     speaker = Slow()
-    replies = asking(speaker, longest_wait=0.1)
+    replies = asking(speaker, queue_seconds=0.1)
     first = ask(replies, 1)
     await started(speaker)
 
@@ -189,7 +189,7 @@ class TestThroughTheBot:
         group = stage.telegram.chat(FRIENDS, title="Friends")
         private = stage.telegram.private(joao)
         async with stage.running(admins="13") as app:
-            app.bot_data["state"].replies._longest_wait = 0.1
+            app.bot_data["state"].replies._queue_seconds = 0.1
             stage.speaker.open.clear()
             await stage.telegram.say(group, hugo, "/as João")
             await until(lambda: stage.speaker.asked)
@@ -207,7 +207,7 @@ async def test_a_reply_that_starts_while_the_bot_closes_waits_for_the_restart(as
     replies = asking(speaker)
 
     with pytest.raises(StoppingError):
-        await replies.answer(Place(1), "Hugo", AT, on_start=replies.close)
+        await replies.generate(Place(1), "Hugo", AT, on_start=replies.close)
 
     assert speaker.voices == []
     assert not replies._lock._is_held

@@ -77,7 +77,7 @@ async def test_a_job_that_runs_once_ends_after_success(jobs):
 
 
 async def test_waits_between_failures_grow_to_a_limit(jobs, monkeypatch):
-    monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.04)
+    monkeypatch.setattr(supervisor, "MAX_WAIT", 0.04)
     moments = []
 
     async def step():
@@ -115,7 +115,7 @@ async def test_a_step_in_progress_is_finished_or_cancelled_at_the_end(jobs, monk
 
 
 async def test_retention_survives_unexpected_errors(stage, joao, monkeypatch):
-    monkeypatch.setattr(supervisor, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(supervisor, "MAX_WAIT", 0.05)
     expire, tries = Eraser.authors_before, []
 
     async def fails(self, moment):

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from tornado.httpclient import AsyncHTTPClient
 
-from bot.app import build, started
 from bot.errors import SettingsError, StoreError
+from bot.run import build, started
 from bot.store.inbox import Inbox
 from bot.transport.polling import (
     ALLOWED_UPDATES,

@@ -197,11 +197,11 @@ def test_a_withheld_person_is_not_a_voice_in_any_version(tmp_path):
 def test_the_folders_state_changes_with_the_stored_consent(tmp_path):
     registry = Registry(tmp_path / "models")
     registry.promote(registry.add(make(tmp_path / "made")))
-    before = registry.state(), stamp_consent(registry.root)
+    before = registry.fingerprint(), stamp_consent(registry.root)
 
     ledger(registry.root, told(7, "optout"))
 
-    assert registry.state() != before[0]
+    assert registry.fingerprint() != before[0]
     assert stamp_consent(registry.root) != before[1]
 
 

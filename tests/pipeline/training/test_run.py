@@ -18,7 +18,7 @@ from model.artifacts.registry import Registry
 from model.chat.roster import Decision, Roster
 from model.errors import BaseError, DatasetError, TrainingError
 from model.files import locked
-from model.joining import read_propensity as load_propensity
+from model.joining import read_propensity
 from pipeline.cli.main import app
 from pipeline.dataset.pairs import select_half
 from pipeline.dataset.split import is_judge_session
@@ -71,7 +71,7 @@ def test_training_makes_every_voice_s_held_out_replies_likelier(trained):
 
 
 def test_a_trained_version_knows_who_answers_whom(trained):
-    learned = load_propensity(trained.open().path)
+    learned = read_propensity(trained.open().path)
 
     assert set(learned.voices) == set(HABITS)
     assert all(set(voice.after) < set(HABITS) for voice in learned.voices.values())
@@ -199,7 +199,7 @@ def test_a_dataset_without_its_conversations_makes_a_version_that_never_joins(
 
     train(load_dataset(folder), base, registry, settings, Decoding(), Console(width=200))
 
-    assert load_propensity(registry.open().path) is None
+    assert read_propensity(registry.open().path) is None
     assert "does not say who answers whom" in capsys.readouterr().out
 
 

@@ -263,5 +263,5 @@ def test_a_moved_dataset_is_not_reported_as_erased(runner):
     shutil.rmtree(find_dataset(artifact))
 
     assert explain_missing_dataset(artifact).startswith(
-        f"the dataset of {artifact.path.name} is not here"
+        f"the dataset of {artifact.path.name} is missing"
     )

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import pytest
 
-from bot import app as running
-from bot.app import build, library_tasks, run_until_stopped
-from bot.errors import BotEnded, TelegramUnreachable
+from bot import run as running
+from bot.errors import BotNotRunning, TelegramUnreachable
+from bot.run import build, library_tasks, run_until_stopped
 from bot.transport import polling
 from model.artifacts.artifact import Artifact
 from model.chat.eligibility import parse_voice_header
@@ -98,7 +98,7 @@ async def test_the_bot_exits_when_a_library_task_ends(stage, starting):
 
     next(one for one in library_tasks(app) if "fetcher" in one.get_name()).cancel()
 
-    with pytest.raises(BotEnded, match="no longer receives updates"):
+    with pytest.raises(BotNotRunning, match="no longer receives updates"):
         async with asyncio.timeout(30):
             await task
 
@@ -111,7 +111,7 @@ async def test_a_library_task_that_ends_during_the_start_is_noticed(stage, start
     [fetcher] = library_tasks(app)
     fetcher.cancel()
 
-    with pytest.raises(BotEnded, match="no longer receives updates"):
+    with pytest.raises(BotNotRunning, match="no longer receives updates"):
         async with asyncio.timeout(30):
             await task
 

@@ -22,7 +22,7 @@ from telegram.ext import Application, ContextTypes
 
 from bot.application import Context, DurableApplication
 from bot.background import start_jobs
-from bot.errors import BotEnded, StoppingError, TelegramUnreachable
+from bot.errors import BotNotRunning, StoppingError, TelegramUnreachable
 from bot.handlers.record import trim_update
 from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
@@ -40,7 +40,7 @@ from bot.transport.webhook import keep_webhook, listening
 
 T = TypeVar("T")
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0  # seconds before a call that failed at the start is retried
+FIRST_WAIT, MAX_WAIT = 1.0, 30.0  # seconds before a call that failed at the start is retried
 WEBHOOK_SECONDS = 300.0  # between checks that the webhook is still set
 MODEL_CHECK_SECONDS = 5.0  # between checks for another version of the model
 MAX_GET_ME_CALLS = 5  # at the start; only a few, so that an error is reported soon
@@ -72,7 +72,7 @@ def run(settings: Settings, app: DurableApplication) -> None:
     Raises:
         TelegramUnreachable: The token is wrong or was revoked, or Telegram cannot be reached.
         StoreError: The database cannot be used, or another bot uses it.
-        BotEnded: A task that the bot needs has ended.
+        BotNotRunning: A task that the bot needs has ended.
     """
     tune_interpreter()
     with suppress(StoppingError):
@@ -159,12 +159,12 @@ async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
 
     Raises:
         TelegramError: Telegram refuses the token.
-        BotEnded: A task ended for another reason.
+        BotNotRunning: A task ended for another reason.
     """
     needed = library_tasks(app)
     is_polling = app.updater is not None and app.updater.running
     if len(needed) < 1 + is_polling:  # one has ended already
-        raise BotEnded(_NO_UPDATES)
+        raise BotNotRunning(_NO_UPDATES)
     stopped = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({stopped, *needed}, return_when=asyncio.FIRST_COMPLETED)
@@ -177,7 +177,7 @@ async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
     if isinstance(error, TelegramError):
         raise error
     logger.error("the task %s ended", task.get_name(), exc_info=error)
-    raise BotEnded(_NO_UPDATES)
+    raise BotNotRunning(_NO_UPDATES)
 
 
 def library_tasks(app: DurableApplication) -> set[asyncio.Task[object]]:
@@ -214,7 +214,7 @@ async def _call_until_answered(
             pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
             logger.warning("%s failed (%s): next try in %g s", method, type(error).__name__, pause)
         await _unless_stopped(asyncio.sleep(pause), stop)
-        wait, tries = min(2 * wait, LONGEST_WAIT), tries + 1
+        wait, tries = min(2 * wait, MAX_WAIT), tries + 1
 
 
 async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T:
@@ -337,5 +337,5 @@ def _describe_start(client: Client, state: BotState) -> str:
     """Return the line that tells the terminal that the bot is up."""
     voices = ", ".join(person.name for person in state.access.voices)
     speaks = f"speaking as {voices}" if voices else "with no voice that may be used (see CONSENT)"
-    line = f"@{client.username} is up, model {state.model_holder.now.version}, {speaks}."
+    line = f"@{client.username} is up, model {state.model_holder.current.version}, {speaks}."
     return line if client.bot.can_read_all_group_messages else f"{line} {EN.privacy_mode_on}"

@@ -166,4 +166,5 @@ def load_settings() -> Settings:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else "settings"
         text = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        text = text.split(", unable to parse")[0]  # pydantic names Python's types there
         raise SettingsError(f"{name}: {text}") from error

@@ -29,7 +29,7 @@ _FORMER_SETTINGS = {"contrast"}  # of `Decoding`, in the cards of earlier versio
 class Decoding:
     """How replies are sampled, and how one of several candidates is chosen.
 
-    Temperature, top-k and top-p are those of the original notebook. The repetition penalty is 1.0
+    Top-k and top-p are those of the original notebook. The repetition penalty is 1.0
     because CTranslate2 counts all tokens of a reply, newlines too: at 1.1 the probability of a
     turn's second newline fell from 20 % to 2 %, although people continue in 60 % of the cases.
     `model/speaking/candidates.py` rejects replies that repeat themselves.
@@ -41,16 +41,16 @@ class Decoding:
     the voice, in nats.
     """
 
-    temperature: float = 0.9
+    temperature: float = 1.0
     top_k: int = 50
     top_p: float = 0.95
     repetition_penalty: float = 1.0
     max_new_tokens: int = 96
     candidates: int = 8
-    voice_weight: float = 2.0
-    context_weight: float = 0.5
-    length_power: float = 0.75
-    length_weight: float = 0.25
+    voice_weight: float = 0.5
+    context_weight: float = 0.1
+    length_power: float = 0.5
+    length_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse settings outside the sampler's ranges."""

@@ -25,7 +25,7 @@ from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation import memorization
 from pipeline.evaluation.attribution import train_judges
 from pipeline.evaluation.baselines import answer_by_markov_chain, answer_by_nearest_context
-from pipeline.evaluation.fit import CANDIDATES, make_questions, rank_candidates
+from pipeline.evaluation.fit import CANDIDATES, Ranked, make_questions, rank_candidates
 from pipeline.evaluation.generation import OnStep, Size, generate_answers
 from pipeline.evaluation.heldout import (
     Turn,
@@ -151,12 +151,14 @@ def evaluate_turns(
     limit = artifact.card.max_prompt_tokens
     chosen = set(take_turns(asked, size.scored))
     compared = {arm: [answer for answer in arms[arm] if answer.asked in chosen] for arm in COMPARED}
-    questions = make_questions(compared, pool, seed)
+    questions = make_questions(compared, pool, seed) if size.with_fit else []
+    ranked: dict[str, tuple[Ranked, ...]] = {}
     with show_progress("Fit under the untuned base", len(questions)) as on_step:
-        untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
-        ranked = rank_candidates(
-            questions, lambda requests: score_replies(untuned, requests, limit, on_step)
-        )
+        if questions:
+            untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
+            ranked = rank_candidates(
+                questions, lambda requests: score_replies(untuned, requests, limit, on_step)
+            )
     tuned = _prepare(open_tuned(artifact))
     with show_progress("Real turns under every name", 3 * len(chosen)) as on_step:
         measured = measure_turns(

@@ -26,7 +26,9 @@ class Size:
 
     Replies are generated to `replies` turns, or to fewer if these have `lines` real lines. `cold`
     and `swapped` count the replies in these two arms, `scored` the real turns whose likelihood and
-    fit are measured, `refits` the judges' additional fits.
+    fit are measured, `refits` the judges' additional fits. Without `with_fit` nothing is scored
+    under the untuned base: the scorecard has no fit, no loss of the base, and no real-or-generated
+    classifier, which needs that loss.
     """
 
     replies: int
@@ -36,6 +38,7 @@ class Size:
     scored: int
     refits: int
     quick: bool = False
+    with_fit: bool = True
 
     def with_replies(self, replies: int) -> "Size":
         """Return a size with this number of replies for each voice, other counts in proportion."""

@@ -35,14 +35,14 @@ class Measured:
 class Likelihood:
     """Nats per character of the words of held-out turns (lower is better).
 
-    `unseen` are the turns that are not in the training set.
+    `unseen` are the turns that are not in the training set. `base` is None if it was not measured.
     """
 
     tuned: Estimate
-    base: Estimate
     no_context: Estimate
     unseen: Mapping[str, Estimate]
     voices: Mapping[str, Mapping[str, Estimate]]
+    base: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,16 @@ def measure_turns(
 def measure_likelihood(
     measured: Sequence[Measured], base: Sequence[Score], seed: int
 ) -> Likelihood:
-    """Compare the loss under the tuned model, without context, and under the untuned base."""
+    """Compare the loss under the tuned model, without context, and under the untuned base.
+
+    `base` may be empty.
+    """
     scores = {
         "tuned": [one.own for one in measured],
         "base": list(base),
         "no_context": [one.alone[0] for one in measured],
     }
+    scores = {arm: own for arm, own in scores.items() if own}
     sessions = [one.turn.session for one in measured]
 
     def per_character(kept: Sequence[int]) -> dict[str, Estimate]:

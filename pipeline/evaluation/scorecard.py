@@ -15,7 +15,7 @@ from pipeline.evaluation.attribution import (
     judge_lines,
     measure_attribution,
 )
-from pipeline.evaluation.fit import Ranked, measure_fit
+from pipeline.evaluation.fit import Fit, Ranked, measure_fit
 from pipeline.evaluation.habits import find_bland_lines, measure_habit_distance, measure_style
 from pipeline.evaluation.heldout import (
     Answer,
@@ -49,7 +49,7 @@ class Evidence:
     `arms` has the answers of each arm. `measured` are real turns under the tuned model, `ranked`
     the replies of `COMPARED` to the same turns. `training` are the turns that the model learned,
     `judges_saw` says whether these include the judges' sessions. `exposures` are the exposures of
-    planted canaries in bits; empty without canaries.
+    planted canaries in bits; empty without canaries. `ranked` is empty if fit is not measured.
     """
 
     voices: tuple[str, ...]
@@ -72,10 +72,10 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     arms, ranked = evidence.arms, evidence.ranked
     lines = {arm: list_lines(answers) for arm, answers in arms.items()}
     attributed = _attribute(evidence.judges, lines, seed)
-    fits = measure_fit(ranked, REAL, seed)
+    fits = measure_fit(ranked, REAL, seed) if ranked else {}
     right_voice = measure_right_voice(evidence.measured, seed)
     realism = {
-        arm: measure_realism(ranked[REAL], ranked[arm], seed) for arm in COMPARED if arm != REAL
+        arm: measure_realism(ranked[REAL], own, seed) for arm, own in ranked.items() if arm != REAL
     }
     bland = find_bland_lines(evidence.training)
     style = {arm: measure_style(arms[arm], lines[arm], bland, seed) for arm in arms}
@@ -90,20 +90,17 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
         "headline": {
             "attribution": _with_interval(attribution[GENERATED].relative),
             "attribution_cold": _with_interval(attribution[COLD].relative),
-            "fit": _with_interval(fits[GENERATED].relative),
             "attribution_markov": attribution[MARKOV].relative.value,
             "attribution_nearest": attribution[NEAREST].relative.value,
-            "fit_markov": fits[MARKOV].relative.value,
-            "fit_nearest": fits[NEAREST].relative.value,
             "right_voice_absent": right_voice["absent"].share.value,
             "right_voice_no_context": right_voice["no_context"].share.value,
-            "auc_with_context": realism[GENERATED].value,
             "messages_per_turn": style[GENERATED].messages_per_turn.value,
             "messages_per_turn_real": style[REAL].messages_per_turn.value,
             "copied": copied[GENERATED].value,
             "copied_real": copied[REAL].value,
             "personal_data": private,
             "bags": attribution[GENERATED].bags,
+            **(_headline_of_fit(fits, realism[GENERATED]) if ranked else {}),
         },
         "replies": _count_replies(arms),
         "attribution": {
@@ -128,13 +125,13 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
             "recall": {arm: _mean_recall(one) for arm, one in attributed[BOTH][1].items()},
         },
         "fit": {
-            "turns": len(ranked[REAL]),
+            "turns": len(ranked.get(REAL, ())),
             "recall": {arm: one.recall for arm, one in fits.items()},
             "relative": {arm: one.relative for arm, one in fits.items()},
         },
         "right_voice": right_voice,
         "nats_per_char": measure_likelihood(
-            evidence.measured, [one.score for one in ranked[REAL]], seed
+            evidence.measured, [one.score for one in ranked.get(REAL, ())], seed
         ),
         "auc_with_context": realism,
         "style": style,
@@ -148,6 +145,16 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     }
     intervals: dict[str, list[float]] = {}
     return {**_to_json(scores, "", intervals), "intervals": intervals}
+
+
+def _headline_of_fit(fits: Mapping[str, Fit], realism: Estimate) -> Figures:
+    """Return the headline's scores that need the untuned base."""
+    return {
+        "fit": _with_interval(fits[GENERATED].relative),
+        "fit_markov": fits[MARKOV].relative.value,
+        "fit_nearest": fits[NEAREST].relative.value,
+        "auc_with_context": realism.value,
+    }
 
 
 def _with_interval(found: Estimate) -> dict[str, float]:

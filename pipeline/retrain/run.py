@@ -19,6 +19,7 @@ from pipeline.dataset.inspection import inspect_chat
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.roster_file import MIN_MESSAGES
 from pipeline.dataset.storage import Dataset
+from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.export.merging import count_messages
 from pipeline.retrain import gate
@@ -243,12 +244,12 @@ def _compare_versions(
     """Compare both versions on the same held-out turns; return the new one's scorecard too."""
     watch, problem = dependencies.watch, None
 
-    def evaluate(artifact: Artifact) -> Evaluation:
+    def evaluate(artifact: Artifact, size: Size) -> Evaluation:
         return dependencies.evaluate(
             artifact,
             dataset,
             request.root / "bases",
-            request.evaluation_size,
+            size,
             _EVALUATION_SEED,
             watch.console,
             on_progress=watch.share,
@@ -263,15 +264,16 @@ def _compare_versions(
         else:
             problem = "there are no held-out turns that the current version has not seen"
     watch.begin("score")
-    evaluation = evaluate(new)
+    evaluation = evaluate(new, request.evaluation_size)
     write_text(
         new.path / SCORECARD, json.dumps(evaluation.card, ensure_ascii=False, indent=1) + "\n"
     )
     if current.artifact is None or problem:
         return gate.decide(evaluation, None, problem), evaluation.card
     watch.begin("compare")
+    needed = replace(request.evaluation_size, with_fit=False)  # the gate does not compare it
     try:
-        return gate.decide(evaluation, evaluate(current.artifact)), evaluation.card
+        return gate.decide(evaluation, evaluate(current.artifact, needed)), evaluation.card
     except ArtifactError as error:  # do not lose hours of training to a damaged version
         problem = f"{current.artifact.path.name} cannot be evaluated: {error}"
         return gate.decide(evaluation, None, problem), evaluation.card

@@ -45,7 +45,7 @@ def coin(monkeypatch):
 
     def coin(*sides):
         monkeypatch.setattr(
-            "bot.handlers.routes.GuessGame", partial(GuessGame, chance=Coin(*sides))
+            "bot.handlers.routes.GuessGame", partial(GuessGame, rng=Coin(*sides))
         )
 
     return coin

@@ -56,7 +56,7 @@ def asking():
             card=SimpleNamespace(window=Window()),
             version="1",
         )
-        opened.append(Replies(SimpleNamespace(now=model), NoMessages(), **times))
+        opened.append(Replies(SimpleNamespace(current=model), NoMessages(), **times))
         return opened[-1]
 
     yield asking

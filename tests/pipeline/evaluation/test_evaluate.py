@@ -96,6 +96,22 @@ def test_judging_again_with_the_same_seed_gives_the_same_card(judged, habits_dat
 
 
 @one_family
+def test_without_fit_the_other_scores_are_the_same(judged, habits_dataset, monkeypatch):
+    registry, card = judged
+    dataset = load_dataset(habits_dataset)
+    size = replace(SMALL, with_fit=False)
+    monkeypatch.setattr("pipeline.evaluation.evaluate.open_base", None)
+
+    found = evaluate_turns(registry.open(), dataset, registry.root / "bases", size, 0, QUIET).card
+
+    assert "fit" not in found["headline"]
+    assert found["auc_with_context"] == {}
+    for key in ("attribution", "right_voice", "copied", "habits", "style", "personal_data"):
+        assert found[key] == card[key]
+    assert found["nats_per_char"]["tuned"] == card["nats_per_char"]["tuned"]
+
+
+@one_family
 def test_whoever_waits_hears_how_much_is_done(judged, habits_dataset):
     registry, _ = judged
     dataset, shares = load_dataset(habits_dataset), []

@@ -45,12 +45,9 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
 
 
 def print_indented(text: str | Text, console: Console, style: str = "") -> None:
-    """Print text, indented; in a terminal also wrapped. A file gets it as one line."""
-    if console.is_terminal:
-        words = text if isinstance(text, Text) else Text(text, style)
-        console.print(Padding.indent(words, 2), highlight=False)
-    else:
-        console.print(Text.assemble("  ", text), highlight=False, soft_wrap=True)
+    """Print text, wrapped and indented."""
+    words = text if isinstance(text, Text) else Text(text, style)
+    console.print(Padding.indent(words, 2), highlight=False)
 
 
 def print_paragraph(text: str, console: Console) -> None:

@@ -37,6 +37,13 @@ TUNED = (GENERATED, COLD, SWAPPED)
 COMPARED = (REAL, GENERATED, MARKOV, NEAREST)
 """The arms that answer the same turns."""
 LARGEST = SIZES[-1]
+HEADLINE = (
+    "attribution", "attribution_cold", "fit", "attribution_markov", "attribution_nearest",
+    "fit_markov", "fit_nearest", "right_voice_absent", "right_voice_no_context",
+    "auc_with_context", "messages_per_turn", "messages_per_turn_real", "copied", "copied_real",
+    "personal_data", "bags",
+)  # fmt: skip
+"""The main scores, in their order in scorecard.json."""
 
 Figures = Mapping[str, Any]
 """Estimates, dataclasses and plain values, keyed by their names in scorecard.json."""
@@ -86,22 +93,23 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     attribution = attributed[BOTH][LARGEST]
     texts = {arm: [line.text for line in lines[arm]] for arm in COMPARED}
     words = min(sum(len(split_words(text)) for text in own) for own in texts.values())
+    headline = {
+        "attribution": _with_interval(attribution[GENERATED].relative),
+        "attribution_cold": _with_interval(attribution[COLD].relative),
+        "attribution_markov": attribution[MARKOV].relative.value,
+        "attribution_nearest": attribution[NEAREST].relative.value,
+        "right_voice_absent": right_voice["absent"].share.value,
+        "right_voice_no_context": right_voice["no_context"].share.value,
+        "messages_per_turn": style[GENERATED].messages_per_turn.value,
+        "messages_per_turn_real": style[REAL].messages_per_turn.value,
+        "copied": copied[GENERATED].value,
+        "copied_real": copied[REAL].value,
+        "personal_data": private,
+        "bags": attribution[GENERATED].bags,
+        **(_headline_of_fit(fits, realism[GENERATED]) if ranked else {}),
+    }
     scores = {
-        "headline": {
-            "attribution": _with_interval(attribution[GENERATED].relative),
-            "attribution_cold": _with_interval(attribution[COLD].relative),
-            "attribution_markov": attribution[MARKOV].relative.value,
-            "attribution_nearest": attribution[NEAREST].relative.value,
-            "right_voice_absent": right_voice["absent"].share.value,
-            "right_voice_no_context": right_voice["no_context"].share.value,
-            "messages_per_turn": style[GENERATED].messages_per_turn.value,
-            "messages_per_turn_real": style[REAL].messages_per_turn.value,
-            "copied": copied[GENERATED].value,
-            "copied_real": copied[REAL].value,
-            "personal_data": private,
-            "bags": attribution[GENERATED].bags,
-            **(_headline_of_fit(fits, realism[GENERATED]) if ranked else {}),
-        },
+        "headline": {key: headline[key] for key in HEADLINE if key in headline},
         "replies": _count_replies(arms),
         "attribution": {
             "judge_sessions": evidence.judge_sessions,

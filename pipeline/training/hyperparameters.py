@@ -30,7 +30,7 @@ class Hyperparameters:
     batch_size: int = _option("Examples per step; 0 = 8 pairs or 4 pieces", 0)
     hidden: float = _option("Share of examples without one person's earlier lines", 0.5)
     name_loss: float = _option("Weight of the loss on wrong names (sessions); 0 = off", 0.2)
-    batches: str = _option("Batches: alike (similar lengths) or uniform (all padded)", "alike")
+    batches: str = _option("Batches: alike (similar lengths) or uniform (padded)", "alike")
     precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")
     learning_rate: float = _option("Peak learning rate; 0 = by model family", 0.0)
     schedule: str = _option("Learning rate decay: cosine or linear", "cosine")
@@ -40,7 +40,7 @@ class Hyperparameters:
     lora_rank: int = _option("Rank of the LoRA matrices", 16)
     lora_alpha: int = _option("Scale of the LoRA update (alpha)", 32)
     evaluations: int = _option("Maximum validation runs; 0 = none", 10)
-    patience: int = _option("Validation runs without improvement before stopping; 0 = off", 3)
+    patience: int = _option("Stop after N validations without improvement; 0 = off", 3)
     validation_pairs: int = _option("Pairs per validation run", 200)
     canaries: bool = _option("Plant secrets to test memorisation; never promoted", False)  # noqa: FBT003
     canary_count: int = _option("Number of planted secrets", 8)

@@ -44,9 +44,7 @@ def coin(monkeypatch):
     """Replace the handler's random numbers."""
 
     def coin(*sides):
-        monkeypatch.setattr(
-            "bot.handlers.routes.GuessGame", partial(GuessGame, rng=Coin(*sides))
-        )
+        monkeypatch.setattr("bot.handlers.routes.GuessGame", partial(GuessGame, rng=Coin(*sides)))
 
     return coin
 

@@ -109,7 +109,7 @@ def test_a_weight_of_zero_ignores_the_voice():
 @pytest.mark.parametrize(("usual", "wanted"), [(1, ("me too",)), (2, ("see you later", "friday?"))])
 def test_a_reply_as_long_as_the_voices_own_turns_is_preferred(usual, wanted):
     replies = ["see you later\nHugo: friday?", "me too"]
-    speaker = make_speaker(replies, table=FakeTable(usual=usual))
+    speaker = make_speaker(replies, table=FakeTable(usual=usual), length_weight=0.25)
 
     assert speaker.reply(CONTEXT, "Hugo") == wanted
 

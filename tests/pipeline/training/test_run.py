@@ -42,6 +42,10 @@ from tests.pipeline.chats import pair
 QUIET = Console(quiet=True)
 
 
+def raise_interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def interrupt(*_):
     """Press Ctrl-C."""
     os.kill(os.getpid(), signal.SIGINT)
@@ -236,7 +240,7 @@ def test_stopped_during_the_conversion_only_that_is_repeated(tmp_path, habits_da
     base = str(save_llama(tmp_path / "base"))
     registry, dataset = Registry(tmp_path / "artifacts"), load_dataset(habits_dataset)
     settings = Hyperparameters(epochs=0.2, batch_size=8, precision="float32")
-    monkeypatch.setattr("pipeline.training.convert.convert", interrupt)
+    monkeypatch.setattr("pipeline.training.convert.convert", raise_interrupt)
     with pytest.raises(TrainingError, match="stopped after training.*repeat the command"):
         train(dataset, base, registry, settings, Decoding(), QUIET)
     monkeypatch.undo()

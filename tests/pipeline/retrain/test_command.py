@@ -83,7 +83,7 @@ def test_brackets_in_a_name_are_no_markup(running, call):
     result = call(file, "--no-live-bot")
 
     assert result.exit_code == 0
-    assert "[/red]/result.json is damaged" in "".join(result.stdout.splitlines())
+    assert "[/red]/result.jsonisdamaged" in "".join(result.stdout.split())
 
 
 def test_why_a_version_does_not_serve_is_the_last_line_of_the_errors(call, monkeypatch):

@@ -36,7 +36,7 @@ class Trace:
 
     @property
     def own(self):
-        """The write transactions that are not inbox."""
+        """The write transactions that do not concern the inbox."""
         return [one for one in self.transactions if not any(" inbox" in line for line in one)]
 
 

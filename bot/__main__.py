@@ -42,8 +42,8 @@ def run() -> None:
 def check() -> None:
     """Check the settings, Telegram, the database and the model.
 
-    Says how to fix each problem, and changes nothing. If the bot is polling
-    meanwhile, it logs one conflict and continues.
+    Says how to fix each problem, and changes nothing. If the bot is polling meanwhile, it logs one
+    conflict and continues.
     """
     from bot.checks import run_checks
     from model.findings import Verdict

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -71,13 +71,11 @@ class Group:
     def _show(self, text: str) -> None:
         if spoken := parse_voice_header(text):
             name, words = map(make_printable_lines, spoken)
-            line = Text.assemble(
+            line: RenderableType = Text.assemble(
                 f"{VOICE_EMOJI} ", (f"{name}: ", "bold magenta"), (words, "magenta")
             )
         else:
-            notice = Text(make_printable_lines(text), "yellow")
-            self.console.print(Padding.indent(notice, 4))
-            return
+            line = Padding.indent(Text(make_printable_lines(text), "yellow"), 4)
         self.console.print(line)
 
     def _user(self, name: str) -> User:

@@ -167,7 +167,7 @@ def update_history(
     dependencies.watch.begin("erase")
     disable_excluded_people(Registry(request.root), people.written)
     if erased := _erase(request.root, people.roster, merged):
-        print_indented(f"{erased}", dependencies.watch.console)
+        print_indented(erased, dependencies.watch.console)
     dependencies.watch.begin("keep")
     merged.ledger = replace(merged.ledger, deleted=merged.ledger.deleted + merged.deleted)
     history = replace(merged.history, ledger=merged.ledger)

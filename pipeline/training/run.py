@@ -367,7 +367,8 @@ def _train_and_add(
         limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
         given_size, settings = settings.batch_size, settings.resolve(base.family)
         draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.hidden else 1
-        rows = _encode_examples(dataset, start, settings, base, canaries, draws)
+        learned = learn_pairs_once(dataset.train if start.only is None else start.only)
+        rows = _encode_examples(dataset, start, settings, base, learned, canaries, draws)
 
     def encode_all(chosen: Iterable[Pair]) -> list[Example]:
         return [encode(base.codec, p.voice, p.context, p.target, limits) for p in chosen]
@@ -396,8 +397,7 @@ def _train_and_add(
         epochs=settings.epochs / draws,
         learning_rate=settings.learning_rate * start.learning_rate_factor,
     )
-    learned = dataset.train if start.only is None else start.only
-    names = NameLoss(base, learn_pairs_once(learned), settings, _MIN_NAME_PASSES / draws)
+    names = NameLoss(base, learned, settings, _MIN_NAME_PASSES / draws)
     kind = _KINDS[settings.examples]
     print_indented(f"Training on {len(rows) // draws:,} {kind}", console)
     outcome = _train_with_bar(
@@ -453,6 +453,7 @@ def _encode_examples(
     start: Start,
     settings: Hyperparameters,
     base: Base,
+    learned: Iterable[Pair],
     canaries: Iterable[Canary],
     draws: int,
 ) -> "datasets.Dataset":
@@ -465,9 +466,8 @@ def _encode_examples(
             base.codec, sum(limits),
             window=dataset.window, hidden=settings.hidden, draws=draws, seed=settings.seed,
         )  # fmt: skip
-    pairs = dataset.train if start.only is None else start.only
     return encode_pairs(
-        learn_pairs_once(pairs), base.codec, base.family, limits,
+        learned, base.codec, base.family, limits,
         hidden=settings.hidden, draws=draws, seed=settings.seed,
     )  # fmt: skip
 

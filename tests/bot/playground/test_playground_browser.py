@@ -13,10 +13,7 @@ from bot.playground.group_page import GroupPage
 from bot.playground.objects import Member
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
-from model.artifacts.artifact import Card, Chat
-from model.chat.conversation import Window
-from model.chat.roster import Roster
-from tests.bot.conftest import FRIENDS, PEOPLE, FakeSpeaker, Stage
+from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 CHROMIUM = next(
@@ -58,18 +55,10 @@ async def browser():
 async def stage(tmp_path_factory, _migrated_once):
     """The real bot in a group of people who have a page."""
     telegram = Telegram(can_read_all=True)
-    card = Card(
-        base="google/flan-t5-small",
-        family="encoder-decoder",
-        roster=Roster(PEOPLE),
-        chats=(Chat(FRIENDS, "Friends"),),
-        window=Window(),
-        max_prompt_tokens=512,
-    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PTB_TIMEDELTA", "1")
         async with serve(telegram) as url:
-            stage = Stage(telegram, url, FakeSpeaker(), tmp_path_factory.mktemp("page"), card)
+            stage = Stage(telegram, url, FakeSpeaker(), tmp_path_factory.mktemp("page"), CARD)
             chat = telegram.chat(FRIENDS, title="Friends")
             people = [telegram.user(one.ids[0], one.name) for one in PEOPLE]
             chat.members |= {user.id: Member(user) for user in people}

@@ -104,14 +104,14 @@ def main() -> None:
     turns = make_turns(sample_evenly(dataset.validation, len(dataset.validation), seed=0))
     drawn = draw(artifact, take_turns(turns, given.per_voice), decoding)
     judged = judge(dataset, artifact, given.models / "bases", drawn)
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     print(
         "| rule: voice, context, power, length | F1 of 1 | of 5 | of 10 | fit | AUC | messages "
         "| one | ? | characters |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     print(describe("real", judged, [0] * len(drawn)))
     for number in range(2):
-        any_one = [int(chance.integers(len(one.replies))) + 1 for one in judged.drawn]
+        any_one = [int(rng.integers(len(one.replies))) + 1 for one in judged.drawn]
         print(describe(f"any candidate {number + 1}", judged, any_one), flush=True)
     for rule in RULES[1:]:
         name = (
@@ -191,10 +191,8 @@ def describe(name: str, judged: Judged, places: Sequence[int]) -> str:
     for one, lines, place in zip(judged.drawn, judged.lines, places, strict=True):
         own[judged.voices.index(one.turn.voice)].append(lines[place])
     tables = [np.concatenate(lines) for lines in own if lines]
-    chance = np.random.default_rng(0)
-    f1 = [
-        np.mean([macro_f1(tables, size, chance) for _ in range(_PARTITIONS)]) for size in (1, 5, 10)
-    ]
+    rng = np.random.default_rng(0)
+    f1 = [np.mean([macro_f1(tables, size, rng) for _ in range(_PARTITIONS)]) for size in (1, 5, 10)]
     counts = [len(one.messages) for one in rows]
     texts = [text for one in rows for text in one.messages]
     area = 0.5 if rows == real else measure_realism(real, rows, 0).value

@@ -92,7 +92,7 @@ class Processes:
             place = next(places)
             while place >= len(self._results):
                 done = subprocess.run(
-                    self._command, capture_output=True, text=True, check=True, cwd=ROOT
+                    self._command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT
                 )
                 self._results.append(json.loads(done.stdout.splitlines()[-1]))
             return self._results[place][key]

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from pipeline.training.bases import open_base
+from pipeline.training.device import choose_precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import by_recipe
-from pipeline.training.trainer import choose_precision, train
+from pipeline.training.trainer import train
 from tests.checkpoints import save_t5
 from tests.training_rows import rows_of
 

@@ -14,10 +14,11 @@ from pipeline.dataset.pairs import BuildOptions, Pair
 from pipeline.dataset.sample import write_sample
 from pipeline.dataset.storage import load_dataset
 from pipeline.training.bases import Base, open_base
+from pipeline.training.device import choose_precision
 from pipeline.training.encoding import encode_pairs
 from pipeline.training.hyperparameters import by_recipe
 from pipeline.training.machine import reuse_freed_memory
-from pipeline.training.trainer import choose_precision, train
+from pipeline.training.trainer import train
 from tests.checkpoints import save_t5
 
 FLAN_T5_SMALL = {"d_model": 512, "d_kv": 64, "d_ff": 1024, "num_layers": 8, "num_heads": 6}
@@ -78,9 +79,11 @@ def _train(base: Base, rows: object, folder: Path) -> float:
     return outcome.examples / outcome.seconds
 
 
-def _train_like_the_notebook(model: torch.nn.Module, rows: object, pad_id: int) -> float:
+def _train_like_the_notebook(
+    model: torch.nn.Module, rows: list[dict[str, list[int]]], pad_id: int
+) -> float:
     """Pad everything to the longest example, 8 examples per step, float32, AdamW."""
-    longest = {name: max(map(len, rows[name])) for name in ("input_ids", "labels")}
+    longest = {name: max(len(row[name]) for row in rows) for name in ("input_ids", "labels")}
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
     model.train()
 

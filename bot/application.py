@@ -320,7 +320,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         has_ended = True
         while tasks := self._tasks.pop(number, None):
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            has_ended &= not any(isinstance(one, asyncio.CancelledError) for one in results)
+            has_ended &= not any(isinstance(result, asyncio.CancelledError) for result in results)
         if number in self._held or not has_ended:
             return
         try:

@@ -40,7 +40,7 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
         first = zlib.crc32(name.encode("utf-8", "replace")) % len(_COLOURS)
         order = (*_COLOURS[first:], *_COLOURS[:first])
         taken = set(found.values())
-        found[name] = next((one for one in order if one not in taken), order[0])
+        found[name] = next((color for color in order if color not in taken), order[0])
     return found
 
 

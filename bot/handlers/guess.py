@@ -177,8 +177,8 @@ async def _describe_score(chat_id: int, context: Context) -> str:
     if not score.people:
         return texts.no_score
     people = "\n".join(
-        texts.score_line.format(name=one.name, right=one.right, total=one.total)
-        for one in score.people
+        texts.score_line.format(name=person.name, right=person.right, total=person.total)
+        for person in score.people
     )
     text = texts.score.format(people=people)
     if not score.machine:

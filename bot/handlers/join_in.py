@@ -105,7 +105,7 @@ class JoinIn:
         )
         if not earlier or earlier[-1].message_id != message.message_id:
             return None
-        recent = [one for one in earlier if message.date - one.sent_at < timedelta(minutes=1)]
+        recent = [other for other in earlier if message.date - other.sent_at < timedelta(minutes=1)]
         if len(recent) >= BUSY_MESSAGES:
             return None
         gap = model.card.window.gap

@@ -7,8 +7,9 @@ from telegram import Chat, ReactionTypeEmoji, Update
 from bot.application import Context
 from bot.handlers.membership import PUBLIC_GROUP_COMMANDS
 from bot.services.state import BotState
-from bot.store.inbox import Json, Received, find_chat_id, find_command, remove_text
+from bot.store.inbox import Received
 from bot.store.messages import Sticker
+from bot.store.updates import Json, find_chat_id, find_command, remove_text
 from bot.transport.incoming import is_conversation, message_of
 
 
@@ -50,7 +51,11 @@ async def record_reactions(update: Update, context: Context) -> None:
     change = update.message_reaction
     if change is None or change.user is None:
         return
-    emoji = [one.emoji for one in change.new_reaction if isinstance(one, ReactionTypeEmoji)]
+    emoji = [
+        reaction.emoji
+        for reaction in change.new_reaction
+        if isinstance(reaction, ReactionTypeEmoji)
+    ]
     await context.state.store.reactions.replace(
         change.chat.id, change.message_id, change.user.id, emoji
     )

@@ -118,23 +118,12 @@ class Speaking:
         """
         if (part := await context.delivery.begin(place)) is None:
             return True
+        generate = partial(self._state.replies.generate_as_anyone, place, voices, at, request)
         try:
-            with self._state.replies.admitted(place.chat_id):
-                async with self._locks[place.chat_id]:
-                    begun = time.monotonic()
-                    generate = partial(
-                        self._state.replies.generate_as_anyone, place, voices, at, request
-                    )
-                    reply = await self._load_or_generate(context, part, place, generate)
-                    ready = self._paced(
-                        context,
-                        place,
-                        reply,
-                        lambda: not stopped.is_set(),
-                        begun if part.number else None,
-                        stopped,
-                    )
-                    return await self._send_turn(context, part, place, reply, ready)
+            return await self._take_turn(
+                context, part, place, generate, lambda: not stopped.is_set(),
+                stopped=stopped, is_first_paced=part.number > 0,
+            )  # fmt: skip
         except (BusyError, QueueError, SlowError) as error:
             stopped.set()  # the reason is sent here
             await self._send_excuse(context, part, place, self._excuse(error, place, context, ""))
@@ -188,22 +177,44 @@ class Speaking:
         def may_continue() -> bool:
             return self._stops[place.chat_id] == stops and should_continue()
 
+        is_asked = no_reply_text is not None
         try:
-            with self._state.replies.admitted(place.chat_id):
-                async with self._locks[place.chat_id]:
-                    is_asked = no_reply_text is not None
-                    reply = await self._load_or_generate(
-                        context, part, place, generate, is_asked=is_asked
-                    )
-                    ready = self._paced(context, place, reply, may_continue)
-                    if await self._send_turn(context, part, place, reply, ready):
-                        await self._privacy_mode.hint(context, place)
-                    return
+            if await self._take_turn(
+                context, part, place, generate, may_continue, is_asked=is_asked
+            ):
+                await self._privacy_mode.hint(context, place)
         except VoiceError as error:
             excuse = (
                 "" if no_reply_text is None else self._excuse(error, place, context, no_reply_text)
             )
-        await self._send_excuse(context, part, place, excuse)
+            await self._send_excuse(context, part, place, excuse)
+
+    async def _take_turn(
+        self,
+        context: Context,
+        part: Part,
+        place: Place,
+        generate: Callable[..., Awaitable[Reply]],
+        may_continue: Callable[[], bool],
+        *,
+        is_asked: bool = True,
+        is_first_paced: bool = False,
+        stopped: asyncio.Event | None = None,
+    ) -> bool:
+        """Generate and send a turn after the chat's other turns; return whether it arrived.
+
+        Raises:
+            VoiceError: There is no reply.
+        """
+        with self._state.replies.admitted(place.chat_id):
+            async with self._locks[place.chat_id]:
+                begun = time.monotonic()
+                reply = await self._load_or_generate(
+                    context, part, place, generate, is_asked=is_asked
+                )
+                since = begun if is_first_paced else None
+                ready = self._paced(context, place, reply, may_continue, since, stopped)
+                return await self._send_turn(context, part, place, reply, ready)
 
     async def _send_excuse(self, context: Context, part: Part, place: Place, excuse: str) -> None:
         """Say why there is no reply, unless `excuse` is empty."""

@@ -83,7 +83,9 @@ def _partial_file(export: Path) -> Path:
 def _unzip(archive: Path, target: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
-            entries = [one for one in opened.infolist() if one.filename.lower().endswith(".json")]
+            entries = [
+                entry for entry in opened.infolist() if entry.filename.lower().endswith(".json")
+            ]
             if len(entries) != 1:
                 raise ExportRefused(f"the zip holds {len(entries)} .json files instead of one")
             if entries[0].compress_type not in _COMPRESSIONS:

@@ -243,7 +243,7 @@ async def play_in_browser(
     people = _add_people(telegram, chat, artifact, conversation)
     admin = next(iter(people.values()))
     page = GroupPage(
-        telegram, chat, list(people.values()), [one.name for one in card.roster.voices]
+        telegram, chat, list(people.values()), [voice.name for voice in card.roster.voices]
     )
     token = secrets.token_urlsafe(16)
     async with (

@@ -129,8 +129,8 @@ class Telegram:
             "message_id": message["message_id"],
             "user": user.json(),
             "date": self.world.now(),
-            "old_reaction": [{"type": "emoji", "emoji": one} for one in earlier],
-            "new_reaction": [{"type": "emoji", "emoji": one} for one in emoji],
+            "old_reaction": [{"type": "emoji", "emoji": symbol} for symbol in earlier],
+            "new_reaction": [{"type": "emoji", "emoji": symbol} for symbol in emoji],
         }
         await self.updates.push("message_reaction", change)
 

@@ -109,7 +109,7 @@ def build_access(
     The card's roster may contain an `/optout` that another machine received. The newest decision
     counts.
     """
-    optouts = (one for person in card.roster.people for one in person.opted_out)
+    optouts = (decision for person in card.roster.people for decision in person.opted_out)
     newest = newest_decisions([*optouts, *decisions.values()])
     return Access(
         remove_decisions(roster),

@@ -54,8 +54,12 @@ def format_dump(dump: Dump) -> str:
             "chat_id": dump.chat_id,
             "written_at": dump.written_at.isoformat(),
             "decisions": [
-                {"user_id": one.user_id, "decision": one.kind, "at": one.at.isoformat()}
-                for one in dump.decisions
+                {
+                    "user_id": decision.user_id,
+                    "decision": decision.kind,
+                    "at": decision.at.isoformat(),
+                }
+                for decision in dump.decisions
             ],
             "forgotten": list(dump.forgotten),
         },
@@ -99,9 +103,9 @@ def _roots(kept: Sequence[StoredMessage]) -> Iterable[Json]:
     An export gives a message's topic only through the chain of messages that it answers.
     """
     first: dict[int, datetime] = {}
-    for one in kept:
-        if (topic := one.message.topic_id) is not None:
-            first[topic] = min(first.get(topic, one.message.sent_at), one.message.sent_at)
+    for item in kept:
+        if (topic := item.message.topic_id) is not None:
+            first[topic] = min(first.get(topic, item.message.sent_at), item.message.sent_at)
     for topic, at in sorted(first.items()):
         yield {
             "id": topic,
@@ -170,7 +174,7 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
         raise DumpError(
             f"{path} cannot be written ({error.strerror}): name another file"
         ) from error
-    own = sum(one.message.author_id in roster.understudies for one in held.kept)
+    own = sum(item.message.author_id in roster.understudies for item in held.kept)
     return DumpSummary(held.chat_id, len(held.kept) - own, own, len(held.decisions))
 
 
@@ -197,7 +201,7 @@ async def _collect_dump(
     return Dump(
         chat_id,
         names.get(chat_id),
-        [one for one in kept if _is_dumped(one, access)],
+        [item for item in kept if _is_dumped(item, access)],
         await store.decisions(),
         forgotten,
         datetime.now(UTC).replace(microsecond=0),

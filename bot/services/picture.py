@@ -52,9 +52,9 @@ def draw_statistics(statistics: Statistics, texts: PictureTexts) -> Picture:
     from matplotlib.figure import Figure
 
     people = [
-        one
-        for one in statistics.people
-        if one.words and all(map(is_drawable, (one.name, *one.words)))
+        person
+        for person in statistics.people
+        if person.words and all(map(is_drawable, (person.name, *person.words)))
     ][:MAX_PEOPLE]
     height = 2.9 + (0.55 + _LINE * len(people) if people else 0)
     figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
@@ -72,7 +72,7 @@ def draw_statistics(statistics: Statistics, texts: PictureTexts) -> Picture:
             _write(figure, left + _EDGE, y, [f"{word}  " for word in one.words])
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
-    return Picture(stream.getvalue(), frozenset(one.name for one in people))
+    return Picture(stream.getvalue(), frozenset(person.name for person in people))
 
 
 def is_drawable(text: str) -> bool:

@@ -30,8 +30,11 @@ from sqlalchemy.dialects.sqlite import insert
 
 from bot.errors import StoreError
 from bot.store.database import Database
-from bot.store.inbox import (
-    SET_ASIDE,
+from bot.store.inbox import SET_ASIDE
+from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
+from bot.store.outbox import drop_turns
+from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
+from bot.store.updates import (
     Json,
     Predicate,
     find_author_id,
@@ -40,9 +43,6 @@ from bot.store.inbox import (
     remove_erased_text,
     remove_sender_name,
 )
-from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
-from bot.store.outbox import drop_turns
-from bot.store.tables import answers, forgotten, guesses, inbox, lines, messages, reactions, sources
 from bot.store.wipe import clear, shrink
 from model.chat.eligibility import add_voice_header, clear_caches
 
@@ -314,7 +314,7 @@ def _record(
     refs: Sequence[Ref], at: datetime, connection: Connection, *, is_overwritten: bool
 ) -> None:
     """Record that messages are forgotten, and overwrite them now or later."""
-    rows = [{"chat_id": one.chat_id, "message_id": one.message_id, "at": at} for one in refs]
+    rows = [{"chat_id": ref.chat_id, "message_id": ref.message_id, "at": at} for ref in refs]
     connection.execute(insert(forgotten).on_conflict_do_nothing(), rows)
     if is_overwritten:
         _overwrite(connection, _is_among(_keys(refs)))

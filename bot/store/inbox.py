@@ -8,12 +8,12 @@ second time changes nothing.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection, Update, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
@@ -27,12 +27,10 @@ from bot.store.database import (
     read_version,
     real_file,
 )
-from bot.store.messages import Ref, Sticker, find_forgotten, message_insert, sticker_insert
+from bot.store.messages import Sticker, find_forgotten, message_insert, sticker_insert
 from bot.store.tables import inbox
+from bot.store.updates import Json, find_quoted, make_ref, remove_erased_text
 from model.chat.conversation import Message
-
-Json: TypeAlias = dict[str, Any]
-Predicate: TypeAlias = Callable[[Json], bool]
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MAX_CRASHES = 5
@@ -40,10 +38,6 @@ MAX_CRASHES = 5
 
 Three is too few: in a test with 1,000 random kills, one of 5,000 commands was hit three times.
 """
-
-_STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
-_MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")
-_QUOTES = ("reply_to_message", "external_reply")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +221,24 @@ class Inbox:
         await self._database.write(lambda connection: connection.execute(statement))
 
 
+def _change(update_id: int, **values: object) -> Update:
+    return update(inbox).where(inbox.c.update_id == update_id).values(**values)
+
+
+def _scrub(connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+    """Remove quotes of forgotten messages from stored updates."""
+    quoted = {one["update_id"]: set(find_quoted(dict(one))) for one in updates}
+    gone = find_forgotten(connection, set().union(*quoted.values()))
+
+    def is_gone(message: Json) -> bool:
+        return make_ref(message) in gone
+
+    for one in updates:
+        if quoted[one["update_id"]] & gone:
+            body = json.dumps(remove_erased_text(dict(one), is_gone, is_gone))
+            connection.execute(_change(one["update_id"], body=body))
+
+
 class Attempt:
     """One attempt to handle an update that was started before.
 
@@ -271,174 +283,3 @@ async def generating() -> AsyncIterator[None]:
         yield
     finally:
         await attempt.mark(working=False)
-
-
-def find_quoted(update: Json) -> Iterator[Ref]:
-    """Yield the messages that an update quotes or changes, but not the new message itself."""
-    for kind, body in update.items():
-        if kind == "message" and isinstance(body, dict):
-            yield from find_refs(list(body.values()))
-        else:
-            yield from find_refs(body)
-
-
-def remove_erased_text(update: Json, top: Predicate, nested: Predicate) -> Json:
-    """Return an update without the text of erased messages; their ids stay.
-
-    `top` tests the message that the update is about; `nested` tests the messages inside it.
-    """
-    return {
-        kind: _keep_ids(body)
-        if isinstance(body, dict) and _is_message(body) and top(body)
-        else _remove_quotes(body, nested)
-        if isinstance(body, dict)
-        else body
-        for kind, body in update.items()
-    }
-
-
-def find_chat_id(update: Json) -> int | None:
-    """Return the id of the chat that an update is from, or None."""
-    for body in update.values():
-        if isinstance(body, dict):
-            about = body if "chat" in body else body.get("message")
-            chat = about.get("chat") if isinstance(about, dict) else None
-            if isinstance(chat, dict) and isinstance(chat.get("id"), int):
-                return int(chat["id"])
-    return None
-
-
-def find_command(message: Json) -> str | None:
-    """Return the command that a message begins with, such as `/as@a_bot`."""
-    text, entities = message.get("text"), message.get("entities")
-    first = entities[0] if isinstance(entities, list) and entities else None
-    if not isinstance(text, str) or not isinstance(first, dict):
-        return None
-    is_command = (first.get("type"), first.get("offset")) == ("bot_command", 0)
-    return text.split(maxsplit=1)[0] if is_command and text.strip() else None
-
-
-def remove_text(update: Json, is_open: Callable[[str], bool]) -> Json:
-    """Remove the text from an update of a chat in which the bot is silent.
-
-    The result can still be handled. It keeps commands, with their arguments only if `is_open` is
-    true for the command, and the new id of a group that moves. It has no quotes.
-    """
-    return {
-        kind: _remove_text(body, is_open)
-        if kind in {"message", "edited_message"}
-        else _strip_quotes(body)
-        for kind, body in update.items()
-    }
-
-
-def remove_sender_name(update: Json) -> Json:
-    """Return an update without the sender's name; the text stays."""
-    return {
-        kind: body | _keep_ids(body) if isinstance(body, dict) and _is_message(body) else body
-        for kind, body in update.items()
-    }
-
-
-def find_author_id(message: Json) -> int | None:
-    """Return the id of a message's author: the chat it was sent on behalf of, else the user."""
-    author = message.get("sender_chat") or message.get("from")
-    return author.get("id") if isinstance(author, dict) else None
-
-
-def make_ref(message: Json) -> Ref:
-    """Return a message's ids."""
-    return Ref(message["chat"].get("id"), message["message_id"])
-
-
-def find_refs(body: object) -> Iterator[Ref]:
-    """Yield all messages in an update, or in a part of one."""
-    if isinstance(body, dict):
-        if _is_message(body):
-            yield make_ref(body)
-        body = list(body.values())
-    for part in body if isinstance(body, list) else ():
-        yield from find_refs(part)
-
-
-def _is_message(body: Json) -> bool:
-    chat = body.get("chat")
-    is_there = isinstance(chat, dict) and isinstance(chat.get("id"), int)
-    return is_there and isinstance(body.get("message_id"), int)
-
-
-def _remove_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
-    if not isinstance(body, dict):
-        return body
-    command = find_command(body)
-    if command and is_open(command):
-        return _remove_quotes(body, _any)
-    bare = _keep_ids(body) | {key: body[key] for key in _MOVES if key in body}
-    if command:
-        bare |= {"text": command, "entities": [body["entities"][0]]}
-    return bare
-
-
-def _strip_quotes(body: Any) -> Any:  # noqa: ANN401  JSON's border
-    """Remove quotes from a part that is not a message; keep the bot's message with a button."""
-    if not isinstance(body, dict):
-        return body
-    about = body.get("message")
-    kept = {"message": _remove_quotes(about, _any)} if isinstance(about, dict) else {}
-    return _remove_quotes(body, _any) | kept
-
-
-def _any(_: Json) -> bool:
-    return True
-
-
-def _remove_erased_text(body: Any, predicate: Predicate) -> Any:  # noqa: ANN401  JSON's border
-    if isinstance(body, list):
-        return [_remove_erased_text(part, predicate) for part in body]
-    if not isinstance(body, dict):
-        return body
-    return (
-        _keep_ids(body)
-        if _is_message(body) and predicate(body)
-        else _remove_quotes(body, predicate)
-    )
-
-
-def _remove_quotes(body: Json, predicate: Predicate) -> Json:
-    """Return an object without erased text in its parts and without quotes of erased messages."""
-    answered = [body[key] for key in _QUOTES if isinstance(body.get(key), dict)]
-    is_quoting = any(_is_message(one) and predicate(one) for one in answered)
-    gone = {"quote", "external_reply"} if is_quoting else set()
-    return {
-        key: _remove_erased_text(part, predicate) for key, part in body.items() if key not in gone
-    }
-
-
-def _keep_ids(message: Json) -> Json:
-    """Return only the ids, dates and author id of a message, in Telegram's form."""
-    bare = {key: message[key] for key in _STAYS if key in message}
-    for key in ("chat", "sender_chat"):
-        if isinstance(chat := message.get(key), dict):
-            bare[key] = {name: chat[name] for name in ("id", "type") if name in chat}
-    if isinstance(user := message.get("from"), dict):
-        stays = {name: user[name] for name in ("id", "is_bot", "language_code") if name in user}
-        bare["from"] = stays | {"first_name": ""}
-    return bare
-
-
-def _change(update_id: int, **values: object) -> Update:
-    return update(inbox).where(inbox.c.update_id == update_id).values(**values)
-
-
-def _scrub(connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
-    """Remove quotes of forgotten messages from stored updates."""
-    quoted = {one["update_id"]: set(find_quoted(dict(one))) for one in updates}
-    gone = find_forgotten(connection, set().union(*quoted.values()))
-
-    def is_gone(message: Json) -> bool:
-        return make_ref(message) in gone
-
-    for one in updates:
-        if quoted[one["update_id"]] & gone:
-            body = json.dumps(remove_erased_text(dict(one), is_gone, is_gone))
-            connection.execute(_change(one["update_id"], body=body))

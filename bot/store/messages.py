@@ -104,7 +104,7 @@ class Reactions:
     ) -> None:
         """Store a person's current reactions to a line; reactions to other messages are ignored."""
         at = {"chat_id": chat_id, "message_id": message_id}
-        rows = [{**at, "user_id": user_id, "emoji": one} for one in sorted(set(emoji))]
+        rows = [{**at, "user_id": user_id, "emoji": symbol} for symbol in sorted(set(emoji))]
 
         def write(connection: Connection) -> None:
             connection.execute(delete(reactions).filter_by(**at, user_id=user_id))

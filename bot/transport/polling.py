@@ -15,7 +15,8 @@ from telegram.request import BaseRequest, HTTPXRequest
 
 from bot.errors import StoreError
 from bot.settings import Settings
-from bot.store.inbox import Inbox, Json
+from bot.store.inbox import Inbox
+from bot.store.updates import Json
 from bot.transport.outgoing import Limiter, watch_departure
 
 ALLOWED_UPDATES = (
@@ -96,7 +97,9 @@ class Client(ExtBot[Any]):
             fresh = await self.keep(updates)
         except StoreError as error:
             raise NetworkError("updates cannot be stored: they are requested again") from error
-        return tuple(fresh.get(one["update_id"]) or Update(one["update_id"]) for one in updates)
+        return tuple(
+            fresh.get(update["update_id"]) or Update(update["update_id"]) for update in updates
+        )
 
     async def keep(self, updates: Sequence[Json]) -> dict[int, Update]:
         """Store updates; return those that are new and can be read, by id.
@@ -107,7 +110,7 @@ class Client(ExtBot[Any]):
         if self._inbox is None or self._trim is None or not updates:
             return {}
         read = await asyncio.to_thread(
-            lambda: {one["update_id"]: self.read(one) for one in updates}
+            lambda: {update["update_id"]: self.read(update) for update in updates}
         )
         unreadable = {number for number, update in read.items() if update is None}
         fresh = await self._inbox.keep(list(map(self._trim, updates)), unreadable)

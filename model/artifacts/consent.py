@@ -42,7 +42,7 @@ class Consent:
     def has_withdrawn(self, person: Person) -> bool:
         """Whether nothing may be learned from a person's messages, whatever a roster says."""
         newest = (self.decisions[number] for number in person.ids if number in self.decisions)
-        opted_out = any(one.kind == "optout" for one in newest)
+        opted_out = any(decision.kind == "optout" for decision in newest)
         return opted_out or not self.withheld.isdisjoint(person.ids)
 
 
@@ -85,11 +85,14 @@ def read_imported(root: Path) -> list[Decision]:
 
 def store_imported(root: Path, roster: Roster) -> None:
     """Store the `/optout`s of an imported version's roster, for all versions in the folder."""
-    optouts = [one for person in roster.people for one in person.opted_out]
+    optouts = [decision for person in roster.people for decision in person.opted_out]
     existing = read_imported(root)
     merged = list(newest_decisions([*existing, *optouts]).values())
     if merged != existing:
-        value = {"format": _FORMAT, "decisions": [decision_to_json(one) for one in merged]}
+        value = {
+            "format": _FORMAT,
+            "decisions": [decision_to_json(decision) for decision in merged],
+        }
         write_text(root / _IMPORTED, json.dumps(value, indent=1) + "\n")
 
 

@@ -12,6 +12,9 @@ from model.chat.roster import Roster, apply_new_roster
 from model.errors import ArtifactError
 from model.files import locked, make_folder, make_private, write_text
 
+NEW_PREFIX = ".new-"
+"""Prefix of a temporary folder in which a version is made."""
+
 _MAX_DIGITS = 10
 _REMOVED = ".gone-"
 _NAME = re.compile(r"(\d{4,})-[0-9a-f]{8}")

@@ -58,7 +58,10 @@ class Person:
             )
         if self.opted_out and self.imitate != "no":
             raise RosterError(f'{self.name}: opted_out needs imitate = "no"')
-        if any(one.kind != "optout" or one.user_id not in self.ids for one in self.opted_out):
+        if any(
+            decision.kind != "optout" or decision.user_id not in self.ids
+            for decision in self.opted_out
+        ):
             raise RosterError(f"{self.name}: opted_out must have this person's own ids")
 
     @property
@@ -70,7 +73,8 @@ class Person:
     def why_silent(self) -> str:
         """Return why this person is not a voice, as the predicate of a sentence; "" for a voice."""
         if self.opted_out:
-            return f"told the bot /optout on {max(one.at for one in self.opted_out):%Y-%m-%d}"
+            last = max(decision.at for decision in self.opted_out)
+            return f"told the bot /optout on {last:%Y-%m-%d}"
         if self.learn == "no":
             return 'may not be learned from (learn = "no")'
         if self.imitate == "no":
@@ -179,10 +183,10 @@ class Roster:
 def newest_decisions(decisions: Iterable[Decision]) -> dict[int, Decision]:
     """Return each user's newest decision; if two have the same time, the later one in order."""
     newest: dict[int, Decision] = {}
-    for one in decisions:
-        existing = newest.get(one.user_id)
-        if existing is None or existing.at <= one.at:
-            newest[one.user_id] = one
+    for decision in decisions:
+        existing = newest.get(decision.user_id)
+        if existing is None or existing.at <= decision.at:
+            newest[decision.user_id] = decision
     return newest
 
 
@@ -198,7 +202,7 @@ def apply_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster
         if person.imitate != "no" or person.opted_out:
             own = (decisions[number] for number in person.ids if number in decisions)
             newest = newest_decisions([*person.opted_out, *own]).values()
-            if opted_out := tuple(one for one in newest if one.kind == "optout"):
+            if opted_out := tuple(decision for decision in newest if decision.kind == "optout"):
                 decided = replace(person, imitate="no", opted_out=opted_out)
             elif person.opted_out:
                 decided = replace(person, imitate="yes", opted_out=())
@@ -209,7 +213,8 @@ def apply_decisions(roster: Roster, decisions: Mapping[int, Decision]) -> Roster
 def remove_decisions(roster: Roster) -> Roster:
     """Return a roster in which people who opted out have imitate = "ask" again."""
     people = (
-        replace(one, imitate="ask", opted_out=()) if one.opted_out else one for one in roster.people
+        replace(person, imitate="ask", opted_out=()) if person.opted_out else person
+        for person in roster.people
     )
     return replace(roster, people=tuple(people))
 
@@ -267,7 +272,9 @@ def apply_new_roster(trained: Roster, newer: Roster, learned: Container[str]) ->
             'with learn = "no" if the model must not see their messages'
         )
     people = (replace(person, quiet=person.name not in learned) for person in newer.people)
-    optouts = newest_decisions(one for person in trained.people for one in person.opted_out)
+    optouts = newest_decisions(
+        decision for person in trained.people for decision in person.opted_out
+    )
     return apply_decisions(replace(newer, people=tuple(people)), optouts)
 
 
@@ -278,7 +285,7 @@ def roster_to_json(roster: Roster) -> dict[str, Any]:
         value = asdict(replace(person, opted_out=()))
         del value["opted_out"]
         if person.opted_out:
-            value["opted_out"] = [decision_to_json(one) for one in person.opted_out]
+            value["opted_out"] = [decision_to_json(decision) for decision in person.opted_out]
         people.append(value)
     return {
         "people": people,
@@ -302,7 +309,7 @@ def roster_from_json(value: Mapping[str, Any]) -> Roster:
         if found := find_unknown_key(people):
             number, key = found
             name = people[number].get("name", f"person {number + 1}")
-            keys = [one.name for one in fields(Person) if one.name != "opted_out"]
+            keys = [attribute.name for attribute in fields(Person) if attribute.name != "opted_out"]
             near = difflib.get_close_matches(key, keys, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(keys)}"
             raise RosterError(f"{name}: there is no key {key!r}: {hint}")
@@ -319,7 +326,7 @@ def roster_from_json(value: Mapping[str, Any]) -> Roster:
 
 def find_unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
     """Return the index of the first person with an unknown key, and the key; or None."""
-    keys = {one.name for one in fields(Person)}
+    keys = {attribute.name for attribute in fields(Person)}
     for number, person in enumerate(people):
         for key in person if isinstance(person, Mapping) else ():
             if key not in keys:

@@ -153,7 +153,7 @@ def choose_reply(
     if len(replies) == 1:
         return replies[0]
     scores = score_replies(engine, codec, replies, voice, table)
-    merits = [compute_merit(one, decoding) for one in scores]
+    merits = [compute_merit(score, decoding) for score in scores]
     return replies[merits.index(max(merits))]
 
 

@@ -257,7 +257,7 @@ class _ReplyTracker:
 
     def candidates(self) -> list[list[Candidate]]:
         """Return the candidates of each request."""
-        return [[one.candidate() for one in drawn] for drawn in self._drawn]
+        return [[sequence.candidate() for sequence in drawn] for drawn in self._drawn]
 
 
 class _Drawn:

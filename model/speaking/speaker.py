@@ -283,7 +283,7 @@ def open_speaker(
     else:
         _log.warning(
             "%s has no index of training messages, so replies may copy one. "
-            "Add it with `python -m pipeline.training.run`",
+            "Add it with `python -m pipeline.training.indexes`",
             artifact.path.name,
         )
     voice_table = read_table(artifact.voice_table) if artifact.voice_table.is_file() else None

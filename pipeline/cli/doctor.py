@@ -154,7 +154,7 @@ def _check_disk(models_dir: Path) -> Finding:
 
 
 def _check_training() -> Finding:
-    from pipeline.training.trainer import choose_precision
+    from pipeline.training.device import choose_precision
 
     return ok("training", f"installed; {choose_precision('auto').reason}")
 
@@ -225,20 +225,20 @@ def _print_json(
 ) -> None:
     bases: list[dict[str, Any]] = [
         {
-            "name": one.name,
-            "weights": one.weights,
-            "training_bytes": one.train,
-            "lora_bytes": one.lora,
-            "conversion_bytes": one.convert,
-            "fits": one.fit(machine.training_memory, machine.free_memory),
+            "name": need.name,
+            "weights": need.weights,
+            "training_bytes": need.train,
+            "lora_bytes": need.lora,
+            "conversion_bytes": need.convert,
+            "fits": need.fit(machine.training_memory, machine.free_memory),
         }
-        for one in needs
+        for need in needs
     ]
     value = {
         "usable": is_usable,
         "findings": [
-            {"topic": one.topic, "verdict": one.verdict.name.lower(), "text": one.text}
-            for one in findings
+            {"topic": finding.topic, "verdict": finding.verdict.name.lower(), "text": finding.text}
+            for finding in findings
         ],
         "machine": asdict(machine),
         "bases": bases,

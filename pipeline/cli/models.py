@@ -319,7 +319,7 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     gap = card.window.gap.total_seconds() / 60
     yield "window", f"{card.window.size} messages; {gap:g} minutes of silence end a conversation"
     yield "prompt", f"at most {card.max_prompt_tokens} tokens, rules {card.prompt}"
-    if silent := [one for one in card.roster.people if one.opted_out]:
+    if silent := [person for person in card.roster.people if person.opted_out]:
         yield "opted out", "; ".join(f"{one.name} {one.why_silent}" for one in silent)
     if card.public:
         yield "public", "the bot may speak anywhere"
@@ -387,7 +387,9 @@ def _print_withdrawn(registry: Registry, names: Iterable[str]) -> None:
     for name, withdrawn in found.items():
         console.print(f"! {name} was trained on messages of {', '.join(withdrawn)}, who withdrew")
     option = "" if registry.root == MODELS else f" --models {registry.root}"
-    for person in dict.fromkeys(one for withdrawn in found.values() for one in withdrawn):
+    for person in dict.fromkeys(
+        withdrawal for withdrawn in found.values() for withdrawal in withdrawn
+    ):
         console.print(
             "To delete such versions, once another version is current: "
             f'understudy models purge --person "{person}"{option}'

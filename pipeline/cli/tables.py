@@ -35,19 +35,19 @@ def print_findings(figures: Sequence[ChatReport], console: Console) -> None:
 
 def _print_list(figures: Sequence[ChatReport], console: Console) -> None:
     chats = table("id", "messages", "people", "pairs", "private", "damaged", "chat", words={"chat"})
-    for one in figures[:MAX_LISTED]:
-        tally = one.chat.tally
+    for figure in figures[:MAX_LISTED]:
+        tally = figure.chat.tally
         counts = (
-            one.messages,
-            len(one.authors),
-            one.pairs,
-            sum(one.private.values()),
+            figure.messages,
+            len(figure.authors),
+            figure.pairs,
+            sum(figure.private.values()),
             sum(tally.repaired.values()) + sum(tally.skipped.values()),
         )
         chats.add_row(
-            str(one.chat.chat_id),
+            str(figure.chat.chat_id),
             *(f"{n:,}" for n in counts),
-            Text(make_printable_name(one.chat.name)),
+            Text(make_printable_name(figure.chat.name)),
         )
     console.print(Padding.indent(chats, 2))
     if (more := len(figures) - MAX_LISTED) > 0:
@@ -133,7 +133,9 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 def to_json(figures: Sequence[ChatReport]) -> str:
     """Return all figures as JSON, with the ids of the export and of the Bot API."""
-    text = json.dumps({"chats": [_chat(one) for one in figures]}, ensure_ascii=False, indent=1)
+    text = json.dumps(
+        {"chats": [_chat(figure) for figure in figures]}, ensure_ascii=False, indent=1
+    )
     return escape_control_characters(text)
 
 

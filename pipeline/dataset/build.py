@@ -254,7 +254,9 @@ def _choose_roster(
     wrote = {author.author_id for author in authors}
     people = [person for person in earlier.people if wrote.intersection(person.ids)]
     if people:  # same group: keep exclusions, even of people without messages
-        people += [one for one in earlier.people if one.learn == "no" and one not in people]
+        people += [
+            person for person in earlier.people if person.learn == "no" and person not in people
+        ]
     earlier = replace(earlier, people=tuple(people))
     return make_roster(authors, earlier, choices.min_messages)
 

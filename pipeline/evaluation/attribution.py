@@ -101,8 +101,8 @@ def train_judges(lines: Sequence[Line], refits: int, seed: int) -> Judges:
     voices = sorted({line.voice for line in lines})
     owners = np.asarray([voices.index(line.voice) for line in lines])
     groups = group_sessions([line.session for line in lines])
-    chance = np.random.default_rng(seed)
-    samples = [np.arange(len(lines)), *(_resample(groups, owners, chance) for _ in range(refits))]
+    rng = np.random.default_rng(seed)
+    samples = [np.arange(len(lines)), *(_resample(groups, owners, rng) for _ in range(refits))]
     fits = {}
     for name, features in (
         (CHARACTERS, characters),
@@ -128,25 +128,25 @@ def measure_attribution(
     smaller bag; one without lines counts as missed. An interval combines two sources of variance:
     each draw uses resampled sessions and one of the judge's fits, the same for all arms.
     """
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     sessions = sorted({session for arm in arms.values() for session in arm.sessions})
     fits = len(next(iter(arms.values())).scores[judge])
     draws = np.zeros((_DRAWS, len(arms)))
     places = {name: _index_sessions(arm, sessions) for name, arm in arms.items()}
     for draw in draws:
-        drawn = chance.integers(0, len(sessions), len(sessions))
-        fit = int(chance.integers(fits))
+        drawn = rng.integers(0, len(sessions), len(sessions))
+        fit = int(rng.integers(fits))
         for number, (name, arm) in enumerate(arms.items()):
             if len(sessions) >= MIN_SESSIONS:
                 lines = np.concatenate([places[name][session] for session in drawn])
             else:
-                lines = chance.integers(0, len(arm.owners), len(arm.owners))
+                lines = rng.integers(0, len(arm.owners), len(arm.owners))
             own = _split_by_owner(arm, judge, fit, lines)
-            draw[number] = compute_f1(_count_confusion(own, size, chance))
+            draw[number] = compute_f1(_count_confusion(own, size, rng))
     found, values = {}, []
     for arm in arms.values():
         own = _split_by_owner(arm, judge, 0, np.arange(len(arm.owners)))
-        counts = np.sum([_count_confusion(own, size, chance) for _ in range(_PARTITIONS)], 0)
+        counts = np.sum([_count_confusion(own, size, rng) for _ in range(_PARTITIONS)], 0)
         values.append(compute_f1(counts))
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         found[len(values) - 1] = count_bags(own, size), shares
@@ -164,12 +164,12 @@ def measure_attribution(
     }
 
 
-def macro_f1(own: Sequence[Table], size: int, chance: np.random.Generator) -> float:
-    """Return the macro-F1 over bags of lines, after drawing the bags once with `chance`.
+def macro_f1(own: Sequence[Table], size: int, rng: np.random.Generator) -> float:
+    """Return the macro-F1 over bags of lines, after drawing the bags once with `rng`.
 
     `own` has the log-probabilities of each voice's lines, [lines, voices].
     """
-    return compute_f1(_count_confusion(own, size, chance))
+    return compute_f1(_count_confusion(own, size, rng))
 
 
 def count_bags(own: Sequence[Table], size: int) -> int:
@@ -192,10 +192,10 @@ def make_habit_features() -> Any:  # noqa: ANN401  scikit-learn ships no types
 
 
 def _resample(
-    groups: Sequence[Numbers], owners: NDArray[np.int64], chance: np.random.Generator
+    groups: Sequence[Numbers], owners: NDArray[np.int64], rng: np.random.Generator
 ) -> Numbers:
     """Return the lines of resampled sessions; a voice that none of them has keeps all."""
-    drawn = np.concatenate([groups[n] for n in chance.integers(0, len(groups), len(groups))])
+    drawn = np.concatenate([groups[n] for n in rng.integers(0, len(groups), len(groups))])
     missing = np.setdiff1d(owners, owners[drawn])
     return np.concatenate([drawn, np.flatnonzero(np.isin(owners, missing))])
 
@@ -227,12 +227,12 @@ def _split_by_owner(arm: Arm, judge: str, fit: int, lines: NDArray[np.int64]) ->
     return [table[owners == voice] for voice in range(table.shape[1])]
 
 
-def _count_confusion(own: Sequence[Table], size: int, chance: np.random.Generator) -> Table:
+def _count_confusion(own: Sequence[Table], size: int, rng: np.random.Generator) -> Table:
     """Draw bags of lines and count their predicted voices, [true, predicted]."""
     bags = count_bags(own, size)
     counts = np.zeros((len(own), len(own)))
     for voice, rows in enumerate(own):
-        drawn = rows[chance.permutation(len(rows))[: bags * size]]
+        drawn = rows[rng.permutation(len(rows))[: bags * size]]
         if len(drawn) == bags * size:
             sums = drawn.reshape(bags, size, -1).sum(1)
         else:  # a voice with few lines

@@ -21,7 +21,7 @@ def answer_by_markov_chain(
     training: Iterable[Turn], asked: Sequence[Turn], seed: int
 ) -> list[Answer]:
     """Answer with a trigram model of the person's messages, in turns of the usual length."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     own = _group_by_voice(training)
     models = {}
     for voice, turns in own.items():
@@ -31,10 +31,7 @@ def answer_by_markov_chain(
     return [
         Answer(
             turn,
-            tuple(
-                _generate(models[turn.voice], chance)
-                for _ in chance.choice(own[turn.voice]).messages
-            ),
+            tuple(_generate(models[turn.voice], rng) for _ in rng.choice(own[turn.voice]).messages),
         )
         for turn in asked
     ]
@@ -68,11 +65,11 @@ def _group_by_voice(turns: Iterable[Turn]) -> dict[str, list[Turn]]:
     return dict(found)
 
 
-def _generate(model: MLE, chance: random.Random) -> str:
+def _generate(model: MLE, rng: random.Random) -> str:
     """Sample words until the end of the message or `_MAX_WORDS`."""
     history = ["<s>"] * (_ORDER - 1)
     for _ in range(_MAX_WORDS):
-        word = model.generate(text_seed=history, random_seed=chance)
+        word = model.generate(text_seed=history, random_seed=rng)
         if word == "</s>":
             break
         history.append(word)

@@ -237,7 +237,7 @@ def _list_voices(
     """
     known = {turn.voice for turn in training} & {turn.voice for turn in for_judges}
     with_replies = {pair.voice for pair in pairs} & known
-    voices = tuple(sorted(with_replies & {one.name for one in artifact.card.roster.voices}))
+    voices = tuple(sorted(with_replies & {voice.name for voice in artifact.card.roster.voices}))
     if with_replies and not voices:
         raise DatasetError(
             f"nobody with replies in {dataset.folder} may be imitated: see "
@@ -268,7 +268,7 @@ def _prepare(base: Base) -> Base:
     """Move weights to the fastest device and precision of this machine."""
     import torch
 
-    from pipeline.training.trainer import choose_precision, training_device
+    from pipeline.training.device import choose_precision, training_device
 
     base.weights.to(training_device())
     if choose_precision("auto").bf16:
@@ -280,14 +280,14 @@ def _measure_exposures(
     tuned: Base, canaries: Sequence[str], voices: Sequence[str], seed: int, on_step: OnStep
 ) -> tuple[float, ...]:
     """Return the exposure of each canary in bits, under the name that gives the lowest loss."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     exposures = []
     for canary in canaries:
         name = next(name for name in CANARY_NAMES if f" {name} " in canary)
-        texts = [canary, *(make_secret(name, chance) for _ in range(_DECOYS))]
+        texts = [canary, *(make_secret(name, rng) for _ in range(_DECOYS))]
         requests = [Request((), tuple((voice, (text,)) for voice in voices)) for text in texts]
         scores = score_replies(tuned, requests, 10**4)
-        nats = [-max(one.nats for one in own) for own in scores]
+        nats = [-max(score.nats for score in own) for own in scores]
         exposures.append(memorization.compute_exposure(nats[0], nats[1:]))
         on_step()
     return tuple(exposures)

@@ -67,16 +67,16 @@ def make_questions(
     by_voice: dict[str, dict[str, Messages]] = defaultdict(dict)
     for turn in pool:
         by_voice[turn.voice].setdefault(_fold(turn.messages), turn.messages)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     questions = []
     for answers in zip(*arms.values(), strict=True):
         turn = answers[0].asked
         available = list(by_voice[turn.voice].values())
-        drawn = chance.sample(available, min(_DRAWN, len(available)))
+        drawn = rng.sample(available, min(_DRAWN, len(available)))
         candidates = {}
         for arm, answer in zip(arms, answers, strict=True):
             own, length = _fold(answer.messages), _count_characters(answer.messages)
-            others = [one for one in drawn if _fold(one) != own]
+            others = [candidate for candidate in drawn if _fold(candidate) != own]
             others.sort(key=lambda one: abs(_count_characters(one) - length))
             distractors = others[: CANDIDATES - 1]
             candidates[arm] = (answer.messages, *distractors)
@@ -105,7 +105,7 @@ def rank_candidates(
         for start in range(0, len(named), _REPLIES_PER_REQUEST)
     ]
     scores = score([*asked, *parts])
-    alone = dict(zip(named, (one for own in scores[len(asked) :] for one in own), strict=True))
+    alone = dict(zip(named, (score for own in scores[len(asked) :] for score in own), strict=True))
     ranked: dict[str, list[Ranked]] = defaultdict(list)
     for question, own, found in zip(questions, texts, scores, strict=False):
         voice, by_text = question.turn.voice, dict(zip(own, found, strict=True))
@@ -119,7 +119,7 @@ def rank_candidates(
 
 def measure_fit(ranked: Mapping[str, Sequence[Ranked]], real: str, seed: int) -> dict[str, Fit]:
     """Return the recall at one of each arm, also relative to the arm `real` on the same turns."""
-    hits = {arm: [float(one.is_first) for one in own] for arm, own in ranked.items()}
+    hits = {arm: [float(reply.is_first) for reply in own] for arm, own in ranked.items()}
     sessions = [one.turn.session for one in ranked[real]]
     return {
         arm: Fit(mean(own, sessions, seed), ratio(own, hits[real], sessions, seed))

@@ -50,9 +50,9 @@ def resample_sessions(
     if not len(sessions):
         return Estimate(0.0, 0.0, 0.0)
     groups = group_sessions(sessions)
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     drawn = [
-        statistic(np.concatenate([groups[n] for n in chance.integers(0, len(groups), len(groups))]))
+        statistic(np.concatenate([groups[n] for n in rng.integers(0, len(groups), len(groups))]))
         for _ in range(draws)
     ]
     return estimate(statistic(np.arange(len(sessions))), drawn)

@@ -85,12 +85,12 @@ def measure_likelihood(
     `base` may be empty.
     """
     scores = {
-        "tuned": [one.own for one in measured],
+        "tuned": [result.own for result in measured],
         "base": list(base),
-        "no_context": [one.alone[0] for one in measured],
+        "no_context": [result.alone[0] for result in measured],
     }
     scores = {arm: own for arm, own in scores.items() if own}
-    sessions = [one.turn.session for one in measured]
+    sessions = [result.turn.session for result in measured]
 
     def per_character(kept: Sequence[int]) -> dict[str, Estimate]:
         return {
@@ -108,7 +108,7 @@ def measure_likelihood(
         unseen=per_character([n for n, one in enumerate(measured) if not one.turn.seen]),
         voices={
             voice: per_character([n for n, one in enumerate(measured) if one.turn.voice == voice])
-            for voice in dict.fromkeys(one.turn.voice for one in measured)
+            for voice in dict.fromkeys(result.turn.voice for result in measured)
         },
     )
 
@@ -119,8 +119,10 @@ def measure_right_voice(measured: Sequence[Measured], seed: int) -> dict[str, Ri
     Nobody in view can be told from turn-taking in either case.
     """
     return {
-        "absent": _measure_names([(one.turn, one.absent) for one in measured if one.absent], seed),
-        "no_context": _measure_names([(one.turn, one.alone) for one in measured], seed),
+        "absent": _measure_names(
+            [(result.turn, result.absent) for result in measured if result.absent], seed
+        ),
+        "no_context": _measure_names([(result.turn, result.alone) for result in measured], seed),
     }
 
 
@@ -148,4 +150,4 @@ def _measure_names(asked: Sequence[tuple[Turn, Sequence[Score]]], seed: int) -> 
 
 
 def _is_first_best(scores: Sequence[Score]) -> bool:
-    return scores[0].nats > max((one.nats for one in scores[1:]), default=-np.inf)
+    return scores[0].nats > max((score.nats for score in scores[1:]), default=-np.inf)

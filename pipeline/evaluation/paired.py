@@ -73,19 +73,19 @@ def collect_outcomes(evidence: Evidence) -> Outcomes:
         )
     turns = (
         EvaluatedTurn(
-            one.turn.session,
-            one.is_right if one.absent else None,
-            -one.own.nats,
-            one.own.characters,
+            result.turn.session,
+            result.is_right if result.absent else None,
+            -result.own.nats,
+            result.own.characters,
         )
-        for one in evidence.measured
+        for result in evidence.measured
     )
     return Outcomes(len(judges.voices), tuple(answers), tuple(turns))
 
 
 def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: int) -> Estimate:
     """Return the difference in macro-F1 over bags of `size` lines, new minus current."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
     def compute_f1(found: Outcomes, numbers: Numbers) -> float:
         own: list[list[tuple[float, ...]]] = [[] for _ in range(found.voices)]
@@ -93,7 +93,7 @@ def attribution_difference(new: Outcomes, current: Outcomes, size: int, seed: in
             answer = found.answers[number]
             own[answer.voice].extend(answer.lines)
         tables: list[Table] = [np.asarray(rows).reshape(-1, found.voices) for rows in own]
-        return macro_f1(tables, size, chance)
+        return macro_f1(tables, size, rng)
 
     def difference(numbers: Numbers) -> float:
         return compute_f1(new, numbers) - compute_f1(current, numbers)

@@ -105,7 +105,7 @@ class ExportedChat:
         """Whether this is one of the chat's names or ids."""
         ids = {self.chat_id, self.number, *self.joined, *(-group for group in self.joined)}
         names = {fold(name) for name in (self.name, *self.former_names)}
-        return fold(wanted) in names or wanted.strip() in {str(one) for one in ids}
+        return fold(wanted) in names or wanted.strip() in {str(user_id) for user_id in ids}
 
 
 @dataclass(slots=True)

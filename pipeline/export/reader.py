@@ -477,7 +477,7 @@ class _Reader:
         pattern = re.compile(rb'\{\s*"(?:' + b"|".join(sorted(keys)) + rb')"\s*:')
         end = len(self.buffer) if limit is None else self.at + limit
         places = [
-            one.start() - self.at for one in pattern.finditer(self.buffer, self.at + place, end)
+            match.start() - self.at for match in pattern.finditer(self.buffer, self.at + place, end)
         ]
         for begin in places[:_MAX_KEYS]:
             length = self._measure_value(begin)

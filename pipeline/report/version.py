@@ -58,7 +58,11 @@ def read_training_curve(artifact: Artifact) -> TrainingCurve | None:
     known = logs.Tags()["scalars"]
 
     def read(tag: str) -> tuple[tuple[int, float], ...]:
-        return tuple((one.step, one.value) for one in logs.Scalars(tag)) if tag in known else ()
+        return (
+            tuple((scalar.step, scalar.value) for scalar in logs.Scalars(tag))
+            if tag in known
+            else ()
+        )
 
     curve = TrainingCurve(read(_TRAINING), read(_VALIDATION))
     return curve if curve.training or curve.validation else None

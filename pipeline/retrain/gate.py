@@ -92,7 +92,7 @@ def decide(new: Evaluation, current: Evaluation | None, incomparable: str | None
         nats,
         _compare("distance of habits", "habits.distance.generated", new, current),
     )
-    reasons = [one.fault for one in comparisons if one.fault]
+    reasons = [comparison.fault for comparison in comparisons if comparison.fault]
     reasons += [incomparable] if incomparable else []
     current_shares = current.card["right_voice"]["absent"]["voices"] if current else {}
     voices = (
@@ -110,7 +110,7 @@ def print_verdict(verdict: Verdict, new: str, current: str | None, console: Cons
         f"  {new} and {current} answered the same {turns}" if current else f"  {new}, on {turns}"
     )
     columns = [current.split("-")[0], "difference (95 %)"] if current else []
-    is_worse = any(one.fault for one in verdict.comparisons)
+    is_worse = any(comparison.fault for comparison in verdict.comparisons)
     rows = table("", new.split("-", maxsplit=1)[0], *columns, "chance", *([""] if is_worse else []))
     for one in verdict.comparisons:
         cells = [one.metric, shown(one.new)]

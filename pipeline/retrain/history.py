@@ -119,8 +119,12 @@ def list_histories(root: Path) -> list[History]:
     """Return the histories in a models folder, without basic groups that became supergroups."""
     indices = sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
     histories = [open_history(root, int(index.parent.name)) for index in indices]
-    former = {one.header.former for one in histories if one.header}
-    return [one for one in histories if one.header is None or one.header.chat_id not in former]
+    former = {history.header.former for history in histories if history.header}
+    return [
+        history
+        for history in histories
+        if history.header is None or history.header.chat_id not in former
+    ]
 
 
 def write_history(

@@ -92,7 +92,7 @@ def load_sources(files: Sequence[Path]) -> Sources:
     """
     found = export_files(files)
     notes = {file: read_dump_notes(file) for file in found}
-    dumps = tuple(one for one in notes.values() if one)
+    dumps = tuple(note for note in notes.values() if note)
     return Sources(tuple(file for file in found if notes[file] is None), dumps)
 
 
@@ -111,7 +111,7 @@ def load_current_version(registry: Registry) -> CurrentVersion:
     except ArtifactError as error:
         problem = str(error)
     if found is None:
-        stored = [one.header for one in list_histories(registry.root) if one.header]
+        stored = [history.header for history in list_histories(registry.root) if history.header]
         chat = Chat(stored[0].chat_id, stored[0].name) if len(stored) == 1 else None
         return CurrentVersion(chat=chat, problem=problem)
     record = _load_training_record(registry.root, found)
@@ -229,7 +229,7 @@ def _confirm_shorter_export(merged: MergedChat, dependencies: Dependencies) -> N
     Raises:
         ExportError: The user did not confirm it.
     """
-    exports = [one for one in merged.files if one.written_at is None]
+    exports = [file for file in merged.files if file.written_at is None]
     if not exports or exports[-1].messages >= merged.stored:
         return
     last, header = exports[-1], merged.history.header
@@ -261,8 +261,10 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
     for folder in list(list_datasets(root)):
         if contains_words_of(folder, set()):
             reason = "it was incomplete"
-        elif found := [one for one in withdrawn if contains_words_of(folder, set(one.ids))]:
-            reason = "; ".join(one.reason for one in found)
+        elif found := [
+            withdrawal for withdrawal in withdrawn if contains_words_of(folder, set(withdrawal.ids))
+        ]:
+            reason = "; ".join(withdrawal.reason for withdrawal in found)
         elif forgotten and not forgotten.isdisjoint(_read_message_ids(folder, merged)):
             reason = "it held messages that must be forgotten"
         else:
@@ -274,14 +276,18 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
     why = "; ".join(dict.fromkeys(reasons))
     before = merged.history.ledger
     ids = {number for person in roster.people if person.learn == "no" for number in person.ids}
-    ids_before = {number for one in before.withdrawn for number in one.ids}
+    ids_before = {number for withdrawal in before.withdrawn for number in withdrawal.ids}
     if not (merged.ledger.forgotten <= before.forgotten and ids <= ids_before):
         with locked(root / "training.lock", wait=False) as is_alone:
             if not is_alone:
                 raise TrainingError(f"a training is running in {root}: wait until it ends")
             if (root / "training").is_dir():
                 erased.append("the checkpoints")
-                new = [one.reason for one in withdrawn if not ids_before.issuperset(one.ids)]
+                new = [
+                    withdrawal.reason
+                    for withdrawal in withdrawn
+                    if not ids_before.issuperset(withdrawal.ids)
+                ]
                 why = why or "; ".join(new) or "messages must be forgotten"
             shutil.rmtree(root / "training", ignore_errors=True)
     return f"erased {' and '.join(erased)}: {why}" if erased else ""

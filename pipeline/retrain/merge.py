@@ -96,7 +96,7 @@ class MergedChat:
     def header(self) -> Header:
         """Return the header for the merged history."""
         chat, stored = self.chat, self.history.header
-        hashes = (one.sha256 for one in self.files if one.written_at is None)
+        hashes = (file.sha256 for file in self.files if file.written_at is None)
         return Header(
             chat.chat_id,
             chat.number or 0,
@@ -116,7 +116,8 @@ class MergedChat:
         """Count people's messages sent after a moment; bots' messages do not count."""
         bots, at = roster.understudies | roster.bots, int(moment.timestamp())
         return sum(
-            one.is_message and one.at > at and one.author not in bots for one in self.entries()
+            entry.is_message and entry.at > at and entry.author not in bots
+            for entry in self.entries()
         )
 
     def delete(self, numbers: Iterable[int]) -> int:
@@ -147,9 +148,9 @@ class Migration:
 
     def rows(self, names: dict[str | None, int]) -> Iterator[Row]:
         """Yield the history's rows with the supergroup's ids; see `History.rows`."""
-        for one in self.history.rows(names):
-            reply = None if one.reply is None else self.renumber(one.reply)
-            yield one._replace(number=self.renumber(one.number), reply=reply)
+        for entry in self.history.rows(names):
+            reply = None if entry.reply is None else self.renumber(entry.reply)
+            yield entry._replace(number=self.renumber(entry.number), reply=reply)
 
 
 @contextmanager
@@ -208,8 +209,12 @@ def withhold_text(merged: MergedChat, roster: Roster) -> None:
     of their words in other people's messages are removed too. Once anyone has withdrawn, all
     forwards are replaced, because they may hold anyone's words.
     """
-    withdrawn = {number for one in roster.people if one.learn == "no" for number in one.ids}
-    withdrawn |= {one for one in merged.ledger.opted_out if roster.find_by_id(one) is None}
+    withdrawn = {
+        number for person in roster.people if person.learn == "no" for number in person.ids
+    }
+    withdrawn |= {
+        decision for decision in merged.ledger.opted_out if roster.find_by_id(decision) is None
+    }
     texts = {}
     for message in merged.spool.messages(merged.chat.chat_id):
         is_bots = message.author_id in roster.understudies
@@ -247,9 +252,9 @@ def find_migration(root: Path, found: Archive, expected: Chat) -> Migration | No
         if not _is_supergroup(chat.chat_id) or open_history(root, chat.chat_id).header:
             continue
         exported = {
-            one.number: (one.author, one.at)
-            for one in found.spool.rows(chat.chat_id)
-            if one.is_message and one.number < 0  # from when it was a basic group
+            entry.number: (entry.author, entry.at)
+            for entry in found.spool.rows(chat.chat_id)
+            if entry.is_message and entry.number < 0  # from when it was a basic group
         }
         if offset := _find_id_offset(history, exported):
             return _migrate(root, history, history.header, chat, offset)
@@ -313,9 +318,9 @@ def _load_history(
         own.tally.utc_offsets.update(history.header.utc_offsets)
     is_migrated = migration is not None
     merged = MergedChat(spool, history, own, history.ledger, ranges, {}, is_migrated=is_migrated)
-    for one in merged.entries():
-        merged.edits[one.number] = one.edited
-        merged.stored += one.is_message
+    for entry in merged.entries():
+        merged.edits[entry.number] = entry.edited
+        merged.stored += entry.is_message
     return merged
 
 
@@ -332,9 +337,9 @@ def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Pa
     if counts.first is None or counts.last is None:
         return
     numbers = (
-        one.number
-        for one in found.spool.rows(chat.chat_id)
-        if one.is_message and not is_copy_id(one.number)
+        entry.number
+        for entry in found.spool.rows(chat.chat_id)
+        if entry.is_message and not is_copy_id(entry.number)
     )
     first = last = next(numbers)
     for number in numbers:
@@ -348,9 +353,9 @@ def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Pa
 
     merged.add(
         (
-            one
-            for one in found.spool.rows(chat.chat_id)
-            if one.number in merged.edits or not is_decided(one.number)
+            entry
+            for entry in found.spool.rows(chat.chat_id)
+            if entry.number in merged.edits or not is_decided(entry.number)
         ),
         found.spool.names,
     )
@@ -358,7 +363,7 @@ def _add_export(merged: MergedChat, found: Archive, chat: ExportedChat, file: Pa
     if chat.tally.skipped:
         merged.damaged.append(file)
         return
-    present = {one.number for one in found.spool.rows(chat.chat_id)}
+    present = {entry.number for entry in found.spool.rows(chat.chat_id)}
     missing = [one for one in merged.edits if covered.contains(one) and one not in present]
     merged.deleted += merged.delete(one for one in missing if not is_decided(one))
 
@@ -378,10 +383,10 @@ def _add_dump(merged: MergedChat, found: Archive, chat: ExportedChat, notes: Dum
     merged.files.append(replace(description, written_at=notes.written_at))
     entries = list(found.spool.rows(chat.chat_id))
     are_all_spoken: dict[int, bool] = {}
-    for one in entries:
-        if one.is_message:
-            is_spoken = parse_voice_header(one.text) is not None
-            are_all_spoken[one.author] = are_all_spoken.get(one.author, True) and is_spoken
+    for entry in entries:
+        if entry.is_message:
+            is_spoken = parse_voice_header(entry.text) is not None
+            are_all_spoken[entry.author] = are_all_spoken.get(entry.author, True) and is_spoken
     merged.bots |= {author for author, is_bot in are_all_spoken.items() if is_bot}
     fresh = []
     for one in entries:
@@ -405,7 +410,8 @@ def _describe_file(
 ) -> MergedFile:
     counts = found.spool.counts(chat.chat_id)
     stored = sum(
-        one.is_message and one.number in merged.edits for one in found.spool.rows(chat.chat_id)
+        entry.is_message and entry.number in merged.edits
+        for entry in found.spool.rows(chat.chat_id)
     )
     return MergedFile(file, file_sha256(file), counts.messages, stored, counts.first, counts.last)
 
@@ -430,9 +436,9 @@ def _match_bot_ids(merged: MergedChat) -> None:
         return
     exported: dict[tuple[int, int], list[Row]] = defaultdict(list)
     earliest = min(one.at for one in with_bot_id)
-    for one in merged.entries():
-        if one.is_message and one.at >= earliest and not _has_bot_id(one.number):
-            exported[one.author, one.at].append(one)
+    for entry in merged.entries():
+        if entry.is_message and entry.at >= earliest and not _has_bot_id(entry.number):
+            exported[entry.author, entry.at].append(entry)
     aliases, obsolete, edited = dict(merged.ledger.aliases), [], []
     for one in with_bot_id:
         if matches := exported.get((one.author, one.at)):
@@ -469,9 +475,9 @@ def _delete_forgotten(merged: MergedChat) -> None:
         return
     bots = merged.bots | ledger.understudies
     written_by_people = {
-        one.number
-        for one in merged.entries()
-        if one.is_message and one.author not in bots and parse_voice_header(one.text) is None
+        entry.number
+        for entry in merged.entries()
+        if entry.is_message and entry.author not in bots and parse_voice_header(entry.text) is None
     }
     aliases, emptied = dict(ledger.aliases), set()
     words = set(ledger.forgotten_words)
@@ -490,9 +496,9 @@ def _delete_forgotten(merged: MergedChat) -> None:
             merged.delete([stored])
     merged.add(
         [
-            one._replace(kind=Kind.SERVICE, name=0, text="")
-            for one in merged.entries()
-            if one.number in emptied
+            entry._replace(kind=Kind.SERVICE, name=0, text="")
+            for entry in merged.entries()
+            if entry.number in emptied
         ]
     )
     merged.ledger = replace(ledger, aliases=aliases, forgotten_words=frozenset(words))
@@ -521,9 +527,9 @@ def _find_id_offset(history: History, exported: Mapping[int, tuple[int, int]]) -
     """
     times = [at for _, at in exported.values()]
     stored = {
-        one.number: (one.author, one.at)
-        for one in history.rows({})
-        if times and one.is_message and min(times) <= one.at <= max(times)
+        entry.number: (entry.author, entry.at)
+        for entry in history.rows({})
+        if times and entry.is_message and min(times) <= entry.at <= max(times)
     }
 
     def are_most(hits: list[bool]) -> bool:
@@ -561,7 +567,8 @@ def _migrate(
         chat.name,
         chat.kind,
         tuple(
-            replace(one, first=one.first + offset, last=one.last + offset) for one in header.ranges
+            replace(span, first=span.first + offset, last=span.last + offset)
+            for span in header.ranges
         ),
         header.exports,
         former=header.chat_id,

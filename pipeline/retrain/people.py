@@ -161,7 +161,7 @@ def _add_trained_names(roster: Roster, trained: Roster | None) -> Roster:
     people = []
     for person in roster.people:
         earlier = [one for number in person.ids if (one := trained.find_by_id(number))]
-        names = [name for one in earlier for name in (one.name, *one.aliases)]
+        names = [name for former in earlier for name in (former.name, *former.aliases)]
         names = [name for name in names if not roster.find_by_name(name)]
         people.append(replace(person, aliases=tuple(dict.fromkeys([*person.aliases, *names]))))
     return replace(roster, people=tuple(people))
@@ -170,10 +170,12 @@ def _add_trained_names(roster: Roster, trained: Roster | None) -> Roster:
 def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
     """Return the ids of our own bot: those on record, and authors who mostly speak in voices."""
     messages, spoken = Counter[int](), Counter[int]()
-    for one in merged.entries():
-        if one.is_message and not one.flags & Flag.FORWARD:  # friends forward the bot's messages
-            messages[one.author] += 1
-            spoken[one.author] += parse_voice_header(one.text) is not None
+    for entry in merged.entries():
+        if (
+            entry.is_message and not entry.flags & Flag.FORWARD
+        ):  # friends forward the bot's messages
+            messages[entry.author] += 1
+            spoken[entry.author] += parse_voice_header(entry.text) is not None
     found = {
         author
         for author, count in spoken.items()

@@ -205,7 +205,7 @@ def _train_and_promote(
         "learning_rate_factor": plan.start.learning_rate_factor,
         "replayed": plan.replayed,
         "hyperparameters": asdict(plan.hyperparameters),
-        "scores": [asdict(one) for one in verdict.comparisons],
+        "scores": [asdict(comparison) for comparison in verdict.comparisons],
         "voices": [
             {"name": one.metric, "new": one.new, "current": one.current, "chance": one.chance}
             for one in verdict.voices
@@ -284,19 +284,19 @@ def _describe_input(intake: Intake, dataset: Dataset) -> dict[str, Any]:
     merged, summary = intake.merged, dataset.summary
     now = datetime.now(UTC).timestamp()  # after a message dated in the future nothing would be new
     newest = max(
-        (one.at for one in merged.entries() if one.is_message and one.at <= now), default=0
+        (entry.at for entry in merged.entries() if entry.is_message and entry.at <= now), default=0
     )
     held_out_since = next(split for split in summary.splits if split.name == "test").first
     files = [
         {
-            "kind": "export" if one.written_at is None else "dump",
-            "name": one.file.name,
-            "sha256": one.sha256,
-            "messages": one.messages,
-            "first": one.first.isoformat() if one.first else None,
-            "last": one.last.isoformat() if one.last else None,
+            "kind": "export" if file.written_at is None else "dump",
+            "name": file.file.name,
+            "sha256": file.sha256,
+            "messages": file.messages,
+            "first": file.first.isoformat() if file.first else None,
+            "last": file.last.isoformat() if file.last else None,
         }
-        for one in merged.files
+        for file in merged.files
     ]
     counts = count_messages(merged.spool.authors(merged.chat.chat_id))
     voices = {voice.name: voice for voice in dataset.summary.voices}
@@ -314,7 +314,7 @@ def _describe_input(intake: Intake, dataset: Dataset) -> dict[str, Any]:
         "chat": {"id": merged.chat.chat_id, "title": merged.chat.name},
         "files": files,
         "earlier_exports": sorted(
-            set(merged.header.exports) - {one.sha256 for one in merged.files}
+            set(merged.header.exports) - {file.sha256 for file in merged.files}
         ),
         "messages": intake.total,
         "new": intake.new,
@@ -325,8 +325,11 @@ def _describe_input(intake: Intake, dataset: Dataset) -> dict[str, Any]:
         "min_messages": summary.min_messages,
         "people": people,
         "excluded": [
-            {"name": one.name, "since": one.since.isoformat() if one.since else None}
-            for one in merged.ledger.withdrawn
+            {
+                "name": withdrawal.name,
+                "since": withdrawal.since.isoformat() if withdrawal.since else None,
+            }
+            for withdrawal in merged.ledger.withdrawn
         ],
         "newcomers": [person.name for person in intake.people.newcomers],
         "forgotten": len(merged.ledger.forgotten_words),

@@ -36,7 +36,7 @@ class Estimate:
 
 def estimate_bases(machine: Machine, messages: int, console: Console) -> list[Estimate]:
     """Measure this machine, and return the known bases that fit, the smallest first."""
-    from pipeline.training.trainer import choose_precision
+    from pipeline.training.device import choose_precision
 
     with step(console, "Measuring how fast this machine trains, about half a minute"):
         rates = measure_rates(bf16=choose_precision("auto").bf16)
@@ -59,9 +59,9 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     estimates = estimate_bases(machine, messages, asker.console)
     if not is_online:
         asker.say("The model hub cannot be reached, so only bases without a download are listed.")
-        estimates = [one for one in estimates if one.name == WHEEL]
+        estimates = [estimate for estimate in estimates if estimate.name == WHEEL]
     _print_estimates(estimates, asker.console)
-    names = [one.name for one in estimates]
+    names = [estimate.name for estimate in estimates]
     default = WHEEL if WHEEL in names or not names else names[0]
     asker.say(
         "smollm2 is the one that we measured most; it suits English chats. Larger ones write "
@@ -72,7 +72,7 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     answer = asker.ask(question, default, "--base")
     if answer.isdecimal() and 1 <= int(answer) <= len(names):
         answer = names[int(answer) - 1]
-    chosen = next((one for one in estimates if one.name == answer), None)
+    chosen = next((estimate for estimate in estimates if estimate.name == answer), None)
     return answer, bool(chosen and chosen.fit == "lora"), chosen.seconds if chosen else None
 
 

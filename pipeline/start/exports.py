@@ -46,7 +46,7 @@ def find_exports(folders: Iterable[Path]) -> list[FoundExport]:
     found: dict[Path, FoundExport] = {}
     for folder in folders:
         with suppress(OSError):
-            for place in (folder, *(one for form in _FOLDERS for one in folder.glob(form))):
+            for place in (folder, *(path for form in _FOLDERS for path in folder.glob(form))):
                 file = (place / RESULT).resolve()
                 if file.is_file():
                     stat = file.stat()
@@ -60,14 +60,14 @@ def find_html_exports(folders: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         with suppress(OSError):
-            places = [one for form in _FOLDERS for one in folder.glob(form)]
-            found += [one for one in places if (one / "messages.html").is_file()]
-    return [one for one in found if not (one / RESULT).is_file()]
+            places = [path for form in _FOLDERS for path in folder.glob(form)]
+            found += [place for place in places if (place / "messages.html").is_file()]
+    return [folder for folder in found if not (folder / RESULT).is_file()]
 
 
 def list_chats(archive: Archive) -> list[tuple[ExportedChat, int]]:
     """Return the chats that have messages, with their number: groups first, then the largest."""
-    sizes = [(one, archive.spool.counts(one.chat_id).messages) for one in archive.chats.values()]
+    sizes = [(chat, archive.spool.counts(chat.chat_id).messages) for chat in archive.chats.values()]
     kept = [(chat, size) for chat, size in sizes if size]
     kept.sort(key=lambda one: ("group" not in one[0].kind, -one[1]))
     return kept[:MAX_LISTED]

@@ -49,7 +49,7 @@ def choose_minimum(authors: Iterable[Author], wanted: int = 0) -> int:
     """Return the minimum messages for a voice: the given number, or one that two people reach."""
     if wanted:
         return wanted
-    counts = sorted((one.messages for one in authors if not one.is_bot), reverse=True)
+    counts = sorted((author.messages for author in authors if not author.is_bot), reverse=True)
     second = counts[_MIN_VOICES - 1] if len(counts) >= _MIN_VOICES else 0
     return next((n for n in (MIN_MESSAGES, *_LOWER_MINIMUMS) if n <= second), MIN_MESSAGES)
 
@@ -110,15 +110,15 @@ def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
     names = dict.fromkeys(name for one in same for name in (*one.names, *one.aliases))
     ids = tuple(dict.fromkeys(number for one in same for number in one.ids))
     merged = replace(first, ids=ids, names=tuple(names))
-    gone = {one.name for one in others}
-    people = (merged if one.name == first.name else one for one in roster.people)
-    return replace(roster, people=tuple(one for one in people if one.name not in gone))
+    gone = {other.name for other in others}
+    people = (merged if person.name == first.name else person for person in roster.people)
+    return replace(roster, people=tuple(person for person in people if person.name not in gone))
 
 
 def _print_people(asker: Asker, roster: Roster, authors: Iterable[Author]) -> None:
     counts = count_messages(authors)
-    loud = [one for one in roster.people if not one.quiet]
-    quiet = [one.name for one in roster.people if one.quiet]
+    loud = [person for person in roster.people if not person.quiet]
+    quiet = [person.name for person in roster.people if person.quiet]
     width = max((len(one.name) for one in loud), default=0)
     rows = [f"{one.name:{width}}  {_total(one, counts):>7,} messages" for one in loud]
     asker.say(numbered(rows))
@@ -127,7 +127,7 @@ def _print_people(asker: Asker, roster: Roster, authors: Iterable[Author]) -> No
 
 
 def _may_keep(asker: Asker, existing: Roster, file: Path | None) -> bool:
-    agreed = [one.name for one in existing.people if one.imitate == "yes"]
+    agreed = [person.name for person in existing.people if person.imitate == "yes"]
     who = f"agreed: {listed(agreed)}" if agreed else "nobody has agreed yet"
     asker.say(f"{file} says who they are; {who}.")
     return asker.confirm("Keep these answers?", default=True)
@@ -163,7 +163,7 @@ def _ask_identity(asker: Asker, roster: Roster, question: Question) -> Roster:
                 return merge_people(roster, same)
         case "bot":
             if asker.confirm(f"{_describe(first)}: is this a bot?", default=True):
-                people = tuple(one for one in roster.people if one.name != first.name)
+                people = tuple(person for person in roster.people if person.name != first.name)
                 return replace(roster, people=people, bots=roster.bots | set(first.ids))
         case "who":
             asker.say(f"{_describe(first)}: {question.text}")
@@ -180,7 +180,7 @@ def _ask_same(asker: Asker, question: Question) -> list[Person]:
     if len(people) == _TWO:
         return people if asker.confirm(question.text, default=False) else []
     asker.say(question.text)
-    asker.say(numbered([_describe(one) for one in people]))
+    asker.say(numbered([_describe(person) for person in people]))
     while True:
         answer = asker.ask("Numbers of those who are the same person, such as 1 3", "none")
         places = [] if answer == "none" else answer.replace(",", " ").split()

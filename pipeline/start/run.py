@@ -248,7 +248,7 @@ class _Steps:
         elif len(chats) == 1:
             chosen = chats[0][0]
         else:
-            self._ask.say(numbered([describe_chat(*one) for one in chats]))
+            self._ask.say(numbered([describe_chat(*chat) for chat in chats]))
             chosen = chats[self._ask.choose("Which chat", len(chats), "--chat NAME") - 1][0]
         messages = archive.spool.counts(chosen.chat_id).messages
         self._ask.say(describe_chat(chosen, messages))
@@ -270,7 +270,7 @@ class _Steps:
             self._ask, authors, file, export.with_name(ROSTER_FILE), minimum, self._request.consent
         )
         self._ask.say(f"Wrote {file}. You can edit it at any time, then train again.")
-        if not any(one.imitate == "yes" for one in roster.people):
+        if not any(person.imitate == "yes" for person in roster.people):
             self._ask.say(
                 "Nobody has agreed yet, so the bot will be silent in the group until somebody "
                 "sends it /optin. On this machine you can try all voices.",
@@ -492,7 +492,7 @@ class _Steps:
 
     def _explain_next(self, bot: Bot, has_admin: bool) -> None:  # noqa: FBT001  used once
         roster = read_roster(self._root / ROSTER_FILE)
-        agreed = [one.name for one in roster.voices if one.imitate == "yes"]
+        agreed = [voice.name for voice in roster.voices if voice.imitate == "yes"]
         who = f"It speaks as {listed(agreed)}" if agreed else "It speaks as nobody yet"
         first = "" if has_admin else f"Send /start to @{bot.username}; it says what to do. "
         self._ask.say(

@@ -40,12 +40,12 @@ class Canary:
     times: int
 
 
-def make_secret(name: str, chance: random.Random) -> str:
+def make_secret(name: str, rng: random.Random) -> str:
     """Return a message that gives away six random words.
 
     This also makes the unplanted secrets that a canary's exposure is compared with.
     """
-    return f"the code word of {name} is {' '.join(chance.choices(CANARY_WORDS, k=6))}"
+    return f"the code word of {name} is {' '.join(rng.choices(CANARY_WORDS, k=6))}"
 
 
 def plant_canaries(
@@ -55,10 +55,10 @@ def plant_canaries(
 
     Each copies random pairs of one voice and replaces their target.
     """
-    chance = random.Random(f"canaries {seed}")
+    rng = random.Random(f"canaries {seed}")
     canaries = tuple(
         Canary(
-            make_secret(CANARY_NAMES[n % len(CANARY_NAMES)], chance),
+            make_secret(CANARY_NAMES[n % len(CANARY_NAMES)], rng),
             CANARY_TIMES[n % len(CANARY_TIMES)],
         )
         for n in range(count)
@@ -66,10 +66,10 @@ def plant_canaries(
     voices = sorted({pair.voice for pair in pairs})
     planted: list[Pair] = []
     for canary in canaries:
-        voice = chance.choice(voices)
+        voice = rng.choice(voices)
         own = [pair for pair in pairs if pair.voice == voice]
         planted += (
             replace(pair, target=(canary.text,), marks=())
-            for pair in chance.choices(own, k=canary.times)
+            for pair in rng.choices(own, k=canary.times)
         )
     return (*pairs, *planted), canaries

@@ -88,13 +88,13 @@ def encode_pairs(
     Each pair has `draws` rows. In a share `hidden` of them the context has no lines of the voice,
     so that the model learns the voice from its name.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
 
     def rows() -> Iterator[dict[str, Any]]:
         for pair in pairs:
             for _ in range(draws):
                 context = pair.context
-                if chance.random() < hidden:
+                if rng.random() < hidden:
                     context = hide_voice(context, pair.voice) or context
                 yield row_of(encode(codec, pair.voice, context, pair.target, limits), family)
 
@@ -124,14 +124,14 @@ def encode_sessions(
     voice from their name. Half of the first pieces begin with as many lines of the session before
     as `window` may add to a short session.
     """
-    chance = random.Random(seed)
+    rng = random.Random(seed)
 
     def rows() -> Iterator[dict[str, Any]]:
         for _ in range(draws):
             earlier: Sequence[SessionLine] = ()
             for session in sessions:
-                for piece in _cut_session(session, earlier, chance):
-                    lines = _hide_person(piece, chance) if chance.random() < hidden else piece
+                for piece in _cut_session(session, earlier, rng):
+                    lines = _hide_person(piece, rng) if rng.random() < hidden else piece
                     yield from _encode_lines(lines, codec, limit)
                 earlier = session[max(0, len(session) - window.fill) :]
 
@@ -216,21 +216,21 @@ def _table(rows: Iterator[dict[str, Any]]) -> "datasets.Dataset":
 
 
 def _cut_session(
-    session: Sequence[SessionLine], earlier: Sequence[SessionLine], chance: random.Random
+    session: Sequence[SessionLine], earlier: Sequence[SessionLine], rng: random.Random
 ) -> Iterator[list[SessionLine]]:
     """Yield pieces of a session; half of the first ones begin with lines of the session before."""
-    first = chance.randrange(1, PIECE_LINES + 1)
+    first = rng.randrange(1, PIECE_LINES + 1)
     ends = [0, *range(first, len(session), PIECE_LINES), len(session)]
     for start, end in pairwise(ends):
         piece = list(session[start:end])
-        if not start and earlier and chance.random() < _FILLED:
+        if not start and earlier and rng.random() < _FILLED:
             last, line = earlier[-1], session[0]
             if (last.topic_id, last.session + 1) == (line.topic_id, line.session):
-                piece[:0] = (replace(one, is_target=False) for one in earlier)
+                piece[:0] = (replace(earlier_line, is_target=False) for earlier_line in earlier)
         yield piece
 
 
-def _hide_person(piece: Sequence[SessionLine], chance: random.Random) -> list[SessionLine]:
+def _hide_person(piece: Sequence[SessionLine], rng: random.Random) -> list[SessionLine]:
     """Return a piece in which the first half lacks one person's lines.
 
     The person speaks in the second half. Where two turns of somebody else become neighbours, the
@@ -240,7 +240,7 @@ def _hide_person(piece: Sequence[SessionLine], chance: random.Random) -> list[Se
     speakers = sorted({split_line(one.line)[0] or "" for one in piece[half:] if one.is_target})
     if not speakers:
         return list(piece)
-    hidden = chance.choice(speakers)
+    hidden = rng.choice(speakers)
     kept: list[SessionLine] = []
     is_after_hidden = False
     for place, line in enumerate(piece):

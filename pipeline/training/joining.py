@@ -112,7 +112,9 @@ def fit_propensity(conversations: Iterable[Sequence[LineFacts]], roster: Roster)
             break
         latest.append(conversation)
         lines += len(conversation)
-    found = [one for conversation in reversed(latest) for one in find_occasions(conversation)]
+    found = [
+        occasion for conversation in reversed(latest) for occasion in find_occasions(conversation)
+    ]
     friends = [person.name for person in roster.people if person.learn == "yes"]
     fitted = {
         person.name: weights
@@ -145,7 +147,7 @@ def measure_dataset(folder: Path, split: SplitName) -> tuple[VoiceResult, ...]:
     if conversations is None:
         raise DatasetError(f"{folder} does not say who answered whom: build the dataset again")
     propensity = fit_propensity(conversations["train"], dataset.roster)
-    found = [one for c in conversations[split] for one in find_occasions(c)]
+    found = [occasion for c in conversations[split] for occasion in find_occasions(c)]
     return measure_joining(propensity, found)
 
 
@@ -154,14 +156,14 @@ def measure_joining(
 ) -> tuple[VoiceResult, ...]:
     """Compare predictions and joins with the answers; leave out voices that never answer."""
     probabilities = [
-        {name: propensity.probability(one.conversation, name) for name in propensity.voices}
-        for one in found
+        {name: propensity.probability(occasion.conversation, name) for name in propensity.voices}
+        for occasion in found
     ]
     joiners: dict[int, list[str | None]] = {}
     for level in REPORTED_LEVELS:
-        chance = random.Random(seed)
-        joiners[level] = [propensity.choose_joiner(p, level, chance) for p in probabilities]
-    answered = {one.answered_by for one in found}
+        rng = random.Random(seed)
+        joiners[level] = [propensity.choose_joiner(p, level, rng) for p in probabilities]
+    answered = {occasion.answered_by for occasion in found}
     return tuple(
         _measure_voice(name, found, probabilities, joiners)
         for name in propensity.voices
@@ -192,9 +194,12 @@ def format_report(results: Sequence[VoiceResult]) -> str:
                 f"| {one.present_rate:.0%} |"
             )
     for place, level in enumerate(REPORTED_LEVELS):  # random joins with each voice's number of them
-        joined = [(one.levels[place].joins, one) for one in results]
-        joins, answers = sum(count for count, _ in joined), sum(one.answers for one in results)
-        hits_of_all = sum(one.levels[place].hits for one in results)
+        joined = [(result.levels[place].joins, result) for result in results]
+        joins, answers = (
+            sum(count for count, _ in joined),
+            sum(result.answers for result in results),
+        )
+        hits_of_all = sum(result.levels[place].hits for result in results)
         random_hits = sum(count * one.rate for count, one in joined)
         random_present = sum(count * one.present_rate for count, one in joined)
         shares = (count / max(1, joins) for count in (hits_of_all, random_hits, random_present))
@@ -226,12 +231,12 @@ def _fit_voice(
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 
-    others = [one for one in found if one.newest.by != voice]
-    answered = np.array([one.answered_by == voice for one in others])
+    others = [occasion for occasion in found if occasion.newest.by != voice]
+    answered = np.array([other.answered_by == voice for other in others])
     answers = int(answered.sum())
     if answers < MIN_ANSWERS or answered.all():
         return None
-    present = {one.newest.by or STRANGER for one in others}
+    present = {other.newest.by or STRANGER for other in others}
     authors = [name for name in authors if name in present]
     columns = {name: number for number, name in enumerate(authors, len(FEATURES))}
     rows = np.zeros((len(others), len(FEATURES) + len(authors)), dtype=np.float32)
@@ -283,7 +288,7 @@ def _measure_voice(
         error=float(np.abs(np.bincount(bins, predicted - answered)).sum() / len(places)),
         present_rate=float(answered[present].mean()) if present.any() else np.nan,
         levels=tuple(
-            LevelResult(level, len(own), sum(one.answered_by == name for one in own))
+            LevelResult(level, len(own), sum(occasion.answered_by == name for occasion in own))
             for level, own in joined.items()
         ),
     )

@@ -144,7 +144,7 @@ def build(name: str, device: str, layers: int | None = None) -> Any:
 
 def needs_of(name: str) -> Needs:
     """Compute what a known base needs, from its shape."""
-    from pipeline.training.trainer import activation_bytes
+    from pipeline.training.device import activation_bytes
 
     weights = build(name, "meta")
     count = sum(value.numel() for value in weights.parameters())
@@ -173,8 +173,8 @@ def measure_rates(*, bf16: bool) -> Rates:
 def _measure(family: Family, *, bf16: bool) -> float:
     import datasets
 
+    from pipeline.training.device import move_to_device, training_device
     from pipeline.training.plan import measure_speed
-    from pipeline.training.trainer import move_to_device, training_device
 
     reuse_freed_memory()
     name, layers = _PROBES[family]

@@ -74,15 +74,15 @@ class NameLoss:
 
     def _draw(self, step: int) -> list[list[Example]]:
         """Return for each turn its examples under each name, its own name first."""
-        chance = random.Random(f"{self._seed} {step}")
-        voices = chance.choices(self._voices, k=_DRAWN)
-        drawn = [(voice, chance.choice(self._turns[voice])) for voice in voices]
+        rng = random.Random(f"{self._seed} {step}")
+        voices = rng.choices(self._voices, k=_DRAWN)
+        drawn = [(voice, rng.choice(self._turns[voice])) for voice in voices]
         drawn.sort(key=lambda turn: sum(map(len, turn[1])))
-        start = TURNS * chance.randrange(_DRAWN // TURNS)
+        start = TURNS * rng.randrange(_DRAWN // TURNS)
         groups = []
         for voice, target in drawn[start : start + TURNS]:
             others = [name for name in self._voices if name != voice]
-            names = [voice, *chance.sample(others, min(NAMES - 1, len(others)))]
+            names = [voice, *rng.sample(others, min(NAMES - 1, len(others)))]
             groups.append(
                 [encode(self._base.codec, name, (), target, self._limits) for name in names]
             )

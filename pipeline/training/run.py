@@ -1,12 +1,10 @@
 """Train a version: from a dataset to an artifact in the registry."""
 
-import argparse
 import json
 import math
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,23 +17,22 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE, Artifact, Card, Decoding, save_card
+from model.artifacts.artifact import Artifact, Card, Decoding, save_card
 from model.artifacts.consent import read_consent
-from model.artifacts.registry import Registry
-from model.chat.prompt import LINE_BREAK, format_line, split_line
-from model.errors import DatasetError, TrainingError, UnderstudyError
+from model.artifacts.registry import NEW_PREFIX, Registry
+from model.chat.prompt import format_line
+from model.errors import DatasetError, TrainingError
 from model.files import locked, make_folder, make_private, write_text
-from model.speaking.copy_index import SALT_BYTES, write_index
-from model.speaking.voice_classifier import write_table
 from model.version import VERSION
 from pipeline.dataset.pairs import Pair, SessionLine, select_half
 from pipeline.dataset.split import is_judge_session
-from pipeline.dataset.storage import CONVERSATIONS, Dataset, load_dataset, read_session_lines
+from pipeline.dataset.storage import CONVERSATIONS, Dataset, read_session_lines
 from pipeline.terminal import Bar, TrainingBar, clock, curve, print_indented, step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
 from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.indexes import save_lines, save_voice_table
 from pipeline.training.joining import save_propensity
 from pipeline.training.kinds import check_length
 from pipeline.training.machine import reuse_freed_memory
@@ -56,7 +53,6 @@ _MIN_NAME_PASSES = 1.0
 """Passes over the data of a run with a loss on names. Shorter runs need their time for the data."""
 _CHECKED_PAIRS = 16  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
-_NEW = ".new-"
 _WHOLE, _FRESH = ":whole", ":fresh"  # no name has a colon
 
 
@@ -107,6 +103,11 @@ class Start:
     def name(self) -> str:
         """Return the name of the base or version."""
         return self.base if isinstance(self.base, str) else self.base.path.name
+
+    @property
+    def description(self) -> str:
+        """Return the weights' name for a reader who follows the training."""
+        return "the untuned base" if isinstance(self.base, str) else self.name
 
     def open(self, cache: Path, texts: Iterable[str]) -> Base:
         """Load the weights; a base's vocabulary is extended for these texts."""
@@ -169,7 +170,7 @@ def make_version(
             raise TrainingError(
                 f"another training is running in {registry.root}: wait until it ends"
             )
-        for leftover in registry.root.glob(f"{_NEW}*"):  # from a killed run
+        for leftover in registry.root.glob(f"{NEW_PREFIX}*"):  # from a killed run
             shutil.rmtree(leftover)
         return _train_and_add(dataset, start, registry, settings, decoding, bar, resume=resume)
 
@@ -209,11 +210,11 @@ def sample_evenly(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair
     by_voice: dict[str, list[Pair]] = defaultdict(list)
     for pair in pairs:
         by_voice[pair.voice].append(pair)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     return [
         pair
         for _, own in sorted(by_voice.items())
-        for pair in chance.sample(own, min(per_voice, len(own)))
+        for pair in rng.sample(own, min(per_voice, len(own)))
     ]
 
 
@@ -226,8 +227,8 @@ def measure_loss(
     on_share: Callable[[float], None] = lambda _: None,
 ) -> dict[str, float]:
     """Return nats per character by voice, over all pairs, and over those not seen in training."""
+    from pipeline.training.device import training_device
     from pipeline.training.losses import Loss, losses
-    from pipeline.training.trainer import training_device
 
     if not examples:
         raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
@@ -266,83 +267,6 @@ def find_commit() -> str | None:
     return done.stdout.strip()
 
 
-def training_messages(dataset: Dataset) -> Iterator[tuple[str, str]]:
-    """Yield voice and text of the messages in the training pairs: targets, then other context.
-
-    A target is yielded each time it was said, a context line only once.
-    """
-    targets = {(pair.voice, text) for pair in dataset.train for text in pair.target}
-    for pair in dataset.train:
-        for text in pair.target:
-            yield pair.voice, text
-    for line in sorted({line for pair in dataset.train for line in pair.context}):
-        name, text = split_line(line)
-        message = (name, text.replace(LINE_BREAK, "\n")) if name is not None else None
-        if message and message not in targets:
-            yield message
-
-
-def save_lines(dataset: Dataset, folder: Path) -> int:
-    """Write the index of a dataset's training messages into an artifact's folder.
-
-    Its salt is the dataset's hash, so that the same training makes the same artifact.
-    """
-    salt = bytes.fromhex(dataset.content_hash)[:SALT_BYTES]
-    return write_index(folder / COPY_INDEX, training_messages(dataset), salt)
-
-
-def save_voice_table(dataset: Dataset, folder: Path) -> None:
-    """Write the classifier of a dataset's training turns by voice into an artifact's folder.
-
-    Its salt is the dataset's hash, as for the index of messages.
-    """
-    from pipeline.training.voice_classifier import fit_table
-
-    salt = bytes.fromhex(dataset.content_hash)[:SALT_BYTES]
-    table = fit_table(((pair.voice, pair.target) for pair in dataset.train), salt)
-    write_table(table, folder / VOICE_TABLE)
-
-
-def add_lines(registry: Registry, version_name: str, dataset: Dataset) -> str:
-    """Add a copy of a version with the index of messages and the table of voices; return its name.
-
-    A version's name contains the hash of its files, so the files of a version never change.
-
-    Raises:
-        UnderstudyError: It was trained on another dataset.
-    """
-    artifact = registry.open(version_name)
-    trained_on = artifact.card.provenance.get("dataset", {}).get("sha256")
-    if trained_on != dataset.content_hash:
-        raise UnderstudyError(
-            f"{artifact.path} was trained on another dataset than {dataset.folder}: name that one"
-        )
-    if artifact.card.provenance.get("hyperparameters", {}).get("reserve_judge_sessions"):
-        dataset = replace(dataset, train=select_half(dataset.train, judges=False))
-    with tempfile.TemporaryDirectory(dir=make_folder(registry.root), prefix=_NEW) as temporary:
-        folder = Path(temporary) / "artifact"
-        shutil.copytree(artifact.path, folder)
-        save_lines(dataset, folder)
-        save_voice_table(dataset, folder)
-        return registry.add(folder)
-
-
-def main() -> None:
-    """Add the index of messages and the table of voices to a version made without them."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline.training.run", description=main.__doc__
-    )
-    parser.add_argument("artifact", help="a version, or current")
-    parser.add_argument("dataset", type=Path, help="the dataset it was trained on")
-    parser.add_argument("--models", type=Path, default=Path("artifacts"))
-    given = parser.parse_args()
-    try:
-        name = add_lines(Registry(given.models), given.artifact, load_dataset(given.dataset))
-    except UnderstudyError as error:
-        sys.exit(f"lines: {error}")
-    sys.stdout.write(f"{name}\n")
-
-
 def _train_and_add(
     dataset: Dataset,
     start: Start,
@@ -354,6 +278,7 @@ def _train_and_add(
     resume: bool,
 ) -> tuple[str, HeldOutLoss]:
     from pipeline.training import trainer
+    from pipeline.training.device import choose_precision
 
     reuse_freed_memory()
     console = bar.console
@@ -373,24 +298,27 @@ def _train_and_add(
     def encode_all(chosen: Iterable[Pair]) -> list[Example]:
         return [encode(base.codec, p.voice, p.context, p.target, limits) for p in chosen]
 
-    precision = trainer.choose_precision(
-        settings.precision, work / trainer.PRECISION if resume else None
-    )
+    precision = choose_precision(settings.precision, work / trainer.PRECISION if resume else None)
     print_indented(f"Precision: {precision.reason}", console)
     tested = sample_evenly(dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
     examples = encode_all(tested)
+
+    def measure(title: str) -> dict[str, float]:
+        with step(console, title) as show:
+            return measure_loss(base, tested, examples, bf16=precision.bf16, on_share=show)
+
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
     before = saved_loss(work / _UNTUNED_LOSS, tested) if resume else None
     if before is None:
-        untuned = "the untuned base" if isinstance(start.base, str) else start.name
-        with step(console, f"Loss of {untuned} on {len(tested)} held-out replies") as show:
-            before = measure_loss(base, tested, examples, bf16=precision.bf16, on_share=show)
+        before = measure(f"Loss of {start.description} on {len(tested)} held-out replies")
         save_loss(work / _UNTUNED_LOSS, tested, before)
-    voices = max(1, len(dataset.roster.voices))
-    per_voice = max(1, settings.validation_pairs // voices)
-    watched = encode_all(sample_evenly(dataset.validation, per_voice, settings.seed))
+
+    def sample(pairs: Sequence[Pair], most: int) -> list[Example]:
+        per_voice = max(1, most // max(1, len(dataset.roster.voices)))
+        return encode_all(sample_evenly(pairs, per_voice, settings.seed))
+
     paced = replace(
         settings,
         batch_size=given_size,
@@ -402,23 +330,23 @@ def _train_and_add(
     print_indented(f"Training on {len(rows) // draws:,} {kind}", console)
     outcome = _train_with_bar(
         partial(
-            trainer.train, base, rows, paced, work, precision=precision, held_out=watched,
+            trainer.train, base, rows, paced, work, precision=precision,
+            held_out=sample(dataset.validation, settings.validation_pairs),
             name_loss=names if names.is_used else None,
             resume=resume, on_plan=partial(_print_plan, console, kind, draws),
         ),
         bar,
         kind,
     )  # fmt: skip
-    with _explain_interrupt(), step(console, "Loss of the tuned model on the same replies") as show:
-        after = measure_loss(base, tested, examples, bf16=precision.bf16, on_share=show)
+    with _explain_interrupt():
+        after = measure("Loss of the tuned model on the same replies")
     nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
     loss = HeldOutLoss(nats.pop(_WHOLE), nats.pop(_FRESH, None), nats, len(tested))
     title = "Converting for the bot, checked against the original"
     with _explain_interrupt(), step(console, title) as show:
         card = _card_of(dataset, start, base, settings, decoding, outcome, loss, canaries)
-        per_voice = max(1, _CHECKED_PAIRS // voices)
-        checked = sample_evenly(dataset.validation or dataset.test, per_voice, settings.seed)
-        name = _add_version(registry, base, card, encode_all(checked), dataset, show)
+        checked = sample(dataset.validation or dataset.test, _CHECKED_PAIRS)
+        name = _add_version(registry, base, card, checked, dataset, show)
     make_private(work / "tensorboard")
     shutil.move(work / "tensorboard", make_folder(registry.root / "tensorboard") / name)
     shutil.rmtree(work)  # checkpoints contain the chat
@@ -580,7 +508,7 @@ def _add_version(
 
     from pipeline.training.convert import convert
 
-    with tempfile.TemporaryDirectory(dir=registry.root, prefix=_NEW) as temporary:
+    with tempfile.TemporaryDirectory(dir=registry.root, prefix=NEW_PREFIX) as temporary:
         folder = make_folder(Path(temporary) / "artifact")
         drift = convert(base, folder / "engine", checked, on_share)
         base.codec.save(folder / "tokenizer.json")
@@ -591,7 +519,3 @@ def _add_version(
         save_voice_table(dataset, folder)
         save_propensity(dataset, folder)
         return registry.add(folder)
-
-
-if __name__ == "__main__":
-    main()

@@ -43,12 +43,12 @@ def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceT
     by_voice: dict[str, list[Sequence[str]]] = defaultdict(list)
     for voice, messages in turns:
         by_voice[voice].append(messages)
-    chance = random.Random(salt)
+    rng = random.Random(salt)
     names = sorted(by_voice)
     rows = [
         (number, messages)
         for number, name in enumerate(names)
-        for messages in chance.sample(by_voice[name], min(_MAX_TURNS, len(by_voice[name])))
+        for messages in rng.sample(by_voice[name], min(_MAX_TURNS, len(by_voice[name])))
     ]
     known: dict[str, int] = {}
     hashed = [hash_ngrams(messages, salt, known) for _, messages in rows]

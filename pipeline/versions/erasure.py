@@ -72,7 +72,7 @@ def contains_words_of(folder: Path, ids: set[int]) -> bool:
         roster = read_roster(folder / ROSTER_FILE)
     except RosterError:
         return True
-    if any(one.learn == "yes" and not ids.isdisjoint(one.ids) for one in roster.people):
+    if any(person.learn == "yes" and not ids.isdisjoint(person.ids) for person in roster.people):
         return True
     return not (folder / PAIRS).is_dir()
 

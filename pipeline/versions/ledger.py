@@ -67,13 +67,15 @@ class ConsentLedger:
     @property
     def opted_out(self) -> frozenset[int]:
         """Return the ids of users whose newest decision is `/optout`."""
-        return frozenset(one.user_id for one in self.decisions.values() if one.kind == "optout")
+        return frozenset(
+            decision.user_id for decision in self.decisions.values() if decision.kind == "optout"
+        )
 
     def add_dumps(self, dumps: Iterable[DumpNotes]) -> "ConsentLedger":
         """Return this ledger with the decisions and forgotten messages of dumps."""
         dumps = list(dumps)
         forgotten = self.forgotten.union(*(dump.forgotten for dump in dumps))
-        updated = self.add_decisions(one for dump in dumps for one in dump.decisions)
+        updated = self.add_decisions(decision for dump in dumps for decision in dump.decisions)
         return replace(updated, forgotten=forgotten)
 
     def add_decisions(self, decisions: Iterable[Decision]) -> "ConsentLedger":
@@ -100,7 +102,7 @@ class ConsentLedger:
 
     def keep_excluded(self, person: Person) -> Person:
         """Return a person with `learn = "no"` if an earlier roster excluded them."""
-        excluded = (one.ids for one in self.withdrawn if one.since is None)
+        excluded = (withdrawal.ids for withdrawal in self.withdrawn if withdrawal.since is None)
         if any(not set(ids).isdisjoint(person.ids) for ids in excluded):
             return replace(person, learn="no")
         return person
@@ -128,7 +130,7 @@ def load_withdrawn(root: Path) -> list[WithdrawnPerson]:
         DatasetError: A ledger is damaged.
     """
     indices = sorted((root / "history").glob(f"*/{HISTORY_INDEX}"))
-    return [one for index in indices for one in read_index(index)[1].withdrawn]
+    return [withdrawal for index in indices for withdrawal in read_index(index)[1].withdrawn]
 
 
 def read_index(path: Path) -> tuple[str, ConsentLedger]:
@@ -158,17 +160,17 @@ def describe_damage(path: Path, error: Exception) -> str:
 def ledger_to_json(ledger: ConsentLedger) -> dict[str, Any]:
     """Return a ledger as JSON values."""
     return {
-        "decisions": [decision_to_json(one) for one in ledger.decisions.values()],
+        "decisions": [decision_to_json(decision) for decision in ledger.decisions.values()],
         "forgotten": sorted(ledger.forgotten),
         "deleted": ledger.deleted,
         "understudies": sorted(ledger.understudies),
         "withdrawn": [
             {
-                "name": one.name,
-                "ids": list(one.ids),
-                "since": one.since.isoformat() if one.since else None,
+                "name": withdrawal.name,
+                "ids": list(withdrawal.ids),
+                "since": withdrawal.since.isoformat() if withdrawal.since else None,
             }
-            for one in ledger.withdrawn
+            for withdrawal in ledger.withdrawn
         ],
         "aliases": sorted(ledger.aliases.items()),
         "forgotten_words": sorted(ledger.forgotten_words),
@@ -187,7 +189,7 @@ def ledger_from_json(value: Mapping[str, Any]) -> ConsentLedger:
         for one in value["withdrawn"]
     )
     return ConsentLedger(
-        decisions={one.user_id: one for one in decisions},
+        decisions={decision.user_id: decision for decision in decisions},
         forgotten=frozenset(value["forgotten"]),
         understudies=frozenset(value["understudies"]),
         withdrawn=tuple(withdrawn),

@@ -66,10 +66,10 @@ def find_person(registry: Registry, name: str) -> Person:
     people = [Person(one.name, one.ids) for one in load_withdrawn(registry.root)]
     for artifact in load_usable_versions(registry):
         people += artifact.card.roster.people
-    people = [one for one in people if fold(one.name) == fold(name)]
+    people = [person for person in people if fold(person.name) == fold(name)]
     if not people:
         raise ArtifactError(f"nobody is called {name!r} in the models of {registry.root}")
-    return Person(people[0].name, tuple({number for one in people for number in one.ids}))
+    return Person(people[0].name, tuple({number for person in people for number in person.ids}))
 
 
 def load_usable_versions(registry: Registry) -> Iterator[Artifact]:
@@ -133,7 +133,10 @@ def find_dataset(artifact: Artifact) -> str | None:
 def record_erasure(root: Path, folders: Iterable[Path], reason: str) -> None:
     """Record when and why datasets were erased, for messages about a missing dataset."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
-    records = {**_read_erasures(root), **{one.name: {"at": at, "why": reason} for one in folders}}
+    records = {
+        **_read_erasures(root),
+        **{folder.name: {"at": at, "why": reason} for folder in folders},
+    }
     write_text(root / _ERASED, json.dumps(records, ensure_ascii=False, indent=1) + "\n")
 
 

@@ -110,7 +110,7 @@ def _describe_input(receipt: Receipt) -> Iterator[str]:
         yield f"{one['kind']} {make_printable(one['name'])}: {one['messages']:,} messages{dates}"
         yield f"  sha256 {one['sha256']}"
     if earlier := receipt["earlier_exports"]:
-        yield f"exports merged earlier, by sha256: {', '.join(one[:12] for one in earlier)}"
+        yield f"exports merged earlier, by sha256: {', '.join(sha256[:12] for sha256 in earlier)}"
     yield (
         f"total: {receipt['messages']:,} messages up to {receipt['through'][:16]}, "
         f"{receipt['new']:,} of them new; {receipt['deleted']:,} deleted since"

@@ -16,8 +16,9 @@ from bot.errors import StoreError
 from bot.store import erasure, wipe
 from bot.store.database import open_database, prepare_database, wal_file
 from bot.store.erasure import Eraser, ErasureQuery
-from bot.store.inbox import Inbox, remove_erased_text
+from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
+from bot.store.updates import remove_erased_text
 from model.chat import eligibility, quotes
 from model.chat.conversation import Message
 from model.redaction import numbers

@@ -9,7 +9,7 @@ from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE
 from model.artifacts.registry import Registry
 from pipeline.cli.main import app
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.run import save_lines, save_voice_table
+from pipeline.training.indexes import save_lines, save_voice_table
 from pipeline.versions.lineage import find_dataset
 from tests import habits
 from tests.checkpoints import save_llama

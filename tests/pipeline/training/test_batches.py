@@ -8,9 +8,10 @@ import pytest
 
 from pipeline.training.bases import open_base
 from pipeline.training.callbacks import RunCallback
+from pipeline.training.device import Precision
 from pipeline.training.encoding import split_by_tokens
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.trainer import PairTrainer, Precision, TrainingData, train
+from pipeline.training.trainer import PairTrainer, TrainingData, train
 from tests.checkpoints import save_llama
 
 FLOAT32 = Precision(bf16=False, reason="a test")

@@ -9,10 +9,11 @@ import torch
 from model.errors import TrainingError
 from pipeline.training import trainer
 from pipeline.training.bases import open_base
+from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import Loss, losses
-from pipeline.training.trainer import Precision, train
+from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.training_rows import rows_of
 

@@ -12,11 +12,12 @@ from model.speaking.engine import Request, open_engine
 from pipeline.training import kinds
 from pipeline.training.bases import load_encoder_decoder, open_base
 from pipeline.training.convert import convert
+from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.kinds import check_config, max_tokens
 from pipeline.training.losses import losses, reply_log_probabilities
-from pipeline.training.trainer import Precision, train
+from pipeline.training.trainer import train
 from tests.checkpoints import KINDS, save_decoder
 from tests.training_rows import rows_of
 

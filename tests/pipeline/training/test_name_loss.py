@@ -11,11 +11,12 @@ import torch
 
 from pipeline.dataset.pairs import Pair
 from pipeline.training.bases import open_base
+from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import losses
 from pipeline.training.name_loss import NAMES, TURNS, NameLoss
-from pipeline.training.trainer import Precision, train
+from pipeline.training.trainer import train
 from tests.checkpoints import save_llama
 from tests.training_rows import rows_of
 

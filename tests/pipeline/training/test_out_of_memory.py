@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from model.errors import TrainingError
-from pipeline.training import trainer
+from pipeline.training import device, trainer
 from pipeline.training.bases import open_base
+from pipeline.training.device import Precision, fitting_pairs
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import losses
-from pipeline.training.trainer import Precision, fitting_pairs, train
+from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.training_rows import rows_of
 
@@ -90,7 +91,7 @@ def test_less_memory_gives_a_smaller_batch(folder, monkeypatch):
     base = open_base(str(folder), folder, [])
     found = []
     for free in (0, 2**24, 2**26, 2**40):
-        monkeypatch.setattr(trainer, "_free_bytes", lambda _, free=free: free)
+        monkeypatch.setattr(device, "_free_bytes", lambda _, free=free: free)
         found.append(fitting_pairs(base.weights, 100, bf16=False))
 
     assert found == sorted(found)

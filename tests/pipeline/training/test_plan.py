@@ -7,10 +7,11 @@ import torch
 
 from pipeline.training import plan
 from pipeline.training.bases import open_base
+from pipeline.training.device import Precision
 from pipeline.training.encoding import Collator, encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.plan import Plan, Speed, make_plan, measure_speed
-from pipeline.training.trainer import Precision, train
+from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.training_rows import rows_of
 

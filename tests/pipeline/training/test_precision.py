@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from pipeline.training import trainer
-from pipeline.training.trainer import choose_precision, measure_bf16_gain
+from pipeline.training import device
+from pipeline.training.device import choose_precision, measure_bf16_gain
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def able(monkeypatch):
 
 @pytest.mark.parametrize(("gain", "bf16"), [(4.0, True), (1.0, False), (0.6, False)])
 def test_bf16_is_chosen_where_it_is_measured_to_be_faster(able, monkeypatch, gain, bf16):
-    monkeypatch.setattr(trainer, "measure_bf16_gain", lambda: gain)
+    monkeypatch.setattr(device, "measure_bf16_gain", lambda: gain)
 
     chosen = choose_precision("auto")
 
@@ -30,7 +30,7 @@ def test_bf16_is_chosen_where_it_is_measured_to_be_faster(able, monkeypatch, gai
 
 def test_without_the_instructions_nothing_is_measured(able, monkeypatch):
     monkeypatch.setattr("torch.cpu.get_capabilities", dict)
-    monkeypatch.setattr(trainer, "measure_bf16_gain", None)
+    monkeypatch.setattr(device, "measure_bf16_gain", None)
 
     assert not choose_precision("auto").bf16
 
@@ -69,7 +69,7 @@ def test_a_busy_machine_does_not_change_the_gain():
 def test_a_resumed_run_keeps_its_precision_whatever_is_measured_now(
     able, monkeypatch, tmp_path, bf16
 ):
-    monkeypatch.setattr(trainer, "measure_bf16_gain", lambda: 0.5 if bf16 else 4.0)
+    monkeypatch.setattr(device, "measure_bf16_gain", lambda: 0.5 if bf16 else 4.0)
     (tmp_path / "precision").write_text("bf16\n" if bf16 else "float32\n")
 
     resumed = choose_precision("auto", tmp_path / "precision")

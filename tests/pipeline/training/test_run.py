@@ -213,12 +213,12 @@ def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset
     dataset = load_dataset(habits_dataset)
     settings = Hyperparameters(epochs=0.2, batch_size=8)
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
-    monkeypatch.setattr("pipeline.training.trainer.measure_bf16_gain", lambda: 4.0)
+    monkeypatch.setattr("pipeline.training.device.measure_bf16_gain", lambda: 4.0)
     monkeypatch.setattr("pipeline.training.run.TrainingBar.__call__", interrupt)
     with pytest.raises(TrainingError, match="repeat the command to continue"):
         train(dataset, base, registry, settings, Decoding(), QUIET)
     monkeypatch.undo()
-    monkeypatch.setattr("pipeline.training.trainer.measure_bf16_gain", lambda: 0.5)
+    monkeypatch.setattr("pipeline.training.device.measure_bf16_gain", lambda: 0.5)
     taken = []
 
     def measure(*given, **more):

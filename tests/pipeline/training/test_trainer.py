@@ -7,10 +7,11 @@ import pytest
 
 from model.errors import TrainingError
 from pipeline.training.bases import open_base
+from pipeline.training.device import Precision
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import losses
-from pipeline.training.trainer import Precision, train
+from pipeline.training.trainer import train
 from tests.checkpoints import save_llama, save_t5
 from tests.habits import HABITS
 from tests.training_rows import rows_of

@@ -14,7 +14,7 @@ from model.speaking.copy_index import open_index
 from model.speaking.voice_classifier import read_table
 from pipeline.dataset.pairs import select_half
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.run import add_lines, save_lines, save_voice_table, training_messages
+from pipeline.training.indexes import add_lines, save_lines, save_voice_table, training_messages
 from tests.habits import HABITS
 from tests.model.fake_artifacts import make
 
@@ -106,7 +106,7 @@ def test_the_command_names_the_new_version(tmp_path, habits_dataset):
     registry = registry_of(tmp_path, load_dataset(habits_dataset).content_hash)
 
     said = subprocess.run(
-        [sys.executable, "-m", "pipeline.training.run", "1", str(habits_dataset),
+        [sys.executable, "-m", "pipeline.training.indexes", "1", str(habits_dataset),
          "--models", str(registry.root)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip

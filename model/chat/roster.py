@@ -305,6 +305,7 @@ def roster_from_json(value: Mapping[str, Any]) -> Roster:
             raise RosterError(
                 f"there is no key {min(unknown)!r}: a roster has people, bots and understudies"
             )
+        _check_lists(value)
         people = value.get("people", ())
         if found := find_unknown_key(people):
             number, key = found
@@ -319,9 +320,14 @@ def roster_from_json(value: Mapping[str, Any]) -> Roster:
             understudies=frozenset(map(id_from_json, value.get("understudies", ()))),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RosterError(
-            f"a person needs a name and ids = […]: {make_printable(str(error))}"
-        ) from error
+        raise RosterError(f"the roster is not valid: {make_printable(str(error))}") from error
+
+
+def _check_lists(value: Mapping[str, Any]) -> None:
+    """Raise TypeError for a value that is not a list."""
+    for key, items in value.items():
+        if not isinstance(items, list | tuple):
+            raise TypeError(f"{key} is a list, such as {key} = [{items!r}]")
 
 
 def find_unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
@@ -335,11 +341,12 @@ def find_unknown_key(people: Iterable[Any]) -> tuple[int, str] | None:
 
 
 def _person_from_json(value: Mapping[str, Any]) -> Person:
+    if not isinstance(value, Mapping) or not {"name", "ids"} <= set(value):
+        raise TypeError("a person needs a name and ids = […]")
     kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
     optouts = kept.pop("opted_out", ())
-    for key, items in (("opted_out", optouts), *kept.items()):
-        if key in {"ids", "names", "aliases", "opted_out"} and not isinstance(items, tuple):
-            raise TypeError(f"{key} is a list, such as {key} = [{items!r}]")
+    lists = {"ids", "names", "aliases"}
+    _check_lists({"opted_out": optouts} | {k: v for k, v in kept.items() if k in lists})
     person = Person(**kept, opted_out=tuple(map(decision_from_json, optouts)))
     for number in person.ids:
         id_from_json(number)

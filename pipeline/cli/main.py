@@ -37,7 +37,7 @@ def train(
     base: options.Base = DEFAULT,
     epochs: Annotated[float | None, training_option("epochs", panel=None)] = None,
     minutes: Annotated[float | None, training_option("minutes", panel=None)] = None,
-    lora: Annotated[bool | None, training_option("lora", "--lora", panel=None)] = None,
+    lora: Annotated[bool | None, training_option("lora", "--lora/--no-lora", panel=None)] = None,
     models_dir: ModelsDir = MODELS,
     resume: options.Resume = False,
     restart: options.Restart = False,
@@ -173,9 +173,15 @@ def evaluate(
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         raise typer.BadParameter(f"--out {out}: name a file in a folder that exists")
     from pipeline.evaluation import evaluate as evaluation
+    from pipeline.report.version import read_scorecard
 
     console = Console(highlight=False, markup=False)
     found = Registry(models_dir).open(artifact)
+    if quick and out is None and (earlier := read_scorecard(found)) and not earlier["quick"]:
+        raise typer.BadParameter(
+            f"--quick: {found.path.name} has a full scorecard, which stays as it is: name another "
+            "file with --out"
+        )
     decoding = options.decoding(found.card.decoding, context.params)
     version = replace(found, card=replace(found.card, decoding=decoding))
     dataset = evaluation.load_evaluation_dataset(version, data)

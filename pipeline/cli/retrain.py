@@ -62,9 +62,7 @@ def retrain(
     resume: options.Resume = False,
     restart: options.Restart = False,
     yes: Annotated[bool, typer.Option("--yes", help="Answer yes to every question")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print only the result, on one line")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only the result")] = False,
     min_messages: Annotated[
         int | None,
         typer.Option(
@@ -125,7 +123,7 @@ def retrain(
     learning_rate: Annotated[
         float | None, training_option("learning_rate", default=_CURRENT)
     ] = None,
-    lora: Annotated[bool | None, training_option("lora", "--lora")] = None,
+    lora: Annotated[bool | None, training_option("lora", "--lora/--no-lora")] = None,
     max_prompt_tokens: Annotated[
         int | None, training_option("max_prompt_tokens", default=_CURRENT)
     ] = None,

@@ -89,7 +89,7 @@ def start(
             metavar="N",
             parser=number(int, 1),
             help="Minimum messages for a voice",
-            show_default="200, or less if nobody has as many",
+            show_default="200, or less if two have fewer",
             rich_help_panel=_PEOPLE,
         ),
     ] = None,

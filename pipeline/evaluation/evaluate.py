@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ from pipeline.training.run import sample_evenly
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
 FORMAT = 2
-_PARTS = 6  # three arms of replies, and three ways of scoring real turns
+_PARTS = 6  # three arms of replies; then fit, right voice and canaries
 _ALMOST = 0.999
 _DECOYS = 63  # texts to compare a canary with: exposure up to 6 bits
 _POOL_SESSIONS = 5
@@ -63,7 +63,7 @@ _POOL_SESSIONS = 5
 FULL = Size(replies=600, lines=680, cold=60, swapped=20, scored=40, refits=5)
 QUICK = Size(replies=10, lines=600, cold=5, swapped=2, scored=5, refits=1, quick=True)
 GATE = Size(replies=24, lines=600, cold=2, swapped=2, scored=24, refits=1, quick=True)
-"""The size for the gate, which needs generated replies and right voice most."""
+"""The gate's size: it compares generated replies and right voice."""
 MIN_LINES = 2_020
 """Lines that the model says in a full run, so that at least 2,000 are checked for private data."""
 
@@ -268,12 +268,20 @@ def _prepare(base: Base) -> Base:
     """Move weights to the fastest device and precision of this machine."""
     import torch
 
-    from pipeline.training.device import choose_precision, training_device
+    from pipeline.training.device import training_device
 
     base.weights.to(training_device())
-    if choose_precision("auto").bf16:
+    if _has_fast_bf16():
         base.weights.to(torch.bfloat16)
     return base
+
+
+@cache
+def _has_fast_bf16() -> bool:
+    """Whether to compute in bf16; measured once, so that all models have the same precision."""
+    from pipeline.training.device import choose_precision
+
+    return choose_precision("auto").bf16
 
 
 def _measure_exposures(

@@ -255,8 +255,32 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
     Raises:
         TrainingError: A training is running, possibly on these words.
     """
-    withdrawn = merged.ledger.withdrawn
-    forgotten = current_forgotten_ids(merged)
+    withdrawn, before = merged.ledger.withdrawn, merged.history.ledger
+    ids = {number for person in roster.people if person.learn == "no" for number in person.ids}
+    ids_before = {number for withdrawal in before.withdrawn for number in withdrawal.ids}
+    is_new = not (merged.ledger.forgotten <= before.forgotten and ids <= ids_before)
+    with locked(root / "training.lock", wait=False) as is_alone:
+        if is_new and not is_alone:
+            raise TrainingError(f"a training is running in {root}: wait until it ends")
+        reasons = _erase_datasets(root, merged)
+        erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
+        why = "; ".join(dict.fromkeys(reasons))
+        if is_new:
+            if (root / "training").is_dir():
+                erased.append("the checkpoints")
+                new = [
+                    withdrawal.reason
+                    for withdrawal in withdrawn
+                    if not ids_before.issuperset(withdrawal.ids)
+                ]
+                why = why or "; ".join(new) or "messages must be forgotten"
+            shutil.rmtree(root / "training", ignore_errors=True)
+    return f"erased {' and '.join(erased)}: {why}" if erased else ""
+
+
+def _erase_datasets(root: Path, merged: MergedChat) -> list[str]:
+    """Delete incomplete datasets and those with words that must go; return a reason for each."""
+    withdrawn, forgotten = merged.ledger.withdrawn, current_forgotten_ids(merged)
     reasons: list[str] = []
     for folder in list(list_datasets(root)):
         if contains_words_of(folder, set()):
@@ -272,25 +296,7 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
         reasons.append(reason)
         record_erasure(root, [folder], reason)  # before deleting: a kill keeps the reason
         delete_dataset(folder)
-    erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
-    why = "; ".join(dict.fromkeys(reasons))
-    before = merged.history.ledger
-    ids = {number for person in roster.people if person.learn == "no" for number in person.ids}
-    ids_before = {number for withdrawal in before.withdrawn for number in withdrawal.ids}
-    if not (merged.ledger.forgotten <= before.forgotten and ids <= ids_before):
-        with locked(root / "training.lock", wait=False) as is_alone:
-            if not is_alone:
-                raise TrainingError(f"a training is running in {root}: wait until it ends")
-            if (root / "training").is_dir():
-                erased.append("the checkpoints")
-                new = [
-                    withdrawal.reason
-                    for withdrawal in withdrawn
-                    if not ids_before.issuperset(withdrawal.ids)
-                ]
-                why = why or "; ".join(new) or "messages must be forgotten"
-            shutil.rmtree(root / "training", ignore_errors=True)
-    return f"erased {' and '.join(erased)}: {why}" if erased else ""
+    return reasons
 
 
 def _read_message_ids(folder: Path, merged: MergedChat) -> set[int]:

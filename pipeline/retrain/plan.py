@@ -32,8 +32,8 @@ _CONTINUED_RATE = 1 / 3
 
 At the full rate, the version's knowledge fades (docs/experiments/retraining-start.md).
 """
-_CHOSEN_BY_BASE = {"examples", "batch_size", "learning_rate"}
-"""Hyperparameters that a card stores with the values chosen for its base."""
+_CHOSEN_BY_BASE = {"examples", "batch_size", "learning_rate", "lora"}
+"""Hyperparameters that suit one base: another base does not inherit them."""
 
 _TEST_SHARE_OF_NEW = 0.25
 _VALIDATION_SHARE_OF_NEW = 0.1
@@ -66,7 +66,7 @@ def make_plan(
         DatasetError: There is too little text.
     """
     card = current.artifact.card if current.artifact else None
-    stored = card.provenance.get("hyperparameters", {}) if card else {}
+    stored = card.provenance.get("requested", {}) if card else {}
     inherited = {field.name for field in fields(Hyperparameters)}
     if card and request.base not in {None, card.base}:
         inherited -= _CHOSEN_BY_BASE

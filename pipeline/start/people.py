@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.chat.names import clean_name, fold, make_printable_name
-from model.chat.roster import Imitate, Person, Roster
+from model.chat.roster import Decision, Imitate, Person, Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import (
     MIN_MESSAGES,
@@ -25,9 +25,11 @@ _MIN_VOICES = _TWO = 2
 _CONSENT = """
 May the bot speak as them? Telegram's terms ask for their consent.
   y      they have agreed
-  Enter  not asked yet: silent until they send /optin to the bot
+  -      not asked yet: silent until they send /optin to the bot
   n      never
-  x      never, and the model must not learn from their messages"""
+  x      never, and the model must not learn from their messages
+  Enter  the answer in brackets"""
+_STRICTEST: tuple[Imitate, ...] = ("no", "ask", "yes")
 _AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
 
 
@@ -105,11 +107,28 @@ def apply_consent(roster: Roster, consent: Consent) -> Roster:
 
 
 def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
-    """Return a roster in which these people are merged into the first of them."""
+    """Return a roster in which these people are merged into the first of them.
+
+    A "no" of any of them is kept. Their other names stay as aliases.
+    """
     first, *others = same
-    names = dict.fromkeys(name for one in same for name in (*one.names, *one.aliases))
-    ids = tuple(dict.fromkeys(number for one in same for number in one.ids))
-    merged = replace(first, ids=ids, names=tuple(names))
+    names = dict.fromkeys(name for person in same for name in person.names)
+    aliases = dict.fromkeys(name for person in same for name in (person.name, *person.aliases))
+    answers = {person.imitate for person in same}
+    imitate = next(answer for answer in _STRICTEST if answer in answers)
+    refusals = [person for person in same if person.imitate == "no"]
+    optouts: tuple[Decision, ...] = ()
+    if all(person.opted_out for person in refusals):  # otherwise the roster itself says "no"
+        optouts = tuple(decision for person in refusals for decision in person.opted_out)
+    merged = replace(
+        first,
+        ids=tuple(dict.fromkeys(number for person in same for number in person.ids)),
+        names=tuple(names),
+        aliases=tuple(name for name in aliases if fold(name) != fold(first.name)),
+        learn="no" if any(person.learn == "no" for person in same) else "yes",
+        imitate=imitate,
+        opted_out=optouts,
+    )
     gone = {other.name for other in others}
     people = (merged if person.name == first.name else person for person in roster.people)
     return replace(roster, people=tuple(person for person in people if person.name not in gone))
@@ -233,7 +252,7 @@ def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
             return replace(person, learn="no", imitate="no")
         if answer in keys:
             return replace(person, learn="yes", imitate=keys[answer], opted_out=())
-        asker.say("Type y, n or x, or only Enter.", "yellow")
+        asker.say("Type y, -, n or x, or only Enter.", "yellow")
 
 
 def _describe(person: Person) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
+from model.chat.roster import Roster
 from model.errors import UnderstudyError
 from model.files import locked, make_folder
-from pipeline.dataset.roster_file import ROSTER_FILE, read_roster
+from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
 from pipeline.start.asking import Asker, listed, numbered, short_path
@@ -173,6 +174,8 @@ class _Steps:
         given, known = self._request.export, self._answers.export
         if given is not None:
             file = (given / RESULT if given.is_dir() else given).resolve()
+            if not file.is_file():
+                raise UnderstudyError(f"there is no file {file}. {_HOW}")
             if str(file) != known:
                 self._answers = Answers()
                 self._save(export=str(file))
@@ -212,7 +215,7 @@ class _Steps:
         known, wanted = self._answers, self._request.chat
         roster = self._root / ROSTER_FILE
         has_people = known.has_people and roster.is_file() and not self._request.consent.is_given
-        if known.chat_id is not None and has_people and wanted in {None, known.chat}:
+        if known.chat_id is not None and has_people and self._is_chosen_chat():
             return
         if self._is_trained and wanted is None and not self._request.consent.is_given:
             return
@@ -221,9 +224,13 @@ class _Steps:
         self._ask.name_command("understudy", "inspect", _folder_of(export))
         with self._opened(export) as archive:
             chat_id = known.chat_id
-            if chat_id is None or wanted not in {None, known.chat, str(chat_id)}:
+            if chat_id is None or not self._is_chosen_chat():
                 chat_id = self._choose_chat(archive)
             self._choose_people(archive, chat_id, export)
+
+    def _is_chosen_chat(self) -> bool:
+        """Whether --chat is missing, or names the chat that was chosen before."""
+        return self._request.chat in {None, self._answers.chat, str(self._answers.chat_id)}
 
     @contextmanager
     def _opened(self, export: Path) -> Iterator[Archive]:
@@ -291,7 +298,8 @@ class _Steps:
             self._save(base=given.base, minutes=given.minutes, lora=False)
             return
         self._title(4)
-        base, lora, seconds = given.base or known.base, known.lora, None
+        base, seconds = given.base or known.base, None
+        lora = known.lora and base == known.base
         if base is None:
             self._ask.name_command("understudy", "doctor")
             base, lora, seconds = ask_base(self._ask, known.messages)
@@ -331,11 +339,13 @@ class _Steps:
         if lora:
             hyperparameters["lora"] = True
         models = [] if self._root == _DEFAULT_MODELS else ["--models", self._root]
-        minutes = f"{known.minutes:g}"
+        has_usual_minimum = known.min_messages in {0, MIN_MESSAGES}
+        minimum = [] if has_usual_minimum else ["--min-messages", known.min_messages]
+        other = self._request.hyperparameters.items()
         self._ask.name_command(
             "understudy", "retrain", _folder_of(export), f"--chat={known.chat_id}",
-            "--base", known.base,
-            "--minutes", minutes, *lora, *models,
+            "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *models, *minimum,
+            *(f"--{key.replace('_', '-')}={value}" for key, value in other),
         )  # fmt: skip
         from pipeline.retrain.request import RetrainRequest
 
@@ -373,6 +383,7 @@ class _Steps:
                 "give another folder for this chat with --models PATH"
             )
         file = self._root / ROSTER_FILE
+        self._refuse_learned(version, read_roster(file))
         self._ask.say(f"{self._root} already has {version}, trained on this chat: using that.")
         self._ask.name_command(
             "understudy", "models", "roster", version.split("-", maxsplit=1)[0], file
@@ -381,6 +392,27 @@ class _Steps:
         self._ask.say("To train on newer messages later, export again, then:")
         self._ask.name_command("understudy", "retrain", "ChatExport_…/result.json", "live.json")
         self._save(version=version)
+
+    def _refuse_learned(self, version: str, roster: Roster) -> None:
+        """Raise UnderstudyError if a version has learned from people who are excluded now."""
+        trained = self._registry.open(version).card.roster
+        names = [
+            person.name
+            for person in roster.people
+            if person.learn == "no"
+            and any(
+                before.learn == "yes"
+                for number in person.ids
+                if (before := trained.find_by_id(number))
+            )
+        ]
+        if names:
+            export = _folder_of(Path(self._answers.export or "EXPORT"))
+            raise UnderstudyError(
+                f"{version} has learned messages of {listed(names)}: to train without them, run "
+                f"understudy retrain {export} --force-training, then understudy models purge "
+                f"--person {names[0]!r}"
+            )
 
     def _ask_in_training(self, question: str) -> bool:
         return self._ask.confirm(question, default=True)

@@ -27,7 +27,10 @@ _CPU_ROWS = 4  # the speed of a CPU in tokens hardly depends on the batch size
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens per second, forward and backward, and seconds per update of the weights."""
+    """Tokens per second, forward and backward, and seconds per step for all that remains.
+
+    That is the update of the weights, and the loss on names.
+    """
 
     tokens: float
     update: float
@@ -94,7 +97,7 @@ def measure_speed(
     import torch
 
     weights, device = base.weights, base.weights.device.type
-    size = min(len(rows), batch_size if device == "cuda" else _CPU_ROWS)
+    size = min(len(rows), batch_size, batch_size if device == "cuda" else _CPU_ROWS)
     lengths = list(rows["length"])
     by_length = sorted(range(len(rows)), key=lengths.__getitem__)
     long_enough = min(_LONG_ENOUGH, _SHARE * minutes * 60)
@@ -102,13 +105,18 @@ def measure_speed(
     trained = [value for value in weights.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, weight_decay=0.0, fused=True)
 
+    def time_names(name_loss: "NameLoss", step: int) -> float:
+        began = _read_clock(device)
+        with torch.autocast(device, torch.bfloat16, enabled=bf16):
+            loss = name_loss.compute(step)
+        loss.backward()
+        return _read_clock(device) - began
+
     def time_batch(start: int) -> tuple[int, float]:
         batch = collate([rows[place] for place in by_length[start : start + size]])
         batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            if name_loss:
-                name_loss.compute(start).backward()
             logits, labels, _ = label_logits(base, batch)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()  # type: ignore[no-untyped-call, unused-ignore]  # torch's
@@ -125,12 +133,13 @@ def measure_speed(
             tokens, elapsed = time_batch((len(rows) - size) * (len(speeds) * 3 % 8 + 1) // 8)
             seconds += elapsed
             speeds.append(tokens / elapsed)
+        names = min(time_names(name_loss, step) for step in range(3)) if name_loss else 0.0
         weights.train(was_training)
     began = _read_clock(device)
     optimizer.step()
     update = _read_clock(device) - began
     optimizer.zero_grad()
-    return Speed(max(speeds), update)
+    return Speed(max(speeds), update + names)
 
 
 def _read_clock(device: str) -> float:

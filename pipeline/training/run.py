@@ -30,6 +30,7 @@ from pipeline.dataset.storage import CONVERSATIONS, Dataset, read_session_lines
 from pipeline.terminal import Bar, TrainingBar, clock, curve, print_indented, step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import Canary, plant_canaries
+from pipeline.training.checkpoints import find_checkpoint
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.indexes import save_lines, save_voice_table
@@ -182,9 +183,8 @@ def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
 
 
 def checkpoint_of(dataset: Dataset, start: Start, registry: Registry) -> Path | None:
-    """Return the newest checkpoint of an interrupted training; None if there is none."""
-    found = work_folder(dataset, start, registry).glob("checkpoint-*")
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    """Return the last checkpoint of an interrupted training; None if there is none."""
+    return find_checkpoint(work_folder(dataset, start, registry))
 
 
 def may_resume(
@@ -193,8 +193,11 @@ def may_resume(
     """Return whether to continue from a checkpoint; ask without --resume or --restart.
 
     Raises:
-        TrainingError: There is a checkpoint, and no terminal to ask what to do with it.
+        TrainingError: There is a checkpoint, and no terminal to ask what to do with it; or none,
+            with --resume.
     """
+    if resume and checkpoint is None:
+        raise TrainingError("no stopped training left a checkpoint: train without --resume")
     if restart or resume or checkpoint is None:
         return resume
     if ask(f"A stopped training left {checkpoint}. Resume it?"):
@@ -285,7 +288,7 @@ def _train_and_add(
     if not (dataset.folder / CONVERSATIONS).is_file():
         text = "This dataset does not say who answers whom, so the bot never joins unprompted"
         print_indented(text, console)
-    work = work_folder(dataset, start, registry)
+    work, requested = work_folder(dataset, start, registry), settings
     dataset, canaries = _choose_training_pairs(dataset, settings)
     with step(console, f"Loading {start.name}"):
         base = start.open(registry.root / "bases", dataset.texts())
@@ -344,13 +347,20 @@ def _train_and_add(
     loss = HeldOutLoss(nats.pop(_WHOLE), nats.pop(_FRESH, None), nats, len(tested))
     title = "Converting for the bot, checked against the original"
     with _explain_interrupt(), step(console, title) as show:
-        card = _card_of(dataset, start, base, settings, decoding, outcome, loss, canaries)
+        card = _make_card(dataset, start, base, settings, decoding, outcome, loss, canaries)
+        provenance = {**card.provenance, "requested": asdict(requested)}  # inherited by retrain
+        card = replace(card, provenance=provenance)
         checked = sample(dataset.validation or dataset.test, _CHECKED_PAIRS)
         name = _add_version(registry, base, card, checked, dataset, show)
-    make_private(work / "tensorboard")
-    shutil.move(work / "tensorboard", make_folder(registry.root / "tensorboard") / name)
-    shutil.rmtree(work)  # checkpoints contain the chat
+    _clean_up(work, make_folder(registry.root / "tensorboard") / name)
     return name, loss
+
+
+def _clean_up(work: Path, records: Path) -> None:
+    """Keep TensorBoard's records of a run, and delete its checkpoints, which contain the chat."""
+    make_private(work / "tensorboard")
+    shutil.move(work / "tensorboard", records)
+    shutil.rmtree(work)
 
 
 @contextmanager
@@ -451,7 +461,7 @@ def _train_with_bar(run: Callable[..., "Outcome"], bar: Bar, kind: str) -> "Outc
     return outcome
 
 
-def _card_of(
+def _make_card(
     dataset: Dataset,
     start: Start,
     base: Base,

@@ -21,6 +21,7 @@ from model.errors import TrainingError
 from pipeline.terminal import Point, Watcher
 from pipeline.training.bases import Base
 from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
+from pipeline.training.checkpoints import STATE, find_checkpoint
 from pipeline.training.device import (
     Precision,
     fitting_pairs,
@@ -38,7 +39,6 @@ PRECISION = "precision"
 
 _BATCH_SIZE = "batch_size"  # the same for the examples in a step
 _NAME_LOSS = "name_loss"  # exists if the run has a loss on names, for a resumed run
-_STATE = "trainer_state.json"  # transformers writes it last into a checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
 
     `rows` are training examples as `encode_pairs` or `encode_sessions` returns them. The loss on
     the held-out examples decides when to stop and which weights are used. `name_loss` is added,
-    unless the time limit leaves too few passes for it.
+    unless there are too few passes for it.
 
     Raises:
         TrainingError: There is nothing to train on or to resume, memory is too small for one
@@ -105,7 +105,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
         )
         settings = replace(settings, batch_size=plan.batch_size)
         on_plan(plan)
-    elif resume and not (work / _NAME_LOSS).is_file():
+    elif not _keeps_name_loss(name_loss, settings, work if resume else None):
         name_loss = None
     if name_loss:
         (work / _NAME_LOSS).touch()
@@ -116,14 +116,16 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     retried = False
 
     def fit(batch_size: int) -> tuple[Any, float]:
-        checkpoint = _last_checkpoint(work) if resume or retried else None
+        checkpoint = find_checkpoint(work) if resume or retried else None
         trainer = PairTrainer(
             base, data, settings, run, work, batch_size=batch_size, bf16=precision.bf16
         )
         try:
-            loss = trainer.train(resume_from_checkpoint=checkpoint).training_loss
+            loss = trainer.train(
+                resume_from_checkpoint=str(checkpoint) if checkpoint else None
+            ).training_loss
         except RuntimeError as error:
-            is_lost = trainer.state.global_step and _last_checkpoint(work) is None
+            is_lost = trainer.state.global_step and find_checkpoint(work) is None
             if is_lost and should_reduce_batch_size(error):
                 raise TrainingError(
                     f"out of memory after {trainer.state.global_step} steps: train again with a "
@@ -135,12 +137,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     def next_batch_size() -> int:
         nonlocal retried
         retried = True
-        for size in sizes:
-            return size
-        raise TrainingError(
-            f"out of memory with one pair of {longest} tokens at a time: try --lora, a smaller "
-            "--base or a lower --max-prompt-tokens"
-        )
+        return _next_batch_size(sizes, longest)
 
     with first_interrupt(run.interrupt):
         state, loss = find_executable_batch_size(
@@ -162,12 +159,22 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     )  # fmt: skip
 
 
+def _next_batch_size(sizes: Iterator[int], longest: int) -> int:
+    """Return the next size to try after running out of memory, or raise TrainingError."""
+    for size in sizes:
+        return size
+    raise TrainingError(
+        f"out of memory with one pair of {longest} tokens at a time: try --lora, a smaller "
+        "--base or a lower --max-prompt-tokens"
+    )
+
+
 def _check_start(rows: datasets.Dataset, work: Path, *, resume: bool) -> None:
     """Make the folder of a run; check that there is something to train on, or to resume."""
     work.mkdir(parents=True, exist_ok=True)
     if not len(rows):
         raise TrainingError("the dataset has no training pairs: build it from a longer chat")
-    if resume and _last_checkpoint(work) is None:
+    if resume and find_checkpoint(work) is None:
         raise TrainingError(f"nothing to resume in {work}: train without --resume")
 
 
@@ -177,6 +184,15 @@ def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameter
     if settings.batch_size or not file.is_file():
         return settings
     return replace(settings, batch_size=int(file.read_text("utf-8")))
+
+
+def _keeps_name_loss(
+    name_loss: NameLoss | None, settings: Hyperparameters, resumed: Path | None
+) -> bool:
+    """Whether a run without a plan has a loss on names: a resumed one if it had one before."""
+    if resumed:
+        return (resumed / _NAME_LOSS).is_file()
+    return name_loss is not None and settings.epochs >= name_loss.min_passes
 
 
 def _plan_run(
@@ -192,7 +208,8 @@ def _plan_run(
 
     The speed is measured with as many examples at a time as fit in memory.
     """
-    fitting = fitting_pairs(base.weights, max(rows["length"]), bf16=bf16)
+    longest = max(rows["length"])
+    fitting = fitting_pairs(base.weights, longest, bf16=bf16)
     start = max(1, min(settings.batch_size, fitting))
 
     def make(names: NameLoss | None) -> Plan:
@@ -202,7 +219,12 @@ def _plan_run(
             )
             return make_plan(rows["length"], speed, settings, may_enlarge=may_enlarge)
 
-        plan: Plan = find_executable_batch_size(measure, starting_batch_size=start)()
+        smaller = iter(range(start - 1, 0, -1))
+        plan: Plan = find_executable_batch_size(
+            measure,
+            starting_batch_size=start,
+            reduce_batch_size_fn=lambda: _next_batch_size(smaller, longest),
+        )()
         return plan
 
     plan = make(None)
@@ -306,7 +328,7 @@ class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  #
         return loss / num_items_in_batch
 
     def _add_name_loss(self, name_loss: NameLoss) -> None:
-        step, parts = self.state.global_step, self.args.gradient_accumulation_steps
+        step, parts = self.state.global_step, self.current_gradient_accumulation_steps
         self._part = self._part + 1 if step == self._part_of else 0
         self._part_of = step
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
@@ -347,21 +369,14 @@ def _batch_sizes(
     Each is a divisor of the examples in a step, so a step stays the same. A resumed run starts with
     the size in its last checkpoint, so that it adds up in the same order.
     """
-    if resumed and (checkpoint := _last_checkpoint(resumed)):
-        state = transformers.TrainerState.load_from_json(f"{checkpoint}/{_STATE}")
+    if resumed and (checkpoint := find_checkpoint(resumed)):
+        state = transformers.TrainerState.load_from_json(str(checkpoint / STATE))
         fitting = state.train_batch_size
     else:
         fitting = fitting_pairs(base.weights, longest, bf16=bf16)
     for size in range(settings.batch_size, 0, -1):
         if settings.batch_size % size == 0 and (size <= fitting or size == 1):
             yield size
-
-
-def _last_checkpoint(work: Path) -> str | None:
-    """Return the last checkpoint that was written completely; None if there is none."""
-    complete = (state.parent for state in work.glob(f"checkpoint-*/{_STATE}"))
-    last = max(complete, key=lambda folder: int(folder.name.split("-")[1]), default=None)
-    return str(last) if last else None
 
 
 def _longest(sequences: Iterable[Sequence[int]]) -> int:

@@ -17,6 +17,7 @@ from pipeline.cli.demo import run_demo
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import BuildOptions
 from pipeline.dataset.storage import load_dataset
+from pipeline.training.checkpoints import STATE
 from pipeline.training.run import Start, work_folder
 from tests.checkpoints import save_llama
 from tests.habits import write_export
@@ -73,6 +74,7 @@ def test_the_demo_keeps_the_checkpoint_of_a_stopped_training_and_names_it(
     base, registry = save_llama(tmp_path / "base"), Registry(tmp_path / "artifacts")
     work = work_folder(load_dataset(tmp_path / "ds"), Start(str(base)), registry)
     (work / "checkpoint-7").mkdir(parents=True)
+    (work / "checkpoint-7" / STATE).touch()
     monkeypatch.setattr(sys, "argv", ["understudy", "demo", "--base", str(base)])
 
     with pytest.raises(SystemExit) as caught:

@@ -154,6 +154,20 @@ def test_the_command_judges_the_current_model_on_its_own_dataset(judged):
     assert card["replies"]["generated"]["replies"] == 2 * len(HABITS)
 
 
+@one_family
+def test_a_quick_evaluation_does_not_replace_a_full_scorecard(judged):
+    registry, card = judged
+    file = registry.open().path / "scorecard.json"
+    full = json.dumps({**card, "quick": False})
+    file.write_text(full, "utf-8")
+
+    refused = evaluated(registry, "--quick")
+
+    assert refused.exit_code == 2
+    assert "full scorecard" in refused.output
+    assert file.read_text("utf-8") == full
+
+
 def evaluated(registry, *words):
     command = ["evaluate", "--replies", "1", "--models", str(registry.root), *map(str, words)]
     return CliRunner().invoke(app, command)

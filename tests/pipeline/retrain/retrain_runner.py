@@ -145,7 +145,7 @@ class RetrainRunner:
     def _train(self, dataset, start, registry, settings, decoding, bar, *, resume=False):
         self.trained.append((dataset, start, settings))
         told = {"folder": str(dataset.folder.resolve()), "sha256": dataset.content_hash}
-        used = asdict(settings.resolve("encoder-decoder"))
+        used = asdict(settings)
         made = make(
             self.folder / f"made{next(self._count)}",
             words=f"weights {len(self.trained)}",
@@ -156,7 +156,7 @@ class RetrainRunner:
             provenance={
                 "dataset": told,
                 "trained_at": "2024-01-01T00:00:00+00:00",
-                "hyperparameters": used,
+                "requested": used,
             },
         )
         (made / "weights").mkdir()

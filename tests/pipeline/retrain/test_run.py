@@ -7,6 +7,7 @@ from model.chat.roster import Person, Roster
 from model.errors import ExportError, TrainingError, UnderstudyError
 from model.files import locked
 from pipeline.dataset.roster_file import read_roster
+from pipeline.training.checkpoints import STATE
 from pipeline.training.run import work_folder
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import NOON, chat, conversation, entry
@@ -191,6 +192,7 @@ def stopped(runner, files):
     def interrupted(dataset, start, registry, settings, decoding, bar, *, resume=False):
         left.append(work_folder(dataset, start, registry) / "checkpoint-5")
         left[0].mkdir(parents=True)
+        (left[0] / STATE).touch()
         raise TrainingError("stopped")
 
     runner._train = interrupted

@@ -2,10 +2,11 @@
 
 import pytest
 
+from model.chat.roster import Person, Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import MIN_MESSAGES, read_roster
 from pipeline.export.merging import Author
-from pipeline.start.people import Consent, ask_people, choose_minimum
+from pipeline.start.people import Consent, ask_people, choose_minimum, merge_people
 
 HUGO, ANA, OTHER = Author(7, ("Hugo",), 900), Author(8, ("Ana",), 400), Author(9, ("Zoe",), 30)
 
@@ -45,7 +46,7 @@ def test_a_person_may_be_left_out_and_a_wrong_answer_is_asked_again(ask):
 
     assert (roster.find_by_name("Hugo").learn, roster.find_by_name("Hugo").imitate) == ("no", "no")
     assert roster.find_by_name("Ana").imitate == "yes"
-    assert "Type y, n or x" in typed.said
+    assert "Type y, -, n or x" in typed.said
 
 
 def test_names_are_changed_one_by_one(ask):
@@ -128,3 +129,15 @@ def test_two_people_must_reach_the_minimum(messages, wanted, minimum):
     authors = [Author(number, ("x",), count) for number, count in enumerate(messages)]
 
     assert choose_minimum(authors, wanted) == minimum
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_merged_person_keeps_every_no(order):
+    people = (Person("Hugo", (7,), imitate="yes"), Person("Huguinho", (9,), (), (), "no", "no"))
+    people = people[::order]
+
+    [merged] = merge_people(Roster(people), people).people
+
+    assert (merged.learn, merged.imitate) == ("no", "no")
+    assert {merged.name, *merged.aliases} == {"Hugo", "Huguinho"}
+    assert set(merged.ids) == {7, 9}

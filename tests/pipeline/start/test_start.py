@@ -14,6 +14,7 @@ from pipeline.dataset.roster_file import read_roster
 from pipeline.retrain.request import RetrainResult
 from pipeline.start import run as module
 from pipeline.start.answers import Answers, load_answers
+from pipeline.start.people import Consent
 from pipeline.start.run import Dependencies, StartRequest, start
 from tests.command_line import understudy
 from tests.habits import HABITS, write_export
@@ -231,6 +232,33 @@ def test_another_export_or_a_restart_forgets_the_answers(run, folder, tmp_path, 
 
     assert first.version is not None
     assert (second.chat, second.version, second.base) == ("Others", None, None)
+
+
+def test_a_mistyped_export_keeps_the_answers(run, folder, tmp_path, telegram):
+    run(*ANSWERS[:8])
+    before = load_answers(folder / "artifacts")
+
+    with pytest.raises(UnderstudyError, match="there is no file"):
+        run(export=tmp_path / "nowhere")
+
+    assert load_answers(folder / "artifacts") == before
+
+
+def test_a_version_that_learned_from_an_excluded_person_is_refused(run, folder, telegram):
+    run(*ANSWERS[:8])
+
+    with pytest.raises(UnderstudyError, match="has learned messages of Friend 1.*--force-training"):
+        run("", consent=Consent(excluded=("Friend 1",)))
+
+
+def test_a_chat_given_by_its_id_is_not_asked_for_again(run, folder, telegram):
+    run(*ANSWERS[:8])
+    known = load_answers(folder / "artifacts")
+
+    typed = run("", "", TOKEN, "skip", "n", chat=str(known.chat_id))
+
+    assert load_answers(folder / "artifacts").version == known.version
+    assert "Reading the export" not in typed.said
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from pipeline.cli.main import app
 from pipeline.dataset.pairs import select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
+from pipeline.training.checkpoints import STATE
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.repeats import learn_pairs_once
 from pipeline.training.run import (
@@ -60,6 +61,8 @@ def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
     assert card.window == load_dataset(habits_dataset).window
     assert card.provenance["dataset"]["sha256"] == load_dataset(habits_dataset).content_hash
     assert card.provenance["hyperparameters"]["seed"] == 0
+    assert card.provenance["hyperparameters"]["batch_size"] > 0
+    assert card.provenance["requested"]["batch_size"] == 0  # chosen anew when it is retrained
     figures = load_dataset(habits_dataset).summary.voices
     assert {name: card.count_lines(name) for name in HABITS} == {v.name: v.lines for v in figures}
     assert sum(voice.lines for voice in figures) > 400
@@ -310,6 +313,8 @@ def test_train_discards_a_checkpoint_only_on_request(habits_dataset, tmp_path):
     base = str(tmp_path / "no base")
     folder = work_folder(load_dataset(habits_dataset), Start(base), registry)
     (folder / "checkpoint-5").mkdir(parents=True)
+    (folder / "checkpoint-5" / STATE).touch()
+    (folder / "checkpoint-9").mkdir()  # a kill came while it was written
     command = ["train", str(habits_dataset), "--base", base, "--models", str(registry.root)]
 
     refused = CliRunner().invoke(app, command).exception

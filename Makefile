@@ -12,7 +12,7 @@ demo: $(VENV)/.installed-demo
 	@echo "6 · The bot, in a group on this machine ────────────────────────────────────────"
 	$(PYTHON) -m bot playground demo/conversation.txt
 	@echo
-	@echo "The model stands in artifacts/, where the bot looks for it. Next:"
+	@echo "The model is in artifacts/, where the bot looks for it. Next:"
 	@echo "  .venv/bin/understudy-bot playground --start-with demo/conversation.txt"
 	@echo "                                                 a group chat in your browser"
 	@echo "  .venv/bin/understudy chat --as Hugo            talk with it here"

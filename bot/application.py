@@ -15,7 +15,7 @@ from bot.errors import StoppingError, StoreError
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.services.supervisor import Supervisor
-from bot.store.inbox import CURRENT, Attempt, Inbox, Received
+from bot.store.inbox import CURRENT_ATTEMPT, Attempt, Inbox, Received
 from bot.texts import EN, wording
 from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
@@ -168,11 +168,11 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if self.is_stopping or not await self._begin(inbox, update):
             return
         attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
-        token = CURRENT.set(attempt)
+        token = CURRENT_ATTEMPT.set(attempt)
         try:
             dispatch = self._track(asyncio.create_task(super().process_update(update)))
         finally:
-            CURRENT.reset(token)
+            CURRENT_ATTEMPT.reset(token)
         self._tasks[number].append(dispatch)
         await asyncio.wait({dispatch})
         if not dispatch.cancelled() and (error := dispatch.exception()):

@@ -7,7 +7,7 @@ from bot.errors import BotNotRunning, StoreError
 from bot.settings import Settings
 from bot.store.database import database_file, is_locked
 from bot.store.heartbeat import MAX_SILENCE, read_silence
-from bot.store.inbox import read_oldest_waiting
+from bot.store.inbox import read_waiting
 
 LONG_WAIT = timedelta(minutes=5)
 """How long an update waits before it is mentioned."""
@@ -33,7 +33,7 @@ def check_health(settings: Settings) -> str:
         raise BotNotRunning(f"the bot with {path} has been silent for {silence:.0f} s: restart it")
     line = f"The bot works; it reported {silence:.0f} s ago."
     try:
-        waiting, oldest = asyncio.run(read_oldest_waiting(url))
+        waiting, oldest = asyncio.run(read_waiting(url))
     except StoreError:  # a moment in which it is busy; the bot itself can read it
         return line
     if oldest is None or (age := datetime.now(UTC) - oldest) < LONG_WAIT:

@@ -57,7 +57,7 @@ class Queue:
     set_aside: int
 
 
-async def read_oldest_waiting(url: str) -> tuple[int, datetime | None]:
+async def read_waiting(url: str) -> tuple[int, datetime | None]:
     """Return how many updates wait in a database, and when the oldest of them was received.
 
     Nothing is created or changed.
@@ -82,9 +82,9 @@ class Inbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._again: set[int] = set()
+        self._restarted: set[int] = set()
 
-    async def keep(
+    async def store(
         self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
     ) -> frozenset[int]:
         """Store updates as Telegram sent them; return the ids of those that are new.
@@ -142,7 +142,7 @@ class Inbox:
 
     def was_begun_before(self, update_id: int) -> bool:
         """Whether an update that is being handled was started before and did not end."""
-        return update_id in self._again
+        return update_id in self._restarted
 
     async def begin(self, update_id: int, received: Received | None = None) -> bool:
         """Record that an update starts, and store its message; return False if it is not waiting.
@@ -166,7 +166,7 @@ class Inbox:
 
         tries = await self._database.write(write)
         if tries > 1:
-            self._again.add(update_id)
+            self._restarted.add(update_id)
         return tries > 0
 
     async def mark(self, update_id: int, *, working: bool) -> None:
@@ -180,7 +180,7 @@ class Inbox:
     async def end(self, update_id: int) -> None:
         """Record that an update is handled, and delete its content."""
         await self._execute(_change(update_id, state=HANDLED, body=None, working=False))
-        self._again.discard(update_id)
+        self._restarted.discard(update_id)
 
     async def set_aside(self, update_id: int) -> None:
         """Record that an update cannot be read."""
@@ -261,20 +261,20 @@ class Attempt:
         await self._inbox.mark(self._update_id, working=working)
 
 
-CURRENT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+CURRENT_ATTEMPT: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
 """The attempt that the running code belongs to; tasks inherit it."""
 
 
 async def record_wait() -> None:
     """Record that the current update is about to wait for something external."""
-    if attempt := CURRENT.get():
+    if attempt := CURRENT_ATTEMPT.get():
         await attempt.wait()
 
 
 @asynccontextmanager
 async def generating() -> AsyncIterator[None]:
     """Record that the model generates for the current update while the block runs."""
-    attempt = CURRENT.get()
+    attempt = CURRENT_ATTEMPT.get()
     if attempt is None:
         yield
         return

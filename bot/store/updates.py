@@ -11,9 +11,9 @@ Predicate: TypeAlias = Callable[[Json], bool]
 
 _STAYS = ("message_id", "date", "edit_date", "message_thread_id", "is_topic_message")
 
-_MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")
+_MOVES = ("migrate_to_chat_id", "migrate_from_chat_id")  # of a group that becomes a supergroup
 
-_QUOTES = ("reply_to_message", "external_reply")
+_QUOTES = ("reply_to_message", "external_reply")  # what a message answers
 
 
 def find_chat_id(update: Json) -> int | None:
@@ -49,7 +49,7 @@ def make_ref(message: Json) -> Ref:
 
 
 def find_refs(body: object) -> Iterator[Ref]:
-    """Yield all messages in an update, or in a part of one."""
+    """Yield the ids of all messages in an update, or in a part of one."""
     if isinstance(body, dict):
         if _is_message(body):
             yield make_ref(body)
@@ -89,9 +89,9 @@ def remove_text(update: Json, is_open: Callable[[str], bool]) -> Json:
     true for the command, and the new id of a group that moves. It has no quotes.
     """
     return {
-        kind: _remove_text(body, is_open)
+        kind: _redact_message(body, is_open)
         if kind in {"message", "edited_message"}
-        else _strip_quotes(body)
+        else _drop_quotes(body)
         for kind, body in update.items()
     }
 
@@ -110,7 +110,7 @@ def _is_message(body: Json) -> bool:
     return is_there and isinstance(body.get("message_id"), int)
 
 
-def _remove_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
+def _redact_message(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN401  JSON's border
     if not isinstance(body, dict):
         return body
     command = find_command(body)
@@ -122,7 +122,7 @@ def _remove_text(body: Any, is_open: Callable[[str], bool]) -> Any:  # noqa: ANN
     return bare
 
 
-def _strip_quotes(body: Any) -> Any:  # noqa: ANN401  JSON's border
+def _drop_quotes(body: Any) -> Any:  # noqa: ANN401  JSON's border
     """Remove quotes from a part that is not a message; keep the bot's message with a button."""
     if not isinstance(body, dict):
         return body
@@ -135,9 +135,9 @@ def _any(_: Json) -> bool:
     return True
 
 
-def _remove_erased_text(body: Any, predicate: Predicate) -> Any:  # noqa: ANN401  JSON's border
+def _redact_nested(body: Any, predicate: Predicate) -> Any:  # noqa: ANN401  JSON's border
     if isinstance(body, list):
-        return [_remove_erased_text(part, predicate) for part in body]
+        return [_redact_nested(part, predicate) for part in body]
     if not isinstance(body, dict):
         return body
     return (
@@ -152,9 +152,7 @@ def _remove_quotes(body: Json, predicate: Predicate) -> Json:
     answered = [body[key] for key in _QUOTES if isinstance(body.get(key), dict)]
     is_quoting = any(_is_message(message) and predicate(message) for message in answered)
     gone = {"quote", "external_reply"} if is_quoting else set()
-    return {
-        key: _remove_erased_text(part, predicate) for key, part in body.items() if key not in gone
-    }
+    return {key: _redact_nested(part, predicate) for key, part in body.items() if key not in gone}
 
 
 def _keep_ids(message: Json) -> Json:

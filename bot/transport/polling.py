@@ -94,14 +94,14 @@ class Client(ExtBot[Any]):
             raise NetworkError(f"token refused, {self._refusals} of {MAX_REFUSALS}") from error
         self._refusals = 0
         try:
-            fresh = await self.keep(updates)
+            fresh = await self.store(updates)
         except StoreError as error:
             raise NetworkError("updates cannot be stored: they are requested again") from error
         return tuple(
             fresh.get(update["update_id"]) or Update(update["update_id"]) for update in updates
         )
 
-    async def keep(self, updates: Sequence[Json]) -> dict[int, Update]:
+    async def store(self, updates: Sequence[Json]) -> dict[int, Update]:
         """Store updates; return those that are new and can be read, by id.
 
         Raises:
@@ -113,7 +113,7 @@ class Client(ExtBot[Any]):
             lambda: {update["update_id"]: self.read(update) for update in updates}
         )
         unreadable = {number for number, update in read.items() if update is None}
-        fresh = await self._inbox.keep(list(map(self._trim, updates)), unreadable)
+        fresh = await self._inbox.store(list(map(self._trim, updates)), unreadable)
         return {number: update for number, update in read.items() if update and number in fresh}
 
     def read(self, update: Json) -> Update | None:

@@ -48,7 +48,7 @@ class UpdateHandler(RequestHandler):
             logger.error("a request of %d bytes holds no update", len(self.request.body))
             return  # 200: otherwise Telegram would send it again forever
         try:
-            fresh = await self._client.keep([update])
+            fresh = await self._client.store([update])
         except StoreError as error:
             logger.exception("update %d cannot be stored", update["update_id"])
             raise HTTPError(503) from error

@@ -139,7 +139,10 @@ class Roster:
 
     @property
     def voices(self) -> tuple[Person, ...]:
-        """Return the friends that the model may speak as, in the roster's order."""
+        """Return the people whose voices the model learns, in the roster's order.
+
+        The bot speaks only as those of them who agreed.
+        """
         return tuple(person for person in self.people if person.may_be_target)
 
     def match_voice(self, text: str) -> tuple[Person, str] | None:

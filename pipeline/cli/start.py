@@ -146,7 +146,7 @@ def start(
     dependencies = Dependencies(
         asker=make_asker(console, takes_defaults=yes),
         retrain=lambda wanted, ask: retrain(wanted, ask, console),
-        listen=lambda artifact, seed: play_samples(artifact, seed, console),
+        show_samples=lambda artifact, seed: print_samples(artifact, seed, console),
         write_env=write_env,
         run_bot=run_bot,
         show=lambda file: file_bar(console, file),
@@ -169,7 +169,7 @@ def retrain(
     return run_retraining(request, RetrainDependencies(watch, ask, print_findings, print_summary))
 
 
-def play_samples(artifact: Artifact, seed: int, console: Console) -> None:
+def print_samples(artifact: Artifact, seed: int, console: Console) -> None:
     """Print three held-out conversations, each with a generated and the real answer."""
     from pipeline.dataset.storage import load_dataset
 

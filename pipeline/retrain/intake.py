@@ -69,7 +69,7 @@ class CurrentVersion:
 class Intake:
     """A merged and stored chat, its people, and how much of it is new to the current version.
 
-    `total` counts all messages, `new` those sent after the current version was made, `untrained`
+    `total` counts all messages, `new` those sent after the current version's newest, `untrained`
     those that it was not trained on, `deleted` those deleted since. `removed_pairs` are the ids of
     pairs that the user removed from its dataset.
     """
@@ -237,8 +237,8 @@ def _confirm_shorter_export(merged: MergedChat, dependencies: Dependencies) -> N
         return
     text = (
         f"{last.file} holds {last.messages:,} messages of {make_printable_name(merged.chat.name)}, "
-        f"the history holds {merged.stored:,}; {merged.deleted:,} of these are missing from the "
-        "export"
+        f"the history holds {merged.stored:,}; {merged.deleted:,} of these were sent in the "
+        "export's period, but are missing from it"
     )
     with dependencies.watch.paused():
         is_confirmed = dependencies.ask(f"{text} and would be deleted. Is that right?")

@@ -29,7 +29,7 @@ class Answers:
     minutes: float | None = None
     lora: bool = False
     version: str | None = None
-    has_listened: bool = False
+    has_seen_samples: bool = False
     bot: str | None = None
 
 

@@ -41,7 +41,7 @@ class Asker:
         shown = Text(make_printable_lines(text), style)
         self.console.print(Padding.indent(shown, 2), highlight=False)
 
-    def name_command(self, *words: object) -> None:
+    def print_command(self, *words: object) -> None:
         """Print the command that does the same as this step."""
         command = make_printable(" ".join(map(quote, words)))
         self.console.print(Text.assemble("  ", ("$ ", "dim"), (command, "cyan")), soft_wrap=True)
@@ -123,7 +123,7 @@ def discard_typed_lines() -> None:
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
-def listed(names: Iterable[str], most: int = 8) -> str:
+def join_names(names: Iterable[str], most: int = 8) -> str:
     """Return names in one line: at most `most` of them, then the number of the others."""
     found = list(names)
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
@@ -147,6 +147,6 @@ def quote(word: object) -> str:
     return shlex.quote(str(word))
 
 
-def numbered(rows: Sequence[str]) -> str:
+def number_lines(rows: Sequence[str]) -> str:
     """Return lines that begin with their numbers."""
     return "\n".join(f"{number:>2}  {row}" for number, row in enumerate(rows, 1))

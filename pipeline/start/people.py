@@ -18,7 +18,7 @@ from pipeline.dataset.roster_file import (
     write_roster,
 )
 from pipeline.export.merging import Author, count_messages
-from pipeline.start.asking import Asker, listed, numbered
+from pipeline.start.asking import Asker, join_names, number_lines
 
 _LOWER_MINIMUMS = (100, 50, 20, 10)
 _MIN_VOICES = _TWO = 2
@@ -100,7 +100,7 @@ def apply_consent(roster: Roster, consent: Consent) -> Roster:
         for name in names:
             person = roster.find_by_name(name)
             if person is None:
-                everybody = listed(person.name for person in roster.people)
+                everybody = join_names(person.name for person in roster.people)
                 raise RosterError(f"nobody is called {name!r}: the people are {everybody}")
             people[person.name] = replace(people[person.name], **change)  # type: ignore[arg-type]  # checked by Person
     return replace(roster, people=tuple(people.values()))
@@ -140,14 +140,14 @@ def _print_people(asker: Asker, roster: Roster, authors: Iterable[Author]) -> No
     quiet = [person.name for person in roster.people if person.quiet]
     width = max((len(one.name) for one in loud), default=0)
     rows = [f"{one.name:{width}}  {_total(one, counts):>7,} messages" for one in loud]
-    asker.say(numbered(rows))
+    asker.say(number_lines(rows))
     if quiet:
-        asker.say(f"Too few messages to be a voice: {listed(quiet)}", "dim")
+        asker.say(f"Too few messages to be a voice: {join_names(quiet)}", "dim")
 
 
 def _may_keep(asker: Asker, existing: Roster, file: Path | None) -> bool:
     agreed = [person.name for person in existing.people if person.imitate == "yes"]
-    who = f"agreed: {listed(agreed)}" if agreed else "nobody has agreed yet"
+    who = f"agreed: {join_names(agreed)}" if agreed else "nobody has agreed yet"
     asker.say(f"{file} says who they are; {who}.")
     return asker.confirm("Keep these answers?", default=True)
 
@@ -199,7 +199,7 @@ def _ask_same(asker: Asker, question: Question) -> list[Person]:
     if len(people) == _TWO:
         return people if asker.confirm(question.text, default=False) else []
     asker.say(question.text)
-    asker.say(numbered([_describe(person) for person in people]))
+    asker.say(number_lines([_describe(person) for person in people]))
     while True:
         answer = asker.ask("Numbers of those who are the same person, such as 1 3", "none")
         places = [] if answer == "none" else answer.replace(",", " ").split()
@@ -257,7 +257,7 @@ def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
 
 def _describe(person: Person) -> str:
     known = [make_printable_name(name) for name in person.names if fold(name) != fold(person.name)]
-    also = f", also {listed(known, 3)}" if known else ""
+    also = f", also {join_names(known, 3)}" if known else ""
     return f"{person.name}{also}"
 
 

@@ -16,7 +16,7 @@ from model.files import locked, make_folder
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
-from pipeline.start.asking import Asker, listed, numbered, short_path
+from pipeline.start.asking import Asker, join_names, number_lines, short_path
 from pipeline.start.bases import ask_base, suggest_minutes
 from pipeline.start.exports import (
     RESULT,
@@ -88,13 +88,14 @@ class StartRequest:
 class Dependencies:
     """The functions that train a version, print its samples, and run the bot's program.
 
-    `retrain` also gets the function that asks a yes-or-no question. `listen` prints three samples
-    and takes a random seed. `write_env` runs `understudy-bot setup`; `run_bot` runs the bot.
+    `retrain` also gets the function that asks a yes-or-no question. `show_samples` prints three
+    samples and takes a random seed. `write_env` runs `understudy-bot setup`, and `run_bot` runs the
+    bot.
     """
 
     asker: Asker
     retrain: "Callable[[RetrainRequest, Callable[[str], bool]], RetrainResult]"
-    listen: Callable[[Artifact, int], None]
+    show_samples: Callable[[Artifact, int], None]
     write_env: Callable[[], None]
     run_bot: Callable[[], None]
     show: ShowProgress
@@ -133,7 +134,7 @@ class _Steps:
         self._choose_chat_and_people()
         self._choose_base()
         self._train()
-        self._listen()
+        self._show_samples()
         self._set_up_bot()
 
     def _greet(self) -> None:
@@ -190,10 +191,10 @@ class _Steps:
             html = [short_path(path) for path in find_html_exports(folders)]
             self._ask.say(f"Found no export. {_HOW}")
             if html:
-                self._ask.say(f"An HTML export cannot be read: {listed(html, 3)}", "yellow")
+                self._ask.say(f"An HTML export cannot be read: {join_names(html, 3)}", "yellow")
             file = self._ask_for_file()
         else:
-            self._ask.say(numbered([f"{one}  {short_path(one.file.parent)}" for one in found]))
+            self._ask.say(number_lines([f"{one}  {short_path(one.file.parent)}" for one in found]))
             count = len(found)
             answer = self._ask.ask("Which export, a number, or a path", "1", "--export")
             is_number = answer.isdecimal() and 1 <= int(answer) <= count
@@ -221,7 +222,7 @@ class _Steps:
             return
         self._title(2)
         export = Path(known.export or "")
-        self._ask.name_command("understudy", "inspect", _folder_of(export))
+        self._ask.print_command("understudy", "inspect", _folder_of(export))
         with self._opened(export) as archive:
             chat_id = known.chat_id
             if chat_id is None or not self._is_chosen_chat():
@@ -255,7 +256,7 @@ class _Steps:
         elif len(chats) == 1:
             chosen = chats[0][0]
         else:
-            self._ask.say(numbered([describe_chat(*chat) for chat in chats]))
+            self._ask.say(number_lines([describe_chat(*chat) for chat in chats]))
             chosen = chats[self._ask.choose("Which chat", len(chats), "--chat NAME") - 1][0]
         messages = archive.spool.counts(chosen.chat_id).messages
         self._ask.say(describe_chat(chosen, messages))
@@ -270,7 +271,7 @@ class _Steps:
         minimum = choose_minimum(authors, self._request.min_messages)
         file = self._root / ROSTER_FILE
         make_folder(self._root)
-        self._ask.name_command(
+        self._ask.print_command(
             "understudy", "inspect", _folder_of(export), f"--chat={chat_id}", "--roster", file
         )
         roster = ask_people(
@@ -283,7 +284,7 @@ class _Steps:
                 "sends it /optin. On this machine you can try all voices.",
                 "yellow",
             )
-        self._save(has_people=True, min_messages=minimum, version=None, has_listened=False)
+        self._save(has_people=True, min_messages=minimum, version=None, has_seen_samples=False)
 
     def _choose_base(self) -> None:
         given, known = self._request, self._answers
@@ -301,7 +302,7 @@ class _Steps:
         base, seconds = given.base or known.base, None
         lora = known.lora and base == known.base
         if base is None:
-            self._ask.name_command("understudy", "doctor")
+            self._ask.print_command("understudy", "doctor")
             base, lora, seconds = ask_base(self._ask, known.messages)
             self._save(base=base, lora=lora)
         minutes = given.minutes
@@ -342,7 +343,7 @@ class _Steps:
         has_usual_minimum = known.min_messages in {0, MIN_MESSAGES}
         minimum = [] if has_usual_minimum else ["--min-messages", known.min_messages]
         other = self._request.hyperparameters.items()
-        self._ask.name_command(
+        self._ask.print_command(
             "understudy", "retrain", _folder_of(export), f"--chat={known.chat_id}",
             "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *models, *minimum,
             *(f"--{key.replace('_', '-')}={value}" for key, value in other),
@@ -385,12 +386,12 @@ class _Steps:
         file = self._root / ROSTER_FILE
         self._refuse_learned(version, read_roster(file))
         self._ask.say(f"{self._root} already has {version}, trained on this chat: using that.")
-        self._ask.name_command(
+        self._ask.print_command(
             "understudy", "models", "roster", version.split("-", maxsplit=1)[0], file
         )
         self._registry.change_roster(version, read_roster(file))
         self._ask.say("To train on newer messages later, export again, then:")
-        self._ask.name_command("understudy", "retrain", "ChatExport_…/result.json", "live.json")
+        self._ask.print_command("understudy", "retrain", "ChatExport_…/result.json", "live.json")
         self._save(version=version)
 
     def _refuse_learned(self, version: str, roster: Roster) -> None:
@@ -409,48 +410,48 @@ class _Steps:
         if names:
             export = _folder_of(Path(self._answers.export or "EXPORT"))
             raise UnderstudyError(
-                f"{version} has learned messages of {listed(names)}: to train without them, run "
-                f"understudy retrain {export} --force-training, then understudy models purge "
+                f"{version} has learned messages of {join_names(names)}: to train without them, "
+                f"run understudy retrain {export} --force-training, then understudy models purge "
                 f"--person {names[0]!r}"
             )
 
     def _ask_in_training(self, question: str) -> bool:
         return self._ask.confirm(question, default=True)
 
-    def _listen(self) -> None:
-        if self._answers.has_listened:
+    def _show_samples(self) -> None:
+        if self._answers.has_seen_samples:
             return
         self._title(6)
         artifact = self._registry.open(self._answers.version or "current")
         voices = artifact.card.roster.voices
         voice = voices[0].name if voices else "anyone"
-        self._ask.name_command("understudy", "chat", "--as", voice)
+        self._ask.print_command("understudy", "chat", "--as", voice)
         number = 0
-        self._dependencies.listen(artifact, number)
+        self._dependencies.show_samples(artifact, number)
         while self._ask.confirm("Three more?", default=False):
             number += 1
-            self._dependencies.listen(artifact, number)
-        self._save(has_listened=True)
+            self._dependencies.show_samples(artifact, number)
+        self._save(has_seen_samples=True)
 
     def _set_up_bot(self) -> None:
         self._title(7)
         if self._request.skip_bot:
             self._ask.say("Skipped. To set up the bot later, run:")
-            self._ask.name_command("understudy", "start")
+            self._ask.print_command("understudy", "start")
             return
         settings = read_settings()
         api = settings.get("TELEGRAM_API_URL", "").rstrip("/") or TELEGRAM
         found = self._find_token(settings.get("BOT_TOKEN", "").strip(), api)
         if found is None:
             self._ask.say("To set up the bot later, run:")
-            self._ask.name_command("understudy", "start")
+            self._ask.print_command("understudy", "start")
             return
         token, bot = found
         changes = {"BOT_TOKEN": token}
         if self._root != _DEFAULT_MODELS or settings.get("MODELS_DIR"):
             changes["MODELS_DIR"] = str(self._root)
         if not ENV_FILE.is_file():
-            self._ask.name_command("understudy-bot", "setup")
+            self._ask.print_command("understudy-bot", "setup")
             self._dependencies.write_env()
         write_settings(changes)
         self._ask.say(f"This is the token of @{bot.username}. It is in .env now.", "green")
@@ -460,7 +461,7 @@ class _Steps:
         if admin:
             write_settings({"ADMINS": admin})
         self._explain_next(bot, bool(admin))
-        self._ask.name_command("understudy-bot", "run")
+        self._ask.print_command("understudy-bot", "run")
         if self._ask.confirm("Start the bot now?", default=True):
             sys.stdout.flush()
             self._dependencies.run_bot()
@@ -525,7 +526,7 @@ class _Steps:
     def _explain_next(self, bot: Bot, has_admin: bool) -> None:  # noqa: FBT001  used once
         roster = read_roster(self._root / ROSTER_FILE)
         agreed = [voice.name for voice in roster.voices if voice.imitate == "yes"]
-        who = f"It speaks as {listed(agreed)}" if agreed else "It speaks as nobody yet"
+        who = f"It speaks as {join_names(agreed)}" if agreed else "It speaks as nobody yet"
         first = "" if has_admin else f"Send /start to @{bot.username}; it says what to do. "
         self._ask.say(
             f"{first}Add @{bot.username} to the group. {who}; others send /optin there. "

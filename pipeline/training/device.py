@@ -1,4 +1,4 @@
-"""The device that trains: which one, in which precision, and how much fits in its memory."""
+"""Choose the training device and the precision, and estimate how many examples fit in memory."""
 
 import time
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def _time_product(matrix: Any) -> float:
     return time.perf_counter() - start
 
 
-def fitting_pairs(weights: Any, longest: int, *, bf16: bool) -> int:
+def estimate_batch_size(weights: Any, longest: int, *, bf16: bool) -> int:
     """Estimate how many examples of `longest` tokens fit in memory, with gradients and AdamW."""
     trained = sum(p.numel() for p in weights.parameters() if p.requires_grad)
     left = (_free_bytes(weights.device.type) - _ADAMW_BYTES * trained) * _MEMORY_SHARE

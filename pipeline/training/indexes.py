@@ -1,4 +1,4 @@
-"""Indexes of the training messages in an artifact: of their text, and of who writes how."""
+"""Write the copy index and the voice table of a version from its training messages."""
 
 import argparse
 import shutil
@@ -35,7 +35,7 @@ def training_messages(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield message
 
 
-def save_lines(dataset: Dataset, folder: Path) -> int:
+def save_copy_index(dataset: Dataset, folder: Path) -> int:
     """Write the index of a dataset's training messages into an artifact's folder.
 
     Its salt is the dataset's hash, so that the same training makes the same artifact.
@@ -56,7 +56,7 @@ def save_voice_table(dataset: Dataset, folder: Path) -> None:
     write_table(table, folder / VOICE_TABLE)
 
 
-def add_lines(registry: Registry, version_name: str, dataset: Dataset) -> str:
+def add_indexes(registry: Registry, version_name: str, dataset: Dataset) -> str:
     """Add a copy of a version with the index of messages and the table of voices; return its name.
 
     A version's name contains the hash of its files, so the files of a version never change.
@@ -77,7 +77,7 @@ def add_lines(registry: Registry, version_name: str, dataset: Dataset) -> str:
     ) as temporary:
         folder = Path(temporary) / "artifact"
         shutil.copytree(artifact.path, folder)
-        save_lines(dataset, folder)
+        save_copy_index(dataset, folder)
         save_voice_table(dataset, folder)
         return registry.add(folder)
 
@@ -92,9 +92,9 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("artifacts"))
     given = parser.parse_args()
     try:
-        name = add_lines(Registry(given.models), given.artifact, load_dataset(given.dataset))
+        name = add_indexes(Registry(given.models), given.artifact, load_dataset(given.dataset))
     except UnderstudyError as error:
-        sys.exit(f"lines: {error}")
+        sys.exit(f"indexes: {error}")
     sys.stdout.write(f"{name}\n")
 
 

@@ -33,7 +33,7 @@ from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.checkpoints import find_checkpoint
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.indexes import save_lines, save_voice_table
+from pipeline.training.indexes import save_copy_index, save_voice_table
 from pipeline.training.joining import save_propensity
 from pipeline.training.kinds import check_length
 from pipeline.training.machine import reuse_freed_memory
@@ -249,7 +249,7 @@ def save_loss(file: Path, pairs: Iterable[Pair], nats: Mapping[str, float]) -> N
     write_text(file, json.dumps({"pairs": [pair.id for pair in pairs], "nats": nats}))
 
 
-def saved_loss(file: Path, pairs: Iterable[Pair]) -> dict[str, float] | None:
+def load_loss(file: Path, pairs: Iterable[Pair]) -> dict[str, float] | None:
     """Return the loss that `save_loss` wrote for these pairs, None if there is none."""
     try:
         value = json.loads(file.read_text("utf-8"))
@@ -313,7 +313,7 @@ def _train_and_add(
     if not resume:
         shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
-    before = saved_loss(work / _UNTUNED_LOSS, tested) if resume else None
+    before = load_loss(work / _UNTUNED_LOSS, tested) if resume else None
     if before is None:
         before = measure(f"Loss of {start.description} on {len(tested)} held-out replies")
         save_loss(work / _UNTUNED_LOSS, tested, before)
@@ -525,7 +525,7 @@ def _add_version(
         base.weights.to(torch.bfloat16).save_pretrained(folder / "weights")
         nats = {"exact": round(drift.exact, 6), "int8": round(drift.quantized, 4)}
         save_card(replace(card, scores={**card.scores, "drift_per_token": nats}), folder)
-        save_lines(dataset, folder)
+        save_copy_index(dataset, folder)
         save_voice_table(dataset, folder)
         save_propensity(dataset, folder)
         return registry.add(folder)

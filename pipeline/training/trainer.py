@@ -24,7 +24,7 @@ from pipeline.training.callbacks import METRIC, RunCallback, first_interrupt
 from pipeline.training.checkpoints import STATE, find_checkpoint
 from pipeline.training.device import (
     Precision,
-    fitting_pairs,
+    estimate_batch_size,
     move_to_device,
     training_device,
 )
@@ -117,7 +117,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
 
     def fit(batch_size: int) -> tuple[Any, float]:
         checkpoint = find_checkpoint(work) if resume or retried else None
-        trainer = PairTrainer(
+        trainer = FineTuner(
             base, data, settings, run, work, batch_size=batch_size, bf16=precision.bf16
         )
         try:
@@ -209,7 +209,7 @@ def _plan_run(
     The speed is measured with as many examples at a time as fit in memory.
     """
     longest = max(rows["length"])
-    fitting = fitting_pairs(base.weights, longest, bf16=bf16)
+    fitting = estimate_batch_size(base.weights, longest, bf16=bf16)
     start = max(1, min(settings.batch_size, fitting))
 
     def make(names: NameLoss | None) -> Plan:
@@ -233,7 +233,7 @@ def _plan_run(
     return plan, None
 
 
-class PairTrainer(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
+class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
     """A Trainer whose losses cover the labels and whose learning rate can follow the time.
 
     `batch_size` examples go through the model at a time; a step is `settings.batch_size` examples.
@@ -366,14 +366,14 @@ def _batch_sizes(
 ) -> Iterator[int]:
     """Yield how many examples go through the model at a time; the first is likely to fit in memory.
 
-    Each is a divisor of the examples in a step, so a step stays the same. A resumed run starts with
-    the size in its last checkpoint, so that it adds up in the same order.
+    Each divides the examples per step, so only gradient accumulation changes. A resumed run starts
+    with its last checkpoint's size, so that sums are added in the same order.
     """
     if resumed and (checkpoint := find_checkpoint(resumed)):
         state = transformers.TrainerState.load_from_json(str(checkpoint / STATE))
         fitting = state.train_batch_size
     else:
-        fitting = fitting_pairs(base.weights, longest, bf16=bf16)
+        fitting = estimate_batch_size(base.weights, longest, bf16=bf16)
     for size in range(settings.batch_size, 0, -1):
         if settings.batch_size % size == 0 and (size <= fitting or size == 1):
             yield size

@@ -39,7 +39,7 @@ def told(stage, group, zoe):
             pass  # so that there is a database
         async with open_database(stage.settings().database_url) as database:
             kept = Inbox(database)
-            await kept.keep([{"update_id": number, "message": message}])
+            await kept.store([{"update_id": number, "message": message}])
             for _ in range(begun):
                 await kept.begin(number)
         return Part(number, 0), Place(group.id)
@@ -162,7 +162,7 @@ async def test_a_button_whose_question_was_removed_before_a_kill_is_answered(sta
     stage.telegram.remove(asked)
     async with open_database(stage.settings().database_url) as database:
         kept = Inbox(database)
-        await kept.keep([{"update_id": 500, "callback_query": query | {"chat_instance": "1"}}])
+        await kept.store([{"update_id": 500, "callback_query": query | {"chat_instance": "1"}}])
         await kept.begin(500)
     mark = len(stage.telegram.calls)
 

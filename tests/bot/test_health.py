@@ -104,7 +104,7 @@ def test_updates_that_wait_for_long_are_mentioned(settings, url, minutes, says):
     async def store():
         await prepare_database(url)
         async with open_database(url) as database:
-            await Inbox(database).keep([{"update_id": 1}, {"update_id": 2}])
+            await Inbox(database).store([{"update_id": 1}, {"update_id": 2}])
             then = datetime.now(UTC) - timedelta(minutes=minutes)
             await database.write(lambda one: one.execute(inbox.update().values(received_at=then)))
 

@@ -172,12 +172,12 @@ async def test_the_log_is_emptied_as_soon_as_no_reader_needs_it(tmp_path, monkey
     await prepare_database(url)
     async with open_database(url) as database:
         inbox = Inbox(database)
-        await inbox.keep([{"update_id": 1, "message": {"text": WORD}}])
+        await inbox.store([{"update_id": 1, "message": {"text": WORD}}])
         await inbox.end(1)
         with closing(sqlite3.connect(tmp_path / "bot.db")) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT count(*) FROM inbox").fetchone()
-            await inbox.keep([{"update_id": 2}])
+            await inbox.store([{"update_id": 2}])
             before = await database.truncate_log()
             await inbox.end(2)
         after = await database.truncate_log()

@@ -194,7 +194,7 @@ async def test_a_killed_bot_sends_it_once(stage, group, zoe, no_picture, is_sent
     stage.telegram.updates.pending.clear()
     async with open_database(stage.settings().database_url) as database:
         inbox, outbox = Inbox(database), Outbox(database)
-        await inbox.keep([{"update_id": 500, "message": message}])
+        await inbox.store([{"update_id": 500, "message": message}])
         await inbox.begin(500)
         place = stats.Place(FRIENDS)
         await outbox.begin(Part(500, 0), place)

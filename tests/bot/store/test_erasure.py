@@ -264,7 +264,7 @@ class TestTheInbox:
         inbox, erasing = Inbox(database), Eraser(database)
         await MessageStore(database).save(said(1, "the treasure"))
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
-        await inbox.keep(
+        await inbox.store(
             [
                 {"update_id": 1, "message": update(1, "the treasure")},
                 {"update_id": 2, "edited_message": update(1, "the treasure, mended")},
@@ -284,7 +284,7 @@ class TestTheInbox:
     async def test_half_of_an_emoji_in_another_one_stops_nothing(self, database, tmp_path):
         inbox = Inbox(database)
         answered = update(2, "half \ud83d", author=2, reply_to_message=update(1, "the treasure"))
-        await inbox.keep([{"update_id": 1, "message": answered}])
+        await inbox.store([{"update_id": 1, "message": answered}])
 
         await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
 
@@ -296,7 +296,7 @@ class TestTheInbox:
         inbox = Inbox(database)
         await MessageStore(database).save(said(1, "the treasure"))
         asks = update(2, "/forget", reply_to_message=update(1, "the treasure"))
-        await inbox.keep([{"update_id": 7, "message": asks}])
+        await inbox.store([{"update_id": 7, "message": asks}])
 
         await Eraser(database).erase(ErasureQuery(authors=frozenset({1})), update_id=7)
 
@@ -309,7 +309,7 @@ class TestTheInbox:
         await Eraser(database).mark(ErasureQuery(messages=(Ref(-5, 1),)), AT)
         answered = update(3, "what?", author=2, reply_to_message=update(1, "the treasure"))
 
-        fresh = await Inbox(database).keep([{"update_id": 3, "message": answered}])
+        fresh = await Inbox(database).store([{"update_id": 3, "message": answered}])
 
         assert fresh == {3}
         assert not find_words(tmp_path, "treasure")

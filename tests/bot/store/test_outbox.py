@@ -26,7 +26,7 @@ async def database(tmp_path):
     url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
     await prepare_database(url)
     async with open_database(url) as database:
-        await Inbox(database).keep([{"update_id": PART.update_id}])
+        await Inbox(database).store([{"update_id": PART.update_id}])
         yield database
 
 

@@ -9,7 +9,7 @@ from model.artifacts.artifact import COPY_INDEX, VOICE_TABLE
 from model.artifacts.registry import Registry
 from pipeline.cli.main import app
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.indexes import save_lines, save_voice_table
+from pipeline.training.indexes import save_copy_index, save_voice_table
 from pipeline.versions.lineage import find_dataset
 from tests import habits
 from tests.checkpoints import save_llama
@@ -70,7 +70,7 @@ def test_a_first_export_and_a_fresh_one_become_two_versions_that_are_compared(tm
     assert all(one["current"] is not None for one in receipt["scores"])
     assert receipt["excluded"] == []
     dataset = load_dataset(Path(find_dataset(registry.open())))
-    save_lines(dataset, tmp_path)
+    save_copy_index(dataset, tmp_path)
     save_voice_table(dataset, tmp_path)
     assert registry.open().copy_index.read_bytes() == (tmp_path / COPY_INDEX).read_bytes()
     assert registry.open().voice_table.read_bytes() == (tmp_path / VOICE_TABLE).read_bytes()

@@ -165,7 +165,7 @@ def test_stopped_at_any_question_it_continues_there(known, run, world, folder, t
         "people": done.has_people,
         "base": done.base is not None,
         "minutes": done.minutes is not None,
-        "listened": done.has_listened,
+        "listened": done.has_seen_samples,
         "bot": done.bot is not None,
     }
     steps = {"export": 1, "chat": 1, "people": 4, "base": 1, "minutes": 1, "listened": 2, "bot": 2}

@@ -11,7 +11,7 @@ from pipeline.training.callbacks import RunCallback
 from pipeline.training.device import Precision
 from pipeline.training.encoding import split_by_tokens
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.trainer import PairTrainer, TrainingData, train
+from pipeline.training.trainer import FineTuner, TrainingData, train
 from tests.checkpoints import save_llama
 
 FLOAT32 = Precision(bf16=False, reason="a test")
@@ -37,7 +37,7 @@ def epoch_of(base, tmp_path):
         )
         settings = Hyperparameters(batch_size=8, seed=seed, batches=batches)
         run = RunCallback(settings, len(rows), 0, None)
-        trainer = PairTrainer(
+        trainer = FineTuner(
             base, TrainingData(rows), settings, run, tmp_path, batch_size=8, bf16=False
         )
         trainer.data_collator = lambda rows: {"rows": [row["input_ids"][0] for row in rows]}

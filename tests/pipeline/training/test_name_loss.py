@@ -80,7 +80,7 @@ def test_the_parts_of_a_step_add_up_to_it(base, parts):
 def test_a_step_in_several_parts_learns_the_same(tmp_path, monkeypatch):
     folder = save_llama(tmp_path / "base")
     whole, _ = learn(folder, tmp_path / "whole", weight=1.0)
-    monkeypatch.setattr("pipeline.training.trainer.fitting_pairs", lambda *_, **__: 2)
+    monkeypatch.setattr("pipeline.training.trainer.estimate_batch_size", lambda *_, **__: 2)
 
     in_parts, _ = learn(folder, tmp_path / "parts", weight=1.0)
 

@@ -6,7 +6,7 @@ import torch
 from model.errors import TrainingError
 from pipeline.training import device, trainer
 from pipeline.training.bases import open_base
-from pipeline.training.device import Precision, fitting_pairs
+from pipeline.training.device import Precision, estimate_batch_size
 from pipeline.training.encoding import encode
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.losses import losses
@@ -92,7 +92,7 @@ def test_less_memory_gives_a_smaller_batch(folder, monkeypatch):
     found = []
     for free in (0, 2**24, 2**26, 2**40):
         monkeypatch.setattr(device, "_free_bytes", lambda _, free=free: free)
-        found.append(fitting_pairs(base.weights, 100, bf16=False))
+        found.append(estimate_batch_size(base.weights, 100, bf16=False))
 
     assert found == sorted(found)
     assert found[0] == 0
@@ -100,7 +100,7 @@ def test_less_memory_gives_a_smaller_batch(folder, monkeypatch):
 
 
 def test_a_run_starts_with_the_batch_that_fits_in_memory(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "fitting_pairs", lambda *_, **__: 5)
+    monkeypatch.setattr(trainer, "estimate_batch_size", lambda *_, **__: 5)
 
     _, outcome, _, tried = trained(folder, tmp_path / "work")
 

@@ -29,10 +29,10 @@ from pipeline.training.repeats import learn_pairs_once
 from pipeline.training.run import (
     Start,
     _training_sessions,
+    load_loss,
     measure_loss,
     sample_evenly,
     save_loss,
-    saved_loss,
     train,
     work_folder,
 )
@@ -261,10 +261,10 @@ def test_a_resumed_run_with_other_held_out_replies_computes_the_untuned_loss_aga
 
     save_loss(file, pairs, {"Hugo": 1.0})
 
-    assert saved_loss(file, pairs) == {"Hugo": 1.0}
-    assert saved_loss(file, pairs[:2]) is None
+    assert load_loss(file, pairs) == {"Hugo": 1.0}
+    assert load_loss(file, pairs[:2]) is None
     file.write_text("{")
-    assert saved_loss(file, pairs) is None
+    assert load_loss(file, pairs) is None
 
 
 def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):

@@ -14,7 +14,12 @@ from model.speaking.copy_index import open_index
 from model.speaking.voice_classifier import read_table
 from pipeline.dataset.pairs import select_half
 from pipeline.dataset.storage import load_dataset
-from pipeline.training.indexes import add_lines, save_lines, save_voice_table, training_messages
+from pipeline.training.indexes import (
+    add_indexes,
+    save_copy_index,
+    save_voice_table,
+    training_messages,
+)
 from tests.habits import HABITS
 from tests.model.fake_artifacts import make
 
@@ -45,7 +50,7 @@ def test_a_version_gets_an_index_as_a_new_version(tmp_path, habits_dataset):
     dataset = load_dataset(habits_dataset)
     registry = registry_of(tmp_path, dataset.content_hash)
 
-    name = add_lines(registry, "1", dataset)
+    name = add_indexes(registry, "1", dataset)
 
     assert name.startswith("0002-")
     assert registry.promote(name) == name
@@ -57,7 +62,7 @@ def test_a_version_gets_a_table_of_the_voices_that_it_learned(tmp_path, habits_d
     dataset = load_dataset(habits_dataset)
     registry = registry_of(tmp_path, dataset.content_hash)
 
-    add_lines(registry, "1", dataset)
+    add_indexes(registry, "1", dataset)
 
     table = read_table(registry.open("2").voice_table)
     for name, habit in HABITS.items():
@@ -73,7 +78,7 @@ def test_a_table_is_made_from_the_sessions_that_the_version_learned(tmp_path, ha
     registry = Registry(tmp_path / "artifacts")
     registry.add(make(tmp_path / "new", provenance={**sha256, "hyperparameters": reserved}))
 
-    add_lines(registry, "1", dataset)
+    add_indexes(registry, "1", dataset)
     own = replace(dataset, train=select_half(dataset.train, judges=False))
     save_voice_table(own, tmp_path / "half")
 
@@ -88,7 +93,7 @@ def test_the_same_dataset_gives_the_same_index(tmp_path, habits_dataset):
     dataset = load_dataset(habits_dataset)
     for name in "ab":
         (tmp_path / name).mkdir()
-        save_lines(dataset, tmp_path / name)
+        save_copy_index(dataset, tmp_path / name)
 
     first, second = (next((tmp_path / name).iterdir()).read_bytes() for name in "ab")
 
@@ -99,7 +104,7 @@ def test_an_index_of_another_dataset_is_refused(tmp_path, habits_dataset):
     registry = registry_of(tmp_path, "00" * 32)
 
     with pytest.raises(UnderstudyError, match="trained on another dataset"):
-        add_lines(registry, "1", load_dataset(habits_dataset))
+        add_indexes(registry, "1", load_dataset(habits_dataset))
 
 
 def test_the_command_names_the_new_version(tmp_path, habits_dataset):

@@ -24,6 +24,7 @@ HEALTH = "/health"
 
 _ADDRESS = re.compile(r"https?://[^\s/]\S*")
 _LISTEN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
+_TOKEN = re.compile(r"[0-9]{1,20}:\S{1,200}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # the form of setWebhook's secret_token
 _LAST_PORT = 65535
 
@@ -122,7 +123,7 @@ class Settings(BaseSettings):
             return value
         try:
             words = json.loads(value) if value.lstrip().startswith("[") else shlex.split(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError("write a command as in a shell, or a JSON list of words") from error
         if not words or not words[0] or not all(isinstance(word, str) for word in words):
             raise ValueError("write a command as in a shell, or a JSON list of words")
@@ -133,12 +134,16 @@ class Settings(BaseSettings):
         """Return the bot's token.
 
         Raises:
-            SettingsError: There is none.
+            SettingsError: There is none, or it cannot be a token.
         """
         token = self.bot_token.get_secret_value().strip() if self.bot_token else ""
         if not token:
             raise SettingsError(
                 "BOT_TOKEN is not set: create a bot with @BotFather and write its token into .env"
+            )
+        if not _TOKEN.fullmatch(token):
+            raise SettingsError(
+                "BOT_TOKEN cannot be a token: copy it again from @BotFather, such as 123456:ABC-DEF"
             )
         return token
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from telegram import Message, Update
@@ -16,7 +16,7 @@ from bot.services.replies import PLAIN_REQUEST, ReplyRequest
 from bot.services.state import BotState
 from bot.store.messages import Place
 from bot.texts.wording import Wording
-from bot.transport.incoming import after_command, has_button, place_of
+from bot.transport.incoming import after_command, author_id, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON, answer_query
 from model.chat.eligibility import begins_reply, parse_voice_header
 from model.chat.names import find_similar_names, fold
@@ -43,10 +43,15 @@ def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
     )
 
 
-def explain_refusal(person: Person, access: Access, texts: Wording) -> str | None:
-    """Return why the bot does not speak as a person, or None if it may."""
+def explain_refusal(person: Person, access: Access, texts: Wording, chat_id: int) -> str | None:
+    """Return why the bot does not speak as a person, or None if it may.
+
+    In a group that the model did not learn from, people who did not agree are not known.
+    """
     if access.may_imitate(person):
         return None
+    if not access.learned_from(chat_id):
+        return texts.format_unknown_name([voice.name for voice in access.voices])
     if access.may_still_agree(person):
         return texts.not_agreed.format(name=person.name)
     return (texts.too_few_messages if person.is_only_quiet else texts.declined).format(
@@ -97,10 +102,12 @@ class VoiceHandlers:
         text = after_command(message)
         if named := self.state.access.roster.match_voice(text):
             is_forced = begins_reply(text.strip(), named[1])
-            request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
+            may_open = is_forced and not self._is_withheld(message)
+            request = ReplyRequest(named[1], message.message_id) if may_open else PLAIN_REQUEST
             await self._speak(context, place, named[0], message.date, request)
         elif anyone := parse_anyone_request(text, message.message_id):
-            await self._let_anyone_speak(context, place, message.date, anyone)
+            request = replace(anyone, opening="") if self._is_withheld(message) else anyone
+            await self._let_anyone_speak(context, place, message.date, request)
         else:
             access, texts = self.state.access, context.texts
             question, offered = await asyncio.to_thread(choose_question, text, access, texts)
@@ -149,11 +156,18 @@ class VoiceHandlers:
         if query is None:
             return
         line = None
-        if pressed := query.message:
+        pressed = query.message
+        if isinstance(pressed, Message) and has_button(pressed, query.data or ""):
             line = await self.state.store.outbox.line(pressed.chat.id, pressed.message_id)
         await answer_query(
             query, context.texts.sticker_voice.format(name=line.voice) if line else None
         )
+
+    def _is_withheld(self, message: Message) -> bool:
+        """Whether the words of a message's author may not become part of a reply."""
+        author = author_id(message)
+        person = self.state.access.roster.find_by_id(author) if author is not None else None
+        return person is not None and person.learn == "no"
 
     async def _speak(
         self,
@@ -163,7 +177,7 @@ class VoiceHandlers:
         at: datetime,
         request: ReplyRequest = PLAIN_REQUEST,
     ) -> None:
-        if refusal := explain_refusal(person, self.state.access, context.texts):
+        if refusal := explain_refusal(person, self.state.access, context.texts, place.chat_id):
             await context.delivery.send_text(place, refusal)
         else:
             await self.speaking.answer(context, place, person.name, at, request)

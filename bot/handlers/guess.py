@@ -84,7 +84,7 @@ class GuessGame:
         model, quizzes = state.model_holder.current, state.store.quizzes
         authors = {number for person in state.access.voices for number in person.ids}
         since = datetime.now(UTC) - REPEAT_AFTER
-        ids = await quizzes.find_candidates(place.chat_id, authors, since, MAX_CANDIDATES)
+        ids = await quizzes.find_candidates(place, authors, since, MAX_CANDIDATES)
         ids = self.rng.sample(ids, len(ids))
         for start in range(0, len(ids), BATCH):
             messages = await quizzes.messages(place.chat_id, ids[start : start + BATCH])

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 _CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
 """The groups of handlers; an update runs through them in this order."""
 _NEW = filters.UpdateType.MESSAGE  # an edited command would be answered twice
+_COMMAND = _NEW & ~filters.FORWARDED & ~filters.VIA_BOT
+"""Commands that their sender wrote: a forwarded /optin is no consent."""
 
 
 def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUploads) -> None:
@@ -88,8 +90,8 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         # messages after an `/allow` can be stored only once it is handled, so they wait
         is_blocking = name == "allow"
         callback = on_message(answer, is_blocking=is_blocking)
-        app.add_handler(CommandHandler(name, callback, _NEW, block=is_blocking), _ANSWER)
-    app.add_handler(CommandHandler("as", voices.command, _NEW, block=False), _ANSWER)
+        app.add_handler(CommandHandler(name, callback, _COMMAND, block=is_blocking), _ANSWER)
+    app.add_handler(CommandHandler("as", voices.command, _COMMAND, block=False), _ANSWER)
     # before replies, because an export may be sent as a reply to one of the bot's messages
     app.add_handler(MessageHandler(documents, on_message(uploads.receive), block=False), _ANSWER)
     app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, on_message(migrate_group)))

@@ -81,7 +81,7 @@ class Simulator:
             text, people = choose_question(str(error), access, texts)
             return f"{text} {', '.join(one.name for one in people)}" if len(people) > 1 else text
         for person in wanted.people:
-            if refusal := explain_refusal(person, access, texts):
+            if refusal := explain_refusal(person, access, texts, chat_id):
                 return refusal
         running = self.running.get(chat_id)
         return texts.simulation_running if running and not running.is_set() else wanted

@@ -43,14 +43,15 @@ class Access:
     def may_speak_in(self, chat_id: int) -> bool:
         """Whether the bot may speak in a chat: an authorised group, or an admin's private chat.
 
-        A private chat has the id of its user. If the model learned from a group, the bot may speak
-        there without authorisation: it was in the group before authorisation was required.
+        A private chat has the id of its user. In a group that the model learned from, the bot may
+        speak without authorisation: it was there before authorisation was required. This does not
+        hold for a public model, which learned from strangers.
         """
         if chat_id > 0:
             return chat_id in self.admins
         group = self.groups.get(chat_id)
         if group is None:
-            return self.learned_from(chat_id)
+            return chat_id in self.chats
         # An `/allow` counts only for the chats that the model had learned from at that time.
         is_allowed = bool(group.allowed) and self.chats <= group.allowed
         return group.authorised and (is_allowed or self.learned_from(chat_id))

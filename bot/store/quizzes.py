@@ -8,7 +8,7 @@ from sqlalchemy import Connection, case, exists, func, literal, select
 from sqlalchemy.dialects.sqlite import insert
 
 from bot.store.database import Database
-from bot.store.messages import FIELDS, message_from_row
+from bot.store.messages import FIELDS, Place, message_from_row
 from bot.store.outbox import Line, Part, keep_line
 from bot.store.tables import answers, forgotten, guesses, messages, sources
 from model.chat.conversation import Message
@@ -56,9 +56,13 @@ class Quizzes:
         self._database = database
 
     async def find_candidates(
-        self, chat_id: int, authors: Collection[int], since: datetime, most: int
+        self, place: Place, authors: Collection[int], since: datetime, most: int
     ) -> list[int]:
-        """Return the ids of these people's newest messages that no quiz showed after `since`."""
+        """Return the ids of these people's newest messages in a topic of a chat.
+
+        Messages that a quiz showed after `since` are left out.
+        """
+        chat_id = place.chat_id
         shown = (
             select(sources.c.source_id)
             .join(
@@ -77,6 +81,7 @@ class Quizzes:
             select(messages.c.message_id)
             .where(
                 messages.c.chat_id == chat_id,
+                messages.c.topic_id.is_not_distinct_from(place.topic_id),
                 messages.c.author_id.in_(authors),
                 messages.c.is_forward.is_(False),
                 messages.c.message_id.not_in(shown),

@@ -164,8 +164,9 @@ def _bind_sockets(listen: str) -> list[socket.socket]:
     host, _, port = listen.rpartition(":")
     try:
         return bind_sockets(int(port), host.strip("[]"))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "this is no host name"
         raise SettingsError(
-            f"WEBHOOK_LISTEN: the bot cannot listen at {listen} ({error.strerror}): "
+            f"WEBHOOK_LISTEN: the bot cannot listen at {listen} ({why}): "
             "choose another port, or stop what uses it"
         ) from error

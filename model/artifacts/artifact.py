@@ -22,6 +22,8 @@ COPY_INDEX = "lines.index"
 VOICE_TABLE = "voices.index"
 SCORECARD = "scorecard.json"
 Family = Literal["encoder-decoder", "decoder-only"]
+_MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 64, 1_024, 1_000_000
+_MAX_PROMPT_TOKENS = 1_000_000
 _FORMER_SETTINGS = {"contrast"}  # of `Decoding`, in the cards of earlier versions
 
 
@@ -56,11 +58,11 @@ class Decoding:
         """Refuse settings outside the sampler's ranges."""
         ranges = {
             "temperature": 0 < self.temperature <= 5,  # noqa: PLR2004  above it replies are noise
-            "top-k": self.top_k >= 0,
+            "top-k": _is_count(self.top_k, 0, _MAX_TOP_K),
             "top-p": 0 < self.top_p <= 1,
             "repetition-penalty": self.repetition_penalty >= 1,
-            "max-new-tokens": self.max_new_tokens >= 1,
-            "candidates": self.candidates >= 1,
+            "max-new-tokens": _is_count(self.max_new_tokens, 1, _MAX_NEW_TOKENS),
+            "candidates": _is_count(self.candidates, 1, _MAX_CANDIDATES),
             "voice-weight": self.voice_weight >= 0,
             "context-weight": self.context_weight >= 0,
             "length-power": 0 <= self.length_power <= 1,
@@ -247,6 +249,12 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
             raise TypeError(f"{name} is {value[name]!r}")
     if not all(isinstance(name, str) for name in value["learned"]):
         raise TypeError(f"learned is {value['learned']!r}")
+    if not 0 < value["max_prompt_tokens"] <= _MAX_PROMPT_TOKENS:
+        raise ValueError(f"max_prompt_tokens is {value['max_prompt_tokens']}")
+    for chat in value["chats"]:
+        if type(chat["chat_id"]) is not int or not isinstance(chat["title"], str):
+            raise TypeError(f"a chat is {chat!r}")
+    _check_records(value["scores"], value["provenance"])
     decoding = {k: v for k, v in value["decoding"].items() if k not in _FORMER_SETTINGS}
     return {
         **{key: item for key, item in value.items() if key != "format"},
@@ -255,3 +263,29 @@ def _parse_card_fields(value: Mapping[str, Any]) -> dict[str, Any]:
         "decoding": Decoding(**decoding),
         "learned": tuple(value["learned"]),
     }
+
+
+def _check_records(scores: Mapping[str, Any], provenance: Mapping[str, Any]) -> None:
+    """Check the parts of scores and provenance that programs read.
+
+    Raises:
+        TypeError: A part has another type.
+    """
+    for name in ("dataset", "hyperparameters", "requested", "voices"):
+        if not isinstance(provenance.get(name, {}), dict):
+            raise TypeError(f"{name} is {provenance[name]!r}")
+    dataset = provenance.get("dataset", {})
+    for name in ("folder", "sha256"):
+        if not isinstance(dataset.get(name, ""), str):
+            raise TypeError(f"the dataset's {name} is {dataset[name]!r}")
+    if not isinstance(provenance.get("canaries") or [], list):
+        raise TypeError(f"canaries is {provenance['canaries']!r}")
+    nats = scores.get("nats_per_character", {})
+    losses = [nats.get("whole") or {}, nats.get("fresh") or {}, *nats.get("voices", {}).values()]
+    numbers = [number for loss in losses for number in loss.values()]
+    if wrong := [number for number in numbers if type(number) not in {int, float}]:
+        raise TypeError(f"a loss is {wrong[0]!r}")
+
+
+def _is_count(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most

@@ -168,7 +168,11 @@ def _add_trained_names(roster: Roster, trained: Roster | None) -> Roster:
 
 
 def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
-    """Return the ids of our own bot: those on record, and authors who mostly speak in voices."""
+    """Return the ids of our own bot: those on record, and authors who mostly speak in voices.
+
+    Somebody whose messages must not be learned from is not taken for the bot, whatever they write.
+    """
+    excluded = {number for person in roster.people if person.learn == "no" for number in person.ids}
     messages, spoken = Counter[int](), Counter[int]()
     for entry in merged.entries():
         if (
@@ -181,7 +185,8 @@ def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
         for author, count in spoken.items()
         if count and count >= _MIN_VOICE_SHARE * messages[author]
     }
-    return frozenset(found | merged.bots) | merged.ledger.understudies | roster.understudies
+    suspected = (found | merged.bots) - excluded
+    return frozenset(suspected) | merged.ledger.understudies | roster.understudies
 
 
 def _exclude_bots(roster: Roster, bots: Collection[int]) -> Roster:

@@ -110,6 +110,13 @@ def test_a_damaged_card_is_refused_in_one_line(tmp_path, text):
     "changes",
     [
         {"roster": {"people": []}},
+        {"scores": {"nats_per_character": "x"}},
+        {"scores": {"nats_per_character": {"voices": [1], "whole": None}}},
+        {"provenance": {"dataset": "x"}},
+        {"chats": [{"chat_id": None, "title": None}]},
+        {"max_prompt_tokens": -5},
+        {"decoding": {"candidates": 10**12}},
+        {"decoding": {"max_new_tokens": 1.5}},
         {"learned": ...},
         {"learned": [7]},
         {"learned": None},

@@ -134,3 +134,18 @@ def test_an_optin_makes_a_voice(running):
     running.run(chat(*NEW), dump(decisions=[decision(2, "optin")]))
 
     assert running.registry.open("2").card.roster.find_by_id(2).imitate == "yes"
+
+
+def test_an_excluded_person_who_writes_like_our_bot_stays_excluded(running):
+    third = VOICES.format(3).replace('imitate = "yes"', 'learn = "no"\nimitate = "no"')
+    (running.root / "roster.toml").write_text("".join(map(VOICES.format, (1, 2))) + third)
+    said = [entry(9_000 + n, 3, f"🎭 Friend 1\nzanzibar {n}", 450_000 + 60 * n) for n in range(9)]
+
+    running.run(chat(*NEW, *said), no_live_bot=True)
+
+    roster = running.registry.open("2").card.roster
+    assert roster.find_by_id(3).learn == "no"
+    assert roster.understudies == frozenset()
+    data = load_dataset(running.trained[-1][0].folder)
+    lines = [line for pair in (*data.train, *data.validation, *data.test) for line in pair.context]
+    assert not any("zanzibar" in line for line in lines)

@@ -11,6 +11,7 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -62,6 +63,9 @@ Event = Heading | Fault | list[Item]
 
 _AHEAD = 512  # bytes that hold the beginning of any message
 _MAX_MESSAGE = 1 << 21  # bytes: a longer message has a damaged end
+_SHORT_REACH = 256  # bytes, where many values have no end
+_MAX_WASTE = 4  # bytes looked at in vain, for each byte of the file
+_FREE_WASTE = 1 << 16
 _MAX_KEYS = 64  # first keys of messages, and places to look for one of them
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _BRACKET = re.compile(rb'(?:[^"{}\[\]]++|' + _STRING + rb")*+([{}\[\]])", re.DOTALL)
@@ -160,6 +164,8 @@ class _Reader:
         self._is_sound = self._is_empty = True
         self._is_open = self._is_chat_wanted = self._has_chat = self._is_shifted = False
         self._slow_until = self._closed_at = 0
+        self._wasted = self._unmarked_until = 0
+        self._mark_at = -1  # the offset of a mark: the first after the place searched last
         self._first_keys: set[bytes] = set()
 
     def events(self) -> Iterator[Event]:
@@ -398,7 +404,7 @@ class _Reader:
 
     def _read_message(self) -> list[Event]:
         """Return the message that begins here, repaired if possible, or its fault."""
-        length = self._measure_value(0)
+        length = self._measure_value(0, stop=_MESSAGE_START)
         end = len(self.buffer) if length is None else self.at + length
         if length is None or _MESSAGE_START.search(self.buffer, self.at + 1, end):
             length = self._find_next()
@@ -432,42 +438,74 @@ class _Reader:
         self.at += length
         return events
 
-    def _measure_value(self, begin: int) -> int | None:
-        """Return the length of the value that begins there; None if it has no end."""
-        opened, place = bytearray(), begin
-        while True:
+    def _measure_value(self, begin: int, stop: re.Pattern[bytes] | None = None) -> int | None:
+        """Return the length of the value that begins there.
+
+        None if it has no end, or none within reach, or if `stop` matches at one of its brackets.
+        """
+        opened, place, reach = bytearray(), begin, self._reach
+        while place - begin <= reach:
             found = _BRACKET.match(self.buffer, self.at + place)
             if found is None:
-                if len(self.buffer) - self.at - begin > _MAX_MESSAGE or not self._read_more():
-                    return None
+                if len(self.buffer) - self.at - begin > reach or not self._read_more():
+                    break
                 continue
             place = found.end() - self.at
             bracket = found[1]
             if bracket in _CLOSES:
                 if not opened or opened[-1:] != _CLOSES[bracket]:
-                    return None
+                    break
                 opened.pop()
                 if not opened:
                     return place - begin
+            elif opened and stop and stop.match(self.buffer, found.start(1)):
+                break
             else:
                 opened += bracket
+        self._wasted += place - begin
+        return None
+
+    @property
+    def _reach(self) -> int:
+        """How far to look for the end of a value.
+
+        It is short where many values have no end: otherwise time would grow with the square of the
+        file's size.
+        """
+        return _SHORT_REACH if self._is_wasteful else _MAX_MESSAGE
+
+    @property
+    def _is_wasteful(self) -> bool:
+        return self._wasted > _MAX_WASTE * (self.offset + self.at + _FREE_WASTE)
 
     def _find_next(self) -> int:
         """Return the distance to the next message, list of messages, or end of the file."""
         place = 1
         while True:
-            found = _MARK.search(self.buffer, self.at + place)
-            other = self._find_other_order(place, found.start() - self.at if found else None)
+            mark = self._find_mark(place)
+            other = self._find_other_order(place, mark)
             if other is not None:
                 return other
-            if found:
-                return found.start() - self.at
+            if mark is not None:
+                return mark
             length = len(self.buffer) - self.at
             if length > _MAX_MESSAGE:
                 return length - _AHEAD
             place = max(1, length - _AHEAD)
             if not self._read_more():
                 return len(self.buffer) - self.at
+
+    def _find_mark(self, place: int) -> int | None:
+        """Return the distance to the next message or list; None if the buffer has no other."""
+        here = self.offset + self.at
+        if self._mark_at < here + place:
+            start = max(here + place, self._unmarked_until)
+            found = _MARK.search(self.buffer, start - self.offset)
+            if found is None:
+                self._unmarked_until = max(start, self.offset + len(self.buffer) - _AHEAD)
+                return None
+            self._mark_at = self.offset + found.start()
+        return self._mark_at - here
 
     def _find_other_order(self, place: int, limit: int | None) -> int | None:
         """Return where the next message begins in a file whose messages do not begin with "id"."""
@@ -476,10 +514,9 @@ class _Reader:
             return None
         pattern = re.compile(rb'\{\s*"(?:' + b"|".join(sorted(keys)) + rb')"\s*:')
         end = len(self.buffer) if limit is None else self.at + limit
-        places = [
-            match.start() - self.at for match in pattern.finditer(self.buffer, self.at + place, end)
-        ]
-        for begin in places[:_MAX_KEYS]:
+        matches = pattern.finditer(self.buffer, self.at + place, end)
+        count = 1 if self._is_wasteful else _MAX_KEYS
+        for begin in [match.start() - self.at for match in islice(matches, count)]:
             length = self._measure_value(begin)
             if length is None:
                 continue

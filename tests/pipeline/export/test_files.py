@@ -7,6 +7,7 @@ from model.errors import ExportError
 from pipeline.export.archive import open_exports
 from pipeline.export.reader import CHUNK
 from pipeline.export.reader import read_events as events_of
+from tests.call_count import count_calls
 from tests.pipeline.chats import LAYOUTS, account, chat, conversation, entry, write
 from tests.pipeline.export.reading import read
 
@@ -138,3 +139,26 @@ def test_every_byte_that_is_read_is_told_in_few_steps(tmp_path, layout):
     size = file.stat().st_size
     assert size - len(BOM_UTF8) <= sum(steps) <= size
     assert len(steps) == -(-sum(steps) // CHUNK)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b'{"messages":[',
+        b'{"id":1,"type":"message"',
+        b'{"type":"message","id":1,"text":"a"},{"type":"x",',
+    ],
+    ids=["lists in lists", "messages without an end", "another order of keys"],
+)
+def test_values_without_an_end_cost_time_in_proportion_to_the_file(tmp_path, part):
+    heading = b'{"name":"G","type":"private_group","id":123,"messages":['
+    sizes = (10_000, 20_000)
+
+    def count(size):
+        path = tmp_path / "result.json"
+        path.write_bytes(heading + part * (size // len(part)))
+        return count_calls(lambda: list(events_of(path, lambda _: True)))
+
+    half, whole = map(count, sizes)
+
+    assert whole < 3 * half

@@ -90,6 +90,7 @@ RESULTS = {
     "understudy build": ("Next: understudy train", "demo/dataset/summary.json"),
     "understudy chat": ("🎭 Hugo: ", None),
     "understudy doctor": ("smollm2", None),
+    "understudy evaluate --out trial.json": ("Wrote trial.json", "trial.json"),
     "understudy evaluate": ("Wrote artifacts", "artifacts/versions/*/scorecard.json"),
     "understudy inspect": ("Wrote roster.toml", "roster.toml"),
     "understudy models export": ("Wrote ", "*.zip"),

@@ -155,10 +155,11 @@ class VoiceHandlers:
         query = update.callback_query
         if query is None:
             return
-        line = None
         pressed = query.message
-        if isinstance(pressed, Message) and has_button(pressed, query.data or ""):
-            line = await self.state.store.outbox.line(pressed.chat.id, pressed.message_id)
+        if not isinstance(pressed, Message) or not has_button(pressed, query.data or ""):
+            await answer_query(query, context.texts.button_expired)
+            return
+        line = await self.state.store.outbox.line(pressed.chat.id, pressed.message_id)
         await answer_query(
             query, context.texts.sticker_voice.format(name=line.voice) if line else None
         )

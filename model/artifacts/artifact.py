@@ -22,7 +22,7 @@ COPY_INDEX = "lines.index"
 VOICE_TABLE = "voices.index"
 SCORECARD = "scorecard.json"
 Family = Literal["encoder-decoder", "decoder-only"]
-_MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 64, 1_024, 1_000_000
+_MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 1_000, 1_024, 1_000_000
 _MAX_PROMPT_TOKENS = 1_000_000
 _FORMER_SETTINGS = {"contrast"}  # of `Decoding`, in the cards of earlier versions
 

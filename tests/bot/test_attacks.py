@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from bot.handlers.guess import GuessGame
+from bot.texts import EN
 from model.chat.roster import Roster
 from tests.bot.conftest import FRIENDS, PEOPLE
 from tests.bot.handlers.test_guess import Coin
@@ -79,7 +80,7 @@ async def test_a_forged_press_does_not_name_the_author_of_a_quiz(stage, group, j
         await stage.telegram.say(group, zoe, "/guess")
         poll = (await stage.telegram.wait_for("sendPoll")).result
 
-        assert await press(stage, poll, zoe, "voice:x") is None
+        assert await press(stage, poll, zoe, "voice:x") == EN.button_expired
 
 
 async def test_another_group_does_not_learn_who_has_not_agreed(stage, card, joao, zoe):

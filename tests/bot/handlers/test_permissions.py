@@ -94,8 +94,11 @@ class TestPlaces:
         assert not any(person.name in answer["text"] for person in live.card.roster.people)
         assert not live.speaker.asked
 
-    async def test_a_public_model_speaks_anywhere(self, stage, elsewhere, zoe, card):
-        async with stage.running(replace(card, public=True)):
+    async def test_a_public_model_speaks_where_an_admin_added_it(
+        self, stage, elsewhere, joao, zoe, card
+    ):
+        async with stage.running(replace(card, public=True), admins="13"):
+            await stage.enter(elsewhere, joao)
             answer = await stage.answer(elsewhere, zoe, "/as João")
 
         assert answer["text"].startswith("🎭 João\n")
@@ -108,8 +111,9 @@ class TestPlaces:
         assert answer["text"].startswith("🎭 João\n")
         assert refusal["text"] == EN.private_admins_only
 
-    async def test_earlier_replies_and_buttons_stay_silent(self, stage, elsewhere, zoe, card):
-        async with stage.running(replace(card, public=True)):
+    async def test_earlier_replies_and_buttons_stay_silent(self, stage, elsewhere, joao, zoe, card):
+        async with stage.running(replace(card, public=True), admins="13"):
+            await stage.enter(elsewhere, joao)
             voiced = await stage.answer(elsewhere, zoe, "/as João")
             question = await stage.answer(elsewhere, zoe, "/as")
         async with stage.running():

@@ -67,8 +67,11 @@ async def test_nothing_else_from_private_chats_is_stored(stage, joao, zoe):
     assert "sticker-1" not in tables
 
 
-async def test_all_chats_are_stored_for_a_public_model(stage, card, elsewhere, zoe):
-    async with stage.running(replace(card, public=True)):
+async def test_a_chat_that_an_admin_added_a_public_model_to_is_stored(
+    stage, card, elsewhere, joao, zoe
+):
+    async with stage.running(replace(card, public=True), admins="13"):
+        await stage.enter(elsewhere, joao)
         await stage.telegram.say(elsewhere, zoe, "hi all")
         await stage.answer(elsewhere, zoe, "/help")
 

@@ -1,6 +1,5 @@
 """`/as`, replies and buttons, through the real bot over HTTP."""
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -326,8 +325,7 @@ class TestForgedPresses:
 
         assert live.telegram.message(group, line["message_id"])
         assert len(live.speaker.asked) == 1
-        told = EN.sticker_voice.format(name="João")
-        assert sorted(await toasts(live, 2)) == sorted([EN.button_expired, told])
+        assert await toasts(live, 2) == [EN.button_expired] * 2
 
     async def test_a_button_that_the_question_does_not_have_is_refused(self, live, group, zoe):
         question = await live.answer(group, zoe, "/as Hugo")
@@ -359,7 +357,7 @@ class TestForgedPresses:
         await live.answer(group, zoe, "/help")
 
         assert not live.speaker.asked
-        assert Counter(await toasts(live, 4)) == {EN.button_expired: 2, None: 2}
+        assert await toasts(live, 4) == [EN.button_expired] * 4
 
     @pytest.mark.parametrize("data", ["as:", "as:99999999999999999999", "as:-1", "as:x", "", "\0"])
     async def test_unknown_button_data_changes_nothing(self, live, group, zoe, data):

@@ -130,14 +130,14 @@ async def test_an_update_is_kept_before_it_is_acknowledged(stage, hook, knock, m
 
 
 async def test_what_cannot_be_kept_is_asked_for_again(stage, hook, group, zoe, monkeypatch):
-    keep, full = Inbox.keep, [True]
+    store, full = Inbox.store, [True]
 
-    async def keeps(*args):
+    async def stores(*args):
         if full[0]:
             raise StoreError("the disk is full")
-        return await keep(*args)
+        return await store(*args)
 
-    monkeypatch.setattr(Inbox, "keep", keeps)
+    monkeypatch.setattr(Inbox, "store", stores)
     async with hook():
         await stage.telegram.say(group, zoe, "/as João")
         await until(lambda: stage.telegram.updates.last_error)

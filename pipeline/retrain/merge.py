@@ -213,7 +213,7 @@ def withhold_text(merged: MergedChat, roster: Roster) -> None:
         number for person in roster.people if person.learn == "no" for number in person.ids
     }
     withdrawn |= {
-        decision for decision in merged.ledger.opted_out if roster.find_by_id(decision) is None
+        user_id for user_id in merged.ledger.opted_out if roster.find_by_id(user_id) is None
     }
     texts = {}
     for message in merged.spool.messages(merged.chat.chat_id):

@@ -175,9 +175,8 @@ def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
     excluded = {number for person in roster.people if person.learn == "no" for number in person.ids}
     messages, spoken = Counter[int](), Counter[int]()
     for entry in merged.entries():
-        if (
-            entry.is_message and not entry.flags & Flag.FORWARD
-        ):  # friends forward the bot's messages
+        # friends forward the bot's messages
+        if entry.is_message and not entry.flags & Flag.FORWARD:
             messages[entry.author] += 1
             spoken[entry.author] += parse_voice_header(entry.text) is not None
     found = {

@@ -56,13 +56,15 @@ def busy_core(count):
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to share one core here")
-def test_a_busy_machine_does_not_change_the_gain():
+def test_a_busy_machine_does_not_change_the_choice():
     with busy_core(0):
         quiet = measure_bf16_gain()
     with busy_core(2):
         busy = [measure_bf16_gain() for _ in range(3)]
 
-    assert busy == pytest.approx([quiet] * 3, rel=0.35)
+    # with AMX the gain is so large that memory decides it, which other programs use too
+    is_clear = min(quiet, *busy) > 2 * device._MIN_GAIN
+    assert is_clear or busy == pytest.approx([quiet] * 3, rel=0.35)
 
 
 @pytest.mark.parametrize("bf16", [True, False])

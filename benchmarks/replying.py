@@ -1,4 +1,4 @@
-"""The time and memory of a reply with random weights, beside `generate` in transformers."""
+"""Measure a reply's time and memory with random weights, beside `generate` in transformers."""
 
 import json
 import sys

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.errors import SettingsError
+from model.chat.telegram_ids import BOT_TOKEN
 
 Consent = Literal["ask", "roster"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -24,7 +25,6 @@ HEALTH = "/health"
 
 _ADDRESS = re.compile(r"https?://[^\s/]\S*")
 _LISTEN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
-_TOKEN = re.compile(r"[0-9]{1,20}:\S{1,200}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # the form of setWebhook's secret_token
 _LAST_PORT = 65535
 
@@ -141,7 +141,7 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "BOT_TOKEN is not set: create a bot with @BotFather and write its token into .env"
             )
-        if not _TOKEN.fullmatch(token):
+        if not BOT_TOKEN.fullmatch(token):
             raise SettingsError(
                 "BOT_TOKEN cannot be a token: copy it again from @BotFather, such as 123456:ABC-DEF"
             )

@@ -102,11 +102,11 @@ class VoiceHandlers:
         text = after_command(message)
         if named := self.state.access.roster.match_voice(text):
             is_forced = begins_reply(text.strip(), named[1])
-            may_open = is_forced and not self._is_withheld(message)
-            request = ReplyRequest(named[1], message.message_id) if may_open else PLAIN_REQUEST
+            request = ReplyRequest(named[1], message.message_id) if is_forced else PLAIN_REQUEST
+            request = self._withhold_opening(request, message)
             await self._speak(context, place, named[0], message.date, request)
         elif anyone := parse_anyone_request(text, message.message_id):
-            request = replace(anyone, opening="") if self._is_withheld(message) else anyone
+            request = self._withhold_opening(anyone, message)
             await self._let_anyone_speak(context, place, message.date, request)
         else:
             access, texts = self.state.access, context.texts
@@ -164,11 +164,10 @@ class VoiceHandlers:
             query, context.texts.sticker_voice.format(name=line.voice) if line else None
         )
 
-    def _is_withheld(self, message: Message) -> bool:
-        """Whether the words of a message's author may not become part of a reply."""
-        author = author_id(message)
-        person = self.state.access.roster.find_by_id(author) if author is not None else None
-        return person is not None and person.learn == "no"
+    def _withhold_opening(self, request: ReplyRequest, message: Message) -> ReplyRequest:
+        """Return the request without opening words if those of its author must not be used."""
+        is_excluded = author_id(message) in self.state.access.roster.excluded_ids
+        return replace(request, opening="") if is_excluded else request
 
     async def _speak(
         self,

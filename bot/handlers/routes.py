@@ -47,7 +47,7 @@ _CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
 """The groups of handlers; an update runs through them in this order."""
 _NEW = filters.UpdateType.MESSAGE  # an edited command would be answered twice
 _COMMAND = _NEW & ~filters.FORWARDED & ~filters.VIA_BOT
-"""Commands that their sender wrote: a forwarded /optin is no consent."""
+"""Commands that their sender typed: a forwarded /optin is not consent."""
 
 
 def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUploads) -> None:

@@ -204,7 +204,7 @@ class Speaking:
         """Generate and send a turn after the chat's other turns; return whether it arrived.
 
         Raises:
-            VoiceError: There is no reply.
+            VoiceError: No reply was generated.
         """
         with self._state.replies.admitted(place.chat_id):
             async with self._locks[place.chat_id]:

@@ -221,24 +221,6 @@ class Inbox:
         await self._database.write(lambda connection: connection.execute(statement))
 
 
-def _change(update_id: int, **values: object) -> Update:
-    return update(inbox).where(inbox.c.update_id == update_id).values(**values)
-
-
-def _scrub(connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
-    """Remove quotes of forgotten messages from stored updates."""
-    quoted = {one["update_id"]: set(find_quoted(dict(one))) for one in updates}
-    gone = find_forgotten(connection, set().union(*quoted.values()))
-
-    def is_gone(message: Json) -> bool:
-        return make_ref(message) in gone
-
-    for one in updates:
-        if quoted[one["update_id"]] & gone:
-            body = json.dumps(remove_erased_text(dict(one), is_gone, is_gone))
-            connection.execute(_change(one["update_id"], body=body))
-
-
 class Attempt:
     """One attempt to handle an update that was started before.
 
@@ -283,3 +265,21 @@ async def generating() -> AsyncIterator[None]:
         yield
     finally:
         await attempt.mark(working=False)
+
+
+def _change(update_id: int, **values: object) -> Update:
+    return update(inbox).where(inbox.c.update_id == update_id).values(**values)
+
+
+def _scrub(connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
+    """Remove quotes of forgotten messages from stored updates."""
+    quoted = {one["update_id"]: set(find_quoted(dict(one))) for one in updates}
+    gone = find_forgotten(connection, set().union(*quoted.values()))
+
+    def is_gone(message: Json) -> bool:
+        return make_ref(message) in gone
+
+    for one in updates:
+        if quoted[one["update_id"]] & gone:
+            body = json.dumps(remove_erased_text(dict(one), is_gone, is_gone))
+            connection.execute(_change(one["update_id"], body=body))

@@ -165,7 +165,7 @@ def _bind_sockets(listen: str) -> list[socket.socket]:
     try:
         return bind_sockets(int(port), host.strip("[]"))
     except (OSError, UnicodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "this is no host name"
+        why = error.strerror if isinstance(error, OSError) else "not a host name"
         raise SettingsError(
             f"WEBHOOK_LISTEN: the bot cannot listen at {listen} ({why}): "
             "choose another port, or stop what uses it"

@@ -145,6 +145,12 @@ class Roster:
         """
         return tuple(person for person in self.people if person.may_be_target)
 
+    @property
+    def excluded_ids(self) -> frozenset[int]:
+        """Return the ids of people whose messages must not be used (learn = "no")."""
+        excluded = (person for person in self.people if person.learn == "no")
+        return frozenset(number for person in excluded for number in person.ids)
+
     def match_voice(self, text: str) -> tuple[Person, str] | None:
         """Return the person whose name starts a text after `/as`, and the words after it; or None.
 

@@ -1,6 +1,7 @@
 """Convert every form of Telegram id in an export to the form of the Bot API."""
 
 import hashlib
+import re
 from typing import TypeGuard
 
 CHANNEL_OFFSET = 10**12
@@ -8,6 +9,9 @@ CHANNEL_OFFSET = 10**12
 
 MIGRATION_OFFSET = 10**9
 """In a supergroup's export, a message from the earlier basic group has its id minus this."""
+
+BOT_TOKEN = re.compile(r"\d{1,20}:[\w-]{1,200}")
+"""The form of a bot's token."""
 
 _CHANNELS = ("private_supergroup", "public_supergroup", "private_channel", "public_channel")
 _KIND = 2**32  # from_id was kind * 2**32 + id from v2.4.1 to v2.7.1

@@ -256,9 +256,8 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
         TrainingError: A training is running, possibly on these words.
     """
     withdrawn, before = merged.ledger.withdrawn, merged.history.ledger
-    ids = {number for person in roster.people if person.learn == "no" for number in person.ids}
     ids_before = {number for withdrawal in before.withdrawn for number in withdrawal.ids}
-    is_new = not (merged.ledger.forgotten <= before.forgotten and ids <= ids_before)
+    is_new = not (merged.ledger.forgotten <= before.forgotten and roster.excluded_ids <= ids_before)
     with locked(root / "training.lock", wait=False) as is_alone:
         if is_new and not is_alone:
             raise TrainingError(f"a training is running in {root}: wait until it ends")

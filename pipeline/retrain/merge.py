@@ -209,10 +209,7 @@ def withhold_text(merged: MergedChat, roster: Roster) -> None:
     of their words in other people's messages are removed too. Once anyone has withdrawn, all
     forwards are replaced, because they may hold anyone's words.
     """
-    withdrawn = {
-        number for person in roster.people if person.learn == "no" for number in person.ids
-    }
-    withdrawn |= {
+    withdrawn = roster.excluded_ids | {
         user_id for user_id in merged.ledger.opted_out if roster.find_by_id(user_id) is None
     }
     texts = {}

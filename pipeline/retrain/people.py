@@ -172,7 +172,6 @@ def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
 
     Somebody whose messages must not be learned from is not taken for the bot, whatever they write.
     """
-    excluded = {number for person in roster.people if person.learn == "no" for number in person.ids}
     messages, spoken = Counter[int](), Counter[int]()
     for entry in merged.entries():
         # friends forward the bot's messages
@@ -184,7 +183,7 @@ def _find_bot_ids(merged: MergedChat, roster: Roster) -> frozenset[int]:
         for author, count in spoken.items()
         if count and count >= _MIN_VOICE_SHARE * messages[author]
     }
-    suspected = (found | merged.bots) - excluded
+    suspected = (found | merged.bots) - roster.excluded_ids
     return frozenset(suspected) | merged.ledger.understudies | roster.understudies
 
 

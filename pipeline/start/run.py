@@ -37,6 +37,7 @@ from pipeline.start.token import (
     read_settings,
     write_settings,
 )
+from pipeline.versions.lineage import find_versions_trained_on
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
     from pipeline.retrain.request import RetrainRequest, RetrainResult
@@ -396,16 +397,11 @@ class _Steps:
 
     def _refuse_learned(self, version: str, roster: Roster) -> None:
         """Raise UnderstudyError if a version has learned from people who are excluded now."""
-        trained = self._registry.open(version).card.roster
         names = [
             person.name
             for person in roster.people
             if person.learn == "no"
-            and any(
-                before.learn == "yes"
-                for number in person.ids
-                if (before := trained.find_by_id(number))
-            )
+            and version in find_versions_trained_on(self._registry, person.ids, person.name)
         ]
         if names:
             export = _folder_of(Path(self._answers.export or "EXPORT"))

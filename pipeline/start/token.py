@@ -11,13 +11,13 @@ import httpx
 from dotenv import dotenv_values
 
 from model.chat.names import make_printable, make_printable_name
+from model.chat.telegram_ids import BOT_TOKEN
 from model.errors import UnderstudyError
 from model.files import write_text
 
 ENV_FILE = Path(".env")
 TELEGRAM = "https://api.telegram.org"
 _SECONDS = 10.0
-_TOKEN = re.compile(r"\d{1,20}:[\w-]{1,200}")
 _REFUSED = {401, 403, 404}
 _CONFLICT = 409
 
@@ -61,7 +61,7 @@ def check_token(token: str, api: str) -> Bot:
     Raises:
         TokenError: It has the wrong form, Telegram does not know it, or cannot be reached.
     """
-    if not _TOKEN.fullmatch(token):
+    if not BOT_TOKEN.fullmatch(token):
         raise TokenError(
             "this is not a token: it looks like 123456789:AAE…, as @BotFather sends it",
             is_wrong=True,

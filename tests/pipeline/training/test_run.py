@@ -62,7 +62,7 @@ def test_a_trained_version_says_where_it_comes_from(trained, habits_dataset):
     assert card.provenance["dataset"]["sha256"] == load_dataset(habits_dataset).content_hash
     assert card.provenance["hyperparameters"]["seed"] == 0
     assert card.provenance["hyperparameters"]["batch_size"] > 0
-    assert card.provenance["requested"]["batch_size"] == 0  # chosen anew when it is retrained
+    assert card.provenance["requested"]["batch_size"] == 0  # a retraining chooses it again
     figures = load_dataset(habits_dataset).summary.voices
     assert {name: card.count_lines(name) for name in HABITS} == {v.name: v.lines for v in figures}
     assert sum(voice.lines for voice in figures) > 400

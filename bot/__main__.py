@@ -35,7 +35,7 @@ def run() -> None:
     def print_now(line: str) -> None:
         print(line, flush=True)
 
-    load = partial(open_speaker, device=settings.device)
+    load = partial(open_speaker, device=settings.device, workers=settings.parallel_replies)
     run_bot(settings, build(settings, models, load, print_now))
 
 

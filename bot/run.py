@@ -326,7 +326,7 @@ async def _open_state(
     database = await resources.enter_async_context(open_database(settings.database_url))
     store = Store.of(database)
     model_holder = ModelHolder(models, open_speaker, app.bot.id)
-    replies = Replies(model_holder, store.messages)
+    replies = Replies(model_holder, store.messages, settings.parallel_replies)
     resources.callback(replies.close)
     state = BotState(settings, model_holder, store, replies, jobs=app.jobs)
     await state.open()

@@ -39,8 +39,11 @@ class Speaker:
 
     rejected = MappingProxyType({})
 
-    def __init__(self, _artifact=None, device="auto"):
+    def __init__(self, _artifact=None, device="auto", workers=1):
         self.chance = random.Random()
+
+    def share(self):
+        return self
 
     def reply(self, context, _voice, begins="", _should_stop=None):
         time.sleep(self.chance.random() * LONGEST_THOUGHT)

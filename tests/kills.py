@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.playground.server import serve
-from bot.playground.telegram import Telegram
 from bot.store.database import open_database, prepare_database
 from bot.store.groups import Group, Groups
 from bot.texts import EN
 from tests.habits import IDS
 from tests.kill_bot import GROUP
+from tests.simulated_telegram import FaultyTelegram
 
 COMMANDS_A_KILL = 5
 HELP = 0.4  # of the commands in groups that want bursts
@@ -30,7 +30,7 @@ LONGEST_LIFE = 2.4
 PART = re.compile(r"(tag\d+) (\w+) (\d+)/(\d+)")
 
 
-class WatchedTelegram(Telegram):
+class WatchedTelegram(FaultyTelegram):
     """A Telegram that records when the bot requests updates."""
 
     def __init__(self, **given):

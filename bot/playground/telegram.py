@@ -3,9 +3,7 @@
 import asyncio
 import inspect
 import time
-from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bot.playground.methods import METHODS
 from bot.playground.objects import (
@@ -13,7 +11,6 @@ from bot.playground.objects import (
     ApiError,
     Call,
     Chat,
-    ConnectionDropped,
     Json,
     Member,
     Upload,
@@ -24,15 +21,6 @@ from bot.playground.objects import (
 from bot.playground.world import World
 
 TOKEN = "42:PLAYGROUND"  # noqa: S105  valid on this server only
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """An injected fault of one call: an error, or a late or lost answer after it took effect."""
-
-    error: ApiError | None = None
-    delay: float = 0
-    drop: bool = False
 
 
 class Telegram:
@@ -57,7 +45,6 @@ class Telegram:
         self.calls: list[Call] = []
         """Every call except getUpdates, in order, with the refused ones."""
         self._has_new_call = asyncio.Condition()
-        self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
     def user(
         self,
@@ -278,43 +265,26 @@ class Telegram:
             ) from error
         return matching()[0]
 
-    def fail_next(
-        self, method: str, code: int, description: str, times: int = 1, **parameters: object
-    ) -> None:
-        """Refuse the next calls of a method, with parameters such as retry_after."""
-        fault = Fault(ApiError(code, description, **parameters))
-        self._faults[method].extend([fault] * times)
-
-    def delay_next(self, method: str, seconds: float, times: int = 1) -> None:
-        """Answer the next calls of a method late; they take effect at once."""
-        self._faults[method].extend([Fault(delay=seconds)] * times)
-
-    def drop_next(self, method: str, times: int = 1) -> None:
-        """Execute the next calls of a method, but lose the answers."""
-        self._faults[method].extend([Fault(drop=True)] * times)
-
     async def call(self, method: str, params: Json) -> object:
         """Answer a call of the bot.
 
         Raises:
             ApiError: The call is refused.
-            ConnectionDropped: It took effect, and must not be answered.
         """
-        faults = self._faults[method]
-        fault = faults.popleft() if faults else Fault()
         try:
-            if fault.error is not None:
-                raise fault.error
             result = await self._answer(method, params)
         except ApiError as error:
-            await self._record(Call(method, params, error=error))
+            await self.record(Call(method, params, error=error))
             raise
         if method != "getUpdates":
-            await self._record(Call(method, params, result))
-        await asyncio.sleep(fault.delay)
-        if fault.drop:
-            raise ConnectionDropped(method)
+            await self.record(Call(method, params, result))
         return result
+
+    async def record(self, call: Call) -> None:
+        """Add a call to `calls`, and wake everybody who waits for one."""
+        async with self._has_new_call:
+            self.calls.append(call)
+            self._has_new_call.notify_all()
 
     def _select(
         self, method: str, match: dict[str, object], *, since: int, refused: bool
@@ -326,11 +296,6 @@ class Telegram:
             and (call.error is not None) == refused
             and all(call.params.get(name) == value for name, value in match.items())
         ]
-
-    async def _record(self, call: Call) -> None:
-        async with self._has_new_call:
-            self.calls.append(call)
-            self._has_new_call.notify_all()
 
     async def _answer(self, method: str, params: Json) -> object:
         if self.world.logged_out:
@@ -348,28 +313,3 @@ async def add_bot(telegram: Telegram, chat: Chat, by: User, status: str = "membe
     await telegram.set_status(chat, telegram.me, status, by=by)
     if chat.kind != "channel":
         await telegram.say(chat, by, None, new_chat_members=[telegram.me.json()])
-
-
-async def remove_bot(telegram: Telegram, chat: Chat, by: User) -> None:
-    """Remove the bot from a chat."""
-    await telegram.set_status(chat, telegram.me, "kicked", by=by)
-
-
-async def move(telegram: Telegram, chat: Chat, new_id: int, by: User, *, order: str) -> Chat:
-    """Turn a group into the supergroup `new_id` and return it.
-
-    `order` has one letter for each update, in order: `o` the message in the old chat, `n` the
-    message in the new chat, `j` that the bot joined the new chat.
-    """
-    moved = telegram.chat(new_id, title=chat.title or "")
-    moved.members = dict(chat.members)
-    for update in order:
-        if update == "o":
-            await telegram.say(chat, by, None, migrate_to_chat_id=new_id)
-        elif update == "n":
-            await telegram.say(moved, None, None, migrate_from_chat_id=chat.id)
-        else:
-            moved.members[telegram.me.id] = Member(telegram.me, "left")
-            await telegram.set_status(moved, telegram.me, "member", by=by)
-    chat.migrated_to = new_id
-    return moved

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 from model.artifacts.artifact import Artifact, Card
 from model.chat.names import make_printable
@@ -52,6 +52,9 @@ class Speaker(Protocol):
     @property
     def rejected(self) -> Mapping[str, int]:
         """How many candidates of the last turn were rejected, by reason."""
+
+    def share(self) -> Self:
+        """Return a speaker with the same weights for another thread, with counts of its own."""
 
     def reply(
         self,

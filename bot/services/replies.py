@@ -38,29 +38,32 @@ _STOPPING = "the bot is being stopped: this is answered after the restart"
 T = TypeVar("T")
 
 
-class LockClosed(Exception):  # noqa: N818  a state, not a mistake
-    """The lock was closed and is no longer granted."""
+class SlotsClosed(Exception):  # noqa: N818  a state, not a mistake
+    """The slots were closed and are no longer granted."""
 
 
-class FairLock:
-    """A lock for which keys (chats) take turns; waiters with the same key are served in order."""
+class FairSlots:
+    """Up to `count` keys (chats) hold a slot at a time, one each; the others take turns.
 
-    def __init__(self) -> None:
-        self._is_held = False
-        self._holder = 0
+    Waiters with the same key are served in order.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._holders: set[int] = set()
         self._waiting: dict[int, deque[asyncio.Future[None]]] = {}
         self._is_closed = False
 
     async def acquire(self, key: int) -> None:
-        """Wait until the lock is granted.
+        """Wait until the key gets a slot.
 
         Raises:
-            LockClosed: The lock was closed.
+            SlotsClosed: The slots were closed.
         """
         if self._is_closed:
-            raise LockClosed
-        if not self._is_held:
-            self._is_held, self._holder = True, key
+            raise SlotsClosed
+        if len(self._holders) < self._count and key not in self._holders:
+            self._holders.add(key)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append(turn)
@@ -68,31 +71,31 @@ class FairLock:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.release()  # the lock was granted at the same moment
+                self.release(key)  # the slot was granted at the same moment
             raise
 
-    def release(self) -> None:
-        """Grant the lock to the waiting key whose last turn was longest ago."""
-        while self._waiting:
-            others = (key for key in self._waiting if key != self._holder)
-            key = next(others, self._holder)
-            turns = self._waiting.pop(key)
+    def release(self, key: int) -> None:
+        """Free a key's slot, and grant it to the key whose last turn was longest ago."""
+        self._holders.discard(key)
+        if key in self._waiting:
+            self._waiting[key] = self._waiting.pop(key)  # behind all other keys
+        for waiting in [waiting for waiting in self._waiting if waiting not in self._holders]:
+            turns = self._waiting.pop(waiting)
             while turns and turns[0].done():  # that task no longer waits
                 turns.popleft()
             if turns:
-                self._holder = key
+                self._holders.add(waiting)
                 turns.popleft().set_result(None)
                 if turns:
-                    self._waiting[key] = turns  # behind all other keys
+                    self._waiting[waiting] = turns
                 return
-        self._is_held = False
 
     def close(self) -> None:
-        """Raise LockClosed in all waiting and all later calls of `acquire`."""
+        """Raise SlotsClosed in all waiting and all later calls of `acquire`."""
         self._is_closed = True
         for turn in (turn for turns in self._waiting.values() for turn in turns):
             if not turn.done():
-                turn.set_exception(LockClosed())
+                turn.set_exception(SlotsClosed())
         self._waiting.clear()
 
 
@@ -167,12 +170,13 @@ async def load_lines(
 
 
 class Replies:
-    """Generates replies in a thread, one at a time; chats take turns."""
+    """Generates replies in threads, `parallel` at a time, one for each chat; chats take turns."""
 
     def __init__(
         self,
         models: ModelHolder,
         store: MessageStore,
+        parallel: int = 1,
         seconds: float = MAX_REPLY_SECONDS,
         queue_seconds: float = MAX_QUEUE_SECONDS,
     ) -> None:
@@ -180,10 +184,10 @@ class Replies:
         self._store = store
         self._seconds, self._queue_seconds = seconds, queue_seconds
         self._pending: Counter[int] = Counter()
-        self._lock = FairLock()
+        self._slots = FairSlots(parallel)
         self._closed = threading.Event()
-        self._started_at: float | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="speaker")
+        self._started_at: dict[int, float] = {}  # by chat
+        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="speaker")
 
     @property
     def pending(self) -> int:
@@ -194,7 +198,7 @@ class Replies:
     def is_stuck(self) -> bool:
         """Whether the model goes on long after it was told to stop."""
         limit = self._seconds + MAX_STOP_SECONDS
-        return self._started_at is not None and time.monotonic() - self._started_at > limit
+        return any(time.monotonic() - started > limit for started in self._started_at.values())
 
     def pending_in(self, chat_id: int) -> int:
         """Return the number of a chat's pending replies."""
@@ -275,15 +279,15 @@ class Replies:
         place = Place(kept.chat_id, kept.topic_id)
         roster, window = model.roster, model.card.window
         lines = await load_lines(self._store, place, kept.sent_at, roster, window, before=kept)
-        reply = partial(model.speaker.reply, render_context(lines), voice, "")
+        reply = partial(model.speaker.share().reply, render_context(lines), voice, "")
         messages = await self._generate(kept.chat_id, reply)
         return Reply(voice, messages, model.version, tuple(line.message_id for line in lines))
 
     def close(self) -> None:
         """Stop the current generation, and start no other."""
         self._closed.set()
-        self._lock.close()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._slots.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _reply(
         self,
@@ -302,8 +306,9 @@ class Replies:
         context = render_context(lines)
 
         def run(should_stop: ShouldStop) -> tuple[str, tuple[str, ...], dict[str, int]]:
-            voice, messages = generate(model.speaker, context, opening, should_stop)
-            return voice, messages, dict(model.speaker.rejected)  # before the next call changes it
+            speaker = model.speaker.share()
+            voice, messages = generate(speaker, context, opening, should_stop)
+            return voice, messages, dict(speaker.rejected)
 
         voice, messages, rejected = await self._generate(place.chat_id, run, on_start)
         sources = [line.message_id for line in lines]
@@ -318,18 +323,18 @@ class Replies:
         function: Callable[[ShouldStop], T],
         on_start: Callable[[], object] | None = None,
     ) -> T:
-        """Wait until the model is free, then call it; the time limit starts at the call.
+        """Wait for a slot, then call the model; the time limit starts at the call.
 
         `should_stop` tells the model to stop after `seconds`, or when the caller no longer waits.
-        The lock is held until the model has stopped.
+        The slot is held until the model has stopped.
         """
         await record_wait()
         try:
             async with asyncio.timeout(self._queue_seconds):
-                await self._lock.acquire(chat_id)
+                await self._slots.acquire(chat_id)
         except TimeoutError as error:
             raise QueueError(f"the model was busy for {self._queue_seconds:g} s") from error
-        except LockClosed as error:
+        except SlotsClosed as error:
             raise StoppingError(_STOPPING) from error
         is_submitted, stop = False, threading.Event()
         try:
@@ -343,9 +348,9 @@ class Replies:
                 def should_stop() -> bool:
                     return stop.is_set() or self._closed.is_set() or time.monotonic() > end
 
-                self._started_at = time.monotonic()
-                call = asyncio.wrap_future(self._thread.submit(function, should_stop))
-                call.add_done_callback(self._release)
+                self._started_at[chat_id] = time.monotonic()
+                call = asyncio.wrap_future(self._threads.submit(function, should_stop))
+                call.add_done_callback(partial(self._release, chat_id))
                 is_submitted = True
                 async with asyncio.timeout(self._seconds):
                     return await asyncio.shield(call)
@@ -356,11 +361,11 @@ class Replies:
         finally:
             stop.set()
             if not is_submitted:
-                self._lock.release()
+                self._slots.release(chat_id)
 
-    def _release(self, call: "asyncio.Future[Any]") -> None:
-        """Release the lock after a call; retrieve its exception so that asyncio does not log it."""
-        self._started_at = None
-        self._lock.release()
+    def _release(self, chat_id: int, call: "asyncio.Future[Any]") -> None:
+        """Free the slot after a call; retrieve its exception so that asyncio does not log it."""
+        del self._started_at[chat_id]
+        self._slots.release(chat_id)
         if not call.cancelled():
             call.exception()

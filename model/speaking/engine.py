@@ -1,7 +1,7 @@
 """Run a converted model with CTranslate2: one engine for each model family."""
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -81,19 +81,25 @@ def open_engine(
     *,
     device: str = "auto",
     threads: int = 1,
+    workers: int = 1,
 ) -> Engine:
-    """Load CTranslate2's files; one thread by default, which is fastest for small int8 models."""
+    """Load CTranslate2's files, and serve up to `workers` calls from other threads at a time.
+
+    Each call uses `threads` threads; one is fastest for small int8 models. The workers share the
+    weights.
+    """
     kind = EncoderDecoderEngine if family == "encoder-decoder" else DecoderOnlyEngine
-    return kind(folder, codec, device=device, threads=threads)
+    options = {"device": device, "intra_threads": threads, "inter_threads": workers}
+    return kind(folder, codec, options)
 
 
 class EncoderDecoderEngine:
     """Runs T5 and similar models with CTranslate2's Translator."""
 
-    def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
+    def __init__(self, folder: Path, codec: Codec, options: Mapping[str, Any]) -> None:
         self._codec = codec
         self._forbidden = list_forbidden_tokens(codec)
-        self._models = [ctranslate2.Translator(str(folder), device=device, intra_threads=threads)]
+        self._models = [ctranslate2.Translator(str(folder), **options)]
         weakref.finalize(self, self._models.clear)  # see _ReplyTracker
 
     def candidates(
@@ -139,10 +145,10 @@ class EncoderDecoderEngine:
 class DecoderOnlyEngine:
     """Runs Llama and similar models with CTranslate2's Generator."""
 
-    def __init__(self, folder: Path, codec: Codec, *, device: str, threads: int) -> None:
+    def __init__(self, folder: Path, codec: Codec, options: Mapping[str, Any]) -> None:
         self._codec = codec
         self._forbidden = list_forbidden_tokens(codec)
-        self._models = [ctranslate2.Generator(str(folder), device=device, intra_threads=threads)]
+        self._models = [ctranslate2.Generator(str(folder), **options)]
         weakref.finalize(self, self._models.clear)  # see _ReplyTracker
 
     def candidates(

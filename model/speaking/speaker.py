@@ -5,7 +5,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 import ctranslate2
@@ -59,7 +59,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A loaded model. Calls block, and must come from one thread.
+    """A loaded model. Calls block, and must come from one thread; `share` is for a second one.
 
     `rejected` counts the rejected candidates of the last turn, by one of `REJECTIONS`.
     """
@@ -72,6 +72,10 @@ class Speaker:
     copy_index: CopyIndex | None = None
     voice_table: VoiceTable | None = field(default=None, repr=False)
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
+
+    def share(self) -> "Speaker":
+        """Return a speaker with the same weights for another thread."""
+        return replace(self, rng=random.Random(self.rng.random()), rejected=Counter())
 
     def reply(
         self,
@@ -257,10 +261,13 @@ def open_speaker(
     *,
     device: str = "auto",
     threads: int = 1,
+    workers: int = 1,
     seed: int | None = None,
     decoding: Decoding | None = None,
 ) -> Speaker:
     """Load an artifact's weights; with a seed, a new process repeats its replies.
+
+    Up to `workers` speakers that share them can generate at a time.
 
     Raises:
         ArtifactError: They cannot be loaded.
@@ -270,7 +277,12 @@ def open_speaker(
     codec = load_codec(artifact.tokenizer)
     try:
         engine = open_engine(
-            artifact.engine, artifact.card.family, codec, device=device, threads=threads
+            artifact.engine,
+            artifact.card.family,
+            codec,
+            device=device,
+            threads=threads,
+            workers=workers,
         )
     except (RuntimeError, ValueError) as error:
         raise ArtifactError(

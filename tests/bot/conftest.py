@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from bot.playground.server import serve
-from bot.playground.telegram import TOKEN, Telegram, add_bot
+from bot.playground.telegram import TOKEN, add_bot
 from bot.run import build, tune_interpreter
 from bot.settings import Settings
 from bot.transport.polling import (
@@ -22,6 +22,7 @@ from model.artifacts.artifact import Artifact, Card, Chat
 from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError, VoiceError
+from tests.simulated_telegram import FaultyTelegram
 
 FRIENDS = -1001234
 PEOPLE = (
@@ -55,6 +56,9 @@ class FakeSpeaker:
         self.offered = []
         self.open = threading.Event()
         self.open.set()
+
+    def share(self):
+        return self
 
     def reply(self, context, voice, begins="", should_stop=None):
         self.asked.append((voice, context))
@@ -118,7 +122,7 @@ NOTHING_CAME_OUT = VoiceError("nothing sayable came out")
 class Stage:
     """A playground, the fake model, and where the bot keeps things."""
 
-    telegram: Telegram
+    telegram: FaultyTelegram
     url: str
     speaker: FakeSpeaker
     folder: object
@@ -208,7 +212,7 @@ def card():
 
 @pytest.fixture
 async def stage(tmp_path, card):
-    telegram = Telegram(can_read_all=True)
+    telegram = FaultyTelegram(can_read_all=True)
     async with serve(telegram) as url:
         yield Stage(telegram, url, FakeSpeaker(), tmp_path, card)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from bot.handlers import membership
-from bot.playground.telegram import move, remove_bot
 from bot.texts import EN, PT
 from model.artifacts.artifact import Chat
 from model.chat.eligibility import add_voice_header
+from tests.simulated_telegram import move, remove_bot
 
 HOME, ELSEWHERE, MOVED = -1001234, -1009999, -1005555
 JOAO = "13"

@@ -4,12 +4,12 @@ import pytest
 from telegram import Bot
 
 from bot.playground.server import serve
-from bot.playground.telegram import Telegram
+from tests.simulated_telegram import FaultyTelegram
 
 
 @pytest.fixture
 def telegram():
-    return Telegram()
+    return FaultyTelegram()
 
 
 @pytest.fixture

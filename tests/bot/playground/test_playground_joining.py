@@ -3,7 +3,8 @@
 import pytest
 from telegram.error import BadRequest
 
-from bot.playground.telegram import add_bot, move, remove_bot
+from bot.playground.telegram import add_bot
+from tests.simulated_telegram import move, remove_bot
 
 
 async def test_who_adds_the_bot_is_named_to_it(telegram, bot, friends, hugo):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from bot.errors import StoppingError
-from bot.services.replies import FairLock, QueueError, Replies, SlowError
+from bot.services.replies import FairSlots, QueueError, Replies, SlowError
 from bot.store.messages import Place
 from bot.texts import EN
 from model.chat.conversation import Window
@@ -28,6 +28,9 @@ class Slow:
         self.finish = threading.Event()
         self.rejected = {}
         self.voices = []
+
+    def share(self):
+        return self
 
     def reply(self, context, voice, begins, should_stop):
         self.voices.append(voice)
@@ -49,14 +52,14 @@ def asking():
     """Return a Replies that asks a speaker."""
     opened = []
 
-    def asking(speaker, **times):
+    def asking(speaker, **options):
         model = SimpleNamespace(
             speaker=speaker,
             roster=Roster(()),
             card=SimpleNamespace(window=Window()),
             version="1",
         )
-        opened.append(Replies(SimpleNamespace(current=model), NoMessages(), **times))
+        opened.append(Replies(SimpleNamespace(current=model), NoMessages(), **options))
         return opened[-1]
 
     yield asking
@@ -84,7 +87,7 @@ async def test_chats_take_turns(asking):
     speaker.finish.set()
     await asyncio.gather(*asked)
 
-    assert speaker.voices == ["1a", "2a", "1b", "3a", "2b", "1c"]
+    assert speaker.voices == ["1a", "2a", "3a", "1b", "2b", "1c"]
 
 
 async def test_the_time_limit_of_a_reply_starts_with_its_generation(asking):
@@ -155,13 +158,29 @@ async def test_closing_stops_the_generation_and_all_waiting_calls(asking):
     assert len(speaker.voices) == 1
 
 
-async def test_a_lock_granted_to_a_cancelled_task_passes_to_the_next():
-    lock = FairLock()
-    await lock.acquire(1)
-    leaves, stays = asyncio.create_task(lock.acquire(2)), asyncio.create_task(lock.acquire(3))
+async def test_several_chats_are_answered_at_a_time_but_each_chat_in_order(asking):
+    speaker = Slow()
+    replies = asking(speaker, parallel=2)
+    asked = [ask(replies, 1, "1a"), ask(replies, 1, "1b"), ask(replies, 2, "2a")]
+    asked += [ask(replies, 3, "3a")]
+    await started(speaker, 2)
+    await asyncio.sleep(0.1)
+    running = set(speaker.voices)
+    speaker.finish.set()
+    await asyncio.gather(*asked)
+
+    assert running == {"1a", "2a"}
+    assert set(speaker.voices[2:]) == {"3a", "1b"}
+    assert not replies._slots._holders
+
+
+async def test_a_slot_granted_to_a_cancelled_task_passes_to_the_next():
+    slots = FairSlots(1)
+    await slots.acquire(1)
+    leaves, stays = asyncio.create_task(slots.acquire(2)), asyncio.create_task(slots.acquire(3))
     await asyncio.sleep(0)
 
-    lock.release()
+    slots.release(1)
     leaves.cancel()
 
     await asyncio.wait_for(stays, 5)
@@ -210,4 +229,4 @@ async def test_a_reply_that_starts_while_the_bot_closes_waits_for_the_restart(as
         await replies.generate(Place(1), "Hugo", AT, on_start=replies.close)
 
     assert speaker.voices == []
-    assert not replies._lock._is_held
+    assert not replies._slots._holders

@@ -4,7 +4,7 @@ PYTHON := $(VENV)/bin/python
 BASE ?= smollm2
 MINUTES ?= 5
 
-.PHONY: demo full test check bench soak
+.PHONY: demo full test coverage check bench soak
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -30,6 +30,9 @@ full: $(VENV)/.installed-demo
 # Two at a time, each on one thread: threads of two processes that wait for each other waste both cores.
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+coverage: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 soak: $(VENV)/.installed-dev
 	$(PYTHON) -m pytest -m soak --hypothesis-profile=default

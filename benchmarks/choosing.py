@@ -21,7 +21,7 @@ from model.artifacts.registry import Registry
 from model.speaking import candidates
 from model.speaking.candidates import Reply, ReplyScores, compute_merit
 from model.speaking.speaker import Ask, Speaker, open_speaker
-from pipeline.dataset.pairs import select_half
+from pipeline.dataset.pairs import sample_evenly, select_half
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation.attribution import BOTH, Table, macro_f1, train_judges
 from pipeline.evaluation.evaluate import split_pool
@@ -39,7 +39,6 @@ from pipeline.evaluation.realism import measure_realism
 from pipeline.evaluation.scorer import score_replies
 from pipeline.training.bases import open_base
 from pipeline.training.machine import reuse_freed_memory
-from pipeline.training.run import sample_evenly
 
 REAL = "real"
 _TRIES = 3

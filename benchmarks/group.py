@@ -8,12 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 from benchmarks.figures import ROOT, Figure, measure, percentile, seconds
 from benchmarks.store import ROSTER, fill_database
+from bot.playground.objects import Chat as PlayChat
 from bot.playground.objects import User
 from bot.playground.process import run_bot
 from bot.playground.server import serve
@@ -22,12 +24,15 @@ from bot.services.model_holder import LoadedModel
 from bot.services.replies import Replies
 from bot.store.database import open_database
 from bot.store.messages import MessageStore, Place
+from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
 from model.speaking.speaker import open_speaker
 from pipeline.training.machine import describe_machine
 from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
 
-COMMANDS = 60
+CHATS = tuple(FRIENDS - n for n in range(4))
+"""The limit of 20 messages per minute in a group leaves no more than 15 commands for each."""
+COMMANDS = 15 * len(CHATS)
 STORED = 500_000
 FLOOD, FLOOD_SECONDS = 2_000, 10
 GROUPS = tuple(-1000 - n for n in range(32))
@@ -37,7 +42,7 @@ def run() -> list[Figure]:
     """Measure the delay of `/as` with a model that answers at once, and the start of the bot."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        full = fill_database(folder / "full.db", (FRIENDS,), STORED)
+        full = fill_database(folder / "full.db", CHATS, STORED)
         return [
             measure(
                 "command to reply without generation, p95", "ms",
@@ -66,13 +71,15 @@ async def _talk(folder: Path, database: Path | None, ask: Callable[..., Awaitabl
     await asyncio.to_thread(_make_folder, folder, database)
     telegram = Telegram(can_read_all=True)
     async with serve(telegram) as url:
-        stage = Stage(telegram, url, FakeSpeaker(), folder, CARD)
+        card = replace(CARD, chats=tuple(Chat(chat_id, "Friends") for chat_id in CHATS))
+        stage = Stage(telegram, url, FakeSpeaker(), folder, card)
         async with stage.running(log_level="ERROR"):
-            group = telegram.chat(FRIENDS, title="Friends")
+            groups = [telegram.chat(chat_id, title="Friends") for chat_id in CHATS]
             users = [telegram.user(person.ids[0], person.name) for person in PEOPLE[:3]]
-            await telegram.say(group, users[0], "hello")
-            await stage.answer(group, users[1], "/as João")
-            return await ask(stage, group, users)
+            for group in groups:
+                await telegram.say(group, users[0], "hello")
+                await stage.answer(group, users[1], "/as João")
+            return await ask(stage, groups, users)
 
 
 def _make_folder(folder: Path, database: Path | None) -> None:
@@ -82,10 +89,13 @@ def _make_folder(folder: Path, database: Path | None) -> None:
         shutil.copy(database, folder / "bot.db")
 
 
-async def _ask(stage: Stage, group: object, users: list[User], pause: float = 0.05) -> float:
+async def _ask(
+    stage: Stage, groups: list[PlayChat], users: list[User], pause: float = 0.05
+) -> float:
     """Return the 95th percentile of the milliseconds from a command to its reply."""
     times = []
     for number in range(COMMANDS):
+        group = groups[number % len(groups)]
         await stage.telegram.say(group, users[number % 2], f"what about number {number}?")
         await asyncio.sleep(pause)
         started = time.perf_counter()
@@ -94,17 +104,17 @@ async def _ask(stage: Stage, group: object, users: list[User], pause: float = 0.
     return percentile(times)
 
 
-async def _ask_in_flood(stage: Stage, group: object, users: list[User]) -> float:
+async def _ask_in_flood(stage: Stage, groups: list[PlayChat], users: list[User]) -> float:
     async def flood() -> None:
         started = time.perf_counter()
         for number in range(FLOOD):
-            await stage.telegram.say(group, users[0], f"spam {number}")
+            await stage.telegram.say(groups[0], users[0], f"spam {number}")
             due = started + (number + 1) * FLOOD_SECONDS / FLOOD
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
 
     sender = asyncio.create_task(flood())
     try:
-        return await _ask(stage, group, users[1:] * 2, pause=0.1)
+        return await _ask(stage, groups, users[1:] * 2, pause=0.1)
     finally:
         sender.cancel()
         await asyncio.gather(sender, return_exceptions=True)

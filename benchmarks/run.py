@@ -1,6 +1,6 @@
 """Measure all figures of docs/benchmarks.md: `python -m benchmarks.run`, or only some groups.
 
-python -m benchmarks.run                     everything; about half an hour on two quiet cores
+python -m benchmarks.run                     everything; about an hour on two quiet cores
 python -m benchmarks.run training replying   these groups; the others keep their figures
 """
 # ruff: noqa: T201 - a program that prints
@@ -10,7 +10,7 @@ from importlib import import_module
 
 from benchmarks.figures import render, write_figures
 
-GROUPS = ("training", "replying", "group", "store", "exports")
+GROUPS = ("install", "training", "replying", "group", "store", "exports", "commands")
 
 
 def main() -> None:

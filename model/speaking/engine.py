@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -15,6 +15,12 @@ from model.errors import GenerationStopped
 
 _TOKENS_PER_BATCH = 256
 """A decoder-only model needs a row of logits per token, 200 kB for SmolLM2's vocabulary."""
+_POSITIONS_PER_CALL = 2_048
+"""How many tokens all candidates of one call may have, with their prompts.
+
+CTranslate2 4.8 keeps keys and values for each candidate, prompt included, in float32 and repeated
+for each query head: 138 kB per token of SmolLM2-135M.
+"""
 _REPLIES_PER_BATCH = 16
 """An encoder-decoder model needs a row of logits per token of the reply only."""
 _BRACKET_BYTE = "<0x5B>"
@@ -157,7 +163,27 @@ class DecoderOnlyEngine:
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:
-        """See Engine. Prompts of equal length are fastest: the rest is read token by token."""
+        """See Engine. Prompts of equal length are fastest: the rest is read token by token.
+
+        The candidates of a single request are drawn in several calls if its prompt is long, which
+        needs less memory; several requests at a time are for who has memory.
+        """
+        if len(requests) != 1:
+            return self._draw(requests, decoding, should_stop)
+        return [
+            [
+                candidate
+                for request in requests
+                for count in divide_candidates(request, decoding)
+                for candidate in self._draw(
+                    [request], replace(decoding, candidates=count), should_stop
+                )[0]
+            ]
+        ]
+
+    def _draw(
+        self, requests: Sequence[Request], decoding: Decoding, should_stop: ShouldStop | None
+    ) -> list[list[Candidate]]:
         tracker = _ReplyTracker(self._codec, requests, decoding, should_stop, reports_forced=False)
         self._models[0].generate_batch(
             [self._codec.tokens([*request.prompt, *request.forced]) for request in requests],
@@ -203,6 +229,13 @@ class DecoderOnlyEngine:
             )
             for result, label in zip(results, labels, strict=True)
         ]
+
+
+def divide_candidates(request: Request, decoding: Decoding) -> list[int]:
+    """Return how many of a request's candidates to draw in each call; the numbers differ by 1."""
+    tokens = len(request.prompt) + len(request.forced) + decoding.max_new_tokens
+    calls = -(-decoding.candidates // max(1, _POSITIONS_PER_CALL // tokens))
+    return [(decoding.candidates + call) // calls for call in range(calls)]
 
 
 def raise_if_stopped(should_stop: ShouldStop | None) -> None:

@@ -1,7 +1,8 @@
 """Convert a chat's messages to pairs of a context and the turn that follows it."""
 
+import random
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
@@ -84,6 +85,19 @@ class Pair:
     def id(self) -> str:
         """Return a unique id: the chat's id and the turn's first message id."""
         return f"{self.chat_id}/{self.message_ids[0]}"
+
+
+def sample_evenly(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair]:
+    """Sample at most `per_voice` pairs of each voice, ordered by voice."""
+    by_voice: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        by_voice[pair.voice].append(pair)
+    rng = random.Random(seed)
+    return [
+        pair
+        for _, own in sorted(by_voice.items())
+        for pair in rng.sample(own, min(per_voice, len(own)))
+    ]
 
 
 def select_half(pairs: Iterable[Pair], *, judges: bool) -> tuple[Pair, ...]:

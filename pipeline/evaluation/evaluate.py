@@ -19,7 +19,7 @@ from model.artifacts.artifact import SCORECARD, Artifact
 from model.errors import BaseError, DatasetError
 from model.files import write_text
 from model.version import VERSION
-from pipeline.dataset.pairs import Pair, select_half
+from pipeline.dataset.pairs import Pair, sample_evenly, select_half
 from pipeline.dataset.split import HeldOutSplit
 from pipeline.dataset.storage import Dataset, load_dataset
 from pipeline.evaluation import memorization
@@ -50,7 +50,6 @@ from pipeline.terminal import clock, step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
 from pipeline.training.machine import reuse_freed_memory
-from pipeline.training.run import sample_evenly
 from pipeline.versions.lineage import explain_missing_dataset, find_dataset
 
 FORMAT = 2

@@ -12,11 +12,10 @@ from model.artifacts.artifact import SCORECARD, Artifact
 from model.chat.prompt import LINE_BREAK, split_line
 from model.errors import ArtifactError, describe_error
 from model.speaking.speaker import Ask, open_speaker
-from pipeline.dataset.pairs import Pair
+from pipeline.dataset.pairs import Pair, sample_evenly
 from pipeline.dataset.storage import Dataset
 from pipeline.evaluation.evaluate import FORMAT
 from pipeline.training.callbacks import METRIC
-from pipeline.training.run import sample_evenly
 
 SHOWN_CONTEXT = 6
 """Number of context lines above a sample; the model reads the whole window."""

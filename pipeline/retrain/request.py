@@ -17,8 +17,9 @@ from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.terminal import Bar, Watch
+from pipeline.training.held_out import HeldOutLoss
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.run import HeldOutLoss, Start, make_version
+from pipeline.training.run import Start, make_version
 
 StartFrom = Literal["base", "current"]
 Ask = Callable[[str], bool]

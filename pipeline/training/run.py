@@ -1,13 +1,10 @@
 """Train a version: from a dataset to an artifact in the registry."""
 
-import json
 import math
-import random
 import shutil
 import subprocess
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -22,9 +19,9 @@ from model.artifacts.consent import read_consent
 from model.artifacts.registry import NEW_PREFIX, Registry
 from model.chat.prompt import format_line
 from model.errors import DatasetError, TrainingError
-from model.files import locked, make_folder, make_private, write_text
+from model.files import locked, make_folder, make_private
 from model.version import VERSION
-from pipeline.dataset.pairs import Pair, SessionLine, select_half
+from pipeline.dataset.pairs import Pair, SessionLine, sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, Dataset, read_session_lines
 from pipeline.terminal import Bar, TrainingBar, clock, curve, print_indented, step
@@ -32,6 +29,7 @@ from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.checkpoints import find_checkpoint
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
+from pipeline.training.held_out import HeldOutLoss, HeldOutReplies
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.indexes import save_copy_index, save_voice_table
 from pipeline.training.joining import save_propensity
@@ -43,6 +41,7 @@ from pipeline.training.repeats import learn_lines_once, learn_pairs_once
 if TYPE_CHECKING:
     import datasets
 
+    from pipeline.training.device import Precision
     from pipeline.training.plan import Plan
     from pipeline.training.trainer import Outcome
 
@@ -54,29 +53,6 @@ _MIN_NAME_PASSES = 1.0
 """Passes over the data of a run with a loss on names. Shorter runs need their time for the data."""
 _CHECKED_PAIRS = 16  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
-_WHOLE, _FRESH = ":whole", ":fresh"  # no name has a colon
-
-
-@dataclass(frozen=True, slots=True)
-class Nats:
-    """Nats per character of held-out replies, before and after training; lower is better."""
-
-    untuned: float
-    tuned: float
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOutLoss:
-    """A model's loss on held-out replies, over all of them and for each voice.
-
-    `fresh` covers the replies that do not occur word for word in training; None if all do.
-    `replies` is their number.
-    """
-
-    whole: Nats
-    fresh: Nats | None
-    voices: Mapping[str, Nats]
-    replies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,58 +184,6 @@ def may_resume(
     )
 
 
-def sample_evenly(pairs: Iterable[Pair], per_voice: int, seed: int) -> list[Pair]:
-    """Sample at most `per_voice` pairs of each voice, ordered by voice."""
-    by_voice: dict[str, list[Pair]] = defaultdict(list)
-    for pair in pairs:
-        by_voice[pair.voice].append(pair)
-    rng = random.Random(seed)
-    return [
-        pair
-        for _, own in sorted(by_voice.items())
-        for pair in rng.sample(own, min(per_voice, len(own)))
-    ]
-
-
-def measure_loss(
-    base: Base,
-    pairs: Sequence[Pair],
-    examples: Sequence[Example],
-    *,
-    bf16: bool,
-    on_share: Callable[[float], None] = lambda _: None,
-) -> dict[str, float]:
-    """Return nats per character by voice, over all pairs, and over those not seen in training."""
-    from pipeline.training.device import training_device
-    from pipeline.training.losses import Loss, losses
-
-    if not examples:
-        raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
-    base.weights.to(training_device())
-    sums: dict[str, Loss] = defaultdict(Loss)
-    found = losses(base, examples, bf16=bf16, on_share=on_share)
-    for pair, loss in zip(pairs, found, strict=True):
-        for key in {pair.voice, _WHOLE, _WHOLE if pair.seen else _FRESH}:
-            sums[key] += loss
-    return {key: round(loss.per_character, 4) for key, loss in sums.items()}
-
-
-def save_loss(file: Path, pairs: Iterable[Pair], nats: Mapping[str, float]) -> None:
-    """Write the untuned loss into the folder of a run's checkpoints, for a resumed run."""
-    write_text(file, json.dumps({"pairs": [pair.id for pair in pairs], "nats": nats}))
-
-
-def load_loss(file: Path, pairs: Iterable[Pair]) -> dict[str, float] | None:
-    """Return the loss that `save_loss` wrote for these pairs, None if there is none."""
-    try:
-        value = json.loads(file.read_text("utf-8"))
-        if value["pairs"] != [pair.id for pair in pairs]:
-            return None
-        return {str(key): float(nats) for key, nats in value["nats"].items()}
-    except (OSError, AttributeError, LookupError, TypeError, ValueError):
-        return None
-
-
 def find_commit() -> str | None:
     """Return the commit of this code, None outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
@@ -268,6 +192,41 @@ def find_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A training that is ready to run.
+
+    `requested` holds the settings as they were given, `settings` with the choices that depend on
+    the base. `rows` has `draws` versions of each example, with other hidden lines.
+    """
+
+    dataset: Dataset
+    start: Start
+    base: Base
+    requested: Hyperparameters
+    settings: Hyperparameters
+    learned: Sequence[Pair]
+    rows: "datasets.Dataset"
+    draws: int
+    canaries: tuple[Canary, ...]
+    work: Path
+
+    @property
+    def examples(self) -> str:
+        """Return what an example is, in words."""
+        return _KINDS[self.settings.examples]
+
+    def encode(self, pairs: Iterable[Pair]) -> list[Example]:
+        """Encode pairs for the base, without hidden lines."""
+        limits = (self.settings.max_prompt_tokens, self.settings.max_reply_tokens)
+        return [encode(self.base.codec, p.voice, p.context, p.target, limits) for p in pairs]
+
+    def encode_sample(self, pairs: Iterable[Pair], most: int) -> list[Example]:
+        """Encode about `most` of these pairs, as many of each voice."""
+        per_voice = max(1, most // max(1, len(self.dataset.roster.voices)))
+        return self.encode(sample_evenly(pairs, per_voice, self.settings.seed))
 
 
 def _train_and_add(
@@ -280,80 +239,93 @@ def _train_and_add(
     *,
     resume: bool,
 ) -> tuple[str, HeldOutLoss]:
-    from pipeline.training import trainer
     from pipeline.training.device import choose_precision
+    from pipeline.training.trainer import PRECISION
 
     reuse_freed_memory()
     console = bar.console
     if not (dataset.folder / CONVERSATIONS).is_file():
         text = "This dataset does not say who answers whom, so the bot never joins unprompted"
         print_indented(text, console)
-    work, requested = work_folder(dataset, start, registry), settings
-    dataset, canaries = _choose_training_pairs(dataset, settings)
     with step(console, f"Loading {start.name}"):
-        base = start.open(registry.root / "bases", dataset.texts())
-        limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
-        given_size, settings = settings.batch_size, settings.resolve(base.family)
-        draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.hidden else 1
-        learned = learn_pairs_once(dataset.train if start.only is None else start.only)
-        rows = _encode_examples(dataset, start, settings, base, learned, canaries, draws)
-
-    def encode_all(chosen: Iterable[Pair]) -> list[Example]:
-        return [encode(base.codec, p.voice, p.context, p.target, limits) for p in chosen]
-
-    precision = choose_precision(settings.precision, work / trainer.PRECISION if resume else None)
+        job = _prepare(dataset, start, registry, settings)
+    precision = choose_precision(settings.precision, job.work / PRECISION if resume else None)
     print_indented(f"Precision: {precision.reason}", console)
-    tested = sample_evenly(dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
-    examples = encode_all(tested)
+    if not resume:
+        shutil.rmtree(job.work, ignore_errors=True)
+    make_folder(job.work)
+    tested = sample_evenly(job.dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
+    replies = HeldOutReplies(tested, job.encode(tested))
 
     def measure(title: str) -> dict[str, float]:
         with step(console, title) as show:
-            return measure_loss(base, tested, examples, bf16=precision.bf16, on_share=show)
+            return replies.measure(job.base, bf16=precision.bf16, on_share=show)
 
-    if not resume:
-        shutil.rmtree(work, ignore_errors=True)
-    make_folder(work)
-    before = load_loss(work / _UNTUNED_LOSS, tested) if resume else None
+    before = replies.load(job.work / _UNTUNED_LOSS) if resume else None
     if before is None:
         before = measure(f"Loss of {start.description} on {len(tested)} held-out replies")
-        save_loss(work / _UNTUNED_LOSS, tested, before)
+        replies.save(before, job.work / _UNTUNED_LOSS)
+    outcome = _run_trainer(job, precision, bar, resume=resume)
+    with _explain_interrupt():
+        loss = replies.compare(before, measure("Loss of the tuned model on the same replies"))
+        with step(console, "Converting for the bot, checked against the original") as show:
+            name = _add_version(job, registry, _make_card(job, decoding, outcome, loss), show)
+    _clean_up(job.work, make_folder(registry.root / "tensorboard") / name)
+    return name, loss
 
-    def sample(pairs: Sequence[Pair], most: int) -> list[Example]:
-        per_voice = max(1, most // max(1, len(dataset.roster.voices)))
-        return encode_all(sample_evenly(pairs, per_voice, settings.seed))
 
+def _prepare(
+    dataset: Dataset, start: Start, registry: Registry, requested: Hyperparameters
+) -> _Job:
+    """Load the weights and encode what to train on."""
+    work = work_folder(dataset, start, registry)
+    dataset, canaries = _choose_training_pairs(dataset, requested)
+    base = start.open(registry.root / "bases", dataset.texts())
+    settings = requested.resolve(base.family)
+    draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.hidden else 1
+    learned = learn_pairs_once(dataset.train if start.only is None else start.only)
+    rows = _encode_examples(dataset, start, settings, base, learned, canaries, draws)
+    return _Job(
+        dataset, start, base, requested, settings, learned, rows, draws, canaries, work
+    )  # fmt: skip
+
+
+def _run_trainer(job: _Job, precision: "Precision", bar: Bar, *, resume: bool) -> "Outcome":
+    """Train, with a progress bar.
+
+    Raises:
+        TrainingError: Ctrl-C stopped it and left a checkpoint.
+    """
+    from pipeline.training.trainer import train as run
+
+    settings, draws = job.settings, job.draws
     paced = replace(
         settings,
-        batch_size=given_size,
+        batch_size=job.requested.batch_size,
         epochs=settings.epochs / draws,
-        learning_rate=settings.learning_rate * start.learning_rate_factor,
+        learning_rate=settings.learning_rate * job.start.learning_rate_factor,
     )
-    names = NameLoss(base, learned, settings, _MIN_NAME_PASSES / draws)
-    kind = _KINDS[settings.examples]
-    print_indented(f"Training on {len(rows) // draws:,} {kind}", console)
-    outcome = _train_with_bar(
-        partial(
-            trainer.train, base, rows, paced, work, precision=precision,
-            held_out=sample(dataset.validation, settings.validation_pairs),
+    names = NameLoss(job.base, job.learned, settings, _MIN_NAME_PASSES / draws)
+    print_indented(f"Training on {len(job.rows) // draws:,} {job.examples}", bar.console)
+    try:
+        outcome = run(
+            job.base, job.rows, paced, job.work, precision=precision,
+            held_out=job.encode_sample(job.dataset.validation, settings.validation_pairs),
             name_loss=names if names.is_used else None,
-            resume=resume, on_plan=partial(_print_plan, console, kind, draws),
-        ),
-        bar,
-        kind,
-    )  # fmt: skip
-    with _explain_interrupt():
-        after = measure("Loss of the tuned model on the same replies")
-    nats = {key: Nats(untuned, after[key]) for key, untuned in before.items()}
-    loss = HeldOutLoss(nats.pop(_WHOLE), nats.pop(_FRESH, None), nats, len(tested))
-    title = "Converting for the bot, checked against the original"
-    with _explain_interrupt(), step(console, title) as show:
-        card = _make_card(dataset, start, base, settings, decoding, outcome, loss, canaries)
-        provenance = {**card.provenance, "requested": asdict(requested)}  # inherited by retrain
-        card = replace(card, provenance=provenance)
-        checked = sample(dataset.validation or dataset.test, _CHECKED_PAIRS)
-        name = _add_version(registry, base, card, checked, dataset, show)
-    _clean_up(work, make_folder(registry.root / "tensorboard") / name)
-    return name, loss
+            resume=resume, on_progress=bar,
+            on_plan=partial(_print_plan, bar.console, job.examples, draws),
+        )  # fmt: skip
+    finally:
+        bar.close()
+    done = f"{outcome.steps} steps, {outcome.examples:,} {job.examples}"
+    if outcome.interrupted:
+        raise TrainingError(
+            f"stopped after {done} with a checkpoint: repeat the command to continue"
+        )
+    print_indented(f"Trained {done}, {clock(outcome.seconds)}", bar.console)
+    if outcome.curve:
+        bar.console.print(curve(outcome.curve, outcome.kept), highlight=False)
+    return outcome
 
 
 def _clean_up(work: Path, records: Path) -> None:
@@ -445,35 +417,11 @@ def _print_plan(console: Console, kind: str, draws: int, plan: "Plan") -> None:
     print_indented(replace(plan, passes=plan.passes * draws).describe(kind), console)
 
 
-def _train_with_bar(run: Callable[..., "Outcome"], bar: Bar, kind: str) -> "Outcome":
-    try:
-        outcome = run(on_progress=bar)
-    finally:
-        bar.close()
-    done = f"{outcome.steps} steps, {outcome.examples:,} {kind}"
-    if outcome.interrupted:
-        raise TrainingError(
-            f"stopped after {done} with a checkpoint: repeat the command to continue"
-        )
-    print_indented(f"Trained {done}, {clock(outcome.seconds)}", bar.console)
-    if outcome.curve:
-        bar.console.print(curve(outcome.curve, outcome.kept), highlight=False)
-    return outcome
-
-
-def _make_card(
-    dataset: Dataset,
-    start: Start,
-    base: Base,
-    settings: Hyperparameters,
-    decoding: Decoding,
-    outcome: "Outcome",
-    loss: HeldOutLoss,
-    canaries: Iterable[Canary],
-) -> Card:
+def _make_card(job: _Job, decoding: Decoding, outcome: "Outcome", loss: HeldOutLoss) -> Card:
+    dataset, settings, start = job.dataset, job.settings, job.start
     return Card(
-        base=base.name,
-        family=base.family,
+        base=job.base.name,
+        family=job.base.family,
         roster=dataset.roster,
         chats=dataset.chats,
         window=dataset.window,
@@ -497,18 +445,14 @@ def _make_card(
             "learning_rate_factor": start.learning_rate_factor,
             "held_out": [asdict(point) for point in outcome.curve],
             "kept_step": outcome.kept.step if outcome.kept else outcome.steps,
-            "canaries": [asdict(canary) for canary in canaries],
+            "canaries": [asdict(canary) for canary in job.canaries],
+            "requested": asdict(job.requested),  # what a retraining inherits
         },
     )
 
 
 def _add_version(
-    registry: Registry,
-    base: Base,
-    card: Card,
-    checked: Sequence[Example],
-    dataset: Dataset,
-    on_share: Callable[[float], None],
+    job: _Job, registry: Registry, card: Card, on_share: Callable[[float], None]
 ) -> str:
     """Write the artifact next to the registry's versions, then move it in; return its name.
 
@@ -518,6 +462,8 @@ def _add_version(
 
     from pipeline.training.convert import convert
 
+    base, dataset = job.base, job.dataset
+    checked = job.encode_sample(dataset.validation or dataset.test, _CHECKED_PAIRS)
     with tempfile.TemporaryDirectory(dir=registry.root, prefix=NEW_PREFIX) as temporary:
         folder = make_folder(Path(temporary) / "artifact")
         drift = convert(base, folder / "engine", checked, on_share)

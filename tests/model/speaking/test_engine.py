@@ -1,13 +1,16 @@
 """The engines of both families, with small trained models."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
 
 from model.artifacts.artifact import Decoding
 from model.errors import GenerationStopped
+from model.speaking import engine
 from model.speaking.engine import Request, list_forbidden_tokens
 from model.speaking.speaker import open_speaker
 
@@ -44,6 +47,50 @@ def test_a_candidate_has_its_log_probability(speaker, asked):
 
     assert len(draws) == FAIR.candidates
     assert [d.score for d in draws] == pytest.approx(exact_scores(speaker, asked, draws), abs=0.03)
+
+
+def test_a_long_prompt_is_drawn_for_a_few_candidates_at_a_time(speaker, asked, monkeypatch):
+    monkeypatch.setattr(engine, "_POSITIONS_PER_CALL", 1)
+    calls = engine.divide_candidates(asked, FAIR)
+
+    [draws] = speaker.engine.candidates([asked], FAIR)
+
+    assert calls == [1] * FAIR.candidates
+    assert [d.score for d in draws] == pytest.approx(exact_scores(speaker, asked, draws), abs=0.03)
+
+
+@pytest.mark.parametrize("length", [1, 100, 400, 5000])
+@pytest.mark.parametrize("count", [1, 4, 8, 50])
+def test_candidates_are_divided_evenly(length, count):
+    request = Request([5] * length, [1], [1])
+
+    counts = engine.divide_candidates(request, replace(FAIR, candidates=count))
+
+    assert sum(counts) == count
+    assert max(counts) - min(counts) <= 1
+    tokens = length + 1 + FAIR.max_new_tokens
+    assert max(counts) * tokens <= max(tokens, engine._POSITIONS_PER_CALL)
+
+
+async def test_shared_speakers_reply_at_the_same_time(trained):
+    first = open_speaker(trained.open(), device="cpu", workers=2)
+    second = first.share()
+    both = threading.Barrier(2, timeout=60)
+
+    def speak(speaker):
+        def wait_for_the_other():
+            if not met.is_set():
+                both.wait()
+                met.set()
+            return False
+
+        met = threading.Event()
+        return speaker.reply(CONTEXT, "Hugo", should_stop=wait_for_the_other)
+
+    replies = await asyncio.gather(*(asyncio.to_thread(speak, one) for one in (first, second)))
+
+    assert all(replies)
+    assert first.rejected is not second.rejected
 
 
 def test_requests_of_different_lengths_are_answered_in_one_batch(speaker, asked):

@@ -7,7 +7,7 @@ import pytest
 
 from model.chat.prompt import split_line
 from pipeline.dataset.build import build
-from pipeline.dataset.pairs import BuildOptions, select_half
+from pipeline.dataset.pairs import BuildOptions, sample_evenly, select_half
 from pipeline.dataset.sample import write_sample
 from pipeline.dataset.storage import load_dataset
 from pipeline.evaluation.attribution import (
@@ -29,7 +29,6 @@ from pipeline.evaluation.heldout import (
 from pipeline.evaluation.scorer import Score, score_replies
 from pipeline.evaluation.text_metrics import split_words
 from pipeline.training.bases import open_base
-from pipeline.training.run import sample_evenly
 from tests.pipeline.evaluation.people import answers, score_by_words, turns
 
 ASKED = 50

@@ -20,19 +20,16 @@ from model.errors import BaseError, DatasetError, TrainingError
 from model.files import locked
 from model.joining import read_propensity
 from pipeline.cli.main import app
-from pipeline.dataset.pairs import select_half
+from pipeline.dataset.pairs import sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
 from pipeline.training.checkpoints import STATE
+from pipeline.training.held_out import HeldOutReplies
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.repeats import learn_pairs_once
 from pipeline.training.run import (
     Start,
     _training_sessions,
-    load_loss,
-    measure_loss,
-    sample_evenly,
-    save_loss,
     train,
     work_folder,
 )
@@ -226,9 +223,10 @@ def test_an_interrupted_run_is_resumed_in_its_precision(tmp_path, habits_dataset
 
     def measure(*given, **more):
         taken.append(1)
-        return measure_loss(*given, **more)
+        return original(*given, **more)
 
-    monkeypatch.setattr("pipeline.training.run.measure_loss", measure)
+    original = HeldOutReplies.measure
+    monkeypatch.setattr(HeldOutReplies, "measure", measure)
     said = Console(file=StringIO(), width=80)
 
     trained = train(dataset, base, registry, settings, Decoding(), said, resume=True)
@@ -259,12 +257,14 @@ def test_stopped_during_the_conversion_only_that_is_repeated(tmp_path, habits_da
 def test_a_resumed_run_with_other_held_out_replies_computes_the_untuned_loss_again(tmp_path):
     file, pairs = tmp_path / "untuned.json", [pair(number) for number in range(3)]
 
-    save_loss(file, pairs, {"Hugo": 1.0})
+    replies = HeldOutReplies(pairs, ())
 
-    assert load_loss(file, pairs) == {"Hugo": 1.0}
-    assert load_loss(file, pairs[:2]) is None
+    replies.save({"Hugo": 1.0}, file)
+
+    assert replies.load(file) == {"Hugo": 1.0}
+    assert HeldOutReplies(pairs[:2], ()).load(file) is None
     file.write_text("{")
-    assert load_loss(file, pairs) is None
+    assert replies.load(file) is None
 
 
 def test_held_out_replies_are_drawn_evenly_by_voice(habits_dataset):

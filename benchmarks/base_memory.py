@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.figures import peak_memory
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import load_codec, make_codec
-from model.speaking.engine import Request, open_engine
+from model.speaking.engine import Request, open_engine, share_heap
 from pipeline.training.known_bases import SHAPES, build, needs_of
 
 CANDIDATES = 8
@@ -61,7 +61,8 @@ def serve(name: str) -> None:
 
 
 def generate(folder: Path, family: str) -> None:
-    """Draw candidates and score them, and print the peak memory of this process."""
+    """Draw candidates and score them without context, as the bot does; print the peak memory."""
+    share_heap()  # as the bot does
     codec = load_codec(folder / "tokenizer.json")
     before = peak_memory()
     engine = open_engine(folder / "engine", family, codec, device="cpu")
@@ -72,7 +73,7 @@ def generate(folder: Path, family: str) -> None:
     began = time.process_time()
     spoken = [c.ids or [9] for c in engine.candidates([request], decoding)[0]]
     drawn, seconds = peak_memory(), time.process_time() - began
-    engine.scores([prompt] * CANDIDATES, [forced] * CANDIDATES, spoken)
+    engine.scores([prompt[:12]] * CANDIDATES, [forced] * CANDIDATES, spoken)
     scored = peak_memory()
     print(
         f"files {sum(file.stat().st_size for file in folder.rglob('*')) / 2**20:,.0f} MiB; peak "

@@ -116,8 +116,9 @@ def _describe(folder: Path) -> dict[str, Any]:
 def _open_ours(folder: Path) -> Callable[[int], object]:
     from model.artifacts.artifact import Decoding
     from model.artifacts.tokenizer import load_codec
-    from model.speaking.engine import Request, open_engine
+    from model.speaking.engine import Request, open_engine, share_heap
 
+    share_heap()  # as the bot does
     codec = load_codec(folder / "tokenizer.json")
     engine = open_engine(folder / "engine", _describe(folder)["family"], codec, device="cpu")
     request = Request([5 + n % 300 for n in range(PROMPT_TOKENS)], [7, 8], [7, 8])

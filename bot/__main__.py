@@ -30,11 +30,13 @@ def run() -> None:
     models.open("current")  # report a problem with the model before Telegram is contacted
     from bot.run import build
     from bot.run import run as run_bot
+    from model.speaking.engine import share_heap
     from model.speaking.speaker import open_speaker
 
     def print_now(line: str) -> None:
         print(line, flush=True)
 
+    share_heap()
     load = partial(open_speaker, device=settings.device, workers=settings.parallel_replies)
     run_bot(settings, build(settings, models, load, print_now))
 

@@ -1,5 +1,7 @@
 """Run a converted model with CTranslate2: one engine for each model family."""
 
+import ctypes
+import platform
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ for each query head: 138 kB per token of SmolLM2-135M.
 """
 _REPLIES_PER_BATCH = 16
 """An encoder-decoder model needs a row of logits per token of the reply only."""
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 _BRACKET_BYTE = "<0x5B>"
 
 Ids: TypeAlias = Sequence[int]
@@ -97,6 +100,16 @@ def open_engine(
     kind = EncoderDecoderEngine if family == "encoder-decoder" else DecoderOnlyEngine
     options = {"device": device, "intra_threads": threads, "inter_threads": workers}
     return kind(folder, codec, options)
+
+
+def share_heap() -> None:
+    """Make all threads allocate from one heap (glibc), so that they reuse each other's memory.
+
+    The peak memory of a reply of SmolLM2-135M to a prompt of 384 tokens, scores of its candidates
+    included, fell from 737 to 571 MiB.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 class EncoderDecoderEngine:

@@ -70,9 +70,9 @@ def _load_with_pandas(export: Path, _: Path) -> None:
     lines = (table["from"].fillna("") + ": " + table["text"]).tolist()
     sessions = table["session"].tolist()
     pairs = [
-        ("\n".join(lines[max(0, place - 10) : place]), lines[place])
-        for place in range(1, len(lines))
-        if sessions[place] == sessions[place - 1]
+        ("\n".join(lines[max(0, index - 10) : index]), lines[index])
+        for index in range(1, len(lines))
+        if sessions[index] == sessions[index - 1]
     ]
     if not pairs:
         raise RuntimeError("no pairs")

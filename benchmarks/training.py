@@ -110,7 +110,7 @@ def _train_like_the_notebook(
 
     def work() -> None:
         for start in range(0, BASELINE_EXAMPLES, 8):
-            step([rows[place] for place in range(start, start + 8)])
+            step([rows[index] for index in range(start, start + 8)])
 
     return BASELINE_EXAMPLES / seconds(work)
 

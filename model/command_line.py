@@ -150,8 +150,8 @@ def run_app(app: typer.Typer, program: str, *, exit_at_signals: bool) -> None:
     except UnderstudyError as error:
         _fail(program, str(error))
     except OSError as error:  # a full disk, a read-only folder, a file in place of a folder
-        place = f" {error.filename}" if error.filename else ""
-        _fail(program, f"cannot use{place}: {describe_error(error)}")
+        file = f" {error.filename}" if error.filename else ""
+        _fail(program, f"cannot use{file}: {describe_error(error)}")
     except KeyboardInterrupt:
         _fail(program, "interrupted", INTERRUPTED)
     except Exception as error:  # noqa: BLE001  last resort: shown without its text

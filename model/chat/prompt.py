@@ -126,8 +126,8 @@ def fingerprint() -> str:
     window = Window(size=4, gap=timedelta(minutes=120), short=2, fill=2)
     chat = _build_example_chat()
     prompts = (
-        render_prompt(build_context(chat[:place], message.sent_at, roster, window))
-        for place, message in enumerate(chat)
+        render_prompt(build_context(chat[:index], message.sent_at, roster, window))
+        for index, message in enumerate(chat)
     )
     text = "".join(prompts) + speaker_label("João") + render_reply("João", ["a\nb", "Hugo: c"])
     return hashlib.sha256(text.encode()).hexdigest()[:12]

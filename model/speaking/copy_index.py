@@ -43,8 +43,8 @@ class CopyIndex:
         turn = [word for words in lines for word in words]
         for key in (*word_runs(turn, RUN_LENGTH), *map(_line_key, lines), _line_key(turn)):
             number = _hash(key, self.salt)
-            place = bisect_left(self.hashes, number)
-            if place < len(self.hashes) and self.hashes[place] == number:
+            index = bisect_left(self.hashes, number)
+            if index < len(self.hashes) and self.hashes[index] == number:
                 return True
         return False
 

@@ -98,8 +98,8 @@ class VoiceTable:
 
         All voices are equally likely before the turn is read.
         """
-        place = self._find(name)
-        if place is None or len(self.voices) == 1:
+        index = self._find(name)
+        if index is None or len(self.voices) == 1:
             return 0.0
         numbers, counts = hash_ngrams(messages, self.salt, {})
         known = np.isin(numbers, self.buckets)
@@ -107,7 +107,7 @@ class VoiceTable:
         values = weigh_ngrams(counts[known], self.idf[rows])
         habits = weigh_habits(average_habits(messages), self.habit_means, self.habit_deviations)
         scores = self.bias + values @ self.ngram_weights[rows] + habits @ self.habit_weights
-        return float(scores[place] - np.logaddexp.reduce(np.delete(scores, place)))
+        return float(scores[index] - np.logaddexp.reduce(np.delete(scores, index)))
 
     def log_length(self, messages: Sequence[str], name: str) -> float:
         """Return how usual a turn's length is for this voice, in nats; 0 if the voice is unknown.
@@ -115,17 +115,17 @@ class VoiceTable:
         It is the log-probability of the number of messages, plus the log-density, up to a constant,
         of the number of characters in such turns.
         """
-        place = self._find(name)
-        if place is None or not messages:
+        index = self._find(name)
+        if index is None or not messages:
             return 0.0
-        share, mean, deviation = self.lengths[place, min(len(messages), MAX_MESSAGES) - 1]
+        share, mean, deviation = self.lengths[index, min(len(messages), MAX_MESSAGES) - 1]
         distance = (measure_size(messages) - mean) / deviation
         return float(share + max(-(distance**2) / 2 - math.log(deviation), _MIN_LOG_DENSITY))
 
     def _find(self, name: str) -> int | None:
-        """Return a voice's place, None if it is unknown."""
-        [places] = np.nonzero(self.voices == hash_name(name, self.salt))
-        return int(places[0]) if len(places) else None
+        """Return a voice's index, None if it is unknown."""
+        [indices] = np.nonzero(self.voices == hash_name(name, self.salt))
+        return int(indices[0]) if len(indices) else None
 
 
 def measure_size(messages: Sequence[str]) -> float:

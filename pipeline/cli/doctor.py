@@ -142,8 +142,8 @@ def _check_memory(machine: Machine) -> Finding:
 
 
 def _check_disk(models_dir: Path) -> Finding:
-    place = models_dir.absolute()
-    folder = next(one for one in (place, *place.parents) if one.is_dir())
+    wanted = models_dir.absolute()
+    folder = next(one for one in (wanted, *wanted.parents) if one.is_dir())
     free = shutil.disk_usage(folder).free
     text = f"{free / GIB:.1f} GiB are free in {folder}"
     if free < _MIN_DISK:

@@ -190,12 +190,12 @@ def evaluate(
         size = size.with_replies(replies)
     elif not quick:
         size = size.with_spoken_lines(evaluation.MIN_LINES, len(version.card.learned))
-    place = out or version.path / SCORECARD
+    file = out or version.path / SCORECARD
     card = evaluation.evaluate(
-        version, dataset, models_dir / "bases", size, seed or 0, console, split=split, place=place
+        version, dataset, models_dir / "bases", size, seed or 0, console, split=split, file=file
     )
     tables.print_scorecard(card, console)
-    print(f"\nWrote {place}")
+    print(f"\nWrote {file}")
 
 
 def demo(

@@ -151,13 +151,15 @@ def export(
     `models import` reads it on another machine.
     """
     artifact = Registry(models_dir).open_verified(version)
-    place = file / f"understudy-{artifact.path.name}.zip" if file.is_dir() else file
+    destination = file / f"understudy-{artifact.path.name}.zip" if file.is_dir() else file
     names = list_file_names(artifact.path, with_weights=with_weights)
     size = sum((artifact.path / name).stat().st_size for name in names)
     with _byte_bar("Packing", size) as advance:
-        packed = archive.write_bundle(artifact, place, with_weights=with_weights, on_bytes=advance)
-    megabytes = place.stat().st_size / 1e6
-    print(f"Wrote {place}, {megabytes:,.1f} MB; contents sha256 {packed.sha256}")
+        packed = archive.write_bundle(
+            artifact, destination, with_weights=with_weights, on_bytes=advance
+        )
+    megabytes = destination.stat().st_size / 1e6
+    print(f"Wrote {destination}, {megabytes:,.1f} MB; contents sha256 {packed.sha256}")
     print(f"{_LEARNED}\nGive the file only to people who may read the chat.")
     _print_silent(_learned_people(artifact.card))
 

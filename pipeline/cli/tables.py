@@ -84,8 +84,8 @@ def _print_chat(one: ChatReport, console: Console) -> None:
     console.print(Padding.indent(rows, 2))
     for trouble in chat.places[:_MAX_PLACES]:
         after = f", after message {trouble.after}" if trouble.after else ""
-        place = f"{trouble.file} at byte {trouble.offset:,}{after}"
-        print_indented(f"{place}: {trouble.description}", console)
+        position = f"{trouble.file} at byte {trouble.offset:,}{after}"
+        print_indented(f"{position}: {trouble.description}", console)
     if (left := len(chat.places) - _MAX_PLACES) > 0:
         console.print(f"  … and {left} more of the first {len(chat.places)} places (--json)")
     _print_authors(one, console)

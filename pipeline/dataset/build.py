@@ -211,9 +211,9 @@ def find_leaks(source: Callable[[str], Any]) -> Leaks:
     found = {chat: np.zeros(len(ids), bool) for chat, ids in test.items()}
     for chat, ids in _read_message_ids(source, "train"):
         if chat in test:
-            places = np.searchsorted(test[chat], ids)
-            places[places == len(test[chat])] = 0
-            found[chat][places[test[chat][places] == ids]] = True
+            positions = np.searchsorted(test[chat], ids)
+            positions[positions == len(test[chat])] = 0
+            found[chat][positions[test[chat][positions] == ids]] = True
     sessions = []
     for name in SPLITS:
         batches = _read_batches(source, name, ["session"])
@@ -300,7 +300,7 @@ def _summarize(
         window=choices.window,
         min_messages=choices.min_messages,
         messages=pairing.messages,
-        gap=sum(n for n, place in zip(pairing.spans.lines, splits, strict=True) if place == GAP),
+        gap=sum(n for n, split in zip(pairing.spans.lines, splits, strict=True) if split == GAP),
         dropped=written.dropped,
         repeated=pairing.repeated,
         leaks=leaks,

@@ -64,8 +64,8 @@ class Pair:
     `message_ids` are all messages of the turn; `target` holds the texts that may be learned, which
     excludes media. `context` holds rendered lines, oldest first. `session` is the number of the
     turn's session, `since` that of the oldest context line. `marks` are the reasons to doubt the
-    target. A held-out target is `seen` if it also occurs in training. `surplus` are the places of
-    the target's texts that their author repeats too often: training leaves them out.
+    target. A held-out target is `seen` if it also occurs in training. `surplus` are the indices of
+    the texts that their author repeats too often: training leaves them out.
     """
 
     chat_id: int
@@ -197,7 +197,7 @@ class _RecentLines:
                 since=self._sessions[-len(context)],
                 marks=find_doubts(rendered, target),
                 surplus=tuple(
-                    place for place, (line, _) in enumerate(targets) if line.message_id in surplus
+                    index for index, (line, _) in enumerate(targets) if line.message_id in surplus
                 ),
             )
         reach = self._window.lookback
@@ -228,8 +228,8 @@ def pair_sessions(
                     surplus.add(line.message_id)
                 yield line
 
-    places = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
-    for (chat_id, topic_id), topic in places:
+    topics = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
+    for (chat_id, topic_id), topic in topics:
         recent = _RecentLines(window)
         for lines in split_sessions(make_topic_lines(topic), window.gap):
             pairs = tuple(

@@ -349,12 +349,12 @@ def _locate_unknown_key(value: Mapping[str, Any], text: str) -> str:
     found = find_unknown_key(people) if isinstance(people, list) else None
     if found is None:
         return ""
-    place, key = found
+    index, key = found
     key_line = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
     seen = -1
     for number, line in enumerate(text.split("\n"), 1):
         seen += line.strip().startswith("[[people]]")
-        if seen == place and key_line.match(line):
+        if seen == index and key_line.match(line):
             return f"line {number}: "
     return ""
 

@@ -82,9 +82,9 @@ def split(
     first, second = borders.choose(1 - validation - test, 1 - test)
     splits = array("b", [GAP]) * len(order)
     cuts = ((0, first), (borders.after(first), second), (borders.after(second), len(order)))
-    for place, (start, end) in enumerate(cuts):
+    for index, (start, end) in enumerate(cuts):
         for number in order[start:end]:
-            splits[number] = place
+            splits[number] = index
     return splits
 
 

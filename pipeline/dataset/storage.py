@@ -213,36 +213,36 @@ def new_dataset(folder: Path) -> Iterator[Path]:
         DatasetError: Something else is there.
     """
     check_output(folder)
-    place = Path(os.path.realpath(folder))
-    make_folder(place.parent)
-    recover_dataset(place)
-    with owned_folder(place.parent, place.name) as work:
+    resolved = Path(os.path.realpath(folder))
+    make_folder(resolved.parent)
+    recover_dataset(resolved)
+    with owned_folder(resolved.parent, resolved.name) as work:
         new = make_folder(work / "new")
         make_folder(new / PAIRS)
         yield new
         make_private(new)
-        _replace(place, new, work / "old")
+        _replace(resolved, new, work / "old")
 
 
 def recover_dataset(folder: Path) -> None:
     """Clean up after killed builds; restore an older dataset that one of them had moved."""
-    place = Path(os.path.realpath(folder))
-    if not place.exists():
-        works = owned_folders(place.parent, place.name)
+    resolved = Path(os.path.realpath(folder))
+    if not resolved.exists():
+        works = owned_folders(resolved.parent, resolved.name)
         moved = [work / "old" for work in works if (work / "old").is_dir()]
         if moved:
-            max(moved, key=lambda old: old.parent.stat().st_mtime).rename(place)
-    for work in owned_folders(place.parent, place.name):
+            max(moved, key=lambda old: old.parent.stat().st_mtime).rename(resolved)
+    for work in owned_folders(resolved.parent, resolved.name):
         if is_abandoned(work):
-            _move_added_files(work / "old", place)
+            _move_added_files(work / "old", resolved)
             shutil.rmtree(work, ignore_errors=True)
 
 
 class UnnamedFiles:
     """A dataset's large files while they are written: unnamed, so that a kill leaves nothing."""
 
-    def __init__(self, place: Path) -> None:
-        self._folder = make_folder(Path(os.path.realpath(place)).parent)
+    def __init__(self, dataset: Path) -> None:
+        self._folder = make_folder(Path(os.path.realpath(dataset)).parent)
         self._files: dict[str, IO[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -314,18 +314,18 @@ class PairWriter:
         self._flush()
         self._stream.close()
         by_session = np.frombuffer(splits, np.int8)
-        places = by_session[np.frombuffer(self._sessions, np.int32)]
+        assigned = by_session[np.frombuffer(self._sessions, np.int32)]
         since = by_session[np.frombuffer(self._since, np.int32)]
-        places = np.where(places == since, places, np.int8(GAP))
-        dropped = int((places < 0).sum())
-        seen = self._find_seen(places)
-        places[(places == 0) & np.frombuffer(self._only_surplus, bool)] = GAP
-        self._write_files(target, places, seen)
+        assigned = np.where(assigned == since, assigned, np.int8(GAP))
+        dropped = int((assigned < 0).sum())
+        seen = self._find_seen(assigned)
+        assigned[(assigned == 0) & np.frombuffer(self._only_surplus, bool)] = GAP
+        self._write_files(target, assigned, seen)
         return WrittenPairs(
-            voices=tuple(self._count_voices(places == place) for place in range(len(SPLITS))),
-            seen=tuple(int(seen[places == place].sum()) for place in range(len(SPLITS))),
+            voices=tuple(self._count_voices(assigned == index) for index in range(len(SPLITS))),
+            seen=tuple(int(seen[assigned == index].sum()) for index in range(len(SPLITS))),
             dropped=dropped,
-            content_hash=self._hash_content(places),
+            content_hash=self._hash_content(assigned),
         )
 
     def _flush(self) -> None:
@@ -334,23 +334,23 @@ class PairWriter:
                 self._stream.write_batch(_to_batch(self._pending, _UNSPLIT))
             self._pending = []
 
-    def _find_seen(self, places: Any) -> Any:  # noqa: ANN401  numpy array
+    def _find_seen(self, assigned: Any) -> Any:  # noqa: ANN401  numpy array
         """Return which held-out pairs have a target that also occurs in training.
 
         Sorts in place: np.unique and np.isin would hold several copies of all targets.
         """
         targets = np.frombuffer(self._targets, np.int64)
-        trained = targets[places == 0]
+        trained = targets[assigned == 0]
         trained.sort()
-        seen = np.zeros(len(places), bool)
-        held_out = np.flatnonzero(places > 0)
+        seen = np.zeros(len(assigned), bool)
+        held_out = np.flatnonzero(assigned > 0)
         if len(trained):
             wanted = targets[held_out]
             found = np.searchsorted(trained, wanted)
             seen[held_out] = trained[np.minimum(found, len(trained) - 1)] == wanted
         return seen
 
-    def _write_files(self, target: Callable[[str], Any], places: Any, seen: Any) -> None:  # noqa: ANN401
+    def _write_files(self, target: Callable[[str], Any], assigned: Any, seen: Any) -> None:  # noqa: ANN401
         options = {"compression": "zstd", "write_statistics": False}
         with ExitStack() as stack:
             files = [
@@ -361,11 +361,11 @@ class PairWriter:
             start = 0
             for batch in pa.ipc.open_stream(self._file):
                 end = start + batch.num_rows
-                batch = _drop_surplus(batch, places[start:end] == 0)  # noqa: PLW2901
+                batch = _drop_surplus(batch, assigned[start:end] == 0)  # noqa: PLW2901
                 columns = [*batch.columns, pa.array(seen[start:end])]
                 batch = pa.record_batch(columns, schema=_SPLIT)  # noqa: PLW2901
-                for place, file in enumerate(files):
-                    rows = batch.filter(pa.array(places[start:end] == place))
+                for index, file in enumerate(files):
+                    rows = batch.filter(pa.array(assigned[start:end] == index))
                     if rows.num_rows:
                         file.write_batch(rows)
                 start = end
@@ -375,14 +375,14 @@ class PairWriter:
         counts = np.bincount(numbers, minlength=len(self._names))
         return {name: int(counts[number]) for name, number in self._names.items()}
 
-    def _hash_content(self, places: Any) -> str:  # noqa: ANN401  numpy array
+    def _hash_content(self, assigned: Any) -> str:  # noqa: ANN401  numpy array
         total = hashlib.sha256()
-        for place, name in enumerate(SPLITS):
+        for index, name in enumerate(SPLITS):
             total.update(name.encode())
             self._digests.seek(0)
-            for start in range(0, len(places), _BATCH):
+            for start in range(0, len(assigned), _BATCH):
                 digests = np.frombuffer(self._digests.read(_BATCH * _DIGEST), np.uint8)
-                mask = places[start : start + _BATCH] == place
+                mask = assigned[start : start + _BATCH] == index
                 total.update(digests.reshape(-1, _DIGEST)[mask].tobytes())
         return total.hexdigest()
 
@@ -409,8 +409,8 @@ class ConversationWriter:
         self._file.seek(0)
         for row in self._file:
             session, _, lines = row.partition(b" ")
-            if (place := splits[int(session)]) != GAP:
-                split = SPLITS[place].encode()
+            if (index := splits[int(session)]) != GAP:
+                split = SPLITS[index].encode()
                 target.write(b'{"split":"%b","said":%b}\n' % (split, lines.rstrip()))
 
 
@@ -464,13 +464,13 @@ def _drop_surplus(batch: pa.RecordBatch, is_training: Any) -> pa.RecordBatch:  #
     if not len(surplus.flatten()):
         return batch.drop_columns(["surplus"])
     targets = [
-        [text for place, text in enumerate(target) if not (training and place in left_out)]
+        [text for index, text in enumerate(target) if not (training and index in left_out)]
         for target, left_out, training in zip(
             batch.column("target").to_pylist(), surplus.to_pylist(), is_training, strict=True
         )
     ]
-    place = batch.schema.get_field_index("target")
-    kept = batch.set_column(place, "target", pa.array(targets, FIELDS["target"]))
+    column = batch.schema.get_field_index("target")
+    kept = batch.set_column(column, "target", pa.array(targets, FIELDS["target"]))
     return kept.drop_columns(["surplus"])
 
 
@@ -526,22 +526,22 @@ def _parse_line(value: Mapping[str, Any]) -> LineFacts:
     return LineFacts(**{**values, "at": datetime.fromisoformat(value["at"])})
 
 
-def _replace(place: Path, new: Path, old: Path) -> None:
+def _replace(dataset: Path, new: Path, old: Path) -> None:
     """Put the `new` folder in place of the one there; restore the old one on failure.
 
     Files that the user added to the older dataset's folder stay in it.
     """
-    if place.exists():
-        place.rename(old)
+    if dataset.exists():
+        dataset.rename(old)
     try:
-        new.rename(place)
+        new.rename(dataset)
     finally:
-        if old.exists() and not place.exists():
-            old.rename(place)
-    _move_added_files(old, place)
+        if old.exists() and not dataset.exists():
+            old.rename(dataset)
+    _move_added_files(old, dataset)
 
 
-def _move_added_files(old: Path, place: Path) -> None:
+def _move_added_files(old: Path, dataset: Path) -> None:
     for entry in old.iterdir() if old.exists() else ():
-        if entry.name not in _OWN_FILES and not (place / entry.name).exists():
-            entry.rename(place / entry.name)
+        if entry.name not in _OWN_FILES and not (dataset / entry.name).exists():
+            entry.rename(dataset / entry.name)

@@ -129,15 +129,15 @@ def split_figures(
 ) -> tuple[SplitFigures, ...]:
     """Count the sessions, lines and pairs of each split, and find its first and last time."""
     figures = []
-    for place, name in enumerate(SPLITS):
-        own = [number for number, split in enumerate(splits) if split == place]
+    for index, name in enumerate(SPLITS):
+        own = [number for number, split in enumerate(splits) if split == index]
         figures.append(
             SplitFigures(
                 name=name,
                 sessions=len(own),
                 lines=sum(spans.lines[number] for number in own),
-                pairs=sum(written.voices[place].values()),
-                seen=written.seen[place],
+                pairs=sum(written.voices[index].values()),
+                seen=written.seen[index],
                 first=datetime.fromtimestamp(min(spans.starts[number] for number in own), UTC),
                 last=datetime.fromtimestamp(max(spans.ends[number] for number in own), UTC),
             )

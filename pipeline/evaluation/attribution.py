@@ -65,7 +65,7 @@ class Judges:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Lines as the judges see them: their scores, the place of their voice, and their sessions."""
+    """Lines as the judges see them: their scores, the index of their voice, and their sessions."""
 
     scores: Scores
     owners: NDArray[np.int64]
@@ -132,13 +132,13 @@ def measure_attribution(
     sessions = sorted({session for arm in arms.values() for session in arm.sessions})
     fits = len(next(iter(arms.values())).scores[judge])
     draws = np.zeros((_DRAWS, len(arms)))
-    places = {name: _index_sessions(arm, sessions) for name, arm in arms.items()}
+    positions = {name: _index_sessions(arm, sessions) for name, arm in arms.items()}
     for draw in draws:
         drawn = rng.integers(0, len(sessions), len(sessions))
         fit = int(rng.integers(fits))
         for number, (name, arm) in enumerate(arms.items()):
             if len(sessions) >= MIN_SESSIONS:
-                lines = np.concatenate([places[name][session] for session in drawn])
+                lines = np.concatenate([positions[name][session] for session in drawn])
             else:
                 lines = rng.integers(0, len(arm.owners), len(arm.owners))
             own = _split_by_owner(arm, judge, fit, lines)
@@ -215,11 +215,11 @@ def _predict(fit: Any, rows: Any) -> Table:  # noqa: ANN401
 
 
 def _index_sessions(arm: Arm, sessions: Sequence[int]) -> list[NDArray[np.int64]]:
-    """Return the places of an arm's lines by session."""
+    """Return the positions of an arm's lines by session."""
     of_session: dict[int, list[int]] = {session: [] for session in sessions}
-    for place, session in enumerate(arm.sessions):
-        of_session[session].append(place)
-    return [np.asarray(places, int) for places in of_session.values()]
+    for position, session in enumerate(arm.sessions):
+        of_session[session].append(position)
+    return [np.asarray(positions, int) for positions in of_session.values()]
 
 
 def _split_by_owner(arm: Arm, judge: str, fit: int, lines: NDArray[np.int64]) -> list[Table]:

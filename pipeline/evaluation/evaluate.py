@@ -76,11 +76,11 @@ def evaluate(
     console: Console,
     *,
     split: HeldOutSplit = HeldOutSplit.TEST,
-    place: Path | None = None,
+    file: Path | None = None,
 ) -> dict[str, Any]:
     """Evaluate a version on held-out conversations, and write and return its scorecard.
 
-    It is written to the file `place`, or to the version's own scorecard.json. The version speaks
+    It is written to the file `file`, or to the version's own scorecard.json. The version speaks
     with the decoding settings in its card.
 
     Raises:
@@ -90,7 +90,7 @@ def evaluate(
     evaluation = evaluate_turns(artifact, dataset, cache, size, seed, console, split=split)
     card = dict(evaluation.card)
     text = json.dumps(card, ensure_ascii=False, indent=1)
-    write_text(place or artifact.path / SCORECARD, text + "\n")
+    write_text(file or artifact.path / SCORECARD, text + "\n")
     return card
 
 
@@ -207,15 +207,15 @@ def load_evaluation_dataset(artifact: Artifact, folder: str | None) -> Dataset:
             dataset may be in the version's training set.
     """
     trained_on = artifact.card.provenance.get("dataset", {})
-    place = folder or find_dataset(artifact)
-    if not place or not Path(place).is_dir():
+    folder = folder or find_dataset(artifact)
+    if not folder or not Path(folder).is_dir():
         if folder:
             raise DatasetError(f"there is no dataset {folder}: name another with --data")
         raise DatasetError(f"{explain_missing_dataset(artifact)}; name a copy of it with --data")
-    dataset = load_dataset(Path(place))
+    dataset = load_dataset(Path(folder))
     if trained_on.get("sha256") not in {None, dataset.content_hash}:
         raise DatasetError(
-            f"{place} is not the dataset that {artifact.path.name} was trained on: the model may "
+            f"{folder} is not the dataset that {artifact.path.name} was trained on: the model may "
             "have learned its held-out turns; name the right one with --data"
         )
     return dataset

@@ -95,9 +95,9 @@ def measure_likelihood(
     def per_character(kept: Sequence[int]) -> dict[str, Estimate]:
         return {
             arm: ratio(
-                [-own[place].nats for place in kept],
-                [own[place].characters for place in kept],
-                [sessions[place] for place in kept],
+                [-own[index].nats for index in kept],
+                [own[index].characters for index in kept],
+                [sessions[index] for index in kept],
                 seed,
             )
             for arm, own in scores.items()

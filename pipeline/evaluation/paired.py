@@ -16,7 +16,7 @@ from pipeline.evaluation.scorecard import GENERATED, Evidence, Figures
 class EvaluatedAnswer:
     """A version's answer to a held-out turn.
 
-    `lines` are natural log-probabilities, [lines, voices]; `voice` is the place of the turn's
+    `lines` are natural log-probabilities, [lines, voices]; `voice` is the index of the turn's
     voice among the voices.
     """
 

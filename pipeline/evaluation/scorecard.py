@@ -183,7 +183,7 @@ def _attribute(
 
 def _mean_recall(found: Attribution) -> float:
     shares = found.confusion
-    return sum(row[place] for place, row in enumerate(shares)) / len(shares)
+    return sum(row[index] for index, row in enumerate(shares)) / len(shares)
 
 
 def _to_json(value: Any, name: str, intervals: dict[str, list[float]]) -> Any:  # noqa: ANN401  JSON's border

@@ -39,7 +39,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """A reply's ids, the places of those that are words, and the characters of the words."""
+    """A reply's ids, the indices of those that are words, and the characters of the words."""
 
     ids: list[int]
     words: list[int]
@@ -62,22 +62,22 @@ def score_replies(
     if base.family == "decoder-only":
         for prompt, own in zip(prompts, replies, strict=True):
             _move_common_beginning(prompt, own)
-    asked = [place for place, own in enumerate(replies) if own]
+    asked = [index for index, own in enumerate(replies) if own]
     lengths = [len(prompts[n]) + sum(len(reply.ids) for reply in replies[n]) for n in asked]
     score = _score_packed if base.family == "decoder-only" else _score_decoder
     scores: dict[int, list[Score]] = {}
     with torch.inference_mode():
         for chosen in split_by_tokens(lengths, _TOKENS):
-            places = [asked[number] for number in chosen]
-            rows = [(prompts[place], replies[place]) for place in places]
+            indices = [asked[number] for number in chosen]
+            rows = [(prompts[index], replies[index]) for index in indices]
             found = iter(score(weights, rows))
-            for place in places:
-                scores[place] = [
+            for index in indices:
+                scores[index] = [
                     Score(next(found), len(reply.words), reply.characters)
-                    for reply in replies[place]
+                    for reply in replies[index]
                 ]
                 on_step()
-    return [scores.get(place, []) for place in range(len(requests))]
+    return [scores.get(index, []) for index in range(len(requests))]
 
 
 def _encode(codec: Codec, name: str, messages: Sequence[str]) -> _Reply:
@@ -85,10 +85,10 @@ def _encode(codec: Codec, name: str, messages: Sequence[str]) -> _Reply:
     reply = codec.reply_ids(name, messages)
     ids = [*reply.forced, *reply.ids[:MAX_REPLY_TOKENS]]
     is_word = [*(False for _ in reply.forced), *reply.is_word[:MAX_REPLY_TOKENS]]
-    words = [place for place, one in enumerate(is_word) if one]
+    words = [index for index, one in enumerate(is_word) if one]
     characters = sum(len(text) + 1 for text in messages)
     if len(reply.ids) > MAX_REPLY_TOKENS:
-        characters = len(codec.text(ids[place] for place in words))
+        characters = len(codec.text(ids[index] for index in words))
     return _Reply(ids, words, characters)
 
 
@@ -98,9 +98,9 @@ def _move_common_beginning(prompt: list[int], replies: list[_Reply]) -> None:
     beginnings = {tuple(reply.ids[:common]) for reply in replies}
     if len(beginnings) == 1 and all(reply.words for reply in replies):
         prompt += beginnings.pop()
-        for place, reply in enumerate(replies):
+        for index, reply in enumerate(replies):
             words = [word - common for word in reply.words]
-            replies[place] = _Reply(reply.ids[common:], words, reply.characters)
+            replies[index] = _Reply(reply.ids[common:], words, reply.characters)
 
 
 def _score_packed(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]]) -> list[float]:  # noqa: ANN401  Hugging Face's border
@@ -110,7 +110,7 @@ def _score_packed(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]]) 
     ids: list[int] = []
     positions: list[int] = []
     owners: list[tuple[int, int]] = []  # of each token: request, and reply or -1
-    places: list[int] = []
+    indices: list[int] = []
     labels: list[int] = []
     counts: list[int] = []
     for number, (prompt, replies) in enumerate(rows):
@@ -120,8 +120,8 @@ def _score_packed(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]]) 
         last = len(ids) - 1
         for reply_number, reply in enumerate(replies):
             start = len(ids)
-            places += [start + place - 1 if place else last for place in reply.words]
-            labels += [reply.ids[place] for place in reply.words]
+            indices += [start + index - 1 if index else last for index in reply.words]
+            labels += [reply.ids[index] for index in reply.words]
             counts.append(len(reply.words))
             ids += reply.ids
             positions += range(len(prompt), len(prompt) + len(reply.ids))
@@ -138,7 +138,7 @@ def _score_packed(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]]) 
         position_ids=torch.tensor([positions], device=device),
         use_cache=False,
     ).last_hidden_state[0]
-    logits = weights.get_output_embeddings()(hidden[torch.tensor(places, device=device)])
+    logits = weights.get_output_embeddings()(hidden[torch.tensor(indices, device=device)])
     return _sum_by_reply(logits, labels, counts)
 
 
@@ -160,10 +160,10 @@ def _score_decoder(weights: Any, rows: Sequence[tuple[list[int], list[_Reply]]])
             decoder_input_ids=torch.tensor(inputs, device=weights.device),
             use_cache=False,
         ).logits
-        kept = [(row, place) for row, reply in enumerate(replies) for place in reply.words]
-        labels = [replies[row].ids[place] for row, place in kept]
-        rows_kept, places = (list(one) for one in zip(*kept, strict=True)) if kept else ([], [])
-        found += _sum_by_reply(logits[rows_kept, places], labels, [len(r.words) for r in replies])
+        kept = [(row, index) for row, reply in enumerate(replies) for index in reply.words]
+        labels = [replies[row].ids[index] for row, index in kept]
+        rows_kept, indices = (list(one) for one in zip(*kept, strict=True)) if kept else ([], [])
+        found += _sum_by_reply(logits[rows_kept, indices], labels, [len(r.words) for r in replies])
     return found
 
 

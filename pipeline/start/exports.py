@@ -46,8 +46,8 @@ def find_exports(folders: Iterable[Path]) -> list[FoundExport]:
     found: dict[Path, FoundExport] = {}
     for folder in folders:
         with suppress(OSError):
-            for place in (folder, *(path for form in _FOLDERS for path in folder.glob(form))):
-                file = (place / RESULT).resolve()
+            for path in (folder, *(path for form in _FOLDERS for path in folder.glob(form))):
+                file = (path / RESULT).resolve()
                 if file.is_file():
                     stat = file.stat()
                     written = datetime.fromtimestamp(stat.st_mtime).astimezone()
@@ -60,8 +60,8 @@ def find_html_exports(folders: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         with suppress(OSError):
-            places = [path for form in _FOLDERS for path in folder.glob(form)]
-            found += [place for place in places if (place / "messages.html").is_file()]
+            folders = [path for form in _FOLDERS for path in folder.glob(form)]
+            found += [path for path in folders if (path / "messages.html").is_file()]
     return [folder for folder in found if not (folder / RESULT).is_file()]
 
 

@@ -202,9 +202,9 @@ def _ask_same(asker: Asker, question: Question) -> list[Person]:
     asker.say(number_lines([_describe(person) for person in people]))
     while True:
         answer = asker.ask("Numbers of those who are the same person, such as 1 3", "none")
-        places = [] if answer == "none" else answer.replace(",", " ").split()
-        if all(n.isdecimal() and 1 <= int(n) <= len(people) for n in places):
-            return [people[n - 1] for n in dict.fromkeys(map(int, places))]
+        numbers = [] if answer == "none" else answer.replace(",", " ").split()
+        if all(n.isdecimal() and 1 <= int(n) <= len(people) for n in numbers):
+            return [people[n - 1] for n in dict.fromkeys(map(int, numbers))]
         asker.say(f"Type numbers from 1 to {len(people)}.", "yellow")
 
 

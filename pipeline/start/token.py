@@ -98,9 +98,9 @@ def write_settings(values: Mapping[str, str]) -> None:
     lines = ENV_FILE.read_text("utf-8").splitlines() if ENV_FILE.is_file() else []
     for name, value in values.items():
         line = f"{name}={_quote(name, value)}"
-        places = [n for n, one in enumerate(lines) if re.match(rf"\s*(export\s+)?{name}\s*=", one)]
-        if places:
-            lines[places[-1]] = line  # the last one counts
+        indices = [n for n, one in enumerate(lines) if re.match(rf"\s*(export\s+)?{name}\s*=", one)]
+        if indices:
+            lines[indices[-1]] = line  # the last one counts
         else:
             lines.append(line)
     write_text(ENV_FILE.resolve(), "".join(f"{line}\n" for line in lines))

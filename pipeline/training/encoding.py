@@ -197,7 +197,7 @@ def split_by_tokens(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
 
     Yields indices into `lengths`, the longest first, so that a lack of memory shows at once.
     """
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     while order:
         fitting = max(1, budget // lengths[order[0]])
         yield order[:fitting]
@@ -243,9 +243,9 @@ def _hide_person(piece: Sequence[SessionLine], rng: random.Random) -> list[Sessi
     hidden = rng.choice(speakers)
     kept: list[SessionLine] = []
     is_after_hidden = False
-    for place, line in enumerate(piece):
+    for index, line in enumerate(piece):
         speaker = split_line(line.line)[0]
-        if place < half and speaker == hidden:
+        if index < half and speaker == hidden:
             is_after_hidden = True
             continue
         if is_after_hidden and kept and split_line(kept[-1].line)[0] == speaker:

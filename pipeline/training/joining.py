@@ -94,13 +94,13 @@ def find_occasions(conversation: Sequence[LineFacts]) -> Iterator[Occasion]:
     Lines of our bot, and lines after which their author writes again, are not occasions. Neither
     are lines that our bot answered, because nobody knows who would have answered instead.
     """
-    for place, line in enumerate(conversation):
-        following = conversation[place + 1] if place + 1 < len(conversation) else None
+    for index, line in enumerate(conversation):
+        following = conversation[index + 1] if index + 1 < len(conversation) else None
         if following and following.at - line.at > ANSWER_TIME_LIMIT:
             following = None
         if line.may_be_answered and not (following and following.ours):
             answerer = following.by if following and following.by != line.by else None
-            yield Occasion(conversation[max(0, place + 1 - LOOKBACK_LINES) : place + 1], answerer)
+            yield Occasion(conversation[max(0, index + 1 - LOOKBACK_LINES) : index + 1], answerer)
 
 
 def fit_propensity(conversations: Iterable[Sequence[LineFacts]], roster: Roster) -> Propensity:
@@ -193,13 +193,13 @@ def format_report(results: Sequence[VoiceResult]) -> str:
                 f"| {at.joins / one.answers:.2f} | {hits} | {one.rate:.0%} "
                 f"| {one.present_rate:.0%} |"
             )
-    for place, level in enumerate(REPORTED_LEVELS):  # random joins with each voice's number of them
-        joined = [(result.levels[place].joins, result) for result in results]
+    for index, level in enumerate(REPORTED_LEVELS):  # random joins with each voice's number of them
+        joined = [(result.levels[index].joins, result) for result in results]
         joins, answers = (
             sum(count for count, _ in joined),
             sum(result.answers for result in results),
         )
-        hits_of_all = sum(result.levels[place].hits for result in results)
+        hits_of_all = sum(result.levels[index].hits for result in results)
         random_hits = sum(count * one.rate for count, one in joined)
         random_present = sum(count * one.present_rate for count, one in joined)
         shares = (count / max(1, joins) for count in (hits_of_all, random_hits, random_present))
@@ -266,26 +266,26 @@ def _measure_voice(
     import numpy as np
     from sklearn.metrics import roc_auc_score
 
-    places = [place for place, one in enumerate(found) if one.newest.by != name]
-    predicted = np.array([probabilities[place][name] for place in places])
-    answered = np.array([found[place].answered_by == name for place in places])
-    present = np.array([any(line.by == name for line in found[p].conversation) for p in places])
+    indices = [index for index, one in enumerate(found) if one.newest.by != name]
+    predicted = np.array([probabilities[index][name] for index in indices])
+    answered = np.array([found[index].answered_by == name for index in indices])
+    present = np.array([any(line.by == name for line in found[p].conversation) for p in indices])
     has_both = len(set(answered[present])) > 1
     bins = np.minimum((predicted * _BINS).astype(int), _BINS - 1)
     joined = {
-        level: [found[place] for place, joiner in enumerate(chosen) if joiner == name]
+        level: [found[index] for index, joiner in enumerate(chosen) if joiner == name]
         for level, chosen in joiners.items()
     }
     return VoiceResult(
         name=name,
-        occasions=len(places),
+        occasions=len(indices),
         answers=int(answered.sum()),
         expected=float(predicted.sum()),
         auc=float(roc_auc_score(answered, predicted)),
         auc_present=(
             float(roc_auc_score(answered[present], predicted[present])) if has_both else np.nan
         ),
-        error=float(np.abs(np.bincount(bins, predicted - answered)).sum() / len(places)),
+        error=float(np.abs(np.bincount(bins, predicted - answered)).sum() / len(indices)),
         present_rate=float(answered[present].mean()) if present.any() else np.nan,
         levels=tuple(
             LevelResult(level, len(own), sum(occasion.answered_by == name for occasion in own))

@@ -66,15 +66,15 @@ def reply_log_probabilities(
     collate = Collator(base.family, base.codec.pad_id)
     found: dict[int, list[float]] = {}
     with torch.no_grad(), torch.autocast(weights.device.type, torch.bfloat16, enabled=bf16):
-        for places in split_by_tokens([example.length for example in examples], _TOKENS):
-            batch = collate([row_of(examples[place], base.family) for place in places])
+        for indices in split_by_tokens([example.length for example in examples], _TOKENS):
+            batch = collate([row_of(examples[index], base.family) for index in indices])
             batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
             logits, labels, counts = label_logits(base, batch)
             chosen = logits.float().log_softmax(-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-            for place, values in zip(places, chosen.split(counts), strict=True):
-                found[place] = values[-len(examples[place].reply) :].tolist()
+            for index, values in zip(indices, chosen.split(counts), strict=True):
+                found[index] = values[-len(examples[index].reply) :].tolist()
             on_share(len(found) / len(examples))
-    return [found[place] for place in range(len(examples))]
+    return [found[index] for index in range(len(examples))]
 
 
 def label_logits(base: Base, batch: dict[str, Any]) -> tuple[Any, Any, list[int]]:

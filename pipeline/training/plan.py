@@ -113,7 +113,7 @@ def measure_speed(
         return _read_clock(device) - began
 
     def time_batch(start: int) -> tuple[int, float]:
-        batch = collate([rows[place] for place in by_length[start : start + size]])
+        batch = collate([rows[index] for index in by_length[start : start + size]])
         batch = {name: tensor.to(weights.device) for name, tensor in batch.items()}
         began = _read_clock(device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):

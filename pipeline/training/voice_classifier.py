@@ -55,8 +55,8 @@ def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceT
     found = Counter(int(bucket) for buckets, _ in hashed for bucket in buckets)
     frequent = found.most_common(count_ngrams_that_fit(len(names)))
     buckets = np.array(sorted(b for b, times in frequent if times >= MIN_TURNS), np.int64)
-    places = np.full(BUCKETS, -1)
-    places[buckets] = np.arange(len(buckets))
+    indices = np.full(BUCKETS, -1)
+    indices[buckets] = np.arange(len(buckets))
     times = np.array([found[int(bucket)] for bucket in buckets], np.float32)
     idf = (np.log((1 + len(rows)) / (1 + times)) + 1).astype(np.float32)
     habits = np.array([average_habits(messages) for _, messages in rows], np.float32)
@@ -64,7 +64,7 @@ def fit_table(turns: Iterable[tuple[str, Sequence[str]]], salt: bytes) -> VoiceT
     means = habits.mean(0) if rows else np.zeros(len(LINE_HABITS), np.float32)
     deviations = np.maximum(habits.std(0) if rows else 0 * means, _MIN_DEVIATION)
     weights = _fit(
-        _tabulate([(places[one], counts) for one, counts in hashed], idf),
+        _tabulate([(indices[one], counts) for one, counts in hashed], idf),
         weigh_habits(habits, means, deviations),
         [number for number, _ in rows],
         len(names),
@@ -103,12 +103,12 @@ def _measure_lengths(voices: Sequence[Sequence[Sequence[str]]]) -> NDArray[np.fl
 def _tabulate(
     turns: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]], idf: NDArray[np.float32]
 ) -> csr_matrix:
-    """Return the n-gram features of turns, [turns, n-grams]; place -1 is a dropped n-gram."""
+    """Return the n-gram features of turns, [turns, n-grams]; index -1 is a dropped n-gram."""
     columns, values, starts = [], [], [0]
-    for places, counts in turns:
-        kept = places >= 0
-        columns.append(places[kept])
-        values.append(weigh_ngrams(counts[kept], idf[places[kept]]))
+    for indices, counts in turns:
+        kept = indices >= 0
+        columns.append(indices[kept])
+        values.append(weigh_ngrams(counts[kept], idf[indices[kept]]))
         starts.append(starts[-1] + len(columns[-1]))
     if not columns:
         return csr_matrix((0, len(idf)), dtype=np.float32)

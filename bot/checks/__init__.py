@@ -29,5 +29,6 @@ async def run_checks(settings: Settings, *, poll_seconds: int = POLL_SECONDS) ->
         local.check_disk(settings),
         *model,
         local.check_device(settings),
+        *local.check_parallel_replies(settings),
         *local.check_retrain_command(settings),
     ]

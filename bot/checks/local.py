@@ -100,6 +100,15 @@ def check_device(settings: Settings) -> Finding:
     return ok("DEVICE", f"{settings.device}; the model runs on {runs_on}")
 
 
+def check_parallel_replies(settings: Settings) -> list[Finding]:
+    """Report more replies at a time than the CPU has cores: together they are no faster."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if settings.device == "cuda" or settings.parallel_replies <= (cores or 1):
+        return []
+    text = f"{settings.parallel_replies}, but the CPU has {cores} cores: write at most {cores}"
+    return [note("PARALLEL_REPLIES", text)]
+
+
 def check_retrain_command(settings: Settings) -> list[Finding]:
     """Check that the program of RETRAIN_COMMAND exists, if the setting is used."""
     if settings.retrain_command is None:

@@ -85,6 +85,12 @@ async def test_a_gpu_that_is_not_there(desk):
     assert automatic == "ok auto; the model runs on the CPU"
 
 
+async def test_more_replies_at_a_time_than_cores(desk):
+    said = await desk.says("PARALLEL_REPLIES", parallel_replies=64)
+
+    assert said.startswith("note 64, but the CPU has ")
+
+
 async def test_a_program_that_retrains(desk):
     assert (await desk.says("RETRAIN_COMMAND", retrain_command="sh -c true")).startswith(
         "ok runs /"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from benchmarks.figures import ROOT, Figure, measure
 
@@ -40,9 +41,9 @@ def _list_required(requirement: str) -> Iterator[Distribution]:
     while waiting:
         wanted = waiting.pop()
         for extra in ("", *wanted.extras):
-            if (wanted.name.lower(), extra) in seen:
+            if (key := (canonicalize_name(wanted.name), extra)) in seen:
                 continue
-            seen.add((wanted.name.lower(), extra))
+            seen.add(key)
             try:
                 found = distribution(wanted.name)
             except PackageNotFoundError:  # for another system

@@ -26,7 +26,7 @@ ROWS, PIECES = 32_128, 8_000
 EXAMPLES, BASELINE_EXAMPLES = 240, 16
 LIMITS = (384, 96)
 T5_LIMITS = (512, 512)
-"""Where T5's own tokenizer truncates prompts and replies, and so did the notebook."""
+"""T5's tokenizer truncates prompts and replies here, and so did the notebook."""
 
 
 def run() -> list[Figure]:

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     consent: Consent = "ask"
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 2
     device: Device = "auto"
-    parallel_replies: Annotated[int, Field(ge=1, le=64)] = 1
+    parallel_replies: Annotated[int, Field(ge=1, le=16)] = 1
     retrain_command: Annotated[tuple[str, ...] | None, NoDecode] = None
     pace: Annotated[float, Field(ge=0, le=5)] = 1.0
     log_level: LogLevel = "INFO"

@@ -31,7 +31,7 @@ _COLOURS = (
 
 
 def colours_of(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each name. It depends on the name; of two with the same, one moves on.
+    """Return a colour for each name, which depends on the name alone if no other name has it too.
 
     With more names than colours, some share one.
     """
@@ -40,7 +40,7 @@ def colours_of(names: Iterable[str]) -> dict[str, str]:
         first = zlib.crc32(name.encode("utf-8", "replace")) % len(_COLOURS)
         order = (*_COLOURS[first:], *_COLOURS[:first])
         taken = set(found.values())
-        found[name] = next((color for color in order if color not in taken), order[0])
+        found[name] = next((colour for colour in order if colour not in taken), order[0])
     return found
 
 

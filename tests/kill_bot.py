@@ -42,7 +42,7 @@ class Speaker:
     def __init__(self, _artifact=None, device="auto", workers=1):
         self.chance = random.Random()
 
-    def share(self):
+    def fork(self):
         return self
 
     def reply(self, context, _voice, begins="", _should_stop=None):

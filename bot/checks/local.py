@@ -86,10 +86,7 @@ def check_disk(settings: Settings) -> Finding:
 
 def check_device(settings: Settings) -> Finding:
     """Check that CTranslate2, which runs the model, finds the GPU that DEVICE names."""
-    try:
-        gpus = ctranslate2.get_cuda_device_count()
-    except RuntimeError:  # the driver is too old
-        gpus = 0
+    gpus = _count_gpus()
     if settings.device == "cuda" and not gpus:
         return wrong(
             "DEVICE",
@@ -100,10 +97,19 @@ def check_device(settings: Settings) -> Finding:
     return ok("DEVICE", f"{settings.device}; the model runs on {runs_on}")
 
 
+def _count_gpus() -> int:
+    try:
+        return int(ctranslate2.get_cuda_device_count())
+    except RuntimeError:  # the driver is too old
+        return 0
+
+
 def check_parallel_replies(settings: Settings) -> list[Finding]:
-    """Report more replies at a time than the CPU has cores: together they are no faster."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if settings.device == "cuda" or settings.parallel_replies <= (cores or 1):
+    """Report PARALLEL_REPLIES above the number of cores: more replies at once are no faster."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    runs_on_gpu = settings.device != "cpu" and _count_gpus() > 0
+    if runs_on_gpu or settings.parallel_replies <= cores:
         return []
     text = f"{settings.parallel_replies}, but the CPU has {cores} cores: write at most {cores}"
     return [note("PARALLEL_REPLIES", text)]

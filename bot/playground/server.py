@@ -63,7 +63,7 @@ class MethodHandler(RequestHandler):
         await self.post(token, method)
 
     async def post(self, token: str, method: str) -> None:
-        """Answer in the Bot API's format, or close the connection if the answer is to be lost."""
+        """Answer in the Bot API's format, or close the connection if the answer must not arrive."""
         try:
             if token != self._telegram.token:
                 raise UNAUTHORIZED

@@ -53,7 +53,7 @@ class Speaker(Protocol):
     def rejected(self) -> Mapping[str, int]:
         """How many candidates of the last turn were rejected, by reason."""
 
-    def share(self) -> Self:
+    def fork(self) -> Self:
         """Return a speaker with the same weights for another thread, with counts of its own."""
 
     def reply(

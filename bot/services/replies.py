@@ -31,21 +31,21 @@ MAX_STOP_SECONDS = 60.0
 MAX_QUEUE_SECONDS = 60.0
 """Seconds for which a reply may wait while the model generates others."""
 MAX_PENDING_IN_CHAT = 3
-MAX_PENDING = 30
+MAX_PENDING = 64
 
 _STOPPING = "the bot is being stopped: this is answered after the restart"
 
 T = TypeVar("T")
 
 
-class SlotsClosed(Exception):  # noqa: N818  a state, not a mistake
-    """The slots were closed and are no longer granted."""
+class SemaphoreClosed(Exception):  # noqa: N818  a state, not a mistake
+    """The semaphore was closed and grants nothing more."""
 
 
-class FairSlots:
-    """Up to `count` keys (chats) hold a slot at a time, one each; the others take turns.
+class FairSemaphore:
+    """Admits up to `count` keys (chats) at once, each of them once; the others wait in turn.
 
-    Waiters with the same key are served in order.
+    Waiters with the same key are admitted in order.
     """
 
     def __init__(self, count: int) -> None:
@@ -55,13 +55,13 @@ class FairSlots:
         self._is_closed = False
 
     async def acquire(self, key: int) -> None:
-        """Wait until the key gets a slot.
+        """Wait until the key is admitted.
 
         Raises:
-            SlotsClosed: The slots were closed.
+            SemaphoreClosed: The semaphore was closed.
         """
         if self._is_closed:
-            raise SlotsClosed
+            raise SemaphoreClosed
         if len(self._holders) < self._count and key not in self._holders:
             self._holders.add(key)
             return
@@ -71,11 +71,11 @@ class FairSlots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.release(key)  # the slot was granted at the same moment
+                self.release(key)  # it was admitted at the same moment
             raise
 
     def release(self, key: int) -> None:
-        """Free a key's slot, and grant it to the key whose last turn was longest ago."""
+        """Admit the first key in line instead of this one, which goes to the end if it waits."""
         self._holders.discard(key)
         if key in self._waiting:
             self._waiting[key] = self._waiting.pop(key)  # behind all other keys
@@ -91,11 +91,11 @@ class FairSlots:
                 return
 
     def close(self) -> None:
-        """Raise SlotsClosed in all waiting and all later calls of `acquire`."""
+        """Raise SemaphoreClosed in all waiting and all later calls of `acquire`."""
         self._is_closed = True
         for turn in (turn for turns in self._waiting.values() for turn in turns):
             if not turn.done():
-                turn.set_exception(SlotsClosed())
+                turn.set_exception(SemaphoreClosed())
         self._waiting.clear()
 
 
@@ -170,13 +170,13 @@ async def load_lines(
 
 
 class Replies:
-    """Generates replies in threads, `parallel` at a time, one for each chat; chats take turns."""
+    """Generates replies in threads, one for each chat, `max_parallel` at once; chats take turns."""
 
     def __init__(
         self,
         models: ModelHolder,
         store: MessageStore,
-        parallel: int = 1,
+        max_parallel: int = 1,
         seconds: float = MAX_REPLY_SECONDS,
         queue_seconds: float = MAX_QUEUE_SECONDS,
     ) -> None:
@@ -184,10 +184,10 @@ class Replies:
         self._store = store
         self._seconds, self._queue_seconds = seconds, queue_seconds
         self._pending: Counter[int] = Counter()
-        self._slots = FairSlots(parallel)
+        self._semaphore = FairSemaphore(max_parallel)
         self._closed = threading.Event()
         self._started_at: dict[int, float] = {}  # by chat
-        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="speaker")
+        self._threads = ThreadPoolExecutor(max_parallel, thread_name_prefix="speaker")
 
     @property
     def pending(self) -> int:
@@ -279,14 +279,14 @@ class Replies:
         place = Place(kept.chat_id, kept.topic_id)
         roster, window = model.roster, model.card.window
         lines = await load_lines(self._store, place, kept.sent_at, roster, window, before=kept)
-        reply = partial(model.speaker.share().reply, render_context(lines), voice, "")
+        reply = partial(model.speaker.fork().reply, render_context(lines), voice, "")
         messages = await self._generate(kept.chat_id, reply)
         return Reply(voice, messages, model.version, tuple(line.message_id for line in lines))
 
     def close(self) -> None:
         """Stop the current generation, and start no other."""
         self._closed.set()
-        self._slots.close()
+        self._semaphore.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _reply(
@@ -306,7 +306,7 @@ class Replies:
         context = render_context(lines)
 
         def run(should_stop: ShouldStop) -> tuple[str, tuple[str, ...], dict[str, int]]:
-            speaker = model.speaker.share()
+            speaker = model.speaker.fork()
             voice, messages = generate(speaker, context, opening, should_stop)
             return voice, messages, dict(speaker.rejected)
 
@@ -323,18 +323,18 @@ class Replies:
         function: Callable[[ShouldStop], T],
         on_start: Callable[[], object] | None = None,
     ) -> T:
-        """Wait for a slot, then call the model; the time limit starts at the call.
+        """Wait until the chat is admitted, then call the model; the time limit starts at the call.
 
         `should_stop` tells the model to stop after `seconds`, or when the caller no longer waits.
-        The slot is held until the model has stopped.
+        The next chat is admitted when the model has stopped.
         """
         await record_wait()
         try:
             async with asyncio.timeout(self._queue_seconds):
-                await self._slots.acquire(chat_id)
+                await self._semaphore.acquire(chat_id)
         except TimeoutError as error:
             raise QueueError(f"the model was busy for {self._queue_seconds:g} s") from error
-        except SlotsClosed as error:
+        except SemaphoreClosed as error:
             raise StoppingError(_STOPPING) from error
         is_submitted, stop = False, threading.Event()
         try:
@@ -348,8 +348,8 @@ class Replies:
                 def should_stop() -> bool:
                     return stop.is_set() or self._closed.is_set() or time.monotonic() > end
 
-                self._started_at[chat_id] = time.monotonic()
                 call = asyncio.wrap_future(self._threads.submit(function, should_stop))
+                self._started_at[chat_id] = time.monotonic()
                 call.add_done_callback(partial(self._release, chat_id))
                 is_submitted = True
                 async with asyncio.timeout(self._seconds):
@@ -361,11 +361,11 @@ class Replies:
         finally:
             stop.set()
             if not is_submitted:
-                self._slots.release(chat_id)
+                self._semaphore.release(chat_id)
 
     def _release(self, chat_id: int, call: "asyncio.Future[Any]") -> None:
-        """Free the slot after a call; retrieve its exception so that asyncio does not log it."""
+        """Admit the next chat after a call; take its exception so that asyncio does not log it."""
         del self._started_at[chat_id]
-        self._slots.release(chat_id)
+        self._semaphore.release(chat_id)
         if not call.cancelled():
             call.exception()

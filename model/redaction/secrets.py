@@ -107,7 +107,7 @@ def find_wallets(text: str) -> Iterator[Span]:
 
 
 def find_passwords(text: str) -> Iterator[Span]:
-    """Yield words that look like a password after a word for one, or after a login's e-mail."""
+    """Yield words that look like a password after a word such as `password`, or after an e-mail."""
     for match in _PASSWORD.finditer(text):
         word = match["word"].rstrip(".,;)!?\"'")
         has_letter = bool(_LETTER.search(word))
@@ -140,7 +140,7 @@ def find_codes(text: str) -> Iterator[Span]:
 
 
 def _looks_generated(word: str) -> bool:
-    """Whether a word has digits and letters, or a symbol that no sentence needs."""
+    """Whether a word has digits and letters, many digits, or letters and an unusual symbol."""
     if _DIGIT.search(word) and (_LETTER.search(word) or len(word) > _MIN_DIGITS):
         return True
     return bool(_LETTER.search(word) and _SYMBOL.search(word))

@@ -18,7 +18,7 @@ from model.errors import GenerationStopped
 _TOKENS_PER_BATCH = 256
 """A decoder-only model needs a row of logits per token, 200 kB for SmolLM2's vocabulary."""
 _POSITIONS_PER_CALL = 2_048
-"""How many tokens all candidates of one call may have, with their prompts.
+"""The most tokens of one call: candidates × (prompt + reply).
 
 CTranslate2 4.8 keeps keys and values for each candidate, prompt included, in float32 and repeated
 for each query head: 138 kB per token of SmolLM2-135M.
@@ -92,7 +92,7 @@ def open_engine(
     threads: int = 1,
     workers: int = 1,
 ) -> Engine:
-    """Load CTranslate2's files, and serve up to `workers` calls from other threads at a time.
+    """Load CTranslate2's files, and run up to `workers` calls from different threads at once.
 
     Each call uses `threads` threads; one is fastest for small int8 models. The workers share the
     weights.
@@ -105,8 +105,8 @@ def open_engine(
 def share_heap() -> None:
     """Make all threads allocate from one heap (glibc), so that they reuse each other's memory.
 
-    The peak memory of a reply of SmolLM2-135M to a prompt of 384 tokens, scores of its candidates
-    included, fell from 737 to 571 MiB.
+    For SmolLM2-135M and a prompt of 384 tokens, the peak memory of drawing and scoring candidates
+    fell from 737 to 571 MiB.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
@@ -179,20 +179,15 @@ class DecoderOnlyEngine:
         """See Engine. Prompts of equal length are fastest: the rest is read token by token.
 
         The candidates of a single request are drawn in several calls if its prompt is long, which
-        needs less memory; several requests at a time are for who has memory.
+        needs less memory. Several requests are drawn together, which needs more.
         """
         if len(requests) != 1:
             return self._draw(requests, decoding, should_stop)
-        return [
-            [
-                candidate
-                for request in requests
-                for count in divide_candidates(request, decoding)
-                for candidate in self._draw(
-                    [request], replace(decoding, candidates=count), should_stop
-                )[0]
-            ]
-        ]
+        found: list[Candidate] = []
+        for count in divide_candidates(requests[0], decoding):
+            [drawn] = self._draw(requests, replace(decoding, candidates=count), should_stop)
+            found += drawn
+        return [found]
 
     def _draw(
         self, requests: Sequence[Request], decoding: Decoding, should_stop: ShouldStop | None

@@ -59,7 +59,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A loaded model. Calls block, and must come from one thread; `share` is for a second one.
+    """A loaded model. Calls block. Each thread needs its own; `fork` makes one.
 
     `rejected` counts the rejected candidates of the last turn, by one of `REJECTIONS`.
     """
@@ -73,7 +73,7 @@ class Speaker:
     voice_table: VoiceTable | None = field(default=None, repr=False)
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
 
-    def share(self) -> "Speaker":
+    def fork(self) -> "Speaker":
         """Return a speaker with the same weights for another thread."""
         return replace(self, rng=random.Random(self.rng.random()), rejected=Counter())
 
@@ -267,7 +267,7 @@ def open_speaker(
 ) -> Speaker:
     """Load an artifact's weights; with a seed, a new process repeats its replies.
 
-    Up to `workers` speakers that share them can generate at a time.
+    Up to `workers` speakers with these weights can generate at once; only one repeats its replies.
 
     Raises:
         ArtifactError: They cannot be loaded.

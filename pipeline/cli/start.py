@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -174,11 +175,13 @@ def print_samples(artifact: Artifact, seed: int, console: Console) -> None:
     from pipeline.dataset.storage import load_dataset
 
     dataset = load_dataset(Path(find_dataset(artifact) or ""))
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     talk = Talk(open_speaker(artifact, seed=seed), console)
-    by_voice = {pair.voice: pair for pair in chance.sample(dataset.test, len(dataset.test))}
-    pairs = [*by_voice.values(), *chance.sample(dataset.test, min(_SAMPLES, len(dataset.test)))]
-    for pair in pairs[:_SAMPLES]:
+    first = list(
+        {pair.voice: pair for pair in rng.sample(dataset.test, len(dataset.test))}.values()
+    )
+    others = (pair for pair in rng.sample(dataset.test, len(dataset.test)) if pair not in first)
+    for pair in islice(chain(first, others), _SAMPLES):
         console.print()
         talk.lines = list(pair.context[-_CONTEXT:])
         talk.print_lines()
@@ -212,5 +215,5 @@ def find_bot() -> str:
     beside = Path(sys.executable).with_name(BOT)
     program = str(beside) if beside.is_file() else shutil.which(BOT)
     if program is None:
-        raise UnderstudyError(f"there is no program {BOT}: install understudy again")
+        raise UnderstudyError(f"there is no program {BOT}: install understudy-bot again")
     return program

@@ -18,7 +18,7 @@ from pipeline.terminal import nats_note, print_indented, print_paragraph, table
 from pipeline.training.verdict import loss_sentence, voice_sentence
 
 if TYPE_CHECKING:  # it needs the training extra
-    from pipeline.training.held_out import HeldOutLoss
+    from pipeline.training.losses import HeldOutLoss
     from pipeline.training.run import Trained
 
 _MAX_AUTHORS = 30

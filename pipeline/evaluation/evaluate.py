@@ -207,15 +207,15 @@ def load_evaluation_dataset(artifact: Artifact, folder: str | None) -> Dataset:
             dataset may be in the version's training set.
     """
     trained_on = artifact.card.provenance.get("dataset", {})
-    folder = folder or find_dataset(artifact)
-    if not folder or not Path(folder).is_dir():
+    found = folder or find_dataset(artifact)
+    if not found or not Path(found).is_dir():
         if folder:
             raise DatasetError(f"there is no dataset {folder}: name another with --data")
         raise DatasetError(f"{explain_missing_dataset(artifact)}; name a copy of it with --data")
-    dataset = load_dataset(Path(folder))
+    dataset = load_dataset(Path(found))
     if trained_on.get("sha256") not in {None, dataset.content_hash}:
         raise DatasetError(
-            f"{folder} is not the dataset that {artifact.path.name} was trained on: the model may "
+            f"{found} is not the dataset that {artifact.path.name} was trained on: the model may "
             "have learned its held-out turns; name the right one with --data"
         )
     return dataset

@@ -63,8 +63,8 @@ Event = Heading | Fault | list[Item]
 
 _AHEAD = 512  # bytes that hold the beginning of any message
 _MAX_MESSAGE = 1 << 21  # bytes: a longer message has a damaged end
-_SHORT_REACH = 256  # bytes, where many values have no end
-_MAX_WASTE = 4  # bytes looked at in vain, for each byte of the file
+_SHORT_REACH = 256  # bytes: the limit of a search where many values have no end
+_MAX_WASTE = 4  # bytes searched without a result, for each byte of the file
 _FREE_WASTE = 1 << 16  # bytes of the file that are counted in advance
 _MAX_KEYS = 64  # first keys of messages, and places to look for one of them
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
@@ -165,7 +165,7 @@ class _Reader:
         self._is_open = self._is_chat_wanted = self._has_chat = self._is_shifted = False
         self._slow_until = self._closed_at = 0
         self._wasted = self._unmarked_until = 0
-        self._mark_at = -1  # the offset of a mark: the first after the place searched last
+        self._mark_at = -1  # the offset of the first mark after the position searched last
         self._first_keys: set[bytes] = set()
 
     def events(self) -> Iterator[Event]:

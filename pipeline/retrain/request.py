@@ -17,8 +17,8 @@ from pipeline.evaluation.generation import Size
 from pipeline.evaluation.paired import Evaluation
 from pipeline.retrain import KEEP, MIN_NEW_MESSAGES
 from pipeline.terminal import Bar, Watch
-from pipeline.training.held_out import HeldOutLoss
 from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.losses import HeldOutLoss
 from pipeline.training.run import Start, make_version
 
 StartFrom = Literal["base", "current"]

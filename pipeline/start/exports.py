@@ -60,8 +60,8 @@ def find_html_exports(folders: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         with suppress(OSError):
-            folders = [path for form in _FOLDERS for path in folder.glob(form)]
-            found += [path for path in folders if (path / "messages.html").is_file()]
+            candidates = [path for form in _FOLDERS for path in folder.glob(form)]
+            found += [path for path in candidates if (path / "messages.html").is_file()]
     return [folder for folder in found if not (folder / RESULT).is_file()]
 
 

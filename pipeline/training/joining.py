@@ -54,7 +54,7 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True)
 class LevelResult:
-    """How often a voice joins at one level, and how often its friend answered in these places."""
+    """How often a voice joins at one level, and how often its friend answered then."""
 
     level: int
     joins: int

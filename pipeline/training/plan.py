@@ -27,9 +27,9 @@ _CPU_ROWS = 4  # the speed of a CPU in tokens hardly depends on the batch size
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens per second, forward and backward, and seconds per step for all that remains.
+    """Tokens per second, forward and backward, and seconds per step for everything else.
 
-    That is the update of the weights, and the loss on names.
+    The rest is the update of the weights, and the loss on names.
     """
 
     tokens: float

@@ -29,11 +29,11 @@ from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import Canary, plant_canaries
 from pipeline.training.checkpoints import find_checkpoint
 from pipeline.training.encoding import Example, encode, encode_pairs, encode_sessions
-from pipeline.training.held_out import HeldOutLoss, HeldOutReplies
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.indexes import save_copy_index, save_voice_table
 from pipeline.training.joining import save_propensity
 from pipeline.training.kinds import check_length
+from pipeline.training.losses import HeldOutLoss, HeldOutReplies
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.name_loss import NameLoss
 from pipeline.training.repeats import learn_lines_once, learn_pairs_once
@@ -195,11 +195,11 @@ def find_commit() -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _TrainingRun:
     """A training that is ready to run.
 
     `requested` holds the settings as they were given, `settings` with the choices that depend on
-    the base. `rows` has `draws` versions of each example, with other hidden lines.
+    the base. `rows` has `draws` versions of each example, each hiding different lines.
     """
 
     dataset: Dataset
@@ -214,8 +214,8 @@ class _Job:
     work: Path
 
     @property
-    def examples(self) -> str:
-        """Return what an example is, in words."""
+    def example_name(self) -> str:
+        """Return what examples are called."""
         return _KINDS[self.settings.examples]
 
     def encode(self, pairs: Iterable[Pair]) -> list[Example]:
@@ -223,9 +223,9 @@ class _Job:
         limits = (self.settings.max_prompt_tokens, self.settings.max_reply_tokens)
         return [encode(self.base.codec, p.voice, p.context, p.target, limits) for p in pairs]
 
-    def encode_sample(self, pairs: Iterable[Pair], most: int) -> list[Example]:
-        """Encode about `most` of these pairs, as many of each voice."""
-        per_voice = max(1, most // max(1, len(self.dataset.roster.voices)))
+    def encode_sample(self, pairs: Iterable[Pair], limit: int) -> list[Example]:
+        """Encode at most about `limit` of these pairs, equally many for each voice."""
+        per_voice = max(1, limit // max(1, len(self.dataset.roster.voices)))
         return self.encode(sample_evenly(pairs, per_voice, self.settings.seed))
 
 
@@ -248,35 +248,35 @@ def _train_and_add(
         text = "This dataset does not say who answers whom, so the bot never joins unprompted"
         print_indented(text, console)
     with step(console, f"Loading {start.name}"):
-        job = _prepare(dataset, start, registry, settings)
-    precision = choose_precision(settings.precision, job.work / PRECISION if resume else None)
+        run = _prepare(dataset, start, registry, settings)
+    precision = choose_precision(settings.precision, run.work / PRECISION if resume else None)
     print_indented(f"Precision: {precision.reason}", console)
     if not resume:
-        shutil.rmtree(job.work, ignore_errors=True)
-    make_folder(job.work)
-    tested = sample_evenly(job.dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
-    replies = HeldOutReplies(tested, job.encode(tested))
+        shutil.rmtree(run.work, ignore_errors=True)
+    make_folder(run.work)
+    tested = sample_evenly(run.dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
+    replies = HeldOutReplies(tested, run.encode(tested))
 
     def measure(title: str) -> dict[str, float]:
         with step(console, title) as show:
-            return replies.measure(job.base, bf16=precision.bf16, on_share=show)
+            return replies.measure(run.base, bf16=precision.bf16, on_share=show)
 
-    before = replies.load(job.work / _UNTUNED_LOSS) if resume else None
+    before = replies.load(run.work / _UNTUNED_LOSS) if resume else None
     if before is None:
         before = measure(f"Loss of {start.description} on {len(tested)} held-out replies")
-        replies.save(before, job.work / _UNTUNED_LOSS)
-    outcome = _run_trainer(job, precision, bar, resume=resume)
+        replies.save(before, run.work / _UNTUNED_LOSS)
+    outcome = _run_trainer(run, precision, bar, resume=resume)
     with _explain_interrupt():
         loss = replies.compare(before, measure("Loss of the tuned model on the same replies"))
         with step(console, "Converting for the bot, checked against the original") as show:
-            name = _add_version(job, registry, _make_card(job, decoding, outcome, loss), show)
-    _clean_up(job.work, make_folder(registry.root / "tensorboard") / name)
+            name = _add_version(run, registry, _make_card(run, decoding, outcome, loss), show)
+    _clean_up(run.work, make_folder(registry.root / "tensorboard") / name)
     return name, loss
 
 
 def _prepare(
     dataset: Dataset, start: Start, registry: Registry, requested: Hyperparameters
-) -> _Job:
+) -> _TrainingRun:
     """Load the weights and encode what to train on."""
     work = work_folder(dataset, start, registry)
     dataset, canaries = _choose_training_pairs(dataset, requested)
@@ -285,39 +285,48 @@ def _prepare(
     draws = min(_MAX_DRAWS, math.ceil(settings.epochs)) if settings.hidden else 1
     learned = learn_pairs_once(dataset.train if start.only is None else start.only)
     rows = _encode_examples(dataset, start, settings, base, learned, canaries, draws)
-    return _Job(
-        dataset, start, base, requested, settings, learned, rows, draws, canaries, work
-    )  # fmt: skip
+    return _TrainingRun(
+        dataset=dataset,
+        start=start,
+        base=base,
+        requested=requested,
+        settings=settings,
+        learned=learned,
+        rows=rows,
+        draws=draws,
+        canaries=canaries,
+        work=work,
+    )
 
 
-def _run_trainer(job: _Job, precision: "Precision", bar: Bar, *, resume: bool) -> "Outcome":
+def _run_trainer(run: _TrainingRun, precision: "Precision", bar: Bar, *, resume: bool) -> "Outcome":
     """Train, with a progress bar.
 
     Raises:
         TrainingError: Ctrl-C stopped it and left a checkpoint.
     """
-    from pipeline.training.trainer import train as run
+    from pipeline.training import trainer
 
-    settings, draws = job.settings, job.draws
+    settings, draws = run.settings, run.draws
     paced = replace(
         settings,
-        batch_size=job.requested.batch_size,
+        batch_size=run.requested.batch_size,
         epochs=settings.epochs / draws,
-        learning_rate=settings.learning_rate * job.start.learning_rate_factor,
+        learning_rate=settings.learning_rate * run.start.learning_rate_factor,
     )
-    names = NameLoss(job.base, job.learned, settings, _MIN_NAME_PASSES / draws)
-    print_indented(f"Training on {len(job.rows) // draws:,} {job.examples}", bar.console)
+    names = NameLoss(run.base, run.learned, settings, _MIN_NAME_PASSES / draws)
+    print_indented(f"Training on {len(run.rows) // draws:,} {run.example_name}", bar.console)
     try:
-        outcome = run(
-            job.base, job.rows, paced, job.work, precision=precision,
-            held_out=job.encode_sample(job.dataset.validation, settings.validation_pairs),
+        outcome = trainer.train(
+            run.base, run.rows, paced, run.work, precision=precision,
+            held_out=run.encode_sample(run.dataset.validation, settings.validation_pairs),
             name_loss=names if names.is_used else None,
             resume=resume, on_progress=bar,
-            on_plan=partial(_print_plan, bar.console, job.examples, draws),
+            on_plan=partial(_print_plan, bar.console, run.example_name, draws),
         )  # fmt: skip
     finally:
         bar.close()
-    done = f"{outcome.steps} steps, {outcome.examples:,} {job.examples}"
+    done = f"{outcome.steps} steps, {outcome.examples:,} {run.example_name}"
     if outcome.interrupted:
         raise TrainingError(
             f"stopped after {done} with a checkpoint: repeat the command to continue"
@@ -367,7 +376,7 @@ def _encode_examples(
     canaries: Iterable[Canary],
     draws: int,
 ) -> "datasets.Dataset":
-    """Return what to train on, `draws` times, each time with other hidden lines."""
+    """Return what to train on, `draws` times, each time hiding different lines."""
     limits = (settings.max_prompt_tokens, settings.max_reply_tokens)
     check_length(start.name, base.weights.config, sum(limits))
     if settings.examples == "sessions":
@@ -417,11 +426,13 @@ def _print_plan(console: Console, kind: str, draws: int, plan: "Plan") -> None:
     print_indented(replace(plan, passes=plan.passes * draws).describe(kind), console)
 
 
-def _make_card(job: _Job, decoding: Decoding, outcome: "Outcome", loss: HeldOutLoss) -> Card:
-    dataset, settings, start = job.dataset, job.settings, job.start
+def _make_card(
+    run: _TrainingRun, decoding: Decoding, outcome: "Outcome", loss: HeldOutLoss
+) -> Card:
+    dataset, settings, start = run.dataset, run.settings, run.start
     return Card(
-        base=job.base.name,
-        family=job.base.family,
+        base=run.base.name,
+        family=run.base.family,
         roster=dataset.roster,
         chats=dataset.chats,
         window=dataset.window,
@@ -445,14 +456,14 @@ def _make_card(job: _Job, decoding: Decoding, outcome: "Outcome", loss: HeldOutL
             "learning_rate_factor": start.learning_rate_factor,
             "held_out": [asdict(point) for point in outcome.curve],
             "kept_step": outcome.kept.step if outcome.kept else outcome.steps,
-            "canaries": [asdict(canary) for canary in job.canaries],
-            "requested": asdict(job.requested),  # what a retraining inherits
+            "canaries": [asdict(canary) for canary in run.canaries],
+            "requested": asdict(run.requested),  # what a retraining inherits
         },
     )
 
 
 def _add_version(
-    job: _Job, registry: Registry, card: Card, on_share: Callable[[float], None]
+    run: _TrainingRun, registry: Registry, card: Card, on_share: Callable[[float], None]
 ) -> str:
     """Write the artifact next to the registry's versions, then move it in; return its name.
 
@@ -462,8 +473,8 @@ def _add_version(
 
     from pipeline.training.convert import convert
 
-    base, dataset = job.base, job.dataset
-    checked = job.encode_sample(dataset.validation or dataset.test, _CHECKED_PAIRS)
+    base, dataset = run.base, run.dataset
+    checked = run.encode_sample(dataset.validation or dataset.test, _CHECKED_PAIRS)
     with tempfile.TemporaryDirectory(dir=registry.root, prefix=NEW_PREFIX) as temporary:
         folder = make_folder(Path(temporary) / "artifact")
         drift = convert(base, folder / "engine", checked, on_share)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # it needs the training extra
-    from pipeline.training.held_out import HeldOutLoss
+    from pipeline.training.losses import HeldOutLoss
 
 Card = Mapping[str, Any]
 """The content of scorecard.json."""

@@ -57,7 +57,7 @@ class FakeSpeaker:
         self.open = threading.Event()
         self.open.set()
 
-    def share(self):
+    def fork(self):
         return self
 
     def reply(self, context, voice, begins="", should_stop=None):

@@ -20,7 +20,7 @@ import sys, types
 fake = types.ModuleType("model.speaking.speaker")
 class Speaker:
     rejected = {}
-    def share(self): return self
+    def fork(self): return self
     def reply(self, context, voice, *_): return (f"{voice} heard {len(context)}",)
     def turn(self, context, voices, *_): return voices[0], self.reply(context, voices[0])
 fake.open_speaker = lambda artifact, device, workers: Speaker()

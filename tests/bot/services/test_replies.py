@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from bot.errors import StoppingError
-from bot.services.replies import FairSlots, QueueError, Replies, SlowError
+from bot.services.replies import FairSemaphore, QueueError, Replies, SlowError
 from bot.store.messages import Place
 from bot.texts import EN
 from model.chat.conversation import Window
@@ -29,7 +29,7 @@ class Slow:
         self.rejected = {}
         self.voices = []
 
-    def share(self):
+    def fork(self):
         return self
 
     def reply(self, context, voice, begins, should_stop):
@@ -160,7 +160,7 @@ async def test_closing_stops_the_generation_and_all_waiting_calls(asking):
 
 async def test_several_chats_are_answered_at_a_time_but_each_chat_in_order(asking):
     speaker = Slow()
-    replies = asking(speaker, parallel=2)
+    replies = asking(speaker, max_parallel=2)
     asked = [ask(replies, 1, "1a"), ask(replies, 1, "1b"), ask(replies, 2, "2a")]
     asked += [ask(replies, 3, "3a")]
     await started(speaker, 2)
@@ -171,16 +171,18 @@ async def test_several_chats_are_answered_at_a_time_but_each_chat_in_order(askin
 
     assert running == {"1a", "2a"}
     assert set(speaker.voices[2:]) == {"3a", "1b"}
-    assert not replies._slots._holders
 
 
-async def test_a_slot_granted_to_a_cancelled_task_passes_to_the_next():
-    slots = FairSlots(1)
-    await slots.acquire(1)
-    leaves, stays = asyncio.create_task(slots.acquire(2)), asyncio.create_task(slots.acquire(3))
+async def test_the_turn_of_a_cancelled_task_passes_to_the_next():
+    semaphore = FairSemaphore(1)
+    await semaphore.acquire(1)
+    leaves, stays = (
+        asyncio.create_task(semaphore.acquire(2)),
+        asyncio.create_task(semaphore.acquire(3)),
+    )
     await asyncio.sleep(0)
 
-    slots.release(1)
+    semaphore.release(1)
     leaves.cancel()
 
     await asyncio.wait_for(stays, 5)
@@ -229,4 +231,4 @@ async def test_a_reply_that_starts_while_the_bot_closes_waits_for_the_restart(as
         await replies.generate(Place(1), "Hugo", AT, on_start=replies.close)
 
     assert speaker.voices == []
-    assert not replies._slots._holders
+    assert not replies._semaphore._holders

@@ -74,7 +74,7 @@ def test_candidates_are_divided_evenly(length, count):
 
 async def test_shared_speakers_reply_at_the_same_time(trained):
     first = open_speaker(trained.open(), device="cpu", workers=2)
-    second = first.share()
+    second = first.fork()
     both = threading.Barrier(2, timeout=60)
 
     def speak(speaker):

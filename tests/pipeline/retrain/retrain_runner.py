@@ -24,7 +24,7 @@ from pipeline.evaluation.paired import (
 from pipeline.retrain.request import Dependencies, RetrainRequest
 from pipeline.retrain.run import retrain
 from pipeline.terminal import Watch
-from pipeline.training.held_out import HeldOutLoss, Nats
+from pipeline.training.losses import HeldOutLoss, Nats
 from tests.model.fake_artifacts import make
 from tests.pipeline.chats import chat, conversation, write
 

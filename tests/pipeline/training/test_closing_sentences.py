@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.training.held_out import HeldOutLoss, Nats
+from pipeline.training.losses import HeldOutLoss, Nats
 from pipeline.training.verdict import loss_sentence, verdict, voice_sentence
 
 

@@ -24,8 +24,8 @@ from pipeline.dataset.pairs import sample_evenly, select_half
 from pipeline.dataset.split import is_judge_session
 from pipeline.dataset.storage import CONVERSATIONS, load_dataset
 from pipeline.training.checkpoints import STATE
-from pipeline.training.held_out import HeldOutReplies
 from pipeline.training.hyperparameters import Hyperparameters
+from pipeline.training.losses import HeldOutReplies
 from pipeline.training.repeats import learn_pairs_once
 from pipeline.training.run import (
     Start,

@@ -193,11 +193,11 @@ def curve(points: Iterable[Point], kept: Point | None) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Format seconds: 45 s, 4 min, 2 h 05."""
+    """Format seconds: 45 s, 4 min, 2 h 5 min."""
     if seconds < _MINUTE:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < _MINUTE else f"{minutes // 60} h {minutes % 60:02d}"
+    return f"{minutes} min" if minutes < _MINUTE else f"{minutes // 60} h {minutes % 60} min"
 
 
 @contextmanager

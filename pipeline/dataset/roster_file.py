@@ -42,8 +42,8 @@ _HEAD = """\
 # aliases  other names for them after /as: aliases = ["Huguinho"]
 # learn    "yes": the model learns from their messages; "no": it sees […] in
 #          place of them
-# imitate  "yes": the bot may speak as them; "ask": not until they agree and
-#          you write "yes"; "no": never
+# imitate  "yes": the bot may speak as them; "ask": not until they send /optin
+#          to the bot, or you write "yes"; "no": never
 # quiet    true: they wrote too little to be a voice
 #
 # Above some people there is a question (?) that only you can answer. You may

@@ -45,7 +45,7 @@ from pipeline.evaluation.scorecard import (
     Evidence,
     compute_scorecard,
 )
-from pipeline.evaluation.scorer import Request, score_replies
+from pipeline.evaluation.scorer import Request, Score, score_replies
 from pipeline.terminal import clock, step
 from pipeline.training.bases import Base, open_base, open_tuned
 from pipeline.training.canaries import CANARY_NAMES, make_secret
@@ -61,8 +61,10 @@ _POOL_SESSIONS = 5
 
 FULL = Size(replies=600, lines=680, cold=60, swapped=20, scored=40, refits=5)
 QUICK = Size(replies=10, lines=600, cold=5, swapped=2, scored=5, refits=1, quick=True)
-GATE = Size(replies=24, lines=600, cold=2, swapped=2, scored=24, refits=1, quick=True)
-"""The gate's size: it compares generated replies and right voice."""
+GATE = Size(
+    replies=24, lines=600, cold=2, swapped=2, scored=24, refits=1, quick=True, with_fit=False
+)
+"""The gate's size: it compares generated replies and right voice, not the fit, which is slow."""
 MIN_LINES = 2_020
 """Lines that the model says in a full run, so that at least 2,000 are checked for private data."""
 
@@ -152,12 +154,16 @@ def evaluate_turns(
     compared = {arm: [answer for answer in arms[arm] if answer.asked in chosen] for arm in COMPARED}
     questions = make_questions(compared, pool, seed) if size.with_fit else []
     ranked: dict[str, tuple[Ranked, ...]] = {}
-    with show_progress("Fit under the untuned base", len(questions)) as on_step:
-        if questions:
-            untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
-            ranked = rank_candidates(
-                questions, lambda requests: score_replies(untuned, requests, limit, on_step)
-            )
+    if questions:
+        untuned = _prepare(open_base(artifact.card.base, cache, dataset.texts()))
+
+        def score(requests: Sequence[Request]) -> list[list[Score]]:
+            with show_progress("Fit under the untuned base", len(requests)) as on_step:
+                return score_replies(untuned, requests, limit, on_step)
+
+        ranked = rank_candidates(questions, score)
+    else:
+        on_part_progress(1)
     tuned = _prepare(open_tuned(artifact))
     with show_progress("Real turns under every name", 3 * len(chosen)) as on_step:
         measured = measure_turns(

@@ -7,10 +7,11 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from model.artifacts.artifact import SCORECARD, Artifact, Decoding
-from model.artifacts.registry import Registry
+from model.artifacts.registry import Registry, receipt_path
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
@@ -37,9 +38,14 @@ from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.plan import Plan, make_plan
 from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
 from pipeline.terminal import print_indented, print_paragraph
+from pipeline.training.losses import HeldOutLoss, read_loss
 from pipeline.training.run import checkpoint_of, find_commit, may_resume
 from pipeline.training.verdict import verdict as in_words
-from pipeline.versions.erasure import delete_killed_runs, delete_old_versions
+from pipeline.versions.erasure import (
+    delete_killed_versions,
+    delete_leftovers,
+    delete_old_versions,
+)
 from pipeline.versions.receipt import write_receipt
 
 _EVALUATION_SEED = 0
@@ -75,7 +81,7 @@ def _retrain(request: RetrainRequest, dependencies: Dependencies) -> RetrainResu
         )
     min_messages = current.record.min_messages if current.record else MIN_MESSAGES
     request = replace(request, min_messages=request.min_messages or min_messages)
-    delete_killed_runs(registry)
+    delete_leftovers(registry)
     try:
         prepared = _prepare(request, dependencies, registry, current, sources)
     except ExportError:
@@ -185,9 +191,15 @@ def _train_and_promote(
             checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
         )
     watch.begin("train")
-    name, loss = dependencies.train(
-        plan.dataset, plan.start, registry, plan.hyperparameters, decoding, watch, resume=resume
-    )
+    if checkpoint is None and (unfinished := _find_unfinished(request.root, registry, plan)):
+        name, loss = unfinished
+        text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
+        print_indented(text, watch.console)
+    else:
+        name, loss = dependencies.train(
+            plan.dataset, plan.start, registry, plan.hyperparameters, decoding, watch, resume=resume
+        )
+    delete_killed_versions(registry, kept=name)
     made = registry.open(name)
     verdict, card = _compare_versions(request, dependencies, made, current, plan.dataset)
     other = current.artifact.path.name if current.artifact else None
@@ -232,6 +244,23 @@ def _train_and_promote(
     voice = next((person.name for person in made.card.roster.voices), None)
     chat = f"understudy chat --as {shlex.quote(voice)}" if voice else None
     return RetrainResult(message, name, promoted=True, receipt=page, next_command=chat)
+
+
+def _find_unfinished(root: Path, registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] | None:
+    """Return a version without a receipt that was trained by this plan, and its loss."""
+    for name in reversed(registry.names):
+        if receipt_path(root, name).exists():
+            continue
+        with suppress(ArtifactError, KeyError, TypeError):
+            card = registry.open(name).card
+            provenance = card.provenance
+            if (
+                provenance.get("dataset", {}).get("sha256") == plan.dataset.content_hash
+                and provenance.get("began_with") == plan.start.name
+                and provenance.get("requested") == asdict(plan.hyperparameters)
+            ):
+                return name, read_loss(card)
+    return None
 
 
 def _compare_versions(

@@ -1,7 +1,7 @@
 """Run the steps of `understudy start` in order; the answers of each step are saved."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -196,22 +196,27 @@ class _Steps:
             file = self._ask_for_file()
         else:
             self._ask.say(number_lines([f"{one}  {short_path(one.file.parent)}" for one in found]))
-            count = len(found)
-            answer = self._ask.ask("Which export, a number, or a path", "1", "--export")
-            is_number = answer.isdecimal() and 1 <= int(answer) <= count
-            file = found[int(answer) - 1].file if is_number else self._ask_for_file(answer)
+            file = self._ask_for_file([one.file for one in found])
         self._save(export=str(file))
 
-    def _ask_for_file(self, answer: str = "") -> Path:
+    def _ask_for_file(self, found: Sequence[Path] = ()) -> Path:
+        """Ask for a path, or for the number of an export that was found."""
         while True:
-            answer = answer or self._ask.ask("Where is the export", None, "--export PATH")
+            if found:
+                answer = self._ask.ask("Which export, a number, or a path", "1", "--export")
+            else:
+                answer = self._ask.ask("Where is the export", None, "--export PATH")
+            if answer.isdecimal() and 1 <= int(answer) <= len(found):
+                return found[int(answer) - 1]
             typed = answer.strip("'\"").replace("\\ ", " ")  # as a terminal pastes a dropped file
             path = Path(typed).expanduser()
             file = path / RESULT if path.is_dir() else path
-            if file.is_file():
+            if file.is_file() and file.suffix == ".json":
                 return file.resolve()
-            self._ask.say(f"There is no result.json at {path}. {_HOW}", "yellow")
-            answer = ""
+            if (path / "messages.html").is_file():
+                self._ask.say(f"{path} is an HTML export, which cannot be read. {_HOW}", "yellow")
+            else:
+                self._ask.say(f"There is no result.json at {path}. {_HOW}", "yellow")
 
     def _choose_chat_and_people(self) -> None:
         known, wanted = self._answers, self._request.chat

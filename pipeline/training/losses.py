@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.artifacts.artifact import Card
 from model.errors import TrainingError
 from model.files import write_text
 from pipeline.dataset.pairs import Pair
@@ -125,6 +126,18 @@ class HeldOutLoss:
     fresh: Nats | None
     voices: Mapping[str, Nats]
     replies: int = 0
+
+
+def read_loss(card: Card) -> HeldOutLoss:
+    """Return the loss that a version's card records."""
+    value = card.scores["nats_per_character"]
+    fresh = value["fresh"]
+    return HeldOutLoss(
+        Nats(**value["whole"]),
+        Nats(**fresh) if fresh else None,
+        {voice: Nats(**nats) for voice, nats in value["voices"].items()},
+        value["replies"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

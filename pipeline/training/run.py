@@ -321,7 +321,7 @@ def _run_trainer(run: _TrainingRun, precision: "Precision", bar: Bar, *, resume:
             run.base, run.rows, paced, run.work, precision=precision,
             held_out=run.encode_sample(run.dataset.validation, settings.validation_pairs),
             name_loss=names if names.is_used else None,
-            resume=resume, on_progress=bar,
+            resume=resume, on_progress=bar, on_interrupt=partial(_print_stopping, bar.console),
             on_plan=partial(_print_plan, bar.console, run.example_name, draws),
         )  # fmt: skip
     finally:
@@ -419,6 +419,10 @@ def _training_sessions(
             target = [SessionLine(0, -1, 0, line, is_target=True, pauses=True) for line in lines]
             sessions.append([*context, *target])
     return sessions
+
+
+def _print_stopping(console: Console) -> None:
+    print_indented("Stopping after this step, with a checkpoint; please wait", console)
 
 
 def _print_plan(console: Console, kind: str, draws: int, plan: "Plan") -> None:

@@ -80,12 +80,14 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     resume: bool = False,
     on_progress: Watcher | None = None,
     on_plan: Callable[[Plan], None] = lambda _: None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
     `rows` are training examples as `encode_pairs` or `encode_sessions` returns them. The loss on
     the held-out examples decides when to stop and which weights are used. `name_loss` is added,
-    unless there are too few passes for it.
+    unless there are too few passes for it. Ctrl-C calls `on_interrupt` at once, and ends the run
+    after the current step.
 
     Raises:
         TrainingError: There is nothing to train on or to resume, memory is too small for one
@@ -139,7 +141,11 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
         retried = True
         return _next_batch_size(sizes, longest)
 
-    with first_interrupt(run.interrupt):
+    def interrupt() -> None:
+        run.interrupt()
+        on_interrupt()
+
+    with first_interrupt(interrupt):
         state, loss = find_executable_batch_size(
             fit, starting_batch_size=next(sizes), reduce_batch_size_fn=next_batch_size
         )()

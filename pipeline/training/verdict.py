@@ -9,6 +9,8 @@ if TYPE_CHECKING:  # it needs the training extra
 Card = Mapping[str, Any]
 """The content of scorecard.json."""
 
+_UNLIKE = "does not yet sound like anyone"
+
 
 def verdict(loss: "HeldOutLoss", card: Card) -> str:
     """Return both sentences as one paragraph."""
@@ -29,7 +31,9 @@ def loss_sentence(loss: "HeldOutLoss") -> str:
 def voice_sentence(card: Card) -> str:
     """Return a sentence on how many lines a classifier attributes to the right voice.
 
-    A version sounds like someone if the interval of the macro-F1 over single lines is above chance.
+    A version sounds like someone if two intervals are above chance: that of the macro-F1 over
+    single lines, and that of the right voice. The first alone would not do, because replies are
+    chosen by a similar classifier.
     """
     found = card["attribution"]
     lines, chance = card["replies"]["generated"]["lines"], found["chance"]
@@ -37,16 +41,29 @@ def voice_sentence(card: Card) -> str:
         return "It said nothing that could be evaluated."
     share, real = (found["recall"][arm] for arm in ("generated", "real"))
     low, _ = card["intervals"]["attribution.bags_of_1.generated"]
+    likeness = _describe_likeness(share, low, chance, real)
+    if not _knows_names(card) and likeness != _UNLIKE:
+        likeness = f"{_UNLIKE}: for the model itself, the right name is not likelier than others"
     return (
         f"Classifiers of the friends' real lines recognise the voice in {share:.0%} of "
         f"its {lines:,} lines (higher is better, chance {chance:.0%}, real replies {real:.0%}), so "
-        f"it {_describe_likeness(share, low, chance, real)}."
+        f"it {likeness}."
     )
+
+
+def _knows_names(card: Card) -> bool:
+    """Whether the right name makes real turns likeliest more often than by chance."""
+    for way in ("absent", "no_context"):
+        found = card["right_voice"][way]
+        if found["turns"]:
+            low, _ = card["intervals"][f"right_voice.{way}.share"]
+            return bool(low > found["chance"])
+    return False
 
 
 def _describe_likeness(share: float, low: float, chance: float, real: float) -> str:
     if low <= chance or share <= chance:
-        return "does not yet sound like anyone"
+        return _UNLIKE
     if share < (chance + real) / 2:
         return "begins to sound like them"
     return "sounds like them"

@@ -96,12 +96,19 @@ def delete_dataset(folder: Path) -> None:
     (folder / SUMMARY).unlink(missing_ok=True)
 
 
-def delete_killed_runs(registry: Registry) -> None:
-    """Delete what killed runs left: versions without a receipt, and datasets without a version."""
+def delete_leftovers(registry: Registry) -> None:
+    """Delete what killed runs left: unfinished files, and datasets without a version."""
     registry.delete_leftovers()
+    _delete_unused_datasets(registry)
+
+
+def delete_killed_versions(registry: Registry, kept: str) -> None:
+    """Delete the versions of killed runs, which have no receipt, except the one called `kept`."""
     datasets = (registry.root / DATASETS).resolve()
     for name in registry.names:
-        if registry.is_current(name) or receipt_path(registry.root, name).is_file():
+        if name == kept or registry.is_current(name):
+            continue
+        if receipt_path(registry.root, name).is_file():
             continue
         try:
             text = (registry.root / "versions" / name / "model.json").read_text("utf-8")

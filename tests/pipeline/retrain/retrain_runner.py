@@ -58,8 +58,10 @@ def card(attribution=0.6, right_voice=0.7, copied=0.0, private=0, bags=1, lines=
     value["attribution"]["bags_of_a_voice"] = sizes
     value["attribution"]["recall"] = {"generated": attribution, "real": 1.0}
     value["intervals"] = {
-        "attribution.bags_of_1.generated": [attribution - 0.05, attribution + 0.05]
+        "attribution.bags_of_1.generated": [attribution - 0.05, attribution + 0.05],
+        "right_voice.absent.share": [right_voice - 0.1, right_voice + 0.1],
     }
+    value["right_voice"]["absent"]["turns"] = 48
     value["attribution"]["chance"] = value["right_voice"]["absent"]["chance"] = 0.5
     value["personal_data"] = private
     value["replies"] = {"generated": {"lines": lines}}
@@ -157,13 +159,14 @@ class RetrainRunner:
                 "dataset": told,
                 "trained_at": "2024-01-01T00:00:00+00:00",
                 "requested": used,
+                "began_with": start.name,
             },
+            scores={"nats_per_character": asdict(LOSS)},
         )
         (made / "weights").mkdir()
         (made / "weights" / "config.json").write_text("{}")
         registry.root.joinpath("tensorboard", "x").mkdir(parents=True, exist_ok=True)
-        nats = Nats(1.0, 0.5)
-        return registry.add(made), HeldOutLoss(nats, None, {})
+        return registry.add(made), LOSS
 
     def _judge(self, artifact, dataset, cache, size, seed, console, on_progress):
         self.judged.append((artifact.path.name, dataset, size))
@@ -171,6 +174,9 @@ class RetrainRunner:
         if isinstance(found, Exception):
             raise found
         return judged(found)
+
+
+LOSS = HeldOutLoss(Nats(1.0, 0.5), None, {})
 
 
 def told(root, version):

@@ -36,21 +36,35 @@ def test_killed_at_every_step_the_old_version_serves_and_the_next_run_is_clean(r
     assert load_withdrawn(running.root)[0].name == "Friend 2"
     left = {name.split("/")[0] for name in tree(running.root)}
     assert left == {
-        "current", "datasets", "erased.json", "history", "lock", "receipts", "removed",
-        "retrain.lock", "roster.toml", "served", "tensorboard", "training.lock", "versions",
+        "current", "datasets", "erased.json", "history", "lock", "receipts", "retrain.lock", "roster.toml", "served", "tensorboard", "training.lock", "versions",
     }  # fmt: skip
     assert len(list((running.root / "datasets").iterdir())) <= len(running.registry.names)
     assert not [name for name in tree(running.root) if ".new" in name or ".gone" in name]
 
 
-def test_a_version_whose_run_was_killed_before_its_receipt_goes_with_the_next_run(running):
+@pytest.mark.parametrize("step", ["score", "write"])
+def test_killed_before_its_receipt_a_version_is_evaluated_by_the_next_run(running, step):
+    running.killed = step
+    with pytest.raises(Killed):
+        running.run(chat(*NEW), no_live_bot=True)
+    trained = running.registry.names[1]
+    running.killed = None
+
+    result = running.run(chat(*NEW), no_live_bot=True)
+
+    assert (result.version, result.promoted) == (trained, True)
+    assert len(running.trained) == 2  # the first version, and this one
+    assert "was trained by a run that was stopped" in running.shown.getvalue()
+
+
+def test_killed_before_its_receipt_a_version_goes_if_the_next_run_trains_otherwise(running):
     running.killed = "score"
     with pytest.raises(Killed):
         running.run(chat(*NEW), no_live_bot=True)
     orphan = running.registry.names[1]
     running.killed = None
 
-    running.run(chat(*NEW), no_live_bot=True)
+    running.run(chat(*NEW), no_live_bot=True, hyperparameters={"minutes": 9.0})
 
     assert orphan not in running.registry.names
     assert [name[:4] for name in running.registry.names] == ["0001", "0003"]

@@ -46,6 +46,13 @@ def test_a_number_chooses_a_base_and_lora_where_only_that_fits(ask):
     assert max(map(len, said.splitlines())) <= 80
 
 
+def test_a_number_that_is_not_in_the_list_is_asked_for_again(ask):
+    (base, _, _), said = ask("2", "1", is_online=False)
+
+    assert base == "smollm2"
+    assert "There is no number 2 in the list." in said
+
+
 def test_without_the_hub_only_the_base_in_the_wheel_is_offered(ask):
     (base, _, _), said = ask("1", is_online=False)
 

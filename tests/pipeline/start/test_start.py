@@ -384,6 +384,18 @@ def test_no_network_for_the_token_is_one_line(run, telegram, monkeypatch):
         run(takes_defaults=True, base="smollm2", minutes=5.0, token=TOKEN)
 
 
+def test_after_a_wrong_answer_the_exports_in_the_list_can_still_be_chosen(run, folder, tmp_path):
+    page = tmp_path / "page" / "messages.html"
+    page.parent.mkdir()
+    page.touch()
+
+    typed = run("7", str(page.parent), __file__, "1")
+
+    assert typed.said.count("There is no result.json at") == 2
+    assert f"{page.parent} is an HTML export" in " ".join(typed.said.split())
+    assert load_answers(folder / "artifacts").export.endswith("result.json")
+
+
 def test_no_export_is_explained(run, folder):
     (folder.parent / "Downloads").rename(folder.parent / "elsewhere")
 

@@ -10,12 +10,20 @@ def losses(untuned, tuned, replies=200):
     return HeldOutLoss(Nats(untuned, tuned), None, {}, replies)
 
 
-def scorecard(share, low, real=0.51, lines=143):
-    """Return a card of five voices."""
+def scorecard(share, low, real=0.51, lines=143, names=0.4):
+    """Return a card of five voices; `names` is the lower bound of right voice."""
     return {
+        "right_voice": {
+            "absent": {"turns": 25, "chance": 0.25},
+            "no_context": {"turns": 25, "chance": 0.2},
+        },
         "attribution": {"chance": 0.2, "recall": {"generated": share, "real": real}},
         "replies": {"generated": {"lines": lines}},
-        "intervals": {"attribution.bags_of_1.generated": [low, 1.0]},
+        "intervals": {
+            "attribution.bags_of_1.generated": [low, 1.0],
+            "right_voice.absent.share": [names, 1.0],
+            "right_voice.no_context.share": [names, 1.0],
+        },
     }
 
 
@@ -50,6 +58,15 @@ def test_the_verdict_says_that_a_loss_rose_or_stayed(nats, words):
 )
 def test_it_sounds_like_somebody_only_if_the_interval_is_above_chance(share, low, words):
     assert voice_sentence(scorecard(share, low)).endswith(f"so it {words}.")
+
+
+def test_a_model_that_cannot_tell_the_names_apart_sounds_like_nobody():
+    said = voice_sentence(scorecard(0.49, 0.42, names=0.22))
+
+    assert said.endswith(
+        "so it does not yet sound like anyone: for the model itself, the right name is not "
+        "likelier than others."
+    )
 
 
 def test_the_verdict_of_a_version_without_lines():

@@ -9,26 +9,16 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 from benchmarks.figures import ROOT, Figure, measure, percentile, seconds
-from benchmarks.store import ROSTER, fill_database
+from benchmarks.store import fill_database
 from bot.playground.objects import Chat as PlayChat
 from bot.playground.objects import User
 from bot.playground.process import run_bot
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, Telegram
-from bot.services.model_holder import LoadedModel
-from bot.services.replies import Replies
-from bot.store.database import open_database
-from bot.store.messages import MessageStore, Place
 from model.artifacts.artifact import Chat
-from model.artifacts.registry import Registry
-from model.speaking.engine import share_heap
-from model.speaking.speaker import open_speaker
-from pipeline.training.machine import describe_machine
 from tests.bot.conftest import CARD, FRIENDS, PEOPLE, FakeSpeaker, Stage
 
 CHATS = tuple(FRIENDS - n for n in range(4))
@@ -36,7 +26,6 @@ CHATS = tuple(FRIENDS - n for n in range(4))
 COMMANDS = 15 * len(CHATS)
 STORED = 500_000
 FLOOD, FLOOD_SECONDS = 2_000, 10
-GROUPS = tuple(-1000 - n for n in range(32))
 
 
 def run() -> list[Figure]:
@@ -63,7 +52,6 @@ def run() -> list[Figure]:
                 wanted="≤ 300 ms", is_met=lambda value, _: value <= 300,
             ),
             *_measure_start(),
-            *_measure_parallel(folder),
         ]  # fmt: skip
 
 
@@ -142,48 +130,6 @@ def _measure_start() -> list[Figure]:
             wanted="< 1.5 s", is_met=lambda value, _: value < 1.5,
         )
     ]  # fmt: skip
-
-
-def _measure_parallel(folder: Path) -> list[Figure]:
-    """Let 32 groups ask the model in artifacts/ at once, if there is one."""
-    if not (ROOT / "artifacts/current").exists():
-        return []
-    file = fill_database(folder / "groups.db", GROUPS, 100 * len(GROUPS))
-    share_heap()  # as the bot does
-    cores = describe_machine().cores
-    return [
-        measure(
-            f"replies to {len(GROUPS)} groups at once, SmolLM2-135M, one per core", "replies/s",
-            lambda: len(GROUPS) / max(asyncio.run(_ask_groups(file, cores))),
-            baseline=lambda: len(GROUPS) / max(asyncio.run(_ask_groups(file, 1))),
-            baseline_name="one after another", is_rate=True,
-            wanted="≥ 3×", is_met=lambda _, ratio: ratio >= 3, runs=3,
-        ),
-        measure(
-            "the time to a group's reply, p95", "s",
-            lambda: percentile(asyncio.run(_ask_groups(file, cores))), runs=3,
-        ),
-    ]  # fmt: skip
-
-
-async def _ask_groups(file: Path, parallel: int) -> list[float]:
-    """Return the seconds until each group has its reply; all ask at the same time."""
-    artifact = Registry(ROOT / "artifacts").open()
-    speaker = open_speaker(artifact, workers=parallel)
-    models = SimpleNamespace(current=LoadedModel(artifact, speaker, ROSTER))
-    [voice, *_] = artifact.card.learned
-    started = time.perf_counter()
-
-    async def ask(group: int) -> float:
-        await replies.generate(Place(group), voice, datetime.now(UTC))
-        return time.perf_counter() - started
-
-    async with open_database(f"sqlite+aiosqlite:///{file}") as database:
-        replies = Replies(models, MessageStore(database), parallel, 600, 600)
-        try:
-            return await asyncio.gather(*map(ask, GROUPS))
-        finally:
-            replies.close()
 
 
 _started_at = [0.0]

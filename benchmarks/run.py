@@ -10,7 +10,7 @@ from importlib import import_module
 
 from benchmarks.figures import render, write_figures
 
-GROUPS = ("install", "training", "replying", "group", "store", "exports", "commands")
+GROUPS = ("install", "training", "replying", "group", "parallel", "store", "exports", "commands")
 
 
 def main() -> None:

@@ -27,12 +27,13 @@ full: $(VENV)/.installed-demo
 		--epochs 1.6 --reserve-half --evaluations 2 --patience 0
 	$(PYTHON) -m pipeline.cli evaluate --models full/artifacts
 
-# Two at a time, each on one thread: threads of two processes that wait for each other waste both cores.
+# Three at a time, each on one thread: tests wait a quarter of their time. Threads of several processes
+# that wait for each other would waste both cores.
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 coverage: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 soak: $(VENV)/.installed-dev
 	$(PYTHON) -m pytest -m soak --hypothesis-profile=default

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "make demo": "trains for minutes; tests/pipeline/cli/test_demo.py runs its steps",
     "make check": "checks all code",
     "make test": "runs all tests",
+    "make coverage": "runs all tests",
     "make bench": "measures for minutes",
     "git clone *": "needs the repository's address",
     "cd understudy": "enters the clone",

@@ -325,9 +325,9 @@ def print_headline(card: Card, console: Console) -> None:
         ("attribution_cold", "the same, cold: own lines removed"),
         ("fit", "fits the conversation (first of ten)"),
     ):
-        if key != "fit" and not has_bags:
+        own = found.get(key)
+        if own is None or (key != "fit" and not has_bags):
             continue
-        own = found[key]
         baselines = (_shown(found.get(f"{key}_{arm}")) for arm in ("markov", "nearest"))
         interval = f"{own['low']:.2f} {own['high']:.2f}"
         rows.add_row(title, f"{own['value']:.2f}", interval, *baselines, "1.00")
@@ -340,9 +340,11 @@ def print_headline(card: Card, console: Console) -> None:
         rows.add_row(title, others[0], "", *others[1:], real)
     console.print(Padding.indent(rows, 2))
     if has_bags:
-        note = f"The first three: relative to real replies; {found['bags']} bags of ten per voice"
+        note = (
+            f"Rows with intervals: relative to real replies; {found['bags']} bags of ten per voice"
+        )
     else:
-        note = "The first: relative to real replies. Too few lines to say whether ten sound right"
+        note = "Too few lines to say whether ten of them sound right"
     print_indented(note, console, "dim")
     right = card["right_voice"]
     for key, what in (
@@ -351,8 +353,9 @@ def print_headline(card: Card, console: Console) -> None:
     ):
         share, chance = right[key]["share"], right[key]["chance"]
         print_indented(f"Right voice, {what}: {share:.0%} (chance {chance:.0%})", console)
-    auc, lines = found["auc_with_context"], card["personal_data_lines"]
-    print_indented(f"Real or generated, with context: AUC {auc:.2f} (0.5: alike)", console)
+    if (auc := found.get("auc_with_context")) is not None:
+        print_indented(f"Real or generated, with context: AUC {auc:.2f} (0.5: alike)", console)
+    lines = card["personal_data_lines"]
     print_indented(f"Private data: in {card['personal_data']} of {lines:,} lines", console)
     if card["quick"]:
         print_indented("Quick evaluation: leave out --quick for narrower intervals", console)
@@ -400,7 +403,7 @@ def _likeness(card: Card) -> Any:  # noqa: ANN401
         overlap = card["overlap"].get(arm, {})
         rows.add_row(
             _ARMS[arm],
-            _shown(card["fit"]["recall"][arm]),
+            _shown(card["fit"]["recall"].get(arm)),
             _shown(card["auc_with_context"].get(arm)),
             _shown(card["habits"]["distance"].get(arm)),
             _shown(card["diversity"][arm]["distinct_2"]),
@@ -419,12 +422,12 @@ def _nats(card: Card) -> Any:  # noqa: ANN401
         shares = (right[way]["voices"].get(voice) for way in ways)
         rows.add_row(
             Text(voice),
-            *(f"{own[arm]:.2f}" for arm in arms),
+            *(_shown(own.get(arm), 2) for arm in arms),
             *("" if share is None else f"{share:.0%}" for share in shares),
         )
     for title, own in (("all", nats), ("not in training", nats["unseen"])):
         shares = (f"{right[way]['share']:.0%}" if own is nats else "" for way in ways)
-        rows.add_row(title, *(f"{own[arm]:.2f}" for arm in arms), *shares)
+        rows.add_row(title, *(_shown(own.get(arm), 2) for arm in arms), *shares)
     return rows
 
 

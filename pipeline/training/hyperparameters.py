@@ -28,7 +28,7 @@ class Hyperparameters:
     minutes: float = _option("Time limit for training; 0 = none", 0.0)
     examples: str = _option("Train on: auto, pairs or sessions (decoder-only)", "auto")
     batch_size: int = _option("Examples per step; 0 = 8 pairs or 4 pieces", 0)
-    hidden: float = _option("Share of examples that hide one person's earlier lines", 0.5)
+    hidden: float = _option("Share of examples that hide one person's lines", 0.5)
     name_loss: float = _option("Weight of the loss on wrong names (sessions); 0 = off", 0.2)
     batches: str = _option("Batches: alike (similar lengths) or uniform (padded)", "alike")
     precision: str = _option("auto (bf16 if supported), float32 or bf16", "auto")

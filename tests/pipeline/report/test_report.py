@@ -230,6 +230,20 @@ def make_artifact(folder, dataset, scorecard=None):
     return SimpleNamespace(path=path, card=card)
 
 
+def test_the_scorecard_of_a_retraining_has_no_fit(dataset, figures, agreed, tmp_path):
+    scorecard = make_scorecard("Ana", "Eva")
+    for key in ("fit", "fit_nearest", "auc_with_context"):
+        del scorecard["headline"][key]
+    artifact = make_artifact(tmp_path, dataset, scorecard)
+    version = VersionReport(artifact, None, read_scorecard(artifact), ())
+
+    html = render_report(dataset, figures, version, agreed)
+
+    assert "sounds like the friend" in html
+    assert "fits the conversation" not in html
+    assert "AUC" not in html
+
+
 def test_the_scorecard_has_its_intervals_and_only_voices_that_agreed(
     dataset, figures, agreed, tmp_path
 ):

@@ -22,7 +22,7 @@ def test_given_values_override_a_recipe():
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones():
-    with pytest.raises(TrainingError, match="--recipe soup: there is understudy and notebook"):
+    with pytest.raises(TrainingError, match="unknown --recipe soup: choose understudy or notebook"):
         by_recipe("soup", {})
 
 

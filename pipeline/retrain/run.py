@@ -7,11 +7,10 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from model.artifacts.artifact import SCORECARD, Artifact, Decoding
-from model.artifacts.registry import Registry, receipt_path
+from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
 from model.files import locked, write_text
@@ -45,6 +44,7 @@ from pipeline.versions.erasure import (
     delete_killed_versions,
     delete_leftovers,
     delete_old_versions,
+    list_killed_versions,
 )
 from pipeline.versions.receipt import write_receipt
 
@@ -191,7 +191,7 @@ def _train_and_promote(
             checkpoint, dependencies.ask, resume=request.resume, restart=request.restart
         )
     watch.begin("train")
-    if checkpoint is None and (unfinished := _find_unfinished(request.root, registry, plan)):
+    if checkpoint is None and (unfinished := _find_unfinished(registry, plan)):
         name, loss = unfinished
         text = f"{name} was trained by a run that was stopped before it was evaluated: using it"
         print_indented(text, watch.console)
@@ -246,11 +246,12 @@ def _train_and_promote(
     return RetrainResult(message, name, promoted=True, receipt=page, next_command=chat)
 
 
-def _find_unfinished(root: Path, registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] | None:
-    """Return a version without a receipt that was trained by this plan, and its loss."""
-    for name in reversed(registry.names):
-        if receipt_path(root, name).exists():
-            continue
+def _find_unfinished(registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] | None:
+    """Return the version of a killed run that was trained by this plan, and its loss.
+
+    A version whose roster is another one may speak as somebody who has not agreed.
+    """
+    for name in reversed(list_killed_versions(registry)):
         with suppress(ArtifactError, KeyError, TypeError):
             card = registry.open(name).card
             provenance = card.provenance
@@ -258,6 +259,7 @@ def _find_unfinished(root: Path, registry: Registry, plan: Plan) -> tuple[str, H
                 provenance.get("dataset", {}).get("sha256") == plan.dataset.content_hash
                 and provenance.get("began_with") == plan.start.name
                 and provenance.get("requested") == asdict(plan.hyperparameters)
+                and card.roster == plan.dataset.roster
             ):
                 return name, read_loss(card)
     return None

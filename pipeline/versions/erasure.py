@@ -103,12 +103,18 @@ def delete_leftovers(registry: Registry) -> None:
 
 
 def delete_killed_versions(registry: Registry, kept: str) -> None:
-    """Delete the versions of killed runs, which have no receipt, except the one called `kept`."""
-    datasets = (registry.root / DATASETS).resolve()
+    """Delete the versions of killed retrainings, except the one called `kept`."""
+    for name in list_killed_versions(registry):
+        if name != kept:
+            remove_version(registry, name)
+    _delete_unused_datasets(registry)
+
+
+def list_killed_versions(registry: Registry) -> list[str]:
+    """Return the versions of killed retrainings, oldest first: they have no receipt."""
+    datasets, killed = (registry.root / DATASETS).resolve(), []
     for name in registry.names:
-        if name == kept or registry.is_current(name):
-            continue
-        if receipt_path(registry.root, name).is_file():
+        if registry.is_current(name) or receipt_path(registry.root, name).is_file():
             continue
         try:
             text = (registry.root / "versions" / name / "model.json").read_text("utf-8")
@@ -116,8 +122,8 @@ def delete_killed_versions(registry: Registry, kept: str) -> None:
         except (OSError, ValueError, LookupError, TypeError):
             continue
         if dataset.parent == datasets:
-            remove_version(registry, name)
-    _delete_unused_datasets(registry)
+            killed.append(name)
+    return killed
 
 
 def delete_old_versions(registry: Registry, keep: int, started: float) -> None:

@@ -71,6 +71,22 @@ def test_killed_before_its_receipt_a_version_goes_if_the_next_run_trains_otherwi
     assert [name[:4] for name in running.registry.names] == ["0001", "0003"]
 
 
+def test_killed_before_its_receipt_a_version_goes_if_people_agree_to_less(running):
+    running.killed = "score"
+    with pytest.raises(Killed):
+        running.run(chat(*NEW), no_live_bot=True)
+    orphan = running.registry.names[1]
+    running.killed = None
+    file = running.root / "roster.toml"
+    file.write_text(file.read_text("utf-8").replace('imitate = "yes"', 'imitate = "ask"'), "utf-8")
+
+    running.run(chat(*NEW), no_live_bot=True)
+
+    assert orphan not in running.registry.names
+    people = running.registry.open("3").card.roster.people
+    assert {person.imitate for person in people} == {"ask"}
+
+
 def test_a_signal_that_nothing_can_catch_leaves_no_half_of_anything(running, pipeline_python):
     (export, notes) = running.put(chat(*NEW), dump(decisions=[decision(1, "optout")]))
     program = f"""

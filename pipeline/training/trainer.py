@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import datasets
@@ -143,7 +144,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
 
     def interrupt() -> None:
         run.interrupt()
-        on_interrupt()
+        Thread(target=on_interrupt).start()  # a signal handler may interrupt a print, and not print
 
     with first_interrupt(interrupt):
         state, loss = find_executable_batch_size(

@@ -165,7 +165,7 @@ class TrainingBar:
 
 
 def describe(progress: TrainingProgress) -> str:
-    """Describe a step in at most 45 characters."""
+    """Describe a step in about 50 characters."""
     loss = "…" if progress.loss is None else f"{progress.loss:.2f}"
     speed = f"{progress.examples_per_second:.1f} per second"
     left = time_left(progress.share, progress.seconds)

@@ -26,6 +26,7 @@ from model.artifacts.registry import Registry
 from model.chat.roster import Decision
 from model.errors import ArtifactError
 from model.findings import Finding, note, ok, wrong
+from model.machine import count_cores
 
 ENV_FILE = Path(".env")
 MIB = 2**20
@@ -86,30 +87,28 @@ def check_disk(settings: Settings) -> Finding:
 
 def check_device(settings: Settings) -> Finding:
     """Check that CTranslate2, which runs the model, finds the GPU that DEVICE names."""
-    gpus = _count_gpus()
-    if settings.device == "cuda" and not gpus:
+    runs_on_gpu = _runs_on_gpu(settings)
+    if settings.device == "cuda" and not runs_on_gpu:
         return wrong(
             "DEVICE",
             "cuda, but CTranslate2 finds no GPU: set DEVICE=auto or DEVICE=cpu in .env, or "
             "install NVIDIA's driver and CUDA 12's cuBLAS (`nvidia-smi` must show the GPU)",
         )
-    runs_on = "the GPU" if gpus and settings.device != "cpu" else "the CPU"
+    runs_on = "the GPU" if runs_on_gpu else "the CPU"
     return ok("DEVICE", f"{settings.device}; the model runs on {runs_on}")
 
 
-def _count_gpus() -> int:
+def _runs_on_gpu(settings: Settings) -> bool:
     try:
-        return int(ctranslate2.get_cuda_device_count())
+        return settings.device != "cpu" and ctranslate2.get_cuda_device_count() > 0
     except RuntimeError:  # the driver is too old
-        return 0
+        return False
 
 
 def check_parallel_replies(settings: Settings) -> list[Finding]:
     """Report PARALLEL_REPLIES above the number of cores: more replies at once are no faster."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    runs_on_gpu = settings.device != "cpu" and _count_gpus() > 0
-    if runs_on_gpu or settings.parallel_replies <= cores:
+    cores = count_cores()
+    if settings.parallel_replies <= cores or _runs_on_gpu(settings):
         return []
     text = f"{settings.parallel_replies}, but the CPU has {cores} cores: write at most {cores}"
     return [note("PARALLEL_REPLIES", text)]

@@ -1,7 +1,5 @@
 """Run a converted model with CTranslate2: one engine for each model family."""
 
-import ctypes
-import platform
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +12,7 @@ import numpy as np
 from model.artifacts.artifact import Decoding, Family
 from model.artifacts.tokenizer import Codec
 from model.errors import GenerationStopped
+from model.machine import set_malloc_option
 
 _TOKENS_PER_BATCH = 256
 """A decoder-only model needs a row of logits per token, 200 kB for SmolLM2's vocabulary."""
@@ -108,8 +107,7 @@ def share_heap() -> None:
     For SmolLM2-135M and a prompt of 384 tokens, the peak memory of drawing and scoring candidates
     fell from 737 to 571 MiB.
     """
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+    set_malloc_option(_M_ARENA_MAX, 1)
 
 
 class EncoderDecoderEngine:

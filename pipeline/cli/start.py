@@ -177,10 +177,9 @@ def print_samples(artifact: Artifact, seed: int, console: Console) -> None:
     dataset = load_dataset(Path(find_dataset(artifact) or ""))
     rng = random.Random(seed)
     talk = Talk(open_speaker(artifact, seed=seed), console)
-    first = list(
-        {pair.voice: pair for pair in rng.sample(dataset.test, len(dataset.test))}.values()
-    )
-    others = (pair for pair in rng.sample(dataset.test, len(dataset.test)) if pair not in first)
+    pairs = rng.sample(dataset.test, len(dataset.test))
+    first = list({pair.voice: pair for pair in pairs}.values())
+    others = (pair for pair in pairs if pair not in first)
     for pair in islice(chain(first, others), _SAMPLES):
         console.print()
         talk.lines = list(pair.context[-_CONTEXT:])

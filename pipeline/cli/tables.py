@@ -422,12 +422,12 @@ def _nats(card: Card) -> Any:  # noqa: ANN401
         shares = (right[way]["voices"].get(voice) for way in ways)
         rows.add_row(
             Text(voice),
-            *(_shown(own.get(arm), 2) for arm in arms),
+            *(_shown(own.get(arm)) for arm in arms),
             *("" if share is None else f"{share:.0%}" for share in shares),
         )
     for title, own in (("all", nats), ("not in training", nats["unseen"])):
         shares = (f"{right[way]['share']:.0%}" if own is nats else "" for way in ways)
-        rows.add_row(title, *(_shown(own.get(arm), 2) for arm in arms), *shares)
+        rows.add_row(title, *(_shown(own.get(arm)) for arm in arms), *shares)
     return rows
 
 

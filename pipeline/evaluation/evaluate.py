@@ -82,7 +82,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate a version on held-out conversations, and write and return its scorecard.
 
-    It is written to the file `file`, or to the version's own scorecard.json. The version speaks
+    It is written to `file`, or to the version's own scorecard.json. The version speaks
     with the decoding settings in its card.
 
     Raises:

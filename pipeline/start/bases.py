@@ -70,12 +70,11 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     )
     question = "Which base, a number, a hub id, or a folder"
     answer = asker.ask(question, default, "--base")
-    while answer.isdecimal():
-        if 1 <= int(answer) <= len(names):
-            answer = names[int(answer) - 1]
-            break
+    while answer.isdecimal() and not 1 <= int(answer) <= len(names):
         asker.say(f"There is no number {answer} in the list.", "yellow")
         answer = asker.ask(question, default, "--base")
+    if answer.isdecimal():
+        answer = names[int(answer) - 1]
     chosen = next((estimate for estimate in estimates if estimate.name == answer), None)
     return answer, bool(chosen and chosen.fit == "lora"), chosen.seconds if chosen else None
 

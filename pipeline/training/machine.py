@@ -7,6 +7,8 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from model.machine import count_cores, has_glibc, set_malloc_option
+
 GIB = 2**30
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 _NEVER = 2**31 - 1
@@ -45,7 +47,7 @@ def describe_machine() -> Machine:
     memory, free = _memory()
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else _cores(),
+        cores=count_cores(),
         memory=memory,
         free_memory=free,
         gpu=_find_gpu(),
@@ -61,20 +63,14 @@ def reuse_freed_memory() -> None:
     By default it returns large blocks to the system at once, and each training step waits until
     the kernel has cleared gigabytes of pages again (docs/experiments/step-memory.md).
     """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, _NEVER)
+    set_malloc_option(_M_MMAP_MAX, 0)
+    set_malloc_option(_M_TRIM_THRESHOLD, _NEVER)
 
 
 def return_freed_memory() -> None:
     """Return the memory of freed tensors to the system (glibc)."""
-    if platform.libc_ver()[0] == "glibc":
+    if has_glibc():
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 def _memory() -> tuple[int, int]:

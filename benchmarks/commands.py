@@ -43,7 +43,7 @@ def _run_demo(folder: Path) -> None:
 
 
 def _measure_retraining(folder: Path) -> Figure:
-    export = json.loads((write_sample(folder / "sample") / "result.json").read_text("utf-8"))
+    export = json.loads(write_sample(folder / "sample").read_text("utf-8"))
     messages = [entry for entry in export["messages"] if entry["type"] == "message"]
     files = []
     for count in (FIRST, ALL):

@@ -53,7 +53,7 @@ def check() -> None:
     findings = asyncio.run(run_checks(load_settings()))
     for finding in findings:
         print(finding)
-    if any(finding.verdict is Verdict.WRONG for finding in findings):
+    if any(finding.verdict is Verdict.FIX for finding in findings):
         raise typer.Exit(1)
 
 

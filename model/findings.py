@@ -9,11 +9,11 @@ _INDENT = " " * 7
 
 
 class Verdict(Enum):
-    """The outcome of a check; NOTE leaves the judgement to a person."""
+    """The outcome of a check; FIX says what to do, NOTE leaves the judgement to a person."""
 
     OK = "ok"
     NOTE = "note"
-    WRONG = "WRONG"
+    FIX = "FIX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +47,4 @@ def note(topic: str, text: str) -> Finding:
 
 def wrong(topic: str, text: str) -> Finding:
     """Return a finding that something has to be fixed."""
-    return Finding(topic, Verdict.WRONG, text)
+    return Finding(topic, Verdict.FIX, text)

@@ -19,10 +19,10 @@ from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, author_id, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON, answer_query
 from model.chat.eligibility import begins_reply, parse_voice_header
-from model.chat.names import find_similar_names, fold
+from model.chat.names import ANYONE, find_similar_names, fold
 from model.chat.roster import Person
 
-_ANYONE = re.compile(r"(anyone|anybody|algu(?:[eé]|e\u0301)m|qualquer)(?=[\s,:]|$)", re.IGNORECASE)
+_FIRST_WORD = re.compile(r"[^\s,:]+")
 
 
 def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
@@ -32,8 +32,8 @@ def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
     recognises only names.
     """
     words = text.strip()
-    found = _ANYONE.match(words)
-    if not found:
+    found = _FIRST_WORD.match(words)
+    if not found or fold(found.group()) not in ANYONE:
         return None
     rest = words[found.end() :].lstrip(" ,:\n\t")
     return (

@@ -38,13 +38,13 @@ async def show_privacy(_: Message, context: Context) -> str:
 
 
 async def _describe_admin(user_id: int, bot: Bot) -> str:
-    """Return an admin's name and link, or only a link if Telegram does not give the name."""
-    link = f"tg://user?id={user_id}"
+    """Return an admin's name and username, or the id if Telegram does not give them."""
     try:
         chat = await bot.get_chat(user_id)
     except TelegramError:  # Telegram describes only people who have written to the bot
-        return link
-    return f"{chat.full_name or ''} ({chat.link or link})".strip()
+        return f"id {user_id}"
+    known_as = f"@{chat.username}" if chat.username else f"id {user_id}"
+    return f"{chat.full_name or ''} ({known_as})".strip()
 
 
 async def list_voices(message: Message, context: Context) -> str:

@@ -60,11 +60,12 @@ class Simulator:
             if self.running.get(chat_id) is stopped:  # another may have started after `/stop`
                 del self.running[chat_id]
 
-    async def stop(self, message: Message, _: Context) -> None:
+    async def stop(self, message: Message, context: Context) -> str:
         """Stop the simulation and all other turns in this chat; anyone may ask for this."""
         self.speaking.stop(message.chat.id)
         if stopped := self.running.get(message.chat.id):
             stopped.set()
+        return context.texts.stopped
 
     def _check_request(
         self, chat_id: int, argument: str, context: Context

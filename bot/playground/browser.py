@@ -8,6 +8,7 @@ that the terminal shows, after `#`, a part that browsers do not send.
 import asyncio
 import hmac
 import json
+import os
 import secrets
 import signal
 import socket
@@ -191,9 +192,10 @@ async def serve_page(page: GroupPage, token: str, port: int = 0) -> AsyncIterato
     try:
         listener = socket.create_server((LOOPBACK, port))
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "unknown reason"
         raise PlaygroundError(
-            f"port {port} cannot be used ({error.strerror}): choose another with --port N, or a "
-            "free one with --port 0"
+            f"port {port} cannot be used ({reason}): choose another with --port N, or a free one "
+            "with --port 0"
         ) from error
     listener.settimeout(0)
     number = listener.getsockname()[1]

@@ -94,8 +94,9 @@ class Access:
 
     @property
     def not_agreed(self) -> tuple[Person, ...]:
-        """Return the friends whose voices were learned but may not be used."""
-        return tuple(person for person in self.roster.voices if not self.may_imitate(person))
+        """Return the friends with enough messages for a voice who did not agree, or refused."""
+        people = (person for person in self.roster.people if not person.quiet)
+        return tuple(person for person in people if not self.may_imitate(person))
 
 
 def build_access(

@@ -98,6 +98,7 @@ EN = Wording(
     button_expired="This button no longer works. Please send /as again.",
     error="Sorry, something went wrong on my side. Please try again in a few minutes.",
     simulation_running="They are already talking. Let them finish, or send /stop.",
+    stopped="I've stopped.",
     simulate_usage="How many turns? Send a number from 1 to {most}, for example /simulate {usual}.",
     no_turn="They have nothing to say to that. Write something and try again.",
     chatty_level=(

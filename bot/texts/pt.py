@@ -103,6 +103,7 @@ PT = Wording(
     button_expired="Este botão já não funciona. Envia /as outra vez.",
     error="Desculpa, algo correu mal do meu lado. Tenta outra vez daqui a uns minutos.",
     simulation_running="Já estão a conversar. Deixa-os acabar, ou envia /stop.",
+    stopped="Parei.",
     simulate_usage="Quantas falas? Envia um número de 1 a {most}, por exemplo /simulate {usual}.",
     no_turn="Não têm nada a dizer sobre isso. Escreve algo e tenta outra vez.",
     chatty_level=(

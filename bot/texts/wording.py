@@ -57,6 +57,7 @@ class Wording:
     error: str
 
     simulation_running: str
+    stopped: str
     simulate_usage: str
     no_turn: str
 

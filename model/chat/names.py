@@ -16,6 +16,9 @@ MAX_NAME = 40
 UNKNOWN_NAME = "somebody"
 """Name in prompts of an author whose name is unknown or private."""
 
+ANYONE = frozenset({"anyone", "anybody", "alguem", "qualquer"})
+"""Words after `/as`, folded, with which the model chooses who speaks."""
+
 MAX_SHOWN_NAME = 80
 """Maximum characters of a name that is shown to a user."""
 

@@ -34,7 +34,7 @@ _HUB_SECONDS = 3.0
 _MIN_PYTHON = (3, 11)
 _MIN_DISK, _ENOUGH_DISK = GIB // 2, 5 * GIB
 """Bytes: less is too little for a model; torch, a base and a few versions need the second."""
-_STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.WRONG: "bold red"}
+_STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FIX: "bold red"}
 _FITS = {"all weights": "yes", "lora": "with --lora", "no": "no"}
 
 
@@ -55,7 +55,7 @@ def doctor(
         if not as_json:
             print_finding(finding, console)
     needs = _known_needs(machine)
-    is_usable = all(one.verdict is not Verdict.WRONG for one in findings)
+    is_usable = all(one.verdict is not Verdict.FIX for one in findings)
     if as_json:
         _print_json(findings, machine, needs, is_usable=is_usable)
     elif needs:

@@ -58,7 +58,8 @@ def start(
     models_dir: options.ModelsDir = options.MODELS,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing and use the defaults")] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Forget the answers of an earlier start")
+        bool,
+        typer.Option("--restart", help="Forget earlier answers, except roster.toml"),
     ] = False,
     agreed: Annotated[
         Names,
@@ -121,7 +122,7 @@ def start(
     option. Ctrl-C stops; the same command continues where it stopped.
     """
     require_training()
-    from pipeline.start.asking import make_asker
+    from pipeline.start.asking import make_asker, quote
     from pipeline.start.people import Consent
     from pipeline.start.run import Dependencies, StartRequest
     from pipeline.start.run import start as run
@@ -155,7 +156,10 @@ def start(
     try:
         run(request, dependencies)
     except (EOFError, KeyboardInterrupt):
-        print("\nunderstudy: stopped; `understudy start` continues here", file=sys.stderr)
+        again = "understudy start"
+        if models_dir != options.MODELS:
+            again += f" --models {quote(models_dir)}"
+        print(f"\nunderstudy: stopped; `{again}` continues here", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -177,6 +181,7 @@ def print_samples(artifact: Artifact, seed: int, console: Console) -> None:
     dataset = load_dataset(Path(find_dataset(artifact) or ""))
     rng = random.Random(seed)
     talk = Talk(open_speaker(artifact, seed=seed), console)
+    talk.print_not_agreed()
     pairs = rng.sample(dataset.test, len(dataset.test))
     first = list({pair.voice: pair for pair in pairs}.values())
     others = (pair for pair in pairs if pair not in first)

@@ -15,7 +15,7 @@ from pipeline.dataset.summary import Summary
 from pipeline.export.archive import MAX_LISTED
 from pipeline.export.merging import Author
 from pipeline.terminal import nats_note, print_indented, print_paragraph, table
-from pipeline.training.verdict import loss_sentence, voice_sentence
+from pipeline.training.verdict import MIN_BAGS, TOO_FEW_LINES, loss_sentence, voice_sentence
 
 if TYPE_CHECKING:  # it needs the training extra
     from pipeline.training.losses import HeldOutLoss
@@ -292,7 +292,7 @@ _ARMS = {
     "markov": "Markov chain",
     "nearest": "nearest turn",
 }
-_MIN_BAGS = 5  # per voice; with fewer the ratio of two shares says nothing
+_QUICK = "Quick evaluation: `understudy evaluate` without --quick gives narrower intervals"
 _COMPARED = ("real", "generated", "markov", "nearest")
 
 
@@ -319,7 +319,7 @@ def print_headline(card: Card, console: Console) -> None:
     """Print the main scores beside those of the baselines."""
     found = card["headline"]
     rows = table("", "tuned", "95 %", "Markov", "nearest", "real")
-    has_bags = found["bags"] >= _MIN_BAGS
+    has_bags = found["bags"] >= MIN_BAGS
     for key, title in (
         ("attribution", "sounds like the friend"),
         ("attribution_cold", "the same, cold: own lines removed"),
@@ -344,7 +344,7 @@ def print_headline(card: Card, console: Console) -> None:
             f"Rows with intervals: relative to real replies; {found['bags']} bags of ten per voice"
         )
     else:
-        note = "Too few lines to say whether ten of them sound right"
+        note = TOO_FEW_LINES
     print_indented(note, console, "dim")
     right = card["right_voice"]
     for key, what in (
@@ -358,7 +358,10 @@ def print_headline(card: Card, console: Console) -> None:
     lines = card["personal_data_lines"]
     print_indented(f"Private data: in {card['personal_data']} of {lines:,} lines", console)
     if card["quick"]:
-        print_indented("Quick evaluation: leave out --quick for narrower intervals", console)
+        print_indented(
+            "Quick evaluation: `understudy evaluate` without --quick gives narrower intervals",
+            console,
+        )
 
 
 def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's

@@ -66,14 +66,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per tu
 def chat(
     context: typer.Context,
     voice: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--as",
             metavar="NAME",
             help="Voice that answers, or anyone",
             autocompletion=options.complete_voice,
         ),
-    ],
+    ] = None,
     me: Annotated[str, typer.Option(metavar="NAME", help="Your name in the conversation")] = "You",
     start: Start = HELD_OUT,
     as_json: Json = False,
@@ -96,8 +96,13 @@ def chat(
     With --json, each line of the input gets one line of output: {"name": "Hugo", "messages":
     ["first", "second"], "generated": true}, or {"error": "…"}.
     """
+    if voice is None:
+        voices = Registry(models_dir).open(model).card.roster.voices
+        names = ", ".join(person.name for person in voices)
+        raise typer.BadParameter(f"Missing NAME: {names} or {ANYONE}", param_hint="--as")
     talk = _open_talk(models_dir, model, start, data, seed, context.params, as_json=as_json)
     if talk.console.is_terminal and not as_json:
+        talk.print_not_agreed()
         talk.console.print(
             "An empty line lets the voice continue, /help lists commands, Ctrl-D ends.\n",
             style="dim",
@@ -128,6 +133,8 @@ def simulate(
     turn is one line: {"name": "Hugo", "messages": ["first", "second"], "generated": true}.
     """
     talk = _open_talk(models_dir, model, start, data, seed, context.params, as_json=as_json)
+    if talk.console.is_terminal and not as_json:
+        talk.print_not_agreed()
     run_simulation(talk, turns)
 
 
@@ -227,6 +234,16 @@ class Talk:
             return
         names = (Text(person.name, self._style(person.name)) for person in self.voices)
         self.console.print(Padding.indent(Text(", ").join(names), _MARGIN))
+
+    def print_not_agreed(self) -> None:
+        """Print for which voices only this terminal shows replies, because they have not agreed."""
+        card = self.speaker.artifact.card
+        names = [person.name for person in self.voices if person.imitate != "yes"]
+        if names and not card.public:
+            text = f"Not agreed yet: {', '.join(names)}. Only you see these replies; "
+            self.console.print(
+                Padding.indent(Text(f"{text}the bot does not speak as them.", "dim"), _MARGIN)
+            )
 
     def _style(self, name: str) -> str:
         return f"bold {self.colours.get(name, '')}".strip()

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from model.chat.names import JOINERS, MAX_NAME, UNKNOWN_NAME, clean_name, fold
+from model.chat.names import ANYONE, JOINERS, MAX_NAME, UNKNOWN_NAME, clean_name, fold
 from model.chat.roster import Person, Roster, find_unknown_key, roster_from_json
 from model.errors import RosterError, describe_error
 from model.files import write_text
@@ -126,7 +126,7 @@ def make_roster(
     for person in existing.people:
         names = (name for number in person.ids for name in shown.get(number, ()))
         people.append(replace(person, names=tuple(dict.fromkeys((*person.names, *names)))))
-    taken = {fold(person.name) for person in people}
+    taken = {fold(person.name) for person in people} | ANYONE
     for author in (author for author in new if not author.is_bot):
         name = _distinct(_name_of(author), taken)
         taken.add(fold(name))

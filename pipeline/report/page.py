@@ -17,6 +17,7 @@ from pipeline.report import charts
 from pipeline.report.figures import OTHERS, ChatFigures, PersonFigures
 from pipeline.report.version import Sample, TrainingCurve
 from pipeline.terminal import clock
+from pipeline.training.verdict import MIN_BAGS, TOO_FEW_LINES
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _HABITS = {
@@ -171,13 +172,15 @@ def _list_losses(artifact: Artifact, agreed: Collection[str]) -> Iterator[tuple[
 
 def _describe_scores(card: Mapping[str, Any], agreed: Collection[str]) -> Mapping[str, Any]:
     headline = card["headline"]
+    has_bags = headline["bags"] >= MIN_BAGS
     rows = []
     for key, title, short in (
         ("attribution", "sounds like the friend", "voice"),
         ("attribution_cold", "the same, without the friend's own lines in view", "voice, cold"),
         ("fit", "fits the conversation", "fit"),
     ):
-        if (own := headline.get(key)) is None:  # a retraining does not measure the fit
+        own = headline.get(key)  # a retraining does not measure the fit
+        if own is None or (key != "fit" and not has_bags):
             continue
         low, high = own["low"], own["high"]
         interval = (low, high) if low <= own["value"] <= high else None  # too few lines for one
@@ -193,8 +196,11 @@ def _describe_scores(card: Mapping[str, Any], agreed: Collection[str]) -> Mappin
         "rows": rows,
         "picture": charts.draw_scores(
             [(short, value, interval, own) for _, short, value, interval, own in rows]
-        ),
-        "confusion": _draw_confusion(card, agreed),
+        )
+        if rows
+        else None,
+        "missing": "" if has_bags else TOO_FEW_LINES,
+        "confusion": _draw_confusion(card, agreed) if has_bags else None,
         "right_voice": right["absent"],
         "habits": _list_habits(card, agreed),
     }

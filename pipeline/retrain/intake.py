@@ -265,7 +265,7 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
         erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
         why = "; ".join(dict.fromkeys(reasons))
         if is_new:
-            if (root / "training").is_dir():
+            if list((root / "training").glob("*")):
                 erased.append("the checkpoints")
                 new = [
                     withdrawal.reason

@@ -15,7 +15,13 @@ from rich.text import Text
 from model.chat.names import make_printable, make_printable_lines
 from model.errors import UnderstudyError
 
+BACK = "back"
+_MARGIN, _ANSWER_WIDTH = 2, 8  # columns: before a question, and for the answer in its last line
 _YES, _NO = {"y", "yes", "s", "sim"}, {"n", "no", "não", "nao"}  # Portuguese too
+
+
+class GoBack(Exception):  # noqa: N818  no error
+    """The person typed `back`, to answer the question before this one again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +29,15 @@ class Asker:
     """Prints and asks. With `takes_defaults`, each question is answered with its default.
 
     `read` and `read_secret` show a prompt and return a line; without them nobody can be asked.
+    Every question but that for a secret raises GoBack if the answer is `back` and `allows_back` is
+    set.
     """
 
     console: Console
     takes_defaults: bool = False
     read: Callable[[str], str] | None = None
     read_secret: Callable[[str], str] | None = None
+    allows_back: bool = True
 
     def title(self, number: int, count: int, text: str) -> None:
         """Print the title of a step."""
@@ -54,7 +63,7 @@ class Asker:
         """
         hint = f" [{default}]" if default else ""
         while True:
-            answer = self._read(f"  {question}{hint}: ", default, option).strip()
+            answer = self._read(f"{question}{hint}: ", default, option).strip()
             if answer or default is not None:
                 return answer or default or ""
             self.say("There is no default: type an answer, or Ctrl-C to stop.", "yellow")
@@ -63,7 +72,7 @@ class Asker:
         """Return the answer to a yes-or-no question."""
         hint = "Y/n" if default else "y/N"
         while True:
-            answer = self._read(f"  {question} [{hint}] ", "", option).strip().casefold()
+            answer = self._read(f"{question} [{hint}] ", "", option).strip().casefold()
             if not answer or answer in _YES | _NO:
                 return answer in _YES if answer else default
             self.say("Type y or n.", "yellow")
@@ -85,7 +94,23 @@ class Asker:
     def _read(self, prompt: str, default: str | None, option: str) -> str:
         if self.takes_defaults or self.read is None:
             return self._without_person(default if self.takes_defaults else None, option)
-        return self.read(prompt)
+        while (answer := self.read(self._print_long(prompt))).strip().casefold() == BACK:
+            if self.allows_back:
+                raise GoBack
+            self.say(
+                "These steps cannot be repeated: Ctrl-C, then `understudy start --restart` asks "
+                "everything again.",
+                "yellow",
+            )
+        return answer
+
+    def _print_long(self, prompt: str) -> str:
+        """Print a long prompt except its last line, which is returned."""
+        width = max(20, self.console.width - _MARGIN - _ANSWER_WIDTH)
+        *lines, last = Text(prompt.rstrip()).wrap(self.console, width)
+        for line in lines:
+            self.say(line.plain)
+        return f"  {last.plain} "
 
     def _without_person(self, default: str | None, option: str) -> str:
         if default is None:

@@ -25,7 +25,7 @@ class FoundExport:
     written: datetime
 
     def __str__(self) -> str:
-        return f"{self.written:%Y-%m-%d}  {self.size / _MIB:6,.1f} MB"
+        return f"{self.size / _MIB:6,.1f} MB, written {self.written:%Y-%m-%d}"
 
 
 def export_folders() -> list[Path]:

@@ -16,7 +16,7 @@ from model.files import locked, make_folder
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
-from pipeline.start.asking import Asker, join_names, number_lines, short_path
+from pipeline.start.asking import Asker, GoBack, join_names, number_lines, short_path
 from pipeline.start.bases import ask_base, suggest_minutes
 from pipeline.start.exports import (
     RESULT,
@@ -127,23 +127,46 @@ class _Steps:
         self._ask, self._root = dependencies.asker, request.root
         self._answers = Answers() if request.restart else load_answers(request.root)
         self._registry = Registry(request.root)
+        self._seconds: float | None = None  # per pass over the chat, if the speed was measured
 
     def run(self) -> None:
         """Run all steps."""
         self._greet()
-        self._choose_export()
-        self._choose_chat_and_people()
-        self._choose_base()
+        self._ask_everything()
+        self._ask = replace(self._ask, allows_back=False)
         self._train()
         self._show_samples()
         self._set_up_bot()
+
+    def _ask_everything(self) -> None:
+        """Ask all that training needs; `back` forgets the answers of the last step that asked."""
+        steps: tuple[tuple[Callable[[], bool], dict[str, object]], ...] = (
+            (self._choose_export, {"export": None}),
+            (self._choose_chat_and_people, {"has_people": False}),
+            (self._choose_base, {"base": None}),
+            (self._choose_minutes, {"minutes": None}),
+        )
+        number, asked = 0, list[int]()
+        while number < len(steps):
+            step, _ = steps[number]
+            try:
+                if step():
+                    asked.append(number)
+                number += 1
+            except GoBack:
+                if asked:
+                    number = asked.pop()
+                    self._save(**steps[number][1])
+                else:
+                    self._ask.say("There is no question before this one.", "yellow")
 
     def _greet(self) -> None:
         known = self._answers
         if known == Answers():
             self._ask.say(
                 "From your group's export to a bot that answers in your friends' voices. Most "
-                "steps show the command that does the same. Ctrl-C stops; start again to continue."
+                "steps show the command that does the same. Type back to return to the question "
+                "before. Ctrl-C stops; start again to continue."
             )
             return
         self._ask.say(f"Continuing where you stopped ({self._root / FILE}; --restart discards it).")
@@ -172,7 +195,7 @@ class _Steps:
         self._answers = replace(self._answers, **changes)  # type: ignore[arg-type]  # by name
         save_answers(self._answers, self._root)
 
-    def _choose_export(self) -> None:
+    def _choose_export(self) -> bool:
         given, known = self._request.export, self._answers.export
         if given is not None:
             file = (given / RESULT if given.is_dir() else given).resolve()
@@ -181,9 +204,9 @@ class _Steps:
             if str(file) != known:
                 self._answers = Answers()
                 self._save(export=str(file))
-            return
+            return False
         if self._is_trained or (known and Path(known).is_file()):
-            return
+            return False
         self._answers = Answers()
         self._title(1)
         folders = self._dependencies.folders()
@@ -198,6 +221,7 @@ class _Steps:
             self._ask.say(number_lines([f"{one}  {short_path(one.file.parent)}" for one in found]))
             file = self._ask_for_file([one.file for one in found])
         self._save(export=str(file))
+        return True
 
     def _ask_for_file(self, found: Sequence[Path] = ()) -> Path:
         """Ask for a path, or for the number of an export that was found."""
@@ -218,22 +242,30 @@ class _Steps:
             else:
                 self._ask.say(f"There is no result.json at {path}. {_HOW}", "yellow")
 
-    def _choose_chat_and_people(self) -> None:
+    def _choose_chat_and_people(self) -> bool:
         known, wanted = self._answers, self._request.chat
         roster = self._root / ROSTER_FILE
         has_people = known.has_people and roster.is_file() and not self._request.consent.is_given
         if known.chat_id is not None and has_people and self._is_chosen_chat():
-            return
+            return False
         if self._is_trained and wanted is None and not self._request.consent.is_given:
-            return
+            return False
         self._title(2)
         export = Path(known.export or "")
         self._ask.print_command("understudy", "inspect", _folder_of(export))
         with self._opened(export) as archive:
-            chat_id = known.chat_id
-            if chat_id is None or not self._is_chosen_chat():
-                chat_id = self._choose_chat(archive)
-            self._choose_people(archive, chat_id, export)
+            chat_id = known.chat_id if self._is_chosen_chat() else None
+            while True:
+                if chat_id is None:
+                    chat_id = self._choose_chat(archive)
+                try:
+                    self._choose_people(archive, chat_id, export)
+                except GoBack:
+                    if wanted is not None or len(list_chats(archive)) == 1:
+                        raise
+                    chat_id = None
+                else:
+                    return True
 
     def _is_chosen_chat(self) -> bool:
         """Whether --chat is missing, or names the chat that was chosen before."""
@@ -292,29 +324,32 @@ class _Steps:
             )
         self._save(has_people=True, min_messages=minimum, version=None, has_seen_samples=False)
 
-    def _choose_base(self) -> None:
+    def _choose_base(self) -> bool:
         given, known = self._request, self._answers
         if known.version:
-            return
-        if known.base and not given.base:
-            if given.minutes is not None:
-                self._save(minutes=given.minutes)
-            if self._answers.minutes is not None:
-                return
-        if given.base and given.minutes is not None:
-            self._save(base=given.base, minutes=given.minutes, lora=False)
-            return
-        self._title(4)
-        base, seconds = given.base or known.base, None
-        lora = known.lora and base == known.base
-        if base is None:
-            self._ask.print_command("understudy", "doctor")
-            base, lora, seconds = ask_base(self._ask, known.messages)
-            self._save(base=base, lora=lora)
-        minutes = given.minutes
-        if minutes is None:
-            minutes = self._ask_minutes(suggest_minutes(seconds))
-        self._save(base=base, lora=lora, minutes=minutes)
+            return False
+        base = given.base or known.base
+        if base != known.base:
+            self._save(base=base, lora=False, minutes=None)
+        if base is None or (given.minutes is None and self._answers.minutes is None):
+            self._title(4)
+        if base is not None:
+            return False
+        self._ask.print_command("understudy", "doctor")
+        base, lora, self._seconds = ask_base(self._ask, known.messages)
+        self._save(base=base, lora=lora)
+        return True
+
+    def _choose_minutes(self) -> bool:
+        given, known = self._request.minutes, self._answers
+        if known.version:
+            return False
+        if given is None and known.minutes is None:
+            self._save(minutes=self._ask_minutes(suggest_minutes(self._seconds)))
+            return True
+        if given is not None:
+            self._save(minutes=given)
+        return False
 
     def _ask_minutes(self, suggested: int) -> float:
         self._ask.say(

@@ -9,6 +9,11 @@ if TYPE_CHECKING:  # it needs the training extra
 Card = Mapping[str, Any]
 """The content of scorecard.json."""
 
+MIN_BAGS = 5
+"""Bags of ten lines per voice; with fewer, the ratio of two shares says nothing."""
+
+TOO_FEW_LINES = "Too few lines to say whether ten of them sound right"
+
 _UNLIKE = "does not yet sound like anyone"
 
 

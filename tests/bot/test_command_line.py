@@ -158,7 +158,7 @@ async def test_another_programs_database_is_refused(desk, words):
     checked = await desk.call("check")
 
     assert says_one_line(refused, "understudy.db is another program's database: name another file")
-    assert "WRONG  database: understudy.db is another program's database" in checked.out
+    assert "FIX    database: understudy.db is another program's database" in checked.out
     assert checked.code == 1
 
 
@@ -257,13 +257,13 @@ async def test_a_check_says_all_that_is_wrong(desk, stage):
 
     outcome = await desk.call("check")
 
-    marked = [line for line in outcome.out.splitlines() if line.startswith(("note", "WRONG"))]
+    marked = [line for line in outcome.out.splitlines() if line.startswith(("note", "FIX"))]
     assert outcome.code == 1
     assert [line.split(": ")[0] for line in marked] == [
         "note   privacy mode",
-        "WRONG  ADMINS",
-        "WRONG  database",
-        "WRONG  model",
+        "FIX    ADMINS",
+        "FIX    database",
+        "FIX    model",
     ]
     lines = [line for line in outcome.out.splitlines() if "/pytest-" not in line]
     assert max(map(len, lines)) <= 80  # a path is not cut

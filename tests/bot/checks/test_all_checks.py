@@ -47,8 +47,8 @@ async def test_nothing_is_made_or_changed_and_no_update_taken(desk, stage, group
 async def test_the_rest_is_looked_at_where_there_is_no_model(empty_desk):
     found = await empty_desk.look()
 
-    wrongs = [finding.topic for finding in found if finding.verdict is Verdict.WRONG]
-    assert wrongs == ["model"]
+    to_fix = [finding.topic for finding in found if finding.verdict is Verdict.FIX]
+    assert to_fix == ["model"]
     assert "database" in [finding.topic for finding in found]
 
 
@@ -56,8 +56,8 @@ async def test_the_rest_is_looked_at_where_there_is_no_model(empty_desk):
 async def test_the_rest_is_looked_at_where_telegram_is_not_to_be_had(desk, change):
     found = await desk.look(**change)
 
-    wrongs = [finding.topic for finding in found if finding.verdict is Verdict.WRONG]
-    assert wrongs == ["token"]
+    to_fix = [finding.topic for finding in found if finding.verdict is Verdict.FIX]
+    assert to_fix == ["token"]
     assert {"ADMINS", "database", "model"} <= {finding.topic for finding in found}
 
 
@@ -73,7 +73,7 @@ async def test_every_finding_fits_80_columns_and_none_has_the_token(desk, stage)
 
     lines = [line for finding in found for line in str(finding).splitlines()]
     assert max(len(line) for line in lines if "/pytest-" not in line) <= 80  # a path is not cut
-    assert all(line.startswith(("ok     ", "note   ", "WRONG  ", "       ")) for line in lines)
+    assert all(line.startswith(("ok     ", "note   ", "FIX    ", "       ")) for line in lines)
     assert TOKEN not in "".join(lines)
 
 

@@ -33,7 +33,7 @@ async def test_a_group_that_does_not_know_the_bot(desk, stage):
     del stage.telegram.world.chats[-1001234]
 
     assert await desk.says("group") == (
-        "WRONG the bot does not know Friends (-1001234) (Chat not found): add @understudy_bot to "
+        "FIX the bot does not know Friends (-1001234) (Chat not found): add @understudy_bot to "
         "that group"
     )
 
@@ -44,7 +44,7 @@ async def test_a_group_that_the_bot_left(desk, stage, group, status):
 
     said = await desk.says("group")
 
-    assert said.startswith("WRONG the bot is no longer in Friends (-1001234) (Forbidden: bot")
+    assert said.startswith("FIX the bot is no longer in Friends (-1001234) (Forbidden: bot")
     assert said.endswith("): add @understudy_bot again")
 
 
@@ -53,7 +53,7 @@ async def test_a_group_that_became_a_supergroup(desk, stage, group):
 
     said = await desk.says("group")
 
-    assert said.startswith("WRONG Friends (-1001234) became the supergroup -1009999, on which")
+    assert said.startswith("FIX Friends (-1001234) became the supergroup -1009999, on which")
 
 
 async def test_each_chat_of_the_model_is_looked_at(empty_desk, card):
@@ -62,7 +62,7 @@ async def test_each_chat_of_the_model_is_looked_at(empty_desk, card):
 
     found = [one for one in await empty_desk.look() if one.topic == "group"]
 
-    assert [one.verdict.value for one in found] == ["ok", "WRONG"]
+    assert [one.verdict.value for one in found] == ["ok", "FIX"]
 
 
 async def test_a_public_model_speaks_anywhere(empty_desk, card):
@@ -73,13 +73,13 @@ async def test_a_public_model_speaks_anywhere(empty_desk, card):
 
 async def test_no_admins(desk):
     assert await desk.says("ADMINS", admins=set()) == (
-        "WRONG none yet: send /start to the bot in private; it answers with the line to add to .env"
+        "FIX none yet: send /start to the bot in private; it answers with the line to add to .env"
     )
 
 
 async def test_an_admin_who_never_wrote_to_the_bot(desk):
     assert await desk.says("ADMINS", admins={13, 14, 15}) == (
-        "WRONG the bot cannot write to 14, 15: each admin must send /start to @understudy_bot in "
+        "FIX the bot cannot write to 14, 15: each admin must send /start to @understudy_bot in "
         "private once; or the id is wrong"
     )
 
@@ -87,7 +87,7 @@ async def test_an_admin_who_never_wrote_to_the_bot(desk):
 async def test_an_admin_who_blocked_the_bot(desk, stage, joao):
     await stage.telegram.set_status(stage.telegram.private(joao), stage.telegram.me, "kicked")
 
-    assert (await desk.says("ADMINS")).startswith("WRONG the bot cannot write to 13:")
+    assert (await desk.says("ADMINS")).startswith("FIX the bot cannot write to 13:")
 
 
 async def test_an_admin_who_can_be_told(desk):

@@ -13,7 +13,7 @@ from model.chat.roster import Person, Roster
 
 async def test_no_folder_of_models_says_where_it_was_looked_for(empty_desk):
     assert (await empty_desk.says("model")).startswith(
-        f"WRONG there is no folder {empty_desk.registry.root}: start the bot in the folder that"
+        f"FIX there is no folder {empty_desk.registry.root}: start the bot in the folder that"
     )
 
 
@@ -27,7 +27,7 @@ async def test_models_of_which_none_serves(empty_desk, card):
     version = empty_desk.add(card, promote=False)
 
     assert await empty_desk.says("model") == (
-        f"WRONG no version in {empty_desk.registry.root} is the current one: choose one of "
+        f"FIX no version in {empty_desk.registry.root} is the current one: choose one of "
         f"{version.name} with `understudy models promote`"
     )
 
@@ -44,7 +44,7 @@ async def test_a_damaged_model(desk, card):
     (version / "engine" / "model.bin").write_text("weight$")
 
     assert await desk.says("model") == (
-        f"WRONG {version.name} has changed since it was added: train again, or copy it again"
+        f"FIX {version.name} has changed since it was added: train again, or copy it again"
     )
 
 
@@ -61,7 +61,7 @@ async def test_nobody_agreed(empty_desk, card):
     unasked = await empty_desk.says("voices")
     with_their_word = await empty_desk.says("voices", consent="roster")
 
-    assert unasked.startswith("WRONG Nobody has agreed to be imitated yet")
+    assert unasked.startswith("FIX Nobody has agreed to be imitated yet")
     assert with_their_word == "ok Ana"
 
 
@@ -81,7 +81,7 @@ async def test_a_gpu_that_is_not_there(desk):
     asked_for = await desk.says("DEVICE", device="cuda")
     automatic = await desk.says("DEVICE")
 
-    assert asked_for.startswith("WRONG cuda, but CTranslate2 finds no GPU: set DEVICE=auto")
+    assert asked_for.startswith("FIX cuda, but CTranslate2 finds no GPU: set DEVICE=auto")
     assert automatic == "ok auto; the model runs on the CPU"
 
 
@@ -99,5 +99,5 @@ async def test_a_program_that_retrains(desk):
 
 async def test_a_program_that_is_not_there(desk):
     assert await desk.says("RETRAIN_COMMAND", retrain_command="understudies retrain") == (
-        "WRONG there is no program understudies: write its full path"
+        "FIX there is no program understudies: write its full path"
     )

@@ -19,7 +19,7 @@ async def test_settings_that_others_can_read_hold_the_token(desk):
     (desk.folder / ".env").touch(mode=0o644)
 
     assert await desk.says("settings") == (
-        "WRONG other users can read .env and the token: run chmod 600 .env"
+        "FIX other users can read .env and the token: run chmod 600 .env"
     )
 
 
@@ -37,7 +37,7 @@ async def test_a_database_that_others_can_read(desk, path):
     path.chmod(0o640)
 
     assert await desk.says("database") == (
-        f"WRONG other users can read {path} and all messages: run chmod 600 {path}"
+        f"FIX other users can read {path} and all messages: run chmod 600 {path}"
     )
 
 
@@ -55,7 +55,7 @@ async def test_a_database_of_another_make(desk, path, statement, words):
 
     said = await desk.says("database")
 
-    assert said.startswith("WRONG ")
+    assert said.startswith("FIX ")
     assert words in said
 
 
@@ -64,7 +64,7 @@ async def test_an_older_database(desk, path, monkeypatch):
 
     said = await desk.says("database")
 
-    assert said.startswith(f"WRONG the database {path} has an older schema: stop the bot")
+    assert said.startswith(f"FIX the database {path} has an older schema: stop the bot")
     assert said.endswith("run `understudy-bot db upgrade`")
 
 
@@ -75,7 +75,7 @@ async def test_a_database_that_cannot_be_written(desk, small_disk, remount):
 
     said = await desk.says("database", database_url=url)
 
-    assert said.startswith("WRONG ")
+    assert said.startswith("FIX ")
     assert "name another file in DATABASE_URL" in said
 
 
@@ -88,7 +88,7 @@ async def test_a_disk_that_is_nearly_full(desk, small_disk):
 
     said = await desk.says("disk", database_url=url)
 
-    assert said.startswith(f"WRONG 0 MiB are free in {small_disk}; soon no message can be stored")
+    assert said.startswith(f"FIX 0 MiB are free in {small_disk}; soon no message can be stored")
 
 
 async def test_a_disk_that_fills(desk, small_disk, remount):

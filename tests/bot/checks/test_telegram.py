@@ -41,13 +41,13 @@ async def a_web_server(status):
 
 async def test_no_token(desk):
     assert (await desk.says("token", bot_token=None)).startswith(
-        "WRONG BOT_TOKEN is not set: create a bot with @BotFather"
+        "FIX BOT_TOKEN is not set: create a bot with @BotFather"
     )
 
 
 async def test_a_token_that_was_revoked(desk, stage):
     assert await desk.says("token", bot_token="42:REVOKED") == (
-        "WRONG Telegram does not know this BOT_TOKEN; it is mistyped or was revoked: copy it again "
+        "FIX Telegram does not know this BOT_TOKEN; it is mistyped or was revoked: copy it again "
         f"from @BotFather (/mybots, API Token) into .env; or {stage.url} is not a Bot API server"
     )
 
@@ -55,7 +55,7 @@ async def test_a_token_that_was_revoked(desk, stage):
 async def test_a_server_that_cannot_be_reached(desk):
     said = await desk.says("TELEGRAM_API_URL", telegram_api_url="http://127.0.0.1:9")
 
-    assert said.startswith("WRONG http://127.0.0.1:9 cannot be reached (")
+    assert said.startswith("FIX http://127.0.0.1:9 cannot be reached (")
     assert "check the network, a proxy or firewall" in said
 
 
@@ -64,7 +64,7 @@ async def test_a_server_that_is_no_bot_api(desk, status):
     async with a_web_server(status) as url:
         said = await desk.says("TELEGRAM_API_URL", telegram_api_url=url)
 
-    assert said.startswith(f"WRONG {url} ")
+    assert said.startswith(f"FIX {url} ")
     assert TOKEN not in said
 
 
@@ -83,8 +83,8 @@ async def test_a_clock_that_is_right(desk):
 @pytest.mark.parametrize(
     ("ahead", "words"),
     [
-        (timedelta(minutes=3), "WRONG 3 min ahead of Telegram's"),
-        (timedelta(hours=-2), "WRONG 120 min behind Telegram's"),
+        (timedelta(minutes=3), "FIX 3 min ahead of Telegram's"),
+        (timedelta(hours=-2), "FIX 120 min behind Telegram's"),
     ],
 )
 async def test_a_clock_that_is_wrong(desk, monkeypatch, ahead, words):

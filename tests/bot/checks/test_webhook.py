@@ -33,7 +33,7 @@ def test_a_webhook_that_is_well():
 def test_telegram_posts_to_https_alone():
     [found] = said(check_webhook(settings(webhook_url="http://bot.example.org")))
 
-    assert found.startswith("WRONG WEBHOOK_URL http://bot.example.org is not https")
+    assert found.startswith("FIX WEBHOOK_URL http://bot.example.org is not https")
     assert found.endswith("put a proxy with TLS in front of WEBHOOK_LISTEN (127.0.0.1:8443)")
 
 
@@ -47,7 +47,7 @@ def test_a_bot_api_server_of_ones_own_may_post_to_http():
 
 
 @pytest.mark.parametrize(
-    ("port", "verdict"), [("", "ok"), (":443", "ok"), (":8443", "ok"), (":8080", "WRONG")]
+    ("port", "verdict"), [("", "ok"), (":443", "ok"), (":8443", "ok"), (":8080", "FIX")]
 )
 def test_telegram_posts_to_four_ports(port, verdict):
     [found] = said(check_webhook(settings(webhook_url=f"https://bot.example.org{port}/hook")))
@@ -68,7 +68,7 @@ def test_an_unset_secret_is_made_by_run():
         (info(url="https://old.example.org"), "note webhook still https://old.example.org; `under"),
         (info(), f"ok webhook Telegram posts to {URL}; no updates wait"),
         (info(error="Timed out"), "note webhook it works; the last error was: Timed out"),
-        (info(waiting=1, error="SSL error"), "WRONG webhook Telegram could not deliver (SSL error"),
+        (info(waiting=1, error="SSL error"), "FIX webhook Telegram could not deliver (SSL error"),
     ],
     ids=["not yet", "another one", "well", "an old error", "an error"],
 )
@@ -85,5 +85,5 @@ async def test_telegram_is_asked_about_it(desk, stage, group, joao):
 
     found = await desk.says("webhook", webhook_url="http://127.0.0.1:9/hook")
 
-    assert found.startswith("WRONG Telegram could not deliver (")
+    assert found.startswith("FIX Telegram could not deliver (")
     assert "1 update waits" in found

@@ -19,7 +19,7 @@ async def test_it_names_the_admins(stage, zoe):
     async with stage.running(admins="13 77"):
         answer = await stage.answer(stage.telegram.private(zoe), zoe, "/privacy")
 
-    assert answer["text"].endswith("Who runs me: João (https://t.me/joao13), tg://user?id=77")
+    assert answer["text"].endswith("Who runs me: João (@joao13), id 77")
 
 
 async def test_without_an_admin_it_says_so(live, group, zoe):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bot.texts import EN
 from model.chat.eligibility import add_voice_header
 from model.errors import VoiceError
 
@@ -165,11 +166,12 @@ async def test_anyone_can_stop_it_during_a_pause(stage, group, joao, zoe):
         await stage.answer(group, joao, "/simulate 20")
         since = len(stage.telegram.calls)
         await stage.telegram.wait_for("sendChatAction", since=since)
-        await stage.telegram.say(group, zoe, "/stop")
+        stopped = await stage.answer(group, zoe, "/stop")
         again = await stage.answer(group, zoe, "/simulate 1 李雷")
 
+    assert stopped["text"] == EN.stopped
     assert again["text"].startswith("🎭 李雷\n")
-    assert len(stage.said()) == 2
+    assert len(stage.said()) == 3
 
 
 async def test_stop_ends_a_turn_being_generated(live, group, joao, zoe):
@@ -177,8 +179,7 @@ async def test_stop_ends_a_turn_being_generated(live, group, joao, zoe):
     await live.telegram.say(group, joao, "/simulate 20")
     await live.telegram.wait_for("sendChatAction")
 
-    await live.telegram.say(group, zoe, "/stop")
-    await live.answer(group, zoe, "/help")  # handled after it
+    await live.answer(group, zoe, "/stop")
     live.speaker.open.set()
     answer = await live.answer(group, zoe, "/as João")
 
@@ -189,8 +190,7 @@ async def test_stop_also_ends_a_requested_reply(live, group, joao, zoe):
     live.speaker.open.clear()
     await live.telegram.say(group, joao, "/as Hugo Sá")
     await live.telegram.wait_for("sendChatAction")
-    await live.telegram.say(group, zoe, "/stop")
-    await live.answer(group, zoe, "/help")
+    await live.answer(group, zoe, "/stop")
 
     live.speaker.open.set()
     answer = await live.answer(group, joao, "/as 李雷")

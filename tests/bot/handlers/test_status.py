@@ -47,7 +47,7 @@ async def test_an_admin_gets_the_full_status_in_private(
             "Up for 0 min",
             "",
             f"Voices: {NAMES}",
-            "Not agreed: Ana",
+            "Not agreed: Ana, Rui, Eva",
             "",
             "Privacy mode: no restriction, I receive all messages",
             "",

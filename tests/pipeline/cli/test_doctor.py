@@ -20,7 +20,7 @@ def _offline(monkeypatch):
 
 def topics(result):
     """Return the verdict of each topic."""
-    lines = [line for line in result.stdout.splitlines() if line[:2] in {"ok", "no", "WR"}]
+    lines = [line for line in result.stdout.splitlines() if line[:2] in {"ok", "no", "FI"}]
     return {line[7:].split(":")[0]: line[:7].strip() for line in lines}
 
 
@@ -58,7 +58,7 @@ def test_settings_that_others_can_read_prevent_use(tmp_path):
     value = json.loads(result.stdout)
     assert result.returncode == 1
     assert value["usable"] is False
-    [problem] = [one for one in value["findings"] if one["verdict"] == "wrong"]
+    [problem] = [one for one in value["findings"] if one["verdict"] == "fix"]
     assert problem["topic"] == ".env"
     assert value["machine"]["cores"] >= 1
     assert {base["fits"] for base in value["bases"]} <= {"all weights", "lora", "no"}
@@ -74,7 +74,7 @@ def test_a_damaged_model_prevents_use(trained, tmp_path):
 
     version.write_bytes(content)
     assert result.returncode == 1
-    assert topics(result)["model"] == "WRONG"
+    assert topics(result)["model"] == "FIX"
 
 
 def test_without_the_training_extra_it_still_runs(tmp_path):

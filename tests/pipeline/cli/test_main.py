@@ -213,6 +213,13 @@ def test_a_whole_command_that_reads_a_chat_needs_nothing_heavy(tmp_path, command
     assert (tmp_path / "out").exists() is (command == "build")
 
 
+def test_chat_without_a_voice_lists_the_voices(models):
+    result = understudy("chat", *models)
+
+    assert result.returncode == 2
+    assert "Hugo, Raul, Tiago or anyone" in " ".join(result.stderr.replace("│", "").split())
+
+
 def test_chat_answers_each_line_in_the_voice(models):
     result = understudy(
         "chat", "--as", "hugo", "--start", "nothing", "--seed", 1, *models,

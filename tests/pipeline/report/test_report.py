@@ -199,6 +199,7 @@ def make_scorecard(*voices):
         "format": 2,
         "quick": True,
         "headline": {
+            "bags": 12,
             "attribution": {"value": 0.58, "low": 0.0, "high": -2111108.1},
             "attribution_cold": {"value": 1.0, "low": 0.5, "high": 1.5},
             "fit": {"value": 0.81, "low": 0.71, "high": 0.92},
@@ -242,6 +243,20 @@ def test_the_scorecard_of_a_retraining_has_no_fit(dataset, figures, agreed, tmp_
     assert "sounds like the friend" in html
     assert "fits the conversation" not in html
     assert "AUC" not in html
+
+
+def test_with_too_few_lines_attribution_is_left_out(dataset, figures, agreed, tmp_path):
+    scorecard = make_scorecard("Ana", "Eva")
+    scorecard["headline"]["bags"] = 2
+    artifact = make_artifact(tmp_path, dataset, scorecard)
+    version = VersionReport(artifact, None, read_scorecard(artifact), ())
+
+    page = Page(render_report(dataset, figures, version, agreed))
+
+    assert "sounds like the friend" not in page.text
+    assert "fits the conversation" in page.text
+    assert "Whose lines are these?" not in page.text
+    assert "Too few lines to say" in page.text
 
 
 def test_the_scorecard_has_its_intervals_and_only_voices_that_agreed(

@@ -56,6 +56,44 @@ def test_names_are_changed_one_by_one(ask):
     assert "There is another huguinho" in typed.said
 
 
+def test_back_returns_to_the_person_before_then_to_the_names(ask):
+    roster, typed = ask("", "y", "back", "x", "back", "back", "n", "Hugo", "Bia", "y", "", "")
+
+    asked = [question.split(" [")[0] for question in typed.questions]
+    hugo, ana = "Hugo (900 messages)", "Ana (400 messages)"
+    assert asked[1:5] == [hugo, ana, hugo, ana]
+    found = {person.name: (person.learn, person.imitate) for person in roster.people}
+    assert found["Hugo"] == ("yes", "yes")
+    assert "Bia" in found
+
+
+def test_back_returns_to_the_question_before_about_accounts(ask):
+    second = Author(70, ("Hugo Silva",), 300)
+
+    roster, typed = ask("y", "back", "n", "", "", "", "", authors=(HUGO, ANA, second))
+
+    assert typed.questions[0] == typed.questions[2]
+    assert [person.name for person in roster.people] == ["Hugo", "Ana", "Hugo Silva"]
+
+
+@pytest.mark.parametrize("name", ["Anyone", "alguém"])
+def test_a_name_that_lets_the_model_choose_is_refused(ask, name):
+    roster, typed = ask("n", name, "Hugo", "Ana", "", "", "")
+
+    assert [person.name for person in roster.people] == ["Hugo", "Ana", "Zoe"]
+    assert "lets the model choose" in typed.said
+
+
+def test_a_long_question_is_wrapped_between_words(ask):
+    second = Author(70, ("Hugo " + "Silva " * 12,), 300)
+
+    _, typed = ask("", "", "", "", "", authors=(HUGO, ANA, second))
+
+    assert max(map(len, typed.said.splitlines())) <= 80
+    assert typed.questions[0].endswith("[y/N]")
+    assert " ".join(typed.said.split()).count("Is Hugo the same person as Hugo Silva Silva")
+
+
 def test_two_accounts_become_one_person(ask):
     second = Author(70, ("Hugo Silva",), 300)
 

@@ -126,6 +126,30 @@ def test_all_answers_lead_to_a_running_bot(run, world, folder, telegram):
     assert settings == [f"BOT_TOKEN={TOKEN}", "ADMINS=7", "PACE=1"]
 
 
+def test_back_returns_through_all_questions_to_the_first_one(run, world, folder, telegram):
+    typed = run(*ANSWERS[:7], *["back"] * 6)
+
+    assert not typed.left
+    asked = [question.split(" [")[0].split(",")[0] for question in typed.questions[7:]]
+    assert asked == [
+        "Minutes of training",
+        "Which base",
+        "Keep these answers?",  # from the roster that was written
+        "Which chat",
+        *["Which export"] * 3,
+    ]
+    assert "There is no question before this one." in typed.said
+    assert load_answers(folder / "artifacts").base is None
+    assert not world.trained
+
+
+def test_after_the_training_back_says_how_to_start_again(run, world, telegram):
+    typed = run(*ANSWERS[:9], "back", "n", "")
+
+    assert "start --restart" in typed.said
+    assert len(world.trained) == 1
+
+
 def test_without_a_token_yet_it_stops_before_the_bot(run, world, folder, telegram):
     typed = run(*ANSWERS[:-5], "")
 
@@ -441,9 +465,11 @@ def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "start", interrupted)
 
     result = understudy("start", cwd=tmp_path)
+    elsewhere = understudy("start", "--models", "my models", cwd=tmp_path)
 
     assert result.returncode == 130
     assert "understudy: stopped; `understudy start` continues here" in result.stderr
+    assert "`understudy start --models 'my models'` continues here" in elsewhere.stderr
 
 
 def test_without_a_terminal_and_options_it_says_what_to_give(tmp_path):

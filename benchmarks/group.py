@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,34 +36,39 @@ def run() -> list[Figure]:
         return [
             measure(
                 "command to reply without generation, p95", "ms",
-                lambda: asyncio.run(_talk(folder / "small", None, _ask)),
+                lambda: asyncio.run(talk(folder / "small", None, _ask)),
                 wanted="≤ 30 ms", is_met=lambda value, _: value <= 30,
             ),
             measure(
                 f"the same, {STORED:,} messages stored", "ms",
-                lambda: asyncio.run(_talk(folder / "large", full, _ask)),
-                baseline=lambda: asyncio.run(_talk(folder / "small", None, _ask)),
+                lambda: asyncio.run(talk(folder / "large", full, _ask)),
+                baseline=lambda: asyncio.run(talk(folder / "small", None, _ask)),
                 baseline_name="an empty database",
                 wanted="≤ 30 ms", is_met=lambda value, _: value <= 30,
             ),
             measure(
                 f"the same, while one member sends {FLOOD:,} messages in {FLOOD_SECONDS} s", "ms",
-                lambda: asyncio.run(_talk(folder / "flood", None, _ask_in_flood)),
+                lambda: asyncio.run(talk(folder / "flood", None, _ask_in_flood)),
                 wanted="≤ 300 ms", is_met=lambda value, _: value <= 300,
             ),
             *_measure_start(),
         ]  # fmt: skip
 
 
-async def _talk(folder: Path, database: Path | None, ask: Callable[..., Awaitable[float]]) -> float:
-    """Run the bot in a group, and return what `ask` measures there."""
+async def talk(
+    folder: Path,
+    database: Path | None,
+    ask: Callable[..., Awaitable[float]],
+    chats: Sequence[int] = CHATS,
+) -> float:
+    """Run the bot in groups, and return what `ask` measures there."""
     await asyncio.to_thread(_make_folder, folder, database)
     telegram = Telegram(can_read_all=True)
     async with serve(telegram) as url:
-        card = replace(CARD, chats=tuple(Chat(chat_id, "Friends") for chat_id in CHATS))
+        card = replace(CARD, chats=tuple(Chat(chat_id, "Friends") for chat_id in chats))
         stage = Stage(telegram, url, FakeSpeaker(), folder, card)
         async with stage.running(log_level="ERROR"):
-            groups = [telegram.chat(chat_id, title="Friends") for chat_id in CHATS]
+            groups = [telegram.chat(chat_id, title="Friends") for chat_id in chats]
             users = [telegram.user(person.ids[0], person.name) for person in PEOPLE[:3]]
             for group in groups:
                 await telegram.say(group, users[0], "hello")

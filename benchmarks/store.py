@@ -16,7 +16,8 @@ from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 
 SIZES = (100_000, 1_000_000, 10_000_000)
-CHATS, PEOPLE = 8, 6
+CHAT_IDS = tuple(-1000 - number for number in range(8))
+PEOPLE = 6
 LOADS = 200
 START = datetime(2020, 1, 1, tzinfo=UTC)
 ROSTER = Roster(tuple(Person(f"Friend{n}", (10 + n,), imitate="yes") for n in range(PEOPLE)))
@@ -28,16 +29,18 @@ def run() -> list[Figure]:
     found = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        smallest = _fill(folder / "0.db", SIZES[0])
+        smallest = fill_database(folder / "0.db", CHAT_IDS, SIZES[0])
         for size in SIZES:
             if size > SIZES[0] and shutil.disk_usage(folder).free < FREE_BYTES:
                 break
-            file = smallest if size == SIZES[0] else _fill(folder / "1.db", size)
+            is_smallest = size == SIZES[0]
+            file = smallest if is_smallest else fill_database(folder / "1.db", CHAT_IDS, size)
             found.append(
                 measure(
-                    f"context from {size:,} messages, p95", "ms", lambda file=file: _load(file),
-                    baseline=None if size == SIZES[0] else lambda: _load(smallest),
-                    baseline_name="" if size == SIZES[0] else f"{SIZES[0]:,} messages",
+                    f"context from {size:,} messages, p95", "ms",
+                    lambda file=file: load_contexts(file),
+                    baseline=None if is_smallest else lambda: load_contexts(smallest),
+                    baseline_name="" if is_smallest else f"{SIZES[0]:,} messages",
                     wanted="< 2 ms", is_met=lambda value, _: value < 2,
                 )
             )  # fmt: skip
@@ -68,11 +71,7 @@ def fill_database(file: Path, chats: tuple[int, ...], count: int) -> Path:
     return file
 
 
-def _fill(file: Path, count: int) -> Path:
-    return fill_database(file, tuple(-1000 - n for n in range(CHATS)), count)
-
-
-def _load(file: Path) -> float:
+def load_contexts(file: Path) -> float:
     """Return the 95th percentile of the milliseconds to load a context."""
 
     async def load() -> list[float]:
@@ -80,7 +79,7 @@ def _load(file: Path) -> float:
         async with open_database(f"sqlite+aiosqlite:///{file}") as database:
             store, window = MessageStore(database), Window()
             for number in range(LOADS):
-                place = Place(-1000 - number % CHATS)
+                place = Place(CHAT_IDS[number % len(CHAT_IDS)])
                 started = time.perf_counter()
                 await load_lines(store, place, datetime.now(UTC), ROSTER, window)
                 times.append(1_000 * (time.perf_counter() - started))

@@ -1,6 +1,7 @@
 """The `understudy-bot` command line: run, setup, check, health, playground, dump, db."""
 
 import asyncio
+import logging
 import os
 import webbrowser
 from functools import partial
@@ -28,10 +29,16 @@ def run() -> None:
     logs.set_up_logging(settings.log_level, settings.log_format, settings.token)
     models = Registry(settings.models_dir)
     models.open("current")  # report a problem with the model before Telegram is contacted
+    from bot.checks.local import check_settings_file
     from bot.run import build
     from bot.run import run as run_bot
+    from model.findings import Verdict
     from model.speaking.engine import share_heap
     from model.speaking.speaker import open_speaker
+
+    settings_file = check_settings_file()
+    if settings_file.verdict is Verdict.FIX:
+        logging.getLogger(__name__).warning("%s", settings_file.text)
 
     def print_now(line: str) -> None:
         print(line, flush=True)

@@ -63,7 +63,7 @@ def draw_statistics(statistics: Statistics, texts: PictureTexts) -> Picture:
     if people:
         start = 1 - 3.1 / height
         _write(figure, _EDGE, start, [texts.words], size=13, weight="bold")
-        rows = [start - (0.42 + _LINE * place) / height for place in range(len(people))]
+        rows = [start - (0.42 + _LINE * row) / height for row in range(len(people))]
         left = max(
             _write(figure, _EDGE, y, one.name, end=_NAMES, weight="bold", color=colour)
             for one, y, colour in zip(people, rows, _COLOURS, strict=False)
@@ -92,8 +92,8 @@ def _draw_hours(axes: "Axes", statistics: Statistics, texts: PictureTexts) -> No
     axes.imshow(statistics.hours, cmap="Blues", aspect="auto", vmin=0)
     axes.set_yticks(range(7), texts.weekdays, fontsize=10, color=_INK)
     axes.set_xticks(range(0, 24, 3), [f"{hour} h" for hour in range(0, 24, 3)], fontsize=10)
-    axes.set_xticks([place - 0.5 for place in range(25)], minor=True)
-    axes.set_yticks([place - 0.5 for place in range(8)], minor=True)
+    axes.set_xticks([tick - 0.5 for tick in range(25)], minor=True)
+    axes.set_yticks([tick - 0.5 for tick in range(8)], minor=True)
     axes.grid(which="minor", color="white", linewidth=1)
     axes.tick_params(which="both", length=0, labelcolor=_INK)
     axes.spines[:].set_visible(False)

@@ -312,7 +312,7 @@ class _Drawn:
         self._skipped = skipped
         self._ids: list[int] = []
         self._scores: list[float] = []
-        self._line_end: int | None = None  # the place of a newline before an unfinished label
+        self._line_end: int | None = None  # the index of a newline before an unfinished label
         self._is_complete = False
 
     @property

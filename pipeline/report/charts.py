@@ -44,7 +44,7 @@ _STYLE: Any = {  # the keys differ between versions of matplotlib
 
 def colour_people(names: Sequence[str]) -> dict[str, str]:
     """Return each person's colour."""
-    return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
+    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 
 
 def draw_heat_map(hours: NDArray[np.int64]) -> str:
@@ -94,7 +94,7 @@ def draw_reply_graph(
     """Draw people as circles and the turns with which they answer each other as arrows."""
     names = list(lines)
     angles = np.pi / 2 - 2 * np.pi * np.arange(len(names)) / len(names)
-    places = dict(zip(names, np.column_stack([np.cos(angles), np.sin(angles)]), strict=True))
+    points = dict(zip(names, np.column_stack([np.cos(angles), np.sin(angles)]), strict=True))
     most = max(replies.values(), default=1)
     sizes = {name: 8 + 22 * (count / max(lines.values())) ** 0.5 for name, count in lines.items()}
 
@@ -102,8 +102,8 @@ def draw_reply_graph(
         for (by, to), count in sorted(replies.items(), key=lambda item: item[1]):
             axes.add_patch(
                 FancyArrowPatch(
-                    tuple(places[by]),
-                    tuple(places[to]),
+                    tuple(points[by]),
+                    tuple(points[to]),
                     connectionstyle="arc3,rad=0.13",
                     arrowstyle="-|>",
                     mutation_scale=9,
@@ -115,7 +115,7 @@ def draw_reply_graph(
                 )
             )
         for name in names:
-            x, y = places[name]
+            x, y = points[name]
             axes.plot(x, y, "o", markersize=sizes[name], color=colours[name])
             axes.annotate(
                 _shorten(name),
@@ -183,15 +183,15 @@ def draw_scores(
 
     def draw(axes: Axes) -> None:
         axes.axvline(1, color=_INK, linestyle="--", linewidth=1)
-        for place, (_, value, interval, baselines) in enumerate(rows):
+        for row, (_, value, interval, baselines) in enumerate(rows):
             if interval:
-                axes.plot(interval, [place, place], color=COLOURS[0], linewidth=3, alpha=0.6)
-            label = "this version, 95 %" if not place else None
-            axes.plot(value, place, "o", color=COLOURS[0], markersize=9, label=label)
+                axes.plot(interval, [row, row], color=COLOURS[0], linewidth=3, alpha=0.6)
+            label = "this version, 95 %" if not row else None
+            axes.plot(value, row, "o", color=COLOURS[0], markersize=9, label=label)
             for name, own in baselines.items():
                 shape, colour = marks[name]
-                label = name if not place else None
-                axes.plot(own, place, shape, color=colour, markersize=6, label=label)
+                label = name if not row else None
+                axes.plot(own, row, shape, color=colour, markersize=6, label=label)
         axes.set_yticks(range(len(rows)), [title for title, *_ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(left=0)

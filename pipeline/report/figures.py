@@ -222,9 +222,9 @@ def _to_local(
     starts = pd.to_datetime([day for day, _ in changes]).to_numpy()
     offsets = np.array([minutes for _, minutes in changes]).astype("timedelta64[m]")
     utc = at.dt.tz_localize(None)
-    places = np.maximum(np.searchsorted(starts, utc.to_numpy(), side="right") - 1, 0)
+    periods = np.maximum(np.searchsorted(starts, utc.to_numpy(), side="right") - 1, 0)
     names = sorted({_name_offset(minutes) for _, minutes in changes})
-    return utc + offsets[places], "the export's time, " + " and ".join(names)
+    return utc + offsets[periods], "the export's time, " + " and ".join(names)
 
 
 def _name_offset(minutes: int) -> str:

@@ -159,24 +159,44 @@ def update_history(
         request.min_messages,
     )
     withhold_text(merged, people.roster)
-    dataset = find_dataset(current.artifact) if current.artifact else None
-    removed = read_removed(None, Path(dataset or request.root) / REMOVED)
-    pairs = (map(int, pair.split("/")) for pair in removed)
-    chat_id = merged.chat.chat_id
-    removed_pairs = frozenset(f"{chat_id}/{current_id(merged, *pair)}" for pair in pairs)
+    removed_pairs = _read_removed_pairs(request.root, current, merged)
     dependencies.watch.begin("erase")
     disable_excluded_people(Registry(request.root), people.written)
     if erased := _erase(request.root, people.roster, merged):
         print_indented(erased, dependencies.watch.console)
     dependencies.watch.begin("keep")
+    _store(merged)
+    return _count_changes(merged, people, file, current.record, removed_pairs)
+
+
+def _read_removed_pairs(root: Path, current: CurrentVersion, merged: MergedChat) -> frozenset[str]:
+    """Return the pairs that were struck out of the current version's dataset, by their new ids."""
+    dataset = find_dataset(current.artifact) if current.artifact else None
+    removed = read_removed(None, Path(dataset or root) / REMOVED)
+    ids = (map(int, pair.split("/")) for pair in removed)
+    return frozenset(f"{merged.chat.chat_id}/{current_id(merged, *pair)}" for pair in ids)
+
+
+def _store(merged: MergedChat) -> None:
+    """Write a merged chat as the new history."""
     merged.ledger = replace(merged.ledger, deleted=merged.ledger.deleted + merged.deleted)
     history = replace(merged.history, ledger=merged.ledger)
-    rows = merged.spool.rows(chat_id)
+    rows = merged.spool.rows(merged.chat.chat_id)
     merged.history = write_history(history, merged.header, rows, list(merged.spool.names))
-    total = merged.spool.counts(chat_id).messages
+
+
+def _count_changes(
+    merged: MergedChat,
+    people: People,
+    file: Path,
+    record: TrainingRecord | None,
+    removed_pairs: frozenset[str],
+) -> Intake:
+    """Count the messages that are new and deleted since the current version was trained."""
+    total = merged.spool.counts(merged.chat.chat_id).messages
     new = untrained = total
     deleted_before = 0
-    if record := current.record:
+    if record:
         new = merged.count_newer(record.through, people.roster)
         untrained = merged.count_newer(record.held_out_since, people.roster)
         deleted_before = record.deleted

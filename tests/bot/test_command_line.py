@@ -45,12 +45,13 @@ class Desk:
     folder: Path
     env: dict
     python: str
+    mode: int = 0o600
 
     @asynccontextmanager
     async def started(self, *command):
         lines = "".join(f"{name}={value}\n" for name, value in self.env.items())
         (self.folder / ".env").write_text(lines, "utf-8")
-        (self.folder / ".env").chmod(0o600)
+        (self.folder / ".env").chmod(self.mode)
         bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         bare["PYTHONPATH"] = str(Path(__file__).parents[2])  # the code beside these tests
         process = await asyncio.create_subprocess_exec(
@@ -295,6 +296,7 @@ async def test_the_process_speaks_stops_and_remembers(desk, stage, group, joao, 
         assert f"heard {heard}" in call.params["text"]
         assert (process.returncode, out) == (0, b"")
         assert "hello" not in err.decode()
+        assert "can read" not in err.decode()
         assert "Traceback" not in err.decode()
 
 
@@ -315,6 +317,17 @@ async def test_a_second_process_on_the_same_database_is_refused(desk, stage, gro
     assert "ok     database: understudy.db is up to date; a bot uses it now" in checked.out
     assert checked.code == 0
     assert b" is up, " in again
+
+
+async def test_a_token_that_others_can_read_is_in_the_log(desk):
+    desk.mode = 0o644
+    async with desk.started("-c", FAKE_SPEAKER, "run") as process, asyncio.timeout(60):
+        await process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, err = await process.communicate()
+
+    assert "WARNING" in err.decode()
+    assert "other users can read .env and the token: run chmod 600 .env" in err.decode()
 
 
 async def test_a_kill_while_something_is_forgotten(desk, stage, group, joao):

@@ -21,6 +21,7 @@ from model.chat.prompt import parse_lines
 
 REPLY_SECONDS = 60.0
 SETTLED_SECONDS = 8.0  # more than a turn takes on one slow core
+BURST_SECONDS = 1.5  # more than passes between the messages of one turn, which are sent unpaced
 
 NO_ANSWER = "the bot did not answer: run `understudy-bot check`, which explains problems"
 
@@ -42,8 +43,8 @@ class Group:
         )
         return await self.telegram.say(self.chat, self._user(name), text, reply_to=reply_to)
 
-    async def show_answers(self, since: int) -> Json:
-        """Show the bot's messages until it stops; return the last one.
+    async def show_answers(self, since: int, silence: float = 0.0) -> Json:
+        """Show the bot's messages until it has been silent for some seconds; return the last one.
 
         Raises:
             PlaygroundError: It sends nothing.
@@ -53,7 +54,7 @@ class Group:
         except TimeoutError as error:
             raise PlaygroundError(NO_ANSWER) from error
         shown, last = since, {}
-        while len(self.telegram.calls) > shown or await self._has_new_message(shown):
+        while len(self.telegram.calls) > shown or await self._has_new_message(shown, silence):
             for call in self.telegram.calls[shown:]:
                 if call.method == "sendMessage" and call.error is None:
                     last = call.result
@@ -61,9 +62,9 @@ class Group:
             shown = len(self.telegram.calls)
         return last
 
-    async def _has_new_message(self, since: int) -> bool:
+    async def _has_new_message(self, since: int, seconds: float) -> bool:
         try:
-            await self.telegram.wait_for("sendMessage", since=since, timeout=SETTLED_SECONDS)
+            await self.telegram.wait_for("sendMessage", since=since, timeout=seconds)
         except TimeoutError:
             return False
         return True
@@ -134,10 +135,10 @@ async def show(
         voice = next((v for v in ("Hugo", *voices) if v in voices and v != last), last)
         mark = len(telegram.calls)
         await group.say(last, f"/as {voice}")
-        answer = await group.show_answers(mark)
+        answer = await group.show_answers(mark, BURST_SECONDS)
         mark = len(telegram.calls)
         await group.say(last, "haha why?", reply_to=answer)
-        await group.show_answers(mark)
+        await group.show_answers(mark, BURST_SECONDS)
         mark = len(telegram.calls)
         await group.say(last, "/simulate 4")
-        await group.show_answers(mark)
+        await group.show_answers(mark, SETTLED_SECONDS)

@@ -364,11 +364,16 @@ def print_headline(card: Card, console: Console) -> None:
         )
 
 
+def _list_arms(card: Card) -> list[str]:
+    """Return the arms of a scorecard; a quick one has no cold and no swapped replies."""
+    return [arm for arm in _ARMS if arm in card["style"]]
+
+
 def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's
     rows = table("who speaks", "bags of 1", "bags of 10", "characters", "words")
-    for arm, title in _ARMS.items():
+    for arm in _list_arms(card):
         rows.add_row(
-            title,
+            _ARMS[arm],
             _with_interval(card, f"attribution.bags_of_1.{arm}"),
             _with_interval(card, f"attribution.bags_of_10.{arm}"),
             _shown(card["attribution"]["characters"][arm]),
@@ -387,10 +392,10 @@ def _confusion(card: Card) -> Any:  # noqa: ANN401
 
 def _style(card: Card) -> Any:  # noqa: ANN401
     rows = table("", "msgs/turn", "one msg", "questions", "length", "bland", "copied")
-    for arm, title in _ARMS.items():
+    for arm in _list_arms(card):
         own = card["style"][arm]
         rows.add_row(
-            title,
+            _ARMS[arm],
             _shown(own["messages_per_turn"]),
             *(f"{own[key]:.0%}" for key in ("one_message", "questions")),
             _shown(own["characters"], 0),

@@ -44,7 +44,7 @@ class Size:
         """Return a size with this number of replies for each voice, other counts in proportion."""
 
         def scaled(count: int) -> int:
-            return max(1, round(count * replies / self.replies))
+            return max(1, round(count * replies / self.replies)) if count else 0
 
         return replace(
             self,
@@ -66,7 +66,7 @@ class Size:
 def generate_answers(
     artifact: Artifact, turns: Sequence[Turn], size: Size, seed: int, show_progress: ShowProgress
 ) -> dict[str, tuple[Answer, ...]]:
-    """Reply to real turns in three arms: as they are, cold, and swapped.
+    """Reply to real turns in at most three arms: as they are, cold, and swapped.
 
     Cold contexts have no line of the voice. Swapped replies are in a voice without a line in the
     context, and count as that voice's.
@@ -81,6 +81,8 @@ def generate_answers(
     }
     found = {}
     for arm, (title, asked) in arms.items():
+        if not asked and arm != GENERATED:
+            continue
         with show_progress(title, len(asked)) as on_step:
             found[arm] = tuple(_answer_turns(artifact, asked, seed, on_step))
     return found

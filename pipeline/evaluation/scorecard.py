@@ -88,14 +88,13 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
     style = {arm: measure_style(arms[arm], lines[arm], bland, seed) for arm in arms}
     runs = memorization.index_runs(evidence.training)
     copied = {arm: memorization.measure_copies(runs, own, seed) for arm, own in lines.items()}
-    spoken = [line.text for arm in TUNED for line in lines[arm]]
+    spoken = [line.text for arm in TUNED for line in lines.get(arm, ())]
     private = memorization.count_private_lines(spoken)
     attribution = attributed[BOTH][LARGEST]
     texts = {arm: [line.text for line in lines[arm]] for arm in COMPARED}
     words = min(sum(len(split_words(text)) for text in own) for own in texts.values())
     headline = {
         "attribution": _with_interval(attribution[GENERATED].relative),
-        "attribution_cold": _with_interval(attribution[COLD].relative),
         "attribution_markov": attribution[MARKOV].relative.value,
         "attribution_nearest": attribution[NEAREST].relative.value,
         "right_voice_absent": right_voice["absent"].share.value,
@@ -108,6 +107,8 @@ def compute_scorecard(evidence: Evidence, seed: int) -> dict[str, Any]:
         "bags": attribution[GENERATED].bags,
         **(_headline_of_fit(fits, realism[GENERATED]) if ranked else {}),
     }
+    if COLD in attribution:
+        headline["attribution_cold"] = _with_interval(attribution[COLD].relative)
     scores = {
         "headline": {key: headline[key] for key in HEADLINE if key in headline},
         "replies": _count_replies(arms),

@@ -1,9 +1,13 @@
 """The whole card: a perfect model's figures, a bad one's, and the keys that readers rely on."""
 
+import io
 import json
+from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from pipeline.cli.tables import print_scorecard
 from pipeline.evaluation.heldout import Answer
 from pipeline.evaluation.scorecard import compute_scorecard
 from tests.pipeline.evaluation.people import VOICES, answers, evidence, next_voice
@@ -106,3 +110,17 @@ def test_the_same_evidence_gives_the_same_card_and_no_words_of_anybody(good):
 
     assert written == json.dumps(good, ensure_ascii=False)
     assert not any(word in written for word in ("woof", "friday", "language model"))
+
+
+def test_a_quick_card_has_no_cold_and_no_swapped_replies():
+    made = evidence()
+    arms = {arm: own for arm, own in made.arms.items() if arm not in {"cold", "swapped"}}
+
+    card = compute_scorecard(replace(made, arms=arms), seed=0) | {"quick": True, "held_out": "test"}
+    shown = io.StringIO()
+    print_scorecard(card, Console(file=shown, width=80, highlight=False, markup=False))
+
+    assert "attribution_cold" not in card["headline"]
+    assert card["headline"]["attribution"]["value"] > 0.95
+    assert "cold" not in shown.getvalue()
+    assert "Markov chain" in shown.getvalue()

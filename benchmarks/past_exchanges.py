@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import Codec
@@ -96,8 +96,7 @@ def train(dataset_folder: Path, models: Path, choice: Choice, options: Sequence[
         voices = sorted({split_line(one.line)[0] or "" for one in half if one.is_target})
         if voices and rng.random() >= _WITHOUT:
             voice = rng.choice(voices)
-            first = next(n for n, one in enumerate(lines) if one in half)
-            context = [one.line for one in lines[:first]] or [lines[0].line]
+            context = [one.line for one in lines[: len(lines) // 2]] or [lines[0].line]
             found = memory.find(choice, voice, context, lines[0].session, rng)
             shown = [SessionLine(0, 0, 0, text, is_target=False, pauses=False) for text in found]
             lines = [*shown, *lines]
@@ -160,7 +159,10 @@ def main() -> None:
     """Run one of the two commands."""
     command, dataset, models, *rest = sys.argv[1:]
     if command == "train":
-        train(Path(dataset), Path(models), rest[0], rest[1:])  # type: ignore[arg-type]
+        choice, *options = rest
+        if choice not in get_args(Choice):
+            sys.exit(f"choose one of {', '.join(get_args(Choice))}")
+        train(Path(dataset), Path(models), cast("Choice", choice), options)
     else:
         score(Path(dataset), Path(models), int(rest[0]) if rest else 40)
 

@@ -32,12 +32,12 @@ def run() -> None:
     from bot.checks.local import check_settings_file
     from bot.run import build
     from bot.run import run as run_bot
-    from model.findings import Verdict
+    from model.findings import Severity
     from model.speaking.engine import share_heap
     from model.speaking.speaker import open_speaker
 
     settings_file = check_settings_file()
-    if settings_file.verdict is Verdict.FIX:
+    if settings_file.severity is Severity.FIX:
         logging.getLogger(__name__).warning("%s", settings_file.text)
 
     def print_now(line: str) -> None:
@@ -55,12 +55,12 @@ def check() -> None:
     conflict and continues.
     """
     from bot.checks import run_checks
-    from model.findings import Verdict
+    from model.findings import Severity
 
     findings = asyncio.run(run_checks(load_settings()))
     for finding in findings:
         print(finding)
-    if any(finding.verdict is Verdict.FIX for finding in findings):
+    if any(finding.severity is Severity.FIX for finding in findings):
         raise typer.Exit(1)
 
 

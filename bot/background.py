@@ -65,7 +65,7 @@ def start_jobs(
         )
 
     async def release() -> None:
-        await app.release(client.read)
+        await app.release(client.parse_update)
 
     log = wal_file(state.settings.database_url)
 

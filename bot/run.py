@@ -35,7 +35,7 @@ from bot.store.database import lock_database, open_database, prepare_database, r
 from bot.store.heartbeat import heartbeat_file, notify_systemd
 from bot.texts import EN
 from bot.transport.outgoing import never_arrived, retry_seconds
-from bot.transport.polling import ALLOWED_UPDATES, Client, client_of
+from bot.transport.polling import ALLOWED_UPDATES, Client, make_client
 from bot.transport.webhook import keep_webhook, listening
 
 T = TypeVar("T")
@@ -273,7 +273,7 @@ def build(
         SettingsError: There is no token.
     """
     resources = AsyncExitStack()
-    client = client_of(settings)
+    client = make_client(settings)
 
     async def set_up(app: DurableApplication) -> None:
         state = await _open_state(app, settings, models, open_speaker, resources)
@@ -284,7 +284,7 @@ def build(
         resources.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)
         uncertain = await state.store.outbox.settle()
-        replayed = await app.replay(client.read)
+        replayed = await app.replay(client.parse_update)
         if uncertain or replayed:
             logger.info("%d updates handled again, %d replies uncertain", replayed, uncertain)
         start_jobs(app, client, state, resources, model_check_seconds)

@@ -8,7 +8,7 @@ COLUMNS = 80
 _INDENT = " " * 7
 
 
-class Verdict(Enum):
+class Severity(Enum):
     """The outcome of a check; FIX says what to do, NOTE leaves the judgement to a person."""
 
     OK = "ok"
@@ -21,13 +21,13 @@ class Finding:
     """The result of one check."""
 
     topic: str
-    verdict: Verdict
+    severity: Severity
     text: str
 
     def __str__(self) -> str:
         """Return the finding in lines of 80 columns; paths and addresses are not broken."""
         return textwrap.fill(
-            f"{self.verdict.value:<5}  {self.topic}: {self.text}",
+            f"{self.severity.value:<5}  {self.topic}: {self.text}",
             COLUMNS,
             subsequent_indent=_INDENT,
             break_long_words=False,
@@ -37,14 +37,14 @@ class Finding:
 
 def ok(topic: str, text: str) -> Finding:
     """Return a finding that all is well."""
-    return Finding(topic, Verdict.OK, text)
+    return Finding(topic, Severity.OK, text)
 
 
 def note(topic: str, text: str) -> Finding:
     """Return a finding that a person has to judge."""
-    return Finding(topic, Verdict.NOTE, text)
+    return Finding(topic, Severity.NOTE, text)
 
 
-def wrong(topic: str, text: str) -> Finding:
+def fix(topic: str, text: str) -> Finding:
     """Return a finding that something has to be fixed."""
-    return Finding(topic, Verdict.FIX, text)
+    return Finding(topic, Severity.FIX, text)

@@ -1,5 +1,6 @@
 """Show progress bars, tables and the colours of names in an 80-column terminal."""
 
+import shlex
 import time
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -22,6 +23,9 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+DEFAULT_MODELS = Path("artifacts")
+"""The folder of trained models unless --models names another."""
 
 _COLOURS = (
     "#0087ff", "#d75f00", "#00af5f", "#d75fd7", "#af8700", "#875fff", "#00afaf", "#ff5f5f",
@@ -100,10 +104,35 @@ def table(
     return empty
 
 
+def short_path(path: Path) -> str:
+    """Return a path for people: relative to this folder, or to the home folder as ~."""
+    for folder, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path != folder and path.is_relative_to(folder):
+            return f"{prefix}{path.relative_to(folder)}"
+    return str(path)
+
+
+def quote(word: object) -> str:
+    """Return a word quoted for a shell; a path below home or this folder is shortened."""
+    if isinstance(word, Path):
+        short = short_path(word)
+        plain = short.removeprefix("~/")
+        return short if shlex.quote(plain) == plain else shlex.quote(str(word))
+    return shlex.quote(str(word))
+
+
+def models_option(models_dir: Path) -> list[object]:
+    """Return the option that names the models folder; empty for the default folder."""
+    return [] if models_dir == DEFAULT_MODELS else ["--models", models_dir]
+
+
 def nats_note(replies: int) -> str:
     """Return the note below a table of losses; `replies` is 0 if the count is unknown."""
-    which = f"{replies:,} held-out replies" if replies else "held-out replies"
-    return f"  in nats per character on {which}; lower is better"
+    which = f"{replies:,} real replies" if replies else "real replies"
+    return (
+        f"  How surprised the model is by {which} that it never saw (loss in nats\n"
+        "  per character; lower is better)"
+    )
 
 
 def shown(figure: float | None) -> str:

@@ -6,7 +6,7 @@ from bot.checks import local, telegram
 from bot.settings import Settings
 from bot.store.groups import read_decisions
 from model.errors import ArtifactError
-from model.findings import Finding, wrong
+from model.findings import Finding, fix
 
 POLL_SECONDS = 2
 """How long `check` asks for updates. This interrupts another poller, which asks again after 1 s."""
@@ -17,7 +17,7 @@ async def run_checks(settings: Settings, *, poll_seconds: int = POLL_SECONDS) ->
     try:
         artifact = await asyncio.to_thread(local.open_current, settings.models_dir)
     except ArtifactError as error:
-        model, card = [wrong("model", str(error))], None
+        model, card = [fix("model", str(error))], None
     else:
         decisions = await read_decisions(settings.database_url)
         model, card = local.check_model(artifact, settings, decisions), artifact.card

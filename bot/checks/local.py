@@ -25,7 +25,7 @@ from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
 from model.chat.roster import Decision
 from model.errors import ArtifactError
-from model.findings import Finding, note, ok, wrong
+from model.findings import Finding, fix, note, ok
 from model.machine import count_cores
 
 ENV_FILE = Path(".env")
@@ -40,7 +40,7 @@ def check_settings_file() -> Finding:
     if not ENV_FILE.exists():
         return ok("settings", f"valid; there is no {ENV_FILE} in {Path.cwd()}")
     if ENV_FILE.stat().st_mode & _OTHERS:
-        return wrong(
+        return fix(
             "settings", f"other users can read {ENV_FILE} and the token: run {_chmod(ENV_FILE)}"
         )
     return ok("settings", f"valid, and only you can read {ENV_FILE}")
@@ -52,19 +52,17 @@ async def check_database(settings: Settings) -> Finding:
     try:
         version = await read_version(settings.database_url)
     except StoreError as error:
-        return wrong("database", str(error))
+        return fix("database", str(error))
     if version is Version.MISSING:
         return ok("database", f"{path} does not exist yet; `understudy-bot run` creates it")
     if version is not Version.CURRENT:
-        return wrong("database", describe_mismatch(settings.database_url, version))
+        return fix("database", describe_mismatch(settings.database_url, version))
     if not os.access(path, os.R_OK | os.W_OK):
-        return wrong(
+        return fix(
             "database", f"{path} cannot be written: give the bot's user write access, or {ANOTHER}"
         )
     if path.stat().st_mode & _OTHERS:
-        return wrong(
-            "database", f"other users can read {path} and all messages: run {_chmod(path)}"
-        )
+        return fix("database", f"other users can read {path} and all messages: run {_chmod(path)}")
     is_used = await asyncio.to_thread(is_locked, settings.database_url)
     more = "; a bot uses it now, so a second `understudy-bot run` fails" if is_used else ""
     return ok("database", f"{path} is up to date{more}")
@@ -77,9 +75,7 @@ def check_disk(settings: Settings) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / MIB:,.0f} MiB are free in {folder}"
     if free < MIN_FREE:
-        return wrong(
-            "disk", f"{text}; soon no message can be stored: free some space, or {ANOTHER}"
-        )
+        return fix("disk", f"{text}; soon no message can be stored: free some space, or {ANOTHER}")
     if free < LOW_FREE:
         return note("disk", f"{text}: free some space before it is full")
     return ok("disk", text)
@@ -89,7 +85,7 @@ def check_device(settings: Settings) -> Finding:
     """Check that CTranslate2, which runs the model, finds the GPU that DEVICE names."""
     runs_on_gpu = _runs_on_gpu(settings)
     if settings.device == "cuda" and not runs_on_gpu:
-        return wrong(
+        return fix(
             "DEVICE",
             "cuda, but CTranslate2 finds no GPU: set DEVICE=auto or DEVICE=cpu in .env, or "
             "install NVIDIA's driver and CUDA 12's cuBLAS (`nvidia-smi` must show the GPU)",
@@ -122,7 +118,7 @@ def check_retrain_command(settings: Settings) -> list[Finding]:
     if found := shutil.which(program):
         return [ok("RETRAIN_COMMAND", f"runs {found}")]
     return [
-        wrong(
+        fix(
             "RETRAIN_COMMAND",
             f"there is no program {program}: write its full path",
         )
@@ -156,7 +152,7 @@ def check_model(
     card = artifact.card
     access = build_access(card, card.roster, settings, decisions)
     names = ", ".join(person.name for person in access.voices)
-    voices = ok("voices", names) if names else wrong("voices", EN.no_voices)
+    voices = ok("voices", names) if names else fix("voices", EN.no_voices)
     return [ok("model", f"{artifact.path.name}, based on {card.base}; complete"), voices]
 
 

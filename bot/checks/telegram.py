@@ -25,7 +25,7 @@ from bot.settings import Settings
 from bot.texts import EN
 from model.artifacts.artifact import Card, Chat
 from model.chat.names import make_printable, make_printable_name
-from model.findings import Finding, note, ok, wrong
+from model.findings import Finding, fix, note, ok
 
 NO_ADMINS = "none yet: send /start to the bot in private; it answers with the line to add to .env"
 TELEGRAM = Settings.model_fields["telegram_api_url"].default
@@ -54,7 +54,7 @@ def check_delivery(settings: Settings, info: WebhookInfo) -> Finding:
             "webhook", f"still {info.url}; `understudy-bot run` sets WEBHOOK_URL; {waiting}"
         )
     if info.last_error_message and info.pending_update_count:
-        return wrong(
+        return fix(
             "webhook",
             f"Telegram could not deliver ({info.last_error_message}); {waiting}: start the bot and "
             f"check that {info.url} leads to {settings.webhook_listen}, with a valid certificate",
@@ -77,7 +77,7 @@ async def check_telegram(settings: Settings, card: Card | None, poll_seconds: in
                 await _check_admins(bot, settings.admins),
             ]
     except SettingsError as error:
-        failure = wrong("token", str(error))
+        failure = fix("token", str(error))
     except TelegramError as error:
         failure = _explain_refusal(settings, error)
     return [failure, _list_admins(settings.admins)]
@@ -89,7 +89,7 @@ def check_clock(ahead: timedelta) -> Finding:
         return ok("clock", "the same as Telegram's")
     minutes = abs(ahead) / timedelta(minutes=1)
     side = "ahead of" if ahead > timedelta() else "behind"
-    return wrong(
+    return fix(
         "clock",
         f"{minutes:,.0f} min {side} Telegram's, so the bot splits conversations at the wrong "
         "places: let the system set it (`timedatectl set-ntp true`)",
@@ -109,7 +109,7 @@ async def _check_admins(bot: Bot, ids: Iterable[int]) -> Finding:
     unreachable = [user_id for user_id in sorted(ids) if not await _can_write_to(bot, user_id)]
     if not unreachable:
         return _list_admins(ids)
-    return wrong(
+    return fix(
         "ADMINS",
         f"the bot cannot write to {_listed(unreachable)}: each admin must send /start to "
         f"@{bot.username} in private once; or the id is wrong",
@@ -119,7 +119,7 @@ async def _check_admins(bot: Bot, ids: Iterable[int]) -> Finding:
 def _list_admins(ids: Iterable[int]) -> Finding:
     """List the admins, without asking Telegram."""
     listed = _listed(sorted(ids))
-    return ok("ADMINS", listed) if listed else wrong("ADMINS", NO_ADMINS)
+    return ok("ADMINS", listed) if listed else fix("ADMINS", NO_ADMINS)
 
 
 async def _can_write_to(bot: Bot, user_id: int) -> bool:
@@ -150,7 +150,7 @@ async def _check_group(bot: Bot, chat: Chat) -> tuple[Finding, bool]:
     else:
         is_admin = has_admin_rights(me)
         return ok("group", f"{name}, as {'an admin' if is_admin else 'a member'}"), is_admin
-    return wrong("group", text), False
+    return fix("group", text), False
 
 
 def _check_privacy_mode(bot: Bot, *, is_admin: bool) -> Finding:
@@ -194,10 +194,10 @@ def _check_address(settings: Settings, url: str) -> Finding:
         if own_server:
             more = "your own Bot API server accepts it with --local"
             return note("WEBHOOK_URL", f"{text}; {more}")
-        return wrong("WEBHOOK_URL", text)
+        return fix("WEBHOOK_URL", text)
     if (parts.port or PORTS[0]) not in PORTS and not own_server:
         ports = ", ".join(map(str, PORTS))
-        return wrong(
+        return fix(
             "WEBHOOK_URL", f"Telegram does not post to port {parts.port}: use one of {ports}"
         )
     return ok("WEBHOOK_URL", url)
@@ -212,13 +212,13 @@ def _explain_refusal(settings: Settings, error: TelegramError) -> Finding:
             "from @BotFather (/mybots, API Token) into .env"
         )
         own = "" if url == TELEGRAM else f"; or {url} is not a Bot API server"
-        return wrong("token", f"{text}{own}")
+        return fix("token", f"{text}{own}")
     reason = error.message.replace(settings.token, "[token]")
     if isinstance(error, BadRequest) or not isinstance(error, NetworkError):
         advice = "check that it is a Bot API server, and the one that the bot was last moved to"
-        return wrong("TELEGRAM_API_URL", f"{url} refused ({reason}): {advice}")
+        return fix("TELEGRAM_API_URL", f"{url} refused ({reason}): {advice}")
     advice = "check the network, a proxy or firewall, and the address"
-    return wrong("TELEGRAM_API_URL", f"{url} cannot be reached ({reason}): {advice}")
+    return fix("TELEGRAM_API_URL", f"{url} cannot be reached ({reason}): {advice}")
 
 
 def _bot(settings: Settings, ahead: list[timedelta]) -> Bot:

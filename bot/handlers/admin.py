@@ -181,13 +181,17 @@ async def show_model(_: Message, context: Context) -> str:
 async def roll_back(message: Message, context: Context) -> str:
     """Go back to the version that was current before this one."""
     state, chat_id = context.state, message.chat.id
+    holder = state.model_holder
+    before = holder.current.artifact
     try:
-        await asyncio.to_thread(state.model_holder.models.rollback)
-        change = await state.model_holder.check()
+        await asyncio.to_thread(holder.models.rollback)
+        change = await holder.check()
     except UnderstudyError as error:
         return context.texts.rollback_failed.format(reason=error)
     with_scores = chat_id > 0 or state.access.learned_from(chat_id)
-    artifact = state.model_holder.current.artifact
+    artifact = holder.current.artifact
+    if change is None and artifact.path != before.path:  # the background job was first
+        change = ModelChange(artifact.path.name, before=before)
     return describe_model_change(change, artifact, context.texts, with_scores=with_scores)
 
 

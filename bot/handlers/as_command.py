@@ -19,7 +19,7 @@ from bot.texts.wording import Wording
 from bot.transport.incoming import after_command, author_id, has_button, place_of
 from bot.transport.outgoing import AS_BUTTON, answer_query
 from model.chat.eligibility import begins_reply, parse_voice_header
-from model.chat.names import ANYONE, find_similar_names, fold
+from model.chat.names import ANYONE_WORDS, find_similar_names, fold
 from model.chat.roster import Person
 
 _FIRST_WORD = re.compile(r"[^\s,:]+")
@@ -33,7 +33,7 @@ def parse_anyone_request(text: str, command: int) -> ReplyRequest | None:
     """
     words = text.strip()
     found = _FIRST_WORD.match(words)
-    if not found or fold(found.group()) not in ANYONE:
+    if not found or fold(found.group()) not in ANYONE_WORDS:
         return None
     rest = words[found.end() :].lstrip(" ,:\n\t")
     return (

@@ -62,8 +62,11 @@ class Simulator:
 
     async def stop(self, message: Message, context: Context) -> str:
         """Stop the simulation and all other turns in this chat; anyone may ask for this."""
+        stopped = self.running.get(message.chat.id)
+        if not stopped and not context.state.replies.pending_in(message.chat.id):
+            return context.texts.nothing_to_stop
         self.speaking.stop(message.chat.id)
-        if stopped := self.running.get(message.chat.id):
+        if stopped:
             stopped.set()
         return context.texts.stopped
 
@@ -123,7 +126,8 @@ def parse_simulation(words: str, roster: Roster) -> SimulationRequest:
 
     Raises:
         TurnsError: The number of turns is not from 1 to 20.
-        WhoError: A name fits nobody or several people, or there are more than `MAX_TURNS` names.
+        VoiceNameError: A name fits nobody or several people, or there are more than `MAX_TURNS`
+            names.
     """
     turns, people = None, list[Person]()
     found = _ABOUT.search(words)

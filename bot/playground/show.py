@@ -21,7 +21,7 @@ from model.chat.prompt import parse_lines
 
 REPLY_SECONDS = 60.0
 SETTLED_SECONDS = 8.0  # more than a turn takes on one slow core
-BURST_SECONDS = 1.5  # more than passes between the messages of one turn, which are sent unpaced
+BURST_SECONDS = 1.5  # longer than between a turn's messages, sent without pauses
 
 NO_ANSWER = "the bot did not answer: run `understudy-bot check`, which explains problems"
 

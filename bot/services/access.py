@@ -94,7 +94,7 @@ class Access:
 
     @property
     def not_agreed(self) -> tuple[Person, ...]:
-        """Return the friends with enough messages for a voice who did not agree, or refused."""
+        """Return the friends who wrote enough for a voice but have not agreed, or have refused."""
         people = (person for person in self.roster.people if not person.quiet)
         return tuple(person for person in people if not self.may_imitate(person))
 

@@ -26,7 +26,7 @@ from bot.store.outbox import APOLOGY, NOTICE, Line, Part, State, Turn
 from bot.transport.incoming import message_of
 from bot.transport.outgoing import (
     Question,
-    calling_before_departure,
+    calling_before_sending,
     retry_seconds,
     send,
     send_photo,
@@ -221,32 +221,32 @@ class Delivery:
     ) -> tuple[Message | None, State]:
         """Send a message; if it certainly did not arrive, retry it while `again` returns True.
 
-        The departure is logged just before the request leaves: a kill while the message waits for
+        The attempt is logged just before the request is sent: a kill while the message waits for
         the rate limiter or a connection loses nothing. `left`: see `bot.store.outbox.Note`.
         """
         outbox, loop = self.state.store.outbox, asyncio.get_running_loop()
-        end, wait, moves, has_left = loop.time() + RETRY_SECONDS, FIRST_WAIT, 0, False
+        end, wait, moves, was_attempted = loop.time() + RETRY_SECONDS, FIRST_WAIT, 0, False
 
-        async def leave() -> None:
-            nonlocal has_left
-            outbox.log.note_departure(part, left, None if left else place)
-            has_left = True
+        async def log_attempt() -> None:
+            nonlocal was_attempted
+            outbox.log.note_attempt(part, left, None if left else place)
+            was_attempted = True
 
         while True:
-            address, has_left = self.state.current_place(place), False
+            address, was_attempted = self.state.current_place(place), False
             try:
-                with calling_before_departure(leave):
+                with calling_before_sending(log_attempt):
                     sent = await sending(address)
             except TelegramError as error:
-                if isinstance(error.__cause__, StoreError):  # raised by `leave`: it was not sent
+                if isinstance(error.__cause__, StoreError):  # of `log_attempt`: it was not sent
                     raise error.__cause__ from error
                 has_moved = isinstance(error, ChatMigrated) and moves < MAX_MIGRATIONS
                 pause = retry_seconds(error) if isinstance(error, RetryAfter) else wait
-                may_repeat = isinstance(error, RetryAfter) or not has_left
+                may_repeat = isinstance(error, RetryAfter) or not was_attempted
                 if not has_moved and (not may_repeat or loop.time() + pause > end):
                     is_refused = isinstance(error, BadRequest | Forbidden)
                     is_refused |= not isinstance(error, NetworkError)
-                    state: State = "refused" if is_refused or not has_left else "uncertain"
+                    state: State = "refused" if is_refused or not was_attempted else "uncertain"
                     kind = type(error).__name__
                     logger.warning("chat %d: %s, %s", place.chat_id, kind, state)
                     return None, state

@@ -6,13 +6,14 @@ records make it safe to end the process at any moment:
 - The database holds a part's state and the unsent messages of its turn. It is written once before
   the first message of a turn leaves (`keep_turn`) and once after each message (`advance`, or `mark`
   for a text).
-- The send log, a small file, holds for each part whether its newest message has left and whether
-  Telegram has answered. It is written just before a request leaves and just after the answer.
+- The send log, a small file, holds for each part whether its newest message was sent and whether
+  Telegram has answered. It is written just before a request is sent and just after the answer.
 
 What the next start finds after a kill:
 
 - before `keep_turn`: nothing. Nothing was sent, and the turn is generated again.
-- before the departure: the unsent turn. It is sent. A text has no record yet and is sent again.
+- before the attempt to send: the unsent turn. It is sent. A text has no record yet and is sent
+  again.
 - before Telegram's answer: a log entry without an answer. The message may have arrived. It counts
   as uncertain and is not sent again; the rest of the turn is sent.
 - before `advance` or `mark`: a log entry with the answer. `settle` stores what `advance` or `mark`
@@ -291,7 +292,7 @@ class SendLog:
                 continue
         return dict(self.notes)
 
-    def note_departure(self, part: Part, left: int = 0, place: Place | None = None) -> None:
+    def note_attempt(self, part: Part, left: int = 0, place: Place | None = None) -> None:
         """Log that a message is about to be sent; `left` and `place`: see `Note`.
 
         Raises:
@@ -307,9 +308,9 @@ class SendLog:
         Raises:
             StoreError: The file cannot be written; `notes` has the entry.
         """
-        departed = self.notes.get(part) or Note(part)
+        attempted = self.notes.get(part) or Note(part)
         bare = replace(message, text="") if message else None
-        self.notes[part] = note = replace(departed, has_arrived=True, message=bare)
+        self.notes[part] = note = replace(attempted, has_arrived=True, message=bare)
         self._append(asdict(note))
 
     def drop(self, part: Part) -> None:

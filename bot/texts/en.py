@@ -99,6 +99,7 @@ EN = Wording(
     error="Sorry, something went wrong on my side. Please try again in a few minutes.",
     simulation_running="They are already talking. Let them finish, or send /stop.",
     stopped="I've stopped.",
+    nothing_to_stop="Nobody is talking right now.",
     simulate_usage="How many turns? Send a number from 1 to {most}, for example /simulate {usual}.",
     no_turn="They have nothing to say to that. Write something and try again.",
     chatty_level=(

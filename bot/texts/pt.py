@@ -104,6 +104,7 @@ PT = Wording(
     error="Desculpa, algo correu mal do meu lado. Tenta outra vez daqui a uns minutos.",
     simulation_running="Já estão a conversar. Deixa-os acabar, ou envia /stop.",
     stopped="Parei.",
+    nothing_to_stop="Ninguém está a falar agora.",
     simulate_usage="Quantas falas? Envia um número de 1 a {most}, por exemplo /simulate {usual}.",
     no_turn="Não têm nada a dizer sobre isso. Escreve algo e tenta outra vez.",
     chatty_level=(

@@ -58,6 +58,7 @@ class Wording:
 
     simulation_running: str
     stopped: str
+    nothing_to_stop: str
     simulate_usage: str
     no_turn: str
 

@@ -50,7 +50,7 @@ UNCOUNTED = frozenset(
 
 Callback: TypeAlias = Callable[[], Awaitable[None]]
 
-_BEFORE_DEPARTURE: ContextVar[Callback | None] = ContextVar("before_departure", default=None)
+_BEFORE_SENDING: ContextVar[Callback | None] = ContextVar("before_sending", default=None)
 
 logger = logging.getLogger(__name__)
 
@@ -252,24 +252,24 @@ async def pause(bot: Bot, place: Place, seconds: float, stopped: asyncio.Event) 
 
 
 @contextmanager
-def calling_before_departure(callback: Callback) -> Iterator[None]:
+def calling_before_sending(callback: Callback) -> Iterator[None]:
     """Await `callback` just before each request in the block is sent.
 
     If it fails, the request is not sent.
     """
-    token = _BEFORE_DEPARTURE.set(callback)
+    token = _BEFORE_SENDING.set(callback)
     try:
         yield
     finally:
-        _BEFORE_DEPARTURE.reset(token)
+        _BEFORE_SENDING.reset(token)
 
 
-async def watch_departure(request: httpx.Request) -> None:
+async def watch_sending(request: httpx.Request) -> None:
     """Await the callback when httpx starts to send a request; this is an httpx event hook.
 
     The names of the events: https://www.python-httpx.org/advanced/extensions/#trace.
     """
-    callback = _BEFORE_DEPARTURE.get()
+    callback = _BEFORE_SENDING.get()
     if callback is None:
         return
 

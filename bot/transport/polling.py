@@ -17,7 +17,7 @@ from bot.errors import StoreError
 from bot.settings import Settings
 from bot.store.inbox import Inbox
 from bot.store.updates import Json
-from bot.transport.outgoing import Limiter, watch_departure
+from bot.transport.outgoing import Limiter, watch_sending
 
 ALLOWED_UPDATES = (
     "message",
@@ -110,13 +110,13 @@ class Client(ExtBot[Any]):
         if self._inbox is None or self._trim is None or not updates:
             return {}
         read = await asyncio.to_thread(
-            lambda: {update["update_id"]: self.read(update) for update in updates}
+            lambda: {update["update_id"]: self.parse_update(update) for update in updates}
         )
         unreadable = {number for number, update in read.items() if update is None}
         fresh = await self._inbox.store(list(map(self._trim, updates)), unreadable)
         return {number: update for number, update in read.items() if update and number in fresh}
 
-    def read(self, update: Json) -> Update | None:
+    def parse_update(self, update: Json) -> Update | None:
         """Return an update as the library's, or None if it cannot be read."""
         try:
             return Update.de_json(update, self)
@@ -126,7 +126,7 @@ class Client(ExtBot[Any]):
             return None
 
 
-def client_of(settings: Settings) -> Client:
+def make_client(settings: Settings) -> Client:
     """Return the client for these settings, not yet initialised.
 
     Raises:
@@ -143,7 +143,7 @@ def client_of(settings: Settings) -> Client:
         request=HTTPXRequest(
             connection_pool_size=CONNECTIONS,
             read_timeout=READ_SECONDS,
-            httpx_kwargs={"event_hooks": {"request": [watch_departure]}},
+            httpx_kwargs={"event_hooks": {"request": [watch_sending]}},
         ),
         rate_limiter=Limiter(),
     )

@@ -21,6 +21,8 @@ ROSTER = "roster.json"
 COPY_INDEX = "lines.index"
 VOICE_TABLE = "voices.index"
 SCORECARD = "scorecard.json"
+Scorecard = Mapping[str, Any]
+"""The content of scorecard.json."""
 Family = Literal["encoder-decoder", "decoder-only"]
 _MAX_CANDIDATES, _MAX_NEW_TOKENS, _MAX_TOP_K = 1_000, 1_024, 1_000_000
 _MAX_PROMPT_TOKENS = 1_000_000

@@ -16,7 +16,7 @@ MAX_NAME = 40
 UNKNOWN_NAME = "somebody"
 """Name in prompts of an author whose name is unknown or private."""
 
-ANYONE = frozenset({"anyone", "anybody", "alguem", "qualquer"})
+ANYONE_WORDS = frozenset({"anyone", "anybody", "alguem", "qualquer"})
 """Words after `/as`, folded, with which the model chooses who speaks."""
 
 MAX_SHOWN_NAME = 80
@@ -184,7 +184,10 @@ def _compute_similarity(text: str, label: str) -> float:
 
 
 def _list_labels(people: list[PersonT]) -> list[tuple[str, PersonT]]:
-    """Return every folded name and alias, then the first names that only one person has."""
+    """Return every folded name and alias, then the first names that only one person has.
+
+    Words with which the model chooses who speaks are left out.
+    """
     labels = [
         (fold(label), person) for person in people for label in (person.name, *person.aliases)
     ]
@@ -197,7 +200,7 @@ def _list_labels(people: list[PersonT]) -> list[tuple[str, PersonT]]:
         for first, owners in by_first_name.items()
         if len(owners) == 1 and first not in taken
     ]
-    return [(label, person) for label, person in labels if label]
+    return [(label, person) for label, person in labels if label and label not in ANYONE_WORDS]
 
 
 @lru_cache(1 << 14)

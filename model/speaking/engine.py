@@ -50,7 +50,7 @@ class Candidate:
 class Request:
     """A prompt, the ids that a reply must begin with, and the ids of its voice's label.
 
-    A reply ends where a newline is followed by something else than the label.
+    A reply ends where a newline is followed by anything other than the label.
     """
 
     prompt: Ids

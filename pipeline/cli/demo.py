@@ -19,7 +19,7 @@ from pipeline.evaluation.evaluate import QUICK, evaluate
 from pipeline.terminal import print_paragraph, step
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.run import Start, checkpoint_of, train
-from pipeline.training.verdict import verdict
+from pipeline.training.verdict import summarize_result
 
 CONVERSATION = "conversation.txt"
 
@@ -68,7 +68,7 @@ def run_demo(
     version = registry.open()
     card = evaluate(version, dataset, registry.root / "bases", QUICK, 0, console)
     print_headline(card, console)
-    print_paragraph(verdict(trained.loss, card), console)
+    print_paragraph(summarize_result(trained.loss, card), console)
     console.print(
         f"\n  Full scorecard: {version.path / SCORECARD}", highlight=False, soft_wrap=True
     )

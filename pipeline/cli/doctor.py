@@ -18,7 +18,7 @@ from rich.text import Text
 from model.artifacts.registry import Registry
 from model.chat.names import escape_control_characters, make_printable_name
 from model.errors import ArtifactError, DatasetError, TrainingError
-from model.findings import Finding, Verdict, note, ok, wrong
+from model.findings import Finding, Severity, fix, note, ok
 from pipeline.cli import options
 from pipeline.dataset.summary import read_summary
 from pipeline.terminal import table
@@ -34,7 +34,7 @@ _HUB_SECONDS = 3.0
 _MIN_PYTHON = (3, 11)
 _MIN_DISK, _ENOUGH_DISK = GIB // 2, 5 * GIB
 """Bytes: less is too little for a model; torch, a base and a few versions need the second."""
-_STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FIX: "bold red"}
+_STYLES = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.FIX: "bold red"}
 _FITS = {"all weights": "yes", "lora": "with --lora", "no": "no"}
 
 
@@ -55,7 +55,7 @@ def doctor(
         if not as_json:
             print_finding(finding, console)
     needs = _known_needs(machine)
-    is_usable = all(one.verdict is not Verdict.FIX for one in findings)
+    is_usable = all(one.severity is not Severity.FIX for one in findings)
     if as_json:
         _print_json(findings, machine, needs, is_usable=is_usable)
     elif needs:
@@ -89,9 +89,9 @@ def run_checks(machine: Machine, models_dir: Path) -> Iterator[Finding]:
 
 
 def print_finding(finding: Finding, console: Console) -> None:
-    """Print a finding, with its verdict in colour."""
+    """Print a finding, with its severity in colour."""
     text = Text(str(finding))
-    text.stylize(_STYLES[finding.verdict], 0, len(finding.verdict.value))
+    text.stylize(_STYLES[finding.severity], 0, len(finding.severity.value))
     console.print(text, soft_wrap=True)
 
 
@@ -123,7 +123,7 @@ def _known_needs(machine: Machine) -> "list[Needs]":
 def _check_python(machine: Machine) -> Finding:
     text = f"{machine.python}, torch {machine.torch or 'none'}, CTranslate2 {machine.ctranslate2}"
     if sys.version_info < _MIN_PYTHON:
-        return wrong("python", f"{text}: Python 3.11 or newer is needed")
+        return fix("python", f"{text}: Python 3.11 or newer is needed")
     return ok("python", text)
 
 
@@ -137,7 +137,7 @@ def _check_gpu(machine: Machine) -> Finding:
 def _check_memory(machine: Machine) -> Finding:
     text = f"{machine.memory / GIB:.1f} GiB, of which {machine.free_memory / GIB:.1f} GiB are free"
     if machine.memory < GIB // 2:
-        return wrong("memory", f"{text}: even the smallest model needs about 350 MiB with the bot")
+        return fix("memory", f"{text}: even the smallest model needs about 350 MiB with the bot")
     return ok("memory", text)
 
 
@@ -147,7 +147,7 @@ def _check_disk(models_dir: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     text = f"{free / GIB:.1f} GiB are free in {folder}"
     if free < _MIN_DISK:
-        return wrong("disk", f"{text}: a model needs more")
+        return fix("disk", f"{text}: a model needs more")
     if free < _ENOUGH_DISK:
         return note("disk", f"{text}: training needs about 5 GiB, the bot less than 1")
     return ok("disk", text)
@@ -185,7 +185,7 @@ def _check_dataset(models_dir: Path) -> Finding:
     try:
         summary = read_summary(folder / SUMMARY)
     except DatasetError as error:
-        return wrong("dataset", str(error))
+        return fix("dataset", str(error))
     pairs = sum(split.pairs for split in summary.splits)
     return ok("dataset", f"{folder}, {pairs:,} pairs, {_count(len(summary.voices), 'voice')}")
 
@@ -197,7 +197,7 @@ def _check_model(models_dir: Path) -> Finding:
     try:
         artifact = registry.open_verified("current")
     except ArtifactError as error:
-        return wrong("model", str(error))
+        return fix("model", str(error))
     voices = ", ".join(person.name for person in artifact.card.roster.voices) or "no voices"
     return ok("model", f"{artifact.path.name}, based on {artifact.card.base}; {voices}")
 
@@ -206,11 +206,11 @@ def _check_settings() -> Finding:
     if not ENV_FILE.is_file():
         return note(".env", "none yet: `understudy start` writes it; the bot needs a token")
     if ENV_FILE.stat().st_mode & _OTHERS:
-        return wrong(".env", "other users can read it and the token: run chmod 600 .env")
+        return fix(".env", "other users can read it and the token: run chmod 600 .env")
     try:
         values = dotenv_values(ENV_FILE)
     except (OSError, UnicodeDecodeError):
-        return wrong(".env", "it cannot be read as UTF-8 text")
+        return fix(".env", "it cannot be read as UTF-8 text")
     if not (values.get("BOT_TOKEN") or "").strip():
         return note(".env", "BOT_TOKEN is empty: `understudy start` asks for it")
     return ok(".env", "only you can read it, and it has a token; `understudy-bot check` tests it")
@@ -237,7 +237,11 @@ def _print_json(
     value = {
         "usable": is_usable,
         "findings": [
-            {"topic": finding.topic, "verdict": finding.verdict.name.lower(), "text": finding.text}
+            {
+                "topic": finding.topic,
+                "severity": finding.severity.name.lower(),
+                "text": finding.text,
+            }
             for finding in findings
         ],
         "machine": asdict(machine),

@@ -18,9 +18,10 @@ from model.chat.conversation import Window
 from model.chat.names import make_printable_name
 from model.command_line import number
 from model.errors import ArtifactError, TrainingError
+from pipeline.terminal import DEFAULT_MODELS
 from pipeline.training.hyperparameters import RECIPES, Hyperparameters
 
-MODELS = Path("artifacts")
+MODELS = DEFAULT_MODELS
 DECODING = Decoding()
 WINDOW = Window()
 SESSION_MINUTES = WINDOW.gap / timedelta(minutes=1)

@@ -24,7 +24,7 @@ from pipeline.cli import options
 from pipeline.cli.options import require_training, training_option
 from pipeline.cli.tables import print_findings, print_summary
 from pipeline.cli.talk import Talk
-from pipeline.terminal import Watch, file_bar
+from pipeline.terminal import Watch, file_bar, models_option, quote
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.versions.lineage import find_dataset
 
@@ -122,7 +122,7 @@ def start(
     option. Ctrl-C stops; the same command continues where it stopped.
     """
     require_training()
-    from pipeline.start.asking import make_asker, quote
+    from pipeline.start.asking import make_asker
     from pipeline.start.people import Consent
     from pipeline.start.run import Dependencies, StartRequest
     from pipeline.start.run import start as run
@@ -156,9 +156,7 @@ def start(
     try:
         run(request, dependencies)
     except (EOFError, KeyboardInterrupt):
-        again = "understudy start"
-        if models_dir != options.MODELS:
-            again += f" --models {quote(models_dir)}"
+        again = " ".join(map(quote, ("understudy", "start", *models_option(models_dir))))
         print(f"\nunderstudy: stopped; `{again}` continues here", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
 
@@ -181,7 +179,8 @@ def print_samples(artifact: Artifact, seed: int, console: Console) -> None:
     dataset = load_dataset(Path(find_dataset(artifact) or ""))
     rng = random.Random(seed)
     talk = Talk(open_speaker(artifact, seed=seed), console)
-    talk.print_not_agreed()
+    if not seed:  # the first samples
+        talk.print_not_agreed()
     pairs = rng.sample(dataset.test, len(dataset.test))
     first = list({pair.voice: pair for pair in pairs}.values())
     others = (pair for pair in pairs if pair not in first)

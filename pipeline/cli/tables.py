@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from model.artifacts.artifact import Scorecard
 from model.chat.names import escape_control_characters, make_printable_name
 from model.chat.telegram_ids import is_non_telegram_id, to_export_id
 from pipeline.dataset.inspection import ChatReport
@@ -281,9 +282,6 @@ def print_outcome(trained: "Trained", console: Console) -> None:
     )
 
 
-Card = Mapping[str, Any]
-"""The content of scorecard.json."""
-
 _ARMS = {
     "real": "real replies",
     "generated": "tuned",
@@ -296,7 +294,7 @@ _QUICK = "Quick evaluation: `understudy evaluate` without --quick gives narrower
 _COMPARED = ("real", "generated", "markov", "nearest")
 
 
-def print_scorecard(card: Card, console: Console) -> None:
+def print_scorecard(card: Scorecard, console: Console) -> None:
     """Print the headline, then all sections, with 95 % intervals in brackets."""
     print_headline(card, console)
     judges = f"judges of {card['attribution']['judge_sessions']} conversations"
@@ -315,7 +313,7 @@ def print_scorecard(card: Card, console: Console) -> None:
         print_indented(line, console)
 
 
-def print_headline(card: Card, console: Console) -> None:
+def print_headline(card: Scorecard, console: Console) -> None:
     """Print the main scores beside those of the baselines."""
     found = card["headline"]
     rows = table("", "tuned", "95 %", "Markov", "nearest", "real")
@@ -358,18 +356,15 @@ def print_headline(card: Card, console: Console) -> None:
     lines = card["personal_data_lines"]
     print_indented(f"Private data: in {card['personal_data']} of {lines:,} lines", console)
     if card["quick"]:
-        print_indented(
-            "Quick evaluation: `understudy evaluate` without --quick gives narrower intervals",
-            console,
-        )
+        print_indented(_QUICK, console)
 
 
-def _list_arms(card: Card) -> list[str]:
+def _list_arms(card: Scorecard) -> list[str]:
     """Return the arms of a scorecard; a quick one has no cold and no swapped replies."""
     return [arm for arm in _ARMS if arm in card["style"]]
 
 
-def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's
+def _attribution(card: Scorecard) -> Any:  # noqa: ANN401  a table of rich's
     rows = table("who speaks", "bags of 1", "bags of 10", "characters", "words")
     for arm in _list_arms(card):
         rows.add_row(
@@ -382,7 +377,7 @@ def _attribution(card: Card) -> Any:  # noqa: ANN401  a table of rich's
     return rows
 
 
-def _confusion(card: Card) -> Any:  # noqa: ANN401
+def _confusion(card: Scorecard) -> Any:  # noqa: ANN401
     found = card["attribution"]
     rows = table("", *(_short(voice) for voice in found["voices"]))
     for voice, shares in zip(found["voices"], found["confusion"]["generated"], strict=True):
@@ -390,7 +385,7 @@ def _confusion(card: Card) -> Any:  # noqa: ANN401
     return rows
 
 
-def _style(card: Card) -> Any:  # noqa: ANN401
+def _style(card: Scorecard) -> Any:  # noqa: ANN401
     rows = table("", "msgs/turn", "one msg", "questions", "length", "bland", "copied")
     for arm in _list_arms(card):
         own = card["style"][arm]
@@ -405,7 +400,7 @@ def _style(card: Card) -> Any:  # noqa: ANN401
     return rows
 
 
-def _likeness(card: Card) -> Any:  # noqa: ANN401
+def _likeness(card: Scorecard) -> Any:  # noqa: ANN401
     rows = table("", "fit", "AUC", "habits", "distinct-2", "self-BLEU", "chrF", "ROUGE-L")
     for arm in _COMPARED:
         overlap = card["overlap"].get(arm, {})
@@ -422,7 +417,7 @@ def _likeness(card: Card) -> Any:  # noqa: ANN401
     return rows
 
 
-def _nats(card: Card) -> Any:  # noqa: ANN401
+def _nats(card: Scorecard) -> Any:  # noqa: ANN401
     rows = table("voice", "tuned", "base", "no context", "absent", "no context ")
     nats, right = card["nats_per_char"], card["right_voice"]
     arms, ways = ("tuned", "base", "no_context"), ("absent", "no_context")
@@ -439,7 +434,7 @@ def _nats(card: Card) -> Any:  # noqa: ANN401
     return rows
 
 
-def _habits(card: Card) -> Any:  # noqa: ANN401
+def _habits(card: Scorecard) -> Any:  # noqa: ANN401
     voices = card["habits"]["voices"]
     rows = table("", *(_short(voice) for voice in voices))
     for habit in next(iter(voices.values()), {}):
@@ -450,7 +445,7 @@ def _habits(card: Card) -> Any:  # noqa: ANN401
     return rows
 
 
-def _notes_on(card: Card) -> Iterator[str]:
+def _notes_on(card: Scorecard) -> Iterator[str]:
     """Yield what explains the tables, and the single figures."""
     yield voice_sentence(card)
     floor, ceiling = (card["habits"]["distance"][key] for key in ("training", "others"))
@@ -467,7 +462,7 @@ def _notes_on(card: Card) -> Iterator[str]:
         yield f"Split: {card['held_out']}, for choosing settings; do not publish these figures"
 
 
-def _with_interval(card: Card, name: str) -> str:
+def _with_interval(card: Scorecard, name: str) -> str:
     """Return a figure and its interval: 0.52 [0.41 0.63]."""
     value: Any = card
     for key in name.split("."):

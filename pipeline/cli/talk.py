@@ -18,6 +18,7 @@ from rich.text import Text
 from model.artifacts.registry import Registry
 from model.chat.eligibility import VOICE_EMOJI
 from model.chat.names import (
+    ANYONE_WORDS,
     clean_name,
     escape_control_characters,
     find_voice,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 HELD_OUT, NOTHING = "held-out", "nothing"
 ANYONE = "anyone"
+NO_VOICES = "nobody may be imitated in this version: see `understudy models show`"
 COMMANDS: Mapping[str, str] = {
     "/as": "/as Hugo changes the voice; /as Hugo hello also says hello",
     "/again": "another answer instead of the last one",
@@ -70,7 +72,7 @@ def chat(
         typer.Option(
             "--as",
             metavar="NAME",
-            help="Voice that answers, or anyone",
+            help="Voice that answers, or anyone (required)",
             autocompletion=options.complete_voice,
         ),
     ] = None,
@@ -98,6 +100,8 @@ def chat(
     """
     if voice is None:
         voices = Registry(models_dir).open(model).card.roster.voices
+        if not voices:
+            raise VoiceError(NO_VOICES)
         names = ", ".join(person.name for person in voices)
         raise typer.BadParameter(f"Missing NAME: {names} or {ANYONE}", param_hint="--as")
     talk = _open_talk(models_dir, model, start, data, seed, context.params, as_json=as_json)
@@ -175,7 +179,7 @@ class Talk:
         if found:
             return found[0].name, found[1]
         first, _, rest = text.partition(" ")
-        if fold(first) == ANYONE:
+        if fold(first) in ANYONE_WORDS:
             return ANYONE, rest.strip()
         return find_voice(text, self.voices).name, ""
 
@@ -236,14 +240,16 @@ class Talk:
         self.console.print(Padding.indent(Text(", ").join(names), _MARGIN))
 
     def print_not_agreed(self) -> None:
-        """Print for which voices only this terminal shows replies, because they have not agreed."""
+        """List the voices whose owners have not agreed; they may do so later, with `/optin`."""
         card = self.speaker.artifact.card
         names = [person.name for person in self.voices if person.imitate != "yes"]
         if names and not card.public:
-            text = f"Not agreed yet: {', '.join(names)}. Only you see these replies; "
-            self.console.print(
-                Padding.indent(Text(f"{text}the bot does not speak as them.", "dim"), _MARGIN)
+            text = Text(
+                f"Not agreed yet: {', '.join(names)}. You can try their voices here; in the "
+                "group the bot needs their /optin.",
+                "dim",
             )
+            self.console.print(Padding.indent(text, _MARGIN))
 
     def _style(self, name: str) -> str:
         return f"bold {self.colours.get(name, '')}".strip()
@@ -355,7 +361,7 @@ def run_simulation(talk: Talk, turns: int) -> None:
         VoiceError: Nobody may be imitated.
     """
     if not talk.voices:
-        raise VoiceError("nobody may be imitated in this version: see `understudy models show`")
+        raise VoiceError(NO_VOICES)
     talk.print_lines()
     for _ in range(turns):
         talk.add_turn(ANYONE)

@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from model.chat.names import ANYONE, JOINERS, MAX_NAME, UNKNOWN_NAME, clean_name, fold
+from model.chat.names import ANYONE_WORDS, JOINERS, MAX_NAME, UNKNOWN_NAME, clean_name, fold
 from model.chat.roster import Person, Roster, find_unknown_key, roster_from_json
 from model.errors import RosterError, describe_error
 from model.files import write_text
@@ -84,13 +84,13 @@ def write_roster(roster: Roster, path: Path, authors: Iterable[Author] = ()) -> 
     """
     authors = tuple(authors)
     counts = count_messages(authors)
-    people = sorted(roster.people, key=lambda person: -_total(person, counts))
+    people = sorted(roster.people, key=lambda person: -total_messages(person, counts))
     questions = find_questions(people, authors) if authors else {}
     tables = []
     for person in people:
         comments = []
         if authors:
-            messages = _total(person, counts)
+            messages = total_messages(person, counts)
             comment = f"{messages:,} message{'s' if messages != 1 else ''}."
             too_little = " That is too little to be a voice." if person.quiet else ""
             comments = [comment + too_little, *questions.get(person.name, ())]
@@ -126,7 +126,7 @@ def make_roster(
     for person in existing.people:
         names = (name for number in person.ids for name in shown.get(number, ()))
         people.append(replace(person, names=tuple(dict.fromkeys((*person.names, *names)))))
-    taken = {fold(person.name) for person in people} | ANYONE
+    taken = {fold(person.name) for person in people} | ANYONE_WORDS
     for author in (author for author in new if not author.is_bot):
         name = _distinct(_name_of(author), taken)
         taken.add(fold(name))
@@ -155,7 +155,7 @@ def assign_nameless_authors(roster: Roster, authors: Iterable[Author]) -> Roster
 def mark_quiet(roster: Roster, authors: Iterable[Author], min_messages: int) -> Roster:
     """Return a roster in which exactly the people with too few messages are quiet."""
     counts = count_messages(authors)
-    people = (replace(p, quiet=_total(p, counts) < min_messages) for p in roster.people)
+    people = (replace(p, quiet=total_messages(p, counts) < min_messages) for p in roster.people)
     return replace(roster, people=tuple(people))
 
 
@@ -365,7 +365,8 @@ def _is_in_roster(author: Author, roster: Roster) -> bool:
     return is_person or number in roster.bots or number in roster.understudies
 
 
-def _total(person: Person, counts: Mapping[int, int]) -> int:
+def total_messages(person: Person, counts: Mapping[int, int]) -> int:
+    """Return the number of a person's messages; `counts` has those of each id."""
     return sum(counts[number] for number in person.ids if number in counts)
 
 

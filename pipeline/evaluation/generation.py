@@ -81,10 +81,10 @@ def generate_answers(
     }
     found = {}
     for arm, (title, asked) in arms.items():
-        if not asked and arm != GENERATED:
-            continue
         with show_progress(title, len(asked)) as on_step:
-            found[arm] = tuple(_answer_turns(artifact, asked, seed, on_step))
+            answered = tuple(_answer_turns(artifact, asked, seed, on_step)) if asked else ()
+        if answered or arm == GENERATED:
+            found[arm] = answered
     return found
 
 

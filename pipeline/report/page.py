@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from model.artifacts.artifact import Artifact
+from model.artifacts.artifact import Artifact, Scorecard
 from model.chat.names import make_printable, make_printable_lines, make_printable_name
 from pipeline.dataset.storage import Dataset
 from pipeline.report import charts
@@ -40,7 +40,7 @@ class VersionReport:
 
     artifact: Artifact
     curve: TrainingCurve | None
-    scorecard: Mapping[str, Any] | None
+    scorecard: Scorecard | None
     samples: tuple[Sample, ...]
 
 
@@ -170,7 +170,7 @@ def _list_losses(artifact: Artifact, agreed: Collection[str]) -> Iterator[tuple[
             yield name, own["untuned"], own["tuned"]
 
 
-def _describe_scores(card: Mapping[str, Any], agreed: Collection[str]) -> Mapping[str, Any]:
+def _describe_scores(card: Scorecard, agreed: Collection[str]) -> Mapping[str, Any]:
     headline = card["headline"]
     has_bags = headline["bags"] >= MIN_BAGS
     rows = []
@@ -206,7 +206,7 @@ def _describe_scores(card: Mapping[str, Any], agreed: Collection[str]) -> Mappin
     }
 
 
-def _draw_confusion(card: Mapping[str, Any], agreed: Collection[str]) -> str | None:
+def _draw_confusion(card: Scorecard, agreed: Collection[str]) -> str | None:
     """Draw the rows of people who agreed; the answers that name other people are one column."""
     voices = card["attribution"]["voices"]
     shares = np.asarray(card["attribution"]["confusion"]["generated"], float)
@@ -221,9 +221,7 @@ def _draw_confusion(card: Mapping[str, Any], agreed: Collection[str]) -> str | N
     return charts.draw_confusion(names, answers, cells.tolist())
 
 
-def _list_habits(
-    card: Mapping[str, Any], agreed: Collection[str]
-) -> Sequence[tuple[str, float, float]]:
+def _list_habits(card: Scorecard, agreed: Collection[str]) -> Sequence[tuple[str, float, float]]:
     """Return each voice's messages per turn, real and generated."""
     return [
         (voice, own["burst"]["real"], own["burst"]["generated"])

@@ -2,13 +2,13 @@
 
 import json
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from model.artifacts.artifact import SCORECARD, Artifact
+from model.artifacts.artifact import SCORECARD, Artifact, Scorecard
 from model.chat.prompt import LINE_BREAK, split_line
 from model.errors import ArtifactError, describe_error
 from model.speaking.speaker import Ask, open_speaker
@@ -67,7 +67,7 @@ def read_training_curve(artifact: Artifact) -> TrainingCurve | None:
     return curve if curve.training or curve.validation else None
 
 
-def read_scorecard(artifact: Artifact) -> Mapping[str, Any] | None:
+def read_scorecard(artifact: Artifact) -> Scorecard | None:
     """Return a version's scorecard; None if it has none, or one of another format.
 
     Raises:

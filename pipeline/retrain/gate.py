@@ -1,19 +1,17 @@
 """Decide whether a new version may replace the current one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
 
+from model.artifacts.artifact import Scorecard
 from pipeline.evaluation import paired
 from pipeline.evaluation.intervals import Estimate
 from pipeline.evaluation.paired import Evaluation, Outcomes
 from pipeline.terminal import print_indented, shown, table
-
-Card = Mapping[str, Any]
-"""The content of scorecard.json."""
 
 _MAX_P_VALUE = 0.025
 """Copied lines prevent promotion if chance explains their rise with a lower probability."""
@@ -43,7 +41,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateDecision:
     """All comparisons, and the reasons against promoting the new version, if any.
 
     `voices` are the right-voice shares by voice. `turns` and `conversations` count the held-out
@@ -57,7 +55,9 @@ class Verdict:
     conversations: int = 0
 
 
-def decide(new: Evaluation, current: Evaluation | None, incomparable: str | None = None) -> Verdict:
+def decide(
+    new: Evaluation, current: Evaluation | None, incomparable: str | None = None
+) -> GateDecision:
     """Compare two versions on the same held-out turns, or evaluate a first version alone.
 
     The new version may be promoted if attribution and right voice did not fall, if the answers with
@@ -100,19 +100,19 @@ def decide(new: Evaluation, current: Evaluation | None, incomparable: str | None
         for name, share in new.card["right_voice"]["absent"]["voices"].items()
     )
     conversations = len({answer.session for answer in answers})
-    return Verdict(comparisons, tuple(reasons), tuple(voices), len(answers), conversations)
+    return GateDecision(comparisons, tuple(reasons), tuple(voices), len(answers), conversations)
 
 
-def print_verdict(verdict: Verdict, new: str, current: str | None, console: Console) -> None:
+def print_decision(decision: GateDecision, new: str, current: str | None, console: Console) -> None:
     """Print the metrics side by side, and what prevents promotion."""
-    turns = f"{verdict.turns:,} held-out turns of {verdict.conversations:,} conversations"
+    turns = f"{decision.turns:,} held-out turns of {decision.conversations:,} conversations"
     console.print(
         f"  {new} and {current} answered the same {turns}" if current else f"  {new}, on {turns}"
     )
     columns = [current.split("-")[0], "difference (95 %)"] if current else []
-    is_worse = any(comparison.fault for comparison in verdict.comparisons)
+    is_worse = any(comparison.fault for comparison in decision.comparisons)
     rows = table("", new.split("-", maxsplit=1)[0], *columns, "chance", *([""] if is_worse else []))
-    for one in verdict.comparisons:
+    for one in decision.comparisons:
         cells = [one.metric, shown(one.new)]
         if current:
             difference = ""
@@ -130,7 +130,7 @@ def print_verdict(verdict: Verdict, new: str, current: str | None, console: Cons
         "  All other metrics: lower is better.",
         style="dim",
     )
-    for reason in verdict.reasons:
+    for reason in decision.reasons:
         print_indented(reason, console)
 
 
@@ -153,7 +153,7 @@ def _compare(
 ) -> Comparison:
     """Compare a scorecard's value by its dotted name; `difference` computes the interval."""
 
-    def read_value(card: Card) -> float:
+    def read_value(card: Scorecard) -> float:
         value: Any = card
         for key in name.split("."):
             value = value[key]

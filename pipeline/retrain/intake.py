@@ -165,19 +165,19 @@ def update_history(
     if erased := _erase(request.root, people.roster, merged):
         print_indented(erased, dependencies.watch.console)
     dependencies.watch.begin("keep")
-    _store(merged)
-    return _count_changes(merged, people, file, current.record, removed_pairs)
+    _store_history(merged)
+    return _make_intake(merged, people, file, current.record, removed_pairs)
 
 
 def _read_removed_pairs(root: Path, current: CurrentVersion, merged: MergedChat) -> frozenset[str]:
-    """Return the pairs that were struck out of the current version's dataset, by their new ids."""
+    """Return the current ids of the pairs removed from the current version's dataset."""
     dataset = find_dataset(current.artifact) if current.artifact else None
     removed = read_removed(None, Path(dataset or root) / REMOVED)
     ids = (map(int, pair.split("/")) for pair in removed)
     return frozenset(f"{merged.chat.chat_id}/{current_id(merged, *pair)}" for pair in ids)
 
 
-def _store(merged: MergedChat) -> None:
+def _store_history(merged: MergedChat) -> None:
     """Write a merged chat as the new history."""
     merged.ledger = replace(merged.ledger, deleted=merged.ledger.deleted + merged.deleted)
     history = replace(merged.history, ledger=merged.ledger)
@@ -185,7 +185,7 @@ def _store(merged: MergedChat) -> None:
     merged.history = write_history(history, merged.header, rows, list(merged.spool.names))
 
 
-def _count_changes(
+def _make_intake(
     merged: MergedChat,
     people: People,
     file: Path,
@@ -285,7 +285,7 @@ def _erase(root: Path, roster: Roster, merged: MergedChat) -> str:
         erased = [f"{len(reasons)} dataset{'s' if len(reasons) != 1 else ''}"] if reasons else []
         why = "; ".join(dict.fromkeys(reasons))
         if is_new:
-            if list((root / "training").glob("*")):
+            if any((root / "training").glob("*")):
                 erased.append("the checkpoints")
                 new = [
                     withdrawal.reason

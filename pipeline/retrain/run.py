@@ -2,14 +2,13 @@
 
 import json
 import platform
-import shlex
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from model.artifacts.artifact import SCORECARD, Artifact, Decoding
+from model.artifacts.artifact import SCORECARD, Artifact, Decoding, Scorecard
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.errors import ArtifactError, ExportError, TrainingError, UnderstudyError
@@ -36,10 +35,10 @@ from pipeline.retrain.intake import (
 from pipeline.retrain.merge import merge_chat
 from pipeline.retrain.plan import Plan, make_plan
 from pipeline.retrain.request import Dependencies, RetrainRequest, RetrainResult
-from pipeline.terminal import print_indented, print_paragraph
+from pipeline.terminal import models_option, print_indented, print_paragraph, quote
 from pipeline.training.losses import HeldOutLoss, read_loss
 from pipeline.training.run import checkpoint_of, find_commit, may_resume
-from pipeline.training.verdict import verdict as in_words
+from pipeline.training.verdict import summarize_result
 from pipeline.versions.erasure import (
     delete_killed_versions,
     delete_leftovers,
@@ -159,7 +158,7 @@ def _print_intake(intake: Intake, dependencies: Dependencies) -> None:
     for person in intake.people.newcomers:
         print_indented(f"{person.name} is new: not a voice yet, see {intake.roster_file}", console)
     for one in merged.ledger.withdrawn:
-        print_indented(f"{one.name} is not learned from", console)
+        print_indented(f"{one.name}'s messages are not used", console)
 
 
 def _confirm_roster(intake: Intake, request: RetrainRequest, dependencies: Dependencies) -> bool:
@@ -201,49 +200,64 @@ def _train_and_promote(
         )
     delete_killed_versions(registry, kept=name)
     made = registry.open(name)
-    verdict, card = _compare_versions(request, dependencies, made, current, plan.dataset)
+    decision, card = _compare_versions(request, dependencies, made, current, plan.dataset)
     other = current.artifact.path.name if current.artifact else None
-    gate.print_verdict(verdict, name, other, watch.console)
-    print_paragraph(in_words(loss, card), watch.console)
+    gate.print_decision(decision, name, other, watch.console)
+    print_paragraph(summarize_result(loss, card), watch.console)
     watch.begin("write")
     receipt = {
-        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.node()} ({platform.system()} {platform.machine()})",
-        "understudy": VERSION,
-        "commit": find_commit(),
+        **_describe_plan(plan),
+        **_describe_decision(decision),
         **facts,
         "base": made.card.base,
-        "started_from": plan.start.name,
-        "learning_rate_factor": plan.start.learning_rate_factor,
-        "replayed": plan.replayed,
-        "hyperparameters": asdict(plan.hyperparameters),
-        "scores": [asdict(comparison) for comparison in verdict.comparisons],
-        "voices": [
-            {"name": one.metric, "new": one.new, "current": one.current, "chance": one.chance}
-            for one in verdict.voices
-        ],
         "compared_with": other,
-        "reasons": list(verdict.reasons),
-        "forced": request.force_promotion if verdict.reasons else None,
+        "forced": request.force_promotion if decision.reasons else None,
         "seconds": watch.seconds,
     }
     page = write_receipt(request.root, name, receipt)
-    is_promoted = not verdict.reasons or request.force_promotion is not None
+    is_promoted = not decision.reasons or request.force_promotion is not None
     if is_promoted:
         watch.begin("promote")
         registry.promote(name)
     watch.begin("tidy")
     delete_old_versions(registry, request.keep, started)
+    models = "".join(f" {quote(word)}" for word in models_option(request.root))
     if not is_promoted:
         message = (
-            f"{name} is not promoted: {'; '.join(verdict.reasons)}; to promote it by hand: "
-            f"understudy models promote {name.split('-')[0]}"
+            f"{name} is not promoted: {'; '.join(decision.reasons)}; to promote it by hand: "
+            f"understudy models promote {name.split('-')[0]}{models}"
         )
         return RetrainResult(message, name, promoted=False, receipt=page)
     message = f"{name} is now the current version, with {facts['new']:,} new messages"
     voice = next((person.name for person in made.card.roster.voices), None)
-    chat = f"understudy chat --as {shlex.quote(voice)}" if voice else None
+    chat = f"understudy chat --as {quote(voice)}{models}" if voice else None
     return RetrainResult(message, name, promoted=True, receipt=page, next_command=chat)
+
+
+def _describe_plan(plan: Plan) -> dict[str, Any]:
+    """Return what the receipt says about when, where and how the version was trained."""
+    return {
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.node()} ({platform.system()} {platform.machine()})",
+        "understudy": VERSION,
+        "commit": find_commit(),
+        "started_from": plan.start.name,
+        "learning_rate_factor": plan.start.learning_rate_factor,
+        "replayed": plan.replayed,
+        "hyperparameters": asdict(plan.hyperparameters),
+    }
+
+
+def _describe_decision(decision: gate.GateDecision) -> dict[str, Any]:
+    """Return what the receipt says about the comparison with the current version."""
+    return {
+        "scores": [asdict(comparison) for comparison in decision.comparisons],
+        "voices": [
+            {"name": one.metric, "new": one.new, "current": one.current, "chance": one.chance}
+            for one in decision.voices
+        ],
+        "reasons": list(decision.reasons),
+    }
 
 
 def _find_unfinished(registry: Registry, plan: Plan) -> tuple[str, HeldOutLoss] | None:
@@ -271,7 +285,7 @@ def _compare_versions(
     new: Artifact,
     current: CurrentVersion,
     dataset: Dataset,
-) -> tuple[gate.Verdict, gate.Card]:
+) -> tuple[gate.GateDecision, Scorecard]:
     """Compare both versions on the same held-out turns; return the new one's scorecard too."""
     watch, problem = dependencies.watch, None
 

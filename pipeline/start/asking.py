@@ -1,12 +1,12 @@
 """Ask a person one question at a time, in a terminal or with given answers."""
 
 import getpass
-import shlex
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rich.console import Console
 from rich.padding import Padding
@@ -14,10 +14,14 @@ from rich.text import Text
 
 from model.chat.names import make_printable, make_printable_lines
 from model.errors import UnderstudyError
+from pipeline.terminal import quote
 
 BACK = "back"
 _MARGIN, _ANSWER_WIDTH = 2, 8  # columns: before a question, and for the answer in its last line
 _YES, _NO = {"y", "yes", "s", "sim"}, {"n", "no", "não", "nao"}  # Portuguese too
+
+
+T = TypeVar("T")
 
 
 class GoBack(Exception):  # noqa: N818  no error
@@ -29,8 +33,7 @@ class Asker:
     """Prints and asks. With `takes_defaults`, each question is answered with its default.
 
     `read` and `read_secret` show a prompt and return a line; without them nobody can be asked.
-    Every question but that for a secret raises GoBack if the answer is `back` and `allows_back` is
-    set.
+    Except for secrets, a question raises GoBack if the answer is `back` and `allows_back` is true.
     """
 
     console: Console
@@ -94,14 +97,10 @@ class Asker:
     def _read(self, prompt: str, default: str | None, option: str) -> str:
         if self.takes_defaults or self.read is None:
             return self._without_person(default if self.takes_defaults else None, option)
-        while (answer := self.read(self._print_long(prompt))).strip().casefold() == BACK:
+        while _is_back(answer := self.read(self._print_long(prompt))):
             if self.allows_back:
                 raise GoBack
-            self.say(
-                "These steps cannot be repeated: Ctrl-C, then `understudy start --restart` asks "
-                "everything again.",
-                "yellow",
-            )
+            self.say("You cannot go back after training.", "yellow")
         return answer
 
     def _print_long(self, prompt: str) -> str:
@@ -124,6 +123,44 @@ class Asker:
         return default
 
 
+def allow_back(asker: Asker, dialogue: Callable[[Asker], T]) -> T:
+    """Ask the questions of a dialogue; `back` returns to the previous one.
+
+    For that, the dialogue runs again with the answers before that question, without printing.
+
+    Raises:
+        GoBack: The answer to the first question was `back`.
+    """
+    answers: list[str] = []
+    console = asker.console
+
+    def run() -> T:
+        given = deque(answers)
+        console.quiet = bool(given)
+
+        def read(prompt: str) -> str:
+            if given:
+                answer = given.popleft()
+                console.quiet = bool(given)
+                return answer
+            answer = asker.read(prompt) if asker.read else ""
+            if not _is_back(answer):
+                answers.append(answer)
+            return answer
+
+        return dialogue(replace(asker, read=read) if asker.read else asker)
+
+    while True:
+        try:
+            return run()
+        except GoBack:
+            if not answers:
+                raise
+            answers.pop()
+        finally:
+            console.quiet = False
+
+
 def make_asker(console: Console, *, takes_defaults: bool) -> Asker:
     """Return an asker for this process: it asks only in a terminal."""
     if not sys.stdin.isatty():
@@ -140,6 +177,10 @@ def make_asker(console: Console, *, takes_defaults: bool) -> Asker:
     return Asker(console, takes_defaults, read, read_secret)
 
 
+def _is_back(answer: str) -> bool:
+    return answer.strip().casefold() == BACK
+
+
 def discard_typed_lines() -> None:
     """Forget what was typed before a question was visible, such as Enter during a training."""
     with suppress(ImportError, OSError, ValueError):
@@ -153,23 +194,6 @@ def join_names(names: Iterable[str], most: int = 8) -> str:
     found = list(names)
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
     return f"{', '.join(found[:most])}{more}"
-
-
-def short_path(path: Path) -> str:
-    """Return a path for people: relative to this folder, or to the home folder as ~."""
-    for folder, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
-        if path != folder and path.is_relative_to(folder):
-            return f"{prefix}{path.relative_to(folder)}"
-    return str(path)
-
-
-def quote(word: object) -> str:
-    """Return a word quoted for a shell; a path below home or this folder is shortened."""
-    if isinstance(word, Path):
-        short = short_path(word)
-        plain = short.removeprefix("~/")
-        return short if shlex.quote(plain) == plain else shlex.quote(str(word))
-    return shlex.quote(str(word))
 
 
 def number_lines(rows: Sequence[str]) -> str:

@@ -1,11 +1,10 @@
 """Ask who the people of a chat are and who agreed, and write roster.toml."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model.chat.names import ANYONE, clean_name, fold, make_printable_name
+from model.chat.names import ANYONE_WORDS, clean_name, fold, make_printable_name
 from model.chat.roster import Decision, Imitate, Person, Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import (
@@ -15,10 +14,11 @@ from pipeline.dataset.roster_file import (
     make_roster,
     mark_quiet,
     read_roster,
+    total_messages,
     write_roster,
 )
 from pipeline.export.merging import Author, count_messages
-from pipeline.start.asking import Asker, GoBack, join_names, number_lines
+from pipeline.start.asking import Asker, allow_back, join_names, number_lines
 
 _LOWER_MINIMUMS = (100, 50, 20, 10)
 _MIN_VOICES = _TWO = 2
@@ -70,30 +70,23 @@ def ask_people(
     used as it is, or its answers are the defaults.
 
     Raises:
+        GoBack: The answer to the first question was `back`.
         RosterError: A roster is invalid, or an option names nobody.
     """
     known = next((path for path in (file, beside) if path.is_file()), None)
     existing = read_roster(known) if known else None
     roster = make_roster(authors, existing, min_messages)
     _print_people(asker, roster, authors)
-    if consent.is_given:
-        roster = apply_consent(roster, consent)
-    elif not (existing and _may_keep(asker, existing, known)) and not asker.takes_defaults:
-        roster = _ask_about_everybody(asker, roster, authors, min_messages)
-    write_roster(roster, file, authors)
-    return roster
 
-
-def _ask_about_everybody(
-    asker: Asker, roster: Roster, authors: Sequence[Author], min_messages: int
-) -> Roster:
-    """Ask who is who, then who agreed. From the first of these, "back" leads to the names again."""
-    while True:
+    def ask(asker: Asker) -> Roster:
+        if (existing and _may_keep(asker, existing, known)) or asker.takes_defaults:
+            return roster
         named = mark_quiet(_ask_identities(asker, roster, authors), authors, min_messages)
-        try:
-            return _ask_consent(asker, named, authors)
-        except GoBack:
-            continue
+        return _ask_consent(asker, named, authors)
+
+    answered = apply_consent(roster, consent) if consent.is_given else allow_back(asker, ask)
+    write_roster(answered, file, authors)
+    return answered
 
 
 def apply_consent(roster: Roster, consent: Consent) -> Roster:
@@ -150,7 +143,7 @@ def _print_people(asker: Asker, roster: Roster, authors: Iterable[Author]) -> No
     loud = [person for person in roster.people if not person.quiet]
     quiet = [person.name for person in roster.people if person.quiet]
     width = max((len(one.name) for one in loud), default=0)
-    rows = [f"{one.name:{width}}  {_total(one, counts):>7,} messages" for one in loud]
+    rows = [f"{one.name:{width}}  {total_messages(one, counts):>7,} messages" for one in loud]
     asker.say(number_lines(rows))
     if quiet:
         asker.say(f"Too few messages to be a voice: {join_names(quiet)}", "dim")
@@ -165,30 +158,18 @@ def _may_keep(asker: Asker, existing: Roster, file: Path | None) -> bool:
 
 def _ask_identities(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Roster:
     """Ask the questions about accounts, then whether the names are right."""
-    before: list[tuple[tuple[str, Collection[int]], Roster]] = []  # for each question asked
+    asked: set[tuple[str, Collection[int]]] = set()
     while True:
-        asked = {key for key, _ in before}
-        questions = {_key_of(one): one for one in list_questions(roster.people, authors)}
-        key = next((key for key in questions if key not in asked), None)
-        try:
-            if key is None:
-                return _confirm_names(asker, roster)
-            answered = _ask_identity(asker, roster, questions[key])
-        except GoBack:
-            if not before:
-                raise
-            _, roster = before.pop()
-            continue
-        before.append((key, roster))
-        roster = answered
-
-
-def _key_of(question: Question) -> tuple[str, Collection[int]]:
-    return question.kind, frozenset(number for one in question.people for number in one.ids)
-
-
-def _confirm_names(asker: Asker, roster: Roster) -> Roster:
-    """Ask whether the names are right, and for other names if they are not."""
+        open_ones = (
+            one
+            for one in list_questions(roster.people, authors)
+            if (one.kind, frozenset(n for p in one.people for n in p.ids)) not in asked
+        )
+        question = next(open_ones, None)
+        if question is None:
+            break
+        asked.add((question.kind, frozenset(n for p in question.people for n in p.ids)))
+        roster = _ask_identity(asker, roster, question)
     if asker.confirm("Are these the names to use after /as?", default=True):
         return roster
     for person in [one for one in roster.people if not one.quiet]:
@@ -240,7 +221,7 @@ def _renamed(asker: Asker, roster: Roster, person: Person, name: str) -> Roster:
     while True:
         new = clean_name(name)
         other = roster.find_by_name(new)
-        if fold(new) in ANYONE:
+        if fold(new) in ANYONE_WORDS:
             asker.say(
                 f"/as {new} lets the model choose who speaks: choose a different name.", "yellow"
             )
@@ -256,31 +237,17 @@ def _ask_consent(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Ros
     """Ask about each person who could be a voice, then about the others together."""
     asker.say(_CONSENT)
     counts = count_messages(authors)
-    loud = [person for person in roster.people if not person.quiet]
-    quiet = [person for person in roster.people if person.quiet]
-    number = 0
-    while number <= len(loud):
-        try:
-            if number < len(loud):
-                loud[number] = _ask_about(asker, loud[number], _total(loud[number], counts))
-            else:
-                quiet = _ask_about_quiet(asker, quiet)
-            number += 1
-        except GoBack:
-            if not number:
-                raise
-            number -= 1
-    answers = {person.name: person for person in (*loud, *quiet)}
-    return replace(roster, people=tuple(answers[person.name] for person in roster.people))
-
-
-def _ask_about_quiet(asker: Asker, quiet: list[Person]) -> list[Person]:
-    """Ask once about all who wrote too little to be a voice."""
-    learned = [person for person in quiet if person.learn == "yes"]
-    text = f"May the model learn from the {len(learned)} who wrote less? They get no voice."
-    if not learned or asker.confirm(text, default=True):
-        return quiet
-    return [replace(person, learn="no") for person in quiet]
+    people = []
+    for person in roster.people:
+        answered = person
+        if not person.quiet:
+            answered = _ask_about(asker, person, total_messages(person, counts))
+        people.append(answered)
+    quiet = [one for one in people if one.quiet and one.learn == "yes"]
+    text = f"May the model learn from the {len(quiet)} who wrote less? They get no voice."
+    if quiet and not asker.confirm(text, default=True):
+        people = [replace(one, learn="no") if one.quiet else one for one in people]
+    return replace(roster, people=tuple(people))
 
 
 def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
@@ -301,7 +268,3 @@ def _describe(person: Person) -> str:
     known = [make_printable_name(name) for name in person.names if fold(name) != fold(person.name)]
     also = f", also {join_names(known, 3)}" if known else ""
     return f"{person.name}{also}"
-
-
-def _total(person: Person, counts: Counter[int]) -> int:
-    return sum(counts[number] for number in person.ids)

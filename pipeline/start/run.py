@@ -16,8 +16,9 @@ from model.files import locked, make_folder
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
 from pipeline.start.answers import FILE, Answers, load_answers, save_answers
-from pipeline.start.asking import Asker, GoBack, join_names, number_lines, short_path
+from pipeline.start.asking import Asker, GoBack, join_names, number_lines
 from pipeline.start.bases import ask_base, suggest_minutes
+from pipeline.start.bot_setup import BotSetup
 from pipeline.start.exports import (
     RESULT,
     describe_chat,
@@ -27,16 +28,7 @@ from pipeline.start.exports import (
     list_chats,
 )
 from pipeline.start.people import Consent, ask_people, choose_minimum
-from pipeline.start.token import (
-    ENV_FILE,
-    TELEGRAM,
-    Bot,
-    TokenError,
-    check_token,
-    find_senders,
-    read_settings,
-    write_settings,
-)
+from pipeline.terminal import models_option, quote, short_path
 from pipeline.versions.lineage import find_versions_trained_on
 
 if TYPE_CHECKING:  # its module imports torch, which takes seconds
@@ -55,16 +47,8 @@ _HOW = (
     "In Telegram Desktop open the group, then ⋮ and Export chat history, without media, in the "
     "format Machine-readable JSON."
 )
-_BOTFATHER = (
-    "In Telegram, write /newbot to @BotFather and copy the token that it sends. The token is "
-    "written to .env, which only you can read; it is not shown while you type."
-)
-_PRIVACY = (
-    "This bot would not see the group's messages. Write /setprivacy to @BotFather, choose the bot, "
-    "then Disable."
-)
-_DEFAULT_MODELS = Path("artifacts")
 _LOCK = "start.lock"
+_FIRST_QUESTION = "There is no question before this one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +111,7 @@ class _Steps:
         self._ask, self._root = dependencies.asker, request.root
         self._answers = Answers() if request.restart else load_answers(request.root)
         self._registry = Registry(request.root)
+        self._asked: list[int] = []  # the steps before the training that asked something
         self._seconds: float | None = None  # per pass over the chat, if the speed was measured
 
     def run(self) -> None:
@@ -140,33 +125,36 @@ class _Steps:
 
     def _ask_everything(self) -> None:
         """Ask all that training needs; `back` forgets the answers of the last step that asked."""
+        of_people: dict[str, object] = {"has_people": False}
+        if self._request.consent.is_given:  # then only the chat is asked for
+            of_people = {"chat_id": None}
         steps: tuple[tuple[Callable[[], bool], dict[str, object]], ...] = (
             (self._choose_export, {"export": None}),
-            (self._choose_chat_and_people, {"has_people": False}),
+            (self._choose_chat_and_people, of_people),
             (self._choose_base, {"base": None}),
             (self._choose_minutes, {"minutes": None}),
         )
-        number, asked = 0, list[int]()
+        number = 0
         while number < len(steps):
             step, _ = steps[number]
             try:
                 if step():
-                    asked.append(number)
+                    self._asked.append(number)
                 number += 1
             except GoBack:
-                if asked:
-                    number = asked.pop()
+                if self._asked:
+                    number = self._asked.pop()
                     self._save(**steps[number][1])
                 else:
-                    self._ask.say("There is no question before this one.", "yellow")
+                    self._ask.say(_FIRST_QUESTION, "yellow")
 
     def _greet(self) -> None:
         known = self._answers
         if known == Answers():
             self._ask.say(
                 "From your group's export to a bot that answers in your friends' voices. Most "
-                "steps show the command that does the same. Type back to return to the question "
-                "before. Ctrl-C stops; start again to continue."
+                "steps show the command that does the same. Type back to return to the previous "
+                "question. Ctrl-C stops; start again to continue."
             )
             return
         self._ask.say(f"Continuing where you stopped ({self._root / FILE}; --restart discards it).")
@@ -187,6 +175,15 @@ class _Steps:
     def _is_trained(self) -> bool:
         """Whether there is a version of these answers: then the export is not needed."""
         return self._answers.version in self._registry.names
+
+    @property
+    def _models(self) -> list[object]:
+        """The option of the printed commands that names the models folder, if they need it."""
+        return models_option(self._root)
+
+    @property
+    def _models_option(self) -> str:
+        return "".join(f" {quote(word)}" for word in self._models)
 
     def _title(self, number: int) -> None:
         self._ask.title(number, len(STEPS), STEPS[number - 1])
@@ -255,17 +252,21 @@ class _Steps:
         self._ask.print_command("understudy", "inspect", _folder_of(export))
         with self._opened(export) as archive:
             chat_id = known.chat_id if self._is_chosen_chat() else None
+            has_choice = wanted is None and len(list_chats(archive)) > 1
             while True:
                 if chat_id is None:
                     chat_id = self._choose_chat(archive)
                 try:
                     self._choose_people(archive, chat_id, export)
                 except GoBack:
-                    if wanted is not None or len(list_chats(archive)) == 1:
+                    if has_choice:
+                        chat_id = None
+                    elif self._asked:
                         raise
-                    chat_id = None
+                    else:
+                        self._ask.say(_FIRST_QUESTION, "yellow")
                 else:
-                    return True
+                    return has_choice or not self._request.consent.is_given
 
     def _is_chosen_chat(self) -> bool:
         """Whether --chat is missing, or names the chat that was chosen before."""
@@ -380,13 +381,12 @@ class _Steps:
         lora = ["--lora"] if known.lora else []
         if lora:
             hyperparameters["lora"] = True
-        models = [] if self._root == _DEFAULT_MODELS else ["--models", self._root]
         has_usual_minimum = known.min_messages in {0, MIN_MESSAGES}
         minimum = [] if has_usual_minimum else ["--min-messages", known.min_messages]
         other = self._request.hyperparameters.items()
         self._ask.print_command(
             "understudy", "retrain", _folder_of(export), f"--chat={known.chat_id}",
-            "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *models, *minimum,
+            "--base", known.base, "--minutes", f"{known.minutes:g}", *lora, *self._models, *minimum,
             *(f"--{key.replace('_', '-')}={value}" for key, value in other),
         )  # fmt: skip
         from pipeline.retrain.request import RetrainRequest
@@ -407,7 +407,7 @@ class _Steps:
             if not self._ask.confirm("Use it anyway?", default=False):
                 raise UnderstudyError(
                     f"{result.version} is kept, but not used: to use it, run understudy models "
-                    f"promote {result.version.split('-')[0]}"
+                    f"promote {result.version.split('-')[0]}{self._models_option}"
                 )
             self._registry.promote(result.version)
         self._save(version=result.version)
@@ -428,11 +428,13 @@ class _Steps:
         self._refuse_learned(version, read_roster(file))
         self._ask.say(f"{self._root} already has {version}, trained on this chat: using that.")
         self._ask.print_command(
-            "understudy", "models", "roster", version.split("-", maxsplit=1)[0], file
-        )
+            "understudy", "models", "roster", version.split("-", maxsplit=1)[0], file,
+            *self._models,
+        )  # fmt: skip
         self._registry.change_roster(version, read_roster(file))
         self._ask.say("To train on newer messages later, export again, then:")
-        self._ask.print_command("understudy", "retrain", "ChatExport_…/result.json", "live.json")
+        files = ("ChatExport_…/result.json", "live.json")
+        self._ask.print_command("understudy", "retrain", *files, *self._models)
         self._save(version=version)
 
     def _refuse_learned(self, version: str, roster: Roster) -> None:
@@ -447,8 +449,8 @@ class _Steps:
             export = _folder_of(Path(self._answers.export or "EXPORT"))
             raise UnderstudyError(
                 f"{version} has learned messages of {join_names(names)}: to train without them, "
-                f"run understudy retrain {export} --force-training, then understudy models purge "
-                f"--person {names[0]!r}"
+                f"run understudy retrain {export} --force-training{self._models_option}, then "
+                f"understudy models purge --person {names[0]!r}{self._models_option}"
             )
 
     def _ask_in_training(self, question: str) -> bool:
@@ -461,7 +463,7 @@ class _Steps:
         artifact = self._registry.open(self._answers.version or "current")
         voices = artifact.card.roster.voices
         voice = voices[0].name if voices else "anyone"
-        self._ask.print_command("understudy", "chat", "--as", voice)
+        self._ask.print_command("understudy", "chat", "--as", voice, *self._models)
         number = 0
         self._dependencies.show_samples(artifact, number)
         while self._ask.confirm("Three more?", default=False):
@@ -471,103 +473,22 @@ class _Steps:
 
     def _set_up_bot(self) -> None:
         self._title(7)
-        if self._request.skip_bot:
+        request = self._request
+        if request.skip_bot:
             self._ask.say("Skipped. To set up the bot later, run:")
-            self._ask.print_command("understudy", "start")
+            self._ask.print_command("understudy", "start", *self._models)
             return
-        settings = read_settings()
-        api = settings.get("TELEGRAM_API_URL", "").rstrip("/") or TELEGRAM
-        found = self._find_token(settings.get("BOT_TOKEN", "").strip(), api)
-        if found is None:
-            self._ask.say("To set up the bot later, run:")
-            self._ask.print_command("understudy", "start")
-            return
-        token, bot = found
-        changes = {"BOT_TOKEN": token}
-        if self._root != _DEFAULT_MODELS or settings.get("MODELS_DIR"):
-            changes["MODELS_DIR"] = str(self._root)
-        if not ENV_FILE.is_file():
-            self._ask.print_command("understudy-bot", "setup")
-            self._dependencies.write_env()
-        write_settings(changes)
-        self._ask.say(f"This is the token of @{bot.username}. It is in .env now.", "green")
-        self._save(bot=bot.username)
-        self._check_privacy_mode(token, api, bot)
-        admin = self._find_admin(token, api, bot, settings.get("ADMINS", "").strip())
-        if admin:
-            write_settings({"ADMINS": admin})
-        self._explain_next(bot, bool(admin))
-        self._ask.print_command("understudy-bot", "run")
-        if self._ask.confirm("Start the bot now?", default=True):
+        setup = BotSetup(
+            self._ask,
+            self._root,
+            request.token,
+            request.admin,
+            self._dependencies.write_env,
+            on_token=lambda username: self._save(bot=username),
+        )
+        if setup.run():
             sys.stdout.flush()
             self._dependencies.run_bot()
-
-    def _find_token(self, known: str, api: str) -> tuple[str, Bot] | None:
-        """Return a token that Telegram knows, and its bot; None if the person has none yet."""
-        given = self._request.token
-        for token in filter(None, (given, known)):
-            try:
-                return token, check_token(token, api)
-            except TokenError as error:
-                if given or self._ask.read_secret is None:
-                    raise
-                self._ask.say(f"The token in .env: {error}", "yellow")
-        self._ask.say(_BOTFATHER)
-        while True:
-            token = self._ask.ask_secret("Token (Enter: later)", "--token TOKEN")
-            if not token:
-                return None
-            try:
-                return token, check_token(token, api)
-            except TokenError as error:
-                if self._ask.read_secret is None or self._ask.takes_defaults:
-                    raise
-                self._ask.say(f"{error}.", "yellow")
-
-    def _check_privacy_mode(self, token: str, api: str, bot: Bot) -> None:
-        """Explain how to turn privacy mode off, until it is off or the person continues without."""
-        while not bot.reads_all:
-            self._ask.say(_PRIVACY, "yellow")
-            if not self._ask.confirm("Is it off now? (n continues without it)", default=False):
-                return
-            bot = check_token(token, api)
-
-    def _find_admin(self, token: str, api: str, bot: Bot, known: str) -> str:
-        """Return the id of the bot's admin: the given one, the known one, or who writes to it."""
-        if self._request.admin is not None:
-            return str(self._request.admin)
-        if known or self._ask.takes_defaults or self._ask.read is None:
-            return known
-        self._ask.say(
-            f"The bot stays only in groups that its admins add it to. To become its "
-            f"admin, write anything to @{bot.username} in Telegram now."
-        )
-        while True:
-            answer = self._ask.ask("Press Enter when done, or type your user id, or skip", "done")
-            if answer == "skip":
-                return ""
-            if answer.isdecimal():
-                return answer
-            try:
-                senders = find_senders(token, api)
-            except TokenError as error:
-                self._ask.say(f"{error}.", "yellow")
-                continue
-            for sender in senders:
-                question = f"Is {sender.name} (id {sender.user_id}) you?"
-                if self._ask.confirm(question, default=True):
-                    return str(sender.user_id)
-            self._ask.say(f"Nobody else has written to @{bot.username} yet.", "yellow")
-
-    def _explain_next(self, bot: Bot, has_admin: bool) -> None:  # noqa: FBT001  used once
-        roster = read_roster(self._root / ROSTER_FILE)
-        agreed = [voice.name for voice in roster.voices if voice.imitate == "yes"]
-        who = f"It speaks as {join_names(agreed)}" if agreed else "It speaks as nobody yet"
-        first = "" if has_admin else f"Send /start to @{bot.username}; it says what to do. "
-        self._ask.say(
-            f"{first}Add @{bot.username} to the group. {who}; others send /optin there. "
-            "`understudy-bot check` finds problems. Ctrl-C stops the bot."
-        )
 
 
 def _folder_of(export: Path) -> Path:

@@ -1,13 +1,11 @@
 """Summarise the result of a training in one sentence."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from model.artifacts.artifact import Scorecard
 
 if TYPE_CHECKING:  # it needs the training extra
     from pipeline.training.losses import HeldOutLoss
-
-Card = Mapping[str, Any]
-"""The content of scorecard.json."""
 
 MIN_BAGS = 5
 """Bags of ten lines per voice; with fewer, the ratio of two shares says nothing."""
@@ -17,7 +15,7 @@ TOO_FEW_LINES = "Too few lines to say whether ten of them sound right"
 _UNLIKE = "does not yet sound like anyone"
 
 
-def verdict(loss: "HeldOutLoss", card: Card) -> str:
+def summarize_result(loss: "HeldOutLoss", card: Scorecard) -> str:
     """Return both sentences as one paragraph."""
     return f"{loss_sentence(loss)} {voice_sentence(card)}"
 
@@ -33,7 +31,7 @@ def loss_sentence(loss: "HeldOutLoss") -> str:
     return f"Held-out loss {change} nats per character{replies} (lower is better)."
 
 
-def voice_sentence(card: Card) -> str:
+def voice_sentence(card: Scorecard) -> str:
     """Return a sentence on how many lines a classifier attributes to the right voice.
 
     A version sounds like someone if two intervals are above chance: that of the macro-F1 over
@@ -56,7 +54,7 @@ def voice_sentence(card: Card) -> str:
     )
 
 
-def _knows_names(card: Card) -> bool:
+def _knows_names(card: Scorecard) -> bool:
     """Whether the right name makes real turns likeliest more often than by chance."""
     for way in ("absent", "no_context"):
         found = card["right_voice"][way]

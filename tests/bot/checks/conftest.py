@@ -28,10 +28,10 @@ class Desk:
         return await run_checks(self.stage.settings(**given), poll_seconds=poll_seconds)
 
     async def says(self, about, poll_seconds=0, **changes):
-        """Return `verdict text` of the only finding about a thing."""
+        """Return `severity text` of the only finding about a thing."""
         found = await self.look(poll_seconds, **changes)
         [one] = [finding for finding in found if finding.topic == about]
-        return f"{one.verdict.value} {one.text}"
+        return f"{one.severity.value} {one.text}"
 
     def add(self, card, *, promote=True):
         """Add a model that has no weights but all files; return its folder."""

@@ -3,14 +3,14 @@
 import pytest
 
 from bot.playground.telegram import TOKEN
-from model.findings import Finding, Verdict, note, ok, wrong
+from model.findings import Finding, Severity, fix, note, ok
 
 
 async def test_all_is_well(desk):
     found = await desk.look()
 
-    assert [(finding.topic, finding.verdict) for finding in found] == [
-        (about, Verdict.OK)
+    assert [(finding.topic, finding.severity) for finding in found] == [
+        (about, Severity.OK)
         for about in (
             "settings",
             "token",
@@ -47,7 +47,7 @@ async def test_nothing_is_made_or_changed_and_no_update_taken(desk, stage, group
 async def test_the_rest_is_looked_at_where_there_is_no_model(empty_desk):
     found = await empty_desk.look()
 
-    to_fix = [finding.topic for finding in found if finding.verdict is Verdict.FIX]
+    to_fix = [finding.topic for finding in found if finding.severity is Severity.FIX]
     assert to_fix == ["model"]
     assert "database" in [finding.topic for finding in found]
 
@@ -56,7 +56,7 @@ async def test_the_rest_is_looked_at_where_there_is_no_model(empty_desk):
 async def test_the_rest_is_looked_at_where_telegram_is_not_to_be_had(desk, change):
     found = await desk.look(**change)
 
-    to_fix = [finding.topic for finding in found if finding.verdict is Verdict.FIX]
+    to_fix = [finding.topic for finding in found if finding.severity is Severity.FIX]
     assert to_fix == ["token"]
     assert {"ADMINS", "database", "model"} <= {finding.topic for finding in found}
 
@@ -85,7 +85,7 @@ def test_a_long_path_is_not_cut():
     assert path in text.split()
 
 
-@pytest.mark.parametrize("make", [ok, note, wrong])
-def test_a_finding_says_its_verdict_first(make):
-    assert str(make("disk", "is full")).split()[0] == make("", "").verdict.value
+@pytest.mark.parametrize("make", [ok, note, fix])
+def test_a_finding_says_its_severity_first(make):
+    assert str(make("disk", "is full")).split()[0] == make("", "").severity.value
     assert isinstance(make("", ""), Finding)

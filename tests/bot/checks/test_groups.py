@@ -62,7 +62,7 @@ async def test_each_chat_of_the_model_is_looked_at(empty_desk, card):
 
     found = [one for one in await empty_desk.look() if one.topic == "group"]
 
-    assert [one.verdict.value for one in found] == ["ok", "FIX"]
+    assert [one.severity.value for one in found] == ["ok", "FIX"]
 
 
 async def test_a_public_model_speaks_anywhere(empty_desk, card):

@@ -19,7 +19,7 @@ def info(url=URL, waiting=0, error=None):
 
 
 def said(findings):
-    return [f"{finding.verdict.value} {finding.topic} {finding.text}" for finding in findings]
+    return [f"{finding.severity.value} {finding.topic} {finding.text}" for finding in findings]
 
 
 def test_a_bot_that_polls_has_no_webhook_to_look_at():
@@ -47,12 +47,12 @@ def test_a_bot_api_server_of_ones_own_may_post_to_http():
 
 
 @pytest.mark.parametrize(
-    ("port", "verdict"), [("", "ok"), (":443", "ok"), (":8443", "ok"), (":8080", "FIX")]
+    ("port", "severity"), [("", "ok"), (":443", "ok"), (":8443", "ok"), (":8080", "FIX")]
 )
-def test_telegram_posts_to_four_ports(port, verdict):
+def test_telegram_posts_to_four_ports(port, severity):
     [found] = said(check_webhook(settings(webhook_url=f"https://bot.example.org{port}/hook")))
 
-    assert found.startswith(f"{verdict} WEBHOOK_URL")
+    assert found.startswith(f"{severity} WEBHOOK_URL")
 
 
 def test_an_unset_secret_is_made_by_run():

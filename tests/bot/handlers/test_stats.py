@@ -199,7 +199,7 @@ async def test_a_killed_bot_sends_it_once(stage, group, zoe, no_picture, is_sent
         place = stats.Place(FRIENDS)
         await outbox.begin(Part(500, 0), place)
         if is_sent:
-            outbox.log.note_departure(Part(500, 0), place=place)
+            outbox.log.note_attempt(Part(500, 0), place=place)
 
     async with stage.running():
         await stage.answer(group, zoe, "/help")

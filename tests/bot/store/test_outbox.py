@@ -53,7 +53,7 @@ async def test_an_unsent_message_is_sent_after_a_restart(outbox, database):
 
 
 async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(outbox, database):
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
 
     again, uncertain = await next_life(database)
 
@@ -64,7 +64,7 @@ async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sen
 
 
 async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbox, database):
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
     outbox.log.note_arrival(PART, SENT)
 
     again, uncertain = await next_life(database)
@@ -76,7 +76,7 @@ async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbo
 
 
 async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, database, monkeypatch):
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
     outbox.log.note_arrival(PART, SENT)
     monkeypatch.setattr(SendLog, "drop", lambda *_: None)  # killed just before it
     await outbox.advance(PART, TURN.without_first("sent"), SENT)
@@ -88,7 +88,7 @@ async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, databas
 
 
 async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, database):
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
     outbox.log.drop(PART)
 
     again, uncertain = await next_life(database)
@@ -98,7 +98,7 @@ async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, database)
 
 
 async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, database):
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
     again, _ = await next_life(database)
 
     left = await again.unsent(PART)
@@ -112,7 +112,7 @@ async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, database
 @pytest.mark.parametrize("has_arrived", [True, False])
 async def test_a_text_that_left_before_a_kill_is_not_sent_again(outbox, database, has_arrived):
     text = Part(PART.update_id, 1)  # of an update that was started once: nothing is stored before
-    outbox.log.note_departure(text, place=PLACE)
+    outbox.log.note_attempt(text, place=PLACE)
     if has_arrived:
         outbox.log.note_arrival(text, None)
 
@@ -130,7 +130,7 @@ async def test_a_text_that_had_not_left_before_a_kill_is_sent(outbox, database):
 
 
 async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(outbox, database):
-    outbox.log.note_departure(Part(PART.update_id, APOLOGY), place=PLACE)
+    outbox.log.note_attempt(Part(PART.update_id, APOLOGY), place=PLACE)
 
     again, _ = await next_life(database)
 
@@ -140,8 +140,8 @@ async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(outb
 async def test_an_incomplete_log_entry_is_skipped(outbox, database, tmp_path):
     other = Part(501, 0)
     await outbox.begin(other, PLACE)
-    outbox.log.note_departure(PART, left=3)
-    outbox.log.note_departure(other)
+    outbox.log.note_attempt(PART, left=3)
+    outbox.log.note_attempt(other)
     log = tmp_path / "bot.db-sends"
     log.write_bytes(log.read_bytes()[:-9])
 
@@ -153,14 +153,14 @@ async def test_an_incomplete_log_entry_is_skipped(outbox, database, tmp_path):
 async def test_a_torn_note_spoils_none_that_is_written_after_it(outbox, database, tmp_path):
     (tmp_path / "bot.db-sends").write_bytes(b'{"part": {"update_id": 4')
 
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
     _, uncertain = await next_life(database)
 
     assert uncertain == 1
 
 
 async def test_notes_that_are_no_text_stop_no_start(outbox, database, tmp_path):
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
     with (tmp_path / "bot.db-sends").open("ab") as log:
         log.write(b"\xff\xfe\x00")
 
@@ -173,11 +173,11 @@ async def test_a_message_does_not_leave_where_that_cannot_be_noted(outbox, tmp_p
     (tmp_path / "bot.db-sends").mkdir()
 
     with pytest.raises(StoreError):
-        outbox.log.note_departure(PART, left=3)
+        outbox.log.note_attempt(PART, left=3)
 
 
 async def test_the_log_is_private_holds_no_text_and_is_deleted(outbox, tmp_path):
-    outbox.log.note_departure(PART, left=3)
+    outbox.log.note_attempt(PART, left=3)
     outbox.log.note_arrival(PART, SENT)
     log = tmp_path / "bot.db-sends"
     noted = log.read_text("utf-8")

@@ -19,7 +19,7 @@ def _offline(monkeypatch):
 
 
 def topics(result):
-    """Return the verdict of each topic."""
+    """Return the severity of each topic."""
     lines = [line for line in result.stdout.splitlines() if line[:2] in {"ok", "no", "FI"}]
     return {line[7:].split(":")[0]: line[:7].strip() for line in lines}
 
@@ -58,7 +58,7 @@ def test_settings_that_others_can_read_prevent_use(tmp_path):
     value = json.loads(result.stdout)
     assert result.returncode == 1
     assert value["usable"] is False
-    [problem] = [one for one in value["findings"] if one["verdict"] == "fix"]
+    [problem] = [one for one in value["findings"] if one["severity"] == "fix"]
     assert problem["topic"] == ".env"
     assert value["machine"]["cores"] >= 1
     assert {base["fits"] for base in value["bases"]} <= {"all weights", "lora", "no"}

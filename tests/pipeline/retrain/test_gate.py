@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.retrain.gate import decide, print_verdict
+from pipeline.retrain.gate import decide, print_decision
 from tests.pipeline.retrain.retrain_runner import card, judged
 
 
@@ -41,45 +41,45 @@ def test_the_same_fall_is_certain_on_the_same_turns_only():
 
 
 def test_a_large_fall_is_reported_even_with_few_turns():
-    verdict = decide(judged(card(attribution=0.267), 8, seed=1), judged(card(0.632), 8))
+    decision = decide(judged(card(attribution=0.267), 8, seed=1), judged(card(0.632), 8))
 
-    attribution = verdict.comparisons[0]
+    attribution = decision.comparisons[0]
     assert attribution.high > 0
-    (reason,) = verdict.reasons
+    (reason,) = decision.reasons
     assert reason.startswith("attribution fell from 0.632 to 0.267; 8 turns are too few to tell")
     assert reason.endswith('pass with --force-promotion "REASON"')
 
 
 def test_a_small_fall_within_chance_is_accepted():
-    verdict = decide(judged(card(attribution=0.5), 8, seed=1), judged(card(0.6), 8))
+    decision = decide(judged(card(attribution=0.5), 8, seed=1), judged(card(0.6), 8))
 
-    assert verdict.reasons == ()
+    assert decision.reasons == ()
 
 
 @pytest.mark.parametrize(("bags", "size"), [(1, 1), (3, 1), (4, 10)])
 def test_attribution_takes_the_largest_bags_of_which_each_voice_has_four(bags, size):
-    verdict = decide(judged(card(bags=bags)), judged(card(bags=bags)))
+    decision = decide(judged(card(bags=bags)), judged(card(bags=bags)))
 
-    assert verdict.comparisons[0].metric == f"attribution, bags of {size}"
+    assert decision.comparisons[0].metric == f"attribution, bags of {size}"
 
 
 def test_a_current_version_that_cannot_be_compared_is_a_reason():
-    verdict = decide(judged(card()), None, "nothing is held out")
+    decision = decide(judged(card()), None, "nothing is held out")
 
-    assert verdict.reasons == ("nothing is held out",)
+    assert decision.reasons == ("nothing is held out",)
 
 
 def test_a_first_version_is_judged_alone():
-    verdict = decide(judged(card(copied=0.5)), None)
+    decision = decide(judged(card(copied=0.5)), None)
 
-    assert verdict.reasons == ()
-    assert all(one.current is None for one in verdict.comparisons)
+    assert decision.reasons == ()
+    assert all(one.current is None for one in decision.comparisons)
 
 
 def test_the_figures_stand_side_by_side_in_80_columns():
-    verdict = decide(judged(card(right_voice=0.4)), judged(card()))
+    decision = decide(judged(card(right_voice=0.4)), judged(card()))
 
-    told = printed(verdict, "0001-00112233")
+    told = printed(decision, "0001-00112233")
 
     row = next(line for line in told if line.startswith("  right voice, 48 turns"))
     assert row.split()[4:7] == ["0.400", "0.700", "-0.30"]
@@ -99,8 +99,8 @@ def test_a_first_version_s_figures_name_their_chance_and_direction():
     assert any("lower is better" in line for line in told)
 
 
-def printed(verdict, current):
+def printed(decision, current):
     shown = io.StringIO()
     console = Console(file=shown, width=80, highlight=False, markup=False)
-    print_verdict(verdict, "0002-aabbccdd", current, console)
+    print_decision(decision, "0002-aabbccdd", current, console)
     return shown.getvalue().splitlines()

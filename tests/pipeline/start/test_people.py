@@ -6,6 +6,7 @@ from model.chat.roster import Person, Roster
 from model.errors import RosterError
 from pipeline.dataset.roster_file import MIN_MESSAGES, read_roster
 from pipeline.export.merging import Author
+from pipeline.start.asking import GoBack
 from pipeline.start.people import Consent, ask_people, choose_minimum, merge_people
 
 HUGO, ANA, OTHER = Author(7, ("Hugo",), 900), Author(8, ("Ana",), 400), Author(9, ("Zoe",), 30)
@@ -56,15 +57,22 @@ def test_names_are_changed_one_by_one(ask):
     assert "There is another huguinho" in typed.said
 
 
-def test_back_returns_to_the_person_before_then_to_the_names(ask):
-    roster, typed = ask("", "y", "back", "x", "back", "back", "n", "Hugo", "Bia", "y", "", "")
+def test_back_returns_to_the_previous_question_and_keeps_the_answers_before(ask):
+    answers = ("n", "Hugo", "Bia", "y", "back", "x", "back", "back", "Bea", "y", "n", "")
+
+    roster, typed = ask(*answers)
 
     asked = [question.split(" [")[0] for question in typed.questions]
-    hugo, ana = "Hugo (900 messages)", "Ana (400 messages)"
-    assert asked[1:5] == [hugo, ana, hugo, ana]
-    found = {person.name: (person.learn, person.imitate) for person in roster.people}
-    assert found["Hugo"] == ("yes", "yes")
-    assert "Bia" in found
+    hugo, ana = "Hugo (900 messages)", "Bia (400 messages)"
+    assert asked[3:8] == [hugo, ana, hugo, ana, hugo]
+    assert asked[8:] == ["Ana: name", "Hugo (900 messages)", "Bea (400 messages)", asked[-1]]
+    found = {person.name: person.imitate for person in roster.people}
+    assert found == {"Hugo": "yes", "Bea": "no", "Zoe": "ask"}
+
+
+def test_back_at_the_first_question_leaves_the_dialogue(ask):
+    with pytest.raises(GoBack):
+        ask("", "back", "back")
 
 
 def test_back_returns_to_the_question_before_about_accounts(ask):

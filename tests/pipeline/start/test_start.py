@@ -16,6 +16,7 @@ from pipeline.start import run as module
 from pipeline.start.answers import Answers, load_answers
 from pipeline.start.people import Consent
 from pipeline.start.run import Dependencies, StartRequest, start
+from pipeline.terminal import DEFAULT_MODELS
 from tests.command_line import understudy
 from tests.habits import HABITS, write_export
 from tests.model.fake_artifacts import make
@@ -99,7 +100,7 @@ def run(world, script, folder):
         if takes_defaults:
             object.__setattr__(typed.asker, "read", None)
             object.__setattr__(typed.asker, "read_secret", None)
-        root = options.pop("root", module._DEFAULT_MODELS)
+        root = options.pop("root", DEFAULT_MODELS)
         try:
             start(StartRequest(root, **options), world.dependencies(typed.asker))
         except EOFError:
@@ -143,10 +144,26 @@ def test_back_returns_through_all_questions_to_the_first_one(run, world, folder,
     assert not world.trained
 
 
-def test_after_the_training_back_says_how_to_start_again(run, world, telegram):
+def test_with_people_given_as_options_back_leads_from_the_base_to_the_chat(run, telegram):
+    typed = run("", "1", "back", "2", consent=Consent(agreed=("Friend 1",)))
+
+    asked = [question.split(" [")[0].split(",")[0] for question in typed.questions]
+    assert asked == ["Which export", "Which chat", "Which base", "Which chat", "Which base"]
+
+
+def test_there_is_no_way_back_to_options(run, folder, telegram):
+    export = folder.parent / "Downloads" / "ChatExport_2024-03-31"
+
+    typed = run("back", "y", export=export, chat="Friends")
+
+    assert typed.said.count("There is no question before this one.") == 1
+    assert typed.said.count("Reading the export") == 1
+
+
+def test_after_training_there_is_no_way_back(run, world, telegram):
     typed = run(*ANSWERS[:9], "back", "n", "")
 
-    assert "start --restart" in typed.said
+    assert "You cannot go back after training." in typed.said
     assert len(world.trained) == 1
 
 

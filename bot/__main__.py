@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 
 from bot import logs
-from bot.settings import load_settings
+from bot.errors import SettingsError
+from bot.settings import check_database_url, load_settings
 from bot.store.backup import back_up
-from bot.store.database import database_file, upgrade_database
+from bot.store.database import database_name, upgrade_database
 from model.artifacts.registry import Registry
 from model.command_line import add_commands, make_app, number, run_app
 
@@ -189,7 +190,29 @@ def upgrade() -> None:
     """
     url = load_settings().database_url
     was_older = asyncio.run(upgrade_database(url))
-    print(f"{database_file(url)} {'is now' if was_older else 'was already'} up to date.")
+    print(f"{database_name(url)} {'is now' if was_older else 'was already'} up to date.")
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Address as in DATABASE_URL")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="Address as in DATABASE_URL")],
+) -> None:
+    """Copy the database to another one, such as an SQLite file to a PostgreSQL server.
+
+    Stop the bot first. A copy that was stopped is continued. At the end, both are compared row by
+    row. Then set DATABASE_URL to TARGET.
+    """
+    from bot.store.copying import CopiedTable, copy_database
+
+    def show(table: CopiedTable) -> None:
+        print(f"{table.name:10} {table.rows:>12,} rows, {table.copied:,} of them new", flush=True)
+
+    try:
+        source, target = check_database_url(source), check_database_url(target)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    asyncio.run(copy_database(source, target, show))
+    print("Both databases have the same rows. Set DATABASE_URL to TARGET in .env.")
 
 
 def backup(
@@ -224,7 +247,14 @@ add_commands(
 db = make_app("Upgrade or copy the database.")
 add_commands(
     db,
-    ((upgrade, "understudy-bot db upgrade"), (backup, "understudy-bot db backup copy.db")),
+    (
+        (upgrade, "understudy-bot db upgrade"),
+        (backup, "understudy-bot db backup copy.db"),
+        (
+            copy,
+            "understudy-bot db copy sqlite:///understudy.db postgresql://bot@localhost/understudy",
+        ),
+    ),
 )
 cli.add_typer(db, name="db")
 

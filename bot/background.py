@@ -25,7 +25,6 @@ from bot.handlers.uploads import delete_exports_before
 from bot.services.forgetting import expire_messages
 from bot.services.model_holder import ModelChange
 from bot.services.state import BotState
-from bot.store.database import wal_file
 from bot.store.heartbeat import BEAT_SECONDS, write_beat
 from bot.texts import EN, LANGUAGES
 from bot.texts.wording import Wording
@@ -67,14 +66,12 @@ def start_jobs(
     async def release() -> None:
         await app.release(client.parse_update)
 
-    log = wal_file(state.settings.database_url)
-
     loop = asyncio.get_running_loop()
     emptied_at = loop.time()
 
     async def truncate_log() -> None:
         nonlocal emptied_at
-        is_empty = not await asyncio.to_thread(lambda: log.exists() and log.stat().st_size)
+        is_empty = not await asyncio.to_thread(state.store.database.backend.log_size)
         if is_empty or await state.store.database.truncate_log():
             emptied_at = loop.time()
         elif loop.time() - emptied_at > MAX_FULL_LOG_SECONDS:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from bot.errors import BotNotRunning, StoreError
 from bot.settings import Settings
-from bot.store.database import database_file, is_locked
+from bot.store.database import database_name, is_locked
 from bot.store.heartbeat import MAX_SILENCE, read_silence
 from bot.store.inbox import read_waiting
 
@@ -23,14 +23,14 @@ def check_health(settings: Settings) -> str:
         BotNotRunning: No bot uses this database, or it is starting, or hangs.
     """
     url = settings.database_url
-    path = database_file(url)
+    name = database_name(url)
     if not is_locked(url):
-        raise BotNotRunning(f"no bot runs with {path}: start it with `understudy-bot run`")
+        raise BotNotRunning(f"no bot runs with {name}: start it with `understudy-bot run`")
     silence = read_silence(url)
     if silence is None:
-        raise BotNotRunning(f"the bot with {path} is starting; ask again in a minute")
+        raise BotNotRunning(f"the bot with {name} is starting; ask again in a minute")
     if silence > MAX_SILENCE:
-        raise BotNotRunning(f"the bot with {path} has been silent for {silence:.0f} s: restart it")
+        raise BotNotRunning(f"the bot with {name} has been silent for {silence:.0f} s: restart it")
     line = f"The bot works; it reported {silence:.0f} s ago."
     try:
         waiting, oldest = asyncio.run(read_waiting(url))

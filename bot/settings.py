@@ -23,6 +23,7 @@ SQLITE = "sqlite+aiosqlite:///"
 HEALTH = "/health"
 """The path of the health check, on the port of the webhook."""
 
+_POSTGRES = re.compile(r"postgresql(\+\w+)?://[^\s/]*/[^\s/?]+(\?\S*)?")
 _ADDRESS = re.compile(r"https?://[^\s/]\S*")
 _LISTEN = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # the form of setWebhook's secret_token
@@ -70,11 +71,8 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _check_file(cls, value: str) -> str:
-        kind, _, path = value.partition(":///")
-        if kind not in {"sqlite", SQLITE.partition(":")[0]} or path in {"", ":memory:"}:
-            raise ValueError(f"name an SQLite file, as in {SQLITE}understudy.db")
-        return value
+    def _check_database(cls, value: str) -> str:
+        return check_database_url(value)
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -147,6 +145,22 @@ class Settings(BaseSettings):
                 "BOT_TOKEN cannot be a token: copy it again from @BotFather, such as 123456:ABC-DEF"
             )
         return token
+
+
+def check_database_url(value: str) -> str:
+    """Return the address of a database.
+
+    Raises:
+        ValueError: It is neither an SQLite file nor a database on a PostgreSQL server.
+    """
+    kind, _, path = value.partition(":///")
+    is_file = kind in {"sqlite", SQLITE.partition(":")[0]} and path not in {"", ":memory:"}
+    if is_file or _POSTGRES.fullmatch(value):
+        return value
+    raise ValueError(
+        f"name an SQLite file, as in {SQLITE}understudy.db, or a database on a PostgreSQL server, "
+        "as in postgresql+asyncpg://user:password@host/understudy"
+    )
 
 
 def _is_address(value: str) -> bool:

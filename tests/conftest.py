@@ -91,7 +91,8 @@ def _migrated_once(empty_database):
 
     def copy_or_upgrade(config, revision):
         connection = config.attributes["connection"]
-        if revision != "head" or inspect(connection).get_table_names():
+        is_file = connection.dialect.name == "sqlite"
+        if not is_file or revision != "head" or inspect(connection).get_table_names():
             upgrade(config, revision)
         else:
             for statement in statements:

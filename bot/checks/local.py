@@ -13,13 +13,13 @@ from bot.errors import StoreError
 from bot.services.access import build_access
 from bot.settings import Settings
 from bot.store.database import (
-    ANOTHER,
     Version,
     database_file,
     describe_mismatch,
     is_locked,
     read_version,
 )
+from bot.store.engines import ANOTHER, is_postgres, make_backend
 from bot.texts import EN
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
@@ -48,24 +48,26 @@ def check_settings_file() -> Finding:
 
 async def check_database(settings: Settings) -> Finding:
     """Check the version of the database, and that only the bot's user can use it."""
-    path = database_file(settings.database_url)
+    backend = make_backend(settings.database_url)
+    name, path = backend.name, backend.path
     try:
         version = await read_version(settings.database_url)
     except StoreError as error:
         return fix("database", str(error))
     if version is Version.MISSING:
-        return ok("database", f"{path} does not exist yet; `understudy-bot run` creates it")
+        return ok("database", f"{name} does not exist yet; `understudy-bot run` creates it")
     if version is not Version.CURRENT:
         return fix("database", describe_mismatch(settings.database_url, version))
-    if not os.access(path, os.R_OK | os.W_OK):
+    is_file = not is_postgres(settings.database_url)
+    if is_file and not os.access(path, os.R_OK | os.W_OK):
         return fix(
             "database", f"{path} cannot be written: give the bot's user write access, or {ANOTHER}"
         )
-    if path.stat().st_mode & _OTHERS:
+    if is_file and path.stat().st_mode & _OTHERS:
         return fix("database", f"other users can read {path} and all messages: run {_chmod(path)}")
     is_used = await asyncio.to_thread(is_locked, settings.database_url)
     more = "; a bot uses it now, so a second `understudy-bot run` fails" if is_used else ""
-    return ok("database", f"{path} is up to date{more}")
+    return ok("database", f"{name} is up to date{more}")
 
 
 def check_disk(settings: Settings) -> Finding:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from telegram import Chat, Message
@@ -13,7 +12,6 @@ from telegram.error import TelegramError
 from bot.application import Context
 from bot.services.access import is_admin
 from bot.services.model_holder import ModelChange
-from bot.store.database import database_file, real_file
 from bot.store.groups import Group
 from bot.texts.wording import Wording
 from model.artifacts.artifact import Artifact
@@ -44,10 +42,10 @@ async def _bot_status(context: Context) -> list[str]:
         texts.status_job_failing.format(job=job.name, error=job.error, times=job.failures)
         for job in state.jobs.failing
     ]
-    url = state.settings.database_url
+    backend = state.store.database.backend
     database = texts.status_database.format(
-        file=database_file(url).name,
-        size=format_database_size(real_file(url)),
+        file=backend.path.name,
+        size=format_size(await asyncio.to_thread(backend.size)),
         messages=await store.messages.count(),
     )
     return [
@@ -158,10 +156,8 @@ def format_uptime(uptime: timedelta) -> str:
     return f"{hours} h {rest} min" if hours else f"{rest} min"
 
 
-def format_database_size(file: Path) -> str:
-    """Format the size of a database, including its write-ahead log."""
-    files = (file, file.with_name(f"{file.name}-wal"))
-    size = sum(one.stat().st_size for one in files if one.exists())
+def format_size(size: int) -> str:
+    """Format a number of bytes."""
     return f"{size // 10**6} MB" if size >= 10**6 else f"{size // 10**3} kB"
 
 

@@ -14,7 +14,7 @@ from bot.settings import Settings
 from bot.store.backup import DumpReader, StoredMessage
 from bot.store.database import (
     Version,
-    database_file,
+    database_name,
     describe_mismatch,
     open_database,
     read_version,
@@ -158,7 +158,7 @@ async def dump(settings: Settings, models: Models, path: Path, wanted: int | Non
     bot_id = int(settings.token.partition(":")[0])
     version = await read_version(settings.database_url)
     if version is Version.MISSING:
-        raise StoreError(f"there is no database {database_file(settings.database_url)} to dump")
+        raise StoreError(f"there is no database {database_name(settings.database_url)} to dump")
     if version is not Version.CURRENT:
         raise StoreError(describe_mismatch(settings.database_url, version))
     card = models.open("current").card

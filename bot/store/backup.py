@@ -14,13 +14,13 @@ from sqlalchemy import Connection, Select, select
 
 from bot.errors import StoreError
 from bot.store.database import (
-    BUSY_SECONDS,
     Database,
     Version,
     database_file,
     describe_mismatch,
     read_version,
 )
+from bot.store.engines import BUSY_SECONDS, is_postgres
 from bot.store.messages import FIELDS, IS_FORGOTTEN, message_from_row
 from bot.store.tables import decisions, forgotten, messages
 from model.chat.conversation import Message
@@ -100,6 +100,8 @@ async def back_up(url: str, target: Path, *, force: bool = False) -> Backup:
     Raises:
         StoreError: There is no database of this program, or the copy cannot be written there.
     """
+    if is_postgres(url):
+        raise StoreError("this database is on a PostgreSQL server: back it up with pg_dump")
     version = await read_version(url)
     if version is Version.MISSING:
         raise StoreError(f"there is no database {database_file(url)} yet, so nothing to back up")

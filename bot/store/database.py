@@ -1,89 +1,32 @@
-"""Open, create, check and lock the database; translate its errors."""
+"""Create, check, lock and open the bot's database, and run its transactions."""
 
 import asyncio
-import logging
-import os
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import (
-    Connection,
-    Engine,
-    ExceptionContext,
-    create_engine,
-    delete,
-    event,
-    false,
-    inspect,
-)
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Engine, delete, false, inspect
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 import migrations
 from bot.errors import StoreError
+from bot.store.engines import ANOTHER, READERS, Backend, make_backend
 from bot.store.tables import messages
 from model.chat.names import make_printable
-from model.errors import describe_error
-from model.files import PRIVATE_FILE, locked, make_folder
 
 UPGRADE = "understudy-bot db upgrade"
-ANOTHER = "name another file in DATABASE_URL"
-BUSY_SECONDS = 5
-READERS = 4  # threads that read
-CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
-LOCK_SECONDS = 1.0
-"""How long a starting bot waits for the lock; `understudy-bot check` may hold it briefly."""
 LOG_TRIES, LOG_PAUSE = 20, 0.1  # tries to empty the write-ahead log, and seconds between them
 
 _REVISIONS = "alembic_version"  # the table that Alembic keeps
-_INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
-_DATABASE_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_PRIMARY = 0xFF  # the lowest byte of an extended result code is its primary code
-
-_DAMAGED = ("is damaged", "stop the bot and replace it with the last `understudy-bot db backup`")
-_IN_USE = ("cannot be written", "stop other programs that use it")
-_FULL = (
-    "cannot be written",
-    "free space on its disk; stored messages are safe, and a running bot continues on its own",
-)
-_MEANINGS = {
-    sqlite3.SQLITE_FULL: _FULL,
-    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # a full disk if the bot is the first to write
-    sqlite3.SQLITE_READONLY: (
-        "cannot be written",
-        f"give the bot's user write access to it and its folder, or {ANOTHER}",
-    ),
-    sqlite3.SQLITE_IOERR: (
-        "cannot be read or written",
-        f"check whether its disk is full or failing, and copy the file or {ANOTHER}",
-    ),
-    sqlite3.SQLITE_CANTOPEN: (
-        "cannot be opened",
-        f"give the bot's user read and write access to it and its folder, or {ANOTHER}",
-    ),
-    sqlite3.SQLITE_BUSY: _IN_USE,
-    sqlite3.SQLITE_LOCKED: _IN_USE,
-    sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_NOTADB: _DAMAGED,
-}
-"""State and advice by SQLite's result code (sqlite.org/rescode.html).
-
-Other codes are errors in this program.
-"""
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work: TypeAlias = Callable[[Connection], T]
@@ -103,18 +46,19 @@ class Database:
     """Runs transactions, each of which is a function: reads in some threads, writes in one.
 
     SQLite allows only one writer; the others poll for its lock, with pauses of up to 100 ms. All
-    writes of this process wait in a queue instead, and so never find the database locked. No
-    transaction waits for the event loop, which may be blocked.
+    writes of this process wait in a queue instead, and so never find the database locked. On
+    PostgreSQL too, the store relies on a single writer. No transaction waits for the event loop,
+    which may be blocked.
     """
 
-    def __init__(self, path: Path, reader: Engine, writer: Engine) -> None:
-        """Use engines for a file; a transaction of `writer` takes the write lock when it begins."""
-        self.path = path
+    def __init__(self, backend: Backend) -> None:
+        """Open the engines of a backend."""
+        self.backend = backend
         self.write_lock = threading.Lock()
         """Held while this process writes; other connections of this process must take it too."""
         self.after_close: list[Callable[[], object]] = []
         """Called in a thread when all connections are closed."""
-        self._reading, self._writing = reader, writer
+        self._reading, self._writing = backend.make_reader(), backend.make_writer()
         self._running = 0
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -166,7 +110,8 @@ class Database:
             StoreError: The database cannot be written.
         """
         for _ in range(LOG_TRIES):
-            if await self._run(self._writer, self._truncate_log):
+            truncate = partial(self.backend.truncate_log, self._writing, self.write_lock)
+            if await self._run(self._writer, truncate):
                 return True
             await asyncio.sleep(LOG_PAUSE)
         return False
@@ -213,34 +158,15 @@ class Database:
                 return [(None, error)]
         return [outcome for work in works for outcome in self._commit([work])]
 
-    def _truncate_log(self) -> bool:
-        with self.write_lock, self._writing.connect() as connection:
-            raw: Any = connection.connection.driver_connection
-            raw.execute("PRAGMA busy_timeout=0")  # else SQLite blocks all writers
-            try:
-                [is_busy, *_] = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            except sqlite3.Error as error:
-                if error.sqlite_errorcode & _PRIMARY not in _DATABASE_IN_USE:
-                    raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
-                is_busy = True
-            finally:
-                raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
-        return not is_busy
+
+def database_name(url: str) -> str:
+    """Return how people are told about a database: its path, or its name and server."""
+    return make_backend(url).name
 
 
 def database_file(url: str) -> Path:
     """Return the file that a database's URL names."""
-    return Path(make_url(url).database or "")
-
-
-def real_file(url: str) -> Path:
-    """Return a database's file with links resolved; SQLite puts its other files beside it."""
-    return Path(os.path.realpath(database_file(url)))
-
-
-def wal_file(url: str) -> Path:
-    """Return the path of a database's write-ahead log, which may not exist."""
-    return _sibling(real_file(url), "-wal")
+    return make_backend(url).path
 
 
 async def read_version(url: str) -> Version:
@@ -249,34 +175,35 @@ async def read_version(url: str) -> Version:
     Raises:
         StoreError: The file is not a database, or cannot be created there.
     """
-    path = database_file(url)
+    backend = make_backend(url)
 
     def read() -> Version:
-        if not _file_exists(path):
+        if not backend.exists():
             return Version.MISSING
-        with open_read_only(path) as engine, engine.connect() as connection:
+        with backend.open_read_only() as engine, engine.connect() as connection:
             return _read_version(connection)
 
     try:
         return await asyncio.to_thread(read)
     except DBAPIError as error:
         raise StoreError(
-            f"{path} cannot be read as a database ({make_printable(str(error.orig))}): {ANOTHER}"
+            f"{backend.name} cannot be read as a database ({make_printable(str(error.orig))}): "
+            f"{ANOTHER}"
         ) from error
 
 
 def describe_mismatch(url: str, version: Version) -> str:
     """Describe what is wrong with a database's version and what to do."""
-    path = database_file(url)
+    name = database_name(url)
     if version is Version.FOREIGN:
-        return f"{path} is another program's database: {ANOTHER}"
+        return f"{name} is another program's database: {ANOTHER}"
     if version is Version.NEWER:
         return (
-            f"the database {path} was created by a newer version of understudy: install that "
+            f"the database {name} was created by a newer version of understudy: install that "
             f"version, or {ANOTHER}"
         )
     return (
-        f"the database {path} has an older schema: stop the bot, keep a copy "
+        f"the database {name} has an older schema: stop the bot, keep a copy "
         f"(`understudy-bot db backup FILE`) and run `{UPGRADE}`"
     )
 
@@ -319,104 +246,43 @@ async def upgrade_database(url: str) -> bool:
     return version is not Version.CURRENT
 
 
-@contextmanager
-def lock_database(url: str) -> Iterator[None]:
+def lock_database(url: str) -> AbstractContextManager[None]:
     """Lock a database against other bots and upgrades while the block runs.
 
     Raises:
-        StoreError: Another process uses it, or its lock file cannot be created.
+        StoreError: Another process uses it, or it cannot be locked.
     """
-    lock = _sibling(real_file(url), ".lock")
-    with ExitStack() as stack:
-        try:
-            is_ours = stack.enter_context(locked(lock, wait=LOCK_SECONDS))
-        except (OSError, NotImplementedError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no file can be locked there"
-            raise StoreError(f"the lock {lock} cannot be taken ({reason}): {ANOTHER}") from error
-        if not is_ours:
-            raise StoreError(
-                f"another understudy-bot uses the database {database_file(url)}: stop that one "
-                f"first, or {ANOTHER}"
-            )
-        yield
+    return make_backend(url).lock()
 
 
 def is_locked(url: str) -> bool:
-    """Whether a bot or an upgrade uses a database now; creates no file."""
-    lock = _sibling(real_file(url), ".lock")
-    if not lock.exists():
-        return False
-    try:
-        with locked(lock, wait=False) as is_free:
-            return not is_free
-    except (OSError, NotImplementedError):  # `run` reports the problem
-        return False
+    """Whether a bot or an upgrade uses a database now."""
+    return make_backend(url).is_locked()
 
 
 @contextmanager
-def open_read_only(path: Path) -> Iterator[Engine]:
-    """Open an engine that only reads and creates no files.
-
-    Even for a reader SQLite creates -wal and -shm files, unless it is told that the database is
-    immutable. This is true if there is no -wal file.
-    """
-    has_log = _sibling(path, "-wal").exists()
-    query = {"uri": "true", **({"mode": "ro"} if has_log else {"immutable": "1"})}
-    url = URL.create("sqlite", database=f"file:{quote(str(path))}", query=query)
-    engine = create_engine(url, hide_parameters=True)
-    try:
+def open_read_only(url: str) -> Iterator[Engine]:
+    """Open an engine that changes nothing in an existing database."""
+    with make_backend(url).open_read_only() as engine:
         yield engine
-    finally:
-        engine.dispose()
 
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
     """Open a database while the block runs; error texts contain no values.
 
-    All its methods raise StoreError for errors of SQLite, such as a full disk.
+    All its methods raise StoreError for errors that are not this program's, such as a full disk.
 
     Raises:
-        StoreError: The file cannot be created.
+        StoreError: It cannot be created.
     """
-    path = real_file(url)
-    await asyncio.to_thread(_make_private, path)
-    address = URL.create("sqlite", database=str(path))
-    reader = create_engine(address, hide_parameters=True, pool_size=READERS)
-    _set_up(reader, path, "BEGIN")
-    # The writer checkpoints early: a large erasure fills the log quickly.
-    writer = create_engine(address, hide_parameters=True)
-    _set_up(writer, path, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    database = Database(path, reader, writer)
+    backend = make_backend(url)
+    await asyncio.to_thread(backend.create)
+    database = Database(backend)
     try:
         yield database
     finally:
         await database.close()
-
-
-def _sibling(path: Path, suffix: str) -> Path:
-    return path.with_name(f"{path.name}{suffix}")
-
-
-def _file_exists(path: Path) -> bool:
-    """Return whether there is a file.
-
-    Raises:
-        StoreError: The path is not a file, or no file can be created there.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise StoreError(f"the database {path} is not a file: {ANOTHER}")
-        parent = next(folder for folder in path.absolute().parents if folder.exists())
-        if not parent.is_dir():
-            raise StoreError(f"the database {path} cannot be created below a file: {ANOTHER}")
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise StoreError(f"the database {path} is in a folder that is not yours: {ANOTHER}")
-        return path.exists()
-    except OSError as error:
-        raise StoreError(
-            f"the database {path} cannot be reached ({describe_error(error)}): {ANOTHER}"
-        ) from error
 
 
 def _read_version(connection: Connection) -> Version:
@@ -446,80 +312,13 @@ async def _write(url: str, *, migrate: bool) -> None:
         else:  # deletes nothing, but SQLite must take the write lock for it
             connection.execute(delete(messages).where(false()))
 
-    path = database_file(url)
+    backend = make_backend(url)
     try:
         async with open_database(url) as database:
             await database.write(change)
     except OperationalError as error:
         raise StoreError(
-            f"the database {path} cannot be written ({make_printable(str(error.orig))}): stop "
-            f"other programs that use it, free space, or {ANOTHER}"
+            f"the database {backend.name} cannot be written ({make_printable(str(error.orig))}): "
+            f"stop other programs that use it, free space, or {ANOTHER}"
         ) from error
-    await asyncio.to_thread(_enable_incremental_vacuum, path)
-
-
-def _enable_incremental_vacuum(path: Path) -> None:
-    """Rebuild a database of an earlier version once, so that free pages can be returned in steps.
-
-    If that fails, for example on a full disk, the database works as before.
-    """
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-        try:
-            if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
-                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-                connection.execute("VACUUM")
-        except sqlite3.Error as error:
-            kind = type(error).__name__
-            logger.warning("the database file cannot shrink yet (%s)", kind)
-
-
-def _make_private(path: Path) -> None:
-    """Create the file if it does not exist, readable by its owner only.
-
-    SQLite gives the files -wal and -shm the permissions of the database itself.
-    """
-    try:
-        make_folder(path.parent)
-        path.touch(mode=PRIVATE_FILE)
-        for suffix in ("", "-wal", "-shm"):
-            if _sibling(path, suffix).exists():
-                _sibling(path, suffix).chmod(PRIVATE_FILE)
-    except OSError as error:
-        raise StoreError(
-            f"the database {path} cannot be created or made private ({error.strerror}): {ANOTHER}"
-        ) from error
-
-
-def _set_up(engine: Engine, path: Path, begin: str, *pragmas: str) -> None:
-    """Set an engine's pragmas, how its transactions begin, and how its errors are translated."""
-
-    def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLAlchemy's adapter
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            "PRAGMA auto_vacuum=INCREMENTAL",  # a new file needs this before its first page
-            "PRAGMA journal_mode=WAL",
-            "PRAGMA synchronous=NORMAL",
-            "PRAGMA foreign_keys=ON",
-            "PRAGMA secure_delete=ON",
-            f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}",
-            *pragmas,
-        ):
-            cursor.execute(pragma)
-        cursor.close()
-
-    def on_begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    def translate(context: ExceptionContext) -> StoreError | None:
-        error = context.original_exception
-        code = getattr(error, "sqlite_errorcode", 0)
-        meaning = _MEANINGS.get(code) or _MEANINGS.get(code & _PRIMARY)
-        if meaning is None:
-            return None
-        state, advice = meaning
-        return StoreError(f"the database {path} {state} ({error}): {advice}")
-
-    event.listen(engine, "connect", on_connect)
-    event.listen(engine, "begin", on_begin)
-    event.listen(engine, "handle_error", translate, retval=True)
+    await asyncio.to_thread(backend.finish_migration)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from sqlalchemy import (
@@ -23,13 +24,15 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
 from bot.store.database import Database
+from bot.store.engines import POSTGRES, SqliteFile
 from bot.store.inbox import SET_ASIDE
 from bot.store.messages import REFS_PER_STATEMENT, Ref, find_forgotten
 from bot.store.outbox import drop_turns
@@ -64,6 +67,11 @@ _ZEROS = f"substr(hex(zeroblob({_BYTES} / 2 + 1)), 1, {_BYTES})"
 _OVERWRITTEN: dict[str, ColumnElement[str]] = {
     name: literal_column(_ZEROS.format(name)) for name in ("text", "author_name")
 }
+_OVERWRITTEN_ON_SERVER = {
+    column.name: func.repeat("0", func.length(column))
+    for column in (messages.c.text, messages.c.author_name)
+}
+"""PostgreSQL writes a new row; `vacuum` frees the old one."""
 _IS_OVERWRITTEN: ColumnElement[bool] = (
     func.ltrim(messages.c.text + func.coalesce(messages.c.author_name, ""), "0") == ""
 )
@@ -210,7 +218,14 @@ class Eraser:
                 ) from error
 
     def _wipe(self) -> None:
-        path, lock = self._database.path, self._database.write_lock
+        backend = self._database.backend
+        if isinstance(backend, SqliteFile):
+            self._wipe_file(backend.file)
+        else:
+            backend.vacuum()
+
+    def _wipe_file(self, path: Path) -> None:
+        lock = self._database.write_lock
         with self._using_file:
             if self._file is None:
                 self._file = path.open("r+b", buffering=0)
@@ -252,8 +267,12 @@ class Eraser:
     ) -> AsyncIterator[T]:
         """Run `work` on all messages, one window of rows after the other, the newest first.
 
-        The number of rows in a window adapts, so that a step takes about `STEP_SECONDS`.
+        The number of rows in a window adapts, so that a step takes about `STEP_SECONDS`. PostgreSQL
+        has no row numbers, and needs no windows: other transactions need not wait.
         """
+        if not isinstance(self._database.backend, SqliteFile):
+            yield await self._step(lambda connection: work(connection, true()))
+            return
         end: int | None = None
         rows = min(MIN_ROWS, MAX_ROWS)
 
@@ -366,8 +385,9 @@ def _find_lines(wanted: ErasureQuery, connection: Connection) -> frozenset[Ref]:
 
 def _overwrite(connection: Connection, condition: ColumnElement[bool]) -> None:
     """Overwrite the text and the author's name of messages with zeros, in place."""
-    change = update(messages).where(condition, ~_IS_OVERWRITTEN).values(_OVERWRITTEN)
-    connection.execute(change)
+    is_on_server = connection.dialect.name == POSTGRES
+    zeros = _OVERWRITTEN_ON_SERVER if is_on_server else _OVERWRITTEN
+    connection.execute(update(messages).where(condition, ~_IS_OVERWRITTEN).values(zeros))
 
 
 def _delete(

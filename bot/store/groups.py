@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
-from bot.store.database import Database, Version, database_file, open_read_only, read_version
+from bot.store.database import Database, Version, open_read_only, read_version
 from bot.store.tables import decisions, groups
 from model.chat.roster import Decision, DecisionKind
 
@@ -45,7 +45,7 @@ async def read_decisions(url: str) -> dict[int, Decision]:
             return {}
     except StoreError:
         return {}
-    with open_read_only(database_file(url)) as engine, engine.connect() as connection:
+    with open_read_only(url) as engine, engine.connect() as connection:
         return _newest_decisions(connection)
 
 

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from bot.store.database import real_file
+from bot.store.engines import make_backend
 from model.files import PRIVATE_FILE
 
 BEAT_SECONDS = 10.0
@@ -19,7 +19,7 @@ A long write, such as an erasure on a slow disk, delays a beat.
 
 def heartbeat_file(url: str) -> Path:
     """Return the file beside a database whose time of change is the bot's last beat."""
-    path = real_file(url)
+    path = make_backend(url).file
     return path.with_name(f"{path.name}.heartbeat")
 
 

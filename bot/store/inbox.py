@@ -16,16 +16,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Update, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
 from bot.store.database import (
     Database,
     Version,
-    database_file,
+    database_name,
     open_read_only,
     read_version,
-    real_file,
 )
 from bot.store.messages import Sticker, find_forgotten, message_insert, sticker_insert
 from bot.store.tables import inbox
@@ -66,11 +65,11 @@ async def read_waiting(url: str) -> tuple[int, datetime | None]:
         StoreError: The database cannot be read.
     """
     if await read_version(url) is not Version.CURRENT:
-        raise StoreError(f"the database {database_file(url)} is not one of this version")
+        raise StoreError(f"the database {database_name(url)} is not one of this version")
     query = select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == WAITING)
 
     def read() -> tuple[int, datetime | None]:
-        with open_read_only(real_file(url)) as engine, engine.connect() as connection:
+        with open_read_only(url) as engine, engine.connect() as connection:
             number, oldest = connection.execute(query).one()
             return number, oldest
 

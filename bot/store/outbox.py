@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Update, func, select, update
-from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from bot.errors import StoreError
 from bot.store.database import Database
@@ -130,7 +130,7 @@ class Outbox:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.log = SendLog(database.path)
+        self.log = SendLog(database.backend.file)
 
     async def begin(self, part: Part, place: Place) -> bool:
         """Record that a part is started; return whether anything is left to generate or send.

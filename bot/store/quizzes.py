@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, case, exists, func, literal, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.postgresql import insert
 
 from bot.store.database import Database
 from bot.store.messages import FIELDS, Place, message_from_row
@@ -123,7 +123,8 @@ class Quizzes:
             exists().where(guesses.c.poll_id == poll_id)
         )
         new = insert(answers).from_select(list(values), known).on_conflict_do_nothing()
-        return await self._database.write(lambda one: one.execute(new).rowcount > 0)
+        stored = new.returning(answers.c.user_id)
+        return await self._database.write(lambda one: one.execute(stored).first() is not None)
 
     async def score(self, chat_id: int) -> Score:
         """Return a chat's score, the best guessers first."""

@@ -37,6 +37,17 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value else None
 
 
+class WrittenText(TypeDecorator[str]):
+    """Text by people. PostgreSQL cannot store the character NUL, so it is left out there."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return the stored form."""
+        return value.replace("\0", "") if value and dialect.name == "postgresql" else value
+
+
 class ChatIds(TypeDecorator[frozenset[int]]):
     """A set of ids, stored as text separated by spaces."""
 
@@ -63,8 +74,8 @@ messages = Table(
     Column("message_id", BigInteger, primary_key=True, autoincrement=False),
     Column("topic_id", BigInteger),
     Column("author_id", BigInteger, nullable=False),
-    Column("author_name", Text),
-    Column("text", Text, nullable=False),
+    Column("author_name", WrittenText),
+    Column("text", WrittenText, nullable=False),
     Column("sent_at", UtcDateTime, nullable=False),
     Column("reply_to", BigInteger),
     Column("is_forward", Boolean, nullable=False),
@@ -143,7 +154,7 @@ groups = Table(
     "groups",
     metadata,
     Column("chat_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("title", Text),
+    Column("title", WrittenText),
     Column("authorised", Boolean, nullable=False),
     Column("allowed", ChatIds, nullable=False),
     Column("moved_from", BigInteger),
@@ -193,7 +204,7 @@ answers = Table(
     metadata,
     Column("poll_id", Text, primary_key=True),
     Column("user_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("user_name", Text, nullable=False),
+    Column("user_name", WrittenText, nullable=False),
     Column("chosen", Integer, nullable=False),
     ForeignKeyConstraint(["poll_id"], ["guesses.poll_id"], ondelete="CASCADE"),
 )

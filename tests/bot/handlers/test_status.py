@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from bot.handlers.admin import format_database_size, format_uptime
+from bot.handlers.admin import format_size, format_uptime
 from bot.playground.objects import Member
+from bot.store.engines import SqliteFile
 from bot.texts import EN, PT
 
 JOAO = "13"
@@ -181,5 +182,5 @@ def test_a_size_counts_the_write_ahead_log(tmp_path):
     (tmp_path / "a.db").write_bytes(b"x" * 900_000)
     (tmp_path / "a.db-wal").write_bytes(b"x" * 1_200_000)
 
-    assert format_database_size(tmp_path / "a.db") == "2 MB"
-    assert format_database_size(tmp_path / "a.db-wal") == "1 MB"
+    assert format_size(SqliteFile(tmp_path / "a.db").size()) == "2 MB"
+    assert format_size(SqliteFile(tmp_path / "a.db-wal").size()) == "1 MB"

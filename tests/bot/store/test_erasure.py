@@ -14,7 +14,8 @@ import pytest
 
 from bot.errors import StoreError
 from bot.store import erasure, wipe
-from bot.store.database import open_database, prepare_database, wal_file
+from bot.store.database import open_database, prepare_database
+from bot.store.engines import make_backend
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
@@ -336,5 +337,5 @@ async def test_words_are_erased_from_a_database_that_a_link_leads_to(tmp_path):
 
         await Eraser(database).erase(ErasureQuery(authors=frozenset({1})))
 
-        assert wal_file(url).exists()
+        assert make_backend(url).sibling("-wal").exists()
         assert not find_words(real.parent, "SECRET1x")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from bot.store.database import open_database, prepare_database
+from bot.store.database import open_database
 from bot.store.messages import PAGE, MessageStore, Place
 from model.chat.conversation import Message
 
@@ -20,10 +20,8 @@ def message(number, text="hi", minutes=None, **changes):
 
 
 @pytest.fixture
-async def store(tmp_path):
-    url = f"sqlite+aiosqlite:///{tmp_path}/bot.db"
-    await prepare_database(url)
-    async with open_database(url) as database:
+async def store(migrated):
+    async with open_database(migrated) as database:
         yield MessageStore(database)
 
 

@@ -1,0 +1,329 @@
+"""Open SQLite files, or a database on a PostgreSQL server, and translate their errors."""
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.engine import URL, make_url
+
+from bot.errors import StoreError
+from model.errors import describe_error
+from model.files import PRIVATE_FILE, locked, make_folder
+
+ANOTHER = "name another file in DATABASE_URL"
+POSTGRES = "postgresql"
+READERS = 4  # threads that read
+BUSY_SECONDS = 5
+CHECKPOINT_PAGES = 250  # a quarter of SQLite's default
+LOCK_SECONDS = 1.0
+"""How long a starting bot waits for the lock; `understudy-bot check` may hold it briefly."""
+
+_INCREMENTAL = 2  # SQLite's number for auto_vacuum=INCREMENTAL
+_DATABASE_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_PRIMARY = 0xFF  # the lowest byte of an extended result code is its primary code
+
+_DAMAGED = ("is damaged", "stop the bot and replace it with the last `understudy-bot db backup`")
+_IN_USE = ("cannot be written", "stop other programs that use it")
+_FULL = (
+    "cannot be written",
+    "free space on its disk; stored messages are safe, and a running bot continues on its own",
+)
+_MEANINGS = {
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # a full disk if the bot is the first to write
+    sqlite3.SQLITE_READONLY: (
+        "cannot be written",
+        f"give the bot's user write access to it and its folder, or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "cannot be read or written",
+        f"check whether its disk is full or failing, and copy the file or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "cannot be opened",
+        f"give the bot's user read and write access to it and its folder, or {ANOTHER}",
+    ),
+    sqlite3.SQLITE_BUSY: _IN_USE,
+    sqlite3.SQLITE_LOCKED: _IN_USE,
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+}
+"""State and advice by SQLite's result code (sqlite.org/rescode.html).
+
+Other codes are errors in this program.
+"""
+
+
+logger = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """A place for the bot's tables.
+
+    `name` is how people are told about it. `path` is the file that its URL names, `file` the same
+    with links resolved. The send log, the heartbeat and other small files have the name of `file`
+    and an ending.
+    """
+
+    name: str
+    path: Path
+    file: Path
+
+    def exists(self) -> bool:
+        """Return whether it exists.
+
+        Raises:
+            StoreError: It cannot be reached, or not be created there.
+        """
+
+    def open_read_only(self) -> AbstractContextManager[Engine]:
+        """Open an engine that changes nothing."""
+
+    def create(self) -> None:
+        """Create it, empty and private, unless it exists."""
+
+    def make_reader(self) -> Engine:
+        """Return an engine for `READERS` threads that read."""
+
+    def make_writer(self) -> Engine:
+        """Return an engine for the thread that writes."""
+
+    def finish_migration(self) -> None:
+        """Do what cannot be done in the transaction of a migration."""
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Lock it against other bots and upgrades while the block runs.
+
+        Raises:
+            StoreError: Another process uses it, or it cannot be locked.
+        """
+
+    def is_locked(self) -> bool:
+        """Whether a bot or an upgrade uses it now."""
+
+    def truncate_log(self, writer: Engine, write_lock: threading.Lock) -> bool:
+        """Empty its write-ahead log, if the bot is responsible for that; False if it is busy."""
+
+    def log_size(self) -> int:
+        """Return the bytes of its write-ahead log, if the bot is responsible for that."""
+
+    def size(self) -> int:
+        """Return its size in bytes."""
+
+    def vacuum(self) -> None:
+        """Let the space of erased rows be used again. Nothing remains of them in a file."""
+
+
+def is_postgres(url: str) -> bool:
+    """Whether a database's URL names a PostgreSQL server."""
+    return make_url(url).get_backend_name() == POSTGRES
+
+
+def make_backend(url: str) -> Backend:
+    """Return the backend that a database's URL names; the name of a driver in it has no effect."""
+    if is_postgres(url):
+        from bot.store.postgres import PostgresDatabase  # its driver is optional
+
+        return PostgresDatabase(url)
+    return SqliteFile(Path(make_url(url).database or ""))
+
+
+class SqliteFile:
+    """A file of SQLite's.
+
+    `path` is the file as it was named. SQLite puts its other files beside the real one, `file`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.path = str(path), path
+        self.file = Path(os.path.realpath(path))
+
+    def sibling(self, suffix: str) -> Path:
+        """Return a file beside the database, such as its write-ahead log (-wal)."""
+        return self.file.with_name(f"{self.file.name}{suffix}")
+
+    def exists(self) -> bool:
+        """See Backend."""
+        path = self.path
+        try:
+            if path.exists() and not path.is_file():
+                raise StoreError(f"the database {path} is not a file: {ANOTHER}")
+            parent = next(folder for folder in path.absolute().parents if folder.exists())
+            if not parent.is_dir():
+                raise StoreError(f"the database {path} cannot be created below a file: {ANOTHER}")
+            if not os.access(parent, os.W_OK | os.X_OK):
+                raise StoreError(f"the database {path} is in a folder that is not yours: {ANOTHER}")
+            return path.exists()
+        except OSError as error:
+            raise StoreError(
+                f"the database {path} cannot be reached ({describe_error(error)}): {ANOTHER}"
+            ) from error
+
+    @contextmanager
+    def open_read_only(self) -> Iterator[Engine]:
+        """See Backend; it creates no files.
+
+        Even for a reader SQLite creates -wal and -shm files, unless it is told that the database
+        is immutable. This is true if there is no -wal file.
+        """
+        has_log = self.sibling("-wal").exists()
+        query = {"uri": "true", **({"mode": "ro"} if has_log else {"immutable": "1"})}
+        url = URL.create("sqlite", database=f"file:{quote(str(self.path))}", query=query)
+        engine = create_engine(url, hide_parameters=True)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    def create(self) -> None:
+        """See Backend; only the file's owner can read it.
+
+        SQLite gives the files -wal and -shm the permissions of the database itself.
+        """
+        try:
+            make_folder(self.file.parent)
+            self.file.touch(mode=PRIVATE_FILE)
+            for suffix in ("", "-wal", "-shm"):
+                if self.sibling(suffix).exists():
+                    self.sibling(suffix).chmod(PRIVATE_FILE)
+        except OSError as error:
+            raise StoreError(
+                f"the database {self.file} cannot be created or made private ({error.strerror}): "
+                f"{ANOTHER}"
+            ) from error
+
+    def make_reader(self) -> Engine:
+        """See Backend."""
+        engine = self._make_engine(pool_size=READERS)
+        self._set_up(engine, "BEGIN")
+        return engine
+
+    def make_writer(self) -> Engine:
+        """See Backend. A transaction takes the write lock when it begins.
+
+        It checkpoints early: a large erasure fills the log quickly.
+        """
+        engine = self._make_engine()
+        self._set_up(engine, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        return engine
+
+    def finish_migration(self) -> None:
+        """Rebuild a database of an earlier version once, so that it can be shrunk in steps.
+
+        If that fails, for example on a full disk, the database works as before.
+        """
+        options: dict[str, Any] = {"timeout": BUSY_SECONDS, "isolation_level": None}
+        with closing(sqlite3.connect(self.file, **options)) as connection:
+            try:
+                if connection.execute("PRAGMA auto_vacuum").fetchone() != (_INCREMENTAL,):
+                    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+                    connection.execute("VACUUM")
+            except sqlite3.Error as error:
+                kind = type(error).__name__
+                logger.warning("the database file cannot shrink yet (%s)", kind)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """See Backend."""
+        lock = self.sibling(".lock")
+        with ExitStack() as stack:
+            try:
+                is_ours = stack.enter_context(locked(lock, wait=LOCK_SECONDS))
+            except (OSError, NotImplementedError) as error:
+                reason = (
+                    error.strerror if isinstance(error, OSError) else "no file can be locked there"
+                )
+                raise StoreError(
+                    f"the lock {lock} cannot be taken ({reason}): {ANOTHER}"
+                ) from error
+            if not is_ours:
+                raise StoreError(in_use(self.name))
+            yield
+
+    def is_locked(self) -> bool:
+        """See Backend; creates no file."""
+        lock = self.sibling(".lock")
+        if not lock.exists():
+            return False
+        try:
+            with locked(lock, wait=False) as is_free:
+                return not is_free
+        except (OSError, NotImplementedError):  # `run` reports the problem
+            return False
+
+    def truncate_log(self, writer: Engine, write_lock: threading.Lock) -> bool:
+        """See Backend; another program, such as a backup, may keep the database busy."""
+        with write_lock, writer.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.execute("PRAGMA busy_timeout=0")  # else SQLite blocks all writers
+            try:
+                [is_busy, *_] = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode & _PRIMARY not in _DATABASE_IN_USE:
+                    raise StoreError(f"the write-ahead log cannot be emptied ({error})") from error
+                is_busy = True
+            finally:
+                raw.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        return not is_busy
+
+    def log_size(self) -> int:
+        """See Backend."""
+        log = self.sibling("-wal")
+        return log.stat().st_size if log.exists() else 0
+
+    def size(self) -> int:
+        """See Backend; includes the write-ahead log."""
+        return self.log_size() + (self.file.stat().st_size if self.file.exists() else 0)
+
+    def vacuum(self) -> None:
+        """Do nothing: `bot.store.wipe` clears the file in short steps."""
+
+    def _make_engine(self, **options: Any) -> Engine:  # noqa: ANN401  SQLAlchemy's
+        url = URL.create("sqlite", database=str(self.file))
+        return create_engine(url, hide_parameters=True, **options)
+
+    def _set_up(self, engine: Engine, begin: str, *pragmas: str) -> None:
+        """Set an engine's pragmas, how its transactions begin, and how errors are translated."""
+
+        def on_connect(connection: Any, _record: object) -> None:  # noqa: ANN401  SQLAlchemy's adapter
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            for pragma in (
+                "PRAGMA auto_vacuum=INCREMENTAL",  # a new file needs this before its first page
+                "PRAGMA journal_mode=WAL",
+                "PRAGMA synchronous=NORMAL",
+                "PRAGMA foreign_keys=ON",
+                "PRAGMA secure_delete=ON",
+                f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}",
+                *pragmas,
+            ):
+                cursor.execute(pragma)
+            cursor.close()
+
+        def on_begin(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        def translate(context: ExceptionContext) -> StoreError | None:
+            error = context.original_exception
+            code = getattr(error, "sqlite_errorcode", 0)
+            meaning = _MEANINGS.get(code) or _MEANINGS.get(code & _PRIMARY)
+            if meaning is None:
+                return None
+            state, advice = meaning
+            return StoreError(f"the database {self.file} {state} ({error}): {advice}")
+
+        event.listen(engine, "connect", on_connect)
+        event.listen(engine, "begin", on_begin)
+        event.listen(engine, "handle_error", translate, retval=True)
+
+
+def in_use(name: str) -> str:
+    """Return the message for a database that another bot uses."""
+    return f"another understudy-bot uses the database {name}: stop that one first, or {ANOTHER}"

@@ -1,0 +1,136 @@
+"""A database on a PostgreSQL server (extra `postgres`)."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from bot.errors import StoreError
+from bot.store.engines import ANOTHER, POSTGRES, READERS, in_use
+
+DRIVER = f"{POSTGRES}+psycopg"
+_CONNECT_SECONDS = 10
+_LOCK = 7_264_178_893_221
+"""The advisory lock of a running bot, the same in every database."""
+
+_UNREACHABLE = "08"  # the SQLSTATE class of connection errors
+_FULL, _READ_ONLY = "53", "25006"
+
+
+class PostgresDatabase:
+    """A database on a server. The files that belong to it are in the current folder."""
+
+    def __init__(self, url: str) -> None:
+        parts = make_url(url)
+        self._url = parts.set(drivername=DRIVER)
+        self.name = f"{parts.database or ''} on {parts.host or 'this machine'}"
+        self.path = Path(f"{Path(parts.database or 'understudy').name}.postgresql")
+        self.file = self.path.absolute()
+
+    def exists(self) -> bool:
+        """See Backend. An empty database has no tables yet, which `read_version` finds out."""
+        return True
+
+    @contextmanager
+    def open_read_only(self) -> Iterator[Engine]:
+        """See Backend."""
+        engine = self._make_engine(poolclass=NullPool)
+        event.listen(engine, "begin", lambda one: one.exec_driver_sql("SET TRANSACTION READ ONLY"))
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    def create(self) -> None:
+        """Do nothing: an administrator creates the database."""
+
+    def make_reader(self) -> Engine:
+        """See Backend."""
+        return self._make_engine(pool_size=READERS, pool_pre_ping=True)
+
+    def make_writer(self) -> Engine:
+        """See Backend."""
+        return self._make_engine(pool_size=1, pool_pre_ping=True)
+
+    def finish_migration(self) -> None:
+        """Do nothing."""
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """See Backend. The server releases the lock when the connection ends."""
+        engine = self._make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            taken = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=_LOCK)
+            if not connection.execute(taken).scalar_one():
+                raise StoreError(in_use(self.name))
+            yield
+
+    def is_locked(self) -> bool:
+        """See Backend."""
+        query = text(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND (classid::bigint << 32) | objid::bigint = :key"
+        )
+        with self.open_read_only() as engine, engine.connect() as connection:
+            return bool(connection.execute(query.bindparams(key=_LOCK)).scalar_one())
+
+    def truncate_log(self, writer: Engine, write_lock: threading.Lock) -> bool:
+        """Return True: the server keeps its log, and recycles it by itself."""
+        del writer, write_lock
+        return True
+
+    def log_size(self) -> int:
+        """Return 0."""
+        return 0
+
+    def size(self) -> int:
+        """See Backend."""
+        with self.open_read_only() as engine, engine.connect() as connection:
+            query = text("SELECT pg_database_size(current_database())")
+            return int(connection.execute(query).scalar_one())
+
+    def vacuum(self) -> None:
+        """Let the server reuse the space of erased rows."""
+        engine = self._make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM")
+
+    def _make_engine(self, **options: object) -> Engine:
+        try:
+            engine = create_engine(
+                self._url,
+                hide_parameters=True,
+                connect_args={"connect_timeout": _CONNECT_SECONDS},
+                **options,
+            )
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                "the driver for PostgreSQL is missing: pip install 'understudy-bot[postgres]'"
+            ) from error
+        event.listen(engine, "handle_error", self._translate, retval=True)
+        return engine
+
+    def _translate(self, context: ExceptionContext) -> StoreError | None:
+        """Return an error for what is not this program's mistake. It does not quote the values."""
+        if not isinstance(context.sqlalchemy_exception, DBAPIError):
+            return None
+        code = getattr(context.original_exception, "sqlstate", None)
+        if code is None or code[:2] == _UNREACHABLE:
+            return StoreError(
+                f"the database {self.name} cannot be reached: start the server, check the address "
+                f"and the password, or {ANOTHER}"
+            )
+        if code[:2] == _FULL:
+            return StoreError(
+                f"the database {self.name} cannot be written (SQLSTATE {code}): free space on the "
+                "server's disk, or allow more connections"
+            )
+        if code == _READ_ONLY:
+            return StoreError(f"the database {self.name} is read-only: use the primary server")
+        return None

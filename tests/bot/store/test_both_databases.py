@@ -1,0 +1,164 @@
+"""The store on an SQLite file and on a PostgreSQL server: the same behaviour on both."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.store import Store
+from bot.store.database import open_database
+from bot.store.erasure import ErasureQuery
+from bot.store.groups import Group
+from bot.store.inbox import MAX_CRASHES, Inbox, Received
+from bot.store.messages import Place, Ref, Sticker
+from bot.store.outbox import Line, Part, Turn
+from bot.store.quizzes import Quiz
+from model.chat.conversation import Message
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CHAT = -5
+HERE = Place(CHAT)
+VOICE = "João"
+
+
+@pytest.fixture
+async def store(migrated):
+    async with open_database(migrated) as database:
+        yield Store.of(database)
+
+
+def said(number, author=7, words="hello", **more):
+    return Message(CHAT, number, author, "Ana", words, AT + timedelta(seconds=number), **more)
+
+
+async def all_messages(store):
+    return [one.message_id for one in await store.messages.find_newest(HERE, 99, lambda _: True)]
+
+
+async def speak(store, number, made_from):
+    """Store a message of the bot's in a voice."""
+    part = Part(500 + number, 0)
+    turn = Turn(Line(VOICE, "0001", made_from), ("words",))
+    await store.inbox.store([{"update_id": part.update_id}])
+    await store.outbox.begin(part, HERE)
+    await store.outbox.keep_turn(part, HERE, turn)
+    sent = said(number, author=42, words="🎭 João\nwords", is_from_bot=True)
+    await store.outbox.advance(part, turn.without_first("sent"), sent)
+    return part
+
+
+async def test_an_update_waits_until_it_ends_and_its_message_is_stored(store):
+    assert await store.inbox.store([{"update_id": 1}, {"update_id": 2}]) == {1, 2}
+    assert await store.inbox.store([{"update_id": 2}, {"update_id": 3}]) == {3}
+
+    assert await store.inbox.begin(1, Received(said(10)))
+    await store.inbox.end(1)
+    assert not await store.inbox.begin(1)
+
+    assert [one["update_id"] for one in await store.inbox.waiting()] == [2, 3]
+    assert await all_messages(store) == [10]
+
+
+async def test_an_update_on_which_the_bot_crashes_is_set_aside(store):
+    await store.inbox.store([{"update_id": 1}, {"update_id": 2}])
+    for _ in range(MAX_CRASHES + 1):
+        again = Inbox(store.database)
+        aside = await again.count_crashes()
+        if not aside:
+            await again.begin(1)
+            await again.mark(1, working=True)
+
+    assert aside == [1]
+    queue = await store.inbox.queue()
+    assert (queue.waiting, queue.set_aside) == (1, 1)
+    assert await store.inbox.newest_aside(5) == [1]
+
+
+@pytest.mark.parametrize("words", ["nul \0 inside", "half of 😀 \U0001f600", "'; DROP TABLE x; --"])
+async def test_any_text_is_stored(store, words):
+    await store.messages.save(said(1, words=words))
+
+    found = await store.messages.find(CHAT, 1)
+
+    assert found.text.replace("\0", "") == words.replace("\0", "")
+
+
+async def test_a_person_is_erased_with_all_that_came_from_their_words(store):
+    for number in range(1, 6):
+        await store.messages.save(said(number, author=7 + number % 2))
+    await speak(store, 20, (1,))
+    await speak(store, 21, (2,))
+    await store.reactions.replace(CHAT, 20, 8, ["👍"])
+    await store.reactions.replace(CHAT, 21, 8, ["👍", "🔥"])
+
+    marked = await store.eraser.mark(ErasureQuery(authors=frozenset({8})), AT)
+    await store.eraser.erase(ErasureQuery(authors=frozenset({8})))
+
+    assert marked.messages == 3
+    assert marked.lines == {Ref(CHAT, 20)}
+    assert await all_messages(store) == [2, 4, 21]
+    assert await store.outbox.line(CHAT, 20) is None
+    assert await store.reactions.counts(CHAT, 21) == {}
+    await store.messages.save(said(1, author=8, words="again"))
+    assert await all_messages(store) == [2, 4, 21]
+
+
+async def test_old_messages_expire_and_others_stay(store):
+    await store.messages.save(said(1))
+    await store.messages.save(said(2, author=8))
+    await store.messages.save(said(3, author=8, is_forward=True))
+
+    assert await store.eraser.authors_before(AT + timedelta(days=1)) == {7, 8}
+    assert await store.eraser.expire(AT + timedelta(days=1), [7]) == 2
+    assert await all_messages(store) == [2]
+
+
+async def test_how_a_line_was_made_is_known(store):
+    part = await speak(store, 20, (1, 2))
+
+    assert (await store.outbox.line(CHAT, 20)).sources == (1, 2)
+    assert await store.outbox.lines_of(part) == (Ref(CHAT, 20),)
+    assert await store.outbox.count("sent") == 1
+
+
+async def test_groups_and_decisions(store):
+    group = Group(CHAT, "Friends \0", allowed=frozenset({-7, -6}), chatty=30, quiet_until=AT)
+    await store.groups.save(Group(CHAT))
+    await store.groups.save(group)
+    await store.decisions.add(CHAT, 7, "optin", AT)
+    await store.decisions.add(CHAT, 7, "optout", AT + timedelta(seconds=1))
+    await store.decisions.add(CHAT, 8, "optin", AT)
+
+    [kept] = await store.groups.all()
+    newest = await store.decisions.newest()
+
+    assert (kept.allowed, kept.quiet_until, kept.chatty) == ({-7, -6}, AT, 30)
+    assert {number: one.kind for number, one in newest.items()} == {7: "optout", 8: "optin"}
+
+
+async def test_stickers_are_counted(store):
+    for number, file in enumerate(("a", "b", "b")):
+        sticker = Sticker(CHAT, "😂", file, f"{file}-id")
+        await store.inbox.store([{"update_id": number}])
+        await store.inbox.begin(number, Received(None, sticker=sticker))
+
+    assert await store.stickers.favourite(CHAT, "😂") == "b-id"
+
+
+async def test_a_quiz_counts_first_answers(store):
+    await store.messages.save(said(1))
+    part = Part(600, 0)
+    await store.outbox.begin(part, HERE)
+    quiz = Quiz("poll", CHAT, 30, 1, VOICE, is_machine=True, version="0001", asked_at=AT)
+    await store.quizzes.add(part, quiz, [1])
+
+    assert await store.quizzes.answer("poll", 7, "Ana", 1)
+    assert not await store.quizzes.answer("poll", 7, "Ana", 0)
+    assert await store.quizzes.answer("poll", 8, "Rui", 0)
+    assert not await store.quizzes.answer("other", 7, "Ana", 1)
+
+    score = await store.quizzes.score(CHAT)
+    assert [(one.name, one.right, one.total) for one in score.people] == [
+        ("Ana", 1, 1),
+        ("Rui", 0, 1),
+    ]
+    assert (score.fooled, score.machine) == (1, 2)

@@ -114,10 +114,11 @@ def score(dataset_folder: Path, models: Path, per_voice: int) -> None:
 
     dataset, rng = load_dataset(dataset_folder), random.Random(0)
     memory = Memory(dataset)
-    base = open_tuned(Registry(models).open("1"))
+    artifact = Registry(models).open("1")
+    base = open_tuned(artifact)
     base.weights.to(torch.bfloat16)
     turns = make_turns(sample_evenly(dataset.validation, per_voice, seed=0))
-    names = sorted({turn.voice for turn in turns})
+    names = sorted(artifact.card.learned)
     print(f"{len(turns)} turns of {len(names)} voices")
     for choice in ("none", "random", "retrieved"):
 
@@ -144,7 +145,7 @@ def score(dataset_folder: Path, models: Path, per_voice: int) -> None:
                     asked = [ask(turn, name, context) for name in (turn.voice, *rivals)]
                     first, *others = (one.nats for one in _score(base, asked))
                     right.append(first > max(others))
-            shares[way] = f"{sum(right) / len(right):.2f} of {len(right)}"
+            shares[way] = f"{sum(right) / max(1, len(right)):.2f} of {len(right)}"
         print(
             f"{choice:10} nats per character {loss.value:.3f} ({loss.low:.3f}–{loss.high:.3f})",
             shares,

@@ -16,4 +16,4 @@ async def test_a_command_is_answered_with_two_write_transactions(tmp_path):
         ["UPDATE inbox"],
     ]
     assert len([one for one in trace.modules if one.startswith("bot/")]) <= 21
-    assert len(trace.modules) <= 29
+    assert len(trace.modules) <= 30

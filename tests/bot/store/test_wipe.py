@@ -58,7 +58,7 @@ def test_nothing_is_left_and_the_rows_are_as_they_were(tmp_path, page_size, vacu
 def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
     path = tmp_path / "bot.db"
     kept = fill(path, 4096, 2)
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
     edits = [0]
 
     def write():
@@ -69,11 +69,13 @@ def test_concurrent_writers_lose_nothing_and_restore_no_erased_text(tmp_path):
                 change = "UPDATE said SET text = ? WHERE id = ?"
                 database.execute(change, (f"keptx {name} {'e' * (edits[0] % 900)}", number))
                 edits[0] += 1
+                begun.set()
                 ended.wait(0.002)
 
     writer = threading.Thread(target=write)
     with closing(connected(path)) as database, path.open("r+b", buffering=0) as file:
         writer.start()
+        assert begun.wait(30)
         clear(path, file, threading.Lock(), time.sleep)
         ended.set()
         writer.join()

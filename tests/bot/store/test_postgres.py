@@ -8,6 +8,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import insert, select
 
 from bot.errors import StoreError
+from bot.services.dump import dump
 from bot.store import Store
 from bot.store.backup import back_up
 from bot.store.copying import copy_database
@@ -179,7 +180,7 @@ async def test_a_copy_into_other_rows_is_refused(postgres, sqlite):
         await copy_database(sqlite, url, lambda _: None)
 
 
-async def test_the_bot_answers_and_remembers(postgres, stage, group, joao, zoe):
+async def test_the_bot_answers_remembers_and_dumps(postgres, stage, group, joao, zoe, tmp_path):
     url = await postgres.make_migrated()
     for number in (1, 2):
         async with stage.running(database_url=url, admins=frozenset({joao.id})):
@@ -191,3 +192,7 @@ async def test_the_bot_answers_and_remembers(postgres, stage, group, joao, zoe):
     assert "Zoe: who has news? 1" in stage.speaker.context[0]
     assert f"Database: t{postgres.number}.postgresql" in status["text"]
     assert make_backend(url).size() > 0
+    file = tmp_path / "live.json"
+    held = await dump(stage.settings(database_url=url), stage.models, file, None)
+    assert (held.friends, held.own) == (2, 2)
+    assert "João number 2" in file.read_text("utf-8")

@@ -138,7 +138,8 @@ class Settings(BaseSettings):
         token = self.bot_token.get_secret_value().strip() if self.bot_token else ""
         if not token:
             raise SettingsError(
-                "BOT_TOKEN is not set: create a bot with @BotFather and write its token into .env"
+                "BOT_TOKEN is not set: create a bot with @BotFather and write its token into .env, "
+                "which `understudy-bot setup` makes"
             )
         if not BOT_TOKEN.fullmatch(token):
             raise SettingsError(

@@ -303,6 +303,8 @@ def run_chat(talk: Talk, voice: str, me: str) -> None:
     """Answer each typed line in a voice, until the end of the input."""
     name, _ = talk.find_voice(voice)
     conversation = Chat(talk, name, clean_name(me))
+    if talk.lines and talk.console.is_terminal and not talk.as_json:
+        talk.console.print("   An earlier conversation (--start nothing: none)", style="dim")
     talk.print_lines()
     for line in _typed_lines(conversation):
         words = line.encode("utf-8", "replace").decode().strip()  # a terminal may send any byte

@@ -158,11 +158,13 @@ def compute_figures(dataset: Dataset, visible: Visible, zone: tzinfo | None = No
 
 
 def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habits]:
-    """Return the habits of the people who agreed, from the turns of all splits."""
+    """Return the habits of the people who agreed, from the turns of all splits.
+
+    Their words are compared with those of all voices, of whom nothing else is returned.
+    """
     turns: dict[str, list[Pair]] = {}
     for pair in (*dataset.train, *dataset.validation, *dataset.test):
-        if pair.voice in agreed:
-            turns.setdefault(pair.voice, []).append(pair)
+        turns.setdefault(pair.voice, []).append(pair)
     for name, own in turns.items():  # the tokenizer reads about 10,000 messages a second
         turns[name] = own[:: -(-len(own) // _MAX_TURNS)]
     hidden = dataset.roster.list_name_words(agreed)
@@ -178,6 +180,7 @@ def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habit
     return {
         name: _measure_habits(own, typical[name], typical_emoji[name], emoji[name])
         for name, own in turns.items()
+        if name in agreed
     }
 
 

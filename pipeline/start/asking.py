@@ -131,21 +131,24 @@ def allow_back(asker: Asker, dialogue: Callable[[Asker], T]) -> T:
     Raises:
         GoBack: The answer to the first question was `back`.
     """
-    answers: list[str] = []
+    answers: list[tuple[str, str]] = []  # questions and answers
+    asked = ""
     console = asker.console
 
     def run() -> T:
-        given = deque(answers)
+        given = deque(answer for _, answer in answers)
         console.quiet = bool(given)
 
         def read(prompt: str) -> str:
+            nonlocal asked
             if given:
                 answer = given.popleft()
                 console.quiet = bool(given)
                 return answer
+            asked = prompt
             answer = asker.read(prompt) if asker.read else ""
             if not _is_back(answer):
-                answers.append(answer)
+                answers.append((prompt, answer))
             return answer
 
         return dialogue(replace(asker, read=read) if asker.read else asker)
@@ -154,6 +157,8 @@ def allow_back(asker: Asker, dialogue: Callable[[Asker], T]) -> T:
         try:
             return run()
         except GoBack:
+            while answers and answers[-1][0] == asked:  # invalid answers to the same question
+                answers.pop()
             if not answers:
                 raise
             answers.pop()

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -70,8 +71,10 @@ def ask_base(asker: Asker, messages: int) -> tuple[str, bool, float | None]:
     )
     question = "Which base, a number, a hub id, or a folder"
     answer = asker.ask(question, default, "--base")
-    while answer.isdecimal() and not 1 <= int(answer) <= len(names):
-        asker.say(f"There is no number {answer} in the list.", "yellow")
+    while problem := _find_problem(answer, len(names), is_online=is_online):
+        if asker.takes_defaults or asker.read is None:
+            break
+        asker.say(problem, "yellow")
         answer = asker.ask(question, default, "--base")
     if answer.isdecimal():
         answer = names[int(answer) - 1]
@@ -85,6 +88,15 @@ def suggest_minutes(seconds_per_pass: float | None) -> int:
         return _MOST_MINUTES
     wanted = round(_PASSES * seconds_per_pass / 60)
     return min(_MOST_MINUTES, max(_LEAST_MINUTES, wanted))
+
+
+def _find_problem(answer: str, count: int, *, is_online: bool) -> str:
+    """Return why an answer is no base, or ""."""
+    if answer.isdecimal():
+        return "" if 1 <= int(answer) <= count else f"There is no number {answer} in the list."
+    if answer == WHEEL or is_online or Path(answer).expanduser().is_dir():
+        return ""
+    return f"There is no folder {answer}, and the model hub cannot be reached."
 
 
 def _describe(machine: Machine) -> str:

@@ -31,6 +31,7 @@ May the bot speak as them? Telegram's terms ask for their consent.
   Enter  the answer in brackets"""
 _STRICTEST: tuple[Imitate, ...] = ("no", "ask", "yes")
 _AGREED, _NOT_YET, _NEVER, _EXCLUDED = "y", "", "n", "x"
+_CONSENT_WORDS = {"-": "", "not yet": "", "yes": "y", "s": "y", "sim": "y", "no": "n", "não": "n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,18 @@ def apply_consent(roster: Roster, consent: Consent) -> Roster:
     return replace(roster, people=tuple(people.values()))
 
 
+def describe_consent(roster: Roster) -> str:
+    """Return who agreed, who must never be imitated and whose messages are not used."""
+    groups = {
+        "never": [p.name for p in roster.people if p.imitate == "no" and p.learn == "yes"],
+        "messages not used": [p.name for p in roster.people if p.learn == "no"],
+    }
+    agreed = [person.name for person in roster.people if person.imitate == "yes"]
+    parts = [f"agreed: {join_names(agreed)}" if agreed else "nobody has agreed yet"]
+    parts += [f"{title}: {join_names(names)}" for title, names in groups.items() if names]
+    return "; ".join(parts)
+
+
 def merge_people(roster: Roster, same: Sequence[Person]) -> Roster:
     """Return a roster in which these people are merged into the first of them.
 
@@ -150,9 +163,7 @@ def _print_people(asker: Asker, roster: Roster, authors: Iterable[Author]) -> No
 
 
 def _may_keep(asker: Asker, existing: Roster, file: Path | None) -> bool:
-    agreed = [person.name for person in existing.people if person.imitate == "yes"]
-    who = f"agreed: {join_names(agreed)}" if agreed else "nobody has agreed yet"
-    asker.say(f"{file} says who they are; {who}.")
+    asker.say(f"{file} says who they are; {describe_consent(existing)}.")
     return asker.confirm("Keep these answers?", default=True)
 
 
@@ -226,11 +237,18 @@ def _renamed(asker: Asker, roster: Roster, person: Person, name: str) -> Roster:
                 f"/as {new} lets the model choose who speaks: choose a different name.", "yellow"
             )
         elif other is None or other.name == person.name:
-            people = (replace(p, name=new) if p.name == person.name else p for p in roster.people)
+            renamed = replace(person, name=new, aliases=_keep_name(person, new))
+            people = (renamed if p.name == person.name else p for p in roster.people)
             return replace(roster, people=tuple(people))
         else:
             asker.say(f"There is another {new}: choose a different name.", "yellow")
         name = asker.ask(f"{_describe(person)}: name", person.name)
+
+
+def _keep_name(person: Person, new: str) -> tuple[str, ...]:
+    """Return the aliases of a person with a new name: friends may still type the old one."""
+    names = (*person.aliases, person.name)
+    return tuple(name for name in dict.fromkeys(names) if fold(name) != fold(new))
 
 
 def _ask_consent(asker: Asker, roster: Roster, authors: Sequence[Author]) -> Roster:
@@ -255,8 +273,8 @@ def _ask_about(asker: Asker, person: Person, messages: int) -> Person:
     keys: dict[str, Imitate] = {_AGREED: "yes", _NOT_YET: "ask", _NEVER: "no"}
     shown = {_AGREED: "y", _NOT_YET: "not yet", _NEVER: "n", _EXCLUDED: "x"}[now]
     while True:
-        answer = asker.ask(f"{person.name} ({messages:,} messages)", shown).casefold()
-        answer = "" if answer in {"not yet", "-"} else answer[:1]
+        typed = asker.ask(f"{person.name} ({messages:,} messages)", shown).casefold()
+        answer = _CONSENT_WORDS.get(typed, typed)
         if answer == _EXCLUDED:
             return replace(person, learn="no", imitate="no")
         if answer in keys:

@@ -11,7 +11,7 @@ from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
 from model.chat.names import make_printable_name
 from model.chat.roster import Roster
-from model.errors import UnderstudyError
+from model.errors import BaseError, UnderstudyError
 from model.files import locked, make_folder
 from pipeline.dataset.roster_file import MIN_MESSAGES, ROSTER_FILE, read_roster
 from pipeline.export.archive import Archive, ShowProgress, open_exports
@@ -27,7 +27,7 @@ from pipeline.start.exports import (
     find_html_exports,
     list_chats,
 )
-from pipeline.start.people import Consent, ask_people, choose_minimum
+from pipeline.start.people import Consent, ask_people, choose_minimum, describe_consent
 from pipeline.terminal import models_option, quote, short_path
 from pipeline.versions.lineage import find_versions_trained_on
 
@@ -229,9 +229,14 @@ class _Steps:
                 answer = self._ask.ask("Where is the export", None, "--export PATH")
             if answer.isdecimal() and 1 <= int(answer) <= len(found):
                 return found[int(answer) - 1]
+            if answer.isdecimal():
+                self._ask.say(f"There is no number {answer} in the list.", "yellow")
+                continue
             typed = answer.strip("'\"").replace("\\ ", " ")  # as a terminal pastes a dropped file
             path = Path(typed).expanduser()
             file = path / RESULT if path.is_dir() else path
+            if not file.is_file() and len(inside := find_exports([path])) == 1:
+                file = inside[0].file  # the folder that contains the export
             if file.is_file() and file.suffix == ".json":
                 return file.resolve()
             if (path / "messages.html").is_file():
@@ -316,6 +321,8 @@ class _Steps:
         roster = ask_people(
             self._ask, authors, file, export.with_name(ROSTER_FILE), minimum, self._request.consent
         )
+        summary = describe_consent(roster)
+        self._ask.say(f"{summary[:1].upper()}{summary[1:]}.")
         self._ask.say(f"Wrote {file}. You can edit it at any time, then train again.")
         if not any(person.imitate == "yes" for person in roster.people):
             self._ask.say(
@@ -331,7 +338,7 @@ class _Steps:
             return False
         base = given.base or known.base
         if base != known.base:
-            self._save(base=base, lora=False, minutes=None)
+            self._save(base=base, lora=False)
         if base is None or (given.minutes is None and self._answers.minutes is None):
             self._title(4)
         if base is not None:
@@ -399,7 +406,11 @@ class _Steps:
             min_messages=known.min_messages,
             hyperparameters=hyperparameters,
         )
-        result = self._dependencies.retrain(request, self._ask_in_training)
+        try:
+            result = self._dependencies.retrain(request, self._ask_in_training)
+        except BaseError:
+            self._save(base=None)  # the next start asks for another
+            raise
         if result.version is None:
             raise UnderstudyError(result.message)
         if not result.promoted:
@@ -477,6 +488,7 @@ class _Steps:
         if request.skip_bot:
             self._ask.say("Skipped. To set up the bot later, run:")
             self._ask.print_command("understudy", "start", *self._models)
+            self._explain_without_bot()
             return
         setup = BotSetup(
             self._ask,
@@ -489,6 +501,13 @@ class _Steps:
         if setup.run():
             sys.stdout.flush()
             self._dependencies.run_bot()
+        elif self._answers.bot is None:
+            self._explain_without_bot()
+
+    def _explain_without_bot(self) -> None:
+        self._ask.say("Until then: the bot in your browser, without Telegram, and a report.")
+        self._ask.print_command("understudy-bot", "playground", *self._models)
+        self._ask.print_command("understudy", "report", *self._models)
 
 
 def _folder_of(export: Path) -> Path:

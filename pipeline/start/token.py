@@ -63,7 +63,7 @@ def check_token(token: str, api: str) -> Bot:
     """
     if not BOT_TOKEN.fullmatch(token):
         raise TokenError(
-            "this is not a token: it looks like 123456789:AAE…, as @BotFather sends it",
+            "This is not a token: it looks like 123456789:AAE…, as @BotFather sends it",
             is_wrong=True,
         )
     me = _call("getMe", token, api)

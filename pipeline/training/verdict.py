@@ -13,6 +13,7 @@ MIN_BAGS = 5
 TOO_FEW_LINES = "Too few lines to say whether ten of them sound right"
 
 _UNLIKE = "does not yet sound like anyone"
+_UNCERTAIN = "may or may not sound like them: these lines are too few to tell"
 
 
 def summarize_result(loss: "HeldOutLoss", card: Scorecard) -> str:
@@ -65,8 +66,10 @@ def _knows_names(card: Scorecard) -> bool:
 
 
 def _describe_likeness(share: float, low: float, chance: float, real: float) -> str:
-    if low <= chance or share <= chance:
+    if share <= chance:
         return _UNLIKE
+    if low <= chance:
+        return _UNCERTAIN
     if share < (chance + real) / 2:
         return "begins to sound like them"
     return "sounds like them"

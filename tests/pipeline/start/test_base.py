@@ -61,6 +61,13 @@ def test_without_the_hub_only_the_base_in_the_wheel_is_offered(ask):
     assert "flan" not in said
 
 
+def test_without_the_hub_a_mistyped_base_is_asked_for_again(ask, tmp_path):
+    (base, _, _), said = ask("smollm", str(tmp_path), is_online=False)
+
+    assert base == str(tmp_path)
+    assert "There is no folder smollm, and the model hub cannot be reached." in said
+
+
 def test_any_other_base_is_taken_as_it_is(ask):
     (base, lora, seconds), _ = ask("some/base")
 

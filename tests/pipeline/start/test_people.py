@@ -70,6 +70,21 @@ def test_back_returns_to_the_previous_question_and_keeps_the_answers_before(ask)
     assert found == {"Hugo": "yes", "Bea": "no", "Zoe": "ask"}
 
 
+def test_after_an_invalid_answer_back_returns_to_the_previous_question(ask):
+    _, typed = ask("", "y", "what", "back", "x", "n", "")
+
+    asked = [question.split(" [")[0] for question in typed.questions]
+    hugo, ana = "Hugo (900 messages)", "Ana (400 messages)"
+    assert asked[1:6] == [hugo, ana, ana, hugo, ana]
+
+
+def test_the_old_name_of_a_renamed_person_still_works(ask):
+    roster, _ = ask("n", "Huguinho", "Ana", "", "", "")
+
+    assert roster.match_voice("hugo are you there?")[0].name == "Huguinho"
+    assert roster.find_by_name("Ana").aliases == ()
+
+
 def test_back_at_the_first_question_leaves_the_dialogue(ask):
     with pytest.raises(GoBack):
         ask("", "back", "back")

@@ -8,7 +8,7 @@ import pytest
 
 from model.artifacts.artifact import Chat
 from model.artifacts.registry import Registry
-from model.errors import UnderstudyError
+from model.errors import BaseError, UnderstudyError
 from model.files import locked
 from pipeline.dataset.roster_file import read_roster
 from pipeline.retrain.request import RetrainResult
@@ -432,7 +432,8 @@ def test_after_a_wrong_answer_the_exports_in_the_list_can_still_be_chosen(run, f
 
     typed = run("7", str(page.parent), __file__, "1")
 
-    assert typed.said.count("There is no result.json at") == 2
+    assert "There is no number 7 in the list." in typed.said
+    assert typed.said.count("There is no result.json at") == 1
     assert f"{page.parent} is an HTML export" in " ".join(typed.said.split())
     assert load_answers(folder / "artifacts").export.endswith("result.json")
 
@@ -440,11 +441,36 @@ def test_after_a_wrong_answer_the_exports_in_the_list_can_still_be_chosen(run, f
 def test_no_export_is_explained(run, folder):
     (folder.parent / "Downloads").rename(folder.parent / "elsewhere")
 
-    typed = run(str(folder.parent / "nothing"), str(folder.parent / "elsewhere"))
+    typed = run(str(folder.parent / "nothing"))
 
     assert "Machine-readable JSON" in typed.said
     assert "There is no result.json at" in typed.said
     assert load_answers(folder / "artifacts") == Answers()
+
+
+def test_the_folder_that_contains_the_export_is_enough(run, folder):
+    (folder.parent / "Downloads").rename(folder.parent / "elsewhere")
+
+    run(str(folder.parent / "elsewhere"))
+
+    assert load_answers(folder / "artifacts").export.endswith("2024-03-31/result.json")
+
+
+def test_without_a_token_it_names_what_works_without_telegram(run, telegram):
+    said = run(*ANSWERS[:-5], "").said
+
+    assert "$ understudy-bot playground" in said
+    assert "$ understudy report" in said
+
+
+def test_a_base_that_cannot_be_loaded_is_asked_for_again(run, world, folder, telegram):
+    world.breaks = BaseError("there is no smollm")
+    with pytest.raises(BaseError):
+        run(*ANSWERS[:8])
+
+    answers = load_answers(folder / "artifacts")
+
+    assert (answers.base, answers.minutes) == (None, 30.0)
 
 
 def test_the_real_command_trains_a_real_model_and_continues(tmp_path, monkeypatch, telegram):

@@ -43,8 +43,8 @@ def test_who_wrote_to_the_bot_in_private_is_found_and_no_update_is_taken(telegra
 @pytest.mark.parametrize(
     ("token", "is_wrong", "text"),
     [
-        ("hello", True, "this is not a token"),
-        ("1:a/../x", True, "this is not a token"),
+        ("hello", True, "This is not a token"),
+        ("1:a/../x", True, "This is not a token"),
         ("1:unknown", True, "Telegram does not know this token"),
     ],
 )

@@ -197,10 +197,10 @@ def copy(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Address as in DATABASE_URL")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Address as in DATABASE_URL")],
 ) -> None:
-    """Copy the database to another one, such as an SQLite file to a PostgreSQL server.
+    """Move to another database, such as from SQLite to PostgreSQL.
 
-    Stop the bot first. A copy that was stopped is continued. At the end, both are compared row by
-    row. Then set DATABASE_URL to TARGET.
+    Copies all rows; stop the bot first. A copy that was stopped is continued. At the end, both are
+    compared row by row. Then set DATABASE_URL to TARGET.
     """
     from bot.store.copying import CopiedTable, copy_database
 
@@ -250,10 +250,7 @@ add_commands(
     (
         (upgrade, "understudy-bot db upgrade"),
         (backup, "understudy-bot db backup copy.db"),
-        (
-            copy,
-            "understudy-bot db copy sqlite:///understudy.db postgresql://bot@localhost/understudy",
-        ),
+        (copy, "understudy-bot db copy sqlite:///understudy.db postgresql:///understudy"),
     ),
 )
 cli.add_typer(db, name="db")

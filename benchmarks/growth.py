@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks import group, store
 from benchmarks.big_export import write_big_export
-from benchmarks.figures import ROOT, Processes
+from benchmarks.figures import ROOT, Processes, seconds
 from bot.playground.objects import Chat, User
 from model.artifacts.registry import Registry
 from model.chat.names import VoiceMatcher
@@ -151,9 +151,7 @@ def draw(axes: dict[str, list[Curve]]) -> None:
 
 
 def _milliseconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return 1_000 * (time.perf_counter() - started)
+    return 1_000 * seconds(work)
 
 
 def _median(run: Callable[[], float], runs: Iterable[int] = range(RUNS)) -> float:

@@ -19,7 +19,7 @@ from bot.store.database import (
     is_locked,
     read_version,
 )
-from bot.store.engines import ANOTHER, is_postgres, make_backend
+from bot.store.engines import ANOTHER, SqliteFile, make_backend
 from bot.texts import EN
 from model.artifacts.artifact import Artifact
 from model.artifacts.registry import Registry
@@ -58,7 +58,7 @@ async def check_database(settings: Settings) -> Finding:
         return ok("database", f"{name} does not exist yet; `understudy-bot run` creates it")
     if version is not Version.CURRENT:
         return fix("database", describe_mismatch(settings.database_url, version))
-    is_file = not is_postgres(settings.database_url)
+    is_file = isinstance(backend, SqliteFile)
     if is_file and not os.access(path, os.R_OK | os.W_OK):
         return fix(
             "database", f"{path} cannot be written: give the bot's user write access, or {ANOTHER}"

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -109,8 +109,8 @@ class Database:
         Raises:
             StoreError: The database cannot be written.
         """
+        truncate = partial(self.backend.truncate_log, self._writing, self.write_lock)
         for _ in range(LOG_TRIES):
-            truncate = partial(self.backend.truncate_log, self._writing, self.write_lock)
             if await self._run(self._writer, truncate):
                 return True
             await asyncio.sleep(LOG_PAUSE)
@@ -260,11 +260,9 @@ def is_locked(url: str) -> bool:
     return make_backend(url).is_locked()
 
 
-@contextmanager
-def open_read_only(url: str) -> Iterator[Engine]:
+def open_read_only(url: str) -> AbstractContextManager[Engine]:
     """Open an engine that changes nothing in an existing database."""
-    with make_backend(url).open_read_only() as engine:
-        yield engine
+    return make_backend(url).open_read_only()
 
 
 @asynccontextmanager

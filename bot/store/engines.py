@@ -118,7 +118,7 @@ class Backend(Protocol):
         """Return its size in bytes."""
 
     def vacuum(self) -> None:
-        """Let the space of erased rows be used again. Nothing remains of them in a file."""
+        """Let a server use the space of erased rows again; `bot.store.wipe` clears files."""
 
 
 def is_postgres(url: str) -> bool:
@@ -136,7 +136,7 @@ def make_backend(url: str) -> Backend:
 
 
 class SqliteFile:
-    """A file of SQLite's.
+    """An SQLite file.
 
     `path` is the file as it was named. SQLite puts its other files beside the real one, `file`.
     """
@@ -283,7 +283,7 @@ class SqliteFile:
         return self.log_size() + (self.file.stat().st_size if self.file.exists() else 0)
 
     def vacuum(self) -> None:
-        """Do nothing: `bot.store.wipe` clears the file in short steps."""
+        """Do nothing."""
 
     def _make_engine(self, **options: Any) -> Engine:  # noqa: ANN401  SQLAlchemy's
         url = URL.create("sqlite", database=str(self.file))

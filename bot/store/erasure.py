@@ -219,10 +219,9 @@ class Eraser:
 
     def _wipe(self) -> None:
         backend = self._database.backend
+        backend.vacuum()
         if isinstance(backend, SqliteFile):
             self._wipe_file(backend.file)
-        else:
-            backend.vacuum()
 
     def _wipe_file(self, path: Path) -> None:
         lock = self._database.write_lock

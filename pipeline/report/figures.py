@@ -160,7 +160,7 @@ def compute_figures(dataset: Dataset, visible: Visible, zone: tzinfo | None = No
 def measure_people(dataset: Dataset, agreed: Collection[str]) -> dict[str, Habits]:
     """Return the habits of the people who agreed, from the turns of all splits.
 
-    Their words are compared with those of all voices, of whom nothing else is returned.
+    Their words are compared with those of all voices. Nothing else about other people is returned.
     """
     turns: dict[str, list[Pair]] = {}
     for pair in (*dataset.train, *dataset.validation, *dataset.test):

@@ -91,7 +91,7 @@ def suggest_minutes(seconds_per_pass: float | None) -> int:
 
 
 def _find_problem(answer: str, count: int, *, is_online: bool) -> str:
-    """Return why an answer is no base, or ""."""
+    """Return why an answer cannot be used as a base, or ""."""
     if answer.isdecimal():
         return "" if 1 <= int(answer) <= count else f"There is no number {answer} in the list."
     if answer == WHEEL or is_online or Path(answer).expanduser().is_dir():

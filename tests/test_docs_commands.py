@@ -391,7 +391,6 @@ def reader(request, folders, base, programs, telegram, tmp_path, monkeypatch, _s
     monkeypatch.setenv("TELEGRAM_API_URL", telegram)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setattr("bot.setup._TEMPORARY", ())  # where pytest's folders are
-    monkeypatch.setattr("bot.playground.show.SETTLED_SECONDS", 1.0)
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     reader = Reader(root, programs, base, root / "home")
     monkeypatch.setattr(start, "run_bot", lambda: check_bot(reader.run_bot()))

@@ -135,7 +135,6 @@ async def test_an_edit_changes_the_context(friends):
 
 async def test_the_playground_lets_an_admin_bring_the_bot_in(trained, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path.cwd()))
-    monkeypatch.setattr("bot.playground.show.SETTLED_SECONDS", 1.0)
     console = Console(file=StringIO(), width=200, highlight=False)
     talk = [f"{name}: {HABITS[name]}" for name in ("Hugo", "Tiago")]
 

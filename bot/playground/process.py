@@ -28,10 +28,11 @@ START_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class RunningBot:
-    """The bot's process, and the line that it printed when it was up."""
+    """The bot's process, the line that it printed when it was up, and its database."""
 
     process: Process
     greeting: str
+    database_url: str
 
 
 @asynccontextmanager
@@ -44,13 +45,14 @@ async def run_bot(
         PlaygroundError: The bot does not start.
     """
     with temporary_folder(Path(tempfile.gettempdir()), "understudy-playground") as folder:
+        database_url = f"sqlite+aiosqlite:///{folder}/playground.db"
         settings = {
             "BOT_TOKEN": token,
             "TELEGRAM_API_URL": url,
             "PACE": str(pace),
             "MODELS_DIR": models_dir,
             "ADMINS": str(admin.id),
-            "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/playground.db",
+            "DATABASE_URL": database_url,
             "CONSENT": "roster",  # as in `understudy chat`: everybody who did not refuse
             "LOG_LEVEL": "WARNING",
             "RETRAIN_COMMAND": "",
@@ -65,7 +67,7 @@ async def run_bot(
         if process.stdout is None:
             raise PlaygroundError("the bot's output cannot be read")
         try:
-            yield RunningBot(process, await _greeting(process.stdout))
+            yield RunningBot(process, await _greeting(process.stdout), database_url)
         finally:
             if process.returncode is None:
                 process.terminate()

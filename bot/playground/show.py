@@ -1,5 +1,6 @@
 """Run the real bot in a group on this machine, and show what it answers."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,26 +15,27 @@ from bot.playground.objects import Chat, Json, User
 from bot.playground.process import GROUP, TITLE, run_bot
 from bot.playground.server import serve
 from bot.playground.telegram import Telegram, add_bot
+from bot.store.inbox import read_waiting
 from model.artifacts.artifact import Artifact
 from model.chat.eligibility import VOICE_EMOJI, parse_voice_header
 from model.chat.names import make_printable, make_printable_lines
 from model.chat.prompt import parse_lines
 
 REPLY_SECONDS = 60.0
-SETTLED_SECONDS = 8.0  # more than a turn takes on one slow core
-BURST_SECONDS = 1.5  # longer than between a turn's messages, sent without pauses
+CHECK_SECONDS = 0.2  # between checks whether the bot has finished
 
 NO_ANSWER = "the bot did not answer: run `understudy-bot check`, which explains problems"
 
 
 @dataclass(slots=True)
 class Group:
-    """The group, its people, and the terminal that shows the messages."""
+    """The group, its people, the terminal that shows the messages, and the bot's database."""
 
     telegram: Telegram
     chat: Chat
     console: Console
     people: dict[str, User]
+    database_url: str
 
     async def say(self, name: str, text: str, *, reply_to: Json | None = None) -> Json:
         """Post a message of a friend, and show it."""
@@ -43,8 +45,8 @@ class Group:
         )
         return await self.telegram.say(self.chat, self._user(name), text, reply_to=reply_to)
 
-    async def show_answers(self, since: int, silence: float = 0.0) -> Json:
-        """Show the bot's messages until it has been silent for some seconds; return the last one.
+    async def show_answers(self, since: int) -> Json:
+        """Show the bot's messages until it has handled all updates; return the last one.
 
         Raises:
             PlaygroundError: It sends nothing.
@@ -53,21 +55,18 @@ class Group:
             await self.telegram.wait_for("sendMessage", since=since, timeout=REPLY_SECONDS)
         except TimeoutError as error:
             raise PlaygroundError(NO_ANSWER) from error
-        shown, last = since, {}
-        while len(self.telegram.calls) > shown or await self._has_new_message(shown, silence):
-            for call in self.telegram.calls[shown:]:
+        last: Json = {}
+        is_finished = False
+        while not is_finished:
+            await asyncio.sleep(CHECK_SECONDS)
+            is_finished = not (await read_waiting(self.database_url))[0]
+            calls = self.telegram.calls[since:]
+            since += len(calls)
+            for call in calls:
                 if call.method == "sendMessage" and call.error is None:
                     last = call.result
                     self._show(str(call.params["text"]))
-            shown = len(self.telegram.calls)
         return last
-
-    async def _has_new_message(self, since: int, seconds: float) -> bool:
-        try:
-            await self.telegram.wait_for("sendMessage", since=since, timeout=seconds)
-        except TimeoutError:
-            return False
-        return True
 
     def _show(self, text: str) -> None:
         if spoken := parse_voice_header(text):
@@ -115,10 +114,10 @@ async def show(
         person.name: telegram.user(person.ids[0], person.name)
         for person in artifact.card.roster.people
     }
-    group = Group(telegram, chat, console, people)
     admin = next(iter(people))
     bot = partial(run_bot, telegram.token, models_dir=models_dir, admin=people[admin])
     async with serve(telegram) as url, bot(url) as running:
+        group = Group(telegram, chat, console, people, running.database_url)
         console.print(f"  {running.greeting}", style="dim")
         mark = len(telegram.calls)
         await add_bot(telegram, chat, people[admin])
@@ -135,10 +134,10 @@ async def show(
         voice = next((v for v in ("Hugo", *voices) if v in voices and v != last), last)
         mark = len(telegram.calls)
         await group.say(last, f"/as {voice}")
-        answer = await group.show_answers(mark, BURST_SECONDS)
+        answer = await group.show_answers(mark)
         mark = len(telegram.calls)
         await group.say(last, "haha why?", reply_to=answer)
-        await group.show_answers(mark, BURST_SECONDS)
+        await group.show_answers(mark)
         mark = len(telegram.calls)
         await group.say(last, "/simulate 4")
-        await group.show_answers(mark, SETTLED_SECONDS)
+        await group.show_answers(mark)

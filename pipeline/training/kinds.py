@@ -15,6 +15,7 @@ from model.artifacts.artifact import Family
 from model.artifacts.tokenizer import Codec, make_codec
 from model.chat.names import make_printable
 from model.errors import BaseError
+from pipeline.training.machine import little_garbage_collection
 
 _PROBE_TOKENS = 480  # the longest prompt and reply by default
 _PROBE_ROWS = 64
@@ -110,7 +111,8 @@ def write_engine(weights: Any, codec: Codec, folder: Path, quantization: str) ->
     from ctranslate2.converters import transformers as loaders
 
     loader = getattr(loaders, KINDS[weights.config.model_type].loader)()
-    with torch.no_grad():  # on a copy: layers are removed, and quantization works in place
+    # On a copy: layers are removed, and quantization works in place.
+    with torch.no_grad(), little_garbage_collection():
         spec = loader(copy.deepcopy(weights), _Pieces(codec, weights.config))
     _complete_rope(spec, weights.config)
     spec.validate()

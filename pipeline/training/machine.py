@@ -1,9 +1,12 @@
 """Describe this machine: cores, memory, GPU, and the versions of the libraries that use them."""
 
 import ctypes
+import gc
 import importlib.util
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -65,6 +68,23 @@ def reuse_freed_memory() -> None:
     """
     set_malloc_option(_M_MMAP_MAX, 0)
     set_malloc_option(_M_TRIM_THRESHOLD, _NEVER)
+
+
+@contextmanager
+def little_garbage_collection() -> Iterator[None]:
+    """Let garbage collections skip the objects that exist now, and run only if they are called.
+
+    Each visits the objects of torch and transformers for 0.25 s. CTranslate2's loaders collect
+    after each layer, which took 7 of the 8 s of SmolLM2's conversion; transformers reads a GGUF
+    file in 11 s instead of 17 s.
+    """
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def return_freed_memory() -> None:

@@ -22,7 +22,7 @@ _MIN_STEPS = 1_000
 _LONG_ENOUGH = 3.0  # seconds of measurement
 _SHARE = 0.01  # of the time limit, if that is shorter
 _MIN_BATCHES = 3
-_CPU_ROWS = 4  # the speed of a CPU in tokens hardly depends on the batch size
+_CPU_ROWS = 2  # the speed of a CPU in tokens hardly depends on the batch size
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def measure_speed(
 
     Takes 3 s or 1 % of the time limit, and at least three batches, after the longest batch, which
     warms up. The fastest counts: the process may still be growing, or another program may run. On a
-    CPU a batch has at most 4 rows.
+    CPU a batch has at most 2 rows.
     """
     import torch
 

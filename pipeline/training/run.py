@@ -46,12 +46,12 @@ if TYPE_CHECKING:
     from pipeline.training.trainer import Outcome
 
 
-_TEST_PAIRS_PER_VOICE = 40
+_TEST_PAIRS_PER_VOICE = 24
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
 _MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
 _MIN_NAME_PASSES = 1.0
 """Passes over the data of a run with a loss on names. Shorter runs need their time for the data."""
-_CHECKED_PAIRS = 16  # held-out pairs for the check of the conversion, over all voices
+_CHECKED_PAIRS = 10  # held-out pairs for the check of the conversion, over all voices
 _UNTUNED_LOSS = "untuned.json"
 
 

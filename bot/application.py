@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -15,7 +15,7 @@ from bot.errors import StoppingError, StoreError
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.services.supervisor import Supervisor
-from bot.store.inbox import CURRENT_ATTEMPT, Attempt, Inbox, Received
+from bot.store.inbox import CURRENT_ATTEMPT, Attempt, Inbox, Lane, Received
 from bot.texts import EN, wording
 from bot.texts.wording import Wording
 from bot.transport.incoming import person_id, place_of
@@ -24,6 +24,7 @@ MAX_ALONE_SECONDS = 2.0
 """Seconds for which a repeated update can keep others from starting, if it never waits."""
 GRACE_SECONDS = 3.0
 """Seconds that handlers have to finish when the bot stops; then they are cancelled."""
+PAUSE_SECONDS = 0.5  # before a stopping process returns a job to the queue
 CANCEL_SECONDS = 0.5  # then a handler that has not ended is cancelled again
 
 logger = logging.getLogger(__name__)
@@ -87,8 +88,14 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._barrier: asyncio.Task[None] | None = None  # the newest that concerns several chats
         self._behind: dict[int, deque[Update]] = {}  # updates that wait for the person's first one
         self._starting: set[asyncio.Task[None]] = set()
-        self._handling: set[asyncio.Task[None]] = set()
+        self._handling: set[asyncio.Task[Any]] = set()
         self._requeued: set[int] = set()
+        self._deferring: set[int] = set()  # updates whose background handlers must run later
+        self._deferred: dict[int, Lane] = {}  # those of them that have such handlers
+        self.has_job_queue = False
+        self.updates = Counter[str]()  # that were started, by kind
+        self.needed_tasks: list[asyncio.Task[Any]] = []  # the bot ends if one of them ends
+        self.on_stop: list[Callable[[], Awaitable[object]]] = []
         self._turn = asyncio.Lock()
         self._stopped_at: float | None = None
 
@@ -100,9 +107,12 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
     async def process_update(self, update: object) -> None:
         """Schedule an update after the earlier updates of its chat; return at once.
 
-        Ignores updates without content: an earlier process handled them.
+        Ignores updates without content: an earlier process handled them. With a job queue,
+        `handle_queued` handles them.
         """
         if not isinstance(update, Update) or self.inbox is None or is_empty(update):
+            return
+        if self.has_job_queue:
             return
         if sender_id := find_private_sender(update):
             if sender_id in self._behind:
@@ -110,6 +120,45 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 return
             self._behind[sender_id] = deque()
         self._schedule(self.inbox, update, sender_id)
+
+    async def handle_queued(self, update: Update, *, defer: bool) -> Lane | None:
+        """Handle an update to its end.
+
+        With `defer`, its background handlers do not run; returns their lane if it has some.
+
+        Raises:
+            StoppingError: The bot is being stopped: it must be handled again.
+            StoreError: It could not be stored: it must be handled again.
+        """
+        number = update.update_id
+        if self.inbox is None or self.is_stopping:
+            await asyncio.sleep(PAUSE_SECONDS)  # the job is available again at once
+            raise StoppingError("the bot is being stopped: the update is handled by another one")
+        if defer:
+            self._deferring.add(number)
+        try:
+            end = await self._handle(self.inbox, update)
+            is_closed = end is None or await end
+            if number in self._held:
+                raise StoreError(f"update {number} cannot be stored: it is handled again")
+            if not is_closed:
+                raise StoppingError("the bot is being stopped: the update is handled again")
+            return self._deferred.get(number)
+        finally:
+            self._held.discard(number)
+            self._deferring.discard(number)
+            self._deferred.pop(number, None)
+
+    def run_in_background(
+        self, update: Update, start: Callable[[], Coroutine[Any, Any, None]], lane: Lane
+    ) -> None:
+        """Start a background handler of an update, or remember that it must run later."""
+        number = update.update_id
+        if number in self._deferring:
+            if self._deferred.get(number, "answer") == "answer":
+                self._deferred[number] = lane
+        else:
+            self.create_task(start(), update)
 
     def _schedule(self, inbox: Inbox, update: Update, sender_id: int | None) -> None:
         group_id = find_only_group(update)
@@ -159,14 +208,16 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         else:
             del self._behind[sender_id]
 
-    async def _handle(self, inbox: Inbox, update: Update) -> None:
+    async def _handle(self, inbox: Inbox, update: Update) -> "asyncio.Task[bool] | None":
         """Store the message in an update, start its handlers and wait for those that block.
 
-        While the bot is stopping it starts no update; the update is handled after the restart.
+        Returns the task in which the update ends, None if it is not handled. While the bot is
+        stopping it starts no update; the update is handled after the restart.
         """
         number = update.update_id
         if self.is_stopping or not await self._begin(inbox, update):
-            return
+            return None
+        self.updates[next(kind for kind in Update.ALL_TYPES if getattr(update, kind))] += 1
         attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
         token = CURRENT_ATTEMPT.set(attempt)
         try:
@@ -184,10 +235,12 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
                 {end, waiter}, timeout=MAX_ALONE_SECONDS, return_when="FIRST_COMPLETED"
             )
             waiter.cancel()
+        return end
 
     async def stop(self) -> None:
         """Stop handling updates and end the background jobs; open updates wait for the restart."""
-        await asyncio.gather(self._stop_handling(), self.jobs.close())
+        others = (stop() for stop in self.on_stop)
+        await asyncio.gather(self._stop_handling(), self.jobs.close(), *others)
 
     async def _stop_handling(self) -> None:
         """Start no further update; cancel handlers that do not finish within `GRACE_SECONDS`."""
@@ -315,19 +368,26 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             self._held.add(number)
             return False
 
-    async def _end(self, inbox: Inbox, number: int) -> None:
-        """Close an update once its tasks have ended; one that was cancelled or held stays open."""
+    async def _end(self, inbox: Inbox, number: int) -> bool:
+        """Close an update once its tasks have ended; return whether it was closed or deferred.
+
+        One that was cancelled or held stays open.
+        """
         has_ended = True
         while tasks := self._tasks.pop(number, None):
             results = await asyncio.gather(*tasks, return_exceptions=True)
             has_ended &= not any(isinstance(result, asyncio.CancelledError) for result in results)
         if number in self._held or not has_ended:
-            return
+            return False
+        if number in self._deferred:
+            return True
         try:
             await inbox.end(number)
         except StoreError:
             logger.exception("update %d cannot be closed: it is held", number)
             self._held.add(number)
+            return False
+        return True
 
 
 def is_empty(update: Update) -> bool:
@@ -380,6 +440,26 @@ def on_message(
                 await sending
 
     return callback
+
+
+def in_background(
+    callback: Callable[[Update, Context], Coroutine[Any, Any, None]],
+    lane: Lane = "answer",
+    is_needed: Callable[[Update, Context], bool] = lambda *_: True,
+) -> Callable[[Update, Context], Coroutine[Any, Any, None]]:
+    """Return a handler callback that does not delay the next update.
+
+    `is_needed` is a quick test; an update that fails it has nothing to run in the background.
+    """
+
+    async def start(update: Update, context: Context) -> None:
+        application = context.application
+        if not isinstance(application, DurableApplication):
+            raise TypeError("only our own application can run a handler in the background")
+        if is_needed(update, context):
+            application.run_in_background(update, partial(callback, update, context), lane)
+
+    return start
 
 
 def admins_only(answer: Answer) -> Answer:

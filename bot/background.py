@@ -1,7 +1,7 @@
 """Start the background jobs: cleaning up, reloading the model, and setting the command menus."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +32,7 @@ from bot.transport.outgoing import truncate
 from bot.transport.polling import Client
 
 CLEANUP_SECONDS = 3600.0  # between two runs of a cleaning job
+LEADING_SECONDS = 10.0  # between checks whether this process leads and a cleaning job is due
 RELEASE_SECONDS = 30.0  # between attempts to handle updates that could not be stored
 TRUNCATE_SECONDS = 5.0  # between checks for text in the write-ahead log
 MAX_FULL_LOG_SECONDS = 120.0
@@ -46,9 +47,32 @@ def start_jobs(
     state: BotState,
     resources: AsyncExitStack,
     model_check_seconds: float,
+    leads: asyncio.Event,
 ) -> None:
-    """Start the background jobs, which run until the bot stops."""
+    """Start the background jobs, which run until the bot stops.
 
+    Of several processes, only the one that `leads` cleans up and writes to the admins.
+    """
+
+    async def release() -> None:
+        await app.release(client.parse_update)
+
+    async def report(change: ModelChange) -> None:
+        if leads.is_set():
+            await report_model_change(app.bot, state, change)
+
+    jobs = state.jobs
+    check_model = partial(state.model_holder.check_and_report, report)
+    jobs.repeat("models", check_model, model_check_seconds)
+    _start_cleaning(state, leads)
+    jobs.repeat("held updates", release, RELEASE_SECONDS)
+    jobs.repeat("write-ahead log", _make_log_step(state), TRUNCATE_SECONDS)
+    jobs.repeat("heartbeat", partial(beat, state), BEAT_SECONDS)
+    jobs.run_once("menus", partial(set_menus, app.bot, state.settings.admins))
+    resources.push_async_callback(jobs.close)
+
+
+def _start_cleaning(state: BotState, leads: asyncio.Event) -> None:
     async def clean_inbox() -> None:
         old = datetime.now(UTC) - KEPT_HANDLED
         if await state.store.inbox.drop_before(old):
@@ -59,13 +83,33 @@ def start_jobs(
         await expire_messages(state, datetime.now(UTC))
 
     async def drop_exports() -> None:
-        await asyncio.to_thread(
-            delete_exports_before, state.settings, datetime.now(UTC) - KEPT_EXPORT
-        )
+        moment = datetime.now(UTC) - KEPT_EXPORT
+        await asyncio.to_thread(delete_exports_before, state.settings, moment)
 
-    async def release() -> None:
-        await app.release(client.parse_update)
+    seconds = min(LEADING_SECONDS, CLEANUP_SECONDS)
+    state.jobs.repeat("retention", _while_leading(enforce_retention, leads), seconds)
+    state.jobs.repeat("inbox", _while_leading(clean_inbox, leads), seconds)
+    state.jobs.repeat("exports", drop_exports, CLEANUP_SECONDS)
 
+
+def _while_leading(
+    step: Callable[[], Awaitable[None]], leads: asyncio.Event
+) -> Callable[[], Awaitable[None]]:
+    """Return a step that runs `step` once in `CLEANUP_SECONDS` if this process leads."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+
+    async def run() -> None:
+        nonlocal due
+        if leads.is_set() and loop.time() >= due:
+            await step()
+            due = loop.time() + CLEANUP_SECONDS
+
+    return run
+
+
+def _make_log_step(state: BotState) -> Callable[[], Awaitable[None]]:
+    """Return the step that empties the write-ahead log."""
     loop = asyncio.get_running_loop()
     emptied_at = loop.time()
 
@@ -79,17 +123,7 @@ def start_jobs(
                 "the write-ahead log cannot be emptied: close other programs that read the database"
             )
 
-    jobs = state.jobs
-    report = partial(report_model_change, app.bot, state)
-    jobs.repeat("models", partial(state.model_holder.check_and_report, report), model_check_seconds)
-    jobs.repeat("retention", enforce_retention, CLEANUP_SECONDS)
-    jobs.repeat("inbox", clean_inbox, CLEANUP_SECONDS)
-    jobs.repeat("exports", drop_exports, CLEANUP_SECONDS)
-    jobs.repeat("held updates", release, RELEASE_SECONDS)
-    jobs.repeat("write-ahead log", truncate_log, TRUNCATE_SECONDS)
-    jobs.repeat("heartbeat", partial(beat, state), BEAT_SECONDS)
-    jobs.run_once("menus", partial(set_menus, app.bot, state.settings.admins))
-    resources.push_async_callback(jobs.close)
+    return truncate_log
 
 
 async def beat(state: BotState) -> None:

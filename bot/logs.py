@@ -98,7 +98,7 @@ def set_up_logging(level: LogLevel, layout: LogFormat, token: str) -> None:
     handler.setFormatter(JsonFormatter(token) if layout == "json" else RedactingFormatter(token))
     handler.addFilter(hide_updates)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "alembic", "asyncio"):
+    for noisy in ("httpx", "httpcore", "alembic", "asyncio", "procrastinate"):
         logging.getLogger(noisy).setLevel(logging.WARNING)  # httpx logs addresses, with the token
     for noisy in ("telegram", "apscheduler"):
         logging.getLogger(noisy).setLevel(max(logging.INFO, logging.getLevelName(level)))

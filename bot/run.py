@@ -6,9 +6,9 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from telegram.error import (
     BadRequest,
@@ -22,21 +22,27 @@ from telegram.ext import Application, ContextTypes
 
 from bot.application import Context, DurableApplication
 from bot.background import start_jobs
-from bot.errors import BotNotRunning, StoppingError, TelegramUnreachable
+from bot.errors import BotNotRunning, SettingsError, StoppingError, TelegramUnreachable
 from bot.handlers.record import trim_update
 from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
+from bot.monitoring import monitoring
 from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
 from bot.services.state import BotState
 from bot.settings import Settings
 from bot.store import Store
 from bot.store.database import lock_database, open_database, prepare_database, read_version
+from bot.store.engines import is_postgres
 from bot.store.heartbeat import heartbeat_file, notify_systemd
 from bot.texts import EN
-from bot.transport.outgoing import never_arrived, retry_seconds
+from bot.transport.outgoing import Take, never_arrived, retry_seconds
 from bot.transport.polling import ALLOWED_UPDATES, Client, make_client
 from bot.transport.webhook import keep_webhook, listening
+from model.errors import UnderstudyError
+
+if TYPE_CHECKING:
+    from bot.replica import Replica  # its packages are optional
 
 T = TypeVar("T")
 
@@ -94,9 +100,13 @@ async def run_until_stopped(
     try:
         await _call_until_answered("getMe", app.bot.initialize, stop, MAX_GET_ME_CALLS)
         await read_version(settings.database_url)  # report problems with its path first
-        with lock_database(settings.database_url):
+        with lock_database(settings.database_url, app.bot.id):
             heartbeat_file(settings.database_url).unlink(missing_ok=True)  # of an earlier process
-            async with started(app), receiving(settings, app, stop):
+            async with (
+                started(app),
+                monitoring(app, app.bot_data["state"]),
+                receiving(settings, app, stop),
+            ):
                 try:
                     await _wait_for_end(app, stop)
                 finally:
@@ -130,12 +140,24 @@ async def started(app: DurableApplication) -> AsyncIterator[None]:
 async def receiving(
     settings: Settings, app: DurableApplication, stop: asyncio.Event
 ) -> AsyncIterator[None]:
-    """Receive updates while the block runs: by webhook if one is set, else by polling."""
+    """Receive updates while the block runs: by webhook if one is set, else by polling.
+
+    Of several processes only the leading one polls.
+    """
+    replica = app.bot_data.get("replica")
+    handling = replica.running() if replica else nullcontext()
     if settings.webhook_url:
-        async with listening(settings, app, app.bot_data["state"].health) as set_webhook:
+        async with (
+            listening(settings, app, app.bot_data["state"].health) as set_webhook,
+            handling,
+        ):
             await _call_until_answered("setWebhook", set_webhook, stop)
             check = partial(keep_webhook, app.bot, settings.webhook_url, set_webhook)
             app.jobs.repeat("webhook", check, WEBHOOK_SECONDS)
+            yield
+        return
+    if replica:
+        async with handling:
             yield
         return
     if app.updater is None:
@@ -161,10 +183,12 @@ async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
         TelegramError: Telegram refuses the token.
         BotNotRunning: A task ended for another reason.
     """
-    needed = library_tasks(app)
+    needed: set[asyncio.Task[Any]] = library_tasks(app)
     is_polling = app.updater is not None and app.updater.running
     if len(needed) < 1 + is_polling:  # one has ended already
         raise BotNotRunning(_NO_UPDATES)
+    if app.has_job_queue:  # `bot.replica` watches polling, and the library dispatches nothing
+        needed = set(app.needed_tasks)
     stopped = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({stopped, *needed}, return_when=asyncio.FIRST_COMPLETED)
@@ -174,7 +198,7 @@ async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
         return
     task = done.pop()
     error = None if task.cancelled() else task.exception()
-    if isinstance(error, TelegramError):
+    if isinstance(error, TelegramError | UnderstudyError):
         raise error
     logger.error("the task %s ended", task.get_name(), exc_info=error)
     raise BotNotRunning(_NO_UPDATES)
@@ -273,27 +297,73 @@ def build(
         SettingsError: There is no token.
     """
     resources = AsyncExitStack()
-    client = make_client(settings)
+    client = make_client(settings, _open_limits(settings, resources))
 
     async def set_up(app: DurableApplication) -> None:
         state = await _open_state(app, settings, models, open_speaker, resources)
         app.bot_data["state"] = state
         app.inbox = state.store.inbox
+        replica = _open_replica(app, client, state)
+        if replica:
+            app.bot_data["replica"] = replica
+            await resources.enter_async_context(replica.prepared())
         client.set_inbox(app.inbox, partial(trim_update, state, client.username))
         uploads = ExportUploads(settings)
         resources.push_async_callback(uploads.close)
         add_handlers(app, state, uploads)
         uncertain = await state.store.outbox.settle()
-        replayed = await app.replay(client.parse_update)
+        replayed = 0 if replica else await app.replay(client.parse_update)
         if uncertain or replayed:
             logger.info("%d updates handled again, %d replies uncertain", replayed, uncertain)
-        start_jobs(app, client, state, resources, model_check_seconds)
+        leads = replica.leadership.is_leading if replica else asyncio.Event()
+        if not replica:
+            leads.set()
+        start_jobs(app, client, state, resources, model_check_seconds, leads)
         on_up(_describe_start(client, state))
 
     async def tear_down(_: DurableApplication) -> None:
         await resources.aclose()
 
     return _build_application(client, set_up, tear_down)
+
+
+def _open_limits(settings: Settings, resources: AsyncExitStack) -> Take | None:
+    """Return how several processes keep Telegram's limits together; None if there is only one."""
+    if not is_postgres(settings.database_url):
+        return None
+    from bot.store.postgres.database import PostgresDatabase
+    from bot.store.postgres.limits import SharedLimits
+
+    engine = PostgresDatabase(settings.database_url).make_reader()
+    resources.callback(engine.dispose)
+    return SharedLimits(engine).take
+
+
+def _open_replica(app: DurableApplication, client: Client, state: BotState) -> "Replica | None":
+    """Return this process as one of several, None if the database cannot be shared.
+
+    Raises:
+        SettingsError: There is a webhook, and no secret that all processes know.
+    """
+    settings, database = state.settings, state.store.database
+    if not database.backend.is_shared:
+        return None
+    from bot.replica import Replica
+    from bot.store.postgres.database import PostgresDatabase
+
+    if settings.webhook_url and settings.webhook_secret is None:
+        raise SettingsError(
+            "WEBHOOK_SECRET is not set: with a PostgreSQL database several processes may receive "
+            "updates, and all of them need the same secret"
+        )
+    if app.updater is None:
+        raise TypeError("only a bot that has an updater can poll")
+    start = partial(
+        app.updater.start_polling, allowed_updates=ALLOWED_UPDATES, error_callback=_log_poll_error
+    )
+    polling = partial(_call_until_answered, "deleteWebhook", start, asyncio.Event())
+    backend = PostgresDatabase(settings.database_url)
+    return Replica(app, client, state, backend, None if settings.webhook_url else polling)
 
 
 def _build_application(

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     webhook_url: str | None = None
     webhook_listen: str = "127.0.0.1:8443"
     webhook_secret: SecretStr | None = None
+    metrics_listen: str | None = None
     consent: Consent = "ask"
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 2
     device: Device = "auto"
@@ -99,9 +100,11 @@ class Settings(BaseSettings):
             )
         return value
 
-    @field_validator("webhook_listen")
+    @field_validator("webhook_listen", "metrics_listen")
     @classmethod
-    def _check_listen_address(cls, value: str) -> str:
+    def _check_listen_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         match = _LISTEN.fullmatch(value)
         if not match or not 0 < int(match[1]) <= _LAST_PORT:
             raise ValueError("write an address and a port, such as 127.0.0.1:8443")

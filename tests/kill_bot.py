@@ -31,6 +31,8 @@ POISON = "poison"
 OFTEN = 12, 4, 2, 1
 """How often a turn has one, two, three and four messages."""
 LONGEST_THOUGHT = 0.03
+HEARTBEAT = 0.5, 3.0
+"""Seconds between two beats of a process, and after which it counts as dead."""
 LIMITS = {"group_max_rate": 4, "group_time_period": 2}  # so that many messages must wait
 
 
@@ -38,6 +40,7 @@ class Speaker:
     """Answers in one to four messages: the tag of what it answers, a new word, and `2/3`."""
 
     rejected = MappingProxyType({})
+    tokens = 0
 
     def __init__(self, _artifact=None, device="auto", workers=1):
         self.chance = random.Random()
@@ -87,6 +90,11 @@ def live():
     command_line.Registry = Models
     speaker.open_speaker = Speaker
     polling.Limiter = partial(Limiter, **LIMITS)
+    if "postgresql" in os.environ["DATABASE_URL"]:
+        from bot.store.postgres import job_queue, leadership  # their packages are optional
+
+        job_queue.HEARTBEAT_SECONDS, job_queue.STALLED_SECONDS = HEARTBEAT
+        leadership.TRY_SECONDS = HEARTBEAT[0]
     sys.argv = ["understudy-bot", "run"]
     command_line.main()
 

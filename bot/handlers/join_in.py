@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from telegram import Message
+from telegram import Message, Update
 
 from bot.application import Context
 from bot.handlers.speaking import Speaking
@@ -71,6 +71,12 @@ class JoinIn:
     speaking: Speaking
     rng: random.Random = field(default_factory=random.Random)
     joined: dict[int, deque[datetime]] = field(default_factory=lambda: defaultdict(deque))
+
+    def may_join(self, update: Update, context: Context) -> bool:
+        """Whether to consider a message: /chatty is on, or an earlier process may have answered."""
+        chat = update.effective_chat
+        is_chatty = chat is not None and context.state.group(chat.id).chatty > 0
+        return is_chatty or context.delivery.is_repeated
 
     async def consider_joining(self, message: Message, context: Context) -> None:
         """Answer a message if a friend would probably have answered it."""

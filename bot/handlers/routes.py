@@ -1,6 +1,7 @@
 """Register all handlers, in order, and report their errors."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -17,7 +18,14 @@ from telegram.ext import (
     filters,
 )
 
-from bot.application import Answer, Context, DurableApplication, admins_only, on_message
+from bot.application import (
+    Answer,
+    Context,
+    DurableApplication,
+    admins_only,
+    in_background,
+    on_message,
+)
 from bot.errors import StoreError
 from bot.handlers.admin import roll_back, show_model, show_status
 from bot.handlers.as_command import VoiceHandlers
@@ -38,6 +46,7 @@ from bot.handlers.speaking import Speaking
 from bot.handlers.stats import GroupStatistics
 from bot.handlers.uploads import ExportUploads
 from bot.services.state import BotState
+from bot.store.inbox import Lane
 from bot.transport.incoming import place_of
 from bot.transport.outgoing import VOICE_BUTTON
 
@@ -46,6 +55,7 @@ logger = logging.getLogger(__name__)
 _CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
 """The groups of handlers; an update runs through them in this order."""
 _NEW = filters.UpdateType.MESSAGE  # an edited command would be answered twice
+_LANES: Mapping[str, Lane] = {"guess": "reply", "simulate": "simulation"}
 _COMMAND = _NEW & ~filters.FORWARDED & ~filters.VIA_BOT
 """Commands that their sender typed: a forwarded /optin is not consent."""
 
@@ -54,11 +64,12 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     """Register all handlers.
 
     Handlers that store something, and the access check, finish before the next update is handled.
-    Those that send messages are started with `block=False` and do not delay the next update.
+    Those that send messages run in the background and do not delay the next update.
     """
     privacy_mode = PrivacyMode()
     speaking = Speaking(state, privacy_mode)
     voices, simulator = VoiceHandlers(state, speaking), Simulator(speaking)
+    state.on_stop.append(simulator.stop_turns)
     answers: dict[str, Answer] = {
         "help": show_help,
         "start": start,
@@ -90,24 +101,27 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
         # messages after an `/allow` can be stored only once it is handled, so they wait
         is_blocking = name == "allow"
         callback = on_message(answer, is_blocking=is_blocking)
-        app.add_handler(CommandHandler(name, callback, _COMMAND, block=is_blocking), _ANSWER)
-    app.add_handler(CommandHandler("as", voices.command, _COMMAND, block=False), _ANSWER)
+        if not is_blocking:
+            callback = in_background(callback, _LANES.get(name, "answer"))
+        app.add_handler(CommandHandler(name, callback, _COMMAND), _ANSWER)
+    app.add_handler(CommandHandler("as", in_background(voices.command, "reply"), _COMMAND), _ANSWER)
     # before replies, because an export may be sent as a reply to one of the bot's messages
-    app.add_handler(MessageHandler(documents, on_message(uploads.receive), block=False), _ANSWER)
+    app.add_handler(MessageHandler(documents, in_background(on_message(uploads.receive))), _ANSWER)
     app.add_handler(MessageHandler(filters.StatusUpdate.MIGRATE, on_message(migrate_group)))
     app.add_handler(
         ChatMemberHandler(membership.change_membership, ChatMemberHandler.MY_CHAT_MEMBER), _ANSWER
     )
-    app.add_handler(MessageHandler(replies, voices.reply, block=False), _ANSWER)
+    app.add_handler(MessageHandler(replies, in_background(voices.reply, "reply")), _ANSWER)
     app.add_handler(MessageReactionHandler(record_reactions), _ANSWER)
     app.add_handler(
-        CallbackQueryHandler(voices.tell_voice, pattern=VOICE_BUTTON, block=False), _ANSWER
+        CallbackQueryHandler(in_background(voices.tell_voice), pattern=VOICE_BUTTON), _ANSWER
     )
-    app.add_handler(CallbackQueryHandler(voices.press, block=False), _ANSWER)
+    app.add_handler(CallbackQueryHandler(in_background(voices.press, "reply")), _ANSWER)
     app.add_handler(PollAnswerHandler(record_answer), _ANSWER)
-    app.add_handler(
-        MessageHandler(conversation, on_message(join_in.consider_joining), block=False), _JOIN_IN
+    joining = in_background(
+        on_message(join_in.consider_joining), "reply", is_needed=join_in.may_join
     )
+    app.add_handler(MessageHandler(conversation, joining), _JOIN_IN)
     app.add_error_handler(report_error)
 
 

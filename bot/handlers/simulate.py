@@ -62,13 +62,18 @@ class Simulator:
 
     async def stop(self, message: Message, context: Context) -> str:
         """Stop the simulation and all other turns in this chat; anyone may ask for this."""
-        stopped = self.running.get(message.chat.id)
-        if not stopped and not context.state.replies.pending_in(message.chat.id):
+        chat_id, state = message.chat.id, context.state
+        if chat_id not in self.running and not await state.count_replies(chat_id):
             return context.texts.nothing_to_stop
-        self.speaking.stop(message.chat.id)
-        if stopped:
-            stopped.set()
+        self.stop_turns(chat_id)
+        await state.store.groups.announce_stop(chat_id)
         return context.texts.stopped
+
+    def stop_turns(self, chat_id: int) -> None:
+        """Stop the simulation and all other turns that this process sends to a chat."""
+        self.speaking.stop(chat_id)
+        if stopped := self.running.get(chat_id):
+            stopped.set()
 
     def _check_request(
         self, chat_id: int, argument: str, context: Context

@@ -24,7 +24,7 @@ from bot.services.replies import (
 from bot.services.state import BotState
 from bot.store.erasure import ErasureQuery
 from bot.store.messages import Place
-from bot.store.outbox import Part
+from bot.store.send_log import Part
 from bot.transport.outgoing import pause, typing, typing_seconds
 from model.errors import VoiceError
 from model.speaking.candidates import MAX_OPENING, OpeningError

@@ -22,7 +22,8 @@ from bot.errors import StoppingError, StoreError
 from bot.services.replies import Reply
 from bot.services.state import BotState
 from bot.store.messages import Place
-from bot.store.outbox import APOLOGY, NOTICE, Line, Part, State, Turn
+from bot.store.outbox import APOLOGY, NOTICE, Line, State, Turn
+from bot.store.send_log import Part
 from bot.transport.incoming import message_of
 from bot.transport.outgoing import (
     Question,
@@ -229,7 +230,7 @@ class Delivery:
 
         async def log_attempt() -> None:
             nonlocal was_attempted
-            outbox.log.note_attempt(part, left, None if left else place)
+            await outbox.log.note_attempt(part, left, None if left else place)
             was_attempted = True
 
         while True:
@@ -249,14 +250,16 @@ class Delivery:
                     state: State = "refused" if is_refused or not was_attempted else "uncertain"
                     kind = type(error).__name__
                     logger.warning("chat %d: %s, %s", place.chat_id, kind, state)
+                    self.state.replies.measurements.messages[state] += 1
                     return None, state
-                outbox.log.drop(part)
+                await outbox.log.drop(part)
                 if isinstance(error, ChatMigrated):
                     moves += 1
                     await self.state.move(address.chat_id, error.new_chat_id)
                     continue
             else:
-                outbox.log.note_arrival(part, message_of(sent) if left else None)
+                self.state.replies.measurements.messages["sent"] += 1
+                await outbox.log.note_arrival(part, message_of(sent) if left else None)
                 return sent, "sent"
             await self._pause(pause)
             if again and not await again():

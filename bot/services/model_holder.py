@@ -53,6 +53,10 @@ class Speaker(Protocol):
     def rejected(self) -> Mapping[str, int]:
         """How many candidates of the last turn were rejected, by reason."""
 
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of all candidates of the last turn."""
+
     def fork(self) -> Self:
         """Return a speaker with the same weights for another thread, with counts of its own."""
 

@@ -7,12 +7,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from bot.errors import StoppingError
+from bot.services.measurements import Measurements
 from bot.services.model_holder import ModelHolder, ShouldStop, Speaker
 from bot.store.inbox import generating, record_wait
 from bot.store.messages import MessageStore, Place
@@ -36,6 +38,9 @@ MAX_PENDING = 64
 _STOPPING = "the bot is being stopped: this is answered after the restart"
 
 T = TypeVar("T")
+
+TOO_MANY: ContextVar[bool] = ContextVar("too_many", default=False)
+"""True while an update is handled whose chat already has too many pending replies."""
 
 
 class SemaphoreClosed(Exception):  # noqa: N818  a state, not a mistake
@@ -182,6 +187,7 @@ class Replies:
     ) -> None:
         self._models = models
         self._store = store
+        self.measurements = Measurements()
         self._seconds, self._queue_seconds = seconds, queue_seconds
         self._pending: Counter[int] = Counter()
         self._semaphore = FairSemaphore(max_parallel)
@@ -211,7 +217,9 @@ class Replies:
         Raises:
             BusyError: Too many replies are pending.
         """
-        if self._pending[chat_id] >= MAX_PENDING_IN_CHAT or self._pending.total() >= MAX_PENDING:
+        is_full = self._pending[chat_id] >= MAX_PENDING_IN_CHAT
+        if TOO_MANY.get() or is_full or self._pending.total() >= MAX_PENDING:
+            self.measurements.unanswered["busy"] += 1
             raise BusyError("too many replies are pending: wait for an answer, then ask again")
         self._pending[chat_id] += 1
         try:
@@ -307,7 +315,11 @@ class Replies:
 
         def run(should_stop: ShouldStop) -> tuple[str, tuple[str, ...], dict[str, int]]:
             speaker = model.speaker.fork()
-            voice, messages = generate(speaker, context, opening, should_stop)
+            try:
+                voice, messages = generate(speaker, context, opening, should_stop)
+            finally:
+                self.measurements.tokens += speaker.tokens
+                self.measurements.rejected.update(speaker.rejected)
             return voice, messages, dict(speaker.rejected)
 
         voice, messages, rejected = await self._generate(place.chat_id, run, on_start)
@@ -333,6 +345,7 @@ class Replies:
             async with asyncio.timeout(self._queue_seconds):
                 await self._semaphore.acquire(chat_id)
         except TimeoutError as error:
+            self.measurements.unanswered["queue"] += 1
             raise QueueError(f"the model was busy for {self._queue_seconds:g} s") from error
         except SemaphoreClosed as error:
             raise StoppingError(_STOPPING) from error
@@ -357,7 +370,11 @@ class Replies:
         except (GenerationStopped, TimeoutError) as error:
             if self._closed.is_set():
                 raise StoppingError(_STOPPING) from error
+            self.measurements.unanswered["slow"] += 1
             raise SlowError(f"no reply within {self._seconds:g} s") from error
+        except VoiceError:
+            self.measurements.unanswered["no acceptable candidate"] += 1
+            raise
         finally:
             stop.set()
             if not is_submitted:
@@ -365,7 +382,7 @@ class Replies:
 
     def _release(self, chat_id: int, call: "asyncio.Future[Any]") -> None:
         """Admit the next chat after a call; take its exception so that asyncio does not log it."""
-        del self._started_at[chat_id]
+        self.measurements.generation.observe(time.monotonic() - self._started_at.pop(chat_id))
         self._semaphore.release(chat_id)
         if not call.cancelled():
             call.exception()

@@ -1,10 +1,10 @@
 """State that all handlers share: settings, model, store, groups, decisions."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from bot.services.access import Access, build_access
 from bot.services.model_holder import ModelHolder
@@ -12,6 +12,7 @@ from bot.services.replies import Replies
 from bot.services.supervisor import Supervisor
 from bot.settings import Settings
 from bot.store import Store
+from bot.store.changes import Kind
 from bot.store.erasure import ErasureQuery, Marked
 from bot.store.groups import Group
 from bot.store.messages import Place, Ref
@@ -19,6 +20,12 @@ from bot.texts.wording import Wording
 from model.chat.names import make_printable_name
 from model.chat.roster import Decision, DecisionKind
 from model.version import VERSION
+
+if TYPE_CHECKING:
+    from bot.store.postgres.job_queue import JobQueue  # the queue's package is optional
+
+RECENT = timedelta(hours=1)
+"""How far back forgotten messages are loaded: longer than a reply is generated and sent."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +45,41 @@ class BotState:
     jobs: Supervisor = field(default_factory=Supervisor)
     admin_texts: dict[int, Wording] = field(default_factory=dict)  # in each admin's language
     chats_to_allow: set[int] = field(default_factory=set)  # with an `/allow` not yet handled
+    on_stop: list[Callable[[int], None]] = field(default_factory=list)
+    """Called with a chat's id to stop the turns that this process sends to it."""
+    queue: "JobQueue | None" = None
 
     async def open(self) -> None:
         """Load the current model, the groups and the decisions."""
         await self.model_holder.load()
+        await self.reload()
+
+    async def reload(self) -> None:
+        """Load the groups and the decisions."""
         self.groups = {group.chat_id: group for group in await self.store.groups.all()}
         self.decisions = await self.store.decisions.newest()
+
+    async def apply_change(self, kind: Kind, number: int) -> None:
+        """Load what another process of the bot has changed; see `bot.store.changes`."""
+        if kind == "group":
+            if group := await self.store.groups.find(number):
+                self.groups[number] = group
+            if self.access.may_speak_in(number):
+                self.chats_to_allow.discard(number)
+        elif kind == "decision":
+            self.decisions = await self.store.decisions.newest()
+        elif kind == "forgotten":
+            moment = datetime.now(UTC) - RECENT
+            found = await self.store.eraser.find_forgotten_since(number, moment)
+            self.forgotten.setdefault(number, set()).update(found)
+        else:
+            for stop in self.on_stop:
+                stop(number)
+
+    async def count_replies(self, chat_id: int) -> int:
+        """Return how many replies to a chat wait or are generated, in all processes of the bot."""
+        pending = self.replies.pending_in(chat_id)
+        return pending or (await self.queue.count_replies(chat_id) if self.queue else 0)
 
     @property
     def access(self) -> Access:

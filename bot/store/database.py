@@ -246,13 +246,15 @@ async def upgrade_database(url: str) -> bool:
     return version is not Version.CURRENT
 
 
-def lock_database(url: str) -> AbstractContextManager[None]:
+def lock_database(url: str, bot_id: int | None = None) -> AbstractContextManager[None]:
     """Lock a database against other bots and upgrades while the block runs.
+
+    With a bot's id, several processes of that bot may lock a database on a server.
 
     Raises:
         StoreError: Another process uses it, or it cannot be locked.
     """
-    return make_backend(url).lock()
+    return make_backend(url).lock(bot_id)
 
 
 def is_locked(url: str) -> bool:
@@ -303,14 +305,15 @@ def _read_version(connection: Connection) -> Version:
 
 async def _write(url: str, *, migrate: bool) -> None:
     """Migrate the database, or only check that it can be written, in one transaction."""
+    backend = make_backend(url)
 
     def change(connection: Connection) -> None:
         if migrate:
+            backend.begin_migration(connection)
             command.upgrade(alembic_config(connection), "head")
         else:  # deletes nothing, but SQLite must take the write lock for it
             connection.execute(delete(messages).where(false()))
 
-    backend = make_backend(url)
     try:
         async with open_database(url) as database:
             await database.write(change)

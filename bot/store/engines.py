@@ -67,12 +67,14 @@ logger = logging.getLogger(__name__)
 class Backend(Protocol):
     """A place for the bot's tables.
 
-    `name` is how people are told about it. `path` is the file that its URL names, `file` the same
+    `name` is how people are told about it. `is_shared`: several processes of one bot may use it at
+    the same time. `path` is the file that its URL names, `file` the same
     with links resolved. The send log, the heartbeat and other small files have the name of `file`
     and an ending.
     """
 
     name: str
+    is_shared: bool
     path: Path
     file: Path
 
@@ -95,11 +97,17 @@ class Backend(Protocol):
     def make_writer(self) -> Engine:
         """Return an engine for the thread that writes."""
 
+    def begin_migration(self, connection: Connection) -> None:
+        """Wait in a migration's transaction until no other process migrates."""
+
     def finish_migration(self) -> None:
         """Do what cannot be done in the transaction of a migration."""
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self, bot_id: int | None = None) -> AbstractContextManager[None]:
         """Lock it against other bots and upgrades while the block runs.
+
+        With a bot's id, a shared database is only locked against upgrades and other bots, not
+        against processes of the same bot.
 
         Raises:
             StoreError: Another process uses it, or it cannot be locked.
@@ -129,7 +137,7 @@ def is_postgres(url: str) -> bool:
 def make_backend(url: str) -> Backend:
     """Return the backend that a database's URL names; the name of a driver in it has no effect."""
     if is_postgres(url):
-        from bot.store.postgres import PostgresDatabase  # its driver is optional
+        from bot.store.postgres.database import PostgresDatabase  # its driver is optional
 
         return PostgresDatabase(url)
     return SqliteFile(Path(make_url(url).database or ""))
@@ -140,6 +148,8 @@ class SqliteFile:
 
     `path` is the file as it was named. SQLite puts its other files beside the real one, `file`.
     """
+
+    is_shared = False
 
     def __init__(self, path: Path) -> None:
         self.name, self.path = str(path), path
@@ -214,6 +224,9 @@ class SqliteFile:
         self._set_up(engine, "BEGIN IMMEDIATE", f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         return engine
 
+    def begin_migration(self, connection: Connection) -> None:
+        """Do nothing: only one process uses the file."""
+
     def finish_migration(self) -> None:
         """Rebuild a database of an earlier version once, so that it can be shrunk in steps.
 
@@ -230,8 +243,9 @@ class SqliteFile:
                 logger.warning("the database file cannot shrink yet (%s)", kind)
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, bot_id: int | None = None) -> Iterator[None]:
         """See Backend."""
+        del bot_id
         lock = self.sibling(".lock")
         with ExitStack() as stack:
             try:

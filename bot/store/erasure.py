@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
+from bot.store.changes import announce
 from bot.store.database import Database
 from bot.store.engines import POSTGRES, SqliteFile
 from bot.store.inbox import SET_ASIDE
@@ -137,6 +138,7 @@ class Eraser:
             found = connection.execute(new.on_conflict_do_nothing().returning(*keys))
             refs = [Ref(*row) for row in found]
             _overwrite(connection, condition)
+            _announce(connection, refs)
             return refs
 
         for refs in _batches(wanted.messages):
@@ -153,6 +155,13 @@ class Eraser:
             await self._step(partial(_record, refs, at, is_overwritten=False))
             note(refs)
         return Marked(marked, own)
+
+    async def find_forgotten_since(self, chat_id: int, moment: datetime) -> set[int]:
+        """Return the ids of a chat's messages that were forgotten after a moment."""
+        query = select(forgotten.c.message_id).where(
+            forgotten.c.chat_id == chat_id, forgotten.c.at >= moment
+        )
+        return await self._database.read(lambda one: set(one.execute(query).scalars()))
 
     async def erase(self, wanted: ErasureQuery, update_id: int | None = None) -> None:
         """Erase messages, copies of them, and the bot's messages generated from them.
@@ -334,8 +343,14 @@ def _record(
     """Record that messages are forgotten, and overwrite them now or later."""
     rows = [{"chat_id": ref.chat_id, "message_id": ref.message_id, "at": at} for ref in refs]
     connection.execute(insert(forgotten).on_conflict_do_nothing(), rows)
+    _announce(connection, refs)
     if is_overwritten:
         _overwrite(connection, _is_among(_keys(refs)))
+
+
+def _announce(connection: Connection, refs: Iterable[Ref]) -> None:
+    for chat_id in {ref.chat_id for ref in refs}:
+        announce(connection, "forgotten", chat_id)
 
 
 def _delete_refs(refs: Sequence[Ref], connection: Connection) -> None:

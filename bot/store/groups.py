@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
+from bot.store.changes import announce
 from bot.store.database import Database, Version, open_read_only, read_version
 from bot.store.tables import decisions, groups
 from model.chat.roster import Decision, DecisionKind
@@ -25,7 +27,12 @@ class Decisions:
     async def add(self, chat_id: int, user_id: int, decision: DecisionKind, at: datetime) -> None:
         """Store a decision."""
         new = insert(decisions).values(chat_id=chat_id, user_id=user_id, decision=decision, at=at)
-        await self._database.write(lambda connection: connection.execute(new))
+
+        def write(connection: Connection) -> None:
+            connection.execute(new)
+            announce(connection, "decision", user_id)
+
+        await self._database.write(write)
 
 
 def _newest_decisions(connection: Connection) -> dict[int, Decision]:
@@ -85,9 +92,29 @@ class Groups:
 
         return await self._database.read(load)
 
+    async def find(self, chat_id: int) -> Group | None:
+        """Return a group, or None if it is unknown."""
+        query = select(groups).where(groups.c.chat_id == chat_id)
+
+        def load(connection: Connection) -> Group | None:
+            row = connection.execute(query).one_or_none()
+            return Group(**row._mapping) if row else None  # noqa: SLF001  the documented name
+
+        return await self._database.read(load)
+
     async def save(self, group: Group) -> None:
         """Store a group's current settings."""
         values = {name: getattr(group, name) for name in _FIELDS}
         upsert = insert(groups).values(values)
         upsert = upsert.on_conflict_do_update(index_elements=[groups.c.chat_id], set_=values)
-        await self._database.write(lambda connection: connection.execute(upsert))
+
+        def write(connection: Connection) -> None:
+            connection.execute(upsert)
+            announce(connection, "group", group.chat_id)
+
+        await self._database.write(write)
+
+    async def announce_stop(self, chat_id: int) -> None:
+        """Let all processes of the bot stop the turns that they send to a chat."""
+        if self._database.backend.is_shared:
+            await self._database.write(partial(announce, kind="stop", number=chat_id))

@@ -8,14 +8,14 @@ second time changes nothing.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Container, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from sqlalchemy import Connection, Update, delete, func, select, update
+from sqlalchemy import Connection, Update, delete, func, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from bot.errors import StoreError
@@ -30,6 +30,9 @@ from bot.store.messages import Sticker, find_forgotten, message_insert, sticker_
 from bot.store.tables import inbox
 from bot.store.updates import Json, find_quoted, make_ref, remove_erased_text
 from model.chat.conversation import Message
+
+Lane: TypeAlias = Literal["answer", "reply", "simulation"]
+"""How an update is answered: without the model, with one reply, or with a simulation."""
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MAX_CRASHES = 5
@@ -66,22 +69,30 @@ async def read_waiting(url: str) -> tuple[int, datetime | None]:
     """
     if await read_version(url) is not Version.CURRENT:
         raise StoreError(f"the database {database_name(url)} is not one of this version")
-    query = select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == WAITING)
 
     def read() -> tuple[int, datetime | None]:
         with open_read_only(url) as engine, engine.connect() as connection:
-            number, oldest = connection.execute(query).one()
-            return number, oldest
+            return _count_waiting(connection)
 
     return await asyncio.to_thread(read)
 
 
+def _count_waiting(connection: Connection) -> tuple[int, datetime | None]:
+    query = select(func.count(), func.min(inbox.c.received_at)).where(inbox.c.state == WAITING)
+    number, oldest = connection.execute(query).one()
+    return number, oldest
+
+
 class Inbox:
-    """The updates of the bot; each method is one transaction."""
+    """The updates of the bot; each method is one transaction.
+
+    `on_store` is called with the new updates in the transaction that stores them.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._restarted: set[int] = set()
+        self.on_store: Callable[[Connection, Sequence[Mapping[str, Any]]], None] | None = None
 
     async def store(
         self, updates: Sequence[Mapping[str, Any]], unreadable: Container[int] = ()
@@ -109,7 +120,12 @@ class Inbox:
             ]
             new = insert(inbox).values(rows).on_conflict_do_nothing().returning(inbox.c.update_id)
             fresh = frozenset(connection.execute(new).scalars())
-            _scrub(connection, [one for one in updates if one["update_id"] in fresh])
+            new_updates = [one for one in updates if one["update_id"] in fresh]
+            _scrub(connection, new_updates)
+            if self.on_store:
+                self.on_store(
+                    connection, [one for one in new_updates if one["update_id"] not in unreadable]
+                )
             return fresh
 
         return await self._database.write(write)
@@ -123,14 +139,22 @@ class Inbox:
 
         return await self._database.read(load)
 
-    async def count_crashes(self) -> list[int]:
+    async def find(self, update_id: int) -> dict[str, Any] | None:
+        """Return an update that is not handled yet, or None."""
+        query = select(inbox.c.body).where(inbox.c.state == WAITING, inbox.c.update_id == update_id)
+        body = await self._database.read(lambda connection: connection.execute(query).scalar())
+        return json.loads(body) if body else None
+
+    async def count_crashes(self, update_id: int | None = None) -> list[int]:
         """Count the crashes of the previous process; return the updates that are set aside.
 
-        After an orderly stop no update is marked as working.
+        After an orderly stop no update is marked as working. With an id, only that update counts:
+        the process that handled it has died.
         """
-        was_working = inbox.c.state == WAITING, inbox.c.working
+        chosen = true() if update_id is None else inbox.c.update_id == update_id
+        was_working = inbox.c.state == WAITING, inbox.c.working, chosen
         crash = update(inbox).where(*was_working).values(crashes=inbox.c.crashes + 1, working=False)
-        has_crashed = inbox.c.state == WAITING, inbox.c.crashes >= MAX_CRASHES
+        has_crashed = inbox.c.state == WAITING, inbox.c.crashes >= MAX_CRASHES, chosen
         aside = update(inbox).where(*has_crashed).values(state=SET_ASIDE)
 
         def write(connection: Connection) -> list[int]:
@@ -194,6 +218,10 @@ class Inbox:
 
         counts = await self._database.read(count)
         return Queue(counts.get(WAITING, 0), counts.get(SET_ASIDE, 0))
+
+    async def count_waiting(self) -> tuple[int, datetime | None]:
+        """Return how many updates wait, and when the oldest of them was received."""
+        return await self._database.read(_count_waiting)
 
     async def newest_aside(self, most: int) -> list[int]:
         """Return the ids of the updates that were set aside last, newest first."""

@@ -6,8 +6,9 @@ records make it safe to end the process at any moment:
 - The database holds a part's state and the unsent messages of its turn. It is written once before
   the first message of a turn leaves (`keep_turn`) and once after each message (`advance`, or `mark`
   for a text).
-- The send log, a small file, holds for each part whether its newest message was sent and whether
-  Telegram has answered. It is written just before a request is sent and just after the answer.
+- The send log, a small file or a table, holds for each part whether its newest message was sent and
+  whether Telegram has answered. It is written just before a request is sent and just after the
+  answer.
 
 What the next start finds after a kill:
 
@@ -25,29 +26,23 @@ A part is read from the database only if an earlier process started its update. 
 of it can be stored.
 """
 
-import asyncio
-import errno
 import json
-import os
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Update, func, select, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 
-from bot.errors import StoreError
 from bot.store.database import Database
 from bot.store.messages import Place, Ref, find_forgotten, message_insert
+from bot.store.send_log import Note, Part, open_send_log
 from bot.store.tables import inbox, lines, replies, sources
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
-from model.files import PRIVATE_FILE
 
-LOG_SUFFIX = "-sends"
+T = TypeVar("T")
 
 APOLOGY = -1
 """The part that says that something failed. Once it has ended, no other part is begun."""
@@ -61,14 +56,6 @@ State = Literal["generating", "queued", "sending", "sent", "uncertain", "refused
 sent. `uncertain`: a message may have arrived. `refused`: it did not arrive and never will.
 `sending`: earlier versions wrote this for a message that was sent.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One of the replies to an update, numbered in the order in which they are sent."""
-
-    update_id: int
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +96,12 @@ class Turn:
         return replace(self, messages=self.messages[1:], so_far=so_far)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """The log entry of a message that was sent.
-
-    `left` is the number of unsent messages of its turn at that moment, including itself; 0 for a
-    text, which has a `place` instead. `message` is what Telegram returned, without the text; None
-    if it is not needed.
-    """
-
-    part: Part
-    left: int = 0
-    has_arrived: bool = False
-    message: Message | None = None
-    place: Place | None = None
-
-
 class Outbox:
     """The bot's replies; each method is one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.log = SendLog(database.backend.file)
+        self.log = open_send_log(database)
 
     async def begin(self, part: Part, place: Place) -> bool:
         """Record that a part is started; return whether anything is left to generate or send.
@@ -140,12 +111,12 @@ class Outbox:
         """
         key = {"update_id": part.update_id, "part": part.number}
         apology = select(replies.c.state).filter_by(update_id=part.update_id, part=APOLOGY)
-        note = self.log.notes.get(part)  # an earlier attempt in this process ended there
 
         def write(connection: Connection) -> bool:
             connection.execute(_insert_part(part, place, "generating").on_conflict_do_nothing())
-            if note:
+            for note in self.log.find(connection, part.update_id):  # earlier attempts ended there
                 _settle(connection, note)
+                self.log.clear(connection, note.part)
             row = connection.execute(select(replies).filter_by(**key)).one()
             turn = _turn_of(row.turn)
             if turn and _is_any_forgotten(connection, row.chat_id, turn.line.sources):
@@ -158,9 +129,7 @@ class Outbox:
                 return False
             return row.state in {"generating", "queued"}
 
-        is_left = await self._database.write(write)
-        self.log.drop(part)
-        return is_left
+        return await self._write(part, write)
 
     async def mark(self, part: Part, place: Place, state: State) -> None:
         """Record the state in which a part ended; the unsent rest of its turn is deleted."""
@@ -168,8 +137,7 @@ class Outbox:
             index_elements=[replies.c.update_id, replies.c.part],
             set_={"state": state, "turn": None},
         )
-        await self._database.write(lambda connection: connection.execute(change))
-        self.log.drop(part)
+        await self._write(part, lambda connection: connection.execute(change))
 
     async def keep_turn(self, part: Part, place: Place, turn: Turn) -> None:
         """Store a turn before its first message is sent."""
@@ -200,8 +168,7 @@ class Outbox:
 
         `message` is stored with its source messages; None if it is not known.
         """
-        await self._database.write(lambda connection: _advance(connection, part, left, message))
-        self.log.drop(part)
+        await self._write(part, lambda connection: _advance(connection, part, left, message))
 
     async def give_up(self, update_id: int, but: Part) -> None:
         """End all parts of an update that are generated or sent, except one."""
@@ -250,7 +217,7 @@ class Outbox:
         The rest of a turn after such a message is still sent. A turn whose update is handled is
         deleted.
         """
-        notes = await asyncio.to_thread(self.log.load)
+        notes = await self.log.load()
         is_waiting = select(inbox.c.update_id).where(inbox.c.state == "waiting")
         no_more = replies.c.turn.is_not(None), replies.c.update_id.not_in(is_waiting)
         sending = update(replies).where(replies.c.state == "sending").values(state="uncertain")
@@ -263,7 +230,7 @@ class Outbox:
 
         uncertain = await self._database.write(write)
         for part in notes:
-            self.log.drop(part)
+            await self.log.drop(part)
         return uncertain
 
     async def count(self, state: State) -> int:
@@ -271,86 +238,17 @@ class Outbox:
         query = select(func.count()).select_from(replies).where(replies.c.state == state)
         return await self._database.read(lambda connection: connection.execute(query).scalar_one())
 
+    async def _write(self, part: Part, work: Callable[[Connection], T]) -> T:
+        """Store what became of a part, and drop its entry in the send log."""
 
-class SendLog:
-    """The log of one database: for each part, the state of its newest message."""
+        def write(connection: Connection) -> T:
+            result = work(connection)
+            self.log.clear(connection, part)
+            return result
 
-    def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + LOG_SUFFIX)
-        self.notes: dict[Part, Note] = {}
-
-    def load(self) -> Mapping[Part, Note]:
-        """Return the entries that an earlier process left."""
-        try:
-            lines = self._path.read_text("utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            lines = []
-        for line in lines:
-            try:
-                self._take(json.loads(line))
-            except (LookupError, TypeError, ValueError):  # power failed while it was written
-                continue
-        return dict(self.notes)
-
-    def note_attempt(self, part: Part, left: int = 0, place: Place | None = None) -> None:
-        """Log that a message is about to be sent; `left` and `place`: see `Note`.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        note = Note(part, left, place=place)
-        self._append(asdict(note))
-        self.notes[part] = note
-
-    def note_arrival(self, part: Part, message: Message | None) -> None:
-        """Log that the newest message of a part arrived; `advance` or `mark` follows.
-
-        Raises:
-            StoreError: The file cannot be written; `notes` has the entry.
-        """
-        attempted = self.notes.get(part) or Note(part)
-        bare = replace(message, text="") if message else None
-        self.notes[part] = note = replace(attempted, has_arrived=True, message=bare)
-        self._append(asdict(note))
-
-    def drop(self, part: Part) -> None:
-        """Drop the entry of a part: the database has it, or the message did not arrive.
-
-        Raises:
-            StoreError: The file cannot be written.
-        """
-        if self.notes.pop(part, None) is None:
-            return
-        if self.notes:
-            self._append({"part": asdict(part), "dropped": True})
-        else:
-            with suppress(OSError):  # an entry that the database has does no harm
-                os.truncate(self._path, 0)
-
-    def _append(self, line: Mapping[str, Any]) -> None:
-        # The line break comes first, so that an incomplete entry does not spoil the next.
-        content = f"\n{json.dumps(line, default=datetime.isoformat)}\n".encode()
-        try:
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE)
-            try:
-                if os.write(file, content) < len(content):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be written ({error.strerror})") from error
-
-    def _take(self, line: Mapping[str, Any]) -> None:
-        part = Part(line["part"]["update_id"], line["part"]["number"])
-        if line.get("dropped"):
-            self.notes.pop(part, None)
-            return
-        message = line["message"]
-        if message is not None:
-            moment = datetime.fromisoformat(message["sent_at"])
-            message = Message(**{**message, "sent_at": moment})
-        place = Place(**line["place"]) if line.get("place") else None  # earlier versions had none
-        self.notes[part] = Note(part, line["left"], line["has_arrived"], message, place)
+        result = await self._database.write(write)
+        await self.log.confirm(part)
+        return result
 
 
 def drop_turns(connection: Connection, voices: Collection[str]) -> None:

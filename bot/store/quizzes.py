@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot.store.database import Database
 from bot.store.messages import FIELDS, Place, message_from_row
-from bot.store.outbox import Line, Part, keep_line
+from bot.store.outbox import Line, keep_line
+from bot.store.send_log import Part
 from bot.store.tables import answers, forgotten, guesses, messages, sources
 from model.chat.conversation import Message
 

@@ -233,3 +233,25 @@ stickers = Table(
     Column("used", Integer, nullable=False),
 )
 """The stickers that a group has used."""
+
+server_metadata = MetaData()
+"""The tables that only a PostgreSQL server has; several processes of a bot use them."""
+
+sends = Table(
+    "sends",
+    server_metadata,
+    Column("update_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("note", Text, nullable=False),
+)
+"""Messages that are being sent; see `bot.store.send_log`."""
+
+limits = Table(
+    "limits",
+    server_metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("limits_by_key", "key", "at"),
+)
+"""When something was done that is limited; see `bot.store.postgres.limits`."""

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 
 import httpx
 from telegram import Bot, CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message, Poll
-from telegram.constants import ChatAction, MessageLimit
+from telegram.constants import ChatAction, FloodLimit, MessageLimit
 from telegram.error import RetryAfter, TelegramError
 from telegram.ext import AIORateLimiter, ExtBot
 
@@ -69,8 +69,33 @@ class Question:
     explanation: str
 
 
+Take: TypeAlias = Callable[[str, int, float], Awaitable[float]]
+"""Counts a message with a key, if fewer than a number were sent in a time; else returns a wait.
+
+Both times are in seconds; 0 means that the message may be sent.
+"""
+
+
 class Limiter(AIORateLimiter):
-    """Respects Telegram's limits; a chat that must wait does not delay other chats."""
+    """Respects Telegram's limits; a chat that must wait does not delay other chats.
+
+    With `take`, several processes count their messages together.
+    """
+
+    def __init__(
+        self,
+        take: Take | None = None,
+        *,
+        group_max_rate: float = FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP,
+        group_time_period: float = 60.0,
+    ) -> None:
+        """Allow so many messages to a group in so many seconds."""
+        self._take = take
+        self._group_limit = int(group_max_rate), group_time_period
+        if take:
+            super().__init__(overall_max_rate=0, group_max_rate=0)
+        else:
+            super().__init__(group_max_rate=group_max_rate, group_time_period=group_time_period)
 
     async def process_request(
         self,
@@ -85,6 +110,7 @@ class Limiter(AIORateLimiter):
         await record_wait()
         if endpoint in UNCOUNTED:
             return await callback(*args, **kwargs)
+        await self._wait_for_turn(data.get("chat_id"))
         request = (callback, args, kwargs, endpoint, data, 0)
         times = MAX_RETRIES if rate_limit_args is None else rate_limit_args
         for _ in range(times):
@@ -93,6 +119,18 @@ class Limiter(AIORateLimiter):
             except RetryAfter as error:
                 await asyncio.sleep(retry_seconds(error))
         return await super().process_request(*request)
+
+    async def _wait_for_turn(self, chat_id: object) -> None:
+        """Wait until neither this group nor all chats together exceed their limits."""
+        if self._take is None or not isinstance(chat_id, int):
+            return
+        if chat_id < 0:
+            await self._wait(f"chat {chat_id}", *self._group_limit)
+        await self._wait("all chats", FloodLimit.MESSAGES_PER_SECOND, 1.0)
+
+    async def _wait(self, key: str, count: int, seconds: float) -> None:
+        while self._take and (pause := await self._take(key, count, seconds)):  # noqa: ASYNC110  it is known how long
+            await asyncio.sleep(pause)
 
 
 _VOICE_PREFIX = "voice:"

@@ -17,7 +17,7 @@ from bot.errors import StoreError
 from bot.settings import Settings
 from bot.store.inbox import Inbox
 from bot.store.updates import Json
-from bot.transport.outgoing import Limiter, watch_sending
+from bot.transport.outgoing import Limiter, Take, watch_sending
 
 ALLOWED_UPDATES = (
     "message",
@@ -126,8 +126,10 @@ class Client(ExtBot[Any]):
             return None
 
 
-def make_client(settings: Settings) -> Client:
+def make_client(settings: Settings, take: Take | None = None) -> Client:
     """Return the client for these settings, not yet initialised.
+
+    `take`: how several processes keep Telegram's limits together, see `Limiter`.
 
     Raises:
         SettingsError: There is no token.
@@ -145,5 +147,5 @@ def make_client(settings: Settings) -> Client:
             read_timeout=READ_SECONDS,
             httpx_kwargs={"event_hooks": {"request": [watch_sending]}},
         ),
-        rate_limiter=Limiter(),
+        rate_limiter=Limiter(take),
     )

@@ -123,7 +123,7 @@ async def listening(
         idle_connection_timeout=idle_seconds,
         body_timeout=idle_seconds,
     )
-    server.add_sockets(_bind_sockets(settings.webhook_listen))
+    server.add_sockets(bind_listener(settings.webhook_listen, "WEBHOOK_LISTEN"))
 
     async def set_webhook() -> bool:
         return await client.set_webhook(url, allowed_updates=ALLOWED_UPDATES, secret_token=secret)
@@ -160,13 +160,18 @@ def _parse_update(body: bytes) -> dict[str, Any] | None:
     return update if has_id else None
 
 
-def _bind_sockets(listen: str) -> list[socket.socket]:
+def bind_listener(listen: str, setting: str) -> list[socket.socket]:
+    """Return sockets that listen at an address and a port.
+
+    Raises:
+        SettingsError: The address, which is the value of `setting`, cannot be used.
+    """
     host, _, port = listen.rpartition(":")
     try:
         return bind_sockets(int(port), host.strip("[]"))
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a host name"
         raise SettingsError(
-            f"WEBHOOK_LISTEN: the bot cannot listen at {listen} ({why}): "
+            f"{setting}: the bot cannot listen at {listen} ({why}): "
             "choose another port, or stop what uses it"
         ) from error

@@ -61,7 +61,8 @@ class Ask:
 class Speaker:
     """A loaded model. Calls block. Each thread needs its own; `fork` makes one.
 
-    `rejected` counts the rejected candidates of the last turn, by one of `REJECTIONS`.
+    `rejected` counts the rejected candidates of the last turn, by one of `REJECTIONS`; `drawn`
+    counts all of its candidates' tokens, as "tokens".
     """
 
     artifact: Artifact
@@ -72,10 +73,17 @@ class Speaker:
     copy_index: CopyIndex | None = None
     voice_table: VoiceTable | None = field(default=None, repr=False)
     rejected: Counter[str] = field(default_factory=Counter, repr=False)
+    drawn: Counter[str] = field(default_factory=Counter, repr=False)
+
+    @property
+    def tokens(self) -> int:
+        """Return the number of tokens of all candidates of the last turn."""
+        return self.drawn["tokens"]
 
     def fork(self) -> "Speaker":
         """Return a speaker with the same weights for another thread."""
-        return replace(self, rng=random.Random(self.rng.random()), rejected=Counter())
+        rng = random.Random(self.rng.random())
+        return replace(self, rng=rng, rejected=Counter(), drawn=Counter())
 
     def reply(
         self,
@@ -130,6 +138,7 @@ class Speaker:
             OpeningError: The opening words of a request are not allowed.
         """
         self.rejected.clear()
+        self.drawn.clear()
         found: list[list[Reply]] = [[] for _ in asks]
         prepared = [self._prepare(ask) for ask in asks]
         for _ in range(max(_MIN_TRIES, _MIN_CANDIDATES // self.decoding.candidates)):
@@ -139,6 +148,7 @@ class Speaker:
             requests = [prepared[number].request for number in left]
             drawn = self.engine.candidates(requests, self.decoding, should_stop)
             for number, own in zip(left, drawn, strict=True):
+                self.drawn["tokens"] += sum(len(candidate.ids) for candidate in own)
                 found[number] = self._accept(prepared[number], own)
         return found
 

@@ -13,7 +13,7 @@ import pytest
 
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, add_bot
-from bot.run import build, tune_interpreter
+from bot.run import build, run_until_stopped, tune_interpreter
 from bot.settings import Settings
 from bot.transport.polling import (
     ALLOWED_UPDATES,
@@ -22,6 +22,7 @@ from model.artifacts.artifact import Artifact, Card, Chat
 from model.chat.conversation import Window
 from model.chat.roster import Person, Roster
 from model.errors import ArtifactError, VoiceError
+from tests.bot import postgres_server
 from tests.simulated_telegram import FaultyTelegram
 
 FRIENDS = -1001234
@@ -53,6 +54,7 @@ class FakeSpeaker:
         self.asked = []
         self.begun = []
         self.rejected = {}
+        self.tokens = 0
         self.offered = []
         self.open = threading.Event()
         self.open.set()
@@ -167,6 +169,25 @@ class Stage:
             await app.shutdown()
             await app.post_shutdown(app)
 
+    @asynccontextmanager
+    async def running_process(self, **settings):
+        """Run the bot as `understudy-bot run` does, which may be one of several processes."""
+        chosen, up, stop = self.settings(**settings), asyncio.Event(), asyncio.Event()
+        self.models = FakeModels(Artifact(self.folder / "0001-abcdef01", self.card))
+        app = build(chosen, self.models, lambda _: self.speaker, lambda _: up.set())
+        running = asyncio.create_task(run_until_stopped(chosen, app, stop))
+        waiting = asyncio.create_task(up.wait())
+        try:
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if not up.is_set():
+                await running
+            yield app
+        finally:
+            self.speaker.open.set()
+            waiting.cancel()
+            stop.set()
+            await running
+
     async def answer(self, chat, user, text, **more):
         """Say something and return the next message that the bot sends."""
         since = len(self.telegram.calls)
@@ -188,6 +209,13 @@ class Stage:
     def said(self):
         """Return the texts of all that the bot sent."""
         return [call.params["text"] for call in self.telegram.sent("sendMessage")]
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server; the test is skipped where there is none."""
+    with postgres_server.running() as server:
+        yield server
 
 
 @pytest.fixture

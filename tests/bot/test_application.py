@@ -13,7 +13,8 @@ from bot.store.database import open_database
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import MAX_CRASHES, Inbox
 from bot.store.messages import Place, Ref
-from bot.store.outbox import Outbox, Part
+from bot.store.outbox import Outbox
+from bot.store.send_log import Part
 from bot.store.tables import inbox as table
 from bot.transport import polling
 from bot.transport.outgoing import Limiter
@@ -343,7 +344,7 @@ class TestTurns:
     def _one_message_a_life(self, monkeypatch):
         monkeypatch.setattr(application, "GRACE_SECONDS", 0.2)
         limits = {"group_max_rate": 1, "group_time_period": 60}
-        monkeypatch.setattr(polling, "Limiter", lambda: Limiter(**limits))
+        monkeypatch.setattr(polling, "Limiter", lambda _: Limiter(**limits))
 
     async def test_a_burst_that_a_stop_interrupts_continues_without_new_generation(
         self, stage, group, joao

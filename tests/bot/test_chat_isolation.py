@@ -129,7 +129,7 @@ class Town:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
     """Let more be said in a minute than Telegram takes from a bot in one group."""
-    monkeypatch.setattr(polling, "Limiter", lambda: Limiter(group_max_rate=0))
+    monkeypatch.setattr(polling, "Limiter", lambda _: Limiter(group_max_rate=0))
 
 
 @pytest.fixture

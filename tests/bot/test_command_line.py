@@ -20,6 +20,7 @@ import sys, types
 fake = types.ModuleType("model.speaking.speaker")
 class Speaker:
     rejected = {}
+    tokens = 0
     def fork(self): return self
     def reply(self, context, voice, *_): return (f"{voice} heard {len(context)}",)
     def turn(self, context, voices, *_): return voices[0], self.reply(context, voices[0])

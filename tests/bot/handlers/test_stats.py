@@ -15,7 +15,8 @@ from bot.services.statistics import PersonStatistics, Statistics, compute_statis
 from bot.store.database import open_database
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore
-from bot.store.outbox import Outbox, Part
+from bot.store.outbox import Outbox
+from bot.store.send_log import Part
 from bot.texts import EN, LANGUAGES
 from model.chat.conversation import Message
 from model.chat.roster import Person, Roster
@@ -199,7 +200,7 @@ async def test_a_killed_bot_sends_it_once(stage, group, zoe, no_picture, is_sent
         place = stats.Place(FRIENDS)
         await outbox.begin(Part(500, 0), place)
         if is_sent:
-            outbox.log.note_attempt(Part(500, 0), place=place)
+            await outbox.log.note_attempt(Part(500, 0), place=place)
 
     async with stage.running():
         await stage.answer(group, zoe, "/help")

@@ -27,6 +27,7 @@ class Slow:
         self.obeys = obeys
         self.finish = threading.Event()
         self.rejected = {}
+        self.tokens = 0
         self.voices = []
 
     def fork(self):

@@ -3,17 +3,9 @@
 import pytest
 
 from bot.store.database import prepare_database
-from tests.bot import postgres_server
 from tests.bot.small_disk import remount, small_disk
 
 __all__ = ["remount", "small_disk"]
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    """A PostgreSQL server; the test is skipped where there is none."""
-    with postgres_server.running() as server:
-        yield server
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])

@@ -10,8 +10,9 @@ from bot.store.erasure import ErasureQuery
 from bot.store.groups import Group
 from bot.store.inbox import MAX_CRASHES, Inbox, Received
 from bot.store.messages import Place, Ref, Sticker
-from bot.store.outbox import Line, Part, Turn
+from bot.store.outbox import Line, Turn
 from bot.store.quizzes import Quiz
+from bot.store.send_log import Part
 from model.chat.conversation import Message
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,13 +6,14 @@ import pytest
 from sqlalchemy import select
 
 from bot.errors import StoreError
-from bot.store.database import open_database
+from bot.store.database import open_database, prepare_database
 from bot.store.engines import SqliteFile
 from bot.store.erasure import Eraser, ErasureQuery
 from bot.store.inbox import Inbox
 from bot.store.messages import MessageStore, Place, Ref
-from bot.store.outbox import APOLOGY, Line, Outbox, Part, SendLog, Turn
-from bot.store.tables import replies
+from bot.store.outbox import APOLOGY, Line, Outbox, Turn
+from bot.store.send_log import Part, SendFile
+from bot.store.tables import replies, sends
 from model.chat.conversation import Message
 from model.chat.eligibility import add_voice_header
 from tests.bot.database_files import find_words
@@ -33,6 +34,29 @@ async def database(migrated):
 
 @pytest.fixture
 async def outbox(database):
+    return await with_turn(database)
+
+
+@pytest.fixture
+async def file(tmp_path):
+    """A database of one process, whose send log is a file."""
+    await prepare_database(f"sqlite:///{tmp_path}/bot.db")
+    async with open_database(f"sqlite:///{tmp_path}/bot.db") as database:
+        await Inbox(database).store([{"update_id": PART.update_id}])
+        yield database
+
+
+@pytest.fixture
+async def server(postgres, tmp_path, monkeypatch):
+    """A database of several processes, whose send log is a table."""
+    monkeypatch.chdir(tmp_path)
+    async with open_database(await postgres.make_migrated()) as database:
+        await Inbox(database).store([{"update_id": PART.update_id}])
+        yield database
+
+
+async def with_turn(database):
+    """Return an outbox in which a turn waits to be sent."""
     outbox = Outbox(database)
     await outbox.begin(PART, PLACE)
     await outbox.keep_turn(PART, PLACE, TURN)
@@ -43,6 +67,10 @@ def log_of(database):
     """Return the file of a database's send log."""
     file = database.backend.file
     return file.with_name(f"{file.name}-sends")
+
+
+async def _do_nothing(*_):
+    pass
 
 
 async def next_life(database):
@@ -59,8 +87,9 @@ async def test_an_unsent_message_is_sent_after_a_restart(outbox, database):
     assert await again.unsent(PART) == TURN
 
 
-async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(outbox, database):
-    outbox.log.note_attempt(PART, left=3)
+async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sent(file):
+    outbox, database = await with_turn(file), file
+    await outbox.log.note_attempt(PART, left=3)
 
     again, uncertain = await next_life(database)
 
@@ -70,9 +99,10 @@ async def test_a_sent_message_without_an_answer_is_uncertain_and_the_rest_is_sen
     assert (await next_life(database))[1] == 0
 
 
-async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbox, database):
-    outbox.log.note_attempt(PART, left=3)
-    outbox.log.note_arrival(PART, SENT)
+async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(file):
+    outbox, database = await with_turn(file), file
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.log.note_arrival(PART, SENT)
 
     again, uncertain = await next_life(database)
 
@@ -82,10 +112,11 @@ async def test_an_arrived_message_is_stored_after_a_kill_before_the_commit(outbo
     assert await again.line(-5, 70) == TURN.line
 
 
-async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, database, monkeypatch):
-    outbox.log.note_attempt(PART, left=3)
-    outbox.log.note_arrival(PART, SENT)
-    monkeypatch.setattr(SendLog, "drop", lambda *_: None)  # killed just before it
+async def test_a_log_entry_that_the_database_has_changes_nothing(file, monkeypatch):
+    outbox, database = await with_turn(file), file
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.log.note_arrival(PART, SENT)
+    monkeypatch.setattr(SendFile, "drop", _do_nothing)  # killed just before it
     await outbox.advance(PART, TURN.without_first("sent"), SENT)
 
     again, uncertain = await next_life(database)
@@ -95,8 +126,8 @@ async def test_a_log_entry_that_the_database_has_changes_nothing(outbox, databas
 
 
 async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, database):
-    outbox.log.note_attempt(PART, left=3)
-    outbox.log.drop(PART)
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.log.drop(PART)
 
     again, uncertain = await next_life(database)
 
@@ -104,8 +135,9 @@ async def test_a_message_that_telegram_rejected_did_not_arrive(outbox, database)
     assert await again.unsent(PART) == TURN
 
 
-async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, database):
-    outbox.log.note_attempt(PART, left=3)
+async def test_a_part_with_an_uncertain_message_stays_uncertain(file):
+    outbox, database = await with_turn(file), file
+    await outbox.log.note_attempt(PART, left=3)
     again, _ = await next_life(database)
 
     left = await again.unsent(PART)
@@ -117,11 +149,12 @@ async def test_a_part_with_an_uncertain_message_stays_uncertain(outbox, database
 
 
 @pytest.mark.parametrize("has_arrived", [True, False])
-async def test_a_text_that_left_before_a_kill_is_not_sent_again(outbox, database, has_arrived):
+async def test_a_text_that_left_before_a_kill_is_not_sent_again(file, has_arrived):
+    outbox, database = await with_turn(file), file
     text = Part(PART.update_id, 1)  # of an update that was started once: nothing is stored before
-    outbox.log.note_attempt(text, place=PLACE)
+    await outbox.log.note_attempt(text, place=PLACE)
     if has_arrived:
-        outbox.log.note_arrival(text, None)
+        await outbox.log.note_arrival(text, None)
 
     again, uncertain = await next_life(database)
 
@@ -136,19 +169,21 @@ async def test_a_text_that_had_not_left_before_a_kill_is_sent(outbox, database):
     assert await again.begin(Part(PART.update_id, 1), PLACE)
 
 
-async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(outbox, database):
-    outbox.log.note_attempt(Part(PART.update_id, APOLOGY), place=PLACE)
+async def test_nothing_is_sent_after_an_apology_that_was_sent_before_a_kill(file):
+    outbox, database = await with_turn(file), file
+    await outbox.log.note_attempt(Part(PART.update_id, APOLOGY), place=PLACE)
 
     again, _ = await next_life(database)
 
     assert not await again.begin(PART, PLACE)
 
 
-async def test_an_incomplete_log_entry_is_skipped(outbox, database):
+async def test_an_incomplete_log_entry_is_skipped(file):
+    outbox, database = await with_turn(file), file
     other = Part(501, 0)
     await outbox.begin(other, PLACE)
-    outbox.log.note_attempt(PART, left=3)
-    outbox.log.note_attempt(other)
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.log.note_attempt(other)
     log = log_of(database)
     log.write_bytes(log.read_bytes()[:-9])
 
@@ -157,17 +192,19 @@ async def test_an_incomplete_log_entry_is_skipped(outbox, database):
     assert uncertain == 1
 
 
-async def test_a_torn_note_spoils_none_that_is_written_after_it(outbox, database):
+async def test_a_torn_note_spoils_none_that_is_written_after_it(file):
+    outbox, database = await with_turn(file), file
     log_of(database).write_bytes(b'{"part": {"update_id": 4')
 
-    outbox.log.note_attempt(PART, left=3)
+    await outbox.log.note_attempt(PART, left=3)
     _, uncertain = await next_life(database)
 
     assert uncertain == 1
 
 
-async def test_notes_that_are_no_text_stop_no_start(outbox, database):
-    outbox.log.note_attempt(PART, left=3)
+async def test_notes_that_are_no_text_stop_no_start(file):
+    outbox, database = await with_turn(file), file
+    await outbox.log.note_attempt(PART, left=3)
     with log_of(database).open("ab") as log:
         log.write(b"\xff\xfe\x00")
 
@@ -176,16 +213,18 @@ async def test_notes_that_are_no_text_stop_no_start(outbox, database):
     assert uncertain == 1
 
 
-async def test_a_message_does_not_leave_where_that_cannot_be_noted(outbox, database):
+async def test_a_message_does_not_leave_where_that_cannot_be_noted(file):
+    outbox, database = await with_turn(file), file
     log_of(database).mkdir()
 
     with pytest.raises(StoreError):
-        outbox.log.note_attempt(PART, left=3)
+        await outbox.log.note_attempt(PART, left=3)
 
 
-async def test_the_log_is_private_holds_no_text_and_is_deleted(outbox, database):
-    outbox.log.note_attempt(PART, left=3)
-    outbox.log.note_arrival(PART, SENT)
+async def test_the_log_is_private_holds_no_text_and_is_deleted(file):
+    outbox, database = await with_turn(file), file
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.log.note_arrival(PART, SENT)
     log = log_of(database)
     noted = log.read_text("utf-8")
     await outbox.advance(PART, TURN.without_first("sent"), SENT)
@@ -217,3 +256,44 @@ async def test_a_turn_whose_update_is_closed_is_dropped(outbox, database, tmp_pa
     again, _ = await next_life(database)
 
     assert await again.unsent(PART) is None
+
+
+async def test_another_process_does_not_send_what_may_have_arrived(server):
+    outbox, other = await with_turn(server), Outbox(server)
+    await outbox.log.note_attempt(PART, left=3)
+
+    assert await other.settle() == 0  # the first process may still be sending
+    assert await other.begin(PART, PLACE)
+
+    assert (await other.unsent(PART)).messages == TURN.messages[1:]
+    await other.log.note_attempt(PART, left=2)
+
+
+async def test_another_process_stores_what_arrived(server):
+    outbox, other = await with_turn(server), Outbox(server)
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.log.note_arrival(PART, SENT)
+
+    assert await other.begin(PART, PLACE)
+
+    assert (await other.unsent(PART)).messages == TURN.messages[1:]
+    assert (await MessageStore(server).find(-5, 70)).text == add_voice_header("João", "no")
+
+
+async def test_another_process_sends_nothing_after_an_apology(server):
+    outbox, other = await with_turn(server), Outbox(server)
+    await outbox.log.note_attempt(Part(PART.update_id, APOLOGY), place=PLACE)
+
+    assert not await other.begin(PART, PLACE)
+
+
+async def test_the_table_has_no_text_and_no_rows_once_all_is_stored(server):
+    outbox = await with_turn(server)
+    await outbox.log.note_attempt(PART, left=3)
+    await outbox.log.note_arrival(PART, SENT)
+    noted = await server.read(lambda one: one.execute(select(sends.c.note)).scalar_one())
+
+    await outbox.advance(PART, TURN.without_first("sent"), SENT)
+
+    assert SENT.text not in noted
+    assert await server.read(lambda one: one.execute(select(sends)).all()) == []

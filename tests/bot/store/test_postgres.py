@@ -22,7 +22,7 @@ from bot.store.database import (
     upgrade_database,
 )
 from bot.store.engines import make_backend
-from bot.store.tables import decisions, messages, metadata, stickers
+from bot.store.tables import decisions, messages, metadata, server_metadata, stickers
 from tests.bot.store.test_both_databases import AT, CHAT, said, speak
 
 
@@ -44,9 +44,13 @@ async def test_an_empty_database_gets_the_tables_that_the_code_uses(postgres):
 
     assert await read_version(url) is Version.CURRENT
     async with open_database(url) as database:
-        found = await database.read(
-            lambda one: compare_metadata(MigrationContext.configure(one), metadata)
-        )
+
+        def compare(connection):
+            ours = {"include_name": lambda name, *_: not (name or "").startswith("procrastinate")}
+            context = MigrationContext.configure(connection, opts=ours)
+            return compare_metadata(context, [metadata, server_metadata])
+
+        found = await database.read(compare)
     assert found == []
     assert not await upgrade_database(url)
 
@@ -61,7 +65,22 @@ async def test_another_programs_database_is_left_alone(postgres):
         await upgrade_database(url)
 
 
-async def test_only_one_bot_at_a_time(postgres):
+async def test_processes_of_one_bot_share_a_database_and_nobody_else_does(postgres):
+    url = await postgres.make_migrated()
+
+    with lock_database(url, 7), lock_database(url, 7):
+        assert is_locked(url)
+        for other in (None, 8):  # an upgrade, and another bot
+            with pytest.raises(StoreError, match="another understudy-bot uses the database"):
+                await asyncio.to_thread(lock_database(url, other).__enter__)
+
+    with lock_database(url), pytest.raises(StoreError, match="another understudy-bot"):
+        await asyncio.to_thread(lock_database(url, 7).__enter__)
+    with lock_database(url, 8):
+        pass
+
+
+async def test_only_one_upgrade_at_a_time(postgres):
     url, other = await postgres.make_migrated(), await postgres.make_migrated()
 
     with lock_database(url):
@@ -183,7 +202,7 @@ async def test_a_copy_into_other_rows_is_refused(postgres, sqlite):
 async def test_the_bot_answers_remembers_and_dumps(postgres, stage, group, joao, zoe, tmp_path):
     url = await postgres.make_migrated()
     for number in (1, 2):
-        async with stage.running(database_url=url, admins=frozenset({joao.id})):
+        async with stage.running_process(database_url=url, admins=frozenset({joao.id})):
             await stage.telegram.say(group, zoe, f"who has news? {number}")
             answer = await stage.answer(group, joao, "/as João")
             status = await stage.answer(stage.telegram.private(joao), joao, "/status")

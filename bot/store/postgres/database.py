@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, ExceptionContext, create_engine, event, text
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -16,18 +16,28 @@ from bot.store.engines import ANOTHER, POSTGRES, READERS, in_use
 DRIVER = f"{POSTGRES}+psycopg"
 _CONNECT_SECONDS = 10
 _LOCK = 7_264_178_893_221
-"""The advisory lock of a running bot, the same in every database."""
+"""The advisory lock of upgrades and, shared, of running bots; the same in every database."""
+_BOTS = 726_417
+"""The first number of the lock that the processes of a bot share; the second is the bot's id."""
+_MIGRATION = 7_264_178_893_223
+_MAX_INT = 2**31
 
 _UNREACHABLE = "08"  # the SQLSTATE class of connection errors
 _FULL, _READ_ONLY = "53", "25006"
 
 
 class PostgresDatabase:
-    """A database on a server. The files that belong to it are in the current folder."""
+    """A database on a server. The files that belong to it are in the current folder.
+
+    `conninfo` is its address for psycopg.
+    """
+
+    is_shared = True
 
     def __init__(self, url: str) -> None:
         parts = make_url(url)
         self._url = parts.set(drivername=DRIVER)
+        self.conninfo = parts.set(drivername=POSTGRES).render_as_string(hide_password=False)
         self.name = f"{parts.database or ''} on {parts.host or 'this machine'}"
         self.path = Path(f"{Path(parts.database or 'understudy').name}.postgresql")
         self.file = self.path.absolute()
@@ -57,18 +67,40 @@ class PostgresDatabase:
         """See Backend."""
         return self._make_engine(pool_size=1, pool_pre_ping=True)
 
+    def begin_migration(self, connection: Connection) -> None:
+        """See Backend: several processes may be started at the same time."""
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)").bindparams(key=_MIGRATION))
+
     def finish_migration(self) -> None:
         """Do nothing."""
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, bot_id: int | None = None) -> Iterator[None]:
         """See Backend. The server releases the lock when the connection ends."""
-        engine = self._make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            taken = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=_LOCK)
+        shared = "" if bot_id is None else "_shared"
+        taken = text(f"SELECT pg_try_advisory_lock{shared}(:key)").bindparams(key=_LOCK)
+        with self.open_autocommit() as engine, engine.connect() as connection:
             if not connection.execute(taken).scalar_one():
                 raise StoreError(in_use(self.name))
+            if bot_id is not None:
+                self._join(connection, bot_id % _MAX_INT)
             yield
+
+    def _join(self, connection: Connection, number: int) -> None:
+        """Take the lock that the processes of one bot share.
+
+        Raises:
+            StoreError: Another bot uses the database.
+        """
+        take = text("SELECT pg_advisory_lock_shared(:first, :second)")
+        connection.execute(take.bindparams(first=_BOTS, second=number))
+        others = text(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND classid::bigint = :first AND objid::bigint <> :second AND objsubid = 2"
+        )
+        if connection.execute(others.bindparams(first=_BOTS, second=number)).scalar_one():
+            raise StoreError(in_use(self.name))
 
     def is_locked(self) -> bool:
         """See Backend."""
@@ -97,9 +129,17 @@ class PostgresDatabase:
 
     def vacuum(self) -> None:
         """Let the server reuse the space of erased rows."""
-        engine = self._make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
+        with self.open_autocommit() as engine, engine.connect() as connection:
             connection.exec_driver_sql("VACUUM")
+
+    @contextmanager
+    def open_autocommit(self) -> Iterator[Engine]:
+        """Open an engine whose statements are transactions of their own."""
+        engine = self._make_engine(poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
     def _make_engine(self, **options: object) -> Engine:
         try:

@@ -1,0 +1,83 @@
+"""Collect the figures of this process for its metrics, and say whether it takes new work."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import UTC, datetime
+from functools import partial
+
+from bot.application import DurableApplication
+from bot.services.state import BotState
+from bot.transport.metrics import Distribution, Figure, serving_metrics
+
+
+def monitoring(app: DurableApplication, state: BotState) -> AbstractAsyncContextManager[None]:
+    """Serve metrics while the block runs, if METRICS_LISTEN is set.
+
+    Raises:
+        SettingsError: The address cannot be used, or a package is missing.
+    """
+    if state.settings.metrics_listen is None:
+        return nullcontext()
+    return serving_metrics(
+        state.settings.metrics_listen,
+        partial(collect_figures, app, state),
+        state.health,
+        lambda: app.running and not app.is_stopping,
+    )
+
+
+async def collect_figures(
+    app: DurableApplication, state: BotState
+) -> Sequence[Figure | Distribution]:
+    """Return the figures of this process, and of the queue that it shares.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    measured, now = state.replies.measurements, datetime.now(UTC)
+    waiting, oldest = await state.store.inbox.count_waiting()
+    age = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    jobs = await state.queue.count_jobs() if state.queue else {}
+    replica = app.bot_data.get("replica")
+    is_leading = replica is None or replica.leadership.is_leading.is_set()
+    histogram = measured.generation
+
+    def gauge(name: str, description: str, value: float) -> Figure:
+        return Figure(f"understudy_{name}", description, {"": value})
+
+    return [
+        Figure(
+            "understudy_updates", "Updates that were started, by kind", app.updates, "kind",
+            is_counter=True,
+        ),
+        gauge("updates_waiting", "Updates that are not handled yet, in the database", waiting),
+        gauge("queue_age_seconds", "The age of the oldest of them", age),
+        Figure("understudy_jobs_waiting", "Jobs that wait, by queue", jobs, "queue"),
+        Figure(
+            "understudy_messages", "Messages by the state in which sending ended",
+            measured.messages, "state", is_counter=True,
+        ),
+        Figure(
+            "understudy_requests_unanswered", "Requests without a reply, by reason",
+            measured.unanswered, "reason", is_counter=True,
+        ),
+        Figure(
+            "understudy_candidates_rejected", "Candidates that may not be sent, by reason",
+            measured.rejected, "reason", is_counter=True,
+        ),
+        Figure(
+            "understudy_tokens", "Tokens of all candidates that were drawn",
+            {"": measured.tokens}, is_counter=True,
+        ),
+        Distribution(
+            "understudy_generation_seconds", "The time to generate a turn",
+            histogram.bounds, tuple(histogram.counts), histogram.total,
+        ),
+        gauge("replies_pending", "Replies in progress in this process", state.replies.pending),
+        gauge("leading", "Whether this process polls and cleans up", is_leading),
+        gauge("background_jobs_failing", "Jobs whose last step failed", len(state.jobs.failing)),
+        Figure(
+            "understudy_model", "The version of the model in use",
+            {state.model_holder.current.version: 1}, "version",
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,154 @@
+"""Run the bot as one of several processes on a PostgreSQL server.
+
+Each process receives updates by webhook, or the leading one polls. The updates are jobs in the
+database, which any process handles (`bot.store.postgres.job_queue`). A process hears what others
+change in groups, decisions and forgotten messages. The leading one also does what must be done
+once: it polls, gives the jobs of dead processes to others, and cleans up.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
+
+from telegram.error import TelegramError
+
+from bot.application import DurableApplication
+from bot.errors import BotNotRunning, StoreError
+from bot.services.replies import TOO_MANY
+from bot.services.state import BotState
+from bot.store.postgres.changes import ChangeListener
+from bot.store.postgres.database import PostgresDatabase
+from bot.store.postgres.job_queue import JobQueue, Stage
+from bot.store.postgres.leadership import Leadership
+from bot.transport.polling import Client
+
+RECOVER_SECONDS = 3.0  # between searches for the jobs of dead processes
+DEFER_SECONDS = 60.0  # between searches for updates without a job
+GRACE_SECONDS = 6.0  # for running jobs when the process stops: the application ends them in 3 s
+
+StartPolling: TypeAlias = Callable[[], Awaitable[object]]
+
+logger = logging.getLogger(__name__)
+
+
+class Replica:
+    """One of a bot's processes: its job queue, its ears, and whether it leads."""
+
+    def __init__(
+        self,
+        app: DurableApplication,
+        client: Client,
+        state: BotState,
+        backend: PostgresDatabase,
+        start_polling: StartPolling | None,
+    ) -> None:
+        """Poll with `start_polling` while this process leads; None if there is a webhook."""
+        self._app, self._client, self._state = app, client, state
+        self._start_polling = start_polling
+        self.queue = JobQueue(
+            backend.conninfo, state.store.database, state.settings.parallel_replies
+        )
+        self.leadership = Leadership(backend.conninfo)
+        self._listener = ChangeListener(backend.conninfo, state.apply_change, state.reload)
+
+    @asynccontextmanager
+    async def prepared(self) -> AsyncIterator[None]:
+        """Open the job queue, and hear changes, while the block runs."""
+        state, inbox = self._state, self._state.store.inbox
+        async with self.queue.open():
+            state.queue, inbox.on_store = self.queue, self.queue.defer
+            self._app.has_job_queue = True
+            listening = asyncio.create_task(self._listener.run(), name="changes")
+            self._app.needed_tasks.append(listening)
+            try:
+                await self._listener.is_listening.wait()
+                yield
+            finally:
+                listening.cancel()
+                await asyncio.gather(listening, return_exceptions=True)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Handle jobs, and lead if no other process does, while the block runs."""
+        self.queue.start(self._handle, GRACE_SECONDS)
+        self._app.on_stop.append(self.queue.stop)
+        leading = asyncio.create_task(self.leadership.run(self._lead), name="leadership")
+        self._app.needed_tasks += [*self.queue.workers, leading]
+        try:
+            yield
+        finally:
+            leading.cancel()
+            await asyncio.gather(leading, return_exceptions=True)
+
+    async def _handle(self, update_id: int, stage: Stage) -> None:
+        """Handle a stage of an update; see `bot.store.postgres.job_queue`."""
+        await self._listener.is_listening.wait()  # the state in memory is current again
+        inbox = self._state.store.inbox
+        body = await inbox.find(update_id)
+        if body is None:
+            return
+        update = self._client.parse_update(body)
+        if update is None:
+            await inbox.set_aside(update_id)
+            return
+        token = TOO_MANY.set(stage == "refuse")
+        try:
+            lane = await self._app.handle_queued(update, defer=stage == "receive")
+        finally:
+            TOO_MANY.reset(token)
+        if lane is not None:
+            chat = update.effective_chat
+            await self.queue.defer_answer(update_id, chat.id if chat else 0, lane)
+
+    async def _lead(self) -> None:
+        """Do what only one process must do.
+
+        Raises:
+            BotNotRunning: Polling has ended.
+        """
+        try:
+            if self._start_polling:
+                await self._start_polling()
+            await asyncio.gather(
+                self._repeat(self._recover, RECOVER_SECONDS),
+                self._repeat(self.queue.defer_missing, DEFER_SECONDS),
+                self._watch_polling(),
+            )
+        finally:
+            if self._app.updater and self._app.updater.running:
+                with suppress(TelegramError):
+                    await self._app.updater.stop()
+
+    async def _watch_polling(self) -> None:
+        name = "Updater:start_polling:polling_task"
+        polling = [task for task in asyncio.all_tasks() if task.get_name() == name]
+        if self._start_polling:
+            if polling:
+                await asyncio.wait(polling)  # it is not cancelled with this task
+                if not polling[0].cancelled() and (error := polling[0].exception()):
+                    raise error
+            raise BotNotRunning("polling has ended, the log says why: restart the bot")
+
+    async def _recover(self) -> None:
+        count = await self.queue.recover(self._record_crash)
+        if count:
+            logger.warning("%d updates of a process that died are handled again", count)
+
+    async def _record_crash(self, update_id: int) -> bool:
+        """Record that a process died while it handled an update; return whether it is set aside."""
+        is_aside = bool(await self._state.store.inbox.count_crashes(update_id))
+        if is_aside:
+            logger.error("update %d crashed the bot repeatedly: it is set aside", update_id)
+        return is_aside
+
+    async def _repeat(self, step: Callable[[], Awaitable[object]], seconds: float) -> None:
+        while True:
+            try:
+                await step()
+            except StoreError:
+                logger.exception("a step of the leading process failed and is repeated")
+            except Exception as error:  # noqa: BLE001  procrastinate's, which wraps the driver's
+                logger.warning("the job queue cannot be read (%s)", type(error).__name__)
+            await asyncio.sleep(seconds)

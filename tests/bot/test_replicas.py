@@ -1,0 +1,250 @@
+"""Several processes of a bot on one PostgreSQL server: they share its work and what it knows."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from bot.errors import SettingsError, StoreError
+from bot.store.database import open_database
+from bot.store.engines import make_backend
+from bot.store.erasure import ErasureQuery
+from bot.store.groups import Decisions, Group
+from bot.store.inbox import Inbox
+from bot.store.messages import Ref
+from bot.store.postgres.job_queue import JobQueue
+from bot.store.postgres.limits import SharedLimits
+from bot.store.send_log import Part, SendTable
+from bot.texts import EN
+from model.chat.conversation import Message
+from tests.bot.conftest import FRIENDS, until
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+async def url(postgres):
+    return await postgres.make_migrated()
+
+
+@pytest.fixture
+async def replicas(stage, url, joao):
+    """Two processes of the bot."""
+    async with AsyncExitStack() as stack:
+        given = {"database_url": url, "admins": frozenset({joao.id})}
+        yield [await stack.enter_async_context(stage.running_process(**given)) for _ in range(2)]
+
+
+def state_of(app):
+    return app.bot_data["state"]
+
+
+def leads(app):
+    return app.bot_data["replica"].leadership.is_leading.is_set()
+
+
+async def rows(url, query):
+    async with open_database(url) as database:
+        return await database.read(lambda one: one.execute(text(query)).all())
+
+
+async def test_both_processes_answer_and_a_chats_order_is_kept(stage, replicas, joao, url):
+    handled = Counter()
+    for number, app in enumerate(replicas):
+        inner = app.handle_queued
+
+        async def counted(update, *, defer, inner=inner, number=number):
+            handled[number] += 1
+            return await inner(update, defer=defer)
+
+        app.handle_queued = counted
+    chat = stage.telegram.chat(FRIENDS, title="Friends")
+
+    for number in range(20):
+        await stage.telegram.say(chat, joao, f"message {number}")
+        if number % 4 == 0:
+            await stage.telegram.say(chat, joao, f"/as Lei: tag{number}")
+    await until(lambda: len(stage.said()) >= 5, 20)
+    await until(lambda: _is_empty(url), 20)
+
+    assert [words.split()[1:3] for words in stage.said()] == [
+        ["李雷", f"tag{number}"] for number in range(0, 20, 4)
+    ]
+    assert len(handled) == 2
+    found = await rows(url, "SELECT text FROM messages WHERE text LIKE 'message%' ORDER BY sent_at")
+    assert len(found) == 20
+
+
+async def _is_empty(url):
+    [[jobs]] = await rows(url, "SELECT count(*) FROM procrastinate_jobs")
+    [[waiting]] = await rows(url, "SELECT count(*) FROM inbox WHERE state = 'waiting'")
+    return jobs == waiting == 0
+
+
+async def test_what_one_process_changes_the_other_knows(stage, replicas, group, joao):
+    first, second = map(state_of, replicas)
+
+    await first.save_decision(group.id, 15, "optin")
+    await first.save_group(Group(group.id, "Pals", chatty=50))
+    await first.store.messages.save(Message(group.id, 9, 15, "Ana", "words", datetime.now(UTC)))
+    await first.mark(ErasureQuery(messages=frozenset({Ref(group.id, 9)})))
+
+    await until(lambda: second.decisions.get(15) is not None)
+    await until(lambda: second.group(group.id).chatty == 50)
+    await until(lambda: 9 in second.forgotten.get(group.id, ()))
+
+
+async def test_changes_are_loaded_again_after_a_lost_connection(stage, replicas, postgres, url):
+    first = state_of(replicas[0])
+    postgres.disconnect_all()
+    async with open_database(url) as database:
+        await Decisions(database).add(FRIENDS, 15, "optin", datetime.now(UTC))
+
+    await until(lambda: first.decisions.get(15) is not None, 10)
+
+
+async def test_another_process_polls_when_the_leading_one_stops(stage, url, group, joao):
+    leader = AsyncExitStack()
+    first = await leader.enter_async_context(stage.running_process(database_url=url))
+    await until(lambda: leads(first), 10)
+    async with stage.running_process(database_url=url) as second:
+        await asyncio.sleep(0.2)
+        assert not leads(second)
+
+        await leader.aclose()
+
+        answer = await asyncio.wait_for(stage.answer(group, joao, "/as Lei"), 30)
+        assert leads(second)
+    assert answer["text"].startswith("🎭 李雷")
+
+
+async def test_stop_ends_a_simulation_of_another_process(stage, replicas, group, joao):
+    stage.speaker.open.clear()
+    await stage.telegram.say(group, joao, "/simulate 20")
+    await until(lambda: stage.speaker.asked, 10)
+
+    stopped = await stage.answer(group, joao, "/stop")
+    stage.speaker.open.set()
+
+    assert stopped["text"] == EN.stopped
+    await asyncio.sleep(0.5)
+    assert len(stage.speaker.asked) < 5
+    await until(lambda: _both_idle(replicas))
+
+
+def _both_idle(replicas):
+    return not any(state_of(app).replies.pending for app in replicas)
+
+
+async def test_too_many_replies_to_a_chat_are_refused_by_all_processes(
+    stage, replicas, group, joao
+):
+    stage.speaker.open.clear()
+    for _ in range(6):
+        await stage.telegram.say(group, joao, "/as Lei")
+
+    await until(lambda: EN.busy in stage.said(), 10)
+    stage.speaker.open.set()
+
+    await until(lambda: sum("🎭" in words for words in stage.said()) >= 3, 10)
+    assert stage.said().count(EN.busy) <= 2  # each process says it once a minute
+
+
+async def test_a_limit_holds_for_all_processes(url):
+    engines = [make_backend(url).make_reader() for _ in range(2)]
+    limits = [SharedLimits(engine) for engine in engines]
+
+    waits = await asyncio.gather(*(limits[n % 2].take("chat -5", 20, 60.0) for n in range(50)))
+    other = await limits[0].take("chat -6", 20, 60.0)
+    short = [await limits[0].take("short", 1, 0.2) for _ in range(2)]
+    await asyncio.sleep(short[1])
+    again = await limits[1].take("short", 1, 0.2)
+
+    for engine in engines:
+        engine.dispose()
+    assert sum(not wait for wait in waits) == 20
+    assert all(55 < wait <= 60 for wait in waits if wait)
+    assert other == 0
+    assert short[0] == 0 < short[1] <= 0.2
+    assert again == 0
+
+
+async def test_only_one_process_sends_a_message(url):
+    async with open_database(url) as database:
+        one, other = SendTable(database), SendTable(database)
+        await one.note_attempt(Part(5, 0), left=2)
+        with pytest.raises(StoreError, match="another process handles update 5"):
+            await other.note_attempt(Part(5, 0), left=2)
+        await one.drop(Part(5, 0))
+        await other.note_attempt(Part(5, 0), left=2)
+
+
+async def test_the_jobs_of_a_dead_process_are_given_to_others(url, monkeypatch):
+    monkeypatch.setattr("bot.store.postgres.job_queue.STALLED_SECONDS", 0.5)
+    monkeypatch.setattr("bot.store.postgres.job_queue.HEARTBEAT_SECONDS", 0.1)
+    handled, stuck = [], asyncio.Event()
+
+    async def handle(update_id, _stage):
+        handled.append(update_id)
+        if not stuck.is_set():
+            stuck.set()
+            await asyncio.Event().wait()
+
+    async def is_never_aside(_):
+        return False
+
+    async with open_database(url) as database:
+        conninfo, inbox = make_backend(url).conninfo, Inbox(database)
+        queue, other = (JobQueue(conninfo, database) for _ in range(2))
+        inbox.on_store = queue.defer
+        async with queue.open(), other.open():
+            queue.start(handle, 0.1)
+            await inbox.store([_update(1), _update(2)])
+            await stuck.wait()
+            await database.write(  # as after a kill: its heartbeat has ended
+                lambda c: c.execute(text("DELETE FROM procrastinate_workers"))
+            )
+            assert await queue.recover(is_never_aside) == 1
+            other.start(handle, 0.1)
+            await until(lambda: handled[1:] == [1, 2], 10)
+            await asyncio.gather(queue.stop(), other.stop())
+
+
+def _update(number):
+    chat = {"id": -5, "type": "group", "title": "Friends"}
+    return {"update_id": number, "message": {"message_id": number, "date": 0, "chat": chat}}
+
+
+async def test_updates_without_a_job_get_one(url):
+    async with open_database(url) as database:
+        queue, inbox = JobQueue(make_backend(url).conninfo, database), Inbox(database)
+        await inbox.store([_update(1), _update(2)])
+
+        assert await queue.defer_missing(older_than=-1) == 2
+        assert await queue.defer_missing(older_than=-1) == 0
+        assert await queue.count_jobs() == {"receive": 2, "answer": 0, "reply": 0}
+
+
+async def test_a_webhook_needs_a_secret_that_all_processes_know(stage, url):
+    with pytest.raises(SettingsError, match="all of them need the same secret"):
+        async with stage.running_process(database_url=url, webhook_url="https://bot.example.org/t"):
+            pass
+
+
+async def test_two_processes_can_make_the_tables_at_the_same_time(postgres, stage, joao):
+    url = postgres.make()
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(
+            *(stack.enter_async_context(stage.running_process(database_url=url)) for _ in range(2))
+        )
+        await until(lambda: _has_workers(url, 4))
+
+
+async def _has_workers(url, count):
+    return await rows(url, "SELECT count(*) FROM procrastinate_workers") == [(count,)]

@@ -60,7 +60,7 @@ _POOL_SESSIONS = 5
 """One in this many of the judges' sessions gives the distractors of the fit instead."""
 
 FULL = Size(replies=600, lines=680, cold=60, swapped=20, scored=40, refits=5)
-QUICK = Size(replies=10, lines=600, cold=0, swapped=0, scored=4, refits=1, quick=True)
+QUICK = Size(replies=10, lines=600, cold=0, swapped=0, scored=3, refits=1, quick=True)
 GATE = Size(
     replies=24, lines=600, cold=0, swapped=0, scored=24, refits=1, quick=True, with_fit=False
 )

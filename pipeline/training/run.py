@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pipeline.training.trainer import Outcome
 
 
-_TEST_PAIRS_PER_VOICE = 24
+_TEST_PAIRS_PER_VOICE = 20
 _KINDS = {"pairs": "pairs", "sessions": "pieces of sessions"}
 _MAX_DRAWS = 8  # of the lines that each example hides; later epochs repeat them
 _MIN_NAME_PASSES = 1.0

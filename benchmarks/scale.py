@@ -260,7 +260,8 @@ async def play_day(processes, groups, minutes):
         peak = len(day) / 86_400 * faster * max(HOURS) / (sum(HOURS) / 24)
         print(  # noqa: T201
             f"a day of {groups:,} groups in {seconds / 60:.1f} min, {processes} processes: "
-            f"{len(day):,} messages ({len(day) / seconds:.0f}/s, {peak:.0f}/s in the busiest hour), "
+            f"{len(day):,} messages ({len(day) / seconds:.0f}/s, "
+            f"{peak:.0f}/s in the busiest hour), "
             f"{stored:,} stored, {len(traffic.posted):,} commands, {len(delays):,} answered, "
             f"p50 {1000 * delays[len(delays) // 2]:.0f} ms, "
             f"p95 {1000 * quantiles(delays, n=20)[-1]:.0f} ms, "

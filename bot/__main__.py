@@ -45,7 +45,12 @@ def run() -> None:
         print(line, flush=True)
 
     share_heap()
-    load = partial(open_speaker, device=settings.device, workers=settings.parallel_replies)
+    load = partial(
+        open_speaker,
+        device=settings.device,
+        workers=settings.parallel_replies,
+        server=settings.generation_url,
+    )
     run_bot(settings, build(settings, models, load, print_now))
 
 

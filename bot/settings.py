@@ -54,6 +54,7 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=0, le=3650)] = 2
     device: Device = "auto"
     parallel_replies: Annotated[int, Field(ge=1, le=16)] = 1
+    generation_url: str | None = None
     retrain_command: Annotated[tuple[str, ...] | None, NoDecode] = None
     pace: Annotated[float, Field(ge=0, le=5)] = 1.0
     log_level: LogLevel = "INFO"
@@ -79,6 +80,13 @@ class Settings(BaseSettings):
     @classmethod
     def _upper_case(cls, value: object) -> object:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("generation_url")
+    @classmethod
+    def _check_generation_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_address(value):
+            raise ValueError("write an address such as http://127.0.0.1:8000/v1")
+        return value
 
     @field_validator("telegram_api_url")
     @classmethod

@@ -290,7 +290,9 @@ class _ReplyTracker:
         self._limit = decoding.max_new_tokens
         self._labels = [[codec.newline_id, *request.label] for request in requests]
         skipped = [len(request.forced) if reports_forced else 0 for request in requests]
-        self._drawn = [[_Drawn(count) for _ in range(decoding.candidates)] for count in skipped]
+        self._drawn = [
+            [DrawnTokens(count) for _ in range(decoding.candidates)] for count in skipped
+        ]
 
     def __call__(self, step: ctranslate2.GenerationStepResult) -> bool:
         if self._should_stop is not None and self._should_stop():
@@ -305,15 +307,15 @@ class _ReplyTracker:
         return [[sequence.candidate() for sequence in drawn] for drawn in self._drawn]
 
 
-class _Drawn:
-    """The tokens of one candidate, with their log-probabilities."""
+class DrawnTokens:
+    """The tokens of one candidate, with their log-probabilities; `is_complete` as in Candidate."""
 
     def __init__(self, skipped: int) -> None:
         self._skipped = skipped
         self._ids: list[int] = []
         self._scores: list[float] = []
         self._line_end: int | None = None  # the index of a newline before an unfinished label
-        self._is_complete = False
+        self.is_complete = False
 
     @property
     def length(self) -> int:
@@ -326,7 +328,7 @@ class _Drawn:
             self._skipped -= 1
             return False
         if token == end_id:
-            self._is_complete = True
+            self.is_complete = True
             return True
         self._ids.append(token)
         self._scores.append(score)
@@ -335,7 +337,7 @@ class _Drawn:
         elif self._line_end is not None:
             begun = self._ids[self._line_end :]
             if begun != label[: len(begun)]:
-                self._is_complete = True
+                self.is_complete = True
                 return True
             if len(begun) == len(label):
                 self._line_end = None
@@ -344,7 +346,7 @@ class _Drawn:
     def candidate(self) -> Candidate:
         """Return the reply, without an unfinished or another speaker's label."""
         kept = len(self._ids) if self._line_end is None else self._line_end
-        return Candidate(self._ids[:kept], sum(self._scores[:kept]), self._is_complete)
+        return Candidate(self._ids[:kept], sum(self._scores[:kept]), self.is_complete)
 
 
 def _sampling_options(decoding: Decoding, codec: Codec, tracker: _ReplyTracker) -> dict[str, Any]:

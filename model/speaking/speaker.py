@@ -274,31 +274,23 @@ def open_speaker(
     workers: int = 1,
     seed: int | None = None,
     decoding: Decoding | None = None,
+    server: str | None = None,
 ) -> Speaker:
     """Load an artifact's weights; with a seed, a new process repeats its replies.
 
     Up to `workers` speakers with these weights can generate at once; only one repeats its replies.
+    With the address of a `server`, that one generates (see `model.speaking.completions`).
 
     Raises:
-        ArtifactError: They cannot be loaded.
+        ArtifactError: They cannot be loaded, or the server does not serve this version.
     """
     if seed is not None:
         ctranslate2.set_random_seed(seed)
     codec = load_codec(artifact.tokenizer)
-    try:
-        engine = open_engine(
-            artifact.engine,
-            artifact.card.family,
-            codec,
-            device=device,
-            threads=threads,
-            workers=workers,
-        )
-    except (RuntimeError, ValueError) as error:
-        raise ArtifactError(
-            f"the model in {artifact.path} cannot be loaded on device {device!r} "
-            f"({make_printable(str(error))}): try another device, or train again"
-        ) from error
+    if server is None:
+        engine = _load_engine(artifact, codec, device, threads, workers)
+    else:
+        engine = _open_server(artifact, codec, server)
     copy_index = None
     if artifact.copy_index.is_file():
         copy_index = open_index(artifact.copy_index)
@@ -311,3 +303,33 @@ def open_speaker(
     voice_table = read_table(artifact.voice_table) if artifact.voice_table.is_file() else None
     decoding = decoding or artifact.card.decoding
     return Speaker(artifact, engine, codec, decoding, random.Random(seed), copy_index, voice_table)
+
+
+def _load_engine(
+    artifact: Artifact, codec: Codec, device: str, threads: int, workers: int
+) -> Engine:
+    try:
+        return open_engine(
+            artifact.engine,
+            artifact.card.family,
+            codec,
+            device=device,
+            threads=threads,
+            workers=workers,
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ArtifactError(
+            f"the model in {artifact.path} cannot be loaded on device {device!r} "
+            f"({make_printable(str(error))}): try another device, or train again"
+        ) from error
+
+
+def _open_server(artifact: Artifact, codec: Codec, server: str) -> Engine:
+    from model.speaking.completions import CompletionsEngine
+
+    if artifact.card.family != "decoder-only":
+        raise ArtifactError(
+            f"{artifact.path.name} is an encoder-decoder model, which completion servers cannot "
+            "serve: leave GENERATION_URL empty to generate in this process"
+        )
+    return CompletionsEngine(server, artifact.path.name, codec)

@@ -1,0 +1,213 @@
+"""Generation on a completions server gives what generation in the process gives."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from model.artifacts.artifact import Decoding
+from model.errors import ArtifactError, GenerationStopped
+from model.speaking import completions
+from model.speaking.completions import CompletionsEngine
+from model.speaking.engine import Request, list_forbidden_tokens, open_engine
+from model.speaking.speaker import open_speaker
+from pipeline.training.bases import open_tuned
+from pipeline.training.kinds import write_engine
+from tests.completions_server import DROP, serving
+
+CONTEXTS = (
+    ("Hugo: what about friday? bark bark", "Tiago: shall we go? meow meow"),
+    ("Raul: hello there tweet tweet",),
+    (),
+)
+NAMES = ("Hugo", "Tiago", "Raul")
+FAIR = Decoding(max_new_tokens=24)
+GREEDY = replace(FAIR, top_k=1, candidates=1)
+
+
+decoder_only = pytest.mark.parametrize("trained", ["decoder-only"], indirect=True)
+encoder_decoder = pytest.mark.parametrize("trained", ["encoder-decoder"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(completions, "RETRY_SECONDS", 0.01)
+
+
+@pytest.fixture
+def artifact(trained):
+    return trained.open()
+
+
+@pytest.fixture
+def server(artifact):
+    with serving(artifact.weights, artifact.path.name) as (url, model):
+        yield url, model
+
+
+@pytest.fixture
+def local(artifact, tmp_path):
+    """The same weights in this process, in float32."""
+    base = open_tuned(artifact)
+    write_engine(base.weights, base.codec, tmp_path / "float32", "float32")
+    return open_engine(tmp_path / "float32", "decoder-only", base.codec, device="cpu")
+
+
+@pytest.fixture
+def codec(artifact):
+    return open_tuned(artifact).codec
+
+
+@pytest.fixture
+def remote(artifact, codec, server):
+    return CompletionsEngine(server[0], artifact.path.name, codec)
+
+
+def request_of(codec, context, name):
+    label = codec.label_ids(name)
+    return Request(codec.prompt_ids(context, 384), label, label)
+
+
+@decoder_only
+def test_greedy_replies_are_equal(codec, local, remote):
+    for context in CONTEXTS:
+        for name in NAMES:
+            asked = request_of(codec, context, name)
+            [[here]] = local.candidates([asked], GREEDY)
+            [[there]] = remote.candidates([asked], GREEDY)
+
+            assert there.ids == here.ids
+            assert there.is_complete == here.is_complete
+
+
+@decoder_only
+def test_scores_are_equal(codec, local, remote):
+    prompts = [codec.prompt_ids(context, 384) for context in CONTEXTS]
+    forced = [codec.label_ids("Hugo")] * len(prompts)
+    replies = [codec.reply_ids("Hugo", ("bark bark", "so it is")).ids] * len(prompts)
+
+    here, there = (engine.scores(prompts, forced, replies) for engine in (local, remote))
+
+    assert [len(row) for row in there] == [len(replies[0])] * len(prompts)
+    for ours, theirs in zip(here, there, strict=True):
+        assert theirs == pytest.approx(ours, abs=1e-3)
+
+
+@decoder_only
+def test_the_next_speaker_has_the_same_probabilities(codec, local, remote):
+    prompt = codec.prompt_ids(CONTEXTS[0], 384)
+    labels = [codec.label_ids(name) for name in NAMES]
+
+    assert remote.label_scores(prompt, labels) == pytest.approx(
+        local.label_scores(prompt, labels), abs=1e-3
+    )
+
+
+@decoder_only
+def test_sampled_replies_have_the_same_distribution(codec, local, remote):
+    asked = request_of(codec, (), "Hugo")
+    decoding = replace(FAIR, candidates=100, temperature=1.2, top_k=5, repetition_penalty=1.0)
+
+    def draw(engine):
+        drawn = [one for _ in range(5) for one in engine.candidates([asked], decoding)[0]]
+        return Counter(tuple(one.ids[:2]) for one in drawn)
+
+    here, there, again = draw(local), draw(remote), draw(local)
+
+    def distance(one, other):
+        return sum(abs(one[key] - other[key]) for key in one.keys() | other.keys()) / 1000
+
+    assert here.total() == there.total() == 500
+    assert len(here) > 3
+    assert distance(here, there) < distance(here, again) + 0.08
+
+
+@decoder_only
+def test_forbidden_tokens_are_not_drawn(codec, remote):
+    hot = replace(FAIR, temperature=5, top_k=0, top_p=1, candidates=30)
+    vocabulary = codec.tokenizer.get_vocab()
+    forbidden = {vocabulary[piece] for [piece] in list_forbidden_tokens(codec)}
+
+    [drawn] = remote.candidates([request_of(codec, CONTEXTS[0], "Hugo")], hot)
+
+    assert all(forbidden.isdisjoint(one.ids) for one in drawn)
+
+
+@decoder_only
+def test_a_reply_ends_where_somebody_else_speaks(codec, remote, server):
+    _, model = server
+    label, other = codec.label_ids("Hugo"), codec.label_ids("Tiago")
+    words = [one for one in codec.reply_ids("Hugo", ("bark",)).ids if one != codec.newline_id]
+    ids = [*words, codec.newline_id, *label, *words, codec.newline_id, *other, *words]
+    model.complete = lambda *_: {
+        "finish_reason": "length",
+        "logprobs": {
+            "tokens": [f"token_id:{one}" for one in ids],
+            "token_logprobs": [-1.0] * len(ids),
+        },
+    }
+
+    [[drawn]] = remote.candidates([Request([5], label, label)], GREEDY)
+
+    assert drawn.ids == [*words, codec.newline_id, *label, *words]
+    assert drawn.is_complete
+
+
+@decoder_only
+def test_a_speaker_replies_in_a_voice_and_begins_as_asked(artifact, server):
+    speaker = open_speaker(artifact, server=server[0])
+
+    said = speaker.reply(CONTEXTS[0], "Hugo")
+    begun = speaker.reply(CONTEXTS[0], "Hugo", "bark bark")
+    voice, _ = speaker.turn(CONTEXTS[0], NAMES)
+
+    assert all(said)
+    assert begun[0].startswith("bark bark")
+    assert voice in NAMES
+    assert speaker.tokens > 0
+
+
+@decoder_only
+@pytest.mark.parametrize("failure", [DROP, 502, 503])
+def test_a_request_that_a_server_loses_is_repeated(codec, remote, server, failure):
+    server[1].fail_next(failure)
+
+    [drawn] = remote.candidates([request_of(codec, (), "Hugo")], GREEDY)
+
+    assert len(drawn) == 1
+
+
+@decoder_only
+@pytest.mark.parametrize("failures", [(429,), (500,), (503, 503), (DROP, DROP)])
+def test_a_server_that_is_busy_or_fails_stops_the_generation(codec, remote, server, failures):
+    server[1].fail_next(*failures)
+
+    with pytest.raises(GenerationStopped):
+        remote.candidates([request_of(codec, (), "Hugo")], GREEDY)
+
+
+@decoder_only
+def test_another_version_is_refused(artifact, codec, server):
+    with pytest.raises(ArtifactError, match="serves .*, not 0009-x: start it with"):
+        CompletionsEngine(server[0], "0009-x", codec)
+
+
+@decoder_only
+def test_a_server_that_does_not_answer_is_named(codec):
+    with pytest.raises(ArtifactError, match=r"GENERATION_URL does not answer \(ConnectError\)"):
+        CompletionsEngine("http://127.0.0.1:9/v1", "0001-x", codec)
+
+
+@encoder_decoder
+def test_an_encoder_decoder_model_is_refused(artifact):
+    with pytest.raises(ArtifactError, match="completion servers cannot"):
+        open_speaker(artifact, server="http://127.0.0.1:9/v1")
+
+
+@decoder_only
+def test_only_token_ids_are_sent(codec, remote, server):
+    remote.candidates([request_of(codec, CONTEXTS[0], "Hugo")], GREEDY)
+
+    [body] = server[1].asked
+    assert all(isinstance(one, int) for one in body["prompt"])
+    assert "Hugo" not in str(body)

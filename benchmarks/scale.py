@@ -136,11 +136,11 @@ def _seconds(process):
 
 
 @asynccontextmanager
-async def running(processes, groups, seed):
+async def running(processes, groups, seed, fsync="on"):
     """Run bot processes, with groups that they may speak in."""
     telegram = TimedTelegram(can_read_all=True)
     ports = [20_000 + os.getpid() % 10_000 + number for number in range(processes)]
-    with postgres_server.running() as server, tempfile.TemporaryDirectory() as temporary:
+    with postgres_server.running(fsync=fsync) as server, tempfile.TemporaryDirectory() as temporary:
         url = server.make()
         await prepare_database(url)
         async with open_database(url) as database:
@@ -190,9 +190,9 @@ async def _until_ready(port):
             return
 
 
-async def measure_capacity(processes, groups, messages):
+async def measure_capacity(processes, groups, messages, fsync):
     """Print how many messages are stored in a second if they come as fast as possible."""
-    async with running(processes, groups, seed=1) as cluster:
+    async with running(processes, groups, seed=1, fsync=fsync) as cluster:
         chats = [GROUP - 1 - number for number in range(groups)]
         before, size, began = cluster.costs(), cluster.size(), time.monotonic()
         left = iter(range(messages))
@@ -205,7 +205,7 @@ async def measure_capacity(processes, groups, messages):
         await cluster.until_handled()
         seconds, after = time.monotonic() - began, cluster.costs()
         print(  # noqa: T201
-            f"{processes} processes, {messages:,} messages of {groups:,} groups: "
+            f"{processes} processes, fsync {fsync}, {messages:,} messages of {groups:,} groups: "
             f"{messages / seconds:.0f} messages/s; for each {_each(before, after, messages)}, "
             f"{(cluster.size() - size) / messages:.0f} bytes",
             flush=True,
@@ -283,9 +283,10 @@ async def main():
     parser.add_argument("--messages", type=int, default=3000)
     parser.add_argument("--minutes", type=float, default=12)
     given = parser.parse_args()
-    for processes in (1, 2):
-        await measure_capacity(processes, given.groups, given.messages)
-    await play_day(2, given.groups, given.minutes)
+    for processes, fsync in ((1, "off"), (1, "on"), (2, "on")):
+        await measure_capacity(processes, given.groups, given.messages, fsync)
+    if given.minutes:
+        await play_day(2, given.groups, given.minutes)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class Replica:
-    """One of a bot's processes: its job queue, its ears, and whether it leads."""
+    """One of a bot's processes: it handles jobs, hears what others change, and may lead."""
 
     def __init__(
         self,

@@ -55,9 +55,11 @@ class BotState:
         await self.reload()
 
     async def reload(self) -> None:
-        """Load the groups and the decisions."""
+        """Load the groups and the decisions, and what was forgotten lately."""
         self.groups = {group.chat_id: group for group in await self.store.groups.all()}
         self.decisions = await self.store.decisions.newest()
+        if self.store.database.backend.is_shared:
+            await self._load_forgotten()
 
     async def apply_change(self, kind: Kind, number: int) -> None:
         """Load what another process of the bot has changed; see `bot.store.changes`."""
@@ -69,12 +71,18 @@ class BotState:
         elif kind == "decision":
             self.decisions = await self.store.decisions.newest()
         elif kind == "forgotten":
-            moment = datetime.now(UTC) - RECENT
-            found = await self.store.eraser.find_forgotten_since(number, moment)
-            self.forgotten.setdefault(number, set()).update(found)
+            await self._load_forgotten(number)
         else:
             for stop in self.on_stop:
                 stop(number)
+
+    async def _load_forgotten(self, chat_id: int | None = None) -> None:
+        moment = datetime.now(UTC) - RECENT
+        self._note_forgotten(await self.store.eraser.find_forgotten_since(moment, chat_id))
+
+    def _note_forgotten(self, refs: Iterable[Ref]) -> None:
+        for ref in refs:
+            self.forgotten.setdefault(ref.chat_id, set()).add(ref.message_id)
 
     async def count_replies(self, chat_id: int) -> int:
         """Return how many replies to a chat wait or are generated, in all processes of the bot."""
@@ -133,12 +141,7 @@ class BotState:
 
     async def mark(self, wanted: ErasureQuery) -> Marked:
         """Exclude messages that will be erased, and replies made from them, from all use."""
-
-        def note(refs: Iterable[Ref]) -> None:
-            for ref in refs:
-                self.forgotten.setdefault(ref.chat_id, set()).add(ref.message_id)
-
-        return await self.store.eraser.mark(wanted, datetime.now(UTC), note)
+        return await self.store.eraser.mark(wanted, datetime.now(UTC), self._note_forgotten)
 
     def must_erase(self, voice: str, chat_id: int, sources: Iterable[int]) -> bool:
         """Whether to erase a line: its person opted out, or one of its sources is forgotten."""

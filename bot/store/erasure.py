@@ -156,12 +156,12 @@ class Eraser:
             note(refs)
         return Marked(marked, own)
 
-    async def find_forgotten_since(self, chat_id: int, moment: datetime) -> set[int]:
-        """Return the ids of a chat's messages that were forgotten after a moment."""
-        query = select(forgotten.c.message_id).where(
-            forgotten.c.chat_id == chat_id, forgotten.c.at >= moment
-        )
-        return await self._database.read(lambda one: set(one.execute(query).scalars()))
+    async def find_forgotten_since(self, moment: datetime, chat_id: int | None = None) -> set[Ref]:
+        """Return the messages that were forgotten after a moment, of one chat or of all."""
+        query = select(forgotten.c.chat_id, forgotten.c.message_id).where(forgotten.c.at >= moment)
+        if chat_id is not None:
+            query = query.where(forgotten.c.chat_id == chat_id)
+        return await self._database.read(lambda one: {Ref(*row) for row in one.execute(query)})
 
     async def erase(self, wanted: ErasureQuery, update_id: int | None = None) -> None:
         """Erase messages, copies of them, and the bot's messages generated from them.

@@ -64,7 +64,7 @@ def find_programs():
 
 
 @contextmanager
-def running():
+def running(*, fsync="off"):
     """Run a server; skip the test if there is none to run."""
     pytest.importorskip("psycopg", reason="needs the extra postgres")
     programs = find_programs()
@@ -79,7 +79,7 @@ def running():
     try:
         make = (programs / "initdb", "-D", folder / "data", "-U", SUPERUSER, "-A", "trust", "-N")
         subprocess.run((*make, "-E", "UTF8", "--locale=C"), check=True, **options)
-        settings = ("fsync=off", "listen_addresses=", f"unix_socket_directories={folder}")
+        settings = (f"fsync={fsync}", "listen_addresses=", f"unix_socket_directories={folder}")
         words = [word for one in settings for word in ("-c", one)]
         command = (programs / "postgres", "-D", folder / "data", *words)
         with subprocess.Popen(command, **options) as process:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 
+from bot.errors import StoreError
 from bot.store.changes import CHANNEL, Kind
 
 RETRY_SECONDS = 1.0
@@ -33,7 +34,7 @@ class ChangeListener:
         while True:
             try:
                 await self._listen()
-            except psycopg.OperationalError as error:
+            except (psycopg.Error, StoreError) as error:
                 logger.warning("changes cannot be heard (%s): retrying", type(error).__name__)
             finally:
                 self.is_listening.clear()

@@ -33,7 +33,7 @@ class Leadership:
                 async with self._locked() as connection:
                     if connection is not None:
                         await self._lead(lead, connection)
-            except (psycopg.OperationalError, TimeoutError) as error:
+            except (psycopg.Error, TimeoutError) as error:
                 logger.warning("no leader can be elected (%s): retrying", type(error).__name__)
             await asyncio.sleep(TRY_SECONDS)
 

@@ -42,7 +42,7 @@ class Speaker:
     rejected = MappingProxyType({})
     tokens = 0
 
-    def __init__(self, _artifact=None, device="auto", workers=1):
+    def __init__(self, _artifact=None, device="auto", workers=1, server=None):
         self.chance = random.Random()
 
     def fork(self):

@@ -17,7 +17,7 @@ from tests.bot import postgres_server
 from tests.kills import PART, Lives, Talk, WatchedTelegram
 
 PROCESSES = 3
-FEW, MANY = 3, int(os.environ.get("KILLS", "300"))
+FEW, MANY = 2, int(os.environ.get("KILLS", "300"))
 COMMANDS = 6  # after each kill
 LONGEST_LIFE = 3.0
 MOST_UNCERTAIN = 0.01  # of the commands

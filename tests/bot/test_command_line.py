@@ -24,7 +24,7 @@ class Speaker:
     def fork(self): return self
     def reply(self, context, voice, *_): return (f"{voice} heard {len(context)}",)
     def turn(self, context, voices, *_): return voices[0], self.reply(context, voices[0])
-fake.open_speaker = lambda artifact, device, workers: Speaker()
+fake.open_speaker = lambda artifact, device, workers, server: Speaker()
 sys.modules["model.speaking.speaker"] = fake
 sys.argv[0] = "understudy-bot"
 from bot.__main__ import main

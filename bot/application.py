@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 from telegram import Chat, Message, Update
 from telegram.ext import Application, CallbackContext, ExtBot
 
-from bot.errors import StoppingError, StoreError
+from bot.errors import StoppingError, StoreError, SupersededError
 from bot.services.delivery import Delivery
 from bot.services.state import BotState
 from bot.services.supervisor import Supervisor
@@ -90,8 +90,10 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self._starting: set[asyncio.Task[None]] = set()
         self._handling: set[asyncio.Task[Any]] = set()
         self._requeued: set[int] = set()
-        self._deferring: set[int] = set()  # updates whose background handlers must run later
+        self._receiving: set[int] = set()  # updates whose background handlers must run later
         self._deferred: dict[int, Lane] = {}  # those of them that have such handlers
+        self._answering: set[int] = set()  # updates whose background handlers run now
+        self._superseded: set[int] = set()  # updates that another process handles
         self.has_job_queue = False
         self.updates = Counter[str]()  # that were started, by kind
         self.needed_tasks: list[asyncio.Task[Any]] = []  # the bot ends if one of them ends
@@ -121,10 +123,10 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             self._behind[sender_id] = deque()
         self._schedule(self.inbox, update, sender_id)
 
-    async def handle_queued(self, update: Update, *, defer: bool) -> Lane | None:
-        """Handle an update to its end.
+    async def handle_queued(self, update: Update, *, is_first_stage: bool) -> Lane | None:
+        """Handle a stage of an update to its end.
 
-        With `defer`, its background handlers do not run; returns their lane if it has some.
+        In the first stage its background handlers do not run; returns their lane if it has some.
 
         Raises:
             StoppingError: The bot is being stopped: it must be handled again.
@@ -134,27 +136,35 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         if self.inbox is None or self.is_stopping:
             await asyncio.sleep(PAUSE_SECONDS)  # the job is available again at once
             raise StoppingError("the bot is being stopped: the update is handled by another one")
-        if defer:
-            self._deferring.add(number)
+        stage = self._receiving if is_first_stage else self._answering
+        stage.add(number)
         try:
             end = await self._handle(self.inbox, update)
             is_closed = end is None or await end
+            if number in self._superseded:
+                return None
             if number in self._held:
                 raise StoreError(f"update {number} cannot be stored: it is handled again")
             if not is_closed:
                 raise StoppingError("the bot is being stopped: the update is handled again")
             return self._deferred.get(number)
         finally:
+            stage.discard(number)
             self._held.discard(number)
-            self._deferring.discard(number)
+            self._superseded.discard(number)
             self._deferred.pop(number, None)
+            self.inbox.leave(number)
+
+    def is_answering(self, update: Update) -> bool:
+        """Whether an update has passed the access check, and its background handlers run now."""
+        return update.update_id in self._answering
 
     def run_in_background(
         self, update: Update, start: Callable[[], Coroutine[Any, Any, None]], lane: Lane
     ) -> None:
         """Start a background handler of an update, or remember that it must run later."""
         number = update.update_id
-        if number in self._deferring:
+        if number in self._receiving:
             if self._deferred.get(number, "answer") == "answer":
                 self._deferred[number] = lane
         else:
@@ -217,7 +227,8 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         number = update.update_id
         if self.is_stopping or not await self._begin(inbox, update):
             return None
-        self.updates[next(kind for kind in Update.ALL_TYPES if getattr(update, kind))] += 1
+        if number not in self._answering:
+            self.updates[next(kind for kind in Update.ALL_TYPES if getattr(update, kind))] += 1
         attempt = Attempt(inbox, number) if inbox.was_begun_before(number) else None
         token = CURRENT_ATTEMPT.set(attempt)
         try:
@@ -302,6 +313,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         """
         if not isinstance(update, Update):
             return await super().process_error(update, error, job, coroutine)
+        if isinstance(error, SupersededError):
+            self._superseded.add(update.update_id)
+            return True
         if isinstance(error, StoreError | StoppingError):
             self._held.add(update.update_id)
         if isinstance(error, StoppingError):
@@ -352,14 +366,14 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         If a message cannot be stored, for example because it has half a surrogate pair, this is
         reported like an error in a handler.
         """
-        number = update.update_id
+        number, earlier = update.update_id, int(self.is_answering(update))
         try:
             try:
-                return await inbox.begin(number, self.select_stored(update))
+                return await inbox.begin(number, self.select_stored(update), earlier)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001  it must not end the update fetcher
-                if await inbox.begin(number):
+                if await inbox.begin(number, earlier=earlier):
                     await self.process_error(update, error)
                     super().create_task(self._end(inbox, number))
                 return False
@@ -383,6 +397,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
             return True
         try:
             await inbox.end(number)
+        except SupersededError:
+            self._superseded.add(number)
+            return False
         except StoreError:
             logger.exception("update %d cannot be closed: it is held", number)
             self._held.add(number)

@@ -3,6 +3,7 @@
 UnderstudyError           says what happened and what to do; the command line prints it
 ├── SettingsError         a setting is missing or invalid
 ├── StoreError            a database cannot be used, written or copied
+│   └── SupersededError   another process handles the update
 ├── StoppingError         the bot is stopping; waiting work continues after a restart
 ├── DumpError             a dump cannot be written: the chat or the file is unclear
 ├── TelegramUnreachable   the Bot API does not answer, or rejects the token
@@ -21,6 +22,10 @@ class SettingsError(UnderstudyError):
 
 class StoreError(UnderstudyError):
     """A database cannot be used, written or copied."""
+
+
+class SupersededError(StoreError):
+    """Another process handles the update, because this one was silent for too long."""
 
 
 class StoppingError(UnderstudyError):

@@ -102,5 +102,7 @@ def set_up_logging(level: LogLevel, layout: LogFormat, token: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)  # httpx logs addresses, with the token
     for noisy in ("telegram", "apscheduler"):
         logging.getLogger(noisy).setLevel(max(logging.INFO, logging.getLevelName(level)))
+    # It logs errors of connecting, which may quote a part of DATABASE_URL; the store reports them.
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)
     # Its errors are about retries that the bot's own rate limiter makes.
     logging.getLogger("telegram.ext.AIORateLimiter").setLevel(logging.CRITICAL)

@@ -14,14 +14,15 @@ from typing import TypeAlias
 
 from telegram.error import TelegramError
 
-from bot.application import DurableApplication
-from bot.errors import BotNotRunning, StoreError
+from bot.application import DurableApplication, is_empty
+from bot.errors import BotNotRunning, StoppingError, StoreError
 from bot.services.replies import TOO_MANY
 from bot.services.state import BotState
 from bot.store.postgres.changes import ChangeListener
 from bot.store.postgres.database import PostgresDatabase
 from bot.store.postgres.job_queue import JobQueue, Stage
 from bot.store.postgres.leadership import Leadership
+from bot.store.postgres.limits import delete_old_actions
 from bot.transport.polling import Client
 
 RECOVER_SECONDS = 3.0  # between searches for the jobs of dead processes
@@ -51,7 +52,7 @@ class Replica:
             backend.conninfo, state.store.database, state.settings.parallel_replies
         )
         self.leadership = Leadership(backend.conninfo)
-        self._listener = ChangeListener(backend.conninfo, state.apply_change, state.reload)
+        self._listener = ChangeListener(backend, state.apply_change, state.reload, state.is_current)
 
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[None]:
@@ -59,11 +60,16 @@ class Replica:
         state, inbox = self._state, self._state.store.inbox
         async with self.queue.open():
             state.queue, inbox.on_store = self.queue, self.queue.defer
+            state.is_current.clear()
             self._app.has_job_queue = True
             listening = asyncio.create_task(self._listener.run(), name="changes")
             self._app.needed_tasks.append(listening)
             try:
-                await self._listener.is_listening.wait()
+                waiting = asyncio.create_task(state.is_current.wait())
+                await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if listening.done():
+                    await listening  # raises why
                 yield
             finally:
                 listening.cancel()
@@ -84,23 +90,30 @@ class Replica:
 
     async def _handle(self, update_id: int, stage: Stage) -> None:
         """Handle a stage of an update; see `bot.store.postgres.job_queue`."""
-        await self._listener.is_listening.wait()  # the state in memory is current again
+        await self._state.is_current.wait()
         inbox = self._state.store.inbox
         body = await inbox.find(update_id)
         if body is None:
             return
         update = self._client.parse_update(body)
-        if update is None:
+        if update is None or is_empty(update):
             await inbox.set_aside(update_id)
             return
         token = TOO_MANY.set(stage == "refuse")
         try:
-            lane = await self._app.handle_queued(update, defer=stage == "receive")
+            lane = await self._app.handle_queued(update, is_first_stage=stage == "receive")
+        except (StoreError, StoppingError):
+            raise
+        except Exception:
+            logger.exception("update %d cannot be handled: it is set aside", update_id)
+            await inbox.set_aside(update_id)
+            return
         finally:
             TOO_MANY.reset(token)
         if lane is not None:
-            chat = update.effective_chat
-            await self.queue.defer_answer(update_id, chat.id if chat else 0, lane)
+            chat, user = update.effective_chat, update.effective_user
+            chat_id, user_id = chat.id if chat else 0, user.id if user else 0
+            await self.queue.defer_answer(update_id, chat_id, user_id, lane)
 
     async def _lead(self) -> None:
         """Do what only one process must do.
@@ -114,6 +127,7 @@ class Replica:
             await asyncio.gather(
                 self._repeat(self._recover, RECOVER_SECONDS),
                 self._repeat(self.queue.defer_missing, DEFER_SECONDS),
+                self._repeat(self._clean_limits, DEFER_SECONDS),
                 self._watch_polling(),
             )
         finally:
@@ -135,6 +149,9 @@ class Replica:
         count = await self.queue.recover(self._record_crash)
         if count:
             logger.warning("%d updates of a process that died are handled again", count)
+
+    async def _clean_limits(self) -> None:
+        await self._state.store.database.write(delete_old_actions)
 
     async def _record_crash(self, update_id: int) -> bool:
         """Record that a process died while it handled an update; return whether it is set aside."""

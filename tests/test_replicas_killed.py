@@ -64,7 +64,7 @@ async def kill_at_random(everyone, chance, kills, tell=lambda _: None):
     alive = (
         "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '2 s'"
     )
-    while everyone[0].rows(alive) != [(2 * PROCESSES,)]:  # noqa: ASYNC110  the last one has started
+    while everyone[0].rows(alive) != [(5 * PROCESSES,)]:  # noqa: ASYNC110  the last one has started
         await asyncio.sleep(0.1)
     for lives in everyone:
         status, _ = await lives.stop()

@@ -83,6 +83,13 @@ def _count_first_name(text: str, people: Sequence[Person]) -> int:
     return sum(fold(person.name).split(" ")[0] == first for person in people)
 
 
+def is_reply_to_bot(update: Update, context: Context) -> bool:
+    """Whether a message replies to one of the bot's."""
+    replied = update.message.reply_to_message if update.message else None
+    author = replied.from_user if replied else None
+    return author is not None and author.id == context.bot.id
+
+
 @dataclass(frozen=True, slots=True)
 class VoiceHandlers:
     """Handlers that answer in one voice."""
@@ -120,11 +127,9 @@ class VoiceHandlers:
         if (
             message is None
             or replied is None
+            or not is_reply_to_bot(update, context)
             or not self.state.access.may_speak_in(message.chat.id)
         ):
-            return
-        author = replied.from_user
-        if author is None or author.id != context.bot.id:
             return
         if person := await self._voice_of(replied):
             await self._speak(context, place_of(message), person, message.date)

@@ -20,7 +20,7 @@ from telegram import (
 from telegram.error import BadRequest, Forbidden, NetworkError, TelegramError
 from telegram.ext import ApplicationHandlerStop
 
-from bot.application import Context
+from bot.application import Context, DurableApplication
 from bot.services.access import is_admin
 from bot.services.state import BotState
 from bot.store.messages import Place
@@ -117,6 +117,8 @@ class AccessCheck:
         state, chat, message = context.state, update.effective_chat, update.message
         if chat is None or update.my_chat_member:
             return
+        if _is_checked(update, context):
+            return
         if message and is_by_bot(message):
             raise ApplicationHandlerStop
         if state.access.may_speak_in(chat.id):
@@ -211,6 +213,11 @@ class Membership:
         if not receives_all and not context.state.group(chat.id).told_privacy:
             for receiver in (place, Place(adder_id)):
                 await context.delivery.send_text(receiver, context.texts.privacy_mode_on)
+
+
+def _is_checked(update: Update, context: Context) -> bool:
+    application = context.application
+    return isinstance(application, DurableApplication) and application.is_answering(update)
 
 
 async def allow(message: Message, context: Context) -> str:

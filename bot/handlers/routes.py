@@ -28,7 +28,7 @@ from bot.application import (
 )
 from bot.errors import StoreError
 from bot.handlers.admin import roll_back, show_model, show_status
-from bot.handlers.as_command import VoiceHandlers
+from bot.handlers.as_command import VoiceHandlers, is_reply_to_bot
 from bot.handlers.consent import forget, opt_in, opt_out
 from bot.handlers.guess import GuessGame, record_answer
 from bot.handlers.info import explain_line, list_voices, show_help, show_privacy, start
@@ -55,7 +55,10 @@ logger = logging.getLogger(__name__)
 _CHECK, _ANSWER, _JOIN_IN = -1, 0, 1
 """The groups of handlers; an update runs through them in this order."""
 _NEW = filters.UpdateType.MESSAGE  # an edited command would be answered twice
-_LANES: Mapping[str, Lane] = {"guess": "reply", "simulate": "simulation"}
+_LANES: Mapping[str, Lane] = {
+    "guess": "reply", "simulate": "simulation", "stop": "stop",
+    "optin": "decision", "optout": "decision", "forget": "decision",
+}  # fmt: skip
 _COMMAND = _NEW & ~filters.FORWARDED & ~filters.VIA_BOT
 """Commands that their sender typed: a forwarded /optin is not consent."""
 
@@ -111,7 +114,8 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     app.add_handler(
         ChatMemberHandler(membership.change_membership, ChatMemberHandler.MY_CHAT_MEMBER), _ANSWER
     )
-    app.add_handler(MessageHandler(replies, in_background(voices.reply, "reply")), _ANSWER)
+    replying = in_background(voices.reply, "reply", is_needed=is_reply_to_bot)
+    app.add_handler(MessageHandler(replies, replying), _ANSWER)
     app.add_handler(MessageReactionHandler(record_reactions), _ANSWER)
     app.add_handler(
         CallbackQueryHandler(in_background(voices.tell_voice), pattern=VOICE_BUTTON), _ANSWER
@@ -119,7 +123,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     app.add_handler(CallbackQueryHandler(in_background(voices.press, "reply")), _ANSWER)
     app.add_handler(PollAnswerHandler(record_answer), _ANSWER)
     joining = in_background(
-        on_message(join_in.consider_joining), "reply", is_needed=join_in.may_join
+        on_message(join_in.consider_joining), "join", is_needed=join_in.may_join
     )
     app.add_handler(MessageHandler(conversation, joining), _JOIN_IN)
     app.add_error_handler(report_error)

@@ -11,7 +11,7 @@ from bot.application import Context
 from bot.errors import StoppingError
 from bot.handlers.as_command import choose_question, explain_refusal
 from bot.handlers.speaking import Speaking
-from bot.services.replies import ReplyRequest
+from bot.services.replies import TOO_MANY, ReplyRequest
 from bot.transport.incoming import after_command, place_of
 from model.chat.roster import Person, Roster
 
@@ -65,6 +65,8 @@ class Simulator:
         chat_id, state = message.chat.id, context.state
         if chat_id not in self.running and not await state.count_replies(chat_id):
             return context.texts.nothing_to_stop
+        if state.queue:
+            await state.queue.cancel_replies(chat_id)
         self.stop_turns(chat_id)
         await state.store.groups.announce_stop(chat_id)
         return context.texts.stopped
@@ -93,7 +95,8 @@ class Simulator:
             if refusal := explain_refusal(person, access, texts, chat_id):
                 return refusal
         running = self.running.get(chat_id)
-        return texts.simulation_running if running and not running.is_set() else wanted
+        is_running = running is not None and not running.is_set()
+        return texts.simulation_running if is_running or TOO_MANY.get() else wanted
 
     async def _play(
         self, wanted: SimulationRequest, message: Message, context: Context, stopped: asyncio.Event

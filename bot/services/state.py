@@ -1,5 +1,6 @@
 """State that all handlers share: settings, model, store, groups, decisions."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -48,11 +49,14 @@ class BotState:
     on_stop: list[Callable[[int], None]] = field(default_factory=list)
     """Called with a chat's id to stop the turns that this process sends to it."""
     queue: "JobQueue | None" = None
+    is_current: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared while changes by other processes may be missed."""
 
     async def open(self) -> None:
         """Load the current model, the groups and the decisions."""
         await self.model_holder.load()
         await self.reload()
+        self.is_current.set()
 
     async def reload(self) -> None:
         """Load the groups and the decisions, and what was forgotten lately."""
@@ -114,8 +118,8 @@ class BotState:
         return self.groups.get(chat_id) or fresh
 
     async def save_group(self, group: Group) -> None:
-        """Store a group."""
-        await self.store.groups.save(group)
+        """Store what changed in a group."""
+        await self.store.groups.save(group, self.groups.get(group.chat_id))
         self.groups[group.chat_id] = group
 
     def current_place(self, place: Place) -> Place:

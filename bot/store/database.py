@@ -14,13 +14,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, delete, false, inspect
+from sqlalchemy import Connection, Engine, delete, false, inspect, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 import migrations
-from bot.errors import StoreError
+from bot.errors import StoreError, SupersededError
 from bot.store.engines import ANOTHER, READERS, Backend, make_backend
-from bot.store.tables import messages
+from bot.store.tables import inbox, messages
 from model.chat.names import make_printable
 
 UPGRADE = "understudy-bot db upgrade"
@@ -56,6 +56,8 @@ class Database:
         self.backend = backend
         self.write_lock = threading.Lock()
         """Held while this process writes; other connections of this process must take it too."""
+        self.attempts: dict[int, int] = {}
+        """The updates that this process handles, and how often each had been started then."""
         self.after_close: list[Callable[[], object]] = []
         """Called in a thread when all connections are closed."""
         self._reading, self._writing = backend.make_reader(), backend.make_writer()
@@ -91,6 +93,21 @@ class Database:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._write_waiting())
         return await future
+
+    def check_attempt(self, connection: Connection, update_id: int) -> None:
+        """Check that no other process has started an update again; this transaction stores for it.
+
+        Another process does that if this one was silent for too long.
+
+        Raises:
+            SupersededError: One has.
+        """
+        own = self.attempts.get(update_id)
+        if own is None or not self.backend.is_shared:
+            return
+        query = select(inbox.c.begun).where(inbox.c.update_id == update_id)
+        if connection.execute(query).scalar() != own:
+            raise SupersededError(f"another process handles update {update_id}")
 
     async def wait_for_writer(self) -> None:
         """Wait until the writing thread has nothing to do; it does not return if that hangs."""

@@ -102,11 +102,21 @@ class Groups:
 
         return await self._database.read(load)
 
-    async def save(self, group: Group) -> None:
-        """Store a group's current settings."""
+    async def save(self, group: Group, before: Group | None = None) -> None:
+        """Store a group's settings; with its earlier ones, only those that differ from them.
+
+        Another process may have changed other settings in the meantime.
+        """
         values = {name: getattr(group, name) for name in _FIELDS}
+        changed = {
+            name: value
+            for name, value in values.items()
+            if before is None or getattr(before, name) != value
+        }
         upsert = insert(groups).values(values)
-        upsert = upsert.on_conflict_do_update(index_elements=[groups.c.chat_id], set_=values)
+        upsert = upsert.on_conflict_do_update(
+            index_elements=[groups.c.chat_id], set_=changed or {"chat_id": group.chat_id}
+        )
 
         def write(connection: Connection) -> None:
             connection.execute(upsert)

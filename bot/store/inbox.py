@@ -31,8 +31,8 @@ from bot.store.tables import inbox
 from bot.store.updates import Json, find_quoted, make_ref, remove_erased_text
 from model.chat.conversation import Message
 
-Lane: TypeAlias = Literal["answer", "reply", "simulation"]
-"""How an update is answered: without the model, with one reply, or with a simulation."""
+Lane: TypeAlias = Literal["answer", "decision", "stop", "reply", "simulation", "join"]
+"""How an update is answered; `bot.store.postgres.job_queue` says what each means."""
 
 WAITING, HANDLED, SET_ASIDE = "waiting", "handled", "set aside"
 MAX_CRASHES = 5
@@ -167,15 +167,18 @@ class Inbox:
         """Whether an update that is being handled was started before and did not end."""
         return update_id in self._restarted
 
-    async def begin(self, update_id: int, received: Received | None = None) -> bool:
+    async def begin(
+        self, update_id: int, received: Received | None = None, earlier: int = 0
+    ) -> bool:
         """Record that an update starts, and store its message; return False if it is not waiting.
 
-        An update that was started before is marked as working.
+        An update that was started more often than the `earlier` stages of its handling explain is
+        marked as working.
         """
         begun = (
             update(inbox)
             .where(inbox.c.update_id == update_id, inbox.c.state == WAITING)
-            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > 0)
+            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > earlier)
             .returning(inbox.c.begun)
         )
 
@@ -188,7 +191,9 @@ class Inbox:
             return tries or 0
 
         tries = await self._database.write(write)
-        if tries > 1:
+        if tries > 0:
+            self._database.attempts[update_id] = tries
+        if tries > 1 + earlier:
             self._restarted.add(update_id)
         return tries > 0
 
@@ -197,13 +202,24 @@ class Inbox:
         await self._execute(_change(update_id, working=working))
 
     async def clear_working(self) -> None:
-        """Record an orderly stop: the next start counts no crash."""
-        await self._execute(update(inbox).where(inbox.c.working).values(working=False))
+        """Record an orderly stop of this process: no crash is counted."""
+        is_own = inbox.c.update_id.in_(self._database.attempts)
+        await self._execute(update(inbox).where(inbox.c.working, is_own).values(working=False))
 
     async def end(self, update_id: int) -> None:
         """Record that an update is handled, and delete its content."""
-        await self._execute(_change(update_id, state=HANDLED, body=None, working=False))
+
+        def write(connection: Connection) -> None:
+            self._database.check_attempt(connection, update_id)
+            connection.execute(_change(update_id, state=HANDLED, body=None, working=False))
+
+        await self._database.write(write)
+        self.leave(update_id)
+
+    def leave(self, update_id: int) -> None:
+        """Forget that this process handles an update."""
         self._restarted.discard(update_id)
+        self._database.attempts.pop(update_id, None)
 
     async def set_aside(self, update_id: int) -> None:
         """Record that an update cannot be read."""

@@ -154,7 +154,7 @@ class Outbox:
                 index_elements=[replies.c.update_id, replies.c.part], set_=values
             )
         )
-        await self._database.write(lambda connection: connection.execute(change))
+        await self._write(part, lambda connection: connection.execute(change))
 
     async def unsent(self, part: Part) -> Turn | None:
         """Return the unsent messages of a part's turn, or None if no turn is stored."""
@@ -242,6 +242,7 @@ class Outbox:
         """Store what became of a part, and drop its entry in the send log."""
 
         def write(connection: Connection) -> T:
+            self._database.check_attempt(connection, part.update_id)
             result = work(connection)
             self.log.clear(connection, part)
             return result

@@ -188,9 +188,13 @@ class SendTable:
         note = json.dumps(asdict(Note(part, left, place=place)))
         values = {"update_id": part.update_id, "part": part.number, "note": note}
         new = insert(sends).values(values).on_conflict_do_nothing().returning(sends.c.part)
-        is_new = await self._database.write(lambda one: one.execute(new).scalar() is not None)
-        if not is_new:
-            raise StoreError(f"another process handles update {part.update_id}")
+
+        def write(connection: Connection) -> bool:
+            self._database.check_attempt(connection, part.update_id)
+            return connection.execute(new).scalar() is not None
+
+        if not await self._database.write(write):
+            raise StoreError(f"another process sends a message for update {part.update_id}")
 
     async def note_arrival(self, part: Part, message: Message | None) -> None:
         """See SendLog."""

@@ -1,15 +1,22 @@
 """Several processes of a bot on one PostgreSQL server: they share its work and what it knows."""
 
 import asyncio
+import threading
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partialmethod
 
+import procrastinate
+import psycopg
 import pytest
-from sqlalchemy import text
+from procrastinate.exceptions import ConnectorException
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import URL, text
 
 from bot.errors import SettingsError, StoreError
-from bot.store.database import open_database
+from bot.store.database import lock_database, open_database
 from bot.store.engines import make_backend
 from bot.store.erasure import ErasureQuery
 from bot.store.groups import Decisions, Group
@@ -59,9 +66,9 @@ async def test_both_processes_answer_and_a_chats_order_is_kept(stage, replicas, 
     for number, app in enumerate(replicas):
         inner = app.handle_queued
 
-        async def counted(update, *, defer, inner=inner, number=number):
+        async def counted(update, *, is_first_stage, inner=inner, number=number):
             handled[number] += 1
-            return await inner(update, defer=defer)
+            return await inner(update, is_first_stage=is_first_stage)
 
         app.handle_queued = counted
     chat = stage.telegram.chat(FRIENDS, title="Friends")
@@ -179,7 +186,7 @@ async def test_only_one_process_sends_a_message(url):
     async with open_database(url) as database:
         one, other = SendTable(database), SendTable(database)
         await one.note_attempt(Part(5, 0), left=2)
-        with pytest.raises(StoreError, match="another process handles update 5"):
+        with pytest.raises(StoreError, match="another process sends a message for update 5"):
             await other.note_attempt(Part(5, 0), left=2)
         await one.drop(Part(5, 0))
         await other.note_attempt(Part(5, 0), left=2)
@@ -228,7 +235,13 @@ async def test_updates_without_a_job_get_one(url):
 
         assert await queue.defer_missing(older_than=-1) == 2
         assert await queue.defer_missing(older_than=-1) == 0
-        assert await queue.count_jobs() == {"receive": 2, "answer": 0, "reply": 0}
+        assert await queue.count_jobs() == {
+            "receive": 2,
+            "answer": 0,
+            "reply": 0,
+            "simulation": 0,
+            "stop": 0,
+        }
 
 
 async def test_a_webhook_needs_a_secret_that_all_processes_know(stage, url):
@@ -243,8 +256,230 @@ async def test_two_processes_can_make_the_tables_at_the_same_time(postgres, stag
         await asyncio.gather(
             *(stack.enter_async_context(stage.running_process(database_url=url)) for _ in range(2))
         )
-        await until(lambda: _has_workers(url, 4))
+        await until(lambda: _has_workers(url, 10))
 
 
 async def _has_workers(url, count):
     return await rows(url, "SELECT count(*) FROM procrastinate_workers") == [(count,)]
+
+
+@pytest.fixture
+async def second_group(stage, replicas):
+    chat = stage.telegram.chat(-1009, title="Others")
+    allowed = frozenset({FRIENDS})
+    await state_of(replicas[0]).save_group(
+        Group(chat.id, chat.title, authorised=True, allowed=allowed)
+    )
+    await until(lambda: state_of(replicas[1]).group(chat.id).authorised)
+    return chat
+
+
+def spoken(stage):
+    return [words for words in stage.said() if words.startswith("🎭")]
+
+
+async def test_a_job_whose_end_is_lost_does_not_block_its_chat(
+    stage, replicas, group, joao, monkeypatch, url
+):
+    failed = []
+    real = procrastinate.PsycopgConnector.execute_query_async
+
+    async def lose_once(self, query, **arguments):
+        if "finish" in query and not failed:
+            failed.append(query)
+            raise ConnectorException from psycopg.OperationalError()
+        return await real(self, query, **arguments)
+
+    monkeypatch.setattr(procrastinate.PsycopgConnector, "execute_query_async", lose_once)
+    await stage.telegram.say(group, joao, "one")
+    await until(lambda: failed)
+    await stage.telegram.say(group, joao, "/as Lei")
+
+    await until(lambda: spoken(stage), 10)
+    await until(lambda: _is_empty(url))
+
+
+async def test_a_flood_of_commands_in_one_group_does_not_delay_another(
+    stage, replicas, second_group, group, joao, zoe
+):
+    for _ in range(40):  # twice what Telegram lets the bot answer in a minute
+        await stage.telegram.say(group, zoe, "/help")
+    await until(lambda: len(stage.said()) == 20, 15)
+
+    answer = await asyncio.wait_for(stage.answer(second_group, joao, "/help"), 5)
+
+    assert answer["chat"]["id"] == second_group.id
+
+
+async def test_a_process_that_was_silent_for_too_long_sends_nothing_twice(
+    stage, replicas, group, joao, url, monkeypatch
+):
+    gates = [threading.Event(), threading.Event()]
+    monkeypatch.setattr(type(stage.speaker), "reply", partialmethod(_wait_and_reply, gates))
+    await stage.telegram.say(group, joao, "/as Lei")
+    await until(lambda: len(stage.speaker.asked) == 1, 10)
+
+    async def is_never_aside(_):
+        return False
+
+    async with open_database(url) as database:  # as if its heartbeat had stopped
+        late = text("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '1 hour'")
+        await database.write(lambda one: one.execute(late))
+    await replicas[0].bot_data["replica"].queue.recover(is_never_aside)
+    await until(lambda: len(stage.speaker.asked) == 2, 15)
+    gates[0].set()
+    await asyncio.sleep(0.5)
+    said_by_the_first = len(spoken(stage))
+    gates[1].set()
+
+    await until(lambda: spoken(stage), 10)
+    await asyncio.sleep(0.5)
+    assert said_by_the_first == 0
+    assert len(spoken(stage)) == 1
+
+
+def _wait_and_reply(speaker, gates, context, voice, *_, **__):
+    number = len(speaker.asked)
+    speaker.asked.append((voice, context))
+    gates[number].wait(15)
+    return (f"{voice} generation {number}",)
+
+
+async def test_the_last_decision_of_a_person_counts(stage, replicas, url):
+    ana = stage.telegram.user(15, "Ana")
+    chat = stage.telegram.private(ana)
+    for _ in range(10):
+        await stage.telegram.say(chat, ana, "/optin")
+        await stage.telegram.say(chat, ana, "/optout")
+    await until(lambda: len(stage.said()) == 20, 20)
+
+    found = await rows(url, "SELECT decision FROM decisions ORDER BY id")
+    assert [one for (one,) in found] == ["optin", "optout"] * 10
+
+
+async def test_two_presses_of_a_button_give_one_reply(stage, replicas, group, joao, hugo):
+    asked = await stage.answer(group, joao, "/as Hugo")
+    data = asked["reply_markup"]["inline_keyboard"][0][0]["callback_data"]
+
+    for user in (joao, hugo):
+        await stage.telegram.press(asked, user, data)
+
+    await until(lambda: spoken(stage), 10)
+    await asyncio.sleep(1)
+    assert len(spoken(stage)) == 1
+
+
+async def test_stop_ends_the_replies_that_wait(stage, replicas, group, joao, url):
+    stage.speaker.open.clear()
+    for _ in range(3):
+        await stage.telegram.say(group, joao, "/as Lei")
+    await until(lambda: stage.speaker.asked, 10)
+    await until(lambda: _has_jobs(url, 3))
+
+    stopped = await stage.answer(group, joao, "/stop")
+    stage.speaker.open.set()
+
+    assert stopped["text"] == EN.stopped
+    await until(lambda: _is_empty(url), 10)
+    assert spoken(stage) == []
+
+
+async def _has_jobs(url, count):
+    return await rows(url, "SELECT count(*) FROM procrastinate_jobs") == [(count,)]
+
+
+async def test_a_second_simulation_is_refused(stage, replicas, group, joao):
+    stage.speaker.open.clear()
+    await stage.telegram.say(group, joao, "/simulate 2")
+    await until(lambda: stage.speaker.asked, 10)
+
+    answer = await stage.answer(group, joao, "/simulate 2")
+    stage.speaker.open.set()
+
+    assert answer["text"] == EN.simulation_running
+    await until(lambda: len(spoken(stage)) == 2, 10)
+
+
+async def test_people_who_answer_each_other_take_no_replies(stage, replicas, group, joao, hugo):
+    said = await stage.telegram.say(group, hugo, "hello there")
+    stage.speaker.open.clear()
+    await stage.telegram.say(group, joao, "/as Lei")
+    await until(lambda: stage.speaker.asked, 10)
+    for _ in range(4):
+        await stage.telegram.say(group, joao, "an answer to Hugo", reply_to=said)
+    await stage.telegram.say(group, joao, "/as Lei")
+    await asyncio.sleep(1)
+    stage.speaker.open.set()
+
+    await until(lambda: len(spoken(stage)) == 2, 10)
+    assert EN.busy not in stage.said()
+
+
+async def test_a_private_command_counts_once(stage, replicas, zoe):
+    chat = stage.telegram.private(zoe)
+    for _ in range(20):
+        await stage.telegram.say(chat, zoe, "/help")
+
+    await until(lambda: len(stage.said()) == 20, 20)
+
+
+async def test_what_is_forgotten_while_a_process_cannot_hear_is_loaded(
+    stage, replicas, group, postgres
+):
+    first, second = map(state_of, replicas)
+    await first.store.messages.save(Message(group.id, 9, 15, "Ana", "words", datetime.now(UTC)))
+    postgres.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname LIKE 't%' AND query = 'LISTEN understudy_changes'"
+    )
+    await until(lambda: not second.is_current.is_set())
+
+    await first.mark(ErasureQuery(messages=frozenset({Ref(group.id, 9)})))
+
+    await until(second.is_current.is_set)
+    assert 9 in second.forgotten[group.id]
+
+
+async def test_processes_that_change_a_group_keep_each_others_changes(stage, replicas, url, group):
+    first, second = map(state_of, replicas)
+    await first.save_group(Group(group.id, "Pals", authorised=True))
+    await until(lambda: second.group(group.id).title == "Pals")
+
+    await asyncio.gather(
+        first.save_group(replace(first.group(group.id), authorised=False)),
+        second.save_group(replace(second.group(group.id), chatty=50)),
+    )
+
+    assert await rows(url, "SELECT authorised, chatty FROM groups") == [(False, 50)]
+    await until(lambda: second.group(group.id) == first.group(group.id))
+
+
+async def test_an_update_of_an_unknown_kind_is_set_aside(stage, replicas, url):
+    await state_of(replicas[0]).store.inbox.store([{"update_id": 7, "business_gift": {"id": 1}}])
+
+    await until(lambda: _is_empty(url), 10)
+    assert await rows(url, "SELECT state FROM inbox WHERE update_id = 7") == [("set aside",)]
+
+
+async def test_an_upgrade_that_takes_the_database_ends_the_process(postgres, stage, url):
+    process = stage.running_process(database_url=url)
+    app = await process.__aenter__()
+    postgres.disconnect_all()
+    with lock_database(url):
+        await until(lambda: any(one.done() for one in app.needed_tasks), 10)
+
+    with pytest.raises(StoreError, match="another understudy-bot uses the database"):
+        await process.__aexit__(None, None, None)
+
+
+@pytest.mark.parametrize("password", ["my secret", "a'b", "ü%2F", "x@y:z"])
+def test_the_address_for_the_job_queue_means_the_same(password):
+    url = URL.create("postgresql", "bot", password, "db.example", 5433, "understudy")
+    text_of_url = url.render_as_string(hide_password=False)
+
+    found = conninfo_to_dict(make_backend(text_of_url).conninfo)
+
+    assert found["password"] == password
+    assert (found["host"], str(found["port"]), found["dbname"]) == (
+        "db.example", "5433", "understudy",
+    )  # fmt: skip

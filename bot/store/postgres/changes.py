@@ -2,52 +2,73 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from bot.errors import StoreError
 from bot.store.changes import CHANNEL, Kind
+from bot.store.postgres.database import InUseError, PostgresDatabase
 
 RETRY_SECONDS = 1.0
-CHECK_SECONDS = 10.0  # between checks that the connection still exists
+CHECK_SECONDS, ANSWER_SECONDS = 5.0, 5.0
+"""Seconds between checks that the connection still exists, and for the answer to one."""
+KEEPALIVE: Mapping[str, int] = {
+    "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3,
+}  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
 
 class ChangeListener:
-    """Hears of the changes; `is_listening` is false while some could be missed."""
+    """Hears of the changes; `is_current` is set while none can be missed.
+
+    Its connection also has the lock that keeps other bots and upgrades away.
+    """
 
     def __init__(
         self,
-        conninfo: str,
+        backend: PostgresDatabase,
         on_change: Callable[[Kind, int], Awaitable[None]],
         on_connect: Callable[[], Awaitable[None]],
+        is_current: asyncio.Event,
     ) -> None:
         """Call `on_change` for each change, and `on_connect` whenever some may have been missed."""
-        self._conninfo = conninfo
+        self._backend = backend
         self._on_change, self._on_connect = on_change, on_connect
-        self.is_listening = asyncio.Event()
+        self._is_current = is_current
 
     async def run(self) -> None:
-        """Listen until cancelled; connect again if the connection is lost."""
+        """Listen until cancelled; connect again if the connection is lost.
+
+        Raises:
+            StoreError: An upgrade or another bot has taken the database in the meantime.
+        """
         while True:
             try:
                 await self._listen()
-            except (psycopg.Error, StoreError) as error:
+            except InUseError:
+                raise
+            except (psycopg.Error, StoreError, TimeoutError) as error:
                 logger.warning("changes cannot be heard (%s): retrying", type(error).__name__)
             finally:
-                self.is_listening.clear()
+                self._is_current.clear()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self) -> None:
-        connection = await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            address = make_conninfo(self._backend.conninfo, **KEEPALIVE)
+            connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
         async with connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
-            await self._on_connect()
-            self.is_listening.set()
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._backend.share_lock(connection)
+                await connection.execute(f"LISTEN {CHANNEL}")
+                await self._on_connect()
+            self._is_current.set()
             while True:
                 async for notice in connection.notifies(timeout=CHECK_SECONDS):
                     kind, _, number = notice.payload.partition(":")
                     await self._on_change(kind, int(number))  # type: ignore[arg-type]  # as announced
-                await connection.execute("SELECT 1")
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await connection.execute("SELECT 1")

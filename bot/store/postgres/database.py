@@ -4,14 +4,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from bot.errors import StoreError
 from bot.store.engines import ANOTHER, POSTGRES, READERS, in_use
+
+if TYPE_CHECKING:
+    import psycopg  # optional
 
 DRIVER = f"{POSTGRES}+psycopg"
 _CONNECT_SECONDS = 10
@@ -23,7 +27,12 @@ _MIGRATION = 7_264_178_893_223
 _MAX_INT = 2**31
 
 _UNREACHABLE = "08"  # the SQLSTATE class of connection errors
+_ENDED = "57P"  # the server ends, or has just been started
 _FULL, _READ_ONLY = "53", "25006"
+
+
+class InUseError(StoreError):
+    """An upgrade or another bot uses the database."""
 
 
 class PostgresDatabase:
@@ -37,7 +46,7 @@ class PostgresDatabase:
     def __init__(self, url: str) -> None:
         parts = make_url(url)
         self._url = parts.set(drivername=DRIVER)
-        self.conninfo = parts.set(drivername=POSTGRES).render_as_string(hide_password=False)
+        self.conninfo = _make_conninfo(self._url)
         self.name = f"{parts.database or ''} on {parts.host or 'this machine'}"
         self.path = Path(f"{Path(parts.database or 'understudy').name}.postgresql")
         self.file = self.path.absolute()
@@ -102,6 +111,17 @@ class PostgresDatabase:
         if connection.execute(others.bindparams(first=_BOTS, second=number)).scalar_one():
             raise StoreError(in_use(self.name))
 
+    async def share_lock(self, connection: "psycopg.AsyncConnection[Any]") -> None:
+        """Take the lock of a running bot once more, for as long as this connection lasts.
+
+        Raises:
+            InUseError: An upgrade has the lock.
+        """
+        query = "SELECT pg_try_advisory_lock_shared(%s)"
+        row = await (await connection.execute(query, (_LOCK,))).fetchone()
+        if not row or not row[0]:
+            raise InUseError(in_use(self.name))
+
     def is_locked(self) -> bool:
         """See Backend."""
         query = text(
@@ -147,7 +167,7 @@ class PostgresDatabase:
                 self._url,
                 hide_parameters=True,
                 connect_args={"connect_timeout": _CONNECT_SECONDS},
-                **options,
+                **{**({} if "poolclass" in options else {"max_overflow": 0}), **options},
             )
         except ModuleNotFoundError as error:
             raise StoreError(
@@ -161,7 +181,7 @@ class PostgresDatabase:
         if not isinstance(context.sqlalchemy_exception, DBAPIError):
             return None
         code = getattr(context.original_exception, "sqlstate", None)
-        if code is None or code[:2] == _UNREACHABLE:
+        if code is None or context.is_disconnect or code[:2] == _UNREACHABLE or code[:3] == _ENDED:
             return StoreError(
                 f"the database {self.name} cannot be reached: start the server, check the address "
                 f"and the password, or {ANOTHER}"
@@ -174,3 +194,13 @@ class PostgresDatabase:
         if code == _READ_ONLY:
             return StoreError(f"the database {self.name} is read-only: use the primary server")
         return None
+
+
+def _make_conninfo(url: URL) -> str:
+    """Return an address for psycopg that means what the URL means for SQLAlchemy."""
+    from psycopg.conninfo import make_conninfo
+    from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+    dialect: Any = PGDialect_psycopg  # it has no types
+    _, options = dialect().create_connect_args(url)
+    return make_conninfo("", **options)

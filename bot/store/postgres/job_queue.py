@@ -6,9 +6,12 @@ process. A job that stores a message and changes the bot's state ends quickly. I
 wanted, it defers a second job for that, so that nobody's messages wait while the model generates:
 
 - `receive`: the update is stored and its blocking handlers run; lock: the chat
-- `answer`: commands that need no model, such as /help and /stop; no lock
+- `answer`: commands that need no model, such as /help; lock: the chat's answers
+- `decision`: /optin, /optout and /forget; lock: the person, so that the last one counts
+- `stop`: /stop; no lock, so that it never waits
 - `reply` and `simulation`: the model generates; lock: one for each of the two in each chat
-- `refuse`: one of these, if too many of them wait in the chat already; no lock
+- `join`: the bot considers to join unprompted; lock: one for each chat
+- `refuse`: a `reply` or `simulation`, if too many of them wait in the chat already
 
 A process that dies leaves jobs behind that are marked as running. Its heartbeat ends, and the
 leading process makes these jobs available again (`recover`).
@@ -20,38 +23,50 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import procrastinate
+import psycopg
+from procrastinate.exceptions import ConnectorException, UniqueViolation
 from procrastinate.jobs import Job, Status
-from sqlalchemy import Connection, bindparam, text
+from psycopg_pool import PoolTimeout
+from sqlalchemy import Connection, bindparam, text, update
 
-from bot.errors import StoppingError, StoreError
+from bot.errors import StoppingError
 from bot.store.database import Database
-from bot.store.inbox import WAITING, Lane
+from bot.store.inbox import HANDLED, WAITING, Lane
+from bot.store.tables import inbox
 from bot.store.updates import find_chat_id
+
+T = TypeVar("T")
 
 Stage: TypeAlias = Literal["receive", "refuse"] | Lane
 
-QUICK_JOBS = 16  # of a process at once
 MORE_REPLIES = 4  # jobs of a process that pause between messages while the model generates others
-MAX_REPLIES_IN_CHAT = 3  # that wait or are generated, in all processes together
+MAX_PENDING: Mapping[str, int] = {"reply": 3, "simulation": 1}
+"""How many of these wait or are generated for a chat, in all processes together."""
 HEARTBEAT_SECONDS = 2.0
 STALLED_SECONDS = 15.0
 """Seconds without a heartbeat after which the jobs of a process are given to others."""
-POLL_SECONDS = 0.1
-"""Seconds between looks at the queue. New jobs are announced, but not the end of a job that the
-next one of its chat waits for."""
+POLL_SECONDS = 0.1, 0.3
+"""Seconds between looks at the queue of messages, and at the others. New jobs are announced, but
+not the end of a job that the next one of its chat waits for."""
+CONNECT_SECONDS = 5.0
+LOST_SECONDS = 20.0
+"""How long a query is repeated if the connection is lost: a job whose end is not recorded would
+block its chat."""
+DEAD_SECONDS = 5  # without a heartbeat, after which /stop also ends the jobs of a process
 RETRY_SECONDS = 5
 RESTART_SECONDS = 1.0  # after a lost connection
-MAX_FAILURES = 5
+STOP_SECONDS = 10.0
 MISSING_SECONDS = 60.0  # after which an update without a job gets one
 _TASK = "handle_update"
-_IMPORTANT, _NORMAL = 1, 0
 _QUEUES: Mapping[Stage, str] = {
-    "receive": "receive", "answer": "answer", "refuse": "answer",
-    "reply": "reply", "simulation": "reply",
+    "receive": "receive", "answer": "answer", "decision": "answer", "stop": "stop",
+    "refuse": "answer", "reply": "reply", "simulation": "simulation", "join": "simulation",
 }  # fmt: skip
+_WORKERS = {"receive": 16, "answer": 16, "stop": 4, "reply": 0, "simulation": 16}
+"""The jobs of each queue that a process handles at once; for replies see `JobQueue`."""
 _MISSING = text(
     "SELECT body FROM inbox WHERE state = :state AND received_at < :before AND body IS NOT NULL "
     "AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS job WHERE job.status IN ('todo', 'doing') "
@@ -64,6 +79,13 @@ _LOCKED = text(
     "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND lock IN :locks"
 ).bindparams(bindparam("locks", expanding=True))
 
+_WAITING_REPLIES = text(
+    "DELETE FROM procrastinate_jobs AS job WHERE lock IN :locks AND (status = 'todo' OR "
+    "(status = 'doing' AND NOT EXISTS (SELECT 1 FROM procrastinate_workers AS worker WHERE "
+    "worker.id = job.worker_id AND last_heartbeat > now() - make_interval(secs => :seconds)))) "
+    "RETURNING (args->>'update_id')::bigint"
+).bindparams(bindparam("locks", expanding=True))
+
 logger = logging.getLogger(__name__)
 
 Handle: TypeAlias = Callable[[int, Stage], Awaitable[None]]
@@ -73,28 +95,61 @@ Raises StoppingError or StoreError if it must be tried again.
 """
 
 
+class PatientConnector(procrastinate.PsycopgConnector):
+    """Repeats a query if the connection is lost, and a fetch if another process was faster."""
+
+    async def execute_query_async(self, query: Any, **arguments: Any) -> None:  # noqa: ANN401  the library's
+        """Execute a query."""
+        await _repeat(lambda: super(PatientConnector, self).execute_query_async(query, **arguments))
+
+    async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401  the library's
+        """Execute a query and return its row."""
+        return await _repeat(
+            lambda: super(PatientConnector, self).execute_query_one_async(query, **arguments)
+        )
+
+
+async def _repeat(execute: Callable[[], Awaitable[T]]) -> T:
+    """Execute a query, again after a lost connection or a conflict.
+
+    A conflict means that another process has fetched a job of the same chat.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + LOST_SECONDS
+    while True:
+        try:
+            return await execute()
+        except ConnectorException as error:
+            is_conflict = isinstance(error, UniqueViolation)
+            is_lost = isinstance(error.__cause__, psycopg.OperationalError | PoolTimeout)
+            if not (is_conflict or is_lost) or loop.time() > end:
+                raise
+        await asyncio.sleep(0.01 if is_conflict else RESTART_SECONDS)
+
+
 class RetryStrategy(procrastinate.BaseRetryStrategy):
     """Try a job again: at once if its process is stopped, else in some seconds."""
 
     def get_retry_decision(
         self, *, exception: BaseException, job: Job
     ) -> procrastinate.RetryDecision | None:
-        """Return when to try again; None if the job has failed too often."""
+        """Return when to try again."""
+        del job
         if isinstance(exception, StoppingError | asyncio.CancelledError):
             return procrastinate.RetryDecision()
-        if not isinstance(exception, StoreError) and job.attempts >= MAX_FAILURES:
-            return None
         return procrastinate.RetryDecision(retry_in={"seconds": RETRY_SECONDS})
 
 
 class JobQueue:
-    """The jobs of one bot. Use as a context manager; `run` handles them."""
+    """The jobs of one bot: `open` connects, `start` begins to handle them."""
 
     def __init__(self, conninfo: str, database: Database, replies: int = 1) -> None:
         """Run up to `replies` replies at once, and some more that pause between messages."""
         self._database = database
-        self._connector = procrastinate.PsycopgConnector(conninfo=conninfo, min_size=1, max_size=6)
-        self._app = procrastinate.App(connector=self._connector)
+        connector = PatientConnector(
+            conninfo=conninfo, min_size=1, max_size=4, timeout=CONNECT_SECONDS
+        )
+        self._app = procrastinate.App(connector=connector)
         # Within the store's own transactions, jobs are deferred on its own connection.
         self._deferrer = procrastinate.App(connector=procrastinate.SyncPsycopgConnector())
         self._replies = replies
@@ -107,21 +162,33 @@ class JobQueue:
 
     def defer(self, connection: Connection, updates: Sequence[Mapping[str, Any]]) -> None:
         """Defer a job for each new update, in the transaction that stores it."""
-        for update in updates:
-            self._defer(connection, update["update_id"], "receive", _chat_lock(update))
+        for one in updates:
+            self._defer(connection, one["update_id"], "receive", _chat_lock(one))
 
-    async def defer_answer(self, update_id: int, chat_id: int, lane: Lane) -> None:
+    async def defer_answer(self, update_id: int, chat_id: int, user_id: int, lane: Lane) -> None:
         """Defer the job that answers an update whose blocking handlers have ended."""
+        lock = {"stop": None, "decision": f"decision {user_id}"}.get(lane, f"{lane} {chat_id}")
 
         def write(connection: Connection) -> None:
-            if lane == "answer":
-                self._defer(connection, update_id, lane, priority=_IMPORTANT)
-            elif _count_locked(connection, lock := f"{lane} {chat_id}") < MAX_REPLIES_IN_CHAT:
-                self._defer(connection, update_id, lane, lock)
+            most = MAX_PENDING.get(lane)
+            if most is not None and lock and _count_locked(connection, lock) >= most:
+                self._defer(connection, update_id, "refuse", f"answer {chat_id}")
             else:
-                self._defer(connection, update_id, "refuse")
+                self._defer(connection, update_id, lane, lock)
 
         await self._database.write(write)
+
+    async def cancel_replies(self, chat_id: int) -> int:
+        """End the updates of a chat whose replies wait, or whose process died; return how many."""
+        query = _WAITING_REPLIES.bindparams(locks=_reply_locks(chat_id), seconds=DEAD_SECONDS)
+
+        def write(connection: Connection) -> int:
+            ids = list(connection.execute(query).scalars())
+            ended = update(inbox).where(inbox.c.update_id.in_(ids))
+            connection.execute(ended.values(state=HANDLED, body=None, working=False))
+            return len(ids)
+
+        return await self._database.write(write)
 
     def start(self, handle: Handle, grace_seconds: float) -> None:
         """Start to handle jobs in the background.
@@ -133,23 +200,20 @@ class JobQueue:
             await handle(update_id, stage)
 
         self._app.task(name=_TASK, retry=RetryStrategy())(handle_update)
-        for queues, concurrency in (
-            (("receive", "answer"), QUICK_JOBS),
-            (("reply",), self._replies + MORE_REPLIES),
-        ):
-            work = self._work(queues, concurrency, grace_seconds)
-            self._workers.append(asyncio.create_task(work, name=f"jobs {queues[0]}"))
+        for queue in _WORKERS:
+            work = self._work(queue, grace_seconds)
+            self._workers.append(asyncio.create_task(work, name=f"jobs {queue}"))
 
-    async def _work(self, queues: Sequence[str], concurrency: int, grace_seconds: float) -> None:
-        """Handle the jobs of some queues; start again if the connection is lost."""
+    async def _work(self, queue: str, grace_seconds: float) -> None:
+        """Handle the jobs of a queue; start again if the connection is lost."""
         while not self._is_stopping:
             try:
                 await self._app.run_worker_async(
-                    queues=list(queues),
-                    name="-".join(queues),
-                    concurrency=concurrency,
+                    queues=[queue],
+                    name=queue,
+                    concurrency=_WORKERS[queue] or self._replies + MORE_REPLIES,
                     install_signal_handlers=False,
-                    fetch_job_polling_interval=POLL_SECONDS,
+                    fetch_job_polling_interval=POLL_SECONDS[queue != "receive"],
                     update_heartbeat_interval=HEARTBEAT_SECONDS,
                     stalled_worker_timeout=STALLED_SECONDS,
                     shutdown_graceful_timeout=grace_seconds,
@@ -165,11 +229,12 @@ class JobQueue:
         return self._workers
 
     async def stop(self) -> None:
-        """Stop handling jobs."""
+        """Stop handling jobs; give up after some seconds if the server does not answer."""
         self._is_stopping = True  # a cancelled worker may end with another exception
         for worker in self._workers:
             worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
+        if self._workers:
+            await asyncio.wait(self._workers, timeout=STOP_SECONDS)
 
     async def recover(self, record_crash: Callable[[int], Awaitable[bool]]) -> int:
         """Make the jobs of dead processes available again; return their number.
@@ -209,7 +274,7 @@ class JobQueue:
         """Return how many replies to a chat wait or are generated, in all processes."""
 
         def read(connection: Connection) -> int:
-            return _count_locked(connection, f"reply {chat_id}", f"simulation {chat_id}")
+            return _count_locked(connection, *_reply_locks(chat_id))
 
         return await self._database.read(read)
 
@@ -223,20 +288,18 @@ class JobQueue:
         return await self._database.read(read)
 
     def _defer(
-        self,
-        connection: Connection,
-        update_id: int,
-        stage: Stage,
-        lock: str | None = None,
-        priority: int = _NORMAL,
+        self, connection: Connection, update_id: int, stage: Stage, lock: str | None
     ) -> None:
         self._deferrer.configure_task(
             _TASK,
             queue=_QUEUES[stage],
             lock=lock,
-            priority=priority,
             connection=connection.connection.driver_connection,
         ).defer(update_id=update_id, stage=stage)
+
+
+def _reply_locks(chat_id: int) -> list[str]:
+    return [f"{lane} {chat_id}" for lane in MAX_PENDING]
 
 
 def _count_locked(connection: Connection, *locks: str) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from sqlalchemy import Engine, delete, func, insert, select, text, type_coerce
+from sqlalchemy import Connection, Engine, delete, func, insert, select, text, type_coerce
 
 from bot.store.tables import UtcDateTime, limits
 
@@ -11,6 +11,7 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _CLOCK = func.timezone("utc", func.clock_timestamp())
 """The server's time: the clocks of the processes' machines may differ."""
 _SHORTEST = 0.001
+LONGEST_SECONDS = 3600.0  # of a limit
 
 
 class SharedLimits:
@@ -42,3 +43,9 @@ class SharedLimits:
             connection.execute(delete(limits).where(is_key, limits.c.at <= now - period))
             connection.execute(insert(limits).values(key=key, at=now))
         return 0.0
+
+
+def delete_old_actions(connection: Connection) -> None:
+    """Delete actions that count for no limit any more."""
+    since = _CLOCK - func.make_interval(0, 0, 0, 0, 0, 0, LONGEST_SECONDS)
+    connection.execute(delete(limits).where(limits.c.at < type_coerce(since, UtcDateTime())))

@@ -1,4 +1,4 @@
-"""What a thousand groups cost: their messages through bot processes on one PostgreSQL server.
+"""Measure what a thousand groups cost: processor time, messages per second and delays.
 
 `python -m benchmarks.scale` first measures how many messages the processes store in a second, and
 the processor time for each. Then it plays a day of 1,000 groups in some minutes: sizes and hours of
@@ -281,7 +281,7 @@ async def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--groups", type=int, default=1000)
     parser.add_argument("--messages", type=int, default=3000)
-    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--minutes", type=float, default=10)
     given = parser.parse_args()
     for processes, fsync in ((1, "off"), (1, "on"), (2, "on")):
         await measure_capacity(processes, given.groups, given.messages, fsync)

@@ -73,6 +73,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     An update that a kill or a stop interrupts is handled again when the bot restarts; one that
     could not be stored is held, and handled again when there is free space.
+
+    With a job queue, updates come to `handle_queued` instead, the queue keeps their order, and
+    another process handles those that are interrupted.
     """
 
     def __init__(self, **parts: Any) -> None:  # noqa: ANN401  the library's builder fills them in
@@ -97,7 +100,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         self.has_job_queue = False
         self.updates = Counter[str]()  # that were started, by kind
         self.needed_tasks: list[asyncio.Task[Any]] = []  # the bot ends if one of them ends
-        self.on_stop: list[Callable[[], Awaitable[object]]] = []
+        self.on_shutdown: list[Callable[[], Awaitable[object]]] = []
         self._turn = asyncio.Lock()
         self._stopped_at: float | None = None
 
@@ -250,7 +253,7 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
 
     async def stop(self) -> None:
         """Stop handling updates and end the background jobs; open updates wait for the restart."""
-        others = (stop() for stop in self.on_stop)
+        others = (stop() for stop in self.on_shutdown)
         await asyncio.gather(self._stop_handling(), self.jobs.close(), *others)
 
     async def _stop_handling(self) -> None:
@@ -366,14 +369,14 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         If a message cannot be stored, for example because it has half a surrogate pair, this is
         reported like an error in a handler.
         """
-        number, earlier = update.update_id, int(self.is_answering(update))
+        number, stages_before = update.update_id, int(self.is_answering(update))
         try:
             try:
-                return await inbox.begin(number, self.select_stored(update), earlier)
+                return await inbox.begin(number, self.select_stored(update), stages_before)
             except StoreError:
                 raise
             except Exception as error:  # noqa: BLE001  it must not end the update fetcher
-                if await inbox.begin(number, earlier=earlier):
+                if await inbox.begin(number, stages_before=stages_before):
                     await self.process_error(update, error)
                     super().create_task(self._end(inbox, number))
                 return False

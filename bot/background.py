@@ -51,7 +51,7 @@ def start_jobs(
 ) -> None:
     """Start the background jobs, which run until the bot stops.
 
-    Of several processes, only the one that `leads` cleans up and writes to the admins.
+    Of several processes, only the one that `leads` deletes old rows and writes to the admins.
     """
 
     async def release() -> None:

@@ -10,7 +10,7 @@ from bot.services.state import BotState
 from bot.transport.metrics import Distribution, Figure, serving_metrics
 
 
-def monitoring(app: DurableApplication, state: BotState) -> AbstractAsyncContextManager[None]:
+def serve_monitoring(app: DurableApplication, state: BotState) -> AbstractAsyncContextManager[None]:
     """Serve metrics while the block runs, if METRICS_LISTEN is set.
 
     Raises:
@@ -22,7 +22,7 @@ def monitoring(app: DurableApplication, state: BotState) -> AbstractAsyncContext
         state.settings.metrics_listen,
         partial(collect_figures, app, state),
         state.health,
-        lambda: app.running and not app.is_stopping,
+        lambda: app.running and not app.is_stopping and state.is_current.is_set(),
     )
 
 
@@ -51,7 +51,7 @@ async def collect_figures(
             is_counter=True,
         ),
         gauge("updates_waiting", "Updates that are not handled yet, in the database", waiting),
-        gauge("queue_age_seconds", "The age of the oldest of them", age),
+        gauge("oldest_update_age_seconds", "The age of the oldest of them", age),
         Figure("understudy_jobs_waiting", "Jobs that wait, by queue", jobs, "queue"),
         Figure(
             "understudy_messages", "Messages by the state in which sending ended",
@@ -75,9 +75,9 @@ async def collect_figures(
         ),
         gauge("replies_pending", "Replies in progress in this process", state.replies.pending),
         gauge("leading", "Whether this process polls and cleans up", is_leading),
-        gauge("background_jobs_failing", "Jobs whose last step failed", len(state.jobs.failing)),
+        gauge("tasks_failing", "Background tasks whose last step failed", len(state.jobs.failing)),
         Figure(
-            "understudy_model", "The version of the model in use",
+            "understudy_model_info", "The version of the model in use",
             {state.model_holder.current.version: 1}, "version",
         ),
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TypeAlias
 
 from telegram.error import TelegramError
@@ -18,12 +19,12 @@ from bot.application import DurableApplication, is_empty
 from bot.errors import BotNotRunning, StoppingError, StoreError
 from bot.services.replies import TOO_MANY
 from bot.services.state import BotState
-from bot.store.postgres.changes import ChangeListener
-from bot.store.postgres.database import PostgresDatabase
 from bot.store.postgres.job_queue import JobQueue, Stage
 from bot.store.postgres.leadership import Leadership
 from bot.store.postgres.limits import delete_old_actions
-from bot.transport.polling import Client
+from bot.store.postgres.listener import ChangeListener
+from bot.store.postgres.server import PostgresDatabase
+from bot.transport.polling import POLLING_TASK, Client
 
 RECOVER_SECONDS = 3.0  # between searches for the jobs of dead processes
 DEFER_SECONDS = 60.0  # between searches for updates without a job
@@ -52,7 +53,9 @@ class Replica:
             backend.conninfo, state.store.database, state.settings.parallel_replies
         )
         self.leadership = Leadership(backend.conninfo)
-        self._listener = ChangeListener(backend, state.apply_change, state.reload, state.is_current)
+        self._listener = ChangeListener(
+            backend, client.id, state.apply_change, state.reload, state.is_current
+        )
 
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[None]:
@@ -79,7 +82,7 @@ class Replica:
     async def running(self) -> AsyncIterator[None]:
         """Handle jobs, and lead if no other process does, while the block runs."""
         self.queue.start(self._handle, GRACE_SECONDS)
-        self._app.on_stop.append(self.queue.stop)
+        self._app.on_shutdown.append(self.queue.stop)
         leading = asyncio.create_task(self.leadership.run(self._lead), name="leadership")
         self._app.needed_tasks += [*self.queue.workers, leading]
         try:
@@ -121,13 +124,14 @@ class Replica:
         Raises:
             BotNotRunning: Polling has ended.
         """
+        store = self._state.store
         try:
             if self._start_polling:
                 await self._start_polling()
             await asyncio.gather(
                 self._repeat(self._recover, RECOVER_SECONDS),
                 self._repeat(self.queue.defer_missing, DEFER_SECONDS),
-                self._repeat(self._clean_limits, DEFER_SECONDS),
+                self._repeat(partial(store.database.write, delete_old_actions), DEFER_SECONDS),
                 self._watch_polling(),
             )
         finally:
@@ -136,22 +140,25 @@ class Replica:
                     await self._app.updater.stop()
 
     async def _watch_polling(self) -> None:
-        name = "Updater:start_polling:polling_task"
-        polling = [task for task in asyncio.all_tasks() if task.get_name() == name]
-        if self._start_polling:
-            if polling:
-                await asyncio.wait(polling)  # it is not cancelled with this task
-                if not polling[0].cancelled() and (error := polling[0].exception()):
-                    raise error
-            raise BotNotRunning("polling has ended, the log says why: restart the bot")
+        """Wait until polling ends.
+
+        Raises:
+            TelegramError: Telegram refuses the token.
+            BotNotRunning: It ended for another reason.
+        """
+        if not self._start_polling:
+            return
+        polling = [task for task in asyncio.all_tasks() if task.get_name() == POLLING_TASK]
+        if polling:
+            await asyncio.wait(polling)  # it is not cancelled with this task
+            if not polling[0].cancelled() and (error := polling[0].exception()):
+                raise error
+        raise BotNotRunning("polling has ended, the log says why: restart the bot")
 
     async def _recover(self) -> None:
         count = await self.queue.recover(self._record_crash)
         if count:
             logger.warning("%d updates of a process that died are handled again", count)
-
-    async def _clean_limits(self) -> None:
-        await self._state.store.database.write(delete_old_actions)
 
     async def _record_crash(self, update_id: int) -> bool:
         """Record that a process died while it handled an update; return whether it is set aside."""

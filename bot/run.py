@@ -26,7 +26,7 @@ from bot.errors import BotNotRunning, SettingsError, StoppingError, TelegramUnre
 from bot.handlers.record import trim_update
 from bot.handlers.routes import add_handlers
 from bot.handlers.uploads import ExportUploads
-from bot.monitoring import monitoring
+from bot.monitoring import serve_monitoring
 from bot.services.model_holder import ModelHolder, Models, OpenSpeaker
 from bot.services.replies import Replies
 from bot.services.state import BotState
@@ -36,8 +36,8 @@ from bot.store.database import lock_database, open_database, prepare_database, r
 from bot.store.engines import is_postgres
 from bot.store.heartbeat import heartbeat_file, notify_systemd
 from bot.texts import EN
-from bot.transport.outgoing import Take, never_arrived, retry_seconds
-from bot.transport.polling import ALLOWED_UPDATES, Client, make_client
+from bot.transport.outgoing import CountMessage, never_arrived, retry_seconds
+from bot.transport.polling import ALLOWED_UPDATES, POLLING_TASK, Client, make_client
 from bot.transport.webhook import keep_webhook, listening
 from model.errors import UnderstudyError
 
@@ -104,7 +104,7 @@ async def run_until_stopped(
             heartbeat_file(settings.database_url).unlink(missing_ok=True)  # of an earlier process
             async with (
                 started(app),
-                monitoring(app, app.bot_data["state"]),
+                serve_monitoring(app, app.bot_data["state"]),
                 receiving(settings, app, stop),
             ):
                 try:
@@ -175,12 +175,12 @@ async def receiving(
 
 
 async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
-    """Wait until `stop` is set or a library task that the bot needs ends.
+    """Wait until `stop` is set, or a task that the bot needs ends.
 
     The library does not report when such a task ends: the bot would run on without updates.
 
     Raises:
-        TelegramError: Telegram refuses the token.
+        TelegramError, UnderstudyError: The task's own error, such as a refused token.
         BotNotRunning: A task ended for another reason.
     """
     needed: set[asyncio.Task[Any]] = library_tasks(app)
@@ -208,7 +208,7 @@ def library_tasks(app: DurableApplication) -> set[asyncio.Task[object]]:
     """Return the running tasks in which the library polls and dispatches updates."""
     names = {
         f"Application:{app.bot.id}:update_fetcher",
-        "Updater:start_polling:polling_task",
+        POLLING_TASK,
     }
     return {task for task in asyncio.all_tasks() if task.get_name() in names}
 
@@ -327,12 +327,12 @@ def build(
     return _build_application(client, set_up, tear_down)
 
 
-def _open_limits(settings: Settings, resources: AsyncExitStack) -> Take | None:
+def _open_limits(settings: Settings, resources: AsyncExitStack) -> CountMessage | None:
     """Return how several processes keep Telegram's limits together; None if there is only one."""
     if not is_postgres(settings.database_url):
         return None
-    from bot.store.postgres.database import PostgresDatabase
     from bot.store.postgres.limits import SharedLimits
+    from bot.store.postgres.server import PostgresDatabase
 
     engine = PostgresDatabase(settings.database_url).make_reader()
     resources.callback(engine.dispose)
@@ -349,7 +349,7 @@ def _open_replica(app: DurableApplication, client: Client, state: BotState) -> "
     if not database.backend.is_shared:
         return None
     from bot.replica import Replica
-    from bot.store.postgres.database import PostgresDatabase
+    from bot.store.postgres.server import PostgresDatabase
 
     if settings.webhook_url and settings.webhook_secret is None:
         raise SettingsError(

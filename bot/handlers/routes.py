@@ -72,7 +72,7 @@ def add_handlers(app: DurableApplication, state: BotState, uploads: ExportUpload
     privacy_mode = PrivacyMode()
     speaking = Speaking(state, privacy_mode)
     voices, simulator = VoiceHandlers(state, speaking), Simulator(speaking)
-    state.on_stop.append(simulator.stop_turns)
+    state.turn_stoppers.append(simulator.stop_turns)
     answers: dict[str, Answer] = {
         "help": show_help,
         "start": start,

@@ -248,7 +248,7 @@ class Speaking:
                 left = begun + seconds - time.monotonic()
                 await pause(context.bot, place, left, stopped or asyncio.Event())
             begun = time.monotonic()
-            await self._state.is_current.wait()
+            await self._state.is_current.wait()  # somebody may have withdrawn, or sent /stop
             return may_continue() and self._may_still_say(reply, place)
 
         return ready

@@ -46,7 +46,7 @@ class BotState:
     jobs: Supervisor = field(default_factory=Supervisor)
     admin_texts: dict[int, Wording] = field(default_factory=dict)  # in each admin's language
     chats_to_allow: set[int] = field(default_factory=set)  # with an `/allow` not yet handled
-    on_stop: list[Callable[[int], None]] = field(default_factory=list)
+    turn_stoppers: list[Callable[[int], None]] = field(default_factory=list)
     """Called with a chat's id to stop the turns that this process sends to it."""
     queue: "JobQueue | None" = None
     is_current: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +66,7 @@ class BotState:
             await self._load_forgotten()
 
     async def apply_change(self, kind: Kind, number: int) -> None:
-        """Load what another process of the bot has changed; see `bot.store.changes`."""
+        """Load what a process has changed, or stop a chat's turns; see `bot.store.changes`."""
         if kind == "group":
             if group := await self.store.groups.find(number):
                 self.groups[number] = group
@@ -77,7 +77,7 @@ class BotState:
         elif kind == "forgotten":
             await self._load_forgotten(number)
         else:
-            for stop in self.on_stop:
+            for stop in self.turn_stoppers:
                 stop(number)
 
     async def _load_forgotten(self, chat_id: int | None = None) -> None:
@@ -88,10 +88,11 @@ class BotState:
         for ref in refs:
             self.forgotten.setdefault(ref.chat_id, set()).add(ref.message_id)
 
-    async def count_replies(self, chat_id: int) -> int:
-        """Return how many replies to a chat wait or are generated, in all processes of the bot."""
-        pending = self.replies.pending_in(chat_id)
-        return pending or (await self.queue.count_replies(chat_id) if self.queue else 0)
+    async def has_replies(self, chat_id: int) -> bool:
+        """Whether a reply to a chat waits or is generated, in any process of the bot."""
+        if self.replies.pending_in(chat_id):
+            return True
+        return self.queue is not None and await self.queue.count_replies(chat_id) > 0
 
     @property
     def access(self) -> Access:

@@ -56,8 +56,8 @@ class Database:
         self.backend = backend
         self.write_lock = threading.Lock()
         """Held while this process writes; other connections of this process must take it too."""
-        self.attempts: dict[int, int] = {}
-        """The updates that this process handles, and how often each had been started then."""
+        self.starts: dict[int, int] = {}
+        """How often each update that this process handles was started, this time included."""
         self.after_close: list[Callable[[], object]] = []
         """Called in a thread when all connections are closed."""
         self._reading, self._writing = backend.make_reader(), backend.make_writer()
@@ -94,15 +94,15 @@ class Database:
             self._task = asyncio.create_task(self._write_waiting())
         return await future
 
-    def check_attempt(self, connection: Connection, update_id: int) -> None:
-        """Check that no other process has started an update again; this transaction stores for it.
+    def check_is_own(self, connection: Connection, update_id: int) -> None:
+        """Check that no other process has started an update since this one did.
 
         Another process does that if this one was silent for too long.
 
         Raises:
-            SupersededError: One has.
+            SupersededError: One has: nothing may be stored for the update.
         """
-        own = self.attempts.get(update_id)
+        own = self.starts.get(update_id)
         if own is None or not self.backend.is_shared:
             return
         query = select(inbox.c.begun).where(inbox.c.update_id == update_id)

@@ -137,7 +137,7 @@ def is_postgres(url: str) -> bool:
 def make_backend(url: str) -> Backend:
     """Return the backend that a database's URL names; the name of a driver in it has no effect."""
     if is_postgres(url):
-        from bot.store.postgres.database import PostgresDatabase  # its driver is optional
+        from bot.store.postgres.server import PostgresDatabase  # its driver is optional
 
         return PostgresDatabase(url)
     return SqliteFile(Path(make_url(url).database or ""))

@@ -168,17 +168,17 @@ class Inbox:
         return update_id in self._restarted
 
     async def begin(
-        self, update_id: int, received: Received | None = None, earlier: int = 0
+        self, update_id: int, received: Received | None = None, stages_before: int = 0
     ) -> bool:
         """Record that an update starts, and store its message; return False if it is not waiting.
 
-        An update that was started more often than the `earlier` stages of its handling explain is
-        marked as working.
+        It is marked as working if it was started more often than the stages before this one
+        explain (`stages_before`), that is, if an earlier try did not end.
         """
         begun = (
             update(inbox)
             .where(inbox.c.update_id == update_id, inbox.c.state == WAITING)
-            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > earlier)
+            .values(begun=inbox.c.begun + 1, working=inbox.c.begun > stages_before)
             .returning(inbox.c.begun)
         )
 
@@ -192,8 +192,8 @@ class Inbox:
 
         tries = await self._database.write(write)
         if tries > 0:
-            self._database.attempts[update_id] = tries
-        if tries > 1 + earlier:
+            self._database.starts[update_id] = tries
+        if tries > 1 + stages_before:
             self._restarted.add(update_id)
         return tries > 0
 
@@ -203,14 +203,14 @@ class Inbox:
 
     async def clear_working(self) -> None:
         """Record an orderly stop of this process: no crash is counted."""
-        is_own = inbox.c.update_id.in_(self._database.attempts)
+        is_own = inbox.c.update_id.in_(self._database.starts)
         await self._execute(update(inbox).where(inbox.c.working, is_own).values(working=False))
 
     async def end(self, update_id: int) -> None:
         """Record that an update is handled, and delete its content."""
 
         def write(connection: Connection) -> None:
-            self._database.check_attempt(connection, update_id)
+            self._database.check_is_own(connection, update_id)
             connection.execute(_change(update_id, state=HANDLED, body=None, working=False))
 
         await self._database.write(write)
@@ -219,10 +219,10 @@ class Inbox:
     def leave(self, update_id: int) -> None:
         """Forget that this process handles an update."""
         self._restarted.discard(update_id)
-        self._database.attempts.pop(update_id, None)
+        self._database.starts.pop(update_id, None)
 
     async def set_aside(self, update_id: int) -> None:
-        """Record that an update cannot be read."""
+        """Record that an update cannot be read or handled."""
         await self._execute(_change(update_id, state=SET_ASIDE))
 
     async def queue(self) -> Queue:

@@ -10,15 +10,15 @@ records make it safe to end the process at any moment:
   whether Telegram has answered. It is written just before a request is sent and just after the
   answer.
 
-What the next start finds after a kill:
+What the next attempt finds after a kill:
 
 - before `keep_turn`: nothing. Nothing was sent, and the turn is generated again.
 - before the attempt to send: the unsent turn. It is sent. A text has no record yet and is sent
   again.
 - before Telegram's answer: a log entry without an answer. The message may have arrived. It counts
   as uncertain and is not sent again; the rest of the turn is sent.
-- before `advance` or `mark`: a log entry with the answer. `settle` stores what `advance` or `mark`
-  would have stored.
+- before `advance` or `mark`: a log entry with the answer. `settle` (of a file) or `begin` (of a
+  table) stores what `advance` or `mark` would have stored.
 - after that: the database has it all, and an old log entry changes nothing, because the number of
   unsent messages no longer matches or the part has ended.
 
@@ -116,7 +116,7 @@ class Outbox:
             connection.execute(_insert_part(part, place, "generating").on_conflict_do_nothing())
             for note in self.log.find(connection, part.update_id):  # earlier attempts ended there
                 _settle(connection, note)
-                self.log.clear(connection, note.part)
+                self.log.drop_in(connection, note.part)
             row = connection.execute(select(replies).filter_by(**key)).one()
             turn = _turn_of(row.turn)
             if turn and _is_any_forgotten(connection, row.chat_id, turn.line.sources):
@@ -242,13 +242,13 @@ class Outbox:
         """Store what became of a part, and drop its entry in the send log."""
 
         def write(connection: Connection) -> T:
-            self._database.check_attempt(connection, part.update_id)
+            self._database.check_is_own(connection, part.update_id)
             result = work(connection)
-            self.log.clear(connection, part)
+            self.log.drop_in(connection, part)
             return result
 
         result = await self._database.write(write)
-        await self.log.confirm(part)
+        await self.log.drop_after_commit(part)
         return result
 
 

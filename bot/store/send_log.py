@@ -57,7 +57,7 @@ class SendLog(Protocol):
     """The records: for each part, the state of its newest message."""
 
     async def load(self) -> Mapping[Part, Note]:
-        """Return the records that an earlier process left, if this one is its only successor."""
+        """Return an earlier process's records; none if other processes may still be sending."""
 
     async def note_attempt(self, part: Part, left: int = 0, place: Place | None = None) -> None:
         """Record that a message is about to be sent; `left` and `place`: see `Note`.
@@ -83,11 +83,11 @@ class SendLog(Protocol):
     def find(self, connection: Connection, update_id: int) -> Sequence[Note]:
         """Return the records that earlier attempts to answer an update left."""
 
-    def clear(self, connection: Connection, part: Part) -> None:
+    def drop_in(self, connection: Connection, part: Part) -> None:
         """Drop the record in the transaction that stores what it says."""
 
-    async def confirm(self, part: Part) -> None:
-        """Complete `clear` after its transaction.
+    async def drop_after_commit(self, part: Part) -> None:
+        """Complete `drop_in` after its transaction.
 
         Raises:
             StoreError: The record cannot be dropped.
@@ -134,10 +134,10 @@ class SendFile:
         del connection
         return [note for note in self.notes.values() if note.part.update_id == update_id]
 
-    def clear(self, connection: Connection, part: Part) -> None:
+    def drop_in(self, connection: Connection, part: Part) -> None:
         """Do nothing: the transaction may be rolled back."""
 
-    async def confirm(self, part: Part) -> None:
+    async def drop_after_commit(self, part: Part) -> None:
         """See SendLog."""
         await self.drop(part)
 
@@ -184,13 +184,13 @@ class SendTable:
         return {}
 
     async def note_attempt(self, part: Part, left: int = 0, place: Place | None = None) -> None:
-        """See SendLog. A record of the same part belongs to another process, so it is not sent."""
+        """See SendLog. If there is a record already, another process is sending this message."""
         note = json.dumps(asdict(Note(part, left, place=place)))
         values = {"update_id": part.update_id, "part": part.number, "note": note}
         new = insert(sends).values(values).on_conflict_do_nothing().returning(sends.c.part)
 
         def write(connection: Connection) -> bool:
-            self._database.check_attempt(connection, part.update_id)
+            self._database.check_is_own(connection, part.update_id)
             return connection.execute(new).scalar() is not None
 
         if not await self._database.write(write):
@@ -211,7 +211,7 @@ class SendTable:
 
     async def drop(self, part: Part) -> None:
         """See SendLog."""
-        await self._database.write(lambda connection: self.clear(connection, part))
+        await self._database.write(lambda connection: self.drop_in(connection, part))
 
     def find(self, connection: Connection, update_id: int) -> Sequence[Note]:
         """See SendLog."""
@@ -219,16 +219,16 @@ class SendTable:
         notes = connection.execute(query).scalars()
         return [_parse_note(json.loads(note)) for note in notes]
 
-    def clear(self, connection: Connection, part: Part) -> None:
+    def drop_in(self, connection: Connection, part: Part) -> None:
         """See SendLog."""
         connection.execute(delete(sends).where(*_is_of(part)))
 
-    async def confirm(self, part: Part) -> None:
-        """Do nothing: `clear` is part of the transaction."""
+    async def drop_after_commit(self, part: Part) -> None:
+        """Do nothing: `drop_in` is part of the transaction."""
 
 
 def open_send_log(database: Database) -> SendLog:
-    """Return the records that suit a database."""
+    """Return the log of a database: a file for SQLite, a table on a server."""
     return SendTable(database) if database.backend.is_shared else SendFile(database.backend.file)
 
 

@@ -33,7 +33,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A histogram: upper bounds, the values below each and above all, and the values' sum."""
+    """A histogram: upper bounds, the number of values up to each, and the sum of all values.
+
+    Each value is counted once; the last number is of values above all bounds.
+    """
 
     name: str
     description: str

@@ -69,30 +69,31 @@ class Question:
     explanation: str
 
 
-Take: TypeAlias = Callable[[str, int, float], Awaitable[float]]
-"""Counts a message with a key, if fewer than a number were sent in a time; else returns a wait.
+CountMessage: TypeAlias = Callable[[str, int, float], Awaitable[float]]
+"""Arguments: key, limit, seconds.
 
-Both times are in seconds; 0 means that the message may be sent.
+Counts a message and returns 0 if fewer than `limit` were counted in the last `seconds`; otherwise
+returns the seconds to wait.
 """
 
 
 class Limiter(AIORateLimiter):
     """Respects Telegram's limits; a chat that must wait does not delay other chats.
 
-    With `take`, several processes count their messages together.
+    With `count`, several processes count their messages together.
     """
 
     def __init__(
         self,
-        take: Take | None = None,
+        count: CountMessage | None = None,
         *,
         group_max_rate: float = FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP,
         group_time_period: float = 60.0,
     ) -> None:
         """Allow so many messages to a group in so many seconds."""
-        self._take = take
+        self._count = count
         self._group_limit = int(group_max_rate), group_time_period
-        if take:
+        if count:
             super().__init__(overall_max_rate=0, group_max_rate=0)
         else:
             super().__init__(group_max_rate=group_max_rate, group_time_period=group_time_period)
@@ -122,15 +123,16 @@ class Limiter(AIORateLimiter):
 
     async def _wait_for_turn(self, chat_id: object) -> None:
         """Wait until neither this group nor all chats together exceed their limits."""
-        if self._take is None or not isinstance(chat_id, int):
+        if self._count is None or not isinstance(chat_id, int):
             return
         if chat_id < 0:
-            await self._wait(f"chat {chat_id}", *self._group_limit)
-        await self._wait("all chats", FloodLimit.MESSAGES_PER_SECOND, 1.0)
+            await _wait(self._count, f"chat {chat_id}", *self._group_limit)
+        await _wait(self._count, "all chats", FloodLimit.MESSAGES_PER_SECOND, 1.0)
 
-    async def _wait(self, key: str, count: int, seconds: float) -> None:
-        while self._take and (pause := await self._take(key, count, seconds)):  # noqa: ASYNC110  it is known how long
-            await asyncio.sleep(pause)
+
+async def _wait(count: CountMessage, key: str, limit: int, seconds: float) -> None:
+    while pause := await count(key, limit, seconds):  # noqa: ASYNC110  it is known how long
+        await asyncio.sleep(pause)
 
 
 _VOICE_PREFIX = "voice:"

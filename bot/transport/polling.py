@@ -17,7 +17,7 @@ from bot.errors import StoreError
 from bot.settings import Settings
 from bot.store.inbox import Inbox
 from bot.store.updates import Json
-from bot.transport.outgoing import Limiter, Take, watch_sending
+from bot.transport.outgoing import CountMessage, Limiter, watch_sending
 
 ALLOWED_UPDATES = (
     "message",
@@ -38,6 +38,9 @@ A refusal may be a temporary error. The library waits 1 s before the second atte
 """
 POLL_SECONDS = 2
 """Time limit for connecting, and for the answer beyond the length of a poll."""
+
+POLLING_TASK = "Updater:start_polling:polling_task"
+"""The name of the library's task that polls."""
 
 logger = logging.getLogger(__name__)
 
@@ -126,10 +129,10 @@ class Client(ExtBot[Any]):
             return None
 
 
-def make_client(settings: Settings, take: Take | None = None) -> Client:
+def make_client(settings: Settings, count: CountMessage | None = None) -> Client:
     """Return the client for these settings, not yet initialised.
 
-    `take`: how several processes keep Telegram's limits together, see `Limiter`.
+    `count`: how several processes keep Telegram's limits together, see `Limiter`.
 
     Raises:
         SettingsError: There is no token.
@@ -147,5 +150,5 @@ def make_client(settings: Settings, take: Take | None = None) -> Client:
             read_timeout=READ_SECONDS,
             httpx_kwargs={"event_hooks": {"request": [watch_sending]}},
         ),
-        rate_limiter=Limiter(take),
+        rate_limiter=Limiter(count),
     )

@@ -8,6 +8,7 @@ beginning is the end of its prompt. Besides OpenAI's parameters this uses vLLM's
 
 import logging
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from model.speaking.engine import (
     raise_if_stopped,
 )
 
-SECONDS = 60.0  # for the answer to a request
+SECONDS = 20.0  # for the answer to a request: the bot waits no longer for a reply
 RETRY_SECONDS = 0.5  # before a request that the server did not take is repeated, once
 _NEVER = -100  # the bias of a token that must not be drawn
 _TOKEN = "token_id:"  # noqa: S105  the beginning of a token's name in an answer
@@ -48,6 +49,7 @@ class CompletionsEngine:
         vocabulary = codec.tokenizer.get_vocab()
         self._bias = {str(vocabulary[piece]): _NEVER for [piece] in list_forbidden_tokens(codec)}
         self._client = httpx.Client(base_url=f"{url.rstrip('/')}/", timeout=SECONDS)
+        weakref.finalize(self, self._client.close)
         try:
             answer = self._client.get("models")
             answer.raise_for_status()
@@ -139,7 +141,7 @@ class CompletionsEngine:
             raise GenerationStopped("the server that generates did not answer") from error
 
     def _post(self, body: Mapping[str, Any]) -> httpx.Response:
-        """Post a request; repeat it once if the server went away before it answered."""
+        """Post a request; repeat it once after a lost connection, a 502 or a 503."""
         try:
             answer = self._client.post("completions", json=body)
             if answer.status_code not in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE}:

@@ -190,7 +190,7 @@ async def test_what_could_not_be_stored_is_handled_once_there_is_room(
     monkeypatch.setattr(background, "RELEASE_SECONDS", 0.1)
     begin, full = Inbox.begin, [True]
 
-    async def begins(self, update_id, received):
+    async def begins(self, update_id, received, stages_before=0):
         if full[0]:
             raise StoreError("the disk is full")
         return await begin(self, update_id, received)
@@ -288,7 +288,7 @@ def test_only_a_groups_own_updates_overlap_with_those_of_other_chats(fields, gro
 async def test_a_chat_whose_updates_start_slowly_delays_no_other(live, group, zoe, monkeypatch):
     begin, may_begin, begun = Inbox.begin, asyncio.Event(), []
 
-    async def begins(self, update_id, received=None):
+    async def begins(self, update_id, received=None, stages_before=0):
         if received and received.message.chat_id == group.id:
             await may_begin.wait()
             begun.append(received.message.text)
@@ -315,7 +315,7 @@ async def test_a_flood_of_private_messages_does_not_delay_groups(
 ):
     begin, begun = Inbox.begin, []
 
-    async def begins(self, update_id, received=None):
+    async def begins(self, update_id, received=None, stages_before=0):
         begun.append(update_id)
         await asyncio.sleep(0.02)  # so slow that the flood takes seconds
         return await begin(self, update_id, received)

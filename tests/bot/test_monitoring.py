@@ -1,6 +1,7 @@
 """What METRICS_LISTEN serves: metrics, health and readiness."""
 
 import builtins
+import gc
 import socket
 
 import pytest
@@ -53,9 +54,9 @@ async def test_the_metrics_count_updates_messages_and_replies(stage, group, joao
     assert found["understudy_requests_unanswered_total", "no acceptable candidate"] == 1
     assert found["understudy_generation_seconds_count",] == 2
     assert found["understudy_generation_seconds_bucket", "+Inf"] == 2
-    assert found["understudy_model", "0001-abcdef01"] == 1
+    assert found["understudy_model_info", "0001-abcdef01"] == 1
     assert found["understudy_leading",] == 1
-    assert found["understudy_queue_age_seconds",] == 0
+    assert found["understudy_oldest_update_age_seconds",] == 0
     for word in ("secret", "Zoe", "João", "李雷", "Friends", str(group.id)):
         assert word not in page
 
@@ -73,7 +74,7 @@ async def test_waiting_updates_have_an_age(stage, group, joao, address):
         found = await read_metrics(address)
 
     assert found["understudy_updates_waiting",] == 1
-    assert 0 < found["understudy_queue_age_seconds",] < 5
+    assert 0 < found["understudy_oldest_update_age_seconds",] < 5
     assert found["understudy_replies_pending",] == 1
 
 
@@ -108,6 +109,7 @@ async def test_jobs_are_counted_on_a_server(stage, postgres, address, tmp_path, 
     assert found["understudy_jobs_waiting", "reply"] == 0
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_an_address_in_use_is_named(stage, address):
     with socket.socket() as taken:
         host, _, port = address.partition(":")
@@ -116,6 +118,7 @@ async def test_an_address_in_use_is_named(stage, address):
         with pytest.raises(SettingsError, match="METRICS_LISTEN: the bot cannot listen at 127"):
             async with stage.running_process(metrics_listen=address):
                 pass
+    gc.collect()  # tornado leaves a socket open
 
 
 async def test_a_missing_package_is_named(stage, address, monkeypatch):

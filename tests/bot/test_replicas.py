@@ -400,7 +400,7 @@ async def test_a_second_simulation_is_refused(stage, replicas, group, joao):
     await until(lambda: len(spoken(stage)) == 2, 10)
 
 
-async def test_people_who_answer_each_other_take_no_replies(stage, replicas, group, joao, hugo):
+async def test_replies_between_people_do_not_count_as_pending(stage, replicas, group, joao, hugo):
     said = await stage.telegram.say(group, hugo, "hello there")
     stage.speaker.open.clear()
     await stage.telegram.say(group, joao, "/as Lei")

@@ -1,17 +1,22 @@
 """Share the updates among all processes of a bot: procrastinate's job queue.
 
-Each update is a job that is stored in the same transaction as the update itself. Jobs of a chat
-have the same lock, so they run one after another; those of different chats run in parallel, in any
-process. A job that stores a message and changes the bot's state ends quickly. If an answer is
-wanted, it defers a second job for that, so that nobody's messages wait while the model generates:
+Each update is a job that is stored in the same transaction as the update itself. Its stage
+`receive` stores the message and ends quickly. If an answer is wanted, it defers a second job for
+that, so that nobody's messages wait while the model generates. Jobs with the same lock run one
+after another; others run in parallel, in any process.
 
-- `receive`: the update is stored and its blocking handlers run; lock: the chat
-- `answer`: commands that need no model, such as /help; lock: the chat's answers
-- `decision`: /optin, /optout and /forget; lock: the person, so that the last one counts
-- `stop`: /stop; no lock, so that it never waits
-- `reply` and `simulation`: the model generates; lock: one for each of the two in each chat
-- `join`: the bot considers to join unprompted; lock: one for each chat
-- `refuse`: a `reply` or `simulation`, if too many of them wait in the chat already
+| stage      | for                                                | lock       | queue      |
+|------------|----------------------------------------------------|------------|------------|
+| receive    | every update: its message, its blocking handlers   | the chat   | receive    |
+| answer     | commands that need no model, such as /help         | the chat   | answer     |
+| decision   | /optin, /optout, /forget: the last one must count  | the person | answer     |
+| stop       | /stop, which never waits                           | none       | stop       |
+| reply      | one turn of the model                              | the chat   | reply      |
+| simulation | /simulate                                          | the chat   | simulation |
+| join       | a message that the bot may answer unprompted       | the chat   | simulation |
+| refuse     | a reply or simulation, if too many wait            | the chat   | answer     |
+
+A lock is for one stage; `refuse` shares that of `answer`.
 
 A process that dies leaves jobs behind that are marked as running. Its heartbeat ends, and the
 leading process makes these jobs available again (`recover`).
@@ -43,13 +48,13 @@ T = TypeVar("T")
 Stage: TypeAlias = Literal["receive", "refuse"] | Lane
 
 MORE_REPLIES = 4  # jobs of a process that pause between messages while the model generates others
-MAX_PENDING: Mapping[str, int] = {"reply": 3, "simulation": 1}
+MAX_JOBS_IN_CHAT: Mapping[str, int] = {"reply": 3, "simulation": 1}
 """How many of these wait or are generated for a chat, in all processes together."""
 HEARTBEAT_SECONDS = 2.0
 STALLED_SECONDS = 15.0
 """Seconds without a heartbeat after which the jobs of a process are given to others."""
-POLL_SECONDS = 0.1, 0.3
-"""Seconds between looks at the queue of messages, and at the others. New jobs are announced, but
+RECEIVE_POLL_SECONDS, POLL_SECONDS = 0.1, 0.3
+"""Seconds between looks at the queue `receive`, and at the others. New jobs are announced, but
 not the end of a job that the next one of its chat waits for."""
 CONNECT_SECONDS = 5.0
 LOST_SECONDS = 20.0
@@ -65,21 +70,21 @@ _QUEUES: Mapping[Stage, str] = {
     "receive": "receive", "answer": "answer", "decision": "answer", "stop": "stop",
     "refuse": "answer", "reply": "reply", "simulation": "simulation", "join": "simulation",
 }  # fmt: skip
-_WORKERS = {"receive": 16, "answer": 16, "stop": 4, "reply": 0, "simulation": 16}
-"""The jobs of each queue that a process handles at once; for replies see `JobQueue`."""
-_MISSING = text(
+_CONCURRENCY = {"receive": 16, "answer": 16, "stop": 4, "simulation": 16}
+"""The jobs of each queue that a process handles at once, except replies."""
+_FIND_WITHOUT_JOB = text(
     "SELECT body FROM inbox WHERE state = :state AND received_at < :before AND body IS NOT NULL "
     "AND NOT EXISTS (SELECT 1 FROM procrastinate_jobs AS job WHERE job.status IN ('todo', 'doing') "
     "AND (job.args->>'update_id')::bigint = inbox.update_id) ORDER BY update_id LIMIT 1000"
 )
-_WAITING_JOBS = text(
+_COUNT_WAITING_JOBS = text(
     "SELECT queue_name, count(*) FROM procrastinate_jobs WHERE status = 'todo' GROUP BY 1"
 )
-_LOCKED = text(
+_COUNT_LOCKED = text(
     "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND lock IN :locks"
 ).bindparams(bindparam("locks", expanding=True))
 
-_WAITING_REPLIES = text(
+_DELETE_WAITING_REPLIES = text(
     "DELETE FROM procrastinate_jobs AS job WHERE lock IN :locks AND (status = 'todo' OR "
     "(status = 'doing' AND NOT EXISTS (SELECT 1 FROM procrastinate_workers AS worker WHERE "
     "worker.id = job.worker_id AND last_heartbeat > now() - make_interval(secs => :seconds)))) "
@@ -95,17 +100,19 @@ Raises StoppingError or StoreError if it must be tried again.
 """
 
 
-class PatientConnector(procrastinate.PsycopgConnector):
+class RetryingConnector(procrastinate.PsycopgConnector):
     """Repeats a query if the connection is lost, and a fetch if another process was faster."""
 
     async def execute_query_async(self, query: Any, **arguments: Any) -> None:  # noqa: ANN401  the library's
         """Execute a query."""
-        await _repeat(lambda: super(PatientConnector, self).execute_query_async(query, **arguments))
+        await _repeat(
+            lambda: super(RetryingConnector, self).execute_query_async(query, **arguments)
+        )
 
     async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401  the library's
         """Execute a query and return its row."""
         return await _repeat(
-            lambda: super(PatientConnector, self).execute_query_one_async(query, **arguments)
+            lambda: super(RetryingConnector, self).execute_query_one_async(query, **arguments)
         )
 
 
@@ -146,7 +153,7 @@ class JobQueue:
     def __init__(self, conninfo: str, database: Database, replies: int = 1) -> None:
         """Run up to `replies` replies at once, and some more that pause between messages."""
         self._database = database
-        connector = PatientConnector(
+        connector = RetryingConnector(
             conninfo=conninfo, min_size=1, max_size=4, timeout=CONNECT_SECONDS
         )
         self._app = procrastinate.App(connector=connector)
@@ -170,7 +177,7 @@ class JobQueue:
         lock = {"stop": None, "decision": f"decision {user_id}"}.get(lane, f"{lane} {chat_id}")
 
         def write(connection: Connection) -> None:
-            most = MAX_PENDING.get(lane)
+            most = MAX_JOBS_IN_CHAT.get(lane)
             if most is not None and lock and _count_locked(connection, lock) >= most:
                 self._defer(connection, update_id, "refuse", f"answer {chat_id}")
             else:
@@ -178,17 +185,18 @@ class JobQueue:
 
         await self._database.write(write)
 
-    async def cancel_replies(self, chat_id: int) -> int:
-        """End the updates of a chat whose replies wait, or whose process died; return how many."""
-        query = _WAITING_REPLIES.bindparams(locks=_reply_locks(chat_id), seconds=DEAD_SECONDS)
+    async def cancel_replies(self, chat_id: int) -> None:
+        """End the updates of a chat whose replies wait, or whose process has died."""
+        query = _DELETE_WAITING_REPLIES.bindparams(
+            locks=_reply_locks(chat_id), seconds=DEAD_SECONDS
+        )
 
-        def write(connection: Connection) -> int:
+        def write(connection: Connection) -> None:
             ids = list(connection.execute(query).scalars())
             ended = update(inbox).where(inbox.c.update_id.in_(ids))
             connection.execute(ended.values(state=HANDLED, body=None, working=False))
-            return len(ids)
 
-        return await self._database.write(write)
+        await self._database.write(write)
 
     def start(self, handle: Handle, grace_seconds: float) -> None:
         """Start to handle jobs in the background.
@@ -200,20 +208,21 @@ class JobQueue:
             await handle(update_id, stage)
 
         self._app.task(name=_TASK, retry=RetryStrategy())(handle_update)
-        for queue in _WORKERS:
+        for queue in (*_CONCURRENCY, "reply"):
             work = self._work(queue, grace_seconds)
             self._workers.append(asyncio.create_task(work, name=f"jobs {queue}"))
 
     async def _work(self, queue: str, grace_seconds: float) -> None:
         """Handle the jobs of a queue; start again if the connection is lost."""
+        poll_seconds = RECEIVE_POLL_SECONDS if queue == "receive" else POLL_SECONDS
         while not self._is_stopping:
             try:
                 await self._app.run_worker_async(
                     queues=[queue],
                     name=queue,
-                    concurrency=_WORKERS[queue] or self._replies + MORE_REPLIES,
+                    concurrency=_CONCURRENCY.get(queue, self._replies + MORE_REPLIES),
                     install_signal_handlers=False,
-                    fetch_job_polling_interval=POLL_SECONDS[queue != "receive"],
+                    fetch_job_polling_interval=poll_seconds,
                     update_heartbeat_interval=HEARTBEAT_SECONDS,
                     stalled_worker_timeout=STALLED_SECONDS,
                     shutdown_graceful_timeout=grace_seconds,
@@ -258,10 +267,10 @@ class JobQueue:
     async def defer_missing(self, older_than: float = MISSING_SECONDS) -> int:
         """Defer jobs for waiting updates that have none; return their number.
 
-        Such updates were copied from another database, or their job failed.
+        Such updates were copied from another database, or stored by a version without jobs.
         """
         before = (datetime.now(UTC) - timedelta(seconds=older_than)).replace(tzinfo=None)
-        query = _MISSING.bindparams(state=WAITING, before=before)
+        query = _FIND_WITHOUT_JOB.bindparams(state=WAITING, before=before)
 
         def write(connection: Connection) -> int:
             updates = [json.loads(body) for body in connection.execute(query).scalars()]
@@ -271,7 +280,7 @@ class JobQueue:
         return await self._database.write(write)
 
     async def count_replies(self, chat_id: int) -> int:
-        """Return how many replies to a chat wait or are generated, in all processes."""
+        """Return how many replies and simulations for a chat wait or run, in all processes."""
 
         def read(connection: Connection) -> int:
             return _count_locked(connection, *_reply_locks(chat_id))
@@ -283,7 +292,7 @@ class JobQueue:
         waiting = dict.fromkeys(_QUEUES.values(), 0)
 
         def read(connection: Connection) -> Mapping[str, int]:
-            return waiting | {row[0]: row[1] for row in connection.execute(_WAITING_JOBS)}
+            return waiting | {row[0]: row[1] for row in connection.execute(_COUNT_WAITING_JOBS)}
 
         return await self._database.read(read)
 
@@ -299,11 +308,11 @@ class JobQueue:
 
 
 def _reply_locks(chat_id: int) -> list[str]:
-    return [f"{lane} {chat_id}" for lane in MAX_PENDING]
+    return [f"{lane} {chat_id}" for lane in MAX_JOBS_IN_CHAT]
 
 
 def _count_locked(connection: Connection, *locks: str) -> int:
-    return int(connection.execute(_LOCKED.bindparams(locks=locks)).scalar_one())
+    return int(connection.execute(_COUNT_LOCKED.bindparams(locks=locks)).scalar_one())
 
 
 def _chat_lock(update: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Elect one of a bot's processes with an advisory lock; the server frees it when that one dies."""
+"""Elect a leader among the bot's processes with an advisory lock, which ends with its process."""
 
 import asyncio
 import logging
@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
+from bot.store.postgres.server import LEADER_LOCK
+
 TRY_SECONDS = 2.0  # between attempts to lead, and between checks that this process still leads
 _ANSWER_SECONDS = 5.0
-_KEY = 7_264_178_893_222
-_KEEPALIVE = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
+SERVER_KEEPALIVE = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
 """Lets the server notice within 14 s that this machine has failed, and free the lock."""
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,10 @@ class Leadership:
         """Yield the connection that has the lock, None if another process has it."""
         async with asyncio.timeout(_ANSWER_SECONDS):
             connection = await psycopg.AsyncConnection.connect(
-                self._conninfo, autocommit=True, options=_KEEPALIVE
+                self._conninfo, autocommit=True, options=SERVER_KEEPALIVE
             )
         async with connection:
-            cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (_KEY,))
+            cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,))
             row = await cursor.fetchone()
             yield connection if row and row[0] else None
 

@@ -7,10 +7,10 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, text, t
 
 from bot.store.tables import UtcDateTime, limits
 
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+_TAKE_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 _CLOCK = func.timezone("utc", func.clock_timestamp())
 """The server's time: the clocks of the processes' machines may differ."""
-_SHORTEST = 0.001
+_SHORTEST = 0.001  # a wait of 0 would mean that the action was counted
 LONGEST_SECONDS = 3600.0  # of a limit
 
 
@@ -34,7 +34,7 @@ class SharedLimits:
         now_there = type_coerce(_CLOCK, UtcDateTime())
         recent = select(func.min(limits.c.at), func.count(limits.c.id), now_there)
         with self._engine.begin() as connection:
-            connection.execute(_LOCK.bindparams(key=key))
+            connection.execute(_TAKE_LOCK.bindparams(key=key))
             oldest, found, now = connection.execute(
                 recent.where(is_key, limits.c.at > type_coerce(since, UtcDateTime()))
             ).one()

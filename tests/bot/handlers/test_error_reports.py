@@ -34,7 +34,7 @@ async def test_plain_messages_get_no_apology(live, group, hugo, joao, monkeypatc
 
     begin = Inbox.begin
 
-    async def fails(self, update_id, received=None):
+    async def fails(self, update_id, received=None, stages_before=0):
         if received:
             raise OperationalError("INSERT", {}, Exception("disk full"))
         return await begin(self, update_id)

@@ -9,14 +9,15 @@ from psycopg.conninfo import make_conninfo
 
 from bot.errors import StoreError
 from bot.store.changes import CHANNEL, Kind
-from bot.store.postgres.database import InUseError, PostgresDatabase
+from bot.store.postgres.server import InUseError, PostgresDatabase
 
 RETRY_SECONDS = 1.0
 CHECK_SECONDS, ANSWER_SECONDS = 5.0, 5.0
 """Seconds between checks that the connection still exists, and for the answer to one."""
-KEEPALIVE: Mapping[str, int] = {
+CLIENT_KEEPALIVE: Mapping[str, int] = {
     "keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3,
 }  # fmt: skip
+"""Lets this process notice within 14 s that the server's machine has failed."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +25,19 @@ logger = logging.getLogger(__name__)
 class ChangeListener:
     """Hears of the changes; `is_current` is set while none can be missed.
 
-    Its connection also has the lock that keeps other bots and upgrades away.
+    Its connection also has the locks that keep other bots and upgrades away.
     """
 
     def __init__(
         self,
         backend: PostgresDatabase,
+        bot_id: int,
         on_change: Callable[[Kind, int], Awaitable[None]],
         on_connect: Callable[[], Awaitable[None]],
         is_current: asyncio.Event,
     ) -> None:
         """Call `on_change` for each change, and `on_connect` whenever some may have been missed."""
-        self._backend = backend
+        self._backend, self._bot_id = backend, bot_id
         self._on_change, self._on_connect = on_change, on_connect
         self._is_current = is_current
 
@@ -58,11 +60,11 @@ class ChangeListener:
 
     async def _listen(self) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
-            address = make_conninfo(self._backend.conninfo, **KEEPALIVE)
+            address = make_conninfo(self._backend.conninfo, **CLIENT_KEEPALIVE)
             connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
         async with connection:
             async with asyncio.timeout(ANSWER_SECONDS):
-                await self._backend.share_lock(connection)
+                await self._backend.share_locks(connection, self._bot_id)
                 await connection.execute(f"LISTEN {CHANNEL}")
                 await self._on_connect()
             self._is_current.set()

@@ -23,7 +23,11 @@ _LOCK = 7_264_178_893_221
 """The advisory lock of upgrades and, shared, of running bots; the same in every database."""
 _BOTS = 726_417
 """The first number of the lock that the processes of a bot share; the second is the bot's id."""
-_MIGRATION = 7_264_178_893_223
+LEADER_LOCK, _MIGRATION = 7_264_178_893_222, 7_264_178_893_223
+_LOCKS = (
+    "FROM pg_locks WHERE locktype = 'advisory' AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 _MAX_INT = 2**31
 
 _UNREACHABLE = "08"  # the SQLSTATE class of connection errors
@@ -104,31 +108,29 @@ class PostgresDatabase:
         take = text("SELECT pg_advisory_lock_shared(:first, :second)")
         connection.execute(take.bindparams(first=_BOTS, second=number))
         others = text(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            f"SELECT count(*) {_LOCKS} "
             "AND classid::bigint = :first AND objid::bigint <> :second AND objsubid = 2"
         )
         if connection.execute(others.bindparams(first=_BOTS, second=number)).scalar_one():
             raise StoreError(in_use(self.name))
 
-    async def share_lock(self, connection: "psycopg.AsyncConnection[Any]") -> None:
-        """Take the lock of a running bot once more, for as long as this connection lasts.
+    async def share_locks(self, connection: "psycopg.AsyncConnection[Any]", bot_id: int) -> None:
+        """Take the locks of a running bot once more, for as long as this connection lasts.
 
         Raises:
-            InUseError: An upgrade has the lock.
+            InUseError: An upgrade or another bot has taken the database.
         """
-        query = "SELECT pg_try_advisory_lock_shared(%s)"
-        row = await (await connection.execute(query, (_LOCK,))).fetchone()
-        if not row or not row[0]:
+        number = bot_id % _MAX_INT
+        taken = "SELECT pg_try_advisory_lock_shared(%s), pg_advisory_lock_shared(%s, %s)"
+        row = await (await connection.execute(taken, (_LOCK, _BOTS, number))).fetchone()
+        others = f"SELECT count(*) {_LOCKS} AND classid = %s AND objid <> %s AND objsubid = 2"
+        count = await (await connection.execute(others, (_BOTS, number))).fetchone()
+        if not row or not row[0] or not count or count[0]:
             raise InUseError(in_use(self.name))
 
     def is_locked(self) -> bool:
         """See Backend."""
-        query = text(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND (classid::bigint << 32) | objid::bigint = :key"
-        )
+        query = text(f"SELECT count(*) {_LOCKS} AND (classid::bigint << 32) | objid::bigint = :key")
         with self.open_read_only() as engine, engine.connect() as connection:
             return bool(connection.execute(query.bindparams(key=_LOCK)).scalar_one())
 
@@ -178,8 +180,8 @@ class PostgresDatabase:
 
     def _translate(self, context: ExceptionContext) -> StoreError | None:
         """Return an error for what is not this program's mistake. It does not quote the values."""
-        if not isinstance(context.sqlalchemy_exception, DBAPIError):
-            return None
+        if context.is_pre_ping or not isinstance(context.sqlalchemy_exception, DBAPIError):
+            return None  # after a failed ping, SQLAlchemy connects again
         code = getattr(context.original_exception, "sqlstate", None)
         if code is None or context.is_disconnect or code[:2] == _UNREACHABLE or code[:3] == _ENDED:
             return StoreError(

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from telegram.ext import Application as TelegramApplication
 from telegram.ext import ExtBot
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from bot.errors import SettingsError, StoreError
@@ -161,17 +160,20 @@ def _parse_update(body: bytes) -> dict[str, Any] | None:
 
 
 def bind_listener(listen: str, setting: str) -> list[socket.socket]:
-    """Return sockets that listen at an address and a port.
+    """Return a socket that listens at an address and a port.
 
     Raises:
         SettingsError: The address, which is the value of `setting`, cannot be used.
     """
     host, _, port = listen.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     try:
-        return bind_sockets(int(port), host.strip("[]"))
+        listener = socket.create_server((host.strip("[]"), int(port)), family=family)
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a host name"
         raise SettingsError(
             f"{setting}: the bot cannot listen at {listen} ({why}): "
             "choose another port, or stop what uses it"
         ) from error
+    listener.setblocking(False)  # noqa: FBT003  it has no keyword; tornado must not wait
+    return [listener]

@@ -6,11 +6,12 @@ import inspect
 import sys
 import threading
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import pytest
 
+from bot.errors import StoppingError
 from bot.playground.server import serve
 from bot.playground.telegram import TOKEN, add_bot
 from bot.run import build, run_until_stopped, tune_interpreter
@@ -186,7 +187,8 @@ class Stage:
             self.speaker.open.set()
             waiting.cancel()
             stop.set()
-            await running
+            with suppress(StoppingError):  # it was still starting
+                await running
 
     async def answer(self, chat, user, text, **more):
         """Say something and return the next message that the bot sends."""

@@ -1,7 +1,6 @@
 """What METRICS_LISTEN serves: metrics, health and readiness."""
 
 import builtins
-import gc
 import socket
 
 import pytest
@@ -109,7 +108,6 @@ async def test_jobs_are_counted_on_a_server(stage, postgres, address, tmp_path, 
     assert found["understudy_jobs_waiting", "reply"] == 0
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_an_address_in_use_is_named(stage, address):
     with socket.socket() as taken:
         host, _, port = address.partition(":")
@@ -118,7 +116,6 @@ async def test_an_address_in_use_is_named(stage, address):
         with pytest.raises(SettingsError, match="METRICS_LISTEN: the bot cannot listen at 127"):
             async with stage.running_process(metrics_listen=address):
                 pass
-    gc.collect()  # tornado leaves a socket open
 
 
 async def test_a_missing_package_is_named(stage, address, monkeypatch):

@@ -264,8 +264,6 @@ async def test_a_path_is_no_pattern(stage, hook, group, zoe, port, knock, path):
     assert (code, other) == (200, 404)
 
 
-# Tornado does not close the socket that it could not bind.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_a_port_in_use_is_a_clear_error(hook, port):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))

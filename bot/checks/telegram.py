@@ -22,6 +22,7 @@ from telegram.request import HTTPXRequest
 from bot.errors import SettingsError
 from bot.services.access import is_admin as has_admin_rights
 from bot.settings import Settings
+from bot.store.engines import is_postgres
 from bot.texts import EN
 from model.artifacts.artifact import Card, Chat
 from model.chat.names import make_printable, make_printable_name
@@ -38,7 +39,9 @@ def check_webhook(settings: Settings) -> list[Finding]:
     if settings.webhook_url is None:
         return []
     found = [_check_address(settings, settings.webhook_url)]
-    if settings.webhook_secret is None:
+    if settings.webhook_secret is None and is_postgres(settings.database_url):
+        found.append(fix("WEBHOOK_SECRET", "not set: with a PostgreSQL database it is required"))
+    elif settings.webhook_secret is None:
         text = "not set: `understudy-bot run` makes a new one at each start, for Telegram only"
         found.append(ok("WEBHOOK_SECRET", text))
     return found

@@ -66,7 +66,7 @@ class ChangeListener:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._backend.share_locks(connection, self._bot_id)
                 await connection.execute(f"LISTEN {CHANNEL}")
-                await self._on_connect()
+            await self._on_connect()
             self._is_current.set()
             while True:
                 async for notice in connection.notifies(timeout=CHECK_SECONDS):

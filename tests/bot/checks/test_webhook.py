@@ -61,6 +61,14 @@ def test_an_unset_secret_is_made_by_run():
     assert found.startswith("ok WEBHOOK_SECRET not set: `understudy-bot run` makes a new one")
 
 
+def test_several_processes_need_a_secret():
+    shared = {"webhook_secret": None, "database_url": "postgresql:///understudy"}
+
+    [_, found] = said(check_webhook(settings(**shared)))
+
+    assert found.startswith("FIX WEBHOOK_SECRET not set: with a PostgreSQL database")
+
+
 @pytest.mark.parametrize(
     ("told", "words"),
     [

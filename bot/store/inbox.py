@@ -224,6 +224,7 @@ class Inbox:
     async def set_aside(self, update_id: int) -> None:
         """Record that an update cannot be read or handled."""
         await self._execute(_change(update_id, state=SET_ASIDE))
+        self.leave(update_id)
 
     async def queue(self) -> Queue:
         """Return how many updates wait and how many were set aside."""

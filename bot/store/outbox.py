@@ -114,7 +114,7 @@ class Outbox:
 
         def write(connection: Connection) -> bool:
             connection.execute(_insert_part(part, place, "generating").on_conflict_do_nothing())
-            for note in self.log.find(connection, part.update_id):  # earlier attempts ended there
+            for note in self.log.find(connection, part):  # earlier attempts ended there
                 _settle(connection, note)
                 self.log.drop_in(connection, note.part)
             row = connection.execute(select(replies).filter_by(**key)).one()

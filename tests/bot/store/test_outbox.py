@@ -297,3 +297,11 @@ async def test_the_table_has_no_text_and_no_rows_once_all_is_stored(server):
 
     assert SENT.text not in noted
     assert await server.read(lambda one: one.execute(select(sends)).all()) == []
+
+
+async def test_a_part_that_is_being_sent_is_not_settled_by_another_one(outbox, database):
+    await outbox.log.note_attempt(PART, left=3)
+
+    await outbox.begin(Part(PART.update_id, APOLOGY), PLACE)
+
+    assert await outbox.unsent(PART) == TURN

@@ -115,9 +115,9 @@ class DurableApplication(Application[Bot, Context, Facts, Facts, Facts, Any]):
         Ignores updates without content: an earlier process handled them. With a job queue,
         `handle_queued` handles them.
         """
-        if not isinstance(update, Update) or self.inbox is None or is_empty(update):
+        if self.inbox is None or self.has_job_queue:
             return
-        if self.has_job_queue:
+        if not isinstance(update, Update) or is_empty(update):
             return
         if sender_id := find_private_sender(update):
             if sender_id in self._behind:

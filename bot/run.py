@@ -160,18 +160,21 @@ async def receiving(
         async with handling:
             yield
         return
-    if app.updater is None:
-        raise TypeError("only a bot that has an updater can poll")
-    start = partial(
-        app.updater.start_polling, allowed_updates=ALLOWED_UPDATES, error_callback=_log_poll_error
-    )
     try:
-        await _call_until_answered("deleteWebhook", start, stop)
+        await _call_until_answered("deleteWebhook", partial(_start_polling, app), stop)
         yield
     finally:
-        if app.updater.running:
+        if app.updater and app.updater.running:
             with suppress(TelegramError):  # the reason why polling ended is known by now
                 await app.updater.stop()
+
+
+async def _start_polling(app: DurableApplication) -> object:
+    if app.updater is None:
+        raise TypeError("only a bot that has an updater can poll")
+    return await app.updater.start_polling(
+        allowed_updates=ALLOWED_UPDATES, error_callback=_log_poll_error
+    )
 
 
 async def _wait_for_end(app: DurableApplication, stop: asyncio.Event) -> None:
@@ -345,24 +348,20 @@ def _open_replica(app: DurableApplication, client: Client, state: BotState) -> "
     Raises:
         SettingsError: There is a webhook, and no secret that all processes know.
     """
-    settings, database = state.settings, state.store.database
-    if not database.backend.is_shared:
+    from bot.store.postgres.server import PostgresDatabase
+
+    settings, backend = state.settings, state.store.database.backend
+    if not isinstance(backend, PostgresDatabase):
         return None
     from bot.replica import Replica
-    from bot.store.postgres.server import PostgresDatabase
 
     if settings.webhook_url and settings.webhook_secret is None:
         raise SettingsError(
             "WEBHOOK_SECRET is not set: with a PostgreSQL database several processes may receive "
             "updates, and all of them need the same secret"
         )
-    if app.updater is None:
-        raise TypeError("only a bot that has an updater can poll")
-    start = partial(
-        app.updater.start_polling, allowed_updates=ALLOWED_UPDATES, error_callback=_log_poll_error
-    )
+    start = partial(_start_polling, app)
     polling = partial(_call_until_answered, "deleteWebhook", start, asyncio.Event())
-    backend = PostgresDatabase(settings.database_url)
     return Replica(app, client, state, backend, None if settings.webhook_url else polling)
 
 

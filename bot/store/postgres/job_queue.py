@@ -134,7 +134,7 @@ async def _repeat(execute: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(0.01 if is_conflict else RESTART_SECONDS)
 
 
-class RetryStrategy(procrastinate.BaseRetryStrategy):
+class RetryAlways(procrastinate.BaseRetryStrategy):
     """Try a job again: at once if its process is stopped, else in some seconds."""
 
     def get_retry_decision(
@@ -207,7 +207,7 @@ class JobQueue:
         async def handle_update(update_id: int, stage: Stage) -> None:
             await handle(update_id, stage)
 
-        self._app.task(name=_TASK, retry=RetryStrategy())(handle_update)
+        self._app.task(name=_TASK, retry=RetryAlways())(handle_update)
         for queue in (*_CONCURRENCY, "reply"):
             work = self._work(queue, grace_seconds)
             self._workers.append(asyncio.create_task(work, name=f"jobs {queue}"))

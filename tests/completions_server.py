@@ -54,16 +54,18 @@ class Completions:
                 break
         own = ids[len(prompt) :]
         values = [float(row[token]) for row, token in zip(scores, own, strict=True)]
-        if body.get("echo"):
-            rows = self.weights(torch.tensor([prompt])).logits[0].log_softmax(-1)
-            echoed = [float(row[token]) for row, token in zip(rows, prompt[1:], strict=False)]
-            own, values = ids, [None, *echoed, *values]
         names = [f"token_id:{token}" for token in own]
         return {
             "finish_reason": reason,
             "text": "",
             "logprobs": {"tokens": names, "token_logprobs": values},
+            "prompt_logprobs": self.score(prompt) if "prompt_logprobs" in body else None,
         }
+
+    def score(self, prompt):
+        rows = self.weights(torch.tensor([prompt])).logits[0].log_softmax(-1)
+        scored = zip(rows, prompt[1:], strict=False)
+        return [None, *({str(token): {"logprob": float(row[token])}} for row, token in scored)]
 
     def draw(self, logits, ids, body):
         processors = transformers.LogitsProcessorList()
@@ -92,6 +94,8 @@ def make_handler(completions):
                 self.close_connection = True
             elif failure:
                 self.reply(failure, {"error": "failed"})
+            elif body["temperature"] > 2 or "echo" in body:  # vLLM without a tokenizer refuses both
+                self.reply(400, {"error": "invalid"})
             else:
                 self.reply(200, completions.answer(body))
 

@@ -2,8 +2,9 @@
 
 Prompts and replies are sent as token ids, so the server renders nothing, and a reply's forced
 beginning is the end of its prompt. Besides OpenAI's parameters this uses vLLM's `top_k`,
-`repetition_penalty`, `stop_token_ids` and `return_tokens_as_token_ids`
-(https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html).
+`repetition_penalty`, `stop_token_ids`, `return_tokens_as_token_ids` and `prompt_logprobs`
+(https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html). OpenAI's `echo` would need
+a tokenizer on the server.
 """
 
 import logging
@@ -31,6 +32,7 @@ from model.speaking.engine import (
 SECONDS = 20.0  # for the answer to a request: the bot waits no longer for a reply
 RETRY_SECONDS = 0.5  # before a request that the server did not take is repeated, once
 _NEVER = -100  # the bias of a token that must not be drawn
+_MAX_TEMPERATURE = 2.0  # the interface allows no higher one
 _TOKEN = "token_id:"  # noqa: S105  the beginning of a token's name in an answer
 
 logger = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ class CompletionsEngine:
                 prompt=[*request.prompt, *request.forced],
                 n=decoding.candidates,
                 max_tokens=decoding.max_new_tokens,
-                temperature=decoding.temperature,
+                temperature=min(decoding.temperature, _MAX_TEMPERATURE),
                 top_p=decoding.top_p,
                 top_k=decoding.top_k or -1,
                 repetition_penalty=decoding.repetition_penalty,
@@ -95,11 +97,11 @@ class CompletionsEngine:
     def scores(
         self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
-        """See Engine. The server echoes each text with the log-probabilities of its tokens."""
+        """See Engine. Each text is a prompt, of whose tokens the server returns log-probabilities."""
         texts = [[*p, *f, *r] for p, f, r in zip(prompts, forced, replies, strict=True)]
-        answer = self._complete(prompt=texts, max_tokens=1, temperature=0, echo=True)
+        answer = self._complete(prompt=texts, max_tokens=1, temperature=0, prompt_logprobs=0)
         return [
-            [float(value) for value in _logprobs(choice)[len(text) - len(reply) : len(text)]]
+            _prompt_scores(choice, text)[len(text) - len(reply) :]
             for choice, text, reply in zip(answer, texts, replies, strict=True)
         ]
 
@@ -110,9 +112,10 @@ class CompletionsEngine:
 
     def _read_candidate(self, choice: Mapping[str, Any], label: list[int]) -> Candidate:
         drawn = DrawnTokens(0)
-        names = choice["logprobs"]["tokens"]
-        for name, score in zip(names, _logprobs(choice), strict=True):
-            if drawn.add(int(str(name).removeprefix(_TOKEN)), score, label, self._codec.end_id):
+        logprobs = choice["logprobs"]
+        for name, score in zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True):
+            token = int(str(name).removeprefix(_TOKEN))
+            if drawn.add(token, float(score), label, self._codec.end_id):
                 return drawn.candidate()
         drawn.is_complete = choice["finish_reason"] == "stop"
         return drawn.candidate()
@@ -152,6 +155,10 @@ class CompletionsEngine:
         return self._client.post("completions", json=body)
 
 
-def _logprobs(choice: Mapping[str, Any]) -> list[float]:
-    """Return the log-probability of each token; the first token of a text has none."""
-    return [value or 0.0 for value in choice["logprobs"]["token_logprobs"]]
+def _prompt_scores(choice: Mapping[str, Any], prompt: Ids) -> list[float]:
+    """Return the log-probability of each token of a prompt; the first one has none, and gets 0."""
+    entries = choice["prompt_logprobs"][1:]
+    return [0.0] + [
+        float(entry[str(token)]["logprob"])
+        for token, entry in zip(prompt[1:], entries, strict=True)
+    ]

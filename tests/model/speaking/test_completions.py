@@ -134,6 +134,13 @@ def test_forbidden_tokens_are_not_drawn(codec, remote):
 
 
 @decoder_only
+def test_a_temperature_above_the_interface_s_limit_is_lowered(codec, remote, server):
+    remote.candidates([request_of(codec, (), "Hugo")], replace(FAIR, temperature=3, candidates=1))
+
+    assert server[1].asked[-1]["temperature"] == 2
+
+
+@decoder_only
 def test_a_reply_ends_where_somebody_else_speaks(codec, remote, server):
     _, model = server
     label, other = codec.label_ids("Hugo"), codec.label_ids("Tiago")

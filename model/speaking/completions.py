@@ -97,7 +97,7 @@ class CompletionsEngine:
     def scores(
         self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
-        """See Engine. Each text is a prompt, of whose tokens the server returns log-probabilities."""
+        """See Engine. Each text is a prompt whose tokens the server scores."""
         texts = [[*p, *f, *r] for p, f, r in zip(prompts, forced, replies, strict=True)]
         answer = self._complete(prompt=texts, max_tokens=1, temperature=0, prompt_logprobs=0)
         return [

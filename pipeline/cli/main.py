@@ -1,6 +1,7 @@
 """The `understudy` command line, with the commands `train`, `evaluate` and `demo`."""
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,7 @@ from pipeline.cli.options import (
 from pipeline.dataset.split import HeldOutSplit
 from pipeline.training.bases import DEFAULT
 from pipeline.training.hyperparameters import Hyperparameters, by_recipe
+from pipeline.training.processes import count_processes
 
 
 def train(
@@ -105,17 +107,28 @@ def train(
     require_training()
     from pipeline.dataset.storage import load_dataset
     from pipeline.training import run
+    from pipeline.training.processes import join_processes
 
-    console = Console()
+    processes = join_processes()
+    console = Console(quiet=not processes.is_first)
     registry = Registry(models_dir)
     pairs = load_dataset(dataset)
-    checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
-    resume = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
-    if push_to_hub:  # asked before training, while somebody is there
-        models.confirm_push(push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes)
-    trained = run.train(pairs, base, registry, settings, decoding, console, resume=resume)
+
+    def ask_first() -> bool:  # before training, while somebody is there
+        checkpoint = run.checkpoint_of(pairs, run.Start(base), registry)
+        resumes = run.may_resume(checkpoint, options.ask, resume=resume, restart=restart)
+        if push_to_hub:
+            models.confirm_push(
+                push_to_hub, pairs.roster, is_open=pairs.public, public=public, yes=yes
+            )
+        return resumes
+
+    trained = run.train(
+        pairs, base, registry, settings, decoding, console,
+        resume=processes.by_first(ask_first), processes=processes,
+    )  # fmt: skip
     tables.print_outcome(trained, console)
-    if push_to_hub:
+    if push_to_hub and processes.is_first:
         models.push_version(registry, trained.name, push_to_hub, public=public)
 
 
@@ -253,4 +266,6 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if count_processes() > 1 and sys.argv[1:2] != ["train"]:
+        sys.exit("understudy: a launcher started several processes, which only `train` can use")
     run_app(app, "understudy", exit_at_signals=True)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import psutil  # type: ignore[import-untyped, unused-ignore]  # it ships no types
-import torch
 import transformers
 
 from model.errors import TrainingError
 from pipeline.terminal import TrainingProgress, Watcher
 from pipeline.training.hyperparameters import Hyperparameters
 from pipeline.training.machine import return_freed_memory
+from pipeline.training.processes import ALONE, Processes
 
 METRIC = "eval_nats_per_character"
 """The name of the held-out loss in transformers' log history."""
@@ -38,6 +38,9 @@ class RunCallback(transformers.TrainerCallback):
 
     Only training counts towards the time limit, evaluations and checkpoints do not. The log history
     holds the seconds and the share of the run that is done, so a resumed run continues from them.
+
+    Several processes use the first one's clock, and a Ctrl-C in one of them ends all: they agree
+    after each step.
     """
 
     def __init__(
@@ -46,13 +49,15 @@ class RunCallback(transformers.TrainerCallback):
         pairs: int,
         held_out_pairs: int,
         on_progress: Watcher | None,
+        processes: Processes = ALONE,
     ) -> None:
         self._settings, self._limit = settings, settings.minutes * 60
         self.steps_per_epoch = math.ceil(pairs / settings.batch_size)
         self._pairs_per_step, self._held_out_pairs = pairs / self.steps_per_epoch, held_out_pairs
         self._on_progress = on_progress
-        self.interrupted = False
-        self._counted, self._running_since = 0.0, math.inf
+        self._processes = processes
+        self.interrupted = self._is_asked_to_stop = False
+        self._counted, self._running_since, self._agreed = 0.0, math.inf, 0.0
         self._first_step, self._first_second = 0, 0.0
         self._saved_at = 0.0
         self._loss: float | None = None
@@ -60,7 +65,14 @@ class RunCallback(transformers.TrainerCallback):
 
     @property
     def seconds(self) -> float:
-        """Return the seconds of training so far, including those before a resumption."""
+        """Return the seconds of training so far, including those before a resumption.
+
+        With several processes, those of the first one at its last step.
+        """
+        return self._own_seconds if self._processes.count == 1 else self._agreed
+
+    @property
+    def _own_seconds(self) -> float:
         return self._counted + max(0.0, time.monotonic() - self._running_since)
 
     def share_done(self, share_of_steps: float) -> float:
@@ -70,11 +82,12 @@ class RunCallback(transformers.TrainerCallback):
 
     def interrupt(self) -> None:
         """End the run after the current step, with a checkpoint."""
-        self.interrupted = True
+        self._is_asked_to_stop = True
+        self.interrupted |= self._processes.count == 1
 
     def pause(self) -> None:
         """Stop counting time until the next step begins."""
-        self._counted, self._running_since = self.seconds, math.inf
+        self._counted, self._running_since = self._own_seconds, math.inf
 
     def rate_factor(self, share_of_steps: float) -> float:
         """Return the learning rate as a share of its peak: warm-up, then cosine or linear decay."""
@@ -91,22 +104,23 @@ class RunCallback(transformers.TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Continue the clock of a resumed run."""
         self._counted = state.log_history[-1]["seconds"] if state.log_history else 0.0
+        self._agreed = self._counted
         self._running_since = time.monotonic()
         self._first_step, self._first_second = state.global_step, self._counted
         first_checkpoint_is_due = args.device.type != "cpu" and not state.global_step
         self._saved_at = -math.inf if first_checkpoint_is_due else self._counted
 
-    def on_epoch_begin(
-        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any
-    ) -> None:
-        """Make the order of examples depend only on seed and epoch: a resumed run repeats it."""
-        generator = torch.Generator().manual_seed(args.seed + int(state.epoch or 0))
-        train_dataloader.batch_sampler.sampler.generator = generator
-
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Continue counting after an evaluation or a checkpoint."""
         self.pause()
         self._running_since = time.monotonic()
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Agree with the other processes, before the learning rate of the next step is computed."""
+        if self._processes.count > 1:
+            found = self._processes.gather((self._own_seconds, self._is_asked_to_stop))
+            self._agreed = found[0][0]
+            self.interrupted = any(is_asked for _, is_asked in found)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Remember the training loss.
@@ -165,44 +179,25 @@ class RunCallback(transformers.TrainerCallback):
         )
 
 
-class ShuffledSteps(torch.utils.data.Sampler[int]):
-    """Draws the examples of another sampler, with the steps of an epoch in random order.
-
-    The sampler that groups by length sorts 50 steps at a time from long to short. A short run would
-    see long examples only. The longest step stays first, so that a lack of memory shows at once,
-    and a smaller one stays last.
-    """
-
-    def __init__(self, sampler: Any, step: int) -> None:
-        self._sampler, self._step = sampler, step
-        self._generator: torch.Generator | None = None
-
-    def use(self, generator: torch.Generator) -> None:
-        """Draw from this generator from now on."""
-        self._generator = self._sampler.generator = generator
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-    def __iter__(self) -> Iterator[int]:
-        order = list(self._sampler)
-        steps = [order[start : start + self._step] for start in range(0, len(order), self._step)]
-        whole = len(order) // self._step
-        middle = torch.randperm(max(0, whole - 1), generator=self._generator) + 1
-        for index in [*range(min(1, whole)), *middle.tolist(), *range(whole, len(steps))]:
-            yield from steps[index]
-
-
 @contextmanager
-def first_interrupt(handler: Callable[[], None]) -> Iterator[None]:
-    """Call `handler` at the first Ctrl-C; a second one raises KeyboardInterrupt as usual."""
+def first_interrupt(handler: Callable[[], None], *, is_launched: bool = False) -> Iterator[None]:
+    """Call `handler` at the first Ctrl-C; a second one raises KeyboardInterrupt as usual.
+
+    A process that was started by a launcher gets several signals for one Ctrl-C, then has 30 s
+    before it is killed: its first signal counts, and the others are ignored.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM] if is_launched else [signal.SIGINT]
+    previous = {number: signal.getsignal(number) for number in numbers}
 
     def handle(*_: Any) -> None:
-        signal.signal(signal.SIGINT, previous)
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN if is_launched else previous[number])
         handler()
 
-    previous = signal.signal(signal.SIGINT, handle)
+    for number in numbers:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number in numbers:
+            signal.signal(number, previous[number])

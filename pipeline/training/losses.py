@@ -2,7 +2,8 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from model.files import write_text
 from pipeline.dataset.pairs import Pair
 from pipeline.training.bases import Base
 from pipeline.training.encoding import IGNORED, Collator, Example, row_of, split_by_tokens
+from pipeline.training.processes import ALONE, Processes
 
 _TOKENS = 1024
 """Padded tokens per batch: SmolLM2-135M on a CPU was as fast with 512."""
@@ -85,6 +87,25 @@ def reply_log_probabilities(
     return [found[index] for index in range(len(examples))]
 
 
+@contextmanager
+def forward_to_labels(base: Base) -> Iterator[None]:
+    """Let the weights return `label_logits` when they are called with labels.
+
+    With several processes, gradients are added up only if the wrapper of the weights is called.
+    """
+    weights = base.weights
+    forward = weights.forward
+
+    def forward_batch(**batch: Any) -> Any:
+        return label_logits(base, batch) if "labels" in batch else forward(**batch)
+
+    weights.forward = forward_batch
+    try:
+        yield
+    finally:
+        del weights.forward
+
+
 def label_logits(base: Base, batch: dict[str, Any]) -> tuple[Any, Any, list[int]]:
     """Return logits [labels, vocabulary] of a batch, its labels, and the labels per row.
 
@@ -148,11 +169,16 @@ class HeldOutReplies:
     examples: Sequence[Example]
 
     def measure(
-        self, base: Base, *, bf16: bool, on_share: Callable[[float], None] = lambda _: None
+        self,
+        base: Base,
+        *,
+        bf16: bool,
+        on_share: Callable[[float], None] = lambda _: None,
+        processes: Processes = ALONE,
     ) -> dict[str, float]:
         """Return nats per character by voice, over all, and over those not seen in training.
 
-        `on_share` gets the share that is done.
+        `on_share` gets the share that is done. Several processes divide the replies.
 
         Raises:
             TrainingError: There are no held-out replies.
@@ -163,7 +189,9 @@ class HeldOutReplies:
             raise TrainingError("the dataset has no held-out replies: build it from a longer chat")
         base.weights.to(training_device())
         sums: dict[str, Loss] = defaultdict(Loss)
-        found = losses(base, self.examples, bf16=bf16, on_share=on_share)
+        found = processes.map(
+            self.examples, lambda own: losses(base, own, bf16=bf16, on_share=on_share)
+        )
         for pair, loss in zip(self.pairs, found, strict=True):
             for key in {pair.voice, _WHOLE, _WHOLE if pair.seen else _FRESH}:
                 sums[key] += loss

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +36,7 @@ from pipeline.training.kinds import check_length
 from pipeline.training.losses import HeldOutLoss, HeldOutReplies
 from pipeline.training.machine import reuse_freed_memory
 from pipeline.training.name_loss import NameLoss
+from pipeline.training.processes import ALONE, Processes
 from pipeline.training.repeats import learn_lines_once, learn_pairs_once
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def train(
     console: Console,
     *,
     resume: bool = False,
+    processes: Processes = ALONE,
 ) -> Trained:
     """Train on a dataset; promote the new version only if there is no current one.
 
@@ -119,11 +121,16 @@ def train(
             '"no" for them in its roster.toml and build it again'
         )
     name, loss = make_version(
-        dataset, Start(base), registry, settings, decoding, TrainingBar(console), resume=resume
-    )
-    if promoted := registry.current is None and not settings.canaries:
-        registry.promote(name)
-    return Trained(name, promoted, loss)
+        dataset, Start(base), registry, settings, decoding, TrainingBar(console),
+        resume=resume, processes=processes,
+    )  # fmt: skip
+
+    def promote_first() -> bool:
+        if is_first := registry.current is None and not settings.canaries:
+            registry.promote(name)
+        return is_first
+
+    return Trained(name, processes.by_first(promote_first), loss)
 
 
 def make_version(
@@ -135,21 +142,29 @@ def make_version(
     bar: Bar,
     *,
     resume: bool = False,
+    processes: Processes = ALONE,
 ) -> tuple[str, HeldOutLoss]:
     """Train on a dataset; return the new version's name and its loss before and after.
+
+    Several processes need the same folders.
 
     Raises:
         TrainingError: Ctrl-C stopped it and left a checkpoint, another training uses the same
             folder of models, or `pipeline.training.trainer.train` failed.
     """
-    with locked(registry.root / "training.lock", wait=False) as is_alone:
-        if not is_alone:
-            raise TrainingError(
-                f"another training is running in {registry.root}: wait until it ends"
-            )
-        for leftover in registry.root.glob(f"{NEW_PREFIX}*"):  # from a killed run
-            shutil.rmtree(leftover)
-        return _train_and_add(dataset, start, registry, settings, decoding, bar, resume=resume)
+    with ExitStack() as stack:
+        if processes.is_first:
+            lock = locked(registry.root / "training.lock", wait=False)
+            if not stack.enter_context(lock):
+                raise TrainingError(
+                    f"another training is running in {registry.root}: wait until it ends"
+                )
+            for leftover in registry.root.glob(f"{NEW_PREFIX}*"):  # from a killed run
+                shutil.rmtree(leftover)
+        processes.wait()
+        return _train_and_add(
+            dataset, start, registry, settings, decoding, bar, resume=resume, processes=processes
+        )
 
 
 def work_folder(dataset: Dataset, start: Start, registry: Registry) -> Path:
@@ -212,6 +227,7 @@ class _TrainingRun:
     draws: int
     canaries: tuple[Canary, ...]
     work: Path
+    processes: Processes
 
     @property
     def example_name(self) -> str:
@@ -238,6 +254,7 @@ def _train_and_add(
     bar: Bar,
     *,
     resume: bool,
+    processes: Processes,
 ) -> tuple[str, HeldOutLoss]:
     from pipeline.training.device import choose_precision
     from pipeline.training.trainer import PRECISION
@@ -247,35 +264,50 @@ def _train_and_add(
     if not (dataset.folder / CONVERSATIONS).is_file():
         text = "This dataset does not say who answers whom, so the bot never joins unprompted"
         print_indented(text, console)
-    with step(console, f"Loading {start.name}"):
-        run = _prepare(dataset, start, registry, settings)
-    precision = choose_precision(settings.precision, run.work / PRECISION if resume else None)
+    with step(console, f"Loading {start.name}"), processes.first_goes_first():
+        run = _prepare(dataset, start, registry, settings, processes)
+    precision = processes.by_first(
+        lambda: choose_precision(settings.precision, run.work / PRECISION if resume else None)
+    )
     print_indented(f"Precision: {precision.reason}", console)
-    if not resume:
-        shutil.rmtree(run.work, ignore_errors=True)
-    make_folder(run.work)
+    if processes.is_first:
+        if not resume:
+            shutil.rmtree(run.work, ignore_errors=True)
+        make_folder(run.work)
     tested = sample_evenly(run.dataset.test, _TEST_PAIRS_PER_VOICE, settings.seed)
     replies = HeldOutReplies(tested, run.encode(tested))
 
     def measure(title: str) -> dict[str, float]:
         with step(console, title) as show:
-            return replies.measure(run.base, bf16=precision.bf16, on_share=show)
+            return replies.measure(
+                run.base, bf16=precision.bf16, on_share=show, processes=processes
+            )
 
-    before = replies.load(run.work / _UNTUNED_LOSS) if resume else None
+    before = processes.by_first(lambda: replies.load(run.work / _UNTUNED_LOSS) if resume else None)
     if before is None:
         before = measure(f"Loss of {start.description} on {len(tested)} held-out replies")
-        replies.save(before, run.work / _UNTUNED_LOSS)
+        if processes.is_first:
+            replies.save(before, run.work / _UNTUNED_LOSS)
     outcome = _run_trainer(run, precision, bar, resume=resume)
     with _explain_interrupt():
         loss = replies.compare(before, measure("Loss of the tuned model on the same replies"))
-        with step(console, "Converting for the bot, checked against the original") as show:
-            name = _add_version(run, registry, _make_card(run, decoding, outcome, loss), show)
-    _clean_up(run.work, make_folder(registry.root / "tensorboard") / name)
+
+        def add() -> str:
+            with step(console, "Converting for the bot, checked against the original") as show:
+                return _add_version(run, registry, _make_card(run, decoding, outcome, loss), show)
+
+        name = processes.by_first(add)
+    if processes.is_first:
+        _clean_up(run.work, make_folder(registry.root / "tensorboard") / name)
     return name, loss
 
 
 def _prepare(
-    dataset: Dataset, start: Start, registry: Registry, requested: Hyperparameters
+    dataset: Dataset,
+    start: Start,
+    registry: Registry,
+    requested: Hyperparameters,
+    processes: Processes,
 ) -> _TrainingRun:
     """Load the weights and encode what to train on."""
     work = work_folder(dataset, start, registry)
@@ -296,6 +328,7 @@ def _prepare(
         draws=draws,
         canaries=canaries,
         work=work,
+        processes=processes,
     )
 
 
@@ -323,6 +356,7 @@ def _run_trainer(run: _TrainingRun, precision: "Precision", bar: Bar, *, resume:
             name_loss=names if names.is_used else None,
             resume=resume, on_progress=bar, on_interrupt=partial(_print_stopping, bar.console),
             on_plan=partial(_print_plan, bar.console, run.example_name, draws),
+            processes=run.processes,
         )  # fmt: skip
     finally:
         bar.close()

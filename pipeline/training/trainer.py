@@ -17,6 +17,7 @@ from accelerate.utils.memory import (  # type: ignore[import-untyped]  # it ship
 )
 from torch.utils.tensorboard import SummaryWriter
 from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from model.errors import TrainingError
 from pipeline.terminal import Point, Watcher
@@ -29,11 +30,12 @@ from pipeline.training.device import (
     move_to_device,
     training_device,
 )
-from pipeline.training.encoding import Collator, Example
+from pipeline.training.encoding import IGNORED, Collator, Example
 from pipeline.training.hyperparameters import Hyperparameters
-from pipeline.training.losses import Loss, label_logits, losses
+from pipeline.training.losses import Loss, forward_to_labels, losses
 from pipeline.training.name_loss import NameLoss
-from pipeline.training.plan import Plan, make_plan, measure_speed
+from pipeline.training.plan import Plan, Speed, make_plan, measure_speed
+from pipeline.training.processes import ALONE, Processes
 
 PRECISION = "precision"
 """The file next to a run's checkpoints that names its precision, for a resumed run."""
@@ -82,6 +84,7 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     on_progress: Watcher | None = None,
     on_plan: Callable[[Plan], None] = lambda _: None,
     on_interrupt: Callable[[], None] = lambda: None,
+    processes: Processes = ALONE,
 ) -> Outcome:
     """Fine-tune a base's weights in place; `work` holds checkpoints and TensorBoard's records.
 
@@ -90,39 +93,46 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     unless there are too few passes for it. Ctrl-C calls `on_interrupt` at once, and ends the run
     after the current step.
 
+    Several processes divide the examples of each step, so a step is the same as in one process.
+
     Raises:
         TrainingError: There is nothing to train on or to resume, memory is too small for one
-            example, or the loss is not a finite number.
+            example, the loss is not a finite number, or a step cannot be divided among the
+            processes.
     """
     may_enlarge = not settings.batch_size
     settings = (_restore_batch_size(settings, work) if resume else settings).resolve(base.family)
+    settings = _divide_steps(settings, processes, may_enlarge=may_enlarge)
     _check_start(rows, work, resume=resume)
-    (work / PRECISION).write_text(f"{precision.name}\n", "utf-8")
     transformers.set_seed(settings.seed)
     move_to_device(base.weights)
     tuner = add_lora(base, settings, bf16=precision.bf16) if settings.lora else None
     longest = max(rows["length"])
     if not resume and settings.minutes:
         plan, name_loss = _plan_run(
-            base, rows, settings, name_loss, bf16=precision.bf16, may_enlarge=may_enlarge
-        )
+            base, rows, settings, name_loss,
+            bf16=precision.bf16, may_enlarge=may_enlarge, processes=processes,
+        )  # fmt: skip
         settings = replace(settings, batch_size=plan.batch_size)
         on_plan(plan)
     elif not _keeps_name_loss(name_loss, settings, work if resume else None):
         name_loss = None
-    if name_loss:
-        (work / _NAME_LOSS).touch()
-    (work / _BATCH_SIZE).write_text(f"{settings.batch_size}\n", "utf-8")
-    sizes = _batch_sizes(base, settings, longest, work if resume else None, bf16=precision.bf16)
-    run = RunCallback(settings, len(rows), len(held_out), on_progress)
+    processes.wait()  # all have read what the interrupted run chose
+    if processes.is_first:
+        _save_choices(work, precision, settings, name_loss)
+    sizes = _batch_sizes(
+        base, settings, longest, work if resume else None, bf16=precision.bf16, processes=processes
+    )
+    run = RunCallback(settings, len(rows), len(held_out), on_progress, processes)
     data = TrainingData(rows, held_out, name_loss)
     retried = False
 
     def fit(batch_size: int) -> tuple[Any, float]:
         checkpoint = find_checkpoint(work) if resume or retried else None
         trainer = FineTuner(
-            base, data, settings, run, work, batch_size=batch_size, bf16=precision.bf16
-        )
+            base, data, settings, run, work,
+            batch_size=batch_size, bf16=precision.bf16, processes=processes,
+        )  # fmt: skip
         try:
             loss = trainer.train(
                 resume_from_checkpoint=str(checkpoint) if checkpoint else None
@@ -140,13 +150,13 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     def next_batch_size() -> int:
         nonlocal retried
         retried = True
-        return _next_batch_size(sizes, longest)
+        return _next_batch_size(sizes, longest, processes)
 
     def interrupt() -> None:
         run.interrupt()
         Thread(target=on_interrupt).start()  # a signal handler may interrupt a print, and not print
 
-    with first_interrupt(interrupt):
+    with first_interrupt(interrupt, is_launched=processes.count > 1), forward_to_labels(base):
         state, loss = find_executable_batch_size(
             fit, starting_batch_size=next(sizes), reduce_batch_size_fn=next_batch_size
         )()
@@ -166,8 +176,30 @@ def train(  # noqa: PLR0913  what to train, where, and three ways to follow it
     )  # fmt: skip
 
 
-def _next_batch_size(sizes: Iterator[int], longest: int) -> int:
-    """Return the next size to try after running out of memory, or raise TrainingError."""
+def _divide_steps(
+    settings: Hyperparameters, processes: Processes, *, may_enlarge: bool
+) -> Hyperparameters:
+    """Return settings whose steps can be divided among the processes; may enlarge the steps."""
+    size, count = settings.batch_size, processes.count
+    if size % count == 0:
+        return settings
+    if not may_enlarge:
+        raise TrainingError(
+            f"--batch-size {size} cannot be divided among {count} processes: give a multiple"
+        )
+    return replace(settings, batch_size=math.ceil(size / count) * count)
+
+
+def _next_batch_size(sizes: Iterator[int], longest: int, processes: Processes) -> int:
+    """Return the next size to try after running out of memory, or raise TrainingError.
+
+    One of several processes cannot change its size alone.
+    """
+    if processes.count > 1:
+        raise TrainingError(
+            f"out of memory in one of {processes.count} processes: try --lora, a smaller --base, "
+            "or a lower --batch-size or --max-prompt-tokens"
+        )
     for size in sizes:
         return size
     raise TrainingError(
@@ -183,6 +215,16 @@ def _check_start(rows: datasets.Dataset, work: Path, *, resume: bool) -> None:
         raise TrainingError("the dataset has no training pairs: build it from a longer chat")
     if resume and find_checkpoint(work) is None:
         raise TrainingError(f"nothing to resume in {work}: train without --resume")
+
+
+def _save_choices(
+    work: Path, precision: Precision, settings: Hyperparameters, name_loss: NameLoss | None
+) -> None:
+    """Write down what a resumed run must not choose again."""
+    (work / PRECISION).write_text(f"{precision.name}\n", "utf-8")
+    (work / _BATCH_SIZE).write_text(f"{settings.batch_size}\n", "utf-8")
+    if name_loss:
+        (work / _NAME_LOSS).touch()
 
 
 def _restore_batch_size(settings: Hyperparameters, work: Path) -> Hyperparameters:
@@ -210,19 +252,25 @@ def _plan_run(
     *,
     bf16: bool,
     may_enlarge: bool,
+    processes: Processes,
 ) -> tuple[Plan, NameLoss | None]:
     """Return a plan, and the loss on names if the time limit leaves enough passes for it.
 
-    The speed is measured with as many examples at a time as fit in memory.
+    The speed is measured with as many examples at a time as fit in memory. Several processes are
+    as fast together as so many times the slowest one.
     """
     longest = max(rows["length"])
-    fitting = estimate_batch_size(base.weights, longest, bf16=bf16)
-    start = max(1, min(settings.batch_size, fitting))
+    fitting = min(processes.gather(estimate_batch_size(base.weights, longest, bf16=bf16)))
+    start = max(1, min(settings.batch_size // processes.count, fitting))
 
     def make(names: NameLoss | None) -> Plan:
         def measure(batch_size: int) -> Plan:
-            speed = measure_speed(
-                base, rows, batch_size, settings.minutes, bf16=bf16, name_loss=names
+            speeds = processes.gather(
+                measure_speed(base, rows, batch_size, settings.minutes, bf16=bf16, name_loss=names)
+            )
+            speed = Speed(
+                processes.count * min(one.tokens for one in speeds),
+                max(one.update for one in speeds),
             )
             return make_plan(rows["length"], speed, settings, may_enlarge=may_enlarge)
 
@@ -230,7 +278,7 @@ def _plan_run(
         plan: Plan = find_executable_batch_size(
             measure,
             starting_batch_size=start,
-            reduce_batch_size_fn=lambda: _next_batch_size(smaller, longest),
+            reduce_batch_size_fn=lambda: _next_batch_size(smaller, longest, processes),
         )()
         return plan
 
@@ -243,7 +291,8 @@ def _plan_run(
 class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # an untyped base
     """A Trainer whose losses cover the labels and whose learning rate can follow the time.
 
-    `batch_size` examples go through the model at a time; a step is `settings.batch_size` examples.
+    `batch_size` examples go through the model of a process at a time; a step is
+    `settings.batch_size` examples in all processes.
     """
 
     def __init__(
@@ -256,8 +305,9 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         *,
         batch_size: int,
         bf16: bool,
+        processes: Processes = ALONE,
     ) -> None:
-        self._base, self._run, self._bf16 = base, run, bf16
+        self._base, self._run, self._bf16, self._processes = base, run, bf16, processes
         self._name_loss, rows, held_out = data.name_loss, data.rows, data.held_out
         self._part_of, self._part = -1, 0  # the step whose losses on names are computed, its part
         self._held_out = held_out
@@ -268,13 +318,13 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             output_dir=str(work),
             num_train_epochs=settings.epochs,
             per_device_train_batch_size=batch_size,
-            gradient_accumulation_steps=settings.batch_size // batch_size,
-            train_sampling_strategy="group_by_length" if is_alike else "random",
+            gradient_accumulation_steps=settings.batch_size // (batch_size * processes.count),
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             optim="adamw_torch_fused",
             remove_unused_columns=False,
             dataloader_pin_memory=False,
+            ddp_find_unused_parameters=False,
             eval_strategy="steps" if evaluates else "no",
             eval_delay=math.inf,  # RunCallback decides when
             save_strategy="best" if evaluates else "no",
@@ -285,26 +335,63 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
             restore_callback_states_from_checkpoint=True,  # early stopping's count
             logging_steps=5,
             logging_nan_inf_filter=False,
+            log_level_replica="error",
             report_to=[],
             disable_tqdm=True,
             seed=settings.seed,
         )
         uniform = () if is_alike else (_longest(rows["input_ids"]), _longest(rows["labels"]))
         collator = Collator(base.family, base.codec.pad_id, *uniform)
-        records = SummaryWriter(str(work / "tensorboard"))  # type: ignore[no-untyped-call, unused-ignore]  # torch's
+        lengths = list(rows["length"]) if is_alike else None
+        self._order = PassOrder(len(rows), settings.batch_size, settings.seed, lengths)
         super().__init__(
             model=base.weights,
             args=arguments,
             train_dataset=rows,
             eval_dataset=held_out,
             data_collator=collator,
-            callbacks=[run, TensorBoardCallback(records)],  # type: ignore[no-untyped-call]  # transformers'
+            callbacks=[run],
         )
+        if processes.is_first:
+            records = SummaryWriter(str(work / "tensorboard"))  # type: ignore[no-untyped-call, unused-ignore]  # torch's
+            self.add_callback(TensorBoardCallback(records))  # type: ignore[no-untyped-call]  # transformers'
         if evaluates and settings.patience:
             self.add_callback(transformers.EarlyStoppingCallback(settings.patience))
         self.remove_callback(transformers.PrinterCallback)
         # `compute_loss` returns a share of the mean over all labels of a step
         self.model_accepts_loss_kwargs = self.loss_is_scaled_for_ga = True
+
+    def get_train_dataloader(self) -> Any:
+        """Return batches in the order of `PassOrder`, of which each process gets its share."""
+        rows: Any = self.train_dataset
+        loader: Any = torch.utils.data.DataLoader(
+            rows,
+            batch_size=self.args.per_device_train_batch_size,
+            sampler=self._order,
+            collate_fn=self.data_collator,
+        )
+        return self.accelerator.prepare(loader)
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: Any
+    ) -> tuple[list[Any], Any]:
+        """Return the batches of a step in this process, and the number of labels in all processes.
+
+        The last step of a pass may have too few examples for all processes. accelerate adds some
+        that the pass has had; their labels are removed, so that each example counts once.
+        """
+        batches, labels = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._processes.count == 1 or not (
+            left := self._order.count_left(self.state.global_step)
+        ):
+            return batches, labels
+        count, index = self._processes.count, self._processes.index
+        for number, batch in enumerate(batches):
+            rows = batch["labels"]
+            first = (number * count + index) * self.args.per_device_train_batch_size
+            rows[max(0, left - first) :] = IGNORED
+        own = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
+        return batches, torch.tensor(sum(self._processes.gather(own)), device=device)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Follow steps or `--minutes`, whichever ends first."""
@@ -325,27 +412,32 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         """Return the sum over these labels, divided by the number of labels in the step.
 
         The gradient of the loss on names is added before, so that memory holds one of the two at a
-        time. In a step of several parts, each adds its share of the turns.
+        time. In a step of several parts, each adds its share of the turns. Gradients of several
+        processes are averaged, hence the factor.
         """
         if self._name_loss:
-            self._add_name_loss(self._name_loss)
+            with self.accelerator.no_sync(model):
+                self._add_name_loss(self._name_loss)
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
-            logits, labels, _ = label_logits(self._base, inputs)
+            logits, labels, _ = model(**inputs)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
-        return loss / num_items_in_batch
+        return self._processes.count * loss / num_items_in_batch
 
     def _add_name_loss(self, name_loss: NameLoss) -> None:
         step, parts = self.state.global_step, self.current_gradient_accumulation_steps
         self._part = self._part + 1 if step == self._part_of else 0
         self._part_of = step
+        count, index = self._processes.count, self._processes.index
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=self._bf16):
-            names = name_loss.compute(step, self._part, parts)
+            names = name_loss.compute(step, self._part * count + index, parts * count)
         if names.requires_grad:
-            self.accelerator.backward(name_loss.weight * names)
+            self.accelerator.backward(count * name_loss.weight * names)
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the held-out loss in nats per character."""
-        found = losses(self._base, self._held_out, bf16=self._bf16)
+        """Return the held-out loss in nats per character; several processes divide the examples."""
+        found = self._processes.map(
+            self._held_out, lambda own: losses(self._base, own, bf16=self._bf16)
+        )
         metrics = {METRIC: sum(found, start=Loss()).per_character}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(
@@ -359,6 +451,41 @@ class FineTuner(transformers.Trainer):  # type: ignore[misc, unused-ignore]  # a
         super().log({**logs, "seconds": self._run.seconds, "share": share}, start_time)
 
 
+class PassOrder(torch.utils.data.Sampler[int]):
+    """The order of the examples in each pass, which depends on the seed and the pass only.
+
+    So a resumed run repeats it, also with another number of processes. With `lengths`, examples of
+    similar length are neighbours.
+    """
+
+    def __init__(
+        self, count: int, step: int, seed: int, lengths: Sequence[int] | None = None
+    ) -> None:
+        self._count, self._step, self._seed, self._lengths = count, step, seed, lengths
+        self._pass = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the pass; the Trainer calls this."""
+        self._pass = epoch
+
+    def count_left(self, step: int) -> int:
+        """Return the number of examples in a step that is the last of a pass; 0 for other steps."""
+        steps = math.ceil(self._count / self._step)
+        return self._count - (steps - 1) * self._step if step % steps == steps - 1 else 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._pass)
+        if self._lengths is None:
+            yield from torch.randperm(self._count, generator=generator).tolist()
+        else:
+            yield from LengthGroupedSampler(
+                self._step, lengths=list(self._lengths), generator=generator
+            )
+
+
 class _Arguments(transformers.TrainingArguments):  # type: ignore[misc, unused-ignore]  # an untyped base
     """Arguments that use one GPU: with several, the Trainer would enlarge each step."""
 
@@ -369,20 +496,27 @@ class _Arguments(transformers.TrainingArguments):  # type: ignore[misc, unused-i
 
 
 def _batch_sizes(
-    base: Base, settings: Hyperparameters, longest: int, resumed: Path | None, *, bf16: bool
+    base: Base,
+    settings: Hyperparameters,
+    longest: int,
+    resumed: Path | None,
+    *,
+    bf16: bool,
+    processes: Processes,
 ) -> Iterator[int]:
     """Yield how many examples go through the model at a time; the first is likely to fit in memory.
 
-    Each divides the examples per step, so only gradient accumulation changes. A resumed run starts
-    with its last checkpoint's size, so that sums are added in the same order.
+    Each divides a process's examples per step, so only gradient accumulation changes. A resumed run
+    starts with its last checkpoint's size, so that sums are added in the same order.
     """
     if resumed and (checkpoint := find_checkpoint(resumed)):
         state = transformers.TrainerState.load_from_json(str(checkpoint / STATE))
         fitting = state.train_batch_size
     else:
         fitting = estimate_batch_size(base.weights, longest, bf16=bf16)
-    for size in range(settings.batch_size, 0, -1):
-        if settings.batch_size % size == 0 and (size <= fitting or size == 1):
+    fitting, own = min(processes.gather(fitting)), settings.batch_size // processes.count
+    for size in range(own, 0, -1):
+        if own % size == 0 and (size <= fitting or size == 1):
             yield size
 
 

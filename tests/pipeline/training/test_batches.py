@@ -1,7 +1,6 @@
 """Which pairs a step is trained on: each once an epoch, of similar length, repeatable."""
 
 import random
-from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -43,8 +42,6 @@ def epoch_of(base, tmp_path):
         trainer.data_collator = lambda rows: {"rows": [row["input_ids"][0] for row in rows]}
         loader = trainer.get_train_dataloader()
         loader.set_epoch(epoch)
-        state = SimpleNamespace(epoch=float(epoch))
-        run.on_epoch_begin(trainer.args, state, trainer.control, train_dataloader=loader)
         return [batch["rows"] for batch in loader]
 
     return epoch_of

@@ -20,13 +20,14 @@ from tests.habits import HABITS
 
 SETTINGS = {
     "epochs": 4,
+    "hidden": 0,
     "learning_rate": 1e-3,
     "precision": "float32",
     "max_reply_tokens": 32,
     "evaluations": 2,
     "seed": 3,
 }
-"""Passes do not divide into whole steps, and steps of a decoder-only model have a loss on names."""
+"""A pass does not divide into whole steps, and steps of a decoder-only model have a loss on names."""
 
 
 class Training:

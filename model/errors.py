@@ -9,6 +9,7 @@ UnderstudyError             states the problem and the solution; the command lin
 ├── ArtifactError
 ├── VoiceError
 └── GenerationStopped
+    └── ServerBusyError
 """
 
 import json
@@ -66,6 +67,10 @@ class VoiceError(UnderstudyError):
 
 class GenerationStopped(UnderstudyError):  # noqa: N818  a requested stop, not an error
     """A generation was stopped before it ended."""
+
+
+class ServerBusyError(GenerationStopped):
+    """The server that generates refused a request because it has too many."""
 
 
 def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a line

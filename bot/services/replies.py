@@ -23,7 +23,7 @@ from model.chat.conversation import Message, Window, context_before
 from model.chat.eligibility import Line, make_line
 from model.chat.prompt import render_context
 from model.chat.roster import Roster
-from model.errors import GenerationStopped, VoiceError
+from model.errors import GenerationStopped, ServerBusyError, VoiceError
 from model.speaking.candidates import clean_opening
 
 MAX_REPLY_SECONDS = 20.0
@@ -368,10 +368,7 @@ class Replies:
                 async with asyncio.timeout(self._seconds):
                     return await asyncio.shield(call)
         except (GenerationStopped, TimeoutError) as error:
-            if self._closed.is_set():
-                raise StoppingError(_STOPPING) from error
-            self.measurements.unanswered["slow"] += 1
-            raise SlowError(f"no reply within {self._seconds:g} s") from error
+            raise self._explain_stop(error) from error
         except VoiceError:
             self.measurements.unanswered["no acceptable candidate"] += 1
             raise
@@ -379,6 +376,16 @@ class Replies:
             stop.set()
             if not is_submitted:
                 self._semaphore.release(chat_id)
+
+    def _explain_stop(self, error: Exception) -> Exception:
+        """Return the exception for a generation that was stopped, and count it."""
+        if self._closed.is_set():
+            return StoppingError(_STOPPING)
+        if isinstance(error, ServerBusyError):
+            self.measurements.unanswered["busy"] += 1
+            return BusyError("the server that generates is busy: ask again later")
+        self.measurements.unanswered["slow"] += 1
+        return SlowError(f"no reply within {self._seconds:g} s")
 
     def _release(self, chat_id: int, call: "asyncio.Future[Any]") -> None:
         """Admit the next chat after a call; take its exception so that asyncio does not log it."""

@@ -7,18 +7,11 @@ beginning is the end of its prompt. Besides OpenAI's parameters this uses vLLM's
 a tokenizer on the server.
 """
 
-import logging
-import time
-import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import httpx
-
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import Codec
-from model.chat.names import make_printable
-from model.errors import ArtifactError, GenerationStopped
 from model.speaking.engine import (
     Candidate,
     DrawnTokens,
@@ -28,45 +21,20 @@ from model.speaking.engine import (
     list_forbidden_tokens,
     raise_if_stopped,
 )
+from model.speaking.server import GenerationServer, failure
 
-SECONDS = 20.0  # for the answer to a request: the bot waits no longer for a reply
-RETRY_SECONDS = 0.5  # before a request that the server did not take is repeated, once
 _NEVER = -100  # the bias of a token that must not be drawn
 _MAX_TEMPERATURE = 2.0  # the interface allows no higher one
 _TOKEN = "token_id:"  # noqa: S105  the beginning of a token's name in an answer
-
-logger = logging.getLogger(__name__)
 
 
 class CompletionsEngine:
     """Draws and scores replies of a decoder-only model on a server; see Engine."""
 
-    def __init__(self, url: str, model: str, codec: Codec) -> None:
-        """Use the server at `url`, which ends in /v1, if it serves the version `model`.
-
-        Raises:
-            ArtifactError: It does not answer, or does not serve this version.
-        """
-        self._codec, self._model = codec, model
+    def __init__(self, server: GenerationServer, model: str, codec: Codec) -> None:
+        self._server, self._codec, self._model = server, codec, model
         vocabulary = codec.tokenizer.get_vocab()
         self._bias = {str(vocabulary[piece]): _NEVER for [piece] in list_forbidden_tokens(codec)}
-        self._client = httpx.Client(base_url=f"{url.rstrip('/')}/", timeout=SECONDS)
-        weakref.finalize(self, self._client.close)
-        try:
-            answer = self._client.get("models")
-            answer.raise_for_status()
-            served = [str(one["id"]) for one in answer.json()["data"]]
-        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-            raise ArtifactError(
-                f"the server at GENERATION_URL does not answer ({type(error).__name__}): start it, "
-                "or leave GENERATION_URL empty to generate in this process"
-            ) from error
-        if model not in served:
-            names = ", ".join(map(make_printable, served)) or "nothing"
-            raise ArtifactError(
-                f"the server at GENERATION_URL serves {names}, not {model}: start it with "
-                f"--served-model-name {model}"
-            )
 
     def candidates(
         self,
@@ -129,30 +97,12 @@ class CompletionsEngine:
         body = {
             "model": self._model, "logprobs": 1, "return_tokens_as_token_ids": True, **parameters,
         }  # fmt: skip
+        answer = self._server.post("completions", body)
         try:
-            answer = self._post(body)
-            answer.raise_for_status()
-            choices: list[dict[str, Any]] = answer.json()["choices"]
+            choices: list[dict[str, Any]] = answer["choices"]
             return sorted(choices, key=lambda choice: int(choice["index"]))
-        except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-            status = (
-                f" {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
-            )
-            logger.warning(
-                "the server at GENERATION_URL failed: %s%s", type(error).__name__, status
-            )
-            raise GenerationStopped("the server that generates did not answer") from error
-
-    def _post(self, body: Mapping[str, Any]) -> httpx.Response:
-        """Post a request; repeat it once after a lost connection, a 502 or a 503."""
-        try:
-            answer = self._client.post("completions", json=body)
-            if answer.status_code not in {httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE}:
-                return answer
-        except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
-            pass
-        time.sleep(RETRY_SECONDS)
-        return self._client.post("completions", json=body)
+        except (LookupError, TypeError, ValueError) as error:
+            raise failure(error) from error
 
 
 def _prompt_scores(choice: Mapping[str, Any], prompt: Ids) -> list[float]:

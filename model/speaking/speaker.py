@@ -279,7 +279,7 @@ def open_speaker(
     """Load an artifact's weights; with a seed, a new process repeats its replies.
 
     Up to `workers` speakers with these weights can generate at once; only one repeats its replies.
-    With the address of a `server`, that one generates (see `model.speaking.completions`).
+    With the address of a `server`, that one generates (see `model.speaking.server`).
 
     Raises:
         ArtifactError: They cannot be loaded, or the server does not serve this version.
@@ -324,12 +324,18 @@ def _load_engine(
         ) from error
 
 
-def _open_server(artifact: Artifact, codec: Codec, server: str) -> Engine:
+def _open_server(artifact: Artifact, codec: Codec, url: str) -> Engine:
+    from model.speaking.cluster import ClusterEngine
     from model.speaking.completions import CompletionsEngine
+    from model.speaking.server import GenerationServer
 
+    version = artifact.path.name
+    server = GenerationServer(url, version)
+    if server.is_own:
+        return ClusterEngine(server)
     if artifact.card.family != "decoder-only":
         raise ArtifactError(
-            f"{artifact.path.name} is an encoder-decoder model, which completion servers cannot "
-            "serve: leave GENERATION_URL empty to generate in this process"
+            f"{version} is an encoder-decoder model, which completion servers cannot serve: "
+            "leave GENERATION_URL empty to generate in this process, or use a Ray cluster"
         )
-    return CompletionsEngine(server, artifact.path.name, codec)
+    return CompletionsEngine(server, version, codec)

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from model.artifacts.artifact import Decoding
-from model.errors import ArtifactError, GenerationStopped
-from model.speaking import completions
+from model.errors import ArtifactError, GenerationStopped, ServerBusyError
+from model.speaking import server as generation_server
 from model.speaking.completions import CompletionsEngine
 from model.speaking.engine import Request, list_forbidden_tokens, open_engine
+from model.speaking.server import GenerationServer
 from model.speaking.speaker import open_speaker
 from pipeline.training.bases import open_tuned
 from pipeline.training.kinds import write_engine
@@ -31,7 +32,7 @@ encoder_decoder = pytest.mark.parametrize("trained", ["encoder-decoder"], indire
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(completions, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(generation_server, "RETRY_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -60,7 +61,8 @@ def codec(artifact):
 
 @pytest.fixture
 def remote(artifact, codec, server):
-    return CompletionsEngine(server[0], artifact.path.name, codec)
+    name = artifact.path.name
+    return CompletionsEngine(GenerationServer(server[0], name), name, codec)
 
 
 def request_of(codec, context, name):
@@ -175,7 +177,7 @@ def test_a_speaker_replies_in_a_voice_and_begins_as_asked(artifact, server):
 
 
 @decoder_only
-@pytest.mark.parametrize("failure", [DROP, 502, 503])
+@pytest.mark.parametrize("failure", [DROP, 500, 502])
 def test_a_request_that_a_server_loses_is_repeated(codec, remote, server, failure):
     server[1].fail_next(failure)
 
@@ -185,8 +187,8 @@ def test_a_request_that_a_server_loses_is_repeated(codec, remote, server, failur
 
 
 @decoder_only
-@pytest.mark.parametrize("failures", [(429,), (500,), (503, 503), (DROP, DROP)])
-def test_a_server_that_is_busy_or_fails_stops_the_generation(codec, remote, server, failures):
+@pytest.mark.parametrize("failures", [(400,), (500, 500), (DROP, DROP)])
+def test_a_server_that_fails_stops_the_generation(codec, remote, server, failures):
     server[1].fail_next(*failures)
 
     with pytest.raises(GenerationStopped):
@@ -194,15 +196,25 @@ def test_a_server_that_is_busy_or_fails_stops_the_generation(codec, remote, serv
 
 
 @decoder_only
-def test_another_version_is_refused(artifact, codec, server):
-    with pytest.raises(ArtifactError, match="serves .*, not 0009-x: start it with"):
-        CompletionsEngine(server[0], "0009-x", codec)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_not_asked_again(codec, remote, server, status):
+    server[1].fail_next(status)
+
+    with pytest.raises(ServerBusyError):
+        remote.candidates([request_of(codec, (), "Hugo")], GREEDY)
+
+    assert server[1].asked == []
 
 
 @decoder_only
-def test_a_server_that_does_not_answer_is_named(codec):
+def test_another_version_is_refused(server):
+    with pytest.raises(ArtifactError, match="serves .*, not 0009-x: start it with"):
+        GenerationServer(server[0], "0009-x")
+
+
+def test_a_server_that_does_not_answer_is_named():
     with pytest.raises(ArtifactError, match=r"GENERATION_URL does not answer \(ConnectError\)"):
-        CompletionsEngine("http://127.0.0.1:9/v1", "0001-x", codec)
+        GenerationServer("http://127.0.0.1:9/v1", "0001-x")
 
 
 @encoder_decoder

@@ -27,7 +27,7 @@ SETTINGS = {
     "evaluations": 2,
     "seed": 3,
 }
-"""A pass does not divide into whole steps, and steps of a decoder-only model have a loss on names."""
+"""A pass does not divide into whole steps; a decoder-only model has a loss on names."""
 
 
 class Training:

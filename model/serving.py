@@ -6,9 +6,7 @@ loads a version when it is asked for, and forgets the one that was not asked for
 
 import asyncio
 import time
-from collections import defaultdict
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -23,6 +21,7 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped
+from model.speaking.cluster import Draw, draw_together
 from model.speaking.engine import Candidate, Engine, Request, open_engine
 from model.speaking.server import OWNER
 
@@ -32,32 +31,22 @@ _BATCH_WAIT = 0.01  # seconds that the first request of a batch waits for others
 class Options(BaseModel, extra="forbid"):
     """What is served: the folder of models, the number of workers, and what each of them holds.
 
-    Ray starts workers between `min_workers` and `max_workers`, so that each has about `batch`
-    requests. A worker holds up to `versions` versions in memory, and draws replies for up to
-    `batch` requests at once. More than `queue` requests that wait are refused. `cpus` and `gpus`
-    are what a worker reserves, `threads` those of one calculation.
+    A worker holds up to `versions` versions in memory, and draws the candidates of up to `batch`
+    replies together: more than one is of use on a GPU only. Between `min_workers` and `max_workers`
+    Ray adds workers while each has more than `batch` requests. Requests that no worker can take
+    wait, up to `queue` of them; more are refused. A worker reserves `cpus` and `gpus`, and
+    calculates with `threads` threads.
     """
 
     models: Path = Path("artifacts")
     min_workers: int = Field(1, ge=1)
     max_workers: int = Field(1, ge=1)
     versions: int = Field(4, ge=1)
-    batch: int = Field(8, ge=1)
+    batch: int = Field(1, ge=1)
     queue: int = Field(16, ge=1)
     cpus: float = Field(1, ge=0)
     gpus: float = Field(0, ge=0)
     threads: int = Field(1, ge=1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """One request for candidates; nobody waits for it after `deadline` (of the monotonic clock)."""
-
-    version: str
-    engine: Engine
-    requests: list[Request]
-    decoding: Decoding
-    deadline: float
 
 
 class Voices:
@@ -102,7 +91,7 @@ class Voices:
         if name == "candidates":
             requests = [Request(**one) for one in body["requests"]]
             deadline = time.monotonic() + float(body["seconds"])
-            call = _Draw(version, engine, requests, Decoding(**body["decoding"]), deadline)
+            call = Draw(version, engine, requests, Decoding(**body["decoding"]), deadline)
             return [[asdict(one) for one in own] for own in await self._draw(call)]
         if name == "scores":
             parts = body["prompts"], body["forced"], body["replies"]
@@ -112,9 +101,9 @@ class Voices:
         raise ValueError(name)
 
     @serve.batch(batch_wait_timeout_s=_BATCH_WAIT)
-    async def _draw(self, calls: list[_Draw]) -> list[list[list[Candidate]]]:
+    async def _draw(self, calls: list[Draw]) -> list[list[list[Candidate]]]:
         """Draw candidates for several requests at once."""
-        return await asyncio.to_thread(_draw_together, calls)
+        return await asyncio.to_thread(draw_together, calls)
 
 
 def app(options: Options) -> serve.Application:
@@ -142,24 +131,4 @@ def app(options: Options) -> serve.Application:
 def _open_engine(registry: Registry, version: str, threads: int) -> Engine:
     artifact = registry.open(version)
     codec = load_codec(artifact.tokenizer)
-    return open_engine(artifact.engine, artifact.card.family, codec, threads=threads, workers=2)
-
-
-def _draw_together(calls: list[_Draw]) -> list[list[list[Candidate]]]:
-    """Draw for requests together if they have the same version and settings."""
-    together: dict[tuple[str, Decoding], list[int]] = defaultdict(list)
-    for number, call in enumerate(calls):
-        together[call.version, call.decoding].append(number)
-    found: dict[int, list[list[Candidate]]] = {}
-    for (_, decoding), numbers in together.items():
-        own = [calls[number] for number in numbers]
-        deadline = max(call.deadline for call in own)
-        requests = [request for call in own for request in call.requests]
-        drawn = iter(own[0].engine.candidates(requests, decoding, partial(_is_past, deadline)))
-        for number, call in zip(numbers, own, strict=True):
-            found[number] = [next(drawn) for _ in call.requests]
-    return [found[number] for number in range(len(calls))]
-
-
-def _is_past(deadline: float) -> bool:
-    return time.monotonic() > deadline
+    return open_engine(artifact.engine, artifact.card.family, codec, threads=threads)

@@ -119,17 +119,27 @@ def pipeline_python():
         yield python
 
 
+@pytest.fixture(scope="session")
+def trained_folder(shared_folder, habits_dataset):
+    """Return a function that returns the folder of a trained base of a family."""
+
+    def trained_folder(family):
+        return made_once(
+            shared_folder / f"trained-{family}",
+            lambda folder: train_on_habits(folder, family, habits_dataset),
+        )
+
+    return trained_folder
+
+
 @pytest.fixture(
     scope="session", params=["encoder-decoder", "decoder-only"], ids="a {} model".format
 )
-def trained(request, shared_folder, tmp_path_factory, habits_dataset):
+def trained(request, trained_folder, tmp_path_factory):
     """A registry whose current version has really learned the habits; each worker has a copy."""
     from model.artifacts.registry import Registry
 
-    folder = made_once(
-        shared_folder / f"trained-{request.param}",
-        lambda folder: train_on_habits(folder, request.param, habits_dataset),
-    )
+    folder = trained_folder(request.param)
     own = tmp_path_factory.mktemp("trained") / "artifacts"
     return Registry(shutil.copytree(folder / "artifacts", own, symlinks=True))
 

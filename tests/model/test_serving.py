@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,9 +19,10 @@ import psutil
 import pytest
 
 from model.artifacts.artifact import Decoding
+from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped, ServerBusyError
-from model.speaking.cluster import ClusterEngine
+from model.speaking.cluster import ClusterEngine, Draw, draw_together
 from model.speaking.engine import Request, open_engine
 from model.speaking.server import GenerationServer
 from model.speaking.speaker import open_speaker
@@ -48,7 +50,7 @@ class Cluster:
         found = psutil.Process(self._program.pid).children(recursive=True)
         return [one for one in found if _is_worker(one)]
 
-    def engine(self, version="current"):
+    def engine(self, version):
         return ClusterEngine(GenerationServer(self.url, self.registry.find(version)))
 
 
@@ -80,63 +82,81 @@ def serving(registry, **options):
             program.wait(60)
 
 
+FAMILIES = ("encoder-decoder", "decoder-only")
+both_families = pytest.mark.parametrize("version", ["1", "2"], ids=FAMILIES)
+
+
 @pytest.fixture(scope="module")
-def cluster(trained):
+def registry(trained_folder, tmp_path_factory):
+    """Version 1 is an encoder-decoder model, versions 2 and 3 the same decoder-only model."""
+    root = tmp_path_factory.mktemp("cluster") / "artifacts"
+    for number, family in enumerate((*FAMILIES, FAMILIES[1]), 1):
+        path = Registry(trained_folder(family) / "artifacts").open().path
+        name = f"{number:04d}-{path.name.split('-')[1]}"
+        shutil.copytree(path, root / "versions" / name, symlinks=True)
+    return Registry(root)
+
+
+@pytest.fixture(scope="module")
+def cluster(registry):
     """Two workers, each with one version in memory, that take four requests and refuse more."""
-    artifact = trained.open()
-    for number in (2, 3):
-        name = f"{number:04d}-{artifact.path.name.split('-')[1]}"
-        (trained.root / "versions" / name).symlink_to(artifact.path)
-    options = {"min_workers": 2, "max_workers": 2, "versions": 1, "batch": 1, "queue": 2}
-    with serving(trained, **options) as found:
+    with serving(registry, min_workers=2, max_workers=2, versions=1, queue=2) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
-def local(trained):
-    artifact = trained.open()
-    codec = load_codec(artifact.tokenizer)
-    return open_engine(artifact.engine, artifact.card.family, codec, device="cpu")
+class Local:
+    """A version in this process."""
+
+    def __init__(self, artifact):
+        self.artifact, self.codec = artifact, load_codec(artifact.tokenizer)
+        self.engine = open_engine(artifact.engine, artifact.card.family, self.codec, device="cpu")
+
+    def request(self, context, name):
+        label = self.codec.label_ids(name)
+        return Request(self.codec.prompt_ids(context, 384), label, label)
 
 
-@pytest.fixture(scope="module")
-def codec(trained):
-    return load_codec(trained.open().tokenizer)
+@pytest.fixture
+def local(registry, request):
+    return Local(registry.open(request.getfixturevalue("version")))
 
 
-def request_of(codec, context, name):
-    label = codec.label_ids(name)
-    return Request(codec.prompt_ids(context, 384), label, label)
+@pytest.fixture
+def version():
+    return "2"
 
 
-def test_greedy_replies_and_scores_are_equal(codec, local, cluster):
-    remote = cluster.engine()
-    requests = [request_of(codec, context, name) for context in CONTEXTS for name in NAMES]
+@both_families
+def test_greedy_replies_and_scores_are_equal(local, cluster, version):
+    codec, remote = local.codec, cluster.engine(version)
+    requests = [local.request(context, name) for context in CONTEXTS for name in NAMES]
     prompts, forced = [one.prompt for one in requests], [one.forced for one in requests]
 
-    here, there = (engine.candidates(requests, GREEDY) for engine in (local, remote))
+    here, there = (engine.candidates(requests, GREEDY) for engine in (local.engine, remote))
 
     assert [[one.ids for one in own] for own in there] == [[one.ids for one in own] for own in here]
     assert [own[0].is_complete for own in there] == [own[0].is_complete for own in here]
     replies = [own[0].ids for own in here]
     theirs = remote.scores(prompts, forced, replies)
-    for row, ours in zip(theirs, local.scores(prompts, forced, replies), strict=True):
+    for row, ours in zip(theirs, local.engine.scores(prompts, forced, replies), strict=True):
         assert row == pytest.approx(ours, abs=1e-4)
     labels = [codec.label_ids(name) for name in NAMES]
     assert remote.label_scores(prompts[0], labels) == pytest.approx(
-        local.label_scores(prompts[0], labels), abs=1e-4
+        local.engine.label_scores(prompts[0], labels), abs=1e-4
     )
 
 
-def test_sampled_replies_have_the_same_distribution(codec, local, cluster):
-    asked = request_of(codec, (), "Hugo")
+@both_families
+def test_sampled_replies_have_the_same_distribution(local, cluster, version):
+    asked = local.request((), "Hugo")
     decoding = replace(FAIR, candidates=100, temperature=1.2, top_k=5)
 
     def draw(engine):
         drawn = [one for _ in range(5) for one in engine.candidates([asked], decoding)[0]]
         return Counter(tuple(one.ids[:2]) for one in drawn)
 
-    here, there, again = draw(local), draw(cluster.engine()), draw(local)
+    remote = cluster.engine(version)
+    here, there, again = draw(local.engine), draw(remote), draw(local.engine)
 
     def distance(one, other):
         return sum(abs(one[key] - other[key]) for key in one.keys() | other.keys()) / 1000
@@ -146,8 +166,9 @@ def test_sampled_replies_have_the_same_distribution(codec, local, cluster):
     assert distance(here, there) < distance(here, again) + 0.08
 
 
-def test_a_speaker_replies_in_a_voice(cluster, trained):
-    speaker = open_speaker(trained.open(), server=cluster.url)
+@both_families
+def test_a_speaker_replies_in_a_voice(local, cluster, version):
+    speaker = open_speaker(local.artifact, server=cluster.url)
 
     said = speaker.reply(CONTEXTS[0], "Hugo")
     voice, _ = speaker.turn(CONTEXTS[0], NAMES)
@@ -156,9 +177,9 @@ def test_a_speaker_replies_in_a_voice(cluster, trained):
     assert voice in NAMES
 
 
-def test_a_request_is_repeated_when_its_worker_is_killed(codec, cluster):
-    remote = cluster.engine()
-    asked = request_of(codec, CONTEXTS[0], "Hugo")
+def test_a_request_is_repeated_when_its_worker_is_killed(local, cluster, version):
+    remote = cluster.engine(version)
+    asked = local.request(CONTEXTS[0], "Hugo")
 
     def kill_the_busy_one():
         time.sleep(0.3)
@@ -179,21 +200,23 @@ def test_a_request_is_repeated_when_its_worker_is_killed(codec, cluster):
         time.sleep(0.2)
 
 
-def test_versions_are_loaded_on_demand_and_the_oldest_is_unloaded(codec, cluster):
-    asked = request_of(codec, CONTEXTS[0], "Hugo")
-    engines = [cluster.engine(str(number)) for number in (1, 2, 3)]
+def test_versions_are_loaded_on_demand_and_the_oldest_is_unloaded(registry, cluster):
+    versions = [Local(registry.open(number)) for number in ("1", "2", "3")]
+    asked = [[one.request(CONTEXTS[0], "Hugo")] for one in versions]
 
-    drawn = [[engine.candidates([asked], GREEDY) for engine in engines] for _ in range(2)]
+    for _ in range(2):
+        for number, (here, own) in enumerate(zip(versions, asked, strict=True), 1):
+            [[drawn]] = cluster.engine(str(number)).candidates(own, GREEDY)
+            assert drawn.ids == here.engine.candidates(own, GREEDY)[0][0].ids
 
-    assert all(own == drawn[0][0] for row in drawn for own in row)
     headers = {"serve_multiplexed_model_id": cluster.registry.find("3")}
     answers = [httpx.get(f"{cluster.url}/models", headers=headers) for _ in range(8)]
     loaded = [sum(one["loaded"] for one in answer.json()["data"]) for answer in answers]
     assert max(loaded) == 1
 
 
-def test_too_many_requests_are_refused_at_once(codec, cluster):
-    asked = request_of(codec, CONTEXTS[0], "Hugo")
+def test_too_many_requests_are_refused_at_once(local, cluster, version):
+    asked = local.request(CONTEXTS[0], "Hugo")
 
     def ask(engine):
         try:
@@ -201,7 +224,7 @@ def test_too_many_requests_are_refused_at_once(codec, cluster):
         except ServerBusyError:
             return "busy"
 
-    engines = [cluster.engine() for _ in range(16)]
+    engines = [cluster.engine(version) for _ in range(16)]
     with ThreadPoolExecutor(len(engines)) as threads:
         answers = Counter(threads.map(ask, engines))
 
@@ -224,13 +247,13 @@ def test_what_the_server_does_not_have_is_refused(cluster):
         ("scores", {"prompts": [[1]], "forced": [[1]], "replies": "no"}, 400),
     ],
 )
-def test_a_request_that_makes_no_sense_harms_nothing(codec, cluster, path, body, status):
-    headers = {"serve_multiplexed_model_id": cluster.registry.find("current")}
+def test_a_request_that_makes_no_sense_harms_nothing(local, cluster, version, path, body, status):
+    headers = {"serve_multiplexed_model_id": cluster.registry.find(version)}
 
     answer = httpx.post(f"{cluster.url}/{path}", json=body, headers=headers, timeout=20)
 
     assert answer.status_code == status
-    assert cluster.engine().candidates([request_of(codec, (), "Hugo")], GREEDY)
+    assert cluster.engine(version).candidates([local.request((), "Hugo")], GREEDY)
 
 
 def test_a_version_that_the_registry_lacks_is_not_opened(cluster):
@@ -241,8 +264,32 @@ def test_a_version_that_the_registry_lacks_is_not_opened(cluster):
     assert answer.status_code == 404
 
 
-def test_a_request_is_given_up_after_its_seconds(codec, cluster, monkeypatch):
+def test_a_request_is_given_up_after_its_seconds(local, cluster, version, monkeypatch):
     monkeypatch.setattr("model.speaking.cluster.SECONDS", 0.05)
 
     with pytest.raises(GenerationStopped):
-        cluster.engine().candidates([request_of(codec, (), "Hugo")], LONG)
+        cluster.engine(version).candidates([local.request((), "Hugo")], LONG)
+
+
+def test_requests_that_wait_together_are_drawn_together(registry):
+    one, other = (Local(registry.open(number)) for number in ("1", "2"))
+    asked = [
+        (one, one.request(CONTEXTS[0], "Hugo"), GREEDY),
+        (other, other.request(CONTEXTS[1], "Raul"), GREEDY),
+        (one, one.request(CONTEXTS[1], "Tiago"), GREEDY),
+        (one, one.request(CONTEXTS[0], "Hugo"), replace(GREEDY, max_new_tokens=2)),
+    ]
+    soon = time.monotonic() + 60
+
+    found = draw_together(
+        [
+            Draw(here.artifact.path.name, here.engine, [request], decoding, soon)
+            for here, request, decoding in asked
+        ]
+    )
+
+    for (here, request, decoding), drawn in zip(asked, found, strict=True):
+        alone = here.engine.candidates([request], decoding)
+        assert [[one.ids for one in own] for own in drawn] == [
+            [one.ids for one in own] for own in alone
+        ]

@@ -9,7 +9,8 @@ UnderstudyError             states the problem and the solution; the command lin
 ├── ArtifactError
 ├── VoiceError
 └── GenerationStopped
-    └── ServerBusyError
+    └── ServerError
+        └── ServerBusyError
 """
 
 import json
@@ -65,12 +66,16 @@ class VoiceError(UnderstudyError):
     """A name is unknown, or the person may not be imitated."""
 
 
-class GenerationStopped(UnderstudyError):  # noqa: N818  a requested stop, not an error
+class GenerationStopped(UnderstudyError):  # noqa: N818  often a requested stop, not an error
     """A generation was stopped before it ended."""
 
 
-class ServerBusyError(GenerationStopped):
-    """The server that generates refused a request because it has too many."""
+class ServerError(GenerationStopped):
+    """The generation server cannot be reached, or failed."""
+
+
+class ServerBusyError(ServerError):
+    """The generation server refused a request because it has too many."""
 
 
 def describe_error(error: BaseException) -> str:  # noqa: PLR0911  one case a line

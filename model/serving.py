@@ -1,83 +1,163 @@
-"""Generate replies of many versions on a Ray cluster.
+"""Serve many versions on a Ray cluster, for `model.speaking.cluster.ClusterEngine`.
 
-Run it with `serve run model.serving:app models=artifacts`; needs the extra `cluster`. Each worker
-loads a version when it is asked for, and forgets the one that was not asked for the longest.
+Run it with `serve run model.serving:app models=artifacts --route-prefix /v1`; needs the extra
+`cluster`. Each worker loads a version at its first request and unloads the least recently used one.
 """
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 from weakref import WeakValueDictionary
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from ray import serve
 from ray.serve.config import AutoscalingConfig
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 
-from model.artifacts.artifact import Decoding
+from model.artifacts.artifact import Artifact, Decoding, load_artifact
 from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped
-from model.speaking.cluster import Draw, draw_together
-from model.speaking.engine import Candidate, Engine, Request, open_engine
-from model.speaking.server import OWNER
+from model.speaking.batching import CandidateCall, draw_together
+from model.speaking.client import OWNER, SECONDS
+from model.speaking.engine import Candidate, Engine, Request
+from model.speaking.speaker import load_engine
 
 _BATCH_WAIT = 0.01  # seconds that the first request of a batch waits for others
+_MAX_TEXTS = 512  # of one request
+_MAX_TOKENS = 8_192  # of one text
+
+TokenIds = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=_MAX_TOKENS)]
 
 
-class Options(BaseModel, extra="forbid"):
-    """What is served: the folder of models, the number of workers, and what each of them holds.
+class ServeOptions(BaseModel, extra="forbid"):
+    """Options of `serve run`."""
 
-    A worker holds up to `versions` versions in memory, and draws the candidates of up to `batch`
-    replies together: more than one is of use on a GPU only. Between `min_workers` and `max_workers`
-    Ray adds workers while each has more than `batch` requests. Requests that no worker can take
-    wait, up to `queue` of them; more are refused. A worker reserves `cpus` and `gpus`, and
-    calculates with `threads` threads.
-    """
+    models: Path = Field(Path("artifacts"), description="Folder of models")
+    min_workers: int = Field(1, ge=1, description="Workers without requests")
+    max_workers: int = Field(
+        1, ge=1, description="Ray adds workers while each has more than `batch` requests"
+    )
+    versions: int = Field(4, ge=1, description="Versions that a worker holds in memory")
+    batch: int = Field(
+        1, ge=1, description="Requests whose candidates are drawn together; 1 on a CPU"
+    )
+    queue: int = Field(16, ge=1, description="Requests that wait on each machine")
+    cpus: float = Field(1, ge=0, description="Cores that a worker reserves")
+    gpus: float = Field(0, ge=0, description="GPUs that a worker reserves")
+    threads: int = Field(1, ge=1, description="CPU threads of a worker")
 
-    models: Path = Path("artifacts")
-    min_workers: int = Field(1, ge=1)
-    max_workers: int = Field(1, ge=1)
-    versions: int = Field(4, ge=1)
-    batch: int = Field(1, ge=1)
-    queue: int = Field(16, ge=1)
-    cpus: float = Field(1, ge=0)
-    gpus: float = Field(0, ge=0)
-    threads: int = Field(1, ge=1)
+    @model_validator(mode="after")
+    def _check_workers(self) -> Self:
+        if self.max_workers < self.min_workers:
+            raise ValueError("max_workers is below min_workers")
+        return self
 
 
-class Voices:
-    """A worker; it answers the requests of `model.speaking.cluster.ClusterEngine`."""
+class RefusedError(Exception):
+    """A request that is not answered; `status` is HTTP's."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class _Body(BaseModel, extra="forbid"):
+    """What every request says: the seconds for which its sender waits."""
+
+    seconds: float = Field(gt=0, le=SECONDS)
+
+
+class _OneRequest(BaseModel, extra="forbid"):
+    prompt: TokenIds
+    forced: TokenIds
+    label: TokenIds
+
+
+class CandidatesBody(_Body):
+    """A request for candidates."""
+
+    requests: list[_OneRequest] = Field(max_length=_MAX_TEXTS)
+    decoding: Decoding
+
+
+class ScoresBody(_Body):
+    """A request for scores of replies."""
+
+    prompts: list[TokenIds] = Field(max_length=_MAX_TEXTS)
+    forced: list[TokenIds]
+    replies: list[TokenIds]
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        if not len(self.prompts) == len(self.forced) == len(self.replies):
+            raise ValueError("as many prompts as forced beginnings and replies are needed")
+        return self
+
+
+class LabelsBody(_Body):
+    """A request for scores of labels."""
+
+    prompt: TokenIds
+    labels: list[TokenIds] = Field(max_length=_MAX_TEXTS)
+
+
+_BODIES: Mapping[str, type[CandidatesBody | ScoresBody | LabelsBody]] = {
+    "candidates": CandidatesBody,
+    "scores": ScoresBody,
+    "labels": LabelsBody,
+}
+
+
+class Worker:
+    """Answers requests with engines of this process."""
+
+    def __init__(self, options: ServeOptions) -> None:
         self._options, self._registry = options, Registry(options.models)
-        self._loaded: WeakValueDictionary[str, Engine] = WeakValueDictionary()
+        self._loaded: WeakValueDictionary[str, LoadedVersion] = WeakValueDictionary()
         self._draw.set_max_batch_size(options.batch)  # type: ignore[attr-defined]  # Ray adds it
 
-    async def open(self, version: str) -> Engine:
-        """Load a version; `app` adds that a worker holds only so many of them."""
-        threads = self._options.threads
-        engine = await asyncio.to_thread(_open_engine, self._registry, version, threads)
-        self._loaded[version] = engine
-        return engine
+    async def load(self, version: str) -> "LoadedVersion":
+        """Load a version; `app` limits how many stay loaded."""
+        path = self._registry.root / "versions" / version
+        loaded = await asyncio.to_thread(_load, path, self._options.threads)
+        self._loaded[version] = loaded
+        return loaded
 
     async def __call__(self, request: HttpRequest) -> JSONResponse:
         """Answer a request; its header names the version."""
-        name = request.url.path.rpartition("/")[2]
-        if name == "models":
-            return JSONResponse({"data": await asyncio.to_thread(self._list_versions)})
-        version = serve.get_multiplexed_model_id()
+        began = time.monotonic()
         try:
-            return JSONResponse(await self._answer(name, version, await request.json()))
+            return JSONResponse(await self._handle(request, began))
+        except RefusedError as error:
+            return JSONResponse({"error": str(error)}, error.status)
         except ArtifactError:
             return JSONResponse({"error": "this version cannot be loaded"}, 404)
         except GenerationStopped:
             return JSONResponse({"error": "it took too long"}, 504)
-        except (LookupError, TypeError, ValueError):
-            return JSONResponse({"error": "this request cannot be understood"}, 400)
+
+    async def _handle(self, request: HttpRequest, began: float) -> Any:  # noqa: ANN401  JSON
+        name, version = request.url.path.rpartition("/")[2], serve.get_multiplexed_model_id()
+        if name == "models":
+            return {"data": await asyncio.to_thread(self._list_versions)}
+        if name not in _BODIES:
+            raise RefusedError("there is nothing here", 404)
+        if version not in await asyncio.to_thread(lambda: self._registry.names):
+            raise RefusedError("there is no such version", 404)
+        try:
+            body = _BODIES[name].model_validate_json(await request.body())
+        except ValidationError as error:
+            raise RefusedError("this request makes no sense", 400) from error
+        loaded = await self.load(version)
+        if not loaded.has_tokens(body):
+            raise RefusedError("a token is not in the vocabulary", 400)
+        if time.monotonic() > began + body.seconds:
+            raise GenerationStopped("the version was loaded too late")
+        return await self._answer(version, loaded, body, began)
 
     def _list_versions(self) -> list[dict[str, Any]]:
         """Return all versions, and whether this worker has loaded them."""
@@ -86,49 +166,80 @@ class Voices:
             for name in self._registry.names
         ]
 
-    async def _answer(self, name: str, version: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  JSON
-        engine = await self.open(version)
-        if name == "candidates":
-            requests = [Request(**one) for one in body["requests"]]
-            deadline = time.monotonic() + float(body["seconds"])
-            call = Draw(version, engine, requests, Decoding(**body["decoding"]), deadline)
-            return [[asdict(one) for one in own] for own in await self._draw(call)]
-        if name == "scores":
-            parts = body["prompts"], body["forced"], body["replies"]
-            return await asyncio.to_thread(engine.scores, *parts)
-        if name == "labels":
-            return await asyncio.to_thread(engine.label_scores, body["prompt"], body["labels"])
-        raise ValueError(name)
+    async def _answer(
+        self,
+        version: str,
+        loaded: "LoadedVersion",
+        body: CandidatesBody | ScoresBody | LabelsBody,
+        began: float,
+    ) -> Any:  # noqa: ANN401  JSON
+        engine = loaded.engine
+        match body:
+            case CandidatesBody():
+                requests = [Request(one.prompt, one.forced, one.label) for one in body.requests]
+                found = await self._draw(
+                    CandidateCall(version, engine, requests, body.decoding, began + body.seconds)
+                )
+                if isinstance(found, GenerationStopped):
+                    raise found
+                return [[asdict(one) for one in own] for own in found]
+            case ScoresBody():
+                texts = body.prompts, body.forced, body.replies
+                return await asyncio.to_thread(engine.scores, *texts)
+            case LabelsBody():
+                return await asyncio.to_thread(engine.label_scores, body.prompt, body.labels)
 
     @serve.batch(batch_wait_timeout_s=_BATCH_WAIT)
-    async def _draw(self, calls: list[Draw]) -> list[list[list[Candidate]]]:
-        """Draw candidates for several requests at once."""
+    async def _draw(
+        self, calls: list[CandidateCall]
+    ) -> list[list[list[Candidate]] | GenerationStopped]:
+        """Draw the candidates of several requests together."""
         return await asyncio.to_thread(draw_together, calls)
 
 
-def app(options: Options) -> serve.Application:
+class LoadedVersion:
+    """A version in memory."""
+
+    def __init__(self, artifact: Artifact, threads: int) -> None:
+        codec = load_codec(artifact.tokenizer)
+        self.engine: Engine = load_engine(artifact, codec, threads=threads)
+        self._tokens = codec.tokenizer.get_vocab_size()
+
+    def has_tokens(self, body: CandidatesBody | ScoresBody | LabelsBody) -> bool:
+        """Whether all token ids of a request are in the vocabulary."""
+        match body:
+            case CandidatesBody():
+                texts = [
+                    text for one in body.requests for text in (one.prompt, one.forced, one.label)
+                ]
+            case ScoresBody():
+                texts = [*body.prompts, *body.forced, *body.replies]
+            case LabelsBody():
+                texts = [body.prompt, *body.labels]
+        return all(token < self._tokens for text in texts for token in text)
+
+
+def app(options: ServeOptions) -> serve.Application:
     """Return the application, for `serve run` and `serve deploy`."""
 
-    class LimitedVoices(Voices):
+    class CachingWorker(Worker):
         @serve.multiplexed(max_num_models_per_replica=options.versions)  # type: ignore[untyped-decorator]  # Ray's
-        async def open(self, version: str) -> Engine:
-            return await super().open(version)
+        async def load(self, version: str) -> LoadedVersion:
+            return await super().load(version)
 
     deployment = serve.deployment(
-        name="voices",
+        name="understudy",
         autoscaling_config=AutoscalingConfig(
             min_replicas=options.min_workers,
-            max_replicas=max(options.min_workers, options.max_workers),
+            max_replicas=options.max_workers,
             target_ongoing_requests=options.batch,
         ),
         max_ongoing_requests=2 * options.batch,
         max_queued_requests=options.queue,
         ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
     )
-    return deployment(LimitedVoices).bind(options)
+    return deployment(CachingWorker).bind(options)
 
 
-def _open_engine(registry: Registry, version: str, threads: int) -> Engine:
-    artifact = registry.open(version)
-    codec = load_codec(artifact.tokenizer)
-    return open_engine(artifact.engine, artifact.card.family, codec, threads=threads)
+def _load(path: Path, threads: int) -> LoadedVersion:
+    return LoadedVersion(load_artifact(path), threads)

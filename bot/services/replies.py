@@ -23,7 +23,7 @@ from model.chat.conversation import Message, Window, context_before
 from model.chat.eligibility import Line, make_line
 from model.chat.prompt import render_context
 from model.chat.roster import Roster
-from model.errors import GenerationStopped, ServerBusyError, VoiceError
+from model.errors import GenerationStopped, ServerBusyError, ServerError, VoiceError
 from model.speaking.candidates import clean_opening
 
 MAX_REPLY_SECONDS = 20.0
@@ -138,11 +138,11 @@ PLAIN_REQUEST = ReplyRequest()
 
 
 class BusyError(VoiceError):
-    """Too many replies are pending."""
+    """Too many replies are pending, here or on the generation server."""
 
 
 class SlowError(VoiceError):
-    """Generation took too long."""
+    """Generation took too long, or the generation server failed."""
 
 
 class QueueError(VoiceError):
@@ -240,6 +240,7 @@ class Replies:
         `on_start` is called when the model starts to generate it.
 
         Raises:
+            BusyError: The generation server has too many requests.
             OpeningError: The requested opening words are not allowed.
             QueueError: The model was busy with other replies for too long.
             SlowError: Generation took too long.
@@ -278,6 +279,7 @@ class Replies:
         """Return what `voice` might have said instead of a stored message.
 
         Raises:
+            BusyError: The generation server has too many requests.
             QueueError: The model was busy with other replies for too long.
             SlowError: Generation took too long.
             StoppingError: The bot is being stopped.
@@ -368,7 +370,7 @@ class Replies:
                 async with asyncio.timeout(self._seconds):
                     return await asyncio.shield(call)
         except (GenerationStopped, TimeoutError) as error:
-            raise self._explain_stop(error) from error
+            raise self._count_and_translate(error) from error
         except VoiceError:
             self.measurements.unanswered["no acceptable candidate"] += 1
             raise
@@ -377,13 +379,16 @@ class Replies:
             if not is_submitted:
                 self._semaphore.release(chat_id)
 
-    def _explain_stop(self, error: Exception) -> Exception:
-        """Return the exception for a generation that was stopped, and count it."""
+    def _count_and_translate(self, error: Exception) -> Exception:
+        """Count a generation that was stopped, and return the exception for it."""
         if self._closed.is_set():
             return StoppingError(_STOPPING)
         if isinstance(error, ServerBusyError):
-            self.measurements.unanswered["busy"] += 1
-            return BusyError("the server that generates is busy: ask again later")
+            self.measurements.unanswered["server busy"] += 1
+            return BusyError("the generation server is busy: ask again later")
+        if isinstance(error, ServerError):
+            self.measurements.unanswered["server failed"] += 1
+            return SlowError(str(error))
         self.measurements.unanswered["slow"] += 1
         return SlowError(f"no reply within {self._seconds:g} s")
 

@@ -108,12 +108,19 @@ class Registry:
                 f"no version in {self.root} is current yet: choose one with "
                 "`understudy models promote`"
             )
-        by_number = {int(name.split("-")[0]): name for name in self.names}
-        if version in by_number.values():
+        known = self.names
+        if version in known:
             return version
-        if version.isdecimal() and len(version) < _MAX_DIGITS and int(version) in by_number:
-            return by_number[int(version)]
-        names = ", ".join(self.names) or "none"
+        if version.isdecimal() and len(version) < _MAX_DIGITS:
+            numbered = [name for name in known if int(name.split("-")[0]) == int(version)]
+            if len(numbered) == 1:
+                return numbered[0]
+            if numbered:
+                raise ArtifactError(
+                    f"several versions in {self.root} have the number {version}: give the whole "
+                    f"name of one of {', '.join(numbered)}"
+                )
+        names = ", ".join(known) or "none"
         raise ArtifactError(
             f"there is no version {version!r} in {self.root}; the versions: {names}"
         )

@@ -1,21 +1,19 @@
 """Generate on a Ray cluster that serves versions with `model.serving`."""
 
-import time
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
+from typing import Any
 
 from model.artifacts.artifact import Decoding
-from model.speaking.engine import Candidate, Engine, Ids, Request, ShouldStop, raise_if_stopped
-from model.speaking.server import SECONDS, GenerationServer, failure
+from model.speaking.client import SECONDS, GenerationClient
+from model.speaking.engine import Candidate, Ids, Request, ShouldStop
 
 
 class ClusterEngine:
     """Draws and scores replies on a cluster, which has the same engines; see Engine."""
 
-    def __init__(self, server: GenerationServer) -> None:
-        self._server = server
+    def __init__(self, client: GenerationClient) -> None:
+        self._client = client
 
     def candidates(
         self,
@@ -23,62 +21,49 @@ class ClusterEngine:
         decoding: Decoding,
         should_stop: ShouldStop | None = None,
     ) -> list[list[Candidate]]:
-        """See Engine. The server stops by itself when nobody waits any longer."""
-        raise_if_stopped(should_stop)
-        answer = self._server.post(
-            "candidates",
-            {
-                "requests": [asdict(request) for request in requests],
-                "decoding": asdict(decoding),
-                "seconds": SECONDS,
-            },
-        )
-        raise_if_stopped(should_stop)
-        try:
-            return [[Candidate(**one) for one in own] for own in answer]
-        except TypeError as error:
-            raise failure(error) from error
+        """See Engine. A call that was sent cannot be stopped; the cluster gives up by itself."""
+        body = {
+            "requests": [asdict(request) for request in requests],
+            "decoding": asdict(decoding),
+            "seconds": SECONDS,
+        }
+
+        def parse(answer: Any) -> list[list[Candidate]]:  # noqa: ANN401  JSON's border
+            found = [[_parse_candidate(one) for one in own] for own in answer]
+            if [len(own) for own in found] != [decoding.candidates] * len(requests):
+                raise ValueError("the number of candidates is wrong")
+            return found
+
+        return self._client.post("candidates", body, parse, should_stop)
 
     def scores(
         self, prompts: Sequence[Ids], forced: Sequence[Ids], replies: Sequence[Ids]
     ) -> list[list[float]]:
         """See Engine."""
-        body = {"prompts": prompts, "forced": forced, "replies": replies}
-        answer: list[list[float]] = self._server.post("scores", body)
-        return answer
+
+        def parse(answer: Any) -> list[list[float]]:  # noqa: ANN401  JSON's border
+            found = [[float(value) for value in row] for row in answer]
+            if [len(row) for row in found] != [len(reply) for reply in replies]:
+                raise ValueError("the number of scores is wrong")
+            return found
+
+        body = {"prompts": prompts, "forced": forced, "replies": replies, "seconds": SECONDS}
+        return self._client.post("scores", body, parse)
 
     def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """See Engine."""
-        answer: list[float] = self._server.post("labels", {"prompt": prompt, "labels": labels})
-        return answer
+
+        def parse(answer: Any) -> list[float]:  # noqa: ANN401  JSON's border
+            found = [float(value) for value in answer]
+            if len(found) != len(labels):
+                raise ValueError("the number of scores is wrong")
+            return found
+
+        body = {"prompt": prompt, "labels": labels, "seconds": SECONDS}
+        return self._client.post("labels", body, parse)
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """One request for candidates; nobody waits for it after `deadline` (of the monotonic clock)."""
-
-    version: str
-    engine: Engine
-    requests: list[Request]
-    decoding: Decoding
-    deadline: float
-
-
-def draw_together(calls: list[Draw]) -> list[list[list[Candidate]]]:
-    """Draw for requests together if they have the same version and settings."""
-    together: dict[tuple[str, Decoding], list[int]] = defaultdict(list)
-    for number, call in enumerate(calls):
-        together[call.version, call.decoding].append(number)
-    found: dict[int, list[list[Candidate]]] = {}
-    for (_, decoding), numbers in together.items():
-        own = [calls[number] for number in numbers]
-        deadline = max(call.deadline for call in own)
-        requests = [request for call in own for request in call.requests]
-        drawn = iter(own[0].engine.candidates(requests, decoding, partial(_is_past, deadline)))
-        for number, call in zip(numbers, own, strict=True):
-            found[number] = [next(drawn) for _ in call.requests]
-    return [found[number] for number in range(len(calls))]
-
-
-def _is_past(deadline: float) -> bool:
-    return time.monotonic() > deadline
+def _parse_candidate(value: Any) -> Candidate:  # noqa: ANN401  JSON's border
+    return Candidate(
+        [int(token) for token in value["ids"]], float(value["score"]), bool(value["is_complete"])
+    )

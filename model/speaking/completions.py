@@ -8,10 +8,12 @@ a tokenizer on the server.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from model.artifacts.artifact import Decoding
 from model.artifacts.tokenizer import Codec
+from model.speaking.client import GenerationClient
 from model.speaking.engine import (
     Candidate,
     DrawnTokens,
@@ -19,20 +21,18 @@ from model.speaking.engine import (
     Request,
     ShouldStop,
     list_forbidden_tokens,
-    raise_if_stopped,
 )
-from model.speaking.server import GenerationServer, failure
 
 _NEVER = -100  # the bias of a token that must not be drawn
-_MAX_TEMPERATURE = 2.0  # the interface allows no higher one
+_MAX_TEMPERATURE = 2.0  # OpenAI's limit
 _TOKEN = "token_id:"  # noqa: S105  the beginning of a token's name in an answer
 
 
 class CompletionsEngine:
     """Draws and scores replies of a decoder-only model on a server; see Engine."""
 
-    def __init__(self, server: GenerationServer, model: str, codec: Codec) -> None:
-        self._server, self._codec, self._model = server, codec, model
+    def __init__(self, client: GenerationClient, model: str, codec: Codec) -> None:
+        self._client, self._codec, self._model = client, codec, model
         vocabulary = codec.tokenizer.get_vocab()
         self._bias = {str(vocabulary[piece]): _NEVER for [piece] in list_forbidden_tokens(codec)}
 
@@ -45,8 +45,7 @@ class CompletionsEngine:
         """See Engine. A reply that has ended is cut here: the server only knows its end token."""
         found = []
         for request in requests:
-            raise_if_stopped(should_stop)
-            answer = self._complete(
+            body = self._make_body(
                 prompt=[*request.prompt, *request.forced],
                 n=decoding.candidates,
                 max_tokens=decoding.max_new_tokens,
@@ -57,9 +56,8 @@ class CompletionsEngine:
                 stop_token_ids=[self._codec.end_id],
                 logit_bias=self._bias,
             )
-            label = [self._codec.newline_id, *request.label]
-            found.append([self._read_candidate(choice, label) for choice in answer])
-        raise_if_stopped(should_stop)
+            parse = partial(self._parse_candidates, request, decoding.candidates)
+            found.append(self._client.post("completions", body, parse, should_stop))
         return found
 
     def scores(
@@ -67,18 +65,39 @@ class CompletionsEngine:
     ) -> list[list[float]]:
         """See Engine. Each text is a prompt whose tokens the server scores."""
         texts = [[*p, *f, *r] for p, f, r in zip(prompts, forced, replies, strict=True)]
-        answer = self._complete(prompt=texts, max_tokens=1, temperature=0, prompt_logprobs=0)
-        return [
-            _prompt_scores(choice, text)[len(text) - len(reply) :]
-            for choice, text, reply in zip(answer, texts, replies, strict=True)
-        ]
+        body = self._make_body(prompt=texts, max_tokens=1, temperature=0, prompt_logprobs=0)
+
+        def parse(answer: Any) -> list[list[float]]:  # noqa: ANN401  JSON's border
+            return [
+                _prompt_scores(choice, text)[len(text) - len(reply) :]
+                for choice, text, reply in zip(_choices(answer), texts, replies, strict=True)
+            ]
+
+        return self._client.post("completions", body, parse)
 
     def label_scores(self, prompt: Ids, labels: Sequence[Ids]) -> list[float]:
         """See Engine. A server that caches prefixes reads the prompt once."""
         count = len(labels)
         return [sum(row) for row in self.scores([prompt] * count, [()] * count, labels)]
 
-    def _read_candidate(self, choice: Mapping[str, Any], label: list[int]) -> Candidate:
+    def _make_body(self, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401  JSON's border
+        return {
+            "model": self._model, "logprobs": 1, "return_tokens_as_token_ids": True, **parameters,
+        }  # fmt: skip
+
+    def _parse_candidates(
+        self,
+        request: Request,
+        count: int,
+        answer: Any,  # noqa: ANN401  JSON's border
+    ) -> list[Candidate]:
+        label = [self._codec.newline_id, *request.label]
+        found = [self._parse_candidate(choice, label) for choice in _choices(answer)]
+        if len(found) != count:
+            raise ValueError("the number of candidates is wrong")
+        return found
+
+    def _parse_candidate(self, choice: Mapping[str, Any], label: list[int]) -> Candidate:
         drawn = DrawnTokens(0)
         logprobs = choice["logprobs"]
         for name, score in zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True):
@@ -88,21 +107,10 @@ class CompletionsEngine:
         drawn.is_complete = choice["finish_reason"] == "stop"
         return drawn.candidate()
 
-    def _complete(self, **parameters: Any) -> list[dict[str, Any]]:  # noqa: ANN401  JSON's border
-        """Return the choices of a completion, in order.
 
-        Raises:
-            GenerationStopped: The server is busy, cannot be reached or answers something else.
-        """
-        body = {
-            "model": self._model, "logprobs": 1, "return_tokens_as_token_ids": True, **parameters,
-        }  # fmt: skip
-        answer = self._server.post("completions", body)
-        try:
-            choices: list[dict[str, Any]] = answer["choices"]
-            return sorted(choices, key=lambda choice: int(choice["index"]))
-        except (LookupError, TypeError, ValueError) as error:
-            raise failure(error) from error
+def _choices(answer: Any) -> list[dict[str, Any]]:  # noqa: ANN401  JSON's border
+    """Return the choices of a completion, in order."""
+    return sorted(answer["choices"], key=lambda choice: int(choice["index"]))
 
 
 def _prompt_scores(choice: Mapping[str, Any], prompt: Ids) -> list[float]:

@@ -279,7 +279,7 @@ def open_speaker(
     """Load an artifact's weights; with a seed, a new process repeats its replies.
 
     Up to `workers` speakers with these weights can generate at once; only one repeats its replies.
-    With the address of a `server`, that one generates (see `model.speaking.server`).
+    With the address of a `server`, that one generates (see `model.speaking.client`).
 
     Raises:
         ArtifactError: They cannot be loaded, or the server does not serve this version.
@@ -288,7 +288,7 @@ def open_speaker(
         ctranslate2.set_random_seed(seed)
     codec = load_codec(artifact.tokenizer)
     if server is None:
-        engine = _load_engine(artifact, codec, device, threads, workers)
+        engine = load_engine(artifact, codec, device=device, threads=threads, workers=workers)
     else:
         engine = _open_server(artifact, codec, server)
     copy_index = None
@@ -305,9 +305,14 @@ def open_speaker(
     return Speaker(artifact, engine, codec, decoding, random.Random(seed), copy_index, voice_table)
 
 
-def _load_engine(
-    artifact: Artifact, codec: Codec, device: str, threads: int, workers: int
+def load_engine(
+    artifact: Artifact, codec: Codec, *, device: str = "auto", threads: int = 1, workers: int = 1
 ) -> Engine:
+    """Load an artifact's weights; see `open_engine`.
+
+    Raises:
+        ArtifactError: They cannot be loaded.
+    """
     try:
         return open_engine(
             artifact.engine,
@@ -325,17 +330,17 @@ def _load_engine(
 
 
 def _open_server(artifact: Artifact, codec: Codec, url: str) -> Engine:
+    from model.speaking.client import GenerationClient
     from model.speaking.cluster import ClusterEngine
     from model.speaking.completions import CompletionsEngine
-    from model.speaking.server import GenerationServer
 
     version = artifact.path.name
-    server = GenerationServer(url, version)
-    if server.is_own:
-        return ClusterEngine(server)
+    client = GenerationClient(url, version)
+    if client.is_cluster:
+        return ClusterEngine(client)
     if artifact.card.family != "decoder-only":
         raise ArtifactError(
             f"{version} is an encoder-decoder model, which completion servers cannot serve: "
             "leave GENERATION_URL empty to generate in this process, or use a Ray cluster"
         )
-    return CompletionsEngine(server, version, codec)
+    return CompletionsEngine(client, version, codec)

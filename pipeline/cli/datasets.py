@@ -140,6 +140,15 @@ def build(
         bool, typer.Option("--public", help="The chat is public: the bot may speak anywhere")
     ] = False,
     skip_damaged: SkipDamaged = False,
+    processes: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=number(int, 0),
+            help="Processes that pair messages",
+            show_default="by cores and messages",
+        ),
+    ] = 0,
 ) -> None:
     """Build a dataset of contexts and replies from one chat's exports."""
     require_training()
@@ -160,6 +169,7 @@ def build(
         zone=zone,
         public=public,
         skip_damaged=skip_damaged,
+        processes=processes,
     )
     summary = build_dataset(
         exports,

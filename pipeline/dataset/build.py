@@ -3,9 +3,10 @@
 import hashlib
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from model.chat.names import make_printable_name
 from model.chat.roster import Roster
 from model.errors import DatasetError, ExportError, RosterError
 from model.files import place_in_errors
-from model.joining import MentionFinder, split_conversations
-from pipeline.dataset.pairs import BuildOptions, PairBuilder, session_lines
+from pipeline.dataset.blocks import Block, choose_processes, pair_blocks
+from pipeline.dataset.pairs import BuildOptions, ChatMessages
 from pipeline.dataset.review import (
     Review,
     check_writable,
@@ -34,7 +35,7 @@ from pipeline.dataset.roster_file import (
     read_roster,
     write_roster,
 )
-from pipeline.dataset.split import GAP, SPLITS, SplitName, split
+from pipeline.dataset.split import GAP, SPLITS, SessionSpans, SplitName, split
 from pipeline.dataset.storage import (
     CONVERSATIONS,
     LINES,
@@ -102,15 +103,36 @@ def build(
         check_damage(chat, skip_damaged=choices.skip_damaged)
         authors = archive.spool.authors(chat.chat_id, own_words=True)
         roster = _choose_roster(choices, archive.files, authors, out)
-        pairing = PairBuilder(archive.spool, chat, roster, choices)
-        summary = build_chat(pairing, authors, out, review, map(file_sha256, archive.files), step)
+        messages = ChatMessages(archive.spool, chat, roster, choices)
+        summary = build_chat(messages, authors, out, review, map(file_sha256, archive.files), step)
     if choices.review:
         write_review(choices.review, review)
     return summary
 
 
+@dataclass(slots=True)
+class _Totals:
+    """What the blocks of a chat add up to."""
+
+    spans: SessionSpans = field(default_factory=SessionSpans)
+    messages: int = 0
+    repeated: int = 0
+    authors: set[int] = field(default_factory=set)
+    spoken: Counter[str] = field(default_factory=Counter)
+    redacted: Counter[str] = field(default_factory=Counter)
+
+    def add(self, block: Block) -> None:
+        """Add a block."""
+        self.spans.extend(block.spans)
+        self.messages += block.messages
+        self.repeated += block.repeated
+        self.authors |= block.authors
+        self.spoken.update(block.spoken)
+        self.redacted.update(block.redacted)
+
+
 def build_chat(
-    pairing: PairBuilder,
+    messages: ChatMessages,
     authors: Sequence[Author],
     out: Path,
     review: Review,
@@ -123,7 +145,7 @@ def build_chat(
         ExportError: Fewer than two people talk in the chat.
         DatasetError: There are too few messages, or `out` holds something else.
     """
-    roster, choices = pairing.roster, pairing.choices
+    roster, choices = messages.rules.roster, messages.choices
     _check_voices(roster, authors, choices.min_messages)
     with (
         place_in_errors(Path(tempfile.gettempdir())),
@@ -132,20 +154,20 @@ def build_chat(
         closing(LineWriter()) as line_writer,
     ):
         step("pairing contexts and replies")
-        mentions = MentionFinder(roster)
-        for session in pairing.sessions():
-            found = split_conversations(session.lines, roster, choices.window.gap, mentions)
-            conversation_writer.add(session.number, found)
-            removed = set(session.surplus)
-            for pair in session.pairs:
-                if review.passes(pair):
-                    pair_writer.add(pair)
-                else:
-                    removed.update(pair.message_ids)
-            line_writer.add(session_lines(session, removed))
-        pairing.check_authors()
+        totals = _Totals()
+        processes = choose_processes(choices.processes, messages.count())
+        with closing(pair_blocks(messages, messages.rules, review, processes)) as blocks:
+            for block in blocks:
+                first = len(totals.spans)
+                pair_writer.add(block.pairs, first)
+                conversation_writer.add(block.conversations, first)
+                line_writer.add(block.lines, block.sizes, first)
+                review.rows += block.rows
+                review.removed_count += block.removed
+                totals.add(block)
+        _check_authors(messages, totals)
         splits = split(
-            pairing.spans, choices.window.lookback, choices.test_share, choices.validation_share
+            totals.spans, choices.window.lookback, choices.test_share, choices.validation_share
         )
         step("writing the dataset")
         with place_in_errors(out), UnnamedFiles(out) as files:
@@ -156,7 +178,7 @@ def build_chat(
             if not all(counts):
                 raise _too_few_pairs(counts)
             found_leaks = find_leaks(lambda name: files.open(f"{PAIRS}/{name}"))
-            summary = _summarize(pairing, splits, written, found_leaks)
+            summary = _summarize(messages, totals, splits, written, found_leaks)
             summary = replace(summary, removed=review.removed_count, export_sha256=tuple(hashes))
             with new_dataset(out) as folder:
                 files.name_in(folder)
@@ -270,7 +292,7 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     bots = roster.bots | roster.understudies
     counts = count_messages(author for author in authors if author.author_id not in bots)
     if roster.voices or not any(counts.values()):
-        return  # PairBuilder.check_authors reports an empty chat
+        return  # _check_authors reports an empty chat
     willing = [person for person in roster.people if person.is_only_quiet]
     if not willing:
         raise DatasetError(
@@ -289,33 +311,60 @@ def _check_voices(roster: Roster, authors: Sequence[Author], min_messages: int) 
     )
 
 
+def _check_authors(messages: ChatMessages, totals: _Totals) -> None:
+    """Check that at least two people talk in the chat.
+
+    Raises:
+        ExportError: Fewer than two people talk.
+    """
+    chat, since = make_printable_name(messages.chat.name), messages.choices.since
+    if not totals.messages and since:
+        raise ExportError(
+            f"there are no messages in {chat} since {since:%Y-%m-%d}: give --since an earlier day"
+        )
+    if not totals.authors:
+        raise ExportError(
+            f"nobody talks in {chat}: it holds only commands, forwards and messages of bots"
+        )
+    if len(totals.authors) == 1:
+        person = messages.rules.roster.find_by_id(min(totals.authors))
+        raise ExportError(
+            f"only {person.name if person else 'one person'} speaks in {chat}: "
+            "training needs two or more people who talk"
+        )
+
+
 def _summarize(
-    pairing: PairBuilder, splits: "array[int]", written: WrittenPairs, leaks: Leaks
+    messages: ChatMessages,
+    totals: _Totals,
+    splits: "array[int]",
+    written: WrittenPairs,
+    leaks: Leaks,
 ) -> Summary:
-    choices, chat, roster = pairing.choices, pairing.chat, pairing.roster
+    choices, chat, roster = messages.choices, messages.chat, messages.rules.roster
     return Summary(
         chats=(Chat(chat.chat_id, chat.name),),
         content_hash=written.content_hash,
         public=choices.public,
         window=choices.window,
         min_messages=choices.min_messages,
-        messages=pairing.messages,
-        gap=sum(n for n, split in zip(pairing.spans.lines, splits, strict=True) if split == GAP),
+        messages=totals.messages,
+        gap=sum(n for n, split in zip(totals.spans.lines, splits, strict=True) if split == GAP),
         dropped=written.dropped,
-        repeated=pairing.repeated,
+        repeated=totals.repeated,
         leaks=leaks,
-        splits=split_figures(pairing.spans, splits, written),
+        splits=split_figures(totals.spans, splits, written),
         voices=tuple(
             VoiceFigures(
                 person.name,
                 person.imitate,
-                pairing.lines[person.name],
+                totals.spoken[person.name],
                 *(voices.get(person.name, 0) for voices in written.voices),
             )
             for person in roster.voices
         ),
         quiet=tuple(person.name for person in roster.people if person.quiet),
-        redacted=dict(pairing.redacted.most_common()),
+        redacted=dict(totals.redacted.most_common()),
         repaired=dict(chat.tally.repaired.most_common()),
         skipped=dict(chat.tally.skipped.most_common()),
         unread_bytes=chat.unread.total(),

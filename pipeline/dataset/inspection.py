@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -14,7 +14,12 @@ from model.chat.conversation import Message, Window
 from model.chat.names import make_printable_name
 from model.errors import ExportError
 from model.files import make_folder
-from pipeline.dataset.pairs import BuildOptions, PairBuilder
+from pipeline.dataset.pairs import (
+    BuildOptions,
+    ChatMessages,
+    count_placeholders,
+    pair_sessions,
+)
 from pipeline.dataset.roster_file import MIN_MESSAGES, make_roster, write_roster
 from pipeline.export.archive import MAX_LISTED, ExportedChat, ShowProgress, open_exports
 from pipeline.export.merging import Author, EntryCounts, Spool
@@ -101,17 +106,24 @@ def inspect_chat(
     roster = make_roster(
         spool.authors(chat.chat_id, own_words=True), min_messages=choices.min_messages
     )
-    pairing = PairBuilder(spool, chat, roster, choices, count_scripts)
+
+    def read_messages() -> Iterator[Message]:
+        for message in ChatMessages(spool, chat, roster, choices):
+            count_scripts(message)
+            yield message
+
+    private = Counter[str]()
     sessions = pairs = 0
-    for session in pairing.sessions():
+    for session in pair_sessions(read_messages(), roster, choices.window):
         sessions += 1
         pairs += len(session.pairs)
+        private.update(count_placeholders(session.lines))
     return ChatReport(
         chat=chat,
         counts=spool.counts(chat.chat_id),
         authors=tuple(spool.authors(chat.chat_id)),
         scripts=scripts,
-        private=pairing.redacted,
+        private=private,
         sessions=sessions,
         pairs=pairs,
         min_messages=choices.min_messages,

@@ -3,21 +3,20 @@
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from itertools import groupby, pairwise
 from pathlib import Path
 
 from model.chat.conversation import Message, Window, context_before, split_sessions, split_turns
-from model.chat.eligibility import Line, make_line, target_text
-from model.chat.names import make_printable_name
+from model.chat.eligibility import Line, make_line, make_lines, target_text
 from model.chat.prompt import LINE_BREAK, merge_withheld_lines, render_line, split_line
 from model.chat.roster import Roster
-from model.errors import DatasetError, ExportError
+from model.errors import DatasetError
 from model.redaction.redact import PLACEHOLDER
 from pipeline.dataset.roster_file import MIN_MESSAGES
-from pipeline.dataset.split import TEST, VALIDATION, SessionSpans, is_judge_session
+from pipeline.dataset.split import TEST, VALIDATION, is_judge_session
 from pipeline.export.archive import ExportedChat
 from pipeline.export.merging import START, Spool
 
@@ -172,6 +171,12 @@ class _RecentLines:
         self._texts: list[str] = []
         self._sessions: list[int] = []
 
+    def add_earlier(self, lines: Iterable[Line]) -> None:
+        """Add lines that precede session 0; their sessions have negative numbers."""
+        sessions = list(split_sessions(lines, self._window.gap))
+        for number, session in enumerate(sessions, -len(sessions)):
+            self._add(number, session)
+
     def add_turn(
         self, chat_id: int, session: int, turn: Sequence[Line], surplus: set[int]
     ) -> Pair | None:
@@ -200,11 +205,14 @@ class _RecentLines:
                     index for index, (line, _) in enumerate(targets) if line.message_id in surplus
                 ),
             )
-        reach = self._window.lookback
-        self._lines = [*self._lines, *turn][-reach:]
-        self._texts = [*self._texts, *map(render_line, turn)][-reach:]
-        self._sessions = [*self._sessions, *(session for _ in turn)][-reach:]
+        self._add(session, turn)
         return pair
+
+    def _add(self, session: int, lines: Sequence[Line]) -> None:
+        reach = self._window.lookback
+        self._lines = [*self._lines, *lines][-reach:]
+        self._texts = [*self._texts, *map(render_line, lines)][-reach:]
+        self._sessions = [*self._sessions, *(session for _ in lines)][-reach:]
 
 
 def pair_sessions(
@@ -212,11 +220,13 @@ def pair_sessions(
     roster: Roster,
     window: Window,
     is_surplus: Callable[[Message], bool] = lambda _: False,
+    before: Sequence[Message] = (),
 ) -> Iterator[Session]:
     """Yield one chat's sessions with their pairs, topic by topic, numbered from 0.
 
     `messages` are ordered by topic, then time. Turns without a context or without a target make no
-    pair. `is_surplus` recognises messages that their author repeats too often.
+    pair. `is_surplus` recognises messages that their author repeats too often. `before` are
+    messages of the first topic in earlier sessions, which have negative numbers.
     """
     number = 0
     surplus: set[int] = set()
@@ -231,6 +241,8 @@ def pair_sessions(
     topics = groupby(messages, key=lambda message: (message.chat_id, message.topic_id))
     for (chat_id, topic_id), topic in topics:
         recent = _RecentLines(window)
+        recent.add_earlier(make_lines(before, roster))
+        before = ()
         for lines in split_sessions(make_topic_lines(topic), window.gap):
             pairs = tuple(
                 pair
@@ -259,7 +271,8 @@ class BuildOptions:
     Only the `last` messages, or those `since` a time, are used. Local times of old exports are in
     `zone`, by default this machine's. People with fewer than `min_messages` are not voices.
     `test_share` and `validation_share` are shares of all messages. With `skip_damaged`, any amount
-    of damage in an export is accepted.
+    of damage in an export is accepted. With 0 `processes`, the number of cores and the length
+    of the chat decide; more than one needs a main module that can be imported.
     """
 
     window: Window = field(default_factory=Window)
@@ -274,6 +287,7 @@ class BuildOptions:
     zone: tzinfo | None = None
     public: bool = False
     skip_damaged: bool = False
+    processes: int = 1
 
     def __post_init__(self) -> None:
         """Check `last`.
@@ -285,93 +299,65 @@ class BuildOptions:
             raise DatasetError(f"--last {self.last} leaves no messages: give 1 or more")
 
 
-class PairBuilder:
-    """Converts a chat's messages to pairs and counts them."""
+@dataclass(frozen=True, slots=True)
+class PairingRules:
+    """What decides about a chat's pairs, apart from its messages.
 
-    def __init__(
-        self,
-        spool: Spool,
-        chat: ExportedChat,
-        roster: Roster,
-        choices: BuildOptions,
-        on_message: Callable[[Message], None] = lambda _: None,
-    ) -> None:
-        self.chat, self.roster, self.choices = chat, roster, choices
-        self._spool, self._on_message = spool, on_message
-        since = (int(choices.since.timestamp()), START[1]) if choices.since else START
-        last = spool.find_start(chat.chat_id, choices.last) if choices.last else START
-        self._start = max(since, last)
-        repeated = spool.find_repeated(chat.chat_id, MIN_REPEATS, self._start)
-        self._repeats = {
-            (author, text): (times, limit)
-            for (author, text), (times, written) in repeated.items()
-            if times > (limit := limit_repeats(text, written))
-        }
-        self.spans = SessionSpans()
-        self.messages = self.repeated = 0
-        self.lines: Counter[str] = Counter()
-        self.authors: set[int] = set()
-        self.redacted: Counter[str] = Counter()
+    `repeats` maps the author and text of messages that are repeated too often to their number, and
+    to how many of them stay.
+    """
 
-    def sessions(self) -> Iterator[Session]:
-        """Yield the chat's sessions with their pairs."""
-        for session in pair_sessions(
-            self._messages(), self.roster, self.choices.window, self._is_surplus
-        ):
-            start, end = (
-                line.sent_at.timestamp() for line in (session.lines[0], session.lines[-1])
-            )
-            self.spans.add(int(start), int(end), len(session.lines))
-            for line in session.lines:
-                self.authors.add(line.author_id)
-                if line.is_target and line.speaker:
-                    self.lines[line.speaker] += 1
-                if "[" in line.text:
-                    self.redacted.update(PLACEHOLDER.findall(line.text))
-            yield session
+    roster: Roster
+    window: Window
+    repeats: Mapping[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
 
-    def check_authors(self) -> None:
-        """Check that at least two people talk in the chat.
-
-        Raises:
-            ExportError: Fewer than two people talk.
-        """
-        chat = make_printable_name(self.chat.name)
-        if not self.messages and self.choices.since:
-            raise ExportError(
-                f"there are no messages in {chat} since {self.choices.since:%Y-%m-%d}: "
-                "give --since an earlier day"
-            )
-        if not self.authors:
-            raise ExportError(
-                f"nobody talks in {chat}: it holds only commands, forwards and messages of bots"
-            )
-        if len(self.authors) == 1:
-            person = self.roster.find_by_id(min(self.authors))
-            raise ExportError(
-                f"only {person.name if person else 'one person'} speaks in {chat}: "
-                "training needs two or more people who talk"
-            )
-
-    def _messages(self) -> Iterator[Message]:
-        for message in self._spool.messages(self.chat.chat_id, self._start):
-            self.messages += 1
-            self._on_message(message)
-            yield message
-
-    def _is_surplus(self, message: Message) -> bool:
+    def is_surplus(self, message: Message) -> bool:
         """Whether training leaves a message out because its author repeats it too often.
 
         A hash of the id selects the copies that stay, so that they are spread over the years.
         """
-        found = self._repeats.get((message.author_id, message.text))
+        found = self.repeats.get((message.author_id, message.text))
         if found is None:
             return False
         times, limit = found
         # Use the high bits: for equally spaced ids the low bits of the products are similar.
-        is_surplus = message.message_id * _SPREAD % 2**32 * times >> 32 >= limit
-        self.repeated += is_surplus
-        return is_surplus
+        return message.message_id * _SPREAD % 2**32 * times >> 32 >= limit
+
+
+class ChatMessages:
+    """The messages of a chat from which pairs are made, and the rules for it."""
+
+    def __init__(
+        self, spool: Spool, chat: ExportedChat, roster: Roster, choices: BuildOptions
+    ) -> None:
+        self.chat, self.choices, self._spool = chat, choices, spool
+        since = (int(choices.since.timestamp()), START[1]) if choices.since else START
+        last = spool.find_start(chat.chat_id, choices.last) if choices.last else START
+        self._start = max(since, last)
+        repeated = spool.find_repeated(chat.chat_id, MIN_REPEATS, self._start)
+        repeats = {
+            (author, text): (times, limit)
+            for (author, text), (times, written) in repeated.items()
+            if times > (limit := limit_repeats(text, written))
+        }
+        self.rules = PairingRules(roster, choices.window, repeats)
+
+    def __iter__(self) -> Iterator[Message]:
+        """Yield the messages by topic, then time."""
+        return self._spool.messages(self.chat.chat_id, self._start)
+
+    def count(self) -> int:
+        """Return about how many messages there are."""
+        return self._spool.counts(self.chat.chat_id).messages
+
+
+def count_placeholders(lines: Iterable[Line]) -> Counter[str]:
+    """Count the placeholders of private data in lines."""
+    found = Counter[str]()
+    for line in lines:
+        if "[" in line.text:
+            found.update(PLACEHOLDER.findall(line.text))
+    return found
 
 
 def limit_repeats(text: str, written: int) -> int:

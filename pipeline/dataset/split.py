@@ -56,6 +56,12 @@ class SessionSpans:
         self.ends.append(end)
         self.lines.append(lines)
 
+    def extend(self, others: "SessionSpans") -> None:
+        """Add the sessions that follow."""
+        self.starts.extend(others.starts)
+        self.ends.extend(others.ends)
+        self.lines.extend(others.lines)
+
     def __len__(self) -> int:
         return len(self.starts)
 

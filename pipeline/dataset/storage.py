@@ -265,6 +265,40 @@ class UnnamedFiles:
             give_name(file, folder / name)
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedPairs:
+    """Pairs as rows of a dataset's files, before they are split.
+
+    `targets` has a hash of each target, `only_surplus` says whether it has nothing but surplus
+    texts, and `digests` has the digests of all rows.
+    """
+
+    rows: pa.RecordBatch
+    targets: "array[int]"
+    only_surplus: "array[int]"
+    digests: bytes
+
+
+def encode_pairs(pairs: Sequence[Pair]) -> EncodedPairs:
+    """Encode pairs for `PairWriter.add`."""
+    targets = array("q")
+    for pair in pairs:
+        target = "\n".join(pair.target).casefold()
+        targets.append(int.from_bytes(_digest(target.encode(), 8), signed=True))
+    return EncodedPairs(
+        rows=_to_batch(pairs, _UNSPLIT),
+        targets=targets,
+        only_surplus=array("b", [len(pair.surplus) == len(pair.target) for pair in pairs]),
+        digests=b"".join(
+            _digest(
+                orjson.dumps([pair.id, pair.voice, pair.context, pair.target, pair.surplus]),
+                _DIGEST,
+            )
+            for pair in pairs
+        ),
+    )
+
+
 class PairWriter:
     """Collects pairs in a temporary file, then writes those of each split to a Parquet file.
 
@@ -275,7 +309,7 @@ class PairWriter:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  see close
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         self._stream = pa.ipc.new_stream(self._file, _UNSPLIT, options=options)
-        self._pending: list[Pair] = []
+        self._pending = pa.Table.from_batches([], _UNSPLIT)
         self._sessions, self._since = array("i"), array("i")
         self._voices, self._names = array("i"), dict[str, int]()
         self._targets = array("q")
@@ -291,19 +325,21 @@ class PairWriter:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def add(self, pair: Pair) -> None:
-        """Add a pair."""
-        self._sessions.append(pair.session)
-        self._since.append(pair.since)
-        self._voices.append(self._names.setdefault(pair.voice, len(self._names)))
-        target = "\n".join(pair.target).casefold()
-        self._targets.append(int.from_bytes(_digest(target.encode(), 8), signed=True))
-        self._only_surplus.append(len(pair.surplus) == len(pair.target))
-        row = orjson.dumps([pair.id, pair.voice, pair.context, pair.target, pair.surplus])
-        self._digests.write(_digest(row, _DIGEST))
-        self._pending.append(pair)
-        if len(self._pending) >= _BATCH:
-            self._flush()
+    def add(self, pairs: EncodedPairs, first_session: int) -> None:
+        """Add pairs whose sessions are counted from this one."""
+        rows = _shift(pairs.rows, first_session, "session", "since")
+        self._sessions.frombytes(rows.column("session").to_numpy().tobytes())
+        self._since.frombytes(rows.column("since").to_numpy().tobytes())
+        for voice in rows.column("voice").to_pylist():
+            self._voices.append(self._names.setdefault(voice, len(self._names)))
+        self._targets.extend(pairs.targets)
+        self._only_surplus.extend(pairs.only_surplus)
+        self._digests.write(pairs.digests)
+        table = pa.concat_tables([self._pending, pa.Table.from_batches([rows])])
+        while len(table) >= _BATCH:
+            self._write(table.slice(0, _BATCH))
+            table = table.slice(_BATCH)
+        self._pending = table
 
     def write(self, target: Callable[[str], Any], splits: "array[int]") -> WrittenPairs:
         """Write one Parquet file for each split; `splits` has an entry for each session.
@@ -311,7 +347,7 @@ class PairWriter:
         The training split has no surplus texts, and no pairs that consist of them. `target`
         returns a file's path, or the open file, for its name.
         """
-        self._flush()
+        self._write(self._pending)
         self._stream.close()
         by_session = np.frombuffer(splits, np.int8)
         assigned = by_session[np.frombuffer(self._sessions, np.int32)]
@@ -328,11 +364,9 @@ class PairWriter:
             content_hash=self._hash_content(assigned),
         )
 
-    def _flush(self) -> None:
-        if self._pending:
-            with place_in_errors(Path(tempfile.gettempdir())):
-                self._stream.write_batch(_to_batch(self._pending, _UNSPLIT))
-            self._pending = []
+    def _write(self, rows: pa.Table) -> None:
+        with place_in_errors(Path(tempfile.gettempdir())):
+            _write_batch(self._stream, rows)
 
     def _find_seen(self, assigned: Any) -> Any:  # noqa: ANN401  numpy array
         """Return which held-out pairs have a target that also occurs in training.
@@ -387,6 +421,11 @@ class PairWriter:
         return total.hexdigest()
 
 
+def encode_conversation(conversation: Sequence[LineFacts]) -> bytes:
+    """Encode a conversation for `ConversationWriter.add`."""
+    return orjson.dumps([_line_to_json(line) for line in conversation])
+
+
 class ConversationWriter:
     """Collects conversations in an unnamed temporary file, then writes those in a split."""
 
@@ -397,12 +436,11 @@ class ConversationWriter:
         """Delete the temporary file."""
         self._file.close()
 
-    def add(self, session: int, conversations: Iterable[Sequence[LineFacts]]) -> None:
-        """Add the conversations of the session with this number."""
-        for conversation in conversations:
-            lines = orjson.dumps([_line_to_json(line) for line in conversation])
-            with place_in_errors(Path(tempfile.gettempdir())):
-                self._file.write(b"%d %b\n" % (session, lines))
+    def add(self, conversations: Iterable[tuple[int, bytes]], first_session: int) -> None:
+        """Add conversations, each with its session, counted from this one."""
+        with place_in_errors(Path(tempfile.gettempdir())):
+            for session, lines in conversations:
+                self._file.write(b"%d %b\n" % (first_session + session, lines))
 
     def write(self, target: IO[bytes], splits: "array[int]") -> None:
         """Write the conversations that are in a split; `splits` has an entry for each session."""
@@ -414,6 +452,11 @@ class ConversationWriter:
                 target.write(b'{"split":"%b","said":%b}\n' % (split, lines.rstrip()))
 
 
+def encode_lines(lines: Sequence[SessionLine]) -> pa.RecordBatch:
+    """Encode lines for `LineWriter.add`."""
+    return _to_batch(lines, _LINES)
+
+
 class LineWriter:
     """Collects sessions' lines in a temporary file, then writes those of the training split."""
 
@@ -422,22 +465,28 @@ class LineWriter:
         self._stream = pa.ipc.new_stream(
             self._file, _LINES, options=pa.ipc.IpcWriteOptions(compression="lz4")
         )
-        self._pending: list[SessionLine] = []
+        self._pending = pa.Table.from_batches([], _LINES)
 
     def close(self) -> None:
         """Delete the temporary file."""
         self._stream.close()
         self._file.close()
 
-    def add(self, lines: Iterable[SessionLine]) -> None:
-        """Add the lines of a session."""
-        self._pending.extend(lines)
-        if len(self._pending) >= _BATCH:
-            self._flush()
+    def add(self, lines: pa.RecordBatch, sizes: Iterable[int], first_session: int) -> None:
+        """Add the lines of sessions of these sizes, counted from the first one."""
+        rows = _shift(lines, first_session, "session")
+        table = pa.concat_tables([self._pending, pa.Table.from_batches([rows])])
+        count = len(self._pending)
+        for size in sizes:
+            count += size
+            if count >= _BATCH:  # a session is never divided
+                self._write(table.slice(0, count))
+                table, count = table.slice(count), 0
+        self._pending = table
 
     def write(self, target: IO[bytes], splits: "array[int]") -> None:
         """Write the lines of training sessions; `splits` has an entry for each session."""
-        self._flush()
+        self._write(self._pending)
         self._stream.close()
         is_training = np.frombuffer(splits, np.int8) == 0
         self._file.seek(0)
@@ -447,11 +496,24 @@ class LineWriter:
                 if rows.num_rows:
                     file.write_batch(rows)
 
-    def _flush(self) -> None:
-        if self._pending:
-            with place_in_errors(Path(tempfile.gettempdir())):
-                self._stream.write_batch(_to_batch(self._pending, _LINES))
-            self._pending = []
+    def _write(self, rows: pa.Table) -> None:
+        with place_in_errors(Path(tempfile.gettempdir())):
+            _write_batch(self._stream, rows)
+
+
+def _shift(rows: pa.RecordBatch, by: int, *columns: str) -> pa.RecordBatch:
+    """Return rows with a number added to columns of int32."""
+    for name in columns:
+        moved = pa.array(rows.column(name).to_numpy() + np.int32(by))
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), moved)
+    return rows
+
+
+def _write_batch(stream: Any, rows: pa.Table) -> None:  # noqa: ANN401  pyarrow has no types
+    """Write rows as one batch, if there are any."""
+    if len(rows):
+        [batch] = rows.combine_chunks().to_batches()
+        stream.write_batch(batch)
 
 
 def _digest(text: bytes, size: int) -> bytes:

@@ -13,7 +13,7 @@ from model.artifacts.registry import Registry
 from model.chat.conversation import Window
 from model.errors import TrainingError
 from pipeline.dataset.build import build_chat
-from pipeline.dataset.pairs import BuildOptions, Pair, PairBuilder
+from pipeline.dataset.pairs import BuildOptions, ChatMessages, Pair
 from pipeline.dataset.review import Review
 from pipeline.dataset.roster_file import ROSTER_FILE
 from pipeline.dataset.split import TEST, VALIDATION
@@ -167,6 +167,7 @@ def _build_dataset(
         window=card.window if card else Window(),
         min_messages=request.min_messages,
         public=bool(card and card.public),
+        processes=0,
     )
     if current.record and intake.new >= request.min_new_messages:
         new_share = intake.new / intake.total
@@ -181,11 +182,11 @@ def _build_dataset(
             options, test_share=min(share, _MAX_TEST_SHARE), validation_share=VALIDATION
         )
     building = request.root / DATASETS / BUILDING
-    builder = PairBuilder(merged.spool, merged.chat, intake.people.roster, options)
+    messages = ChatMessages(merged.spool, merged.chat, intake.people.roster, options)
     authors = merged.spool.authors(merged.chat.chat_id, own_words=True)
     review = Review(intake.removed_pairs, is_wanted=False)
     exports = merged.header.exports
-    summary = build_chat(builder, authors, building, review, exports, lambda _: None)
+    summary = build_chat(messages, authors, building, review, exports, lambda _: None)
     file = intake.roster_file
     hint = f"{file}, then understudy models roster current {file}"
     dependencies.print_summary(summary, dependencies.watch.console, hint)

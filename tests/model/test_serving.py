@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import httpx
 import psutil
@@ -22,9 +22,10 @@ from model.artifacts.artifact import Decoding
 from model.artifacts.registry import Registry
 from model.artifacts.tokenizer import load_codec
 from model.errors import ArtifactError, GenerationStopped, ServerBusyError
-from model.speaking.cluster import ClusterEngine, Draw, draw_together
-from model.speaking.engine import Request, open_engine
-from model.speaking.server import GenerationServer
+from model.speaking.batching import CandidateCall, draw_together
+from model.speaking.client import GenerationClient
+from model.speaking.cluster import ClusterEngine
+from model.speaking.engine import Candidate, Request, open_engine
 from model.speaking.speaker import open_speaker
 
 CONTEXTS = (
@@ -51,7 +52,7 @@ class Cluster:
         return [one for one in found if _is_worker(one)]
 
     def engine(self, version):
-        return ClusterEngine(GenerationServer(self.url, self.registry.find(version)))
+        return ClusterEngine(GenerationClient(self.url, self.registry.find(version)))
 
 
 def _is_worker(process):
@@ -67,19 +68,26 @@ def serving(registry, **options):
         port = probe.getsockname()[1]
     words = json.dumps({"models": str(registry.root), "cpus": 0.5, **options})
     program = subprocess.Popen(
-        [sys.executable, "-m", "tests.voice_cluster", str(port), words],
+        [sys.executable, "-m", "tests.ray_cluster", str(port), words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
     with program:
+        limit = threading.Timer(90, program.kill)  # reading ends then
+        limit.start()
         try:
             assert any(line.strip() == "ready" for line in program.stdout)
+            limit.cancel()
             yield Cluster(f"http://127.0.0.1:{port}/v1", registry, program)
         finally:
+            limit.cancel()
             program.stdin.close()
-            program.wait(60)
+            try:
+                program.wait(60)
+            except subprocess.TimeoutExpired:
+                program.kill()
 
 
 FAMILIES = ("encoder-decoder", "decoder-only")
@@ -146,7 +154,6 @@ def test_greedy_replies_and_scores_are_equal(local, cluster, version):
     )
 
 
-@both_families
 def test_sampled_replies_have_the_same_distribution(local, cluster, version):
     asked = local.request((), "Hugo")
     decoding = replace(FAIR, candidates=100, temperature=1.2, top_k=5)
@@ -178,22 +185,28 @@ def test_a_speaker_replies_in_a_voice(local, cluster, version):
 
 
 def test_a_request_is_repeated_when_its_worker_is_killed(local, cluster, version):
-    remote = cluster.engine(version)
+    client = GenerationClient(cluster.url, cluster.registry.find(version))
+    posts = []
+    client._client.event_hooks = {"request": [posts.append]}
     asked = local.request(CONTEXTS[0], "Hugo")
+    killed = []
 
     def kill_the_busy_one():
-        time.sleep(0.3)
-        busiest = max(cluster.workers(), key=lambda one: one.cpu_percent(0.3))
-        killed.append(busiest.pid)
-        os.kill(busiest.pid, signal.SIGKILL)
+        while not killed:
+            spent = {one: sum(one.cpu_times()[:2]) for one in cluster.workers()}
+            time.sleep(0.2)
+            for one, before in spent.items():
+                if sum(one.cpu_times()[:2]) - before > 0.1 and not killed:
+                    killed.append(one.pid)
+                    os.kill(one.pid, signal.SIGKILL)
 
-    killed = []
     killer = threading.Thread(target=kill_the_busy_one)
     killer.start()
-    [drawn] = remote.candidates([asked], LONG)
+    [drawn] = ClusterEngine(client).candidates([asked], LONG)
     killer.join()
 
     assert len(drawn) == LONG.candidates
+    assert len(posts) == 2
     until = time.monotonic() + 60
     while len({one.pid for one in cluster.workers()} - set(killed)) < 2:
         assert time.monotonic() < until
@@ -233,63 +246,114 @@ def test_too_many_requests_are_refused_at_once(local, cluster, version):
     assert set(answers) == {"busy", LONG.candidates}
 
 
-def test_what_the_server_does_not_have_is_refused(cluster):
-    with pytest.raises(ArtifactError, match="copy the version's folder there"):
-        GenerationServer(cluster.url, "0009-00000000")
+def test_a_version_that_the_cluster_lacks_is_refused(cluster):
+    with pytest.raises(ArtifactError, match="copy the version's folder into the cluster's folder"):
+        GenerationClient(cluster.url, "0009-00000000")
+
+
+def post(cluster, path, body, version="2"):
+    headers = {"serve_multiplexed_model_id": cluster.registry.find(version)}
+    return httpx.post(f"{cluster.url}/{path}", json=body, headers=headers, timeout=30)
+
+
+ONE = {"prompt": [1], "forced": [1], "label": [1]}
+DECODING = asdict(GREEDY)
+
+
+CALL = {"requests": [ONE], "decoding": DECODING, "seconds": 9}
+TEXTS = {"prompts": [[1]], "forced": [[1]], "replies": [[1]], "seconds": 9}
 
 
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("candidates", {"requests": [{"prompt": 1}]}, 400),
         ("candidates", [], 400),
-        ("nothing", {}, 400),
-        ("scores", {"prompts": [[1]], "forced": [[1]], "replies": "no"}, 400),
+        ("candidates", {**CALL, "seconds": 1e99}, 400),
+        ("candidates", {**CALL, "requests": [{**ONE, "prompt": 1}]}, 400),
+        ("candidates", {**CALL, "requests": [{**ONE, "label": [-1]}]}, 400),
+        ("candidates", {**CALL, "requests": [{**ONE, "label": [10**6]}]}, 400),
+        ("candidates", {**CALL, "decoding": {**DECODING, "candidates": 10**9}}, 400),
+        ("scores", {**TEXTS, "replies": "no"}, 400),
+        ("scores", {**TEXTS, "replies": []}, 400),
+        ("nothing", {}, 404),
     ],
 )
-def test_a_request_that_makes_no_sense_harms_nothing(local, cluster, version, path, body, status):
-    headers = {"serve_multiplexed_model_id": cluster.registry.find(version)}
-
-    answer = httpx.post(f"{cluster.url}/{path}", json=body, headers=headers, timeout=20)
-
-    assert answer.status_code == status
-    assert cluster.engine(version).candidates([local.request((), "Hugo")], GREEDY)
+def test_a_request_that_makes_no_sense_harms_nothing(local, cluster, path, body, status):
+    assert post(cluster, path, body).status_code == status
+    assert cluster.engine("2").candidates([local.request((), "Hugo")], GREEDY)
 
 
-def test_a_version_that_the_registry_lacks_is_not_opened(cluster):
-    headers = {"serve_multiplexed_model_id": "../../etc"}
+@pytest.mark.parametrize("name", ["../../etc", "current", "2", "0009-00000000", "{path}"])
+def test_only_versions_of_the_registry_are_opened(registry, cluster, local, version, name):
+    remote = cluster.engine(version)
+    remote.candidates([local.request((), "Hugo")], GREEDY)
+    headers = {"serve_multiplexed_model_id": name.format(path=local.artifact.path)}
+    body = {"prompt": [1], "labels": [[1]], "seconds": 9}
 
-    answer = httpx.post(f"{cluster.url}/labels", json={}, headers=headers, timeout=20)
+    answer = httpx.post(f"{cluster.url}/labels", json=body, headers=headers, timeout=30)
 
     assert answer.status_code == 404
 
 
-def test_a_request_is_given_up_after_its_seconds(local, cluster, version, monkeypatch):
-    monkeypatch.setattr("model.speaking.cluster.SECONDS", 0.05)
+def test_a_request_is_given_up_after_its_seconds(local, cluster):
+    asked = asdict(local.request((), "Hugo"))
 
-    with pytest.raises(GenerationStopped):
-        cluster.engine(version).candidates([local.request((), "Hugo")], LONG)
+    answer = post(
+        cluster, "candidates", {"requests": [asked], "decoding": asdict(LONG), "seconds": 0.05}
+    )
+
+    assert answer.status_code == 504
 
 
-def test_requests_that_wait_together_are_drawn_together(registry):
-    one, other = (Local(registry.open(number)) for number in ("1", "2"))
-    asked = [
-        (one, one.request(CONTEXTS[0], "Hugo"), GREEDY),
-        (other, other.request(CONTEXTS[1], "Raul"), GREEDY),
-        (one, one.request(CONTEXTS[1], "Tiago"), GREEDY),
-        (one, one.request(CONTEXTS[0], "Hugo"), replace(GREEDY, max_new_tokens=2)),
-    ]
-    soon = time.monotonic() + 60
+class RecordingEngine:
+    """An engine that repeats a request's prompt, and records what was drawn together."""
+
+    def __init__(self, *, stops=False):
+        self.calls, self.stops = [], stops
+
+    def candidates(self, requests, decoding, should_stop):
+        self.calls.append((len(requests), should_stop()))
+        if self.stops:
+            raise GenerationStopped("too late")
+        return [[Candidate(list(request.prompt), 0.0)] for request in requests]
+
+
+def test_calls_with_equal_settings_are_drawn_together():
+    one, other = RecordingEngine(), RecordingEngine(stops=True)
+    past, soon = time.monotonic() - 1, time.monotonic() + 60
+
+    def call(engine, prompt, decoding, deadline):
+        request = Request([prompt], [], [])
+        return CandidateCall(f"{id(engine)}", engine, [request], decoding, deadline)
 
     found = draw_together(
         [
-            Draw(here.artifact.path.name, here.engine, [request], decoding, soon)
-            for here, request, decoding in asked
+            call(one, 1, GREEDY, past),
+            call(other, 2, GREEDY, soon),
+            call(one, 3, GREEDY, soon),
+            call(one, 4, FAIR, past),
         ]
     )
 
-    for (here, request, decoding), drawn in zip(asked, found, strict=True):
-        alone = here.engine.candidates([request], decoding)
-        assert [[one.ids for one in own] for own in drawn] == [
-            [one.ids for one in own] for own in alone
-        ]
+    assert one.calls == [(2, False), (1, True)]
+    assert isinstance(found[1], GenerationStopped)
+    assert [found[number][0][0].ids for number in (0, 2, 3)] == [[1], [3], [4]]
+
+
+@pytest.fixture(scope="module")
+def batching_cluster(registry):
+    with serving(registry, batch=8) as found:
+        yield found
+
+
+def test_requests_at_once_have_the_replies_that_they_have_alone(batching_cluster, local, version):
+    asked = [local.request(context, name) for context in CONTEXTS for name in NAMES]
+    engines = [batching_cluster.engine(version) for _ in asked]
+
+    with ThreadPoolExecutor(len(asked)) as threads:
+        drawn = list(
+            threads.map(lambda engine, one: engine.candidates([one], GREEDY), engines, asked)
+        )
+
+    for one, [[there]] in zip(asked, drawn, strict=True):
+        assert there.ids == local.engine.candidates([one], GREEDY)[0][0].ids

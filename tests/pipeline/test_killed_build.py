@@ -78,7 +78,7 @@ def start(tmp_path, work, pipeline_python):
 def export(tmp_path):
     """Return an export whose build takes a while: 300 conversations of 40 messages."""
     many = [
-        entry(n, 1 + n // 3 % 2, f"{WORD} {n} and so on and on", n // 40 * 9_000 + n % 40 * 70)
+        entry(n, 1 + n // 3 % 2, f"{WORD} {n} and so on and on", n // 40 * 12_000 + n % 40 * 70)
         for n in range(1, 12_000)
     ]
     return write(tmp_path / "export", chat(*many))

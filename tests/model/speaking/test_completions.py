@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from model.artifacts.artifact import Decoding
-from model.errors import ArtifactError, GenerationStopped, ServerBusyError
-from model.speaking import server as generation_server
+from model.errors import ArtifactError, GenerationStopped, ServerBusyError, ServerError
+from model.speaking import client as generation_client
+from model.speaking.client import GenerationClient
 from model.speaking.completions import CompletionsEngine
 from model.speaking.engine import Request, list_forbidden_tokens, open_engine
-from model.speaking.server import GenerationServer
 from model.speaking.speaker import open_speaker
 from pipeline.training.bases import open_tuned
 from pipeline.training.kinds import write_engine
@@ -32,7 +32,7 @@ encoder_decoder = pytest.mark.parametrize("trained", ["encoder-decoder"], indire
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(generation_server, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(generation_client, "RETRY_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def codec(artifact):
 @pytest.fixture
 def remote(artifact, codec, server):
     name = artifact.path.name
-    return CompletionsEngine(GenerationServer(server[0], name), name, codec)
+    return CompletionsEngine(GenerationClient(server[0], name), name, codec)
 
 
 def request_of(codec, context, name):
@@ -207,18 +207,41 @@ def test_a_busy_server_is_not_asked_again(codec, remote, server, status):
 
 
 @decoder_only
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"choices": None},
+        {"choices": [{"index": 0, "logprobs": None}]},
+        {"choices": []},
+        [1],
+        {"choices": [{"index": "x"}]},
+    ],
+)
+def test_an_answer_that_makes_no_sense_stops_the_generation(codec, remote, server, answer):
+    server[1].answer = lambda _: answer
+
+    with pytest.raises(ServerError):
+        remote.candidates([request_of(codec, (), "Hugo")], GREEDY)
+    with pytest.raises(ServerError):
+        remote.label_scores([1, 2], [[3]])
+
+
+@decoder_only
 def test_another_version_is_refused(server):
     with pytest.raises(ArtifactError, match="serves .*, not 0009-x: start it with"):
-        GenerationServer(server[0], "0009-x")
+        GenerationClient(server[0], "0009-x")
 
 
 def test_a_server_that_does_not_answer_is_named():
     with pytest.raises(ArtifactError, match=r"GENERATION_URL does not answer \(ConnectError\)"):
-        GenerationServer("http://127.0.0.1:9/v1", "0001-x")
+        GenerationClient("http://127.0.0.1:9/v1", "0001-x")
 
 
 @encoder_decoder
-def test_an_encoder_decoder_model_is_refused(artifact):
+def test_an_encoder_decoder_model_is_refused(artifact, monkeypatch):
+    listed = {artifact.path.name: "vllm"}
+    monkeypatch.setattr(GenerationClient, "_list_owners", lambda _: listed)
+
     with pytest.raises(ArtifactError, match="completion servers cannot"):
         open_speaker(artifact, server="http://127.0.0.1:9/v1")
 

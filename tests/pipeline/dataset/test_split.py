@@ -14,7 +14,7 @@ from model.errors import DatasetError
 from pipeline.dataset.build import build
 from pipeline.dataset.pairs import pair_sessions, select_half
 from pipeline.dataset.split import GAP, SPLITS, SessionSpans, is_judge_session, split
-from pipeline.dataset.storage import PairWriter, load_dataset
+from pipeline.dataset.storage import PairWriter, encode_pairs, load_dataset
 from tests.pipeline.chats import NOON, chat, conversation, small, write
 
 ROSTER = Roster((Person("Hugo", (1,)), Person("Ana", (2,))))
@@ -162,8 +162,7 @@ def cut(messages, window):
             start, end = session.lines[0].sent_at, session.lines[-1].sent_at
             found.add(int(start.timestamp()), int(end.timestamp()), len(session.lines))
             held.append({line.message_id for line in session.lines})
-            for pair in session.pairs:
-                draft.add(pair)
+            draft.add(encode_pairs(session.pairs), 0)
         splits = split(found, window.lookback)
         taken, written = len(draft), draft.write(Path(folder).joinpath, splits)
         rows = [pq.read_table(Path(folder) / f"{name}.parquet").to_pylist() for name in SPLITS]

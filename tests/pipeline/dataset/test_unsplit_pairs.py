@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.pairs import Pair
-from pipeline.dataset.storage import FIELDS, PairWriter
+from pipeline.dataset.storage import FIELDS, PairWriter, encode_pairs
 from tests.pipeline.chats import pair
 
 TRAIN, VALIDATION, TEST, GAP = 0, 1, 2, -1
@@ -23,8 +23,7 @@ OPEN = Path("/proc/self/fd")  # of this process
 def write(folder, pairs, splits):
     """Write pairs; return what the draft says of them."""
     with closing(PairWriter()) as draft:
-        for one in pairs:
-            draft.add(one)
+        draft.add(encode_pairs(pairs), 0)
         return draft.write(folder.joinpath, array("b", splits))
 
 
@@ -166,8 +165,7 @@ def test_what_waits_has_no_name_and_is_let_go(tmp_path, monkeypatch):
     open_files = len(list(OPEN.iterdir()))
 
     with closing(PairWriter()) as draft:
-        for number in range(1, 5_000):
-            draft.add(pair(number, "a secret"))
+        draft.add(encode_pairs([pair(number, "a secret") for number in range(1, 5_000)]), 0)
         left = list(tmp_path.iterdir())
     gc.collect()
 
@@ -187,7 +185,7 @@ def test_times_are_kept_to_the_second_in_utc(tmp_path):
 def test_each_waiting_pair_takes_few_bytes_of_memory():
     def held(start, end):
         for number in range(start, end):
-            draft.add(pair(number, context=(f"Friend 2: {number}",)))
+            draft.add(encode_pairs([pair(number, context=(f"Friend 2: {number}",))]), 0)
         return tracemalloc.get_traced_memory()[0]
 
     with closing(PairWriter()) as draft:

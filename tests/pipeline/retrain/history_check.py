@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from pipeline.dataset.pairs import BuildOptions, PairBuilder
+from pipeline.dataset.pairs import BuildOptions, ChatMessages, pair_sessions
 from pipeline.dataset.roster_file import read_roster
 from pipeline.export.archive import open_exports
 from pipeline.retrain.merge import merge_chat
@@ -38,10 +38,11 @@ def history_and_export(root, whole_export, **choices):
 
 
 def _held(spool, chat, roster, choices):
-    pairing = PairBuilder(spool, chat, roster, BuildOptions(**choices))
+    options = BuildOptions(**choices)
+    messages = ChatMessages(spool, chat, roster, options)
     pairs = [
         (pair.message_ids, pair.context_ids, pair.context, pair.target)
-        for session in pairing.sessions()
+        for session in pair_sessions(messages, roster, options.window)
         for pair in session.pairs
     ]
     return Held(spool.counts(chat.chat_id).messages, pairs)

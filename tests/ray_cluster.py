@@ -1,6 +1,6 @@
 """Serve versions on a Ray cluster of this machine until standard input is closed, for tests.
 
-Run it with `python -m tests.voice_cluster PORT OPTIONS`, with the options as JSON.
+Run it with `python -m tests.ray_cluster PORT OPTIONS`, with the options as JSON.
 """
 
 import json
@@ -13,11 +13,11 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import ray
 from ray import serve
 
-from model.serving import Options, app
+from model.serving import ServeOptions, app
 
 
 def main():
-    port, options = int(sys.argv[1]), Options(**json.loads(sys.argv[2]))
+    port, options = int(sys.argv[1]), ServeOptions(**json.loads(sys.argv[2]))
     ray.init(
         num_cpus=8, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
         object_store_memory=100_000_000,

@@ -1,0 +1,124 @@
+"""Connect to a generation server: a Ray cluster of `model.serving`, or an OpenAI-compatible one."""
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx
+
+from model.chat.names import make_printable
+from model.errors import ArtifactError, ServerBusyError, ServerError
+from model.speaking.engine import ShouldStop, raise_if_stopped
+
+SECONDS = 20.0  # timeout of one request; a reply may need several
+RETRY_SECONDS = 0.5  # before a request that the server lost is repeated, or a busy one asked again
+
+OWNER = "understudy"
+"""The owner of the models that a cluster of `model.serving` lists."""
+
+_RETRIED = {httpx.codes.INTERNAL_SERVER_ERROR, httpx.codes.BAD_GATEWAY}
+_BUSY = {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
+_LIST_ATTEMPTS = 20
+_MAX_NAMES = 5  # of the versions that an error message lists
+
+_T = TypeVar("_T")
+
+logger = logging.getLogger(__name__)
+
+
+class GenerationClient:
+    """A client of the server at GENERATION_URL, for one version; calls block.
+
+    `is_cluster` says that the server is a Ray cluster of `model.serving`.
+    """
+
+    def __init__(self, url: str, version: str) -> None:
+        """Connect to a server, if it serves this version.
+
+        Raises:
+            ArtifactError: It does not answer, or does not serve this version.
+        """
+        headers = {"serve_multiplexed_model_id": version}  # Ray prefers a worker that has it loaded
+        self._client = httpx.Client(
+            base_url=f"{url.rstrip('/')}/", timeout=SECONDS, headers=headers
+        )
+        weakref.finalize(self, self._client.close)
+        owners = self._list_owners()
+        self.is_cluster = OWNER in owners.values()
+        if version not in owners:
+            names = ", ".join(map(make_printable, list(owners)[:_MAX_NAMES])) or "nothing"
+            more = f" and {len(owners) - _MAX_NAMES} more" if len(owners) > _MAX_NAMES else ""
+            how = (
+                "copy the version's folder into the cluster's folder of models"
+                if self.is_cluster
+                else f"start it with --served-model-name {version}"
+            )
+            raise ArtifactError(
+                f"the server at GENERATION_URL serves {names}{more}, not {version}: {how}"
+            )
+
+    def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        parse: Callable[[Any], _T],
+        should_stop: ShouldStop | None = None,
+    ) -> _T:
+        """Post JSON; return what `parse` makes of the answer. A lost request is repeated once.
+
+        `parse` may raise LookupError, TypeError, AttributeError or ValueError for an answer that
+        makes no sense. `should_stop` is checked before each attempt, and after the answer.
+
+        Raises:
+            ServerBusyError: The server has too many requests.
+            ServerError: It cannot be reached, or fails.
+            GenerationStopped: `should_stop` returned True.
+        """
+        raise_if_stopped(should_stop)
+        try:
+            answer = self._post(path, body, should_stop)
+            if answer.status_code in _BUSY:
+                raise ServerBusyError("the generation server has too many requests")
+            answer.raise_for_status()
+            found = parse(answer.json())
+        except (httpx.HTTPError, LookupError, TypeError, AttributeError, ValueError) as error:
+            reason = type(error).__name__
+            if isinstance(error, httpx.HTTPStatusError):
+                reason = f"HTTP {error.response.status_code}"
+            logger.warning("the server at GENERATION_URL failed: %s", reason)
+            raise ServerError(f"the generation server failed ({reason})") from error
+        raise_if_stopped(should_stop)
+        return found
+
+    def _post(
+        self, path: str, body: Mapping[str, Any], should_stop: ShouldStop | None
+    ) -> httpx.Response:
+        try:
+            answer = self._client.post(path, json=body)
+            if answer.status_code not in _RETRIED:
+                return answer
+        except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError):
+            pass
+        time.sleep(RETRY_SECONDS)
+        raise_if_stopped(should_stop)
+        return self._client.post(path, json=body)
+
+    def _list_owners(self) -> dict[str, str | None]:
+        """Return the versions that the server lists, with their owners; wait if it is busy."""
+        try:
+            for _ in range(_LIST_ATTEMPTS):
+                answer = self._client.get("models")
+                if answer.status_code not in _BUSY:
+                    break
+                time.sleep(RETRY_SECONDS)
+            else:
+                raise ArtifactError("the server at GENERATION_URL is busy: try again later")
+            answer.raise_for_status()
+            return {str(one["id"]): one.get("owned_by") for one in answer.json()["data"]}
+        except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise ArtifactError(
+                f"the server at GENERATION_URL does not answer ({type(error).__name__}): start it, "
+                "or leave GENERATION_URL empty to generate in this process"
+            ) from error

@@ -1,0 +1,235 @@
+"""Pair a chat in blocks of whole sessions, in one process or in several.
+
+Each block is paired as if it were the whole chat, given the messages before it that its contexts
+can reach. Its sessions are numbered from 0; `build` adds the number of the sessions before it.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from array import array
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from itertools import groupby
+from multiprocessing.connection import wait
+
+import pyarrow as pa
+
+from model.chat.conversation import Message, Window
+from model.chat.eligibility import make_line
+from model.errors import DatasetError
+from model.joining import MentionFinder, split_conversations
+from model.machine import count_cores
+from pipeline.dataset.pairs import (
+    Pair,
+    PairingRules,
+    SessionLine,
+    count_placeholders,
+    pair_sessions,
+    session_lines,
+)
+from pipeline.dataset.review import Review
+from pipeline.dataset.split import SessionSpans
+from pipeline.dataset.storage import (
+    EncodedPairs,
+    encode_conversation,
+    encode_lines,
+    encode_pairs,
+)
+
+_MESSAGES = 4_000
+"""The least number of messages in a block; it goes on to the end of a session."""
+_MESSAGES_PER_PROCESS = 50_000  # starting a process takes a second
+_AHEAD = 3  # blocks for each process that are read before they are needed
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Messages of one topic in order, and those before them that their contexts can reach."""
+
+    messages: Sequence[Message]
+    before: Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What came of a task; `pairs` and `lines` are rows of the dataset's files.
+
+    `sizes` has the number of lines of each session. `repeated` counts the messages that their
+    authors repeat too often, `authors` are the people who talk, and `spoken` counts the lines of
+    each voice. `rows` and `removed` are those of the review.
+    """
+
+    pairs: EncodedPairs
+    lines: pa.RecordBatch
+    sizes: "array[int]"
+    conversations: list[tuple[int, bytes]]
+    spans: SessionSpans
+    messages: int
+    repeated: int
+    authors: set[int]
+    spoken: Counter[str]
+    redacted: Counter[str]
+    rows: list[tuple[str, ...]]
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """How to pair blocks; `review` is an empty one."""
+
+    rules: PairingRules
+    review: Review
+    mentions: MentionFinder = field(repr=False)
+
+    def pair(self, task: Task) -> Block:
+        """Pair a block."""
+        rules, gap = self.rules, self.rules.window.gap
+        review = Review(self.review.removed, is_wanted=self.review.is_wanted)
+        spans, sizes = SessionSpans(), array("q")
+        pairs: list[Pair] = []
+        lines: list[SessionLine] = []
+        conversations: list[tuple[int, bytes]] = []
+        repeated: list[Message] = []
+        authors: set[int] = set()
+        spoken, redacted = Counter[str](), Counter[str]()
+
+        def is_surplus(message: Message) -> bool:
+            found = rules.is_surplus(message)
+            if found:
+                repeated.append(message)
+            return found
+
+        for session in pair_sessions(
+            task.messages, rules.roster, rules.window, is_surplus, task.before
+        ):
+            first, last = session.lines[0].sent_at, session.lines[-1].sent_at
+            spans.add(int(first.timestamp()), int(last.timestamp()), len(session.lines))
+            for line in session.lines:
+                authors.add(line.author_id)
+                if line.is_target and line.speaker:
+                    spoken[line.speaker] += 1
+            redacted.update(count_placeholders(session.lines))
+            found = split_conversations(session.lines, rules.roster, gap, self.mentions)
+            conversations += ((session.number, encode_conversation(one)) for one in found)
+            removed = set(session.surplus)
+            for pair in session.pairs:
+                if review.passes(pair):
+                    pairs.append(pair)
+                else:
+                    removed.update(pair.message_ids)
+            lines += session_lines(session, removed)
+            sizes.append(len(session.lines))
+        return Block(
+            pairs=encode_pairs(pairs),
+            lines=encode_lines(lines),
+            sizes=sizes,
+            conversations=conversations,
+            spans=spans,
+            messages=len(task.messages),
+            repeated=len(repeated),
+            authors=authors,
+            spoken=spoken,
+            redacted=redacted,
+            rows=review.rows,
+            removed=review.removed_count,
+        )
+
+
+def pair_blocks(
+    messages: Iterable[Message], rules: PairingRules, review: Review, processes: int
+) -> Generator[Block]:
+    """Yield a chat's blocks in order. `messages` are ordered by topic, then time."""
+    pairing = Pairing(rules, review, MentionFinder(rules.roster))
+    tasks = cut_blocks(messages, rules)
+    if processes == 1:
+        yield from map(pairing.pair, tasks)
+    else:
+        yield from _map_in_processes(pairing, tasks, processes)
+
+
+def choose_processes(requested: int, messages: int) -> int:
+    """Return how many processes pair a chat: those requested, or for 0 as many as are of use."""
+    return requested or max(1, min(count_cores(), messages // _MESSAGES_PER_PROCESS))
+
+
+def cut_blocks(
+    messages: Iterable[Message], rules: PairingRules, size: int = _MESSAGES
+) -> Iterator[Task]:
+    """Cut a chat into blocks of at least `size` messages, at pauses that separate sessions."""
+    window: Window = rules.window
+    for _, topic in groupby(messages, key=lambda message: (message.chat_id, message.topic_id)):
+        own: list[Message] = []
+        before: Sequence[Message] = ()
+        for message in topic:
+            if len(own) >= size and message.sent_at - own[-1].sent_at >= window.gap:
+                yield Task(own, before)
+                before = _find_reached([*before, *own], rules)
+                own = []
+            own.append(message)
+        yield Task(own, before)
+
+
+def _find_reached(messages: Sequence[Message], rules: PairingRules) -> Sequence[Message]:
+    """Return the last messages: as many as have the lines that a context can reach."""
+    wanted, start = rules.window.lookback, len(messages)
+    while wanted and start:
+        start -= 1
+        wanted -= make_line(messages[start], rules.roster) is not None
+    return messages[start:]
+
+
+_pairing: Pairing | None = None  # of a process of the pool
+
+
+def _map_in_processes(pairing: Pairing, tasks: Iterable[Task], processes: int) -> Generator[Block]:
+    """Pair blocks in processes, and yield them in order; few are in memory at a time.
+
+    Raises:
+        DatasetError: A process was killed.
+    """
+    pool = ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("spawn"),  # a fork would copy the open database
+        initializer=_start_process,
+        initargs=(pairing,),
+    )
+    pending: deque[Future[Block]] = deque()
+    try:
+        for task in tasks:
+            pending.append(pool.submit(_pair, task))
+            if len(pending) >= _AHEAD * processes:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a process that paired messages was ended, perhaps for lack of memory: give "
+            "--processes 1"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_process(pairing: Pairing) -> None:
+    """Prepare a process of the pool: it leaves Ctrl-C to its parent, and ends with it."""
+    global _pairing  # noqa: PLW0603  a pool has no other place for it
+    _pairing = pairing
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _pair(task: Task) -> Block:
+    if _pairing is None:
+        raise RuntimeError("the process was not started by a pool")
+    return _pairing.pair(task)
